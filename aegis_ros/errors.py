@@ -1,0 +1,119 @@
+"""The one family of errors this package raises on purpose.
+
+Every error tells what is wrong, where, which value was found, what was expected and how to
+mend it, so that the text alone is enough to act on (in a log, a service response or a terminal).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AegisError",
+    "BackendError",
+    "ConfigError",
+    "DecodeError",
+    "EngineError",
+    "InputError",
+    "ModelError",
+    "ProfileError",
+    "StateError",
+]
+
+
+class AegisError(Exception):
+    """What is wrong, where, and how to mend it.
+
+    Args:
+        problem: one sentence, what is wrong.
+        where: the field, file or topic concerned (``tasks[0].period_ms``); may be empty.
+        value: the offending value as text; shortened to 200 characters; may be empty.
+        expected: what would have been accepted; may be empty.
+        mend: what the reader can do about it; may be empty.
+
+    Attributes:
+        code: stable machine-readable name of the rule that said no.
+    """
+
+    code = "error"
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        where: str = "",
+        value: object = None,
+        expected: str = "",
+        mend: str = "",
+        code: str = "",
+    ) -> None:
+        """Keep the parts and join those that are present into one message."""
+        self.problem = problem.rstrip(".")
+        self.where = where
+        self.value = "" if value is None else _shorten(str(value))
+        self.expected = expected
+        self.mend = mend
+        if code:
+            self.code = code
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        text = f"{self.where}: {self.problem}" if self.where else self.problem
+        if self.value:
+            text += f" (got {self.value})"
+        if self.expected:
+            text += f"; expected {self.expected}"
+        text += "."
+        if self.mend:
+            text += f" {self.mend.rstrip('.')}."
+        return text
+
+
+class ConfigError(AegisError):
+    """A configuration file, a parameter or a task spec is not valid."""
+
+    code = "config"
+
+
+class ModelError(AegisError):
+    """A network file cannot be found, may not be loaded, or is not valid."""
+
+    code = "model"
+
+
+class InputError(AegisError):
+    """A sensor message cannot be used as it is."""
+
+    code = "input"
+
+
+class DecodeError(AegisError):
+    """A decoder cannot make sense of a network's output."""
+
+    code = "decode"
+
+
+class ProfileError(AegisError):
+    """A WCET profile is missing, stale or cannot be measured."""
+
+    code = "profile"
+
+
+class BackendError(AegisError):
+    """A backend cannot load or run a network."""
+
+    code = "backend"
+
+
+class EngineError(AegisError):
+    """The engine process did not do what was asked."""
+
+    code = "engine"
+
+
+class StateError(AegisError):
+    """The request is valid but not possible in the present state."""
+
+    code = "state"
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,150 @@
+"""A decision with its rule, its numbers and what would have changed it, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Counterfactual", "Decision", "Rationale", "ResponseBound", "Rule", "Witness"]
+
+
+class Decision(StrEnum):
+    """What was decided."""
+
+    ADMITTED = "admitted"
+    REJECTED = "rejected"
+    REMOVED = "removed"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    SKIPPED = "skipped"
+    SHED = "shed"
+    LOST = "lost"
+    RESTORED = "restored"
+    INFORMED = "informed"
+
+
+class Rule(StrEnum):
+    """The rule a decision was taken by; stable names that programs may match on."""
+
+    # admission
+    SCHEMA = "schema"
+    DUPLICATE_NAME = "duplicate_name"
+    UNKNOWN_TASK = "unknown_task"
+    MODEL_FILE = "model_file"
+    MODEL_ROOTS = "model_roots"
+    MODEL_DIGEST = "model_digest"
+    MODEL_VALID = "model_valid"
+    TOPIC_TYPE = "topic_type"
+    DECODER = "decoder"
+    WCET_PROFILE = "wcet_profile"
+    ARENA = "arena"
+    UTILIZATION = "utilization"
+    WCET_DEADLINE = "wcet_deadline"
+    DEMAND_BOUND = "demand_bound"
+    LIMIT = "limit"
+    STATE = "state"
+    # running
+    NEWER_FRAME = "newer_frame"
+    RATE_GATE = "rate_gate"
+    BAD_FRAME = "bad_frame"
+    TOPIC_SILENT = "topic_silent"
+    FRAMES_LOST = "frames_lost"
+    TIME_JUMP = "time_jump"
+    DECODER_FAILED = "decoder_failed"
+    RUN_FAILED = "run_failed"
+    ENGINE_RESTART = "engine_restart"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The interval length at which the demand test has least slack.
+
+    Attributes:
+        lane: lane tested.
+        t_ns: interval length.
+        demand_ns: demand bound h(t).
+        blocking_ns: blocking B(t).
+        blocking_task: task that blocks; empty for none.
+        slack_ns: ``t - h(t) - B(t)``; negative when the test fails.
+    """
+
+    lane: str
+    t_ns: int
+    demand_ns: int
+    blocking_ns: int
+    blocking_task: str
+    slack_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """A change, verified by running the test again, that would turn the answer around.
+
+    Attributes:
+        task: task to change.
+        change: name of the field (``period_ms``, ``wcet_ms``, ``deadline_ms``, ``drop`` …).
+        value: value of the field that passes, in its own unit.
+        sentence: the same for people.
+    """
+
+    task: str
+    change: str
+    value: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseBound:
+    """Analytical bound on the response time of one task, from arrival to end of execution."""
+
+    task: str
+    lane: str
+    bound_ns: int
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale:
+    """Why something was decided.
+
+    Attributes:
+        id: unique and increasing within one orchestrator.
+        time_ns: wall-clock time of the decision (nanoseconds since 1970).
+        task: task concerned; empty for the orchestrator itself.
+        decision: what was decided.
+        rule: rule it was decided by.
+        sentence: one or two sentences for people, with the numbers in them.
+        job: sequence number of the job concerned, -1 for none.
+        left: left side of the inequality tested (unit in ``unit``).
+        relation: ``<=``, ``>`` …; empty when no inequality was tested.
+        right: right side of the inequality.
+        unit: unit of both sides.
+        utilization_before: of the lane, 0..1; without the task.
+        utilization_after: of the lane, 0..1; with the task.
+        witness: tightest point of the demand test, if it was run.
+        responses: response-time bounds of all tasks of the lane, if admitted.
+        counterfactuals: verified changes that turn the answer around.
+        count: how many equal events this record stands for (skips are aggregated).
+        related: id of an earlier rationale this one follows from, 0 for none.
+    """
+
+    id: int
+    time_ns: int
+    task: str
+    decision: Decision
+    rule: Rule
+    sentence: str
+    job: int = -1
+    left: float = 0.0
+    relation: str = ""
+    right: float = 0.0
+    unit: str = ""
+    lane: str = ""
+    utilization_before: float = 0.0
+    utilization_after: float = 0.0
+    witness: Witness | None = None
+    responses: tuple[ResponseBound, ...] = ()
+    counterfactuals: tuple[Counterfactual, ...] = ()
+    count: int = 1
+    related: int = 0

@@ -1,0 +1,251 @@
+"""What a user declares: tasks, lanes and the device, as plain data.
+
+All times are integer nanoseconds, all sizes bytes. Instances are immutable; the YAML and service
+faces of these types, with validation of what people type, are in :mod:`aegis_ros.config`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "Color",
+    "Criticality",
+    "DeviceSpec",
+    "FrameFormat",
+    "InputSpec",
+    "Interpolation",
+    "LaneSpec",
+    "Layout",
+    "ModelsSpec",
+    "OrchestratorSpec",
+    "OutputSpec",
+    "PreprocessSpec",
+    "ResizeMode",
+    "TaskSpec",
+]
+
+
+class Criticality(StrEnum):
+    """How much it matters that the deadline holds; what is shed first is last here."""
+
+    HIGH = "high"
+    LOW = "low"
+    BEST_EFFORT = "best_effort"
+
+
+class Color(StrEnum):
+    """Channel order the network was trained on."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+    MONO = "mono"
+    DEPTH = "depth"
+
+
+class Layout(StrEnum):
+    """Layout of the network's input tensor.
+
+    ``nchw`` and ``nhwc`` are images, ``points`` float32 [N, 4] (x, y, z in metres, intensity),
+    ``ranges`` float32 [N] (metres).
+    """
+
+    NCHW = "nchw"
+    NHWC = "nhwc"
+    POINTS = "points"
+    RANGES = "ranges"
+
+
+class ResizeMode(StrEnum):
+    """How a frame is brought to the network's input size."""
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+    NONE = "none"
+
+
+class Interpolation(StrEnum):
+    """Resampling filter of the resize."""
+
+    LINEAR = "linear"
+    NEAREST = "nearest"
+
+
+class FrameFormat(StrEnum):
+    """The canonical formats in which a frame lies in a shared-memory slot.
+
+    ``rgb8`` uint8 [H, W, 3]; ``depth32f`` float32 [H, W] in metres (REP 118); ``points4f``
+    float32 [N, 4]; ``ranges1f`` float32 [N].
+    """
+
+    RGB8 = "rgb8"
+    DEPTH32F = "depth32f"
+    POINTS4F = "points4f"
+    RANGES1F = "ranges1f"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """The sensor stream that triggers a task.
+
+    Attributes:
+        topic: absolute or relative ROS topic name.
+        type: ROS message type, as ``sensor_msgs/msg/Image``.
+        qos: ``sensor_data``, ``reliable`` or ``best_effort``.
+        max_size: largest image that will come, (height, width) in pixels.
+        max_points: largest number of points or ranges in one message.
+    """
+
+    topic: str
+    type: str = "sensor_msgs/msg/Image"
+    qos: str = "sensor_data"
+    max_size: tuple[int, int] = (1080, 1920)
+    max_points: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessSpec:
+    """What lies between the sensor's bytes and the network's input.
+
+    The network sees ``(pixel * scale - mean[c]) / std[c]``, c in the order of ``color``.
+
+    Attributes:
+        size: (height, width) the network takes, pixels; ``None`` keeps the frame's own size.
+        color: channel order of the network.
+        layout: layout of the input tensor.
+        scale: factor on the raw 0..255 (or metre) value.
+        mean: subtracted after scaling, one value a channel.
+        std: divisor after the subtraction, one value a channel.
+        resize: stretch, letterbox (aspect kept, centred) or none.
+        pad: letterbox fill as a raw 0..255 value.
+        interpolation: resampling filter.
+        dtype: dtype of the network's input (``float32``, ``float16``, ``uint8``).
+        input_name: name of the network's image input; empty for the only or first one.
+    """
+
+    size: tuple[int, int] | None = None
+    color: Color = Color.RGB
+    layout: Layout = Layout.NCHW
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    resize: ResizeMode = ResizeMode.STRETCH
+    pad: float = 114.0
+    interpolation: Interpolation = Interpolation.LINEAR
+    dtype: str = "float32"
+    input_name: str = ""
+
+    @property
+    def frame_format(self) -> FrameFormat:
+        """The canonical format of the frames this network is fed from."""
+        if self.layout is Layout.POINTS:
+            return FrameFormat.POINTS4F
+        if self.layout is Layout.RANGES:
+            return FrameFormat.RANGES1F
+        return FrameFormat.DEPTH32F if self.color is Color.DEPTH else FrameFormat.RGB8
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """Where results go.
+
+    Attributes:
+        topic: topic of the ``InferenceResult``; decoders publish on topics below it.
+        decoder: name of a decoder (entry point group ``aegis_ros.decoders``).
+        options: decoder options, checked by the decoder at registration.
+        annotate: also publish the frame with the result drawn in (``<topic>/annotated``).
+        tensors: put the raw output tensors into the ``InferenceResult``.
+        publish_ns: time kept free before the deadline for decoding and publishing.
+    """
+
+    topic: str
+    decoder: str = "raw"
+    options: dict[str, object] = field(default_factory=dict)
+    annotate: bool = False
+    tensors: bool = True
+    publish_ns: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One network, the stream that triggers it and its timing contract.
+
+    Attributes:
+        name: unique, ``[a-z][a-z0-9_]*``.
+        model: ``pypi://dist/path.onnx``, ``package://pkg/path.onnx`` or a file path.
+        period_ns: minimum inter-arrival time (> 0).
+        deadline_ns: relative deadline, from the frame's stamp to its published result (> 0).
+        jitter_ns: longest time from stamp to ready in the engine (transport, conversion).
+        criticality: what is shed first.
+        queue: frames that may wait; the newest replaces the oldest.
+        lane: name of the lane to run on; empty lets the admission choose.
+        sha256: expected digest of the model file in hex; empty for any.
+        wcet_ns: budget declared by the user instead of a measured profile; 0 for measured.
+        dimensions: values for symbolic dimensions of the network's other inputs or outputs.
+        enabled: admitted and running (capacity stays reserved while disabled).
+    """
+
+    name: str
+    model: str
+    input: InputSpec
+    output: OutputSpec
+    period_ns: int
+    deadline_ns: int
+    jitter_ns: int = 0
+    preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
+    criticality: Criticality = Criticality.HIGH
+    queue: int = 1
+    lane: str = ""
+    sha256: str = ""
+    wcet_ns: int = 0
+    dimensions: dict[str, int] = field(default_factory=dict)
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSpec:
+    """One ordered execution resource.
+
+    Attributes:
+        name: unique.
+        cpu: CPU core the lane's worker is pinned to; ``None`` leaves it to the kernel.
+    """
+
+    name: str
+    cpu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """The device that is shared.
+
+    Attributes:
+        backend: name of a backend (entry point group ``aegis_ros.backends``).
+        lanes: at least one.
+        arena_bytes: budget for all weights and activations.
+        switch_ns: cost of starting one segment, charged to every segment in the analysis.
+        realtime_priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
+    """
+
+    backend: str = "onnxruntime"
+    lanes: tuple[LaneSpec, ...] = (LaneSpec("main"),)
+    arena_bytes: int = 1024 * 1024 * 1024
+    switch_ns: int = 200_000
+    realtime_priority: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsSpec:
+    """Folders models may be loaded from (``package://`` URIs or paths); nothing else may be."""
+
+    roots: tuple[str, ...] = ("package://aegis_ros/models",)
+
+
+@dataclass(frozen=True, slots=True)
+class OrchestratorSpec:
+    """The whole configuration of one orchestrator."""
+
+    device: DeviceSpec = field(default_factory=DeviceSpec)
+    models: ModelsSpec = field(default_factory=ModelsSpec)
+    tasks: tuple[TaskSpec, ...] = ()
