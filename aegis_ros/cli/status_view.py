@@ -1,0 +1,196 @@
+"""Draws the state of a running orchestrator for a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["DecisionRow", "LaneRow", "Snapshot", "TaskRow", "render_snapshot", "summary_line"]
+
+_STATE_STYLES = {"running": "green", "waiting": "yellow", "disabled": "dim"}
+_DECISION_STYLES = {
+    "admitted": "green",
+    "restored": "green",
+    "enabled": "green",
+    "rejected": "red",
+    "lost": "red",
+    "shed": "yellow",
+    "skipped": "yellow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One task as it is shown; times in milliseconds, counts since activation."""
+
+    name: str
+    lane: str
+    criticality: str
+    state: str
+    period_ms: float
+    deadline_ms: float
+    rate_hz: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    bound_ms: float
+    wcet_ms: float
+    utilization: float
+    completed: int
+    missed: int
+    skipped: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """One lane as it is shown; utilizations 0..1."""
+
+    name: str
+    admitted: float
+    measured: float
+    slack_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """One decision as it is shown."""
+
+    clock: str
+    task: str
+    decision: str
+    rule: str
+    sentence: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that one picture of the orchestrator needs."""
+
+    state: str
+    backend: str
+    device: str
+    engine: str
+    arena_used_mib: float
+    arena_mib: float
+    tasks: tuple[TaskRow, ...]
+    lanes: tuple[LaneRow, ...]
+    decisions: tuple[DecisionRow, ...]
+
+
+def render_snapshot(snapshot: Snapshot) -> RenderableType:
+    """Return a table of tasks, a line a lane and the latest decisions."""
+    return Group(_task_table(snapshot), _lane_lines(snapshot), _decision_panel(snapshot))
+
+
+def summary_line(snapshot: Snapshot) -> str:
+    """Return one plain line, for logs and pipes."""
+    tasks = "  ".join(
+        f"{task.name} {task.rate_hz:.1f} Hz p99 {task.p99_ms:.1f}/{task.deadline_ms:.0f} ms "
+        f"missed {task.missed} skipped {task.skipped}"
+        for task in snapshot.tasks
+    )
+    lanes = " ".join(f"{lane.name} {lane.measured:.0%}" for lane in snapshot.lanes)
+    return f"{snapshot.state} | {lanes} | {tasks}"
+
+
+def _task_table(snapshot: Snapshot) -> Table:
+    table = Table(
+        title=f"{snapshot.state} · {snapshot.backend} on {snapshot.device} · {snapshot.engine}",
+        title_justify="left",
+        expand=True,
+    )
+    for name, justify in (
+        ("task", "left"),
+        ("lane", "left"),
+        ("crit.", "left"),
+        ("rate / Hz", "right"),
+        ("p50", "right"),
+        ("p99", "right"),
+        ("worst", "right"),
+        ("bound", "right"),
+        ("deadline / ms", "right"),
+        ("U", "right"),
+        ("done", "right"),
+        ("missed", "right"),
+        ("skipped", "right"),
+        ("lost", "right"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for task in snapshot.tasks:
+        table.add_row(
+            Text(task.name, style=_STATE_STYLES.get(task.state, "red")),
+            task.lane,
+            task.criticality.replace("best_effort", "best eff."),
+            f"{task.rate_hz:.1f} of {1000 / task.period_ms:.1f}" if task.period_ms else "",
+            _time(task.p50_ms, task),
+            _against_deadline(task.p99_ms, task),
+            _against_deadline(task.max_ms, task),
+            f"{task.bound_ms:.1f}",
+            f"{task.deadline_ms:.0f}",
+            f"{task.utilization:.0%}",
+            str(task.completed),
+            Text(str(task.missed), style="bold red" if task.missed else "green"),
+            Text(str(task.skipped), style="yellow" if task.skipped else ""),
+            Text(str(task.lost), style="yellow" if task.lost else ""),
+        )
+    return table
+
+
+def _time(value_ms: float, task: TaskRow) -> str:
+    return f"{value_ms:.1f}" if task.completed else "-"
+
+
+def _against_deadline(value_ms: float, task: TaskRow) -> Text:
+    if not task.completed:
+        return Text("-")
+    share = value_ms / task.deadline_ms if task.deadline_ms else 0.0
+    style = "red" if share > 1.0 else "yellow" if share > 0.8 else "green"
+    return Text(f"{value_ms:.1f}", style=style)
+
+
+def _lane_lines(snapshot: Snapshot) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for lane in snapshot.lanes:
+        table.add_row(
+            f"lane {lane.name}",
+            _bar(lane.measured, lane.admitted),
+            f"busy {lane.measured:.0%}, admitted {lane.admitted:.0%}, "
+            f"least slack {lane.slack_ms:.1f} ms",
+        )
+    used = snapshot.arena_used_mib / snapshot.arena_mib if snapshot.arena_mib else 0.0
+    table.add_row(
+        "arena", _bar(used, used), f"{snapshot.arena_used_mib:.0f} of {snapshot.arena_mib:.0f} MiB"
+    )
+    return table
+
+
+def _bar(filled: float, marked: float, width: int = 30) -> Text:
+    done = round(min(max(filled, 0.0), 1.0) * width)
+    mark = round(min(max(marked, 0.0), 1.0) * width)
+    text = Text("█" * done, style="green" if filled <= 0.9 else "yellow")
+    text.append("▒" * max(0, mark - done), style="cyan")
+    text.append("·" * (width - max(done, mark)), style="dim")
+    return text
+
+
+def _decision_panel(snapshot: Snapshot) -> RenderableType:
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    for row in snapshot.decisions:
+        times = f" (x{row.count})" if row.count > 1 else ""
+        grid.add_row(
+            row.clock,
+            Text(row.decision, style=_DECISION_STYLES.get(row.decision, "")),
+            f"[bold]{row.task}[/bold] {row.sentence}{times}" if row.task else row.sentence,
+        )
+    if not snapshot.decisions:
+        grid.add_row("", "", "no decision yet")
+    return Panel(grid, title="latest decisions", title_align="left")
