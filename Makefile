@@ -1,0 +1,30 @@
+# Everything a person does with a checkout. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint unit bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## Install everything that is needed into .venv
+	@bash bootstrap/environment.sh
+
+build: setup ## Build the messages and the package with colcon into install/
+	@bash bootstrap/build.sh
+
+demo: build ## Real networks on real camera and lidar recordings, with a live table
+	@source bootstrap/activate.sh && install/aegis_ros/lib/aegis_ros/demo $(ARGS)
+
+test: build lint unit ## Run the checks and all tests
+
+lint: build ## ruff, mypy and the rules on who imports whom
+	@source bootstrap/activate.sh && ruff format --check . && ruff check . && lint-imports --no-cache && mypy
+
+unit: build ## The tests alone (ARGS="-k name" selects)
+	@source bootstrap/activate.sh && python -m pytest -n auto $(ARGS)
+
+bench: build ## The benchmarks whose figures stand in the README
+	@source bootstrap/activate.sh && python -m benchmarks $(ARGS)
+
+clean: ## Remove what was installed and built here
+	rm -rf .venv build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,23 @@
+"""The one list of programs and plug-ins; CMake reads it for colcon, setuptools for pip."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="aegis_ros",
+    version="0.1.0",
+    packages=find_packages(include=["aegis_ros", "aegis_ros.*"]),
+    package_data={"aegis_ros": ["py.typed", "models/*.onnx"]},
+    entry_points={
+        "console_scripts": [
+            "aegis = aegis_ros.cli.main:main",
+            "orchestrator = aegis_ros.nodes.orchestrator_main:main",
+            "replay = aegis_ros.nodes.replay:main",
+            "monitor = aegis_ros.nodes.monitor:main",
+            "demo = aegis_ros.nodes.demo:main",
+        ],
+        "aegis_ros.backends": [
+            "onnxruntime = aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
+            "simulated = aegis_ros.backends.simulated:SimulatedBackend",
+        ],
+    },
+)
