@@ -1,0 +1,328 @@
+"""The `demo` program: real networks on real camera and lidar recordings, with a live table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from sensor_msgs.msg import Image
+
+from aegis_ros.cli.status_view import render_snapshot, summary_line
+from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
+from aegis_ros.nodes.monitor import Monitor
+from aegis_ros.nodes.resources import fastdds_profile, share_file
+from aegis_ros.srv import RegisterModel
+
+__all__ = ["main"]
+
+_TARGET = "/orchestrator"
+_EXAMPLES = """examples:
+  make demo
+  make demo ARGS="--seconds 0"        run until Ctrl+C
+  ros2 run aegis_ros demo --output /tmp/frames
+"""
+
+
+@dataclass
+class _Processes:
+    """The nodes the demo started; every one is ended, whatever happens."""
+
+    log_dir: Path
+    running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
+
+    def start(self, name: str, module: str, *parameters: str) -> None:
+        """Start ``python -m module`` with ROS parameters ``key:=value``; its log goes to a file."""
+        command = [sys.executable, "-m", module, "--ros-args"]
+        for parameter in parameters:
+            command += ["-p", parameter]
+        with (self.log_dir / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.running.append((name, process))
+
+    def dead(self) -> str:
+        """Return the name of a node that has ended, empty for none."""
+        return next((name for name, process in self.running if process.poll() is not None), "")
+
+    def stop(self) -> None:
+        """Ask every node to end, and make it."""
+        for _, process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + 5.0
+        for _, process in self.running:
+            try:
+                process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+class _FrameWriter:
+    """Keeps the latest annotated frame of each task as a picture a person can open."""
+
+    def __init__(self, node: Node, folder: Path) -> None:
+        self._node = node
+        self._folder = folder
+        self._written: dict[str, float] = {}
+        self._subscribed: set[str] = set()
+
+    def follow(self, status: OrchestratorStatus) -> None:
+        """Subscribe to the annotated frames of all tasks that publish them."""
+        for task in status.tasks:
+            name, output = task.spec.name, task.spec.output
+            if output.annotate and name not in self._subscribed:
+                self._subscribed.add(name)
+                self._node.create_subscription(
+                    Image,
+                    f"{output.topic}/annotated",
+                    lambda message, name=name: self._write(name, message),
+                    qos_profile_sensor_data,
+                )
+
+    def _write(self, name: str, message: Image) -> None:
+        now = time.monotonic()
+        if now - self._written.get(name, -10.0) < 1.0:
+            return
+        self._written[name] = now
+        pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
+        cv2.imwrite(str(self._folder / f"{name}.png"), np.ascontiguousarray(pixels[:, :, ::-1]))
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Files written so far."""
+        return sorted(self._folder / f"{name}.png" for name in self._written)
+
+
+def _greedy_task(status: OrchestratorStatus) -> ModelTask:
+    """Return a second, much faster instance of the most expensive network that is running."""
+    heaviest = max(status.tasks, key=lambda task: float(task.wcet_ms))
+    spec = heaviest.spec
+    period_ms = max(1.0, round(float(heaviest.wcet_ms) * 1.2))
+    return ModelTask(
+        name=f"{spec.name}_rear",
+        model=spec.model,
+        sha256=spec.sha256,
+        input=TaskInput(
+            topic="/camera/rear/image_raw",
+            type=spec.input.type,
+            qos=spec.input.qos,
+            max_size=spec.input.max_size,
+            max_points=spec.input.max_points,
+        ),
+        preprocess=spec.preprocess,
+        period_ms=period_ms,
+        deadline_ms=period_ms,
+        criticality="high",
+        output=TaskOutput(
+            topic="/perception/rear", decoder=spec.output.decoder, options=spec.output.options
+        ),
+    )
+
+
+def _decision_card(response: Any) -> Panel:
+    rationale = response.rationale
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    grid.add_row("asked for", rationale.task)
+    grid.add_row("answer", f"[red]{rationale.decision}[/red] by rule [bold]{rationale.rule}[/bold]")
+    grid.add_row("because", escape(rationale.sentence))
+    if rationale.relation:
+        grid.add_row(
+            "test",
+            f"{rationale.left:.2f} {rationale.relation} {rationale.right:.2f} {rationale.unit}",
+        )
+    if rationale.witness.lane:
+        witness = rationale.witness
+        blocker = f" ({witness.blocking_task})" if witness.blocking_task else ""
+        grid.add_row(
+            "witness",
+            f"in any {witness.t_ms:.1f} ms: demand {witness.demand_ms:.1f} + blocking "
+            f"{witness.blocking_ms:.1f}{blocker}, slack {witness.slack_ms:.1f} ms",
+        )
+    for counterfactual in rationale.counterfactuals:
+        grid.add_row("would pass", escape(counterfactual.sentence))
+    return Panel(grid, title="a registration that must be rejected", title_align="left")
+
+
+class _Demo:
+    """One run of the demo."""
+
+    def __init__(self, node: Node, console: Console, processes: _Processes, folder: Path) -> None:
+        self._console = console
+        self._processes = processes
+        self._monitor = Monitor(node, _TARGET, decisions=6)
+        self._writer = _FrameWriter(node, folder)
+        self._register = node.create_client(RegisterModel, f"{_TARGET}/register_model")
+        self._answer: Any = None
+
+    def run(self, seconds: float) -> int:
+        """Wait until active, show the table, try the greedy task; return the exit code."""
+        if not self._wait_until_active():
+            return 1
+        self._show(seconds)
+        return self._conclude()
+
+    def _wait_until_active(self, timeout_s: float = 300.0) -> bool:
+        deadline = time.monotonic() + timeout_s
+        with self._console.status("starting, and measuring the networks (first time only)") as line:
+            while time.monotonic() < deadline:
+                dead = self._processes.dead()
+                if dead:
+                    self._explain_death(dead)
+                    return False
+                status = self._monitor.status
+                if status is not None and status.state == "active":
+                    return True
+                snapshot = self._monitor.snapshot()
+                if snapshot is not None and snapshot.decisions:
+                    line.update(escape(snapshot.decisions[-1].sentence[:150]))
+                time.sleep(0.1)
+        self._console.print(f"[red]not active after {timeout_s:.0f} s[/red]; see {self._log_dir}")
+        return False
+
+    @property
+    def _log_dir(self) -> Path:
+        return self._processes.log_dir
+
+    def _explain_death(self, name: str) -> None:
+        path = self._log_dir / f"{name}.log"
+        tail = "\n".join(path.read_text(errors="replace").splitlines()[-15:])
+        self._console.print(f"[red]{name} ended early[/red]; the end of {path}:")
+        self._console.print(escape(tail))
+
+    def _show(self, seconds: float) -> None:
+        started = time.monotonic()
+        asked = False
+        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+            last_line = started
+            while seconds <= 0 or time.monotonic() - started < seconds:
+                if self._processes.dead():
+                    return
+                time.sleep(0.25)
+                status = self._monitor.status
+                snapshot = self._monitor.snapshot()
+                if status is None or snapshot is None:
+                    continue
+                self._writer.follow(status)
+                if not asked and time.monotonic() - started > min(8.0, seconds / 2 or 8.0):
+                    asked = True
+                    self._ask(status)
+                if self._console.is_terminal:
+                    live.update(render_snapshot(snapshot))
+                elif time.monotonic() - last_line > 5.0:
+                    last_line = time.monotonic()
+                    self._console.print(summary_line(snapshot), soft_wrap=True)
+
+    def _ask(self, status: OrchestratorStatus) -> None:
+        if status.tasks and self._register.service_is_ready():
+            future = self._register.call_async(
+                RegisterModel.Request(task=_greedy_task(status))
+            )
+            future.add_done_callback(self._on_answer)
+
+    def _on_answer(self, future: Any) -> None:
+        self._answer = future.result()
+
+    def _conclude(self) -> int:
+        dead = self._processes.dead()
+        if dead:
+            self._explain_death(dead)
+            return 1
+        snapshot = self._monitor.snapshot()
+        assert snapshot is not None
+        self._console.print(render_snapshot(snapshot))
+        if self._answer is None:
+            self._console.print("[red]the registration was not answered[/red]")
+            return 1
+        self._console.print(_decision_card(self._answer))
+        pictures = self._writer.pictures
+        if pictures:
+            self._console.print("annotated frames:")
+            for picture in pictures:
+                self._console.print(f"  {picture}", soft_wrap=True)
+        silent = [task.name for task in snapshot.tasks if not task.completed]
+        if silent:
+            self._console.print(f"[red]no result from {', '.join(silent)}[/red]")
+        late = sum(task.missed for task in snapshot.tasks)
+        done = sum(task.completed for task in snapshot.tasks)
+        self._console.print(
+            f"{done} results, {late} late. Logs: {self._log_dir}", soft_wrap=True
+        )
+        return 1 if silent or self._answer.admitted else 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the demo; return the exit code (0 all networks gave results, 1 otherwise)."""
+    parser = argparse.ArgumentParser(
+        prog="demo",
+        description="Real networks on real camera and lidar recordings, with a live table.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=30.0, help="0: until Ctrl+C (default 30)")
+    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder to write")
+    parser.add_argument("--config", type=Path, default=None, help="default: the shipped demo.yaml")
+    options = parser.parse_args(args)
+    folder = options.output.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    # The demo must not meet, or be met by, a robot that runs on the same network.
+    os.environ.setdefault("ROS_DOMAIN_ID", "77")
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
+    console = Console()
+    processes = _Processes(folder)
+    rclpy.init(args=[])
+    node = rclpy.create_node("aegis_demo")
+    spinner = threading.Thread(target=_spin, args=(node,), daemon=True)
+    spinner.start()
+    config = options.config or share_file("config/demo.yaml")
+    try:
+        processes.start(
+            "orchestrator",
+            "aegis_ros.nodes.orchestrator_main",
+            f"config:={config}",
+            f"state_dir:={folder / 'state'}",
+        )
+        processes.start(
+            "replay", "aegis_ros.nodes.replay", f"config:={share_file('config/demo_replay.yaml')}"
+        )
+        return _Demo(node, console, processes, folder).run(options.seconds)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        processes.stop()
+        rclpy.try_shutdown()
+        spinner.join(timeout=2.0)
+
+
+def _spin(node: Node) -> None:
+    try:
+        rclpy.spin(node)
+    except ExternalShutdownException:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
