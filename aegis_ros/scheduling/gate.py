@@ -38,6 +38,12 @@ class RateGate:
         return False
 
     @property
-    def earliest_arrival_ns(self) -> int:
-        """Nominal arrival of the frame last accepted; its deadline counts from no earlier."""
-        return 0 if self._next_ns is None else self._next_ns - self._period_ns
+    def arrival_ns(self) -> int:
+        """Nominal arrival of the frame last accepted: the earliest that is consistent.
+
+        Never later than the true arrival of a stream that keeps its contract, at most one jitter
+        before reception, and at least one period after the one before.
+        """
+        if self._next_ns is None:
+            return 0
+        return self._next_ns - self._period_ns - self._jitter_ns

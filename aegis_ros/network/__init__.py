@@ -1,0 +1,17 @@
+"""ONNX files: find, check, fuse preprocessing in front, describe."""
+
+from aegis_ros.network.geometry import Letterbox, letterbox
+from aegis_ros.network.locate import digest, resolve_model, resolve_resource
+from aegis_ros.network.prepare import PreparedNetwork, prepare
+from aegis_ros.network.tensor import TensorInfo
+
+__all__ = [
+    "Letterbox",
+    "PreparedNetwork",
+    "TensorInfo",
+    "digest",
+    "letterbox",
+    "prepare",
+    "resolve_model",
+    "resolve_resource",
+]

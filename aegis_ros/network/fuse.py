@@ -1,0 +1,166 @@
+"""Builds preprocessing as ONNX operators, so that a network takes the camera's bytes.
+
+The cost of preprocessing is then inside the network's WCET, and no second copy of the frame is
+made. :func:`aegis_ros.network.reference.preprocess` is the same arithmetic in OpenCV.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
+
+__all__ = ["FRAME_INPUT", "LUMA", "preprocessing_graph"]
+
+FRAME_INPUT = "frame"
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV's RGB2GRAY
+
+_ONNX_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "uint8": TensorProto.UINT8,
+}
+
+
+@dataclass
+class _Builder:
+    """Collects nodes and constants; the result of each step is the input of the next."""
+
+    current: str
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    def constant(self, values: object, dtype: type[np.generic]) -> str:
+        name = f"pre_const_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
+        return name
+
+    def node(self, operator: str, inputs: list[str], **attributes: object) -> str:
+        name = f"pre_{len(self.nodes)}_{operator.lower()}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def then(self, operator: str, *others: str, **attributes: object) -> None:
+        self.current = self.node(operator, [self.current, *others], **attributes)
+
+
+def preprocessing_graph(
+    spec: PreprocessSpec, size: tuple[int, int] | None, input_shape: tuple[int | str, ...]
+) -> onnx.GraphProto:
+    """Return the graph from ``frame`` to the network's input ``pre_output``.
+
+    Images: ``frame`` is uint8 [height, width, 3] RGB (float32 [height, width] for depth), both
+    extents free; the output is [1, C, h, w] or [1, h, w, C] of ``spec.dtype``. Points and ranges
+    are passed on, with a leading batch extent where the network has one.
+
+    Args:
+        spec: what to do.
+        size: (h, w) the network takes; ``None`` keeps the frame's own.
+        input_shape: shape of the network's input.
+    """
+    if spec.layout in (Layout.POINTS, Layout.RANGES):
+        return _pass_through(spec, input_shape)
+    depth = spec.color is Color.DEPTH
+    frame_shape: list[int | str] = ["frame_height", "frame_width"]
+    if not depth:
+        frame_shape.append(3)
+    frame = helper.make_tensor_value_info(
+        FRAME_INPUT, TensorProto.FLOAT if depth else TensorProto.UINT8, frame_shape
+    )
+    build = _Builder(FRAME_INPUT)
+    build.then("Unsqueeze", build.constant([0, 3] if depth else [0], np.int64))
+    channels = 1 if depth else 3
+    if size is not None and spec.resize is not ResizeMode.NONE:
+        _resize(build, spec, size, channels)
+    if spec.color is Color.BGR:
+        build.then("Gather", build.constant([2, 1, 0], np.int64), axis=3)
+    if spec.dtype != "uint8":
+        if not depth:
+            build.then("Cast", to=TensorProto.FLOAT)
+        if spec.color is Color.MONO:
+            build.then("Mul", build.constant(LUMA, np.float32))
+            build.then("ReduceSum", build.constant([3], np.int64), keepdims=1)
+            channels = 1
+        _normalise(build, spec, channels)
+    if spec.layout is Layout.NCHW:
+        build.then("Transpose", perm=[0, 3, 1, 2])
+    if spec.dtype == "float16":
+        build.then("Cast", to=TensorProto.FLOAT16)
+    height, width = size if size is not None else ("frame_height", "frame_width")
+    shape = (
+        [1, channels, height, width] if spec.layout is Layout.NCHW else [1, height, width, channels]
+    )
+    build.nodes.append(helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end"))
+    output = helper.make_tensor_value_info("pre_output", _ONNX_TYPES[spec.dtype], shape)
+    return helper.make_graph(
+        build.nodes, "preprocessing", [frame], [output], initializer=build.constants
+    )
+
+
+def _pass_through(spec: PreprocessSpec, input_shape: tuple[int | str, ...]) -> onnx.GraphProto:
+    extents: list[int | str] = ["frame_points", 4] if spec.layout is Layout.POINTS else ["frame_ranges"]
+    frame = helper.make_tensor_value_info(FRAME_INPUT, TensorProto.FLOAT, extents)
+    build = _Builder(FRAME_INPUT)
+    shape = extents
+    if len(input_shape) == len(extents) + 1:
+        build.then("Unsqueeze", build.constant([0], np.int64))
+        shape = [1, *extents]
+    _normalise(build, spec, 1)
+    build.nodes.append(helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end"))
+    output = helper.make_tensor_value_info("pre_output", TensorProto.FLOAT, shape)
+    return helper.make_graph(
+        build.nodes, "preprocessing", [frame], [output], initializer=build.constants
+    )
+
+
+def _resize(build: _Builder, spec: PreprocessSpec, size: tuple[int, int], channels: int) -> None:
+    mode = {
+        "mode": str(spec.interpolation),
+        "coordinate_transformation_mode": "half_pixel",
+        "nearest_mode": "floor",
+    }
+    if spec.resize is ResizeMode.STRETCH:
+        sizes = build.constant([1, *size, channels], np.int64)
+        build.then("Resize", "", "", sizes, **mode)
+        return
+    # Letterbox: one factor for both axes, the remainder split to both sides, the odd pixel below
+    # and right. All extents are computed from the frame's own shape.
+    target = build.constant(size, np.int64)
+    target_float = build.constant(size, np.float32)
+    shape = build.node("Shape", [build.current])
+    extents = build.node("Slice", [shape, build.constant([1], np.int64), build.constant([3], np.int64)])
+    extents_float = build.node("Cast", [extents], to=TensorProto.FLOAT)
+    factors = build.node("Div", [target_float, extents_float])
+    factor = build.node("ReduceMin", [factors], keepdims=1)
+    scaled = build.node("Mul", [extents_float, factor])
+    rounded = build.node("Floor", [build.node("Add", [scaled, build.constant(0.5, np.float32)])])
+    inner = build.node("Cast", [rounded], to=TensorProto.INT64)
+    inner = build.node("Max", [inner, build.constant([1], np.int64)])
+    inner = build.node("Min", [inner, target])
+    one = build.constant([1], np.int64)
+    sizes = build.node("Concat", [one, inner, build.constant([channels], np.int64)], axis=0)
+    build.then("Resize", "", "", sizes, **mode)
+    gap = build.node("Sub", [target, inner])
+    before = build.node("Div", [gap, build.constant(2, np.int64)])
+    after = build.node("Sub", [gap, before])
+    zero = build.constant([0], np.int64)
+    pads = build.node("Concat", [zero, before, zero, zero, after, zero], axis=0)
+    dtype = np.float32 if spec.color is Color.DEPTH else np.uint8
+    build.then("Pad", pads, build.constant(spec.pad, dtype), mode="constant")
+    # The result is static; say so, or shape inference cannot know.
+    build.then("Reshape", build.constant([1, *size, channels], np.int64))
+
+
+def _normalise(build: _Builder, spec: PreprocessSpec, channels: int) -> None:
+    mean = np.broadcast_to(np.asarray(spec.mean[:channels] or (0.0,), np.float64), channels)
+    std = np.broadcast_to(np.asarray(spec.std[:channels] or (1.0,), np.float64), channels)
+    factor = spec.scale / std
+    offset = -mean / std
+    if np.any(factor != 1.0):
+        build.then("Mul", build.constant(factor, np.float32))
+    if np.any(offset != 0.0):
+        build.then("Add", build.constant(offset, np.float32))

@@ -1,0 +1,290 @@
+"""Reads, checks and normalises an ONNX network, and puts preprocessing in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, compose, helper, shape_inference, version_converter
+
+from aegis_ros.errors import ModelError
+from aegis_ros.network.fuse import preprocessing_graph
+from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.spec import Color, Layout, PreprocessSpec
+
+__all__ = ["estimate_bytes", "fuse", "load_graph", "tensor_infos"]
+
+_FUSE_OPSET = 17
+_OLDEST_FUSABLE_OPSET = 13
+_IMAGE_LAYOUTS = (Layout.NCHW, Layout.NHWC)
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """Return a checked network whose inputs are only what must be fed.
+
+    Raises:
+        ModelError: code ``model_valid``: not ONNX, not valid, or weights in other files.
+    """
+    try:
+        model = onnx.load_model(str(path), load_external_data=False)
+    except Exception as error:
+        raise ModelError(
+            f"not an ONNX network, or cut short ({_first_line(error)})",
+            where="model",
+            value=path.name,
+            mend="Copy the file again, and compare its SHA-256 with the original",
+            code="model_valid",
+        ) from error
+    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise ModelError(
+            "the weights are in other files",
+            where="model",
+            value=path.name,
+            mend="Save them inside: onnx.save_model(onnx.load(file), file, "
+            "save_as_external_data=False)",
+            code="model_valid",
+        )
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise ModelError(
+            f"the ONNX checker refuses the network ({_first_line(error)})",
+            where="model",
+            value=path.name,
+            mend="Export the network again with a current exporter",
+            code="model_valid",
+        ) from error
+    _strip_initializer_inputs(model)
+    return model
+
+
+def fuse(
+    model: onnx.ModelProto, spec: PreprocessSpec, dimensions: Mapping[str, int]
+) -> onnx.ModelProto:
+    """Return the network with preprocessing in front and every input extent bound.
+
+    The result has one input, ``frame``; see :func:`~aegis_ros.network.fuse.preprocessing_graph`.
+
+    Raises:
+        ModelError: code ``model_valid``: the spec and the network do not fit together.
+    """
+    network_input = _frame_input(model, spec)
+    size = _bind_input(network_input, spec, dimensions)
+    _forget_inferred_shapes(model)
+    model = _to_fusable_opset(model)
+    network_input = next(item for item in model.graph.input if item.name == network_input.name)
+    shape = _shape(network_input.type.tensor_type)
+    front = helper.make_model(
+        preprocessing_graph(spec, size, shape),
+        opset_imports=[item for item in model.opset_import if item.domain in ("", "ai.onnx")],
+        ir_version=model.ir_version,
+    )
+    try:
+        merged = compose.merge_models(
+            front,
+            compose.add_prefix(model, "net_") if _names_collide(front, model) else model,
+            io_map=[
+                (
+                    "pre_output",
+                    f"net_{network_input.name}"
+                    if _names_collide(front, model)
+                    else network_input.name,
+                )
+            ],
+        )
+        return shape_inference.infer_shapes(merged, strict_mode=False, data_prop=True)
+    except Exception as error:
+        raise ModelError(
+            f"preprocessing cannot be put in front of the network ({_first_line(error)})",
+            where="preprocess",
+            expected="size, layout and dtype of the network's own input",
+            mend="Compare preprocess with the network's documentation",
+            code="model_valid",
+        ) from error
+
+
+def tensor_infos(values: object) -> tuple[TensorInfo, ...]:
+    """Return name, dtype and shape of graph inputs or outputs."""
+    return tuple(
+        TensorInfo(item.name, _dtype(item.type.tensor_type), _shape(item.type.tensor_type))
+        for item in values  # type: ignore[attr-defined]
+    )
+
+
+def estimate_bytes(model: onnx.ModelProto) -> tuple[int, int]:
+    """Return (weight bytes, peak activation bytes) of a network with inferred shapes.
+
+    The peak is that of running the nodes in file order and freeing each tensor after its last
+    use; extents that are not known count as 1.
+    """
+    graph = model.graph
+    weights = sum(
+        int(np.prod(tensor.dims, dtype=np.int64)) * _itemsize(tensor.data_type)
+        for tensor in graph.initializer
+    )
+    sizes: dict[str, int] = {}
+    for item in [*graph.value_info, *graph.input, *graph.output]:
+        extents = [extent if isinstance(extent, int) else 1 for extent in _shape(item.type.tensor_type)]
+        sizes[item.name] = int(np.prod(extents, dtype=np.int64)) * _itemsize(
+            item.type.tensor_type.elem_type
+        )
+    last_use = {name: index for index, node in enumerate(graph.node) for name in node.input}
+    ends: dict[int, list[str]] = {}
+    for name, index in last_use.items():
+        ends.setdefault(index, []).append(name)
+    live = peak = 0
+    produced: set[str] = set()
+    for index, node in enumerate(graph.node):
+        for name in node.output:
+            live += sizes.get(name, 0)
+            produced.add(name)
+        peak = max(peak, live)
+        live -= sum(sizes.get(name, 0) for name in ends.get(index, []) if name in produced)
+    return weights, peak
+
+
+def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfoProto:
+    inputs = list(model.graph.input)
+    names = ", ".join(item.name for item in inputs)
+    if spec.input_name:
+        for item in inputs:
+            if item.name == spec.input_name:
+                break
+        else:
+            raise ModelError(
+                "the network has no such input", where="preprocess.input_name",
+                value=spec.input_name, expected=f"one of {names}", code="model_valid",
+            )
+    if len(inputs) != 1:
+        raise ModelError(
+            f"the network takes {len(inputs)} inputs and one stream feeds it",
+            where="model", value=names or "none", expected="one input",
+            mend="Make the other inputs constants (initializers) of the graph",
+            code="model_valid",
+        )
+    return inputs[0]
+
+
+def _bind_input(
+    item: onnx.ValueInfoProto, spec: PreprocessSpec, dimensions: Mapping[str, int]
+) -> tuple[int, int] | None:
+    """Fix every extent of the network's input; return its (height, width) for images."""
+    tensor = item.type.tensor_type
+    expected = {"float32": "float32", "float16": "float16", "uint8": "uint8"}[spec.dtype]
+    if _dtype(tensor) != expected:
+        raise ModelError(
+            f"the network's input {item.name!r} is {_dtype(tensor)}", where="preprocess.dtype",
+            value=spec.dtype, expected=_dtype(tensor), code="model_valid",
+        )
+    shape = _shape(tensor)
+    if spec.layout not in _IMAGE_LAYOUTS:
+        features = 1 if spec.layout is Layout.POINTS else 0
+        if len(shape) not in (1 + features, 2 + features):
+            raise ModelError(
+                f"the network's input {item.name!r} has rank {len(shape)}",
+                where="preprocess.layout", value=str(spec.layout),
+                expected="rank 2 or 3 for points, 1 or 2 for ranges", code="model_valid",
+            )
+        return None
+    if len(shape) != 4:
+        raise ModelError(
+            f"the network's input {item.name!r} has rank {len(shape)} and shape {list(shape)}",
+            where="preprocess.layout", value=str(spec.layout), expected="rank 4 for images",
+            mend="Use layout points or ranges for other inputs", code="model_valid",
+        )
+    axes = (1, 2, 3) if spec.layout is Layout.NCHW else (3, 1, 2)
+    channels = 1 if spec.color in (Color.MONO, Color.DEPTH) else 3
+    found = shape[axes[0]]
+    if isinstance(found, int) and found != channels:
+        raise ModelError(
+            f"the network's input {item.name!r} has {found} channels where "
+            f"color {spec.color} and layout {spec.layout} give {channels}",
+            where="preprocess.color", value=str(spec.color),
+            expected="rgb or bgr for 3 channels, mono or depth for 1; nhwc if the channels come last",
+            code="model_valid",
+        )
+    size: list[int] = []
+    for axis, name, wanted in zip(axes[1:], ("height", "width"), spec.size or (None, None), strict=True):
+        extent = shape[axis]
+        if wanted is not None:
+            size.append(wanted)
+        elif isinstance(extent, int):
+            size.append(extent)
+        elif extent in dimensions:
+            size.append(dimensions[extent])
+        else:
+            raise ModelError(
+                f"the {name} of the network's input {item.name!r} is not fixed ({extent!r})",
+                where="preprocess.size", expected="[height, width]",
+                mend="Give preprocess.size, for example [480, 640]", code="model_valid",
+            )
+    bound = {0: 1, axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
+    for axis, extent in bound.items():
+        tensor.shape.dim[axis].Clear()
+        tensor.shape.dim[axis].dim_value = extent
+    return size[0], size[1]
+
+
+def _forget_inferred_shapes(model: onnx.ModelProto) -> None:
+    """Drop shapes that were true only for the extents the exporter used."""
+    del model.graph.value_info[:]
+    for index, item in enumerate(model.graph.output):
+        for axis, dim in enumerate(item.type.tensor_type.shape.dim):
+            dim.Clear()
+            dim.dim_param = f"output{index}_{axis}"
+
+
+def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    opset = next(
+        (item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0
+    )
+    if opset >= _OLDEST_FUSABLE_OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, _FUSE_OPSET)
+    except Exception as error:
+        raise ModelError(
+            f"the network uses opset {opset} and cannot be brought to {_FUSE_OPSET} "
+            f"({_first_line(error)})",
+            where="model", expected=f"opset {_OLDEST_FUSABLE_OPSET} or later",
+            mend=f"Export the network again with opset {_FUSE_OPSET}", code="model_valid",
+        ) from error
+
+
+def _strip_initializer_inputs(model: onnx.ModelProto) -> None:
+    """Constants listed as inputs keep runtimes from folding them; list only what is fed."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    fed = [item for item in model.graph.input if item.name not in constants]
+    del model.graph.input[:]
+    model.graph.input.extend(fed)
+    model.ir_version = max(model.ir_version, 4)
+
+
+def _names_collide(front: onnx.ModelProto, model: onnx.ModelProto) -> bool:
+    ours = {name for node in front.graph.node for name in node.output} | {"frame"}
+    theirs = {name for node in model.graph.node for name in node.output}
+    theirs |= {item.name for item in model.graph.input}
+    theirs |= {item.name for item in model.graph.initializer}
+    return bool(ours & theirs)
+
+
+def _shape(tensor: onnx.TypeProto.Tensor) -> tuple[int | str, ...]:
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else dim.dim_param or "?"
+        for dim in tensor.shape.dim
+    )
+
+
+def _dtype(tensor: onnx.TypeProto.Tensor) -> str:
+    return str(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+
+
+def _itemsize(element_type: int) -> int:
+    return int(np.dtype(helper.tensor_dtype_to_np_dtype(element_type)).itemsize)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]

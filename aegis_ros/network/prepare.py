@@ -1,0 +1,187 @@
+"""Turns a model file into a network that takes the camera's bytes, once, and remembers it.
+
+The work is done in a child process with a limit on time and memory: a hostile or broken file can
+fail there, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aegis_ros.errors import ModelError
+from aegis_ros.network.locate import digest
+from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.spec import FrameFormat, PreprocessSpec
+
+__all__ = ["PreparedNetwork", "child_environment", "prepare", "run_child"]
+
+_FORMAT_VERSION = 1  # of what is cached; raise it when the fused graph changes
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedNetwork:
+    """A network with its preprocessing, ready for a backend.
+
+    Attributes:
+        path: the fused ONNX file, in the cache; its only input is ``frame``.
+        source: the file it was made from.
+        digest: SHA-256 of ``source`` in hex.
+        key: identifies file, preprocessing and bounds together; profiles are stored under it.
+        frame_input: the input, with run-time extents as names.
+        frame_format: canonical format of the frames it takes.
+        max_shape: largest frame it will get.
+        outputs: every output, all extents bound.
+        weight_bytes: bytes of the weights.
+        activation_bytes: estimated peak of the activations at ``max_shape``.
+        metadata: the file's own metadata (class names, character lists).
+    """
+
+    path: Path
+    source: Path
+    digest: str
+    key: str
+    frame_input: TensorInfo
+    frame_format: FrameFormat
+    max_shape: tuple[int, ...]
+    outputs: tuple[TensorInfo, ...]
+    weight_bytes: int
+    activation_bytes: int
+    metadata: Mapping[str, str]
+
+
+def prepare(
+    path: Path,
+    preprocess: PreprocessSpec,
+    *,
+    max_shape: tuple[int, ...],
+    cache_dir: Path,
+    dimensions: Mapping[str, int] | None = None,
+    model_digest: str = "",
+    timeout_s: float = 120.0,
+) -> PreparedNetwork:
+    """Validate a network, put its preprocessing in front, and bind every extent.
+
+    Args:
+        path: an ONNX file, already found to be allowed.
+        preprocess: what lies between the sensor's bytes and the network.
+        max_shape: shape of the largest frame.
+        cache_dir: where prepared networks are kept.
+        dimensions: values for symbolic extents.
+        model_digest: SHA-256 of ``path`` if it is known already.
+        timeout_s: how long the child process may take.
+
+    Raises:
+        ModelError: code ``model_valid``; the text says what does not fit and how to mend it.
+    """
+    model_digest = model_digest or digest(path)
+    bounds = dict(dimensions or {})
+    request = {
+        "format": _FORMAT_VERSION,
+        "versions": [version("onnx"), version("onnxruntime")],
+        "digest": model_digest,
+        "preprocess": asdict(preprocess),
+        "max_shape": list(max_shape),
+        "dimensions": dict(sorted(bounds.items())),
+    }
+    key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
+    folder = cache_dir / "networks"
+    folder.mkdir(parents=True, exist_ok=True)
+    fused, facts_path = folder / f"{key}.onnx", folder / f"{key}.json"
+    facts = _read_facts(facts_path) if fused.exists() else None
+    if facts is None:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            made = Path(scratch) / "fused.onnx"
+            facts = run_child(
+                "aegis_ros.network.prepare_child",
+                {**request, "source": str(path), "target": str(made)},
+                timeout_s=timeout_s,
+                subject=path.name,
+            )
+            os.replace(made, fused)
+            written = Path(scratch) / "facts.json"
+            written.write_text(json.dumps(facts))
+            os.replace(written, facts_path)
+    return PreparedNetwork(
+        path=fused,
+        source=path,
+        digest=model_digest,
+        key=key,
+        frame_input=_info(facts["frame_input"]),
+        frame_format=preprocess.frame_format,
+        max_shape=tuple(max_shape),
+        outputs=tuple(_info(item) for item in facts["outputs"]),
+        weight_bytes=int(facts["weight_bytes"]),
+        activation_bytes=int(facts["activation_bytes"]),
+        metadata=dict(facts["metadata"]),
+    )
+
+
+def run_child(module: str, request: object, *, timeout_s: float, subject: str) -> dict[str, Any]:
+    """Run ``python -m module`` with a JSON request on stdin; return its JSON answer.
+
+    Raises:
+        ModelError: the child said no, crashed, or took too long.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            env=child_environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"preparing the network took longer than {timeout_s:.0f} s",
+            where="model", value=subject, code="model_valid",
+            mend="Simplify the network, for example with onnxsim",
+        ) from error
+    if done.returncode != 0:
+        tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise ModelError(
+            f"the process that prepares the network ended with code {done.returncode}"
+            + (f" ({tail[0][:200]})" if tail else ""),
+            where="model", value=subject, code="model_valid",
+            mend="The file is broken, or needs more memory than this machine has",
+        )
+    answer: dict[str, Any] = json.loads(done.stdout.decode().splitlines()[-1])
+    if "problem" in answer:
+        answer.setdefault("code", "model_valid")
+        raise ModelError(**answer)
+    return answer
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a child interpreter that finds this very package.
+
+    ROS wheels leave a marker that makes a child skip setting up its library path; the child does
+    not need ROS at all.
+    """
+    environment = dict(os.environ)
+    root = str(Path(__file__).resolve().parents[2])
+    paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join([root, *(path for path in paths if path)])
+    return environment
+
+
+def _read_facts(path: Path) -> dict[str, Any] | None:
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return facts
+
+
+def _info(item: Mapping[str, Any]) -> TensorInfo:
+    return TensorInfo(item["name"], item["dtype"], tuple(item["shape"]))

@@ -1,0 +1,141 @@
+"""The child process that prepares one network: JSON request on stdin, JSON answer on stdout."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aegis_ros.errors import ModelError
+from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
+
+__all__ = ["build"]
+
+_MEMORY_LIMIT_BYTES = 16 * 1024**3
+_DTYPE_OF_ORT = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+def build(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Prepare the network a request describes; return the facts that are cached beside it."""
+    import onnx
+
+    from aegis_ros.network.graph import estimate_bytes, fuse, load_graph, tensor_infos
+
+    spec = _spec(request["preprocess"])
+    model = load_graph(Path(request["source"]))
+    metadata = {item.key: item.value for item in model.metadata_props}
+    fused = fuse(model, spec, request["dimensions"])
+    frame_input = tensor_infos(fused.graph.input)[0]
+    onnx.save_model(fused, request["target"])
+    shape = tuple(request["max_shape"])
+    outputs = _probe(Path(request["target"]), frame_input, shape, spec)
+    weights, activations = estimate_bytes(fused)
+    return {
+        "frame_input": asdict(frame_input),
+        "outputs": [asdict(item) for item in outputs],
+        "weight_bytes": weights,
+        "activation_bytes": activations,
+        "metadata": metadata,
+    }
+
+
+def _probe(
+    path: Path, frame: TensorInfo, shape: tuple[int, ...], spec: PreprocessSpec
+) -> tuple[TensorInfo, ...]:
+    """Run the network twice and return its outputs with the extents they had."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        names = [item.name for item in session.get_outputs()]
+        generator = np.random.default_rng(0)
+        runs = [
+            session.run(names, {frame.name: values})
+            for values in (
+                np.zeros(shape, frame.dtype),
+                (generator.random(shape, np.float32) * 255).astype(frame.dtype),
+            )
+        ]
+    except Exception as error:
+        raise ModelError(
+            f"the network cannot be run ({_reason(error)})",
+            where="model",
+            mend=f"Check that it takes input of size {spec.size or shape[:2]} and that ONNX Runtime "
+            f"{onnxruntime.__version__} has all its operators",
+            code="model_valid",
+        ) from error
+    infos = []
+    for item, first, second in zip(session.get_outputs(), *runs, strict=True):
+        if not isinstance(first, np.ndarray) or item.type not in _DTYPE_OF_ORT:
+            raise ModelError(
+                f"output {item.name!r} is {item.type}, not a tensor of numbers", where="model",
+                mend="Cut it off, or convert it inside the graph", code="model_valid",
+            )
+        extents = tuple(
+            max(a, b) for a, b in zip(first.shape, second.shape, strict=True)
+        )
+        infos.append(TensorInfo(item.name, _DTYPE_OF_ORT[item.type], extents))
+    return tuple(infos)
+
+
+def _spec(fields: Mapping[str, Any]) -> PreprocessSpec:
+    values = dict(fields)
+    values["size"] = tuple(values["size"]) if values["size"] else None
+    values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+    for name, kind in (
+        ("color", Color),
+        ("layout", Layout),
+        ("resize", ResizeMode),
+        ("interpolation", Interpolation),
+    ):
+        values[name] = kind(values[name])
+    return PreprocessSpec(**values)
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return (text[-1] if text else type(error).__name__)[:300]
+
+
+def main() -> None:
+    """Answer one request."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    request = json.loads(sys.stdin.read())
+    try:
+        answer = build(request)
+    except ModelError as error:
+        answer = {
+            "problem": error.problem,
+            "where": error.where,
+            "value": error.value or None,
+            "expected": error.expected,
+            "mend": error.mend,
+            "code": error.code,
+        }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What is known of a tensor before it exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["TensorInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Name, element type and extent of a tensor.
+
+    Attributes:
+        name: name in the graph.
+        dtype: numpy name of the element type.
+        shape: extents; a string names a dimension known only at run time.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    @property
+    def static(self) -> bool:
+        """Whether every extent is known."""
+        return all(isinstance(extent, int) for extent in self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes when static.
+
+        Raises:
+            ValueError: an extent is unknown.
+        """
+        count = 1
+        for extent in self.shape:
+            if not isinstance(extent, int):
+                raise ValueError(f"{self.name}: extent {extent!r} is not known")
+            count *= extent
+        return count * np.dtype(self.dtype).itemsize
