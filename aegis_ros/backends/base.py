@@ -1,0 +1,189 @@
+"""What a runtime must offer to be used by the engine.
+
+A backend has two halves. The *offline* half (:meth:`Backend.compile`) turns a prepared network into
+whatever the runtime loads fastest; it may be slow and runs outside the engine. The *run-time* half
+lives in the engine process: everything is allocated at :meth:`Backend.load`; :meth:`Backend.start`
+returns at once, and the end of the segment is announced through one eventfd, so that CPU workers
+and CUDA streams look alike to the engine's loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.spec import LaneSpec
+
+__all__ = ["Backend", "CompiledNetwork", "Completion", "LoadedNetwork"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledNetwork:
+    """What a backend made of a prepared network.
+
+    Attributes:
+        backend: name of the backend it is for.
+        key: key of the prepared network.
+        paths: one file a segment, in order of execution.
+        frame_input: input of the first segment.
+        max_shape: largest frame.
+        outputs: outputs of the last segment, all extents bound.
+        arena_bytes: bytes it will take when loaded (weights, activations).
+        simulated_ns: execution time of each segment for the simulated backend.
+    """
+
+    backend: str
+    key: str
+    paths: tuple[str, ...]
+    frame_input: TensorInfo
+    max_shape: tuple[int, ...]
+    outputs: tuple[TensorInfo, ...]
+    arena_bytes: int
+    simulated_ns: tuple[int, ...] = ()
+
+    @property
+    def segments(self) -> int:
+        """Number of segments."""
+        return max(len(self.paths), len(self.simulated_ns))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a mapping that :meth:`from_json` understands."""
+        return {
+            "backend": self.backend,
+            "key": self.key,
+            "paths": list(self.paths),
+            "frame_input": _tensor_to_json(self.frame_input),
+            "max_shape": list(self.max_shape),
+            "outputs": [_tensor_to_json(item) for item in self.outputs],
+            "arena_bytes": self.arena_bytes,
+            "simulated_ns": list(self.simulated_ns),
+        }
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> CompiledNetwork:
+        """Return the network :meth:`to_json` described."""
+        return CompiledNetwork(
+            backend=values["backend"],
+            key=values["key"],
+            paths=tuple(values["paths"]),
+            frame_input=_tensor_from_json(values["frame_input"]),
+            max_shape=tuple(values["max_shape"]),
+            outputs=tuple(_tensor_from_json(item) for item in values["outputs"]),
+            arena_bytes=values["arena_bytes"],
+            simulated_ns=tuple(values["simulated_ns"]),
+        )
+
+
+class LoadedNetwork(Protocol):
+    """A network that is ready to run on one lane."""
+
+    @property
+    def segments(self) -> int:
+        """Number of segments."""
+        ...
+
+
+@dataclass(slots=True)
+class Completion:
+    """How the last segment on a lane ended; one object a lane, reused.
+
+    Attributes:
+        started_ns: monotonic time at which execution began.
+        finished_ns: monotonic time at which it ended.
+        error: what went wrong; empty for nothing.
+        done: set by the lane when the rest is valid, cleared by whoever has read it.
+    """
+
+    started_ns: int = 0
+    finished_ns: int = 0
+    error: str = ""
+    done: bool = False
+
+
+class Backend(Protocol):
+    """A runtime adaptor. ``open`` comes first, ``close`` last; one thread calls ``start``."""
+
+    name: str
+
+    def compile(self, prepared: PreparedNetwork, cache_dir: Path) -> CompiledNetwork:
+        """Return the network in the form this runtime loads fastest (offline half).
+
+        Raises:
+            BackendError: the runtime cannot take it.
+        """
+        ...
+
+    def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
+        """Create the lanes. Completions add 1 to ``event_fd``.
+
+        Args:
+            lanes: as configured.
+            event_fd: a non-blocking eventfd of the caller.
+            priority: SCHED_FIFO priority wanted for the lanes, 0 for none.
+
+        Raises:
+            BackendError: the device cannot be had.
+        """
+        ...
+
+    def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
+        """Allocate everything a network needs; may be called from another thread than ``start``.
+
+        Raises:
+            BackendError: it cannot be loaded; nothing is left behind.
+        """
+        ...
+
+    def start(
+        self,
+        lane: int,
+        network: LoadedNetwork,
+        segment: int,
+        frame: npt.NDArray[np.generic],
+        outputs: Sequence[npt.NDArray[np.generic]],
+    ) -> None:
+        """Begin one segment on an idle lane; returns at once.
+
+        Args:
+            lane: index of the lane.
+            network: what ``load`` returned.
+            segment: index of the segment.
+            frame: the frame in its slot; must stay valid until the completion.
+            outputs: one array an output of the network, filled by the last segment.
+        """
+        ...
+
+    def completion(self, lane: int) -> Completion:
+        """Return the lane's completion record."""
+        ...
+
+    def unload(self, network: LoadedNetwork) -> None:
+        """Give back what ``load`` allocated; not while it runs."""
+        ...
+
+    def device_name(self) -> str:
+        """Return a name that identifies the device and the runtime's version in profiles."""
+        ...
+
+    def determinism(self) -> str:
+        """Say what the lanes were permitted (priority, affinity), after ``open``."""
+        ...
+
+    def close(self) -> None:
+        """End the lanes."""
+        ...
+
+
+def _tensor_to_json(item: TensorInfo) -> dict[str, Any]:
+    return {"name": item.name, "dtype": item.dtype, "shape": list(item.shape)}
+
+
+def _tensor_from_json(values: dict[str, Any]) -> TensorInfo:
+    return TensorInfo(values["name"], values["dtype"], tuple(values["shape"]))

@@ -1,0 +1,130 @@
+"""A device that takes the time it is told and computes nothing: for tests and for planning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import CompiledNetwork, Completion, LoadedNetwork
+from aegis_ros.backends.onnxruntime import describe_lanes
+from aegis_ros.backends.worker import CpuLane
+from aegis_ros.errors import BackendError
+from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.spec import LaneSpec
+
+__all__ = ["SimulatedBackend"]
+
+_FLOPS_PER_SECOND = 5e9
+_RAISE_FRAME_BYTE = 255
+
+
+@dataclass
+class _Simulated:
+    segment_ns: tuple[int, ...]
+    calls: int = field(default=0)
+
+    @property
+    def segments(self) -> int:
+        """Number of segments."""
+        return len(self.segment_ns)
+
+
+class SimulatedBackend:
+    """Sleeps for each segment's time and fills the outputs with the number of the run.
+
+    A network whose file name contains ``raises`` fails in every run, one whose name contains
+    ``hangs`` never returns: so that faults can be tried without a broken runtime.
+    """
+
+    name = "simulated"
+
+    def __init__(self) -> None:
+        """Hold no lane yet."""
+        self._lanes: list[CpuLane] = []
+
+    def compile(self, prepared: PreparedNetwork, cache_dir: Path) -> CompiledNetwork:
+        """Guess an execution time from the network's size."""
+        guess_ns = int((prepared.weight_bytes + prepared.activation_bytes) / _FLOPS_PER_SECOND * 1e9)
+        return CompiledNetwork(
+            backend=self.name,
+            key=prepared.key,
+            paths=(str(prepared.source),),
+            frame_input=prepared.frame_input,
+            max_shape=prepared.max_shape,
+            outputs=prepared.outputs,
+            arena_bytes=prepared.weight_bytes + prepared.activation_bytes,
+            simulated_ns=(max(guess_ns, 100_000),),
+        )
+
+    def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
+        """Start one thread a lane."""
+        self._lanes = [CpuLane(lane.name, lane.cpu, event_fd, priority) for lane in lanes]
+
+    def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
+        """Remember the times.
+
+        Raises:
+            BackendError: there are none.
+        """
+        if not compiled.simulated_ns or "unloadable" in "".join(compiled.paths):
+            raise BackendError("the simulated device cannot load this network")
+        return _Simulated(compiled.simulated_ns)
+
+    def start(
+        self,
+        lane: int,
+        network: LoadedNetwork,
+        segment: int,
+        frame: npt.NDArray[np.generic],
+        outputs: Sequence[npt.NDArray[np.generic]],
+    ) -> None:
+        """Let the lane's thread sleep for the segment's time.
+
+        A frame whose first byte is 255 makes the run raise, 254 makes it hang.
+        """
+        assert isinstance(network, _Simulated)
+        self._lanes[lane].start(lambda: self._run(network, segment, frame, outputs))
+
+    @staticmethod
+    def _run(
+        network: _Simulated,
+        segment: int,
+        frame: npt.NDArray[np.generic],
+        outputs: Sequence[npt.NDArray[np.generic]],
+    ) -> None:
+        first = frame.reshape(-1).view(np.uint8)[0] if frame.size else 0
+        if first == _RAISE_FRAME_BYTE:
+            raise BackendError("the simulated device was told to fail")
+        if first == _RAISE_FRAME_BYTE - 1:
+            time.sleep(3600.0)
+        time.sleep(network.segment_ns[segment] / 1e9)
+        if segment == network.segments - 1:
+            network.calls += 1
+            for output in outputs:
+                output.fill(network.calls)
+
+    def completion(self, lane: int) -> Completion:
+        """Return the lane's completion record."""
+        return self._lanes[lane].completion
+
+    def unload(self, network: LoadedNetwork) -> None:
+        """Nothing was allocated."""
+
+    def device_name(self) -> str:
+        """Say that nothing is real."""
+        return "simulated device"
+
+    def determinism(self) -> str:
+        """Say what the lanes were permitted."""
+        return describe_lanes(self._lanes)
+
+    def close(self) -> None:
+        """End the lanes' threads."""
+        for lane in self._lanes:
+            lane.stop()
+        self._lanes = []
