@@ -37,8 +37,8 @@ class _Simulated:
 class SimulatedBackend:
     """Sleeps for each segment's time and fills the outputs with the number of the run.
 
-    A network whose file name contains ``raises`` fails in every run, one whose name contains
-    ``hangs`` never returns: so that faults can be tried without a broken runtime.
+    Faults can be tried on it: a frame whose first byte is 255 makes the run raise, 254 makes it
+    hang, and a model file with ``unloadable`` in its name is refused.
     """
 
     name = "simulated"
@@ -83,10 +83,7 @@ class SimulatedBackend:
         frame: npt.NDArray[np.generic],
         outputs: Sequence[npt.NDArray[np.generic]],
     ) -> None:
-        """Let the lane's thread sleep for the segment's time.
-
-        A frame whose first byte is 255 makes the run raise, 254 makes it hang.
-        """
+        """Let the lane's thread sleep for the segment's time."""
         assert isinstance(network, _Simulated)
         self._lanes[lane].start(lambda: self._run(network, segment, frame, outputs))
 

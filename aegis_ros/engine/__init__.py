@@ -1,0 +1,25 @@
+"""The separate real-time process that owns backend, lanes and scheduler, and its client."""
+
+from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.client import EngineClient
+from aegis_ros.engine.types import (
+    ChannelSpec,
+    EngineEvent,
+    EngineInfo,
+    EngineStatus,
+    JobResult,
+    LaneState,
+    LoadSpec,
+)
+
+__all__ = [
+    "Channel",
+    "ChannelSpec",
+    "EngineClient",
+    "EngineEvent",
+    "EngineInfo",
+    "EngineStatus",
+    "JobResult",
+    "LaneState",
+    "LoadSpec",
+]

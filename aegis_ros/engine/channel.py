@@ -1,0 +1,78 @@
+"""The node's side of a frame channel: slots that frames are written to, and who still needs them."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.engine.memory import SharedMemory, aligned
+from aegis_ros.engine.types import ChannelSpec
+from aegis_ros.errors import InputError
+
+__all__ = ["Channel"]
+
+
+class Channel:
+    """Slots of one stream. A slot is free, being written, or needed by a number of jobs.
+
+    Args:
+        index: number of the channel on the wire.
+        spec: size and format.
+    """
+
+    def __init__(self, index: int, spec: ChannelSpec) -> None:
+        """Allocate all slots."""
+        self.index = index
+        self.spec = spec
+        self._stride = aligned(spec.slot_bytes)
+        self.memory = SharedMemory(self._stride * spec.slots)
+        self._free = list(range(spec.slots))
+        self._needed = [0] * spec.slots
+        self._lock = threading.Lock()
+
+    def acquire(self) -> int | None:
+        """Take a free slot to write to; ``None`` when all are in use."""
+        with self._lock:
+            return self._free.pop() if self._free else None
+
+    def array(self, slot: int, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+        """Return a view of a slot for a frame of ``shape``.
+
+        Raises:
+            InputError: the frame is larger than the slot.
+        """
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(self.spec.dtype).itemsize
+        if size > self.spec.slot_bytes:
+            raise InputError(
+                "the frame is larger than its slot", where="frame", value=list(shape),
+                expected=f"at most {list(self.spec.max_shape)}",
+                mend="Raise input.max_size or input.max_points of the task",
+            )
+        return self.memory.array(slot * self._stride, shape, self.spec.dtype)
+
+    def hold(self, slot: int, jobs: int) -> None:
+        """Note that ``jobs`` jobs read the slot."""
+        with self._lock:
+            self._needed[slot] = jobs
+            if jobs == 0:
+                self._free.append(slot)
+
+    def drop(self, slot: int) -> None:
+        """Note that one job no longer needs the slot."""
+        with self._lock:
+            self._needed[slot] -= 1
+            if self._needed[slot] == 0:
+                self._free.append(slot)
+
+    def reset(self) -> None:
+        """Free every slot: the engine that read them is gone."""
+        with self._lock:
+            held = [slot for slot, jobs in enumerate(self._needed) if jobs]
+            self._needed = [0] * self.spec.slots
+            self._free.extend(held)
+
+    def close(self) -> None:
+        """Give the memory back once the last view of it is gone."""
+        self.memory.close()

@@ -1,0 +1,370 @@
+"""The engine's loop: frames in, segments onto lanes, results out; the hot path.
+
+One thread, no lock, no I/O but the sockets, and nothing allocated that can be kept: records are
+unpacked from one buffer, arrays of slots are made when a network is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import Backend, LoadedNetwork
+from aegis_ros.engine.memory import SharedMemory, aligned
+from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.types import ChannelSpec
+from aegis_ros.engine.wire import (
+    DONE,
+    MAX_RECORD_BYTES,
+    OUTPUT_FREE,
+    SKIPPED,
+    SUBMIT,
+    Kind,
+    skip_code,
+)
+from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import Job, Scheduler
+
+__all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
+
+_HEARTBEAT_S = 0.1
+
+
+class LoadedTask:
+    """A network that is bound to a lane, with views of its output slots.
+
+    Args:
+        task_id: id.
+        network: what the backend loaded.
+        lane: index of the lane.
+        memory: shared memory of the outputs.
+        slots: for each output slot, one array an output.
+    """
+
+    __slots__ = ("free", "lane", "memory", "network", "slots", "task_id")
+
+    def __init__(
+        self,
+        task_id: int,
+        network: LoadedNetwork,
+        lane: int,
+        memory: SharedMemory,
+        slots: list[list[npt.NDArray[np.generic]]],
+    ) -> None:
+        """Begin with all output slots free."""
+        self.task_id = task_id
+        self.network = network
+        self.lane = lane
+        self.memory = memory
+        self.slots = slots
+        self.free = list(range(len(slots)))
+
+
+class ProfileRun:
+    """One timed run of a network, done when its lane has nothing else to do."""
+
+    __slots__ = ("frame", "finish", "network", "outputs", "segment")
+
+    def __init__(
+        self,
+        network: LoadedNetwork,
+        segment: int,
+        frame: npt.NDArray[np.generic],
+        outputs: list[npt.NDArray[np.generic]],
+        finish: Callable[[int, str], None],
+    ) -> None:
+        """Keep what the run needs; ``finish`` is told (nanoseconds, error)."""
+        self.network = network
+        self.segment = segment
+        self.frame = frame
+        self.outputs = outputs
+        self.finish = finish
+
+
+class _Frame:
+    """The payload of a job: where its frame lies and what happened to it."""
+
+    __slots__ = ("channel", "execution_ns", "output", "shape", "slot", "started_ns", "view")
+
+    def __init__(self, channel: int, slot: int, shape: tuple[int, ...]) -> None:
+        self.channel = channel
+        self.slot = slot
+        self.shape = shape
+        self.view: npt.NDArray[np.generic] | None = None
+        self.output = -1
+        self.started_ns = 0
+        self.execution_ns = 0
+
+
+class EngineLoop:
+    """Owns scheduler and lanes. ``run`` is the loop; ``call`` is for other threads.
+
+    Args:
+        backend: opened backend.
+        event_fd: the eventfd the backend's completions are added to.
+        frames: non-blocking SOCK_SEQPACKET socket to the node.
+        page: shared page the node watches.
+        lanes: number of lanes.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        event_fd: int,
+        frames: socket.socket,
+        page: EnginePage,
+        lanes: int,
+    ) -> None:
+        """Prepare everything; nothing runs yet."""
+        self._backend = backend
+        self._event_fd = event_fd
+        self._frames = frames
+        self._page = page
+        self._lanes = lanes
+        self._scheduler = Scheduler(lanes)
+        self._completions = [backend.completion(lane) for lane in range(lanes)]
+        self._tasks: dict[int, LoadedTask] = {}
+        self._channels: dict[int, tuple[ChannelSpec, SharedMemory]] = {}
+        self._profiles: list[deque[ProfileRun]] = [deque() for _ in range(lanes)]
+        self._profiling: list[ProfileRun | None] = [None] * lanes
+        self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
+        self._calls: deque[Callable[[], None]] = deque()
+        self._unsent: deque[bytes] = deque()
+        self._buffer = bytearray(MAX_RECORD_BYTES)
+        self._running = True
+        self._epoll = select.epoll()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the loop's thread run ``function`` soon; may be called from any thread."""
+        self._calls.append(function)
+        os.eventfd_write(self._event_fd, 1)
+
+    def stop(self) -> None:
+        """End the loop; may be called from any thread."""
+        self.call(self._end)
+
+    def add_channel(self, index: int, spec: ChannelSpec, memory: SharedMemory) -> None:
+        """Make a channel known (loop thread)."""
+        self._channels[index] = (spec, memory)
+
+    def remove_channel(self, index: int) -> None:
+        """Forget a channel no task uses (loop thread)."""
+        spec_memory = self._channels.pop(index, None)
+        if spec_memory is not None:
+            spec_memory[1].close()
+
+    def add_task(self, task: LoadedTask, queue: int) -> None:
+        """Make a task known (loop thread)."""
+        self._scheduler.add_task(
+            task.task_id, lane=task.lane, segments=task.network.segments, queue=queue
+        )
+        self._tasks[task.task_id] = task
+
+    def remove_task(self, task_id: int, removed: Callable[[LoadedTask | None], None]) -> None:
+        """Forget a task; ``removed`` is called when its network no longer runs (loop thread)."""
+        task = self._tasks.pop(task_id, None)
+        if task is None:
+            removed(None)
+            return
+        for job in self._scheduler.remove_task(task_id):
+            self._skip(job, Rule.OPERATOR, "the task was removed")
+        running = self._scheduler.running(task.lane)
+        if running is not None and running.task_id == task_id:
+            self._orphans[task.lane] = (task, removed)
+            return
+        removed(task)
+
+    def profile(self, lane: int, run: ProfileRun) -> None:
+        """Queue one timed run (loop thread)."""
+        self._profiles[lane].append(run)
+        self._dispatch(lane, time.monotonic_ns())
+
+    def run(self) -> None:
+        """Serve until ``stop`` or until the node is gone."""
+        epoll = self._epoll
+        frames_fd = self._frames.fileno()
+        epoll.register(frames_fd, select.EPOLLIN)
+        epoll.register(self._event_fd, select.EPOLLIN)
+        clock = time.monotonic_ns
+        page = self._page
+        while self._running:
+            page.beat(clock())
+            for fd, event in epoll.poll(self._timeout_s()):
+                if fd == self._event_fd:
+                    os.eventfd_read(self._event_fd)
+                elif event & select.EPOLLIN:
+                    self._receive()
+                elif event & select.EPOLLOUT:
+                    self._flush()
+                else:
+                    self._running = False
+            while self._calls:
+                self._calls.popleft()()
+            for lane in range(self._lanes):
+                if self._completions[lane].done:
+                    self._complete(lane, clock())
+                if self._scheduler.running(lane) is None:
+                    self._dispatch(lane, clock())
+
+    def _end(self) -> None:
+        self._running = False
+
+    def _timeout_s(self) -> float:
+        timeout = _HEARTBEAT_S
+        for lane in range(self._lanes):
+            wake = self._scheduler.wake_ns(lane)
+            if wake:
+                timeout = min(timeout, max(0.0, (wake - time.monotonic_ns()) / 1e9))
+        return timeout
+
+    def _receive(self) -> None:
+        buffer = self._buffer
+        while True:
+            try:
+                size = self._frames.recv_into(buffer)
+            except BlockingIOError:
+                return
+            except OSError:
+                size = 0
+            if size == 0:
+                self._running = False
+                return
+            if buffer[0] == Kind.SUBMIT:
+                self._release(buffer)
+            elif buffer[0] == Kind.OUTPUT_FREE:
+                _, task_id, slot = OUTPUT_FREE.unpack_from(buffer)
+                task = self._tasks.get(task_id)
+                if task is not None:
+                    task.free.append(slot)
+
+    def _release(self, buffer: bytearray) -> None:
+        (_, task_id, seq, channel, slot, rank, *numbers) = SUBMIT.unpack_from(buffer)
+        extents, (arrival, _received, deadline) = numbers[:3], numbers[3:]
+        now = time.monotonic_ns()
+        job = Job(task_id, seq, arrival, deadline, now, _Frame(channel, slot, tuple(extents[:rank])))
+        task = self._tasks.get(task_id)
+        if task is None:
+            self._skip(job, Rule.STATE, "the task is not loaded")
+            return
+        displaced = self._scheduler.release(job, now)
+        if displaced is not None:
+            self._skip(displaced, Rule.NEWER_FRAME, "")
+        if self._scheduler.running(task.lane) is None:
+            self._dispatch(task.lane, now)
+
+    def _dispatch(self, lane: int, now: int) -> None:
+        if self._profiling[lane] is not None:
+            return
+        while True:
+            job = self._scheduler.dispatch(lane, now)
+            if job is None:
+                self._start_profile(lane)
+                return
+            frame = job.payload
+            assert isinstance(frame, _Frame)
+            task = self._tasks[job.task_id]
+            if job.segment == 0:
+                if not task.free:
+                    self._scheduler.abandon(lane)
+                    self._skip(job, Rule.LIMIT, "all output slots are held by the node")
+                    continue
+                spec, memory = self._channels[frame.channel]
+                frame.view = memory.array(
+                    frame.slot * aligned(spec.slot_bytes), frame.shape, spec.dtype
+                )
+                frame.output = task.free.pop()
+            assert frame.view is not None
+            self._page.lane_busy(lane, job.task_id, now)
+            self._backend.start(
+                lane, task.network, job.segment, frame.view, task.slots[frame.output]
+            )
+            return
+
+    def _start_profile(self, lane: int) -> None:
+        if self._profiles[lane]:
+            run = self._profiles[lane].popleft()
+            self._profiling[lane] = run
+            self._page.lane_busy(lane, -2, time.monotonic_ns())
+            self._backend.start(lane, run.network, run.segment, run.frame, run.outputs)
+
+    def _complete(self, lane: int, now: int) -> None:
+        completion = self._completions[lane]
+        completion.done = False
+        taken = completion.finished_ns - completion.started_ns
+        run = self._profiling[lane]
+        self._page.lane_idle(lane, taken, self._scheduler.waiting(lane))
+        if run is not None:
+            self._profiling[lane] = None
+            run.finish(taken, completion.error)
+            return
+        job = self._scheduler.running(lane)
+        if job is None:
+            return
+        frame = job.payload
+        assert isinstance(frame, _Frame)
+        if job.segment == 0:
+            frame.started_ns = completion.started_ns
+        frame.execution_ns += taken
+        orphan = self._orphans.pop(lane, None)
+        if completion.error or orphan is not None:
+            self._scheduler.abandon(lane)
+            task = self._tasks[job.task_id] if orphan is None else orphan[0]
+            task.free.append(frame.output)
+            rule = Rule.RUN_FAILED if completion.error else Rule.OPERATOR
+            self._skip(job, rule, completion.error or "the task was removed")
+            if orphan is not None:
+                orphan[1](orphan[0])
+            return
+        finished = self._scheduler.segment_done(lane, now)
+        if finished is not None:
+            self._send(
+                DONE.pack(
+                    Kind.DONE,
+                    job.task_id,
+                    job.seq,
+                    frame.channel,
+                    frame.slot,
+                    frame.output,
+                    job.ready_ns,
+                    frame.started_ns,
+                    completion.finished_ns,
+                    frame.execution_ns,
+                )
+            )
+
+    def _skip(self, job: Job, rule: Rule, text: str) -> None:
+        frame = job.payload
+        assert isinstance(frame, _Frame)
+        head = SKIPPED.pack(
+            Kind.SKIPPED, skip_code(rule), job.task_id, job.seq, frame.channel, frame.slot
+        )
+        self._send(head + text.encode()[: MAX_RECORD_BYTES - len(head)])
+
+    def _send(self, record: bytes) -> None:
+        if self._unsent:
+            self._unsent.append(record)
+            return
+        try:
+            self._frames.send(record)
+        except BlockingIOError:
+            # Bounded: every record stands for a slot, and slots are bounded.
+            self._unsent.append(record)
+            self._epoll.modify(self._frames.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        except OSError:
+            self._running = False
+
+    def _flush(self) -> None:
+        while self._unsent:
+            try:
+                self._frames.send(self._unsent[0])
+            except BlockingIOError:
+                return
+            self._unsent.popleft()
+        self._epoll.modify(self._frames.fileno(), select.EPOLLIN)

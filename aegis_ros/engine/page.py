@@ -1,0 +1,58 @@
+"""The page of shared memory through which a node watches its engine without asking it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.types import LaneState
+
+__all__ = ["EnginePage"]
+
+_LANE_FIELDS = 4  # running task, since, busy, waiting
+
+
+class EnginePage:
+    """Loop time, and for each lane: task that runs, since when, busy time, waiting jobs.
+
+    Each field is one aligned 64-bit word written by one process, so a reader never sees half of
+    one; fields are not consistent with each other, which a watchdog does not need.
+    """
+
+    def __init__(self, lanes: int, fd: int | None = None) -> None:
+        """Create the page, or map the one another process created."""
+        self.memory = SharedMemory(8 * (1 + lanes * _LANE_FIELDS), fd)
+        words = self.memory.array(0, (1 + lanes * _LANE_FIELDS,), np.int64)
+        self._alive = words[:1]
+        self._lanes = words[1:].reshape(lanes, _LANE_FIELDS)
+        if fd is None:
+            self._lanes[:, 0] = -1
+
+    def beat(self, now_ns: int) -> None:
+        """Note that the loop is alive."""
+        self._alive[0] = now_ns
+
+    def lane_busy(self, lane: int, task_id: int, now_ns: int) -> None:
+        """Note that a segment starts (``task_id`` -2: a profiling run)."""
+        self._lanes[lane, 1] = now_ns
+        self._lanes[lane, 0] = task_id
+
+    def lane_idle(self, lane: int, taken_ns: int, waiting: int) -> None:
+        """Note that a segment ended after ``taken_ns``."""
+        row = self._lanes[lane]
+        row[0] = -1
+        row[2] += taken_ns
+        row[3] = waiting
+
+    @property
+    def alive_ns(self) -> int:
+        """When the loop was last seen alive; 0 before the first time."""
+        return int(self._alive[0])
+
+    def lanes(self) -> tuple[LaneState, ...]:
+        """Return the state of all lanes."""
+        return tuple(LaneState(*(int(value) for value in row)) for row in self._lanes)
+
+    def close(self) -> None:
+        """Give the page back."""
+        self.memory.close()

@@ -1,0 +1,49 @@
+"""The fixed-size records that node and engine exchange for every frame."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+from aegis_ros.rationale import Rule
+
+__all__ = [
+    "DONE",
+    "MAX_DIMS",
+    "MAX_RECORD_BYTES",
+    "OUTPUT_FREE",
+    "SKIPPED",
+    "SUBMIT",
+    "SKIP_RULES",
+    "Kind",
+    "skip_code",
+]
+
+MAX_DIMS = 3
+MAX_RECORD_BYTES = 512
+
+
+class Kind(IntEnum):
+    """First byte of every record."""
+
+    SUBMIT = 1
+    OUTPUT_FREE = 2
+    DONE = 3
+    SKIPPED = 4
+
+
+# kind, task, seq, channel, slot, rank, extents x3, arrival, received, deadline (all monotonic ns)
+SUBMIT = struct.Struct("<BxxxIQIIIIIIqqq")
+# kind, task, output slot
+OUTPUT_FREE = struct.Struct("<BxxxII")
+# kind, task, seq, channel, slot, output slot, released, started, finished, execution
+DONE = struct.Struct("<BxxxIQIIIqqqq")
+# kind, rule, task, seq, channel, slot; followed by UTF-8 text
+SKIPPED = struct.Struct("<BBxxIQII")
+
+SKIP_RULES = (Rule.NEWER_FRAME, Rule.RUN_FAILED, Rule.STATE, Rule.OPERATOR, Rule.LIMIT)
+
+
+def skip_code(rule: Rule) -> int:
+    """Return the number that stands for a rule in a SKIPPED record."""
+    return SKIP_RULES.index(rule)
