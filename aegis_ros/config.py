@@ -1,0 +1,521 @@
+"""The YAML face of :mod:`aegis_ros.spec`: reads, validates, explains what is wrong.
+
+The same models validate a task that comes through a service, so there is one validation.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from aegis_ros.errors import ConfigError
+from aegis_ros.spec import (
+    Color,
+    Criticality,
+    DeviceSpec,
+    InputSpec,
+    Interpolation,
+    LaneSpec,
+    Layout,
+    ModelsSpec,
+    OrchestratorSpec,
+    OutputSpec,
+    PreprocessSpec,
+    ResizeMode,
+    TaskSpec,
+)
+
+__all__ = ["MESSAGE_TYPES", "load_config", "parse_config", "parse_task", "task_to_mapping"]
+
+MESSAGE_TYPES = (
+    "sensor_msgs/msg/Image",
+    "sensor_msgs/msg/CompressedImage",
+    "sensor_msgs/msg/PointCloud2",
+    "sensor_msgs/msg/LaserScan",
+)
+_MAX_FILE_BYTES = 1024 * 1024
+_HOUR_MS = 3_600_000.0
+_NAME = r"^[a-z][a-z0-9_]{0,62}$"
+_TOPIC = re.compile(r"^[~/]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$|^~/?$")
+_MIB = 1024 * 1024
+
+_Milliseconds = Annotated[float, Field(gt=0.0, le=_HOUR_MS, allow_inf_nan=False)]
+_MillisecondsOrZero = Annotated[float, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=1, le=16384)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _check_topic(topic: str) -> str:
+    if len(topic) > 255 or not _TOPIC.match(topic):
+        raise ValueError(
+            "expected a ROS topic name: letters, digits and underscores between slashes, no part "
+            "beginning with a digit"
+        )
+    return topic
+
+
+class _Input(_Model):
+    topic: str
+    type: str = "sensor_msgs/msg/Image"
+    qos: str = Field("sensor_data", pattern="^(sensor_data|reliable|best_effort)$")
+    max_size: tuple[_Pixels, _Pixels] = (1080, 1920)
+    max_points: int = Field(200_000, ge=1, le=10_000_000)
+
+    _topic = field_validator("topic")(_check_topic)
+
+    @field_validator("type")
+    @classmethod
+    def _known_type(cls, value: str) -> str:
+        if value not in MESSAGE_TYPES:
+            raise ValueError(f"expected one of {', '.join(MESSAGE_TYPES)}{_suggest(value, MESSAGE_TYPES)}")
+        return value
+
+
+class _Preprocess(_Model):
+    size: tuple[_Pixels, _Pixels] | None = None
+    color: Color = Color.RGB
+    layout: Layout = Layout.NCHW
+    scale: _Finite = 1.0
+    mean: list[_Finite] = Field(default_factory=lambda: [0.0], min_length=1, max_length=4)
+    std: list[_Finite] = Field(default_factory=lambda: [1.0], min_length=1, max_length=4)
+    resize: ResizeMode = ResizeMode.STRETCH
+    pad: float = Field(114.0, ge=0.0, le=255.0)
+    interpolation: Interpolation = Interpolation.LINEAR
+    dtype: str = Field("float32", pattern="^(float32|float16|uint8)$")
+    input_name: str = Field("", max_length=256)
+
+    @field_validator("std")
+    @classmethod
+    def _no_zero(cls, values: list[float]) -> list[float]:
+        if any(abs(value) < 1e-12 for value in values):
+            raise ValueError("expected numbers other than 0 (the input is divided by std)")
+        return values
+
+    @model_validator(mode="after")
+    def _channels(self) -> _Preprocess:
+        channels = 1 if self.color in (Color.MONO, Color.DEPTH) else 3
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if len(values) not in (1, channels) and len(set(values)) > 1:
+                raise ValueError(f"{name} has {len(values)} values: expected 1 or {channels}")
+        if self.layout in (Layout.POINTS, Layout.RANGES) and self.dtype != "float32":
+            raise ValueError("dtype: points and ranges are float32")
+        if self.color is Color.MONO and self.dtype == "uint8":
+            raise ValueError("dtype: mono needs float32 or float16")
+        return self
+
+
+class _Output(_Model):
+    topic: str
+    decoder: str = Field("raw", pattern=r"^[a-z][a-z0-9_]*$")
+    options: dict[str, Any] = Field(default_factory=dict, max_length=64)
+    annotate: bool = False
+    tensors: bool = True
+    publish_ms: _MillisecondsOrZero = 2.0
+
+    _topic = field_validator("topic")(_check_topic)
+
+
+class _Task(_Model):
+    name: str = Field(pattern=_NAME)
+    model: str = Field(min_length=1, max_length=4096)
+    input: _Input
+    output: _Output
+    period_ms: _Milliseconds
+    deadline_ms: _Milliseconds | None = None
+    jitter_ms: _MillisecondsOrZero = 0.0
+    preprocess: _Preprocess = Field(default_factory=_Preprocess)
+    criticality: Criticality = Criticality.HIGH
+    queue: int = Field(1, ge=1, le=16)
+    lane: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$")
+    sha256: str = Field("", pattern=r"^([0-9a-fA-F]{64})?$")
+    wcet_ms: _MillisecondsOrZero = 0.0
+    dimensions: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        default_factory=dict, max_length=64
+    )
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _times(self) -> _Task:
+        deadline = self.deadline_ms if self.deadline_ms is not None else self.period_ms
+        used = self.jitter_ms + self.output.publish_ms
+        if used >= deadline:
+            raise ValueError(
+                f"deadline_ms is {deadline:g} and jitter_ms ({self.jitter_ms:g}) plus "
+                f"output.publish_ms ({self.output.publish_ms:g}) leave no time to execute: "
+                f"expected deadline_ms above {used:g}"
+            )
+        points = self.preprocess.layout in (Layout.POINTS, Layout.RANGES)
+        images = self.input.type.endswith("Image")
+        if points == images:
+            raise ValueError(
+                f"preprocess.layout {self.preprocess.layout} does not fit {self.input.type}: "
+                "expected nchw or nhwc for images, points or ranges for PointCloud2 and LaserScan"
+            )
+        return self
+
+    def to_spec(self) -> TaskSpec:
+        """Return the plain data of this task."""
+        channels = 1 if self.preprocess.color in (Color.MONO, Color.DEPTH) else 3
+        return TaskSpec(
+            name=self.name,
+            model=self.model,
+            input=InputSpec(**self.input.model_dump()),
+            output=OutputSpec(
+                **self.output.model_dump(exclude={"publish_ms"}),
+                publish_ns=_ns(self.output.publish_ms),
+            ),
+            period_ns=_ns(self.period_ms),
+            deadline_ns=_ns(self.period_ms if self.deadline_ms is None else self.deadline_ms),
+            jitter_ns=_ns(self.jitter_ms),
+            preprocess=PreprocessSpec(
+                **self.preprocess.model_dump(exclude={"mean", "std"}),
+                mean=_broadcast(self.preprocess.mean, channels),
+                std=_broadcast(self.preprocess.std, channels),
+            ),
+            criticality=self.criticality,
+            queue=self.queue,
+            lane=self.lane,
+            sha256=self.sha256.lower(),
+            wcet_ns=_ns(self.wcet_ms),
+            dimensions=dict(self.dimensions),
+            enabled=self.enabled,
+        )
+
+
+class _Lane(_Model):
+    name: str = Field(pattern=_NAME)
+    cpu: int | None = Field(None, ge=0, le=4095)
+
+
+class _Device(_Model):
+    backend: str = "onnxruntime"
+    lanes: list[_Lane] = Field(
+        default_factory=lambda: [_Lane(name="main")], min_length=1, max_length=64
+    )
+    arena_mib: float = Field(1024.0, gt=0.0, le=1_048_576.0)
+    switch_ms: float = Field(0.2, ge=0.0, le=100.0)
+    realtime_priority: int = Field(40, ge=0, le=98)
+
+    @field_validator("lanes")
+    @classmethod
+    def _unique(cls, lanes: list[_Lane]) -> list[_Lane]:
+        _refuse_duplicates([lane.name for lane in lanes], "lane")
+        return lanes
+
+
+class _Models(_Model):
+    roots: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
+        default_factory=lambda: ["package://aegis_ros/models"], max_length=64
+    )
+
+
+class _Config(_Model):
+    device: _Device = Field(default_factory=_Device)
+    models: _Models = Field(default_factory=_Models)
+    tasks: list[_Task] = Field(default_factory=list, max_length=256)
+
+    @model_validator(mode="after")
+    def _names(self) -> _Config:
+        _refuse_duplicates([task.name for task in self.tasks], "task")
+        lanes = [lane.name for lane in self.device.lanes]
+        for index, task in enumerate(self.tasks):
+            if task.lane and task.lane not in lanes:
+                raise ValueError(
+                    f"tasks[{index}].lane is {task.lane!r}: expected one of {', '.join(lanes)}"
+                    + _suggest(task.lane, lanes)
+                )
+        return self
+
+    def to_spec(self) -> OrchestratorSpec:
+        """Return the plain data of this configuration."""
+        device = self.device
+        return OrchestratorSpec(
+            device=DeviceSpec(
+                backend=device.backend,
+                lanes=tuple(LaneSpec(lane.name, lane.cpu) for lane in device.lanes),
+                arena_bytes=int(device.arena_mib * _MIB),
+                switch_ns=_ns(device.switch_ms),
+                realtime_priority=device.realtime_priority,
+            ),
+            models=ModelsSpec(tuple(self.models.roots)),
+            tasks=tuple(task.to_spec() for task in self.tasks),
+        )
+
+
+def load_config(path: Path) -> OrchestratorSpec:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not valid; the text names file, line, path, value,
+            what was expected and how to mend it, for every mistake found.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise ConfigError(
+                "the file is too large", where=str(path), value=f"{size} bytes",
+                expected=f"at most {_MAX_FILE_BYTES} bytes",
+            )
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the file cannot be read ({error})", where=str(path),
+            mend="Check the path given as config:=",
+        ) from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
+    """Validate the text of a configuration file; errors as :func:`load_config`."""
+    values, lines = _read_yaml(text, source)
+    try:
+        return _Config.model_validate(values).to_spec()
+    except ValidationError as error:
+        raise _explain(error, _Config, values, source, lines) from None
+
+
+def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
+    """Validate one task given as nested mappings, as a service call brings it.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
+    try:
+        return _Task.model_validate(dict(values)).to_spec()
+    except ValidationError as error:
+        raise _explain(error, _Task, values, where, {}) from None
+
+
+def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
+    """Return the mapping that :func:`parse_task` turns into an equal spec."""
+    pre = task.preprocess
+    return {
+        "name": task.name,
+        "model": task.model,
+        "input": {
+            "topic": task.input.topic,
+            "type": task.input.type,
+            "qos": task.input.qos,
+            "max_size": list(task.input.max_size),
+            "max_points": task.input.max_points,
+        },
+        "preprocess": {
+            "size": list(pre.size) if pre.size else None,
+            "color": str(pre.color),
+            "layout": str(pre.layout),
+            "scale": pre.scale,
+            "mean": list(pre.mean),
+            "std": list(pre.std),
+            "resize": str(pre.resize),
+            "pad": pre.pad,
+            "interpolation": str(pre.interpolation),
+            "dtype": pre.dtype,
+            "input_name": pre.input_name,
+        },
+        "period_ms": task.period_ns / 1e6,
+        "deadline_ms": task.deadline_ns / 1e6,
+        "jitter_ms": task.jitter_ns / 1e6,
+        "criticality": str(task.criticality),
+        "queue": task.queue,
+        "lane": task.lane,
+        "sha256": task.sha256,
+        "wcet_ms": task.wcet_ns / 1e6,
+        "dimensions": dict(task.dimensions),
+        "enabled": task.enabled,
+        "output": {
+            "topic": task.output.topic,
+            "decoder": task.output.decoder,
+            "options": dict(task.output.options),
+            "annotate": task.output.annotate,
+            "tensors": task.output.tensors,
+            "publish_ms": task.output.publish_ns / 1e6,
+        },
+    }
+
+
+def _ns(milliseconds: float) -> int:
+    return round(milliseconds * 1e6)
+
+
+def _broadcast(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    return tuple(values) if len(values) == channels else (values[0],) * channels
+
+
+def _refuse_duplicates(names: Sequence[str], kind: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"two {kind}s are named {name!r}: expected a name of its own for each")
+        seen.add(name)
+
+
+def _suggest(value: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+class _Reader(yaml.SafeLoader):
+    """Plain YAML without the parts that surprise: no aliases, no key twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed here", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+
+def _read_yaml(text: str, source: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
+    """Return the values, and the line each path begins at."""
+    lines: dict[tuple[Any, ...], int] = {}
+    loader = _Reader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return {}, lines
+        _note_lines(node, (), lines)
+        values = loader.construct_document(node)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{source}:{mark.line + 1}" if mark is not None else source
+        problem = getattr(error, "problem", None) or str(error) or "it cannot be read"
+        raise ConfigError(
+            f"not valid YAML: {problem}", where=place, mend="Check indentation and punctuation there"
+        ) from None
+    finally:
+        loader.dispose()
+    if not isinstance(values, dict):
+        raise ConfigError(
+            "not a mapping", where=source, value=type(values).__name__,
+            expected="keys device, models and tasks",
+        )
+    return values, lines
+
+
+def _note_lines(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> None:
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} stands twice", key.start_mark
+                )
+            seen.add(name)
+            _note_lines(value, (*path, name), lines)
+            lines[(*path, name)] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _note_lines(value, (*path, index), lines)
+
+
+def _explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    values: Any,
+    source: str,
+    lines: Mapping[tuple[Any, ...], int],
+) -> ConfigError:
+    parts = []
+    for item in error.errors(include_url=False):
+        path = tuple(item["loc"])
+        line = next(
+            (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None
+        )
+        place = _path_text(path)
+        where = f"{source}:{line}" if line is not None else source
+        where = f"{where}: {place}" if place else where
+        parts.append((where, *_problem(item, model, path)))
+    first = parts[0]
+    if len(parts) == 1:
+        return ConfigError(
+            first[1], where=first[0], value=first[2], expected=first[3], mend=first[4]
+        )
+    texts = [
+        str(ConfigError(problem, where=where, value=value, expected=expected, mend=mend))
+        for where, problem, value, expected, mend in parts[:20]
+    ]
+    more = f"\n  and {len(parts) - 20} more" if len(parts) > 20 else ""
+    return ConfigError(
+        f"{len(parts)} mistakes:\n  " + "\n  ".join(texts) + more, where=source
+    )
+
+
+def _problem(
+    item: Any, model: type[BaseModel], path: tuple[Any, ...]
+) -> tuple[str, object, str, str]:
+    """Return (problem, value, expected, mend) of one pydantic error."""
+    kind, context = item["type"], item.get("ctx", {})
+    value = item["input"]
+    shown: object = None if isinstance(value, (dict, list)) else repr(value)
+    if kind == "extra_forbidden":
+        known = _fields(model, path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+        mend = f"Did you mean {close[0]!r}?" if close else "Remove it"
+        return "unknown key", None, "one of " + ", ".join(known), mend
+    if kind == "missing":
+        return "missing", None, "a value", f"Add the key {path[-1]!r}"
+    if kind == "value_error":
+        problem, _, expected = str(context["error"]).partition(": expected ")
+        if not expected and problem.startswith("expected "):
+            problem, expected = "not valid", problem.removeprefix("expected ")
+        return problem, shown, expected, ""
+    if kind == "enum":
+        mend = _suggest(str(value), [part.strip("' ") for part in re.split(",| or ", context["expected"])])
+        return "not valid", shown, context["expected"], mend.strip(" ()").capitalize()
+    if kind == "string_pattern_mismatch":
+        return "not valid", shown, f"text like {context['pattern']}", ""
+    bounds = {
+        "greater_than": "a number above {gt:g}",
+        "greater_than_equal": "a number of at least {ge:g}",
+        "less_than_equal": "a number of at most {le:g}",
+    }
+    if kind in bounds:
+        return "out of range", shown, bounds[kind].format(**context), ""
+    if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
+        return "not a number that can be used", shown, "a finite number", ""
+    message = str(item["msg"])
+    return "not valid", shown, message[:1].lower() + message[1:], ""
+
+
+def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Return the known keys of the mapping at a path."""
+    current: Any = model
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        annotation = field.annotation
+        arguments = getattr(annotation, "__args__", None)
+        current = arguments[0] if arguments and not hasattr(annotation, "model_fields") else annotation
+    return sorted(getattr(current, "model_fields", {}))
+
+
+def _path_text(path: tuple[Any, ...]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
