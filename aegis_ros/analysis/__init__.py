@@ -1,0 +1,16 @@
+"""Schedulability: pure functions that say yes or no, with the numbers and what would change them."""
+
+from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable
+from aegis_ros.analysis.lanes import Assignment, assign
+from aegis_ros.analysis.sensitivity import counterfactuals
+from aegis_ros.analysis.task import AnalysisTask
+
+__all__ = [
+    "AnalysisTask",
+    "Assignment",
+    "LaneVerdict",
+    "assign",
+    "check_lane",
+    "counterfactuals",
+    "is_schedulable",
+]

@@ -1,0 +1,189 @@
+"""What would have to change for a rejected task to pass: verified counterfactuals.
+
+Every search is a bisection on the test itself, which is monotone in each of the numbers, and every
+answer is rounded to the safe side and tested once more before it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from aegis_ros.analysis.lanes import assign
+from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.rationale import Counterfactual
+from aegis_ros.spec import Criticality
+
+__all__ = ["counterfactuals"]
+
+_NS_PER_MS = 1_000_000
+_GRAIN_NS = 100_000  # answers are given in tenths of a millisecond
+_RANK = {Criticality.BEST_EFFORT: 0, Criticality.LOW: 1, Criticality.HIGH: 2}
+
+_Passes = Callable[[AnalysisTask], bool]
+
+
+def counterfactuals(
+    tasks: Sequence[AnalysisTask],
+    candidate: str,
+    lanes: Sequence[str],
+    *,
+    switch_ns: int = 0,
+    fixed: Mapping[str, str] | None = None,
+    limit: int = 6,
+) -> tuple[Counterfactual, ...]:
+    """Return changes, each enough by itself, that admit ``candidate`` beside the other tasks.
+
+    Args:
+        tasks: all tasks, the candidate included.
+        candidate: name of the task that was rejected.
+        lanes: names of all lanes.
+        switch_ns: charged to every segment.
+        fixed: lanes of the tasks that run already.
+        limit: how many answers at most.
+    """
+    task = next(item for item in tasks if item.name == candidate)
+    others = [item for item in tasks if item.name != candidate]
+
+    def passes_with(changed: AnalysisTask | None, kept: Sequence[AnalysisTask]) -> bool:
+        trial = [*kept] if changed is None else [*kept, changed]
+        return assign(trial, lanes, switch_ns=switch_ns, fixed=fixed).schedulable
+
+    def passes(changed: AnalysisTask) -> bool:
+        return passes_with(changed, others)
+
+    if not passes_with(None, others):
+        return ()
+    found = [
+        _longer_period(task, passes),
+        _longer_deadline(task, passes),
+        _smaller_budget(task, passes),
+        _split(task, passes),
+        *_without(task, others, lambda kept: passes_with(task, kept)),
+    ]
+    return tuple(item for item in found if item is not None)[:limit]
+
+
+def _bisect(low: int, high: int, good: Callable[[int], bool]) -> int | None:
+    """Return the smallest value in (low, high] that is good, where all above it are."""
+    if not good(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if good(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _longer_period(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
+    def changed(grains: int) -> AnalysisTask:
+        period = grains * _GRAIN_NS
+        # A deadline that equals the period moves with it, as a user would expect.
+        deadline = period if task.deadline_ns == task.period_ns else task.deadline_ns
+        return replace(task, period_ns=period, deadline_ns=max(deadline, task.deadline_ns))
+
+    low = task.period_ns // _GRAIN_NS
+    grains = _bisect(low, low * 64 + 64, lambda value: passes(changed(value)))
+    if grains is None:
+        return None
+    value = grains * _GRAIN_NS / _NS_PER_MS
+    also = " (and the deadline with it)" if task.deadline_ns == task.period_ns else ""
+    return Counterfactual(
+        task.name, "period_ms", value,
+        f"{task.name} would be admitted with a period of {value:g} ms{also}, "
+        f"that is {1000.0 / value:.1f} instead of {1e9 / task.period_ns:.1f} frames a second",
+    )
+
+
+def _longer_deadline(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
+    low = task.deadline_ns // _GRAIN_NS
+    grains = _bisect(
+        low, low * 16 + 16, lambda value: passes(replace(task, deadline_ns=value * _GRAIN_NS))
+    )
+    if grains is None:
+        return None
+    value = grains * _GRAIN_NS / _NS_PER_MS
+    return Counterfactual(
+        task.name, "deadline_ms", value,
+        f"{task.name} would be admitted with {value - task.deadline_ns / _NS_PER_MS:g} ms more "
+        "until its deadline",
+    )
+
+
+def _smaller_budget(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
+    total = sum(task.segments_ns)
+
+    def changed(saved: int) -> AnalysisTask:
+        left = total - saved * _GRAIN_NS
+        scaled = tuple(max(1, part * left // total) for part in task.segments_ns)
+        return replace(task, segments_ns=scaled)
+
+    most = (total - 1) // _GRAIN_NS
+    if most < 1:
+        return None
+    saved = _bisect(0, most, lambda value: passes(changed(value)))
+    if saved is None:
+        return None
+    value = (total - saved * _GRAIN_NS) / _NS_PER_MS
+    return Counterfactual(
+        task.name, "wcet_ms", value,
+        f"{task.name} would be admitted with a budget of {value:.1f} ms instead of "
+        f"{total / _NS_PER_MS:.1f} ms (a smaller input size or network)",
+    )
+
+
+def _split(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
+    total = sum(task.segments_ns)
+    for parts in (2, 4, 8, 16):
+        if parts <= len(task.segments_ns):
+            continue
+        pieces = (-(-total // parts),) * parts
+        if passes(replace(task, segments_ns=pieces)):
+            return Counterfactual(
+                task.name, "segments", parts,
+                f"{task.name} would be admitted if its network ran as {parts} segments of "
+                f"{pieces[0] / _NS_PER_MS:.1f} ms",
+            )
+    return None
+
+
+def _without(
+    task: AnalysisTask,
+    others: Sequence[AnalysisTask],
+    passes: Callable[[Sequence[AnalysisTask]], bool],
+) -> list[Counterfactual]:
+    """Return the single task, or else the few least critical ones, whose removal is enough."""
+    order = sorted(
+        others,
+        key=lambda item: (_RANK[item.criticality], sum(item.segments_ns) / item.period_ns),
+    )
+    for item in order:
+        if passes([other for other in others if other is not item]):
+            return [
+                Counterfactual(
+                    item.name, "drop", 0.0,
+                    f"{task.name} would be admitted if {item.name} ({item.criticality}) were removed",
+                )
+            ]
+    dropped: list[AnalysisTask] = []
+    for item in order:
+        dropped.append(item)
+        if passes([other for other in others if other not in dropped]):
+            needed = [
+                each
+                for each in dropped
+                if not passes(
+                    [other for other in others if other not in dropped or other is each]
+                )
+            ]
+            removed = needed if passes([o for o in others if o not in needed]) else dropped
+            names = ", ".join(each.name for each in removed)
+            return [
+                Counterfactual(
+                    names, "drop", 0.0,
+                    f"{task.name} would be admitted if these were removed: {names}",
+                )
+            ]
+    return []

@@ -1,0 +1,34 @@
+"""Random task sets for property tests."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from aegis_ros.analysis import AnalysisTask
+
+
+@st.composite
+def task_sets(
+    draw: st.DrawFn, *, jitter: bool = True, segments: bool = True, most: int = 5
+) -> list[AnalysisTask]:
+    """Small sets around the border of schedulability; deadlines below, at and above the period."""
+    tasks = []
+    count = draw(st.integers(1, most))
+    for index in range(count):
+        period = draw(st.integers(6, 60))
+        most_parts = 3 if segments else 1
+        longest = max(1, 2 * period // (count * most_parts))
+        parts = draw(st.lists(st.integers(1, longest), min_size=1, max_size=most_parts))
+        least = sum(parts) + 1
+        deadline = draw(st.integers(least, least + 70))
+        spare = deadline - sum(parts)
+        tasks.append(
+            AnalysisTask(
+                f"task{index}",
+                tuple(parts),
+                period,
+                deadline,
+                draw(st.integers(0, min(6, spare))) if jitter else 0,
+            )
+        )
+    return tasks
