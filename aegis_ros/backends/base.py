@@ -37,6 +37,8 @@ class CompiledNetwork:
         outputs: outputs of the last segment, all extents bound.
         arena_bytes: bytes it will take when loaded (weights, activations).
         simulated_ns: execution time of each segment for the simulated backend.
+        dynamic_outputs: names of outputs whose extents are known only after a run; ``outputs``
+            then holds the largest extents seen when the network was prepared.
     """
 
     backend: str
@@ -47,6 +49,7 @@ class CompiledNetwork:
     outputs: tuple[TensorInfo, ...]
     arena_bytes: int
     simulated_ns: tuple[int, ...] = ()
+    dynamic_outputs: tuple[str, ...] = ()
 
     @property
     def segments(self) -> int:
@@ -64,6 +67,7 @@ class CompiledNetwork:
             "outputs": [_tensor_to_json(item) for item in self.outputs],
             "arena_bytes": self.arena_bytes,
             "simulated_ns": list(self.simulated_ns),
+            "dynamic_outputs": list(self.dynamic_outputs),
         }
 
     @staticmethod
@@ -78,6 +82,7 @@ class CompiledNetwork:
             outputs=tuple(_tensor_from_json(item) for item in values["outputs"]),
             arena_bytes=values["arena_bytes"],
             simulated_ns=tuple(values["simulated_ns"]),
+            dynamic_outputs=tuple(values["dynamic_outputs"]),
         )
 
 
@@ -98,12 +103,14 @@ class Completion:
         started_ns: monotonic time at which execution began.
         finished_ns: monotonic time at which it ended.
         error: what went wrong; empty for nothing.
+        shapes: extents of every output, when one of them is dynamic; else ``None``.
         done: set by the lane when the rest is valid, cleared by whoever has read it.
     """
 
     started_ns: int = 0
     finished_ns: int = 0
     error: str = ""
+    shapes: tuple[tuple[int, ...], ...] | None = None
     done: bool = False
 
 
@@ -156,7 +163,10 @@ class Backend(Protocol):
             network: what ``load`` returned.
             segment: index of the segment.
             frame: the frame in its slot; must stay valid until the completion.
-            outputs: one array an output of the network, filled by the last segment.
+            outputs: one C-contiguous array an output of the network, filled once the last
+                segment has ended. The array of a dynamic output is flat and holds as many
+                elements as there is room for: values go to its front, their extents into
+                :attr:`Completion.shapes`; what does not fit is an error of this run alone.
         """
         ...
 

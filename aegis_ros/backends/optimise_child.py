@@ -1,31 +1,76 @@
-"""The child process that lets ONNX Runtime optimise one graph and save it."""
+"""The child process in which ONNX Runtime optimises one graph, saves it and tries the result."""
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 __all__ = ["main"]
 
 
+def optimise(source: str, target: str) -> None:
+    """Let ONNX Runtime optimise ``source`` and save the graph to ``target``."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.optimized_model_filepath = target
+    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def measure(target: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Load and run the saved graph as the engine will; return what it took.
+
+    Returns:
+        ``bytes``: growth of this process' peak memory; ``dynamic``: names of the outputs whose
+        extents the graph does not state.
+    """
+    import onnxruntime
+
+    from aegis_ros.backends.onnxruntime import session_options
+
+    frame = np.zeros(shape, dtype)
+    frame += 0  # touch every page: the frame is not the network's memory
+    before = _resident_bytes()
+    session = onnxruntime.InferenceSession(
+        target, session_options(), providers=["CPUExecutionProvider"]
+    )
+    session.run(None, {session.get_inputs()[0].name: frame})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    dynamic = [
+        item.name
+        for item in session.get_outputs()
+        if not all(isinstance(extent, int) for extent in item.shape)
+    ]
+    return {"bytes": max(0, peak - before), "dynamic": dynamic}
+
+
 def main() -> None:
-    """Answer one request: ``{"source": path, "target": path}``."""
+    """Answer ``{"source", "target"}`` or ``{"target", "dtype", "shape"}``."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
     request = json.loads(sys.stdin.read())
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.optimized_model_filepath = request["target"]
+    answer: dict[str, Any] = {}
     try:
-        onnxruntime.InferenceSession(
-            request["source"], options, providers=["CPUExecutionProvider"]
-        )
+        if "source" in request:
+            optimise(request["source"], request["target"])
+        else:
+            answer = measure(request["target"], request["dtype"], tuple(request["shape"]))
     except Exception as error:  # told to the parent, whatever it is
-        print(json.dumps({"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}))
-        return
-    print("{}")
+        answer = {"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}
+    print(json.dumps(answer))
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def create_backend(name: str) -> Backend:
             made: Backend = point.load()()
             return made
     raise ConfigError(
-        "there is no such backend", where="device.backend", value=name,
+        "there is no such backend",
+        where="device.backend",
+        value=name,
         expected="one of " + ", ".join(backend_names()),
         mend=f"Install a distribution that offers it (entry point group {_GROUP})",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork, Completion, LoadedNetwork
-from aegis_ros.backends.onnxruntime import describe_lanes
-from aegis_ros.backends.worker import CpuLane
+from aegis_ros.backends.worker import CpuLane, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.spec import LaneSpec
@@ -20,7 +20,7 @@ from aegis_ros.spec import LaneSpec
 __all__ = ["SimulatedBackend"]
 
 _FLOPS_PER_SECOND = 5e9
-_RAISE_FRAME_BYTE = 255
+_RAISE, _HANG, _CRASH = 255, 254, 253
 
 
 @dataclass
@@ -38,7 +38,7 @@ class SimulatedBackend:
     """Sleeps for each segment's time and fills the outputs with the number of the run.
 
     Faults can be tried on it: a frame whose first byte is 255 makes the run raise, 254 makes it
-    hang, and a model file with ``unloadable`` in its name is refused.
+    hang, 253 ends the whole process, and a model file with ``unloadable`` in its name is refused.
     """
 
     name = "simulated"
@@ -49,7 +49,9 @@ class SimulatedBackend:
 
     def compile(self, prepared: PreparedNetwork, cache_dir: Path) -> CompiledNetwork:
         """Guess an execution time from the network's size."""
-        guess_ns = int((prepared.weight_bytes + prepared.activation_bytes) / _FLOPS_PER_SECOND * 1e9)
+        guess_ns = int(
+            (prepared.weight_bytes + prepared.activation_bytes) / _FLOPS_PER_SECOND * 1e9
+        )
         return CompiledNetwork(
             backend=self.name,
             key=prepared.key,
@@ -63,7 +65,7 @@ class SimulatedBackend:
 
     def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
         """Start one thread a lane."""
-        self._lanes = [CpuLane(lane.name, lane.cpu, event_fd, priority) for lane in lanes]
+        self._lanes = open_lanes(lanes, event_fd, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Remember the times.
@@ -95,10 +97,12 @@ class SimulatedBackend:
         outputs: Sequence[npt.NDArray[np.generic]],
     ) -> None:
         first = frame.reshape(-1).view(np.uint8)[0] if frame.size else 0
-        if first == _RAISE_FRAME_BYTE:
+        if first == _RAISE:
             raise BackendError("the simulated device was told to fail")
-        if first == _RAISE_FRAME_BYTE - 1:
+        if first == _HANG:
             time.sleep(3600.0)
+        if first == _CRASH:
+            os._exit(70)
         time.sleep(network.segment_ns[segment] / 1e9)
         if segment == network.segments - 1:
             network.calls += 1

@@ -1,15 +1,18 @@
-"""A lane on the CPU: one pinned thread that runs one segment at a time."""
+"""Lanes on the CPU: one pinned thread each, that runs one segment at a time."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aegis_ros.backends.base import Completion
+from aegis_ros.spec import LaneSpec
 
-__all__ = ["CpuLane"]
+__all__ = ["CpuLane", "describe_lanes", "lane_priorities", "open_lanes"]
+
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class CpuLane:
@@ -28,8 +31,10 @@ class CpuLane:
         self.permitted: list[str] = []
         self.refused: list[str] = []
         self._event_fd = event_fd
-        self._work: Callable[[], None] | None = None
-        self._go = threading.Semaphore(0)
+        self._work: Callable[[], Shapes | None] | None = None
+        # A bare lock as binary semaphore: one futex, where threading.Semaphore is Python code.
+        self._go = threading.Lock()
+        self._go.acquire()
         ready = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(cpu, priority, ready), name=f"lane-{name}", daemon=True
@@ -37,8 +42,11 @@ class CpuLane:
         self._thread.start()
         ready.wait()
 
-    def start(self, work: Callable[[], None]) -> None:
-        """Hand over one piece of work; the lane must be idle."""
+    def start(self, work: Callable[[], Shapes | None]) -> None:
+        """Hand over one piece of work; the lane must be idle.
+
+        ``work`` returns the extents of the outputs if they are known only now.
+        """
         self._work = work
         self._go.release()
 
@@ -59,13 +67,17 @@ class CpuLane:
             if work is None:
                 return
             error = ""
+            shapes = None
             completion.started_ns = clock()
             try:
-                work()
+                shapes = work()
             except Exception as caught:  # a network may fail in any way; its job is told
                 error = f"{type(caught).__name__}: {caught}"[:300]
             completion.finished_ns = clock()
             completion.error = error
+            completion.shapes = shapes
+            # Nothing of the job may be kept alive by an idle lane.
+            self._work = work = None
             completion.done = True
             os.eventfd_write(self._event_fd, 1)
 
@@ -83,3 +95,54 @@ class CpuLane:
                 self.permitted.append(f"SCHED_FIFO {priority}")
             except (OSError, ValueError) as error:
                 self.refused.append(f"SCHED_FIFO ({error})")
+
+
+def lane_priorities(
+    lanes: Sequence[LaneSpec], priority: int, cores: frozenset[int]
+) -> tuple[int, ...]:
+    """Return the SCHED_FIFO priority of each lane, so that one core stays free of such lanes.
+
+    A lane computes for as long as its network takes. Were every core given to a lane above all
+    normal threads, the sensors' drivers and the ROS node would starve; so lanes past the last
+    core but one stay in the normal class.
+
+    Args:
+        lanes: as configured; a lane without a core counts as one core of its own.
+        priority: priority wanted.
+        cores: cores this process may use.
+    """
+    taken: set[int] = set()
+    floating = 0
+    given: list[int] = []
+    for lane in lanes:
+        pinned = lane.cpu is not None and lane.cpu in cores
+        more = 0 if pinned and lane.cpu in taken else 1
+        if len(taken) + floating + more >= len(cores):
+            given.append(0)
+            continue
+        if pinned and lane.cpu is not None:
+            taken.add(lane.cpu)
+        else:
+            floating += 1
+        given.append(priority)
+    return tuple(given)
+
+
+def open_lanes(lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> list[CpuLane]:
+    """Start one thread a lane."""
+    priorities = lane_priorities(lanes, priority, frozenset(os.sched_getaffinity(0)))
+    opened = []
+    for lane, given in zip(lanes, priorities, strict=True):
+        made = CpuLane(lane.name, lane.cpu, event_fd, given)
+        if priority and not given:
+            made.refused.append(f"SCHED_FIFO for lane {lane.name} (one core must stay free)")
+        opened.append(made)
+    return opened
+
+
+def describe_lanes(lanes: Sequence[CpuLane]) -> str:
+    """Return a sentence on the affinity and priority of CPU lanes."""
+    permitted = sorted({item for lane in lanes for item in lane.permitted})
+    refused = sorted({item for lane in lanes for item in lane.refused})
+    text = "lanes: " + (", ".join(permitted) if permitted else "as any thread")
+    return text + (f"; refused: {', '.join(refused)}" if refused else "")

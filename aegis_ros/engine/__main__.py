@@ -9,21 +9,31 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from typing import Any
 
 from aegis_ros.backends.registry import create_backend
 from aegis_ros.engine.control import ControlServer, receive_message
-from aegis_ros.engine.host import claim_realtime, freeze_memory
+from aegis_ros.engine.host import (
+    claim_realtime,
+    die_with_parent,
+    freeze_memory,
+    stay_off_lanes,
+)
 from aegis_ros.engine.loop import EngineLoop
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.spec import LaneSpec
 
 __all__ = ["main"]
 
+# How long another thread of this process may keep the interpreter lock once it is asked for.
+_SWITCH_INTERVAL_S = 0.0001
 
-def main() -> int:
+
+def main() -> None:
     """Serve one node until it goes away."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
+    die_with_parent(settings["parent"])
     # Ctrl+C in a terminal reaches the whole group; the node decides when the engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frames = socket.socket(fileno=settings["frames_fd"])
@@ -31,7 +41,7 @@ def main() -> int:
     frames.setblocking(False)
     received = receive_message(control)
     if received is None:
-        return 0
+        return
     lanes = [LaneSpec(item["name"], item["cpu"]) for item in received[0]["lanes"]]
     page = EnginePage(len(lanes), received[1][0])
     backend = create_backend(settings["backend"])
@@ -39,31 +49,39 @@ def main() -> int:
     priority = settings["priority"]
     # Lanes just below the loop: a dispatch must be able to interrupt a computation.
     backend.open(lanes, event_fd, max(priority - 1, 0))
-    info = {
-        "pid": os.getpid(),
-        "backend": backend.name,
-        "device": backend.device_name(),
-        "determinism": f"{claim_realtime(priority)}; {backend.determinism()}",
-    }
+    affinity = stay_off_lanes(lanes)
+    info = {"pid": os.getpid(), "backend": backend.name, "device": backend.device_name()}
     loop = EngineLoop(backend, event_fd, frames, page, len(lanes))
     server = ControlServer(control, backend, loop, info)
-    thread = threading.Thread(target=_serve_then_exit, args=(server,), name="control", daemon=True)
+    # Its first answer waits for `begin`. Started before the loop's thread becomes a real-time
+    # one, since threads inherit that: loading a network must not compete with dispatching.
+    begin = threading.Event()
+    thread = threading.Thread(
+        target=_serve_then_exit, args=(server, begin), name="control", daemon=True
+    )
     thread.start()
+    info["determinism"] = f"{claim_realtime(priority, [affinity])}; {backend.determinism()}"
     freeze_memory()
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    page.beat(time.monotonic_ns())
+    begin.set()
+    code = 0
     try:
         loop.run()
-    finally:
-        # Lanes may hang inside a runtime; nothing here is worth waiting for.
-        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    # Lanes may hang inside a runtime; nothing here is worth waiting for.
+    os._exit(code)
 
 
-def _serve_then_exit(server: ControlServer) -> None:
+def _serve_then_exit(server: ControlServer, begin: threading.Event) -> None:
     """Outlive the node by two seconds at most, even if the loop is stuck in a runtime."""
+    begin.wait()
     server.serve()
     time.sleep(2.0)
     os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""The node's side of a frame channel: slots that frames are written to, and who still needs them."""
+"""The node's side of a frame channel: slots that frames lie in, and who still needs them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Channel:
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(self.spec.dtype).itemsize
         if size > self.spec.slot_bytes:
             raise InputError(
-                "the frame is larger than its slot", where="frame", value=list(shape),
+                "the frame is larger than its slot",
+                where="frame",
+                value=list(shape),
                 expected=f"at most {list(self.spec.max_shape)}",
                 mend="Raise input.max_size or input.max_points of the task",
             )
@@ -66,12 +68,9 @@ class Channel:
             if self._needed[slot] == 0:
                 self._free.append(slot)
 
-    def reset(self) -> None:
-        """Free every slot: the engine that read them is gone."""
-        with self._lock:
-            held = [slot for slot, jobs in enumerate(self._needed) if jobs]
-            self._needed = [0] * self.spec.slots
-            self._free.extend(held)
+    def cancel(self, slot: int) -> None:
+        """Give an acquired slot back without submitting it."""
+        self.hold(slot, 0)
 
     def close(self) -> None:
         """Give the memory back once the last view of it is gone."""

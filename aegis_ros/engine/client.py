@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import socket
+import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.engine.channel import Channel
-from aegis_ros.engine.control import output_layout
-from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.history import CrashHistory
 from aegis_ros.engine.process import EngineProcess
+from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import (
     ChannelSpec,
     EngineEvent,
@@ -26,6 +25,7 @@ from aegis_ros.engine.types import (
     JobResult,
     LoadSpec,
 )
+from aegis_ros.engine.watch import trouble
 from aegis_ros.engine.wire import (
     DONE,
     MAX_DIMS,
@@ -36,26 +36,19 @@ from aegis_ros.engine.wire import (
     SUBMIT,
     Kind,
 )
-from aegis_ros.errors import EngineError
+from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
-from aegis_ros.spec import DeviceSpec
+from aegis_ros.spec import Criticality, DeviceSpec
 
 __all__ = ["EngineClient"]
 
 _OUTPUT_SLOTS = 4
-_STALE_LOOP_NS = 1_000_000_000
-_STUCK_FACTOR = 20
-_STUCK_LEAST_NS = 5_000_000_000
-_CRASH_WINDOW_NS = 60_000_000_000
-_CRASHES_TO_GIVE_UP = 8
-_CRASHES_TO_QUARANTINE = 3
+_WATCH_INTERVAL_S = 0.1
+_READER_GRACE_S = 0.5
+_STOP_TIMEOUT_S = 10.0
+_IMPORTANCE = list(Criticality)
 
-
-@dataclass(slots=True)
-class _Loaded:
-    spec: LoadSpec
-    memory: SharedMemory
-    crashes: int = 0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -67,8 +60,18 @@ class _InFlight:
     deadline_ns: int
 
 
+@dataclass(slots=True)
+class _Outage:
+    lost_ns: int
+    retry_ns: int
+
+
 class EngineClient:
     """One engine, kept alive. Callbacks come from the client's own threads.
+
+    A supervisor thread starts the process, watches it, and replaces it: it sees at once when the
+    process is gone and within a second or so when it hangs. All that was opened and loaded is
+    opened and loaded again; every frame in flight is told as lost, exactly once.
 
     Args:
         device: backend, lanes and priority.
@@ -91,18 +94,22 @@ class EngineClient:
         self._on_skip = on_skip
         self._on_event = on_event
         self._process: EngineProcess | None = None
+        self._reader: threading.Thread | None = None
+        self._supervisor: threading.Thread | None = None
         self._channels: dict[str, Channel] = {}
-        self._loaded: dict[int, _Loaded] = {}
+        self._loaded: dict[int, LoadSpec] = {}
         self._in_flight: dict[tuple[int, int], _InFlight] = {}
-        self._guard = threading.Lock()  # tables above
-        self._changing = threading.RLock()  # load, unload, restart: one at a time
+        self._guard = threading.Lock()  # process, tables above; held for microseconds
+        self._changing = threading.Lock()  # load, unload, start again: one at a time
+        self._life = threading.Lock()  # start, stop: one at a time
         self._next_channel = 1
         self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._history = CrashHistory()
+        self._outage: _Outage | None = None
+        self._loading: tuple[int, ...] = ()
         self._restarts = 0
         self._restart_ns = 0
-        self._crashes: deque[int] = deque()
-        self._threads: list[threading.Thread] = []
-        self._generation = 0
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -112,12 +119,20 @@ class EngineClient:
         Raises:
             EngineError: it does not start, or runs already.
         """
-        with self._changing:
-            if self._process is not None:
+        with self._life:
+            if self._supervisor is not None:
                 raise EngineError("the engine runs already")
             self._stopping.clear()
-            self._process = EngineProcess(self._device)
-            self._watch(self._process)
+            self._wake.clear()
+            self._history = CrashHistory()
+            self._outage = None
+            started: Future[None] = Future()
+            thread = threading.Thread(
+                target=self._supervise, args=(started,), name="engine-supervisor", daemon=True
+            )
+            thread.start()
+            started.result()
+            self._supervisor = thread
             return self.info()
 
     def info(self) -> EngineInfo:
@@ -130,26 +145,27 @@ class EngineClient:
         return EngineInfo(said["pid"], said["backend"], said["device"], said["determinism"])
 
     def stop(self) -> None:
-        """End the engine and forget everything; always returns."""
-        self._stopping.set()
+        """End the engine and forget everything; always returns, from any thread.
+
+        Jobs in flight are skipped as ``OPERATOR``.
+        """
+        with self._life:
+            thread, self._supervisor = self._supervisor, None
+            self._stopping.set()
+            self._wake.set()
         process = self._process
         if process is not None:
             process.stop()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(timeout=5.0)
-        with self._changing:
-            self._threads = []
-            if process is not None:
-                process.close()
-            self._process = None
-            for channel in self._channels.values():
-                channel.close()
-            for loaded in self._loaded.values():
-                loaded.memory.close()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=_STOP_TIMEOUT_S)
+        for task_id, seq in self._lose_all():
+            self._skip(task_id, seq, Rule.OPERATOR, "the engine was stopped")
+        with self._guard:
+            channels = list(self._channels.values())
             self._channels.clear()
             self._loaded.clear()
-            self._in_flight.clear()
+        for channel in channels:
+            channel.close()
 
     # -- what is loaded -----------------------------------------------------------------------
 
@@ -157,7 +173,7 @@ class EngineClient:
         """Create the slots of a stream.
 
         Raises:
-            EngineError: the key is taken, or the engine is gone.
+            EngineError: the key is taken, or the engine was not started.
         """
         with self._changing:
             if spec.key in self._channels:
@@ -165,20 +181,24 @@ class EngineClient:
             channel = Channel(self._next_channel, spec)
             self._next_channel += 1
             try:
-                self._send_channel(self._running(), channel)
-            except EngineError:
-                channel.close()
-                raise
-            self._channels[spec.key] = channel
+                _send_channel(self._running(), channel)
+            except EngineError as error:
+                # An engine that comes back is told of every channel.
+                if error.code != "gone" or self._supervisor is None:
+                    channel.close()
+                    raise
+            with self._guard:
+                self._channels[spec.key] = channel
             return channel
 
     def close_channel(self, key: str) -> None:
-        """Give the slots of a stream back; its tasks must be unloaded."""
+        """Give the slots of a stream back; its tasks must be unloaded. Unknown keys pass."""
         with self._changing:
-            channel = self._channels.pop(key, None)
+            with self._guard:
+                channel = self._channels.pop(key, None)
             if channel is None:
                 return
-            self._running().ask({"do": "close_channel", "index": channel.index})
+            self._tell({"do": "close_channel", "index": channel.index})
             channel.close()
 
     def load(self, spec: LoadSpec) -> None:
@@ -188,28 +208,34 @@ class EngineClient:
             EngineError: the backend refuses, or the engine is gone; nothing has changed.
         """
         with self._changing:
-            loaded = _Loaded(spec, self._output_memory(spec.compiled))
-            try:
-                self._send_load(self._running(), loaded)
-            except EngineError:
-                loaded.memory.close()
-                raise
+            if spec.task_id in self._loaded:
+                raise EngineError("the task is loaded already", value=spec.task_id)
+            if not 0 <= spec.lane < len(self._device.lanes):
+                raise EngineError(
+                    "there is no such lane",
+                    value=spec.lane,
+                    expected=f"0 to {len(self._device.lanes) - 1}",
+                )
+            _send_load(self._running(), spec)
             with self._guard:
-                self._loaded[spec.task_id] = loaded
+                self._loaded[spec.task_id] = spec
 
     def unload(self, task_id: int) -> None:
-        """Forget a task and give back what its network took; unknown ids are ignored."""
+        """Forget a task and give back what its network took; unknown ids are ignored.
+
+        Its waiting jobs are skipped; one that runs is waited for, and its result dropped.
+        """
         with self._changing:
             with self._guard:
-                loaded = self._loaded.pop(task_id, None)
-            if loaded is None:
+                known = self._loaded.pop(task_id, None)
+            self._history.forget(task_id)
+            if known is None:
                 return
-            try:
-                self._running().ask({"do": "unload", "task_id": task_id})
-            except EngineError as error:
-                if error.code != "gone":
-                    raise
-            loaded.memory.close()
+            self._tell({"do": "unload", "task_id": task_id})
+            process = self._process
+            slots = None if process is None else process.outputs.pop(task_id, None)
+            if slots is not None:
+                slots.close()
 
     def profile(
         self,
@@ -234,24 +260,28 @@ class EngineClient:
         Raises:
             EngineError: the network fails, or the engine is gone.
         """
-        samples: list[int] = []
-
-        def progress(message: dict[str, Any]) -> bool:
-            samples.extend(message["samples"])
-            return on_progress(message["progress"], max(samples, default=0))
-
-        answer = self._running().ask(
-            {
-                "do": "profile",
-                "compiled": compiled.to_json(),
-                "lane": lane,
-                "runs": runs,
-                "warmup": warmup,
-            },
-            on_progress=progress,
+        process = self._running()
+        begun = process.ask(
+            {"do": "profile_begin", "compiled": compiled.to_json(), "lane": lane, "seed": 0}
         )
-        samples.extend(answer["samples"])
-        return np.asarray(samples, np.int64).reshape(-1, compiled.segments)
+        samples: list[list[int]] = []
+        worst = 0
+        total = runs + warmup
+        try:
+            while len(samples) < total and not self._stopping.is_set():
+                turn = {"do": "profile_runs", "handle": begun["handle"]}
+                taken = process.ask({**turn, "runs": total - len(samples)})["samples"]
+                samples += taken
+                counted = samples[max(warmup, len(samples) - len(taken)) :]
+                worst = max([worst, *(sum(row) for row in counted)])
+                if not on_progress(max(0, len(samples) - warmup), worst):
+                    break
+        finally:
+            try:
+                process.ask({"do": "profile_end", "handle": begun["handle"]})
+            except EngineError as error:
+                _log.debug("a measured network was not unloaded: %s", error)
+        return np.asarray(samples[warmup:], np.int64).reshape(-1, compiled.segments)
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -263,7 +293,9 @@ class EngineClient:
         received_ns: int,
         jobs: Sequence[tuple[int, int, int, int]],
     ) -> None:
-        """Hand a written slot to the engine, for one job or more.
+        """Hand a written slot to the engine, for one job or more; never waits.
+
+        A job that cannot be handed over is told through ``on_skip`` before this returns.
 
         Args:
             channel: the stream's channel.
@@ -271,32 +303,54 @@ class EngineClient:
             shape: shape of the frame.
             received_ns: when the frame came (monotonic).
             jobs: (task id, sequence number, arrival, absolute deadline) of each job.
+
+        Raises:
+            InputError: the shape has too many extents; the slot is still the caller's.
         """
-        process = self._process
-        channel.hold(slot, len(jobs))
-        padded = (*shape, *(0,) * (MAX_DIMS - len(shape)))
-        for task_id, seq, arrival_ns, deadline_ns in jobs:
-            key = (task_id, seq)
-            with self._guard:
-                self._in_flight[key] = _InFlight(
-                    channel, slot, arrival_ns, received_ns, deadline_ns
-                )
-            record = SUBMIT.pack(
-                Kind.SUBMIT, task_id, seq, channel.index, slot, len(shape), *padded,
-                arrival_ns, received_ns, deadline_ns,
+        if len(shape) > MAX_DIMS:
+            raise InputError(
+                "a frame has too many extents", value=shape, expected=f"at most {MAX_DIMS}"
             )
-            problem = "the engine is not running"
-            if process is not None:
-                try:
-                    process.frames.send(record, socket.MSG_DONTWAIT)
+        padded = (*shape, *(0,) * (MAX_DIMS - len(shape)))
+        refused: list[tuple[int, int, Rule, str]] = []
+        channel.hold(slot, len(jobs))
+        with self._guard:
+            process = self._process
+            for task_id, seq, arrival_ns, deadline_ns in jobs:
+                if process is None:
+                    refused.append((task_id, seq, Rule.ENGINE_RESTART, "the engine is not running"))
                     continue
+                if task_id not in process.outputs:
+                    refused.append((task_id, seq, *self._why_not_loaded(task_id)))
+                    continue
+                try:
+                    process.submit(
+                        SUBMIT.pack(
+                            Kind.SUBMIT,
+                            task_id,
+                            seq,
+                            channel.index,
+                            slot,
+                            len(shape),
+                            *padded,
+                            arrival_ns,
+                            received_ns,
+                            deadline_ns,
+                        )
+                    )
                 except BlockingIOError:
-                    problem = "the engine does not keep up"
+                    text = "the engine does not keep up"
+                    refused.append((task_id, seq, Rule.LIMIT, text))
                 except OSError:
-                    problem = "the engine is gone"
-            if self._take(key) is not None:
-                channel.drop(slot)
-                self._on_skip(task_id, seq, Rule.STATE, problem)
+                    text = "the engine is being restarted"
+                    refused.append((task_id, seq, Rule.ENGINE_RESTART, text))
+                else:
+                    self._in_flight[task_id, seq] = _InFlight(
+                        channel, slot, arrival_ns, received_ns, deadline_ns
+                    )
+        for task_id, seq, rule, text in refused:
+            channel.drop(slot)
+            self._skip(task_id, seq, rule, text)
 
     def status(self) -> EngineStatus:
         """Return the engine's state without asking it."""
@@ -308,35 +362,299 @@ class EngineClient:
             process.pid, page.alive_ns, page.lanes(), self._restarts, self._restart_ns
         )
 
+    # -- supervision: one thread, that lives as long as the engine is wanted --------------------
+
+    def _supervise(self, started: Future[None]) -> None:
+        try:
+            self._bring_up()
+        except Exception as error:  # whatever it is, start() must tell it
+            started.set_exception(error)
+            return
+        started.set_result(None)
+        while not self._stopping.is_set():
+            self._wake.wait(_WATCH_INTERVAL_S)
+            self._wake.clear()
+            if self._stopping.is_set():
+                break
+            try:
+                self._look_after()
+            except Exception:  # the one thread that must not end
+                _log.exception("the engine's supervisor met an error it goes on after")
+        process = self._process
+        if process is not None:
+            process.stop()
+            self._retire(process)
+
+    def _look_after(self) -> None:
+        process = self._process
+        if process is not None:
+            with self._guard:
+                loaded = dict(self._loaded)
+            if process.disconnected and process.ended() is None:
+                process.kill()
+            found = trouble(process.ended(), process.page, loaded, time.monotonic_ns())
+            if found is None:
+                process.flush()
+            else:
+                self._lose(process, *found)
+        if self._outage is not None and time.monotonic_ns() >= self._outage.retry_ns:
+            self._come_back(self._outage)
+
+    def _bring_up(self) -> tuple[tuple[int, str], ...]:
+        """Start a process and load everything; return (task, reason) of what failed to load."""
+        with self._changing:
+            process = EngineProcess(self._device)
+            try:
+                for channel in list(self._channels.values()):
+                    _send_channel(process, channel)
+                reader = threading.Thread(
+                    target=self._read, args=(process,), name="engine-results", daemon=True
+                )
+                reader.start()
+                with self._guard:
+                    self._process, self._reader = process, reader
+                return self._load_again(process)
+            except (EngineError, OSError) as error:
+                process.kill()
+                self._retire(process)
+                raise EngineError(f"the engine cannot be made ready ({error})") from error
+
+    def _load_again(self, process: EngineProcess) -> tuple[tuple[int, str], ...]:
+        """Load what was loaded, the most critical first; results flow as soon as they can."""
+        failed: list[tuple[int, str]] = []
+        order = sorted(self._loaded.values(), key=lambda spec: _IMPORTANCE.index(spec.criticality))
+        for spec in order:
+            if spec.task_id in self._history.quarantined:
+                continue
+            self._loading = (spec.task_id,)
+            try:
+                _send_load(process, spec)
+            except EngineError as error:
+                if error.code == "gone":
+                    raise
+                failed.append((spec.task_id, str(error)))
+            self._loading = ()
+        return tuple(failed)
+
+    def _lose(self, process: EngineProcess, cause: str, suspects: Sequence[int]) -> None:
+        lost_ns = time.monotonic_ns()
+        process.kill()
+        self._retire(process)
+        lost = self._lose_all()
+        if self._stopping.is_set():
+            for task_id, seq in lost:
+                self._skip(task_id, seq, Rule.OPERATOR, "the engine was stopped")
+            return
+        guilty = self._history.note(lost_ns, suspects)
+        names = ", ".join(self._loaded[task].name for task in guilty if task in self._loaded)
+        sentence = f"{cause}; {len(lost)} job(s) in flight lost"
+        if names:
+            sentence += f"; {names} crashed it too often and is quarantined"
+        self._tell_event(
+            EngineEvent(Rule.ENGINE_RESTART, sentence, tuple(lost), quarantined=guilty)
+        )
+        self._plan(lost_ns, lost_ns)
+
+    def _plan(self, lost_ns: int, now_ns: int) -> None:
+        """Decide when to start again, if at all."""
+        if self._history.hopeless(now_ns):
+            self._outage = None
+            self._tell_event(
+                EngineEvent(
+                    Rule.LIMIT,
+                    "the engine was lost 5 times within a minute and is not started again; "
+                    "deactivate and activate the orchestrator to try once more",
+                )
+            )
+            return
+        self._outage = _Outage(lost_ns, now_ns + self._history.delay_ns(now_ns))
+
+    def _come_back(self, outage: _Outage) -> None:
+        try:
+            failed = self._bring_up()
+        except EngineError as error:
+            if self._stopping.is_set():
+                return
+            now = time.monotonic_ns()
+            lost = tuple(self._lose_all())
+            guilty = self._history.note(now, self._loading)
+            self._loading = ()
+            self._tell_event(
+                EngineEvent(
+                    Rule.ENGINE_RESTART,
+                    f"the engine did not come back: {error}",
+                    lost,
+                    quarantined=guilty,
+                )
+            )
+            self._plan(outage.lost_ns, now)
+            return
+        self._outage = None
+        duration = time.monotonic_ns() - outage.lost_ns
+        self._restarts += 1
+        self._restart_ns = duration
+        process = self._process
+        count = 0 if process is None else len(process.outputs)
+        sentence = f"the engine is back after {duration / 1e6:.0f} ms with {count} task(s)"
+        left_out = [
+            spec.name for task, spec in self._loaded.items() if task in self._history.quarantined
+        ]
+        if left_out:
+            sentence += f"; left out for crashing it: {', '.join(left_out)}"
+        if failed:
+            sentence += "; not loaded again: " + ", ".join(
+                f"{self._loaded[task].name} ({reason})" for task, reason in failed
+            )
+        self._tell_event(
+            EngineEvent(
+                Rule.ENGINE_RESTART,
+                sentence,
+                recovered=True,
+                duration_ns=duration,
+                quarantined=tuple(sorted(self._history.quarantined)),
+                failed=failed,
+            )
+        )
+
+    def _retire(self, process: EngineProcess) -> None:
+        """Let go of a dead process once its last records are read."""
+        reader = self._reader
+        if reader is not None and reader is not threading.current_thread():
+            reader.join(timeout=_READER_GRACE_S)
+        with self._guard:
+            if self._process is process:
+                self._process = self._reader = None
+        process.close()
+
+    def _lose_all(self) -> list[tuple[int, int]]:
+        """Take every job in flight, and free the slots they read."""
+        with self._guard:
+            jobs = dict(self._in_flight)
+            self._in_flight.clear()
+        for job in jobs.values():
+            job.channel.drop(job.slot)
+        return sorted(jobs)
+
     # -- inside -------------------------------------------------------------------------------
 
     def _running(self) -> EngineProcess:
-        if self._process is None:
-            raise EngineError("the engine is not running", code="gone")
-        return self._process
+        process = self._process
+        if process is None:
+            raise EngineError(
+                "the engine is not running",
+                mend="It may be starting again: try once more in a few seconds",
+                code="gone",
+            )
+        return process
 
-    @staticmethod
-    def _output_memory(compiled: CompiledNetwork) -> SharedMemory:
-        return SharedMemory(output_layout(compiled)[1] * _OUTPUT_SLOTS)
+    def _tell(self, message: dict[str, object]) -> None:
+        """Ask for something that an engine which is gone need not be asked for."""
+        try:
+            self._running().ask(message)
+        except EngineError as error:
+            if error.code != "gone":
+                raise
 
-    @staticmethod
-    def _send_channel(process: EngineProcess, channel: Channel) -> None:
-        spec = channel.spec
-        process.ask(
-            {
-                "do": "open_channel",
-                "index": channel.index,
-                "key": spec.key,
-                "format": str(spec.format),
-                "max_shape": list(spec.max_shape),
-                "slots": spec.slots,
-            },
-            (channel.memory.fd,),
+    def _why_not_loaded(self, task_id: int) -> tuple[Rule, str]:
+        if task_id in self._history.quarantined:
+            return Rule.RUN_FAILED, "the task crashed the engine too often and is quarantined"
+        if task_id in self._loaded:
+            return Rule.ENGINE_RESTART, "the task is not loaded again yet"
+        return Rule.STATE, "the task is not loaded"
+
+    def _take(self, task_id: int, seq: int) -> _InFlight | None:
+        with self._guard:
+            return self._in_flight.pop((task_id, seq), None)
+
+    def _skip(self, task_id: int, seq: int, rule: Rule, text: str) -> None:
+        try:
+            self._on_skip(task_id, seq, rule, text)
+        except Exception:
+            _log.exception("on_skip raised")
+
+    def _tell_event(self, event: EngineEvent) -> None:
+        try:
+            self._on_event(event)
+        except Exception:
+            _log.exception("on_event raised")
+
+    def _read(self, process: EngineProcess) -> None:
+        """Hand out results and skips until the process is gone (one thread a process)."""
+        buffer = bytearray(MAX_RECORD_BYTES)
+        while True:
+            try:
+                size = process.frames.recv_into(buffer)
+            except OSError:
+                size = 0
+            if size == 0:
+                process.disconnected = True
+                self._wake.set()
+                return
+            if buffer[0] == Kind.DONE:
+                self._done(process, buffer)
+            elif buffer[0] == Kind.SKIPPED:
+                _, rule, task_id, seq, _, _ = SKIPPED.unpack_from(buffer)
+                text = bytes(buffer[SKIPPED.size : size]).decode(errors="replace")
+                job = self._take(task_id, seq)
+                if job is not None:
+                    job.channel.drop(job.slot)
+                    self._skip(task_id, seq, SKIP_RULES[rule], text)
+
+    def _done(self, process: EngineProcess, buffer: bytearray) -> None:
+        (_, task_id, seq, _, _, slot, released, started, finished, execution) = DONE.unpack_from(
+            buffer
         )
+        job = self._take(task_id, seq)
+        if job is None:
+            return
+        job.channel.drop(job.slot)
+        slots = process.outputs.get(task_id)
+        if slots is None:
+            self._skip(task_id, seq, Rule.OPERATOR, "the task was removed")
+            return
 
-    @staticmethod
-    def _send_load(process: EngineProcess, loaded: _Loaded) -> None:
-        spec = loaded.spec
+        def release() -> None:
+            process.give_back(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
+
+        result = JobResult(
+            task_id,
+            seq,
+            job.arrival_ns,
+            job.received_ns,
+            job.deadline_ns,
+            released,
+            started,
+            finished,
+            execution,
+            slots.views(slot),
+            release,
+        )
+        try:
+            self._on_result(result)
+        except Exception:
+            _log.exception("on_result raised")
+            result.release()
+
+
+def _send_channel(process: EngineProcess, channel: Channel) -> None:
+    spec = channel.spec
+    process.ask(
+        {
+            "do": "open_channel",
+            "index": channel.index,
+            "key": spec.key,
+            "format": str(spec.format),
+            "max_shape": list(spec.max_shape),
+            "slots": spec.slots,
+        },
+        (channel.memory.fd,),
+    )
+
+
+def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
+    """Load a network into one process; nothing is left when that fails."""
+    slots = OutputSlots(spec.compiled, _OUTPUT_SLOTS)
+    try:
         process.ask(
             {
                 "do": "load",
@@ -346,180 +664,9 @@ class EngineClient:
                 "slots": _OUTPUT_SLOTS,
                 "compiled": spec.compiled.to_json(),
             },
-            (loaded.memory.fd,),
+            (slots.memory.fd,),
         )
-
-    def _take(self, key: tuple[int, int]) -> _InFlight | None:
-        with self._guard:
-            return self._in_flight.pop(key, None)
-
-    def _watch(self, process: EngineProcess) -> None:
-        self._generation += 1
-        for name, target in (("results", self._read), ("watchdog", self._guard_process)):
-            thread = threading.Thread(
-                target=target, args=(process, self._generation), name=f"engine-{name}", daemon=True
-            )
-            thread.start()
-            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
-
-    def _read(self, process: EngineProcess, generation: int) -> None:
-        buffer = bytearray(MAX_RECORD_BYTES)
-        while True:
-            try:
-                size = process.frames.recv_into(buffer)
-            except OSError:
-                size = 0
-            if size == 0:
-                return
-            if buffer[0] == Kind.DONE:
-                self._done(process, buffer)
-            elif buffer[0] == Kind.SKIPPED:
-                _, rule, task_id, seq, _, _ = SKIPPED.unpack_from(buffer)
-                text = bytes(buffer[SKIPPED.size : size]).decode(errors="replace")
-                job = self._take((task_id, seq))
-                if job is not None:
-                    job.channel.drop(job.slot)
-                    self._on_skip(task_id, seq, SKIP_RULES[rule], text)
-
-    def _done(self, process: EngineProcess, buffer: bytearray) -> None:
-        (_, task_id, seq, _, _, slot, released, started, finished, execution) = DONE.unpack_from(
-            buffer
-        )
-        job = self._take((task_id, seq))
-        with self._guard:
-            loaded = self._loaded.get(task_id)
-        if job is None:
-            return
-        job.channel.drop(job.slot)
-
-        def release() -> None:
-            record = OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot)
-            try:
-                process.frames.send(record, socket.MSG_DONTWAIT)
-            except OSError:
-                return  # the engine is gone, and its slots with it
-
-        if loaded is None:
-            release()
-            return
-        offsets, size = output_layout(loaded.spec.compiled)
-        outputs = {
-            item.name: loaded.memory.array(
-                slot * size + offset, tuple(int(extent) for extent in item.shape), item.dtype
-            )
-            for offset, item in zip(offsets, loaded.spec.compiled.outputs, strict=True)
-        }
-        loaded.crashes = 0
-        self._on_result(
-            JobResult(
-                task_id, seq, job.arrival_ns, job.received_ns, job.deadline_ns, released, started,
-                finished, execution, outputs, release,
-            )
-        )
-
-    def _guard_process(self, process: EngineProcess, generation: int) -> None:
-        """Watch one process until it ends or hangs, then replace it."""
-        while not self._stopping.wait(0.02):
-            code = process.ended()
-            cause = f"the engine ended (code {code})" if code is not None else self._hang(process)
-            if cause:
-                lost_ns = time.monotonic_ns()
-                suspects = [lane.task_id for lane in process.page.lanes() if lane.task_id >= 0]
-                process.kill()
-                self._recover(process, cause, suspects, lost_ns)
-                return
-
-    def _hang(self, process: EngineProcess) -> str:
-        now = time.monotonic_ns()
-        alive = process.page.alive_ns
-        if alive and now - alive > _STALE_LOOP_NS:
-            return f"the engine's loop has not moved for {(now - alive) / 1e9:.1f} s"
-        for index, lane in enumerate(process.page.lanes()):
-            with self._guard:
-                loaded = self._loaded.get(lane.task_id)
-            if loaded is None:
-                continue
-            budget = sum(loaded.spec.wcet_ns)
-            limit = max(_STUCK_FACTOR * budget, _STUCK_LEAST_NS)
-            if now - lane.since_ns > limit:
-                return (
-                    f"{loaded.spec.name} has run for {(now - lane.since_ns) / 1e9:.1f} s on lane "
-                    f"{self._device.lanes[index].name} (its budget is {budget / 1e6:.1f} ms)"
-                )
-        return ""
-
-    def _recover(
-        self, process: EngineProcess, cause: str, suspects: list[int], lost_ns: int
-    ) -> None:
-        with self._guard:
-            lost = tuple(sorted(self._in_flight))
-            self._in_flight.clear()
-        for channel in list(self._channels.values()):
-            channel.reset()
-        self._crashes.append(lost_ns)
-        while lost_ns - self._crashes[0] > _CRASH_WINDOW_NS:
-            self._crashes.popleft()
-        self._on_event(
-            EngineEvent(Rule.ENGINE_RESTART, f"{cause}; {len(lost)} job(s) in flight lost", lost)
-        )
-        quarantined = self._quarantine(suspects)
-        if len(self._crashes) >= _CRASHES_TO_GIVE_UP:
-            self._process = None
-            self._on_event(
-                EngineEvent(
-                    Rule.LIMIT,
-                    f"the engine was lost {len(self._crashes)} times within a minute and is not "
-                    "started again; deactivate and activate the orchestrator to try once more",
-                )
-            )
-            return
-        with self._changing:
-            if self._stopping.is_set():
-                return
-            process.close()
-            try:
-                self._restart()
-            except EngineError as error:
-                self._process = None
-                self._on_event(EngineEvent(Rule.LIMIT, f"the engine cannot be restarted: {error}"))
-                return
-        duration = time.monotonic_ns() - lost_ns
-        self._restarts += 1
-        self._restart_ns = duration
-        names = ", ".join(self._loaded[task].spec.name for task in quarantined)
-        self._on_event(
-            EngineEvent(
-                Rule.ENGINE_RESTART,
-                f"the engine is back after {duration / 1e6:.0f} ms with "
-                f"{len(self._loaded) - len(quarantined)} task(s)"
-                + (f"; left out after crashing it: {names}" if names else ""),
-                recovered=True,
-                duration_ns=duration,
-                quarantined=quarantined,
-            )
-        )
-
-    def _restart(self) -> None:
-        process = EngineProcess(self._device)
-        self._process = process
-        for channel in self._channels.values():
-            self._send_channel(process, channel)
-        for loaded in list(self._loaded.values()):
-            if loaded.crashes >= _CRASHES_TO_QUARANTINE:
-                continue
-            # Results that are still being decoded keep the old memory alive.
-            loaded.memory.close()
-            loaded.memory = self._output_memory(loaded.spec.compiled)
-            self._send_load(process, loaded)
-        self._watch(process)
-
-    def _quarantine(self, suspects: list[int]) -> tuple[int, ...]:
-        with self._guard:
-            for task_id in suspects:
-                if task_id in self._loaded:
-                    self._loaded[task_id].crashes += 1
-            return tuple(
-                task_id
-                for task_id, loaded in self._loaded.items()
-                if loaded.crashes >= _CRASHES_TO_QUARANTINE
-            )
+    except EngineError:
+        slots.close()
+        raise
+    process.outputs[spec.task_id] = slots

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from aegis_ros.backends.base import Backend, CompiledNetwork
+from aegis_ros.backends.base import Backend, CompiledNetwork, LoadedNetwork
 from aegis_ros.engine.loop import EngineLoop, LoadedTask, ProfileRun
 from aegis_ros.engine.memory import SharedMemory, aligned
+from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.errors import AegisError
 from aegis_ros.spec import FrameFormat
 
-__all__ = ["ControlServer", "output_layout", "receive_message", "send_message"]
+__all__ = ["ControlServer", "receive_message", "send_message"]
 
 _MAX_MESSAGE_BYTES = 150_000
 _MAX_FDS = 4
+_PROFILE_FRAMES = 4
+_PROFILE_TURN_S = 0.2
 
 
 def send_message(
@@ -42,15 +48,6 @@ def receive_message(connection: socket.socket) -> tuple[dict[str, Any], list[int
     return message, fds
 
 
-def output_layout(compiled: CompiledNetwork) -> tuple[list[int], int]:
-    """Return the offset of each output within a slot, and the size of a slot, in bytes."""
-    offsets, size = [], 0
-    for item in compiled.outputs:
-        offsets.append(size)
-        size += (item.nbytes + 63) // 64 * 64
-    return offsets, aligned(size)
-
-
 class ControlServer:
     """Answers the node's requests one after the other.
 
@@ -69,7 +66,7 @@ class ControlServer:
         self._backend = backend
         self._loop = loop
         self._info = info
-        self._cancel = threading.Event()
+        self._measured: dict[int, _Measured] = {}
 
     def serve(self) -> None:
         """Answer until the node is gone or says ``stop``; then end the loop."""
@@ -79,7 +76,9 @@ class ControlServer:
             "close_channel": self._close_channel,
             "load": self._load,
             "unload": self._unload,
-            "profile": self._profile,
+            "profile_begin": self._profile_begin,
+            "profile_runs": self._profile_runs,
+            "profile_end": self._profile_end,
         }
         try:
             while True:
@@ -87,12 +86,16 @@ class ControlServer:
                 if received is None or received[0]["do"] == "stop":
                     return
                 message, fds = received
+                answer: dict[str, Any]
                 try:
                     answer = handlers[message["do"]](message, fds)
                 except AegisError as error:
                     answer = {"problem": error.problem, "mend": error.mend}
                 except Exception as error:  # the engine outlives any bad request
                     answer = {"problem": f"{type(error).__name__}: {error}"}
+                finally:
+                    for fd in fds:  # what the handler did not take
+                        os.close(fd)
                 send_message(self._connection, answer)
         except OSError:
             return
@@ -122,7 +125,7 @@ class ControlServer:
             tuple(message["max_shape"]),
             message["slots"],
         )
-        memory = SharedMemory(aligned(spec.slot_bytes) * spec.slots, fds[0])
+        memory = SharedMemory(aligned(spec.slot_bytes) * spec.slots, fds.pop(0))
         self._in_loop(lambda: self._loop.add_channel(message["index"], spec, memory))
         return {}
 
@@ -132,28 +135,17 @@ class ControlServer:
 
     def _load(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         compiled = CompiledNetwork.from_json(message["compiled"])
-        offsets, size = output_layout(compiled)
-        memory = SharedMemory(size * message["slots"], fds[0])
+        slots = OutputSlots(compiled, message["slots"], fds.pop(0))
         try:
             network = self._backend.load(compiled, message["lane"])
-        except AegisError:
-            memory.close()
-            raise
-        slots = [
-            [
-                memory.array(
-                    slot * size + offset, tuple(int(e) for e in item.shape), item.dtype
-                )
-                for offset, item in zip(offsets, compiled.outputs, strict=True)
-            ]
-            for slot in range(message["slots"])
-        ]
-        task = LoadedTask(message["task_id"], network, message["lane"], memory, slots)
-        try:
-            self._in_loop(lambda: self._loop.add_task(task, message["queue"]))
-        except ValueError:
-            self._backend.unload(network)
-            memory.close()
+            try:
+                task = LoadedTask(message["task_id"], network, message["lane"], slots)
+                self._in_loop(lambda: self._loop.add_task(task, message["queue"]))
+            except Exception:
+                self._backend.unload(network)
+                raise
+        except Exception:
+            slots.close()
             raise
         return {"arena_bytes": compiled.arena_bytes}
 
@@ -170,44 +162,47 @@ class ControlServer:
         gone.wait()
         for task in found:
             self._backend.unload(task.network)
-            task.slots.clear()
-            task.memory.close()
+            task.slots.close()
         return {"found": bool(found)}
 
-    def _profile(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        """Time the network ``runs`` times on random frames; answer in chunks of samples."""
+    def _profile_begin(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """Load a network to be measured, with random frames of its largest size."""
         compiled = CompiledNetwork.from_json(message["compiled"])
-        lane, runs = message["lane"], message["runs"]
-        network = self._backend.load(compiled, lane)
-        outputs = [
-            np.empty(tuple(int(e) for e in item.shape), item.dtype) for item in compiled.outputs
-        ]
-        generator = np.random.default_rng(message.get("seed", 0))
-        frames = [_random_frame(generator, compiled) for _ in range(4)]
-        samples: list[int] = []
+        slots = OutputSlots(compiled, 1)
         try:
-            for index in range(runs + message["warmup"]):
-                for segment in range(network.segments):
-                    taken, error = self._timed(network, lane, segment, frames[index % 4], outputs)
-                    if error:
-                        return {"problem": f"the network failed while it was measured ({error})"}
-                    if index >= message["warmup"]:
-                        samples.append(taken)
-                if index % 25 == 24:
-                    progress = {"progress": max(0, index + 1 - message["warmup"])}
-                    send_message(self._connection, progress | {"samples": samples})
-                    samples = []
-                    # The node answers each progress with whether to go on.
-                    go_on = receive_message(self._connection)
-                    if go_on is None or not go_on[0]["go_on"]:
-                        return {"samples": samples, "cancelled": True}
-        finally:
-            self._backend.unload(network)
+            network = self._backend.load(compiled, message["lane"])
+        except Exception:
+            slots.close()
+            raise
+        generator = np.random.default_rng(message["seed"])
+        frames = [_random_frame(generator, compiled) for _ in range(_PROFILE_FRAMES)]
+        handle = max(self._measured, default=0) + 1
+        self._measured[handle] = _Measured(network, message["lane"], slots, frames)
+        return {"handle": handle}
+
+    def _profile_runs(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        """Time a few runs, a fraction of a second long, so that other requests get a turn."""
+        measured = self._measured[message["handle"]]
+        samples: list[list[int]] = []
+        end = time.monotonic() + _PROFILE_TURN_S
+        while len(samples) < message["runs"] and (not samples or time.monotonic() < end):
+            row = []
+            for segment in range(measured.network.segments):
+                taken, error = self._timed(measured, segment)
+                if error:
+                    return {"problem": f"the network failed while it was measured ({error})"}
+                row.append(taken)
+            measured.runs += 1
+            samples.append(row)
         return {"samples": samples}
 
-    def _timed(
-        self, network: Any, lane: int, segment: int, frame: Any, outputs: list[Any]
-    ) -> tuple[int, str]:
+    def _profile_end(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        measured = self._measured.pop(message["handle"])
+        self._backend.unload(measured.network)
+        measured.slots.close()
+        return {}
+
+    def _timed(self, measured: _Measured, segment: int) -> tuple[int, str]:
         done = threading.Event()
         result: list[tuple[int, str]] = []
 
@@ -215,10 +210,25 @@ class ControlServer:
             result.append((taken, error))
             done.set()
 
-        run = ProfileRun(network, segment, frame, outputs, finish)
-        self._loop.call(lambda: self._loop.profile(lane, run))
+        run = ProfileRun(
+            measured.network,
+            segment,
+            measured.frames[measured.runs % len(measured.frames)],
+            measured.slots.arrays(0),
+            finish,
+        )
+        self._loop.call(lambda: self._loop.profile(measured.lane, run))
         done.wait()
         return result[0]
+
+
+@dataclass(slots=True)
+class _Measured:
+    network: LoadedNetwork
+    lane: int
+    slots: OutputSlots
+    frames: list[Any]
+    runs: int = 0
 
 
 def _random_frame(generator: np.random.Generator, compiled: CompiledNetwork) -> Any:

@@ -5,40 +5,80 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["claim_realtime", "freeze_memory"]
+from aegis_ros.spec import LaneSpec
 
+__all__ = [
+    "claim_realtime",
+    "collect_garbage",
+    "die_with_parent",
+    "freeze_memory",
+    "stay_off_lanes",
+]
+
+_PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT_AND_FUTURE = 3
 
 
-def claim_realtime(priority: int) -> str:
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends.
+
+    The end of the sockets says the same, but a process that is stopped, or stuck inside a
+    runtime, does not listen (prctl(2), PR_SET_PDEATHSIG).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def stay_off_lanes(lanes: Sequence[LaneSpec]) -> str:
+    """Keep the calling thread, and those it starts, off the cores of lanes, if any core is left.
+
+    A thread that holds the interpreter lock on the core of a real-time lane would wait there,
+    lock in hand, for as long as the lane computes.
+    """
+    taken = {lane.cpu for lane in lanes}
+    free = os.sched_getaffinity(0) - taken
+    if not free or all(lane.cpu is None for lane in lanes):
+        return ""
+    try:
+        os.sched_setaffinity(0, free)
+    except OSError:
+        return ""
+    return "loop on core " + ", ".join(str(core) for core in sorted(free))
+
+
+def claim_realtime(priority: int, given: Sequence[str] = ()) -> str:
     """Ask for SCHED_FIFO, locked memory and exact timers; say in one sentence what was given.
 
     Args:
         priority: SCHED_FIFO priority of the calling thread, 0 to stay in the normal class.
+        given: what else was given before.
     """
-    given: list[str] = []
+    granted = [item for item in given if item]
     refused: list[str] = []
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "prctl") and libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0) == 0:
-        given.append("timer slack 1 ns")
+        granted.append("timer slack 1 ns")
     if priority:
         try:
-            # Threads started from here on begin in the normal class again.
-            policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
-            os.sched_setscheduler(0, policy, os.sched_param(priority))
-            given.append(f"SCHED_FIFO {priority}")
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+            granted.append(f"SCHED_FIFO {priority}")
         except OSError as error:
             refused.append(f"SCHED_FIFO ({error.strerror}; allow it with: ulimit -r 99)")
     if hasattr(libc, "mlockall"):
         if libc.mlockall(_MCL_CURRENT_AND_FUTURE) == 0:
-            given.append("memory locked")
+            granted.append("memory locked")
         else:
             reason = os.strerror(ctypes.get_errno())
             refused.append(f"memory lock ({reason}; allow it with: ulimit -l unlimited)")
-    sentence = "given: " + (", ".join(given) or "nothing")
+    sentence = "given: " + (", ".join(granted) or "nothing")
     if refused:
         sentence += "; refused: " + ", ".join(refused)
     return sentence + _throttling(bool(priority))
@@ -49,6 +89,11 @@ def freeze_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
+
+
+def collect_garbage() -> None:
+    """Collect the few objects made since :func:`freeze_memory`; only while nothing runs."""
+    gc.collect()
 
 
 def _throttling(realtime: bool) -> str:

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Backend, LoadedNetwork
+from aegis_ros.engine.host import collect_garbage
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.engine.wire import (
     DONE,
@@ -35,6 +37,7 @@ from aegis_ros.scheduling import Job, Scheduler
 __all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
 
 _HEARTBEAT_S = 0.1
+_GARBAGE_INTERVAL_NS = 10_000_000_000
 
 
 class LoadedTask:
@@ -44,33 +47,30 @@ class LoadedTask:
         task_id: id.
         network: what the backend loaded.
         lane: index of the lane.
-        memory: shared memory of the outputs.
-        slots: for each output slot, one array an output.
+        slots: where its outputs go.
     """
 
-    __slots__ = ("free", "lane", "memory", "network", "slots", "task_id")
+    __slots__ = ("free", "lane", "network", "slots", "task_id")
 
     def __init__(
         self,
         task_id: int,
         network: LoadedNetwork,
         lane: int,
-        memory: SharedMemory,
-        slots: list[list[npt.NDArray[np.generic]]],
+        slots: OutputSlots,
     ) -> None:
         """Begin with all output slots free."""
         self.task_id = task_id
         self.network = network
         self.lane = lane
-        self.memory = memory
         self.slots = slots
-        self.free = list(range(len(slots)))
+        self.free = list(range(slots.count))
 
 
 class ProfileRun:
     """One timed run of a network, done when its lane has nothing else to do."""
 
-    __slots__ = ("frame", "finish", "network", "outputs", "segment")
+    __slots__ = ("finish", "frame", "network", "outputs", "segment")
 
     def __init__(
         self,
@@ -194,9 +194,15 @@ class EngineLoop:
         epoll.register(self._event_fd, select.EPOLLIN)
         clock = time.monotonic_ns
         page = self._page
+        tidied = clock()
         while self._running:
-            page.beat(clock())
-            for fd, event in epoll.poll(self._timeout_s()):
+            now = clock()
+            page.beat(now)
+            events = epoll.poll(self._timeout_s())
+            if not events and now - tidied > _GARBAGE_INTERVAL_NS and self._idle():
+                collect_garbage()
+                tidied = now
+            for fd, event in events:
                 if fd == self._event_fd:
                     os.eventfd_read(self._event_fd)
                 elif event & select.EPOLLIN:
@@ -212,6 +218,9 @@ class EngineLoop:
                     self._complete(lane, clock())
                 if self._scheduler.running(lane) is None:
                     self._dispatch(lane, clock())
+
+    def _idle(self) -> bool:
+        return all(self._scheduler.running(lane) is None for lane in range(self._lanes))
 
     def _end(self) -> None:
         self._running = False
@@ -241,14 +250,16 @@ class EngineLoop:
             elif buffer[0] == Kind.OUTPUT_FREE:
                 _, task_id, slot = OUTPUT_FREE.unpack_from(buffer)
                 task = self._tasks.get(task_id)
-                if task is not None:
+                if task is not None and slot < task.slots.count and slot not in task.free:
                     task.free.append(slot)
 
     def _release(self, buffer: bytearray) -> None:
         (_, task_id, seq, channel, slot, rank, *numbers) = SUBMIT.unpack_from(buffer)
         extents, (arrival, _received, deadline) = numbers[:3], numbers[3:]
         now = time.monotonic_ns()
-        job = Job(task_id, seq, arrival, deadline, now, _Frame(channel, slot, tuple(extents[:rank])))
+        job = Job(
+            task_id, seq, arrival, deadline, now, _Frame(channel, slot, tuple(extents[:rank]))
+        )
         task = self._tasks.get(task_id)
         if task is None:
             self._skip(job, Rule.STATE, "the task is not loaded")
@@ -270,29 +281,54 @@ class EngineLoop:
             frame = job.payload
             assert isinstance(frame, _Frame)
             task = self._tasks[job.task_id]
-            if job.segment == 0:
-                if not task.free:
-                    self._scheduler.abandon(lane)
-                    self._skip(job, Rule.LIMIT, "all output slots are held by the node")
-                    continue
-                spec, memory = self._channels[frame.channel]
-                frame.view = memory.array(
-                    frame.slot * aligned(spec.slot_bytes), frame.shape, spec.dtype
-                )
-                frame.output = task.free.pop()
+            if job.segment == 0 and not self._place(job, frame, task):
+                self._scheduler.abandon(lane)
+                continue
             assert frame.view is not None
             self._page.lane_busy(lane, job.task_id, now)
-            self._backend.start(
-                lane, task.network, job.segment, frame.view, task.slots[frame.output]
-            )
+            try:
+                self._backend.start(
+                    lane, task.network, job.segment, frame.view, task.slots.arrays(frame.output)
+                )
+            except Exception as error:  # a backend may fail in any way; its job is told
+                self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
+                self._scheduler.abandon(lane)
+                task.free.append(frame.output)
+                self._skip(job, Rule.RUN_FAILED, f"{type(error).__name__}: {error}")
+                continue
             return
+
+    def _place(self, job: Job, frame: _Frame, task: LoadedTask) -> bool:
+        """Find the frame's memory and a slot for its outputs; else the job is skipped."""
+        channel = self._channels.get(frame.channel)
+        if channel is None:
+            self._skip(job, Rule.STATE, "the frame's channel is closed")
+            return False
+        if not task.free:
+            self._skip(job, Rule.LIMIT, "all output slots are held by the node")
+            return False
+        spec, memory = channel
+        try:
+            frame.view = memory.array(
+                frame.slot * aligned(spec.slot_bytes), frame.shape, spec.dtype
+            )
+        except (TypeError, ValueError) as error:
+            self._skip(job, Rule.RUN_FAILED, f"the frame does not fit its slot ({error})")
+            return False
+        frame.output = task.free.pop()
+        return True
 
     def _start_profile(self, lane: int) -> None:
         if self._profiles[lane]:
             run = self._profiles[lane].popleft()
             self._profiling[lane] = run
             self._page.lane_busy(lane, -2, time.monotonic_ns())
-            self._backend.start(lane, run.network, run.segment, run.frame, run.outputs)
+            try:
+                self._backend.start(lane, run.network, run.segment, run.frame, run.outputs)
+            except Exception as error:
+                self._profiling[lane] = None
+                self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
+                run.finish(0, f"{type(error).__name__}: {error}")
 
     def _complete(self, lane: int, now: int) -> None:
         completion = self._completions[lane]
@@ -324,6 +360,8 @@ class EngineLoop:
             return
         finished = self._scheduler.segment_done(lane, now)
         if finished is not None:
+            if completion.shapes is not None:
+                self._tasks[job.task_id].slots.note_extents(frame.output, completion.shapes)
             self._send(
                 DONE.pack(
                     Kind.DONE,

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
 from typing import Any
 
 from aegis_ros.engine.control import receive_message, send_message
 from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import EngineError
 from aegis_ros.network.prepare import child_environment
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["EngineProcess"]
 
-_START_TIMEOUT_S = 60.0
+_START_TIMEOUT_S = 30.0
+_ANSWER_TIMEOUT_S = 120.0
 _SOCKET_BYTES = 4 * 1024 * 1024
+# glibc: never give memory back to the kernel between runs, so that no run pays to get it again.
+_ALLOCATOR = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TOP_PAD_": str(16 * 1024 * 1024),
+}
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class EngineProcess:
-    """A running engine: its pid, its two sockets and its page.
+    """A running engine: its pid, its two sockets, its page and the output slots it writes to.
+
+    The engine dies with the thread that makes this object, so that thread must live on.
 
     Raises:
         EngineError: it does not start.
@@ -37,36 +49,49 @@ class EngineProcess:
         for each in (frames, theirs_frames):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         self.page = EnginePage(len(device.lanes))
+        self.outputs: dict[int, OutputSlots] = {}
+        self.frames = frames
+        self.disconnected = False  # set by whoever reads `frames` to its end
+        self._control = control
+        self._asking = threading.Lock()
+        self._unsent: deque[bytes] = deque()
         settings = {
             "backend": device.backend,
             "priority": device.realtime_priority,
             "frames_fd": theirs_frames.fileno(),
             "control_fd": theirs_control.fileno(),
+            "parent": os.getpid(),
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "aegis_ros.engine", json.dumps(settings)],
-            pass_fds=(theirs_frames.fileno(), theirs_control.fileno()),
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-        )
-        theirs_frames.close()
-        theirs_control.close()
-        self.frames = frames
-        self._control = control
-        self._lock = threading.Lock()
-        control.settimeout(_START_TIMEOUT_S)
+        try:
+            # -S: the paths are handed over, and site's start-up hooks (which may execute the
+            # interpreter anew) are not needed.
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-m", "aegis_ros.engine", json.dumps(settings)],
+                pass_fds=(theirs_frames.fileno(), theirs_control.fileno()),
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+        except OSError as error:
+            for each in (frames, control):
+                each.close()
+            self.page.close()
+            raise EngineError("the engine cannot be started", value=error) from error
+        finally:
+            theirs_frames.close()
+            theirs_control.close()
         lanes = [{"name": lane.name, "cpu": lane.cpu} for lane in device.lanes]
         try:
             send_message(control, {"lanes": lanes}, (self.page.memory.fd,))
-            self.info = self.ask({"do": "hello"})
+            self.info = self.ask({"do": "hello"}, timeout_s=_START_TIMEOUT_S)
         except (OSError, EngineError) as error:
             self.kill()
+            self.close()
             raise EngineError(
                 f"the engine did not start (exit code {self._process.returncode})",
                 mend="Its own words are on stderr of this process; "
                 f"try: {sys.executable} -c 'import aegis_ros.engine.__main__'",
             ) from error
-        control.settimeout(None)
 
     @property
     def pid(self) -> int:
@@ -77,61 +102,114 @@ class EngineProcess:
         self,
         message: dict[str, Any],
         fds: tuple[int, ...] = (),
-        on_progress: Callable[[dict[str, Any]], bool] | None = None,
+        timeout_s: float = _ANSWER_TIMEOUT_S,
     ) -> dict[str, Any]:
         """Send one request and return the answer; one request at a time.
 
+        An engine that does not answer in time is killed: what it would answer later could not
+        be told from the answer to the next request.
+
         Raises:
-            EngineError: the engine is gone, or says no.
+            EngineError: the engine says no; code ``gone`` when it is no longer there.
         """
-        with self._lock:
+        with self._asking:
             try:
+                self._control.settimeout(timeout_s)
                 send_message(self._control, message, fds)
-                while True:
-                    received = receive_message(self._control)
-                    if received is None:
-                        raise EngineError("the engine is gone", code="gone")
-                    answer = received[0]
-                    if "progress" not in answer:
-                        break
-                    go_on = on_progress(answer) if on_progress is not None else True
-                    send_message(self._control, {"go_on": go_on})
-            except OSError as error:
+                received = receive_message(self._control)
+            except TimeoutError as error:
+                self._signal()
+                raise EngineError(
+                    f"the engine did not answer {message.get('do')!r} within {timeout_s:.0f} s",
+                    code="gone",
+                ) from error
+            except (OSError, ValueError) as error:
                 raise EngineError(f"the engine is gone ({error})", code="gone") from error
+        if received is None:
+            raise EngineError("the engine is gone", code="gone")
+        answer = received[0]
         if "problem" in answer:
             raise EngineError(answer["problem"], mend=answer.get("mend", ""))
         return answer
+
+    def submit(self, record: bytes) -> None:
+        """Send one frame record; never waits.
+
+        Raises:
+            BlockingIOError: the engine does not keep up.
+            OSError: the engine is gone.
+        """
+        self.frames.send(record, socket.MSG_DONTWAIT)
+
+    def give_back(self, record: bytes) -> None:
+        """Send a record that must not be lost, now or with the next :meth:`flush`."""
+        self._unsent.append(record)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what :meth:`give_back` could not."""
+        while self._unsent:
+            try:
+                record = self._unsent.popleft()
+            except IndexError:
+                return  # another thread was faster
+            try:
+                self.frames.send(record, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._unsent.appendleft(record)
+                return
+            except OSError:
+                self._unsent.clear()  # the engine is gone, and its slots with it
+                return
 
     def ended(self) -> int | None:
         """Return the exit code, ``None`` while it runs."""
         return self._process.poll()
 
     def kill(self) -> None:
-        """End the process now, and wait for its end."""
+        """End the process now, wait for its end, and wake whoever waits on its sockets."""
+        self._signal()
+        self._process.wait()
+        self._shut()
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """Let the process end by itself, and make it if it does not."""
+        self._shut()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def close(self) -> None:
+        """Close sockets and memory; views that are still held keep their memory."""
+        self.frames.close()
+        with self._asking:
+            self._control.close()
+        for slots in self.outputs.values():
+            slots.close()
+        self.outputs.clear()
+        self.page.close()
+
+    def _signal(self) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        # Whoever waits in recv on these sockets must wake up before they are closed.
+
+    def _shut(self) -> None:
         for each in (self.frames, self._control):
             try:
                 each.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Ask the process to end, and make it."""
-        if self._process.poll() is None and self._lock.acquire(timeout=timeout_s):
-            try:
-                send_message(self._control, {"do": "stop"})
-                self._process.wait(timeout_s)
-            except (OSError, subprocess.TimeoutExpired):
-                pass
-            finally:
-                self._lock.release()
-        self.kill()
 
-    def close(self) -> None:
-        """Close sockets and page; only once no thread reads them."""
-        self.frames.close()
-        self._control.close()
-        self.page.close()
+def _environment() -> dict[str, str]:
+    """Return the environment of an engine: our search path, one thread, a lazy allocator."""
+    environment = child_environment()
+    known = environment["PYTHONPATH"].split(os.pathsep)
+    rest = [path for path in sys.path if path and path not in known]
+    environment["PYTHONPATH"] = os.pathsep.join([*known, *rest])
+    for name in _ONE_THREAD:
+        environment.setdefault(name, "1")
+    for name, value in _ALLOCATOR.items():
+        environment.setdefault(name, value)
+    return environment

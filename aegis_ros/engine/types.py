@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.rationale import Rule
-from aegis_ros.spec import FrameFormat
+from aegis_ros.spec import Criticality, FrameFormat
 
 __all__ = [
     "ChannelSpec",
@@ -52,7 +52,19 @@ class ChannelSpec:
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
-    """A network to load, and the lane and channel it is bound to."""
+    """A network to load, and the lane and channel it is bound to.
+
+    Attributes:
+        task_id: unique, not negative.
+        name: for people.
+        compiled: the network.
+        lane: index of the lane.
+        channel: key of the channel its frames come through.
+        queue: jobs that may wait.
+        wcet_ns: budget of each segment; empty while unknown. A lane that is busy for many times
+            this long is taken for stuck.
+        criticality: after a loss of the engine, what matters most is loaded first.
+    """
 
     task_id: int
     name: str
@@ -61,6 +73,7 @@ class LoadSpec:
     channel: str
     queue: int = 1
     wcet_ns: tuple[int, ...] = ()
+    criticality: Criticality = Criticality.HIGH
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,8 @@ class EngineEvent:
         lost: (task id, sequence number) of the jobs that were in flight.
         recovered: True once everything is loaded again.
         duration_ns: time from the loss to the recovery.
+        quarantined: ids of the tasks that are not loaded any more because they crash the engine.
+        failed: (task id, reason) of tasks that could not be loaded again.
     """
 
     rule: Rule
@@ -112,6 +127,7 @@ class EngineEvent:
     recovered: bool = False
     duration_ns: int = 0
     quarantined: tuple[int, ...] = ()
+    failed: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(slots=True)

@@ -13,8 +13,8 @@ __all__ = [
     "MAX_RECORD_BYTES",
     "OUTPUT_FREE",
     "SKIPPED",
-    "SUBMIT",
     "SKIP_RULES",
+    "SUBMIT",
     "Kind",
     "skip_code",
 ]

@@ -1,0 +1,86 @@
+"""The output slots of one task: where its tensors lie in shared memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.engine.memory import SharedMemory, aligned
+
+__all__ = ["OutputSlots"]
+
+_MAX_RANK = 7
+_DYNAMIC_SLACK_BYTES = 64 * 1024
+
+
+class OutputSlots:
+    """Slots that a network's outputs are written to by the engine and read from by the node.
+
+    A slot begins with one row an output, int64 [8]: rank and extents, which only matter for
+    dynamic outputs; each output follows at a multiple of 64 bytes. A dynamic output has room for
+    twice what was seen when the network was prepared, and 64 KiB more.
+
+    Args:
+        compiled: the network.
+        slots: number of slots.
+        fd: descriptor of the memory another process made; ``None`` makes it.
+    """
+
+    def __init__(self, compiled: CompiledNetwork, slots: int, fd: int | None = None) -> None:
+        """Create or map the memory, with all views that are ever used."""
+        self._names = [item.name for item in compiled.outputs]
+        self._dynamic = [item.name in compiled.dynamic_outputs for item in compiled.outputs]
+        count = len(compiled.outputs)
+        places: list[tuple[int, tuple[int, ...], str]] = []
+        size = count * (1 + _MAX_RANK) * 8
+        for item, dynamic in zip(compiled.outputs, self._dynamic, strict=True):
+            size = (size + 63) // 64 * 64
+            shape = tuple(int(extent) for extent in item.shape)
+            nbytes = item.nbytes
+            if dynamic:
+                itemsize = np.dtype(item.dtype).itemsize
+                shape = ((2 * nbytes + _DYNAMIC_SLACK_BYTES) // itemsize,)
+                nbytes = shape[0] * itemsize
+            places.append((size, shape, item.dtype))
+            size += nbytes
+        stride = aligned(size)
+        self.memory = SharedMemory(stride * slots, fd)
+        self.count = slots
+        self._arrays = [
+            [
+                self.memory.array(slot * stride + offset, shape, dtype)
+                for offset, shape, dtype in places
+            ]
+            for slot in range(slots)
+        ]
+        self._extents = [
+            self.memory.array(slot * stride, (count, 1 + _MAX_RANK), np.int64)
+            for slot in range(slots)
+        ]
+
+    def arrays(self, slot: int) -> list[npt.NDArray[np.generic]]:
+        """Return the arrays a backend fills; flat for dynamic outputs."""
+        return self._arrays[slot]
+
+    def note_extents(self, slot: int, shapes: tuple[tuple[int, ...], ...]) -> None:
+        """Write down the extents that the outputs have in this slot."""
+        rows = self._extents[slot]
+        for index, shape in enumerate(shapes):
+            rows[index, 0] = len(shape)  # type: ignore[index]
+            rows[index, 1 : 1 + len(shape)] = shape  # type: ignore[index]
+
+    def views(self, slot: int) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the outputs by name, with the extents they have in this slot."""
+        found = dict(zip(self._names, self._arrays[slot], strict=True))
+        for index, dynamic in enumerate(self._dynamic):
+            if dynamic:
+                row: list[int] = self._extents[slot][index].tolist()
+                shape = tuple(row[1 : 1 + row[0]])
+                flat = found[self._names[index]]
+                found[self._names[index]] = flat[: int(np.prod(shape))].reshape(shape)
+        return found
+
+    def close(self) -> None:
+        """Give the memory back once this object and the last view are gone."""
+        self.memory.close()

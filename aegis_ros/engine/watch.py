@@ -1,0 +1,62 @@
+"""Tells from the outside whether an engine is gone, hangs, or has a lane that does."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+
+from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.types import LoadSpec
+
+__all__ = ["trouble"]
+
+_STALE_LOOP_NS = 1_000_000_000
+_STUCK_FACTOR = 20
+_STUCK_LEAST_NS = 5_000_000_000
+_STUCK_UNKNOWN_NS = 60_000_000_000
+
+
+def trouble(
+    exit_code: int | None, page: EnginePage, loaded: Mapping[int, LoadSpec], now_ns: int
+) -> tuple[str, tuple[int, ...]] | None:
+    """Return what is wrong and which tasks are suspected of it; ``None`` if all is well.
+
+    Args:
+        exit_code: of the process, ``None`` while it runs.
+        page: its heartbeat page.
+        loaded: what is loaded, by task id.
+        now_ns: monotonic time.
+    """
+    lanes = page.lanes()
+    running = tuple(lane.task_id for lane in lanes if lane.task_id >= 0)
+    if exit_code is not None:
+        return f"the engine ended ({_reason(exit_code)})", running
+    stale = now_ns - page.alive_ns
+    if stale > _STALE_LOOP_NS:
+        # A loop that stands still says nothing about what the lanes do.
+        return f"the engine's loop has not moved for {stale / 1e9:.1f} s", ()
+    for lane in lanes:
+        spec = loaded.get(lane.task_id)
+        if lane.task_id == -1:
+            continue
+        budget = sum(spec.wcet_ns) if spec is not None else 0
+        limit = max(_STUCK_FACTOR * budget, _STUCK_LEAST_NS) if budget else _STUCK_UNKNOWN_NS
+        busy = now_ns - lane.since_ns
+        if busy > limit:
+            name = spec.name if spec is not None else "a measured network"
+            suspects = (lane.task_id,) if spec is not None else ()
+            return f"{name} has been running for {busy / 1e9:.1f} s ({_budget(budget)})", suspects
+    return None
+
+
+def _reason(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
+
+
+def _budget(budget_ns: int) -> str:
+    return f"its budget is {budget_ns / 1e6:.1f} ms" if budget_ns else "its budget is unknown"
