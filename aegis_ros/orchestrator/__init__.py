@@ -1,0 +1,25 @@
+"""Registry, admission, arena and engine client in one; no ROS, usable as a library."""
+
+from aegis_ros.orchestrator.orchestrator import Orchestrator
+from aegis_ros.orchestrator.types import (
+    LaneSummary,
+    OrchestratorState,
+    ProfileOutcome,
+    Registration,
+    ResultCode,
+    Stream,
+    TaskState,
+    TaskSummary,
+)
+
+__all__ = [
+    "LaneSummary",
+    "Orchestrator",
+    "OrchestratorState",
+    "ProfileOutcome",
+    "Registration",
+    "ResultCode",
+    "Stream",
+    "TaskState",
+    "TaskSummary",
+]

@@ -1,0 +1,102 @@
+"""Remembers what was admitted, so that a restarted orchestrator comes back with it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from aegis_ros.config import parse_task, task_to_mapping
+from aegis_ros.errors import AegisError, StateError
+from aegis_ros.spec import TaskSpec
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Tasks admitted through a service, in an SQLite file.
+
+    Tasks of the configuration file are not kept here: the file is their memory.
+
+    Args:
+        path: the file; its folder is created. A damaged file is moved aside.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file.
+
+        Raises:
+            StateError: it cannot be written to.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._create()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                path.replace(path.with_suffix(f".damaged-{int(time.time())}"))
+                self._create()
+        except (OSError, sqlite3.Error) as error:
+            raise StateError(
+                f"the journal cannot be written ({error})", where="state_dir",
+                value=str(path.parent), expected="a folder that can be written to",
+                mend="Give another state_dir",
+            ) from error
+
+    def tasks(self) -> tuple[list[TaskSpec], list[str]]:
+        """Return the tasks in order of admission, and sentences on entries that no longer read."""
+        with self._connect() as connection:
+            rows = connection.execute("SELECT name, spec FROM task ORDER BY position").fetchall()
+        specs, problems = [], []
+        for name, text in rows:
+            try:
+                specs.append(parse_task(json.loads(text), f"journal entry {name}"))
+            except (AegisError, ValueError) as error:
+                problems.append(f"{name} cannot be restored: {error}")
+        return specs, problems
+
+    def add(self, spec: TaskSpec) -> None:
+        """Remember a task.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+        try:
+            with self._connect() as connection:
+                connection.execute(
+                    "INSERT OR REPLACE INTO task (name, spec) VALUES (?, ?)",
+                    (spec.name, json.dumps(task_to_mapping(spec))),
+                )
+        except sqlite3.Error as error:
+            raise StateError(f"the journal cannot be written ({error})") from error
+
+    def remove(self, name: str) -> None:
+        """Forget a task; unknown names are ignored.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+        try:
+            with self._connect() as connection:
+                connection.execute("DELETE FROM task WHERE name=?", (name,))
+        except sqlite3.Error as error:
+            raise StateError(f"the journal cannot be written ({error})") from error
+
+    def _create(self) -> None:
+        with self._connect() as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS task (position INTEGER PRIMARY KEY AUTOINCREMENT, "
+                "name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL)"
+            )
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        """Open, commit or roll back, and close."""
+        with closing(sqlite3.connect(self._path, timeout=10.0)) as connection, connection:
+            yield connection

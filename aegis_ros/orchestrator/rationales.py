@@ -1,0 +1,90 @@
+"""Numbers decisions, keeps the last thousand, and folds equal events into one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from aegis_ros.rationale import Decision, Rationale, Rule
+
+__all__ = ["RationaleLog"]
+
+_KEPT = 1000
+_FOLD_NS = 1_000_000_000
+
+
+class RationaleLog:
+    """The record of decisions; safe to use from several threads.
+
+    Args:
+        publish: told every rationale, in order.
+    """
+
+    def __init__(self, publish: Callable[[Rationale], None]) -> None:
+        """Begin with number 1."""
+        self._publish = publish
+        self._lock = threading.RLock()
+        self._next = 1
+        self._kept: deque[Rationale] = deque(maxlen=_KEPT)
+        self._told_ns: dict[tuple[str, Decision, Rule], int] = {}
+        self._folded: dict[tuple[str, Decision, Rule], Rationale] = {}
+
+    def make(
+        self, task: str, decision: Decision, rule: Rule, sentence: str, **details: Any
+    ) -> Rationale:
+        """Return a numbered rationale without putting it on record (what-if answers)."""
+        with self._lock:
+            number = self._next
+            self._next += 1
+        text = sentence[:1].upper() + sentence[1:]
+        text = text if text.endswith((".", "!", "?")) else text + "."
+        return Rationale(number, time.time_ns(), task, decision, rule, text, **details)
+
+    def tell(
+        self, task: str, decision: Decision, rule: Rule, sentence: str, **details: Any
+    ) -> Rationale:
+        """Put a decision on record and publish it."""
+        return self.record(self.make(task, decision, rule, sentence, **details))
+
+    def record(self, rationale: Rationale) -> Rationale:
+        """Put a rationale on record and publish it."""
+        with self._lock:
+            self._kept.append(rationale)
+            self._publish(rationale)
+        return rationale
+
+    def tell_often(
+        self, task: str, decision: Decision, rule: Rule, sentence: str, **details: Any
+    ) -> None:
+        """Tell an event that may come with every frame: at most one record a second of a kind."""
+        key = (task, decision, rule)
+        now = time.monotonic_ns()
+        with self._lock:
+            waiting = self._folded.pop(key, None)
+            count = details.pop("count", 1) + (waiting.count if waiting is not None else 0)
+            latest = self.make(task, decision, rule, sentence, count=count, **details)
+            if now - self._told_ns.get(key, -_FOLD_NS) >= _FOLD_NS:
+                self._told_ns[key] = now
+                self.record(latest)
+            else:
+                self._folded[key] = latest
+
+    def flush(self) -> None:
+        """Publish events that were folded and whose second has passed."""
+        now = time.monotonic_ns()
+        with self._lock:
+            due = [
+                key for key in self._folded if now - self._told_ns.get(key, 0) >= _FOLD_NS
+            ]
+            for key in due:
+                self._told_ns[key] = now
+                self.record(replace(self._folded.pop(key), time_ns=time.time_ns()))
+
+    def latest(self) -> tuple[Rationale, ...]:
+        """Return the record, oldest first."""
+        with self._lock:
+            return tuple(self._kept)

@@ -1,0 +1,60 @@
+"""Counts and response times of one task, in memory taken once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["TaskStatistics"]
+
+_KEPT = 512
+_WINDOW_NS = 5_000_000_000
+
+
+class TaskStatistics:
+    """Figures since activation, and over the last results.
+
+    Counters are written by one thread each (intake: received; results: the others) and read by
+    any; a reader may see a figure that is one job old.
+    """
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self.received = 0
+        self.completed = 0
+        self.missed = 0
+        self.skipped = 0
+        self.lost = 0
+        self.last_deadline_ns = 0
+        self._times = np.zeros((3, _KEPT), np.int64)  # published, response, execution
+
+    def published(self, now_ns: int, response_ns: int, execution_ns: int, met: bool) -> None:
+        """Count one result."""
+        column = self.completed % _KEPT
+        self._times[:, column] = now_ns, response_ns, execution_ns
+        self.completed += 1
+        self.missed += not met
+
+    def figures(self, now_ns: int) -> tuple[float, int, int, int, int, int, float]:
+        """Return rate, response p50, p99, max, execution p50, max, and age of the last result.
+
+        Hertz, nanoseconds and seconds; the age is negative before the first result.
+        """
+        kept = self._times[:, : min(self.completed, _KEPT)]
+        if kept.shape[1] == 0:
+            return 0.0, 0, 0, 0, 0, 0, -1.0
+        published, response, execution = kept
+        recent = published[published > now_ns - _WINDOW_NS]
+        rate = 0.0
+        if recent.size > 1:
+            span = int(recent.max() - recent.min())
+            rate = (recent.size - 1) * 1e9 / span if span else 0.0
+        p50, p99 = np.percentile(response, [50, 99])
+        return (
+            rate,
+            int(p50),
+            int(p99),
+            int(response.max()),
+            int(np.percentile(execution, 50)),
+            int(execution.max()),
+            (now_ns - int(published.max())) / 1e9,
+        )

@@ -1,0 +1,171 @@
+"""What the orchestrator answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from aegis_ros.engine import EngineInfo, EngineStatus
+from aegis_ros.rationale import Rationale, Rule
+from aegis_ros.spec import FrameFormat, TaskSpec
+
+__all__ = [
+    "LaneSummary",
+    "OrchestratorState",
+    "ProfileOutcome",
+    "Registration",
+    "ResultCode",
+    "Stream",
+    "TaskState",
+    "TaskSummary",
+    "result_code",
+]
+
+
+class ResultCode(IntEnum):
+    """Why a registration ended as it did; the numbers of ``RegisterModel.srv``."""
+
+    ADMITTED = 0
+    INVALID_SPEC = 1
+    MODEL_REFUSED = 2
+    NO_PROFILE = 3
+    ARENA_FULL = 4
+    NOT_SCHEDULABLE = 5
+    NOT_POSSIBLE_NOW = 6
+    ENGINE_FAILED = 7
+
+
+_CODES = {
+    Rule.SCHEMA: ResultCode.INVALID_SPEC,
+    Rule.DUPLICATE_NAME: ResultCode.INVALID_SPEC,
+    Rule.UNKNOWN_TASK: ResultCode.INVALID_SPEC,
+    Rule.TOPIC_TYPE: ResultCode.INVALID_SPEC,
+    Rule.DECODER: ResultCode.INVALID_SPEC,
+    Rule.MODEL_FILE: ResultCode.MODEL_REFUSED,
+    Rule.MODEL_ROOTS: ResultCode.MODEL_REFUSED,
+    Rule.MODEL_DIGEST: ResultCode.MODEL_REFUSED,
+    Rule.MODEL_VALID: ResultCode.MODEL_REFUSED,
+    Rule.WCET_PROFILE: ResultCode.NO_PROFILE,
+    Rule.ARENA: ResultCode.ARENA_FULL,
+    Rule.UTILIZATION: ResultCode.NOT_SCHEDULABLE,
+    Rule.WCET_DEADLINE: ResultCode.NOT_SCHEDULABLE,
+    Rule.DEMAND_BOUND: ResultCode.NOT_SCHEDULABLE,
+    Rule.LIMIT: ResultCode.NOT_POSSIBLE_NOW,
+    Rule.STATE: ResultCode.NOT_POSSIBLE_NOW,
+    Rule.RUN_FAILED: ResultCode.ENGINE_FAILED,
+}
+
+
+def result_code(rule: Rule) -> ResultCode:
+    """Return the code of a rejection by ``rule``."""
+    return _CODES.get(rule, ResultCode.NOT_POSSIBLE_NOW)
+
+
+class TaskState(StrEnum):
+    """State of an admitted task; the constants of ``TaskStatus.msg``."""
+
+    RUNNING = "running"
+    DISABLED = "disabled"
+    WAITING = "waiting"
+    SHED = "shed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Answer to a request; ``bound`` is the right side of the inequality that decided."""
+
+    accepted: bool
+    result: ResultCode
+    task_id: int
+    rationale: Rationale
+    utilization_before: float = 0.0
+    utilization_after: float = 0.0
+    bound: float = 0.0
+    response_bound_ns: int = 0
+    deadline_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOutcome:
+    """Answer to a request to measure a network."""
+
+    success: bool
+    rationale: Rationale
+    wcet_ns: int = 0
+    p50_ns: int = 0
+    max_ns: int = 0
+    runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A topic to subscribe to, and the frames it must be turned into.
+
+    Attributes:
+        key: unique name.
+        topic, type, qos: as in :class:`~aegis_ros.spec.InputSpec`.
+        format: canonical format.
+        max_shape: largest frame.
+    """
+
+    key: str
+    topic: str
+    type: str
+    qos: str
+    format: FrameFormat
+    max_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """An admitted task with its figures; times in nanoseconds."""
+
+    task_id: int
+    spec: TaskSpec
+    state: TaskState
+    lane: str
+    model_sha256: str
+    wcet_ns: int
+    wcet_source: str
+    response_bound_ns: int
+    utilization: float
+    arena_bytes: int
+    received: int
+    completed: int
+    missed: int
+    skipped: int
+    lost: int
+    rate_hz: float
+    response_p50_ns: int
+    response_p99_ns: int
+    response_max_ns: int
+    execution_p50_ns: int
+    execution_max_ns: int
+    result_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSummary:
+    """A lane with its figures; ``utilization_measured`` since the summary before."""
+
+    name: str
+    cpu: int | None
+    utilization_admitted: float
+    utilization_measured: float
+    slack_ns: int
+    running: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrchestratorState:
+    """Everything at one moment."""
+
+    active: bool
+    engine: EngineInfo | None
+    engine_status: EngineStatus
+    arena_bytes: int
+    arena_used_bytes: int
+    lanes: tuple[LaneSummary, ...]
+    tasks: tuple[TaskSummary, ...]
