@@ -19,7 +19,7 @@ from aegis_ros.spec import LaneSpec
 
 __all__ = ["SimulatedBackend"]
 
-_FLOPS_PER_SECOND = 5e9
+_BYTES_PER_SECOND = 5e9
 _RAISE, _HANG, _CRASH = 255, 254, 253
 
 
@@ -50,7 +50,7 @@ class SimulatedBackend:
     def compile(self, prepared: PreparedNetwork, cache_dir: Path) -> CompiledNetwork:
         """Guess an execution time from the network's size."""
         guess_ns = int(
-            (prepared.weight_bytes + prepared.activation_bytes) / _FLOPS_PER_SECOND * 1e9
+            (prepared.weight_bytes + prepared.activation_bytes) / _BYTES_PER_SECOND * 1e9
         )
         return CompiledNetwork(
             backend=self.name,

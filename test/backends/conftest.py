@@ -1,0 +1,18 @@
+"""Networks for the backends' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.network import PreparedNetwork
+from test.backends import networks
+
+
+@pytest.fixture
+def make_network(tmp_path: Path) -> Callable[..., PreparedNetwork]:
+    """Return a function (kind, name, shape) -> PreparedNetwork."""
+    return partial(networks.make_network, tmp_path)

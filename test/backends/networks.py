@@ -1,0 +1,74 @@
+"""Small networks, made on the spot, in the form a backend takes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from aegis_ros.network import PreparedNetwork, TensorInfo
+from aegis_ros.spec import FrameFormat
+
+SHAPE = (16, 24, 3)
+
+
+def _means() -> onnx.GraphProto:
+    """uint8 [H, W, 3] -> ``means`` float32 [3], the mean of each channel."""
+    return helper.make_graph(
+        [
+            helper.make_node("Cast", ["frame"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["real", "axes"], ["means"], keepdims=0),
+        ],
+        "means",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, ["h", "w", 3])],
+        [helper.make_tensor_value_info("means", TensorProto.FLOAT, [3])],
+        [numpy_helper.from_array(np.array([0, 1], np.int64), "axes")],
+    )
+
+
+def _bright() -> onnx.GraphProto:
+    """uint8 [H, W, 3] -> ``bright`` int64 [3, n], where the frame is not 0."""
+    return helper.make_graph(
+        [
+            helper.make_node("Cast", ["frame"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("NonZero", ["real"], ["bright"]),
+        ],
+        "bright",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, ["h", "w", 3])],
+        [helper.make_tensor_value_info("bright", TensorProto.INT64, [3, "n"])],
+    )
+
+
+_OUTPUTS = {
+    "means": (_means, TensorInfo("means", "float32", (3,))),
+    # Prepared with a frame that has few bright places.
+    "bright": (_bright, TensorInfo("bright", "int64", (3, 8))),
+}
+
+
+def make_network(
+    folder: Path, kind: str = "means", name: str = "network", shape: tuple[int, ...] = SHAPE
+) -> PreparedNetwork:
+    """Write a network of a kind (``means``, ``bright``) and return it as if prepared."""
+    graph, output = _OUTPUTS[kind]
+    model = helper.make_model(graph(), opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 9
+    path = folder / f"{name}.onnx"
+    onnx.save(model, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return PreparedNetwork(
+        path=path,
+        source=path,
+        digest=digest,
+        key=f"{digest[:16]}{shape[0]}x{shape[1]}",
+        frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
+        frame_format=FrameFormat.RGB8,
+        max_shape=shape,
+        outputs=(output,),
+        weight_bytes=16,
+        activation_bytes=shape[0] * shape[1] * 12,
+        metadata={},
+    )

@@ -1,0 +1,144 @@
+"""The contract of every backend: one suite, run against each of them."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aegis_ros.backends import Backend, Completion, backend_names, create_backend
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.errors import BackendError
+from aegis_ros.spec import LaneSpec
+
+LANES = (LaneSpec("first"), LaneSpec("second"))
+TIMEOUT_S = 30.0
+
+
+class Device:
+    """An opened backend and its eventfd."""
+
+    def __init__(self, name: str, cache: Path) -> None:
+        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.cache = cache
+        self.backend: Backend = create_backend(name)
+        self.backend.open(LANES, self.event_fd, 0)
+
+    def wait(self, lane: int) -> Completion:
+        """Wait for a lane as the engine does: on the eventfd."""
+        completion = self.backend.completion(lane)
+        while not completion.done:
+            ready, _, _ = select.select([self.event_fd], [], [], TIMEOUT_S)
+            assert ready, "no completion was announced"
+            os.eventfd_read(self.event_fd)
+        completion.done = False
+        return completion
+
+    def close(self) -> None:
+        self.backend.close()
+        os.close(self.event_fd)
+
+
+@pytest.fixture(params=sorted(set(backend_names()) & {"onnxruntime", "simulated"}))
+def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+    opened = Device(request.param, tmp_path / "cache")
+    yield opened
+    opened.close()
+
+
+def outputs_of(compiled: CompiledNetwork) -> list[np.ndarray]:
+    return [np.zeros(item.shape, item.dtype) for item in compiled.outputs]
+
+
+def run(
+    device: Device, network: object, frame: np.ndarray, outputs: Sequence[np.ndarray], lane: int = 0
+) -> Completion:
+    completion = Completion()
+    for segment in range(network.segments):  # type: ignore[attr-defined]
+        device.backend.start(lane, network, segment, frame, outputs)  # type: ignore[arg-type]
+        completion = device.wait(lane)
+    return completion
+
+
+def test_compiles_loads_runs_and_unloads(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    network = device.backend.load(compiled, 0)
+    outputs = outputs_of(compiled)
+    outputs[0][:] = -1
+    done = run(device, network, np.full((16, 24, 3), 7, np.uint8), outputs)
+    assert done.error == ""
+    assert 0 < done.started_ns < done.finished_ns
+    assert np.all(outputs[0] != -1)
+    device.backend.unload(network)
+
+
+def test_compiled_network_survives_its_journey_as_json(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    assert CompiledNetwork.from_json(compiled.to_json()) == compiled
+    assert compiled.arena_bytes > 0
+    assert compiled.segments >= 1
+
+
+def test_compiling_twice_gives_the_same_and_leaves_no_scratch_files(device, make_network):
+    network = make_network()
+    assert device.backend.compile(network, device.cache) == device.backend.compile(
+        network, device.cache
+    )
+    assert not [path for path in device.cache.rglob("*") if path.suffix.endswith("tmp")]
+
+
+def test_takes_smaller_frames_than_the_largest(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    network = device.backend.load(compiled, 0)
+    done = run(device, network, np.ones((4, 4, 3), np.uint8), outputs_of(compiled))
+    assert done.error == ""
+    device.backend.unload(network)
+
+
+def test_both_lanes_run_at_the_same_time(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    networks = [device.backend.load(compiled, lane) for lane in range(2)]
+    frame, outputs = np.ones((16, 24, 3), np.uint8), [outputs_of(compiled) for _ in range(2)]
+    for lane, network in enumerate(networks):
+        device.backend.start(lane, network, 0, frame, outputs[lane])
+    assert [device.wait(lane).error for lane in range(2)] == ["", ""]
+
+
+def test_a_run_that_fails_tells_why_and_the_next_one_works(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    network = device.backend.load(compiled, 0)
+    outputs = outputs_of(compiled)
+    if device.backend.name == "simulated":
+        bad = np.full((4, 4, 3), 255, np.uint8)
+    else:
+        bad = np.ones((4, 4, 2), np.uint8)
+    assert run(device, network, bad, outputs).error
+    assert run(device, network, np.ones((4, 4, 3), np.uint8), outputs).error == ""
+
+
+def test_a_network_that_cannot_be_loaded_is_refused_with_a_reason(device, make_network, tmp_path):
+    compiled = device.backend.compile(make_network(), device.cache)
+    broken = tmp_path / "unloadable.onnx"
+    broken.write_bytes(b"not a network")
+    with pytest.raises(BackendError, match="cannot load"):
+        device.backend.load(replace(compiled, paths=(str(broken),)), 0)
+
+
+def test_says_what_it_runs_on_and_what_it_was_permitted(device):
+    assert device.backend.device_name()
+    assert "lanes" in device.backend.determinism()
+
+
+def test_closing_ends_the_lanes_threads(device):
+    import threading
+
+    before = {thread.name for thread in threading.enumerate()}
+    device.backend.close()
+    after = {thread.name for thread in threading.enumerate() if thread.is_alive()}
+    assert {"lane-first", "lane-second"} <= before
+    assert not {"lane-first", "lane-second"} & after
