@@ -1,0 +1,129 @@
+"""Turns point clouds and laser scans into rows of x, y, z, intensity, straight into a slot."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.errors import InputError
+from aegis_ros.nodes.cdr import LaserScanView, PointCloud2View, PointFieldView
+
+__all__ = ["cloud_points", "scan_ranges", "write_cloud", "write_scan"]
+
+_Array = npt.NDArray[np.generic]
+_DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+_INTENSITY_NAMES = ("intensity", "intensities", "i", "reflectivity")
+
+
+def cloud_points(cloud: PointCloud2View) -> int:
+    """Return the number of points.
+
+    Raises:
+        InputError: there are none, or sizes and data do not fit together.
+    """
+    points = cloud.height * cloud.width
+    if points == 0:
+        raise InputError(
+            "the cloud is empty", where="height, width", value=[cloud.height, cloud.width],
+            expected="at least one point",
+        )
+    if cloud.row_step < cloud.width * cloud.point_step:
+        raise InputError(
+            "row_step is smaller than a row of points", where="row_step", value=cloud.row_step,
+            expected=f"at least {cloud.width * cloud.point_step}",
+        )
+    need = cloud.row_step * (cloud.height - 1) + cloud.width * cloud.point_step
+    if len(cloud.data) < need:
+        raise InputError(
+            "the cloud is cut short", where="data", value=f"{len(cloud.data)} bytes",
+            expected=f"at least {need}",
+        )
+    return points
+
+
+def write_cloud(cloud: PointCloud2View, target: _Array) -> None:
+    """Write x, y, z, intensity of every point; a cloud without intensity gets zeros.
+
+    Args:
+        cloud: any field order, type, step and endianness, organised or not.
+        target: float32 [points, 4], points as :func:`cloud_points` says. NaN stays NaN.
+
+    Raises:
+        InputError: x, y or z is missing or lies outside the point.
+    """
+    by_name = {field.name: field for field in cloud.fields}
+    for column, name in enumerate(("x", "y", "z")):
+        field = by_name.get(name)
+        if field is None:
+            raise InputError(
+                f"the cloud has no field {name!r}", where="fields",
+                value=", ".join(by_name) or "none", expected="x, y and z",
+            )
+        _copy_field(cloud, field, target, column)
+    intensity = next((by_name[name] for name in _INTENSITY_NAMES if name in by_name), None)
+    if intensity is None:
+        target[:, 3] = 0.0
+    else:
+        _copy_field(cloud, intensity, target, 3)
+
+
+def scan_ranges(scan: LaserScanView) -> int:
+    """Return the number of ranges.
+
+    Raises:
+        InputError: there are none.
+    """
+    count = len(scan.ranges) // 4
+    if count == 0:
+        raise InputError("the scan is empty", where="ranges", value=0, expected="at least one range")
+    return count
+
+
+def write_scan(scan: LaserScanView, target: _Array) -> None:
+    """Write a scan, as points or as ranges.
+
+    Args:
+        scan: ranges outside [range_min, range_max] are no measurement (REP 117).
+        target: float32 [ranges, 4] for points (NaN where there is no measurement) or float32
+            [ranges] for ranges (range_max where there is none).
+    """
+    order = ">" if scan.bigendian else "<"
+    ranges = np.frombuffer(scan.ranges, order + "f4")
+    with np.errstate(invalid="ignore"):
+        measured = (ranges >= scan.range_min) & (ranges <= scan.range_max)
+    if target.ndim == 1:
+        target[:] = np.where(measured, ranges, np.float32(scan.range_max))
+        return
+    angles = scan.angle_min + scan.angle_increment * np.arange(ranges.size, dtype=np.float32)
+    valid = np.where(measured, ranges, np.float32(np.nan))
+    target[:, 0] = valid * np.cos(angles)
+    target[:, 1] = valid * np.sin(angles)
+    target[:, 2] = 0.0
+    intensities = np.frombuffer(scan.intensities, order + "f4")
+    target[:, 3] = intensities if intensities.size == ranges.size else 0.0
+
+
+def _copy_field(
+    cloud: PointCloud2View, field: PointFieldView, target: _Array, column: int
+) -> None:
+    kind = _DATATYPES.get(field.datatype)
+    if kind is None:
+        raise InputError(
+            f"field {field.name!r} has an unknown type", where="fields", value=field.datatype,
+            expected="1 to 8 (sensor_msgs/PointField)",
+        )
+    element = np.dtype((">" if cloud.is_bigendian else "<") + kind)
+    if field.offset + element.itemsize > cloud.point_step:
+        raise InputError(
+            f"field {field.name!r} lies outside the point", where="fields",
+            value=f"offset {field.offset}", expected=f"within point_step {cloud.point_step}",
+        )
+    values = np.ndarray(
+        (cloud.height, cloud.width),
+        element,
+        buffer=cloud.data,
+        offset=field.offset,
+        strides=(cloud.row_step, cloud.point_step),
+    )
+    grid = target.reshape(cloud.height, cloud.width, 4)  # a view: the slot is contiguous
+    grid[:, :, column] = values
