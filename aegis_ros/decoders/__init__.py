@@ -1,0 +1,34 @@
+"""Decoders: from a network's tensors to boxes, masks, text and obstacles in the source frame."""
+
+from aegis_ros.decoders.as_json import to_json
+from aegis_ros.decoders.base import Decoder, DecoderContext, DecoderFactory
+from aegis_ros.decoders.drawing import draw
+from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.registry import create_decoder, decoder_names
+from aegis_ros.decoders.results import (
+    Classification,
+    Decoded,
+    Detections,
+    Obstacles,
+    RawTensors,
+    SegmentationMask,
+    TextRegions,
+)
+
+__all__ = [
+    "Classification",
+    "Decoded",
+    "Decoder",
+    "DecoderContext",
+    "DecoderFactory",
+    "Detections",
+    "FrameInfo",
+    "Obstacles",
+    "RawTensors",
+    "SegmentationMask",
+    "TextRegions",
+    "create_decoder",
+    "decoder_names",
+    "draw",
+    "to_json",
+]

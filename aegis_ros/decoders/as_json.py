@@ -1,0 +1,101 @@
+"""Results as compact JSON text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.decoders.results import (
+    Classification,
+    Decoded,
+    Detections,
+    Obstacles,
+    RawTensors,
+    SegmentationMask,
+    TextRegions,
+)
+
+__all__ = ["to_json"]
+
+
+def to_json(decoded: Decoded) -> str:
+    """Return one line of JSON: pixels with one decimal, metres with two, scores with three."""
+    return json.dumps(_plain(decoded), ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(decoded: Decoded) -> dict[str, Any]:
+    if isinstance(decoded, Detections):
+        items: list[dict[str, Any]] = [
+            {"label": label, "score": score, "box": box}
+            for label, score, box in zip(
+                decoded.labels, _list(decoded.scores, 3), _list(decoded.boxes, 1), strict=True
+            )
+        ]
+        if decoded.landmarks is not None:
+            for item, points in zip(items, _list(decoded.landmarks, 1), strict=True):
+                item["landmarks"] = points
+        return {"kind": "detections", "items": items}
+    if isinstance(decoded, Classification):
+        pairs = zip(decoded.labels, _list(decoded.scores, 3), strict=True)
+        return {
+            "kind": "classification",
+            "items": [{"label": label, "score": score} for label, score in pairs],
+        }
+    if isinstance(decoded, SegmentationMask):
+        return _segmentation(decoded)
+    if isinstance(decoded, TextRegions):
+        rows = zip(decoded.texts, _list(decoded.scores, 3), _list(decoded.quads, 1), strict=True)
+        return {
+            "kind": "text",
+            "items": [
+                {"text": text, "score": score, "quad": quad}
+                if text
+                else {"score": score, "quad": quad}
+                for text, score, quad in rows
+            ],
+        }
+    if isinstance(decoded, Obstacles):
+        found = zip(
+            _list(decoded.boxes, 2),
+            _list(decoded.heights, 2),
+            _list(decoded.distances, 2),
+            strict=True,
+        )
+        return {
+            "kind": "obstacles",
+            "items": [
+                {"box_m": box, "height_m": height, "distance_m": distance}
+                for box, height, distance in found
+            ],
+        }
+    return _tensors(decoded)
+
+
+def _segmentation(decoded: SegmentationMask) -> dict[str, Any]:
+    counts = np.bincount(decoded.mask.ravel(), minlength=1)
+    total = max(1, decoded.mask.size)
+    share = {
+        (decoded.labels[index] if index < len(decoded.labels) else f"class {index}"): round(
+            float(counts[index]) / total, 4
+        )
+        for index in np.nonzero(counts)[0].tolist()
+    }
+    return {"kind": "segmentation", "shape": list(decoded.mask.shape), "share": share}
+
+
+def _tensors(decoded: RawTensors) -> dict[str, Any]:
+    return {
+        "kind": "raw",
+        "tensors": [
+            {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}
+            for name, array in decoded.tensors.items()
+        ],
+    }
+
+
+def _list(array: npt.NDArray[np.float32], digits: int) -> list[Any]:
+    result: list[Any] = np.round(array.astype(np.float64), digits).tolist()
+    return result

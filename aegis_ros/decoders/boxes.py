@@ -1,0 +1,228 @@
+"""Boxes of the common detector families."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
+from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.labels import class_names, name_of
+from aegis_ros.decoders.results import Detections
+from aegis_ros.decoders.suppression import suppress
+from aegis_ros.errors import ConfigError, DecodeError
+
+__all__ = ["BoxesDecoder", "BoxesOptions"]
+
+_MAX_CANDIDATES = 3000
+
+Floats = npt.NDArray[np.float32]
+
+
+class BoxesOptions(Options):
+    """Options of the ``boxes`` decoder.
+
+    Attributes:
+        format: what the network gives:
+            ``yolov8`` [1, 4 + C, N] cx cy w h and class scores (v8, v9, v11);
+            ``yolov5`` [1, N, 5 + C] cx cy w h, objectness and class scores (v5, v7);
+            ``grid`` as yolov5, but relative to the cells of ``strides`` (YOLOX, anchor-free);
+            ``ssd`` boxes [1, N, 4] and scores [1, N, C];
+            ``nms`` [1, N, 6] x1 y1 x2 y2 score class, suppression already inside (v10).
+        threshold: least score.
+        iou: overlap above which the lesser box goes.
+        across_classes: boxes of different classes suppress each other too.
+        max_boxes: largest number of boxes.
+        labels: class names, ``coco``, or empty for those in the file.
+        normalized: coordinates are 0..1 and not pixels of the network's input.
+        corners: for ``ssd``: ``xyxy``, ``yxyx`` or ``cxcywh``.
+        background: for ``ssd``: index of the class that is no object, -1 for none.
+        softmax: class scores are logits of one softmax.
+        sigmoid: scores are logits of independent sigmoids.
+        strides: for ``grid``: cell sizes in pixels.
+        boxes_tensor: output with the boxes; empty for the first.
+        scores_tensor: for ``ssd``: output with the scores; empty for the second.
+    """
+
+    format: Literal["yolov8", "yolov5", "grid", "ssd", "nms"] = "yolov8"
+    threshold: float = Field(0.25, ge=0.0, le=1.0)
+    iou: float = Field(0.45, ge=0.0, le=1.0)
+    across_classes: bool = False
+    max_boxes: int = Field(300, ge=1, le=3000)
+    labels: list[str] | str = ""
+    normalized: bool = False
+    corners: Literal["xyxy", "yxyx", "cxcywh"] = "xyxy"
+    background: int = Field(-1, ge=-1)
+    softmax: bool = False
+    sigmoid: bool = False
+    strides: tuple[int, ...] = Field((8, 16, 32), min_length=1)
+    boxes_tensor: str = ""
+    scores_tensor: str = ""
+
+
+class BoxesDecoder:
+    """Reads boxes and class scores, and suppresses what overlaps."""
+
+    def __init__(self, context: DecoderContext) -> None:
+        """Check the options against the network."""
+        self._options = options = parse(BoxesOptions, context.options)
+        if min(options.strides) < 1:
+            raise ConfigError(
+                "a stride must be positive",
+                where="output.options.strides",
+                value=list(options.strides),
+            )
+        info = pick(context, options.boxes_tensor, 0, (2, 3))
+        self._name = info.name
+        self._scores_name = ""
+        extents = info.shape if len(info.shape) == 3 else (1, *info.shape)
+        width, fixed = extents[2], {"yolov5": 5, "grid": 5, "nms": 6, "ssd": 4, "yolov8": 4}
+        if options.format == "yolov8":
+            width = extents[1]
+            if isinstance(width, int) and isinstance(extents[2], int) and width > extents[2]:
+                raise DecodeError(
+                    f"output {info.name!r} of shape {list(info.shape)} has its boxes in rows",
+                    where="output.options.format",
+                    value=options.format,
+                    expected="[1, 4 + classes, boxes]",
+                    mend="Use format: yolov5 or grid for [1, boxes, 5 + classes]",
+                )
+        least = fixed[options.format]
+        exact = options.format in ("nms", "ssd")
+        if isinstance(width, int) and (width != least if exact else width <= least):
+            raise DecodeError(
+                f"output {info.name!r} of shape {list(info.shape)} has {width} numbers a box",
+                where="output.options.format",
+                value=options.format,
+                expected=f"{'exactly' if exact else 'more than'} {least}",
+            )
+        self._width = width if isinstance(width, int) else None
+        count: int | None = None
+        if options.format == "ssd":
+            scores = pick(context, options.scores_tensor, 1, (2, 3))
+            self._scores_name = scores.name
+            count = scores.shape[-1] if isinstance(scores.shape[-1], int) else None
+        elif options.format != "nms" and self._width is not None:
+            count = self._width - least
+        self._names = class_names(options.labels, context.metadata, count)
+
+    def decode(self, outputs: Outputs, frame: FrameInfo) -> Detections:
+        """Return the boxes in pixels of the source frame."""
+        options = self._options
+        with np.errstate(over="ignore", invalid="ignore"):
+            boxes, scores, classes = self._candidates(outputs, frame)
+        good = (scores >= options.threshold) & np.isfinite(boxes).all(axis=1)
+        boxes, scores, classes = boxes[good], scores[good], classes[good]
+        if len(scores) > _MAX_CANDIDATES:
+            best = np.argpartition(-scores, _MAX_CANDIDATES)[:_MAX_CANDIDATES]
+            boxes, scores, classes = boxes[best], scores[best], classes[best]
+        if options.normalized:
+            boxes = boxes * np.asarray([frame.input_width, frame.input_height] * 2, np.float32)
+        limit = np.asarray([frame.input_width, frame.input_height] * 2, np.float32)
+        boxes = np.clip(boxes, 0.0, limit)
+        solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        boxes, scores, classes = boxes[solid], scores[solid], classes[solid]
+        if options.format == "nms":
+            keep = np.argsort(-scores, kind="stable")[: options.max_boxes]
+        else:
+            keep = suppress(
+                boxes,
+                scores,
+                None if options.across_classes else classes,
+                options.iou,
+                options.max_boxes,
+            )
+        return Detections(
+            boxes=frame.to_source(boxes[keep].reshape(-1, 2, 2)).reshape(-1, 4),
+            scores=np.clip(scores[keep], 0.0, 1.0).astype(np.float32),
+            labels=tuple(name_of(self._names, int(index)) for index in classes[keep]),
+        )
+
+    def _candidates(
+        self, outputs: Outputs, frame: FrameInfo
+    ) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+        """Return xyxy boxes [N, 4], scores [N] and class numbers [N]."""
+        options = self._options
+        if options.format == "nms":
+            rows = take(outputs, self._name, [1, None, 6])[0]
+            numbers = np.clip(rows[:, 5], -1, 1_000_000).astype(np.int64)
+            return rows[:, :4], rows[:, 4], numbers
+        if options.format == "ssd":
+            boxes = take(outputs, self._name, [1, None, 4])[0]
+            scores = self._activated(take(outputs, self._scores_name, [1, len(boxes), None])[0])
+            if options.corners == "yxyx":
+                boxes = boxes[:, [1, 0, 3, 2]]
+            elif options.corners == "cxcywh":
+                boxes = _corners(boxes)
+            return boxes, *_best(scores, options.background)
+        if options.format == "yolov8":
+            columns = take(outputs, self._name, [1, self._width, None])[0]
+            if len(columns) <= 4:
+                raise self._too_narrow(columns.shape)
+            return _corners(columns[:4].T), *_best(self._activated(columns[4:].T), -1)
+        rows = take(outputs, self._name, [1, None, self._width])[0]
+        if rows.shape[1] <= 5:
+            raise self._too_narrow(rows.shape)
+        boxes = rows[:, :4]
+        if options.format == "grid":
+            boxes = self._from_grid(boxes, frame)
+        objectness = _sigmoid(rows[:, 4]) if options.sigmoid else rows[:, 4]
+        scores, classes = _best(self._activated(rows[:, 5:]), -1)
+        return _corners(boxes), np.asarray(scores * objectness, np.float32), classes
+
+    def _activated(self, scores: Floats) -> Floats:
+        if self._options.softmax and scores.size:
+            exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
+            return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
+        return _sigmoid(scores) if self._options.sigmoid else scores
+
+    def _from_grid(self, boxes: Floats, frame: FrameInfo) -> Floats:
+        cells, sizes = [], []
+        for stride in self._options.strides:
+            rows, columns = frame.input_height // stride, frame.input_width // stride
+            y, x = np.divmod(np.arange(rows * columns), max(1, columns))
+            cells.append(np.stack([x, y], axis=1))
+            sizes.append(np.full((rows * columns, 1), stride))
+        origin, stride_of = np.concatenate(cells), np.concatenate(sizes)
+        if len(origin) != len(boxes):
+            raise DecodeError(
+                "the number of boxes does not fit the strides",
+                where=f"outputs.{self._name}",
+                value=len(boxes),
+                expected=f"{len(origin)} for strides {list(self._options.strides)} and input "
+                f"{frame.input_height} x {frame.input_width}",
+                mend="Set output.options.strides to those of the network",
+            )
+        centres = (boxes[:, :2] + origin) * stride_of
+        extents = np.exp(np.clip(boxes[:, 2:], -20.0, 12.0)) * stride_of
+        return np.concatenate([centres, extents], axis=1).astype(np.float32)
+
+    def _too_narrow(self, shape: tuple[int, ...]) -> DecodeError:
+        return DecodeError(
+            "the output has no class scores",
+            where=f"outputs.{self._name}",
+            value=list(shape),
+            expected="shape [1, 4 + classes, boxes] or [1, boxes, 5 + classes]",
+        )
+
+
+def _corners(boxes: Floats) -> Floats:
+    half = boxes[:, 2:] / 2
+    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
+
+
+def _best(scores: Floats, background: int) -> tuple[Floats, npt.NDArray[np.int64]]:
+    if not scores.size:
+        return np.zeros(len(scores), np.float32), np.zeros(len(scores), np.int64)
+    if 0 <= background < scores.shape[1]:
+        scores = scores.copy()
+        scores[:, background] = -np.inf
+    classes = scores.argmax(axis=1)
+    return scores[np.arange(len(scores)), classes], classes.astype(np.int64)
+
+
+def _sigmoid(values: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -80.0, 80.0))), np.float32)

@@ -1,0 +1,115 @@
+"""What decoders make of a network's outputs, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Classification",
+    "Decoded",
+    "Detections",
+    "Obstacles",
+    "RawTensors",
+    "SegmentationMask",
+    "TextRegions",
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawTensors:
+    """The outputs as they are.
+
+    Attributes:
+        tensors: output arrays by name; views that live as long as the job's output slot.
+    """
+
+    tensors: Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Things with a box, best score first.
+
+    Attributes:
+        boxes: float32 [N, 4], left, top, right, bottom in pixels of the source frame.
+        scores: float32 [N], 0..1.
+        labels: N class names.
+        landmarks: float32 [N, K, 2], x and y in pixels of the source frame, or ``None``.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    labels: tuple[str, ...]
+    landmarks: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """The likeliest classes of the whole frame, best first.
+
+    Attributes:
+        labels: K class names.
+        scores: float32 [K].
+    """
+
+    labels: tuple[str, ...]
+    scores: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentationMask:
+    """A class for every pixel.
+
+    Attributes:
+        mask: uint8 [H, W] class indices, of the source frame's size.
+        labels: class names; the index is the value in ``mask``.
+    """
+
+    mask: npt.NDArray[np.uint8]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextRegions:
+    """Places with text, and what is written there where the network reads.
+
+    Attributes:
+        quads: float32 [N, 4, 2], corners clockwise from top left, in pixels of the source frame.
+        texts: N strings, empty where the network only finds text.
+        scores: float32 [N], 0..1.
+    """
+
+    quads: FloatArray
+    texts: tuple[str, ...]
+    scores: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Obstacles:
+    """What stands on the ground around a lidar, nearest first.
+
+    Attributes:
+        boxes: float32 [N, 4], x_min, y_min, x_max, y_max in metres of the sensor's frame.
+        heights: float32 [N], highest point above the local ground in metres.
+        distances: float32 [N], from the sensor to the nearest cell in metres.
+        mask: uint8 [X, Y], 1 where a cell holds an obstacle; axis 0 runs along x (forward),
+            axis 1 along y (left), both upwards.
+        origin: x and y of the corner of cell (0, 0) in metres.
+        resolution: edge of a cell in metres.
+    """
+
+    boxes: FloatArray
+    heights: FloatArray
+    distances: FloatArray
+    mask: npt.NDArray[np.uint8]
+    origin: tuple[float, float]
+    resolution: float
+
+
+Decoded = RawTensors | Detections | Classification | SegmentationMask | TextRegions | Obstacles
