@@ -21,7 +21,7 @@ lint: build ## ruff, mypy and the rules on who imports whom
 	@source bootstrap/activate.sh && ruff format --check . && ruff check . && lint-imports --no-cache && mypy
 
 unit: build ## The tests alone (ARGS="-k name" selects)
-	@source bootstrap/activate.sh && python -m pytest -n auto $(ARGS)
+	@source bootstrap/activate.sh && AEGIS_REQUIRE_ROS=1 python -m pytest -n auto $(ARGS)
 
 bench: build ## The benchmarks whose figures stand in the README
 	@source bootstrap/activate.sh && python -m benchmarks $(ARGS)

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# The first Python that will do; $PYTHON, where set, comes first.
 find_python() {
   local name
   for name in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
@@ -19,15 +20,35 @@ find_python() {
   done
 }
 
+# The prefix of a sourced ROS 2 that brings rclpy and is not our own .venv.
+find_ros() {
+  local prefix
+  local IFS=:
+  for prefix in ${AMENT_PREFIX_PATH:-}; do
+    case $prefix in "$PWD"/*) continue ;; esac
+    if [ -e "$prefix/share/ament_index/resource_index/packages/rclpy" ]; then
+      printf '%s' "$prefix"
+      return
+    fi
+  done
+}
+
 python=$(find_python)
 missing=()
-[ -n "$python" ] || missing+=(python3)
 command -v git >/dev/null || missing+=(git)
 command -v make >/dev/null || missing+=(make)
 { command -v g++ || command -v c++; } >/dev/null || missing+=(g++)
-if [ -n "$python" ]; then
-  "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
-  "$python" -c 'import pathlib, sys, sysconfig; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || missing+=(python3-dev)
+if [ -z "$python" ]; then
+  if command -v python3 >/dev/null; then
+    missing+=(python3.11 python3.11-venv python3.11-dev)
+  else
+    missing+=(python3 python3-venv python3-dev)
+  fi
+else
+  version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+  [ "$(command -v python3 || true)" = "$python" ] && version=python3
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=("$version-venv")
+  "$python" -c 'import pathlib, sys, sysconfig; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || missing+=("$version-dev")
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   fail "missing: ${missing[*]}. Bring it with:
@@ -35,17 +56,22 @@ if [ ${#missing[@]} -gt 0 ]; then
 (Python 3.11, 3.12 or 3.13 is needed; another one is chosen with PYTHON=/path/to/python3.)"
 fi
 
-if [ -n "${ROS_DISTRO:-}" ] && [ -n "${AMENT_PREFIX_PATH:-}" ] && [ -z "${VIRTUAL_ENV:-}" ]; then
-  mode=sourced
-else
-  mode=wheels
+ros=$(find_ros)
+if [ -n "$ros" ]; then
+  "$python" -c 'import rclpy' 2>/dev/null \
+    || fail "ROS 2 is sourced from $ros, but $python cannot import its rclpy.
+  Choose the Python that ROS was built for: make PYTHON=/usr/bin/python3 …"
+elif [ "$(uname -m)" != x86_64 ]; then
+  fail "ROS 2 comes as wheels for x86_64 only, and this is $(uname -m).
+  Install ROS 2 Jazzy from its apt repository, source /opt/ros/jazzy/setup.bash and repeat."
 fi
-stamp=$("$python" - "$mode" <<'PY'
+
+stamp=$("$python" - "$PWD" "$ros" bootstrap/locks/*.lock bootstrap/{requirements.txt,ros_prefix.py,environment.sh} <<'PY'
 import hashlib, pathlib, sys
-digest = hashlib.sha256(f"{sys.argv[1]} {sys.version} {sys.prefix}".encode())
-for path in sorted(pathlib.Path("bootstrap").rglob("*")):
-    if path.is_file() and path.suffix in {".lock", ".txt", ".sh", ".py"} and "programs" not in path.name:
-        digest.update(path.read_bytes())
+where, ros, *files = sys.argv[1:]
+digest = hashlib.sha256(f"{where} {ros} {sys.version} {sys.base_prefix}".encode())
+for name in files:
+    digest.update(pathlib.Path(name).read_bytes())
 print(digest.hexdigest())
 PY
 )
@@ -54,32 +80,38 @@ if [ "$(cat .venv/.complete 2>/dev/null)" = "$stamp" ]; then
 fi
 
 started=$SECONDS
-rm -f .venv/.complete
-if [ "$mode" = sourced ]; then
-  say "ROS 2 $ROS_DISTRO is sourced: adding the Python libraries in .venv"
+rm -rf .venv/.complete
+if [ -n "$ros" ]; then
+  say "ROS 2 ${ROS_DISTRO:-} is sourced ($ros): adding the Python libraries in .venv"
   "$python" -m venv --clear --system-site-packages .venv
 else
-  say "no ROS 2 sourced: installing ROS 2 Jazzy and the Python libraries into .venv (about 1 GB)"
+  say "no ROS 2 is sourced: installing ROS 2 Jazzy and the Python libraries into .venv (about 1 GB)"
   "$python" -m venv --clear .venv
 fi
-.venv/bin/python -m pip --quiet --disable-pip-version-check install 'uv==0.13.8' \
-  || fail "could not install from the Python package registry: is this machine online?"
-install() { .venv/bin/uv pip install --python .venv/bin/python "$@"; }
-if [ "$mode" = sourced ]; then
+offline='the Python package registry did not answer as expected (see above): is this machine online?
+  Repeating the command goes on from here; a mirror is chosen with PIP_INDEX_URL and UV_INDEX_URL.'
+if .venv/bin/python -m pip --quiet --disable-pip-version-check install 'uv==0.13.8'; then
+  install() { .venv/bin/uv pip install --python .venv/bin/python "$@"; }
+else
+  say "uv is not to be had here; using pip, which takes longer"
+  install() { .venv/bin/python -m pip --disable-pip-version-check install "$@"; }
+fi
+if [ -n "$ros" ]; then
   numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
   say "libraries (numpy stays at $numpy, which ROS was built with)"
   echo "numpy==$numpy" > .venv/constraints.txt
-  install --constraint .venv/constraints.txt -r bootstrap/requirements.txt
-  command -v colcon >/dev/null || install colcon-common-extensions
+  install --constraint .venv/constraints.txt -r bootstrap/requirements.txt || fail "$offline"
+  command -v colcon >/dev/null || install colcon-common-extensions || fail "$offline"
 else
   say "ROS 2 Jazzy"
-  install --no-deps --only-binary=:all: --no-binary=empy -r bootstrap/locks/ros.lock
+  install --no-deps --only-binary=:all: --no-binary=empy -r bootstrap/locks/ros.lock || fail "$offline"
   .venv/bin/python bootstrap/ros_prefix.py
   say "libraries and tools"
-  install --no-deps -r bootstrap/locks/python.lock
-  command -v cmake >/dev/null || install 'cmake<4'
+  install --no-deps -r bootstrap/locks/python.lock || fail "$offline"
 fi
+command -v cmake >/dev/null || install 'cmake==3.31.6' || fail "$offline"
 say "networks and recordings of the demo"
-install --no-deps -r bootstrap/locks/demo.lock
+install --no-deps -r bootstrap/locks/demo.lock || fail "$offline"
+touch .venv/COLCON_IGNORE
 printf '%s' "$stamp" > .venv/.complete
 say "environment ready in $((SECONDS - started)) s"

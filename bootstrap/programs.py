@@ -1,16 +1,21 @@
 """Write the programs and plug-in metadata that setup.py lists, for an ament install.
 
-Usage: programs.py SETUP_PY OUTPUT_DIR. Writes ``lib/<program>`` (for ``ros2 run``), ``bin/aegis``
-(for the PATH) and ``dist-info/`` (so that importlib.metadata sees the plug-ins).
+Usage: programs.py SETUP_PY OUTPUT_DIR PYTHON
+
+Writes ``lib/<program>`` (for ``ros2 run``), ``bin/aegis`` (for the PATH) and ``dist-info/`` (which
+shows the plug-ins to importlib.metadata). The programs run with PYTHON, the interpreter the package
+was built with, whatever the caller's PATH says.
 """
 
+import shutil
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import setuptools
 
-_PROGRAM = """#!/usr/bin/env python3
+_PROGRAM = """#!{python}
 import sys
 
 from {module} import {function}
@@ -20,32 +25,33 @@ if __name__ == "__main__":
 """
 
 
-def read_setup(path: Path) -> dict:
+def read_setup(path: Path) -> dict[str, Any]:
     """Return the keyword arguments setup.py hands to setuptools."""
-    captured: dict = {}
+    captured: dict[str, Any] = {}
     setuptools.setup = lambda **keywords: captured.update(keywords)
     exec(compile(path.read_text(), str(path), "exec"), {"__name__": "__main__"})
     return captured
 
 
-def write_program(path: Path, target: str) -> None:
+def write_program(path: Path, target: str, python: str) -> None:
     """Write one executable that calls ``module:function``."""
     module, function = (part.strip() for part in target.split(":"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_PROGRAM.format(module=module, function=function))
+    path.write_text(_PROGRAM.format(python=python, module=module, function=function))
     path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
 def main() -> None:
     """Read setup.py and write everything."""
-    setup_py, output = Path(sys.argv[1]), Path(sys.argv[2])
+    setup_py, output, python = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    shutil.rmtree(output, ignore_errors=True)
     keywords = read_setup(setup_py)
     entry_points = keywords["entry_points"]
     for line in entry_points["console_scripts"]:
         name, target = (part.strip() for part in line.split("="))
-        write_program(output / "lib" / name, target)
+        write_program(output / "lib" / name, target, python)
         if name == "aegis":
-            write_program(output / "bin" / name, target)
+            write_program(output / "bin" / name, target, python)
     info = output / "dist-info"
     info.mkdir(parents=True, exist_ok=True)
     info.joinpath("METADATA").write_text(

@@ -1,13 +1,48 @@
-"""What all tests share: every test process hears only itself on DDS."""
+"""What all tests share: which domain they hear, and what happens where ROS 2 is absent."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 _FIRST_DOMAIN = 40
+_DOMAINS_OF_WORKERS = 60
+_NEEDS_ROS = ("nodes",)
+_WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
 
 
 def pytest_configure() -> None:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    os.environ["ROS_DOMAIN_ID"] = str(_FIRST_DOMAIN + int(worker.removeprefix("gw")) % 60)
+    # Every test process hears only itself on DDS, whatever else runs on this machine.
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    offset = int(worker.removeprefix("gw")) if worker else os.getpid()
+    os.environ["ROS_DOMAIN_ID"] = str(_FIRST_DOMAIN + offset % _DOMAINS_OF_WORKERS)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if os.environ.get("AEGIS_REQUIRE_ROS") and not _ros_is_here():
+        raise pytest.UsageError(_WHY)
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Module | None:
+    relative = module_path.relative_to(Path(__file__).parent)
+    if relative.parts[0] in _NEEDS_ROS and not _ros_is_here():
+        module: pytest.Module = _SkippedModule.from_parent(parent, path=module_path)
+        return module
+    return None
+
+
+class _SkippedModule(pytest.Module):
+    """A test module that would import rclpy where there is none."""
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        raise pytest.skip.Exception(_WHY, allow_module_level=True)
+
+
+def _ros_is_here() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("rclpy", "sensor_msgs")) and bool(
+        importlib.util.find_spec("aegis_ros.msg")
+    )

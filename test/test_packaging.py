@@ -45,10 +45,12 @@ def test_every_listed_program_and_plugin_exists(setup_keywords: dict[str, Any]) 
 def test_programs_are_written_for_ros2_run(tmp_path: Path) -> None:
     script = ROOT / "bootstrap" / "programs.py"
     subprocess.run(
-        [sys.executable, str(script), str(ROOT / "setup.py"), str(tmp_path)], check=True
+        [sys.executable, str(script), str(ROOT / "setup.py"), str(tmp_path), "/opt/python"],
+        check=True,
     )
     program = tmp_path / "lib" / "orchestrator"
     assert program.stat().st_mode & 0o111
+    assert program.read_text().startswith("#!/opt/python\n")
     assert "from aegis_ros.nodes.orchestrator_main import main" in program.read_text()
     assert "[aegis_ros.backends]" in (tmp_path / "dist-info" / "entry_points.txt").read_text()
 
