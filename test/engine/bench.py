@@ -1,0 +1,143 @@
+"""A running engine with a simulated device, and what a test wants to ask of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.engine import Channel, ChannelSpec, EngineClient, EngineEvent, JobResult, LoadSpec
+from aegis_ros.network import TensorInfo
+from aegis_ros.rationale import Rule
+from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
+
+SHAPE = (16, 24, 3)
+RAISE, HANG, CRASH = 255, 254, 253
+MS = 1_000_000
+TIMEOUT_S = 30.0
+
+
+def simulated(*segment_ns: int, path: str = "simulated.onnx") -> CompiledNetwork:
+    """Return a network whose segments take the given times."""
+    return CompiledNetwork(
+        backend="simulated",
+        key="key",
+        paths=(path,),
+        frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
+        max_shape=SHAPE,
+        outputs=(TensorInfo("values", "float32", (4,)), TensorInfo("more", "int64", (2, 2))),
+        arena_bytes=1000,
+        simulated_ns=segment_ns or (MS,),
+    )
+
+
+@dataclass
+class Heard:
+    """What the callbacks were told; each has a copy of the outputs, the slots are handed back."""
+
+    results: list[JobResult] = field(default_factory=list)
+    outputs: list[dict[str, np.ndarray]] = field(default_factory=list)
+    skips: list[tuple[int, int, Rule, str]] = field(default_factory=list)
+    events: list[EngineEvent] = field(default_factory=list)
+
+
+class Bench:
+    """One engine client whose callbacks are recorded and can be waited for."""
+
+    def __init__(self, lanes: int = 1, backend: str = "simulated", release: bool = True) -> None:
+        self.heard = Heard()
+        self.changed = threading.Condition()
+        self.release = release
+        device = DeviceSpec(
+            backend=backend,
+            lanes=tuple(LaneSpec(f"lane{index}") for index in range(lanes)),
+            realtime_priority=0,
+        )
+        self.client = EngineClient(
+            device,
+            on_result=self._on_result,
+            on_skip=lambda *skip: self._note(self.heard.skips, skip),
+            on_event=lambda event: self._note(self.heard.events, event),
+        )
+        self.sent: set[tuple[int, int]] = set()
+        self._seq = 0
+
+    def __enter__(self) -> Bench:
+        self.client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.stop()
+
+    def _on_result(self, result: JobResult) -> None:
+        copy = {name: value.copy() for name, value in result.outputs.items()}
+        if self.release:
+            result.release()
+        with self.changed:
+            self.heard.outputs.append(copy)
+            self.heard.results.append(result)
+            self.changed.notify_all()
+
+    def _note(self, kept: list, item: object) -> None:
+        with self.changed:
+            kept.append(item)
+            self.changed.notify_all()
+
+    def wait(self, true: Callable[[Heard], object], what: str) -> None:
+        """Wait until something was heard."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: true(self.heard), TIMEOUT_S), (what, self.heard)
+
+    def channel(self, key: str = "camera", slots: int = 8) -> Channel:
+        return self.client.open_channel(ChannelSpec(key, FrameFormat.RGB8, SHAPE, slots))
+
+    def load(self, task_id: int, *segment_ns: int, **fields: object) -> None:
+        network = simulated(*segment_ns)
+        spec = {"lane": 0, "channel": "camera", "wcet_ns": segment_ns, "compiled": network}
+        self.client.load(LoadSpec(task_id, f"task{task_id}", **(spec | fields)))  # type: ignore[arg-type]
+
+    def feed(
+        self,
+        channel: Channel,
+        *task_ids: int,
+        value: int = 1,
+        deadline_ms: float = 1000.0,
+        shape: Sequence[int] = SHAPE,
+    ) -> int:
+        """Submit one frame, waiting for a slot if need be; return its sequence number."""
+        end = time.monotonic() + TIMEOUT_S
+        while (slot := channel.acquire()) is None:
+            assert time.monotonic() < end, "no slot came back"
+            time.sleep(0.001)
+        channel.array(slot, tuple(shape))[:] = value
+        now = time.monotonic_ns()
+        self._seq += 1
+        deadline = now + int(deadline_ms * MS)
+        self.sent |= {(task, self._seq) for task in task_ids}
+        jobs = [(task, self._seq, now, deadline) for task in task_ids]
+        self.client.submit(channel, slot, tuple(shape), now, jobs)
+        return self._seq
+
+    def accounted(self) -> list[tuple[int, int]]:
+        """Return every job that was heard of, as often as it was."""
+        heard = self.heard
+        return sorted(
+            [(result.task_id, result.seq) for result in heard.results]
+            + [(task, seq) for task, seq, _, _ in heard.skips]
+            + [job for event in heard.events for job in event.lost]
+        )
+
+    def kill(self, signal_number: int) -> None:
+        os.kill(self.client.status().pid, signal_number)
+
+    def running(self, task_id: int, lane: int = 0) -> None:
+        """Wait until a lane runs a task."""
+        end = time.monotonic() + TIMEOUT_S
+        while self.client.status().lanes[lane].task_id != task_id:
+            assert time.monotonic() < end, f"task {task_id} does not run"
+            time.sleep(0.001)

@@ -1,0 +1,257 @@
+"""Engines that are killed, stopped, stuck or that cannot start: all comes back, all is told."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from aegis_ros.engine import EngineClient
+from aegis_ros.errors import EngineError
+from aegis_ros.rationale import Rule
+from aegis_ros.spec import DeviceSpec, LaneSpec
+from test.engine.bench import CRASH, HANG, MS, Bench
+
+
+@pytest.fixture
+def bench():
+    with Bench() as made:
+        yield made
+
+
+def recovered(times: int = 1):
+    return lambda heard: sum(event.recovered for event in heard.events) >= times
+
+
+def test_after_sigkill_while_busy_each_frame_is_accounted_for_once_and_results_resume(bench):
+    channel = bench.channel()
+    bench.load(1, 5 * MS, queue=4)
+    for index in range(100):
+        bench.feed(channel, 1)
+        if index == 50:
+            bench.kill(signal.SIGKILL)
+    bench.wait(recovered(), "recovery")
+    bench.wait(lambda _: bench.accounted() == sorted(bench.sent), "every job")
+    bench.feed(channel, 1)
+    bench.wait(lambda _: bench.accounted() == sorted(bench.sent), "a job after it")
+    assert bench.heard.results[-1].seq == max(seq for _, seq in bench.sent)
+    lost, back = bench.heard.events
+    assert lost.rule is back.rule is Rule.ENGINE_RESTART
+    assert "SIGKILL" in lost.sentence
+    assert back.duration_ns > 0
+    assert bench.client.status().restarts == 1
+
+
+def test_an_engine_that_stands_still_is_replaced(bench):
+    channel = bench.channel()
+    bench.load(1)
+    first = bench.client.status().pid
+    bench.kill(signal.SIGSTOP)
+    bench.feed(channel, 1)
+    bench.wait(recovered(), "recovery")
+    assert "has not moved" in bench.heard.events[0].sentence
+    assert bench.client.status().pid != first
+    assert not os.path.exists(f"/proc/{first}")
+    bench.wait(lambda _: bench.accounted() == sorted(bench.sent), "the lost job")
+
+
+def test_a_lane_that_is_stuck_beyond_any_budget_costs_a_restart(bench):
+    channel = bench.channel()
+    bench.load(1, MS)
+    bench.load(2, MS)
+    bench.feed(channel, 1, value=HANG)
+    bench.wait(recovered(), "recovery")
+    assert "task1 has been running" in bench.heard.events[0].sentence
+    bench.feed(channel, 2)
+    bench.wait(lambda heard: heard.results, "a result of the other task")
+
+
+def test_a_task_that_keeps_crashing_the_engine_is_quarantined_and_the_others_go_on(bench):
+    channel = bench.channel()
+    bench.load(1)
+    bench.load(2)
+    for crash in range(3):
+        bench.feed(channel, 1, value=CRASH)
+        bench.wait(recovered(crash + 1), "recovery")
+    assert [event.quarantined for event in bench.heard.events if event.lost][-1] == (1,)
+    bench.feed(channel, 1)
+    assert bench.heard.skips[-1][2] is Rule.RUN_FAILED
+    assert "quarantined" in bench.heard.skips[-1][3]
+    bench.feed(channel, 2)
+    bench.wait(lambda heard: heard.results and heard.results[-1].task_id == 2, "the other's result")
+    # A new registration under the same id is a new chance.
+    bench.client.unload(1)
+    bench.load(1)
+    bench.feed(channel, 1)
+    bench.wait(lambda heard: heard.results[-1].task_id == 1, "its result")
+
+
+def test_an_engine_that_dies_again_and_again_is_given_up_and_can_be_started_anew(bench):
+    channel = bench.channel()
+    bench.load(1)
+    for crash in range(5):
+        bench.kill(signal.SIGKILL)
+        bench.wait(
+            lambda heard, least=crash + 1: (
+                recovered(least)(heard) or any(event.rule is Rule.LIMIT for event in heard.events)
+            ),
+            "recovery or the end",
+        )
+    assert bench.heard.events[-1].rule is Rule.LIMIT
+    bench.feed(channel, 1)
+    assert bench.heard.skips[-1][2] is Rule.ENGINE_RESTART
+    with pytest.raises(EngineError, match="not running"):
+        bench.load(2)
+    bench.client.unload(1)
+    bench.client.close_channel("camera")
+    bench.client.stop()
+    bench.client.start()
+    channel = bench.channel()
+    bench.load(1)
+    bench.feed(channel, 1)
+    bench.wait(lambda heard: heard.results, "a result")
+
+
+def test_results_held_across_a_restart_stay_readable_and_can_be_released():
+    with Bench(release=False) as bench:
+        channel = bench.channel()
+        bench.load(1)
+        bench.feed(channel, 1)
+        bench.wait(lambda heard: heard.results, "a result")
+        held = bench.heard.results[0]
+        bench.kill(signal.SIGKILL)
+        bench.wait(recovered(), "recovery")
+        bench.feed(channel, 1)
+        bench.wait(lambda heard: len(heard.results) == 2, "another result")
+        assert held.outputs["values"].tolist() == [1, 1, 1, 1]
+        held.release()
+
+
+def test_input_slots_come_back_after_a_loss(bench):
+    channel = bench.channel(slots=2)
+    bench.load(1, 10_000 * MS)
+    bench.feed(channel, 1)
+    bench.running(1)
+    bench.feed(channel, 1)
+    assert channel.acquire() is None
+    bench.kill(signal.SIGKILL)
+    bench.wait(lambda heard: heard.events, "the loss")
+    assert channel.acquire() is not None
+    assert channel.acquire() is not None
+
+
+def test_stopping_accounts_for_the_jobs_in_flight_and_leaves_no_process(bench):
+    channel = bench.channel()
+    bench.load(1, 10_000 * MS)
+    bench.feed(channel, 1)
+    bench.running(1)
+    pid = bench.client.status().pid
+    bench.client.stop()
+    assert not os.path.exists(f"/proc/{pid}")
+    assert [skip[2] for skip in bench.heard.skips] == [Rule.OPERATOR]
+    bench.client.stop()  # twice does no harm
+
+
+def test_stopping_ends_an_engine_that_does_not_listen(bench):
+    pid = bench.client.status().pid
+    bench.kill(signal.SIGSTOP)
+    bench.client.stop()
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_start_and_stop_again_and_again_leak_no_descriptors():
+    bench = Bench()
+
+    def cycle() -> int:
+        with bench:
+            bench.channel()
+            bench.load(1)
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    first = cycle()
+    assert [cycle() for _ in range(3)][-1] <= first
+
+
+def test_starting_twice_is_refused(bench):
+    with pytest.raises(EngineError, match="already"):
+        bench.client.start()
+
+
+def test_a_backend_that_does_not_exist_is_told_at_start():
+    client = EngineClient(
+        DeviceSpec(backend="nonesuch", lanes=(LaneSpec("main"),)),
+        on_result=lambda result: None,
+        on_skip=lambda *skip: None,
+        on_event=lambda event: None,
+    )
+    with pytest.raises(EngineError, match="did not start"):
+        client.start()
+    with pytest.raises(EngineError, match="not running"):
+        client.info()
+    client.stop()
+
+
+_NODE = """
+import sys, time
+from test.engine.bench import Bench, MS
+bench = Bench()
+bench.client.start()
+channel = bench.channel()
+bench.load(1, 10_000 * MS)
+bench.feed(channel, 1)
+bench.running(1)
+print(bench.client.status().pid, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["busy", "stopped"])
+def test_no_engine_outlives_a_node_that_is_killed(stopped):
+    node = subprocess.Popen(
+        [sys.executable, "-c", _NODE],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])},
+    )
+    assert node.stdout is not None
+    engine = int(node.stdout.readline())
+    if stopped:
+        os.kill(engine, signal.SIGSTOP)
+    node.kill()
+    node.wait()
+    node.stdout.close()
+    end = time.monotonic() + 30
+    while _alive(engine):
+        assert time.monotonic() < end, "the engine lives on"
+        time.sleep(0.01)
+
+
+def test_an_engine_that_is_killed_between_requests_is_no_obstacle_to_them(bench):
+    """Whatever moment the engine dies in, requests answer or say that it is gone."""
+    bench.channel()
+    bench.load(1)
+    for _ in range(3):
+        bench.kill(signal.SIGKILL)
+        end = time.monotonic() + 30
+        while True:
+            assert time.monotonic() < end
+            try:
+                bench.load(2)
+                break
+            except EngineError as error:
+                assert error.code in ("gone", "engine"), error
+                time.sleep(0.01)
+        bench.client.unload(2)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,59 @@
+"""What counts as trouble, seen from the heartbeat page alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from aegis_ros.engine import LoadSpec
+from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.watch import trouble
+from test.engine.bench import MS, simulated
+
+S = 1_000_000_000
+
+
+@pytest.fixture
+def page():
+    made = EnginePage(2)
+    made.beat(100 * S)
+    yield made
+    made.close()
+
+
+LOADED = {1: LoadSpec(1, "slow", simulated(), 0, "camera", wcet_ns=(400 * MS, 100 * MS))}
+
+
+def test_an_engine_that_beats_and_idles_is_well(page):
+    assert trouble(None, page, LOADED, 100 * S + 900 * MS) is None
+
+
+def test_an_end_is_told_with_the_task_that_ran(page):
+    page.lane_busy(1, 1, 100 * S)
+    assert trouble(-11, page, LOADED, 100 * S) == ("the engine ended (SIGSEGV)", (1,))
+
+
+def test_an_exit_code_is_told(page):
+    assert trouble(70, page, LOADED, 100 * S) == ("the engine ended (exit code 70)", ())
+
+
+def test_a_loop_that_does_not_beat_hangs_and_nobody_is_blamed(page):
+    page.lane_busy(0, 1, 100 * S)
+    cause, suspects = trouble(None, page, LOADED, 101 * S + 1)
+    assert "has not moved for 1.0 s" in cause
+    assert suspects == ()
+
+
+def test_a_lane_may_take_twenty_times_its_budget(page):
+    page.lane_busy(0, 1, 100 * S)
+    page.beat(110 * S)
+    assert trouble(None, page, LOADED, 110 * S) is None
+    cause, suspects = trouble(None, page, LOADED, 110 * S + 1)
+    assert cause == "slow has been running for 10.0 s (its budget is 500.0 ms)"
+    assert suspects == (1,)
+
+
+def test_a_measured_network_has_a_minute(page):
+    page.lane_busy(0, -2, 100 * S)
+    page.beat(160 * S)
+    assert trouble(None, page, LOADED, 160 * S) is None
+    assert trouble(None, page, LOADED, 160 * S + 1) is not None
