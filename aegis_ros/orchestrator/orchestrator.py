@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from aegis_ros.engine import (
     LoadSpec,
 )
 from aegis_ros.errors import AegisError, StateError
+from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admission import Admission, Admitted, Candidate, Refusal, max_shape
 from aegis_ros.orchestrator.intake import FedTask, Intake, StreamTable
 from aegis_ros.orchestrator.journal import Journal
@@ -127,6 +128,7 @@ class Orchestrator:
         self._configured = False
         self._active = False
         self._busy_before: dict[int, tuple[int, int]] = {}
+        self._verdicts: dict[str, LaneVerdict] = {}
         self.intake = Intake(self.log, self._submit)
 
     # -- life ---------------------------------------------------------------------------------
@@ -186,6 +188,7 @@ class Orchestrator:
             self._channels.clear()
             self._leaving.clear()
             self._busy_before.clear()
+            self._verdicts = {}
             self._configured = False
             self._info = None
             self._on_streams(())
@@ -332,17 +335,29 @@ class Orchestrator:
 
     def status(self) -> OrchestratorState:
         """Return everything as it is now; also publishes events that were folded."""
+        # No lock: a registration that measures a profile must not stop the diagnostics.
         self.log.flush()
-        with self._admin:
-            return OrchestratorState(
-                self._active,
-                self._info,
-                self._engine.status(),
-                self.spec.device.arena_bytes,
-                sum(self._arena_used().values()),
-                self._lane_summaries(),
-                tuple(self._summary(entry) for entry in self._entries.values()),
-            )
+        entries = tuple(self._entries.values())
+        return OrchestratorState(
+            self._active,
+            self._info,
+            self._engine.status(),
+            self.spec.device.arena_bytes,
+            sum(entry.candidate.compiled.arena_bytes for entry in entries),
+            self._lane_summaries(),
+            tuple(self._summary(entry) for entry in entries),
+        )
+
+    def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:
+        """Return the outputs and the metadata of an admitted task's network, for its decoder.
+
+        Raises:
+            StateError: there is no such task.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            raise StateError("there is no such task", value=name)
+        return entry.candidate.prepared.outputs, entry.candidate.prepared.metadata
 
     # -- inside: admission --------------------------------------------------------------------
 
@@ -545,6 +560,7 @@ class Orchestrator:
         self._by_id.pop(entry.task_id, None)
 
     def _publish_tables(self) -> None:
+        self._verdicts = {lane.name: self._verdict(lane.name) for lane in self.spec.device.lanes}
         tables: dict[str, StreamTable] = {}
         for entry in self._entries.values():
             stream = self._stream(entry.spec)
@@ -646,7 +662,7 @@ class Orchestrator:
         now = time.monotonic_ns()
         summaries = []
         for index, lane in enumerate(self.spec.device.lanes):
-            verdict = self._verdict(lane.name)
+            verdict = self._verdicts.get(lane.name) or check_lane([], lane=lane.name)
             measured, running, waiting = 0.0, "", 0
             if index < len(states):
                 state = states[index]
@@ -667,10 +683,9 @@ class Orchestrator:
 
     def _summary(self, entry: _Entry) -> TaskSummary:
         statistics = entry.statistics
-        verdict = self._verdict(entry.lane)
-        bound = next(
-            (item.bound_ns for item in verdict.responses if item.task == entry.spec.name), 0
-        )
+        verdict = self._verdicts.get(entry.lane)
+        responses = verdict.responses if verdict is not None else ()
+        bound = next((item.bound_ns for item in responses if item.task == entry.spec.name), 0)
         if entry.failed:
             state = TaskState.FAILED
         elif not entry.fed.enabled:

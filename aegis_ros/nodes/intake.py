@@ -1,0 +1,204 @@
+"""Subscribes to sensor topics and turns each frame that is wanted into jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2
+
+from aegis_ros.errors import AegisError, InputError
+from aegis_ros.nodes import cdr
+from aegis_ros.nodes.images import (
+    color_shape,
+    decode_compressed,
+    depth_shape,
+    write_color,
+    write_depth,
+)
+from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
+from aegis_ros.orchestrator import Orchestrator, Stream
+from aegis_ros.spec import FrameFormat
+
+__all__ = ["FrameOrigin", "SensorIntake", "write_frame"]
+
+_TYPES = {
+    "sensor_msgs/msg/Image": Image,
+    "sensor_msgs/msg/CompressedImage": CompressedImage,
+    "sensor_msgs/msg/PointCloud2": PointCloud2,
+    "sensor_msgs/msg/LaserScan": LaserScan,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOrigin:
+    """Where a job's frame came from.
+
+    Attributes:
+        header: header of the message.
+        shape: shape of the frame in its slot.
+        received_ns: monotonic.
+        wall_offset_ns: wall clock less monotonic clock at reception.
+        stamp_trusted: the stamp is on this machine's clock (within 10 s of reception).
+        frame: the frame itself, kept only for annotation.
+    """
+
+    header: cdr.HeaderView
+    shape: tuple[int, ...]
+    received_ns: int
+    wall_offset_ns: int
+    stamp_trusted: bool
+    frame: np.ndarray | None
+
+
+def write_frame(
+    stream: Stream,
+    reader: cdr.Reader,
+    header: cdr.HeaderView,
+    place: Callable[[tuple[int, ...]], np.ndarray],
+) -> np.ndarray:
+    """Parse the rest of a message and write it into the array ``place(shape)`` gives.
+
+    Raises:
+        InputError: the message cannot be used.
+    """
+    if stream.type.endswith("/CompressedImage"):
+        if stream.format is not FrameFormat.RGB8:
+            raise InputError("compressed depth cannot be used", where="type", value=stream.type)
+        pixels = decode_compressed(
+            cdr.read_compressed_image(reader, header), (stream.max_shape[0], stream.max_shape[1])
+        )
+        target = place(pixels.shape)
+        np.copyto(target, pixels)
+        return target
+    if stream.type.endswith("/Image"):
+        image = cdr.read_image(reader, header)
+        if stream.format is FrameFormat.DEPTH32F:
+            target = place(depth_shape(image))
+            write_depth(image, target)
+        else:
+            target = place(color_shape(image))
+            write_color(image, target)
+        return target
+    if stream.type.endswith("/PointCloud2"):
+        cloud = cdr.read_point_cloud2(reader, header)
+        if stream.format is not FrameFormat.POINTS4F:
+            raise InputError("a cloud has no ranges", where="preprocess.layout", expected="points")
+        target = place((cloud_points(cloud), 4))
+        write_cloud(cloud, target)
+        return target
+    scan = cdr.read_laser_scan(reader, header)
+    count = scan_ranges(scan)
+    target = place((count, 4) if stream.format is FrameFormat.POINTS4F else (count,))
+    write_scan(scan, target)
+    return target
+
+
+class SensorIntake:
+    """Raw subscriptions to all streams; runs on the intake executor's one thread.
+
+    Args:
+        node: node to subscribe with.
+        orchestrator: where frames go.
+        remember: told (task id, sequence number, origin) of each job before it is released.
+        keeps_frames: tells whether a task's frames are kept for annotation.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        orchestrator: Orchestrator,
+        remember: Callable[[int, int, FrameOrigin], None],
+        keeps_frames: Callable[[tuple[int, ...]], bool],
+    ) -> None:
+        """Subscribe to nothing yet."""
+        self._node = node
+        self._orchestrator = orchestrator
+        self._remember = remember
+        self._keeps_frames = keeps_frames
+        self._subscriptions: dict[str, Any] = {}
+
+    def follow(self, streams: tuple[Stream, ...]) -> None:
+        """Subscribe to exactly these streams."""
+        wanted = {stream.key: stream for stream in streams}
+        for key in [key for key in self._subscriptions if key not in wanted]:
+            self._node.destroy_subscription(self._subscriptions.pop(key))
+        for key, stream in wanted.items():
+            if key not in self._subscriptions:
+                self._subscriptions[key] = self._subscribe(stream)
+
+    def close(self) -> None:
+        """Unsubscribe from everything."""
+        self.follow(())
+
+    def publishers(self) -> dict[str, int]:
+        """Return how many publishers each topic has."""
+        return {
+            subscription.topic_name: self._node.count_publishers(subscription.topic_name)
+            for subscription in self._subscriptions.values()
+        }
+
+    def _subscribe(self, stream: Stream) -> Any:
+        reliable = stream.qos == "reliable"
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=1,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        )
+        return self._node.create_subscription(
+            _TYPES[stream.type],
+            stream.topic,
+            lambda raw, stream=stream: self.receive(stream, raw),
+            qos,
+            raw=True,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(
+                entity_id=str(stream.format)
+            ),
+        )
+
+    def receive(self, stream: Stream, raw: bytes) -> None:
+        """Take one serialised message; whatever it holds, only a rationale can come of it."""
+        received_ns = time.monotonic_ns()
+        intake = self._orchestrator.intake
+        task_ids = intake.wanted(stream.key, received_ns)
+        if not task_ids:
+            return
+        slot = intake.acquire(stream.key, task_ids)
+        if slot is None:
+            return
+        try:
+            reader = cdr.Reader(raw)
+            header = cdr.read_header(reader)
+            frame = write_frame(
+                stream, reader, header,
+                lambda shape: intake.slot_array(stream.key, slot, shape),
+            )
+        except AegisError as error:
+            intake.refused(stream.key, task_ids, slot, error)
+            return
+        except (cv2.error, ValueError, TypeError, OverflowError) as error:
+            unexpected = InputError(f"the message cannot be used ({str(error).splitlines()[0]})")
+            intake.refused(stream.key, task_ids, slot, unexpected)
+            return
+        wall_ns = time.time_ns()
+        stamp_ns = header.stamp_ns
+        kept = frame.copy() if self._keeps_frames(task_ids) else None
+        origin = FrameOrigin(
+            header,
+            frame.shape,
+            received_ns,
+            wall_ns - time.monotonic_ns(),
+            0 < stamp_ns and abs(wall_ns - stamp_ns) < 10_000_000_000,
+            kept,
+        )
+        intake.commit(
+            stream.key, slot, frame.shape, task_ids, stamp_ns, received_ns,
+            lambda task_id, seq: self._remember(task_id, seq, origin),
+        )

@@ -1,0 +1,288 @@
+"""The `orchestrator` lifecycle node: the ROS shell around :class:`aegis_ros.orchestrator.Orchestrator`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from aegis_ros.config import load_config
+from aegis_ros.decoders import Decoder, create_decoder
+from aegis_ros.engine import JobResult
+from aegis_ros.errors import AegisError
+from aegis_ros.msg import OrchestratorStatus
+from aegis_ros.msg import Rationale as RationaleMsg
+from aegis_ros.nodes.conversions import rationale_to_message, status_to_message, time_from_ns
+from aegis_ros.nodes.diagnostics import diagnose
+from aegis_ros.nodes.intake import SensorIntake
+from aegis_ros.nodes.publishing import ResultPublisher
+from aegis_ros.nodes.services import Services
+from aegis_ros.orchestrator import Orchestrator, OrchestratorState, Stream, TaskSummary
+from aegis_ros.rationale import Decision, Rationale
+from aegis_ros.spec import OrchestratorSpec, TaskSpec
+
+__all__ = ["OrchestratorNode"]
+
+_QUIET = {Decision.SKIPPED, Decision.INFORMED}
+_LOUD = {Decision.REJECTED, Decision.LOST, Decision.SHED}
+
+
+class OrchestratorNode(LifecycleNode):
+    """Configure: validate, load, admit. Activate: subscribe and run. The rest gives it back.
+
+    Two executors in two threads: sensor messages are taken on one, everything else (services,
+    timers, diagnostics) on the other, so that neither waits for the other.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        """Declare parameters and create what is there in every state."""
+        super().__init__("orchestrator", **arguments)
+        self._declare_parameters()
+        latched = QoSProfile(
+            depth=1000,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+        self._rationale_publisher = self.create_publisher(RationaleMsg, "~/rationale", latched)
+        self._status_publisher = self.create_publisher(OrchestratorStatus, "~/status", 1)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.control_executor = SingleThreadedExecutor(context=self.context)
+        self.intake_executor = SingleThreadedExecutor(context=self.context)
+        # An executor takes whole nodes, so what runs on the intake thread is a node of its own.
+        self.intake_node = Node(
+            f"{self.get_name()}_intake",
+            namespace=self.get_namespace(),
+            context=self.context,
+            start_parameter_services=False,
+        )
+        self._orchestrator: Orchestrator | None = None
+        self._intake: SensorIntake | None = None
+        self._results: ResultPublisher | None = None
+        self._streams: tuple[Stream, ...] = ()
+        self._received_before: dict[str, tuple[int, float]] = {}
+        self._lifecycle = "unconfigured"
+        self._services = Services(
+            self, self.control_executor, lambda: self._orchestrator, self._follow
+        )
+        self.create_timer(self.get_parameter("status_period_s").value, self._publish_status)
+        self.create_timer(
+            self.get_parameter("diagnostics_period_s").value, self._publish_diagnostics
+        )
+
+    def _declare_parameters(self) -> None:
+        def describe(text: str, low: float | None = None, high: float | None = None) -> Any:
+            descriptor = ParameterDescriptor(description=text)
+            if low is not None and high is not None:
+                descriptor.floating_point_range = [
+                    FloatingPointRange(from_value=low, to_value=high)
+                ]
+            return descriptor
+
+        self.declare_parameter(
+            "config", "", describe("Configuration file (YAML). Empty: no tasks, default device.")
+        )
+        self.declare_parameter(
+            "state_dir", "",
+            describe(
+                "Folder for journal, WCET profiles and prepared networks. Empty: ~/.ros/aegis_ros."
+            ),
+        )
+        self.declare_parameter(
+            "autostart", True, describe("Configure and activate at start, without being asked.")
+        )
+        self.declare_parameter(
+            "status_period_s", 0.5, describe("Seconds between two messages on ~/status.", 0.05, 60.0)
+        )
+        self.declare_parameter(
+            "diagnostics_period_s", 1.0,
+            describe("Seconds between two messages on /diagnostics.", 0.1, 60.0),
+        )
+
+    # -- lifecycle ----------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Validate the configuration, start the engine, admit."""
+        try:
+            spec = self._read_config()
+            orchestrator = Orchestrator(
+                spec,
+                state_dir=self._state_dir(),
+                on_result=self._on_result,
+                on_rationale=self._on_rationale,
+                on_streams=self._on_streams,
+            )
+            self._results = ResultPublisher(self, orchestrator)
+            self._intake = SensorIntake(
+                self.intake_node, orchestrator, self._results.remember, self._results.keeps_frames
+            )
+            self._orchestrator = orchestrator
+            orchestrator.configure()
+        except AegisError as error:
+            self.get_logger().error(str(error))
+            self._give_back()
+            return TransitionCallbackReturn.FAILURE
+        info = orchestrator.status().engine
+        if info is not None:
+            self.get_logger().info(f"engine {info.pid} on {info.device}; {info.determinism}")
+        self._follow()
+        self._lifecycle = "inactive"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and run."""
+        assert self._orchestrator is not None
+        self._orchestrator.activate()
+        self._lifecycle = "active"
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe; networks stay loaded."""
+        assert self._orchestrator is not None and self._intake is not None
+        self._orchestrator.deactivate()
+        self._intake.close()
+        self._lifecycle = "inactive"
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the engine and give everything back."""
+        self._give_back()
+        self._lifecycle = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As cleanup, for good."""
+        self._give_back()
+        self._lifecycle = "finalized"
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin again from unconfigured."""
+        self._give_back()
+        self._lifecycle = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def autostart(self) -> bool:
+        """Configure and activate; return whether the node is active."""
+        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+            return False
+        return bool(self.trigger_activate() is TransitionCallbackReturn.SUCCESS)
+
+    def close(self) -> None:
+        """Give everything back, whatever the state."""
+        self._services.close()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._intake is not None:
+            self._intake.close()
+            self._intake = None
+        if self._orchestrator is not None:
+            self._orchestrator.cleanup()
+        if self._results is not None:
+            self._results.close()
+            self._results = None
+        self._orchestrator = None
+        self._streams = ()
+
+    def _read_config(self) -> OrchestratorSpec:
+        path = self.get_parameter("config").value
+        return load_config(Path(path).expanduser()) if path else OrchestratorSpec()
+
+    def _state_dir(self) -> Path:
+        given = self.get_parameter("state_dir").value
+        return Path(given).expanduser() if given else Path.home() / ".ros" / "aegis_ros"
+
+    # -- what the orchestrator tells ----------------------------------------------------------
+
+    def _on_result(self, spec: TaskSpec, result: JobResult) -> None:
+        results = self._results
+        if results is None:
+            result.release()
+        else:
+            results.submit(spec, result)
+
+    def _on_rationale(self, rationale: Rationale) -> None:
+        self._rationale_publisher.publish(rationale_to_message(rationale))
+        text = f"{rationale.decision} by {rationale.rule}: {rationale.sentence}"
+        if rationale.decision in _LOUD:
+            self.get_logger().warning(text)
+        elif rationale.decision in _QUIET:
+            self.get_logger().info(text, throttle_duration_sec=1.0)
+        else:
+            self.get_logger().info(text)
+
+    def _on_streams(self, streams: tuple[Stream, ...]) -> None:
+        self._streams = streams
+        self._follow()
+
+    def _follow(self) -> None:
+        """Have publishers and subscriptions for exactly what is admitted."""
+        orchestrator, results, intake = self._orchestrator, self._results, self._intake
+        if orchestrator is None or results is None or intake is None:
+            return
+        results.follow(orchestrator.status().tasks, _decoder_for(orchestrator))
+        if orchestrator.active:
+            intake.follow(self._streams)
+
+    # -- timers -------------------------------------------------------------------------------
+
+    def _publish_status(self) -> None:
+        now_ns = time.time_ns()
+        orchestrator = self._orchestrator
+        if orchestrator is None:
+            message = OrchestratorStatus(stamp=time_from_ns(now_ns), state=self._lifecycle)
+        else:
+            message = status_to_message(orchestrator.status(), self._lifecycle, now_ns)
+        self._status_publisher.publish(message)
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = time_from_ns(time.time_ns())
+        orchestrator, intake = self._orchestrator, self._intake
+        if orchestrator is not None and intake is not None:
+            state = orchestrator.status()
+            entries = diagnose(
+                state, self._lifecycle, self._streams, intake.publishers(), self._rates(state)
+            )
+            message.status = [
+                DiagnosticStatus(
+                    level=bytes([entry.level]),
+                    name=f"{self.get_name()}: {entry.name}",
+                    message=entry.message,
+                    hardware_id=state.engine.device if state.engine else "",
+                    values=[KeyValue(key=k, value=v) for k, v in entry.values.items()],
+                )
+                for entry in entries
+            ]
+        self._diagnostics_publisher.publish(message)
+
+    def _rates(self, state: OrchestratorState) -> dict[str, float]:
+        now = time.monotonic()
+        rates = {}
+        for task in state.tasks:
+            name = task.spec.name
+            count, then = self._received_before.get(name, (task.received, now))
+            if now > then:
+                rates[name] = max(0, task.received - count) / (now - then)
+            self._received_before[name] = (task.received, now)
+        return rates
+
+
+def _decoder_for(orchestrator: Orchestrator) -> Any:
+    def make(summary: TaskSummary) -> Decoder:
+        spec = summary.spec
+        outputs, metadata = orchestrator.network_facts(spec.name)
+        return create_decoder(
+            spec.output.decoder, spec.output.options, spec.preprocess, outputs, metadata
+        )
+
+    return make
+
+

@@ -1,0 +1,73 @@
+"""The program `orchestrator`: starts the node and always ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from aegis_ros.nodes.allocator import tune_allocator
+
+__all__ = ["main"]
+
+_END_SECONDS = 8.0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is told to end.
+
+    Returns:
+        0 after a signal, 1 when autostart was asked for and failed.
+    """
+    if os.environ.get("AEGIS_TUNE_ALLOCATOR", "1") != "0":
+        tune_allocator()
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from aegis_ros.nodes.orchestrator import OrchestratorNode
+
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end.set())
+    node = OrchestratorNode()
+
+    def spin(executor: SingleThreadedExecutor) -> None:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return
+
+    failed = threading.Event()
+
+    def autostart() -> None:
+        if not node.autostart():
+            failed.set()
+            end.set()
+
+    node.control_executor.add_node(node)
+    node.intake_executor.add_node(node.intake_node)
+    threads = [
+        threading.Thread(target=spin, args=(executor,), name=name, daemon=True)
+        for name, executor in (("control", node.control_executor), ("intake", node.intake_executor))
+    ]
+    for thread in threads:
+        thread.start()
+    if node.get_parameter("autostart").value:
+        threading.Thread(target=autostart, name="autostart", daemon=True).start()
+    end.wait()
+    # DDS now and then hangs on the way out; nobody should have to kill this process.
+    watchdog = threading.Timer(_END_SECONDS, lambda: os._exit(int(failed.is_set())))
+    watchdog.daemon = True
+    watchdog.start()
+    node.close()
+    rclpy.try_shutdown()
+    for thread in threads:
+        thread.join(timeout=2.0)
+    return int(failed.is_set())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
