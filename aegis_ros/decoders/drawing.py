@@ -229,7 +229,7 @@ def _tag(
 
 
 def _line(canvas: Image) -> int:
-    return max(1, int(round(min(canvas.shape[0], canvas.shape[1]) / 300)))
+    return max(1, round(int(min(canvas.shape[:2])) / 300))
 
 
 def _colour(label: str) -> Rgb:

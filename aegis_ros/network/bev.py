@@ -1,8 +1,8 @@
 """Builds the bird's-eye obstacle network: lidar points in, obstacle grid out, all ONNX operators.
 
-The classical method, not a trained one: the lowest and highest point of every cell, the ground as
-a grey-scale opening of the lowest points on a coarse grid, and an obstacle wherever something
-stands higher above that ground than a robot can drive over and lower than it can drive under. The
+The classical method, not a trained one: the lowest point of every cell, the ground as a grey-scale
+opening of the lowest points on a coarse grid, and an obstacle wherever points lie higher above that
+ground than a robot can drive over and lower than it can drive under. The
 cloud may be in any frame whose z axis points up; the sensor's height need not be known.
 
 Run ``python -m aegis_ros.network.bev`` to write the file the package ships.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +23,7 @@ __all__ = ["BevParameters", "bev_network", "shipped_path"]
 
 _OPSET = 18  # the first whose ScatterElements reduces with min and max
 _IR_VERSION = 8
-_EMPTY = np.float32(1e6)  # stands for "no point here"; metres
+_EMPTY = 1e6  # stands for "no point here"; metres
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class BevParameters:
         min_height_m: what stands less above the ground is no obstacle.
         max_height_m: what hangs higher than this above the ground is no obstacle.
         blind_radius_m: points nearer to the sensor are the robot itself.
-        min_points: points a cell needs to be an obstacle.
+        min_points: points above ``min_height_m`` a cell needs to be an obstacle.
     """
 
     range_m: float = 40.0
@@ -47,7 +48,7 @@ class BevParameters:
     ground_cell_m: float = 1.0
     ground_window: int = 5
     min_height_m: float = 0.3
-    max_height_m: float = 2.5
+    max_height_m: float = 2.0
     blind_radius_m: float = 1.0
     min_points: int = 2
 
@@ -73,7 +74,7 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name
 
-    def node(self, operator: str, output: str, *inputs: str, **attributes: object) -> str:
+    def node(self, operator: str, output: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(
             helper.make_node(operator, list(inputs), [output], name=output, **attributes)
         )
@@ -86,7 +87,7 @@ def bev_network(parameters: BevParameters | None = None) -> onnx.ModelProto:
     Input ``points`` float32 [N, 4]: x forward, y left, z up in metres, intensity; rows with NaN
     or infinity are ignored. Outputs, both [X, Y] with axis 0 along x and axis 1 along y:
     ``obstacle`` uint8, 1 where a cell holds an obstacle, and ``height`` float32, the highest point
-    above the ground in metres (0 where the cell is empty).
+    above the ground and below ``max_height_m`` in metres (0 where the cell is empty).
 
     Raises:
         ValueError: the coarse grid does not fit the fine one.
@@ -95,10 +96,9 @@ def bev_network(parameters: BevParameters | None = None) -> onnx.ModelProto:
     if p.cells % p.stride or p.ground_window % 2 == 0:
         raise ValueError("ground cells must divide the grid, and ground_window must be odd")
     graph = _Graph()
-    index, z, valid = _cells_of_points(graph, p)
-    lowest, highest, count = _reduce_points(graph, p, index, z, valid)
-    ground = _ground(graph, p, lowest)
-    _obstacles(graph, p, lowest, highest, count, ground)
+    z, valid = _cells_of_points(graph, p)
+    lowest = _scatter(graph, p, "lowest", z, _EMPTY, "min")
+    _obstacles(graph, p, z, valid, _ground(graph, p, lowest))
     n = p.cells
     model = helper.make_model(
         helper.make_graph(
@@ -125,8 +125,8 @@ def shipped_path() -> Path:
     return Path(__file__).resolve().parents[1] / "models" / "bev_obstacles.onnx"
 
 
-def _cells_of_points(graph: _Graph, p: BevParameters) -> tuple[str, str, str]:
-    """Return the flat cell index [N], z [N] and validity [N] of every point."""
+def _cells_of_points(graph: _Graph, p: BevParameters) -> tuple[str, str]:
+    """Return z [N] and validity [N] of every point; write its flat cell number, ``index`` [N]."""
     node, constant = graph.node, graph.constant
     for axis, name in enumerate(("x_raw", "y_raw", "z_raw")):
         column = constant(f"column_{axis}", axis, np.int64)
@@ -161,42 +161,20 @@ def _cells_of_points(graph: _Graph, p: BevParameters) -> tuple[str, str, str]:
     node("Add", "index_float", "row_start", "y_cell")
     dump = constant("dump_cell", p.cells**2, np.float32)  # one cell more takes what is not valid
     node("Where", "index_valid", valid, "index_float", dump)
-    return node("Cast", "index", "index_valid", to=TensorProto.INT64), "z", valid
+    node("Cast", "index", "index_valid", to=TensorProto.INT64)
+    constant("flat_shape", [p.cells**2 + 1], np.int64)
+    constant("start", [0], np.int64)
+    constant("stop", [p.cells**2], np.int64)
+    return "z", valid
 
 
-def _reduce_points(
-    graph: _Graph, p: BevParameters, index: str, z: str, valid: str
-) -> tuple[str, str, str]:
-    """Return lowest and highest z and the number of points of every cell, [X, Y] each."""
-    node, constant = graph.node, graph.constant
-    shape = constant("flat_shape", [p.cells**2 + 1], np.int64)
-    start, stop = constant("start", [0], np.int64), constant("stop", [p.cells**2], np.int64)
-    grid = constant("grid_shape", [p.cells, p.cells], np.int64)
-    node("Cast", "ones", valid, to=TensorProto.FLOAT)
-    results = []
-    for name, fill, source, reduction in (
-        ("lowest", _EMPTY, z, "min"),
-        ("highest", -_EMPTY, z, "max"),
-        ("count", 0.0, "ones", "add"),
-    ):
-        node(
-            "ConstantOfShape",
-            f"{name}_empty",
-            shape,
-            value=helper.make_tensor(f"{name}_fill", TensorProto.FLOAT, [1], [float(fill)]),
-        )
-        node(
-            "ScatterElements",
-            f"{name}_scattered",
-            f"{name}_empty",
-            index,
-            source,
-            axis=0,
-            reduction=reduction,
-        )
-        node("Slice", f"{name}_flat", f"{name}_scattered", start, stop)
-        results.append(node("Reshape", name, f"{name}_flat", grid))
-    return results[0], results[1], results[2]
+def _scatter(graph: _Graph, p: BevParameters, name: str, values: str, fill: float, how: str) -> str:
+    """Reduce one value a point [N] to one a cell [X * Y]; ``fill`` where there is no point."""
+    node = graph.node
+    value = helper.make_tensor(f"{name}_fill", TensorProto.FLOAT, [1], [fill])
+    node("ConstantOfShape", f"{name}_empty", "flat_shape", value=value)
+    node("ScatterElements", f"{name}_all", f"{name}_empty", "index", values, axis=0, reduction=how)
+    return node("Slice", name, f"{name}_all", "start", "stop")
 
 
 def _ground(graph: _Graph, p: BevParameters, lowest: str) -> str:
@@ -243,23 +221,30 @@ def _ground(graph: _Graph, p: BevParameters, lowest: str) -> str:
     return node("Reshape", "ground", "ground_image", grid)
 
 
-def _obstacles(
-    graph: _Graph, p: BevParameters, lowest: str, highest: str, count: str, ground: str
-) -> None:
-    """Write ``obstacle`` and ``height``."""
+def _obstacles(graph: _Graph, p: BevParameters, z: str, valid: str, ground: str) -> None:
+    """Write ``obstacle`` and ``height`` from the points between kerb and headroom.
+
+    What hangs higher is dropped point by point: a ceiling over a floor is no obstacle.
+    """
     node, constant = graph.node, graph.constant
-    one = constant("one_point", 1.0, np.float32)
-    nothing = constant("nothing", 0.0, np.float32)
-    node("GreaterOrEqual", "seen", count, one)
-    node("Sub", "above_ground", highest, ground)
-    node("Sub", "clearance", lowest, ground)
-    node("Greater", "stands", "above_ground", constant("min_height", p.min_height_m, np.float32))
-    node("Less", "blocks", "clearance", constant("max_height", p.max_height_m, np.float32))
-    node("GreaterOrEqual", "firm", count, constant("min_points", p.min_points, np.float32))
-    node("And", "stands_and_blocks", "stands", "blocks")
-    node("And", "is_obstacle", "stands_and_blocks", "firm")
-    node("Cast", "obstacle", "is_obstacle", to=TensorProto.UINT8)
-    node("Where", "height", "seen", "above_ground", nothing)
+    node("Reshape", "ground_flat", ground, constant("every_cell", [-1], np.int64))
+    node("Concat", "ground_padded", "ground_flat", constant("dump", [0.0], np.float32), axis=0)
+    node("Gather", "ground_under", "ground_padded", "index", axis=0)
+    node("Sub", "above", z, "ground_under")
+    node("Less", "below_headroom", "above", constant("headroom", p.max_height_m, np.float32))
+    node("And", "counts", valid, "below_headroom")
+    node("Greater", "above_kerb", "above", constant("kerb", p.min_height_m, np.float32))
+    node("And", "stands", "counts", "above_kerb")
+    node("Cast", "standing", "stands", to=TensorProto.FLOAT)
+    node("Where", "counted", "counts", "above", constant("nothing", 0.0, np.float32))
+    grid = constant("grid_shape", [p.cells, p.cells], np.int64)
+    number = _scatter(graph, p, "standing_points", "standing", 0.0, "add")
+    firm = constant("min_points", p.min_points - 0.5, np.float32)
+    node("Greater", "is_obstacle", number, firm)
+    node("Cast", "obstacle_flat", "is_obstacle", to=TensorProto.UINT8)
+    node("Reshape", "obstacle", "obstacle_flat", grid)
+    height = _scatter(graph, p, "height_flat", "counted", 0.0, "max")
+    node("Reshape", "height", height, grid)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ made. :func:`aegis_ros.network.reference.preprocess` is the same arithmetic in O
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,12 +40,12 @@ class _Builder:
         self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name
 
-    def node(self, operator: str, inputs: list[str], **attributes: object) -> str:
+    def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
         name = f"pre_{len(self.nodes)}_{operator.lower()}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
-    def then(self, operator: str, *others: str, **attributes: object) -> None:
+    def then(self, operator: str, *others: str, **attributes: Any) -> None:
         self.current = self.node(operator, [self.current, *others], **attributes)
 
 
@@ -94,7 +95,9 @@ def preprocessing_graph(
     shape = (
         [1, channels, height, width] if spec.layout is Layout.NCHW else [1, height, width, channels]
     )
-    build.nodes.append(helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end"))
+    build.nodes.append(
+        helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end")
+    )
     output = helper.make_tensor_value_info("pre_output", _ONNX_TYPES[spec.dtype], shape)
     return helper.make_graph(
         build.nodes, "preprocessing", [frame], [output], initializer=build.constants
@@ -102,7 +105,9 @@ def preprocessing_graph(
 
 
 def _pass_through(spec: PreprocessSpec, input_shape: tuple[int | str, ...]) -> onnx.GraphProto:
-    extents: list[int | str] = ["frame_points", 4] if spec.layout is Layout.POINTS else ["frame_ranges"]
+    extents: list[int | str] = (
+        ["frame_points", 4] if spec.layout is Layout.POINTS else ["frame_ranges"]
+    )
     frame = helper.make_tensor_value_info(FRAME_INPUT, TensorProto.FLOAT, extents)
     build = _Builder(FRAME_INPUT)
     shape = extents
@@ -110,7 +115,9 @@ def _pass_through(spec: PreprocessSpec, input_shape: tuple[int | str, ...]) -> o
         build.then("Unsqueeze", build.constant([0], np.int64))
         shape = [1, *extents]
     _normalise(build, spec, 1)
-    build.nodes.append(helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end"))
+    build.nodes.append(
+        helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end")
+    )
     output = helper.make_tensor_value_info("pre_output", TensorProto.FLOAT, shape)
     return helper.make_graph(
         build.nodes, "preprocessing", [frame], [output], initializer=build.constants
@@ -132,7 +139,9 @@ def _resize(build: _Builder, spec: PreprocessSpec, size: tuple[int, int], channe
     target = build.constant(size, np.int64)
     target_float = build.constant(size, np.float32)
     shape = build.node("Shape", [build.current])
-    extents = build.node("Slice", [shape, build.constant([1], np.int64), build.constant([3], np.int64)])
+    extents = build.node(
+        "Slice", [shape, build.constant([1], np.int64), build.constant([3], np.int64)]
+    )
     extents_float = build.node("Cast", [extents], to=TensorProto.FLOAT)
     factors = build.node("Div", [target_float, extents_float])
     factor = build.node("ReduceMin", [factors], keepdims=1)

@@ -126,7 +126,9 @@ def estimate_bytes(model: onnx.ModelProto) -> tuple[int, int]:
     )
     sizes: dict[str, int] = {}
     for item in [*graph.value_info, *graph.input, *graph.output]:
-        extents = [extent if isinstance(extent, int) else 1 for extent in _shape(item.type.tensor_type)]
+        extents = [
+            extent if isinstance(extent, int) else 1 for extent in _shape(item.type.tensor_type)
+        ]
         sizes[item.name] = int(np.prod(extents, dtype=np.int64)) * _itemsize(
             item.type.tensor_type.elem_type
         )
@@ -154,17 +156,23 @@ def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfo
                 break
         else:
             raise ModelError(
-                "the network has no such input", where="preprocess.input_name",
-                value=spec.input_name, expected=f"one of {names}", code="model_valid",
+                "the network has no such input",
+                where="preprocess.input_name",
+                value=spec.input_name,
+                expected=f"one of {names}",
+                code="model_valid",
             )
     if len(inputs) != 1:
         raise ModelError(
             f"the network takes {len(inputs)} inputs and one stream feeds it",
-            where="model", value=names or "none", expected="one input",
+            where="model",
+            value=names or "none",
+            expected="one input",
             mend="Make the other inputs constants (initializers) of the graph",
             code="model_valid",
         )
-    return inputs[0]
+    only: onnx.ValueInfoProto = inputs[0]
+    return only
 
 
 def _bind_input(
@@ -175,8 +183,11 @@ def _bind_input(
     expected = {"float32": "float32", "float16": "float16", "uint8": "uint8"}[spec.dtype]
     if _dtype(tensor) != expected:
         raise ModelError(
-            f"the network's input {item.name!r} is {_dtype(tensor)}", where="preprocess.dtype",
-            value=spec.dtype, expected=_dtype(tensor), code="model_valid",
+            f"the network's input {item.name!r} is {_dtype(tensor)}",
+            where="preprocess.dtype",
+            value=spec.dtype,
+            expected=_dtype(tensor),
+            code="model_valid",
         )
     shape = _shape(tensor)
     if spec.layout not in _IMAGE_LAYOUTS:
@@ -184,15 +195,20 @@ def _bind_input(
         if len(shape) not in (1 + features, 2 + features):
             raise ModelError(
                 f"the network's input {item.name!r} has rank {len(shape)}",
-                where="preprocess.layout", value=str(spec.layout),
-                expected="rank 2 or 3 for points, 1 or 2 for ranges", code="model_valid",
+                where="preprocess.layout",
+                value=str(spec.layout),
+                expected="rank 2 or 3 for points, 1 or 2 for ranges",
+                code="model_valid",
             )
         return None
     if len(shape) != 4:
         raise ModelError(
             f"the network's input {item.name!r} has rank {len(shape)} and shape {list(shape)}",
-            where="preprocess.layout", value=str(spec.layout), expected="rank 4 for images",
-            mend="Use layout points or ranges for other inputs", code="model_valid",
+            where="preprocess.layout",
+            value=str(spec.layout),
+            expected="rank 4 for images",
+            mend="Use layout points or ranges for other inputs",
+            code="model_valid",
         )
     axes = (1, 2, 3) if spec.layout is Layout.NCHW else (3, 1, 2)
     channels = 1 if spec.color in (Color.MONO, Color.DEPTH) else 3
@@ -201,12 +217,15 @@ def _bind_input(
         raise ModelError(
             f"the network's input {item.name!r} has {found} channels where "
             f"color {spec.color} and layout {spec.layout} give {channels}",
-            where="preprocess.color", value=str(spec.color),
+            where="preprocess.color",
+            value=str(spec.color),
             expected="rgb or bgr for 3 channels, mono or depth for 1; nhwc if the channels come last",
             code="model_valid",
         )
     size: list[int] = []
-    for axis, name, wanted in zip(axes[1:], ("height", "width"), spec.size or (None, None), strict=True):
+    for axis, name, wanted in zip(
+        axes[1:], ("height", "width"), spec.size or (None, None), strict=True
+    ):
         extent = shape[axis]
         if wanted is not None:
             size.append(wanted)
@@ -217,8 +236,10 @@ def _bind_input(
         else:
             raise ModelError(
                 f"the {name} of the network's input {item.name!r} is not fixed ({extent!r})",
-                where="preprocess.size", expected="[height, width]",
-                mend="Give preprocess.size, for example [480, 640]", code="model_valid",
+                where="preprocess.size",
+                expected="[height, width]",
+                mend="Give preprocess.size, for example [480, 640]",
+                code="model_valid",
             )
     bound = {0: 1, axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
     for axis, extent in bound.items():
@@ -237,9 +258,7 @@ def _forget_inferred_shapes(model: onnx.ModelProto) -> None:
 
 
 def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    opset = next(
-        (item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0
-    )
+    opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset >= _OLDEST_FUSABLE_OPSET:
         return model
     try:
@@ -248,8 +267,10 @@ def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ModelError(
             f"the network uses opset {opset} and cannot be brought to {_FUSE_OPSET} "
             f"({_first_line(error)})",
-            where="model", expected=f"opset {_OLDEST_FUSABLE_OPSET} or later",
-            mend=f"Export the network again with opset {_FUSE_OPSET}", code="model_valid",
+            where="model",
+            expected=f"opset {_OLDEST_FUSABLE_OPSET} or later",
+            mend=f"Export the network again with opset {_FUSE_OPSET}",
+            code="model_valid",
         ) from error
 
 

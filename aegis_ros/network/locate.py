@@ -15,7 +15,9 @@ from aegis_ros.errors import ModelError
 __all__ = ["MAX_MODEL_BYTES", "digest", "expand_root", "resolve_model", "resolve_resource"]
 
 MAX_MODEL_BYTES = 8 * 1024**3
-_URI = re.compile(r"^(?P<scheme>pypi|package)://(?P<owner>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<path>.+)$")
+_URI = re.compile(
+    r"^(?P<scheme>pypi|package)://(?P<owner>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<path>.+)$"
+)
 
 
 def resolve_model(uri: str, roots: Sequence[str]) -> Path:
@@ -58,7 +60,10 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
     """
     if not uri or "\x00" in uri or len(uri) > 4096:
         raise ModelError(
-            "not a file name", where="model", value=repr(uri[:60]), code="model_file",
+            "not a file name",
+            where="model",
+            value=repr(uri[:60]),
+            code="model_file",
             expected="pypi://dist/path, package://pkg/path or a path",
         )
     match = _URI.match(uri)
@@ -73,7 +78,10 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             allowed = _folders(roots)
     elif "://" in uri:
         raise ModelError(
-            "unknown kind of address", where="model", value=uri, code="model_file",
+            "unknown kind of address",
+            where="model",
+            value=uri,
+            code="model_file",
             expected="pypi://dist/path, package://pkg/path or a path",
         )
     else:
@@ -83,12 +91,18 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
         raise _outside(uri, roots)
     if not path.is_file():
         raise ModelError(
-            "not a regular file", where="model", value=uri, code="model_file",
+            "not a regular file",
+            where="model",
+            value=uri,
+            code="model_file",
             expected="a readable file",
         )
     if not os.access(path, os.R_OK):
         raise ModelError(
-            "the file cannot be read", where="model", value=uri, code="model_file",
+            "the file cannot be read",
+            where="model",
+            value=uri,
+            code="model_file",
             mend=f"Give this user read permission: chmod a+r {path}",
         )
     return path
@@ -182,7 +196,9 @@ def _outside(uri: str, roots: Sequence[str]) -> ModelError:
         "the file lies outside the folders models may be loaded from",
         where="model",
         value=uri,
-        expected="a file under " + " or ".join(roots) if roots else "no file: models.roots is empty",
+        expected="a file under " + " or ".join(roots)
+        if roots
+        else "no file: models.roots is empty",
         mend="Move the file, or add its folder to models.roots",
         code="model_roots",
     )

@@ -144,7 +144,9 @@ def run_child(module: str, request: object, *, timeout_s: float, subject: str) -
     except subprocess.TimeoutExpired as error:
         raise ModelError(
             f"preparing the network took longer than {timeout_s:.0f} s",
-            where="model", value=subject, code="model_valid",
+            where="model",
+            value=subject,
+            code="model_valid",
             mend="Simplify the network, for example with onnxsim",
         ) from error
     if done.returncode != 0:
@@ -152,7 +154,9 @@ def run_child(module: str, request: object, *, timeout_s: float, subject: str) -
         raise ModelError(
             f"the process that prepares the network ended with code {done.returncode}"
             + (f" ({tail[0][:200]})" if tail else ""),
-            where="model", value=subject, code="model_valid",
+            where="model",
+            value=subject,
+            code="model_valid",
             mend="The file is broken, or needs more memory than this machine has",
         )
     answer: dict[str, Any] = json.loads(done.stdout.decode().splitlines()[-1])

@@ -89,12 +89,12 @@ def _probe(
     for item, first, second in zip(session.get_outputs(), *runs, strict=True):
         if not isinstance(first, np.ndarray) or item.type not in _DTYPE_OF_ORT:
             raise ModelError(
-                f"output {item.name!r} is {item.type}, not a tensor of numbers", where="model",
-                mend="Cut it off, or convert it inside the graph", code="model_valid",
+                f"output {item.name!r} is {item.type}, not a tensor of numbers",
+                where="model",
+                mend="Cut it off, or convert it inside the graph",
+                code="model_valid",
             )
-        extents = tuple(
-            max(a, b) for a, b in zip(first.shape, second.shape, strict=True)
-        )
+        extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
         infos.append(TensorInfo(item.name, _DTYPE_OF_ORT[item.type], extents))
     return tuple(infos)
 

@@ -50,10 +50,10 @@ def _resize(
 ) -> npt.NDArray[np.generic]:
     method = cv2.INTER_LINEAR if spec.interpolation is Interpolation.LINEAR else cv2.INTER_NEAREST
     if spec.resize is ResizeMode.STRETCH:
-        return cv2.resize(image, (size[1], size[0]), interpolation=method)
+        return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=method))
     box = letterbox((image.shape[0], image.shape[1]), size)
     inner = cv2.resize(image, (box.inner_width, box.inner_height), interpolation=method)
-    return cv2.copyMakeBorder(
+    padded = cv2.copyMakeBorder(
         inner,
         box.top,
         size[0] - box.inner_height - box.top,
@@ -62,3 +62,4 @@ def _resize(
         cv2.BORDER_CONSTANT,
         value=(spec.pad,) * 3,
     )
+    return np.asarray(padded)
