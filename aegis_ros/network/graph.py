@@ -219,7 +219,7 @@ def _bind_input(
             f"color {spec.color} and layout {spec.layout} give {channels}",
             where="preprocess.color",
             value=str(spec.color),
-            expected="rgb or bgr for 3 channels, mono or depth for 1; nhwc if the channels come last",
+            expected="rgb or bgr for 3 channels, mono or depth for 1; nhwc for channels last",
             code="model_valid",
         )
     size: list[int] = []

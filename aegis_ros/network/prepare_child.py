@@ -81,8 +81,8 @@ def _probe(
         raise ModelError(
             f"the network cannot be run ({_reason(error)})",
             where="model",
-            mend=f"Check that it takes input of size {spec.size or shape[:2]} and that ONNX Runtime "
-            f"{onnxruntime.__version__} has all its operators",
+            mend=f"Check that it takes input of size {spec.size or shape[:2]} and that "
+            f"ONNX Runtime {onnxruntime.__version__} has all its operators",
             code="model_valid",
         ) from error
     infos = []
