@@ -136,13 +136,13 @@ def rationale_to_message(rationale: Rationale) -> RationaleMsg:
         decision=str(rationale.decision),
         rule=str(rationale.rule),
         sentence=rationale.sentence,
-        left=rationale.left,
+        left=float(rationale.left),
         relation=rationale.relation,
-        right=rationale.right,
+        right=float(rationale.right),
         unit=rationale.unit,
         lane=rationale.lane,
-        utilization_before=rationale.utilization_before,
-        utilization_after=rationale.utilization_after,
+        utilization_before=float(rationale.utilization_before),
+        utilization_after=float(rationale.utilization_after),
         witness=_witness(rationale.witness),
         responses=[
             ResponseBoundMsg(
@@ -166,9 +166,9 @@ def fill_registration(response: Any, answer: Registration) -> Any:
     response.admitted = answer.accepted
     response.result = int(answer.result)
     response.rationale = rationale_to_message(answer.rationale)
-    response.utilization_before = answer.utilization_before
-    response.utilization_after = answer.utilization_after
-    response.bound = answer.bound
+    response.utilization_before = float(answer.utilization_before)
+    response.utilization_after = float(answer.utilization_after)
+    response.bound = float(answer.bound)
     response.response_bound_ms = answer.response_bound_ns / 1e6
     response.deadline_ms = answer.deadline_ns / 1e6
     return response
@@ -203,14 +203,14 @@ def task_status(item: TaskSummary) -> TaskStatus:
         wcet_source=item.wcet_source,
         lane=item.lane,
         response_bound_ms=item.response_bound_ns / 1e6,
-        utilization=item.utilization,
+        utilization=float(item.utilization),
         arena_bytes=item.arena_bytes,
         received=item.received,
         completed=item.completed,
         missed=item.missed,
         skipped=item.skipped,
         lost=item.lost,
-        rate_hz=item.rate_hz,
+        rate_hz=float(item.rate_hz),
         response_p50_ms=item.response_p50_ns / 1e6,
         response_p99_ms=item.response_p99_ns / 1e6,
         response_max_ms=item.response_max_ns / 1e6,
@@ -282,8 +282,8 @@ def _lane(item: LaneSummary) -> LaneStatus:
     return LaneStatus(
         name=item.name,
         cpu=-1 if item.cpu is None else item.cpu,
-        utilization_admitted=item.utilization_admitted,
-        utilization_measured=item.utilization_measured,
+        utilization_admitted=float(item.utilization_admitted),
+        utilization_measured=float(item.utilization_measured),
         slack_ms=item.slack_ns / 1e6,
         running=item.running,
         waiting=item.waiting,

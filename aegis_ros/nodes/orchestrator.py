@@ -68,7 +68,7 @@ class OrchestratorNode(LifecycleNode):
         self._streams: tuple[Stream, ...] = ()
         self._received_before: dict[str, tuple[int, float]] = {}
         self._lifecycle = "unconfigured"
-        self._services = Services(
+        self._requests = Services(
             self, self.control_executor, lambda: self._orchestrator, self._follow
         )
         self.create_timer(self.get_parameter("status_period_s").value, self._publish_status)
@@ -176,7 +176,7 @@ class OrchestratorNode(LifecycleNode):
 
     def close(self) -> None:
         """Give everything back, whatever the state."""
-        self._services.close()
+        self._requests.close()
         self._give_back()
 
     def _give_back(self) -> None:

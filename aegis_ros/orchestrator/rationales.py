@@ -40,7 +40,9 @@ class RationaleLog:
         with self._lock:
             number = self._next
             self._next += 1
-        text = sentence[:1].upper() + sentence[1:]
+        # A task's name keeps its spelling, also at the beginning.
+        named = bool(task) and sentence.startswith(task)
+        text = sentence if named else sentence[:1].upper() + sentence[1:]
         text = text if text.endswith((".", "!", "?")) else text + "."
         return Rationale(number, time.time_ns(), task, decision, rule, text, **details)
 
