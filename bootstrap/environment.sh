@@ -90,12 +90,16 @@ else
 fi
 offline='the Python package registry did not answer as expected (see above): is this machine online?
   Repeating the command goes on from here; a mirror is chosen with PIP_INDEX_URL and UV_INDEX_URL.'
-if .venv/bin/python -m pip --quiet --disable-pip-version-check install 'uv==0.13.8'; then
-  install() { .venv/bin/uv pip install --python .venv/bin/python "$@"; }
-else
-  say "uv is not to be had here; using pip, which takes longer"
-  install() { .venv/bin/python -m pip --disable-pip-version-check install "$@"; }
-fi
+# uv is much faster than pip, but does not know pip's mirrors, nor at first the system's certificates.
+install() { .venv/bin/python -m pip --disable-pip-version-check install "$@"; }
+install --quiet 'uv==0.13.8' || say "uv is not to be had here; pip takes longer"
+for certificates in --no-system-certs --system-certs; do
+  if .venv/bin/uv pip install "$certificates" --python .venv/bin/python --quiet --dry-run \
+    --reinstall --no-deps 'uv==0.13.8' 2>/dev/null; then
+    install() { .venv/bin/uv pip install "$certificates" --python .venv/bin/python "$@"; }
+    break
+  fi
+done
 if [ -n "$ros" ]; then
   numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
   say "libraries (numpy stays at $numpy, which ROS was built with)"
