@@ -83,9 +83,14 @@ class Snapshot:
     decisions: tuple[DecisionRow, ...]
 
 
-def render_snapshot(snapshot: Snapshot) -> RenderableType:
-    """Return a table of tasks, a line a lane and the latest decisions."""
-    return Group(_task_table(snapshot), _lane_lines(snapshot), _decision_panel(snapshot))
+def render_snapshot(snapshot: Snapshot, width: int = 160) -> RenderableType:
+    """Return a table of tasks, a line a lane and the latest decisions.
+
+    Args:
+        snapshot: what to draw.
+        width: columns of the terminal; a narrow one gets fewer columns, none of them cut.
+    """
+    return Group(_task_table(snapshot, width), _lane_lines(snapshot), _decision_panel(snapshot))
 
 
 def summary_line(snapshot: Snapshot) -> str:
@@ -99,36 +104,42 @@ def summary_line(snapshot: Snapshot) -> str:
     return f"{snapshot.state} | {lanes} | {tasks}"
 
 
-def _task_table(snapshot: Snapshot) -> Table:
+# name, narrowest terminal that shows it
+_COLUMNS = (
+    ("task", 0),
+    ("lane", 130),
+    ("crit.", 120),
+    ("rate / Hz", 0),
+    ("p50", 110),
+    ("p99", 0),
+    ("worst", 100),
+    ("bound", 100),
+    ("deadline / ms", 0),
+    ("U", 90),
+    ("done", 110),
+    ("missed", 0),
+    ("skipped", 0),
+    ("lost", 90),
+)
+
+
+def _task_table(snapshot: Snapshot, width: int) -> Table:
     table = Table(
         title=f"{snapshot.state} · {snapshot.backend} on {snapshot.device} · {snapshot.engine}",
         title_justify="left",
         expand=True,
     )
-    for name, justify in (
-        ("task", "left"),
-        ("lane", "left"),
-        ("crit.", "left"),
-        ("rate / Hz", "right"),
-        ("p50", "right"),
-        ("p99", "right"),
-        ("worst", "right"),
-        ("bound", "right"),
-        ("deadline / ms", "right"),
-        ("U", "right"),
-        ("done", "right"),
-        ("missed", "right"),
-        ("skipped", "right"),
-        ("lost", "right"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    shown = [index for index, (_, least) in enumerate(_COLUMNS) if width >= least]
+    for index in shown:
+        justify = "left" if index < 3 else "right"
+        table.add_column(_COLUMNS[index][0], justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for task in snapshot.tasks:
-        table.add_row(
+        cells = (
             Text(task.name, style=_STATE_STYLES.get(task.state, "red")),
             task.lane,
             task.criticality.replace("best_effort", "best eff."),
             f"{task.rate_hz:.1f} of {1000 / task.period_ms:.1f}" if task.period_ms else "",
-            _time(task.p50_ms, task),
+            f"{task.p50_ms:.1f}" if task.completed else "-",
             _against_deadline(task.p99_ms, task),
             _against_deadline(task.max_ms, task),
             f"{task.bound_ms:.1f}",
@@ -139,11 +150,8 @@ def _task_table(snapshot: Snapshot) -> Table:
             Text(str(task.skipped), style="yellow" if task.skipped else ""),
             Text(str(task.lost), style="yellow" if task.lost else ""),
         )
+        table.add_row(*(cells[index] for index in shown))
     return table
-
-
-def _time(value_ms: float, task: TaskRow) -> str:
-    return f"{value_ms:.1f}" if task.completed else "-"
 
 
 def _against_deadline(value_ms: float, task: TaskRow) -> Text:

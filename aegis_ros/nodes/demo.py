@@ -118,7 +118,7 @@ def _greedy_task(status: OrchestratorStatus) -> ModelTask:
     """Return a second, much faster instance of the most expensive network that is running."""
     heaviest = max(status.tasks, key=lambda task: float(task.wcet_ms))
     spec = heaviest.spec
-    period_ms = max(1.0, round(float(heaviest.wcet_ms) * 1.2))
+    period_ms = float(max(1, round(float(heaviest.wcet_ms) * 1.2)))
     return ModelTask(
         name=f"{spec.name}_rear",
         model=spec.model,
@@ -230,7 +230,7 @@ class _Demo:
                     asked = True
                     self._ask(status)
                 if self._console.is_terminal:
-                    live.update(render_snapshot(snapshot))
+                    live.update(render_snapshot(snapshot, self._console.width))
                 elif time.monotonic() - last_line > 5.0:
                     last_line = time.monotonic()
                     self._console.print(summary_line(snapshot), soft_wrap=True)
@@ -252,7 +252,7 @@ class _Demo:
             return 1
         snapshot = self._monitor.snapshot()
         assert snapshot is not None
-        self._console.print(render_snapshot(snapshot))
+        self._console.print(render_snapshot(snapshot, self._console.width))
         if self._answer is None:
             self._console.print("[red]the registration was not answered[/red]")
             return 1

@@ -152,7 +152,7 @@ def show(monitor: Monitor, console: Console, stop: threading.Event, once: bool) 
             snapshot = monitor.snapshot()
             assert snapshot is not None
             if once:
-                console.print(render_snapshot(snapshot))
+                console.print(render_snapshot(snapshot, console.width))
                 return 0
             console.print(summary_line(snapshot), soft_wrap=True)
             if stop.wait(2.0):
@@ -161,7 +161,7 @@ def show(monitor: Monitor, console: Console, stop: threading.Event, once: bool) 
         while not stop.wait(0.25):
             snapshot = monitor.snapshot()
             assert snapshot is not None
-            live.update(render_snapshot(snapshot))
+            live.update(render_snapshot(snapshot, console.width))
     return 0
 
 

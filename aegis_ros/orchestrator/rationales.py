@@ -14,7 +14,7 @@ from aegis_ros.rationale import Decision, Rationale, Rule
 __all__ = ["RationaleLog"]
 
 _KEPT = 1000
-_FOLD_NS = 1_000_000_000
+_FOLD_NS = 10_000_000_000
 
 
 class RationaleLog:
@@ -62,7 +62,7 @@ class RationaleLog:
     def tell_often(
         self, task: str, decision: Decision, rule: Rule, sentence: str, **details: Any
     ) -> None:
-        """Tell an event that may come with every frame: at most one record a second of a kind."""
+        """Tell an event that may come with every frame: at most one record in ten seconds of a kind."""
         key = (task, decision, rule)
         now = time.monotonic_ns()
         with self._lock:
@@ -76,7 +76,7 @@ class RationaleLog:
                 self._folded[key] = latest
 
     def flush(self) -> None:
-        """Publish events that were folded and whose second has passed."""
+        """Publish events that were folded and whose ten seconds have passed."""
         now = time.monotonic_ns()
         with self._lock:
             due = [

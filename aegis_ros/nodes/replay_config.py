@@ -1,0 +1,138 @@
+"""What the replay node plays: a list of recordings and their topics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aegis_ros.demo import assets
+from aegis_ros.errors import AegisError, ConfigError
+from aegis_ros.network import resolve_resource
+
+__all__ = ["KINDS", "ReplayConfig", "Source", "load_replay", "locate"]
+
+KINDS = ("images", "video", "clouds", "bag")
+_MAX_BYTES = 1024 * 1024
+_Rate = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
+
+
+class Source(BaseModel):
+    """One recording.
+
+    Attributes:
+        images, video, clouds, bag: path or URI of the recording; exactly one of them.
+        topic: topic to publish on (for bags: the topic to play; empty for all, as recorded).
+        rate_hz: messages a second; for videos and bags 0 keeps the recording's own timing.
+        loop: begin again at the end.
+        start_s: seconds of the recording to leave out at its beginning.
+        size: (height, width) to resize pictures to.
+        encoding: bgr8, rgb8, mono8, jpeg or png.
+        frame_id: frame of the header.
+        stamp: ``now`` or ``original`` (bags only).
+        qos: sensor_data or reliable.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: str = ""
+    video: str = ""
+    clouds: str = ""
+    bag: str = ""
+    topic: str = Field("", max_length=255)
+    rate_hz: _Rate = 0.0
+    loop: bool = True
+    start_s: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    size: tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]] | None = None
+    encoding: str = Field("bgr8", pattern="^(bgr8|rgb8|mono8|jpeg|png)$")
+    frame_id: str = "replay"
+    stamp: str = Field("now", pattern="^(now|original)$")
+    qos: str = Field("sensor_data", pattern="^(sensor_data|reliable)$")
+
+    @model_validator(mode="after")
+    def _one_recording(self) -> Source:
+        given = [kind for kind in KINDS if getattr(self, kind)]
+        if len(given) != 1:
+            raise ValueError(f"expected exactly one of {', '.join(KINDS)}, got {given or 'none'}")
+        if not self.topic and given != ["bag"]:
+            raise ValueError("topic: expected the topic to publish on")
+        if not self.rate_hz and given[0] in ("images", "clouds"):
+            raise ValueError("rate_hz: expected messages a second for images and clouds")
+        if self.stamp == "original" and given != ["bag"]:
+            raise ValueError("stamp: original stamps exist only in bags")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of ``KINDS`` it is."""
+        return next(kind for kind in KINDS if getattr(self, kind))
+
+    @property
+    def uri(self) -> str:
+        """Path or URI of the recording."""
+        return str(getattr(self, self.kind))
+
+
+class ReplayConfig(BaseModel):
+    """All recordings of one node, and the speed they are played at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    speed: float = Field(1.0, gt=0.0, le=100.0, allow_inf_nan=False)
+    sources: list[Source] = Field(min_length=1, max_length=64)
+
+
+def load_replay(path: Path) -> ReplayConfig:
+    """Read what to play.
+
+    Raises:
+        ConfigError: it cannot be read or is not valid.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigError("the file is too large", where=str(path))
+        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the file cannot be read ({error})", where=str(path)) from error
+    try:
+        return ReplayConfig.model_validate(values)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc']) or 'file'}: "
+            + str(item["msg"]).removeprefix("Value error, ")
+            for item in error.errors(include_url=False)
+        ]
+        raise ConfigError("; ".join(problems), where=str(path)) from error
+
+
+def locate(source: Source) -> Path:
+    """Return the file or folder of a recording.
+
+    Besides paths, ``pypi://`` files of installed distributions and ``demo://`` recordings
+    (``bikes``, ``scans``, or a picture of scikit-image) are known.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    uri = source.uri
+    try:
+        if uri.startswith("demo://"):
+            name = uri.removeprefix("demo://")
+            if name == "bikes":
+                return assets.bikes_video()
+            if name == "scans":
+                return assets.lidar_scans()[0].parent
+            return assets.photograph(name)
+        if uri.startswith("pypi://"):
+            return resolve_resource(uri, [])
+    except AegisError as error:
+        raise ConfigError(str(error), where=source.kind, value=uri) from error
+    path = Path(uri).expanduser()
+    if not path.exists():
+        raise ConfigError(
+            "there is no such file or folder", where=source.kind, value=uri,
+            mend="Check the path; relative ones start where the node was started",
+        )
+    return path
