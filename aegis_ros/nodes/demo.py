@@ -288,7 +288,7 @@ def main(args: list[str] | None = None) -> int:
     folder = options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     # The demo must not meet, or be met by, a robot that runs on the same network.
-    os.environ.setdefault("ROS_DOMAIN_ID", "77")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(50 + os.getpid() % 50))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
     console = Console()
