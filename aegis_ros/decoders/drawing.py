@@ -92,11 +92,14 @@ def _detections(canvas: Image, found: Detections) -> None:
         colour = _colour(label)
         left, top, right, bottom = (round(float(edge)) for edge in box)
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
+        dot = min(line + 1, max(1, (right - left) // 24))
         for x, y in points:
             centre = (round(float(x)), round(float(y)))
-            cv2.circle(canvas, centre, line + 1, (255, 255, 255), -1, cv2.LINE_AA)
-            cv2.circle(canvas, centre, line, colour, -1, cv2.LINE_AA)
-        _tag(canvas, f"{label} {score:.0%}", (left, top), colour)
+            cv2.circle(canvas, centre, dot + 1, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(canvas, centre, dot, colour, -1, cv2.LINE_AA)
+        # A crowd of small boxes would vanish behind its own labels.
+        if right - left >= 40 or len(found.boxes) <= 10:
+            _tag(canvas, f"{label} {score:.0%}", (left, top), colour)
 
 
 def _text(canvas: Image, found: TextRegions) -> None:

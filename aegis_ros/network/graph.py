@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             mend="Copy the file again, and compare its SHA-256 with the original",
             code="model_valid",
         ) from error
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         raise ModelError(
             "the weights are in other files",
             where="model",
@@ -238,7 +238,8 @@ def _bind_input(
                 f"the {name} of the network's input {item.name!r} is not fixed ({extent!r})",
                 where="preprocess.size",
                 expected="[height, width]",
-                mend="Give preprocess.size, for example [480, 640]",
+                mend="Give preprocess.size, for example [480, 640]"
+                + (f", or dimensions: {{{extent}: 480}}" if extent != "?" else ""),
                 code="model_valid",
             )
     bound = {0: 1, axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
@@ -272,6 +273,20 @@ def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
             mend=f"Export the network again with opset {_FUSE_OPSET}",
             code="model_valid",
         ) from error
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Return every constant of a graph, those inside nodes and subgraphs included."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("g"):
+                yield from _tensors(attribute.g)
+            for subgraph in attribute.graphs:
+                yield from _tensors(subgraph)
 
 
 def _strip_initializer_inputs(model: onnx.ModelProto) -> None:

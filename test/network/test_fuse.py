@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from aegis_ros.network.reference import preprocess
+from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
+
+from .builders import fused_output, identity_network
+
+FRAMES = [(12, 16), (24, 32), (37, 91), (91, 37), (1, 1), (480, 640)]
+IMAGE_SHAPE = {Layout.NCHW: (1, 3, 12, 16), Layout.NHWC: (1, 12, 16, 3)}
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    """A smooth picture with some noise, as cameras give it."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    noise = np.random.default_rng(0).normal(0, 8, (height, width, 3))
+    planes = [127 + 110 * np.sin(rows / 9 + k) * np.cos(columns / 13) for k in range(3)]
+    return np.clip(np.stack(planes, axis=2) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("resize", [ResizeMode.STRETCH, ResizeMode.LETTERBOX])
+def test_resizes_as_opencv_does_within_one_grey_level(
+    tmp_path: Path, frame: tuple[int, int], resize: ResizeMode
+) -> None:
+    path = identity_network(tmp_path / "n.onnx")
+    spec = PreprocessSpec(size=(12, 16), resize=resize)
+    image = photo(*frame)
+    ours, theirs = fused_output(path, spec, image), preprocess(image, spec)
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= 1.0
+
+
+@pytest.mark.parametrize("layout", [Layout.NCHW, Layout.NHWC])
+@pytest.mark.parametrize("color", [Color.RGB, Color.BGR])
+def test_orders_colours_and_axes_as_asked(tmp_path: Path, layout: Layout, color: Color) -> None:
+    path = identity_network(tmp_path / "n.onnx", IMAGE_SHAPE[layout])
+    spec = PreprocessSpec(size=(12, 16), color=color, layout=layout)
+    image = photo(12, 16)
+    assert np.array_equal(fused_output(path, spec, image), preprocess(image, spec))
+
+
+def test_scales_subtracts_the_mean_and_divides_per_channel_of_the_networks_order(
+    tmp_path: Path,
+) -> None:
+    path = identity_network(tmp_path / "n.onnx")
+    spec = PreprocessSpec(
+        size=(12, 16), color=Color.BGR, scale=1 / 255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0)
+    )
+    image = np.zeros((12, 16, 3), np.uint8)
+    image[...] = (255, 51, 0)  # red, green, blue
+    blue, green, red = fused_output(path, spec, image)[0, :, 0, 0]
+    assert (blue, green, red) == pytest.approx((-0.2, 0.0, 0.35), abs=1e-5)
+
+
+def test_makes_grey_with_the_weights_of_opencv(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 1, 12, 16))
+    spec = PreprocessSpec(size=(12, 16), color=Color.MONO, mean=(0.0,), std=(1.0,))
+    image = photo(12, 16)
+    assert np.abs(fused_output(path, spec, image) - preprocess(image, spec)).max() < 0.01
+
+
+def test_letterbox_centres_the_frame_on_the_pad_value(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx")
+    spec = PreprocessSpec(size=(12, 16), resize=ResizeMode.LETTERBOX, pad=114)
+    image = np.full((8, 32, 3), 200, np.uint8)
+    result = fused_output(path, spec, image)[0, 0]
+    assert np.all(result[:4] == 114) and np.all(result[8:] == 114)
+    assert np.all(result[4:8] == 200)
+
+
+def test_nearest_takes_pixels_of_the_frame_only(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx")
+    spec = PreprocessSpec(size=(12, 16), interpolation=Interpolation.NEAREST)
+    image = np.where(photo(31, 47) > 127, 255, 0).astype(np.uint8)
+    assert set(np.unique(fused_output(path, spec, image))) <= {0.0, 255.0}
+
+
+@pytest.mark.parametrize("size", [(24, 32), None])
+def test_a_network_of_free_size_takes_the_size_that_is_asked(
+    tmp_path: Path, size: tuple[int, int] | None
+) -> None:
+    path = identity_network(
+        tmp_path / "n.onnx", (1, 3, 12, 16) if size is None else (1, 3, "h", "w")
+    )
+    result = fused_output(path, PreprocessSpec(size=size), photo(50, 60))
+    assert result.shape == (1, 3, *(size or (12, 16)))
+
+
+@pytest.mark.parametrize("opset", [9, 11, 12, 13, 18, 21])
+def test_old_and_new_opsets_are_fused_alike(tmp_path: Path, opset: int) -> None:
+    path = identity_network(tmp_path / "n.onnx", opset=opset)
+    spec = PreprocessSpec(size=(12, 16), resize=ResizeMode.LETTERBOX, scale=1 / 255)
+    image = photo(33, 21)
+    assert np.abs(fused_output(path, spec, image) - preprocess(image, spec)).max() <= 1.01 / 255
+
+
+def test_names_that_ours_collide_with_are_kept_apart(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", input_name="frame")
+    image = photo(12, 16)
+    spec = PreprocessSpec(size=(12, 16))
+    assert np.array_equal(fused_output(path, spec, image), preprocess(image, spec))
+
+
+def test_float16_networks_get_float16(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", dtype=TensorProto.FLOAT16)
+    spec = PreprocessSpec(size=(12, 16), scale=1 / 255, dtype="float16")
+    image = photo(12, 16)
+    result = fused_output(path, spec, image)
+    assert result.dtype == np.float16
+    assert np.allclose(result, preprocess(image, spec), atol=1e-3)
+
+
+def test_uint8_networks_get_the_cameras_own_values(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 12, 16, 3), dtype=TensorProto.UINT8)
+    spec = PreprocessSpec(size=(12, 16), layout=Layout.NHWC, dtype="uint8")
+    image = photo(12, 16)
+    assert np.array_equal(fused_output(path, spec, image)[0], image)
+
+
+def test_depth_stays_in_metres(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 1, 12, 16))
+    spec = PreprocessSpec(size=(12, 16), color=Color.DEPTH)
+    depth = np.full((24, 32), 2.5, np.float32)
+    assert np.all(fused_output(path, spec, depth) == 2.5)
+
+
+@pytest.mark.parametrize("shape", [("n", 4), (1, "n", 4)])
+def test_points_pass_through_with_or_without_a_batch(
+    tmp_path: Path, shape: tuple[int | str, ...]
+) -> None:
+    path = identity_network(tmp_path / "n.onnx", shape)
+    points = np.random.default_rng(0).random((7, 4), np.float32)
+    result = fused_output(path, PreprocessSpec(layout=Layout.POINTS), points)
+    assert np.array_equal(result.reshape(7, 4), points)
+
+
+def test_ranges_pass_through(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", ("n",))
+    ranges = np.linspace(0, 5, 360, dtype=np.float32)
+    assert np.array_equal(fused_output(path, PreprocessSpec(layout=Layout.RANGES), ranges), ranges)

