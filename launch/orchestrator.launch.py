@@ -18,7 +18,11 @@ def generate_launch_description() -> LaunchDescription:
     """Return the arguments and the node."""
     large_images = Path(get_package_share_directory("aegis_ros")) / "config" / "fastdds.xml"
     arguments = [
-        DeclareLaunchArgument("config", description="YAML file: device, models and tasks"),
+        DeclareLaunchArgument(
+            "config",
+            default_value="",
+            description="YAML file: device, models and tasks; empty: default device, no tasks yet",
+        ),
         DeclareLaunchArgument("name", default_value="orchestrator", description="node name"),
         DeclareLaunchArgument("namespace", default_value="", description="node namespace"),
         DeclareLaunchArgument(
@@ -30,7 +34,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "state_dir",
             default_value="",
-            description="folder of the journal and the profiles; empty: the node's own choice",
+            description="folder of the journal and the profiles; empty: ~/.ros/aegis_ros",
         ),
         DeclareLaunchArgument(
             "use_sim_time",
