@@ -19,7 +19,10 @@ from aegis_ros.errors import BackendError
 from aegis_ros.network.prepare import PreparedNetwork, run_child
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["OnnxRuntimeBackend", "cpu_name", "session_options"]
+__all__ = ["WARM_UP_RUNS", "OnnxRuntimeBackend", "cpu_name", "session_options"]
+
+# The first run finds out what memory a network needs, the second takes it as one block.
+WARM_UP_RUNS = 3
 
 
 class _Segment:
@@ -161,7 +164,7 @@ class OnnxRuntimeBackend:
         self._lanes = open_lanes(lanes, event_fd, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
-        """Create the session and run it once, so that its memory is there before the first job.
+        """Create the session and run it, so that its memory is there before the first job.
 
         Raises:
             BackendError: ONNX Runtime refuses.
@@ -178,7 +181,7 @@ class OnnxRuntimeBackend:
             loaded = _Session(sessions, compiled)
             frame = np.zeros(compiled.max_shape, compiled.frame_input.dtype)
             outputs = [_scratch(item.nbytes, item.dtype) for item in compiled.outputs]
-            for index in range(loaded.segments):
+            for index in list(range(loaded.segments)) * WARM_UP_RUNS:
                 loaded.run(index, frame, outputs)
         except Exception as error:
             raise BackendError(
