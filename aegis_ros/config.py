@@ -85,7 +85,9 @@ class _Input(_Model):
     @classmethod
     def _known_type(cls, value: str) -> str:
         if value not in MESSAGE_TYPES:
-            raise ValueError(f"expected one of {', '.join(MESSAGE_TYPES)}{_suggest(value, MESSAGE_TYPES)}")
+            raise ValueError(
+                f"expected one of {', '.join(MESSAGE_TYPES)}{_suggest(value, MESSAGE_TYPES)}"
+            )
         return value
 
 
@@ -272,13 +274,16 @@ def load_config(path: Path) -> OrchestratorSpec:
         size = path.stat().st_size
         if size > _MAX_FILE_BYTES:
             raise ConfigError(
-                "the file is too large", where=str(path), value=f"{size} bytes",
+                "the file is too large",
+                where=str(path),
+                value=f"{size} bytes",
                 expected=f"at most {_MAX_FILE_BYTES} bytes",
             )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"the file cannot be read ({error})", where=str(path),
+            f"the file cannot be read ({error})",
+            where=str(path),
             mend="Check the path given as config:=",
         ) from error
     return parse_config(text, str(path))
@@ -378,7 +383,7 @@ class _Reader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.get_event()
+            event = self.get_event()  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(
                 None, None, "aliases (*name) are not allowed here", event.start_mark
             )
@@ -400,13 +405,17 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[tuple[Any, ...], int]]
         place = f"{source}:{mark.line + 1}" if mark is not None else source
         problem = getattr(error, "problem", None) or str(error) or "it cannot be read"
         raise ConfigError(
-            f"not valid YAML: {problem}", where=place, mend="Check indentation and punctuation there"
+            f"not valid YAML: {problem}",
+            where=place,
+            mend="Check indentation and punctuation there",
         ) from None
     finally:
         loader.dispose()
     if not isinstance(values, dict):
         raise ConfigError(
-            "not a mapping", where=source, value=type(values).__name__,
+            "not a mapping",
+            where=source,
+            value=type(values).__name__,
             expected="keys device, models and tasks",
         )
     return values, lines
@@ -457,9 +466,7 @@ def _explain(
         for where, problem, value, expected, mend in parts[:20]
     ]
     more = f"\n  and {len(parts) - 20} more" if len(parts) > 20 else ""
-    return ConfigError(
-        f"{len(parts)} mistakes:\n  " + "\n  ".join(texts) + more, where=source
-    )
+    return ConfigError(f"{len(parts)} mistakes:\n  " + "\n  ".join(texts) + more, where=source)
 
 
 def _problem(
@@ -482,7 +489,9 @@ def _problem(
             problem, expected = "not valid", problem.removeprefix("expected ")
         return problem, shown, expected, ""
     if kind == "enum":
-        mend = _suggest(str(value), [part.strip("' ") for part in re.split(",| or ", context["expected"])])
+        mend = _suggest(
+            str(value), [part.strip("' ") for part in re.split(",| or ", context["expected"])]
+        )
         return "not valid", shown, context["expected"], mend.strip(" ()").capitalize()
     if kind == "string_pattern_mismatch":
         return "not valid", shown, f"text like {context['pattern']}", ""
@@ -510,7 +519,9 @@ def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
             return []
         annotation = field.annotation
         arguments = getattr(annotation, "__args__", None)
-        current = arguments[0] if arguments and not hasattr(annotation, "model_fields") else annotation
+        current = (
+            arguments[0] if arguments and not hasattr(annotation, "model_fields") else annotation
+        )
     return sorted(getattr(current, "model_fields", {}))
 
 

@@ -1,4 +1,4 @@
-"""Schedulability: pure functions that say yes or no, with the numbers and what would change them."""
+"""Schedulability as pure functions: yes or no, the numbers, and what would change the answer."""
 
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable
 from aegis_ros.analysis.lanes import Assignment, assign

@@ -123,7 +123,7 @@ class LaneLoad:
         steps, costs = [], []
         for first, period, cost in zip(self.first, self.t, self.c, strict=True):
             if first <= end_ns:
-                own = np.arange(first, end_ns + 1, period, np.int64)
+                own = np.arange(int(first), end_ns + 1, int(period), dtype=np.int64)
                 steps.append(own)
                 costs.append(np.full(own.size, cost, np.int64))
         times = np.concatenate(steps)

@@ -57,7 +57,16 @@ def check_lane(
     """
     if not tasks:
         return LaneVerdict(
-            lane, True, Rule.UTILIZATION, 0.0, None, (), 0.0, "<=", 1.0, "",
+            lane,
+            True,
+            Rule.UTILIZATION,
+            0.0,
+            None,
+            (),
+            0.0,
+            "<=",
+            1.0,
+            "",
             f"lane {lane} has nothing to do",
         )
     load = LaneLoad(tasks, switch_ns)
@@ -65,21 +74,47 @@ def check_lane(
         need = task.wcet_ns(switch_ns) + task.jitter_ns
         if need > task.deadline_ns:
             return LaneVerdict(
-                lane, False, Rule.WCET_DEADLINE, load.utilization, _witness(load, None, lane, task),
-                (), need / 1e6, ">", task.deadline_ns / 1e6, "ms",
+                lane,
+                False,
+                Rule.WCET_DEADLINE,
+                load.utilization,
+                _witness(load, None, lane, task),
+                (),
+                need / 1e6,
+                ">",
+                task.deadline_ns / 1e6,
+                "ms",
                 f"{task.name} alone needs {_ms(task.wcet_ns(switch_ns))} of execution and "
                 f"{_ms(task.jitter_ns)} of jitter, more than its deadline of "
                 f"{_ms(task.deadline_ns)}",
             )
     if load.overloaded():
         return LaneVerdict(
-            lane, False, Rule.UTILIZATION, load.utilization, None, (), load.utilization, ">", 1.0,
-            "", f"the tasks of lane {lane} together need {load.utilization:.1%} of it",
+            lane,
+            False,
+            Rule.UTILIZATION,
+            load.utilization,
+            None,
+            (),
+            load.utilization,
+            ">",
+            1.0,
+            "",
+            f"the tasks of lane {lane} together need {load.utilization:.1%} of it",
         )
     end = load.last_point_ns()
     if end is None or load.points_until(end) > 50 * MAX_POINTS:
         return LaneVerdict(
-            lane, False, Rule.LIMIT, load.utilization, None, (), load.utilization, "<=", 1.0, "",
+            lane,
+            False,
+            Rule.LIMIT,
+            load.utilization,
+            None,
+            (),
+            load.utilization,
+            "<=",
+            1.0,
+            "",
             f"lane {lane} is so close to fully used ({load.utilization:.4%}) that the test has no "
             "end within its limits; what cannot be decided is rejected",
         )
@@ -98,15 +133,31 @@ def check_lane(
             else ""
         )
         return LaneVerdict(
-            lane, False, Rule.DEMAND_BOUND, load.utilization, witness, (), need / 1e6, ">",
-            witness.t_ns / 1e6, "ms",
+            lane,
+            False,
+            Rule.DEMAND_BOUND,
+            load.utilization,
+            witness,
+            (),
+            need / 1e6,
+            ">",
+            witness.t_ns / 1e6,
+            "ms",
             f"within {_ms(witness.t_ns)} the tasks of lane {lane} can demand "
             f"{_ms(witness.demand_ns)}{blocker}: {_ms(-witness.slack_ns)} too much",
         )
     need = witness.demand_ns + witness.blocking_ns
     return LaneVerdict(
-        lane, True, Rule.DEMAND_BOUND, load.utilization, witness, _responses(load, end, lane),
-        need / 1e6, "<=", witness.t_ns / 1e6, "ms",
+        lane,
+        True,
+        Rule.DEMAND_BOUND,
+        load.utilization,
+        witness,
+        _responses(load, end, lane),
+        need / 1e6,
+        "<=",
+        witness.t_ns / 1e6,
+        "ms",
         f"in every interval the tasks of lane {lane} demand less than its length; closest at "
         f"{_ms(witness.t_ns)}, where {_ms(witness.slack_ns)} are left",
     )

@@ -112,9 +112,7 @@ def _use(task: AnalysisTask) -> float:
     return sum(task.segments_ns) / task.period_ns
 
 
-def _result(
-    bins: Mapping[str, Sequence[AnalysisTask]], method: str, switch_ns: int
-) -> Assignment:
+def _result(bins: Mapping[str, Sequence[AnalysisTask]], method: str, switch_ns: int) -> Assignment:
     verdicts = {
         lane: check_lane(bound, lane=lane, switch_ns=switch_ns) for lane, bound in bins.items()
     }

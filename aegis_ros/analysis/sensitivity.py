@@ -91,7 +91,9 @@ def _longer_period(task: AnalysisTask, passes: _Passes) -> Counterfactual | None
     value = grains * _GRAIN_NS / _NS_PER_MS
     also = " (and the deadline with it)" if task.deadline_ns == task.period_ns else ""
     return Counterfactual(
-        task.name, "period_ms", value,
+        task.name,
+        "period_ms",
+        value,
         f"{task.name} would be admitted with a period of {value:g} ms{also}, "
         f"that is {1000.0 / value:.1f} instead of {1e9 / task.period_ns:.1f} frames a second",
     )
@@ -106,7 +108,9 @@ def _longer_deadline(task: AnalysisTask, passes: _Passes) -> Counterfactual | No
         return None
     value = grains * _GRAIN_NS / _NS_PER_MS
     return Counterfactual(
-        task.name, "deadline_ms", value,
+        task.name,
+        "deadline_ms",
+        value,
         f"{task.name} would be admitted with {value - task.deadline_ns / _NS_PER_MS:g} ms more "
         "until its deadline",
     )
@@ -128,7 +132,9 @@ def _smaller_budget(task: AnalysisTask, passes: _Passes) -> Counterfactual | Non
         return None
     value = (total - saved * _GRAIN_NS) / _NS_PER_MS
     return Counterfactual(
-        task.name, "wcet_ms", value,
+        task.name,
+        "wcet_ms",
+        value,
         f"{task.name} would be admitted with a budget of {value:.1f} ms instead of "
         f"{total / _NS_PER_MS:.1f} ms (a smaller input size or network)",
     )
@@ -142,7 +148,9 @@ def _split(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
         pieces = (-(-total // parts),) * parts
         if passes(replace(task, segments_ns=pieces)):
             return Counterfactual(
-                task.name, "segments", parts,
+                task.name,
+                "segments",
+                parts,
                 f"{task.name} would be admitted if its network ran as {parts} segments of "
                 f"{pieces[0] / _NS_PER_MS:.1f} ms",
             )
@@ -163,8 +171,11 @@ def _without(
         if passes([other for other in others if other is not item]):
             return [
                 Counterfactual(
-                    item.name, "drop", 0.0,
-                    f"{task.name} would be admitted if {item.name} ({item.criticality}) were removed",
+                    item.name,
+                    "drop",
+                    0.0,
+                    f"{task.name} would be admitted if {item.name} ({item.criticality}) "
+                    "were removed",
                 )
             ]
     dropped: list[AnalysisTask] = []
@@ -174,15 +185,15 @@ def _without(
             needed = [
                 each
                 for each in dropped
-                if not passes(
-                    [other for other in others if other not in dropped or other is each]
-                )
+                if not passes([other for other in others if other not in dropped or other is each])
             ]
             removed = needed if passes([o for o in others if o not in needed]) else dropped
             names = ", ".join(each.name for each in removed)
             return [
                 Counterfactual(
-                    names, "drop", 0.0,
+                    names,
+                    "drop",
+                    0.0,
                     f"{task.name} would be admitted if these were removed: {names}",
                 )
             ]

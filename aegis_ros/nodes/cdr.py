@@ -124,8 +124,11 @@ class Reader:
         data = memoryview(raw)
         if len(data) < 4 or data[0] != 0 or data[1] not in (0, 1):
             raise InputError(
-                "the message is not plain CDR", where="message", value=bytes(data[:4]).hex(),
-                expected="encapsulation 0000 or 0001", mend="Use an RMW that serialises as CDR",
+                "the message is not plain CDR",
+                where="message",
+                value=bytes(data[:4]).hex(),
+                expected="encapsulation 0000 or 0001",
+                mend="Use an RMW that serialises as CDR",
             )
         self.bigendian = data[1] == 0
         self._order = ">" if self.bigendian else "<"
@@ -137,8 +140,10 @@ class Reader:
         if size < 0 or start + size > len(self._data):
             raise InputError(
                 f"the message is cut short: {what} needs {size} bytes at {start}",
-                where="message", value=f"{len(self._data)} bytes",
-                expected=f"at least {start + size}", mend="Look for a driver that lies about sizes",
+                where="message",
+                value=f"{len(self._data)} bytes",
+                expected=f"at least {start + size}",
+                mend="Look for a driver that lies about sizes",
             )
         self._position = start + size
         return start
@@ -167,7 +172,9 @@ class Reader:
         size = self.uint32(f"the length of {what}")
         if size > _MAX_STRING:
             raise InputError(
-                f"{what} is too long", where="message", value=f"{size} bytes",
+                f"{what} is too long",
+                where="message",
+                value=f"{size} bytes",
                 expected=f"at most {_MAX_STRING}",
             )
         start = self._take(size, 1, what)
@@ -213,7 +220,9 @@ def read_point_cloud2(reader: Reader, header: HeaderView) -> PointCloud2View:
     count = reader.uint32("the number of fields")
     if count > _MAX_FIELDS:
         raise InputError(
-            "the cloud has too many fields", where="fields", value=count,
+            "the cloud has too many fields",
+            where="fields",
+            value=count,
             expected=f"at most {_MAX_FIELDS}",
         )
     fields = tuple(

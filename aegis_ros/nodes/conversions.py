@@ -99,15 +99,31 @@ def task_to_message(spec: TaskSpec) -> ModelTask:
     values = task_to_mapping(spec)
     message = ModelTask()
     for name in (
-        "name", "model", "period_ms", "deadline_ms", "jitter_ms", "criticality", "queue", "lane",
-        "sha256", "wcet_ms",
+        "name",
+        "model",
+        "period_ms",
+        "deadline_ms",
+        "jitter_ms",
+        "criticality",
+        "queue",
+        "lane",
+        "sha256",
+        "wcet_ms",
     ):
         setattr(message, name, values[name])
     for name in ("topic", "type", "qos", "max_size", "max_points"):
         setattr(message.input, name, values["input"][name])
     pre = values["preprocess"]
     for name in (
-        "color", "layout", "scale", "mean", "std", "resize", "pad", "interpolation", "dtype",
+        "color",
+        "layout",
+        "scale",
+        "mean",
+        "std",
+        "resize",
+        "pad",
+        "interpolation",
+        "dtype",
         "input_name",
     ):
         setattr(message.preprocess, name, pre[name])
@@ -146,7 +162,9 @@ def rationale_to_message(rationale: Rationale) -> RationaleMsg:
         witness=_witness(rationale.witness),
         responses=[
             ResponseBoundMsg(
-                task=item.task, lane=item.lane, bound_ms=item.bound_ns / 1e6,
+                task=item.task,
+                lane=item.lane,
+                bound_ms=item.bound_ns / 1e6,
                 deadline_ms=item.deadline_ns / 1e6,
             )
             for item in rationale.responses
@@ -242,12 +260,16 @@ def _options(text: str) -> dict[str, Any]:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(
-            "not a mapping", where="task.output.options", value=text[:80],
+            "not a mapping",
+            where="task.output.options",
+            value=text[:80],
             expected="YAML such as {threshold: 0.5}",
         ) from error
     if not isinstance(values, dict):
         raise ConfigError(
-            "not a mapping", where="task.output.options", value=text[:80],
+            "not a mapping",
+            where="task.output.options",
+            value=text[:80],
             expected="YAML such as {threshold: 0.5}",
         )
     return values

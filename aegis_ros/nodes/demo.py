@@ -237,9 +237,7 @@ class _Demo:
 
     def _ask(self, status: OrchestratorStatus) -> None:
         if status.tasks and self._register.service_is_ready():
-            future = self._register.call_async(
-                RegisterModel.Request(task=_greedy_task(status))
-            )
+            future = self._register.call_async(RegisterModel.Request(task=_greedy_task(status)))
             future.add_done_callback(self._on_answer)
 
     def _on_answer(self, future: Any) -> None:
@@ -267,9 +265,7 @@ class _Demo:
             self._console.print(f"[red]no result from {', '.join(silent)}[/red]")
         late = sum(task.missed for task in snapshot.tasks)
         done = sum(task.completed for task in snapshot.tasks)
-        self._console.print(
-            f"{done} results, {late} late. Logs: {self._log_dir}", soft_wrap=True
-        )
+        self._console.print(f"{done} results, {late} late. Logs: {self._log_dir}", soft_wrap=True)
         return 1 if silent or self._answer.admitted else 0
 
 

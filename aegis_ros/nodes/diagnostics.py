@@ -1,4 +1,4 @@
-"""Turns the orchestrator's state into diagnostics: a level, a sentence that says what to do, figures."""
+"""Turns the orchestrator's state into diagnostics: levels, figures, and what to do."""
 
 from __future__ import annotations
 
@@ -67,13 +67,19 @@ def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
         return Diagnosis("engine", OK, f"not started: the node is {lifecycle}", values)
     if status.pid == 0:
         return Diagnosis(
-            "engine", ERROR, "the engine was given up after too many crashes; see ~/rationale, then "
-            "deactivate, clean up and configure the node", values,
+            "engine",
+            ERROR,
+            "the engine was given up after too many crashes; see ~/rationale, then "
+            "deactivate, clean up and configure the node",
+            values,
         )
     if status.restarts:
         return Diagnosis(
-            "engine", WARN, f"restarted {status.restarts} time(s), the last within "
-            f"{status.restart_ns / 1e6:.0f} ms; ~/rationale tells why", values,
+            "engine",
+            WARN,
+            f"restarted {status.restarts} time(s), the last within "
+            f"{status.restart_ns / 1e6:.0f} ms; ~/rationale tells why",
+            values,
         )
     return Diagnosis("engine", OK, "running", values)
 
@@ -84,7 +90,9 @@ def _arena(state: OrchestratorState) -> Diagnosis:
     text = f"{used / 2**20:.0f} of {budget / 2**20:.0f} MiB used"
     values = {"used_bytes": str(used), "budget_bytes": str(budget)}
     if share > 0.9:
-        return Diagnosis("arena", WARN, f"{text}; raise device.arena_mib before adding tasks", values)
+        return Diagnosis(
+            "arena", WARN, f"{text}; raise device.arena_mib before adding tasks", values
+        )
     return Diagnosis("arena", OK, text, values)
 
 
@@ -98,8 +106,10 @@ def _lane(lane: LaneSummary) -> Diagnosis:
     text = f"busy {lane.utilization_measured:.0%}, admitted {lane.utilization_admitted:.0%}"
     if lane.utilization_measured > lane.utilization_admitted + 0.1:
         return Diagnosis(
-            f"lane {lane.name}", WARN,
-            f"{text}: networks run longer than their budgets; measure their profiles again", values,
+            f"lane {lane.name}",
+            WARN,
+            f"{text}: networks run longer than their budgets; measure their profiles again",
+            values,
         )
     return Diagnosis(f"lane {lane.name}", OK, text, values)
 

@@ -12,7 +12,14 @@ import numpy.typing as npt
 from aegis_ros.errors import InputError
 from aegis_ros.nodes.cdr import CompressedImageView, ImageView
 
-__all__ = ["ENCODINGS", "color_shape", "decode_compressed", "depth_shape", "write_color", "write_depth"]
+__all__ = [
+    "ENCODINGS",
+    "color_shape",
+    "decode_compressed",
+    "depth_shape",
+    "write_color",
+    "write_depth",
+]
 
 _Array = npt.NDArray[np.generic]
 _Convert = Callable[[_Array, _Array], object]
@@ -107,7 +114,9 @@ def write_color(image: ImageView, target: _Array) -> None:
     pixels = _rows(image, dtype, channels)
     if channels == 2 and image.width % 2:
         raise InputError(
-            "a 4:2:2 image needs an even width", where="width", value=image.width,
+            "a 4:2:2 image needs an even width",
+            where="width",
+            value=image.width,
             mend="Crop the image by a column",
         )
     convert(pixels, target)
@@ -140,32 +149,45 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
     size = _png_size(data) or _jpeg_size(data)
     if size is None:
         raise InputError(
-            "neither a JPEG nor a PNG image", where="format", value=image.format,
-            expected="jpeg or png", mend="Set image_transport's compressed.format to jpeg or png",
+            "neither a JPEG nor a PNG image",
+            where="format",
+            value=image.format,
+            expected="jpeg or png",
+            mend="Set image_transport's compressed.format to jpeg or png",
         )
     _check_size(*size)
     if size[0] > max_size[0] or size[1] > max_size[1]:
         raise InputError(
-            "the compressed image is larger than declared", where="size", value=list(size),
-            expected=f"at most {list(max_size)}", mend="Raise input.max_size of the task",
+            "the compressed image is larger than declared",
+            where="size",
+            value=list(size),
+            expected=f"at most {list(max_size)}",
+            mend="Raise input.max_size of the task",
         )
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    pixels: _Array | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
-        raise InputError("the compressed image is damaged", where="data", value=f"{len(data)} bytes")
+        raise InputError(
+            "the compressed image is damaged", where="data", value=f"{len(data)} bytes"
+        )
     return pixels
 
 
 def _check_size(height: int, width: int) -> None:
     if height == 0 or width == 0 or height * width > _MAX_PIXELS:
         raise InputError(
-            "the image has an impossible size", where="height, width", value=[height, width],
-            expected="both at least 1", mend="Look at the driver: it publishes empty frames",
+            "the image has an impossible size",
+            where="height, width",
+            value=[height, width],
+            expected="both at least 1",
+            mend="Look at the driver: it publishes empty frames",
         )
 
 
 def _unknown(encoding: str, known: list[str]) -> InputError:
     return InputError(
-        "the encoding cannot be used here", where="encoding", value=encoding or "''",
+        "the encoding cannot be used here",
+        where="encoding",
+        value=encoding or "''",
         expected="one of " + ", ".join(sorted(known)),
         mend="Have the driver publish one of these, or put an image_proc node in between",
     )
@@ -192,14 +214,14 @@ def _rows(image: ImageView, dtype: str, channels: int) -> _Array:
 def _write_planar(image: ImageView, target: _Array) -> None:
     if image.height % 2 or image.width % 2:
         raise InputError(
-            "a 4:2:0 image needs even height and width", where="height, width",
-            value=[image.height, image.width], mend="Crop the image",
+            "a 4:2:0 image needs even height and width",
+            where="height, width",
+            value=[image.height, image.width],
+            mend="Crop the image",
         )
     rows = image.height * 3 // 2
     _check_step(image, image.width, rows)
-    planes = np.ndarray(
-        (rows, image.width), np.uint8, buffer=image.data, strides=(image.step, 1)
-    )
+    planes = np.ndarray((rows, image.width), np.uint8, buffer=image.data, strides=(image.step, 1))
     cv2.cvtColor(planes, _PLANAR[image.encoding], dst=target)  # type: ignore[call-overload]
 
 
@@ -207,13 +229,18 @@ def _check_step(image: ImageView, used: int, rows: int) -> None:
     if image.step < used:
         raise InputError(
             f"step is smaller than a row of {image.width} pixels in {image.encoding}",
-            where="step", value=image.step, expected=f"at least {used}",
+            where="step",
+            value=image.step,
+            expected=f"at least {used}",
         )
     need = image.step * (rows - 1) + used
     if len(image.data) < need:
         raise InputError(
-            "the image is cut short", where="data", value=f"{len(image.data)} bytes",
-            expected=f"at least {need}", mend="Look at the driver: data does not fit height and step",
+            "the image is cut short",
+            where="data",
+            value=f"{len(image.data)} bytes",
+            expected=f"at least {need}",
+            mend="Look at the driver: data does not fit height and step",
         )
 
 

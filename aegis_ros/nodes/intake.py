@@ -177,7 +177,9 @@ class SensorIntake:
             reader = cdr.Reader(raw)
             header = cdr.read_header(reader)
             frame = write_frame(
-                stream, reader, header,
+                stream,
+                reader,
+                header,
                 lambda shape: intake.slot_array(stream.key, slot, shape),
             )
         except AegisError as error:
@@ -195,10 +197,15 @@ class SensorIntake:
             frame.shape,
             received_ns,
             wall_ns - time.monotonic_ns(),
-            0 < stamp_ns and abs(wall_ns - stamp_ns) < 10_000_000_000,
+            stamp_ns > 0 and abs(wall_ns - stamp_ns) < 10_000_000_000,
             kept,
         )
         intake.commit(
-            stream.key, slot, frame.shape, task_ids, stamp_ns, received_ns,
+            stream.key,
+            slot,
+            frame.shape,
+            task_ids,
+            stamp_ns,
+            received_ns,
             lambda task_id, seq: self._remember(task_id, seq, origin),
         )

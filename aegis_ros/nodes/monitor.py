@@ -92,9 +92,7 @@ def _snapshot(status: OrchestratorStatus, decisions: tuple[DecisionRow, ...]) ->
         arena_mib=status.arena_bytes / _MIB,
         tasks=tuple(_task_row(task) for task in status.tasks),
         lanes=tuple(
-            LaneRow(
-                lane.name, lane.utilization_admitted, lane.utilization_measured, lane.slack_ms
-            )
+            LaneRow(lane.name, lane.utilization_admitted, lane.utilization_measured, lane.slack_ms)
             for lane in status.lanes
         ),
         decisions=decisions,

@@ -1,4 +1,4 @@
-"""The `orchestrator` lifecycle node: the ROS shell around :class:`aegis_ros.orchestrator.Orchestrator`."""
+"""The `orchestrator` lifecycle node: the ROS shell around the orchestrator of the library."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ class OrchestratorNode(LifecycleNode):
             "config", "", describe("Configuration file (YAML). Empty: no tasks, default device.")
         )
         self.declare_parameter(
-            "state_dir", "",
+            "state_dir",
+            "",
             describe(
                 "Folder for journal, WCET profiles and prepared networks. Empty: ~/.ros/aegis_ros."
             ),
@@ -98,10 +99,13 @@ class OrchestratorNode(LifecycleNode):
             "autostart", True, describe("Configure and activate at start, without being asked.")
         )
         self.declare_parameter(
-            "status_period_s", 0.5, describe("Seconds between two messages on ~/status.", 0.05, 60.0)
+            "status_period_s",
+            0.5,
+            describe("Seconds between two messages on ~/status.", 0.05, 60.0),
         )
         self.declare_parameter(
-            "diagnostics_period_s", 1.0,
+            "diagnostics_period_s",
+            1.0,
             describe("Seconds between two messages on /diagnostics.", 0.1, 60.0),
         )
 
@@ -284,5 +288,3 @@ def _decoder_for(orchestrator: Orchestrator) -> Any:
         )
 
     return make
-
-

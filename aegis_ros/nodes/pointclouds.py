@@ -24,18 +24,24 @@ def cloud_points(cloud: PointCloud2View) -> int:
     points = cloud.height * cloud.width
     if points == 0:
         raise InputError(
-            "the cloud is empty", where="height, width", value=[cloud.height, cloud.width],
+            "the cloud is empty",
+            where="height, width",
+            value=[cloud.height, cloud.width],
             expected="at least one point",
         )
     if cloud.row_step < cloud.width * cloud.point_step:
         raise InputError(
-            "row_step is smaller than a row of points", where="row_step", value=cloud.row_step,
+            "row_step is smaller than a row of points",
+            where="row_step",
+            value=cloud.row_step,
             expected=f"at least {cloud.width * cloud.point_step}",
         )
     need = cloud.row_step * (cloud.height - 1) + cloud.width * cloud.point_step
     if len(cloud.data) < need:
         raise InputError(
-            "the cloud is cut short", where="data", value=f"{len(cloud.data)} bytes",
+            "the cloud is cut short",
+            where="data",
+            value=f"{len(cloud.data)} bytes",
             expected=f"at least {need}",
         )
     return points
@@ -56,8 +62,10 @@ def write_cloud(cloud: PointCloud2View, target: _Array) -> None:
         field = by_name.get(name)
         if field is None:
             raise InputError(
-                f"the cloud has no field {name!r}", where="fields",
-                value=", ".join(by_name) or "none", expected="x, y and z",
+                f"the cloud has no field {name!r}",
+                where="fields",
+                value=", ".join(by_name) or "none",
+                expected="x, y and z",
             )
         _copy_field(cloud, field, target, column)
     intensity = next((by_name[name] for name in _INTENSITY_NAMES if name in by_name), None)
@@ -75,7 +83,9 @@ def scan_ranges(scan: LaserScanView) -> int:
     """
     count = len(scan.ranges) // 4
     if count == 0:
-        raise InputError("the scan is empty", where="ranges", value=0, expected="at least one range")
+        raise InputError(
+            "the scan is empty", where="ranges", value=0, expected="at least one range"
+        )
     return count
 
 
@@ -103,20 +113,22 @@ def write_scan(scan: LaserScanView, target: _Array) -> None:
     target[:, 3] = intensities if intensities.size == ranges.size else 0.0
 
 
-def _copy_field(
-    cloud: PointCloud2View, field: PointFieldView, target: _Array, column: int
-) -> None:
+def _copy_field(cloud: PointCloud2View, field: PointFieldView, target: _Array, column: int) -> None:
     kind = _DATATYPES.get(field.datatype)
     if kind is None:
         raise InputError(
-            f"field {field.name!r} has an unknown type", where="fields", value=field.datatype,
+            f"field {field.name!r} has an unknown type",
+            where="fields",
+            value=field.datatype,
             expected="1 to 8 (sensor_msgs/PointField)",
         )
     element = np.dtype((">" if cloud.is_bigendian else "<") + kind)
     if field.offset + element.itemsize > cloud.point_step:
         raise InputError(
-            f"field {field.name!r} lies outside the point", where="fields",
-            value=f"offset {field.offset}", expected=f"within point_step {cloud.point_step}",
+            f"field {field.name!r} lies outside the point",
+            where="fields",
+            value=f"offset {field.offset}",
+            expected=f"within point_step {cloud.point_step}",
         )
     values = np.ndarray(
         (cloud.height, cloud.width),

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -96,9 +95,9 @@ class ResultPublisher:
         """Whether one of the tasks publishes annotated frames someone listens to."""
         for task_id in task_ids:
             output = self._outputs.get(task_id)
-            if output is not None and output.annotated is not None:
-                if output.annotated.get_subscription_count() > 0:
-                    return True
+            annotated = output.annotated if output is not None else None
+            if annotated is not None and annotated.get_subscription_count() > 0:
+                return True
         return False
 
     def submit(self, spec: TaskSpec, result: JobResult) -> None:
@@ -108,9 +107,12 @@ class ResultPublisher:
         except queue.Full:
             result.release()
             self._orchestrator.log.tell_often(
-                spec.name, Decision.LOST, Rule.LIMIT,
+                spec.name,
+                Decision.LOST,
+                Rule.LIMIT,
                 f"a result of {spec.name} was dropped: publishing does not keep up "
-                f"({_QUEUE} results wait)", job=result.seq,
+                f"({_QUEUE} results wait)",
+                job=result.seq,
             )
 
     def close(self) -> None:
@@ -129,8 +131,11 @@ class ResultPublisher:
                 self._publish(spec, result)
             except Exception as error:  # one task's trouble must not silence the others
                 self._orchestrator.log.tell_often(
-                    spec.name, Decision.LOST, Rule.DECODER_FAILED,
-                    f"a result of {spec.name} could not be published: {error}", job=result.seq,
+                    spec.name,
+                    Decision.LOST,
+                    Rule.DECODER_FAILED,
+                    f"a result of {spec.name} could not be published: {error}",
+                    job=result.seq,
                 )
             finally:
                 result.release()
@@ -172,7 +177,9 @@ class ResultPublisher:
             )
         except Exception as error:  # a plug-in may raise anything; the next frame goes on
             self._orchestrator.log.tell_often(
-                output.spec.name, Decision.INFORMED, Rule.DECODER_FAILED,
+                output.spec.name,
+                Decision.INFORMED,
+                Rule.DECODER_FAILED,
                 f"decoder {output.spec.output.decoder} failed on job {result.seq} of "
                 f"{output.spec.name} ({type(error).__name__}: {error}); its tensors were published",
                 job=result.seq,
@@ -227,5 +234,3 @@ def _fill_timing(
     timing.execution_ms = result.execution_ns / 1e6
     timing.response_ms = (published - stamped) / 1e6
     return published - stamped, bool(timing.met)
-
-

@@ -74,7 +74,9 @@ def _files(source: Source, path: Path) -> list[Path]:
         files = sorted(item for item in path.iterdir() if item.suffix.lower() in suffixes)
     if not files or files[0].suffix.lower() not in suffixes:
         raise ConfigError(
-            f"there is nothing to play for {source.topic}", where=source.kind, value=str(path),
+            f"there is nothing to play for {source.topic}",
+            where=source.kind,
+            value=str(path),
             expected="files ending in " + ", ".join(sorted(suffixes)),
         )
     return files
@@ -84,7 +86,9 @@ def _video(source: Source, path: Path) -> Iterator[Recorded]:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise ConfigError(
-            "the video cannot be opened", where="video", value=str(path),
+            "the video cannot be opened",
+            where="video",
+            value=str(path),
             mend="Convert it to H.264 in mp4, or extract its frames and play the folder",
         )
     try:
@@ -113,7 +117,9 @@ def _picture(source: Source, path: Path) -> tuple[Any, Any]:
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if pixels is None:
         raise ConfigError(
-            "the picture cannot be read", where="images", value=str(path),
+            "the picture cannot be read",
+            where="images",
+            value=str(path),
             mend="Remove it from the folder, or save it again",
         )
     return _image_message(source, pixels)
@@ -149,7 +155,9 @@ def _cloud(source: Source, path: Path) -> PointCloud2:
         points = _read_points(path)
     except (OSError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"the sweep cannot be read ({error})", where="clouds", value=str(path),
+            f"the sweep cannot be read ({error})",
+            where="clouds",
+            value=str(path),
             expected=".bin (KITTI), .pcd or .ply with x, y, z",
         ) from error
     message = PointCloud2(
@@ -195,7 +203,9 @@ def _read_pcd(content: bytes) -> np.ndarray:
     count = int(header["POINTS"][0])
     if not 0 < count <= _MAX_POINTS:
         raise ValueError(f"POINTS is {count}")
-    kinds = [f"<{kind.lower()}{size}" for kind, size in zip(header["TYPE"], header["SIZE"], strict=True)]
+    kinds = [
+        f"<{kind.lower()}{size}" for kind, size in zip(header["TYPE"], header["SIZE"], strict=True)
+    ]
     form = header["DATA"][0].lower()
     if form == "ascii":
         table = np.loadtxt(content[position:].decode("ascii").splitlines(), ndmin=2, max_rows=count)
@@ -220,7 +230,8 @@ def _bag(source: Source, path: Path) -> Iterator[Recorded]:
         from rosbags.rosbag2 import Reader, ReaderError
     except ImportError as error:
         raise ConfigError(
-            "playing bags needs the Python package rosbags", where="bag",
+            "playing bags needs the Python package rosbags",
+            where="bag",
             mend="Install it: pip install rosbags",
         ) from error
     try:
@@ -240,7 +251,9 @@ def _bag(source: Source, path: Path) -> Iterator[Recorded]:
                 )
     except ReaderError as error:
         raise ConfigError(
-            f"the bag cannot be read ({error})", where="bag", value=str(path),
+            f"the bag cannot be read ({error})",
+            where="bag",
+            value=str(path),
             expected="a rosbag2 folder with metadata.yaml",
         ) from error
 
@@ -252,6 +265,7 @@ def _message_class(name: str) -> Any:
         return getattr(import_module(f"{package}.msg"), kind)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"the bag holds messages of type {name}, which is not installed", where="bag",
+            f"the bag holds messages of type {name}, which is not installed",
+            where="bag",
             mend=f"Install or source the ROS package {package}, or name a topic to play",
         ) from error

@@ -45,7 +45,9 @@ class Source(BaseModel):
     rate_hz: _Rate = 0.0
     loop: bool = True
     start_s: float = Field(0.0, ge=0.0, allow_inf_nan=False)
-    size: tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]] | None = None
+    size: (
+        tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]] | None
+    ) = None
     encoding: str = Field("bgr8", pattern="^(bgr8|rgb8|mono8|jpeg|png)$")
     frame_id: str = "replay"
     stamp: str = Field("now", pattern="^(now|original)$")
@@ -132,7 +134,9 @@ def locate(source: Source) -> Path:
     path = Path(uri).expanduser()
     if not path.exists():
         raise ConfigError(
-            "there is no such file or folder", where=source.kind, value=uri,
+            "there is no such file or folder",
+            where=source.kind,
+            value=uri,
             mend="Check the path; relative ones start where the node was started",
         )
     return path

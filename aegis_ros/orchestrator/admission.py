@@ -134,9 +134,12 @@ class Admission:
             found = digest(path)
             if spec.sha256 and found != spec.sha256:
                 raise ModelError(
-                    "the file is not the one that was declared", where="sha256", value=found,
-                    expected=spec.sha256, code="model_digest",
-                    mend="Restore the file, or declare its new digest if it was replaced on purpose",
+                    "the file is not the one that was declared",
+                    where="sha256",
+                    value=found,
+                    expected=spec.sha256,
+                    code="model_digest",
+                    mend="Restore the file, or declare its new digest",
                 )
             prepared = prepare(
                 path,
@@ -183,7 +186,9 @@ class Admission:
         switch_ns = self._spec.device.switch_ns
         found = assign([*tasks, task], self._lanes, switch_ns=switch_ns, fixed=fixed)
         lane = found.lane_of[task.name]
-        before = _utilization([item for item, where in admitted.values() if where == lane], switch_ns)
+        before = _utilization(
+            [item for item, where in admitted.values() if where == lane], switch_ns
+        )
         verdict = found.verdicts[lane]
         if found.schedulable:
             return Admitted(lane, found, before)
@@ -221,7 +226,11 @@ class Admission:
             parts = compiled.segments
             each = -(-spec.wcet_ns // parts)
             return Candidate(
-                spec, prepared, compiled, (each,) * parts, "declared",
+                spec,
+                prepared,
+                compiled,
+                (each,) * parts,
+                "declared",
                 f"budget of {spec.wcet_ns / 1e6:.2f} ms as declared, not measured",
             )
         key = self.profile_key(compiled)
@@ -240,7 +249,11 @@ class Admission:
             assert profile is not None
         budgets = profile.budgets()
         return Candidate(
-            spec, prepared, compiled, tuple(item.value_ns for item in budgets), "measured",
+            spec,
+            prepared,
+            compiled,
+            tuple(item.value_ns for item in budgets),
+            "measured",
             budgets[0].sentence,
         )
 
@@ -252,7 +265,9 @@ class Admission:
         missing = taken + need - budget
         changes = [
             Counterfactual(
-                candidate.spec.name, "arena_mib", -(-(taken + need) // _MIB),
+                candidate.spec.name,
+                "arena_mib",
+                -(-(taken + need) // _MIB),
                 f"{candidate.spec.name} would be admitted with device.arena_mib of "
                 f"{-(-(taken + need) // _MIB)} or more",
             )
@@ -262,7 +277,9 @@ class Admission:
             size, name = enough[0]
             changes.append(
                 Counterfactual(
-                    name, "drop", 0.0,
+                    name,
+                    "drop",
+                    0.0,
                     f"{candidate.spec.name} would be admitted if {name} ({size / _MIB:.0f} MiB) "
                     "were removed",
                 )
@@ -281,5 +298,3 @@ class Admission:
 
 def _utilization(tasks: Sequence[AnalysisTask], switch_ns: int) -> float:
     return sum(task.wcet_ns(switch_ns) / task.period_ns for task in tasks)
-
-

@@ -94,10 +94,13 @@ class Intake:
                 continue
             task.statistics.skipped += 1
             self._log.tell_often(
-                task.spec.name, Decision.SKIPPED, Rule.RATE_GATE,
+                task.spec.name,
+                Decision.SKIPPED,
+                Rule.RATE_GATE,
                 f"a frame on {table.stream.topic} came sooner than the declared period of "
-                f"{task.spec.period_ns / 1e6:g} ms allows (jitter {task.spec.jitter_ns / 1e6:g} ms); "
-                "declare the true period and jitter if every frame matters",
+                f"{task.spec.period_ns / 1e6:g} ms allows "
+                f"(jitter {task.spec.jitter_ns / 1e6:g} ms); declare the true period and jitter if "
+                "every frame matters",
                 job=task.next_seq,
             )
         return tuple(taken)
@@ -158,7 +161,9 @@ class Intake:
             jobs.append((task.task_id, seq, arrival, deadline))
         self._submit(table.channel, slot, shape, received_ns, jobs)
 
-    def refused(self, key: str, task_ids: tuple[int, ...], slot: int | None, error: AegisError) -> None:
+    def refused(
+        self, key: str, task_ids: tuple[int, ...], slot: int | None, error: AegisError
+    ) -> None:
         """Tell that a frame could not be used, and free its slot."""
         table = self._tables.get(key)
         if table is None:
@@ -185,8 +190,10 @@ class Intake:
         if before - stamp_ns > _BACKWARDS_NS:
             for task in table.tasks:
                 self._log.tell_often(
-                    task.spec.name, Decision.INFORMED, Rule.TIME_JUMP,
+                    task.spec.name,
+                    Decision.INFORMED,
+                    Rule.TIME_JUMP,
                     f"the stamps on {table.stream.topic} went back by "
-                    f"{(before - stamp_ns) / 1e9:.1f} s (a bag that loops, or a clock that was set); "
-                    "deadlines are kept on the monotonic clock and go on as before",
+                    f"{(before - stamp_ns) / 1e9:.1f} s (a bag that loops, or a clock that was "
+                    "set); deadlines are kept on the monotonic clock and go on as before",
                 )

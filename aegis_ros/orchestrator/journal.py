@@ -43,8 +43,10 @@ class Journal:
                 self._create()
         except (OSError, sqlite3.Error) as error:
             raise StateError(
-                f"the journal cannot be written ({error})", where="state_dir",
-                value=str(path.parent), expected="a folder that can be written to",
+                f"the journal cannot be written ({error})",
+                where="state_dir",
+                value=str(path.parent),
+                expected="a folder that can be written to",
                 mend="Give another state_dir",
             ) from error
 

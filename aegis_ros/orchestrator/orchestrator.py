@@ -235,7 +235,9 @@ class Orchestrator:
             self._unload(entry)
             again = " until the orchestrator is configured again" if entry.from_file else ""
             rationale = self.log.tell(
-                name, Decision.REMOVED, Rule.OPERATOR,
+                name,
+                Decision.REMOVED,
+                Rule.OPERATOR,
                 f"{name} was removed on request{again}; lane {entry.lane} is used to "
                 f"{self._utilization(entry.lane):.1%} from now on",
                 lane=entry.lane,
@@ -254,7 +256,9 @@ class Orchestrator:
             decision = Decision.ENABLED if enabled else Decision.DISABLED
             text = "is fed again" if enabled else "is not fed until it is enabled again"
             rationale = self.log.tell(
-                name, decision, Rule.OPERATOR,
+                name,
+                decision,
+                Rule.OPERATOR,
                 f"{name} {text}; its {self._share(entry):.1%} of lane {entry.lane} stays reserved",
                 lane=entry.lane,
             )
@@ -288,9 +292,11 @@ class Orchestrator:
                 ) -> None:
                     measured.append(
                         self._measure(
-                            compiled, key, sha256, runs, lambda done, worst: on_progress(
-                                done, runs, worst
-                            ),
+                            compiled,
+                            key,
+                            sha256,
+                            runs,
+                            lambda done, worst: on_progress(done, runs, worst),
                         )
                     )
 
@@ -311,13 +317,19 @@ class Orchestrator:
         total = measured[0].samples_ns.sum(axis=1)
         budgets = measured[0].budgets()
         rationale = self.log.tell(
-            spec.name, Decision.INFORMED, Rule.WCET_PROFILE,
+            spec.name,
+            Decision.INFORMED,
+            Rule.WCET_PROFILE,
             f"{spec.name} was measured: budget {sum(b.value_ns for b in budgets) / 1e6:.2f} ms, "
             f"{budgets[0].sentence}",
         )
         return ProfileOutcome(
-            True, rationale, sum(item.value_ns for item in budgets), int(np.median(total)),
-            int(total.max()), measured[0].runs,
+            True,
+            rationale,
+            sum(item.value_ns for item in budgets),
+            int(np.median(total)),
+            int(total.max()),
+            measured[0].runs,
         )
 
     # -- figures ------------------------------------------------------------------------------
@@ -366,7 +378,8 @@ class Orchestrator:
     ) -> tuple[Candidate, Admitted]:
         if not self._configured:
             raise Refusal(
-                Rule.STATE, "the orchestrator is not configured; configure it first "
+                Rule.STATE,
+                "the orchestrator is not configured; configure it first "
                 "(ros2 lifecycle set <node> configure)",
             )
         if spec.name in self._entries and spec.name not in without:
@@ -376,7 +389,9 @@ class Orchestrator:
                 "another name",
             )
         if len(self._entries) >= _MAX_TASKS:
-            raise Refusal(Rule.LIMIT, f"{_MAX_TASKS} tasks are admitted, which is the most there can be")
+            raise Refusal(
+                Rule.LIMIT, f"{_MAX_TASKS} tasks are admitted, which is the most there can be"
+            )
         may_measure = measure and not self._critical_running()
         candidate = self._admission.prepare(spec, self._measure_for if may_measure else None)
         now = time.monotonic_ns()
@@ -389,9 +404,7 @@ class Orchestrator:
         for index, (_, task, lane) in enumerate(self._leaving):
             leaving = replace(task, name=f"{task.name} (leaving {index})")
             running[leaving.name] = (leaving, lane)
-        arena = {
-            name: size for name, size in self._arena_used().items() if name not in without
-        }
+        arena = {name: size for name, size in self._arena_used().items() if name not in without}
         return candidate, self._admission.decide(candidate, running, arena)
 
     def _register(self, spec: TaskSpec, from_file: bool) -> Registration:
@@ -404,7 +417,11 @@ class Orchestrator:
         statistics = TaskStatistics()
         task_id = self._next_id
         entry = _Entry(
-            task_id, candidate, admitted.lane, FedTask(task_id, spec, statistics), statistics,
+            task_id,
+            candidate,
+            admitted.lane,
+            FedTask(task_id, spec, statistics),
+            statistics,
             from_file,
         )
         try:
@@ -429,9 +446,15 @@ class Orchestrator:
         spec = candidate.spec
         verdict: LaneVerdict = admitted.assignment.verdicts[admitted.lane]
         bound = next(item for item in verdict.responses if item.task == spec.name)
-        how = f" (lane chosen by {admitted.assignment.method})" if len(self.spec.device.lanes) > 1 else ""
+        how = (
+            f" (lane chosen by {admitted.assignment.method})"
+            if len(self.spec.device.lanes) > 1
+            else ""
+        )
         rationale = self.log.make(
-            spec.name, Decision.ADMITTED, Rule.DEMAND_BOUND,
+            spec.name,
+            Decision.ADMITTED,
+            Rule.DEMAND_BOUND,
             f"{spec.name} runs on lane {admitted.lane}{how}: {verdict.sentence}. Its result is due "
             f"{bound.deadline_ns / 1e6:.1f} ms after the frame and there after "
             f"{bound.bound_ns / 1e6:.1f} ms at the latest; {candidate.wcet_source} budget "
@@ -449,8 +472,15 @@ class Orchestrator:
         if publish:
             self.log.record(rationale)
         return Registration(
-            True, ResultCode.ADMITTED, task_id, rationale, admitted.utilization_before,
-            verdict.utilization, verdict.right, bound.bound_ns, bound.deadline_ns,
+            True,
+            ResultCode.ADMITTED,
+            task_id,
+            rationale,
+            admitted.utilization_before,
+            verdict.utilization,
+            verdict.right,
+            bound.bound_ns,
+            bound.deadline_ns,
         )
 
     def _refused(self, name: str, refusal: Refusal, publish: bool = True) -> Registration:
@@ -460,14 +490,20 @@ class Orchestrator:
         if publish:
             self.log.record(rationale)
         return Registration(
-            False, result_code(refusal.rule), 0, rationale, rationale.utilization_before,
-            rationale.utilization_after, rationale.right,
+            False,
+            result_code(refusal.rule),
+            0,
+            rationale,
+            rationale.utilization_before,
+            rationale.utilization_after,
+            rationale.right,
         )
 
     def _unknown(self, name: str) -> Registration:
         known = ", ".join(sorted(self._entries)) or "none"
         return self._refused(
-            name[:64], Refusal(Rule.UNKNOWN_TASK, f"there is no task {name[:64]!r}; admitted: {known}")
+            name[:64],
+            Refusal(Rule.UNKNOWN_TASK, f"there is no task {name[:64]!r}; admitted: {known}"),
         )
 
     def _require_configured(self) -> None:
@@ -489,13 +525,18 @@ class Orchestrator:
         self, spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
     ) -> None:
         self.log.tell(
-            spec.name, Decision.INFORMED, Rule.WCET_PROFILE,
+            spec.name,
+            Decision.INFORMED,
+            Rule.WCET_PROFILE,
             f"{spec.name} has no WCET profile on this device; measuring it now "
             f"({_PROFILE_RUNS} runs, {_PROFILE_SECONDS:.0f} s at most)",
         )
         end = time.monotonic() + _PROFILE_SECONDS
         self._measure(
-            compiled, key, sha256, _PROFILE_RUNS,
+            compiled,
+            key,
+            sha256,
+            _PROFILE_RUNS,
             lambda done, worst: done < _PROFILE_LEAST_RUNS or time.monotonic() < end,
         )
 
@@ -520,14 +561,12 @@ class Orchestrator:
         key = self._stream(entry.spec).key
         opened = key not in self._channels
         if opened:
-            sharing = [
-                task for task in self.spec.tasks if self._stream(task).key == key
-            ] or [entry.spec]
+            sharing = [task for task in self.spec.tasks if self._stream(task).key == key] or [
+                entry.spec
+            ]
             slots = sum(task.queue + 1 for task in sharing) + _SPARE_SLOTS
             self._channels[key] = self._engine.open_channel(
-                ChannelSpec(
-                    key, entry.spec.preprocess.frame_format, max_shape(entry.spec), slots
-                )
+                ChannelSpec(key, entry.spec.preprocess.frame_format, max_shape(entry.spec), slots)
             )
         lanes = [lane.name for lane in self.spec.device.lanes]
         try:
@@ -552,9 +591,9 @@ class Orchestrator:
         try:
             self._engine.unload(entry.task_id)
             key = self._stream(entry.spec).key
-            if not any(self._stream(other.spec).key == key for other in self._entries.values()):
-                if self._channels.pop(key, None) is not None:
-                    self._engine.close_channel(key)
+            used = any(self._stream(other.spec).key == key for other in self._entries.values())
+            if not used and self._channels.pop(key, None) is not None:
+                self._engine.close_channel(key)
         except AegisError as error:
             self.log.tell(entry.spec.name, Decision.INFORMED, Rule.ENGINE_RESTART, str(error))
         self._by_id.pop(entry.task_id, None)
@@ -577,7 +616,11 @@ class Orchestrator:
         size = "x".join(str(extent) for extent in shape)
         return Stream(
             f"{spec.input.topic}|{spec.input.type}|{spec.input.qos}|{layout}|{size}",
-            spec.input.topic, spec.input.type, spec.input.qos, layout, shape,
+            spec.input.topic,
+            spec.input.type,
+            spec.input.qos,
+            layout,
+            shape,
         )
 
     def _submit(
@@ -610,7 +653,11 @@ class Orchestrator:
             Rule.RUN_FAILED: f"job {seq} of {name} failed while it ran: {text}",
         }
         self.log.tell_often(
-            name, Decision.SKIPPED, rule, sentences.get(rule, f"job {seq} of {name}: {text}"), job=seq
+            name,
+            Decision.SKIPPED,
+            rule,
+            sentences.get(rule, f"job {seq} of {name}: {text}"),
+            job=seq,
         )
 
     def _engine_event(self, event: EngineEvent) -> None:
@@ -624,9 +671,12 @@ class Orchestrator:
             if entry is not None:
                 entry.statistics.lost += count
                 self.log.tell(
-                    entry.spec.name, Decision.LOST, Rule.ENGINE_RESTART,
+                    entry.spec.name,
+                    Decision.LOST,
+                    Rule.ENGINE_RESTART,
                     f"{count} frame(s) of {entry.spec.name} were in the engine when it was lost",
-                    count=count, related=told.id,
+                    count=count,
+                    related=told.id,
                 )
         for task_id in event.quarantined:
             entry = self._by_id.get(task_id)
@@ -636,9 +686,7 @@ class Orchestrator:
     # -- inside: figures ----------------------------------------------------------------------
 
     def _arena_used(self) -> dict[str, int]:
-        return {
-            name: entry.candidate.compiled.arena_bytes for name, entry in self._entries.items()
-        }
+        return {name: entry.candidate.compiled.arena_bytes for name, entry in self._entries.items()}
 
     def _share(self, entry: _Entry) -> float:
         task = entry.candidate.analysis_task()
@@ -675,8 +723,13 @@ class Orchestrator:
                 running, waiting = (entry.spec.name if entry else ""), state.waiting
             summaries.append(
                 LaneSummary(
-                    lane.name, lane.cpu, verdict.utilization, measured,
-                    verdict.witness.slack_ns if verdict.witness else 0, running, waiting,
+                    lane.name,
+                    lane.cpu,
+                    verdict.utilization,
+                    measured,
+                    verdict.witness.slack_ns if verdict.witness else 0,
+                    running,
+                    waiting,
                 )
             )
         return tuple(summaries)
@@ -694,9 +747,26 @@ class Orchestrator:
             state = TaskState.RUNNING if statistics.received else TaskState.WAITING
         rate, p50, p99, worst, execution, longest, age = statistics.figures(time.monotonic_ns())
         return TaskSummary(
-            entry.task_id, entry.spec, state, entry.lane, entry.candidate.prepared.digest,
-            sum(entry.candidate.wcet_ns), entry.candidate.wcet_source, bound, self._share(entry),
-            entry.candidate.compiled.arena_bytes, statistics.received, statistics.completed,
-            statistics.missed, statistics.skipped, statistics.lost, rate, p50, p99, worst,
-            execution, longest, age,
+            entry.task_id,
+            entry.spec,
+            state,
+            entry.lane,
+            entry.candidate.prepared.digest,
+            sum(entry.candidate.wcet_ns),
+            entry.candidate.wcet_source,
+            bound,
+            self._share(entry),
+            entry.candidate.compiled.arena_bytes,
+            statistics.received,
+            statistics.completed,
+            statistics.missed,
+            statistics.skipped,
+            statistics.lost,
+            rate,
+            p50,
+            p99,
+            worst,
+            execution,
+            longest,
+            age,
         )

@@ -62,7 +62,7 @@ class RationaleLog:
     def tell_often(
         self, task: str, decision: Decision, rule: Rule, sentence: str, **details: Any
     ) -> None:
-        """Tell an event that may come with every frame: at most one record in ten seconds of a kind."""
+        """Tell an event that may come with every frame: one record in ten seconds at most."""
         key = (task, decision, rule)
         now = time.monotonic_ns()
         with self._lock:
@@ -79,9 +79,7 @@ class RationaleLog:
         """Publish events that were folded and whose ten seconds have passed."""
         now = time.monotonic_ns()
         with self._lock:
-            due = [
-                key for key in self._folded if now - self._told_ns.get(key, 0) >= _FOLD_NS
-            ]
+            due = [key for key in self._folded if now - self._told_ns.get(key, 0) >= _FOLD_NS]
             for key in due:
                 self._told_ns[key] = now
                 self.record(replace(self._folded.pop(key), time_ns=time.time_ns()))

@@ -103,9 +103,7 @@ class Scheduler:
             displaced = waiting.popleft()
             displaced.displaced = True
         waiting.append(job)
-        heappush(
-            self._ready[task.lane], (self._priority(job), now_ns, job.task_id, job.seq, job)
-        )
+        heappush(self._ready[task.lane], (self._priority(job), now_ns, job.task_id, job.seq, job))
         return displaced
 
     def dispatch(self, lane: int, now_ns: int) -> Job | None:
@@ -153,9 +151,7 @@ class Scheduler:
         task = self._tasks.get(job.task_id)
         if task is None or job.segment >= task.segments:
             return job
-        heappush(
-            self._ready[lane], (self._priority(job), job.ready_ns, job.task_id, job.seq, job)
-        )
+        heappush(self._ready[lane], (self._priority(job), job.ready_ns, job.task_id, job.seq, job))
         return None
 
     def abandon(self, lane: int) -> Job | None:

@@ -46,9 +46,7 @@ def sporadic_arrivals(
     return arrivals
 
 
-def critical_arrivals(
-    tasks: Sequence[AnalysisTask], witness: Witness
-) -> list[Arrival]:
+def critical_arrivals(tasks: Sequence[AnalysisTask], witness: Witness) -> list[Arrival]:
     """Return the pattern behind a failed demand test of a lane.
 
     The blocking task begins one tick before the others; everyone else arrives together, as early

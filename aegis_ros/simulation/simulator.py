@@ -84,7 +84,11 @@ def simulate(
             if done is not None:
                 records.append(
                     JobRecord(
-                        done.task_id, done.seq, done.arrival_ns, started.pop(id(done)), now,
+                        done.task_id,
+                        done.seq,
+                        done.arrival_ns,
+                        started.pop(id(done)),
+                        now,
                         done.deadline_ns,
                     )
                 )

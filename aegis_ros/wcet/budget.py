@@ -78,18 +78,23 @@ def budget(
     if runs == 0 or int(samples_ns.min()) <= 0:
         raise ValueError("a budget needs at least one run, and runs that take time")
     largest = int(samples_ns.max())
-    value = int(math.ceil(largest * (1.0 + margin)))
+    value = math.ceil(largest * (1.0 + margin))
     rank = tolerance_rank(runs, quantile, confidence)
     shown = f"largest of {runs} runs ({largest / 1e6:.2f} ms) plus {margin:.0%}"
     if rank > 0:
         sure = float(stats.binom.sf(0, runs, 1.0 - quantile))
         return Budget(
-            value, quantile, sure,
-            f"{shown}; before the margin it bounds {quantile:.1%} of runs with {sure:.1%} confidence",
+            value,
+            quantile,
+            sure,
+            f"{shown}; before the margin it bounds {quantile:.1%} of runs "
+            f"with {sure:.1%} confidence",
         )
     reached = (1.0 - confidence) ** (1.0 / runs)
     return Budget(
-        value, reached, confidence,
+        value,
+        reached,
+        confidence,
         f"{shown}; {runs} runs can vouch for {reached:.1%} of runs at {confidence:.0%} confidence, "
         f"{quantile:.1%} needs {runs_needed(quantile, confidence)}",
     )

@@ -71,8 +71,14 @@ class ProfileStore:
             connection.execute(
                 "INSERT OR REPLACE INTO profile VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    key.network, key.backend, key.device, profile.model_digest,
-                    samples.shape[1], samples.tobytes(), profile.measured_at_ns, profile.note,
+                    key.network,
+                    key.backend,
+                    key.device,
+                    profile.model_digest,
+                    samples.shape[1],
+                    samples.tobytes(),
+                    profile.measured_at_ns,
+                    profile.note,
                 ),
             )
 
@@ -89,6 +95,9 @@ class ProfileStore:
 
     def _refused(self, error: Exception) -> ProfileError:
         return ProfileError(
-            f"profiles cannot be kept ({error})", where="state_dir", value=str(self._path.parent),
-            expected="a folder that can be written to", mend="Give another state_dir",
+            f"profiles cannot be kept ({error})",
+            where="state_dir",
+            value=str(self._path.parent),
+            expected="a folder that can be written to",
+            mend="Give another state_dir",
         )

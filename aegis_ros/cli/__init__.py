@@ -1,0 +1,1 @@
+"""People's way in from a terminal."""
