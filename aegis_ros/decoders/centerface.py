@@ -58,9 +58,8 @@ class CenterFaceDecoder:
     def decode(self, outputs: Outputs, frame: FrameInfo) -> Detections:
         """Return the faces with eyes, nose and mouth corners as landmarks."""
         heat = take(outputs, self._names[0], [1, 1, None, None])[0, 0]
-        rest = [None if count is None else count for count in heat.shape]
         size, offset, marks = (
-            take(outputs, name, [1, channels, *rest])[0]
+            take(outputs, name, [1, channels, *heat.shape])[0]
             for name, channels in zip(self._names[1:], _CHANNELS[1:], strict=True)
         )
         rows, columns = np.nonzero(heat > self._options.threshold)
@@ -68,14 +67,15 @@ class CenterFaceDecoder:
         if scores.size > _MAX_CANDIDATES:  # garbage: keep suppression cheap
             best = np.argpartition(-scores, _MAX_CANDIDATES)[:_MAX_CANDIDATES]
             rows, columns, scores = rows[best], columns[best], scores[best]
-        extent = np.exp(np.clip(size[:, rows, columns], -20.0, 12.0)) * _STRIDE  # height, width
-        centre = (
-            np.stack([columns, rows]) + offset[::-1, rows, columns] + np.float32(0.5)
-        ) * _STRIDE  # x, y
-        corner = centre - extent[::-1] / 2
-        boxes = np.concatenate([corner, corner + extent[::-1]]).T
-        points = marks[:, rows, columns].reshape(5, 2, -1)[:, ::-1]  # y, x -> x, y
-        points = (points * extent[::-1] + corner).transpose(2, 0, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            extent = np.exp(np.clip(size[:, rows, columns], -20.0, 12.0)) * _STRIDE  # height, width
+            centre = (
+                np.stack([columns, rows]) + offset[::-1, rows, columns] + np.float32(0.5)
+            ) * _STRIDE  # x, y
+            corner = centre - extent[::-1] / 2
+            boxes = np.concatenate([corner, corner + extent[::-1]]).T
+            points = marks[:, rows, columns].reshape(5, 2, -1)[:, ::-1]  # y, x -> x, y
+            points = (points * extent[::-1] + corner).transpose(2, 0, 1)
         finite = np.isfinite(boxes).all(axis=1) & np.isfinite(points).all(axis=(1, 2))
         boxes, points, scores = boxes[finite], points[finite], scores[finite]
         keep = suppress(
