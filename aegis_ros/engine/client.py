@@ -123,7 +123,7 @@ class EngineClient:
         with self._life:
             if self._supervisor is not None:
                 raise EngineError("the engine runs already")
-            self._stopping.clear()
+            self._stopping = threading.Event()
             self._wake.clear()
             self._history = CrashHistory()
             self._outage = None
@@ -366,16 +366,17 @@ class EngineClient:
     # -- supervision: one thread, that lives as long as the engine is wanted --------------------
 
     def _supervise(self, started: Future[None]) -> None:
+        stopping = self._stopping  # of this start: a later one has its own
         try:
             self._bring_up()
         except Exception as error:  # whatever it is, start() must tell it
             started.set_exception(error)
             return
         started.set_result(None)
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             self._wake.wait(_WATCH_INTERVAL_S)
             self._wake.clear()
-            if self._stopping.is_set():
+            if stopping.is_set():
                 break
             try:
                 self._look_after()

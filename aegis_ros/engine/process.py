@@ -123,8 +123,10 @@ class EngineProcess:
                     f"the engine did not answer {message.get('do')!r} within {timeout_s:.0f} s",
                     code="gone",
                 ) from error
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 raise EngineError(f"the engine is gone ({error})", code="gone") from error
+            except ValueError as error:
+                raise EngineError(f"the request cannot be sent ({error})") from error
         if received is None:
             raise EngineError("the engine is gone", code="gone")
         answer = received[0]

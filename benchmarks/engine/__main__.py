@@ -240,7 +240,7 @@ def recovery(
         try:
             for _ in range(min(_KILLS_OF_ONE_ENGINE, kills - len(samples))):
                 _tick(0.5, 0.02, partial(feed.submit, tasks))
-                pid = feed.client.status().pid
+                pid = feed.client.info().pid
                 heard.clear()
                 killed[0] = time.monotonic_ns()
                 os.kill(pid, signal.SIGKILL)

@@ -133,7 +133,12 @@ class Bench:
         )
 
     def kill(self, signal_number: int) -> None:
-        os.kill(self.client.status().pid, signal_number)
+        """Send a signal to the engine that runs, once one does."""
+        end = time.monotonic() + TIMEOUT_S
+        while (pid := self.client.status().pid) == 0:  # 0 would be this very process group
+            assert time.monotonic() < end, "no engine runs"
+            time.sleep(0.001)
+        os.kill(pid, signal_number)
 
     def running(self, task_id: int, lane: int = 0) -> None:
         """Wait until a lane runs a task."""

@@ -135,6 +135,17 @@ def test_a_frame_larger_than_its_slot_is_refused(bench):
     channel.cancel(slot)
 
 
+def test_a_slot_or_shape_that_cannot_be_is_a_skip_and_no_crash(bench):
+    channel = bench.channel()
+    bench.load(1)
+    slot = channel.acquire()
+    bench.client.submit(channel, slot, (60_000, 60_000, 3), 0, [(1, 1, 0, 0)])
+    bench.wait(lambda heard: heard.skips, "a skip")
+    assert bench.heard.skips[0][2] is Rule.RUN_FAILED
+    bench.feed(channel, 1)
+    bench.wait(lambda heard: heard.results, "a result")
+
+
 def test_a_frame_of_too_many_extents_is_refused(bench):
     channel = bench.channel()
     slot = channel.acquire()
