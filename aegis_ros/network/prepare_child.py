@@ -35,7 +35,13 @@ def build(request: Mapping[str, Any]) -> dict[str, Any]:
     """Prepare the network a request describes; return the facts that are cached beside it."""
     import onnx
 
-    from aegis_ros.network.graph import estimate_bytes, fuse, load_graph, tensor_infos
+    from aegis_ros.network.graph import (
+        estimate_bytes,
+        estimate_flops,
+        fuse,
+        load_graph,
+        tensor_infos,
+    )
 
     spec = _spec(request["preprocess"])
     model = load_graph(Path(request["source"]))
@@ -51,6 +57,7 @@ def build(request: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": [asdict(item) for item in outputs],
         "weight_bytes": weights,
         "activation_bytes": activations,
+        "flops": estimate_flops(fused),
         "metadata": metadata,
     }
 

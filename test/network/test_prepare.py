@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network import PreparedNetwork, prepare
-from aegis_ros.network.graph import fuse, load_graph
+from aegis_ros.network.graph import estimate_bytes, fuse, load_graph
 from aegis_ros.network.prepare import run_child
 from aegis_ros.spec import Color, FrameFormat, Layout, PreprocessSpec
 
@@ -200,3 +200,35 @@ def test_refuses_random_bytes_without_falling_over(tmp_path: Path) -> None:
     for size in (1, 10, 1000):
         (tmp_path / "n.onnx").write_bytes(generator.bytes(size))
         refused(tmp_path / "n.onnx")
+
+
+def test_counts_the_operations_of_convolutions_and_products(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.ones((8, 3, 3, 3), np.float32), "weight")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["input", "weight"], ["output"], pads=[1, 1, 1, 1])],
+        "convolution",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 8, 12, 16])],
+        initializer=[weights],
+    )
+    network = prepared(save(graph, tmp_path / "n.onnx"))
+    convolution = 2 * 8 * 12 * 16 * 3 * 3 * 3
+    assert convolution <= network.flops < 1.1 * convolution
+    assert network.weight_bytes >= 8 * 3 * 3 * 3 * 4
+
+
+def test_weights_count_wherever_the_exporter_put_them(tmp_path: Path) -> None:
+    tensor = numpy_helper.from_array(np.ones((3, 1, 1), np.float32), "weight")
+    nodes = [
+        helper.make_node("Constant", [], ["weight"], value=tensor),
+        helper.make_node("Add", ["input", "weight"], ["output"]),
+    ]
+    inside = helper.make_graph(
+        nodes,
+        "constants",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
+    )
+    listed = sum_network(tmp_path / "listed.onnx", as_input=False)
+    models = [load_graph(save(inside, tmp_path / "inside.onnx")), load_graph(listed)]
+    assert [estimate_bytes(model)[0] for model in models] == [12, 12]
