@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +192,12 @@ class Admission:
         verdict = found.verdicts[lane]
         if found.schedulable:
             return Admitted(lane, found, before)
-        changes = counterfactuals(
-            [*tasks, task], task.name, self._lanes, switch_ns=switch_ns, fixed=fixed
+        changes = tuple(
+            _as_declared(change, candidate.spec)
+            for change in counterfactuals(
+                [*tasks, task], task.name, self._lanes, switch_ns=switch_ns, fixed=fixed
+            )
+            if change.change != "segments"  # nothing a user can declare
         )
         advice = changes[0].sentence if changes else "no single change that was tried would help"
         everywhere = f" (no other of {len(self._lanes)} lanes fits)" if len(self._lanes) > 1 else ""
@@ -235,7 +239,7 @@ class Admission:
             )
         key = self.profile_key(compiled)
         profile = self._profiles.get(key)
-        if profile is None:
+        if profile is None or profile.samples_ns.shape[1] != compiled.segments:
             if measure is None:
                 raise Refusal(
                     Rule.WCET_PROFILE,
@@ -246,7 +250,12 @@ class Admission:
                 )
             measure(spec, compiled, key, prepared.digest)
             profile = self._profiles.get(key)
-            assert profile is not None
+            if profile is None:
+                raise Refusal(
+                    Rule.WCET_PROFILE,
+                    f"{spec.name} was measured, but its profile cannot be read back; "
+                    "check the disk that state_dir lies on",
+                )
         budgets = profile.budgets()
         return Candidate(
             spec,
@@ -294,6 +303,18 @@ class Admission:
             unit="MiB",
             counterfactuals=tuple(changes),
         )
+
+
+def _as_declared(change: Counterfactual, spec: TaskSpec) -> Counterfactual:
+    """Return a change of the tests' deadline as one of the declared deadline."""
+    if change.change != "deadline_ms":
+        return change
+    value = change.value + spec.output.publish_ns / 1e6
+    return replace(
+        change,
+        value=value,
+        sentence=f"{spec.name} would be admitted with a deadline of {value:g} ms",
+    )
 
 
 def _utilization(tasks: Sequence[AnalysisTask], switch_ns: int) -> float:

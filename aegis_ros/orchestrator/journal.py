@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.errors import AegisError, StateError
 from aegis_ros.spec import TaskSpec
+from aegis_ros.wcet.store import move_aside
 
 __all__ = ["Journal"]
 
@@ -22,7 +22,8 @@ class Journal:
     Tasks of the configuration file are not kept here: the file is their memory.
 
     Args:
-        path: the file; its folder is created. A damaged file is moved aside.
+        path: the file; its folder is created. A damaged file is moved aside, to where
+            ``moved_aside`` then says.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,6 +33,7 @@ class Journal:
             StateError: it cannot be written to.
         """
         self._path = path
+        self.moved_aside: Path | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -39,7 +41,7 @@ class Journal:
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
-                path.replace(path.with_suffix(f".damaged-{int(time.time())}"))
+                self.moved_aside = move_aside(path)
                 self._create()
         except (OSError, sqlite3.Error) as error:
             raise StateError(
@@ -52,8 +54,13 @@ class Journal:
 
     def tasks(self) -> tuple[list[TaskSpec], list[str]]:
         """Return the tasks in order of admission, and sentences on entries that no longer read."""
-        with self._connect() as connection:
-            rows = connection.execute("SELECT name, spec FROM task ORDER BY position").fetchall()
+        try:
+            with self._connect() as connection:
+                rows = connection.execute(
+                    "SELECT name, spec FROM task ORDER BY position"
+                ).fetchall()
+        except sqlite3.Error as error:
+            return [], [f"the journal cannot be read ({error}); no task is restored from it"]
         specs, problems = [], []
         for name, text in rows:
             try:
@@ -96,6 +103,9 @@ class Journal:
                 "CREATE TABLE IF NOT EXISTS task (position INTEGER PRIMARY KEY AUTOINCREMENT, "
                 "name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL)"
             )
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

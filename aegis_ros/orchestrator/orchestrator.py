@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
 from aegis_ros.backends import CompiledNetwork, create_backend
+from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.engine import (
     Channel,
     ChannelSpec,
@@ -152,6 +154,25 @@ class Orchestrator:
             remembered, problems = self._journal.tasks()
             for problem in problems:
                 self.log.tell("", Decision.INFORMED, Rule.SCHEMA, problem)
+            for what, aside in (
+                ("the journal of admitted tasks", self._journal.moved_aside),
+                ("the store of WCET profiles", self._profiles.moved_aside),
+            ):
+                if aside is not None:
+                    self.log.tell(
+                        "",
+                        Decision.INFORMED,
+                        Rule.STATE,
+                        f"{what} was damaged; it was moved to {aside} and begun anew",
+                    )
+            for name in sorted(in_file & {task.name for task in remembered}):
+                self.log.tell(
+                    name,
+                    Decision.INFORMED,
+                    Rule.DUPLICATE_NAME,
+                    f"{name} was also admitted through a service earlier; the configuration file "
+                    "has the last word",
+                )
             answers += [
                 self._register(task, from_file=False)
                 for task in remembered
@@ -213,6 +234,8 @@ class Orchestrator:
                 candidate, admitted = self._judge(spec, without=without, measure=False)
             except Refusal as refusal:
                 return self._refused(spec.name, refusal, publish=False)
+            except AegisError as error:
+                return self._refused(spec.name, Refusal(Rule.STATE, str(error)), publish=False)
             return self._accepted(candidate, admitted, task_id=0, publish=False)
 
     def unregister(self, name: str) -> Registration:
@@ -371,6 +394,19 @@ class Orchestrator:
             raise StateError("there is no such task", value=name)
         return entry.candidate.prepared.outputs, entry.candidate.prepared.metadata
 
+    def analysis_task(self, spec: TaskSpec) -> AnalysisTask:
+        """Return a task as the schedulability tests see it, from its stored profile.
+
+        Needs no engine; measures nothing.
+
+        Raises:
+            StateError: the network is refused, or its budget is not known; the text says why.
+        """
+        try:
+            return self._admission.prepare(spec, None).analysis_task()
+        except Refusal as refusal:
+            raise StateError(refusal.sentence, where=spec.name) from refusal
+
     # -- inside: admission --------------------------------------------------------------------
 
     def _judge(
@@ -388,7 +424,12 @@ class Orchestrator:
                 f"a task named {spec.name} is admitted already; unregister it first, or choose "
                 "another name",
             )
-        if len(self._entries) >= _MAX_TASKS:
+        try:
+            # Whoever builds a spec by hand is held to what a file is held to.
+            parse_task(task_to_mapping(spec), "task")
+        except (AegisError, AttributeError, TypeError, ValueError) as error:
+            raise Refusal(Rule.SCHEMA, str(error)) from error
+        if len(self._entries.keys() - set(without)) >= _MAX_TASKS:
             raise Refusal(
                 Rule.LIMIT, f"{_MAX_TASKS} tasks are admitted, which is the most there can be"
             )
@@ -426,8 +467,8 @@ class Orchestrator:
         )
         try:
             self._load(entry)
-        except AegisError as error:
-            return self._refused(spec.name, Refusal(Rule.RUN_FAILED, str(error)))
+        except (AegisError, OSError, MemoryError) as error:
+            return self._refused(spec.name, Refusal(Rule.RUN_FAILED, str(error) or repr(error)))
         if not from_file:
             try:
                 self._journal.add(spec)
@@ -579,12 +620,14 @@ class Orchestrator:
                     key,
                     entry.spec.queue,
                     entry.candidate.wcet_ns,
+                    entry.spec.criticality,
                 )
             )
-        except AegisError:
+        except (AegisError, OSError, MemoryError):
             if opened:
-                self._engine.close_channel(key)
                 del self._channels[key]
+                with suppress(AegisError):
+                    self._engine.close_channel(key)
             raise
 
     def _unload(self, entry: _Entry) -> None:
@@ -678,10 +721,21 @@ class Orchestrator:
                     count=count,
                     related=told.id,
                 )
-        for task_id in event.quarantined:
+        for task_id in (*event.quarantined, *(task_id for task_id, _ in event.failed)):
             entry = self._by_id.get(task_id)
             if entry is not None:
                 entry.failed = True
+        for task_id, reason in event.failed:
+            entry = self._by_id.get(task_id)
+            if entry is not None:
+                self.log.tell(
+                    entry.spec.name,
+                    Decision.LOST,
+                    Rule.RUN_FAILED,
+                    f"{entry.spec.name} could not be loaded again: {reason}; unregister it and "
+                    "register it again once that is mended",
+                    related=told.id,
+                )
 
     # -- inside: figures ----------------------------------------------------------------------
 
