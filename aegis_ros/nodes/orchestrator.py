@@ -56,8 +56,11 @@ class OrchestratorNode(LifecycleNode):
         self.control_executor = SingleThreadedExecutor(context=self.context)
         self.intake_executor = SingleThreadedExecutor(context=self.context)
         # An executor takes whole nodes, so what runs on the intake thread is a node of its own.
+        # A `__node:=` on the command line would rename both: its own arguments come first.
+        intake_name = f"{self.get_name()}_intake"
         self.intake_node = Node(
-            f"{self.get_name()}_intake",
+            intake_name,
+            cli_args=["--ros-args", "-r", f"__node:={intake_name}"],
             namespace=self.get_namespace(),
             context=self.context,
             start_parameter_services=False,
