@@ -9,9 +9,13 @@ cd "$(dirname "$0")/.."
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# The first Python that will do; $PYTHON, where set, comes first.
+# The first Python that will do; $PYTHON, where set, comes first. Not our own .venv's, which an
+# activated shell puts first: it cannot be rebuilt from itself.
 find_python() {
   local name
+  local PATH=":$PATH:"
+  PATH=${PATH//":$PWD/.venv/bin:"/:}
+  PATH=${PATH#:} PATH=${PATH%:}
   for name in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
     if command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
       command -v "$name"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,19 @@ def test_versions_agree(setup_keywords: dict[str, Any]) -> None:
     assert f"<version>{version}</version>" in (ROOT / "package.xml").read_text()
     assert f"{version}.dist-info" in (ROOT / "CMakeLists.txt").read_text()
     assert importlib.import_module("aegis_ros").__version__ == version
+
+
+def test_missing_tools_are_named_with_the_one_line_that_brings_them(tmp_path: Path) -> None:
+    for tool in ("bash", "dirname", "git", "make"):
+        found = shutil.which(tool)
+        assert found is not None
+        (tmp_path / tool).symlink_to(found)
+    result = subprocess.run(
+        ["bash", str(ROOT / "bootstrap" / "environment.sh")],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "apt-get install -y g++ python3 python3-venv python3-dev" in result.stderr
