@@ -13,7 +13,7 @@ from onnx import TensorProto, compose, helper, shape_inference, version_converte
 from aegis_ros.errors import ModelError
 from aegis_ros.network.fuse import preprocessing_graph
 from aegis_ros.network.tensor import TensorInfo
-from aegis_ros.spec import Color, Layout, PreprocessSpec
+from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
 __all__ = ["estimate_bytes", "estimate_flops", "fuse", "load_graph", "tensor_infos"]
 
@@ -290,6 +290,16 @@ def _bind_input(
                 + (f", or dimensions: {{{extent}: 480}}" if extent != "?" else ""),
                 code="model_valid",
             )
+    if spec.size is None and spec.resize is not ResizeMode.NONE:
+        # Results are mapped back to the frame with this size; a guess would put them elsewhere.
+        raise ModelError(
+            f"the network takes frames of {size[0]} x {size[1]} and no size is given",
+            where="preprocess.size",
+            expected=f"[{size[0]}, {size[1]}]",
+            mend=f"Give preprocess.size: [{size[0]}, {size[1]}], or resize: none if the frames "
+            "have that size already",
+            code="model_valid",
+        )
     bound = {0: 1, axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
     for axis, extent in bound.items():
         tensor.shape.dim[axis].Clear()

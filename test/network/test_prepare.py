@@ -13,7 +13,7 @@ from aegis_ros.errors import ModelError
 from aegis_ros.network import PreparedNetwork, prepare
 from aegis_ros.network.graph import estimate_bytes, fuse, load_graph
 from aegis_ros.network.prepare import run_child
-from aegis_ros.spec import Color, FrameFormat, Layout, PreprocessSpec
+from aegis_ros.spec import Color, FrameFormat, Layout, PreprocessSpec, ResizeMode
 
 from .builders import identity_network, save, session, sum_network
 
@@ -151,8 +151,13 @@ def test_names_the_dimension_that_is_not_bound(tmp_path: Path) -> None:
 
 
 def test_dimensions_bind_what_the_network_leaves_open(tmp_path: Path) -> None:
-    path = identity_network(tmp_path / "n.onnx", (1, 3, "rows", "columns"))
-    network = prepared(path, PreprocessSpec(size=None), dimensions={"rows": 12, "columns": 16})
+    network = prepare(
+        identity_network(tmp_path / "n.onnx", (1, 3, "rows", "columns")),
+        PreprocessSpec(resize=ResizeMode.NONE),
+        max_shape=(12, 16, 3),
+        cache_dir=tmp_path / "cache",
+        dimensions={"rows": 12, "columns": 16},
+    )
     assert network.outputs[0].shape == (1, 3, 12, 16)
 
 
@@ -160,6 +165,7 @@ def test_dimensions_bind_what_the_network_leaves_open(tmp_path: Path) -> None:
     ("shape", "spec", "names"),
     [
         ((1, 3, 12), SPEC, "rank 3"),
+        ((1, 3, 12, 16), PreprocessSpec(), r"size: [12, 16]"),
         ((1, 4, 12, 16), SPEC, "4 channels"),
         ((1, 12, 16, 3), SPEC, "nhwc"),
         ((1, 3, 12, 16), PreprocessSpec(size=(12, 16), dtype="float16"), "float32"),
