@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 
 from aegis_ros.cli.main import app, main
 
-FITS = "tasks: [{name: a, period_ms: 10, segments_ms: [2]}, {name: b, period_ms: 20, segments_ms: [4]}]"
+FITS = (
+    "tasks: [{name: a, period_ms: 10, segments_ms: [2]}, "
+    "{name: b, period_ms: 20, segments_ms: [4]}]"
+)
 TWICE = FITS.replace("name: b", "name: a")
 BLOCKED = (
     "tasks: [{name: quick, period_ms: 10, segments_ms: [2]}, "
