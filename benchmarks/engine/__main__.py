@@ -330,9 +330,9 @@ def main() -> None:
         "thread_over_engine_p99": rows[2]["p99"] / rows[1]["p99"],  # type: ignore[operator]
     }
     text = json.dumps(figures, indent=1)
-    print(text)
     if options.json:
         options.json.write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":
