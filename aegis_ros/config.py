@@ -6,6 +6,7 @@ The same models validate a task that comes through a service, so there is one va
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -48,15 +50,28 @@ MESSAGE_TYPES = (
     "sensor_msgs/msg/LaserScan",
 )
 _MAX_FILE_BYTES = 1024 * 1024
+_MAX_OPTIONS_CHARACTERS = 65_536
 _HOUR_MS = 3_600_000.0
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
-_TOPIC = re.compile(r"^[~/]?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$|^~/?$")
+_TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 _MIB = 1024 * 1024
 
-_Milliseconds = Annotated[float, Field(gt=0.0, le=_HOUR_MS, allow_inf_nan=False)]
-_MillisecondsOrZero = Annotated[float, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Pixels = Annotated[int, Field(ge=1, le=16384)]
+
+def _no_truth(value: object) -> object:
+    """Refuse ``yes`` and ``true`` where a number belongs; YAML reads them as 1."""
+    if isinstance(value, (bool, bytes)):
+        raise ValueError("expected a number")
+    return value
+
+
+_Number = BeforeValidator(_no_truth)
+_Float = Annotated[float, _Number]
+_Int = Annotated[int, _Number]
+# A microsecond is the shortest time that is told from none once it is integer nanoseconds.
+_Milliseconds = Annotated[float, _Number, Field(ge=0.001, le=_HOUR_MS, allow_inf_nan=False)]
+_MillisecondsOrZero = Annotated[float, _Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
+_Finite = Annotated[float, _Number, Field(allow_inf_nan=False)]
+_Pixels = Annotated[int, _Number, Field(ge=1, le=16384)]
 
 
 class _Model(BaseModel):
@@ -64,10 +79,10 @@ class _Model(BaseModel):
 
 
 def _check_topic(topic: str) -> str:
-    if len(topic) > 255 or not _TOPIC.match(topic):
+    if len(topic) > 255 or "__" in topic or not _TOPIC.fullmatch(topic):
         raise ValueError(
-            "expected a ROS topic name: letters, digits and underscores between slashes, no part "
-            "beginning with a digit"
+            "expected a ROS topic name: letters, digits and single underscores between slashes, no "
+            "part beginning with a digit"
         )
     return topic
 
@@ -77,7 +92,7 @@ class _Input(_Model):
     type: str = "sensor_msgs/msg/Image"
     qos: str = Field("sensor_data", pattern="^(sensor_data|reliable|best_effort)$")
     max_size: tuple[_Pixels, _Pixels] = (1080, 1920)
-    max_points: int = Field(200_000, ge=1, le=10_000_000)
+    max_points: _Int = Field(200_000, ge=1, le=10_000_000)
 
     _topic = field_validator("topic")(_check_topic)
 
@@ -99,7 +114,7 @@ class _Preprocess(_Model):
     mean: list[_Finite] = Field(default_factory=lambda: [0.0], min_length=1, max_length=4)
     std: list[_Finite] = Field(default_factory=lambda: [1.0], min_length=1, max_length=4)
     resize: ResizeMode = ResizeMode.STRETCH
-    pad: float = Field(114.0, ge=0.0, le=255.0)
+    pad: _Float = Field(114.0, ge=0.0, le=255.0)
     interpolation: Interpolation = Interpolation.LINEAR
     dtype: str = Field("float32", pattern="^(float32|float16|uint8)$")
     input_name: str = Field("", max_length=256)
@@ -116,7 +131,7 @@ class _Preprocess(_Model):
         channels = 1 if self.color in (Color.MONO, Color.DEPTH) else 3
         for name in ("mean", "std"):
             values = getattr(self, name)
-            if len(values) not in (1, channels) and len(set(values)) > 1:
+            if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values: expected 1 or {channels}")
         if self.layout in (Layout.POINTS, Layout.RANGES) and self.dtype != "float32":
             raise ValueError("dtype: points and ranges are float32")
@@ -135,6 +150,20 @@ class _Output(_Model):
 
     _topic = field_validator("topic")(_check_topic)
 
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what the journal could not write down (dates, bytes, infinities)."""
+        try:
+            text = json.dumps(options, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"expected text, finite numbers, true, false, lists and mappings ({error})"
+            ) from None
+        if len(text) > _MAX_OPTIONS_CHARACTERS:
+            raise ValueError(f"expected at most {_MAX_OPTIONS_CHARACTERS} characters")
+        return options
+
 
 class _Task(_Model):
     name: str = Field(pattern=_NAME)
@@ -146,11 +175,11 @@ class _Task(_Model):
     jitter_ms: _MillisecondsOrZero = 0.0
     preprocess: _Preprocess = Field(default_factory=_Preprocess)
     criticality: Criticality = Criticality.HIGH
-    queue: int = Field(1, ge=1, le=16)
+    queue: _Int = Field(1, ge=1, le=16)
     lane: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$")
     sha256: str = Field("", pattern=r"^([0-9a-fA-F]{64})?$")
     wcet_ms: _MillisecondsOrZero = 0.0
-    dimensions: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+    dimensions: dict[str, Annotated[int, _Number, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict, max_length=64
     )
     enabled: bool = True
@@ -159,11 +188,15 @@ class _Task(_Model):
     def _times(self) -> _Task:
         deadline = self.deadline_ms if self.deadline_ms is not None else self.period_ms
         used = self.jitter_ms + self.output.publish_ms
-        if used >= deadline:
+        if _ns(self.jitter_ms) + _ns(self.output.publish_ms) >= _ns(deadline):
             raise ValueError(
                 f"deadline_ms is {deadline:g} and jitter_ms ({self.jitter_ms:g}) plus "
                 f"output.publish_ms ({self.output.publish_ms:g}) leave no time to execute: "
                 f"expected deadline_ms above {used:g}"
+            )
+        if 0.0 < self.wcet_ms < 0.001:
+            raise ValueError(
+                f"wcet_ms is {self.wcet_ms:g}: expected 0 (measured), or at least 0.001"
             )
         points = self.preprocess.layout in (Layout.POINTS, Layout.RANGES)
         images = self.input.type.endswith("Image")
@@ -205,7 +238,7 @@ class _Task(_Model):
 
 class _Lane(_Model):
     name: str = Field(pattern=_NAME)
-    cpu: int | None = Field(None, ge=0, le=4095)
+    cpu: _Int | None = Field(None, ge=0, le=4095)
 
 
 class _Device(_Model):
@@ -213,9 +246,9 @@ class _Device(_Model):
     lanes: list[_Lane] = Field(
         default_factory=lambda: [_Lane(name="main")], min_length=1, max_length=64
     )
-    arena_mib: float = Field(1024.0, gt=0.0, le=1_048_576.0)
-    switch_ms: float = Field(0.2, ge=0.0, le=100.0)
-    realtime_priority: int = Field(40, ge=0, le=98)
+    arena_mib: _Float = Field(1024.0, ge=0.001, le=1_048_576.0)
+    switch_ms: _Float = Field(0.2, ge=0.0, le=100.0)
+    realtime_priority: _Int = Field(40, ge=0, le=98)
 
     @field_validator("lanes")
     @classmethod
@@ -305,6 +338,8 @@ def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
         ConfigError: it is not valid.
     """
     try:
+        if not isinstance(values, Mapping):
+            raise ConfigError("not a mapping", where=where, expected="the fields of a task")
         return _Task.model_validate(dict(values)).to_spec()
     except ValidationError as error:
         raise _explain(error, _Task, values, where, {}) from None
@@ -393,8 +428,9 @@ class _Reader(yaml.SafeLoader):
 def _read_yaml(text: str, source: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """Return the values, and the line each path begins at."""
     lines: dict[tuple[Any, ...], int] = {}
-    loader = _Reader(text)
+    loader: _Reader | None = None
     try:
+        loader = _Reader(text)
         node = loader.get_single_node()
         if node is None:
             return {}, lines
@@ -403,14 +439,15 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[tuple[Any, ...], int]]
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark is not None else source
-        problem = getattr(error, "problem", None) or str(error) or "it cannot be read"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise ConfigError(
             f"not valid YAML: {problem}",
             where=place,
             mend="Check indentation and punctuation there",
         ) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(values, dict):
         raise ConfigError(
             "not a mapping",
@@ -481,6 +518,8 @@ def _problem(
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
         mend = f"Did you mean {close[0]!r}?" if close else "Remove it"
         return "unknown key", None, "one of " + ", ".join(known), mend
+    if kind == "missing" and isinstance(path[-1], int):
+        return "too few values", value, "a value for every dimension", ""
     if kind == "missing":
         return "missing", None, "a value", f"Add the key {path[-1]!r}"
     if kind == "value_error":
