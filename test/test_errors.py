@@ -1,0 +1,25 @@
+"""Every error tells what, where, which value, what was expected, and the mend."""
+
+from __future__ import annotations
+
+from aegis_ros.errors import AegisError, ConfigError, ModelError
+
+
+def test_the_message_has_every_part() -> None:
+    error = ConfigError(
+        "out of range", where="a.yaml:3: period_ms", value=0, expected="above 0", mend="Raise it"
+    )
+    assert str(error) == "a.yaml:3: period_ms: out of range (got 0); expected above 0. Raise it."
+
+
+def test_parts_that_are_absent_leave_no_trace() -> None:
+    assert str(AegisError("it broke.")) == "it broke."
+
+
+def test_a_long_value_is_shortened() -> None:
+    assert len(AegisError("bad", value="x" * 10_000).value) == 200
+
+
+def test_the_code_is_that_of_the_family_unless_given() -> None:
+    assert ModelError("bad").code == "model"
+    assert ModelError("bad", code="model_roots").code == "model_roots"
