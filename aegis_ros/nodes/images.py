@@ -18,12 +18,15 @@ __all__ = [
     "decode_compressed",
     "depth_shape",
     "write_color",
+    "write_decoded",
     "write_depth",
 ]
 
 _Array = npt.NDArray[np.generic]
 _Convert = Callable[[_Array, _Array], object]
 _MAX_PIXELS = 16384 * 16384
+# A sensor's rows are its rows: a note on how to hold the picture is for photo albums.
+_AS_SENT = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def _cvt(code: int) -> _Convert:
@@ -138,7 +141,7 @@ def write_depth(image: ImageView, target: _Array) -> None:
 
 
 def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> _Array:
-    """Return a JPEG or PNG as uint8 [height, width, 3] RGB.
+    """Return the pixels of a JPEG or PNG as uint8 [height, width, 3] BGR.
 
     The size is read from the file's header first: a few bytes cannot ask for gigabytes.
 
@@ -164,12 +167,22 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
             expected=f"at most {list(max_size)}",
             mend="Raise input.max_size of the task",
         )
-    pixels: _Array | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    pixels: _Array | None = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_SENT)
     if pixels is None:
         raise InputError(
             "the compressed image is damaged", where="data", value=f"{len(data)} bytes"
         )
     return pixels
+
+
+def write_decoded(pixels: _Array, target: _Array) -> None:
+    """Write what :func:`decode_compressed` returned as RGB.
+
+    Args:
+        pixels: uint8 [height, width, 3] BGR.
+        target: uint8 [height, width, 3].
+    """
+    cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=target)  # type: ignore[call-overload]
 
 
 def _check_size(height: int, width: int) -> None:

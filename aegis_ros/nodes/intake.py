@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -21,6 +20,7 @@ from aegis_ros.nodes.images import (
     decode_compressed,
     depth_shape,
     write_color,
+    write_decoded,
     write_depth,
 )
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
@@ -76,7 +76,7 @@ def write_frame(
             cdr.read_compressed_image(reader, header), (stream.max_shape[0], stream.max_shape[1])
         )
         target = place(pixels.shape)
-        np.copyto(target, pixels)
+        write_decoded(pixels, target)
         return target
     if stream.type.endswith("/Image"):
         image = cdr.read_image(reader, header)
@@ -185,8 +185,9 @@ class SensorIntake:
         except AegisError as error:
             intake.refused(stream.key, task_ids, slot, error)
             return
-        except (cv2.error, ValueError, TypeError, OverflowError) as error:
-            unexpected = InputError(f"the message cannot be used ({str(error).splitlines()[0]})")
+        except Exception as error:  # one message must never end the thread all topics share
+            text = " ".join(str(error).split()) or type(error).__name__
+            unexpected = InputError(f"the message cannot be used ({text[:200]})")
             intake.refused(stream.key, task_ids, slot, unexpected)
             return
         wall_ns = time.time_ns()

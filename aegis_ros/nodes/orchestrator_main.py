@@ -35,10 +35,14 @@ def main(args: list[str] | None = None) -> int:
     node = OrchestratorNode()
 
     def spin(executor: SingleThreadedExecutor) -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
+        while not end.is_set():
+            try:
+                executor.spin()
+                return
+            except ExternalShutdownException:
+                return
+            except Exception as error:  # a callback that raises must not silence all others
+                node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
 
     failed = threading.Event()
 

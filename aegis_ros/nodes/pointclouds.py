@@ -29,6 +29,10 @@ def cloud_points(cloud: PointCloud2View) -> int:
             value=[cloud.height, cloud.width],
             expected="at least one point",
         )
+    if cloud.point_step == 0:
+        raise InputError(
+            "point_step is zero", where="point_step", value=0, expected="the bytes of one point"
+        )
     if cloud.row_step < cloud.width * cloud.point_step:
         raise InputError(
             "row_step is smaller than a row of points",
@@ -104,10 +108,11 @@ def write_scan(scan: LaserScanView, target: _Array) -> None:
     if target.ndim == 1:
         target[:] = np.where(measured, ranges, np.float32(scan.range_max))
         return
-    angles = scan.angle_min + scan.angle_increment * np.arange(ranges.size, dtype=np.float32)
     valid = np.where(measured, ranges, np.float32(np.nan))
-    target[:, 0] = valid * np.cos(angles)
-    target[:, 1] = valid * np.sin(angles)
+    with np.errstate(invalid="ignore", over="ignore"):  # absurd angles give NaN
+        angles = scan.angle_min + scan.angle_increment * np.arange(ranges.size)
+        target[:, 0] = valid * np.cos(angles)
+        target[:, 1] = valid * np.sin(angles)
     target[:, 2] = 0.0
     intensities = np.frombuffer(scan.intensities, order + "f4")
     target[:, 3] = intensities if intensities.size == ranges.size else 0.0
@@ -138,4 +143,5 @@ def _copy_field(cloud: PointCloud2View, field: PointFieldView, target: _Array, c
         strides=(cloud.row_step, cloud.point_step),
     )
     grid = target.reshape(cloud.height, cloud.width, 4)  # a view: the slot is contiguous
-    grid[:, :, column] = values
+    with np.errstate(invalid="ignore", over="ignore"):  # what float32 cannot hold becomes inf
+        grid[:, :, column] = values

@@ -25,6 +25,7 @@ from aegis_ros.spec import TaskSpec
 __all__ = ["ResultPublisher"]
 
 _QUEUE = 256
+_IN_FLIGHT = 64
 
 
 class _TaskOutput:
@@ -89,7 +90,7 @@ class ResultPublisher:
         """Keep where a job's frame came from until its result is there."""
         self._origins[(task_id, seq)] = origin
         # A job that was skipped never asks for its origin: keep only what can still be in flight.
-        self._origins.pop((task_id, seq - 64), None)
+        self._origins.pop((task_id, seq - _IN_FLIGHT), None)
 
     def keeps_frames(self, task_ids: tuple[int, ...]) -> bool:
         """Whether one of the tasks publishes annotated frames someone listens to."""
@@ -142,6 +143,9 @@ class ResultPublisher:
 
     def _publish(self, spec: TaskSpec, result: JobResult) -> None:
         origin = self._origins.pop((result.task_id, result.seq), None)
+        # Jobs of one task end in order: what is older was skipped, and may hold a whole frame.
+        for seq in range(result.seq - _IN_FLIGHT, result.seq):
+            self._origins.pop((result.task_id, seq), None)
         with self._lock:
             output = self._outputs.get(result.task_id)
         if origin is None or output is None:
