@@ -149,13 +149,7 @@ class Admission:
                 dimensions=spec.dimensions,
                 model_digest=found,
             )
-            create_decoder(
-                spec.output.decoder,
-                spec.output.options,
-                spec.preprocess,
-                prepared.outputs,
-                prepared.metadata,
-            )
+            self._check_decoder(spec, prepared)
             compiled = self._backend.compile(prepared, self._cache_dir)
         except AegisError as error:
             raise Refusal(_RULES_OF_CODES.get(error.code, Rule.SCHEMA), str(error)) from error
@@ -218,6 +212,19 @@ class Admission:
     def profile_key(self, compiled: CompiledNetwork) -> ProfileKey:
         """Return the key under which a network's profile is kept."""
         return ProfileKey(compiled.key, self._backend.name, self._backend.device_name())
+
+    @staticmethod
+    def _check_decoder(spec: TaskSpec, prepared: PreparedNetwork) -> None:
+        try:
+            create_decoder(
+                spec.output.decoder,
+                spec.output.options,
+                spec.preprocess,
+                prepared.outputs,
+                prepared.metadata,
+            )
+        except AegisError as error:
+            raise Refusal(Rule.DECODER, str(error)) from error
 
     def _with_budget(
         self,

@@ -1,0 +1,173 @@
+"""An orchestrator on an engine that runs nothing, and what a test wants to ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from aegis_ros.config import parse_task
+from aegis_ros.engine import (
+    Channel,
+    ChannelSpec,
+    EngineClient,
+    EngineInfo,
+    EngineStatus,
+    JobResult,
+    LoadSpec,
+)
+from aegis_ros.errors import EngineError
+from aegis_ros.orchestrator import Orchestrator, Stream
+from aegis_ros.rationale import Rationale
+from aegis_ros.spec import DeviceSpec, LaneSpec, ModelsSpec, OrchestratorSpec, TaskSpec
+
+MS = 1_000_000
+
+
+class FakeEngine:
+    """Loads whatever it is told to and measures what it is told to say."""
+
+    def __init__(self, device: DeviceSpec, **callbacks: Any) -> None:
+        self.on_result = callbacks["on_result"]
+        self.on_skip = callbacks["on_skip"]
+        self.on_event = callbacks["on_event"]
+        self.loaded: dict[int, LoadSpec] = {}
+        self.channels: dict[str, Channel] = {}
+        self.submitted: list[list[tuple[int, int, int, int]]] = []
+        self.measured = 0
+        self.run_ns = 5 * MS
+        self.refuses_load = False
+        self.refuses_channel = False
+        self.while_measuring: Callable[[], None] = lambda: None
+
+    def start(self) -> EngineInfo:
+        return EngineInfo(1, "simulated", "fake device", "none")
+
+    def stop(self) -> None:
+        for key in list(self.channels):
+            self.close_channel(key)
+        self.loaded.clear()
+
+    def open_channel(self, spec: ChannelSpec) -> Channel:
+        if self.refuses_channel:
+            raise EngineError("no memory for a channel")
+        self.channels[spec.key] = Channel(len(self.channels), spec)
+        return self.channels[spec.key]
+
+    def close_channel(self, key: str) -> None:
+        self.channels.pop(key).close()
+
+    def load(self, spec: LoadSpec) -> None:
+        if self.refuses_load:
+            raise EngineError("the backend refuses the network")
+        self.loaded[spec.task_id] = spec
+
+    def unload(self, task_id: int) -> None:
+        self.loaded.pop(task_id)
+
+    def profile(
+        self, compiled: Any, lane: int, runs: int, on_progress: Callable[[int, int], bool]
+    ) -> np.ndarray:
+        self.measured += 1
+        self.while_measuring()
+        on_progress(runs, self.run_ns)
+        return np.full((runs, compiled.segments), self.run_ns, np.int64)
+
+    def submit(
+        self,
+        channel: Channel,
+        slot: int,
+        shape: Sequence[int],
+        received_ns: int,
+        jobs: list[tuple[int, int, int, int]],
+    ) -> None:
+        self.submitted.append(jobs)
+        channel.cancel(slot)
+
+    def status(self) -> EngineStatus:
+        return EngineStatus(1, 0, (), 0, 0)
+
+
+class House:
+    """One orchestrator over a folder; ``restart`` is what a reboot would be."""
+
+    def __init__(self, folder: Path, *tasks: TaskSpec, lanes: int = 1, arena_mib: int = 64) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        make_model(folder / "net.onnx")
+        self.spec = OrchestratorSpec(
+            device=DeviceSpec(
+                backend="simulated",
+                lanes=tuple(LaneSpec(f"lane{index}") for index in range(lanes)),
+                arena_bytes=arena_mib * 1024 * 1024,
+                switch_ns=0,
+            ),
+            models=ModelsSpec((str(folder),)),
+            tasks=tasks,
+        )
+        self.told: list[Rationale] = []
+        self.streams: list[tuple[Stream, ...]] = []
+        self.results: list[tuple[TaskSpec, JobResult]] = []
+        self.engine: FakeEngine
+        self.orchestrator = self._open()
+
+    def _open(self) -> Orchestrator:
+        def engine(device: DeviceSpec, **callbacks: Any) -> EngineClient:
+            self.engine = FakeEngine(device, **callbacks)
+            return self.engine  # type: ignore[return-value]
+
+        return Orchestrator(
+            self.spec,
+            state_dir=self.folder / "state",
+            on_result=lambda spec, result: self.results.append((spec, result)),
+            on_rationale=self.told.append,
+            on_streams=self.streams.append,
+            engine_factory=engine,
+        )
+
+    def start(self, active: bool = True) -> Orchestrator:
+        self.orchestrator.configure()
+        if active:
+            self.orchestrator.activate()
+        return self.orchestrator
+
+    def restart(self, *tasks: TaskSpec) -> Orchestrator:
+        self.orchestrator.cleanup()
+        self.spec = OrchestratorSpec(self.spec.device, self.spec.models, tasks)
+        self.orchestrator = self._open()
+        return self.start()
+
+    def names(self) -> list[str]:
+        return [task.spec.name for task in self.orchestrator.status().tasks]
+
+    def task(self, name: str = "detector", **changes: Any) -> TaskSpec:
+        """A task of 100 ms with a declared budget of 10 ms."""
+        values: dict[str, Any] = {
+            "name": name,
+            "model": str(self.folder / "net.onnx"),
+            "input": {"topic": f"/{name}/image", "max_size": [16, 24]},
+            "preprocess": {"size": [8, 8]},
+            "output": {"topic": f"/{name}/result"},
+            "period_ms": 100,
+            "wcet_ms": 10,
+        }
+        return parse_task(values | changes)
+
+
+def make_model(path: Path) -> None:
+    """Write a network of [1, 3, 8, 8] that returns its input."""
+    if path.exists():
+        return
+    shape = [1, 3, 8, 8]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["input"], ["output"])],
+        "relu",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(model, str(path))

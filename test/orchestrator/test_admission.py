@@ -1,0 +1,178 @@
+"""Every answer to a registration, with its rule, its numbers and what would turn it around."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.orchestrator import ResultCode
+from aegis_ros.rationale import Decision, Rule
+from aegis_ros.spec import Criticality
+from test.orchestrator.house import MS, House
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path)
+    made.start()
+    return made
+
+
+def test_admits_what_fits_and_says_why(house: House) -> None:
+    answer = house.orchestrator.register(house.task())
+    assert answer.accepted
+    assert answer.rationale.decision is Decision.ADMITTED
+    assert answer.utilization_after == pytest.approx(0.1)
+    assert answer.response_bound_ns <= answer.deadline_ns == 98 * MS
+    assert "declared budget 10.00 ms" in answer.rationale.sentence
+    assert len(house.engine.loaded) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "code", "said"),
+    [
+        ({"model": "absent.onnx"}, Rule.MODEL_FILE, ResultCode.MODEL_REFUSED, "absent.onnx"),
+        ({"model": "/etc/passwd"}, Rule.MODEL_ROOTS, ResultCode.MODEL_REFUSED, "/etc/passwd"),
+        ({"sha256": "0" * 64}, Rule.MODEL_DIGEST, ResultCode.MODEL_REFUSED, "sha256"),
+        ({"lane": "none"}, Rule.SCHEMA, ResultCode.INVALID_SPEC, "the lanes are lane0"),
+        (
+            {"output": {"topic": "/out", "decoder": "nonsense"}},
+            Rule.DECODER,
+            ResultCode.INVALID_SPEC,
+            "nonsense",
+        ),
+        ({"wcet_ms": 120}, Rule.WCET_DEADLINE, ResultCode.NOT_SCHEDULABLE, "120"),
+        ({"wcet_ms": 99}, None, ResultCode.NOT_SCHEDULABLE, "99"),
+    ],
+)
+def test_rejects_by_the_rule_that_is_broken(
+    house: House, changes: dict[str, object], rule: Rule | None, code: ResultCode, said: str
+) -> None:
+    answer = house.orchestrator.register(house.task(**changes))
+    assert not answer.accepted
+    assert answer.result is code
+    if rule is not None:
+        assert answer.rationale.rule is rule
+    assert said in answer.rationale.sentence.lower()
+    assert house.names() == []
+    assert house.engine.loaded == {}
+    assert house.engine.channels == {}
+
+
+def test_rejects_a_corrupt_model(house: House) -> None:
+    (house.folder / "bad.onnx").write_bytes(b"\x00not an onnx file" * 10)
+    answer = house.orchestrator.register(house.task(model=str(house.folder / "bad.onnx")))
+    assert answer.result is ResultCode.MODEL_REFUSED
+    assert answer.rationale.rule is Rule.MODEL_VALID
+
+
+def test_rejects_a_name_that_is_taken(house: House) -> None:
+    house.orchestrator.register(house.task())
+    answer = house.orchestrator.register(house.task())
+    assert answer.rationale.rule is Rule.DUPLICATE_NAME
+    assert house.names() == ["detector"]
+
+
+def test_a_spec_made_by_hand_is_held_to_the_rules_of_a_file(house: House) -> None:
+    answer = house.orchestrator.register(replace(house.task(), period_ns=0))
+    assert answer.rationale.rule is Rule.SCHEMA
+    assert "period_ms" in answer.rationale.sentence
+
+
+def test_a_rejection_carries_witness_and_changes_that_were_verified(house: House) -> None:
+    house.orchestrator.register(house.task("low", wcet_ms=50, criticality="low"))
+    wanted = house.task("new", wcet_ms=60)
+    answer = house.orchestrator.register(wanted)
+    assert answer.result is ResultCode.NOT_SCHEDULABLE
+    changes = {item.change: item for item in answer.rationale.counterfactuals}
+    assert {"wcet_ms", "drop"} <= changes.keys()
+    assert "segments" not in changes
+    shorter = replace(wanted, wcet_ns=round(changes["wcet_ms"].value * MS))
+    assert house.orchestrator.evaluate(shorter).accepted
+    assert changes["drop"].task == "low"
+    assert house.orchestrator.evaluate(wanted, without=("low",)).accepted
+
+
+def test_the_deadline_it_proposes_is_one_that_can_be_declared(house: House) -> None:
+    house.orchestrator.register(house.task("other", wcet_ms=30))
+    wanted = house.task("new", wcet_ms=20, deadline_ms=25)
+    answer = house.orchestrator.register(wanted)
+    (change,) = [c for c in answer.rationale.counterfactuals if c.change == "deadline_ms"]
+    assert house.orchestrator.evaluate(
+        replace(wanted, deadline_ns=round(change.value * MS))
+    ).accepted
+
+
+def test_a_full_arena_says_what_would_make_room(tmp_path: Path) -> None:
+    house = House(tmp_path, arena_mib=64)
+    house.start()
+    first = house.orchestrator.register(house.task("first"))
+    need = house.orchestrator.status().arena_used_bytes
+    assert first.accepted
+    device = replace(house.spec.device, arena_bytes=need + need // 2)
+    small = House(tmp_path / "small", arena_mib=64)
+    small.spec = replace(small.spec, device=device)
+    small.orchestrator = small._open()
+    small.start()
+    assert small.orchestrator.register(small.task("first")).accepted
+    answer = small.orchestrator.register(small.task("second"))
+    assert answer.result is ResultCode.ARENA_FULL
+    assert [item.change for item in answer.rationale.counterfactuals] == ["arena_mib", "drop"]
+    assert answer.rationale.counterfactuals[1].task == "first"
+    assert small.orchestrator.evaluate(small.task("second"), without=("first",)).accepted
+
+
+def test_evaluating_changes_nothing(house: House) -> None:
+    answer = house.orchestrator.evaluate(house.task())
+    assert answer.accepted
+    assert house.names() == []
+    assert house.engine.loaded == {}
+    assert house.told == []
+
+
+def test_measures_a_network_without_a_profile_once(house: House) -> None:
+    spec = house.task(wcet_ms=0)
+    first = house.orchestrator.register(spec)
+    assert first.accepted
+    assert "measured budget 5.50 ms" in first.rationale.sentence
+    house.orchestrator.unregister("detector")
+    assert house.orchestrator.register(spec).accepted
+    assert house.engine.measured == 1
+
+
+def test_does_not_measure_beside_critical_tasks_and_says_what_to_do(house: House) -> None:
+    house.orchestrator.register(house.task("critical"))
+    answer = house.orchestrator.register(house.task("new", wcet_ms=0))
+    assert answer.result is ResultCode.NO_PROFILE
+    assert house.engine.measured == 0
+    assert "deactivate" in answer.rationale.sentence
+    house.orchestrator.deactivate()
+    assert house.orchestrator.register(house.task("new", wcet_ms=0)).accepted
+
+
+def test_measures_beside_tasks_that_are_not_critical(house: House) -> None:
+    house.orchestrator.register(house.task("low", criticality=Criticality.LOW))
+    assert house.orchestrator.register(house.task("new", wcet_ms=0)).accepted
+
+
+def test_uses_another_lane_where_the_first_is_full(tmp_path: Path) -> None:
+    house = House(tmp_path, lanes=2)
+    house.start()
+    for name in ("a", "b"):
+        assert house.orchestrator.register(house.task(name, wcet_ms=60)).accepted
+    lanes = {task.lane for task in house.orchestrator.status().tasks}
+    assert lanes == {"lane0", "lane1"}
+    assert not house.orchestrator.register(house.task("c", wcet_ms=60)).accepted
+
+
+def test_refuses_more_tasks_than_there_can_be(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aegis_ros.orchestrator.orchestrator._MAX_TASKS", 2)
+    for name in ("a", "b"):
+        assert house.orchestrator.register(house.task(name, wcet_ms=1)).accepted
+    answer = house.orchestrator.register(house.task("c", wcet_ms=1))
+    assert answer.rationale.rule is Rule.LIMIT
+    assert house.orchestrator.evaluate(house.task("c", wcet_ms=1), without=("a",)).accepted

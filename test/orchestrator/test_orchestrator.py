@@ -1,0 +1,287 @@
+"""All or nothing, restarts, removal, and frames that never wait for an admission."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aegis_ros.engine import EngineEvent
+from aegis_ros.errors import StateError
+from aegis_ros.orchestrator import ResultCode, TaskState
+from aegis_ros.rationale import Decision, Rule
+from test.orchestrator.house import MS, House
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path)
+    made.start()
+    return made
+
+
+def as_it_was(house: House) -> tuple[Any, ...]:
+    orchestrator = house.orchestrator
+    return (
+        house.names(),
+        sorted(house.engine.loaded),
+        sorted(house.engine.channels),
+        orchestrator.intake.streams(),
+        orchestrator._journal.tasks(),
+        orchestrator.status().arena_used_bytes,
+    )
+
+
+@pytest.mark.parametrize("fault", ["refuses_load", "refuses_channel"])
+def test_an_engine_that_fails_leaves_everything_as_it_was(house: House, fault: str) -> None:
+    house.orchestrator.register(house.task("old"))
+    before = as_it_was(house)
+    setattr(house.engine, fault, True)
+    answer = house.orchestrator.register(house.task("new"))
+    assert answer.result is ResultCode.ENGINE_FAILED
+    assert as_it_was(house) == before
+    setattr(house.engine, fault, False)
+    assert house.orchestrator.register(house.task("new")).accepted
+
+
+def test_a_journal_that_fails_leaves_everything_as_it_was(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.orchestrator.register(house.task("old"))
+    before = as_it_was(house)
+
+    def full(spec: object) -> None:
+        raise StateError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.orchestrator._journal, "add", full)
+        answer = house.orchestrator.register(house.task("new"))
+    assert "disk is full" in answer.rationale.sentence
+    assert as_it_was(house) == before
+
+
+def test_comes_back_with_what_a_service_admitted(house: House) -> None:
+    house.orchestrator.register(house.task("a"))
+    house.orchestrator.register(house.task("b"))
+    house.orchestrator.unregister("a")
+    house.restart()
+    assert house.names() == ["b"]
+
+
+def test_the_file_has_the_last_word_on_a_name_and_says_so(house: House) -> None:
+    house.orchestrator.register(house.task("a", wcet_ms=10))
+    house.told.clear()
+    house.restart(house.task("a", wcet_ms=20))
+    (task,) = house.orchestrator.status().tasks
+    assert task.wcet_ns == 20 * MS
+    assert any("the last word" in item.sentence for item in house.told)
+
+
+def test_a_task_of_the_file_that_was_removed_is_back_after_a_restart(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    spec = house.task("a")
+    house.restart(spec)
+    answer = house.orchestrator.unregister("a")
+    assert "until the orchestrator is configured again" in answer.rationale.sentence
+    house.restart(spec)
+    assert house.names() == ["a"]
+
+
+def test_a_damaged_journal_is_told_and_stops_nothing(house: House) -> None:
+    house.orchestrator.register(house.task("a"))
+    house.orchestrator.cleanup()
+    for path in (house.folder / "state").glob("journal*"):
+        path.write_bytes(b"rubbish" * 500)
+    house.restart(house.task("b"))
+    assert house.names() == ["b"]
+    assert any("was damaged" in item.sentence for item in house.told)
+
+
+def test_a_journal_entry_that_no_longer_reads_costs_that_task_alone(house: House) -> None:
+    for name in ("a", "b"):
+        house.orchestrator.register(house.task(name))
+    connection = sqlite3.connect(house.folder / "state" / "journal.sqlite")
+    with connection:
+        connection.execute("UPDATE task SET spec = '{}' WHERE name = 'a'")
+    connection.close()
+    house.restart()
+    assert house.names() == ["b"]
+    assert any("cannot be restored" in item.sentence for item in house.told)
+
+
+def test_one_rejected_task_of_the_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.restart(house.task("a", model="absent.onnx"), house.task("b"))
+    assert house.names() == ["b"]
+
+
+def test_removing_what_is_not_there_names_what_is(house: House) -> None:
+    house.orchestrator.register(house.task("a"))
+    answer = house.orchestrator.unregister("b")
+    assert not answer.accepted
+    assert "admitted: a" in answer.rationale.sentence
+
+
+def test_capacity_is_given_away_only_after_the_last_deadline(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task("old", wcet_ms=60))
+    (stream,) = orchestrator.intake.streams()
+    now = time.monotonic_ns()
+    wanted = orchestrator.intake.wanted(stream.key, now)
+    slot = orchestrator.intake.acquire(stream.key, wanted)
+    assert slot is not None
+    orchestrator.intake.commit(stream.key, slot, (16, 24, 3), wanted, 0, now, lambda *_: None)
+    clock = now
+    monkeypatch.setattr("time.monotonic_ns", lambda: clock)
+    orchestrator.unregister("old")
+    assert not orchestrator.register(house.task("new", wcet_ms=60)).accepted
+    clock = now + 200 * MS
+    assert orchestrator.register(house.task("new", wcet_ms=60)).accepted
+
+
+def test_frames_flow_while_a_registration_measures(house: House) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task("low", criticality="low"))
+    (stream,) = orchestrator.intake.streams()
+    seen: list[tuple[int, ...]] = []
+    # Called in the middle of the admission, as another thread would.
+    house.engine.while_measuring = lambda: (
+        seen.append(orchestrator.intake.wanted(stream.key, time.monotonic_ns())),
+        orchestrator.status(),
+    )
+    assert orchestrator.register(house.task("new", wcet_ms=0)).accepted
+    assert seen == [(1,)]
+
+
+def test_a_frame_too_soon_is_skipped_and_told_once(house: House) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task())
+    (stream,) = orchestrator.intake.streams()
+    now = time.monotonic_ns()
+    assert orchestrator.intake.wanted(stream.key, now)
+    for _ in range(20):
+        assert orchestrator.intake.wanted(stream.key, now + MS) == ()
+    told = [item for item in house.told if item.rule is Rule.RATE_GATE]
+    assert len(told) == 1
+    (task,) = orchestrator.status().tasks
+    assert (task.received, task.skipped) == (21, 20)
+
+
+@pytest.mark.parametrize("stamp", [-(2**62), -1, 0, 2**62])
+def test_absurd_stamps_stop_nothing(house: House, stamp: int) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task())
+    (stream,) = orchestrator.intake.streams()
+    now = time.monotonic_ns()
+    for index, value in enumerate((10**18, stamp, 10**18)):
+        received = now + index * 100 * MS
+        wanted = orchestrator.intake.wanted(stream.key, received)
+        slot = orchestrator.intake.acquire(stream.key, wanted)
+        assert slot is not None
+        orchestrator.intake.commit(
+            stream.key, slot, (16, 24, 3), wanted, value, received, lambda *_: None
+        )
+    assert [jobs[0][1] for jobs in house.engine.submitted] == [0, 1, 2]
+
+
+def test_stamps_that_go_back_are_told(house: House) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task())
+    (stream,) = orchestrator.intake.streams()
+    now = time.monotonic_ns()
+    for index, value in enumerate((50 * 10**9, 10 * 10**9)):
+        received = now + index * 100 * MS
+        wanted = orchestrator.intake.wanted(stream.key, received)
+        slot = orchestrator.intake.acquire(stream.key, wanted)
+        assert slot is not None
+        orchestrator.intake.commit(
+            stream.key, slot, (16, 24, 3), wanted, value, received, lambda *_: None
+        )
+    (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
+    assert "went back by 40.0 s" in told.sentence
+
+
+def test_a_disabled_task_is_not_fed_and_keeps_its_capacity(house: House) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task("a", wcet_ms=60))
+    (stream,) = orchestrator.intake.streams()
+    orchestrator.set_enabled("a", False)
+    assert orchestrator.intake.wanted(stream.key, time.monotonic_ns()) == ()
+    assert orchestrator.status().tasks[0].state is TaskState.DISABLED
+    assert not orchestrator.register(house.task("b", wcet_ms=60)).accepted
+    orchestrator.set_enabled("a", True)
+    assert orchestrator.intake.wanted(stream.key, time.monotonic_ns()) == (1,)
+
+
+def test_tasks_on_one_topic_share_one_stream(house: House) -> None:
+    shared = {"topic": "/camera", "max_size": [16, 24]}
+    for name in ("a", "b"):
+        house.orchestrator.register(house.task(name, input=shared))
+    assert len(house.orchestrator.intake.streams()) == 1
+    assert len(house.streams[-1]) == 1
+
+
+def test_jobs_lost_with_the_engine_are_accounted_for(house: House) -> None:
+    house.orchestrator.register(house.task())
+    house.engine.on_event(EngineEvent(Rule.ENGINE_RESTART, "killed", lost=((1, 0), (1, 1))))
+    (task,) = house.orchestrator.status().tasks
+    assert task.lost == 2
+    (told,) = [item for item in house.told if item.decision is Decision.LOST]
+    assert told.count == 2
+    assert told.related > 0
+
+
+def test_a_task_that_cannot_be_loaded_again_has_failed_and_says_why(house: House) -> None:
+    house.orchestrator.register(house.task())
+    house.engine.on_event(
+        EngineEvent(Rule.ENGINE_RESTART, "back", recovered=True, failed=((1, "no memory"),))
+    )
+    (task,) = house.orchestrator.status().tasks
+    assert task.state is TaskState.FAILED
+    assert any("no memory" in item.sentence for item in house.told)
+
+
+def test_figures_of_results_are_kept(house: House) -> None:
+    house.orchestrator.register(house.task())
+    for response in (10, 20, 30):
+        house.orchestrator.published(1, response * MS, 5 * MS, met=response < 30)
+    (task,) = house.orchestrator.status().tasks
+    assert (task.completed, task.missed) == (3, 1)
+    assert task.response_p50_ns == 20 * MS
+    assert task.response_max_ns == 30 * MS
+
+
+def test_what_is_not_configured_answers_and_does_not_crash(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    assert house.orchestrator.register(house.task()).rationale.rule is Rule.STATE
+    assert house.orchestrator.evaluate(house.task()).rationale.rule is Rule.STATE
+    assert not house.orchestrator.unregister("a").accepted
+    with pytest.raises(StateError):
+        house.orchestrator.activate()
+
+
+def test_ten_thousand_requests_leave_bounded_memory_behind(house: House) -> None:
+    orchestrator = house.orchestrator
+    fits, too_long = house.task("a"), house.task("b", wcet_ms=99)
+    invalid = house.task("c", lane="none")
+    ids = set()
+    for _ in range(100):
+        answer = orchestrator.register(fits)
+        ids.add(answer.task_id)
+        for _ in range(48):
+            assert not orchestrator.register(invalid).accepted
+            assert not orchestrator.register(fits).accepted
+        assert not orchestrator.register(too_long).accepted
+        assert orchestrator.unregister("a").accepted
+        assert not orchestrator.unregister("a").accepted
+    assert len(ids) == 100
+    assert len(orchestrator.log.latest()) == 1000
+    assert house.engine.loaded == {}
+    assert house.engine.channels == {}
+    assert orchestrator._by_id == {}
+    assert orchestrator._leaving == []
