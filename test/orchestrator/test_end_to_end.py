@@ -1,0 +1,51 @@
+"""The orchestrator as a library: a real engine, a real runtime, no ROS."""
+
+from __future__ import annotations
+
+import queue
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aegis_ros.engine import JobResult
+from aegis_ros.orchestrator import Orchestrator
+from aegis_ros.spec import TaskSpec
+from test.orchestrator.house import House
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "simulated"])
+def test_a_frame_becomes_a_result(tmp_path: Path, backend: str) -> None:
+    house = House(tmp_path)
+    heard: queue.Queue[np.ndarray] = queue.Queue()
+
+    def hear(spec: TaskSpec, result: JobResult) -> None:
+        heard.put(result.outputs["output"].copy())
+        result.release()
+
+    device = replace(house.spec.device, backend=backend, realtime_priority=0)
+    orchestrator = Orchestrator(
+        replace(house.spec, device=device), state_dir=tmp_path / "real", on_result=hear
+    )
+    orchestrator.configure()
+    try:
+        answer = orchestrator.register(house.task(wcet_ms=0))
+        assert answer.accepted, answer.rationale.sentence
+        assert "measured budget" in answer.rationale.sentence
+        orchestrator.activate()
+        intake = orchestrator.intake
+        (stream,) = intake.streams()
+        now = time.monotonic_ns()
+        wanted = intake.wanted(stream.key, now)
+        slot = intake.acquire(stream.key, wanted)
+        assert slot is not None
+        shape = (16, 24, 3)
+        intake.slot_array(stream.key, slot, shape)[:] = 7
+        intake.commit(stream.key, slot, shape, wanted, 0, now, lambda task, seq: None)
+        output = heard.get(timeout=30)
+        assert output.shape == (1, 3, 8, 8)
+        assert np.allclose(output, 7.0 if backend == "onnxruntime" else output.flat[0])
+    finally:
+        orchestrator.cleanup()
