@@ -10,18 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.analysis.task import AnalysisTask
 
-__all__ = ["MAX_POINTS", "DemandCurve", "LaneLoad", "demand_at", "qpa"]
+__all__ = ["MAX_POINTS", "DemandCurve", "LaneLoad", "UndecidedError", "demand_at", "qpa"]
 
-MAX_POINTS = 2_000_000
-_MAX_FIXPOINT_STEPS = 10_000
+MAX_POINTS = 200_000
+_FEW_POINTS = 5_000
+_MAX_FIXPOINT_STEPS = 2_000
+_MAX_QPA_STEPS = 20_000
+_FIXED = 128  # fractional bits of the fixed-point utilization
+_SAFE = 2**61
 
 _Array = npt.NDArray[np.int64]
+
+
+class UndecidedError(Exception):
+    """A test did not reach an answer within its limits."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +41,13 @@ class DemandCurve:
         t_ns: int64 [P], increasing interval lengths.
         demand_ns: int64 [P], h(t).
         blocking_ns: int64 [P], B(t).
-        complete: False when there were more than ``MAX_POINTS`` steps.
+        end_ns: every step up to here is in it.
     """
 
     t_ns: _Array
     demand_ns: _Array
     blocking_ns: _Array
-    complete: bool
+    end_ns: int
 
     @property
     def slack_ns(self) -> _Array:
@@ -50,6 +59,8 @@ class DemandCurve:
 class LaneLoad:
     """The tasks of one lane as arrays of int64 nanoseconds.
 
+    The caller has made sure that no budget exceeds its deadline, so that everything fits 64 bits.
+
     Args:
         tasks: at least one.
         switch_ns: charged to every segment.
@@ -58,81 +69,142 @@ class LaneLoad:
     def __init__(self, tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> None:
         """Keep budgets ``c``, periods ``t``, deadlines ``d``, jitters ``j``, segments ``q``."""
         self.tasks = tuple(tasks)
-        self.c = np.array([task.wcet_ns(switch_ns) for task in tasks], np.int64)
-        self.t = np.array([task.period_ns for task in tasks], np.int64)
-        self.d = np.array([task.deadline_ns for task in tasks], np.int64)
-        self.j = np.array([task.jitter_ns for task in tasks], np.int64)
-        self.q = np.array([task.longest_ns(switch_ns) for task in tasks], np.int64)
+        rows = [
+            (
+                sum(task.segments_ns) + switch_ns * len(task.segments_ns),
+                task.period_ns,
+                task.deadline_ns,
+                task.jitter_ns,
+                max(task.segments_ns) + switch_ns,
+                task.segments_ns[-1] + switch_ns,
+            )
+            for task in tasks
+        ]
+        self.c, self.t, self.d, self.j, self.q, self.last = np.array(rows, np.int64).T.copy()
         self.first = self.d - self.j  # first step of h of each task
+        self.latest_ns = int(self.first.max())
+        one = 1 << _FIXED
+        self._shares = [(row[0] << _FIXED) // row[1] for row in rows]  # rounded down
+        low = sum(self._shares)
+        self._low, self._high = low, low + len(rows)  # fixed-point bounds of the utilization
+        if low > one:
+            self._sign = 1
+        elif self._high < one:
+            self._sign = -1
+        else:
+            exact = sum((Fraction(row[0], row[1]) for row in rows), Fraction(0))
+            self._sign = (exact > 1) - (exact < 1)
 
     @property
     def utilization(self) -> float:
         """Sum of budgets over periods, rounded to float."""
         return float(np.sum(self.c / self.t))
 
-    def overloaded(self) -> bool:
-        """Whether the utilization is above 1, exactly."""
-        return self.compare_to_one() > 0
-
     def compare_to_one(self) -> int:
-        """Return the sign of (utilization - 1), decided in fractions when floats cannot."""
-        value = self.utilization
-        if abs(value - 1.0) > 1e-9:
-            return 1 if value > 1.0 else -1
-        exact = sum(
-            (Fraction(int(c), int(t)) for c, t in zip(self.c, self.t, strict=True)), Fraction(0)
-        )
-        return (exact > 1) - (exact < 1)
+        """Return the sign of (utilization - 1), exactly."""
+        return self._sign
 
-    def busy_period_ns(self) -> int | None:
-        """Return the least fixpoint of ``max q + sum ceil((w + J) / T) C``; None if not found."""
-        w = int(self.q.max()) + int(self.c.sum())
+    def excess(self) -> int:
+        """Return an upper bound of ``sum U_i (T_i - D_i + J_i)``, fixed point."""
+        total = 0
+        gaps = (self.t - self.first).tolist()
+        for share, gap in zip(self._shares, gaps, strict=True):
+            total += (share + 1) * gap if gap > 0 else share * gap
+        return total
+
+    def line_slack_ns(self, t_ns: int) -> int:
+        """Return a lower bound of the slack at t and beyond, for t >= every D - J.
+
+        ``h(t) <= U t + sum U_i (T_i - D_i + J_i)``: the slack grows at least like a line.
+        """
+        spare = (1 << _FIXED) - self._high
+        if spare <= 0:
+            return -_SAFE
+        return (spare * t_ns - self.excess()) >> _FIXED
+
+    def line_reaches_ns(self, slack_ns: int) -> int | None:
+        """Return a t from which on the slack is at least ``slack_ns``; None if out of range."""
+        spare = (1 << _FIXED) - self._high
+        if spare <= 0:
+            return None
+        reached = -(-(self.excess() + (slack_ns << _FIXED)) // spare)
+        return reached if reached < _SAFE else None
+
+    def busy_period_ns(self, blocking_ns: int = 0) -> int | None:
+        """Return the least fixpoint of ``b + sum ceil((w + J) / T) C``; None if not found."""
+        if self._sign > 0:
+            return None
+        w = blocking_ns + int(self.c.sum())
         for _ in range(_MAX_FIXPOINT_STEPS):
-            jobs = -(-(w + self.j) // self.t)
-            following = int(self.q.max()) + int(np.dot(jobs, self.c))
+            following = blocking_ns + int(np.dot(-(-(w + self.j) // self.t), self.c))
             if following <= w:
                 return w
-            if following > 2**61:
+            if following > _SAFE:
                 return None
             w = following
         return None
 
-    def last_point_ns(self) -> int | None:
-        """Return a bound on the interval lengths that must be tested; None if there is none."""
-        longest = int(self.first.max())
-        if self.compare_to_one() >= 0:
-            return self.busy_period_ns()
-        spare = 1.0 - self.utilization
-        excess = float(np.sum(self.c / self.t * (self.t - self.d + self.j)))
-        # Rounded up: a longer testing set is slower, never wrong.
-        linear = max(longest, int(excess / spare * (1.0 + 1e-6)) + 1)
-        if self.points_until(linear) <= 20_000:
-            return linear
-        busy = self.busy_period_ns()
-        return linear if busy is None else min(linear, max(busy, longest))
+    def hyperperiod_ns(self) -> int | None:
+        """Return the least common multiple of the periods; None if it is out of range."""
+        result = 1
+        for period in self.t.tolist():
+            result = lcm(result, period)
+            if result > _SAFE:
+                return None
+        return result
+
+    def horizon_ns(self, slack_ns: int = 0, reach_ns: int = 0) -> int | None:
+        """Return an interval length beyond which the slack is at least ``slack_ns``.
+
+        The least of three bounds, none below the largest D - J: the line of
+        :meth:`line_reaches_ns`; the longest busy period without blocking (no busy interval of
+        jobs due within it is longer), plus ``reach_ns``; one hyperperiod (for a utilization
+        of 1 or less, the slack repeats or grows from one to the next).
+
+        Args:
+            slack_ns: 0 for the test itself.
+            reach_ns: 0 for the test itself.
+
+        Returns:
+            ``None`` when none of the bounds is in range.
+        """
+        latest = self.latest_ns
+        line = self.line_reaches_ns(slack_ns)
+        if line is not None and self.points_until(max(line, latest)) <= _FEW_POINTS:
+            return max(line, latest)
+        ends = [line]
+        busy = self.busy_period_ns(int(self.q.max()) if reach_ns else 0)
+        ends.append(None if busy is None else busy + reach_ns)
+        cycle = self.hyperperiod_ns()
+        ends.append(None if cycle is None else latest + cycle)
+        known = [end for end in ends if end is not None]
+        return max(latest, min(known)) if known else None
 
     def points_until(self, end_ns: int) -> int:
-        """Return how many steps h has up to ``end_ns``."""
-        return int(np.sum(np.maximum(0, (end_ns - self.first) // self.t + 1)))
+        """Return how many steps h has up to ``end_ns``, saturated far above any limit."""
+        counts = np.maximum(0.0, (float(end_ns) - self.first) / self.t + 1.0)
+        return int(min(float(counts.sum()), 1e18))
+
+    def fits(self, end_ns: int) -> bool:
+        """Return whether h up to ``end_ns`` stays inside 64 bits."""
+        counts = np.maximum(0.0, (float(end_ns) - self.first) / self.t + 1.0)
+        return end_ns < _SAFE and float(np.dot(counts, self.c.astype(float))) < float(_SAFE)
 
     def curve(self, end_ns: int) -> DemandCurve:
-        """Return h and B at all steps up to ``end_ns``, at most ``MAX_POINTS``."""
-        complete = self.points_until(end_ns) <= MAX_POINTS
-        while self.points_until(end_ns) > MAX_POINTS:
-            end_ns //= 2
-        steps, costs = [], []
-        for first, period, cost in zip(self.first, self.t, self.c, strict=True):
-            if first <= end_ns:
-                own = np.arange(int(first), end_ns + 1, int(period), dtype=np.int64)
-                steps.append(own)
-                costs.append(np.full(own.size, cost, np.int64))
-        times = np.concatenate(steps)
-        order = np.argsort(times, kind="stable")
-        demand = np.cumsum(np.concatenate(costs)[order])
+        """Return h and B at all steps up to ``end_ns``; the caller has bounded their number."""
+        counts = np.maximum(0, (end_ns - self.first) // self.t + 1)
+        total = int(counts.sum())
+        owner = np.repeat(np.arange(counts.size), counts)
+        k = np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+        times = self.first[owner] + k * self.t[owner]
+        order = np.argsort(times)
         times = times[order]
-        last = np.append(times[1:] != times[:-1], True)  # h after all steps at the same t
+        demand = np.cumsum(self.c[owner[order]])
+        last = np.empty(total, bool)
+        last[:-1] = times[1:] != times[:-1]  # h after all steps at the same t
+        last[-1:] = True
         times, demand = times[last], demand[last]
-        return DemandCurve(times, demand, self.blocking_at(times), complete)
+        return DemandCurve(times, demand, self.blocking_at(times), end_ns)
 
     def blocking_at(self, times: _Array) -> _Array:
         """Return B(t), int64 [P]: the longest q - 1 of tasks with D - J > t."""
@@ -145,10 +217,10 @@ class LaneLoad:
 
     def blocker_at(self, t_ns: int) -> AnalysisTask | None:
         """Return the task that blocks at interval length t."""
-        later = [index for index in range(len(self.tasks)) if self.first[index] > t_ns]
-        if not later:
+        later = np.nonzero(self.first > t_ns)[0]
+        if not later.size:
             return None
-        longest = max(later, key=lambda index: int(self.q[index]))
+        longest = int(later[np.argmax(self.q[later])])
         return self.tasks[longest] if self.q[longest] > 1 else None
 
 
@@ -163,23 +235,29 @@ def qpa(load: LaneLoad, end_ns: int) -> int | None:
 
     Quick processor-demand analysis (Zhang & Burns 2009), run downwards separately in each stretch
     where B is constant: h is monotone, h + B is not.
+
+    Raises:
+        UndecidedError: no answer within the limit of steps.
     """
-    edges = sorted({int(value) for value in load.first if value <= end_ns})
-    for low, high in zip(edges, [*(edge - 1 for edge in edges[1:]), end_ns], strict=True):
-        blocking = int(load.blocking_at(np.array([low], np.int64))[0])
+    edges = np.unique(load.first[load.first <= end_ns])
+    blocking = load.blocking_at(edges).tolist()
+    lows = edges.tolist()
+    highs = [*(edge - 1 for edge in lows[1:]), end_ns]
+    left = _MAX_QPA_STEPS
+    for low, high, blocked in zip(reversed(lows), reversed(highs), reversed(blocking), strict=True):
         t = _step_at_or_before(load, high)
-        while t is not None and t >= low:
-            need = demand_at(load, t) + blocking
+        while t >= low:
+            need = demand_at(load, t) + blocked
             if need > t:
                 return t
             t = _step_at_or_before(load, need if need < t else t - 1)
+            left -= 1
+            if left == 0:
+                raise UndecidedError
     return None
 
 
-def _step_at_or_before(load: LaneLoad, t_ns: int) -> int | None:
-    """Return the last step of h at or before t."""
-    known = load.first <= t_ns
-    if not known.any():
-        return None
-    first, period = load.first[known], load.t[known]
-    return int(np.max(first + (t_ns - first) // period * period))
+def _step_at_or_before(load: LaneLoad, t_ns: int) -> int:
+    """Return the last step of h at or before t; -1 if there is none."""
+    steps = t_ns - (t_ns - load.first) % load.t
+    return int(np.max(np.where(load.first <= t_ns, steps, -1)))

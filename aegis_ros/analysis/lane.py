@@ -7,11 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aegis_ros.analysis.demand import MAX_POINTS, DemandCurve, LaneLoad, qpa
-from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.demand import (
+    MAX_POINTS,
+    DemandCurve,
+    LaneLoad,
+    UndecidedError,
+    demand_at,
+    qpa,
+)
+from aegis_ros.analysis.response import curve_bounds, start_time_bounds
+from aegis_ros.analysis.task import AnalysisTask, require_unique
 from aegis_ros.rationale import ResponseBound, Rule, Witness
 
-__all__ = ["LaneVerdict", "check_lane", "is_schedulable"]
+__all__ = ["LaneVerdict", "check_lane", "is_schedulable", "queue_needed"]
+
+_SCAN_POINTS = 4_000  # up to here a whole scan costs less than a search
+_SAFE = 2**61
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +34,8 @@ class LaneVerdict:
         schedulable: whether every job of every sporadic arrival pattern meets its deadline.
         rule: the test that decided.
         utilization: sum of budgets over periods.
-        witness: interval length with the least slack; ``None`` for an empty lane.
+        witness: interval length with the least slack; ``None`` for an empty lane, and where the
+            test had no answer within its limits.
         responses: bound on the response time of each task, when schedulable.
         left, relation, right, unit: the inequality that decided.
         sentence: the same for people.
@@ -43,7 +55,11 @@ class LaneVerdict:
 
 
 def check_lane(
-    tasks: Sequence[AnalysisTask], *, lane: str = "main", switch_ns: int = 0
+    tasks: Sequence[AnalysisTask],
+    *,
+    lane: str = "main",
+    switch_ns: int = 0,
+    tight: bool = False,
 ) -> LaneVerdict:
     """Test a lane under non-preemptive or limited-preemptive EDF.
 
@@ -54,81 +70,95 @@ def check_lane(
         tasks: everything bound to the lane.
         lane: its name.
         switch_ns: cost of starting one segment.
+        tight: also follow start times for the response bounds; some milliseconds more.
+
+    Raises:
+        ConfigError: two tasks have the same name.
     """
     if not tasks:
-        return LaneVerdict(
-            lane,
-            True,
-            Rule.UTILIZATION,
-            0.0,
-            None,
-            (),
-            0.0,
-            "<=",
-            1.0,
-            "",
-            f"lane {lane} has nothing to do",
-        )
-    load = LaneLoad(tasks, switch_ns)
+        nothing = f"lane {lane} has nothing to do"
+        return LaneVerdict(lane, True, Rule.UTILIZATION, 0.0, None, (), 0.0, "<=", 1.0, "", nothing)
+    require_unique(tasks)
     for task in tasks:
-        need = task.wcet_ns(switch_ns) + task.jitter_ns
-        if need > task.deadline_ns:
-            return LaneVerdict(
-                lane,
-                False,
-                Rule.WCET_DEADLINE,
-                load.utilization,
-                _witness(load, None, lane, task),
-                (),
-                need / 1e6,
-                ">",
-                task.deadline_ns / 1e6,
-                "ms",
-                f"{task.name} alone needs {_ms(task.wcet_ns(switch_ns))} of execution and "
-                f"{_ms(task.jitter_ns)} of jitter, more than its deadline of "
-                f"{_ms(task.deadline_ns)}",
-            )
-    if load.overloaded():
+        if task.wcet_ns(switch_ns) + task.jitter_ns > task.deadline_ns:
+            return _too_long_alone(tasks, task, lane, switch_ns)
+    load = LaneLoad(tasks, switch_ns)
+    if load.compare_to_one() > 0:
         return LaneVerdict(
             lane,
             False,
             Rule.UTILIZATION,
             load.utilization,
-            None,
+            _overload_witness(load, lane),
             (),
             load.utilization,
             ">",
             1.0,
             "",
-            f"the tasks of lane {lane} together need {load.utilization:.1%} of it",
+            f"the tasks of lane {lane} together need {_percent(load)} of it",
         )
-    end = load.last_point_ns()
-    if end is None or load.points_until(end) > 50 * MAX_POINTS:
-        return LaneVerdict(
-            lane,
-            False,
-            Rule.LIMIT,
-            load.utilization,
-            None,
-            (),
-            load.utilization,
-            "<=",
-            1.0,
-            "",
-            f"lane {lane} is so close to fully used ({load.utilization:.4%}) that the test has no "
-            "end within its limits; what cannot be decided is rejected",
+    return _demand_verdict(load, lane, tight)
+
+
+def is_schedulable(tasks: Sequence[AnalysisTask], *, switch_ns: int = 0) -> bool:
+    """Return only the answer of :func:`check_lane`, which is what a search needs."""
+    if not tasks:
+        return True
+    for task in tasks:
+        if task.wcet_ns(switch_ns) + task.jitter_ns > task.deadline_ns:
+            return False
+    load = LaneLoad(tasks, switch_ns)
+    if load.compare_to_one() > 0:
+        return False
+    end = load.horizon_ns()
+    if end is None or not load.fits(end):
+        return False
+    if load.points_until(end) <= _SCAN_POINTS:
+        return bool(np.min(load.curve(end).slack_ns) >= 0)
+    # Most sets that fail do so early.
+    early = load.points_until(load.latest_ns) <= _SCAN_POINTS
+    if early and np.min(load.curve(load.latest_ns).slack_ns) < 0:
+        return False
+    try:
+        return qpa(load, end) is None
+    except UndecidedError:
+        return False
+
+
+def queue_needed(task: AnalysisTask, bound_ns: int, switch_ns: int = 0) -> int:
+    """Return how many jobs must be able to wait so that none is displaced by a newer one.
+
+    A job starts at most ``R - C`` after its arrival, and the k-th one after it arrives at least
+    ``k T`` later; so at most ``floor((R - C) / T)`` wait when another becomes ready. It is 1 where
+    the response bound is below the period.
+    """
+    return max(0, bound_ns - task.wcet_ns(switch_ns)) // task.period_ns + 1
+
+
+def _demand_verdict(load: LaneLoad, lane: str, tight: bool) -> LaneVerdict:
+    end = load.horizon_ns()
+    if end is None or not load.fits(end):
+        return _undecided(load, lane)
+    failed: int | None = None
+    if load.points_until(end) > MAX_POINTS:
+        try:
+            failed = qpa(load, end)
+        except UndecidedError:
+            return _undecided(load, lane)
+    curve, beyond = _curve(load, end, tight)
+    if curve is None:
+        witness = _witness(load, lane, load.latest_ns if failed is None else failed)
+    else:
+        least = int(np.argmin(curve.slack_ns))
+        t_ns = int(curve.t_ns[least])
+        witness = _witness(
+            load, lane, t_ns if failed is None or curve.slack_ns[least] < 0 else failed
         )
-    curve = load.curve(max(end, int(load.first.max())))
-    slack = curve.slack_ns
-    tightest = int(np.argmin(slack))
-    failed = int(curve.t_ns[tightest]) if slack[tightest] < 0 else None
-    if failed is None and not curve.complete:
-        failed = qpa(load, end)
-    witness = _witness(load, curve, lane, None, failed)
-    if failed is not None:
-        need = witness.demand_ns + witness.blocking_ns
+    need = (witness.demand_ns + witness.blocking_ns) / 1e6
+    if witness.slack_ns < 0:
         blocker = (
-            f" and {witness.blocking_task} may block for {_ms(witness.blocking_ns)}"
+            f", after {witness.blocking_task} has just begun a segment that holds the lane for "
+            f"{_ms(witness.blocking_ns)}"
             if witness.blocking_task
             else ""
         )
@@ -139,105 +169,152 @@ def check_lane(
             load.utilization,
             witness,
             (),
-            need / 1e6,
+            need,
             ">",
             witness.t_ns / 1e6,
             "ms",
             f"within {_ms(witness.t_ns)} the tasks of lane {lane} can demand "
             f"{_ms(witness.demand_ns)}{blocker}: {_ms(-witness.slack_ns)} too much",
         )
-    need = witness.demand_ns + witness.blocking_ns
     return LaneVerdict(
         lane,
         True,
         Rule.DEMAND_BOUND,
         load.utilization,
         witness,
-        _responses(load, end, lane),
-        need / 1e6,
+        _responses(load, curve, beyond, lane, tight),
+        need,
         "<=",
         witness.t_ns / 1e6,
         "ms",
-        f"in every interval the tasks of lane {lane} demand less than its length; closest at "
+        f"in every interval the tasks of lane {lane} demand no more than its length; closest at "
         f"{_ms(witness.t_ns)}, where {_ms(witness.slack_ns)} are left",
     )
 
 
-def is_schedulable(tasks: Sequence[AnalysisTask], *, switch_ns: int = 0) -> bool:
-    """Return only the answer of :func:`check_lane`, which is what a search needs."""
-    if not tasks:
-        return True
-    load = LaneLoad(tasks, switch_ns)
-    if np.any(load.c + load.j > load.d) or load.overloaded():
-        return False
-    end = load.last_point_ns()
-    if end is None or load.points_until(end) > 50 * MAX_POINTS:
-        return False
-    return qpa(load, max(end, int(load.first.max()))) is None
+def _curve(load: LaneLoad, end_ns: int, tight: bool) -> tuple[DemandCurve | None, int | None]:
+    """Return the curve that decision and response bounds need, and the least slack beyond it.
+
+    ``None`` as the slack: nothing beyond matters. ``None`` as the curve: too many points.
+    """
+
+    def possible(end: int | None) -> bool:
+        return end is not None and load.fits(end) and load.points_until(end) <= MAX_POINTS
+
+    latest = load.latest_ns
+    if not possible(latest):
+        return None, None
+    reach = int(load.d.max())
+    if tight:
+        busy = load.busy_period_ns(int(load.q.max()))
+        cycle = load.hyperperiod_ns()
+        covers = [
+            max(end, latest)
+            for end in (
+                None if busy is None else busy + reach,
+                None if cycle is None else latest + cycle,
+            )
+            if end is not None and possible(end)
+        ]
+        if covers:
+            return load.curve(min(covers)), None
+    wanted = load.horizon_ns(max(0, latest - demand_at(load, latest)), reach)
+    if wanted is not None and possible(wanted):
+        return load.curve(wanted), max(0, load.line_slack_ns(wanted)) if tight else None
+    shorter = end_ns if possible(end_ns) else latest
+    return load.curve(shorter), max(0, load.line_slack_ns(shorter))
 
 
-def _witness(
-    load: LaneLoad,
-    curve: DemandCurve | None,
-    lane: str,
-    alone: AnalysisTask | None,
-    failed_ns: int | None = None,
-) -> Witness:
-    if alone is not None or curve is None:
-        assert alone is not None
-        t_ns = alone.deadline_ns - alone.jitter_ns
-        demand = alone.wcet_ns() if alone is None else int(load.c[load.tasks.index(alone)])
-        return Witness(lane, t_ns, demand, 0, "", t_ns - demand)
-    index = int(np.argmin(curve.slack_ns))
-    if failed_ns is not None and curve.slack_ns[index] >= 0:
-        curve = load.curve(failed_ns)
-        index = curve.t_ns.size - 1
-    t_ns, demand = int(curve.t_ns[index]), int(curve.demand_ns[index])
-    blocking = int(curve.blocking_ns[index])
-    blocker = load.blocker_at(t_ns) if blocking else None
-    return Witness(
-        lane, t_ns, demand, blocking, blocker.name if blocker else "", t_ns - demand - blocking
+def _responses(
+    load: LaneLoad, curve: DemandCurve | None, beyond: int | None, lane: str, tight: bool
+) -> tuple[ResponseBound, ...]:
+    if curve is None:
+        bounds = load.d.copy()
+    else:
+        bounds = np.minimum(load.d, curve_bounds(load, curve, beyond))
+        if tight:
+            bounds = start_time_bounds(load, curve, bounds, beyond)
+    return tuple(
+        ResponseBound(task.name, lane, bound, task.deadline_ns)
+        for task, bound in zip(load.tasks, bounds.tolist(), strict=True)
     )
 
 
-def _responses(load: LaneLoad, end_ns: int, lane: str) -> tuple[ResponseBound, ...]:
-    """Bound every response time from the demand curve of a schedulable lane.
-
-    A job due t after the start of its busy interval ends by h(t) + B(t), so its response time is at
-    most ``D_i - min slack(t)`` over all t from ``D_i - J_i`` on. The curve is followed until the
-    slack can no longer shrink.
-    """
-    curve = load.curve(_settled_ns(load, end_ns))
-    least_after = np.minimum.accumulate(curve.slack_ns[::-1])[::-1]
-    bounds = []
-    for index, task in enumerate(load.tasks):
-        if curve.complete:
-            start = int(np.searchsorted(curve.t_ns, load.first[index]))
-            bound = int(load.d[index]) - int(least_after[start])
-        else:
-            bound = int(load.d[index])
-        bounds.append(ResponseBound(task.name, lane, bound, task.deadline_ns))
-    return tuple(bounds)
+def _witness(load: LaneLoad, lane: str, t_ns: int) -> Witness:
+    demand = demand_at(load, t_ns)
+    blocker = load.blocker_at(t_ns)
+    blocking = int(load.blocking_at(np.array([t_ns], np.int64))[0])
+    name = blocker.name if blocker is not None else ""
+    return Witness(lane, t_ns, demand, blocking, name, t_ns - demand - blocking)
 
 
-def _settled_ns(load: LaneLoad, end_ns: int) -> int:
-    """Return an interval length beyond which the slack exceeds what it was at every D - J."""
-    longest = int(load.first.max())
-    end = max(end_ns, longest)
-    if load.compare_to_one() >= 0:
-        return end + longest
-    curve = load.curve(end)
-    at_first = curve.slack_ns[np.searchsorted(curve.t_ns, load.first)]
-    spare = 1.0 - load.utilization
-    excess = float(np.sum(load.c / load.t * (load.t - load.d + load.j)))
-    linear = (max(excess, 0.0) + float(at_first.max())) / spare
-    settled = max(end, int(linear * (1.0 + 1e-6)) + 1)
-    if load.points_until(settled) > 20_000:
-        busy = load.busy_period_ns()
-        if busy is not None:
-            settled = max(end, min(settled, busy + longest))
-    return settled
+def _too_long_alone(
+    tasks: Sequence[AnalysisTask], task: AnalysisTask, lane: str, switch_ns: int
+) -> LaneVerdict:
+    wcet = task.wcet_ns(switch_ns)
+    t_ns = task.deadline_ns - task.jitter_ns
+    also = f" and {_ms(task.jitter_ns)} of jitter" if task.jitter_ns else ""
+    return LaneVerdict(
+        lane,
+        False,
+        Rule.WCET_DEADLINE,
+        float(sum(item.wcet_ns(switch_ns) / item.period_ns for item in tasks)),
+        Witness(lane, t_ns, wcet, 0, "", t_ns - wcet),
+        (),
+        (wcet + task.jitter_ns) / 1e6,
+        ">",
+        task.deadline_ns / 1e6,
+        "ms",
+        f"{task.name} alone needs {_ms(wcet)} of execution{also}, more than its deadline of "
+        f"{_ms(task.deadline_ns)}",
+    )
+
+
+def _overload_witness(load: LaneLoad, lane: str) -> Witness | None:
+    """Return an interval length in which an overloaded lane is asked for more than its length."""
+    end = load.latest_ns
+    while load.points_until(end) <= MAX_POINTS and load.fits(end):
+        curve = load.curve(end)
+        late = np.nonzero(curve.slack_ns < 0)[0]
+        if late.size:
+            return _witness(load, lane, int(curve.t_ns[late[0]]))
+        end *= 2
+    # Beyond this h(t) > U t - sum U (D - J) is above t.
+    spare = load.utilization - 1.0
+    if spare > 1e-9:
+        t_ns = int(float(np.sum(load.c / load.t * load.first)) / spare * 1.001) + load.latest_ns
+        if t_ns < _SAFE and load.fits(t_ns):
+            witness = _witness(load, lane, t_ns)
+            if witness.slack_ns < 0:
+                return witness
+    return None
+
+
+def _undecided(load: LaneLoad, lane: str) -> LaneVerdict:
+    return LaneVerdict(
+        lane,
+        False,
+        Rule.LIMIT,
+        load.utilization,
+        None,
+        (),
+        load.utilization,
+        "<=",
+        1.0,
+        "",
+        f"lane {lane} is so close to fully used ({_percent(load)}) that the test has no end "
+        "within its limits; what cannot be decided is rejected",
+    )
+
+
+def _percent(load: LaneLoad) -> str:
+    """Return the utilization with as many digits as it takes to tell it from 100 %."""
+    for digits in (1, 3, 6):
+        text = f"{load.utilization:.{digits}%}"
+        if load.compare_to_one() == 0 or text != f"{1.0:.{digits}%}":
+            return text
+    return "a little more than 100 %" if load.compare_to_one() > 0 else "a little less than 100 %"
 
 
 def _ms(value_ns: int) -> str:
-    return f"{value_ns / 1e6:.2f} ms"
+    return f"{value_ns / 1e6:.6g} ms" if value_ns < 10_000 else f"{value_ns / 1e6:.2f} ms"

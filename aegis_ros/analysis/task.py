@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Criticality
 
-__all__ = ["AnalysisTask"]
+__all__ = ["AnalysisTask", "require_unique"]
 
 _MAX_NS = 10**16  # 115 days: sums over a testing set stay inside 64 bits
 
@@ -19,7 +21,7 @@ class AnalysisTask:
         name: for sentences.
         segments_ns: WCET budget of each segment, at least one, each > 0.
         period_ns: minimum inter-arrival time, > 0.
-        deadline_ns: relative deadline from arrival, > jitter.
+        deadline_ns: relative deadline from arrival, > 0; may exceed the period.
         jitter_ns: release jitter (arrival to ready), >= 0.
         criticality: what is shed first.
         lane: lane it must run on; empty for any.
@@ -37,16 +39,27 @@ class AnalysisTask:
         """Refuse what the tests cannot decide.
 
         Raises:
-            ValueError: names the field and the value.
+            ConfigError: names the field and the value.
         """
-        if not self.segments_ns or any(not 0 < part <= _MAX_NS for part in self.segments_ns):
-            raise ValueError(f"{self.name}: segments_ns {self.segments_ns} must all be > 0")
-        if not 0 < self.period_ns <= _MAX_NS:
-            raise ValueError(f"{self.name}: period_ns {self.period_ns} must be > 0")
-        if not 0 <= self.jitter_ns < self.deadline_ns <= _MAX_NS:
-            raise ValueError(
-                f"{self.name}: jitter_ns {self.jitter_ns} must be >= 0 and below deadline_ns "
-                f"{self.deadline_ns}"
+        if not self.segments_ns:
+            raise ConfigError(
+                "a task needs at least one segment",
+                where=f"{self.name}.segments_ns",
+                value=self.segments_ns,
+            )
+        for index, part in enumerate(self.segments_ns):
+            self._check(f"segments_ns[{index}]", part, 1)
+        self._check("period_ns", self.period_ns, 1)
+        self._check("deadline_ns", self.deadline_ns, 1)
+        self._check("jitter_ns", self.jitter_ns, 0)
+
+    def _check(self, field: str, value: int, least: int) -> None:
+        if not least <= value <= _MAX_NS:
+            raise ConfigError(
+                "the time is out of range",
+                where=f"{self.name}.{field}",
+                value=value,
+                expected=f"{least} to {_MAX_NS} nanoseconds",
             )
 
     def wcet_ns(self, switch_ns: int = 0) -> int:
@@ -58,6 +71,30 @@ class AnalysisTask:
         return max(self.segments_ns) + switch_ns
 
     @property
+    def utilization(self) -> float:
+        """Budget over period, without switch costs."""
+        return sum(self.segments_ns) / self.period_ns
+
+    @property
     def density(self) -> float:
         """Budget over the shorter of period and deadline."""
         return sum(self.segments_ns) / min(self.period_ns, self.deadline_ns)
+
+
+def require_unique(tasks: Sequence[AnalysisTask]) -> None:
+    """Refuse two tasks of one name.
+
+    Raises:
+        ConfigError: names both places.
+    """
+    seen: dict[str, int] = {}
+    for index, task in enumerate(tasks):
+        if task.name in seen:
+            raise ConfigError(
+                f"the name is taken by tasks[{seen[task.name]}]",
+                where=f"tasks[{index}].name",
+                value=task.name,
+                expected="a name of its own",
+                mend="Rename one of the two",
+            )
+        seen[task.name] = index

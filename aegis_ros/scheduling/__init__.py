@@ -1,8 +1,10 @@
 """Decides what runs next: jobs, policies, ready queues, rate gates. No I/O, threads or clock."""
 
+from aegis_ros.scheduling.cw_edf import CwEdf
 from aegis_ros.scheduling.gate import RateGate
 from aegis_ros.scheduling.job import Job
-from aegis_ros.scheduling.policy import Edf, Policy
+from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
 from aegis_ros.scheduling.scheduler import Scheduler
+from aegis_ros.scheduling.table import Slot, Table
 
-__all__ = ["Edf", "Job", "Policy", "RateGate", "Scheduler"]
+__all__ = ["CwEdf", "Edf", "Job", "Policy", "RateGate", "Scheduler", "Slot", "Table", "TaskTiming"]

@@ -16,6 +16,8 @@ class Job:
         deadline_ns: absolute deadline.
         segment: index of the segment to run next.
         payload: whatever the caller needs with it; opaque to the scheduler.
+        displaced: the scheduler has dropped it; kept by the scheduler.
+        rank: place in the order of its lane; kept by the scheduler.
     """
 
     __slots__ = (
@@ -23,6 +25,7 @@ class Job:
         "deadline_ns",
         "displaced",
         "payload",
+        "rank",
         "ready_ns",
         "segment",
         "seq",
@@ -47,6 +50,7 @@ class Job:
         self.payload = payload
         self.segment = 0
         self.displaced = False
+        self.rank = 0
 
     def __repr__(self) -> str:
         """Show the parts a person looks for."""

@@ -2,26 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from aegis_ros.scheduling.job import Job
+from aegis_ros.spec import Criticality
 
-__all__ = ["Edf", "Policy"]
+__all__ = ["Edf", "Policy", "TaskTiming"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTiming:
+    """What a policy may know of a task; integer nanoseconds.
+
+    Attributes:
+        task_id: unique.
+        lane: index of its lane.
+        segments: number of segments.
+        period_ns: minimum inter-arrival time, 0 for unknown.
+        deadline_ns: relative deadline, 0 for unknown.
+        jitter_ns: release jitter.
+        criticality: what is shed first.
+        wcet_ns: budget of each segment, switch cost included; empty for unknown.
+    """
+
+    task_id: int
+    lane: int
+    segments: int
+    period_ns: int = 0
+    deadline_ns: int = 0
+    jitter_ns: int = 0
+    criticality: Criticality = Criticality.HIGH
+    wcet_ns: tuple[int, ...] = ()
 
 
 class Policy(Protocol):
-    """What a scheduler asks about every job.
+    """What a scheduler asks and tells.
 
-    ``priority`` is asked once, when a job is released; ``hold_until`` each time the lane is idle
-    and this job is the first in line.
+    ``priority`` is asked once, when a job is released; ``hold_until`` each time the lane is idle,
+    about the first job in line (and, where ``fills`` is true, about those behind it in turn when
+    it is held). ``admit``, ``forget``, ``released`` and ``started`` are called only where
+    ``observes`` is true.
     """
+
+    @property
+    def observes(self) -> bool:
+        """Whether the policy wants to be told what happens."""
+        ...
+
+    @property
+    def fills(self) -> bool:
+        """Whether a job behind one that is held may run before it."""
+        ...
+
+    def admit(self, task: TaskTiming) -> None:
+        """Make a task known."""
+        ...
+
+    def forget(self, task_id: int) -> None:
+        """Remove a task."""
+        ...
+
+    def released(self, job: Job, now_ns: int) -> None:
+        """Note that a job became ready."""
+        ...
+
+    def started(self, lane: int, job: Job, now_ns: int) -> None:
+        """Note that the segment ``job.segment`` starts."""
+        ...
 
     def priority(self, job: Job) -> int:
         """Return the job's rank; the smallest runs first."""
         ...
 
     def hold_until(self, lane: int, job: Job, now_ns: int) -> int:
-        """Return 0 to start ``job`` now, or the time until which the lane must stay idle."""
+        """Return 0 to start ``job`` now, or the time until which it must not start."""
         ...
 
 
@@ -29,6 +84,20 @@ class Edf:
     """Earliest deadline first, work-conserving (Liu & Layland 1973)."""
 
     __slots__ = ()
+    observes = False
+    fills = False
+
+    def admit(self, task: TaskTiming) -> None:
+        """Need nothing."""
+
+    def forget(self, task_id: int) -> None:
+        """Need nothing."""
+
+    def released(self, job: Job, now_ns: int) -> None:
+        """Need nothing."""
+
+    def started(self, lane: int, job: Job, now_ns: int) -> None:
+        """Need nothing."""
 
     def priority(self, job: Job) -> int:
         """Return the absolute deadline."""

@@ -13,7 +13,8 @@ from collections import deque
 from heapq import heappop, heappush
 
 from aegis_ros.scheduling.job import Job
-from aegis_ros.scheduling.policy import Edf, Policy
+from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
+from aegis_ros.spec import Criticality
 
 __all__ = ["Scheduler"]
 
@@ -21,20 +22,22 @@ _Entry = tuple[int, int, int, int, Job]
 
 
 class _Task:
-    __slots__ = ("lane", "queue", "segments", "waiting")
+    __slots__ = ("high", "lane", "last_rank", "queue", "segments", "waiting")
 
-    def __init__(self, lane: int, segments: int, queue: int) -> None:
+    def __init__(self, lane: int, segments: int, queue: int, high: bool) -> None:
         self.lane = lane
         self.segments = segments
         self.queue = queue
+        self.high = high
         self.waiting: deque[Job] = deque()
+        self.last_rank = -(1 << 63)
 
 
 class Scheduler:
     """Ready queues of all lanes. One caller at a time; nothing here blocks.
 
     Ties are broken by earlier release, then lower task id, then lower sequence number, so that
-    the same events always give the same schedule.
+    the same events always give the same schedule. Jobs of one task never overtake each other.
 
     Args:
         lanes: number of lanes, at least 1.
@@ -50,18 +53,40 @@ class Scheduler:
         self._ready: list[list[_Entry]] = [[] for _ in range(lanes)]
         self._running: list[Job | None] = [None] * lanes
         self._wake_ns: list[int] = [0] * lanes
+        self._waiting = [0] * lanes
+        self._shedding = [False] * lanes
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
-        self._hold_until = self._policy.hold_until
+        self._observer = self._policy if self._policy.observes else None
+        self._fills = self._policy.fills
+        # A policy that never idles is not asked about each job.
+        self._hold_until = None if type(self._policy) is Edf else self._policy.hold_until
 
-    def add_task(self, task_id: int, *, lane: int, segments: int = 1, queue: int = 1) -> None:
-        """Make a task known.
+    def add_task(
+        self,
+        task_id: int,
+        *,
+        lane: int,
+        segments: int = 1,
+        deadline_ns: int = 0,
+        period_ns: int = 0,
+        jitter_ns: int = 0,
+        criticality: Criticality = Criticality.HIGH,
+        queue: int = 1,
+        wcet_ns: tuple[int, ...] = (),
+    ) -> None:
+        """Make a task known. EDF needs no more than lane, segments and queue.
 
         Args:
             task_id: unique.
             lane: index of the lane it is bound to.
             segments: number of segments of its network, at least 1.
+            deadline_ns: relative deadline, 0 for unknown.
+            period_ns: minimum inter-arrival time, 0 for unknown.
+            jitter_ns: release jitter.
+            criticality: tasks below ``HIGH`` are shed by :meth:`shed`.
             queue: how many released jobs may wait, at least 1.
+            wcet_ns: budget of each segment, switch cost included; empty for unknown.
 
         Raises:
             ValueError: a value is out of range or the id is taken.
@@ -70,7 +95,22 @@ class Scheduler:
             raise ValueError(f"task {task_id} is known already")
         if not 0 <= lane < len(self._ready) or segments < 1 or queue < 1:
             raise ValueError(f"task {task_id}: lane {lane}, segments {segments}, queue {queue}")
-        self._tasks[task_id] = _Task(lane, segments, queue)
+        if wcet_ns and len(wcet_ns) != segments:
+            raise ValueError(f"task {task_id}: {len(wcet_ns)} budgets for {segments} segments")
+        if self._observer is not None:
+            self._observer.admit(
+                TaskTiming(
+                    task_id,
+                    lane,
+                    segments,
+                    period_ns,
+                    deadline_ns,
+                    jitter_ns,
+                    criticality,
+                    wcet_ns,
+                )
+            )
+        self._tasks[task_id] = _Task(lane, segments, queue, criticality is Criticality.HIGH)
 
     def remove_task(self, task_id: int) -> list[Job]:
         """Forget a task; return its jobs that were waiting or preempted between segments.
@@ -79,31 +119,42 @@ class Scheduler:
         it, whatever segments were left.
         """
         task = self._tasks.pop(task_id)
-        dropped: list[Job] = []
-        kept: list[_Entry] = []
-        for entry in sorted(self._ready[task.lane]):
-            job = entry[4]
-            if job.displaced:
-                continue
-            if job.task_id == task_id:
-                job.displaced = True
-                dropped.append(job)
-            else:
-                kept.append(entry)
-        self._ready[task.lane] = kept
-        return dropped
+        running = self._running[task.lane]
+        if running is not None and running.task_id == task_id:
+            running.displaced = True
+        if self._observer is not None:
+            self._observer.forget(task_id)
+        return self._drop(task.lane, {task_id})
 
     def release(self, job: Job, now_ns: int) -> Job | None:
-        """Take in a job; return the oldest waiting job of its task if the queue overflowed."""
+        """Take in a job; return the job that is dropped for it, if any.
+
+        That is the oldest waiting job of its task if the queue overflowed, or ``job`` itself
+        where its lane sheds tasks of its criticality.
+        """
         task = self._tasks[job.task_id]
+        lane = task.lane
         job.ready_ns = now_ns
+        if self._shedding[lane] and not task.high:
+            job.displaced = True
+            return job
+        rank = self._priority(job)
+        if rank < task.last_rank:  # a stamp that went backwards does not overtake
+            rank = task.last_rank
+        else:
+            task.last_rank = rank
+        job.rank = rank
         waiting = task.waiting
         displaced = None
         if len(waiting) >= task.queue:
             displaced = waiting.popleft()
             displaced.displaced = True
+        else:
+            self._waiting[lane] += 1
         waiting.append(job)
-        heappush(self._ready[task.lane], (self._priority(job), now_ns, job.task_id, job.seq, job))
+        heappush(self._ready[lane], (rank, now_ns, job.task_id, job.seq, job))
+        if self._observer is not None:
+            self._observer.released(job, now_ns)
         return displaced
 
     def dispatch(self, lane: int, now_ns: int) -> Job | None:
@@ -115,26 +166,19 @@ class Scheduler:
             return None
         ready = self._ready[lane]
         while ready:
-            entry = ready[0]
-            job = entry[4]
+            job = ready[0][4]
             if job.displaced:
                 heappop(ready)
                 continue
-            hold = self._hold_until(lane, job, now_ns)
-            if hold > now_ns:
-                self._wake_ns[lane] = hold
-                return None
+            if self._hold_until is not None:
+                hold = self._hold_until(lane, job, now_ns)
+                if hold > now_ns:
+                    return self._fill(lane, now_ns, hold)
             heappop(ready)
-            if job.segment == 0:
-                waiting = self._tasks[job.task_id].waiting
-                if waiting[0] is job:
-                    waiting.popleft()
-                else:
-                    waiting.remove(job)
-            self._running[lane] = job
-            self._wake_ns[lane] = 0
+            self._start(lane, job, now_ns)
             return job
         self._wake_ns[lane] = 0
+        self._shedding[lane] = False
         return None
 
     def segment_done(self, lane: int, now_ns: int) -> Job | None:
@@ -148,17 +192,36 @@ class Scheduler:
             raise ValueError(f"lane {lane} is idle")
         self._running[lane] = None
         job.segment += 1
-        task = self._tasks.get(job.task_id)
-        if task is None or job.segment >= task.segments:
+        if job.displaced or job.segment >= self._tasks[job.task_id].segments:
             return job
-        heappush(self._ready[lane], (self._priority(job), job.ready_ns, job.task_id, job.seq, job))
+        if self._hold_until is not None:  # a table has a place for every segment
+            job.rank = self._priority(job)
+        heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
+        self._waiting[lane] += 1
         return None
 
-    def abandon(self, lane: int) -> Job | None:
+    def abandon(self, lane: int, now_ns: int = 0) -> Job | None:
         """Give up the job that runs on a lane (it failed, or the lane died); return it."""
         job = self._running[lane]
         self._running[lane] = None
         return job
+
+    def shed(self, lane: int, now_ns: int) -> list[Job]:
+        """Enter high-criticality mode: drop what waits below ``HIGH`` and refuse more of it.
+
+        To be called when a job of high criticality exceeds its low-mode budget (Vestal 2007).
+        The mode ends when the lane has nothing left to do.
+
+        Returns:
+            The jobs dropped.
+        """
+        self._shedding[lane] = True
+        low = {key for key, task in self._tasks.items() if task.lane == lane and not task.high}
+        return self._drop(lane, low)
+
+    def shedding(self, lane: int) -> bool:
+        """Return whether the lane is in high-criticality mode."""
+        return self._shedding[lane]
 
     def running(self, lane: int) -> Job | None:
         """Return the job whose segment runs on the lane now."""
@@ -166,8 +229,56 @@ class Scheduler:
 
     def waiting(self, lane: int) -> int:
         """Return how many jobs are ready and not running on the lane."""
-        return sum(not entry[4].displaced for entry in self._ready[lane])
+        return self._waiting[lane]
 
     def wake_ns(self, lane: int) -> int:
         """Return when ``dispatch`` must be asked again although nothing happens; 0 for never."""
         return self._wake_ns[lane]
+
+    def _start(self, lane: int, job: Job, now_ns: int) -> None:
+        if job.segment == 0:
+            waiting = self._tasks[job.task_id].waiting
+            if waiting[0] is job:
+                waiting.popleft()
+            else:
+                waiting.remove(job)
+        self._waiting[lane] -= 1
+        self._running[lane] = job
+        self._wake_ns[lane] = 0
+        if self._observer is not None:
+            self._observer.started(lane, job, now_ns)
+
+    def _fill(self, lane: int, now_ns: int, hold_ns: int) -> Job | None:
+        """Return a job behind the held one that may start now; else note when to wake."""
+        hold_until = self._hold_until
+        if self._fills and hold_until is not None:
+            kept = sorted(entry for entry in self._ready[lane] if not entry[4].displaced)
+            for index, entry in enumerate(kept):
+                hold = hold_until(lane, entry[4], now_ns)
+                if hold <= now_ns:
+                    del kept[index]
+                    self._ready[lane] = kept  # sorted: a heap as it is
+                    self._start(lane, entry[4], now_ns)
+                    return entry[4]
+                hold_ns = min(hold_ns, hold)
+        self._wake_ns[lane] = hold_ns
+        return None
+
+    def _drop(self, lane: int, task_ids: set[int]) -> list[Job]:
+        dropped: list[Job] = []
+        kept: list[_Entry] = []
+        for entry in sorted(self._ready[lane]):
+            job = entry[4]
+            if job.displaced:
+                continue
+            if job.task_id in task_ids:
+                job.displaced = True
+                dropped.append(job)
+            else:
+                kept.append(entry)
+        for task_id in task_ids:
+            if task_id in self._tasks:
+                self._tasks[task_id].waiting.clear()
+        self._ready[lane] = kept
+        self._waiting[lane] = len(kept)
+        return dropped

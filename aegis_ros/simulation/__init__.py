@@ -1,13 +1,25 @@
 """The engine's scheduler under a virtual clock."""
 
-from aegis_ros.simulation.arrivals import critical_arrivals, periodic_arrivals, sporadic_arrivals
-from aegis_ros.simulation.simulator import Arrival, JobRecord, simulate
+from aegis_ros.simulation.arrivals import (
+    bursty_arrivals,
+    critical_arrivals,
+    periodic_arrivals,
+    sporadic_arrivals,
+    traced_arrivals,
+)
+from aegis_ros.simulation.outcome import Outcome, Run, TaskFigures
+from aegis_ros.simulation.simulator import simulate
+from aegis_ros.simulation.workload import Workload
 
 __all__ = [
-    "Arrival",
-    "JobRecord",
+    "Outcome",
+    "Run",
+    "TaskFigures",
+    "Workload",
+    "bursty_arrivals",
     "critical_arrivals",
     "periodic_arrivals",
     "simulate",
     "sporadic_arrivals",
+    "traced_arrivals",
 ]

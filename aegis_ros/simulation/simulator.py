@@ -2,120 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.scheduling import Job, Policy, Scheduler
+from aegis_ros.simulation.outcome import Outcome, Run
+from aegis_ros.simulation.workload import Workload
 
-__all__ = ["Arrival", "JobRecord", "simulate"]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One job to come: times in nanoseconds; ``execution_ns`` one entry a segment."""
-
-    task: int
-    arrival_ns: int
-    ready_ns: int
-    execution_ns: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """What became of a job; ``response_ns`` counts from its arrival."""
-
-    task: int
-    seq: int
-    arrival_ns: int
-    started_ns: int
-    finished_ns: int
-    deadline_ns: int
-
-    @property
-    def response_ns(self) -> int:
-        """Time from arrival to the end of execution."""
-        return self.finished_ns - self.arrival_ns
-
-    @property
-    def missed(self) -> bool:
-        """Whether it ended after its deadline."""
-        return self.finished_ns > self.deadline_ns
+__all__ = ["simulate"]
 
 
 def simulate(
     tasks: Sequence[AnalysisTask],
-    arrivals: Sequence[Arrival],
+    workload: Workload,
     *,
     switch_ns: int = 0,
     policy: Policy | None = None,
-    queue: int = 1_000_000,
-) -> list[JobRecord]:
-    """Run all arrivals on one lane; return the jobs in the order in which they ended.
+    queue: int | Sequence[int] = 1_000_000,
+    low_budgets_ns: Mapping[int, int] | None = None,
+    keep_runs: bool = False,
+) -> Outcome:
+    """Run a workload on one lane; lanes do not meet, so each is simulated by itself.
 
     Args:
-        tasks: deadlines and segment counts; ``Arrival.task`` indexes it.
-        arrivals: in any order.
+        tasks: deadlines and segment counts; ``Workload.task`` indexes it.
+        workload: the jobs.
         switch_ns: added to every segment.
         policy: order of jobs; EDF if not given.
-        queue: jobs of one task that may wait; a displaced job has no record.
+        queue: jobs of one task that may wait, for all tasks or one number a task.
+        low_budgets_ns: low-mode budget of whole jobs by task index, switch costs included; a job
+            that exceeds it makes the lane shed tasks below high criticality.
+        keep_runs: also return every segment that ran.
     """
+    queues = [queue] * len(tasks) if isinstance(queue, int) else list(queue)
     scheduler = Scheduler(1, policy)
     for index, task in enumerate(tasks):
-        scheduler.add_task(index, lane=0, segments=len(task.segments_ns), queue=queue)
-    coming = [
-        (arrival.ready_ns, arrival.task, number, arrival) for number, arrival in enumerate(arrivals)
-    ]
-    heapify(coming)
-    records: list[JobRecord] = []
-    sequence = [0] * len(tasks)
-    now = 0
-    busy_until: int | None = None
-    started: dict[int, int] = {}
-    wakes: list[int] = []
-    while coming or busy_until is not None or wakes:
-        if busy_until is not None and (not coming or busy_until <= coming[0][0]):
-            now = busy_until
-            busy_until = None
-            ran = scheduler.running(0)
-            assert ran is not None
-            done = scheduler.segment_done(0, now)
-            if done is not None:
-                records.append(
-                    JobRecord(
-                        done.task_id,
-                        done.seq,
-                        done.arrival_ns,
-                        started.pop(id(done)),
-                        now,
-                        done.deadline_ns,
-                    )
+        scheduler.add_task(
+            index,
+            lane=0,
+            segments=len(task.segments_ns),
+            deadline_ns=task.deadline_ns,
+            period_ns=task.period_ns,
+            jitter_ns=task.jitter_ns,
+            criticality=task.criticality,
+            queue=queues[index],
+            wcet_ns=tuple(part + switch_ns for part in task.segments_ns),
+        )
+    relative = np.array([task.deadline_ns for task in tasks], np.int64)
+    deadlines = workload.arrival_ns + relative[workload.task]
+    count = len(workload)
+    started = [-1] * count
+    finished = [-1] * count
+    runs: list[Run] = []
+    spent = [0] * count if low_budgets_ns else []
+
+    # Plain lists and local names: this loop is what a million simulated jobs spend their time in.
+    owner, arrival = workload.task.tolist(), workload.arrival_ns.tolist()
+    ready, due = workload.ready_ns.tolist(), deadlines.tolist()
+    execution = workload.execution_ns
+    release, dispatch = scheduler.release, scheduler.dispatch
+    segment_done = scheduler.segment_done
+    next_job = 0
+    end = -1  # of the segment that runs
+    last = busy = 0
+    current = 0
+    never = 1 << 62
+    ready.append(never)
+    while True:
+        coming = ready[next_job]
+        if end >= 0:
+            if coming < end:
+                release(
+                    Job(
+                        owner[next_job],
+                        next_job,
+                        arrival[next_job],
+                        due[next_job],
+                        coming,
+                        next_job,
+                    ),
+                    coming,
                 )
-        elif coming and (not wakes or coming[0][0] <= wakes[0]):
-            now = coming[0][0]
+                next_job += 1
+                continue
+            now = end
+            end = -1
+            done = segment_done(0, now)
+            if done is not None:
+                finished[current] = now
+            if low_budgets_ns and spent[current] > low_budgets_ns.get(owner[current], never):
+                scheduler.shed(0, now)
         else:
-            now = heappop(wakes)
+            wake = scheduler.wake_ns(0) or never
+            now = coming if coming < wake else wake
+            if now == never:
+                break
         # All that is ready at this very instant is known before anything starts.
-        while coming and coming[0][0] <= now:
-            arrival = heappop(coming)[3]
-            job = Job(
-                arrival.task,
-                sequence[arrival.task],
-                arrival.arrival_ns,
-                arrival.arrival_ns + tasks[arrival.task].deadline_ns,
-                payload=arrival.execution_ns,
+        while ready[next_job] <= now:
+            release(
+                Job(
+                    owner[next_job],
+                    next_job,
+                    arrival[next_job],
+                    due[next_job],
+                    now,
+                    next_job,
+                ),
+                now,
             )
-            sequence[arrival.task] += 1
-            displaced = scheduler.release(job, now)
-            if displaced is not None:
-                started.pop(id(displaced), None)
-        if busy_until is None:
-            chosen = scheduler.dispatch(0, now)
-            if chosen is not None:
-                started.setdefault(id(chosen), now)
-                execution: tuple[int, ...] = chosen.payload  # type: ignore[assignment]
-                busy_until = now + execution[chosen.segment] + switch_ns
-            elif scheduler.wake_ns(0):
-                heappush(wakes, scheduler.wake_ns(0))
-    return records
+            next_job += 1
+        chosen = dispatch(0, now)
+        if chosen is not None:
+            current = chosen.seq
+            segment = chosen.segment
+            if segment == 0:
+                started[current] = now
+            length = execution[current][segment] + switch_ns
+            end = now + length
+            busy += length
+            last = end
+            if low_budgets_ns:
+                spent[current] += length
+            if keep_runs:
+                runs.append(Run(current, segment, now, end))
+    return Outcome(
+        tuple(tasks),
+        workload,
+        deadlines,
+        np.array(started, np.int64),
+        np.array(finished, np.int64),
+        busy,
+        last,
+        tuple(runs),
+    )

@@ -1,0 +1,119 @@
+"""What became of simulated jobs, with the figures people ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.simulation.workload import Workload
+
+__all__ = ["Outcome", "Run", "TaskFigures"]
+
+_Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One segment that ran: index of its job in the workload, segment, start and end."""
+
+    job: int
+    segment: int
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFigures:
+    """Figures of one task; response times count from arrival, 0 where no job ended."""
+
+    name: str
+    jobs: int
+    finished: int
+    skipped: int
+    missed: int
+    response_p50_ns: int
+    response_p99_ns: int
+    response_max_ns: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Times of all jobs of a workload, in its order; -1 where something did not happen.
+
+    Attributes:
+        tasks: as simulated.
+        workload: as simulated.
+        deadline_ns: int64 [N], absolute.
+        started_ns: int64 [N], start of the first segment.
+        finished_ns: int64 [N], end of the last segment; -1 for a job that was skipped.
+        busy_ns: time the lane was executing.
+        end_ns: when the last thing happened.
+        runs: every segment in order, if asked for.
+    """
+
+    tasks: tuple[AnalysisTask, ...]
+    workload: Workload
+    deadline_ns: _Array
+    started_ns: _Array
+    finished_ns: _Array
+    busy_ns: int
+    end_ns: int
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def response_ns(self) -> _Array:
+        """Arrival to end, int64 [N]; -1 for a job that was skipped."""
+        return np.where(self.finished_ns < 0, -1, self.finished_ns - self.workload.arrival_ns)
+
+    @property
+    def missed(self) -> npt.NDArray[np.bool_]:
+        """Whether a job ended after its deadline, bool [N]."""
+        late: npt.NDArray[np.bool_] = self.finished_ns > self.deadline_ns
+        return late
+
+    @property
+    def skipped(self) -> npt.NDArray[np.bool_]:
+        """Whether a job never ended, bool [N]."""
+        never: npt.NDArray[np.bool_] = self.finished_ns < 0
+        return never
+
+    @property
+    def utilization(self) -> float:
+        """Share of the simulated time in which the lane was executing."""
+        return self.busy_ns / self.end_ns if self.end_ns > 0 else 0.0
+
+    def worst_response_ns(self) -> _Array:
+        """Return the longest response time of each task, int64 [tasks]; -1 where none ended."""
+        worst = np.full(len(self.tasks), -1, np.int64)
+        np.maximum.at(worst, self.workload.task, self.response_ns)
+        return worst
+
+    def figures(self) -> Sequence[TaskFigures]:
+        """Return the figures of every task."""
+        result = []
+        response = self.response_ns
+        for index, task in enumerate(self.tasks):
+            own = self.workload.task == index
+            ended = response[own & ~self.skipped]
+            p50, p99, top = (
+                (int(np.percentile(ended, 50)), int(np.percentile(ended, 99)), int(ended.max()))
+                if ended.size
+                else (0, 0, 0)
+            )
+            result.append(
+                TaskFigures(
+                    task.name,
+                    int(own.sum()),
+                    int(ended.size),
+                    int((own & self.skipped).sum()),
+                    int((own & self.missed).sum()),
+                    p50,
+                    p99,
+                    top,
+                )
+            )
+        return result
