@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def _video(source: Source, path: Path) -> Iterator[Recorded]:
         capture.release()
 
 
+@lru_cache(maxsize=16)  # a picture that is shown again is not decoded again
 def _picture(source: Source, path: Path) -> tuple[Any, Any]:
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if pixels is None:
@@ -127,6 +129,15 @@ def _picture(source: Source, path: Path) -> tuple[Any, Any]:
 
 def _image_message(source: Source, pixels: np.ndarray) -> tuple[Any, Any]:
     """Return (class, message) of BGR pixels in the encoding asked for."""
+    if source.crop is not None:
+        top, left, height, width = source.crop
+        pixels = pixels[top : top + height, left : left + width]
+        if pixels.shape[:2] != (height, width):
+            raise ConfigError(
+                "the crop lies outside the picture",
+                where=f"{source.topic}: crop",
+                value=list(source.crop),
+            )
     if source.size is not None:
         pixels = cv2.resize(pixels, (source.size[1], source.size[0]), interpolation=cv2.INTER_AREA)
     if source.encoding in ("jpeg", "png"):
@@ -150,6 +161,7 @@ def _image_message(source: Source, pixels: np.ndarray) -> tuple[Any, Any]:
     return Image, message
 
 
+@lru_cache(maxsize=16)
 def _cloud(source: Source, path: Path) -> PointCloud2:
     try:
         points = _read_points(path)

@@ -16,6 +16,8 @@ __all__ = ["KINDS", "ReplayConfig", "Source", "load_replay", "locate"]
 
 KINDS = ("images", "video", "clouds", "bag")
 _MAX_BYTES = 1024 * 1024
+_Extent = Annotated[int, Field(ge=1, le=16384)]
+_Offset = Annotated[int, Field(ge=0, le=16384)]
 _Rate = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
 
 
@@ -28,6 +30,7 @@ class Source(BaseModel):
         rate_hz: messages a second; for videos and bags 0 keeps the recording's own timing.
         loop: begin again at the end.
         start_s: seconds of the recording to leave out at its beginning.
+        crop: (top, left, height, width) to cut out of pictures, before they are resized.
         size: (height, width) to resize pictures to.
         encoding: bgr8, rgb8, mono8, jpeg or png.
         frame_id: frame of the header.
@@ -45,6 +48,7 @@ class Source(BaseModel):
     rate_hz: _Rate = 0.0
     loop: bool = True
     start_s: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    crop: tuple[_Offset, _Offset, _Extent, _Extent] | None = None
     size: (
         tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]] | None
     ) = None
@@ -113,7 +117,7 @@ def locate(source: Source) -> Path:
     """Return the file or folder of a recording.
 
     Besides paths, ``pypi://`` files of installed distributions and ``demo://`` recordings
-    (``bikes``, ``scans``, or a picture of scikit-image) are known.
+    (``bikes``, ``carphone``, ``scans``, or a picture of scikit-image) are known.
 
     Raises:
         ConfigError: it is not there.
@@ -124,6 +128,8 @@ def locate(source: Source) -> Path:
             name = uri.removeprefix("demo://")
             if name == "bikes":
                 return assets.bikes_video()
+            if name == "carphone":
+                return assets.carphone_video()
             if name == "scans":
                 return assets.lidar_scans()[0].parent
             return assets.photograph(name)
