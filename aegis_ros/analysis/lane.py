@@ -21,7 +21,8 @@ from aegis_ros.rationale import ResponseBound, Rule, Witness
 
 __all__ = ["LaneVerdict", "check_lane", "is_schedulable", "queue_needed"]
 
-_SCAN_POINTS = 4_000  # up to here a whole scan costs less than a search
+_SCAN_POINTS = 4_000  # up to here, or so many a task, a scan costs less than a search
+_SCAN_POINTS_PER_TASK = 200
 _SAFE = 2**61
 
 
@@ -113,10 +114,11 @@ def is_schedulable(tasks: Sequence[AnalysisTask], *, switch_ns: int = 0) -> bool
     end = load.horizon_ns()
     if end is None or not load.fits(end):
         return False
-    if load.points_until(end) <= _SCAN_POINTS:
+    few = min(MAX_POINTS, max(_SCAN_POINTS, _SCAN_POINTS_PER_TASK * len(tasks)))
+    if load.points_until(end) <= few:
         return bool(np.min(load.curve(end).slack_ns) >= 0)
     # Most sets that fail do so early.
-    early = load.points_until(load.latest_ns) <= _SCAN_POINTS
+    early = load.points_until(load.latest_ns) <= few
     if early and np.min(load.curve(load.latest_ns).slack_ns) < 0:
         return False
     try:

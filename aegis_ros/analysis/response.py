@@ -9,8 +9,9 @@ from aegis_ros.analysis.demand import DemandCurve, LaneLoad
 
 __all__ = ["curve_bounds", "start_time_bounds"]
 
-_BATCH = 32
-_MAX_EVALUATIONS = 4_000_000  # array elements a call may visit
+_BLOCK = 30_000  # array elements in one go: stays in a core's cache
+_MAX_ELEMENTS = 1_000_000  # array elements a call may visit, at least
+_ELEMENTS_PER_TASK = 2_000
 
 _Array = npt.NDArray[np.int64]
 
@@ -47,8 +48,10 @@ def start_time_bounds(
             + sum over j != i of min(1 + floor((L + J_j) / T_j),
                                      1 + floor((a + D_i - D_j + J_j) / T_j)) C_j
 
-    and is not interrupted: ``R_i = max over a of L + last_i - a``. The offsets a are visited in
-    the order of what the demand curve allows for them, until no other can be worse.
+    and is not interrupted: ``R_i = max over a of L + last_i - a``. An offset a is left out where
+    the demand curve allows it no more than is reached already, or where one step of the iteration
+    shows the same (a value that the right side does not raise is not below the least fixpoint).
+    Where the limit of work is reached first, what the curve allows the offsets left is the bound.
 
     Args:
         load: a schedulable lane.
@@ -60,43 +63,127 @@ def start_time_bounds(
     Returns:
         int64 [tasks], nowhere above ``upper``.
     """
-    tight = upper.copy()
     slack = curve.slack_ns
-    left = _MAX_EVALUATIONS
-    for i in range(len(load.tasks)):
-        start = int(np.searchsorted(curve.t_ns, load.first[i]))
-        allowed = load.d[i] - slack[start:]
-        order = np.argsort(-allowed, kind="stable")
-        best = int(load.c[i] + load.j[i])
-        if beyond_ns is not None:
-            best = max(best, int(load.d[i]) - beyond_ns)
-        done = 0
-        while done < order.size and int(allowed[order[done]]) > best:
-            chosen = order[done : done + _BATCH]
-            done += _BATCH
-            t = curve.t_ns[start:][chosen]
-            bounds, spent = _follow(load, i, t, curve.blocking_ns[start:][chosen])
-            best = max(best, int(bounds.max()))
-            left -= spent
-            if left <= 0:
-                return tight
-        tight[i] = min(int(upper[i]), best)
-    return tight
-
-
-def _follow(load: LaneLoad, i: int, t: _Array, blocking: _Array) -> tuple[_Array, int]:
-    """Return the response time for each t = a + D_i, int64 [A], and the elements visited."""
-    caps = np.maximum(0, (t[:, None] - load.first) // load.t + 1)  # [A, tasks]
-    own = (caps[:, i] - 1) * load.c[i]
-    caps[:, i] = 0
-    fixed = blocking + own + load.c[i] - load.last[i]
-    begin = fixed.copy()
-    spent = 0
-    while True:
-        jobs = np.minimum(caps, (begin[:, None] + load.j) // load.t + 1)
-        following = fixed + jobs @ load.c
-        spent += jobs.size
-        if np.array_equal(following, begin):
+    count = len(load.tasks)
+    best = load.c + load.j
+    if beyond_ns is not None:
+        best = np.maximum(best, load.d - beyond_ns)
+    begin = np.searchsorted(curve.t_ns, load.first)
+    follow = _Follow(load, curve, max(_MAX_ELEMENTS, _ELEMENTS_PER_TASK * count))
+    place = np.arange(slack.size)
+    group = max(1, 4 * _BLOCK // slack.size)
+    for first in range(0, count, group):
+        if follow.left <= 0:
+            best[first:] = upper[first:]
             break
-        begin = following
-    return begin + load.last[i] - (t - load.d[i]), spent
+        who = np.arange(first, min(count, first + group))
+        allowed = load.d[who, None] - slack
+        own, points = np.nonzero((allowed > best[who, None]) & (place >= begin[who, None]))
+        _group_bounds(follow, who[own], points, allowed[own, points], best)
+    return np.minimum(upper, best)
+
+
+def _group_bounds(
+    follow: _Follow, who: _Array, points: _Array, allowed: _Array, best: _Array
+) -> None:
+    """Raise ``best`` to the worst response time at these points.
+
+    Args:
+        follow: evaluates response times.
+        who: int64 [A], tasks, increasing.
+        points: int64 [A], indices into the curve.
+        allowed: int64 [A], what the curve allows.
+        best: int64 [tasks], what is reached already.
+    """
+    hope = allowed  # decides which offsets of a task are followed first
+    chosen_each = 1
+    while who.size and follow.left > 0:
+        order = np.lexsort((-hope, who))
+        starts = np.flatnonzero(np.diff(who, prepend=-1))
+        rank = np.arange(who.size) - np.repeat(starts, np.diff(np.append(starts, who.size)))
+        chosen = order[rank < chosen_each]
+        np.maximum.at(best, who[chosen], follow.responses(who[chosen], points[chosen]))
+        rest = np.ones(who.size, bool)
+        rest[chosen] = False
+        rest &= allowed > best[who]
+        who, points, allowed = who[rest], points[rest], allowed[rest]
+        hope = follow.excess(who, points, best)
+        rest = hope > 0
+        who, points, allowed, hope = who[rest], points[rest], allowed[rest], hope[rest]
+        chosen_each *= 2
+    np.maximum.at(best, who, allowed)
+
+
+class _Follow:
+    """Iterates start times.
+
+    Attributes:
+        left: array elements that may still be visited.
+    """
+
+    def __init__(self, load: LaneLoad, curve: DemandCurve, elements: int) -> None:
+        """Visit as many elements, more or less."""
+        self._load = load
+        self._curve = curve
+        self._rows = max(1, _BLOCK // len(load.tasks))
+        self.left = elements
+
+    def responses(self, who: _Array, points: _Array) -> _Array:
+        """Return the response times of tasks [A] for jobs due at points [A] of the curve."""
+        load = self._load
+        result = np.empty(who.size, np.int64)
+        for first in range(0, who.size, self._rows):
+            part = slice(first, first + self._rows)
+            caps, fixed, until = self._others(who[part], points[part])
+            # Everyone who may come at all comes once at the start.
+            begin = fixed + np.minimum(caps, 1) @ load.c
+            ended = begin.copy()
+            row = np.arange(begin.size)
+            while row.size:
+                following = self._step(caps, fixed, begin)
+                more = following != begin
+                ended[row] = following
+                row, caps, fixed, begin = row[more], caps[more], fixed[more], following[more]
+            result[part] = ended - until
+        return result
+
+    def excess(self, who: _Array, points: _Array, best: _Array) -> _Array:
+        """Return by how much one step exceeds a response time of ``best``, int64 [A].
+
+        Where it does not, no later step does, and the response time is at most ``best``.
+        """
+        result = np.empty(who.size, np.int64)
+        for first in range(0, who.size, self._rows):
+            part = slice(first, first + self._rows)
+            if self.left <= 0:
+                result[part] = 1
+                continue
+            caps, fixed, until = self._others(who[part], points[part])
+            begin = best[who[part]] + until
+            result[part] = self._step(caps, fixed, begin) - begin
+        return result
+
+    def _others(self, who: _Array, points: _Array) -> tuple[_Array, _Array, _Array]:
+        """Return most jobs of each other task, the rest of the sum, and a - last."""
+        load = self._load
+        t = self._curve.t_ns[points]
+        row = np.arange(who.size)
+        caps = t[:, None] - load.first
+        caps //= load.t
+        caps += 1
+        np.maximum(caps, 0, out=caps)  # [A, tasks]
+        own = caps[row, who] * load.c[who]
+        caps[row, who] = 0
+        self.left -= caps.size
+        fixed = self._curve.blocking_ns[points] + own - load.last[who]
+        return caps, fixed, t - load.d[who] - load.last[who]
+
+    def _step(self, caps: _Array, fixed: _Array, begin: _Array) -> _Array:
+        load = self._load
+        jobs = begin[:, None] + load.j
+        jobs //= load.t
+        jobs += 1
+        np.minimum(jobs, caps, out=jobs)
+        self.left -= jobs.size
+        following: _Array = fixed + jobs @ load.c
+        return following
