@@ -134,7 +134,13 @@ class LaneLoad:
         """Return the least fixpoint of ``b + sum ceil((w + J) / T) C``; None if not found."""
         if self._sign > 0:
             return None
-        w = blocking_ns + int(self.c.sum())
+        # No fixpoint lies below b + U w + sum U J = w, so the search may begin there.
+        asked = blocking_ns << _FIXED
+        asked += sum(s * j for s, j in zip(self._shares, self.j.tolist(), strict=True))
+        least = asked // max(1, (1 << _FIXED) - self._low)
+        if least > _SAFE:
+            return None
+        w = max(least, blocking_ns + int(self.c.sum()))
         for _ in range(_MAX_FIXPOINT_STEPS):
             following = blocking_ns + int(np.dot(-(-(w + self.j) // self.t), self.c))
             if following <= w:

@@ -1,0 +1,1 @@
+"""Speed of the proof, how much it accepts, and how it compares with others."""
