@@ -41,6 +41,8 @@ class Rule(StrEnum):
     UTILIZATION = "utilization"
     WCET_DEADLINE = "wcet_deadline"
     DEMAND_BOUND = "demand_bound"
+    CRITICAL_WINDOW = "critical_window"
+    TABLE = "table"
     LIMIT = "limit"
     STATE = "state"
     # running

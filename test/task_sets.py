@@ -32,3 +32,28 @@ def task_sets(
             )
         )
     return tasks
+
+
+@st.composite
+def periodic_sets(draw: st.DrawFn, *, jitter: bool = False, most: int = 4) -> list[AnalysisTask]:
+    """Small sets whose cycle is short, around the border of what a table can hold."""
+    tasks = []
+    count = draw(st.integers(1, most))
+    for index in range(count):
+        period = draw(st.sampled_from([6, 8, 10, 12, 15, 20, 24, 30, 40, 60]))
+        most_parts = draw(st.integers(1, 3))
+        longest = max(1, 2 * period // (count * most_parts))
+        parts = draw(st.lists(st.integers(1, longest), min_size=1, max_size=most_parts))
+        least = sum(parts)
+        deadline = draw(st.one_of(st.just(max(period, least)), st.integers(least, least + 40)))
+        spare = min(deadline - least, period - 1, 5)
+        tasks.append(
+            AnalysisTask(
+                f"task{index}",
+                tuple(parts),
+                period,
+                deadline,
+                draw(st.integers(0, spare)) if jitter else 0,
+            )
+        )
+    return tasks

@@ -2,17 +2,25 @@
 
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
+from aegis_ros.analysis.periodic import Place
+from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
 from aegis_ros.analysis.sensitivity import counterfactuals
 from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.analysis.witness import CriticalArrival, witness_schedule
 
 __all__ = [
+    "POLICIES",
     "AnalysisTask",
     "Assignment",
     "CriticalArrival",
     "LaneVerdict",
+    "Place",
+    "PolicyName",
+    "TimeTable",
     "assign",
     "check_lane",
+    "check_policy",
     "counterfactuals",
     "is_schedulable",
     "queue_needed",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable
+from aegis_ros.analysis.lane import LaneVerdict, is_schedulable
+from aegis_ros.analysis.policies import PolicyName, check_policy
 from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.timetable import TimeTable
+from aegis_ros.rationale import Rule
 
 __all__ = ["Assignment", "assign"]
 
 _EXACT_SEARCH_TASKS = 8
+
+_Bins = Mapping[str, Sequence[AnalysisTask]]
+_Passes = Callable[[Sequence[AnalysisTask], str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +28,16 @@ class Assignment:
         lane_of: lane of each task.
         method: how it was found: first fit, best fit, exact search.
         verdicts: answer for each lane.
+        policy: the policy the lanes were tested under.
+        tables: the static table of each lane that has one.
     """
 
     schedulable: bool
     lane_of: dict[str, str]
     method: str
     verdicts: dict[str, LaneVerdict]
+    policy: PolicyName = "edf"
+    tables: dict[str, TimeTable] = field(default_factory=dict)
 
 
 def assign(
@@ -36,11 +46,24 @@ def assign(
     *,
     switch_ns: int = 0,
     fixed: Mapping[str, str] | None = None,
+    policy: PolicyName = "edf",
+    limit_s: float = 5.0,
 ) -> Assignment:
     """Find a lane for every task; tasks in ``fixed`` stay where they are.
 
     First fit by decreasing density, then best fit, then an exact search when few tasks are free.
     When nothing passes, the answer shows the free tasks on the least used lane.
+
+    Args:
+        tasks: all of them.
+        lanes: names of the lanes.
+        switch_ns: charged to every segment.
+        fixed: lanes of tasks that stay there.
+        policy: what orders the jobs of a lane; see :func:`check_policy` for what each promises.
+        limit_s: seconds that each search for a static table may take.
+
+    Raises:
+        ConfigError: the policy is not known, or what it needs is not installed.
     """
     kept = dict(fixed or {})
     bins: dict[str, list[AnalysisTask]] = {lane: [] for lane in lanes}
@@ -52,25 +75,77 @@ def assign(
         else:
             free.append(task)
     free.sort(key=lambda task: task.density, reverse=True)
+    trial = _Trial(policy, switch_ns, limit_s)
+    if len(lanes) == 1:  # there is nothing to search
+        bound = next(iter(bins.values()))
+        bound.extend(free)
+        answer = trial.answer(bins, "first fit")
+        return answer if answer.schedulable else replace(answer, method="none fits")
     for method, best in (("first fit", False), ("best fit", True)):
-        found = _fit(free, bins, switch_ns, best)
+        found = _fit(free, bins, trial.passes, best)
         if found is not None:
-            return _result(found, method, switch_ns)
-    if 1 < len(free) <= _EXACT_SEARCH_TASKS and len(lanes) > 1:
-        found = _search(free, bins, switch_ns)
+            return trial.answer(found, method)
+    if 1 < len(free) <= _EXACT_SEARCH_TASKS:
+        found = _search(free, bins, trial.passes)
         if found is not None:
-            return _result(found, "exact search", switch_ns)
+            return trial.answer(found, "exact search")
     fallback = {lane: list(bound) for lane, bound in bins.items()}
     for task in free:
         least = min(fallback, key=lambda lane: sum(_use(item) for item in fallback[lane]))
         fallback[least].append(task)
-    return _result(fallback, "none fits", switch_ns)
+    return trial.answer(fallback, "none fits")
+
+
+class _Trial:
+    """Tests lanes under one policy, each set of tasks once."""
+
+    def __init__(self, policy: PolicyName, switch_ns: int, limit_s: float) -> None:
+        self._policy: PolicyName = policy
+        self._switch_ns = switch_ns
+        self._limit_s = limit_s
+        self._known: dict[tuple[str, ...], tuple[LaneVerdict, TimeTable | None]] = {}
+
+    def passes(self, tasks: Sequence[AnalysisTask], lane: str) -> bool:
+        """Return only the answer."""
+        if self._policy == "edf" or not tasks:
+            return is_schedulable(tasks, switch_ns=self._switch_ns)
+        return self._check(tasks, lane)[0].schedulable
+
+    def answer(self, bins: _Bins, method: str) -> Assignment:
+        """Return the verdicts of all lanes."""
+        found = {lane: self._check(bound, lane) for lane, bound in bins.items()}
+        return Assignment(
+            all(verdict.schedulable for verdict, _ in found.values()),
+            {task.name: lane for lane, bound in bins.items() for task in bound},
+            method,
+            {lane: verdict for lane, (verdict, _) in found.items()},
+            self._policy,
+            {lane: table for lane, (_, table) in found.items() if table is not None},
+        )
+
+    def _check(
+        self, tasks: Sequence[AnalysisTask], lane: str
+    ) -> tuple[LaneVerdict, TimeTable | None]:
+        key = (lane, *sorted(task.name for task in tasks))
+        found = self._known.get(key)
+        if found is None:
+            found = check_policy(
+                tasks,
+                policy=self._policy,
+                lane=lane,
+                switch_ns=self._switch_ns,
+                limit_s=self._limit_s,
+            )
+            self._known[key] = found
+            if found[0].rule is Rule.LIMIT:  # all searches together do not take twice the limit
+                self._limit_s /= 2.0
+        return found
 
 
 def _fit(
     free: Sequence[AnalysisTask],
-    bins: Mapping[str, Sequence[AnalysisTask]],
-    switch_ns: int,
+    bins: _Bins,
+    passes: _Passes,
     best: bool,
 ) -> dict[str, list[AnalysisTask]] | None:
     filled = {lane: list(bound) for lane, bound in bins.items()}
@@ -79,18 +154,18 @@ def _fit(
         if best:
             order.sort(key=lambda lane: -sum(_use(item) for item in filled[lane]))
         for lane in order:
-            if is_schedulable([*filled[lane], task], switch_ns=switch_ns):
+            if passes([*filled[lane], task], lane):
                 filled[lane].append(task)
                 break
         else:
             return None
-    if all(is_schedulable(bound, switch_ns=switch_ns) for bound in filled.values()):
+    if all(passes(bound, lane) for lane, bound in filled.items()):
         return filled
     return None
 
 
 def _search(
-    free: Sequence[AnalysisTask], bins: Mapping[str, Sequence[AnalysisTask]], switch_ns: int
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
 ) -> dict[str, list[AnalysisTask]] | None:
     if not free:
         return {lane: list(bound) for lane, bound in bins.items()}
@@ -101,8 +176,8 @@ def _search(
             if tried_empty:  # empty lanes are alike
                 continue
             tried_empty = True
-        if is_schedulable([*bound, task], switch_ns=switch_ns):
-            found = _search(rest, {**bins, lane: [*bound, task]}, switch_ns)
+        if passes([*bound, task], lane):
+            found = _search(rest, {**bins, lane: [*bound, task]}, passes)
             if found is not None:
                 return found
     return None
@@ -110,15 +185,3 @@ def _search(
 
 def _use(task: AnalysisTask) -> float:
     return sum(task.segments_ns) / task.period_ns
-
-
-def _result(bins: Mapping[str, Sequence[AnalysisTask]], method: str, switch_ns: int) -> Assignment:
-    verdicts = {
-        lane: check_lane(bound, lane=lane, switch_ns=switch_ns) for lane, bound in bins.items()
-    }
-    return Assignment(
-        all(verdict.schedulable for verdict in verdicts.values()),
-        {task.name: lane for lane, bound in bins.items() for task in bound},
-        method,
-        verdicts,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aegis_ros.analysis.critical_window import idle_until
 from aegis_ros.errors import ConfigError
 from aegis_ros.scheduling.job import Job
 from aegis_ros.scheduling.policy import TaskTiming
@@ -12,14 +13,14 @@ __all__ = ["CwEdf"]
 class CwEdf:
     """Non-work-conserving EDF for periodic tasks (CW-EDF; Nasri & Fohler 2016).
 
-    Before the first job in line starts, the next job of every other task is packed backwards from
-    its deadline; if the one in line would end after the latest start of that window, the lane
-    idles until the next of them comes. Unlike the original it does not idle where the job in line
-    would then be late itself: one of the two is late anyway.
+    Before the first job in line starts, the next job of every other task is expected one period
+    after its last, and the lane idles where :func:`~aegis_ros.analysis.critical_window.idle_until`
+    says that one of them would be late for certain. What such tasks are promised is decided by
+    following them through their cycle (:mod:`aegis_ros.analysis.periodic`).
 
     A lane stays taken for the whole budget of a segment even when it ends early, so that a run is
-    never worse than one in which every job takes its budget: what a simulation with full budgets
-    shows for periodic arrivals, holds.
+    never worse than one in which every job takes its budget: jobs start exactly when they would
+    with full budgets.
     """
 
     __slots__ = ("_next_ns", "_taken_until_ns", "_tasks")
@@ -74,29 +75,15 @@ class CwEdf:
         task = self._tasks.get(job.task_id)
         if task is None:
             return 0
-        need = task.wcet_ns[job.segment]
-        end = now_ns + need
-        coming = sorted(
-            (
-                (at + other.deadline_ns, at, sum(other.wcet_ns))
-                for key, other in self._tasks.items()
-                if key != job.task_id
-                and other.lane == lane
-                and (at := self._next_ns.get(key, now_ns)) >= now_ns
-                and key in self._next_ns
-            ),
-            reverse=True,
+        parts = task.wcet_ns
+        next_ns = self._next_ns
+        coming = [
+            (at + other.deadline_ns, at, sum(other.wcet_ns))
+            for key, other in self._tasks.items()
+            if other.lane == lane
+            and key != job.task_id
+            and (at := next_ns.get(key, now_ns - 1)) >= now_ns
+        ]
+        return idle_until(
+            now_ns, parts[job.segment], sum(parts[job.segment :]), job.deadline_ns, coming
         )
-        latest = None
-        blocked_ns, blocked_need = 0, 0
-        for deadline, arrival, wcet in coming:
-            latest = (deadline if latest is None else min(deadline, latest)) - wcet
-            if end > latest and arrival < end:
-                blocked_ns, blocked_need = arrival, wcet
-        if latest is None or end <= latest or not blocked_need:
-            return 0
-        wake = min(arrival for _, arrival, _ in coming)
-        rest = sum(task.wcet_ns[job.segment :])
-        if max(blocked_ns, wake) + blocked_need + rest > job.deadline_ns:
-            return 0
-        return wake if wake > now_ns else 0

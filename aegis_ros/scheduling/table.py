@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.errors import ConfigError
 from aegis_ros.scheduling.job import Job
 from aegis_ros.scheduling.policy import TaskTiming
@@ -23,7 +24,8 @@ class Slot:
         task_id: whose segment starts here.
         job: which job of the task within the cycle, from 0.
         segment: which segment of it.
-        start_ns: from the start of the cycle.
+        start_ns: from the start of the cycle in which the job arrives; may lie beyond its end,
+            where a deadline exceeds a period.
         end_ns: start plus the segment's budget.
     """
 
@@ -38,46 +40,104 @@ class Table:
     """Time-triggered execution, cycle after cycle (cyclic executive).
 
     A task of the table arrives strictly periodically from ``epoch_ns`` on; its k-th job starts
-    where the table says. Every other task runs in EDF order in the gaps, and only where its next
-    segment ends before the next place that is taken.
+    where the table says, and not before. Every other task runs in EDF order in the gaps, and only
+    where its next segment ends before the next place that is taken. So does a job of the table
+    that missed its place: it never delays another.
 
     Args:
         slots: of each lane, in any order.
-        cycle_ns: length of the cycle.
+        cycle_ns: length of the cycle, for all lanes or for each.
         epoch_ns: when the first cycle starts.
     """
 
-    __slots__ = ("_cycle_ns", "_epoch_ns", "_places", "_starts", "_tasks")
+    __slots__ = ("_cycle_ns", "_epoch_ns", "_in_table", "_places", "_starts", "_tasks")
     observes = True
     fills = True
 
     def __init__(
-        self, slots: Mapping[int, Sequence[Slot]], cycle_ns: int, epoch_ns: int = 0
+        self,
+        slots: Mapping[int, Sequence[Slot]],
+        cycle_ns: int | Mapping[int, int],
+        epoch_ns: int = 0,
     ) -> None:
         """Sort the table.
 
         Raises:
-            ConfigError: places overlap or lie outside the cycle.
+            ConfigError: places overlap, from one cycle to the next too, or start before it.
         """
-        self._cycle_ns = cycle_ns
+        self._cycle_ns = {
+            lane: cycle_ns if isinstance(cycle_ns, int) else cycle_ns[lane] for lane in slots
+        }
         self._epoch_ns = epoch_ns
         self._tasks: dict[int, TaskTiming] = {}
-        self._places: dict[tuple[int, int, int], int] = {}
+        self._places: dict[tuple[int, int, int], tuple[int, int]] = {}
         self._starts: dict[int, list[int]] = {}
         for lane, places in slots.items():
-            end = 0
-            for slot in sorted(places, key=lambda item: item.start_ns):
-                if slot.start_ns < end or slot.end_ns > cycle_ns:
+            cycle = self._cycle_ns[lane]
+            taken = sorted((slot.start_ns % cycle, slot.end_ns - slot.start_ns) for slot in places)
+            self._starts[lane] = [start for start, _ in taken]
+            following = [*self._starts[lane][1:], *(start + cycle for start, _ in taken[:1])]
+            for (start, length), after in zip(taken, following, strict=True):
+                if start + length > after:
                     raise ConfigError(
-                        "places in the table overlap or lie outside its cycle",
+                        "places in the table overlap", where=f"lane {lane}, {start} ns"
+                    )
+            for slot in places:
+                if slot.start_ns < 0 or slot.end_ns <= slot.start_ns:
+                    raise ConfigError(
+                        "a place in the table starts before its cycle, or is empty",
                         where=f"lane {lane}, {slot.start_ns} ns",
                     )
-                end = slot.end_ns
-                self._places[slot.task_id, slot.job, slot.segment] = slot.start_ns
-                self._starts.setdefault(lane, []).append(slot.start_ns)
+                place = (slot.start_ns, slot.end_ns)
+                self._places[slot.task_id, slot.job, slot.segment] = place
+        self._in_table = {task_id for task_id, _, _ in self._places}
+
+    @classmethod
+    def of(
+        cls, tables: Mapping[int, TimeTable], task_ids: Mapping[str, int], epoch_ns: int = 0
+    ) -> Table:
+        """Return the policy that runs tables which the analysis has made.
+
+        Args:
+            tables: of each lane.
+            task_ids: of each task by its name.
+            epoch_ns: when the first cycle starts.
+        """
+        slots = {
+            lane: [
+                Slot(task_ids[at.task], at.job, at.segment, at.start_ns, at.end_ns)
+                for at in table.places
+            ]
+            for lane, table in tables.items()
+        }
+        return cls(slots, {lane: table.cycle_ns for lane, table in tables.items()}, epoch_ns)
 
     def admit(self, task: TaskTiming) -> None:
-        """Make a task known; whether it has places in the table is the table's matter."""
+        """Make a task known; whether it has places in the table is the table's matter.
+
+        Raises:
+            ConfigError: it has no budget, or a place that no arrival can be told for.
+        """
+        if not task.wcet_ns:
+            raise ConfigError(
+                "a table needs the budget of every task to keep its places free",
+                where=f"task {task.task_id}",
+            )
+        if task.task_id in self._in_table and not task.jitter_ns < task.period_ns:
+            raise ConfigError(
+                "a task of the table needs a period, and jitter below it",
+                where=f"task {task.task_id}",
+                value=task.jitter_ns,
+                expected=f"less than {task.period_ns} ns",
+            )
+        cycle = self._cycle_ns.get(task.lane, 0)
+        if task.task_id in self._in_table and (not cycle or cycle % task.period_ns):
+            raise ConfigError(
+                "the cycle of a table is a multiple of the periods of its tasks",
+                where=f"task {task.task_id}",
+                value=task.period_ns,
+                expected=f"a divisor of {cycle} ns",
+            )
         self._tasks[task.task_id] = task
 
     def forget(self, task_id: int) -> None:
@@ -93,36 +153,41 @@ class Table:
     def priority(self, job: Job) -> int:
         """Return the start of its place, or its deadline behind all places."""
         place = self._place(job)
-        return _BEHIND + job.deadline_ns if place is None else place
+        return _BEHIND + job.deadline_ns if place is None else place[0]
 
     def hold_until(self, lane: int, job: Job, now_ns: int) -> int:
         """Return the start of its place, or the next gap that may hold it; 0 to start now."""
         place = self._place(job)
-        if place is not None:
-            return place if place > now_ns else 0
+        # A lane's clock is never exact: within its own place a job may start a little late.
+        if place is not None and now_ns < place[1]:
+            return place[0] if place[0] > now_ns else 0
         task = self._tasks.get(job.task_id)
         starts = self._starts.get(lane)
-        if task is None or not task.wcet_ns or not starts:
+        if task is None or not starts:
             return 0
+        cycle = self._cycle_ns[lane]
         since = now_ns - self._epoch_ns
-        base = since - since % self._cycle_ns
+        base = since - since % cycle
         index = bisect_right(starts, since - base - 1)
-        next_start = (
-            base + starts[index] if index < len(starts) else base + self._cycle_ns + starts[0]
-        )
+        next_start = base + starts[index] if index < len(starts) else base + cycle + starts[0]
         if since + task.wcet_ns[job.segment] <= next_start:
             return 0
         return self._epoch_ns + next_start + 1
 
-    def _place(self, job: Job) -> int | None:
+    def _place(self, job: Job) -> tuple[int, int] | None:
+        """Return start and end of the job's place; ``None`` if it has none."""
+        if job.task_id not in self._in_table:
+            return None
         task = self._tasks.get(job.task_id)
-        if task is None or not task.period_ns:
+        cycle = None if task is None else self._cycle_ns.get(task.lane)
+        if task is None or cycle is None:
             return None
-        in_cycle = self._cycle_ns // task.period_ns
-        if in_cycle == 0:
+        # The arrival a rate gate tells is up to one jitter early: never nearer to another.
+        since = job.arrival_ns - self._epoch_ns
+        number = (2 * since + task.jitter_ns + task.period_ns) // (2 * task.period_ns)
+        in_cycle = cycle // task.period_ns
+        place = self._places.get((job.task_id, number % in_cycle, job.segment))
+        if place is None:
             return None
-        number = round((job.arrival_ns - self._epoch_ns) / task.period_ns)
-        start = self._places.get((job.task_id, number % in_cycle, job.segment))
-        if start is None:
-            return None
-        return self._epoch_ns + number // in_cycle * self._cycle_ns + start
+        shift = self._epoch_ns + number // in_cycle * cycle
+        return place[0] + shift, place[1] + shift

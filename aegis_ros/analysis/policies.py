@@ -1,0 +1,236 @@
+"""Decides a lane under each of the scheduler's policies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from aegis_ros.analysis.lane import LaneVerdict, check_lane
+from aegis_ros.analysis.periodic import MAX_PLACES, Followed, follow
+from aegis_ros.analysis.supply import fits_in_gaps
+from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.timetable import TimeTable, make_table
+from aegis_ros.errors import ConfigError
+from aegis_ros.rationale import ResponseBound, Rule
+from aegis_ros.spec import Criticality
+
+__all__ = ["POLICIES", "PolicyName", "check_policy"]
+
+PolicyName = Literal["edf", "cw_edf", "table"]
+POLICIES: tuple[PolicyName, ...] = ("edf", "cw_edf", "table")
+
+
+def check_policy(
+    tasks: Sequence[AnalysisTask],
+    *,
+    policy: PolicyName = "edf",
+    lane: str = "main",
+    switch_ns: int = 0,
+    limit_s: float = 5.0,
+) -> tuple[LaneVerdict, TimeTable | None]:
+    """Test a lane under a policy.
+
+    ``edf``: :func:`check_lane`, for every sporadic arrival pattern. ``cw_edf``: what EDF passes
+    passes, for every sporadic pattern (nothing ever idles then); another set passes where
+    following it through its cycle shows no late job, and then only for strictly periodic arrivals
+    without jitter that begin together (Nasri & Fohler 2016). ``table``: tasks of best effort are
+    event-triggered and must fit in the gaps, in any sporadic pattern; the others have places in a
+    static table and must arrive strictly periodically from the start of the table on, up to their
+    jitter.
+
+    Args:
+        tasks: everything bound to the lane.
+        policy: one of ``POLICIES``.
+        lane: its name.
+        switch_ns: cost of starting one segment.
+        limit_s: seconds that the search for a table may take.
+
+    Returns:
+        The verdict, and the lane's table where one was made.
+
+    Raises:
+        ConfigError: the policy is not known, two tasks have the same name, or the solver is not
+            installed.
+    """
+    if policy not in POLICIES:
+        raise ConfigError(
+            "there is no such policy",
+            where="policy",
+            value=policy,
+            expected="one of " + ", ".join(POLICIES),
+        )
+    verdict = check_lane(tasks, lane=lane, switch_ns=switch_ns)
+    if policy == "edf" or not tasks or verdict.rule in (Rule.UTILIZATION, Rule.WCET_DEADLINE):
+        return verdict, None
+    if policy == "cw_edf":
+        return _critical_window(tasks, verdict, switch_ns), None
+    return _table(tasks, verdict, switch_ns, limit_s)
+
+
+def _critical_window(
+    tasks: Sequence[AnalysisTask], verdict: LaneVerdict, switch_ns: int
+) -> LaneVerdict:
+    if verdict.schedulable:
+        return replace(verdict, sentence=f"{verdict.sentence}; so the lane never has to idle")
+    late = [task.name for task in tasks if task.jitter_ns]
+    if late:
+        return replace(
+            verdict,
+            sentence=f"{verdict.sentence}; idling in time for the next job could help, but it "
+            f"cannot be foreseen when the jobs of {_names(late)} become ready (release jitter)",
+        )
+    run = follow(tasks, switch_ns=switch_ns)
+    if run is None:
+        return _beyond(
+            verdict,
+            f"the schedule of lane {verdict.lane} does not repeat within {MAX_PLACES:,} segments; "
+            "what cannot be decided is rejected",
+        )
+    if run.late:
+        due = next(task.deadline_ns for task in tasks if task.name == run.late)
+        took = run.late_end_ns - run.late_arrival_ns
+        return replace(
+            _no(verdict, Rule.CRITICAL_WINDOW, ""),
+            left=took / 1e6,
+            relation=">",
+            right=due / 1e6,
+            unit="ms",
+            sentence=(
+                f"even with idling in time for the next job, the one of {run.late} that arrives "
+                f"at {run.late_arrival_ns / 1e6:g} ms ends {took / 1e6:g} ms later, after its "
+                f"deadline of {due / 1e6:g} ms, when all tasks arrive periodically and together"
+            ),
+        )
+    return _yes(
+        verdict,
+        tasks,
+        _bounds(tasks, verdict.lane, run),
+        Rule.CRITICAL_WINDOW,
+        f"no job of lane {verdict.lane} is late in a whole cycle of {run.cycle_ns / 1e6:g} ms with "
+        "idling in time for the next job; this holds where all tasks arrive strictly "
+        "periodically and begin together, not for any other arrivals",
+    )
+
+
+def _table(
+    tasks: Sequence[AnalysisTask], verdict: LaneVerdict, switch_ns: int, limit_s: float
+) -> tuple[LaneVerdict, TimeTable | None]:
+    placed = [task for task in tasks if task.criticality is not Criticality.BEST_EFFORT]
+    others = [task for task in tasks if task.criticality is Criticality.BEST_EFFORT]
+    if not placed:  # a table without places is EDF
+        return verdict, None
+    vague = [task.name for task in placed if task.jitter_ns >= task.period_ns]
+    if vague:
+        return _no(
+            verdict,
+            Rule.TABLE,
+            f"a job of {_names(vague)} cannot be told from the next: its jitter is not below its "
+            "period, and a table needs to know which place is whose",
+        ), None
+    table, certain = make_table(placed, switch_ns=switch_ns, limit_s=limit_s)
+    if table is None and certain:
+        return _no(
+            verdict,
+            Rule.TABLE,
+            f"no table of lane {verdict.lane} exists: every order of the segments within a cycle "
+            "makes a job late",
+        ), None
+    if table is None:
+        return _beyond(
+            verdict,
+            f"no table of lane {verdict.lane} was found within the limits of the search; what "
+            "cannot be decided is rejected",
+        ), None
+    table = replace(table, event_triggered=tuple(task.name for task in others))
+    fits = fits_in_gaps(others, table.places, table.cycle_ns, switch_ns=switch_ns)
+    about = (
+        f"a table of {len(table.places)} places in a cycle of {table.cycle_ns / 1e6:g} ms holds "
+        f"all tasks of lane {verdict.lane} that arrive periodically"
+    )
+    if fits is None:
+        return _beyond(
+            verdict,
+            f"{about}, but whether {_names([task.name for task in others])} can always run in "
+            "time in its gaps cannot be decided within the limits",
+        ), table
+    if not fits:
+        return _no(
+            verdict,
+            Rule.TABLE,
+            f"{about}, but its gaps do not always leave time enough for "
+            f"{_names([task.name for task in others])}",
+        ), table
+    bounds = {task.name: table.worst_ns(task) for task in placed}
+    gaps = f"; {_names(table.event_triggered)} always fits in its gaps" if others else ""
+    return _yes(
+        verdict,
+        tasks,
+        tuple(
+            ResponseBound(
+                task.name, verdict.lane, bounds.get(task.name, task.deadline_ns), task.deadline_ns
+            )
+            for task in tasks
+        ),
+        Rule.TABLE,
+        f"{about}{gaps}; this holds where they arrive strictly periodically from the start of "
+        "the table on",
+    ), table
+
+
+def _bounds(tasks: Sequence[AnalysisTask], lane: str, run: Followed) -> tuple[ResponseBound, ...]:
+    return tuple(
+        ResponseBound(task.name, lane, worst, task.deadline_ns)
+        for task, worst in zip(tasks, run.worst_ns, strict=True)
+    )
+
+
+def _yes(
+    verdict: LaneVerdict,
+    tasks: Sequence[AnalysisTask],
+    responses: tuple[ResponseBound, ...],
+    rule: Rule,
+    sentence: str,
+) -> LaneVerdict:
+    return replace(
+        verdict,
+        schedulable=True,
+        rule=rule,
+        witness=None,
+        responses=responses,
+        left=float(max(item.bound_ns - item.deadline_ns for item in responses)) / 1e6,
+        relation="<=",
+        right=0.0,
+        unit="ms",
+        sentence=sentence,
+    )
+
+
+def _no(verdict: LaneVerdict, rule: Rule, sentence: str) -> LaneVerdict:
+    """Reject, without the figures of the demand test: they did not decide."""
+    return replace(
+        verdict,
+        schedulable=False,
+        rule=rule,
+        witness=None,
+        responses=(),
+        left=0.0,
+        relation="",
+        right=0.0,
+        unit="",
+        sentence=sentence,
+    )
+
+
+def _beyond(verdict: LaneVerdict, sentence: str) -> LaneVerdict:
+    return replace(
+        _no(verdict, Rule.LIMIT, sentence),
+        left=verdict.utilization,
+        relation="<=",
+        right=1.0,
+        unit="",
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
