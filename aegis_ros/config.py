@@ -41,7 +41,15 @@ from aegis_ros.spec import (
     TaskSpec,
 )
 
-__all__ = ["MESSAGE_TYPES", "load_config", "parse_config", "parse_task", "task_to_mapping"]
+__all__ = [
+    "MESSAGE_TYPES",
+    "explain",
+    "load_config",
+    "parse_config",
+    "parse_task",
+    "read_yaml",
+    "task_to_mapping",
+]
 
 MESSAGE_TYPES = (
     "sensor_msgs/msg/Image",
@@ -324,11 +332,11 @@ def load_config(path: Path) -> OrchestratorSpec:
 
 def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
     """Validate the text of a configuration file; errors as :func:`load_config`."""
-    values, lines = _read_yaml(text, source)
+    values, lines = read_yaml(text, source)
     try:
         return _Config.model_validate(values).to_spec()
     except ValidationError as error:
-        raise _explain(error, _Config, values, source, lines) from None
+        raise explain(error, _Config, values, source, lines) from None
 
 
 def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
@@ -342,7 +350,7 @@ def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
             raise ConfigError("not a mapping", where=where, expected="the fields of a task")
         return _Task.model_validate(dict(values)).to_spec()
     except ValidationError as error:
-        raise _explain(error, _Task, values, where, {}) from None
+        raise explain(error, _Task, values, where, {}) from None
 
 
 def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
@@ -425,8 +433,14 @@ class _Reader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _read_yaml(text: str, source: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
-    """Return the values, and the line each path begins at."""
+def read_yaml(
+    text: str, source: str, expected: str = "keys device, models and tasks"
+) -> tuple[Any, dict[tuple[Any, ...], int]]:
+    """Return the mapping a text holds, and the line each path in it begins at.
+
+    Raises:
+        ConfigError: it is not YAML, uses aliases or a key twice, or is not a mapping.
+    """
     lines: dict[tuple[Any, ...], int] = {}
     loader: _Reader | None = None
     try:
@@ -453,7 +467,7 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[tuple[Any, ...], int]]
             "not a mapping",
             where=source,
             value=type(values).__name__,
-            expected="keys device, models and tasks",
+            expected=expected,
         )
     return values, lines
 
@@ -476,13 +490,22 @@ def _note_lines(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, .
             _note_lines(value, (*path, index), lines)
 
 
-def _explain(
+def explain(
     error: ValidationError,
     model: type[BaseModel],
     values: Any,
     source: str,
     lines: Mapping[tuple[Any, ...], int],
 ) -> ConfigError:
+    """Return the error that tells every mistake with its place, value and how to mend it.
+
+    Args:
+        error: what pydantic said.
+        model: what was asked to validate.
+        values: what it validated.
+        source: name of the file.
+        lines: from :func:`read_yaml`.
+    """
     parts = []
     for item in error.errors(include_url=False):
         path = tuple(item["loc"])

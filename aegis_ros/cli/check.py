@@ -4,115 +4,164 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.text import Text
 
-from aegis_ros.analysis import Assignment, LaneVerdict, assign, counterfactuals
-from aegis_ros.cli.task_set import TaskSet, read_task_set
+from aegis_ros.analysis import LaneVerdict
+from aegis_ros.cli.answer import Answer, as_json, blocker_of, judge
+from aegis_ros.cli.critical import CriticalRun, critical_run
+from aegis_ros.cli.paper import say, sheet, sign, terminal, to_ms
+from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.errors import ConfigError
-from aegis_ros.rationale import Counterfactual, Witness
+from aegis_ros.rationale import Witness
 
-__all__ = ["answer", "run"]
+__all__ = ["print_lane", "print_lane_reason", "run"]
+
+_MANY_TASKS = 60  # a table longer than this is shortened to what is tight
 
 
-def run(path: Path, form: str, state_dir: Path | None) -> int:
+def run(path: Path, form: str, state_dir: Path | None, plot: Path | None = None) -> int:
     """Print the answer; return 0 when schedulable, 1 when not.
 
     Raises:
-        ConfigError: the file or the format is not valid.
+        ConfigError: the file, the format or the name of the picture is not valid.
     """
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
-    tasks = read_task_set(path, state_dir)
-    found = assign(tasks.tasks, tasks.lanes, switch_ns=tasks.switch_ns)
-    changes = () if found.schedulable else _changes(tasks)
+    if plot is not None:
+        from aegis_ros.cli.gantt import require_picture
+
+        require_picture(plot)
+    answer = judge(read_task_set(path, state_dir))
     if form == "json":
-        print(json.dumps(answer(found, changes), indent=2))
+        print(json.dumps(as_json(answer), indent=2))
     else:
-        _print(Console(), found, changes)
-    return 0 if found.schedulable else 1
+        _print(terminal(), answer)
+    if plot is not None:
+        from aegis_ros.cli.gantt import draw_answer
+
+        draw_answer(answer, plot)
+    return 0 if answer.schedulable else 1
 
 
-def answer(found: Assignment, changes: tuple[Counterfactual, ...]) -> dict[str, Any]:
-    """Return the answer in the documented JSON form; times in milliseconds."""
-    failed = next((v for v in found.verdicts.values() if not v.schedulable), None)
-    deciding = failed or next(iter(found.verdicts.values()))
-    return {
-        "schedulable": found.schedulable,
-        "policy": "edf",
-        "lanes": [_lane(verdict) for verdict in found.verdicts.values()],
-        "counterfactuals": [
-            {
-                "task": item.task,
-                "change": item.change,
-                "value": item.value,
-                "sentence": item.sentence,
-            }
-            for item in changes
-        ],
-        "rule": str(deciding.rule),
-    }
+def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
+    """Print the table of one lane; columns that a narrow terminal has no room for are left out."""
+    tasks = answer.on_lane(verdict.lane)
+    title = (
+        f"lane {escape(verdict.lane)}: {sign(verdict.schedulable)}, U = {verdict.utilization:.1%}"
+    )
+    if not tasks:
+        console.print(f"[bold]{title}[/bold], nothing runs here")
+        return
+    switch_ns = answer.asked.switch_ns
+    wide = console.width >= 100
+    columns = [("task", "left"), ("U", "right"), ("budget", "right"), ("period", "right")]
+    columns += [("parts", "right"), ("jitter", "right")] if wide else []
+    columns += [("bound", "right"), ("deadline", "right"), ("slack", "right")]
+    columns += [("blocked by", "left")]
+    table = sheet(title + "[dim], times in ms[/dim]", columns)
+    bounds = {item.task: item.bound_ns for item in verdict.responses}
+    shown = tasks
+    if len(tasks) > _MANY_TASKS:
+        tight = sorted(tasks, key=lambda task: task.deadline_ns - bounds.get(task.name, 0))
+        kept = {task.name for task in tight[:_MANY_TASKS]}
+        shown = tuple(task for task in tasks if task.name in kept)
+    for task in shown:
+        wcet = task.wcet_ns(switch_ns)
+        bound = bounds.get(task.name)
+        blocker = blocker_of(task, tasks, switch_ns)
+        blocked = "-" if blocker is None else f"{blocker[0]} {to_ms(blocker[1])}"
+        cells: list[str | Text] = [
+            Text(task.name),
+            f"{wcet / task.period_ns:.1%}",
+            to_ms(wcet),
+            to_ms(task.period_ns),
+        ]
+        cells += [str(len(task.segments_ns)), to_ms(task.jitter_ns)] if wide else []
+        cells += [
+            _bound(bound, task.deadline_ns),
+            to_ms(task.deadline_ns),
+            "-" if bound is None else to_ms(task.deadline_ns - bound),
+            Text(blocked),
+        ]
+        table.add_row(*cells)
+    console.print(table)
+    if len(shown) < len(tasks):
+        say(console, f"the {len(shown)} tasks with least slack of {len(tasks)} are shown")
 
 
-def _changes(tasks: TaskSet) -> tuple[Counterfactual, ...]:
-    """Ask of each task, the densest first, what would admit it beside the others."""
-    for task in sorted(tasks.tasks, key=lambda item: item.density, reverse=True):
-        found = counterfactuals(tasks.tasks, task.name, tasks.lanes, switch_ns=tasks.switch_ns)
-        if found:
-            return found
-    return ()
+def print_lane_reason(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
+    """Print why a lane passes or fails, as sentences and as an inequality."""
+    say(console, verdict.sentence)
+    witness = verdict.witness
+    if witness is not None:
+        console.print(_inequality(witness, verdict.schedulable), soft_wrap=True)
+    if not verdict.schedulable:
+        shown = critical_run(answer, verdict)
+        if shown is not None:
+            say(console, _what_happens(shown))
 
 
-def _lane(verdict: LaneVerdict) -> dict[str, Any]:
-    return {
-        "name": verdict.lane,
-        "utilization": verdict.utilization,
-        "schedulable": verdict.schedulable,
-        "witness": _witness(verdict.witness),
-        "tasks": [
-            {
-                "name": item.task,
-                "response_bound_ms": item.bound_ns / 1e6,
-                "deadline_ms": item.deadline_ns / 1e6,
-                "slack_ms": (item.deadline_ns - item.bound_ns) / 1e6,
-            }
-            for item in verdict.responses
-        ],
-    }
-
-
-def _witness(witness: Witness | None) -> dict[str, Any] | None:
-    if witness is None:
-        return None
-    return {
-        "t_ms": witness.t_ns / 1e6,
-        "demand_ms": witness.demand_ns / 1e6,
-        "blocking_ms": witness.blocking_ns / 1e6,
-        "blocking_task": witness.blocking_task,
-        "slack_ms": witness.slack_ns / 1e6,
-    }
-
-
-def _print(console: Console, found: Assignment, changes: tuple[Counterfactual, ...]) -> None:
+def _print(console: Console, answer: Answer) -> None:
+    found = answer.assignment
     for verdict in found.verdicts.values():
-        style = "green" if verdict.schedulable else "red"
-        word = "schedulable" if verdict.schedulable else "NOT schedulable"
-        table = Table(
-            title=f"lane {verdict.lane}: [{style}]{word}[/{style}], U = {verdict.utilization:.1%}",
-            title_justify="left",
+        print_lane(console, answer, verdict)
+        print_lane_reason(console, answer, verdict)
+        console.print()
+    if any(not task.lane for task in answer.asked.tasks) and len(found.verdicts) > 1:
+        say(
+            console,
+            f"lanes were chosen by {found.method}"
+            if answer.schedulable
+            else "no way to share the tasks among the lanes was found",
         )
-        for name in ("task", "response bound / ms", "deadline / ms", "slack / ms"):
-            table.add_column(name, justify="left" if name == "task" else "right")
-        for item in verdict.responses:
-            table.add_row(
-                item.task,
-                f"{item.bound_ns / 1e6:.2f}",
-                f"{item.deadline_ns / 1e6:.2f}",
-                f"{(item.deadline_ns - item.bound_ns) / 1e6:.2f}",
-            )
-        console.print(table if verdict.responses else table.title)
-        console.print(verdict.sentence[:1].upper() + verdict.sentence[1:] + ".", highlight=False)
-    for change in changes:
-        console.print(f"• {change.sentence}.", highlight=False)
+    if answer.schedulable:
+        say(
+            console,
+            "every deadline holds, for every arrival that keeps period and jitter",
+            style="green",
+        )
+        return
+    say(console, "not every deadline holds", style="red")
+    if answer.changes:
+        say(console, "each of these would be enough:")
+        for change in answer.changes:
+            say(console, change.sentence, bullet=" •")
+    else:
+        say(console, "no single change that was tried would be enough")
+
+
+def _bound(bound_ns: int | None, deadline_ns: int) -> Text:
+    if bound_ns is None:
+        return Text("-")
+    share = bound_ns / deadline_ns
+    style = "red" if share > 1.0 else "yellow" if share > 0.9 else "green"
+    return Text(to_ms(bound_ns), style=style)
+
+
+def _inequality(witness: Witness, holds: bool) -> Text:
+    need = witness.demand_ns + witness.blocking_ns
+    text = Text("  ")
+    text.append(f"demand {to_ms(witness.demand_ns)}")
+    blocker = f" ({witness.blocking_task})" if witness.blocking_task else ""
+    text.append(f" + blocking {to_ms(witness.blocking_ns)}{blocker}")
+    text.append(f" = {to_ms(need)} ")
+    text.append("≤" if holds else ">", style="green" if holds else "red")
+    text.append(f" t = {to_ms(witness.t_ns)} ms")
+    return text
+
+
+def _what_happens(shown: CriticalRun) -> str:
+    miss = shown.first_miss
+    if miss is None:
+        return (
+            "simulated, this very pattern misses no deadline; the test is sufficient, not exact, "
+            "where tasks have jitter or several segments"
+        )
+    return (
+        f"simulated: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, is due at "
+        f"{to_ms(miss.deadline_ns)} ms and ends at {to_ms(miss.finished_ns)} ms, "
+        f"{to_ms(miss.finished_ns - miss.deadline_ns)} ms late"
+    )

@@ -26,6 +26,7 @@ _State = Annotated[
     Path | None,
     typer.Option(help="Folder of the orchestrator's profiles (default ~/.ros/aegis_ros)."),
 ]
+_Plot = Annotated[Path | None, typer.Option(help="Also draw a picture: FILE.png, .svg or .pdf.")]
 
 
 @app.command(
@@ -36,11 +37,12 @@ def check(
     file: _File,
     format: Annotated[str, typer.Option(help="text or json")] = "text",
     state_dir: _State = None,
+    plot: _Plot = None,
 ) -> None:
     """Say whether every deadline of a set of tasks holds, and why."""
     from aegis_ros.cli.check import run
 
-    raise typer.Exit(run(file, format, state_dir))
+    raise typer.Exit(run(file, format, state_dir, plot))
 
 
 @app.command()

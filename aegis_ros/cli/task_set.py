@@ -2,135 +2,244 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import yaml
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aegis_ros.analysis import AnalysisTask
-from aegis_ros.config import load_config
+from aegis_ros.config import explain, parse_config, read_yaml
 from aegis_ros.errors import ConfigError
-from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.spec import Criticality, OrchestratorSpec
 
-__all__ = ["TaskSet", "read_task_set"]
+__all__ = ["POLICIES", "TaskSet", "new_task", "read_task_set"]
 
-_MAX_BYTES = 8 * 1024 * 1024
-_Ms = Annotated[float, Field(gt=0.0, le=3_600_000.0, allow_inf_nan=False)]
-_MsOrZero = Annotated[float, Field(ge=0.0, le=3_600_000.0, allow_inf_nan=False)]
+POLICIES = ("edf", "cw_edf", "table")
+
+_MAX_BYTES = 2 * 1024 * 1024
+_MAX_TASKS = 10_000
+_LEAST_MS = 1e-6  # one nanosecond, the grain of every test
+_HOUR_MS = 3_600_000.0
+_Ms = Annotated[float, Field(strict=True, ge=_LEAST_MS, le=_HOUR_MS, allow_inf_nan=False)]
+_MsOrZero = Annotated[float, Field(strict=True, ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskSet:
-    """Tasks, lanes and the cost of a switch."""
+    """What is to be judged.
+
+    Attributes:
+        tasks: as the tests see them.
+        lanes: names of all lanes.
+        switch_ns: cost of starting a segment.
+        policy: one of :data:`POLICIES`.
+        kept_free_ns: by task name, time before the declared deadline that is kept for publishing,
+            and so is missing in the deadline of ``tasks``; only where it is not 0.
+        samples_ns: by task name, measured execution times, int64 [runs, segments].
+        configured: whether this is an orchestrator's YAML, where segments cannot be declared.
+    """
 
     tasks: tuple[AnalysisTask, ...]
     lanes: tuple[str, ...]
-    switch_ns: int
+    switch_ns: int = 0
+    policy: str = "edf"
+    kept_free_ns: Mapping[str, int] = field(default_factory=dict)
+    samples_ns: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    configured: bool = False
 
 
 class _Task(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: str = Field(min_length=1, max_length=64)
+    name: _Name
     period_ms: _Ms
     deadline_ms: _Ms | None = None
     jitter_ms: _MsOrZero = 0.0
     segments_ms: list[_Ms] = Field(min_length=1, max_length=1024)
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
-    copies: int = Field(1, ge=1, le=10_000)
+    copies: int = Field(1, strict=True, ge=1, le=_MAX_TASKS)
 
 
 class _Lane(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: str = Field(min_length=1, max_length=64)
+    name: _Name
 
 
 class _Set(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    tasks: list[_Task] = Field(min_length=1, max_length=10_000)
-    lanes: list[_Lane] = Field(default_factory=lambda: [_Lane(name="main")], min_length=1)
-    policy: str = Field("edf", pattern="^edf$")
-    switch_us: float = Field(0.0, ge=0.0, le=1e6, allow_inf_nan=False)
+    tasks: list[_Task] = Field(min_length=1, max_length=_MAX_TASKS)
+    lanes: list[_Lane] = Field(
+        default_factory=lambda: [_Lane(name="main")], min_length=1, max_length=64
+    )
+    policy: Literal["edf", "cw_edf", "table"] = "edf"
+    switch_us: float = Field(0.0, strict=True, ge=0.0, le=1e6, allow_inf_nan=False)
 
 
 def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     """Return the tasks of a file.
 
     Args:
-        path: a bare set (its tasks have ``segments_ms``) or an orchestrator's YAML.
+        path: a bare set, or an orchestrator's YAML (told by its tasks having a ``model``, or by
+            the keys ``device`` and ``models``).
         state_dir: where the orchestrator keeps its profiles.
 
     Raises:
         ConfigError: the file is not valid, or a network has no known budget.
     """
-    values = _read(path)
-    tasks = values.get("tasks") if isinstance(values, dict) else None
-    bare = isinstance(tasks, list) and any(
-        isinstance(task, dict) and "segments_ms" in task for task in tasks
+    text = _read(path)
+    values, lines = read_yaml(text, str(path), "keys tasks, lanes, policy and switch_us")
+    tasks = values.get("tasks")
+    configured = bool({"device", "models"} & values.keys()) or (
+        isinstance(tasks, list) and any(isinstance(t, dict) and "model" in t for t in tasks)
     )
-    return _bare_set(values, path) if bare else _configured_set(load_config(path), state_dir)
-
-
-def _read(path: Path) -> Any:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigError("the file is too large", where=str(path))
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"the file cannot be read ({error})", where=str(path)) from error
-
-
-def _bare_set(values: Any, path: Path) -> TaskSet:
+    if configured:
+        return _configured_set(parse_config(text, str(path)), path, state_dir)
     try:
         parsed = _Set.model_validate(values)
     except ValidationError as error:
-        problems = [
-            ".".join(str(part) for part in item["loc"]) + ": " + str(item["msg"])
-            for item in error.errors(include_url=False)[:20]
-        ]
-        raise ConfigError("; ".join(problems), where=str(path)) from error
-    lanes = tuple(lane.name for lane in parsed.lanes)
-    tasks, names = [], set()
-    for task in parsed.tasks:
-        if task.lane and task.lane not in lanes:
-            raise ConfigError(
-                "there is no such lane",
-                where=f"{path}: {task.name}.lane",
-                value=task.lane,
-                expected="one of " + ", ".join(lanes),
-            )
-        for copy in range(task.copies):
-            name = task.name if task.copies == 1 else f"{task.name}_{copy + 1}"
-            if name in names:
-                raise ConfigError("two tasks have this name", where=str(path), value=name)
-            names.add(name)
-            tasks.append(_analysis_task(task, name, path))
-    return TaskSet(tuple(tasks), lanes, round(parsed.switch_us * 1e3))
+        raise explain(error, _Set, values, str(path), lines) from None
+    return _bare_set(parsed, path)
 
 
-def _analysis_task(task: _Task, name: str, path: Path) -> AnalysisTask:
+def new_task(
+    values: Mapping[str, Any], lanes: Sequence[str], where: str
+) -> tuple[AnalysisTask, ...]:
+    """Return one task, or its copies, from the fields of a bare set's task.
+
+    Raises:
+        ConfigError: they are not valid.
+    """
     try:
-        return AnalysisTask(
-            name,
-            tuple(round(part * 1e6) for part in task.segments_ms),
-            round(task.period_ms * 1e6),
-            round((task.deadline_ms or task.period_ms) * 1e6),
-            round(task.jitter_ms * 1e6),
-            task.criticality,
-            task.lane,
+        return _copies(_Task.model_validate(dict(values)), lanes, where)
+    except ValidationError as error:
+        raise explain(error, _Task, values, where, {}) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise ConfigError(
+                "the file is too large",
+                where=str(path),
+                value=f"{size} bytes",
+                expected=f"at most {_MAX_BYTES} bytes",
+                mend="Equal tasks can be written once, with copies",
+            )
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"the file cannot be read ({reason})", where=str(path), mend="Check the path"
+        ) from error
+
+
+def _bare_set(parsed: _Set, path: Path) -> TaskSet:
+    lanes = tuple(lane.name for lane in parsed.lanes)
+    for index, name in enumerate(lanes):
+        if name in lanes[:index]:
+            raise ConfigError(
+                "two lanes have this name", where=f"{path}: lanes[{index}].name", value=name
+            )
+    tasks: list[AnalysisTask] = []
+    first: dict[str, int] = {}
+    for index, task in enumerate(parsed.tasks):
+        for made in _copies(task, lanes, f"{path}: tasks[{index}]"):
+            if made.name in first:
+                raise ConfigError(
+                    f"the name is taken by tasks[{first[made.name]}]",
+                    where=f"{path}: tasks[{index}].name",
+                    value=made.name,
+                    expected="a name of its own",
+                    mend="Rename one of the two",
+                )
+            first[made.name] = index
+            tasks.append(made)
+        if len(tasks) > _MAX_TASKS:
+            raise ConfigError(
+                "with all copies these are too many tasks",
+                where=f"{path}: tasks",
+                expected=f"at most {_MAX_TASKS}",
+            )
+    switch_ns = _ns(parsed.switch_us / 1e3, ROUND_CEILING)
+    return TaskSet(tuple(tasks), lanes, switch_ns, parsed.policy)
+
+
+def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask, ...]:
+    if task.lane and task.lane not in lanes:
+        raise ConfigError(
+            "there is no such lane",
+            where=f"{where}.lane",
+            value=task.lane,
+            expected="one of " + ", ".join(lanes),
         )
-    except ValueError as error:
-        raise ConfigError(str(error), where=str(path)) from error
+    deadline_ms = task.period_ms if task.deadline_ms is None else task.deadline_ms
+    one = AnalysisTask(
+        task.name,
+        tuple(_ns(part, ROUND_CEILING) for part in task.segments_ms),
+        _ns(task.period_ms, ROUND_FLOOR),
+        _ns(deadline_ms, ROUND_FLOOR),
+        _ns(task.jitter_ms, ROUND_CEILING),
+        task.criticality,
+        task.lane or (lanes[0] if len(lanes) == 1 else ""),
+    )
+    if task.copies == 1:
+        return (one,)
+    return tuple(replace(one, name=f"{one.name}_{index + 1}") for index in range(task.copies))
 
 
-def _configured_set(spec: OrchestratorSpec, state_dir: Path | None) -> TaskSet:
+def _ns(milliseconds: float, rounding: str) -> int:
+    """Return nanoseconds as they were written; what is finer is rounded to the safe side."""
+    exact = Decimal(repr(float(milliseconds))) * 1_000_000
+    return int(exact.to_integral_value(rounding=rounding))
+
+
+def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
+    # Imported late: networks and their runtime take a second to load, a bare set needs neither.
+    from aegis_ros.backends import create_backend
+    from aegis_ros.orchestrator.admission import Admission, Refusal
+    from aegis_ros.rationale import Rule
+    from aegis_ros.wcet import ProfileStore
+
     if not spec.tasks:
-        raise ConfigError("there is no task to check", where="tasks", expected="at least one")
+        raise ConfigError(
+            "there is no task to check", where=f"{path}: tasks", expected="at least one"
+        )
     folder = state_dir or Path.home() / ".ros" / "aegis_ros"
-    orchestrator = Orchestrator(spec, state_dir=folder, on_result=lambda _, job: job.release())
-    tasks = tuple(orchestrator.analysis_task(task) for task in spec.tasks)
+    backend = create_backend(spec.device.backend)
+    profiles = ProfileStore(folder / "profiles.sqlite")
+    admission = Admission(spec, backend, profiles, folder / "cache")
+    tasks: list[AnalysisTask] = []
+    samples: dict[str, npt.NDArray[np.int64]] = {}
+    unknown: list[str] = []
     lanes = tuple(lane.name for lane in spec.device.lanes)
-    return TaskSet(tasks, lanes, spec.device.switch_ns)
+    for task in spec.tasks:
+        try:
+            candidate = admission.prepare(task, None)
+        except Refusal as refusal:
+            if refusal.rule is not Rule.WCET_PROFILE:
+                raise ConfigError(refusal.sentence, where=f"{path}: {task.name}") from refusal
+            unknown.append(task.name)
+            continue
+        tasks.append(candidate.analysis_task())
+        if candidate.wcet_source == "measured":
+            profile = profiles.get(admission.profile_key(candidate.compiled))
+            if profile is not None:
+                samples[task.name] = profile.samples_ns
+    if unknown:
+        raise ConfigError(
+            f"no WCET profile on {backend.device_name()} of: {', '.join(unknown)}",
+            where=str(path),
+            mend=f"Measure them with `aegis profile {path}`, name the folder that has them with "
+            f"--state-dir (looked in {folder}), or declare wcet_ms",
+        )
+    free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
+    return TaskSet(
+        tuple(tasks), lanes, spec.device.switch_ns, "edf", free, samples, configured=True
+    )

@@ -1,0 +1,163 @@
+"""The answer of the tests to a task set, with what would change it, for every command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, assign, counterfactuals
+from aegis_ros.cli.task_set import TaskSet
+from aegis_ros.rationale import Counterfactual, ResponseBound, Witness
+
+__all__ = ["Answer", "as_json", "blocker_of", "judge"]
+
+_MAX_TASKS_TO_ADVISE = 400  # beyond, the search for what would help takes minutes
+_MAX_CANDIDATES = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the tests say of a set, and why.
+
+    Attributes:
+        asked: the set.
+        assignment: lane of each task, and a verdict for each lane.
+        changes: verified changes that would turn a rejection around.
+    """
+
+    asked: TaskSet
+    assignment: Assignment
+    changes: tuple[Counterfactual, ...]
+
+    @property
+    def schedulable(self) -> bool:
+        """Whether every deadline holds."""
+        return self.assignment.schedulable
+
+    @property
+    def deciding(self) -> LaneVerdict:
+        """The first lane that fails, or else the one with the least slack for its interval."""
+        verdicts = list(self.assignment.verdicts.values())
+        failed = [verdict for verdict in verdicts if not verdict.schedulable]
+        return failed[0] if failed else min(verdicts, key=_spare)
+
+    def on_lane(self, lane: str) -> tuple[AnalysisTask, ...]:
+        """Return the tasks of a lane, the shortest deadline first."""
+        lane_of = self.assignment.lane_of
+        own = [task for task in self.asked.tasks if lane_of[task.name] == lane]
+        return tuple(sorted(own, key=lambda task: (task.deadline_ns, task.name)))
+
+    def bound_of(self, name: str) -> ResponseBound | None:
+        """Return the response bound of a task; ``None`` where its lane was rejected."""
+        verdict = self.assignment.verdicts[self.assignment.lane_of[name]]
+        return next((item for item in verdict.responses if item.task == name), None)
+
+
+def judge(asked: TaskSet) -> Answer:
+    """Run the tests, and for a rejection the search for what would help."""
+    found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns)
+    return Answer(asked, found, () if found.schedulable else _changes(asked))
+
+
+def blocker_of(
+    task: AnalysisTask, others: Sequence[AnalysisTask], switch_ns: int
+) -> tuple[str, int] | None:
+    """Return who can hold the lane when a job of ``task`` becomes ready, and for how long.
+
+    That is the longest segment of the tasks that are due later and so yield at its end; ``None``
+    where there is none.
+    """
+    first = task.deadline_ns - task.jitter_ns
+    later = [other for other in others if other.deadline_ns - other.jitter_ns > first]
+    if not later:
+        return None
+    longest = max(later, key=lambda other: other.longest_ns(switch_ns))
+    return longest.name, longest.longest_ns(switch_ns)
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """Return the answer in the documented JSON form; times in milliseconds."""
+    return {
+        "schedulable": answer.schedulable,
+        "policy": answer.asked.policy,
+        "lanes": [_lane(answer, verdict) for verdict in answer.assignment.verdicts.values()],
+        "counterfactuals": [
+            {
+                "task": item.task,
+                "change": item.change,
+                "value": item.value,
+                "sentence": item.sentence,
+            }
+            for item in answer.changes
+        ],
+        "rule": str(answer.deciding.rule),
+    }
+
+
+def _spare(verdict: LaneVerdict) -> float:
+    witness = verdict.witness
+    return 1.0 if witness is None else witness.slack_ns / max(1, witness.t_ns)
+
+
+def _changes(asked: TaskSet) -> tuple[Counterfactual, ...]:
+    """Ask of each task, the densest first, what would admit it beside the others."""
+    if len(asked.tasks) > _MAX_TASKS_TO_ADVISE:
+        return ()
+    densest = sorted(asked.tasks, key=lambda item: item.density, reverse=True)
+    for task in densest[:_MAX_CANDIDATES]:
+        found = counterfactuals(asked.tasks, task.name, asked.lanes, switch_ns=asked.switch_ns)
+        if found:
+            return _declarable(asked, found)
+    return ()
+
+
+def _declarable(asked: TaskSet, changes: Sequence[Counterfactual]) -> tuple[Counterfactual, ...]:
+    """Return the changes in the terms of the file they would be made in."""
+    if not asked.configured:
+        return tuple(changes)
+    kept = []
+    for change in changes:
+        if change.change == "segments":  # made by the compiler, not declared
+            continue
+        if change.change == "deadline_ms":
+            value = change.value + asked.kept_free_ns.get(change.task, 0) / 1e6
+            change = replace(
+                change,
+                value=value,
+                sentence=f"{change.task} would be admitted with a deadline of {value:g} ms",
+            )
+        kept.append(change)
+    return tuple(kept)
+
+
+def _lane(answer: Answer, verdict: LaneVerdict) -> dict[str, Any]:
+    bounds = {item.task: item for item in verdict.responses}
+    return {
+        "name": verdict.lane,
+        "utilization": verdict.utilization,
+        "schedulable": verdict.schedulable,
+        "witness": _witness(verdict.witness),
+        "tasks": [_task(task, bounds.get(task.name)) for task in answer.on_lane(verdict.lane)],
+    }
+
+
+def _task(task: AnalysisTask, bound: ResponseBound | None) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "response_bound_ms": None if bound is None else bound.bound_ns / 1e6,
+        "deadline_ms": task.deadline_ns / 1e6,
+        "slack_ms": None if bound is None else (task.deadline_ns - bound.bound_ns) / 1e6,
+    }
+
+
+def _witness(witness: Witness | None) -> dict[str, Any] | None:
+    if witness is None:
+        return None
+    return {
+        "t_ms": witness.t_ns / 1e6,
+        "demand_ms": witness.demand_ns / 1e6,
+        "blocking_ms": witness.blocking_ns / 1e6,
+        "blocking_task": witness.blocking_task,
+        "slack_ms": witness.slack_ns / 1e6,
+    }

@@ -1,0 +1,438 @@
+"""Pictures of schedules: who ran when, who waited for whom, and what came too late.
+
+Matplotlib is imported when a picture is asked for: it is an optional dependency, and slow to load.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aegis_ros.analysis import AnalysisTask, LaneVerdict
+from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
+from aegis_ros.cli.answer import Answer
+from aegis_ros.cli.critical import CriticalRun, critical_run
+from aegis_ros.cli.paper import to_ms
+from aegis_ros.errors import ConfigError
+from aegis_ros.simulation import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["LanePicture", "draw_answer", "draw_timeline", "require_picture"]
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+_MAX_LANES = 6
+_MAX_ROWS = 24
+_MAX_RUNS = 160  # more are not told apart
+_RUN, _BLOCKER, _LATE, _WAIT = "#4477aa", "#ee8833", "#cc3344", "#dde4ec"
+_ARRIVAL, _DEADLINE = "#333333", "#228833"
+
+
+@dataclass(frozen=True)
+class LanePicture:
+    """One lane's part of a picture.
+
+    Attributes:
+        title: above it.
+        outcome: what ran; its tasks are the rows, the first on top.
+        origin_ns: what is 0 on the axis.
+        window_ns: begin and end of what is shown, on the outcome's clock.
+        blocker: index of the job that blocks, -1 for none.
+        load: also draw the demand curve of this load below, where there is one.
+        verdict: with the witness to mark in the curve.
+    """
+
+    title: str
+    outcome: Outcome
+    origin_ns: int
+    window_ns: tuple[int, int]
+    blocker: int = -1
+    load: LaneLoad | None = None
+    verdict: LaneVerdict | None = None
+
+
+def require_picture(path: Path) -> None:
+    """Refuse a picture that could not be drawn, before anything is computed for it.
+
+    Raises:
+        ConfigError: unknown format, no such folder, or matplotlib is not installed.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(
+            "unknown kind of picture",
+            where="--plot",
+            value=path,
+            expected="a name that ends in " + ", ".join(_SUFFIXES),
+        )
+    folder = path.parent
+    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigError(
+            "the picture cannot be written there",
+            where="--plot",
+            value=path,
+            expected="a file in a folder that exists and may be written to",
+        )
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"pictures need matplotlib ({error})",
+            where="--plot",
+            mend="Install it: pip install 'aegis_ros[plot]'",
+        ) from error
+
+
+def draw_answer(answer: Answer, path: Path) -> None:
+    """Draw the critical instant of each lane with its demand curve; of a rejection, what fails.
+
+    Args:
+        answer: of the set.
+        path: checked by :func:`require_picture`.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    verdicts = [verdict for verdict in answer.assignment.verdicts.values() if verdict.witness]
+    if not answer.schedulable:
+        verdicts = [verdict for verdict in verdicts if not verdict.schedulable]
+    lanes = [lane for verdict in verdicts if (lane := _critical_picture(answer, verdict))]
+    if answer.schedulable:
+        heading = "Schedulable: the critical instant of each lane"
+    else:
+        heading = "NOT schedulable: the critical instant and what comes too late"
+    _draw(heading, lanes, path)
+
+
+def draw_timeline(heading: str, lanes: Sequence[LanePicture], path: Path) -> None:
+    """Draw what ran on each lane; errors as :func:`draw_answer`."""
+    _draw(heading, lanes, path)
+
+
+def _critical_picture(answer: Answer, verdict: LaneVerdict) -> LanePicture | None:
+    tasks = answer.on_lane(verdict.lane)
+    until_ns = None
+    if verdict.schedulable:
+        # As much as can be told apart, at least the first deadline.
+        until_ns = max(task.deadline_ns for task in tasks)
+        least = min(task.deadline_ns for task in tasks)
+        while until_ns // 2 > least and _parts_within(tasks, until_ns) > _MAX_RUNS:
+            until_ns //= 2
+    run = critical_run(answer, verdict, until_ns)
+    if run is None:
+        return None
+    load = LaneLoad(tasks, answer.asked.switch_ns)
+    return LanePicture(
+        _title(verdict, run),
+        run.outcome,
+        run.start_ns,
+        _window(run),
+        _blocking_job(run),
+        load,
+        verdict,
+    )
+
+
+def _parts_within(tasks: Sequence[AnalysisTask], until_ns: int) -> int:
+    return sum(
+        len(task.segments_ns) * max(0, (until_ns - task.deadline_ns) // task.period_ns + 1)
+        for task in tasks
+    )
+
+
+def _title(verdict: LaneVerdict, run: CriticalRun) -> str:
+    sentence = verdict.sentence[:1].upper() + verdict.sentence[1:]
+    word = "schedulable" if verdict.schedulable else "NOT schedulable"
+    title = f"lane {verdict.lane}: {word}, U = {verdict.utilization:.1%}. {sentence}."
+    if not verdict.schedulable and run.first_miss is None:
+        title += (
+            " This very pattern is late for nobody: with jitter or segments the test is "
+            "sufficient, not exact."
+        )
+    return title
+
+
+def _blocking_job(run: CriticalRun) -> int:
+    for job in run.outcome.runs:
+        if job.start_ns < run.start_ns <= job.end_ns:
+            return job.job
+    return -1
+
+
+def _window(run: CriticalRun) -> tuple[int, int]:
+    """Return what to show: all, or from before the first miss where all would be too much."""
+    runs = run.outcome.runs
+    begin = min(int(run.outcome.workload.arrival_ns.min()), run.start_ns)
+    blocker = _blocking_job(run)
+    others = np.arange(len(run.outcome.workload)) != blocker
+    due = run.outcome.deadline_ns[others]
+    end = max(int(due.max(initial=0)), run.outcome.end_ns, run.start_ns + run.witness.t_ns)
+    if len(runs) <= _MAX_RUNS:
+        return begin, end
+    if run.first_miss is not None:
+        late = run.first_miss.finished_ns + run.start_ns
+        last = next(i for i, item in enumerate(runs) if item.end_ns >= late)
+        first = max(0, last - _MAX_RUNS)
+        return runs[first].start_ns, runs[min(last + 3, len(runs) - 1)].end_ns
+    return begin, runs[_MAX_RUNS].end_ns
+
+
+def _draw(heading: str, lanes: Sequence[LanePicture], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = lanes[:_MAX_LANES]
+    heights: list[float] = []
+    for lane in shown:
+        heights.append(0.62 + 0.42 * min(_MAX_ROWS, len(_rows(lane))))
+        if lane.load is not None:
+            heights.append(2.0)
+    spare = 1.0 + 0.55 * len(heights)
+    figure = pyplot.figure(figsize=(11.0, max(2.5, sum(heights) + spare)), layout="constrained")
+    try:
+        figure.suptitle(heading, fontsize=13, fontweight="bold", x=0.01, ha="left")
+        if shown:
+            _fill(figure, shown, heights)
+        else:
+            figure.text(0.5, 0.5, "no schedule to show within the limits", ha="center")
+        figure.savefig(path, dpi=130)
+    except OSError as error:
+        raise ConfigError(
+            f"the picture cannot be written ({error.strerror})", where="--plot", value=path
+        ) from error
+    finally:
+        pyplot.close(figure)
+
+
+def _fill(figure: Figure, lanes: Sequence[LanePicture], heights: Sequence[float]) -> None:
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    place = 0
+    for lane in lanes:
+        axes = figure.add_subplot(grid[place])
+        place += 1
+        axes.set_title(fill(lane.title, 118), fontsize=9, loc="left")
+        _schedule(axes, lane)
+        if lane.load is not None:
+            below = figure.add_subplot(grid[place], sharex=axes)
+            place += 1
+            axes.tick_params(labelbottom=False)
+            _demand(below, lane)
+            below.set_xlabel("time since the critical instant / ms", fontsize=8)
+        else:
+            axes.set_xlabel("time / ms", fontsize=8)
+    handles = _legend(lanes)
+    rows = -(-len(handles) // 8)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=-(-len(handles) // rows),
+        fontsize=8,
+        frameon=False,
+    )
+
+
+def _rows(lane: LanePicture) -> list[int]:
+    """Return the indices of the tasks that have a job in the window, the most urgent first."""
+    begin, end = lane.window_ns
+    outcome = lane.outcome
+    finished = np.where(outcome.finished_ns < 0, outcome.deadline_ns, outcome.finished_ns)
+    seen = (outcome.workload.arrival_ns <= end) & (finished >= begin)
+    rows: list[int] = np.unique(outcome.workload.task[seen]).tolist()
+    late = set(np.unique(outcome.workload.task[seen & outcome.missed]).tolist())
+    if len(rows) > _MAX_ROWS:  # those that are late stay
+        rows = sorted(sorted(rows, key=lambda row: row not in late)[:_MAX_ROWS])
+    return rows
+
+
+def _schedule(axes: Axes, lane: LanePicture) -> None:
+    outcome, origin = lane.outcome, lane.origin_ns
+    rows = _rows(lane)
+    level = {task: len(rows) - 1 - index for index, task in enumerate(rows)}
+    begin, end = lane.window_ns
+    late_labels = 0
+    _jobs(axes, lane, level)
+    for run in outcome.runs:
+        task = int(outcome.workload.task[run.job])
+        if task not in level or run.end_ns < begin or run.start_ns > end:
+            continue
+        y = level[task] - 0.32
+        due = int(outcome.deadline_ns[run.job])
+        blocks = run.job == lane.blocker and run.start_ns < origin <= run.end_ns
+        x, width = (run.start_ns - origin) / 1e6, (run.end_ns - run.start_ns) / 1e6
+        axes.broken_barh(
+            [(x, width)], (y, 0.5), facecolor=_BLOCKER if blocks else _RUN, edgecolor="white",
+            linewidth=0.6, hatch="////" if blocks else None, zorder=3,
+        )  # fmt: skip
+        if blocks:
+            axes.annotate(
+                f"holds the lane for {to_ms(run.end_ns - run.start_ns)} ms", (x, y + 0.5),
+                xytext=(6, 2), textcoords="offset points", fontsize=8, color="#bb5500", zorder=6,
+            )  # fmt: skip
+        if run.end_ns > due:
+            from_ns = max(due, run.start_ns)
+            axes.broken_barh(
+                [((from_ns - origin) / 1e6, (run.end_ns - from_ns) / 1e6)], (y, 0.5),
+                facecolor=_LATE, edgecolor="white", linewidth=0.6, zorder=4,
+            )  # fmt: skip
+        if int(outcome.finished_ns[run.job]) == run.end_ns > due and late_labels < 12:
+            late_labels += 1
+            axes.annotate(
+                f" {to_ms(run.end_ns - due)} ms late", ((run.end_ns - origin) / 1e6, y + 0.25),
+                fontsize=8, color=_LATE, va="center", fontweight="bold", zorder=6,
+                annotation_clip=True,
+            )  # fmt: skip
+    axes.set_yticks(
+        [level[task] for task in rows], [_short(outcome.tasks[task].name) for task in rows]
+    )
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    margin = (end - begin) * 0.01
+    axes.set_xlim((begin - origin - margin) / 1e6, (end - origin + 6 * margin) / 1e6)
+    axes.tick_params(labelsize=8)
+    axes.grid(axis="x", color="#eeeeee", zorder=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    if lane.verdict is not None:
+        _interval(axes, lane.verdict)
+
+
+def _jobs(axes: Axes, lane: LanePicture, level: dict[int, int]) -> None:
+    """Draw arrival, deadline, readiness and waiting of every job in the window."""
+    outcome, origin = lane.outcome, lane.origin_ns
+    begin, end = lane.window_ns
+    arrivals: list[tuple[float, float]] = []
+    deadlines: list[tuple[float, float]] = []
+    missed: list[tuple[float, float]] = []
+    delayed: list[tuple[float, float]] = []
+    for job in range(len(outcome.workload)):
+        task = int(outcome.workload.task[job])
+        if task not in level:
+            continue
+        y = level[task] - 0.32
+        arrival = int(outcome.workload.arrival_ns[job])
+        ready = int(outcome.workload.ready_ns[job])
+        due, finished = int(outcome.deadline_ns[job]), int(outcome.finished_ns[job])
+        if begin <= arrival <= end:
+            arrivals.append(((arrival - origin) / 1e6, y))
+            if ready > arrival:
+                delayed.append(((ready - origin) / 1e6, y))
+        if begin <= due <= end:
+            (missed if finished > due else deadlines).append(((due - origin) / 1e6, y))
+        if finished >= begin and ready <= end:
+            axes.broken_barh(
+                [((ready - origin) / 1e6, (finished - ready) / 1e6)], (y, 0.12),
+                facecolor=_WAIT, zorder=2,
+            )  # fmt: skip
+    # A deadline is the lower half of a line, so that an arrival at the same time is seen.
+    for points, marker, color, top, head in (
+        (arrivals, "^", _ARRIVAL, 0.72, 0.7),
+        (deadlines, "v", _DEADLINE, 0.42, 0.03),
+        (missed, "v", _LATE, 0.72, 0.03),
+    ):
+        if points:
+            x, y_low = np.array(points).T
+            axes.vlines(x, y_low, y_low + top, color=color, linewidth=1.2, zorder=5)
+            axes.scatter(x, y_low + head, marker=marker, s=24, color=color, zorder=5, linewidths=0)
+    if delayed:
+        x, y_low = np.array(delayed).T
+        axes.scatter(x, y_low + 0.06, marker="o", s=16, facecolor="white", edgecolor=_ARRIVAL,
+                     zorder=6, linewidths=0.9)  # fmt: skip
+
+
+def _interval(axes: Axes, verdict: LaneVerdict) -> None:
+    """Shade the interval of the witness, the same in both parts of the picture."""
+    if verdict.witness is not None:
+        color = _LATE if verdict.witness.slack_ns < 0 else _DEADLINE
+        axes.axvspan(0.0, verdict.witness.t_ns / 1e6, color=color, alpha=0.07, zorder=0, lw=0)
+
+
+def _demand(axes: Axes, lane: LanePicture) -> None:
+    """Draw h(t) and h(t) + B(t) against t."""
+    load, verdict = lane.load, lane.verdict
+    assert load is not None and verdict is not None and verdict.witness is not None
+    witness = verdict.witness
+    begin = max(0, lane.window_ns[0] - lane.origin_ns)
+    end = max(lane.window_ns[1] - lane.origin_ns, witness.t_ns)
+    end = max(end, int(load.first.min()))
+    if load.points_until(end) > MAX_POINTS or not load.fits(end):
+        axes.set_visible(False)
+        return
+    curve = load.curve(end)
+    t = np.concatenate([[0], curve.t_ns, [end]]) / 1e6
+    demand = np.concatenate([[0], curve.demand_ns, curve.demand_ns[-1:]]) / 1e6
+    blocking = np.concatenate([[0], curve.blocking_ns, curve.blocking_ns[-1:]]) / 1e6
+    need = demand + blocking
+    axes.plot([0, end / 1e6], [0, end / 1e6], color="#888888", linewidth=1, linestyle="--")
+    axes.step(t, demand, where="post", color=_RUN, linewidth=1.4)
+    axes.step(t, need, where="post", color=_BLOCKER, linewidth=1.4)
+    late = curve.slack_ns < 0
+    if late.any():
+        times = curve.t_ns[late] / 1e6
+        axes.vlines(
+            times, times, (curve.demand_ns + curve.blocking_ns)[late] / 1e6, color=_LATE,
+            linewidth=1.6, alpha=0.6,
+        )  # fmt: skip
+    at, needed = witness.t_ns / 1e6, (witness.demand_ns + witness.blocking_ns) / 1e6
+    color = _LATE if witness.slack_ns < 0 else _DEADLINE
+    axes.scatter([at], [needed], s=26, color=color, zorder=6)
+    relation = ">" if witness.slack_ns < 0 else "≤"
+    low, high = begin / 1e6, end / 1e6
+    visible = (t >= low) & (t <= high)
+    top = max(high, float(need[visible].max(initial=0.0)))
+    # Top left is above the line t, where no curve of a schedulable lane runs.
+    axes.annotate(
+        f"demand {to_ms(witness.demand_ns)} + blocking {to_ms(witness.blocking_ns)} = "
+        f"{to_ms(needed * 1e6)} {relation} t = {to_ms(witness.t_ns)} ms",
+        (at, needed), xytext=(0.015, 0.96), textcoords="axes fraction", ha="left", va="top",
+        fontsize=8, color=color, fontweight="bold",
+        arrowprops={"arrowstyle": "-", "color": color, "lw": 0.8, "alpha": 0.6},
+    )  # fmt: skip
+    _interval(axes, verdict)
+    axes.set_ylim(low * 0.98 if low else 0.0, top * 1.2)
+    axes.set_ylabel("demand / ms", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#eeeeee")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _legend(lanes: Sequence[LanePicture]) -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D([], [], color=_ARRIVAL, marker="^", markersize=5, label="arrival"),
+        Line2D([], [], color=_DEADLINE, marker="v", markersize=5, label="deadline"),
+        Patch(color=_RUN, label="runs"),
+        Patch(color=_WAIT, label="waits"),
+    ]
+    if any(
+        (lane.outcome.workload.ready_ns > lane.outcome.workload.arrival_ns).any() for lane in lanes
+    ):
+        handles.append(
+            Line2D([], [], color=_ARRIVAL, marker="o", markerfacecolor="white", markersize=4,
+                   linewidth=0, label="ready (jitter)")
+        )  # fmt: skip
+    if any(lane.blocker >= 0 for lane in lanes):
+        handles.append(Patch(facecolor=_BLOCKER, edgecolor="white", hatch="////", label="blocks"))
+    if any(lane.outcome.missed.any() for lane in lanes):
+        handles.append(Patch(color=_LATE, label="too late"))
+    if any(lane.load is not None for lane in lanes):
+        handles += [
+            Line2D([], [], color=_RUN, label="demand h(t)"),
+            Line2D([], [], color=_BLOCKER, label="h(t) + blocking"),
+            Line2D([], [], color="#888888", linestyle="--", label="t"),
+        ]
+    return handles
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 22 else name[:21] + "…"

@@ -1,0 +1,85 @@
+"""Numbers and tables as people read them, on terminals from 80 columns and in pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["say", "sheet", "sign", "terminal", "to_ms"]
+
+_PIPE_COLUMNS = 140
+
+
+def terminal() -> Console:
+    """Return where text goes: colours and its own width on a terminal, plain and wide in a pipe."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_COLUMNS)
+    return console
+
+
+def say(console: Console, sentence: str, *, bullet: str = "", style: str = "") -> None:
+    """Print a sentence with a full stop; wrapped on terminals only.
+
+    It gets a capital, unless it is one of a list: those begin with the names of tasks.
+    """
+    text = sentence.strip()
+    if not bullet:
+        text = text[:1].upper() + text[1:]
+    text = text if text.endswith((".", ":", "!")) else text + "."
+    if bullet:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(bullet, Text(text, style=style))
+        if console.is_terminal:
+            console.print(grid)
+            return
+        text = f"{bullet} {text}"
+    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+
+
+def sheet(title: str, columns: Sequence[tuple[str, str]]) -> Table:
+    """Return an empty table.
+
+    Args:
+        title: with rich markup; what comes from a user in it must be escaped.
+        columns: heading and ``left`` or ``right`` of each.
+    """
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for heading, justify in columns:
+        left = justify == "left"
+        table.add_column(
+            escape(heading),
+            justify="left" if left else "right",
+            overflow="fold" if left else "ellipsis",
+            no_wrap=not left,
+            min_width=None if left else len(heading.split("\n")[0]),
+        )
+    return table
+
+
+def to_ms(value_ns: float) -> str:
+    """Return milliseconds in about four digits, never rounded to nothing."""
+    value = abs(value_ns) / 1e6
+    if value_ns == 0 or value >= 1000:
+        return f"{value_ns / 1e6:.0f}"
+    for least, digits in ((100, 1), (0.1, 2), (0.001, 4)):
+        if value >= least:
+            return f"{value_ns / 1e6:.{digits}f}"
+    return f"{value_ns / 1e6:.6f}"
+
+
+def sign(value: bool) -> str:
+    """Return the word for an answer, with its colour as rich markup."""
+    return "[green]schedulable[/green]" if value else "[red]NOT schedulable[/red]"
