@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from aegis_ros.nodes.images import (
     write_depth,
 )
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
-from aegis_ros.orchestrator import Orchestrator, Stream
+from aegis_ros.orchestrator import Orchestrator, Stream, stamp_trusted
+from aegis_ros.rationale import Rule
 from aegis_ros.spec import FrameFormat
 
 __all__ = ["FrameOrigin", "SensorIntake", "write_frame"]
@@ -124,15 +126,27 @@ class SensorIntake:
         self._remember = remember
         self._keeps_frames = keeps_frames
         self._subscriptions: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
     def follow(self, streams: tuple[Stream, ...]) -> None:
         """Subscribe to exactly these streams."""
         wanted = {stream.key: stream for stream in streams}
-        for key in [key for key in self._subscriptions if key not in wanted]:
-            self._node.destroy_subscription(self._subscriptions.pop(key))
-        for key, stream in wanted.items():
-            if key not in self._subscriptions:
-                self._subscriptions[key] = self._subscribe(stream)
+        with self._lock:
+            for key in [key for key in self._subscriptions if key not in wanted]:
+                self._node.destroy_subscription(self._subscriptions.pop(key))
+            for key, stream in wanted.items():
+                if key in self._subscriptions:
+                    continue
+                try:
+                    self._subscriptions[key] = self._subscribe(stream)
+                except Exception as error:  # the others must get their frames
+                    for name in self._orchestrator.intake.fed_by(key):
+                        self._orchestrator.fail(
+                            name,
+                            Rule.TOPIC_TYPE,
+                            f"{stream.topic} cannot be subscribed to as {stream.type}: {error}; "
+                            f"unregister {name} and choose another topic",
+                        )
 
     def close(self) -> None:
         """Unsubscribe from everything."""
@@ -140,10 +154,9 @@ class SensorIntake:
 
     def publishers(self) -> dict[str, int]:
         """Return how many publishers each topic has."""
-        return {
-            subscription.topic_name: self._node.count_publishers(subscription.topic_name)
-            for subscription in self._subscriptions.values()
-        }
+        with self._lock:
+            topics = {each.topic_name for each in self._subscriptions.values()}
+        return {topic: self._node.count_publishers(topic) for topic in topics}
 
     def _subscribe(self, stream: Stream) -> Any:
         reliable = stream.qos == "reliable"
@@ -167,46 +180,36 @@ class SensorIntake:
         """Take one serialised message; whatever it holds, only a rationale can come of it."""
         received_ns = time.monotonic_ns()
         intake = self._orchestrator.intake
-        task_ids = intake.wanted(stream.key, received_ns)
-        if not task_ids:
-            return
-        slot = intake.acquire(stream.key, task_ids)
-        if slot is None:
+        taken = intake.take(stream.key, received_ns)
+        if taken is None:
             return
         try:
             reader = cdr.Reader(raw)
             header = cdr.read_header(reader)
-            frame = write_frame(
-                stream,
-                reader,
-                header,
-                lambda shape: intake.slot_array(stream.key, slot, shape),
-            )
+            frame = write_frame(stream, reader, header, taken.array)
         except AegisError as error:
-            intake.refused(stream.key, task_ids, slot, error)
+            intake.refuse(taken, error)
             return
         except Exception as error:  # one message must never end the thread all topics share
             text = " ".join(str(error).split()) or type(error).__name__
-            unexpected = InputError(f"the message cannot be used ({text[:200]})")
-            intake.refused(stream.key, task_ids, slot, unexpected)
+            intake.refuse(taken, InputError(f"the message cannot be used ({text[:200]})"))
             return
         wall_ns = time.time_ns()
         stamp_ns = header.stamp_ns
-        kept = frame.copy() if self._keeps_frames(task_ids) else None
+        kept = frame.copy() if self._keeps_frames(taken.task_ids) else None
         origin = FrameOrigin(
             header,
             frame.shape,
             received_ns,
             wall_ns - time.monotonic_ns(),
-            stamp_ns > 0 and abs(wall_ns - stamp_ns) < 10_000_000_000,
+            stamp_trusted(stamp_ns, wall_ns),
             kept,
         )
         intake.commit(
-            stream.key,
-            slot,
+            taken,
             frame.shape,
-            task_ids,
             stamp_ns,
+            wall_ns,
             received_ns,
             lambda task_id, seq: self._remember(task_id, seq, origin),
         )

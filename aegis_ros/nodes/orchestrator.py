@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from aegis_ros.nodes.diagnostics import diagnose
 from aegis_ros.nodes.intake import SensorIntake
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.services import Services
+from aegis_ros.nodes.topics import check_topics
 from aegis_ros.orchestrator import Orchestrator, OrchestratorState, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
@@ -71,9 +73,7 @@ class OrchestratorNode(LifecycleNode):
         self._streams: tuple[Stream, ...] = ()
         self._received_before: dict[str, tuple[int, float]] = {}
         self._lifecycle = "unconfigured"
-        self._requests = Services(
-            self, self.control_executor, lambda: self._orchestrator, self._follow
-        )
+        self._requests = Services(self, self.control_executor, lambda: self._orchestrator)
         self.create_timer(self.get_parameter("status_period_s").value, self._publish_status)
         self.create_timer(
             self.get_parameter("diagnostics_period_s").value, self._publish_diagnostics
@@ -124,6 +124,7 @@ class OrchestratorNode(LifecycleNode):
                 on_result=self._on_result,
                 on_rationale=self._on_rationale,
                 on_streams=self._on_streams,
+                check_topics=partial(check_topics, self),
             )
             self._results = ResultPublisher(self, orchestrator)
             self._intake = SensorIntake(
@@ -138,7 +139,6 @@ class OrchestratorNode(LifecycleNode):
         info = orchestrator.status().engine
         if info is not None:
             self.get_logger().info(f"engine {info.pid} on {info.device}; {info.determinism}")
-        self._follow()
         self._lifecycle = "inactive"
         return TransitionCallbackReturn.SUCCESS
 
@@ -151,9 +151,8 @@ class OrchestratorNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; networks stay loaded."""
-        assert self._orchestrator is not None and self._intake is not None
+        assert self._orchestrator is not None
         self._orchestrator.deactivate()
-        self._intake.close()
         self._lifecycle = "inactive"
         return super().on_deactivate(state)
 
@@ -226,17 +225,13 @@ class OrchestratorNode(LifecycleNode):
             self.get_logger().info(text)
 
     def _on_streams(self, streams: tuple[Stream, ...]) -> None:
-        self._streams = streams
-        self._follow()
-
-    def _follow(self) -> None:
         """Have publishers and subscriptions for exactly what is admitted."""
+        self._streams = streams
         orchestrator, results, intake = self._orchestrator, self._results, self._intake
         if orchestrator is None or results is None or intake is None:
             return
         results.follow(orchestrator.status().tasks, _decoder_for(orchestrator))
-        if orchestrator.active:
-            intake.follow(self._streams)
+        intake.follow(streams if orchestrator.active else ())
 
     # -- timers -------------------------------------------------------------------------------
 

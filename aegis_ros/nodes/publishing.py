@@ -83,8 +83,19 @@ class ResultPublisher:
                 for key in [key for key in self._origins if key[0] == task_id]:
                     del self._origins[key]
             for item in tasks:
-                if item.task_id not in self._outputs:
-                    self._outputs[item.task_id] = _TaskOutput(self._node, item, decoder_for(item))
+                if item.task_id in self._outputs:
+                    continue
+                try:
+                    output = _TaskOutput(self._node, item, decoder_for(item))
+                except Exception as error:  # the others must get their publishers
+                    self._orchestrator.fail(
+                        item.spec.name,
+                        Rule.TOPIC_TYPE,
+                        f"results of {item.spec.name} cannot be published on "
+                        f"{item.spec.output.topic}: {error}; unregister it and choose another",
+                    )
+                else:
+                    self._outputs[item.task_id] = output
 
     def remember(self, task_id: int, seq: int, origin: FrameOrigin) -> None:
         """Keep where a job's frame came from until its result is there."""

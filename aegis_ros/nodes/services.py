@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -42,7 +43,6 @@ class Services:
         node: node to serve with.
         executor: executor that spins the node's services.
         orchestrator: returns the orchestrator, ``None`` before the node is configured.
-        changed: called after the set of tasks has changed.
     """
 
     def __init__(
@@ -50,13 +50,11 @@ class Services:
         node: LifecycleNode,
         executor: Executor,
         orchestrator: Callable[[], Orchestrator | None],
-        changed: Callable[[], None],
     ) -> None:
         """Create services and action."""
         self._node = node
         self._executor = executor
         self._orchestrator = orchestrator
-        self._changed = changed
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="requests")
         node.create_service(RegisterModel, "~/register_model", self._register)
         node.create_service(EvaluateModel, "~/evaluate_model", self._evaluate)
@@ -102,7 +100,6 @@ class Services:
         if answer is None:
             return _not_configured(response)
         response.task_id = answer.task_id
-        self._changed()
         return fill_registration(response, answer)
 
     async def _evaluate(
@@ -118,13 +115,17 @@ class Services:
     async def _unregister(
         self, request: UnregisterModel.Request, response: UnregisterModel.Response
     ) -> UnregisterModel.Response:
-        return await self._by_name(response, lambda owner: owner.unregister(request.name))
+        return await self._by_name(
+            request.name, response, lambda owner: owner.unregister(request.name)
+        )
 
     async def _set_enabled(
         self, request: SetTaskEnabled.Request, response: SetTaskEnabled.Response
     ) -> SetTaskEnabled.Response:
         return await self._by_name(
-            response, lambda owner: owner.set_enabled(request.name, request.enabled)
+            request.name,
+            response,
+            lambda owner: owner.set_enabled(request.name, request.enabled),
         )
 
     def _list(
@@ -135,15 +136,16 @@ class Services:
             response.tasks = [task_status(item) for item in owner.status().tasks]
         return response
 
-    async def _by_name(self, response: Any, ask: Callable[[Orchestrator], Registration]) -> Any:
+    async def _by_name(
+        self, name: str, response: Any, ask: Callable[[Orchestrator], Registration]
+    ) -> Any:
         owner = self._orchestrator()
         if owner is None:
             response.rationale.sentence = _UNCONFIGURED
             return response
-        answer = await self._beside(lambda: ask(owner))
+        answer = await self._beside(lambda: self._answer(owner, name, lambda: ask(owner)))
         response.success = answer.accepted
         response.rationale = rationale_to_message(answer.rationale)
-        self._changed()
         return response
 
     def _with_task(
@@ -152,13 +154,22 @@ class Services:
         owner = self._orchestrator()
         if owner is None:
             return None
+        return self._answer(owner, message.name, lambda: ask(owner, task_from_message(message)))
+
+    def _answer(
+        self, owner: Orchestrator, name: str, ask: Callable[[], Registration]
+    ) -> Registration:
+        """Answer whatever happens: an exception would end the thread all services share."""
         try:
-            return ask(owner, task_from_message(message))
+            return ask()
         except ConfigError as error:
-            rationale = owner.log.tell(
-                message.name[:64], Decision.REJECTED, Rule.SCHEMA, str(error)
-            )
-            return Registration(False, ResultCode.INVALID_SPEC, 0, rationale)
+            rule, result, text = Rule.SCHEMA, ResultCode.INVALID_SPEC, str(error)
+        except Exception as error:
+            self._node.get_logger().error(traceback.format_exc())
+            rule, result = Rule.STATE, ResultCode.NOT_POSSIBLE_NOW
+            text = f"the request failed in a way that was not foreseen ({error!r})"[:500]
+        rationale = owner.log.tell(name[:64], Decision.REJECTED, rule, text)
+        return Registration(False, result, 0, rationale)
 
     async def _profile(self, goal: Any) -> ProfileModel.Result:
         result = ProfileModel.Result()
@@ -179,8 +190,10 @@ class Services:
 
         try:
             outcome = await self._beside(measure)
-        except AegisError as error:
-            result.rationale.sentence = str(error)
+        except Exception as error:
+            if not isinstance(error, AegisError):
+                self._node.get_logger().error(traceback.format_exc())
+            result.rationale.sentence = str(error) or repr(error)
             goal.abort()
             return result
         result.success = outcome.success

@@ -1,5 +1,6 @@
 """Registry, admission, arena and engine client in one; no ROS, usable as a library."""
 
+from aegis_ros.orchestrator.intake import stamp_trusted
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.types import (
     LaneSummary,
@@ -22,4 +23,5 @@ __all__ = [
     "Stream",
     "TaskState",
     "TaskSummary",
+    "stamp_trusted",
 ]

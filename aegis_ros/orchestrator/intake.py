@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,9 +17,10 @@ from aegis_ros.rationale import Decision, Rule
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["FedTask", "Intake", "StreamTable"]
+__all__ = ["FedTask", "Intake", "StreamTable", "Taken", "stamp_trusted"]
 
 _BACKWARDS_NS = 1_000_000_000
+_TRUSTED_NS = 10_000_000_000
 
 
 class FedTask:
@@ -47,6 +47,31 @@ class StreamTable:
     tasks: tuple[FedTask, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The tasks that take one frame, and the slot it is written to.
+
+    It keeps its table, so that a change of the tasks meanwhile cannot take the slot away.
+    """
+
+    table: StreamTable
+    tasks: tuple[FedTask, ...]
+    slot: int
+
+    @property
+    def task_ids(self) -> tuple[int, ...]:
+        """Ids of the tasks."""
+        return tuple(task.task_id for task in self.tasks)
+
+    def array(self, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+        """Return the slot's memory for a frame of ``shape``.
+
+        Raises:
+            InputError: the frame is larger than declared.
+        """
+        return self.table.channel.array(self.slot, shape)
+
+
 _Submit = Callable[[Channel, int, tuple[int, ...], int, list[tuple[int, int, int, int]]], None]
 
 
@@ -64,94 +89,63 @@ class Intake:
         self._submit = submit
         self._tables: Mapping[str, StreamTable] = {}
         self._last_stamp_ns: dict[str, int] = {}
+        self._distrusted: set[str] = set()
         self.open = False
-        self._lock = threading.Lock()  # intake threads of different streams share gates
 
     def replace(self, tables: Mapping[str, StreamTable]) -> None:
         """Use these streams from the next frame on."""
         self._tables = dict(tables)
+        self._distrusted &= self._tables.keys()
 
     def streams(self) -> tuple[Stream, ...]:
         """Return what must be subscribed to."""
         return tuple(table.stream for table in self._tables.values())
 
-    def wanted(self, key: str, received_ns: int) -> tuple[int, ...]:
-        """Return the tasks that take a frame received now; none means: drop it undecoded.
+    def fed_by(self, key: str) -> tuple[str, ...]:
+        """Return the names of the tasks a stream feeds."""
+        table = self._tables.get(key)
+        return tuple(task.spec.name for task in table.tasks) if table is not None else ()
+
+    def take(self, key: str, received_ns: int) -> Taken | None:
+        """Return a slot for a frame received now; ``None`` means: drop it undecoded.
 
         A frame beyond a task's declared rate is skipped here, so that no task can be made late by
         another one's camera.
         """
         table = self._tables.get(key)
         if table is None or not self.open:
-            return ()
-        taken = []
-        for task in table.tasks:
-            if not task.enabled:
-                continue
-            task.statistics.received += 1
-            if task.gate.accept(received_ns):
-                taken.append(task.task_id)
-                continue
-            task.statistics.skipped += 1
-            self._log.tell_often(
-                task.spec.name,
-                Decision.SKIPPED,
-                Rule.RATE_GATE,
-                f"a frame on {table.stream.topic} came sooner than the declared period of "
-                f"{task.spec.period_ns / 1e6:g} ms allows "
-                f"(jitter {task.spec.jitter_ns / 1e6:g} ms); declare the true period and jitter if "
-                "every frame matters",
-                job=task.next_seq,
-            )
-        return tuple(taken)
-
-    def acquire(self, key: str, task_ids: tuple[int, ...]) -> int | None:
-        """Take a slot for a frame; ``None`` (told as a skip) when all are in use."""
-        table = self._tables.get(key)
-        if table is None:
+            return None
+        tasks = tuple(task for task in table.tasks if self._wants(task, table, received_ns))
+        if not tasks:
             return None
         slot = table.channel.acquire()
         if slot is None:
-            self._skip(table, task_ids, Rule.LIMIT, "all frame slots are in use")
-        return slot
-
-    def slot_array(self, key: str, slot: int, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
-        """Return the slot's memory for a frame of ``shape``.
-
-        Raises:
-            InputError: the frame is larger than declared.
-        """
-        return self._tables[key].channel.array(slot, shape)
+            self._skip(tasks, Rule.LIMIT, "all frame slots are in use")
+            return None
+        return Taken(table, tasks, slot)
 
     def commit(
         self,
-        key: str,
-        slot: int,
+        taken: Taken,
         shape: tuple[int, ...],
-        task_ids: tuple[int, ...],
         stamp_ns: int,
+        wall_ns: int,
         received_ns: int,
         prepare: Callable[[int, int], None],
     ) -> None:
-        """Release one job a task for the frame in ``slot``.
+        """Release one job a task for the frame that was written.
 
         Args:
-            key: stream.
-            slot: where the frame lies.
-            shape: its shape.
-            task_ids: what ``wanted`` returned.
-            stamp_ns: stamp of the frame on the wall clock, 0 for none; only compared with itself.
+            taken: what ``take`` returned.
+            shape: shape of the frame.
+            stamp_ns: stamp of the frame on the wall clock, 0 for none; only watched, never used.
+            wall_ns: what the wall clock showed at reception.
             received_ns: when it came (monotonic).
             prepare: told (task id, sequence number) of each job before it is released.
         """
-        table = self._tables.get(key)
-        if table is None:
-            return
-        self._watch_stamp(table, stamp_ns)
+        self._watch_stamp(taken.table, stamp_ns, wall_ns)
         jobs = []
-        for task in table.tasks:
-            if task.task_id not in task_ids:
-                continue
+        for task in taken.tasks:
             arrival = task.gate.arrival_ns
             deadline = arrival + task.spec.deadline_ns - task.spec.output.publish_ns
             seq = task.next_seq
@@ -159,41 +153,65 @@ class Intake:
             task.statistics.last_deadline_ns = deadline
             prepare(task.task_id, seq)
             jobs.append((task.task_id, seq, arrival, deadline))
-        self._submit(table.channel, slot, shape, received_ns, jobs)
+        self._submit(taken.table.channel, taken.slot, shape, received_ns, jobs)
 
-    def refused(
-        self, key: str, task_ids: tuple[int, ...], slot: int | None, error: AegisError
-    ) -> None:
+    def refuse(self, taken: Taken, error: AegisError) -> None:
         """Tell that a frame could not be used, and free its slot."""
-        table = self._tables.get(key)
-        if table is None:
-            return
-        if slot is not None:
-            table.channel.hold(slot, 0)
-        self._skip(table, task_ids, Rule.BAD_FRAME, f"a frame on {table.stream.topic}: {error}")
+        taken.table.channel.cancel(taken.slot)
+        topic = taken.table.stream.topic
+        self._skip(taken.tasks, Rule.BAD_FRAME, f"a frame on {topic}: {error}")
 
-    def _skip(
-        self, table: StreamTable, task_ids: tuple[int, ...], rule: Rule, sentence: str
-    ) -> None:
-        for task in table.tasks:
-            if task.task_id in task_ids:
-                task.statistics.skipped += 1
-                self._log.tell_often(
-                    task.spec.name, Decision.SKIPPED, rule, sentence, job=task.next_seq
-                )
+    def _wants(self, task: FedTask, table: StreamTable, received_ns: int) -> bool:
+        if not task.enabled:
+            return False
+        task.statistics.received += 1
+        if task.gate.accept(received_ns):
+            return True
+        task.statistics.skipped += 1
+        self._log.tell_often(
+            task.spec.name,
+            Decision.SKIPPED,
+            Rule.RATE_GATE,
+            f"a frame on {table.stream.topic} came sooner than the declared period of "
+            f"{task.spec.period_ns / 1e6:g} ms allows "
+            f"(jitter {task.spec.jitter_ns / 1e6:g} ms); declare the true period and jitter if "
+            "every frame matters",
+            job=task.next_seq,
+        )
+        return False
 
-    def _watch_stamp(self, table: StreamTable, stamp_ns: int) -> None:
-        if stamp_ns <= 0:
+    def _skip(self, tasks: tuple[FedTask, ...], rule: Rule, sentence: str) -> None:
+        for task in tasks:
+            task.statistics.skipped += 1
+            self._log.tell_often(
+                task.spec.name, Decision.SKIPPED, rule, sentence, job=task.next_seq
+            )
+
+    def _watch_stamp(self, table: StreamTable, stamp_ns: int, wall_ns: int) -> None:
+        if stamp_ns == 0:
             return
-        before = self._last_stamp_ns.get(table.stream.key, 0)
-        self._last_stamp_ns[table.stream.key] = stamp_ns
+        key = table.stream.key
+        before = self._last_stamp_ns.get(key, stamp_ns)
+        self._last_stamp_ns[key] = stamp_ns
+        text = ""
         if before - stamp_ns > _BACKWARDS_NS:
+            text = (
+                f"the stamps on {table.stream.topic} went back by "
+                f"{(before - stamp_ns) / 1e9:.1f} s (a bag that loops, or a clock that was set); "
+                "deadlines are kept on the monotonic clock and go on as before"
+            )
+        elif not stamp_trusted(stamp_ns, wall_ns) and key not in self._distrusted:
+            self._distrusted.add(key)
+            text = (
+                f"the stamps on {table.stream.topic} are {(stamp_ns - wall_ns) / 1e9:+.1f} s from "
+                "this machine's clock (another machine's clock, a driver that does not stamp, or "
+                "an old recording); response times count from reception instead"
+            )
+        if text:
             for task in table.tasks:
-                self._log.tell_often(
-                    task.spec.name,
-                    Decision.INFORMED,
-                    Rule.TIME_JUMP,
-                    f"the stamps on {table.stream.topic} went back by "
-                    f"{(before - stamp_ns) / 1e9:.1f} s (a bag that loops, or a clock that was "
-                    "set); deadlines are kept on the monotonic clock and go on as before",
-                )
+                self._log.tell_often(task.spec.name, Decision.INFORMED, Rule.TIME_JUMP, text)
+
+
+def stamp_trusted(stamp_ns: int, wall_ns: int) -> bool:
+    """Return whether a stamp is on this machine's clock: within 10 s of its reception."""
+    return stamp_ns > 0 and abs(wall_ns - stamp_ns) < _TRUSTED_NS

@@ -9,6 +9,7 @@ Usable as a library::
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ from aegis_ros.engine import (
     JobResult,
     LoadSpec,
 )
-from aegis_ros.errors import AegisError, StateError
+from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admission import Admission, Admitted, Candidate, Refusal, max_shape
 from aegis_ros.orchestrator.intake import FedTask, Intake, StreamTable
@@ -58,7 +59,8 @@ _MAX_TASKS = 256
 _PROFILE_RUNS = 300
 _PROFILE_SECONDS = 10.0
 _PROFILE_LEAST_RUNS = 50
-_SPARE_SLOTS = 4
+_SPARE_SLOTS = 6  # beyond what the tasks of the file can hold
+_LEAST_SPARE_SLOTS = 2  # being written, or on the way back
 
 
 @dataclass
@@ -68,6 +70,7 @@ class _Entry:
     task_id: int
     candidate: Candidate
     lane: str
+    stream: Stream
     fed: FedTask
     statistics: TaskStatistics
     from_file: bool
@@ -86,7 +89,8 @@ class Orchestrator:
         state_dir: journal, profiles and caches live here.
         on_result: told every finished job by the engine's reader thread; must release it.
         on_rationale: told every decision.
-        on_streams: told the streams to subscribe to whenever they change.
+        on_streams: told the streams to subscribe to whenever tasks or activity change.
+        check_topics: raises ``ConfigError`` for a task whose topics cannot be used.
         engine_factory: for tests.
     """
 
@@ -98,6 +102,7 @@ class Orchestrator:
         on_result: Callable[[TaskSpec, JobResult], None],
         on_rationale: Callable[[Rationale], None] = lambda rationale: None,
         on_streams: Callable[[tuple[Stream, ...]], None] = lambda streams: None,
+        check_topics: Callable[[TaskSpec], None] = lambda spec: None,
         engine_factory: Callable[..., EngineClient] = EngineClient,
     ) -> None:
         """Open journal and profile store; nothing runs yet.
@@ -110,6 +115,7 @@ class Orchestrator:
         self.log = RationaleLog(on_rationale)
         self._on_result = on_result
         self._on_streams = on_streams
+        self._check_topics = check_topics
         self._backend = create_backend(spec.device.backend)
         self._journal = Journal(state_dir / "journal.sqlite")
         self._profiles = ProfileStore(state_dir / "profiles.sqlite")
@@ -197,6 +203,7 @@ class Orchestrator:
         with self._admin:
             self._active = False
             self.intake.open = False
+            self._on_streams(self.intake.streams())
 
     def cleanup(self) -> None:
         """End the engine and give everything back; the journal stays."""
@@ -251,6 +258,7 @@ class Orchestrator:
                 return self._refused(name, Refusal(Rule.STATE, str(error)))
             del self._entries[name]
             self._publish_tables()
+            self.log.forget(name)
             task = entry.candidate.analysis_task()
             until = entry.statistics.last_deadline_ns
             if until > time.monotonic_ns():
@@ -355,6 +363,13 @@ class Orchestrator:
             measured[0].runs,
         )
 
+    def fail(self, name: str, rule: Rule, sentence: str) -> None:
+        """Mark a task that the outside cannot serve as failed, and tell why."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            entry.failed = True
+            self.log.tell_often(name, Decision.LOST, rule, sentence)
+
     # -- figures ------------------------------------------------------------------------------
 
     @property
@@ -429,6 +444,10 @@ class Orchestrator:
             parse_task(task_to_mapping(spec), "task")
         except (AegisError, AttributeError, TypeError, ValueError) as error:
             raise Refusal(Rule.SCHEMA, str(error)) from error
+        try:
+            self._check_topics(spec)
+        except ConfigError as error:
+            raise Refusal(Rule.TOPIC_TYPE, str(error)) from error
         if len(self._entries.keys() - set(without)) >= _MAX_TASKS:
             raise Refusal(
                 Rule.LIMIT, f"{_MAX_TASKS} tasks are admitted, which is the most there can be"
@@ -461,6 +480,7 @@ class Orchestrator:
             task_id,
             candidate,
             admitted.lane,
+            self._stream_for(spec),
             FedTask(task_id, spec, statistics),
             statistics,
             from_file,
@@ -599,13 +619,13 @@ class Orchestrator:
     # -- inside: what is loaded ---------------------------------------------------------------
 
     def _load(self, entry: _Entry) -> None:
-        key = self._stream(entry.spec).key
+        key = entry.stream.key
         opened = key not in self._channels
         if opened:
-            sharing = [task for task in self.spec.tasks if self._stream(task).key == key] or [
-                entry.spec
-            ]
-            slots = sum(task.queue + 1 for task in sharing) + _SPARE_SLOTS
+            sharing = {
+                task.name: task for task in self.spec.tasks if self._stream(task).key == key
+            } | {entry.spec.name: entry.spec}
+            slots = sum(task.queue + 1 for task in sharing.values()) + _SPARE_SLOTS
             self._channels[key] = self._engine.open_channel(
                 ChannelSpec(key, entry.spec.preprocess.frame_format, max_shape(entry.spec), slots)
             )
@@ -633,8 +653,8 @@ class Orchestrator:
     def _unload(self, entry: _Entry) -> None:
         try:
             self._engine.unload(entry.task_id)
-            key = self._stream(entry.spec).key
-            used = any(self._stream(other.spec).key == key for other in self._entries.values())
+            key = entry.stream.key
+            used = any(other.stream.key == key for other in self._entries.values())
             if not used and self._channels.pop(key, None) is not None:
                 self._engine.close_channel(key)
         except AegisError as error:
@@ -645,13 +665,31 @@ class Orchestrator:
         self._verdicts = {lane.name: self._verdict(lane.name) for lane in self.spec.device.lanes}
         tables: dict[str, StreamTable] = {}
         for entry in self._entries.values():
-            stream = self._stream(entry.spec)
+            stream = entry.stream
             before = tables.get(stream.key)
             tasks = (*before.tasks, entry.fed) if before else (entry.fed,)
             tables[stream.key] = StreamTable(stream, self._channels[stream.key], tasks)
         self.intake.replace(tables)
-        if self._active:
-            self._on_streams(self.intake.streams())
+        self._on_streams(self.intake.streams())
+
+    def _stream_for(self, spec: TaskSpec) -> Stream:
+        """Return the stream a new task shares: one that has slots for its waiting frames, too.
+
+        Where all are full, a second subscription with slots of its own; running tasks keep theirs.
+        """
+        stream = self._stream(spec)
+        key = stream.key
+        for number in itertools.count(2):
+            channel = self._channels.get(key)
+            if channel is None:
+                break
+            held = sum(
+                entry.spec.queue + 1 for entry in self._entries.values() if entry.stream.key == key
+            )
+            if held + spec.queue + 1 + _LEAST_SPARE_SLOTS <= channel.spec.slots:
+                break
+            key = f"{stream.key}|{number}"
+        return replace(stream, key=key)
 
     @staticmethod
     def _stream(spec: TaskSpec) -> Stream:

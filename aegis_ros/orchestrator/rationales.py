@@ -84,6 +84,15 @@ class RationaleLog:
                 self._told_ns[key] = now
                 self.record(replace(self._folded.pop(key), time_ns=time.time_ns()))
 
+    def forget(self, task: str) -> None:
+        """Publish what was folded of a task that goes, and keep nothing of it."""
+        with self._lock:
+            for key in [key for key in self._told_ns if key[0] == task]:
+                del self._told_ns[key]
+                waiting = self._folded.pop(key, None)
+                if waiting is not None:
+                    self.record(replace(waiting, time_ns=time.time_ns()))
+
     def latest(self) -> tuple[Rationale, ...]:
         """Return the record, oldest first."""
         with self._lock:

@@ -38,12 +38,11 @@ def test_a_frame_becomes_a_result(tmp_path: Path, backend: str) -> None:
         intake = orchestrator.intake
         (stream,) = intake.streams()
         now = time.monotonic_ns()
-        wanted = intake.wanted(stream.key, now)
-        slot = intake.acquire(stream.key, wanted)
-        assert slot is not None
+        taken = intake.take(stream.key, now)
+        assert taken is not None
         shape = (16, 24, 3)
-        intake.slot_array(stream.key, slot, shape)[:] = 7
-        intake.commit(stream.key, slot, shape, wanted, 0, now, lambda task, seq: None)
+        taken.array(shape)[:] = 7
+        intake.commit(taken, shape, 0, now, now, lambda task, seq: None)
         output = heard.get(timeout=30)
         assert output.shape == (1, 3, 8, 8)
         assert np.allclose(output, 7.0 if backend == "onnxruntime" else output.flat[0])

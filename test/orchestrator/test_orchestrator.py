@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from aegis_ros.engine import EngineEvent
-from aegis_ros.errors import StateError
+from aegis_ros.errors import ConfigError, StateError
 from aegis_ros.orchestrator import ResultCode, TaskState
+from aegis_ros.orchestrator.intake import Taken
 from aegis_ros.rationale import Decision, Rule
+from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import MS, House
 
 
@@ -132,10 +134,9 @@ def test_capacity_is_given_away_only_after_the_last_deadline(
     orchestrator.register(house.task("old", wcet_ms=60))
     (stream,) = orchestrator.intake.streams()
     now = time.monotonic_ns()
-    wanted = orchestrator.intake.wanted(stream.key, now)
-    slot = orchestrator.intake.acquire(stream.key, wanted)
-    assert slot is not None
-    orchestrator.intake.commit(stream.key, slot, (16, 24, 3), wanted, 0, now, lambda *_: None)
+    taken = orchestrator.intake.take(stream.key, now)
+    assert taken is not None
+    orchestrator.intake.commit(taken, (16, 24, 3), 0, now, now, lambda *_: None)
     clock = now
     monkeypatch.setattr("time.monotonic_ns", lambda: clock)
     orchestrator.unregister("old")
@@ -148,14 +149,14 @@ def test_frames_flow_while_a_registration_measures(house: House) -> None:
     orchestrator = house.orchestrator
     orchestrator.register(house.task("low", criticality="low"))
     (stream,) = orchestrator.intake.streams()
-    seen: list[tuple[int, ...]] = []
+    seen: list[Taken | None] = []
     # Called in the middle of the admission, as another thread would.
     house.engine.while_measuring = lambda: (
-        seen.append(orchestrator.intake.wanted(stream.key, time.monotonic_ns())),
+        seen.append(orchestrator.intake.take(stream.key, time.monotonic_ns())),
         orchestrator.status(),
     )
     assert orchestrator.register(house.task("new", wcet_ms=0)).accepted
-    assert seen == [(1,)]
+    assert [each and each.task_ids for each in seen] == [(1,)]
 
 
 def test_a_frame_too_soon_is_skipped_and_told_once(house: House) -> None:
@@ -163,9 +164,9 @@ def test_a_frame_too_soon_is_skipped_and_told_once(house: House) -> None:
     orchestrator.register(house.task())
     (stream,) = orchestrator.intake.streams()
     now = time.monotonic_ns()
-    assert orchestrator.intake.wanted(stream.key, now)
+    assert orchestrator.intake.take(stream.key, now)
     for _ in range(20):
-        assert orchestrator.intake.wanted(stream.key, now + MS) == ()
+        assert orchestrator.intake.take(stream.key, now + MS) is None
     told = [item for item in house.told if item.rule is Rule.RATE_GATE]
     assert len(told) == 1
     (task,) = orchestrator.status().tasks
@@ -180,12 +181,9 @@ def test_absurd_stamps_stop_nothing(house: House, stamp: int) -> None:
     now = time.monotonic_ns()
     for index, value in enumerate((10**18, stamp, 10**18)):
         received = now + index * 100 * MS
-        wanted = orchestrator.intake.wanted(stream.key, received)
-        slot = orchestrator.intake.acquire(stream.key, wanted)
-        assert slot is not None
-        orchestrator.intake.commit(
-            stream.key, slot, (16, 24, 3), wanted, value, received, lambda *_: None
-        )
+        taken = orchestrator.intake.take(stream.key, received)
+        assert taken is not None
+        orchestrator.intake.commit(taken, (16, 24, 3), value, 10**18, received, lambda *_: None)
     assert [jobs[0][1] for jobs in house.engine.submitted] == [0, 1, 2]
 
 
@@ -196,14 +194,26 @@ def test_stamps_that_go_back_are_told(house: House) -> None:
     now = time.monotonic_ns()
     for index, value in enumerate((50 * 10**9, 10 * 10**9)):
         received = now + index * 100 * MS
-        wanted = orchestrator.intake.wanted(stream.key, received)
-        slot = orchestrator.intake.acquire(stream.key, wanted)
-        assert slot is not None
-        orchestrator.intake.commit(
-            stream.key, slot, (16, 24, 3), wanted, value, received, lambda *_: None
-        )
+        taken = orchestrator.intake.take(stream.key, received)
+        assert taken is not None
+        orchestrator.intake.commit(taken, (16, 24, 3), value, value, received, lambda *_: None)
     (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
     assert "went back by 40.0 s" in told.sentence
+
+
+@pytest.mark.parametrize("stamp", [-1, 1, 2**62])
+def test_a_stamp_from_another_clock_is_told_once(house: House, stamp: int) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task())
+    (stream,) = orchestrator.intake.streams()
+    now = time.monotonic_ns()
+    for index in range(3):
+        received = now + index * 100 * MS
+        taken = orchestrator.intake.take(stream.key, received)
+        assert taken is not None
+        orchestrator.intake.commit(taken, (16, 24, 3), stamp, 10**18, received, lambda *_: None)
+    (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
+    assert "from this machine's clock" in told.sentence
 
 
 def test_a_disabled_task_is_not_fed_and_keeps_its_capacity(house: House) -> None:
@@ -211,11 +221,11 @@ def test_a_disabled_task_is_not_fed_and_keeps_its_capacity(house: House) -> None
     orchestrator.register(house.task("a", wcet_ms=60))
     (stream,) = orchestrator.intake.streams()
     orchestrator.set_enabled("a", False)
-    assert orchestrator.intake.wanted(stream.key, time.monotonic_ns()) == ()
+    assert orchestrator.intake.take(stream.key, time.monotonic_ns()) is None
     assert orchestrator.status().tasks[0].state is TaskState.DISABLED
     assert not orchestrator.register(house.task("b", wcet_ms=60)).accepted
     orchestrator.set_enabled("a", True)
-    assert orchestrator.intake.wanted(stream.key, time.monotonic_ns()) == (1,)
+    assert orchestrator.intake.take(stream.key, time.monotonic_ns()) is not None
 
 
 def test_tasks_on_one_topic_share_one_stream(house: House) -> None:
@@ -285,3 +295,43 @@ def test_ten_thousand_requests_leave_bounded_memory_behind(house: House) -> None
     assert house.engine.channels == {}
     assert orchestrator._by_id == {}
     assert orchestrator._leaving == []
+
+
+def test_a_task_that_joins_a_full_stream_gets_slots_of_its_own(house: House) -> None:
+    shared = {"topic": "/camera", "max_size": [16, 24]}
+    for name in ("a", "b", "c"):  # the third does not find room beside the others
+        assert house.orchestrator.register(
+            house.task(name, input=shared, queue=2, wcet_ms=5)
+        ).accepted
+    streams = house.orchestrator.intake.streams()
+    assert len(streams) == 2 and {each.topic for each in streams} == {"/camera"}
+    for stream in streams:
+        assert house.orchestrator.intake.take(stream.key, time.monotonic_ns()) is not None
+    house.orchestrator.unregister("a")
+    assert house.orchestrator.register(house.task("d", input=shared, queue=2, wcet_ms=5)).accepted
+    assert len(house.orchestrator.intake.streams()) == 2
+
+
+def test_topics_that_cannot_be_used_are_a_rejection(tmp_path: Path) -> None:
+    def refuse(spec: TaskSpec) -> None:
+        raise ConfigError("the topic is taken", where="output.topic", value=spec.output.topic)
+
+    house = House(tmp_path)
+    house.orchestrator._check_topics = refuse
+    house.start()
+    answer = house.orchestrator.register(house.task("a"))
+    assert not answer.accepted
+    assert answer.result is ResultCode.INVALID_SPEC
+    assert "the topic is taken" in answer.rationale.sentence
+
+
+def test_nothing_is_kept_of_the_events_of_a_task_that_goes(house: House) -> None:
+    house.orchestrator.register(house.task("a"))
+    (stream,) = house.orchestrator.intake.streams()
+    now = time.monotonic_ns()
+    for _ in range(3):
+        house.orchestrator.intake.take(stream.key, now)
+    house.orchestrator.unregister("a")
+    told = [item for item in house.told if item.rule is Rule.RATE_GATE]
+    assert [item.count for item in told] == [1, 1]
+    assert not house.orchestrator.log._told_ns and not house.orchestrator.log._folded
