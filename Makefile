@@ -24,7 +24,7 @@ unit: build ## The tests alone (ARGS="-k name" selects)
 	@source bootstrap/activate.sh && AEGIS_REQUIRE_ROS=1 python -m pytest -n auto $(ARGS)
 
 bench: build ## The benchmarks whose figures stand in the README
-	@source bootstrap/activate.sh && for name in benchmarks/*/__main__.py; do (set -x; python -m "benchmarks.$$(basename "$$(dirname "$$name")")" $(ARGS)) || exit; done
+	@source bootstrap/activate.sh && for name in benchmarks/*/__main__.py benchmarks/analysis/acceptance.py; do name="$${name%/__main__.py}"; name="$${name%.py}"; (set -x; python -m "$${name//\//.}" $(ARGS)) || exit; done
 
 clean: ## Remove what was installed and built here
 	rm -rf .venv build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis

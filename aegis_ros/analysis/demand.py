@@ -136,8 +136,9 @@ class LaneLoad:
             return None
         # No fixpoint lies below b + U w + sum U J = w, so the search may begin there.
         asked = blocking_ns << _FIXED
-        asked += sum(s * j for s, j in zip(self._shares, self.j.tolist(), strict=True))
-        least = asked // max(1, (1 << _FIXED) - self._low)
+        jitters: list[int] = self.j.tolist()
+        asked += sum(s * j for s, j in zip(self._shares, jitters, strict=True))
+        least: int = asked // max(1, (1 << _FIXED) - self._low)
         if least > _SAFE:
             return None
         w = max(least, blocking_ns + int(self.c.sum()))
