@@ -30,6 +30,7 @@ def counterfactuals(
     *,
     switch_ns: int = 0,
     fixed: Mapping[str, str] | None = None,
+    reserve_ns: int = 0,
     limit: int = 6,
 ) -> tuple[Counterfactual, ...]:
     """Return changes, each enough by itself, that admit ``candidate`` beside the other tasks.
@@ -40,6 +41,8 @@ def counterfactuals(
         lanes: names of all lanes.
         switch_ns: charged to every segment.
         fixed: lanes of the tasks that run already.
+        reserve_ns: what was taken from the candidate's declared deadline before the test (the time
+            kept for publishing); a declared deadline that equals the period moves with it.
         limit: how many answers at most.
     """
     task = next(item for item in tasks if item.name == candidate)
@@ -55,7 +58,7 @@ def counterfactuals(
     if not passes_with(None, others):
         return ()
     found = [
-        _longer_period(task, passes),
+        _longer_period(task, reserve_ns, passes),
         _longer_deadline(task, passes),
         _smaller_budget(task, passes),
         _split(task, passes),
@@ -77,19 +80,20 @@ def _bisect(low: int, high: int, good: Callable[[int], bool]) -> int | None:
     return high
 
 
-def _longer_period(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
+def _longer_period(task: AnalysisTask, reserve_ns: int, passes: _Passes) -> Counterfactual | None:
+    implicit = task.deadline_ns + reserve_ns == task.period_ns
+
     def changed(grains: int) -> AnalysisTask:
         period = grains * _GRAIN_NS
-        # A deadline that equals the period moves with it, as a user would expect.
-        deadline = period if task.deadline_ns == task.period_ns else task.deadline_ns
-        return replace(task, period_ns=period, deadline_ns=max(deadline, task.deadline_ns))
+        deadline = period - reserve_ns if implicit else task.deadline_ns
+        return replace(task, period_ns=period, deadline_ns=deadline)
 
     low = task.period_ns // _GRAIN_NS
     grains = _bisect(low, low * 64 + 64, lambda value: passes(changed(value)))
     if grains is None:
         return None
     value = grains * _GRAIN_NS / _NS_PER_MS
-    also = " (and the deadline with it)" if task.deadline_ns == task.period_ns else ""
+    also = " (and the deadline with it)" if implicit else ""
     return Counterfactual(
         task.name,
         "period_ms",

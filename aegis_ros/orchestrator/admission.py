@@ -189,7 +189,12 @@ class Admission:
         changes = tuple(
             _as_declared(change, candidate.spec)
             for change in counterfactuals(
-                [*tasks, task], task.name, self._lanes, switch_ns=switch_ns, fixed=fixed
+                [*tasks, task],
+                task.name,
+                self._lanes,
+                switch_ns=switch_ns,
+                fixed=fixed,
+                reserve_ns=candidate.spec.output.publish_ns,
             )
             if change.change != "segments"  # nothing a user can declare
         )

@@ -9,7 +9,7 @@ import pytest
 
 from aegis_ros.orchestrator import ResultCode
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.spec import Criticality
+from aegis_ros.spec import Criticality, TaskSpec
 from test.orchestrator.house import MS, House
 
 
@@ -93,6 +93,19 @@ def test_a_rejection_carries_witness_and_changes_that_were_verified(house: House
     assert house.orchestrator.evaluate(shorter).accepted
     assert changes["drop"].task == "low"
     assert house.orchestrator.evaluate(wanted, without=("low",)).accepted
+
+
+def test_the_period_it_proposes_is_one_that_can_be_declared(house: House) -> None:
+    def new(period_ms: float) -> TaskSpec:
+        return house.task("new", wcet_ms=15, period_ms=period_ms)
+
+    house.orchestrator.register(house.task("other", wcet_ms=30, period_ms=50))
+    answer = house.orchestrator.register(new(30))
+    assert answer.rationale.rule is Rule.UTILIZATION
+    (change,) = [c for c in answer.rationale.counterfactuals if c.change == "period_ms"]
+    assert "the deadline with it" in change.sentence
+    assert house.orchestrator.evaluate(new(change.value)).accepted
+    assert not house.orchestrator.evaluate(new(change.value - 0.2)).accepted
 
 
 def test_the_deadline_it_proposes_is_one_that_can_be_declared(house: House) -> None:
