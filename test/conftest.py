@@ -8,6 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Known before Hypothesis reads --hypothesis-profile; how long an example takes is the machine's.
+settings.register_profile("short", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=3_000)
+settings.load_profile("short")
 
 _FIRST_DOMAIN = 40
 _DOMAINS_OF_WORKERS = 60
