@@ -43,6 +43,7 @@ class Rule(StrEnum):
     DEMAND_BOUND = "demand_bound"
     CRITICAL_WINDOW = "critical_window"
     TABLE = "table"
+    MODES = "modes"
     LIMIT = "limit"
     STATE = "state"
     # running

@@ -2,6 +2,7 @@
 
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
+from aegis_ros.analysis.modes import ModesVerdict, check_modes
 from aegis_ros.analysis.periodic import Place
 from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
 from aegis_ros.analysis.sensitivity import counterfactuals
@@ -15,11 +16,13 @@ __all__ = [
     "Assignment",
     "CriticalArrival",
     "LaneVerdict",
+    "ModesVerdict",
     "Place",
     "PolicyName",
     "TimeTable",
     "assign",
     "check_lane",
+    "check_modes",
     "check_policy",
     "counterfactuals",
     "is_schedulable",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aegis_ros.analysis.lane import LaneVerdict, is_schedulable
+from aegis_ros.analysis.modes import ModesVerdict, check_modes
 from aegis_ros.analysis.policies import PolicyName, check_policy
 from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.analysis.timetable import TimeTable
@@ -30,6 +31,7 @@ class Assignment:
         verdicts: answer for each lane.
         policy: the policy the lanes were tested under.
         tables: the static table of each lane that has one.
+        modes: what a lane needs at run time where tasks may exceed their budgets under EDF.
     """
 
     schedulable: bool
@@ -38,6 +40,7 @@ class Assignment:
     verdicts: dict[str, LaneVerdict]
     policy: PolicyName = "edf"
     tables: dict[str, TimeTable] = field(default_factory=dict)
+    modes: dict[str, ModesVerdict] = field(default_factory=dict)
 
 
 def assign(
@@ -107,7 +110,7 @@ class _Trial:
 
     def passes(self, tasks: Sequence[AnalysisTask], lane: str) -> bool:
         """Return only the answer."""
-        if self._policy == "edf" or not tasks:
+        if self._policy == "edf" and not any(task.high_segments_ns for task in tasks):
             return is_schedulable(tasks, switch_ns=self._switch_ns)
         return self._check(tasks, lane)[0].schedulable
 
@@ -121,6 +124,11 @@ class _Trial:
             {lane: verdict for lane, (verdict, _) in found.items()},
             self._policy,
             {lane: table for lane, (_, table) in found.items() if table is not None},
+            {
+                lane: check_modes(bound, lane=lane, switch_ns=self._switch_ns)
+                for lane, bound in bins.items()
+                if self._policy == "edf" and any(task.high_segments_ns for task in bound)
+            },
         )
 
     def _check(

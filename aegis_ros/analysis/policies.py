@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from aegis_ros.analysis.lane import LaneVerdict, check_lane
+from aegis_ros.analysis.modes import check_modes
 from aegis_ros.analysis.periodic import MAX_PLACES, Followed, follow
 from aegis_ros.analysis.supply import fits_in_gaps
 from aegis_ros.analysis.task import AnalysisTask
@@ -31,13 +32,14 @@ def check_policy(
 ) -> tuple[LaneVerdict, TimeTable | None]:
     """Test a lane under a policy.
 
-    ``edf``: :func:`check_lane`, for every sporadic arrival pattern. ``cw_edf``: what EDF passes
+    ``edf``: :func:`check_lane`, or :func:`check_modes` where tasks may exceed their budgets, for
+    every sporadic arrival pattern. ``cw_edf``: what EDF passes
     passes, for every sporadic pattern (nothing ever idles then); another set passes where
     following it through its cycle shows no late job, and then only for strictly periodic arrivals
     without jitter that begin together (Nasri & Fohler 2016). ``table``: tasks of best effort are
     event-triggered and must fit in the gaps, in any sporadic pattern; the others have places in a
     static table and must arrive strictly periodically from the start of the table on, up to their
-    jitter.
+    jitter. Under the latter two nothing is dropped, and high budgets count all the time.
 
     Args:
         tasks: everything bound to the lane.
@@ -60,6 +62,10 @@ def check_policy(
             value=policy,
             expected="one of " + ", ".join(POLICIES),
         )
+    if any(task.high_segments_ns for task in tasks):
+        if policy == "edf":
+            return check_modes(tasks, lane=lane, switch_ns=switch_ns).verdict, None
+        tasks = [task.at_high() for task in tasks]
     verdict = check_lane(tasks, lane=lane, switch_ns=switch_ns)
     if policy == "edf" or not tasks or verdict.rule in (Rule.UTILIZATION, Rule.WCET_DEADLINE):
         return verdict, None

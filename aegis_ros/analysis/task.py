@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Criticality
@@ -25,6 +25,8 @@ class AnalysisTask:
         jitter_ns: release jitter (arrival to ready), >= 0.
         criticality: what is shed first.
         lane: lane it must run on; empty for any.
+        high_segments_ns: budgets that hold even where ``segments_ns`` do not, none below its own;
+            empty where no segment ever exceeds its budget.
     """
 
     name: str
@@ -34,6 +36,7 @@ class AnalysisTask:
     jitter_ns: int = 0
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
+    high_segments_ns: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what the tests cannot decide.
@@ -49,6 +52,22 @@ class AnalysisTask:
             )
         for index, part in enumerate(self.segments_ns):
             self._check(f"segments_ns[{index}]", part, 1)
+        if self.high_segments_ns and self.criticality is not Criticality.HIGH:
+            raise ConfigError(
+                "only a task of high criticality may exceed its budgets",
+                where=f"{self.name}.high_segments_ns",
+                value=self.criticality,
+                expected="criticality high",
+            )
+        if self.high_segments_ns and len(self.high_segments_ns) != len(self.segments_ns):
+            raise ConfigError(
+                "a budget of either kind is needed for every segment",
+                where=f"{self.name}.high_segments_ns",
+                value=len(self.high_segments_ns),
+                expected=f"{len(self.segments_ns)} of them",
+            )
+        for index, part in enumerate(self.high_segments_ns):
+            self._check(f"high_segments_ns[{index}]", part, self.segments_ns[index])
         self._check("period_ns", self.period_ns, 1)
         self._check("deadline_ns", self.deadline_ns, 1)
         self._check("jitter_ns", self.jitter_ns, 0)
@@ -69,6 +88,12 @@ class AnalysisTask:
     def longest_ns(self, switch_ns: int = 0) -> int:
         """Return the longest segment with its switch: how long this task can block others."""
         return max(self.segments_ns) + switch_ns
+
+    def at_high(self) -> AnalysisTask:
+        """Return the task with its high budgets in place of the others."""
+        if not self.high_segments_ns:
+            return self
+        return replace(self, segments_ns=self.high_segments_ns, high_segments_ns=())
 
     @property
     def utilization(self) -> float:

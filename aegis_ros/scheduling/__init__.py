@@ -6,5 +6,17 @@ from aegis_ros.scheduling.job import Job
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
 from aegis_ros.scheduling.scheduler import Scheduler
 from aegis_ros.scheduling.table import Slot, Table
+from aegis_ros.scheduling.virtual_deadlines import VirtualDeadlines
 
-__all__ = ["CwEdf", "Edf", "Job", "Policy", "RateGate", "Scheduler", "Slot", "Table", "TaskTiming"]
+__all__ = [
+    "CwEdf",
+    "Edf",
+    "Job",
+    "Policy",
+    "RateGate",
+    "Scheduler",
+    "Slot",
+    "Table",
+    "TaskTiming",
+    "VirtualDeadlines",
+]

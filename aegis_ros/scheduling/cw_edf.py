@@ -63,6 +63,9 @@ class CwEdf:
         if task is not None:
             self._taken_until_ns[lane] = now_ns + task.wcet_ns[job.segment]
 
+    def shedding(self, lane: int, on: bool) -> None:
+        """Need nothing."""
+
     def priority(self, job: Job) -> int:
         """Return the absolute deadline."""
         return job.deadline_ns

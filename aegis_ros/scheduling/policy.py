@@ -41,8 +41,8 @@ class Policy(Protocol):
 
     ``priority`` is asked once, when a job is released; ``hold_until`` each time the lane is idle,
     about the first job in line (and, where ``fills`` is true, about those behind it in turn when
-    it is held). ``admit``, ``forget``, ``released`` and ``started`` are called only where
-    ``observes`` is true.
+    it is held). ``admit``, ``forget``, ``released``, ``started`` and ``shedding`` are called only
+    where ``observes`` is true.
     """
 
     @property
@@ -71,6 +71,13 @@ class Policy(Protocol):
         """Note that the segment ``job.segment`` starts."""
         ...
 
+    def shedding(self, lane: int, on: bool) -> None:
+        """Note that a lane enters or leaves high-criticality mode.
+
+        On entry the ``priority`` of every ready job is asked again.
+        """
+        ...
+
     def priority(self, job: Job) -> int:
         """Return the job's rank; the smallest runs first."""
         ...
@@ -97,6 +104,9 @@ class Edf:
         """Need nothing."""
 
     def started(self, lane: int, job: Job, now_ns: int) -> None:
+        """Need nothing."""
+
+    def shedding(self, lane: int, on: bool) -> None:
         """Need nothing."""
 
     def priority(self, job: Job) -> int:

@@ -10,7 +10,7 @@ Bertogna & Baruah 2010). Partitioned: every task is bound to one lane.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from aegis_ros.scheduling.job import Job
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
@@ -19,6 +19,7 @@ from aegis_ros.spec import Criticality
 __all__ = ["Scheduler"]
 
 _Entry = tuple[int, int, int, int, Job]
+_NO_RANK = -(1 << 63)
 
 
 class _Task:
@@ -30,7 +31,7 @@ class _Task:
         self.queue = queue
         self.high = high
         self.waiting: deque[Job] = deque()
-        self.last_rank = -(1 << 63)
+        self.last_rank = _NO_RANK
 
 
 class Scheduler:
@@ -178,7 +179,8 @@ class Scheduler:
             self._start(lane, job, now_ns)
             return job
         self._wake_ns[lane] = 0
-        self._shedding[lane] = False
+        if self._shedding[lane]:
+            self._stop_shedding(lane)
         return None
 
     def segment_done(self, lane: int, now_ns: int) -> Job | None:
@@ -217,7 +219,11 @@ class Scheduler:
         """
         self._shedding[lane] = True
         low = {key for key, task in self._tasks.items() if task.lane == lane and not task.high}
-        return self._drop(lane, low)
+        dropped = self._drop(lane, low)
+        if self._observer is not None:
+            self._observer.shedding(lane, True)
+            self._rank_again(lane)
+        return dropped
 
     def shedding(self, lane: int) -> bool:
         """Return whether the lane is in high-criticality mode."""
@@ -263,6 +269,26 @@ class Scheduler:
                 hold_ns = min(hold_ns, hold)
         self._wake_ns[lane] = hold_ns
         return None
+
+    def _stop_shedding(self, lane: int) -> None:
+        self._shedding[lane] = False
+        if self._observer is not None:
+            self._observer.shedding(lane, False)
+            for task in self._tasks.values():  # nothing waits that a new job could overtake
+                if task.lane == lane:
+                    task.last_rank = _NO_RANK
+
+    def _rank_again(self, lane: int) -> None:
+        for task in self._tasks.values():
+            if task.lane == lane:
+                task.last_rank = _NO_RANK
+        ranked: list[_Entry] = []
+        for _, ready_ns, task_id, seq, job in sorted(self._ready[lane]):
+            task = self._tasks[task_id]
+            task.last_rank = job.rank = max(self._priority(job), task.last_rank)
+            ranked.append((job.rank, ready_ns, task_id, seq, job))
+        heapify(ranked)
+        self._ready[lane] = ranked
 
     def _drop(self, lane: int, task_ids: set[int]) -> list[Job]:
         dropped: list[Job] = []

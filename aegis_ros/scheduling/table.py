@@ -150,6 +150,9 @@ class Table:
     def started(self, lane: int, job: Job, now_ns: int) -> None:
         """Need nothing."""
 
+    def shedding(self, lane: int, on: bool) -> None:
+        """Need nothing."""
+
     def priority(self, job: Job) -> int:
         """Return the start of its place, or its deadline behind all places."""
         place = self._place(job)

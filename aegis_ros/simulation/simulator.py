@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from aegis_ros.simulation.workload import Workload
 
 __all__ = ["simulate"]
 
+_TELL_EVERY = 10_000
+
 
 def simulate(
     tasks: Sequence[AnalysisTask],
@@ -21,8 +23,9 @@ def simulate(
     switch_ns: int = 0,
     policy: Policy | None = None,
     queue: int | Sequence[int] = 1_000_000,
-    low_budgets_ns: Mapping[int, int] | None = None,
+    low_budgets_ns: Mapping[int, Sequence[int]] | None = None,
     keep_runs: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Run a workload on one lane; lanes do not meet, so each is simulated by itself.
 
@@ -32,9 +35,10 @@ def simulate(
         switch_ns: added to every segment.
         policy: order of jobs; EDF if not given.
         queue: jobs of one task that may wait, for all tasks or one number a task.
-        low_budgets_ns: low-mode budget of whole jobs by task index, switch costs included; a job
-            that exceeds it makes the lane shed tasks below high criticality.
+        low_budgets_ns: low-mode budget of each segment by task index, switch costs included; a
+            segment that exceeds it makes the lane shed tasks below high criticality when it ends.
         keep_runs: also return every segment that ran.
+        progress: told now and then how many jobs have been released.
     """
     queues = [queue] * len(tasks) if isinstance(queue, int) else list(queue)
     scheduler = Scheduler(1, policy)
@@ -56,7 +60,6 @@ def simulate(
     started = [-1] * count
     finished = [-1] * count
     runs: list[Run] = []
-    spent = [0] * count if low_budgets_ns else []
 
     # Plain lists and local names: this loop is what a million simulated jobs spend their time in.
     owner, arrival = workload.task.tolist(), workload.arrival_ns.tolist()
@@ -68,7 +71,9 @@ def simulate(
     end = -1  # of the segment that runs
     last = busy = 0
     current = 0
+    exceeded = False
     never = 1 << 62
+    tell_at = never if progress is None else 0
     ready.append(never)
     while True:
         coming = ready[next_job]
@@ -92,8 +97,9 @@ def simulate(
             done = segment_done(0, now)
             if done is not None:
                 finished[current] = now
-            if low_budgets_ns and spent[current] > low_budgets_ns.get(owner[current], never):
+            if exceeded:
                 scheduler.shed(0, now)
+                exceeded = False
         else:
             wake = scheduler.wake_ns(0) or never
             now = coming if coming < wake else wake
@@ -113,6 +119,9 @@ def simulate(
                 now,
             )
             next_job += 1
+        if next_job > tell_at and progress is not None:
+            progress(next_job)
+            tell_at = next_job + _TELL_EVERY
         chosen = dispatch(0, now)
         if chosen is not None:
             current = chosen.seq
@@ -124,7 +133,8 @@ def simulate(
             busy += length
             last = end
             if low_budgets_ns:
-                spent[current] += length
+                low = low_budgets_ns.get(owner[current])
+                exceeded = low is not None and length > low[segment]
             if keep_runs:
                 runs.append(Run(current, segment, now, end))
     return Outcome(

@@ -1,0 +1,175 @@
+"""Whether tasks of high criticality are on time even when they exceed their budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable
+from aegis_ros.analysis.task import AnalysisTask, require_unique
+from aegis_ros.rationale import ResponseBound, Rule
+from aegis_ros.spec import Criticality
+
+__all__ = ["ModesVerdict", "check_modes"]
+
+_STEPS = 1024  # of the factor on deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class ModesVerdict:
+    """The answer for one lane whose tasks may exceed their budgets.
+
+    Attributes:
+        verdict: the answer, with the figures of the mode that decided.
+        virtual_ns: relative virtual deadline of each task of high criticality, for
+            :class:`~aegis_ros.scheduling.VirtualDeadlines`; empty where real ones do.
+        sheds: names of the tasks that are dropped when a budget is exceeded, those of best effort
+            first; empty where nothing has to be.
+    """
+
+    verdict: LaneVerdict
+    virtual_ns: dict[str, int] = field(default_factory=dict)
+    sheds: tuple[str, ...] = ()
+
+
+def check_modes(
+    tasks: Sequence[AnalysisTask], *, lane: str = "main", switch_ns: int = 0
+) -> ModesVerdict:
+    """Test a lane in low mode, in high mode and in between.
+
+    In low mode every segment keeps its budget. When a segment of high criticality has exceeded
+    it, the lane drops and refuses everything below high criticality as soon as that segment ends
+    (Vestal 2007), until it has been idle once; segments stay within their high budgets always.
+
+    Where all tasks pass with their high budgets, nothing is ever dropped. Otherwise tasks of high
+    criticality get virtual deadlines V < D in low mode, all shortened by one factor (EDF-VD;
+    Baruah et al. 2012), and two demand tests decide:
+
+    - low mode: everything with low budgets, and V for D;
+    - high mode: what is of high criticality with high budgets, and release jitter V. When the
+      budget is exceeded, at e, low mode has kept its promise so far, so that a job that is not
+      finished arrived after ``e - V``: it has ``D - V`` at least until its deadline, exactly like
+      a job that is ready V after its arrival, and no more than its whole high budget left.
+
+    Args:
+        tasks: everything bound to the lane.
+        lane: its name.
+        switch_ns: cost of starting one segment.
+
+    Raises:
+        ConfigError: two tasks have the same name.
+    """
+    require_unique(tasks)
+    whole = check_lane([task.at_high() for task in tasks], lane=lane, switch_ns=switch_ns)
+    if whole.schedulable:
+        return ModesVerdict(whole)
+    plain = check_lane([_at_low(task) for task in tasks], lane=lane, switch_ns=switch_ns)
+    if not plain.schedulable:
+        return ModesVerdict(plain)
+    high = [task for task in tasks if task.criticality is Criticality.HIGH]
+    if len(high) == len(tasks):
+        return ModesVerdict(
+            replace(
+                whole,
+                sentence=f"{whole.sentence}, when budgets are exceeded; and nothing is below high "
+                "criticality that could be dropped",
+            )
+        )
+    latest = {
+        task.name: task.deadline_ns - task.at_high().wcet_ns(switch_ns) for task in high
+    }  # beyond these the high mode fails at once
+    if any(latest[task.name] < task.wcet_ns(switch_ns) + task.jitter_ns for task in high):
+        alone = check_lane(
+            _in_high_mode(high, {task.name: task.jitter_ns for task in high}),
+            lane=lane,
+            switch_ns=switch_ns,
+        )
+        return ModesVerdict(_no(whole, alone, lane))
+
+    def virtual(step: int) -> dict[str, int]:
+        return {
+            task.name: max(
+                task.wcet_ns(switch_ns) + task.jitter_ns,
+                min(latest[task.name], task.deadline_ns * step // _STEPS),
+            )
+            for task in high
+        }
+
+    def low_passes(step: int) -> bool:
+        return is_schedulable(_in_low_mode(tasks, virtual(step)), switch_ns=switch_ns)
+
+    if not low_passes(_STEPS):
+        in_low = check_lane(_in_low_mode(tasks, latest), lane=lane, switch_ns=switch_ns)
+        return ModesVerdict(_no(whole, in_low, lane))
+    failing, passing = -1, _STEPS
+    while passing - failing > 1:
+        middle = (failing + passing) // 2
+        if low_passes(middle):
+            passing = middle
+        else:
+            failing = middle
+    deadlines = virtual(passing)
+    in_low = check_lane(_in_low_mode(tasks, deadlines), lane=lane, switch_ns=switch_ns)
+    in_high = check_lane(_in_high_mode(high, deadlines), lane=lane, switch_ns=switch_ns)
+    if not in_high.schedulable:
+        return ModesVerdict(_no(whole, in_high, lane))
+    return ModesVerdict(
+        _yes(tasks, in_low, in_high, lane),
+        deadlines,
+        tuple(
+            task.name
+            for level in (Criticality.BEST_EFFORT, Criticality.LOW)
+            for task in tasks
+            if task.criticality is level
+        ),
+    )
+
+
+def _at_low(task: AnalysisTask) -> AnalysisTask:
+    return replace(task, high_segments_ns=()) if task.high_segments_ns else task
+
+
+def _in_low_mode(tasks: Sequence[AnalysisTask], deadlines_ns: dict[str, int]) -> list[AnalysisTask]:
+    return [
+        replace(_at_low(task), deadline_ns=deadlines_ns.get(task.name, task.deadline_ns))
+        for task in tasks
+    ]
+
+
+def _in_high_mode(high: Sequence[AnalysisTask], jitters_ns: dict[str, int]) -> list[AnalysisTask]:
+    return [replace(task.at_high(), jitter_ns=jitters_ns[task.name]) for task in high]
+
+
+def _no(whole: LaneVerdict, failed: LaneVerdict, lane: str) -> LaneVerdict:
+    deciding = whole if failed.schedulable else failed
+    return replace(
+        deciding,
+        rule=Rule.MODES if deciding.rule is Rule.DEMAND_BOUND else deciding.rule,
+        sentence=f"as long as no budget is exceeded everything on lane {lane} is on time, but when "
+        "one is, what is of high criticality can be late even if all else is dropped: "
+        f"{deciding.sentence}",
+    )
+
+
+def _yes(
+    tasks: Sequence[AnalysisTask], in_low: LaneVerdict, in_high: LaneVerdict, lane: str
+) -> LaneVerdict:
+    after = {bound.task: bound.bound_ns for bound in in_high.responses}
+    low = {bound.task: bound.bound_ns for bound in in_low.responses}
+    tighter = min(
+        (in_low, in_high),
+        key=lambda verdict: 0 if verdict.witness is None else verdict.witness.slack_ns,
+    )
+    return replace(
+        tighter,
+        rule=Rule.MODES,
+        utilization=in_low.utilization,
+        responses=tuple(
+            ResponseBound(
+                task.name, lane, max(low[task.name], after.get(task.name, 0)), task.deadline_ns
+            )
+            for task in tasks
+        ),
+        sentence=f"everything on lane {lane} is on time as long as no budget is exceeded; when one "
+        "is, all below high criticality is dropped, and what is of high criticality stays on time",
+    )
