@@ -63,7 +63,7 @@ class AegisError(Exception):
             text += f"; expected {self.expected}"
         text += "."
         if self.mend:
-            text += f" {self.mend.rstrip('.')}."
+            text += f" {self.mend}" if self.mend.endswith("?") else f" {self.mend.rstrip('.')}."
         return text
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, assign, counterfactuals
 from aegis_ros.cli.task_set import TaskSet
 from aegis_ros.rationale import Counterfactual, ResponseBound, Witness
+from aegis_ros.scheduling import CwEdf, Edf, Policy, Table
 
 __all__ = ["Answer", "as_json", "blocker_of", "judge"]
 
@@ -48,16 +50,38 @@ class Answer:
         own = [task for task in self.asked.tasks if lane_of[task.name] == lane]
         return tuple(sorted(own, key=lambda task: (task.deadline_ns, task.name)))
 
+    def policy_of(self, lane: str) -> Policy | None:
+        """Return what orders the jobs of a lane, whose tasks are numbered as in :meth:`on_lane`.
+
+        ``None`` where the policy is a table and there is none for the lane.
+        """
+        if self.asked.policy == "table":
+            table = self.assignment.tables.get(lane)
+            ids = {task.name: index for index, task in enumerate(self.on_lane(lane))}
+            return None if table is None else Table.of({0: table}, ids)
+        return CwEdf() if self.asked.policy == "cw_edf" else Edf()
+
     def bound_of(self, name: str) -> ResponseBound | None:
         """Return the response bound of a task; ``None`` where its lane was rejected."""
-        verdict = self.assignment.verdicts[self.assignment.lane_of[name]]
-        return next((item for item in verdict.responses if item.task == name), None)
+        return self._bounds.get(name)
+
+    @cached_property
+    def _bounds(self) -> dict[str, ResponseBound]:
+        return {
+            item.task: item
+            for verdict in self.assignment.verdicts.values()
+            for item in verdict.responses
+        }
 
 
-def judge(asked: TaskSet) -> Answer:
-    """Run the tests, and for a rejection the search for what would help."""
-    found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns)
-    return Answer(asked, found, () if found.schedulable else _changes(asked))
+def judge(asked: TaskSet, *, advise: bool = True) -> Answer:
+    """Run the tests, and for a rejection, if wanted, the search for what would help.
+
+    Raises:
+        ConfigError: the policy needs something that is not installed.
+    """
+    found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy=asked.policy)
+    return Answer(asked, found, () if found.schedulable or not advise else _changes(asked))
 
 
 def blocker_of(
@@ -102,7 +126,8 @@ def _spare(verdict: LaneVerdict) -> float:
 
 def _changes(asked: TaskSet) -> tuple[Counterfactual, ...]:
     """Ask of each task, the densest first, what would admit it beside the others."""
-    if len(asked.tasks) > _MAX_TASKS_TO_ADVISE:
+    # What the test for EDF passes, CW-EDF passes too; for a table there is no such rule.
+    if len(asked.tasks) > _MAX_TASKS_TO_ADVISE or asked.policy == "table":
         return ()
     densest = sorted(asked.tasks, key=lambda item: item.density, reverse=True)
     for task in densest[:_MAX_CANDIDATES]:

@@ -15,10 +15,14 @@ from aegis_ros.cli.critical import CriticalRun, critical_run
 from aegis_ros.cli.paper import say, sheet, sign, terminal, to_ms
 from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.errors import ConfigError
-from aegis_ros.rationale import Witness
+from aegis_ros.rationale import Rule, Witness
 
-__all__ = ["print_lane", "print_lane_reason", "run"]
+__all__ = ["print_lane", "print_reason", "run"]
 
+_ARRIVALS = {
+    "sporadic": "every arrival that keeps period and jitter",
+    "periodic": "arrivals that are strictly periodic and begin together, and only for those",
+}
 _MANY_TASKS = 60  # a table longer than this is shortened to what is tight
 
 
@@ -38,7 +42,10 @@ def run(path: Path, form: str, state_dir: Path | None, plot: Path | None = None)
     if form == "json":
         print(json.dumps(as_json(answer), indent=2))
     else:
-        _print(terminal(), answer)
+        console = terminal()
+        for verdict in answer.assignment.verdicts.values():
+            print_lane(console, answer, verdict)
+        print_reason(console, answer)
     if plot is not None:
         from aegis_ros.cli.gantt import draw_answer
 
@@ -62,6 +69,7 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     columns += [("bound", "right"), ("deadline", "right"), ("slack", "right")]
     columns += [("blocked by", "left")]
     table = sheet(title + "[dim], times in ms[/dim]", columns)
+    planned = verdict.rule in (Rule.CRITICAL_WINDOW, Rule.TABLE)
     bounds = {item.task: item.bound_ns for item in verdict.responses}
     shown = tasks
     if len(tasks) > _MANY_TASKS:
@@ -71,7 +79,7 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     for task in shown:
         wcet = task.wcet_ns(switch_ns)
         bound = bounds.get(task.name)
-        blocker = blocker_of(task, tasks, switch_ns)
+        blocker = None if planned else blocker_of(task, tasks, switch_ns)
         blocked = "-" if blocker is None else f"{blocker[0]} {to_ms(blocker[1])}"
         cells: list[str | Text] = [
             Text(task.name),
@@ -92,8 +100,21 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         say(console, f"the {len(shown)} tasks with least slack of {len(tasks)} are shown")
 
 
-def print_lane_reason(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
-    """Print why a lane passes or fails, as sentences and as an inequality."""
+def print_reason(console: Console, answer: Answer) -> None:
+    """Print why each lane passes, or why some fail and what would help."""
+    verdicts = list(answer.assignment.verdicts.values())
+    for verdict in verdicts if answer.schedulable else _failed(answer):
+        if verdict.responses or not verdict.schedulable:
+            _print_lane_reason(console, answer, verdict)
+            console.print()
+    _print_conclusion(console, answer)
+
+
+def _failed(answer: Answer) -> list[LaneVerdict]:
+    return [item for item in answer.assignment.verdicts.values() if not item.schedulable]
+
+
+def _print_lane_reason(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     say(console, verdict.sentence)
     witness = verdict.witness
     if witness is not None:
@@ -104,12 +125,8 @@ def print_lane_reason(console: Console, answer: Answer, verdict: LaneVerdict) ->
             say(console, _what_happens(shown))
 
 
-def _print(console: Console, answer: Answer) -> None:
+def _print_conclusion(console: Console, answer: Answer) -> None:
     found = answer.assignment
-    for verdict in found.verdicts.values():
-        print_lane(console, answer, verdict)
-        print_lane_reason(console, answer, verdict)
-        console.print()
     if any(not task.lane for task in answer.asked.tasks) and len(found.verdicts) > 1:
         say(
             console,
@@ -118,11 +135,7 @@ def _print(console: Console, answer: Answer) -> None:
             else "no way to share the tasks among the lanes was found",
         )
     if answer.schedulable:
-        say(
-            console,
-            "every deadline holds, for every arrival that keeps period and jitter",
-            style="green",
-        )
+        say(console, f"every deadline holds, for {_ARRIVALS[_promise(answer)]}", style="green")
         return
     say(console, "not every deadline holds", style="red")
     if answer.changes:
@@ -131,6 +144,11 @@ def _print(console: Console, answer: Answer) -> None:
             say(console, change.sentence, bullet=" •")
     else:
         say(console, "no single change that was tried would be enough")
+
+
+def _promise(answer: Answer) -> str:
+    rules = {verdict.rule for verdict in answer.assignment.verdicts.values()}
+    return "periodic" if rules & {Rule.CRITICAL_WINDOW, Rule.TABLE} else "sporadic"
 
 
 def _bound(bound_ns: int | None, deadline_ns: int) -> Text:
@@ -155,13 +173,16 @@ def _inequality(witness: Witness, holds: bool) -> Text:
 
 def _what_happens(shown: CriticalRun) -> str:
     miss = shown.first_miss
+    if miss is None and shown.witness is None:
+        return "simulated for a while from a common start, strictly periodic, nothing is late yet"
     if miss is None:
         return (
             "simulated, this very pattern misses no deadline; the test is sufficient, not exact, "
             "where tasks have jitter or several segments"
         )
+    since = "times since all others became ready" if shown.witness else "times since the start"
     return (
         f"simulated: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, is due at "
         f"{to_ms(miss.deadline_ns)} ms and ends at {to_ms(miss.finished_ns)} ms, "
-        f"{to_ms(miss.finished_ns - miss.deadline_ns)} ms late"
+        f"{to_ms(miss.finished_ns - miss.deadline_ns)} ms late ({since})"
     )

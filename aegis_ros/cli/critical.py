@@ -1,4 +1,4 @@
-"""Runs the critical instant of a lane through the simulator: what the test is afraid of."""
+"""Runs the worst pattern of a lane through the simulator: what its test is afraid of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from aegis_ros.analysis import AnalysisTask, LaneVerdict
 from aegis_ros.cli.answer import Answer
 from aegis_ros.rationale import Witness
-from aegis_ros.simulation import Outcome, critical_arrivals, simulate
+from aegis_ros.simulation import Outcome, critical_arrivals, periodic_arrivals, simulate
 
 __all__ = ["CriticalRun", "Miss", "critical_run"]
 
@@ -28,36 +28,38 @@ class Miss:
 
 @dataclass(frozen=True)
 class CriticalRun:
-    """A simulated critical instant.
+    """A simulated critical instant, or under CW-EDF and a table, the periodic start.
 
     Attributes:
         tasks: of the lane, in the order of the outcome.
         outcome: with every segment that ran.
         start_ns: the instant at which all but the blocker become ready, on the outcome's clock.
-        witness: interval the pattern was made for.
+        witness: interval the pattern was made for; ``None`` for the periodic start.
         first_miss: the first job that ended late, if any.
     """
 
     tasks: tuple[AnalysisTask, ...]
     outcome: Outcome
     start_ns: int
-    witness: Witness
+    witness: Witness | None
     first_miss: Miss | None
 
 
 def critical_run(
     answer: Answer, verdict: LaneVerdict, until_ns: int | None = None
 ) -> CriticalRun | None:
-    """Simulate the critical instant of a lane.
+    """Simulate the worst pattern of a lane.
 
     Args:
         answer: of the set.
         verdict: of the lane.
-        until_ns: length of the pattern instead of the witness's own.
+        until_ns: length of the pattern, if not up to the failure.
 
     Returns:
-        ``None`` where the test has no witness, or one of very many jobs.
+        ``None`` where there is nothing to show: no witness, no table, or very many jobs.
     """
+    if answer.asked.policy != "edf":
+        return _periodic_run(answer, verdict, until_ns)
     witness = verdict.witness
     if witness is None:
         return None
@@ -79,6 +81,26 @@ def critical_run(
         longest = max(range(len(blocker.segments_ns)), key=blocker.segments_ns.__getitem__)
         start_ns = sum(blocker.segments_ns[:longest]) + switch_ns * longest + 1
     return CriticalRun(tasks, outcome, start_ns, witness, _first_miss(tasks, outcome, start_ns))
+
+
+def _periodic_run(answer: Answer, verdict: LaneVerdict, until_ns: int | None) -> CriticalRun | None:
+    tasks, policy = answer.on_lane(verdict.lane), answer.policy_of(verdict.lane)
+    if policy is None or not tasks:
+        return None
+    if until_ns is None:  # twice the longest wait, in which most that can go wrong has
+        until_ns = 2 * max(max(task.period_ns, task.deadline_ns) for task in tasks)
+    while sum(until_ns // task.period_ns + 1 for task in tasks) > _MAX_JOBS:
+        until_ns //= 2
+        if not until_ns:
+            return None
+    outcome = simulate(
+        tasks,
+        periodic_arrivals(tasks, until_ns),
+        switch_ns=answer.asked.switch_ns,
+        policy=policy,
+        keep_runs=True,
+    )
+    return CriticalRun(tasks, outcome, 0, None, _first_miss(tasks, outcome, 0))
 
 
 def _first_miss(tasks: tuple[AnalysisTask, ...], outcome: Outcome, start_ns: int) -> Miss | None:

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LanePicture", "draw_answer", "draw_timeline", "require_picture"]
+__all__ = ["LanePicture", "draw_answer", "draw_timeline", "require_picture", "timeline_window"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _MAX_LANES = 6
 _MAX_ROWS = 24
 _MAX_RUNS = 160  # more are not told apart
+_MAX_PERIODS = 14  # of the most frequent task
 _RUN, _BLOCKER, _LATE, _WAIT = "#4477aa", "#ee8833", "#cc3344", "#dde4ec"
 _ARRIVAL, _DEADLINE = "#333333", "#228833"
 
@@ -100,14 +101,15 @@ def draw_answer(answer: Answer, path: Path) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    verdicts = [verdict for verdict in answer.assignment.verdicts.values() if verdict.witness]
+    verdicts = list(answer.assignment.verdicts.values())
     if not answer.schedulable:
         verdicts = [verdict for verdict in verdicts if not verdict.schedulable]
     lanes = [lane for verdict in verdicts if (lane := _critical_picture(answer, verdict))]
+    pattern = "the critical instant" if answer.asked.policy == "edf" else "a periodic start"
     if answer.schedulable:
-        heading = "Schedulable: the critical instant of each lane"
+        heading = f"Schedulable under {answer.asked.policy}: {pattern} of each lane"
     else:
-        heading = "NOT schedulable: the critical instant and what comes too late"
+        heading = f"NOT schedulable under {answer.asked.policy}: {pattern}, and what is late"
     _draw(heading, lanes, path)
 
 
@@ -119,16 +121,21 @@ def draw_timeline(heading: str, lanes: Sequence[LanePicture], path: Path) -> Non
 def _critical_picture(answer: Answer, verdict: LaneVerdict) -> LanePicture | None:
     tasks = answer.on_lane(verdict.lane)
     until_ns = None
+    if not tasks:
+        return None
     if verdict.schedulable:
         # As much as can be told apart, at least the first deadline.
         until_ns = max(task.deadline_ns for task in tasks)
         least = min(task.deadline_ns for task in tasks)
-        while until_ns // 2 > least and _parts_within(tasks, until_ns) > _MAX_RUNS:
+        most = 2 * _MAX_PERIODS * min(task.period_ns for task in tasks)
+        while until_ns // 2 > least and (
+            until_ns > most or _parts_within(tasks, until_ns) > _MAX_RUNS
+        ):
             until_ns //= 2
     run = critical_run(answer, verdict, until_ns)
     if run is None:
         return None
-    load = LaneLoad(tasks, answer.asked.switch_ns)
+    load = LaneLoad(tasks, answer.asked.switch_ns) if run.witness is not None else None
     return LanePicture(
         _title(verdict, run),
         run.outcome,
@@ -136,7 +143,7 @@ def _critical_picture(answer: Answer, verdict: LaneVerdict) -> LanePicture | Non
         _window(run),
         _blocking_job(run),
         load,
-        verdict,
+        verdict if load is not None else None,
     )
 
 
@@ -151,7 +158,7 @@ def _title(verdict: LaneVerdict, run: CriticalRun) -> str:
     sentence = verdict.sentence[:1].upper() + verdict.sentence[1:]
     word = "schedulable" if verdict.schedulable else "NOT schedulable"
     title = f"lane {verdict.lane}: {word}, U = {verdict.utilization:.1%}. {sentence}."
-    if not verdict.schedulable and run.first_miss is None:
+    if not verdict.schedulable and run.first_miss is None and run.witness is not None:
         title += (
             " This very pattern is late for nobody: with jitter or segments the test is "
             "sufficient, not exact."
@@ -173,7 +180,9 @@ def _window(run: CriticalRun) -> tuple[int, int]:
     blocker = _blocking_job(run)
     others = np.arange(len(run.outcome.workload)) != blocker
     due = run.outcome.deadline_ns[others]
-    end = max(int(due.max(initial=0)), run.outcome.end_ns, run.start_ns + run.witness.t_ns)
+    end = max(int(due.max(initial=0)), run.outcome.end_ns)
+    if run.witness is not None:
+        end = max(end, run.start_ns + run.witness.t_ns)
     if len(runs) <= _MAX_RUNS:
         return begin, end
     if run.first_miss is not None:
@@ -182,6 +191,32 @@ def _window(run: CriticalRun) -> tuple[int, int]:
         first = max(0, last - _MAX_RUNS)
         return runs[first].start_ns, runs[min(last + 3, len(runs) - 1)].end_ns
     return begin, runs[_MAX_RUNS].end_ns
+
+
+def timeline_window(outcomes: Sequence[Outcome]) -> tuple[int, int]:
+    """Return a stretch of all lanes that can be told apart, around what is most worth seeing.
+
+    That is the first late job, or else the one that took most of what it was allowed.
+    """
+    worst = (0.0, 0)  # how much worth seeing, and when
+    last = 1
+    for outcome in outcomes:
+        if not outcome.runs:
+            continue
+        workload = outcome.workload
+        last = max(last, outcome.end_ns, int(outcome.deadline_ns.max()))
+        late = np.nonzero(outcome.missed)[0]
+        if late.size:
+            arrival = int(workload.arrival_ns[late[np.argmin(outcome.finished_ns[late])]])
+            worst = max(worst, (2.0 + 1.0 / (1.0 + max(0, arrival)), arrival))
+        else:
+            share = outcome.response_ns / (outcome.deadline_ns - workload.arrival_ns)
+            job = int(np.argmax(share))
+            worst = max(worst, (float(share[job]), int(workload.arrival_ns[job])))
+    shortest = min((task.period_ns for outcome in outcomes for task in outcome.tasks), default=last)
+    length = min(last, _MAX_PERIODS * shortest)
+    begin = max(0, min(worst[1] - length // 4, last - length))
+    return begin, begin + length
 
 
 def _draw(heading: str, lanes: Sequence[LanePicture], path: Path) -> None:
@@ -258,7 +293,7 @@ def _schedule(axes: Axes, lane: LanePicture) -> None:
     rows = _rows(lane)
     level = {task: len(rows) - 1 - index for index, task in enumerate(rows)}
     begin, end = lane.window_ns
-    late_labels = 0
+    free = dict.fromkeys(rows, -(1 << 62))  # from when on a row has room for words
     _jobs(axes, lane, level)
     for run in outcome.runs:
         task = int(outcome.workload.task[run.job])
@@ -283,12 +318,13 @@ def _schedule(axes: Axes, lane: LanePicture) -> None:
                 [((from_ns - origin) / 1e6, (run.end_ns - from_ns) / 1e6)], (y, 0.5),
                 facecolor=_LATE, edgecolor="white", linewidth=0.6, zorder=4,
             )  # fmt: skip
-        if int(outcome.finished_ns[run.job]) == run.end_ns > due and late_labels < 12:
-            late_labels += 1
+        if int(outcome.finished_ns[run.job]) == run.end_ns > due and run.end_ns > free[task]:
+            free[task] = run.end_ns + (end - begin) // 8  # as long as the words are
             axes.annotate(
                 f" {to_ms(run.end_ns - due)} ms late", ((run.end_ns - origin) / 1e6, y + 0.25),
-                fontsize=8, color=_LATE, va="center", fontweight="bold", zorder=6,
-                annotation_clip=True,
+                fontsize=8, color=_LATE, va="center", fontweight="bold", zorder=8,
+                annotation_clip=True, xytext=(3, 0), textcoords="offset points",
+                bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.85},
             )  # fmt: skip
     axes.set_yticks(
         [level[task] for task in rows], [_short(outcome.tasks[task].name) for task in rows]

@@ -26,6 +26,7 @@ _State = Annotated[
     Path | None,
     typer.Option(help="Folder of the orchestrator's profiles (default ~/.ros/aegis_ros)."),
 ]
+_Format = Annotated[str, typer.Option(help="text or json.")]
 _Plot = Annotated[Path | None, typer.Option(help="Also draw a picture: FILE.png, .svg or .pdf.")]
 
 
@@ -35,14 +36,117 @@ _Plot = Annotated[Path | None, typer.Option(help="Also draw a picture: FILE.png,
 )
 def check(
     file: _File,
-    format: Annotated[str, typer.Option(help="text or json")] = "text",
-    state_dir: _State = None,
+    format: _Format = "text",
     plot: _Plot = None,
+    state_dir: _State = None,
 ) -> None:
     """Say whether every deadline of a set of tasks holds, and why."""
     from aegis_ros.cli.check import run
 
     raise typer.Exit(run(file, format, state_dir, plot))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "aegis simulate set.yaml\n\n"
+    "aegis simulate set.yaml --duration 10min --seed 7 --execution uniform\n\n"
+    "aegis simulate set.yaml --arrivals critical --plot timeline.png\n\n"
+    "Exit code: 0 nothing was late, 1 something was, 2 bad input."
+)
+def simulate(
+    file: _File,
+    duration: Annotated[str, typer.Option(help="Simulated time: us, ms, s, min or h.")] = "10s",
+    seed: Annotated[int, typer.Option(help="Of all chance: the same gives the same run.")] = 0,
+    arrivals: Annotated[
+        str,
+        typer.Option(
+            help="periodic, sporadic, bursty or critical; if not given, sporadic for EDF and "
+            "periodic for the other policies."
+        ),
+    ] = "",
+    execution: Annotated[
+        str,
+        typer.Option(help="budget (all of it), uniform (30 to 100 % of it) or profile (measured)."),
+    ] = "budget",
+    format: _Format = "text",
+    plot: _Plot = None,
+    state_dir: _State = None,
+) -> None:
+    """Run the schedule of a set under a virtual clock, and tell what was late."""
+    from aegis_ros.cli.simulate import run
+
+    code = run(
+        file,
+        duration=duration,
+        seed=seed,
+        arrivals=arrivals,
+        execution=execution,
+        form=format,
+        plot=plot,
+        state_dir=state_dir,
+    )
+    raise typer.Exit(code)
+
+
+@app.command(
+    epilog="Examples:  aegis profile config/demo.yaml   |   aegis profile robot.yaml "
+    "--task face_detector --runs 3000\n\n"
+    "Exit code: 0 all measured, 1 a network was refused, 2 bad input."
+)
+def profile(
+    file: Annotated[Path, typer.Argument(help="YAML of the orchestrator.")],
+    task: Annotated[
+        list[str] | None, typer.Option(help="Measure this task only; may be given again.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=10, max=1_000_000, help="Runs of each network.")] = 300,
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
+    state_dir: _State = None,
+) -> None:
+    """Measure the networks of a configuration and keep the profiles for the orchestrator.
+
+    Run it while the robot is idle: what else runs on the device is measured, too.
+    """
+    from aegis_ros.cli.profile import run
+
+    raise typer.Exit(run(file, task or [], runs, state_dir, format))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "aegis whatif set.yaml --add 'name=vlm,period_ms=1000,segments_ms=20;20;20'\n\n"
+    "aegis whatif set.yaml --set camera.period_ms=50 --set policy=cw_edf --drop lidar\n\n"
+    "Fields of --set: period_ms, deadline_ms, jitter_ms, segments_ms, wcet_ms, criticality, lane, "
+    "copies. A deadline that equals the period moves with it.\n\n"
+    "Exit code: 0 schedulable afterwards, 1 not, 2 bad input."
+)
+def whatif(
+    file: _File,
+    add: Annotated[
+        list[str] | None, typer.Option(help="Task to add, as key=value pairs; repeatable.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Name of a task to take out; repeatable.")
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="TASK.FIELD=VALUE, policy=… or switch_us=…; repeatable."),
+    ] = None,
+    format: _Format = "text",
+    state_dir: _State = None,
+) -> None:
+    """Give the answer before and after a change, side by side, without making it."""
+    from aegis_ros.cli.whatif import run
+
+    raise typer.Exit(
+        run(
+            file,
+            add=add or (),
+            drop=drop or (),
+            change=set or (),
+            form=format,
+            state_dir=state_dir,
+        )
+    )
 
 
 @app.command()

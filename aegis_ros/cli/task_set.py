@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aegis_ros.analysis import AnalysisTask
+from aegis_ros.analysis import AnalysisTask, PolicyName
 from aegis_ros.config import explain, parse_config, read_yaml
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Criticality, OrchestratorSpec
 
-__all__ = ["POLICIES", "TaskSet", "new_task", "read_task_set"]
-
-POLICIES = ("edf", "cw_edf", "table")
+__all__ = ["TaskSet", "new_task", "read_task_set"]
 
 _MAX_BYTES = 2 * 1024 * 1024
 _MAX_TASKS = 10_000
@@ -38,7 +36,7 @@ class TaskSet:
         tasks: as the tests see them.
         lanes: names of all lanes.
         switch_ns: cost of starting a segment.
-        policy: one of :data:`POLICIES`.
+        policy: what orders the jobs of a lane.
         kept_free_ns: by task name, time before the declared deadline that is kept for publishing,
             and so is missing in the deadline of ``tasks``; only where it is not 0.
         samples_ns: by task name, measured execution times, int64 [runs, segments].
@@ -48,7 +46,7 @@ class TaskSet:
     tasks: tuple[AnalysisTask, ...]
     lanes: tuple[str, ...]
     switch_ns: int = 0
-    policy: str = "edf"
+    policy: PolicyName = "edf"
     kept_free_ns: Mapping[str, int] = field(default_factory=dict)
     samples_ns: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     configured: bool = False
@@ -77,7 +75,7 @@ class _Set(BaseModel):
     lanes: list[_Lane] = Field(
         default_factory=lambda: [_Lane(name="main")], min_length=1, max_length=64
     )
-    policy: Literal["edf", "cw_edf", "table"] = "edf"
+    policy: PolicyName = "edf"
     switch_us: float = Field(0.0, strict=True, ge=0.0, le=1e6, allow_inf_nan=False)
 
 

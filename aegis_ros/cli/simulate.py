@@ -1,0 +1,396 @@
+"""`aegis simulate`: what becomes of the jobs of a set when its schedule is run."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from aegis_ros.analysis import AnalysisTask
+from aegis_ros.cli.answer import Answer, judge
+from aegis_ros.cli.paper import say, sheet, terminal, to_ms
+from aegis_ros.cli.task_set import TaskSet, read_task_set
+from aegis_ros.errors import ConfigError
+from aegis_ros.simulation import (
+    Outcome,
+    TaskFigures,
+    Workload,
+    bursty_arrivals,
+    critical_arrivals,
+    periodic_arrivals,
+    simulate,
+    sporadic_arrivals,
+)
+
+__all__ = ["ARRIVALS", "EXECUTIONS", "parse_duration_ns", "run"]
+
+ARRIVALS = ("periodic", "sporadic", "bursty", "critical")
+EXECUTIONS = ("budget", "uniform", "profile")
+
+_MAX_JOBS = 5_000_000
+_MAX_CRITICAL_JOBS = 200_000  # its pattern is made in plain Python
+_SLOW_JOBS = 200_000  # about what is simulated in two seconds
+_MANY_TASKS = 60
+_UNITS_NS = {"us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+_UNIFORM_ROWS = 1_000
+_LEAST_SHARE = 0.3  # of a budget, where execution times are drawn
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """What was simulated on one lane."""
+
+    name: str
+    tasks: tuple[AnalysisTask, ...]
+    outcome: Outcome
+    figures: tuple[TaskFigures, ...]
+
+
+def run(
+    path: Path,
+    *,
+    duration: str,
+    seed: int,
+    arrivals: str,
+    execution: str,
+    form: str,
+    plot: Path | None,
+    state_dir: Path | None,
+) -> int:
+    """Simulate and print the figures; return 0 where no job was late, 1 otherwise.
+
+    Args:
+        path: a bare set or an orchestrator's YAML.
+        duration: as typed, such as ``10s``.
+        seed: of all chance.
+        arrivals: one of :data:`ARRIVALS`; empty for what the policy promises for.
+        execution: one of :data:`EXECUTIONS`.
+        form: ``text`` or ``json``.
+        plot: also draw the timeline there.
+        state_dir: of the orchestrator.
+
+    Raises:
+        ConfigError: what was asked for is not possible; the text says why.
+    """
+    until_ns = parse_duration_ns(duration)
+    _require("--format", form, ("text", "json"))
+    _require("--execution", execution, EXECUTIONS)
+    if arrivals:
+        _require("--arrivals", arrivals, ARRIVALS)
+    if seed < 0:
+        raise ConfigError(
+            "the seed is negative", where="--seed", value=seed, expected="0 or a positive number"
+        )
+    if plot is not None:
+        from aegis_ros.cli.gantt import require_picture
+
+        require_picture(plot)
+    asked = read_task_set(path, state_dir)
+    arrivals = arrivals or ("sporadic" if asked.policy == "edf" else "periodic")
+    _require_few(asked, until_ns, arrivals)
+    if execution == "profile" and not asked.samples_ns:
+        raise ConfigError(
+            "no measured execution times are known",
+            where="--execution",
+            value=execution,
+            expected="an orchestrator's YAML with WCET profiles",
+            mend=f"Measure them with `aegis profile {path}`, or use --execution uniform",
+        )
+    answer = judge(asked, advise=False)
+    lanes = _simulate(answer, until_ns, seed, arrivals, execution, plot is not None)
+    if form == "json":
+        print(json.dumps(_as_json(answer, lanes, until_ns, seed, arrivals, execution), indent=2))
+    else:
+        _print(terminal(), answer, lanes, f"{duration}, {arrivals} arrivals, seed {seed}")
+    if plot is not None:
+        _draw(answer, lanes, plot, f"{arrivals} arrivals, seed {seed}")
+    return 1 if any(item.missed for lane in lanes for item in lane.figures) else 0
+
+
+def parse_duration_ns(text: str) -> int:
+    """Return nanoseconds of a duration such as ``10s``, ``250ms`` or ``1.5min``.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h)\s*", text)
+    value = round(float(found[1]) * _UNITS_NS[found[2]]) if found and len(text) < 40 else 0
+    if not 1_000 <= value <= 24 * _UNITS_NS["h"]:
+        raise ConfigError(
+            "not a duration",
+            where="--duration",
+            value=text,
+            expected="a number with a unit (us, ms, s, min, h), such as 10s, up to 24h",
+        )
+    return value
+
+
+def _require(where: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(
+            "not known", where=where, value=value, expected="one of " + ", ".join(known)
+        )
+
+
+def _require_few(asked: TaskSet, until_ns: int, arrivals: str) -> None:
+    jobs = sum(until_ns // task.period_ns + 1 for task in asked.tasks)
+    most = _MAX_CRITICAL_JOBS if arrivals == "critical" else _MAX_JOBS
+    if jobs > most:
+        possible_ns = until_ns * most // jobs
+        raise ConfigError(
+            f"that would be about {jobs:,} jobs",
+            where="--duration",
+            value=f"{until_ns / 1e9:g}s",
+            expected=f"at most {most:,} jobs, here about {possible_ns / 1e9:.3g}s",
+        )
+
+
+def _simulate(
+    answer: Answer, until_ns: int, seed: int, arrivals: str, execution: str, keep_runs: bool
+) -> tuple[_Lane, ...]:
+    prepared: list[tuple[str, tuple[AnalysisTask, ...], Workload]] = []
+    for index, name in enumerate(answer.asked.lanes):
+        tasks = answer.on_lane(name)
+        if tasks:
+            generator = np.random.default_rng([seed, index])
+            workload = _workload(answer, name, tasks, until_ns, generator, arrivals, execution)
+            prepared.append((name, tasks, workload))
+    result = []
+    with _progress(sum(len(workload) for _, _, workload in prepared)) as advance:
+        done = 0
+        for name, tasks, workload in prepared:
+            outcome = simulate(
+                tasks,
+                workload,
+                switch_ns=answer.asked.switch_ns,
+                policy=answer.policy_of(name),
+                keep_runs=keep_runs,
+                progress=None if advance is None else _shifted(advance, done),
+            )
+            done += len(workload)
+            result.append(_Lane(name, tasks, outcome, tuple(outcome.figures())))
+    return tuple(result)
+
+
+def _workload(
+    answer: Answer,
+    lane: str,
+    tasks: tuple[AnalysisTask, ...],
+    until_ns: int,
+    generator: np.random.Generator,
+    arrivals: str,
+    execution: str,
+) -> Workload:
+    asked = answer.asked
+    if arrivals == "critical":
+        verdict = answer.assignment.verdicts[lane]
+        witness = verdict.witness
+        if witness is None:
+            raise ConfigError(
+                f"the test of lane {lane} gives no critical instant: {verdict.sentence}",
+                where="--arrivals",
+                value=arrivals,
+                mend="Use --arrivals bursty",
+            )
+        if verdict.schedulable:  # the densest there is; a failure is shown up to its miss
+            witness = replace(witness, t_ns=until_ns)
+        made = critical_arrivals(tasks, witness, switch_ns=asked.switch_ns)
+    elif arrivals == "bursty":
+        made = bursty_arrivals(tasks, until_ns)
+    elif arrivals == "periodic":
+        made = periodic_arrivals(tasks, until_ns)
+    else:
+        made = sporadic_arrivals(tasks, until_ns, generator, shortest=1.0)
+    if execution == "uniform":
+        return _with_executions(made, tasks, _uniform(tasks, generator), generator)
+    if execution == "profile":
+        return _with_executions(made, tasks, asked.samples_ns, generator)
+    return made
+
+
+def _uniform(
+    tasks: Sequence[AnalysisTask], generator: np.random.Generator
+) -> Mapping[str, npt.NDArray[np.int64]]:
+    return {
+        task.name: np.maximum(
+            1,
+            np.array(task.segments_ns)
+            * generator.uniform(_LEAST_SHARE, 1.0, (_UNIFORM_ROWS, len(task.segments_ns))),
+        ).astype(np.int64)
+        for task in tasks
+    }
+
+
+def _with_executions(
+    workload: Workload,
+    tasks: Sequence[AnalysisTask],
+    samples_ns: Mapping[str, npt.NDArray[np.int64]],
+    generator: np.random.Generator,
+) -> Workload:
+    """Return the workload with execution times drawn from samples, where a task has any."""
+    rows = [
+        [tuple(row) for row in samples_ns[task.name].tolist()] if task.name in samples_ns else []
+        for task in tasks
+    ]
+    drawn = generator.random(len(workload)).tolist()
+    execution = [
+        own[int(share * len(own))] if (own := rows[task]) else parts
+        for task, share, parts in zip(
+            workload.task.tolist(), drawn, workload.execution_ns, strict=True
+        )
+    ]
+    return Workload(workload.task, workload.arrival_ns, workload.ready_ns, execution)
+
+
+@contextmanager
+def _progress(jobs: int) -> Any:
+    """Show a bar on stderr while something slow runs, if somebody watches."""
+    if jobs < _SLOW_JOBS or not sys.stderr.isatty():
+        yield None
+        return
+    with Progress(
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("jobs"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=jobs)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _shifted(advance: Callable[[int], None], before: int) -> Callable[[int], None]:
+    return lambda done: advance(before + done)
+
+
+def _as_json(
+    answer: Answer, lanes: Sequence[_Lane], until_ns: int, seed: int, arrivals: str, execution: str
+) -> dict[str, Any]:
+    return {
+        "missed": sum(item.missed for lane in lanes for item in lane.figures),
+        "jobs": sum(item.jobs for lane in lanes for item in lane.figures),
+        "schedulable": answer.schedulable,
+        "policy": answer.asked.policy,
+        "duration_ms": until_ns / 1e6,
+        "seed": seed,
+        "arrivals": arrivals,
+        "execution": execution,
+        "lanes": [
+            {
+                "name": lane.name,
+                "utilization": lane.outcome.utilization,
+                "tasks": [
+                    _task_json(answer, task, item)
+                    for task, item in zip(lane.tasks, lane.figures, strict=True)
+                ],
+            }
+            for lane in lanes
+        ],
+    }
+
+
+def _task_json(answer: Answer, task: AnalysisTask, item: TaskFigures) -> dict[str, Any]:
+    bound = answer.bound_of(item.name)
+    return {
+        "name": item.name,
+        "jobs": item.jobs,
+        "missed": item.missed,
+        "response_p50_ms": item.response_p50_ns / 1e6,
+        "response_p99_ms": item.response_p99_ns / 1e6,
+        "response_max_ms": item.response_max_ns / 1e6,
+        "response_bound_ms": None if bound is None else bound.bound_ns / 1e6,
+        "deadline_ms": task.deadline_ns / 1e6,
+    }
+
+
+def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -> None:
+    total = missed = 0
+    for lane in lanes:
+        table = sheet(
+            f"lane {escape(lane.name)}: busy {lane.outcome.utilization:.1%}"
+            "[dim], response times in ms[/dim]",
+            [
+                ("task", "left"),
+                ("jobs", "right"),
+                ("missed", "right"),
+                ("p50", "right"),
+                ("p99", "right"),
+                ("max", "right"),
+                ("bound", "right"),
+                ("deadline", "right"),
+            ],
+        )
+        rows = list(zip(lane.tasks, lane.figures, strict=True))
+        total += sum(item.jobs for item in lane.figures)
+        missed += sum(item.missed for item in lane.figures)
+        if len(rows) > _MANY_TASKS:
+            rows.sort(key=lambda row: row[1].response_max_ns / row[0].deadline_ns, reverse=True)
+        for task, item in rows[:_MANY_TASKS]:
+            bound = answer.bound_of(task.name)
+            table.add_row(
+                Text(task.name),
+                str(item.jobs),
+                Text(str(item.missed), style="bold red" if item.missed else "green"),
+                *(
+                    _response(value, task.deadline_ns) if item.finished else "-"
+                    for value in (item.response_p50_ns, item.response_p99_ns, item.response_max_ns)
+                ),
+                "-" if bound is None else to_ms(bound.bound_ns),
+                to_ms(task.deadline_ns),
+            )
+        console.print(table)
+        if len(rows) > _MANY_TASKS:
+            say(console, f"the {_MANY_TASKS} tightest of {len(rows)} tasks are shown")
+    say(console, f"simulated {how}: {total:,} jobs, {missed:,} late", style="red" if missed else "")
+    if missed and answer.schedulable:
+        say(console, "the set is schedulable only for arrivals that are strictly periodic and "
+            "begin together")  # fmt: skip
+    elif not missed and not answer.schedulable:
+        say(
+            console,
+            "nothing was late this time, but that is no promise: the test finds arrivals for "
+            "which a deadline does not hold (aegis check tells which)",
+        )
+    elif missed:
+        say(console, "the test says so too (aegis check tells why)")
+    else:
+        say(console, "and nothing can be: the bounds hold for every arrival the test covers")
+
+
+def _response(value_ns: int, deadline_ns: int) -> Text:
+    style = "red" if value_ns > deadline_ns else "yellow" if value_ns > 0.9 * deadline_ns else ""
+    return Text(to_ms(value_ns), style=style)
+
+
+def _draw(answer: Answer, lanes: Sequence[_Lane], path: Path, how: str) -> None:
+    from aegis_ros.cli.gantt import LanePicture, draw_timeline, timeline_window
+
+    window = timeline_window([lane.outcome for lane in lanes])
+    draw_timeline(
+        f"Simulated under {answer.asked.policy}: {how}",
+        [
+            LanePicture(
+                f"lane {lane.name}: busy {lane.outcome.utilization:.1%}, "
+                f"{int(lane.outcome.missed.sum()):,} of {len(lane.outcome.workload):,} jobs late",
+                lane.outcome,
+                0,
+                window,
+            )
+            for lane in lanes
+        ],
+        path,
+    )
