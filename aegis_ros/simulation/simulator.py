@@ -23,7 +23,7 @@ def simulate(
     switch_ns: int = 0,
     policy: Policy | None = None,
     queue: int | Sequence[int] = 1_000_000,
-    low_budgets_ns: Mapping[int, int] | None = None,
+    low_budgets_ns: Mapping[int, Sequence[int]] | None = None,
     keep_runs: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Outcome:
@@ -35,8 +35,8 @@ def simulate(
         switch_ns: added to every segment.
         policy: order of jobs; EDF if not given.
         queue: jobs of one task that may wait, for all tasks or one number a task.
-        low_budgets_ns: low-mode budget of whole jobs by task index, switch costs included; a job
-            that exceeds it makes the lane shed tasks below high criticality.
+        low_budgets_ns: low-mode budget of each segment by task index, switch costs included; a
+            segment that exceeds it makes the lane shed tasks below high criticality when it ends.
         keep_runs: also return every segment that ran.
         progress: told now and then how many jobs have been released.
     """
@@ -60,7 +60,6 @@ def simulate(
     started = [-1] * count
     finished = [-1] * count
     runs: list[Run] = []
-    spent = [0] * count if low_budgets_ns else []
 
     # Plain lists and local names: this loop is what a million simulated jobs spend their time in.
     owner, arrival = workload.task.tolist(), workload.arrival_ns.tolist()
@@ -72,6 +71,7 @@ def simulate(
     end = -1  # of the segment that runs
     last = busy = 0
     current = 0
+    exceeded = False
     never = 1 << 62
     tell_at = never if progress is None else 0
     ready.append(never)
@@ -97,8 +97,9 @@ def simulate(
             done = segment_done(0, now)
             if done is not None:
                 finished[current] = now
-            if low_budgets_ns and spent[current] > low_budgets_ns.get(owner[current], never):
+            if exceeded:
                 scheduler.shed(0, now)
+                exceeded = False
         else:
             wake = scheduler.wake_ns(0) or never
             now = coming if coming < wake else wake
@@ -132,7 +133,8 @@ def simulate(
             busy += length
             last = end
             if low_budgets_ns:
-                spent[current] += length
+                low = low_budgets_ns.get(owner[current])
+                exceeded = low is not None and length > low[segment]
             if keep_runs:
                 runs.append(Run(current, segment, now, end))
     return Outcome(
