@@ -64,8 +64,11 @@ def check_lane(
 ) -> LaneVerdict:
     """Test a lane under non-preemptive or limited-preemptive EDF.
 
-    Sufficient for fixed segment boundaries; also necessary for sporadic tasks of one segment
-    without jitter (Jeffay, Stanat & Martel 1991; George, Rivierre & Spuri 1996).
+    Sufficient for every sporadic arrival pattern (George, Rivierre & Spuri 1996; Bertogna & Baruah
+    2010), and necessary: whoever blocks may have begun its longest segment one tick before all
+    others become ready, after which more than t of work is due within t (Jeffay, Stanat & Martel
+    1991 for one segment without jitter; the argument is the same with both). What is beyond the
+    limits of the test is rejected as well.
 
     Args:
         tasks: everything bound to the lane.

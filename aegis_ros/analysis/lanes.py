@@ -12,7 +12,7 @@ from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.rationale import Rule
 
-__all__ = ["Assignment", "assign"]
+__all__ = ["Assignment", "admits", "assign"]
 
 _EXACT_SEARCH_TASKS = 8
 
@@ -68,6 +68,61 @@ def assign(
     Raises:
         ConfigError: the policy is not known, or what it needs is not installed.
     """
+    bins, free = _bound_and_free(tasks, lanes, fixed)
+    trial = _Trial(policy, switch_ns, limit_s)
+    if len(lanes) == 1:  # there is nothing to search
+        bound = next(iter(bins.values()))
+        bound.extend(free)
+        answer = trial.answer(bins, "first fit")
+        return answer if answer.schedulable else replace(answer, method="none fits")
+    found, method = _place(free, bins, trial.passes)
+    if found is not None:
+        return trial.answer(found, method)
+    fallback = {lane: list(bound) for lane, bound in bins.items()}
+    for task in free:
+        least = min(fallback, key=lambda lane: sum(_use(item) for item in fallback[lane]))
+        fallback[least].append(task)
+    return trial.answer(fallback, "none fits")
+
+
+def admits(
+    tasks: Sequence[AnalysisTask],
+    lanes: Sequence[str],
+    *,
+    switch_ns: int = 0,
+    fixed: Mapping[str, str] | None = None,
+    known: dict[frozenset[AnalysisTask], bool] | None = None,
+) -> bool:
+    """Return only whether :func:`assign` finds a lane for every task under EDF.
+
+    Args:
+        tasks: all of them.
+        lanes: names of the lanes.
+        switch_ns: charged to every segment.
+        fixed: lanes of tasks that stay there.
+        known: answers for lanes so far, which a search over many similar sets hands on.
+    """
+    trial = _Trial("edf", switch_ns, 0.0)
+    answers = {} if known is None else known
+
+    def passes(bound: Sequence[AnalysisTask], lane: str) -> bool:
+        key = frozenset(bound)
+        found = answers.get(key)
+        if found is None:
+            found = answers[key] = trial.passes(bound, lane)
+        return found
+
+    bins, free = _bound_and_free(tasks, lanes, fixed)
+    if len(lanes) == 1:
+        lane, bound = next(iter(bins.items()))
+        return passes([*bound, *free], lane)
+    return _place(free, bins, passes)[0] is not None
+
+
+def _bound_and_free(
+    tasks: Sequence[AnalysisTask], lanes: Sequence[str], fixed: Mapping[str, str] | None
+) -> tuple[dict[str, list[AnalysisTask]], list[AnalysisTask]]:
+    """Return what is bound to each lane, and the others by decreasing density."""
     kept = dict(fixed or {})
     bins: dict[str, list[AnalysisTask]] = {lane: [] for lane in lanes}
     free: list[AnalysisTask] = []
@@ -78,25 +133,20 @@ def assign(
         else:
             free.append(task)
     free.sort(key=lambda task: task.density, reverse=True)
-    trial = _Trial(policy, switch_ns, limit_s)
-    if len(lanes) == 1:  # there is nothing to search
-        bound = next(iter(bins.values()))
-        bound.extend(free)
-        answer = trial.answer(bins, "first fit")
-        return answer if answer.schedulable else replace(answer, method="none fits")
+    return bins, free
+
+
+def _place(
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+) -> tuple[dict[str, list[AnalysisTask]] | None, str]:
+    """Return lanes that hold everything and how they were found; ``None`` if none were."""
     for method, best in (("first fit", False), ("best fit", True)):
-        found = _fit(free, bins, trial.passes, best)
+        found = _fit(free, bins, passes, best)
         if found is not None:
-            return trial.answer(found, method)
+            return found, method
     if 1 < len(free) <= _EXACT_SEARCH_TASKS:
-        found = _search(free, bins, trial.passes)
-        if found is not None:
-            return trial.answer(found, "exact search")
-    fallback = {lane: list(bound) for lane, bound in bins.items()}
-    for task in free:
-        least = min(fallback, key=lambda lane: sum(_use(item) for item in fallback[lane]))
-        fallback[least].append(task)
-    return trial.answer(fallback, "none fits")
+        return _search(free, bins, passes), "exact search"
+    return None, "none fits"
 
 
 class _Trial:

@@ -80,7 +80,8 @@ def start_time_bounds(
         allowed = load.d[who, None] - slack
         own, points = np.nonzero((allowed > best[who, None]) & (place >= begin[who, None]))
         _group_bounds(follow, who[own], points, allowed[own, points], best)
-    return np.minimum(upper, best)
+    tight: _Array = np.minimum(upper, best)
+    return tight
 
 
 def _group_bounds(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from aegis_ros.analysis.lanes import assign
+from aegis_ros.analysis.lanes import admits
 from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.rationale import Counterfactual
 from aegis_ros.spec import Criticality
@@ -47,10 +47,11 @@ def counterfactuals(
     """
     task = next(item for item in tasks if item.name == candidate)
     others = [item for item in tasks if item.name != candidate]
+    known: dict[frozenset[AnalysisTask], bool] = {}
 
     def passes_with(changed: AnalysisTask | None, kept: Sequence[AnalysisTask]) -> bool:
         trial = [*kept] if changed is None else [*kept, changed]
-        return assign(trial, lanes, switch_ns=switch_ns, fixed=fixed).schedulable
+        return admits(trial, lanes, switch_ns=switch_ns, fixed=fixed, known=known)
 
     def passes(changed: AnalysisTask) -> bool:
         return passes_with(changed, others)

@@ -29,9 +29,8 @@ def witness_schedule(
 
     The blocking task's longest segment begins one tick before the others come; everyone else
     becomes ready together, as late after its arrival as its jitter allows, and again as soon as
-    its period allows (Jeffay, Stanat & Martel 1991). For sets without jitter, of one segment
-    each, a run of this pattern misses a deadline; otherwise the test is only sufficient, and it
-    may not.
+    its period allows (Jeffay, Stanat & Martel 1991). A run of this pattern in which every job
+    takes its whole budget misses a deadline.
 
     Args:
         tasks: everything on the lane.
