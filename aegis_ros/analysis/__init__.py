@@ -1,5 +1,7 @@
 """Schedulability as pure functions: yes or no, the numbers, and what would change the answer."""
 
+from aegis_ros.analysis.breakdown import breakdown
+from aegis_ros.analysis.change import restorable, safe_removal_ns, shed_order
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
 from aegis_ros.analysis.modes import ModesVerdict, check_modes
@@ -21,11 +23,15 @@ __all__ = [
     "PolicyName",
     "TimeTable",
     "assign",
+    "breakdown",
     "check_lane",
     "check_modes",
     "check_policy",
     "counterfactuals",
     "is_schedulable",
     "queue_needed",
+    "restorable",
+    "safe_removal_ns",
+    "shed_order",
     "witness_schedule",
 ]

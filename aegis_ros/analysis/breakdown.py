@@ -1,0 +1,64 @@
+"""How much slower everything could be and still be on time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from aegis_ros.analysis.lane import is_schedulable
+from aegis_ros.analysis.modes import check_modes
+from aegis_ros.analysis.task import AnalysisTask, require_unique
+
+__all__ = ["breakdown"]
+
+_GRAIN = 10_000  # the factor is found in steps of 1 / _GRAIN
+_MOST = 10**6 * _GRAIN
+
+
+def breakdown(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> float:
+    """Return the largest factor on all budgets with which a lane still passes.
+
+    The utilization at that factor is the breakdown utilization (Lehoczky, Sha & Ding 1989). The
+    factor is rounded down to 1/10,000 and budgets are rounded up, so that the answer is safe;
+    switch costs stay as they are.
+
+    Args:
+        tasks: everything on one lane, at least one.
+        switch_ns: cost of starting one segment.
+
+    Returns:
+        Below 1 for a set that fails as it is; 0 for one that fails with any budgets.
+
+    Raises:
+        ConfigError: two tasks have the same name.
+    """
+    require_unique(tasks)
+
+    def passes(factor: int) -> bool:
+        scaled = [_scaled(task, factor) for task in tasks]
+        if any(task.high_segments_ns for task in scaled):
+            return check_modes(scaled, switch_ns=switch_ns).verdict.schedulable
+        return is_schedulable(scaled, switch_ns=switch_ns)
+
+    # No job alone may be longer than its deadline.
+    alone = min(
+        (task.deadline_ns - task.jitter_ns) * _GRAIN // sum(task.at_high().segments_ns)
+        for task in tasks
+    )
+    low, high = 0, min(alone, _MOST) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if passes(middle):
+            low = middle
+        else:
+            high = middle
+    return low / _GRAIN
+
+
+def _scaled(task: AnalysisTask, factor: int) -> AnalysisTask:
+    def up(parts: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(-(-part * factor // _GRAIN) for part in parts)
+
+    return replace(
+        task, segments_ns=up(task.segments_ns), high_segments_ns=up(task.high_segments_ns)
+    )
