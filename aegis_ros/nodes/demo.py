@@ -287,6 +287,8 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("ROS_DOMAIN_ID", str(50 + os.getpid() % 50))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)  # the nodes must not outlive the demo
     console = Console()
     processes = _Processes(folder)
     rclpy.init(args=[])
@@ -311,6 +313,10 @@ def main(args: list[str] | None = None) -> int:
         processes.stop()
         rclpy.try_shutdown()
         spinner.join(timeout=2.0)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _spin(node: Node) -> None:

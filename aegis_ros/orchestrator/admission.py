@@ -257,8 +257,8 @@ class Admission:
                     Rule.WCET_PROFILE,
                     f"{spec.name} has no WCET profile on {key.device}, and measuring one now would "
                     "disturb tasks of high criticality. Measure it while the orchestrator is "
-                    f"inactive (ros2 lifecycle set <node> deactivate, then register again), "
-                    "or declare wcet_ms",
+                    "inactive: `ros2 lifecycle set <node> deactivate`, then register again, or "
+                    "beforehand with `aegis profile <config.yaml>`; or declare wcet_ms",
                 )
             measure(spec, compiled, key, prepared.digest)
             profile = self._profiles.get(key)

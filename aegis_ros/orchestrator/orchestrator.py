@@ -141,10 +141,13 @@ class Orchestrator:
 
     # -- life ---------------------------------------------------------------------------------
 
-    def configure(self) -> tuple[Registration, ...]:
+    def configure(self, *, admit: bool = True) -> tuple[Registration, ...]:
         """Start the engine and admit the configured tasks, then those of the journal.
 
         A task that is rejected does not keep the others out; the answers tell.
+
+        Args:
+            admit: whether to admit anything; without, networks can be measured.
 
         Raises:
             EngineError: the engine does not start.
@@ -155,6 +158,8 @@ class Orchestrator:
                 raise StateError("the orchestrator is configured already")
             self._info = self._engine.start()
             self._configured = True
+            if not admit:
+                return ()
             answers = [self._register(task, from_file=True) for task in self.spec.tasks]
             in_file = {task.name for task in self.spec.tasks}
             remembered, problems = self._journal.tasks()
@@ -408,19 +413,6 @@ class Orchestrator:
         if entry is None:
             raise StateError("there is no such task", value=name)
         return entry.candidate.prepared.outputs, entry.candidate.prepared.metadata
-
-    def analysis_task(self, spec: TaskSpec) -> AnalysisTask:
-        """Return a task as the schedulability tests see it, from its stored profile.
-
-        Needs no engine; measures nothing.
-
-        Raises:
-            StateError: the network is refused, or its budget is not known; the text says why.
-        """
-        try:
-            return self._admission.prepare(spec, None).analysis_task()
-        except Refusal as refusal:
-            raise StateError(refusal.sentence, where=spec.name) from refusal
 
     # -- inside: admission --------------------------------------------------------------------
 
