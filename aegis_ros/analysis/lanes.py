@@ -15,6 +15,8 @@ from aegis_ros.rationale import Rule
 __all__ = ["Assignment", "admits", "assign"]
 
 _EXACT_SEARCH_TASKS = 8
+_BEST_FIT_TASKS = 256
+_REFUSALS = 64  # of one lane, after which it is left as it is
 
 _Bins = Mapping[str, Sequence[AnalysisTask]]
 _Passes = Callable[[Sequence[AnalysisTask], str], bool]
@@ -55,7 +57,8 @@ def assign(
     """Find a lane for every task; tasks in ``fixed`` stay where they are.
 
     First fit by decreasing density, then best fit, then an exact search when few tasks are free.
-    When nothing passes, the answer shows the free tasks on the least used lane.
+    When nothing passes, the answer shows the free tasks on the least used lane. With hundreds of
+    free tasks, a lane that refused 64 of them counts as full, and best fit is left out.
 
     Args:
         tasks: all of them.
@@ -140,10 +143,13 @@ def _place(
     free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
 ) -> tuple[dict[str, list[AnalysisTask]] | None, str]:
     """Return lanes that hold everything and how they were found; ``None`` if none were."""
-    for method, best in (("first fit", False), ("best fit", True)):
-        found = _fit(free, bins, passes, best)
+    found = _first_fit(free, bins, passes)
+    if found is not None:
+        return found, "first fit"
+    if len(free) <= _BEST_FIT_TASKS:
+        found = _best_fit(free, bins, passes)
         if found is not None:
-            return found, method
+            return found, "best fit"
     if 1 < len(free) <= _EXACT_SEARCH_TASKS:
         return _search(free, bins, passes), "exact search"
     return None, "none fits"
@@ -200,17 +206,53 @@ class _Trial:
         return found
 
 
-def _fit(
-    free: Sequence[AnalysisTask],
-    bins: _Bins,
-    passes: _Passes,
-    best: bool,
+def _first_fit(
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
 ) -> dict[str, list[AnalysisTask]] | None:
+    """Fill one lane after the other, each with every task in turn that still fits."""
+    filled: dict[str, list[AnalysisTask]] = {}
+    rest = list(free)
+    for lane, bound in bins.items():
+        filled[lane], rest = _fill(bound, rest, lane, passes)
+    if not rest and all(passes(bound, lane) for lane, bound in filled.items()):
+        return filled
+    return None
+
+
+def _fill(
+    bound: Sequence[AnalysisTask], free: Sequence[AnalysisTask], lane: str, passes: _Passes
+) -> tuple[list[AnalysisTask], list[AnalysisTask]]:
+    """Return what the lane holds in the end, and the tasks that did not fit.
+
+    Runs of tasks that all fit are found by doubling and halving: where a run fits, each shorter
+    one does. After many refusals the lane counts as full.
+    """
+    held = list(bound)
+    refused: list[AnalysisTask] = []
+    at = 0
+    while at < len(free) and len(refused) < _REFUSALS:
+        left = len(free) - at
+        fits, fails, step = 0, left + 1, 1
+        while fails - fits > 1:
+            if passes([*held, *free[at : at + step]], lane):
+                fits = step
+                step = min(2 * step, left) if fails > left else (fits + fails) // 2
+            else:
+                fails = step
+                step = (fits + fails) // 2
+        held += free[at : at + fits]
+        refused += free[at + fits : at + fits + 1]
+        at += fits + 1
+    return held, [*refused, *free[at:]]
+
+
+def _best_fit(
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+) -> dict[str, list[AnalysisTask]] | None:
+    """Put each task in turn on the fullest lane where it fits."""
     filled = {lane: list(bound) for lane, bound in bins.items()}
     for task in free:
-        order = list(filled)
-        if best:
-            order.sort(key=lambda lane: -sum(_use(item) for item in filled[lane]))
+        order = sorted(filled, key=lambda lane: -sum(_use(item) for item in filled[lane]))
         for lane in order:
             if passes([*filled[lane], task], lane):
                 filled[lane].append(task)

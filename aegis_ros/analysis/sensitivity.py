@@ -18,6 +18,7 @@ __all__ = ["counterfactuals"]
 
 _NS_PER_MS = 1_000_000
 _GRAIN_NS = 100_000  # answers are given in tenths of a millisecond
+_SINGLE_TRIALS = 64
 _RANK = {Criticality.BEST_EFFORT: 0, Criticality.LOW: 1, Criticality.HIGH: 2}
 
 _Passes = Callable[[AnalysisTask], bool]
@@ -172,7 +173,7 @@ def _without(
         others,
         key=lambda item: (_RANK[item.criticality], sum(item.segments_ns) / item.period_ns),
     )
-    for item in order:
+    for item in order[:_SINGLE_TRIALS]:
         if passes([other for other in others if other is not item]):
             return [
                 Counterfactual(
@@ -183,23 +184,29 @@ def _without(
                     "were removed",
                 )
             ]
-    dropped: list[AnalysisTask] = []
-    for item in order:
-        dropped.append(item)
-        if passes([other for other in others if other not in dropped]):
-            needed = [
-                each
-                for each in dropped
-                if not passes([other for other in others if other not in dropped or other is each])
-            ]
-            removed = needed if passes([o for o in others if o not in needed]) else dropped
-            names = ", ".join(each.name for each in removed)
-            return [
-                Counterfactual(
-                    names,
-                    "drop",
-                    0.0,
-                    f"{task.name} would be admitted if these were removed: {names}",
-                )
-            ]
-    return []
+
+    def passes_without(dropped: Sequence[AnalysisTask]) -> bool:
+        names = {item.name for item in dropped}
+        return passes([other for other in others if other.name not in names])
+
+    count = _bisect(0, len(order), lambda few: passes_without(order[:few]))
+    if count is None:
+        return []
+    dropped = order[:count]
+    if count <= _SINGLE_TRIALS:
+        needed = [
+            each
+            for each in dropped
+            if not passes_without([item for item in dropped if item is not each])
+        ]
+        if passes_without(needed):
+            dropped = needed
+    names = ", ".join(item.name for item in dropped)
+    return [
+        Counterfactual(
+            names,
+            "drop",
+            0.0,
+            f"{task.name} would be admitted if these were removed: {names}",
+        )
+    ]
