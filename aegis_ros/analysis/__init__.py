@@ -1,6 +1,12 @@
 """Schedulability as pure functions: yes or no, the numbers, and what would change the answer."""
 
 from aegis_ros.analysis.breakdown import breakdown
+from aegis_ros.analysis.chains import (
+    Chain,
+    ChainBound,
+    ChainsVerdict,
+    chain_reaction_bound,
+)
 from aegis_ros.analysis.change import restorable, safe_removal_ns, shed_order
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
@@ -16,6 +22,9 @@ __all__ = [
     "POLICIES",
     "AnalysisTask",
     "Assignment",
+    "Chain",
+    "ChainBound",
+    "ChainsVerdict",
     "CriticalArrival",
     "LaneVerdict",
     "ModesVerdict",
@@ -24,6 +33,7 @@ __all__ = [
     "TimeTable",
     "assign",
     "breakdown",
+    "chain_reaction_bound",
     "check_lane",
     "check_modes",
     "check_policy",
