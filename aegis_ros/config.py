@@ -43,6 +43,7 @@ from aegis_ros.spec import (
 
 __all__ = [
     "MESSAGE_TYPES",
+    "Number",
     "explain",
     "load_config",
     "parse_config",
@@ -72,14 +73,14 @@ def _no_truth(value: object) -> object:
     return value
 
 
-_Number = BeforeValidator(_no_truth)
-_Float = Annotated[float, _Number]
-_Int = Annotated[int, _Number]
+Number = BeforeValidator(_no_truth)
+_Float = Annotated[float, Number]
+_Int = Annotated[int, Number]
 # A microsecond is the shortest time that is told from none once it is integer nanoseconds.
-_Milliseconds = Annotated[float, _Number, Field(ge=0.001, le=_HOUR_MS, allow_inf_nan=False)]
-_MillisecondsOrZero = Annotated[float, _Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
-_Finite = Annotated[float, _Number, Field(allow_inf_nan=False)]
-_Pixels = Annotated[int, _Number, Field(ge=1, le=16384)]
+_Milliseconds = Annotated[float, Number, Field(ge=0.001, le=_HOUR_MS, allow_inf_nan=False)]
+_MillisecondsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
+_Finite = Annotated[float, Number, Field(allow_inf_nan=False)]
+_Pixels = Annotated[int, Number, Field(ge=1, le=16384)]
 
 
 class _Model(BaseModel):
@@ -187,7 +188,7 @@ class _Task(_Model):
     lane: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$")
     sha256: str = Field("", pattern=r"^([0-9a-fA-F]{64})?$")
     wcet_ms: _MillisecondsOrZero = 0.0
-    dimensions: dict[str, Annotated[int, _Number, Field(ge=1, le=1_000_000)]] = Field(
+    dimensions: dict[str, Annotated[int, Number, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict, max_length=64
     )
     enabled: bool = True
@@ -555,6 +556,16 @@ def _problem(
             str(value), [part.strip("' ") for part in re.split(",| or ", context["expected"])]
         )
         return "not valid", shown, context["expected"], mend.strip(" ()").capitalize()
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        mend = _suggest(str(value), known).strip(" ()").capitalize()
+        return "not valid", shown, context["expected"], mend
+    if kind in ("too_short", "too_long"):
+        least = kind == "too_short"
+        count = context["min_length" if least else "max_length"]
+        items = "item" if count == 1 else "items"
+        found = f"{context['actual_length']} of them"
+        return "not valid", found, f"at {'least' if least else 'most'} {count} {items}", ""
     if kind == "string_pattern_mismatch":
         return "not valid", shown, f"text like {context['pattern']}", ""
     bounds = {

@@ -61,7 +61,8 @@ class AegisError(Exception):
             text += f" (got {self.value})"
         if self.expected:
             text += f"; expected {self.expected}"
-        text += "."
+        if not text.endswith("?"):
+            text += "."
         if self.mend:
             text += f" {self.mend}" if self.mend.endswith("?") else f" {self.mend.rstrip('.')}."
         return text

@@ -8,13 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, assign, counterfactuals
+from aegis_ros.analysis.lanes import admits
 from aegis_ros.cli.task_set import TaskSet
 from aegis_ros.rationale import Counterfactual, ResponseBound, Witness
 from aegis_ros.scheduling import CwEdf, Edf, Policy, Table
+from aegis_ros.spec import Criticality
 
 __all__ = ["Answer", "as_json", "blocker_of", "judge"]
 
 _MAX_TASKS_TO_ADVISE = 400  # beyond, the search for what would help takes minutes
+_MAX_TASKS_TO_IDLE = 100
 _MAX_CANDIDATES = 12
 
 
@@ -26,11 +29,13 @@ class Answer:
         asked: the set.
         assignment: lane of each task, and a verdict for each lane.
         changes: verified changes that would turn a rejection around.
+        hint: what else may be said of a rejection; empty for nothing.
     """
 
     asked: TaskSet
     assignment: Assignment
     changes: tuple[Counterfactual, ...]
+    hint: str = ""
 
     @property
     def schedulable(self) -> bool:
@@ -81,7 +86,9 @@ def judge(asked: TaskSet, *, advise: bool = True) -> Answer:
         ConfigError: the policy needs something that is not installed.
     """
     found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy=asked.policy)
-    return Answer(asked, found, () if found.schedulable or not advise else _changes(asked))
+    if found.schedulable or not advise:
+        return Answer(asked, found, ())
+    return Answer(asked, found, _changes(asked), _hint(asked))
 
 
 def blocker_of(
@@ -131,10 +138,58 @@ def _changes(asked: TaskSet) -> tuple[Counterfactual, ...]:
         return ()
     densest = sorted(asked.tasks, key=lambda item: item.density, reverse=True)
     for task in densest[:_MAX_CANDIDATES]:
-        found = counterfactuals(asked.tasks, task.name, asked.lanes, switch_ns=asked.switch_ns)
+        found = counterfactuals(
+            asked.tasks,
+            task.name,
+            asked.lanes,
+            switch_ns=asked.switch_ns,
+            reserve_ns=asked.kept_free_ns.get(task.name, 0),
+        )
         if found:
             return _declarable(asked, found)
-    return ()
+    return _shed(asked)
+
+
+def _shed(asked: TaskSet) -> tuple[Counterfactual, ...]:
+    """Return the few tasks, least critical and largest first, without which the others pass."""
+
+    def passes(kept: Sequence[AnalysisTask]) -> bool:
+        return admits(kept, asked.lanes, switch_ns=asked.switch_ns)
+
+    rank = {criticality: index for index, criticality in enumerate(Criticality)}
+    order = sorted(asked.tasks, key=lambda task: (-rank[task.criticality], -task.utilization))
+    low, high = 0, len(order)  # the test is monotone in the set of tasks
+    while high - low > 1:
+        middle = (low + high) // 2
+        if passes(order[middle:]):
+            high = middle
+        else:
+            low = middle
+    dropped = order[:high]
+    for task in reversed(order[:high]):
+        fewer = [item for item in dropped if item is not task]
+        if passes([item for item in order if item not in fewer]):
+            dropped = fewer
+    if len(dropped) == len(order):
+        return ()
+    names = ", ".join(task.name for task in dropped)
+    sentence = f"the other {len(order) - len(dropped)} tasks would be admitted without {names}"
+    return (Counterfactual(names, "drop", 0.0, sentence),)
+
+
+def _hint(asked: TaskSet) -> str:
+    """Return whether another policy would do, or why nothing was searched for."""
+    if len(asked.tasks) > _MAX_TASKS_TO_ADVISE:
+        return f"With more than {_MAX_TASKS_TO_ADVISE} tasks no change is searched for"
+    if asked.policy != "edf" or asked.configured or len(asked.tasks) > _MAX_TASKS_TO_IDLE:
+        return ""
+    idling = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy="cw_edf")
+    if not idling.schedulable:
+        return ""
+    return (
+        "With policy: cw_edf, which idles in time for the next job, every deadline would hold, but "
+        "only for arrivals that are strictly periodic and begin together"
+    )
 
 
 def _declarable(asked: TaskSet, changes: Sequence[Counterfactual]) -> tuple[Counterfactual, ...]:

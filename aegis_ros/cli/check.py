@@ -12,7 +12,7 @@ from rich.text import Text
 from aegis_ros.analysis import LaneVerdict
 from aegis_ros.cli.answer import Answer, as_json, blocker_of, judge
 from aegis_ros.cli.critical import CriticalRun, critical_run
-from aegis_ros.cli.paper import say, sheet, sign, terminal, to_ms
+from aegis_ros.cli.paper import reason, say, sheet, sign, terminal, to_ms
 from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Rule, Witness
@@ -96,8 +96,10 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         ]
         table.add_row(*cells)
     console.print(table)
+    if any(task.name in answer.asked.kept_free_ns for task in tasks):
+        say(console, "Deadlines are without the time that is kept for publishing (publish_ms)")
     if len(shown) < len(tasks):
-        say(console, f"the {len(shown)} tasks with least slack of {len(tasks)} are shown")
+        say(console, f"The {len(shown)} tasks with least slack of {len(tasks)} are shown")
 
 
 def print_reason(console: Console, answer: Answer) -> None:
@@ -115,10 +117,10 @@ def _failed(answer: Answer) -> list[LaneVerdict]:
 
 
 def _print_lane_reason(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
-    say(console, verdict.sentence)
+    say(console, reason(verdict))
     witness = verdict.witness
     if witness is not None:
-        console.print(_inequality(witness, verdict.schedulable), soft_wrap=True)
+        console.print(_inequality(verdict, witness), soft_wrap=True)
     if not verdict.schedulable:
         shown = critical_run(answer, verdict)
         if shown is not None:
@@ -130,20 +132,21 @@ def _print_conclusion(console: Console, answer: Answer) -> None:
     if any(not task.lane for task in answer.asked.tasks) and len(found.verdicts) > 1:
         say(
             console,
-            f"lanes were chosen by {found.method}"
+            f"Lanes were chosen by {found.method}"
             if answer.schedulable
-            else "no way to share the tasks among the lanes was found",
+            else "No way to share the tasks among the lanes was found",
         )
     if answer.schedulable:
-        say(console, f"every deadline holds, for {_ARRIVALS[_promise(answer)]}", style="green")
+        say(console, f"Every deadline holds, for {_ARRIVALS[_promise(answer)]}", style="green")
         return
-    say(console, "not every deadline holds", style="red")
+    say(console, "Not every deadline holds", style="red")
     if answer.changes:
-        say(console, "each of these would be enough:")
+        one = len(answer.changes) == 1
+        say(console, "This would be enough:" if one else "Each of these would be enough:")
         for change in answer.changes:
             say(console, change.sentence, bullet=" •")
-    else:
-        say(console, "no single change that was tried would be enough")
+    if answer.hint:
+        say(console, answer.hint)
 
 
 def _promise(answer: Answer) -> str:
@@ -159,9 +162,16 @@ def _bound(bound_ns: int | None, deadline_ns: int) -> Text:
     return Text(to_ms(bound_ns), style=style)
 
 
-def _inequality(witness: Witness, holds: bool) -> Text:
-    need = witness.demand_ns + witness.blocking_ns
+def _inequality(verdict: LaneVerdict, witness: Witness) -> Text:
+    need, holds = witness.demand_ns + witness.blocking_ns, verdict.schedulable
     text = Text("  ")
+    if verdict.rule is Rule.WCET_DEADLINE:
+        jitter_ns = verdict.left * 1e6 - witness.demand_ns
+        text.append(f"budget {to_ms(witness.demand_ns)} + jitter {to_ms(jitter_ns)}")
+        text.append(f" = {to_ms(verdict.left * 1e6)} ")
+        text.append(">", style="red")
+        text.append(f" deadline {to_ms(verdict.right * 1e6)} ms")
+        return text
     text.append(f"demand {to_ms(witness.demand_ns)}")
     blocker = f" ({witness.blocking_task})" if witness.blocking_task else ""
     text.append(f" + blocking {to_ms(witness.blocking_ns)}{blocker}")
@@ -174,15 +184,15 @@ def _inequality(witness: Witness, holds: bool) -> Text:
 def _what_happens(shown: CriticalRun) -> str:
     miss = shown.first_miss
     if miss is None and shown.witness is None:
-        return "simulated for a while from a common start, strictly periodic, nothing is late yet"
+        return "Simulated for a while from a common start, strictly periodic, nothing is late yet"
     if miss is None:
         return (
-            "simulated, this very pattern misses no deadline; the test is sufficient, not exact, "
+            "Simulated, this very pattern misses no deadline; the test is sufficient, not exact, "
             "where tasks have jitter or several segments"
         )
     since = "times since all others became ready" if shown.witness else "times since the start"
     return (
-        f"simulated: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, is due at "
+        f"Simulated: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, is due at "
         f"{to_ms(miss.deadline_ns)} ms and ends at {to_ms(miss.finished_ns)} ms, "
         f"{to_ms(miss.finished_ns - miss.deadline_ns)} ms late ({since})"
     )

@@ -18,7 +18,7 @@ from aegis_ros.analysis import AnalysisTask, LaneVerdict
 from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
 from aegis_ros.cli.answer import Answer
 from aegis_ros.cli.critical import CriticalRun, critical_run
-from aegis_ros.cli.paper import to_ms
+from aegis_ros.cli.paper import reason, to_ms
 from aegis_ros.errors import ConfigError
 from aegis_ros.simulation import Outcome
 
@@ -32,7 +32,7 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 _MAX_LANES = 6
 _MAX_ROWS = 24
 _MAX_RUNS = 160  # more are not told apart
-_MAX_PERIODS = 14  # of the most frequent task
+_MAX_PERIODS = 10  # of the most frequent task
 _RUN, _BLOCKER, _LATE, _WAIT = "#4477aa", "#ee8833", "#cc3344", "#dde4ec"
 _ARRIVAL, _DEADLINE = "#333333", "#228833"
 
@@ -155,9 +155,8 @@ def _parts_within(tasks: Sequence[AnalysisTask], until_ns: int) -> int:
 
 
 def _title(verdict: LaneVerdict, run: CriticalRun) -> str:
-    sentence = verdict.sentence[:1].upper() + verdict.sentence[1:]
     word = "schedulable" if verdict.schedulable else "NOT schedulable"
-    title = f"lane {verdict.lane}: {word}, U = {verdict.utilization:.1%}. {sentence}."
+    title = f"lane {verdict.lane}: {word}, U = {verdict.utilization:.1%}. {reason(verdict)}."
     if not verdict.schedulable and run.first_miss is None and run.witness is not None:
         title += (
             " This very pattern is late for nobody: with jitter or segments the test is "
@@ -303,8 +302,11 @@ def _schedule(axes: Axes, lane: LanePicture) -> None:
         due = int(outcome.deadline_ns[run.job])
         blocks = run.job == lane.blocker and run.start_ns < origin <= run.end_ns
         x, width = (run.start_ns - origin) / 1e6, (run.end_ns - run.start_ns) / 1e6
+        color = _BLOCKER if blocks else _RUN
+        # White between segments, but a sliver keeps its colour or it would not be seen.
+        wide = run.end_ns - run.start_ns > 0.006 * (end - begin)
         axes.broken_barh(
-            [(x, width)], (y, 0.5), facecolor=_BLOCKER if blocks else _RUN, edgecolor="white",
+            [(x, width)], (y, 0.5), facecolor=color, edgecolor="white" if wide else color,
             linewidth=0.6, hatch="////" if blocks else None, zorder=3,
         )  # fmt: skip
         if blocks:
@@ -316,7 +318,7 @@ def _schedule(axes: Axes, lane: LanePicture) -> None:
             from_ns = max(due, run.start_ns)
             axes.broken_barh(
                 [((from_ns - origin) / 1e6, (run.end_ns - from_ns) / 1e6)], (y, 0.5),
-                facecolor=_LATE, edgecolor="white", linewidth=0.6, zorder=4,
+                facecolor=_LATE, edgecolor="white" if wide else _LATE, linewidth=0.6, zorder=4,
             )  # fmt: skip
         if int(outcome.finished_ns[run.job]) == run.end_ns > due and run.end_ns > free[task]:
             free[task] = run.end_ns + (end - begin) // 8  # as long as the words are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     help="Deadlines of a robot's neural networks: check, simulate, explain.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 
@@ -156,12 +158,20 @@ def version() -> None:
 
 
 def main() -> int:
-    """Run the command; bad input becomes one message on stderr and exit code 2."""
+    """Run the command; bad input becomes one message on stderr and exit code 2.
+
+    A mistake of ours ends with 3, since 1 is an answer.
+    """
     try:
         app(standalone_mode=True)
     except AegisError as error:
-        print(f"aegis: {error}", file=sys.stderr)
+        name = "\033[1;31maegis:\033[0m" if sys.stderr.isatty() else "aegis:"
+        print(f"{name} {error}", file=sys.stderr)
         return 2
+    except Exception:
+        traceback.print_exc()
+        print("aegis: this is a mistake in aegis itself; please report it", file=sys.stderr)
+        return 3
     return 0
 
 

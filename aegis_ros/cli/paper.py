@@ -10,7 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["say", "sheet", "sign", "terminal", "to_ms"]
+from aegis_ros.analysis import LaneVerdict
+from aegis_ros.rationale import Rule
+
+__all__ = ["reason", "say", "sheet", "sign", "terminal", "to_ms"]
 
 _PIPE_COLUMNS = 140
 
@@ -26,11 +29,13 @@ def terminal() -> Console:
 def say(console: Console, sentence: str, *, bullet: str = "", style: str = "") -> None:
     """Print a sentence with a full stop; wrapped on terminals only.
 
-    It gets a capital, unless it is one of a list: those begin with the names of tasks.
+    Args:
+        console: where.
+        sentence: as it is to be read.
+        bullet: for one of a list.
+        style: of the whole sentence.
     """
     text = sentence.strip()
-    if not bullet:
-        text = text[:1].upper() + text[1:]
     text = text if text.endswith((".", ":", "!")) else text + "."
     if bullet:
         grid = Table.grid(padding=(0, 1))
@@ -40,6 +45,12 @@ def say(console: Console, sentence: str, *, bullet: str = "", style: str = "") -
             return
         text = f"{bullet} {text}"
     console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+
+
+def reason(verdict: LaneVerdict) -> str:
+    """Return the sentence of a verdict with a capital, where it does not begin with a name."""
+    text = verdict.sentence
+    return text if verdict.rule is Rule.WCET_DEADLINE else text[:1].upper() + text[1:]
 
 
 def sheet(title: str, columns: Sequence[tuple[str, str]]) -> Table:

@@ -354,21 +354,21 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
             )
         console.print(table)
         if len(rows) > _MANY_TASKS:
-            say(console, f"the {_MANY_TASKS} tightest of {len(rows)} tasks are shown")
-    say(console, f"simulated {how}: {total:,} jobs, {missed:,} late", style="red" if missed else "")
+            say(console, f"The {_MANY_TASKS} tightest of {len(rows)} tasks are shown")
+    say(console, f"Simulated {how}: {total:,} jobs, {missed:,} late", style="red" if missed else "")
     if missed and answer.schedulable:
-        say(console, "the set is schedulable only for arrivals that are strictly periodic and "
+        say(console, "The set is schedulable only for arrivals that are strictly periodic and "
             "begin together")  # fmt: skip
     elif not missed and not answer.schedulable:
         say(
             console,
-            "nothing was late this time, but that is no promise: the test finds arrivals for "
+            "Nothing was late this time, but that is no promise: the test finds arrivals for "
             "which a deadline does not hold (aegis check tells which)",
         )
     elif missed:
-        say(console, "the test says so too (aegis check tells why)")
+        say(console, "The test says so too (aegis check tells why)")
     else:
-        say(console, "and nothing can be: the bounds hold for every arrival the test covers")
+        say(console, "And nothing can be: the bounds hold for every arrival the test covers")
 
 
 def _response(value_ns: int, deadline_ns: int) -> Text:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aegis_ros.analysis import AnalysisTask, PolicyName
-from aegis_ros.config import explain, parse_config, read_yaml
+from aegis_ros.config import Number, explain, parse_config, read_yaml
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Criticality, OrchestratorSpec
 
@@ -23,8 +23,8 @@ _MAX_BYTES = 2 * 1024 * 1024
 _MAX_TASKS = 10_000
 _LEAST_MS = 1e-6  # one nanosecond, the grain of every test
 _HOUR_MS = 3_600_000.0
-_Ms = Annotated[float, Field(strict=True, ge=_LEAST_MS, le=_HOUR_MS, allow_inf_nan=False)]
-_MsOrZero = Annotated[float, Field(strict=True, ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
+_Ms = Annotated[float, Number, Field(ge=_LEAST_MS, le=_HOUR_MS, allow_inf_nan=False)]
+_MsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -61,7 +61,7 @@ class _Task(BaseModel):
     segments_ms: list[_Ms] = Field(min_length=1, max_length=1024)
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
-    copies: int = Field(1, strict=True, ge=1, le=_MAX_TASKS)
+    copies: Annotated[int, Number, Field(ge=1, le=_MAX_TASKS)] = 1
 
 
 class _Lane(BaseModel):
@@ -76,7 +76,7 @@ class _Set(BaseModel):
         default_factory=lambda: [_Lane(name="main")], min_length=1, max_length=64
     )
     policy: PolicyName = "edf"
-    switch_us: float = Field(0.0, strict=True, ge=0.0, le=1e6, allow_inf_nan=False)
+    switch_us: Annotated[float, Number, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
 
 
 def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
