@@ -1,0 +1,1 @@
+"""Times the node over real DDS, against the least that any rclpy node would take."""
