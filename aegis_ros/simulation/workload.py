@@ -69,7 +69,55 @@ class Workload:
 
     def without(self, task: int, from_ns: int, to_ns: int) -> Workload:
         """Take out the jobs of a task that arrive in [from, to): a sensor that falls silent."""
-        kept = ~((self.task == task) & (self.arrival_ns >= from_ns) & (self.arrival_ns < to_ns))
+        own = (self.task == task) & (self.arrival_ns >= from_ns) & (self.arrival_ns < to_ns)
+        return self._kept(~own)
+
+    def with_lost(self, task: int, probability: float, generator: np.random.Generator) -> Workload:
+        """Take out jobs of a task whose frames are lost on the way, each by chance."""
+        lost = (self.task == task) & (generator.random(self.task.size) < probability)
+        return self._kept(~lost)
+
+    def with_late(
+        self, task: int, most_ns: int, probability: float, generator: np.random.Generator
+    ) -> Workload:
+        """Let frames of a task come later than their jitter allows, one still after the other.
+
+        Args:
+            task: index of the task.
+            most_ns: longest delay, on top of what a frame has.
+            probability: of each frame.
+            generator: source of chance.
+        """
+        own = np.nonzero(self.task == task)[0]
+        hit = generator.random(own.size) < probability
+        delay = np.where(hit, generator.integers(1, max(1, most_ns) + 1, own.size), 0)
+        ready = self.ready_ns.copy()
+        if own.size:
+            ready[own] = np.maximum.accumulate(ready[own] + delay)
+        return Workload.of(self.task, self.arrival_ns, ready, self.execution_ns)
+
+    def with_samples(
+        self, task: int, samples_ns: _Array, generator: np.random.Generator
+    ) -> Workload:
+        """Draw the execution times of a task's jobs from measured runs.
+
+        Args:
+            task: index of the task.
+            samples_ns: int64 [runs, segments], such as a profile keeps.
+            generator: source of chance.
+        """
+        rows = iter(
+            samples_ns[
+                generator.integers(0, samples_ns.shape[0], int((self.task == task).sum()))
+            ].tolist()
+        )
+        execution = [
+            tuple(next(rows)) if owner == task else parts
+            for owner, parts in zip(self.task.tolist(), self.execution_ns, strict=True)
+        ]
+        return Workload(self.task, self.arrival_ns, self.ready_ns, execution)
+
+    def _kept(self, kept: npt.NDArray[np.bool_]) -> Workload:
         execution = [
             parts for parts, keep in zip(self.execution_ns, kept.tolist(), strict=True) if keep
         ]
