@@ -1,0 +1,52 @@
+"""The rate gate lets through exactly what period and jitter allow."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_ros.scheduling import RateGate
+
+
+@given(
+    st.integers(1, 50),
+    st.integers(0, 80),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 80)), max_size=40),
+)
+def test_a_stream_that_keeps_its_contract_passes_whole(
+    period: int, jitter: int, frames: list[tuple[int, int]]
+) -> None:
+    gate = RateGate(period, jitter)
+    arrival, received = 0, 0
+    for gap, delay in frames:
+        received = max(received, arrival + min(delay, jitter))
+        assert gate.accept(received)
+        assert received - jitter <= gate.arrival_ns <= arrival
+        arrival += period + gap
+
+
+@given(st.integers(1, 50), st.integers(0, 80), st.lists(st.integers(0, 40), max_size=60))
+def test_what_passes_keeps_the_contract(period: int, jitter: int, gaps: list[int]) -> None:
+    gate = RateGate(period, jitter)
+    now = 0
+    arrivals = []
+    for gap in gaps:
+        now += gap
+        if gate.accept(now):
+            assert 0 <= now - gate.arrival_ns <= jitter
+            arrivals.append(gate.arrival_ns)
+    assert all(later - sooner >= period for sooner, later in pairwise(arrivals))
+
+
+def test_a_camera_that_is_too_fast_loses_the_frames_in_between() -> None:
+    gate = RateGate(100, 10)
+    assert [gate.accept(at) for at in range(0, 400, 50)] == [True, False] * 4
+
+
+@pytest.mark.parametrize(("period", "jitter"), [(0, 0), (-1, 0), (10, -1)])
+def test_a_contract_that_makes_no_sense_is_refused(period: int, jitter: int) -> None:
+    with pytest.raises(ValueError, match="period"):
+        RateGate(period, jitter)
