@@ -153,6 +153,60 @@ def test_start_time_bounds_of_non_preemptive_sets_are_at_most_twice_what_is_reac
         assert reached <= bound.bound_ns <= 2 * reached
 
 
+@given(task_sets(most=4), st.integers(1, 10**12), st.integers(0, 2**32))
+def test_start_time_bounds_are_the_textbook_formula_in_whole_numbers(
+    tasks: list[AnalysisTask], factor: int, seed: int
+) -> None:
+    odd = np.random.default_rng(seed)
+    fine = [
+        replace(
+            task,
+            segments_ns=tuple(part * factor for part in task.segments_ns),
+            period_ns=task.period_ns * factor + int(odd.integers(0, factor)),
+            deadline_ns=task.deadline_ns * factor + int(odd.integers(0, factor)),
+            jitter_ns=task.jitter_ns * factor,
+        )
+        for task in tasks
+    ]
+    assume(is_schedulable(fine))
+    loose = check_lane(fine).responses
+    for index, bound in enumerate(check_lane(fine, tight=True).responses):
+        worst = worst_start_time(fine, index)
+        assert bound.bound_ns in (min(worst, loose[index].bound_ns), loose[index].bound_ns)
+        if factor < 10**9:  # every horizon is then far below the 52 days of exact division
+            assert bound.bound_ns == min(worst, loose[index].bound_ns)
+
+
+def worst_start_time(tasks: list[AnalysisTask], index: int) -> int:
+    """R_i = max over a of L + last_i - a, over all steps of h within the longest busy interval."""
+    load = LaneLoad(tasks)
+    busy = load.busy_period_ns(int(load.q.max()))
+    assert busy is not None
+    own = tasks[index]
+    last = own.segments_ns[-1]
+    worst = own.wcet_ns() + own.jitter_ns
+    for t in load.curve(busy + int(load.d.max())).t_ns.tolist():
+        if t < own.deadline_ns - own.jitter_ns:
+            continue
+        jobs = {
+            task.name: max(0, (t - task.deadline_ns + task.jitter_ns) // task.period_ns + 1)
+            for task in tasks
+        }
+        later = [task.longest_ns() - 1 for task in tasks if task.deadline_ns - task.jitter_ns > t]
+        fixed = max(later, default=0) + jobs[own.name] * own.wcet_ns() - last
+        start, before = fixed, -1
+        while start != before:
+            before = start
+            start = fixed + sum(
+                min(jobs[task.name], (before + task.jitter_ns) // task.period_ns + 1)
+                * task.wcet_ns()
+                for task in tasks
+                if task is not own
+            )
+        worst = max(worst, start + last - (t - own.deadline_ns))
+    return worst
+
+
 @given(task_sets())
 def test_quick_analysis_agrees_with_the_plain_scan(tasks: list[AnalysisTask]) -> None:
     assume(all(task.wcet_ns() <= task.deadline_ns for task in tasks))
