@@ -12,7 +12,7 @@ from aegis_ros.analysis.task import AnalysisTask
 
 __all__ = ["MAX_PLACES", "Followed", "Place", "cycle_ns", "follow", "places_in"]
 
-MAX_PLACES = 40_000  # segments that are followed before there is no answer
+MAX_PLACES = 100_000  # segments that are followed before there is no answer
 _MAX_CYCLE_NS = 2**60
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 from aegis_ros.analysis.lane import LaneVerdict, check_lane
 from aegis_ros.analysis.modes import check_modes
-from aegis_ros.analysis.periodic import MAX_PLACES, Followed, follow
+from aegis_ros.analysis.periodic import MAX_PLACES, Followed, cycle_ns, follow, places_in
 from aegis_ros.analysis.supply import fits_in_gaps
 from aegis_ros.analysis.task import AnalysisTask
-from aegis_ros.analysis.timetable import TimeTable, make_table
+from aegis_ros.analysis.timetable import MAX_SOLVED_PLACES, TimeTable, make_table
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import ResponseBound, Rule
 from aegis_ros.spec import Criticality
@@ -90,8 +90,8 @@ def _critical_window(
     if run is None:
         return _beyond(
             verdict,
-            f"the schedule of lane {verdict.lane} does not repeat within {MAX_PLACES:,} segments; "
-            "what cannot be decided is rejected",
+            f"{_too_long(tasks, MAX_PLACES)}the schedule of lane {verdict.lane} did not repeat "
+            "within the limits of the test; what cannot be decided is rejected",
         )
     if run.late:
         due = next(task.deadline_ns for task in tasks if task.name == run.late)
@@ -145,8 +145,8 @@ def _table(
     if table is None:
         return _beyond(
             verdict,
-            f"no table of lane {verdict.lane} was found within the limits of the search; what "
-            "cannot be decided is rejected",
+            f"{_too_long(placed, MAX_SOLVED_PLACES)}no table of lane {verdict.lane} was "
+            "found within the limits of the search; what cannot be decided is rejected",
         ), None
     table = replace(table, event_triggered=tuple(task.name for task in others))
     fits = fits_in_gaps(others, table.places, table.cycle_ns, switch_ns=switch_ns)
@@ -235,6 +235,18 @@ def _beyond(verdict: LaneVerdict, sentence: str) -> LaneVerdict:
         relation="<=",
         right=1.0,
         unit="",
+    )
+
+
+def _too_long(tasks: Sequence[AnalysisTask], limit: int) -> str:
+    """Say so where the periods have a common cycle that is too long to look at."""
+    cycle = cycle_ns(tasks)
+    if cycle is not None and places_in(tasks, cycle) <= limit:
+        return ""
+    length = "hours" if cycle is None else f"{cycle / 1e9:g} s"
+    return (
+        f"the periods have a common cycle of {length}, with more than {limit:,} segments in it: "
+        "choose periods that divide each other; "
     )
 
 

@@ -237,6 +237,7 @@ def test_a_cycle_that_is_too_long_is_a_limit_and_not_a_hang() -> None:
     for policy in ("cw_edf", "table"):
         verdict, _ = check_policy(tasks, policy=policy)  # type: ignore[arg-type]
         assert not verdict.schedulable and verdict.rule is Rule.LIMIT
+        assert "divide each other" in verdict.sentence
 
 
 def test_jitter_is_named_where_cw_edf_cannot_look_ahead() -> None:
