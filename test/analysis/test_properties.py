@@ -181,6 +181,7 @@ def worst_start_time(tasks: list[AnalysisTask], index: int) -> int:
     """R_i = max over a of L + last_i - a, over all steps of h within the longest busy interval."""
     load = LaneLoad(tasks)
     busy = load.busy_period_ns(int(load.q.max()))
+    assume(busy is not None)  # it has no end on a full lane
     assert busy is not None
     own = tasks[index]
     last = own.segments_ns[-1]
