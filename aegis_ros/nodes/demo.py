@@ -27,6 +27,7 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 
 from aegis_ros.cli.status_view import render_snapshot, summary_line
+from aegis_ros.demo.overview import contact_sheet
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
@@ -85,6 +86,7 @@ class _FrameWriter:
         self._node = node
         self._folder = folder
         self._written: dict[str, float] = {}
+        self._latest: dict[str, np.ndarray] = {}
         self._subscribed: set[str] = set()
 
     def follow(self, status: OrchestratorStatus) -> None:
@@ -106,12 +108,16 @@ class _FrameWriter:
             return
         self._written[name] = now
         pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
-        cv2.imwrite(str(self._folder / f"{name}.png"), np.ascontiguousarray(pixels[:, :, ::-1]))
+        self._latest[name] = np.ascontiguousarray(pixels[:, :, ::-1])
+        cv2.imwrite(str(self._folder / f"{name}.png"), self._latest[name])
 
-    @property
-    def pictures(self) -> list[Path]:
-        """Files written so far."""
-        return sorted(self._folder / f"{name}.png" for name in self._written)
+    def overview(self) -> Path | None:
+        """Put the latest frame of each task on one sheet; return its file, if there is any."""
+        if not self._latest:
+            return None
+        path = self._folder / "overview.png"
+        cv2.imwrite(str(path), contact_sheet(dict(sorted(self._latest.items()))))
+        return path
 
 
 def _greedy_task(status: OrchestratorStatus) -> ModelTask:
@@ -255,11 +261,9 @@ class _Demo:
             self._console.print("[red]the registration was not answered[/red]")
             return 1
         self._console.print(_decision_card(self._answer))
-        pictures = self._writer.pictures
-        if pictures:
-            self._console.print("annotated frames:")
-            for picture in pictures:
-                self._console.print(f"  {picture}", soft_wrap=True)
+        sheet = self._writer.overview()
+        if sheet is not None:
+            self._console.print(f"annotated frames: {sheet} and beside it", soft_wrap=True)
         silent = [task.name for task in snapshot.tasks if not task.completed]
         if silent:
             self._console.print(f"[red]no result from {', '.join(silent)}[/red]")

@@ -6,13 +6,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from aegis_ros.decoders import Decoded, Decoder, FrameInfo, draw, to_json
+from aegis_ros.decoders import Decoded, Decoder, FrameInfo, SegmentationMask, draw, to_json
 from aegis_ros.engine import JobResult
 from aegis_ros.msg import InferenceResult, JobTiming
 from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
@@ -44,12 +46,25 @@ class _TaskOutput:
             else None
         )
         self.vision = VisionPublisher(node, spec.output.topic)
+        self._node = node
+        self._mask: Any = None
+
+    def publish_mask(self, header: Header, mask: np.ndarray) -> None:
+        """Publish a class for every pixel, uint8 [H, W], as an image beside the result."""
+        if self._mask is None:
+            self._mask = self._node.create_publisher(Image, f"{self.spec.output.topic}/mask", 1)
+        height, width = mask.shape
+        message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
+        message.data = mask.tobytes()
+        self._mask.publish(message)
 
     def close(self, node: Node) -> None:
         """Give the publishers back."""
         node.destroy_publisher(self.results)
         if self.annotated is not None:
             node.destroy_publisher(self.annotated)
+        if self._mask is not None:
+            node.destroy_publisher(self._mask)
         self.vision.close(node)
 
 
@@ -180,6 +195,8 @@ class ResultPublisher:
         self._orchestrator.published(result.task_id, response_ns, execution_ns, met)
         if decoded is not None:
             output.vision.publish(message.header, decoded)
+            if isinstance(decoded, SegmentationMask):
+                output.publish_mask(message.header, decoded.mask)
             if output.annotated is not None and origin.frame is not None:
                 self._annotate(output, message.header, decoded, origin)
 

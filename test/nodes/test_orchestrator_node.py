@@ -5,7 +5,6 @@ import os
 import signal
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,10 @@ from aegis_ros.srv import (
     SetTaskEnabled,
     UnregisterModel,
 )
-from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 
+from aegis_ros.decoders import SegmentationMask
 from aegis_ros.decoders.raw import RawDecoder
 from test.nodes.system import SIZE, System, running
 
@@ -255,6 +254,19 @@ def test_a_decoder_that_raises_is_told_and_the_tensors_come(
     assert system.results_of(name)[0].tensors
 
 
+def test_a_mask_is_published_as_an_image(
+    system: System, admitted: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, camera = admitted
+    mask = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE)
+    monkeypatch.setattr(RawDecoder, "decode", lambda *_: SegmentationMask(mask, ()))
+    masks: list[Image] = []
+    system.robot.create_subscription(Image, f"/{name}/result/mask", masks.append, 1)
+    system.until(lambda: masks, lambda: camera.publish(system.image()))
+    assert (masks[0].encoding, masks[0].height, masks[0].width) == ("mono8", *SIZE)
+    assert bytes(masks[0].data) == mask.tobytes()
+
+
 def test_a_subscriber_that_vanishes_changes_nothing(
     system: System, admitted: tuple[str, Any]
 ) -> None:
@@ -330,41 +342,3 @@ def test_results_resume_after_the_engine_is_killed_and_the_loss_is_told(
         lambda: next((s for s in system.statuses[::-1] if s.engine_pid not in (0, pid)), None)
     )
     assert latest.engine_restarts >= 1
-
-
-def test_the_lifecycle_gives_everything_back_and_begins_again(tmp_path: Path) -> None:
-    task = (
-        "  - {name: filed, model: identity.onnx, period_ms: 50, wcet_ms: 1,\n"
-        "     input: {topic: /filed/image, max_size: [64, 64]},\n"
-        f"     preprocess: {{size: {list(SIZE)}}},\n"
-        "     output: {topic: /filed/result}}\n"
-    ).replace("identity.onnx", str(tmp_path / "identity.onnx"))
-    with running(tmp_path, task, autostart=False) as system:
-        ok = TransitionCallbackReturn.SUCCESS
-        assert not system.call(ListModels).tasks
-        refused = system.call(RegisterModel, task=system.task("early"))
-        assert not refused.admitted and "configure" in refused.rationale.sentence
-        system.listen("filed")
-        camera = system.camera("filed")
-        for _ in range(2):
-            assert system.node.trigger_configure() is ok
-            pid = system.until(
-                lambda: next((s.engine_pid for s in system.statuses[-1:] if s.engine_pid), 0)
-            )
-            assert camera.get_subscription_count() == 0
-            assert system.node.trigger_activate() is ok
-            count = len(system.results)
-            system.until(
-                lambda count=count: len(system.results) > count,
-                lambda: camera.publish(system.image()),
-            )
-            assert system.node.trigger_deactivate() is ok
-            system.until(lambda: camera.get_subscription_count() == 0)
-            assert system.node.trigger_cleanup() is ok
-            assert not Path(f"/proc/{pid}").exists()
-        assert system.node.trigger_shutdown() is ok
-
-
-def test_a_configuration_that_is_wrong_leaves_the_node_unconfigured(tmp_path: Path) -> None:
-    with running(tmp_path, "  - {name: x, modell: y}\n", autostart=False) as system:
-        assert system.node.trigger_configure() is TransitionCallbackReturn.FAILURE

@@ -1,0 +1,49 @@
+"""Configure, activate, deactivate and clean up, again and again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aegis_ros.srv import ListModels, RegisterModel
+from rclpy.lifecycle import TransitionCallbackReturn
+
+from test.nodes.system import SIZE, running
+
+
+def test_the_lifecycle_gives_everything_back_and_begins_again(tmp_path: Path) -> None:
+    task = (
+        "  - {name: filed, model: identity.onnx, period_ms: 50, wcet_ms: 1,\n"
+        "     input: {topic: /filed/image, max_size: [64, 64]},\n"
+        f"     preprocess: {{size: {list(SIZE)}}},\n"
+        "     output: {topic: /filed/result}}\n"
+    ).replace("identity.onnx", str(tmp_path / "identity.onnx"))
+    with running(tmp_path, task, autostart=False) as system:
+        ok = TransitionCallbackReturn.SUCCESS
+        assert not system.call(ListModels).tasks
+        refused = system.call(RegisterModel, task=system.task("early"))
+        assert not refused.admitted and "configure" in refused.rationale.sentence
+        system.listen("filed")
+        camera = system.camera("filed")
+        for _ in range(2):
+            system.statuses.clear()
+            assert system.node.trigger_configure() is ok
+            pid = system.until(
+                lambda: next((s.engine_pid for s in system.statuses[-1:] if s.engine_pid), 0)
+            )
+            assert camera.get_subscription_count() == 0
+            assert system.node.trigger_activate() is ok
+            count = len(system.results)
+            system.until(
+                lambda count=count: len(system.results) > count,
+                lambda: camera.publish(system.image()),
+            )
+            assert system.node.trigger_deactivate() is ok
+            system.until(lambda: camera.get_subscription_count() == 0)
+            assert system.node.trigger_cleanup() is ok
+            assert not Path(f"/proc/{pid}").exists()
+        assert system.node.trigger_shutdown() is ok
+
+
+def test_a_configuration_that_is_wrong_leaves_the_node_unconfigured(tmp_path: Path) -> None:
+    with running(tmp_path, "  - {name: x, modell: y}\n", autostart=False) as system:
+        assert system.node.trigger_configure() is TransitionCallbackReturn.FAILURE
