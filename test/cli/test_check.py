@@ -3,74 +3,149 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from aegis_ros.cli.main import app, main
+from aegis_ros.cli.answer import judge
+from aegis_ros.cli.critical import critical_run
+from aegis_ros.cli.task_set import read_task_set
+from test.cli.conftest import Aegis, Write
+from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES
 
-FITS = (
-    "tasks: [{name: a, period_ms: 10, segments_ms: [2]}, "
-    "{name: b, period_ms: 20, segments_ms: [4]}]"
-)
-TWICE = FITS.replace("name: b", "name: a")
-BLOCKED = (
-    "tasks: [{name: quick, period_ms: 10, segments_ms: [2]}, "
-    "{name: slow, period_ms: 100, segments_ms: [30]}]"
-)
+EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 
 
-def _write(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "set.yaml"
-    path.write_text(text)
-    return str(path)
+def test_says_yes_with_exit_code_0(aegis: Aegis, write: Write) -> None:
+    said = aegis("check", write(FITS))
+    assert said.code == 0
+    assert "lane main: schedulable" in said.out
+    assert "Every deadline holds" in said.out
 
 
-def test_says_yes_with_exit_code_0(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["check", _write(tmp_path, FITS)])
-    assert result.exit_code == 0
-    assert "schedulable" in result.output
+def test_says_no_with_the_blocker_the_inequality_and_what_would_help(
+    aegis: Aegis, write: Write
+) -> None:
+    said = aegis("check", write(BLOCKED))
+    assert said.code == 1
+    assert "NOT schedulable" in said.out
+    assert "demand 2.00 + blocking 30.00 (slow) = 32.00 > t = 10.00 ms" in said.out
+    assert "slow would be admitted if its network ran as 4 segments" in said.out
 
 
-def test_says_no_with_the_blocker_and_what_would_help(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["check", _write(tmp_path, BLOCKED), "--format", "json"])
-    assert result.exit_code == 1
-    answer = json.loads(result.output)
+def test_shows_the_miss_that_the_simulator_finds(aegis: Aegis, write: Write) -> None:
+    said = aegis("check", write(BLOCKED))
+    assert "quick arrives at 0 ms, is due at 10.00 ms and ends at 32.00 ms" in said.out
+
+
+def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
+    answer = json.loads(aegis("check", write(FITS), "--format", "json").out)
+    assert list(answer) == ["schedulable", "policy", "lanes", "counterfactuals", "rule"]
+    lane = answer["lanes"][0]
+    assert list(lane) == ["name", "utilization", "schedulable", "witness", "tasks"]
+    assert list(lane["witness"]) == [
+        "t_ms",
+        "demand_ms",
+        "blocking_ms",
+        "blocking_task",
+        "slack_ms",
+    ]
+    assert list(lane["tasks"][0]) == ["name", "response_bound_ms", "deadline_ms", "slack_ms"]
+    assert answer["policy"] == "edf" and answer["counterfactuals"] == []
+
+
+def test_json_of_a_rejection_has_no_bounds_but_advice(aegis: Aegis, write: Write) -> None:
+    said = aegis("check", write(BLOCKED), "--format", "json")
+    assert said.code == 1
+    answer = json.loads(said.out)
     lane = answer["lanes"][0]
     assert answer["rule"] == "demand_bound"
     assert lane["witness"]["blocking_task"] == "slow"
     assert lane["witness"]["slack_ms"] < 0
+    assert [task["response_bound_ms"] for task in lane["tasks"]] == [None, None]
     assert {item["change"] for item in answer["counterfactuals"]} >= {"segments", "drop"}
+    assert list(answer["counterfactuals"][0]) == ["task", "change", "value", "sentence"]
 
 
-def test_json_keeps_its_form(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["check", _write(tmp_path, FITS), "--format", "json"])
-    answer = json.loads(result.output)
-    assert set(answer) == {"schedulable", "policy", "lanes", "counterfactuals", "rule"}
-    assert set(answer["lanes"][0]["tasks"][0]) == {
-        "name",
-        "response_bound_ms",
-        "deadline_ms",
-        "slack_ms",
-    }
+def test_every_lane_is_told(aegis: Aegis, write: Write) -> None:
+    said = aegis("check", write(TWO_LANES))
+    assert said.code == 0
+    assert "lane left: schedulable" in said.out and "lane right: schedulable" in said.out
+    assert "Lanes were chosen by first fit" in said.out
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "tasks: []",
-        "tasks: [{name: a, period_ms: 0, segments_ms: [1]}]",
-        "tasks: [{name: a, period_ms: 5, segments_ms: [0]}]",
-        TWICE,
-        "tasks: [{name: a, period_ms: 5, segments_ms: [1], lane: nowhere}]",
-        "nonsense",
-        ": :",
-    ],
-)
-def test_bad_input_ends_with_code_2_and_one_message(
-    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_policy_that_idles_says_for_which_arrivals_it_promises(
+    aegis: Aegis, write: Write
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["aegis", "check", _write(tmp_path, text)])
-    assert main() == 2
-    assert capsys.readouterr().err.startswith("aegis: ")
+    said = aegis("check", write(IDLING))
+    assert said.code == 0
+    assert "strictly periodic and begin together, and only for those" in said.out
+
+
+def test_another_policy_that_would_do_is_mentioned(aegis: Aegis, write: Write) -> None:
+    said = aegis("check", write(IDLING.replace("cw_edf", "edf")))
+    assert said.code == 1
+    assert "With policy: cw_edf" in said.out
+
+
+def test_an_overload_that_no_single_change_mends_is_told_what_to_shed(
+    aegis: Aegis, write: Write
+) -> None:
+    text = "tasks: [{name: a, period_ms: 10, segments_ms: [4], copies: 6}]"
+    said = aegis("check", write(text))
+    assert said.code == 1
+    assert "the other 2 tasks would be admitted without" in said.out
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_tables_fit_the_terminal(
+    aegis: Aegis, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    said = aegis("check", str(EXAMPLES / "driving_stack.yaml"))
+    assert "\x1b[" in said.out
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said.out)
+    assert max(len(line) for line in plain.splitlines()) <= columns
+    assert "vlm_caption 5.10" in plain and "…" not in plain
+
+
+def test_a_pipe_gets_no_colours(aegis: Aegis, write: Write) -> None:
+    assert "\x1b[" not in aegis("check", write(FITS)).out
+
+
+def test_times_are_taken_as_written_and_rounded_to_the_safe_side(write: Write) -> None:
+    text = (
+        "tasks: [{name: a, period_ms: 33.3, deadline_ms: 0.3000009, jitter_ms: 0.0000001, "
+        "segments_ms: [0.1000001]}]\nswitch_us: 0.1"
+    )
+    asked = read_task_set(Path(write(text)))
+    task = asked.tasks[0]
+    assert (task.period_ns, task.deadline_ns, task.jitter_ns) == (33_300_000, 300_000, 1)
+    assert task.segments_ns == (100_001,)
+    assert asked.switch_ns == 100
+
+
+def test_the_critical_instant_begins_when_the_others_become_ready(write: Write) -> None:
+    answer = judge(read_task_set(Path(write(BLOCKED))))
+    run = critical_run(answer, answer.deciding)
+    assert run is not None and run.first_miss is not None
+    assert run.first_miss.task == "quick"
+    assert run.first_miss.finished_ns == 31_999_999  # the blocker began a nanosecond before
+
+
+@pytest.mark.parametrize(("name", "code"), [("driving_stack", 0), ("driving_stack_overloaded", 1)])
+def test_examples_say_what_they_are_there_to_show(aegis: Aegis, name: str, code: int) -> None:
+    said = aegis("check", str(EXAMPLES / f"{name}.yaml"), "--format", "json")
+    assert said.code == code
+    answer = json.loads(said.out)
+    if not code:
+        assert sum(len(lane["tasks"]) for lane in answer["lanes"]) == 12
+
+
+def test_help_has_examples(aegis: Aegis) -> None:
+    for command in ("check", "simulate", "whatif"):
+        said = aegis(command, "--help")
+        assert said.code == 0
+        assert f"aegis {command} " in said.out and "Exit code" in said.out

@@ -1,0 +1,19 @@
+"""Task sets as a user writes them."""
+
+FITS = (
+    "tasks: [{name: a, period_ms: 10, segments_ms: [2]}, "
+    "{name: b, period_ms: 20, segments_ms: [2, 2], jitter_ms: 3}]"
+)
+BLOCKED = (
+    "tasks: [{name: quick, period_ms: 10, segments_ms: [2]}, "
+    "{name: slow, period_ms: 100, segments_ms: [30]}]"
+)
+TWO_LANES = (
+    "lanes: [{name: left}, {name: right}]\n"
+    "tasks: [{name: a, period_ms: 10, segments_ms: [6]}, {name: b, period_ms: 10, "
+    "segments_ms: [6]}, {name: c, period_ms: 40, segments_ms: [2], lane: right}]"
+)
+IDLING = (
+    "tasks: [{name: quick, period_ms: 10, segments_ms: [3]}, "
+    "{name: slow, period_ms: 60, segments_ms: [8]}]\npolicy: cw_edf"
+)

@@ -1,0 +1,100 @@
+"""The analysis commands on an orchestrator's YAML, whose budgets are measured ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aegis_ros.backends import create_backend
+from aegis_ros.cli.task_set import read_task_set
+from aegis_ros.config import load_config
+from aegis_ros.orchestrator.admission import Admission, Refusal
+from aegis_ros.wcet import Profile, ProfileStore
+from test.cli.conftest import Aegis
+from test.network.builders import identity_network
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    identity_network(tmp_path / "identity.onnx", (1, 3, 12, 16))
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "device: {backend: onnxruntime, switch_ms: 0.1}\n"
+        f"models: {{roots: ['{tmp_path}']}}\n"
+        f"tasks:\n  - {{name: eye, model: {tmp_path}/identity.onnx, period_ms: 20,\n"
+        "     input: {topic: /eye, max_size: [24, 32]}, preprocess: {size: [12, 16]},\n"
+        "     output: {topic: /eye/out, publish_ms: 3}}\n"
+    )
+    return path
+
+
+def _remember(config: Path, state: Path, taken_ns: int) -> None:
+    """Put a profile into the store as if the network had been measured."""
+    spec = load_config(config)
+    backend, profiles = create_backend("onnxruntime"), ProfileStore(state / "profiles.sqlite")
+    admission = Admission(spec, backend, profiles, state / "cache")
+
+    def measure(_: object, compiled: object, key: object, digest: str) -> None:
+        samples = np.full((50, 1), taken_ns, np.int64)
+        profiles.put(Profile(key, digest, samples, 1))  # type: ignore[arg-type]
+
+    try:
+        admission.prepare(spec.tasks[0], measure)
+    except Refusal as refusal:  # pragma: no cover - tells why the test cannot be run
+        raise AssertionError(refusal.sentence) from refusal
+
+
+def test_a_missing_profile_says_how_to_measure_it(
+    aegis: Aegis, config: Path, tmp_path: Path
+) -> None:
+    said = aegis("check", str(config), "--state-dir", str(tmp_path / "state"))
+    assert said.code == 2
+    assert f"aegis profile {config}" in said.err
+    assert "eye" in said.err and "--state-dir" in said.err
+
+
+def test_budgets_and_deadlines_are_those_of_admission(config: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    _remember(config, state, 2_000_000)
+    asked = read_task_set(config, state)
+    assert asked.tasks[0].deadline_ns == 17_000_000  # three are kept for publishing
+    assert asked.tasks[0].segments_ns[0] >= 2_000_000
+    assert asked.switch_ns == 100_000
+
+
+def test_measured_times_can_be_simulated(aegis: Aegis, config: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    _remember(config, state, 2_000_000)
+    said = aegis(
+        "simulate", str(config), "--state-dir", str(state), "--execution", "profile",
+        "--format", "json", "--duration", "1s",
+    )  # fmt: skip
+    task = json.loads(said.out)["lanes"][0]["tasks"][0]
+    assert said.code == 0
+    assert task["response_max_ms"] == pytest.approx(2.1)
+
+
+def test_a_declared_deadline_is_what_is_set(aegis: Aegis, config: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    _remember(config, state, 2_000_000)
+    base = ("whatif", str(config), "--state-dir", str(state), "--format", "json")
+    after = json.loads(aegis(*base, "--set", "eye.deadline_ms=10").out)["after"]
+    assert after["lanes"][0]["tasks"][0]["deadline_ms"] == 7.0
+    after = json.loads(aegis(*base, "--set", "eye.period_ms=50").out)["after"]
+    assert after["lanes"][0]["tasks"][0]["deadline_ms"] == 47.0
+
+
+def test_advice_is_what_can_be_declared(aegis: Aegis, config: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    _remember(config, state, 30_000_000)
+    said = aegis("check", str(config), "--state-dir", str(state), "--format", "json")
+    assert said.code == 1
+    advice = {item["change"]: item["value"] for item in json.loads(said.out)["counterfactuals"]}
+    assert "segments" not in advice
+    config.write_text(
+        config.read_text().replace("period_ms: 20", f"period_ms: {advice['period_ms']}")
+    )
+    assert aegis("check", str(config), "--state-dir", str(state)).code == 0
