@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aegis_ros.analysis.lane import is_schedulable
-from aegis_ros.analysis.modes import check_modes
+from aegis_ros.analysis.modes import passes_modes
 from aegis_ros.analysis.task import AnalysisTask, require_unique
 
 __all__ = ["breakdown"]
@@ -37,7 +37,7 @@ def breakdown(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> float:
     def passes(factor: int) -> bool:
         scaled = [_scaled(task, factor) for task in tasks]
         if any(task.high_segments_ns for task in scaled):
-            return check_modes(scaled, switch_ns=switch_ns).verdict.schedulable
+            return passes_modes(scaled, switch_ns=switch_ns)
         return is_schedulable(scaled, switch_ns=switch_ns)
 
     # No job alone may be longer than its deadline.

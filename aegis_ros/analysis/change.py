@@ -9,7 +9,7 @@ from math import ceil
 
 from aegis_ros.analysis.demand import LaneLoad
 from aegis_ros.analysis.lane import is_schedulable
-from aegis_ros.analysis.modes import check_modes
+from aegis_ros.analysis.modes import passes_modes
 from aegis_ros.analysis.task import AnalysisTask, require_unique
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Criticality
@@ -132,7 +132,7 @@ def restorable(
 
 def _passes(tasks: Sequence[AnalysisTask], switch_ns: int) -> bool:
     if any(task.high_segments_ns for task in tasks):
-        return check_modes(tasks, switch_ns=switch_ns).verdict.schedulable
+        return passes_modes(tasks, switch_ns=switch_ns)
     return is_schedulable(tasks, switch_ns=switch_ns)
 
 

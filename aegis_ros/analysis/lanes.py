@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aegis_ros.analysis.lane import LaneVerdict, is_schedulable
-from aegis_ros.analysis.modes import ModesVerdict, check_modes
+from aegis_ros.analysis.modes import ModesVerdict, check_modes, passes_modes
 from aegis_ros.analysis.policies import PolicyName, check_policy
 from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.analysis.timetable import TimeTable
@@ -166,7 +166,9 @@ class _Trial:
 
     def passes(self, tasks: Sequence[AnalysisTask], lane: str) -> bool:
         """Return only the answer."""
-        if self._policy == "edf" and not any(task.high_segments_ns for task in tasks):
+        if self._policy == "edf" and any(task.high_segments_ns for task in tasks):
+            return passes_modes(tasks, switch_ns=self._switch_ns)
+        if self._policy == "edf" or not tasks:
             return is_schedulable(tasks, switch_ns=self._switch_ns)
         return self._check(tasks, lane)[0].schedulable
 

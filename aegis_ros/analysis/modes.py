@@ -10,7 +10,7 @@ from aegis_ros.analysis.task import AnalysisTask, require_unique
 from aegis_ros.rationale import ResponseBound, Rule
 from aegis_ros.spec import Criticality
 
-__all__ = ["ModesVerdict", "check_modes"]
+__all__ = ["ModesVerdict", "check_modes", "passes_modes"]
 
 _STEPS = 1024  # of the factor on deadlines
 
@@ -75,44 +75,14 @@ def check_modes(
                 "criticality that could be dropped",
             )
         )
-    latest = {
-        task.name: task.deadline_ns - task.at_high().wcet_ns(switch_ns) for task in high
-    }  # beyond these the high mode fails at once
-    if any(latest[task.name] < task.wcet_ns(switch_ns) + task.jitter_ns for task in high):
-        alone = check_lane(
-            _in_high_mode(high, {task.name: task.jitter_ns for task in high}),
-            lane=lane,
-            switch_ns=switch_ns,
-        )
-        return ModesVerdict(_no(whole, alone, lane))
-
-    def virtual(step: int) -> dict[str, int]:
-        return {
-            task.name: max(
-                task.wcet_ns(switch_ns) + task.jitter_ns,
-                min(latest[task.name], task.deadline_ns * step // _STEPS),
-            )
-            for task in high
-        }
-
-    def low_passes(step: int) -> bool:
-        return is_schedulable(_in_low_mode(tasks, virtual(step)), switch_ns=switch_ns)
-
-    if not low_passes(_STEPS):
-        in_low = check_lane(_in_low_mode(tasks, latest), lane=lane, switch_ns=switch_ns)
-        return ModesVerdict(_no(whole, in_low, lane))
-    failing, passing = -1, _STEPS
-    while passing - failing > 1:
-        middle = (failing + passing) // 2
-        if low_passes(middle):
-            passing = middle
-        else:
-            failing = middle
-    deadlines = virtual(passing)
+    deadlines = _virtual(high, switch_ns)
+    if deadlines is None:
+        soonest = _in_high_mode(high, {task.name: _earliest(task, switch_ns) for task in high})
+        return ModesVerdict(_no(whole, check_lane(soonest, lane=lane, switch_ns=switch_ns), lane))
     in_low = check_lane(_in_low_mode(tasks, deadlines), lane=lane, switch_ns=switch_ns)
+    if not in_low.schedulable:
+        return ModesVerdict(_no(whole, in_low, lane))
     in_high = check_lane(_in_high_mode(high, deadlines), lane=lane, switch_ns=switch_ns)
-    if not in_high.schedulable:
-        return ModesVerdict(_no(whole, in_high, lane))
     return ModesVerdict(
         _yes(tasks, in_low, in_high, lane),
         deadlines,
@@ -123,6 +93,61 @@ def check_modes(
             if task.criticality is level
         ),
     )
+
+
+def passes_modes(tasks: Sequence[AnalysisTask], *, switch_ns: int = 0) -> bool:
+    """Return only the answer of :func:`check_modes`, which is what a search needs."""
+    if is_schedulable([task.at_high() for task in tasks], switch_ns=switch_ns):
+        return True
+    if not is_schedulable([_at_low(task) for task in tasks], switch_ns=switch_ns):
+        return False
+    high = [task for task in tasks if task.criticality is Criticality.HIGH]
+    if len(high) == len(tasks):
+        return False
+    deadlines = _virtual(high, switch_ns)
+    return deadlines is not None and is_schedulable(
+        _in_low_mode(tasks, deadlines), switch_ns=switch_ns
+    )
+
+
+def _earliest(task: AnalysisTask, switch_ns: int) -> int:
+    """Return the least virtual deadline that low mode can keep."""
+    return task.wcet_ns(switch_ns) + task.jitter_ns
+
+
+def _latest(task: AnalysisTask, switch_ns: int) -> int:
+    """Return the largest virtual deadline that high mode can bear."""
+    return task.deadline_ns - task.at_high().wcet_ns(switch_ns)
+
+
+def _virtual(high: Sequence[AnalysisTask], switch_ns: int) -> dict[str, int] | None:
+    """Return the longest virtual deadlines that high mode bears; ``None`` if it bears none."""
+    bounds = [
+        (task.name, task.deadline_ns, _earliest(task, switch_ns), _latest(task, switch_ns))
+        for task in high
+    ]
+    if any(least > most for _, _, least, most in bounds):
+        return None
+
+    def virtual(step: int) -> dict[str, int]:
+        return {
+            name: max(least, min(most, deadline * step // _STEPS))
+            for name, deadline, least, most in bounds
+        }
+
+    def passes(step: int) -> bool:
+        return is_schedulable(_in_high_mode(high, virtual(step)), switch_ns=switch_ns)
+
+    if not passes(0):
+        return None
+    passing, failing = 0, _STEPS + 1
+    while failing - passing > 1:
+        middle = (failing + passing) // 2
+        if passes(middle):
+            passing = middle
+        else:
+            failing = middle
+    return virtual(passing)
 
 
 def _at_low(task: AnalysisTask) -> AnalysisTask:

@@ -10,6 +10,7 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import POLICIES, AnalysisTask, assign, check_modes, check_policy
+from aegis_ros.analysis.modes import passes_modes
 from aegis_ros.errors import ConfigError
 from aegis_ros.scheduling import VirtualDeadlines
 from aegis_ros.simulation import (
@@ -105,6 +106,12 @@ def test_admitted_sets_keep_their_promise_in_both_modes(
             assert not outcome.missed.any()  # what is below is dropped, and never late
             assert not (outcome.skipped & is_high[outcome.workload.task]).any()
             assert np.all(outcome.worst_response_ns() <= bounds)
+
+
+@given(mixed_sets(), st.integers(0, 2))
+def test_both_entries_to_the_test_agree(tasks: list[AnalysisTask], switch: int) -> None:
+    yes = check_modes(tasks, switch_ns=switch).verdict.schedulable
+    assert passes_modes(tasks, switch_ns=switch) == yes
 
 
 def test_a_set_that_needs_shedding_passes_and_says_in_which_order() -> None:
