@@ -80,7 +80,8 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         wcet = task.wcet_ns(switch_ns)
         bound = bounds.get(task.name)
         blocker = None if planned else blocker_of(task, tasks, switch_ns)
-        blocked = "-" if blocker is None else f"{blocker[0]} {to_ms(blocker[1])}"
+        length = f" {to_ms(blocker[1])}" if blocker is not None and wide else ""
+        blocked = "-" if blocker is None else blocker[0] + length
         cells: list[str | Text] = [
             Text(task.name),
             f"{wcet / task.period_ns:.1%}",

@@ -33,7 +33,10 @@ _Plot = Annotated[Path | None, typer.Option(help="Also draw a picture: FILE.png,
 
 
 @app.command(
-    epilog="Examples:  aegis check config/demo.yaml   |   aegis check set.yaml --format json\n\n"
+    epilog="Examples:\n\n"
+    "aegis check config/examples/driving_stack.yaml\n\n"
+    "aegis check set.yaml --format json\n\n"
+    "aegis check set.yaml --plot why.png\n\n"
     "Exit code: 0 schedulable, 1 not, 2 bad input."
 )
 def check(

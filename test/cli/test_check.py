@@ -55,6 +55,20 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
     assert answer["policy"] == "edf" and answer["counterfactuals"] == []
 
 
+def _shape(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    return [_shape(value[0])] if isinstance(value, list) and value else type(value).__name__
+
+
+def test_json_is_as_documented(aegis: Aegis, write: Write) -> None:
+    page = (EXAMPLES.parents[1] / "docs" / "check.md").read_text(encoding="utf-8")
+    documented = json.loads(page.split("```json\n")[1].split("```")[0])
+    answer = json.loads(aegis("check", write(BLOCKED), "--format", "json").out)
+    answer["counterfactuals"] = [c for c in answer["counterfactuals"] if c["change"] == "segments"]
+    assert _shape(answer) == _shape(documented)
+
+
 def test_json_of_a_rejection_has_no_bounds_but_advice(aegis: Aegis, write: Write) -> None:
     said = aegis("check", write(BLOCKED), "--format", "json")
     assert said.code == 1
@@ -108,7 +122,7 @@ def test_tables_fit_the_terminal(
     assert "\x1b[" in said.out
     plain = re.sub(r"\x1b\[[0-9;]*m", "", said.out)
     assert max(len(line) for line in plain.splitlines()) <= columns
-    assert "vlm_caption 5.10" in plain and "…" not in plain
+    assert "vlm_caption" in plain and "…" not in plain
 
 
 def test_a_pipe_gets_no_colours(aegis: Aegis, write: Write) -> None:
