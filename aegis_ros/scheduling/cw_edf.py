@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+
 from aegis_ros.analysis.critical_window import idle_until
 from aegis_ros.errors import ConfigError
 from aegis_ros.scheduling.job import Job
 from aegis_ros.scheduling.policy import TaskTiming
 
 __all__ = ["CwEdf"]
+
+_Entry = tuple[int, int, int, int]  # deadline, arrival, budget and task of a job to come
 
 
 class CwEdf:
@@ -23,14 +27,17 @@ class CwEdf:
     with full budgets.
     """
 
-    __slots__ = ("_next_ns", "_taken_until_ns", "_tasks")
+    __slots__ = ("_coming", "_expected", "_need", "_taken_until_ns", "_tasks", "_total_ns")
     observes = True
     fills = False
 
     def __init__(self) -> None:
         """Start without tasks."""
         self._tasks: dict[int, TaskTiming] = {}
-        self._next_ns: dict[int, int] = {}
+        self._need: dict[int, int] = {}
+        self._total_ns: dict[int, int] = {}
+        self._expected: dict[int, _Entry] = {}
+        self._coming: dict[int, list[_Entry]] = {}  # of each lane, by deadline
         self._taken_until_ns: dict[int, int] = {}
 
     def admit(self, task: TaskTiming) -> None:
@@ -44,18 +51,29 @@ class CwEdf:
                 "CW-EDF looks ahead and needs period, deadline and budget of every task",
                 where=f"task {task.task_id}",
             )
+        need = sum(task.wcet_ns)
         self._tasks[task.task_id] = task
+        self._need[task.task_id] = need
+        self._total_ns[task.lane] = self._total_ns.get(task.lane, 0) + need
+        self._coming.setdefault(task.lane, [])
 
     def forget(self, task_id: int) -> None:
         """Remove a task."""
-        self._tasks.pop(task_id, None)
-        self._next_ns.pop(task_id, None)
+        task = self._tasks.pop(task_id, None)
+        if task is not None:
+            self._total_ns[task.lane] -= self._need.pop(task_id)
+            self._take_back(task)
 
     def released(self, job: Job, now_ns: int) -> None:
         """Expect the next job one period after this one."""
         task = self._tasks.get(job.task_id)
-        if task is not None:
-            self._next_ns[job.task_id] = job.arrival_ns + task.period_ns
+        if task is None:
+            return
+        self._take_back(task)
+        at = job.arrival_ns + task.period_ns
+        entry = (at + task.deadline_ns, at, self._need[job.task_id], job.task_id)
+        self._expected[job.task_id] = entry
+        insort(self._coming[task.lane], entry)
 
     def started(self, lane: int, job: Job, now_ns: int) -> None:
         """Take the lane for the whole budget."""
@@ -75,18 +93,35 @@ class CwEdf:
         taken = self._taken_until_ns.get(lane, 0)
         if taken > now_ns:
             return taken
-        task = self._tasks.get(job.task_id)
+        task_id = job.task_id
+        task = self._tasks.get(task_id)
         if task is None:
             return 0
         parts = task.wcet_ns
-        next_ns = self._next_ns
+        end = now_ns + parts[job.segment]
+        packed = end + self._total_ns[lane]
+        until = end  # everything that comes, and is due by then, one after the other
+        for due, at, need, key in self._coming[lane]:
+            if packed <= due:  # nor can anything that is due later be in danger
+                return 0
+            if at >= now_ns and key != task_id:
+                until += need
+                if until > due:
+                    break
+        else:
+            return 0
         coming = [
-            (at + other.deadline_ns, at, sum(other.wcet_ns))
-            for key, other in self._tasks.items()
-            if other.lane == lane
-            and key != job.task_id
-            and (at := next_ns.get(key, now_ns - 1)) >= now_ns
+            (due, at, need)
+            for due, at, need, key in self._coming[lane]
+            if at >= now_ns and key != task_id
         ]
         return idle_until(
             now_ns, parts[job.segment], sum(parts[job.segment :]), job.deadline_ns, coming
         )
+
+    def _take_back(self, task: TaskTiming) -> None:
+        """Expect nothing more of a task."""
+        entry = self._expected.pop(task.task_id, None)
+        if entry is not None:
+            coming = self._coming[task.lane]
+            del coming[bisect_left(coming, entry)]
