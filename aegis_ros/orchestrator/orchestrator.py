@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
+from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane, safe_removal_ns
 from aegis_ros.backends import CompiledNetwork, create_backend
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.engine import (
@@ -60,6 +60,7 @@ _PROFILE_RUNS = 300
 _PROFILE_SECONDS = 10.0
 _PROFILE_LEAST_RUNS = 50
 _SPARE_SLOTS = 6  # beyond what the tasks of the file can hold
+_NEVER_NS = 1 << 62
 _LEAST_SPARE_SLOTS = 2  # being written, or on the way back
 
 
@@ -251,7 +252,7 @@ class Orchestrator:
             return self._accepted(candidate, admitted, task_id=0, publish=False)
 
     def unregister(self, name: str) -> Registration:
-        """Remove a task. Its capacity is given away once its last job's deadline has passed."""
+        """Remove a task. Its capacity is given away once its last job can delay nobody more."""
         with self._admin:
             entry = self._entries.get(name)
             if entry is None:
@@ -265,7 +266,7 @@ class Orchestrator:
             self._publish_tables()
             self.log.forget(name)
             task = entry.candidate.analysis_task()
-            until = entry.statistics.last_deadline_ns
+            until = self._free_from_ns(entry)
             if until > time.monotonic_ns():
                 self._leaving.append((until, task, entry.lane))
             self._unload(entry)
@@ -775,6 +776,28 @@ class Orchestrator:
     def _share(self, entry: _Entry) -> float:
         task = entry.candidate.analysis_task()
         return task.wcet_ns(self.spec.device.switch_ns) / task.period_ns
+
+    def _free_from_ns(self, removed: _Entry) -> int:
+        """Return from when on no job of a removed task can have left others late; 0 for none."""
+        last_ns = removed.statistics.last_deadline_ns
+        if not last_ns:
+            return 0
+        task = removed.candidate.analysis_task()
+        together = [
+            task,
+            *(item for _, item, lane in self._leaving if lane == removed.lane),
+            *(
+                entry.candidate.analysis_task()
+                for entry in self._entries.values()
+                if entry.lane == removed.lane and entry is not removed
+            ),
+        ]
+        free = safe_removal_ns(
+            together,
+            last_ns - task.deadline_ns + task.jitter_ns,
+            switch_ns=self.spec.device.switch_ns,
+        )
+        return _NEVER_NS if free is None else free
 
     def _utilization(self, lane: str, more: Sequence[AnalysisTask] = ()) -> float:
         switch_ns = self.spec.device.switch_ns

@@ -127,12 +127,15 @@ def test_removing_what_is_not_there_names_what_is(house: House) -> None:
     assert "admitted: a" in answer.rationale.sentence
 
 
-def test_capacity_is_given_away_only_after_the_last_deadline(
+def test_capacity_is_given_away_only_when_the_last_job_can_delay_nobody(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orchestrator = house.orchestrator
-    orchestrator.register(house.task("old", wcet_ms=60))
+    orchestrator.register(house.task("old", wcet_ms=20))
     (stream,) = orchestrator.intake.streams()
+    for index in range(3):
+        slow = house.task(f"slow{index}", wcet_ms=40, period_ms=1000)
+        assert orchestrator.register(slow).accepted
     now = time.monotonic_ns()
     taken = orchestrator.intake.take(stream.key, now)
     assert taken is not None
@@ -140,8 +143,17 @@ def test_capacity_is_given_away_only_after_the_last_deadline(
     clock = now
     monkeypatch.setattr("time.monotonic_ns", lambda: clock)
     orchestrator.unregister("old")
-    assert not orchestrator.register(house.task("new", wcet_ms=60)).accepted
-    clock = now + 200 * MS
+    assert not orchestrator.register(house.task("new", wcet_ms=50)).accepted
+    clock = now + 130 * MS  # past its deadline, but the lane can have been busy since it came
+    assert not orchestrator.register(house.task("new", wcet_ms=50)).accepted
+    clock = now + 300 * MS
+    assert orchestrator.register(house.task("new", wcet_ms=50)).accepted
+
+
+def test_a_task_that_never_had_a_frame_leaves_at_once(house: House) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task("old", wcet_ms=60))
+    orchestrator.unregister("old")
     assert orchestrator.register(house.task("new", wcet_ms=60)).accepted
 
 
