@@ -53,7 +53,7 @@ class Answer:
         """Return the tasks of a lane, the shortest deadline first."""
         lane_of = self.assignment.lane_of
         own = [task for task in self.asked.tasks if lane_of[task.name] == lane]
-        return tuple(sorted(own, key=lambda task: (task.deadline_ns, task.name)))
+        return tuple(sorted(own, key=lambda task: task.deadline_ns))
 
     def policy_of(self, lane: str) -> Policy | None:
         """Return what orders the jobs of a lane, whose tasks are numbered as in :meth:`on_lane`.

@@ -12,7 +12,7 @@ from rich.text import Text
 from aegis_ros.analysis import LaneVerdict
 from aegis_ros.cli.answer import Answer, as_json, blocker_of, judge
 from aegis_ros.cli.critical import CriticalRun, critical_run
-from aegis_ros.cli.paper import reason, say, sheet, sign, terminal, to_ms
+from aegis_ros.cli.paper import inequality, reason, say, sheet, sign, terminal, to_ms
 from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Rule, Witness
@@ -164,7 +164,6 @@ def _bound(bound_ns: int | None, deadline_ns: int) -> Text:
 
 
 def _inequality(verdict: LaneVerdict, witness: Witness) -> Text:
-    need, holds = witness.demand_ns + witness.blocking_ns, verdict.schedulable
     text = Text("  ")
     if verdict.rule is Rule.WCET_DEADLINE:
         jitter_ns = verdict.left * 1e6 - witness.demand_ns
@@ -173,12 +172,10 @@ def _inequality(verdict: LaneVerdict, witness: Witness) -> Text:
         text.append(">", style="red")
         text.append(f" deadline {to_ms(verdict.right * 1e6)} ms")
         return text
-    text.append(f"demand {to_ms(witness.demand_ns)}")
-    blocker = f" ({witness.blocking_task})" if witness.blocking_task else ""
-    text.append(f" + blocking {to_ms(witness.blocking_ns)}{blocker}")
-    text.append(f" = {to_ms(need)} ")
-    text.append("≤" if holds else ">", style="green" if holds else "red")
-    text.append(f" t = {to_ms(witness.t_ns)} ms")
+    left, relation, right = inequality(witness)
+    text.append(f"{left} ")
+    text.append(relation, style="green" if relation == "≤" else "red")
+    text.append(f" {right}")
     return text
 
 

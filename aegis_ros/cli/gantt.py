@@ -13,13 +13,15 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict
 from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
 from aegis_ros.cli.answer import Answer
 from aegis_ros.cli.critical import CriticalRun, critical_run
-from aegis_ros.cli.paper import reason, to_ms
+from aegis_ros.cli.paper import inequality, reason, to_ms
 from aegis_ros.errors import ConfigError
+from aegis_ros.rationale import Rule
 from aegis_ros.simulation import Outcome
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ __all__ = ["LanePicture", "draw_answer", "draw_timeline", "require_picture", "ti
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _MAX_LANES = 6
-_MAX_ROWS = 24
+_MAX_ROWS = 20
 _MAX_RUNS = 160  # more are not told apart
 _MAX_PERIODS = 10  # of the most frequent task
 _RUN, _BLOCKER, _LATE, _WAIT = "#4477aa", "#ee8833", "#cc3344", "#dde4ec"
@@ -135,7 +137,9 @@ def _critical_picture(answer: Answer, verdict: LaneVerdict) -> LanePicture | Non
     run = critical_run(answer, verdict, until_ns)
     if run is None:
         return None
-    load = LaneLoad(tasks, answer.asked.switch_ns) if run.witness is not None else None
+    # A task that is too long by itself needs no curve to show it.
+    curved = run.witness is not None and verdict.rule is not Rule.WCET_DEADLINE
+    load = LaneLoad(tasks, answer.asked.switch_ns) if curved else None
     return LanePicture(
         _title(verdict, run),
         run.outcome,
@@ -188,7 +192,9 @@ def _window(run: CriticalRun) -> tuple[int, int]:
         late = run.first_miss.finished_ns + run.start_ns
         last = next(i for i, item in enumerate(runs) if item.end_ns >= late)
         first = max(0, last - _MAX_RUNS)
-        return runs[first].start_ns, runs[min(last + 3, len(runs) - 1)].end_ns
+        end = runs[min(last + 3, len(runs) - 1)].end_ns
+        shortest = min(task.period_ns for task in run.tasks)
+        return max(runs[first].start_ns, end - 2 * _MAX_PERIODS * shortest), end
     return begin, runs[_MAX_RUNS].end_ns
 
 
@@ -253,7 +259,9 @@ def _fill(figure: Figure, lanes: Sequence[LanePicture], heights: Sequence[float]
     for lane in lanes:
         axes = figure.add_subplot(grid[place])
         place += 1
-        axes.set_title(fill(lane.title, 118), fontsize=9, loc="left")
+        hidden = len(_seen(lane)) - len(_rows(lane))
+        more = f" ({hidden} more tasks are not shown.)" if hidden else ""
+        axes.set_title(fill(lane.title + more, 118), fontsize=9, loc="left")
         _schedule(axes, lane)
         if lane.load is not None:
             below = figure.add_subplot(grid[place], sharex=axes)
@@ -274,17 +282,30 @@ def _fill(figure: Figure, lanes: Sequence[LanePicture], heights: Sequence[float]
     )
 
 
-def _rows(lane: LanePicture) -> list[int]:
-    """Return the indices of the tasks that have a job in the window, the most urgent first."""
+def _in_window(lane: LanePicture) -> npt.NDArray[np.bool_]:
     begin, end = lane.window_ns
     outcome = lane.outcome
     finished = np.where(outcome.finished_ns < 0, outcome.deadline_ns, outcome.finished_ns)
-    seen = (outcome.workload.arrival_ns <= end) & (finished >= begin)
-    rows: list[int] = np.unique(outcome.workload.task[seen]).tolist()
-    late = set(np.unique(outcome.workload.task[seen & outcome.missed]).tolist())
-    if len(rows) > _MAX_ROWS:  # those that are late stay
-        rows = sorted(sorted(rows, key=lambda row: row not in late)[:_MAX_ROWS])
-    return rows
+    inside: npt.NDArray[np.bool_] = (outcome.workload.arrival_ns <= end) & (finished >= begin)
+    return inside
+
+
+def _seen(lane: LanePicture) -> list[int]:
+    """Return the indices of the tasks that have a job in the window, the most urgent first."""
+    seen: list[int] = np.unique(lane.outcome.workload.task[_in_window(lane)]).tolist()
+    return seen
+
+
+def _rows(lane: LanePicture) -> list[int]:
+    """Return the tasks that are drawn: all that are seen, or those that matter most."""
+    rows = _seen(lane)
+    if len(rows) <= _MAX_ROWS:
+        return rows
+    outcome = lane.outcome
+    late = set(np.unique(outcome.workload.task[_in_window(lane) & outcome.missed]).tolist())
+    if lane.blocker >= 0:
+        late.add(int(outcome.workload.task[lane.blocker]))
+    return sorted(sorted(rows, key=lambda row: row not in late)[:_MAX_ROWS])
 
 
 def _schedule(axes: Axes, lane: LanePicture) -> None:
@@ -421,20 +442,18 @@ def _demand(axes: Axes, lane: LanePicture) -> None:
     at, needed = witness.t_ns / 1e6, (witness.demand_ns + witness.blocking_ns) / 1e6
     color = _LATE if witness.slack_ns < 0 else _DEADLINE
     axes.scatter([at], [needed], s=26, color=color, zorder=6)
-    relation = ">" if witness.slack_ns < 0 else "≤"
     low, high = begin / 1e6, end / 1e6
     visible = (t >= low) & (t <= high)
     top = max(high, float(need[visible].max(initial=0.0)))
     # Top left is above the line t, where no curve of a schedulable lane runs.
     axes.annotate(
-        f"demand {to_ms(witness.demand_ns)} + blocking {to_ms(witness.blocking_ns)} = "
-        f"{to_ms(needed * 1e6)} {relation} t = {to_ms(witness.t_ns)} ms",
+        " ".join(inequality(witness)),
         (at, needed), xytext=(0.015, 0.96), textcoords="axes fraction", ha="left", va="top",
         fontsize=8, color=color, fontweight="bold",
         arrowprops={"arrowstyle": "-", "color": color, "lw": 0.8, "alpha": 0.6},
     )  # fmt: skip
     _interval(axes, verdict)
-    axes.set_ylim(low * 0.98 if low else 0.0, top * 1.2)
+    axes.set_ylim(low, top + 0.25 * (top - low))
     axes.set_ylabel("demand / ms", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(color="#eeeeee")

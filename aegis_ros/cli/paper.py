@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from aegis_ros.analysis import LaneVerdict
-from aegis_ros.rationale import Rule
+from aegis_ros.rationale import Rule, Witness
 
-__all__ = ["reason", "say", "sheet", "sign", "terminal", "to_ms"]
+__all__ = ["inequality", "reason", "say", "sheet", "sign", "terminal", "to_ms"]
 
 _PIPE_COLUMNS = 140
 
@@ -89,6 +89,21 @@ def to_ms(value_ns: float) -> str:
         if value >= least:
             return f"{value_ns / 1e6:.{digits}f}"
     return f"{value_ns / 1e6:.6f}"
+
+
+def inequality(witness: Witness) -> tuple[str, str, str]:
+    """Return left side, relation and right side in milliseconds, told apart by their digits."""
+    need_ns = witness.demand_ns + witness.blocking_ns
+    digits = 2
+    while digits < 6 and round(need_ns / 1e6, digits) == round(witness.t_ns / 1e6, digits):
+        digits += 2
+    demand, blocking, need, t = (
+        f"{value / 1e6:.{digits}f}"
+        for value in (witness.demand_ns, witness.blocking_ns, need_ns, witness.t_ns)
+    )
+    blocker = f" ({witness.blocking_task})" if witness.blocking_task else ""
+    left = f"demand {demand} + blocking {blocking}{blocker} = {need}"
+    return left, "≤" if need_ns <= witness.t_ns else ">", f"t = {t} ms"
 
 
 def sign(value: bool) -> str:
