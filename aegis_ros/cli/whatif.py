@@ -32,6 +32,7 @@ _FIELDS = (
     "lane",
     "copies",
 )
+_MANY_TASKS = 60
 _OF_THE_SET = ("policy", "switch_us")
 
 
@@ -290,7 +291,10 @@ def _print(console: Console, before: Answer, after: Answer) -> None:
     )
     known = {task.name: task for task in before.asked.tasks}
     then = {task.name: task for task in after.asked.tasks}
-    for name in [*known, *(name for name in then if name not in known)]:
+    names = [*known, *(name for name in then if name not in known)]
+    changed_ones = [name for name in names if known.get(name) != then.get(name)]
+    shown = names if len(names) <= _MANY_TASKS else changed_ones[:_MANY_TASKS]
+    for name in shown:
         old, new = known.get(name), then.get(name)
         style = "" if old == new else "bold"
         table.add_row(
@@ -301,6 +305,8 @@ def _print(console: Console, before: Answer, after: Answer) -> None:
             _slack(before, old, after, new),
         )
     console.print(table)
+    if len(shown) < len(names):
+        say(console, f"Of {len(names)} tasks {len(shown)} that change are shown")
     for lane in after.asked.lanes:
         one, two = before.assignment.verdicts[lane], after.assignment.verdicts[lane]
         say(
