@@ -35,7 +35,7 @@ def run(path: Path, form: str, state_dir: Path | None, plot: Path | None = None)
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
     if plot is not None:
-        from aegis_ros.cli.gantt import require_picture
+        from aegis_ros.cli.picture import require_picture
 
         require_picture(plot)
     answer = judge(read_task_set(path, state_dir))
@@ -47,7 +47,7 @@ def run(path: Path, form: str, state_dir: Path | None, plot: Path | None = None)
             print_lane(console, answer, verdict)
         print_reason(console, answer)
     if plot is not None:
-        from aegis_ros.cli.gantt import draw_answer
+        from aegis_ros.cli.picture import draw_answer
 
         draw_answer(answer, plot)
     return 0 if answer.schedulable else 1

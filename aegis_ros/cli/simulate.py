@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,30 +21,17 @@ from aegis_ros.analysis import AnalysisTask
 from aegis_ros.cli.answer import Answer, judge
 from aegis_ros.cli.paper import say, sheet, terminal, to_ms
 from aegis_ros.cli.task_set import TaskSet, read_task_set
+from aegis_ros.cli.workload import ARRIVALS, EXECUTIONS, make_workload
 from aegis_ros.errors import ConfigError
-from aegis_ros.simulation import (
-    Outcome,
-    TaskFigures,
-    Workload,
-    bursty_arrivals,
-    critical_arrivals,
-    periodic_arrivals,
-    simulate,
-    sporadic_arrivals,
-)
+from aegis_ros.simulation import Outcome, TaskFigures, Workload, simulate
 
-__all__ = ["ARRIVALS", "EXECUTIONS", "parse_duration_ns", "run"]
-
-ARRIVALS = ("periodic", "sporadic", "bursty", "critical")
-EXECUTIONS = ("budget", "uniform", "profile")
+__all__ = ["parse_duration_ns", "run"]
 
 _MAX_JOBS = 5_000_000
 _MAX_CRITICAL_JOBS = 200_000  # its pattern is made in plain Python
 _SLOW_JOBS = 200_000  # about what is simulated in two seconds
 _MANY_TASKS = 60
 _UNITS_NS = {"us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
-_UNIFORM_ROWS = 1_000
-_LEAST_SHARE = 0.3  # of a budget, where execution times are drawn
 
 
 @dataclass(frozen=True)
@@ -94,7 +80,7 @@ def run(
             "the seed is negative", where="--seed", value=seed, expected="0 or a positive number"
         )
     if plot is not None:
-        from aegis_ros.cli.gantt import require_picture
+        from aegis_ros.cli.picture import require_picture
 
         require_picture(plot)
     asked = read_task_set(path, state_dir)
@@ -165,7 +151,7 @@ def _simulate(
         tasks = answer.on_lane(name)
         if tasks:
             generator = np.random.default_rng([seed, index])
-            workload = _workload(answer, name, tasks, until_ns, generator, arrivals, execution)
+            workload = make_workload(answer, name, tasks, until_ns, generator, arrivals, execution)
             prepared.append((name, tasks, workload))
     result = []
     with _progress(sum(len(workload) for _, _, workload in prepared)) as advance:
@@ -182,76 +168,6 @@ def _simulate(
             done += len(workload)
             result.append(_Lane(name, tasks, outcome, tuple(outcome.figures())))
     return tuple(result)
-
-
-def _workload(
-    answer: Answer,
-    lane: str,
-    tasks: tuple[AnalysisTask, ...],
-    until_ns: int,
-    generator: np.random.Generator,
-    arrivals: str,
-    execution: str,
-) -> Workload:
-    asked = answer.asked
-    if arrivals == "critical":
-        verdict = answer.assignment.verdicts[lane]
-        witness = verdict.witness
-        if witness is None:
-            raise ConfigError(
-                f"the test of lane {lane} gives no critical instant: {verdict.sentence}",
-                where="--arrivals",
-                value=arrivals,
-                mend="Use --arrivals bursty",
-            )
-        if verdict.schedulable:  # the densest there is; a failure is shown up to its miss
-            witness = replace(witness, t_ns=until_ns)
-        made = critical_arrivals(tasks, witness, switch_ns=asked.switch_ns)
-    elif arrivals == "bursty":
-        made = bursty_arrivals(tasks, until_ns)
-    elif arrivals == "periodic":
-        made = periodic_arrivals(tasks, until_ns)
-    else:
-        made = sporadic_arrivals(tasks, until_ns, generator, shortest=1.0)
-    if execution == "uniform":
-        return _with_executions(made, tasks, _uniform(tasks, generator), generator)
-    if execution == "profile":
-        return _with_executions(made, tasks, asked.samples_ns, generator)
-    return made
-
-
-def _uniform(
-    tasks: Sequence[AnalysisTask], generator: np.random.Generator
-) -> Mapping[str, npt.NDArray[np.int64]]:
-    return {
-        task.name: np.maximum(
-            1,
-            np.array(task.segments_ns)
-            * generator.uniform(_LEAST_SHARE, 1.0, (_UNIFORM_ROWS, len(task.segments_ns))),
-        ).astype(np.int64)
-        for task in tasks
-    }
-
-
-def _with_executions(
-    workload: Workload,
-    tasks: Sequence[AnalysisTask],
-    samples_ns: Mapping[str, npt.NDArray[np.int64]],
-    generator: np.random.Generator,
-) -> Workload:
-    """Return the workload with execution times drawn from samples, where a task has any."""
-    rows = [
-        [tuple(row) for row in samples_ns[task.name].tolist()] if task.name in samples_ns else []
-        for task in tasks
-    ]
-    drawn = generator.random(len(workload)).tolist()
-    execution = [
-        own[int(share * len(own))] if (own := rows[task]) else parts
-        for task, share, parts in zip(
-            workload.task.tolist(), drawn, workload.execution_ns, strict=True
-        )
-    ]
-    return Workload(workload.task, workload.arrival_ns, workload.ready_ns, execution)
 
 
 @contextmanager
@@ -377,20 +293,11 @@ def _response(value_ns: int, deadline_ns: int) -> Text:
 
 
 def _draw(answer: Answer, lanes: Sequence[_Lane], path: Path, how: str) -> None:
-    from aegis_ros.cli.gantt import LanePicture, draw_timeline, timeline_window
+    from aegis_ros.cli.picture import draw_timeline
 
-    window = timeline_window([lane.outcome for lane in lanes])
-    draw_timeline(
-        f"Simulated under {answer.asked.policy}: {how}",
-        [
-            LanePicture(
-                f"lane {lane.name}: busy {lane.outcome.utilization:.1%}, "
-                f"{int(lane.outcome.missed.sum()):,} of {len(lane.outcome.workload):,} jobs late",
-                lane.outcome,
-                0,
-                window,
-            )
-            for lane in lanes
-        ],
-        path,
-    )
+    shown = []
+    for lane in lanes:
+        late, jobs = int(lane.outcome.missed.sum()), len(lane.outcome.workload)
+        busy = f"busy {lane.outcome.utilization:.1%}"
+        shown.append((f"lane {lane.name}: {busy}, {late:,} of {jobs:,} jobs late", lane.outcome))
+    draw_timeline(f"Simulated under {answer.asked.policy}: {how}", shown, path)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from aegis_ros.cli.simulate import ARRIVALS, parse_duration_ns
+from aegis_ros.cli.simulate import parse_duration_ns
+from aegis_ros.cli.workload import ARRIVALS
 from aegis_ros.errors import ConfigError
 from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES

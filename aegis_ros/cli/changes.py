@@ -1,0 +1,214 @@
+"""Applies changes, as they are typed, to a set of tasks."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from aegis_ros.analysis import POLICIES, AnalysisTask
+from aegis_ros.cli.task_set import TaskSet, new_task
+from aegis_ros.errors import ConfigError
+
+__all__ = ["changed"]
+
+_FIELDS = (
+    "period_ms",
+    "deadline_ms",
+    "jitter_ms",
+    "segments_ms",
+    "wcet_ms",
+    "criticality",
+    "lane",
+    "copies",
+)
+_OF_THE_SET = ("policy", "switch_us")
+
+
+def changed(
+    asked: TaskSet, *, add: Sequence[str], drop: Sequence[str], change: Sequence[str]
+) -> TaskSet:
+    """Return the set with tasks dropped, then values set, then tasks added.
+
+    Args:
+        asked: the set; it stays as it is.
+        add: tasks as typed, ``name=x,period_ms=50,segments_ms=3;4``.
+        drop: names.
+        change: as typed, ``task.period_ms=50``, ``policy=cw_edf``.
+
+    Raises:
+        ConfigError: a change is not valid; names which.
+    """
+    result = asked
+    for name in drop:
+        task = _task_named(result, name, "--drop")
+        result = replace(result, tasks=tuple(item for item in result.tasks if item is not task))
+    for text in change:
+        result = _with_value(result, text)
+    for text in add:
+        added = new_task(_fields_of(text), result.lanes, "--add")
+        result = replace(result, tasks=(*result.tasks, *added))
+        _require_unique(result, "--add")
+    if not result.tasks:
+        raise ConfigError("no task is left", where="--drop", expected="at least one")
+    return result
+
+
+def _fields_of(text: str) -> dict[str, Any]:
+    """Return the fields of a task written as name=x,period_ms=50,segments_ms=3;4."""
+    fields: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = (item.strip() for item in part.partition("="))
+        if not equals or not key or not value:
+            raise ConfigError(
+                "not a task",
+                where="--add",
+                value=part,
+                expected="key=value pairs with commas between, segments with semicolons, such as "
+                "'name=x,period_ms=50,segments_ms=3;4'",
+            )
+        if key in fields:
+            raise ConfigError("the key stands twice", where="--add", value=key)
+        fields[key] = _typed(key, value, "--add")
+    return fields
+
+
+def _typed(key: str, value: str, where: str) -> Any:
+    """Return a number, a list of numbers or the text, as the field wants it."""
+    if key == "segments_ms":
+        parts = [part for part in re.split(r"[;\s]+", value.strip("[] ")) if part]
+        return [_number(part, f"{where} {key}") for part in parts]
+    if key == "copies":
+        number = _number(value, f"{where} {key}")
+        if number != int(number):
+            raise ConfigError("not a whole number", where=f"{where} {key}", value=value)
+        return int(number)
+    return _number(value, f"{where} {key}") if key.endswith(("_ms", "_us")) else value
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < float("inf"):
+        raise ConfigError("not a number", where=where, value=text, expected="such as 12.5")
+    return number
+
+
+def _with_value(asked: TaskSet, text: str) -> TaskSet:
+    target, equals, value = (item.strip() for item in text.partition("="))
+    if not equals or not value:
+        raise ConfigError(
+            "not a change", where="--set", value=text, expected="such as task.period_ms=50"
+        )
+    if "." not in target:
+        return _with_setting(asked, target, value)
+    name, _, field = target.rpartition(".")
+    task = _task_named(asked, name, "--set")
+    if field not in _FIELDS:
+        raise ConfigError(
+            "unknown field",
+            where=f"--set {target}",
+            value=field,
+            expected="one of " + ", ".join(_FIELDS),
+            mend=_did_you_mean(field, _FIELDS),
+        )
+    made = _with_field(asked, task, field, _typed(field, value, f"--set {name}."), value)
+    at = asked.tasks.index(task)
+    result = replace(asked, tasks=(*asked.tasks[:at], *made, *asked.tasks[at + 1 :]))
+    _require_unique(result, "--set")
+    return result
+
+
+def _with_setting(asked: TaskSet, key: str, value: str) -> TaskSet:
+    if key == "policy":
+        policy = next((known for known in POLICIES if known == value), None)
+        if policy is not None:
+            return replace(asked, policy=policy)
+        raise ConfigError(
+            "there is no such policy",
+            where="--set policy",
+            value=value,
+            expected="one of " + ", ".join(POLICIES),
+            mend=_did_you_mean(value, POLICIES),
+        )
+    if key == "switch_us":
+        number = _number(value, "--set switch_us")
+        if not 0.0 <= number <= 1e6:
+            raise ConfigError(
+                "out of range", where="--set switch_us", value=value, expected="0 to 1000000"
+            )
+        return replace(asked, switch_ns=-(-round(number * 1e6) // 1000))
+    raise ConfigError(
+        "unknown setting",
+        where="--set",
+        value=key,
+        expected="TASK.FIELD, or one of " + ", ".join(_OF_THE_SET),
+        mend=_did_you_mean(key, _OF_THE_SET),
+    )
+
+
+def _with_field(
+    asked: TaskSet, task: AnalysisTask, field: str, value: Any, text: str
+) -> tuple[AnalysisTask, ...]:
+    """Return the task with one field changed, held to what a file is held to."""
+    free_ns = asked.kept_free_ns.get(task.name, 0)
+    fields: dict[str, Any] = {
+        "name": task.name,
+        "period_ms": task.period_ns / 1e6,
+        "deadline_ms": (task.deadline_ns + free_ns) / 1e6,
+        "jitter_ms": task.jitter_ns / 1e6,
+        "segments_ms": [part / 1e6 for part in task.segments_ns],
+        "criticality": str(task.criticality),
+        "lane": task.lane,
+    }
+    # A deadline that equals the period was most likely not declared, and moves with it.
+    if field == "period_ms" and task.deadline_ns + free_ns == task.period_ns:
+        fields["deadline_ms"] = value
+    if field == "wcet_ms":
+        if not value > 0.0:
+            raise ConfigError(
+                "out of range", where=f"--set {task.name}.wcet_ms", value=text,
+                expected="a number above 0",
+            )  # fmt: skip
+        share = value * 1e6 / sum(task.segments_ns)
+        fields["segments_ms"] = [max(1e-6, part * share / 1e6) for part in task.segments_ns]
+    else:
+        fields[field] = value
+    made = new_task(fields, asked.lanes, f"--set {task.name}.{field}")
+    if not free_ns:
+        return made
+    return tuple(replace(item, deadline_ns=item.deadline_ns - free_ns) for item in made)
+
+
+def _task_named(asked: TaskSet, name: str, where: str) -> AnalysisTask:
+    names = [task.name for task in asked.tasks]
+    found = next((task for task in asked.tasks if task.name == name), None)
+    if found is None:
+        shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+        raise ConfigError(
+            "there is no such task",
+            where=where,
+            value=name,
+            expected=f"one of {shown}" if names else "nothing: no task is left",
+            mend=_did_you_mean(name, names),
+        )
+    return found
+
+
+def _require_unique(asked: TaskSet, where: str) -> None:
+    seen: set[str] = set()
+    for task in asked.tasks:
+        if task.name in seen:
+            raise ConfigError(
+                "the name is taken", where=where, value=task.name, expected="a name of its own"
+            )
+        seen.add(task.name)
+
+
+def _did_you_mean(value: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,112 @@
+"""Makes the jobs that a simulation runs: when they arrive and how long they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.analysis import AnalysisTask
+from aegis_ros.cli.answer import Answer
+from aegis_ros.errors import ConfigError
+from aegis_ros.simulation import (
+    Workload,
+    bursty_arrivals,
+    critical_arrivals,
+    periodic_arrivals,
+    sporadic_arrivals,
+)
+
+__all__ = ["ARRIVALS", "EXECUTIONS", "make_workload"]
+
+ARRIVALS = ("periodic", "sporadic", "bursty", "critical")
+EXECUTIONS = ("budget", "uniform", "profile")
+
+_UNIFORM_ROWS = 1_000
+_LEAST_SHARE = 0.3  # of a budget, where execution times are drawn
+
+
+def make_workload(
+    answer: Answer,
+    lane: str,
+    tasks: tuple[AnalysisTask, ...],
+    until_ns: int,
+    generator: np.random.Generator,
+    arrivals: str,
+    execution: str,
+) -> Workload:
+    """Return the jobs of one lane.
+
+    Args:
+        answer: of the set; its verdict tells the critical pattern.
+        lane: name.
+        tasks: on the lane.
+        until_ns: last arrival, exclusive.
+        generator: source of chance.
+        arrivals: one of :data:`ARRIVALS`.
+        execution: one of :data:`EXECUTIONS`.
+
+    Raises:
+        ConfigError: the critical pattern is asked for where the test gives none.
+    """
+    asked = answer.asked
+    if arrivals == "critical":
+        verdict = answer.assignment.verdicts[lane]
+        witness = verdict.witness
+        if witness is None:
+            raise ConfigError(
+                f"the test of lane {lane} gives no critical instant: {verdict.sentence}",
+                where="--arrivals",
+                value=arrivals,
+                mend="Use --arrivals bursty",
+            )
+        if verdict.schedulable:  # the densest there is; a failure is shown up to its miss
+            witness = replace(witness, t_ns=until_ns)
+        made = critical_arrivals(tasks, witness, switch_ns=asked.switch_ns)
+    elif arrivals == "bursty":
+        made = bursty_arrivals(tasks, until_ns)
+    elif arrivals == "periodic":
+        made = periodic_arrivals(tasks, until_ns)
+    else:
+        made = sporadic_arrivals(tasks, until_ns, generator, shortest=1.0)
+    if execution == "uniform":
+        return _with_executions(made, tasks, _uniform(tasks, generator), generator)
+    if execution == "profile":
+        return _with_executions(made, tasks, asked.samples_ns, generator)
+    return made
+
+
+def _uniform(
+    tasks: Sequence[AnalysisTask], generator: np.random.Generator
+) -> Mapping[str, npt.NDArray[np.int64]]:
+    return {
+        task.name: np.maximum(
+            1,
+            np.array(task.segments_ns)
+            * generator.uniform(_LEAST_SHARE, 1.0, (_UNIFORM_ROWS, len(task.segments_ns))),
+        ).astype(np.int64)
+        for task in tasks
+    }
+
+
+def _with_executions(
+    workload: Workload,
+    tasks: Sequence[AnalysisTask],
+    samples_ns: Mapping[str, npt.NDArray[np.int64]],
+    generator: np.random.Generator,
+) -> Workload:
+    """Return the workload with execution times drawn from samples, where a task has any."""
+    rows = [
+        [tuple(row) for row in samples_ns[task.name].tolist()] if task.name in samples_ns else []
+        for task in tasks
+    ]
+    drawn = generator.random(len(workload)).tolist()
+    execution = [
+        own[int(share * len(own))] if (own := rows[task]) else parts
+        for task, share, parts in zip(
+            workload.task.tolist(), drawn, workload.execution_ns, strict=True
+        )
+    ]
+    return Workload(workload.task, workload.arrival_ns, workload.ready_ns, execution)
