@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -21,53 +22,60 @@ _Array = npt.NDArray[np.int64]
 class Supply:
     """The least time that the gaps of a table give in any interval of some length.
 
-    A job that fills a gap starts only where its segment ends before the next place, so the end of
-    a gap may be lost: one tick less than the longest segment of all tasks that fill gaps.
+    A job that fills a gap starts only where its segment ends before the next place. So a gap of
+    length g in which something always waits executes at least ``g - q + 1``, q being the longest
+    segment, from its start on and without a pause, and a whole number of segments: the next
+    multiple of what divides all of them.
 
     Args:
         places: of one lane.
         cycle_ns: length of the table's cycle.
         longest_ns: longest segment of the tasks that fill gaps, switch included.
+        grain_ns: a divisor of all those segments.
     """
 
-    def __init__(self, places: Sequence[Place], cycle_ns: int, longest_ns: int) -> None:
-        """Keep the usable part of each gap."""
+    def __init__(
+        self, places: Sequence[Place], cycle_ns: int, longest_ns: int, grain_ns: int = 1
+    ) -> None:
+        """Keep what each gap gives."""
         self.cycle_ns = cycle_ns
         taken = sorted(
             (place.start_ns % cycle_ns, place.end_ns - place.start_ns) for place in places
         )
-        starts = np.array([start for start, _ in taken], np.int64)
-        ends = starts + np.array([length for _, length in taken], np.int64)
         if not taken:
-            self.begin = np.zeros(1, np.int64)
-            self.end = np.full(1, cycle_ns, np.int64)
+            begin, after = np.zeros(1, np.int64), np.full(1, cycle_ns, np.int64)
+            given = after
         else:
+            starts = np.array([start for start, _ in taken], np.int64)
+            begin = starts + np.array([length for _, length in taken], np.int64)
             after = np.append(starts[1:], starts[0] + cycle_ns)
-            usable = after - ends - (longest_ns - 1)
-            kept = usable > 0
-            self.begin, self.end = ends[kept], (ends + usable)[kept]
-        self.per_cycle_ns = int((self.end - self.begin).sum())
+            given = -(-(after - begin - longest_ns + 1) // grain_ns) * grain_ns
+        fits = after - begin >= longest_ns
+        self.begin_ns, self.given_ns = begin[fits], given[fits]  # int64 [gaps]
+        self._too_late_ns = after[fits] - longest_ns + 1  # for the longest segment to start
+        self.per_cycle_ns = int(self.given_ns.sum())
 
     def least_ns(self, lengths_ns: _Array) -> _Array:
-        """Return the least usable time in any interval of each length, int64 [P].
+        """Return the least time given in any interval of each length, int64 [P].
 
-        The worst interval begins where a usable part ends.
+        The worst interval begins as soon as the longest segment does not fit any more.
         """
-        if not self.begin.size:
+        if not self.begin_ns.size:
             return np.zeros_like(lengths_ns)
         least: _Array = np.full(lengths_ns.shape, np.iinfo(np.int64).max)
-        for start in self.end.tolist():
-            least = np.minimum(least, self._until(start + lengths_ns) - self._until(start))
-        return least
+        before = np.cumsum(self.given_ns)
+        for start, gone in zip(self._too_late_ns.tolist(), before.tolist(), strict=True):
+            least = np.minimum(least, self._until(start + lengths_ns) - gone)
+        return np.maximum(least, 0)
 
-    def _until(self, t_ns: _Array | int) -> _Array:
-        """Return the usable time in [first usable part's begin, t), for t at or after it."""
-        since = np.asarray(t_ns, np.int64) - self.begin[0]
+    def _until(self, t_ns: _Array) -> _Array:
+        """Return what is given from the first gap's begin until t, for t after it."""
+        since = t_ns - self.begin_ns[0]
         whole, rest = since // self.cycle_ns, since % self.cycle_ns
-        begin, length = self.begin - self.begin[0], self.end - self.begin
-        before = np.cumsum(length) - length
+        begin = self.begin_ns - self.begin_ns[0]
+        before = np.cumsum(self.given_ns) - self.given_ns
         index = np.searchsorted(begin, rest, side="right") - 1
-        part: _Array = before[index] + np.minimum(rest - begin[index], length[index])
+        part = before[index] + np.minimum(rest - begin[index], self.given_ns[index])
         until: _Array = whole * self.per_cycle_ns + part
         return until
 
@@ -81,8 +89,9 @@ def fits_in_gaps(
 ) -> bool | None:
     """Return whether sporadic tasks under EDF in the gaps of a table meet every deadline.
 
-    The demand test of a lane, with the least supply of the gaps in place of the interval's length
-    (Shin & Lee 2003): ``h(t) + B(t) <= supply(t)`` at every step of h. Sufficient.
+    The demand test of a lane with the least supply of the gaps (Shin & Lee 2003): a segment due
+    later may have just begun in a gap, and is over after B(t); what follows is demand alone, so
+    ``h(t) <= supply(t - B(t))`` at every step of h. Sufficient.
 
     Args:
         tasks: event-triggered; they arrive in any way their periods and jitters allow.
@@ -96,20 +105,23 @@ def fits_in_gaps(
     if not tasks:
         return True
     load = LaneLoad(tasks, switch_ns)
-    supply = Supply(places, cycle_ns, int(load.q.max()))
+    longest = int(load.q.max())
+    grain = gcd(*(part + switch_ns for task in tasks for part in task.segments_ns))
+    supply = Supply(places, cycle_ns, longest, grain)
     spare = supply.per_cycle_ns / cycle_ns - load.utilization
     if supply.per_cycle_ns == 0 or spare < 0:
         return False
     if spare < 1e-6 or not load.fits(load.latest_ns):
         return None
-    # supply(t) >= share (t - cycle) and h(t) <= U t + excess: what lies beyond cannot fail.
+    # supply(t - B) >= share (t - q - cycle) - q and h(t) <= U t + excess: beyond nothing can fail.
     excess = float(np.sum(load.c / load.t * np.maximum(0, load.t - load.first)))
-    blocked = float(load.q.max())
     share = supply.per_cycle_ns / cycle_ns
-    end = max(load.latest_ns, int((excess + blocked + share * cycle_ns) / spare * 1.001) + 1)
+    furthest = (excess + share * (longest + cycle_ns) + longest) / spare
+    end = max(load.latest_ns, int(furthest * 1.001) + 1)
     points = load.points_until(end)
-    if points > MAX_POINTS or points * supply.begin.size > _MAX_CELLS or not load.fits(end):
+    cells = points * supply.begin_ns.size
+    if points > MAX_POINTS or cells > _MAX_CELLS or not load.fits(end):
         return None
     curve = load.curve(end)
-    need = curve.demand_ns + curve.blocking_ns
-    return bool(np.all(need <= supply.least_ns(curve.t_ns)))
+    left = np.maximum(0, curve.t_ns - curve.blocking_ns)
+    return bool(np.all(curve.demand_ns <= supply.least_ns(left)))
