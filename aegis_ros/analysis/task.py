@@ -95,6 +95,15 @@ class AnalysisTask:
             return self
         return replace(self, segments_ns=self.high_segments_ns, high_segments_ns=())
 
+    def cut(self, parts: int) -> AnalysisTask:
+        """Return the task with the same work in equal segments, rounded up."""
+        low, high = sum(self.segments_ns), sum(self.high_segments_ns)
+        return replace(
+            self,
+            segments_ns=(-(-low // parts),) * parts,
+            high_segments_ns=(-(-high // parts),) * parts if high else (),
+        )
+
     @property
     def utilization(self) -> float:
         """Budget over period, without switch costs."""
