@@ -141,7 +141,7 @@ def plot(ratios: dict[int, dict[str, list[float]]], path: Path) -> None:
         ncols=5,
         frameon=False,
     )
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
