@@ -147,18 +147,17 @@ def _smaller_budget(task: AnalysisTask, passes: _Passes) -> Counterfactual | Non
 
 
 def _split(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
-    total = sum(task.segments_ns)
     for parts in (2, 4, 8, 16):
         if parts <= len(task.segments_ns):
             continue
-        pieces = (-(-total // parts),) * parts
-        if passes(replace(task, segments_ns=pieces)):
+        pieces = task.cut(parts)
+        if passes(pieces):
             return Counterfactual(
                 task.name,
                 "segments",
                 parts,
                 f"{task.name} would be admitted if its network ran as {parts} segments of "
-                f"{pieces[0] / _NS_PER_MS:.1f} ms",
+                f"{pieces.segments_ns[0] / _NS_PER_MS:.1f} ms",
             )
     return None
 

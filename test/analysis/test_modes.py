@@ -9,7 +9,14 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from aegis_ros.analysis import POLICIES, AnalysisTask, assign, check_modes, check_policy
+from aegis_ros.analysis import (
+    POLICIES,
+    AnalysisTask,
+    assign,
+    check_modes,
+    check_policy,
+    counterfactuals,
+)
 from aegis_ros.analysis.modes import passes_modes
 from aegis_ros.errors import ConfigError
 from aegis_ros.scheduling import VirtualDeadlines
@@ -24,6 +31,7 @@ from aegis_ros.simulation import (
 from aegis_ros.spec import Criticality
 from test.task_sets import task_sets
 
+MS = 1_000_000
 HIGH = Criticality.HIGH
 PILOT = AnalysisTask("pilot", (3,), 20, 20, 0, HIGH, "", (7,))
 MAPPER = AnalysisTask("mapper", (9,), 20, 20, 0, Criticality.LOW)
@@ -169,3 +177,10 @@ def test_admission_tests_both_modes() -> None:
     assert found.schedulable and found.lane_of["pilot"] != found.lane_of["mapper"]
     for policy in POLICIES:
         assert not check_policy([hot, MAPPER], policy=policy)[0].schedulable
+
+
+def test_a_task_with_two_budgets_gets_advice_too() -> None:
+    waits = AnalysisTask("waits", (2 * MS,), 10 * MS, 10 * MS)
+    long = AnalysisTask("long", (12 * MS,), 100 * MS, 100 * MS, high_segments_ns=(24 * MS,))
+    changes = {item.change for item in counterfactuals([waits, long], "long", ["main"])}
+    assert "segments" in changes
