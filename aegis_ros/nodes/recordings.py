@@ -15,7 +15,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 
 from aegis_ros.demo.assets import read_ply
-from aegis_ros.errors import ConfigError
+from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.nodes.replay_config import Source
 
 __all__ = ["Recorded", "open_recording"]
@@ -165,7 +165,7 @@ def _image_message(source: Source, pixels: np.ndarray) -> tuple[Any, Any]:
 def _cloud(source: Source, path: Path) -> PointCloud2:
     try:
         points = _read_points(path)
-    except (OSError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
+    except (AegisError, OSError, ValueError, KeyError, IndexError) as error:
         raise ConfigError(
             f"the sweep cannot be read ({error})",
             where="clouds",
@@ -196,7 +196,7 @@ def _read_points(path: Path) -> np.ndarray:
             raise ValueError(f"{values.size} numbers are not rows of x, y, z, intensity")
         return values.reshape(-1, 4)
     if path.suffix.lower() == ".ply":
-        return np.asarray(read_ply(path.read_bytes()), np.float32)
+        return read_ply(path.read_bytes())
     return _read_pcd(path.read_bytes())
 
 
