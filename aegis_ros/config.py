@@ -36,6 +36,7 @@ from aegis_ros.spec import (
     ModelsSpec,
     OrchestratorSpec,
     OutputSpec,
+    OverrunPolicy,
     PreprocessSpec,
     ResizeMode,
     TaskSpec,
@@ -184,6 +185,7 @@ class _Task(_Model):
     jitter_ms: _MillisecondsOrZero = 0.0
     preprocess: _Preprocess = Field(default_factory=_Preprocess)
     criticality: Criticality = Criticality.HIGH
+    on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
     queue: _Int = Field(1, ge=1, le=16)
     lane: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$")
     sha256: str = Field("", pattern=r"^([0-9a-fA-F]{64})?$")
@@ -236,6 +238,7 @@ class _Task(_Model):
                 std=_broadcast(self.preprocess.std, channels),
             ),
             criticality=self.criticality,
+            on_overrun=self.on_overrun,
             queue=self.queue,
             lane=self.lane,
             sha256=self.sha256.lower(),
@@ -384,6 +387,7 @@ def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
         "deadline_ms": task.deadline_ns / 1e6,
         "jitter_ms": task.jitter_ns / 1e6,
         "criticality": str(task.criticality),
+        "on_overrun": str(task.on_overrun),
         "queue": task.queue,
         "lane": task.lane,
         "sha256": task.sha256,

@@ -55,6 +55,8 @@ class Rule(StrEnum):
     TIME_JUMP = "time_jump"
     DECODER_FAILED = "decoder_failed"
     RUN_FAILED = "run_failed"
+    OVERRUN = "overrun"
+    CRITICALITY = "criticality"
     ENGINE_RESTART = "engine_restart"
     OPERATOR = "operator"
 

@@ -21,6 +21,7 @@ __all__ = [
     "ModelsSpec",
     "OrchestratorSpec",
     "OutputSpec",
+    "OverrunPolicy",
     "PreprocessSpec",
     "ResizeMode",
     "TaskSpec",
@@ -33,6 +34,19 @@ class Criticality(StrEnum):
     HIGH = "high"
     LOW = "low"
     BEST_EFFORT = "best_effort"
+
+
+class OverrunPolicy(StrEnum):
+    """What becomes of a job that has used more than its budget.
+
+    Checked where a segment ends. ``skip_next`` lets the job run to its end, ``demote`` lets its
+    rest run behind everything else, ``stop`` ends it without a result. Whatever the policy, lane
+    time taken beyond the whole budget is paid back by the task's next jobs, which are skipped.
+    """
+
+    SKIP_NEXT = "skip_next"
+    DEMOTE = "demote"
+    STOP = "stop"
 
 
 class Color(StrEnum):
@@ -178,6 +192,7 @@ class TaskSpec:
         deadline_ns: relative deadline, from the frame's stamp to its published result (> 0).
         jitter_ns: longest time from stamp to ready in the engine (transport, conversion).
         criticality: what is shed first.
+        on_overrun: what becomes of a job that exceeds its budget.
         queue: frames that may wait; the newest replaces the oldest.
         lane: name of the lane to run on; empty lets the admission choose.
         sha256: expected digest of the model file in hex; empty for any.
@@ -201,6 +216,7 @@ class TaskSpec:
     wcet_ns: int = 0
     dimensions: dict[str, int] = field(default_factory=dict)
     enabled: bool = True
+    on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
 
 
 @dataclass(frozen=True, slots=True)

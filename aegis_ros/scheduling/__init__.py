@@ -3,6 +3,7 @@
 from aegis_ros.scheduling.cw_edf import CwEdf
 from aegis_ros.scheduling.gate import RateGate
 from aegis_ros.scheduling.job import Job
+from aegis_ros.scheduling.overrun import Overrun
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
 from aegis_ros.scheduling.scheduler import Scheduler
 from aegis_ros.scheduling.table import Slot, Table
@@ -12,6 +13,7 @@ __all__ = [
     "CwEdf",
     "Edf",
     "Job",
+    "Overrun",
     "Policy",
     "RateGate",
     "Scheduler",

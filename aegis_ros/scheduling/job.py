@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aegis_ros.rationale import Rule
+
 __all__ = ["Job"]
 
 
@@ -17,6 +19,8 @@ class Job:
         segment: index of the segment to run next.
         payload: whatever the caller needs with it; opaque to the scheduler.
         displaced: the scheduler has dropped it; kept by the scheduler.
+        reason: why it was dropped, where ``displaced`` is set; kept by the scheduler.
+        used_ns: lane time it has used; kept by the scheduler.
         rank: place in the order of its lane; kept by the scheduler.
     """
 
@@ -27,9 +31,11 @@ class Job:
         "payload",
         "rank",
         "ready_ns",
+        "reason",
         "segment",
         "seq",
         "task_id",
+        "used_ns",
     )
 
     def __init__(
@@ -51,6 +57,8 @@ class Job:
         self.segment = 0
         self.displaced = False
         self.rank = 0
+        self.reason: Rule | None = None
+        self.used_ns = 0
 
     def __repr__(self) -> str:
         """Show the parts a person looks for."""

@@ -5,6 +5,9 @@ with real times, the simulator with virtual ones. Within a lane, jobs are ordere
 :class:`~aegis_ros.scheduling.policy.Policy` (EDF by default). A segment is never interrupted; a
 more urgent job takes over at the next segment boundary (limited preemption with fixed points,
 Bertogna & Baruah 2010). Partitioned: every task is bound to one lane.
+
+Budgets are checked where a segment ends. What a job takes beyond its whole budget is owed by its
+task and paid back by jobs that are skipped, so that an overrun stays with the task that caused it.
 """
 
 from __future__ import annotations
@@ -12,26 +15,65 @@ from __future__ import annotations
 from collections import deque
 from heapq import heapify, heappop, heappush
 
+from aegis_ros.rationale import Rule
 from aegis_ros.scheduling.job import Job
+from aegis_ros.scheduling.overrun import Overrun
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
-from aegis_ros.spec import Criticality
+from aegis_ros.spec import Criticality, OverrunPolicy
 
 __all__ = ["Scheduler"]
 
 _Entry = tuple[int, int, int, int, Job]
 _NO_RANK = -(1 << 63)
+_BACKGROUND = 1 << 62  # behind every deadline
+_NO_LIMIT = 1 << 62
+_SHED_ORDER = (Criticality.BEST_EFFORT, Criticality.LOW, Criticality.HIGH)
 
 
 class _Task:
-    __slots__ = ("high", "lane", "last_rank", "queue", "segments", "waiting")
+    __slots__ = (
+        "background",
+        "budgets_ns",
+        "criticality",
+        "high",
+        "lane",
+        "last_rank",
+        "limits_ns",
+        "low_ns",
+        "on_overrun",
+        "owed_ns",
+        "queue",
+        "segments",
+        "total_ns",
+        "waiting",
+    )
 
-    def __init__(self, lane: int, segments: int, queue: int, high: bool) -> None:
+    def __init__(
+        self,
+        lane: int,
+        segments: int,
+        queue: int,
+        criticality: Criticality,
+        budgets_ns: tuple[int, ...],
+        on_overrun: OverrunPolicy | None,
+        low_ns: tuple[int, ...],
+    ) -> None:
         self.lane = lane
         self.segments = segments
         self.queue = queue
-        self.high = high
+        self.criticality = criticality
+        self.high = criticality is Criticality.HIGH
         self.waiting: deque[Job] = deque()
         self.last_rank = _NO_RANK
+        self.budgets_ns = budgets_ns
+        self.on_overrun = on_overrun if budgets_ns else None
+        self.low_ns = low_ns
+        # What a segment may take before anything has to be decided; empty for any time.
+        enforced = budgets_ns if self.on_overrun is not None else low_ns
+        self.limits_ns = tuple(map(min, zip(enforced, low_ns or enforced, strict=True)))
+        self.total_ns = sum(budgets_ns) if self.on_overrun is not None else _NO_LIMIT
+        self.owed_ns = 0  # lane time taken beyond the budget and not paid back yet
+        self.background: Job | None = None  # its job that was demoted
 
 
 class Scheduler:
@@ -56,6 +98,7 @@ class Scheduler:
         self._wake_ns: list[int] = [0] * lanes
         self._waiting = [0] * lanes
         self._shedding = [False] * lanes
+        self._overrun: list[Overrun | None] = [None] * lanes
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
         self._observer = self._policy if self._policy.observes else None
@@ -75,6 +118,8 @@ class Scheduler:
         criticality: Criticality = Criticality.HIGH,
         queue: int = 1,
         wcet_ns: tuple[int, ...] = (),
+        on_overrun: OverrunPolicy | None = None,
+        low_ns: tuple[int, ...] = (),
     ) -> None:
         """Make a task known. EDF needs no more than lane, segments and queue.
 
@@ -88,6 +133,9 @@ class Scheduler:
             criticality: tasks below ``HIGH`` are shed by :meth:`shed`.
             queue: how many released jobs may wait, at least 1.
             wcet_ns: budget of each segment, switch cost included; empty for unknown.
+            on_overrun: what becomes of a job that exceeds ``wcet_ns``; ``None`` not to enforce it.
+            low_ns: low-mode budget of each segment, which makes the lane :meth:`shed` when it is
+                exceeded; empty for never.
 
         Raises:
             ValueError: a value is out of range or the id is taken.
@@ -96,8 +144,9 @@ class Scheduler:
             raise ValueError(f"task {task_id} is known already")
         if not 0 <= lane < len(self._ready) or segments < 1 or queue < 1:
             raise ValueError(f"task {task_id}: lane {lane}, segments {segments}, queue {queue}")
-        if wcet_ns and len(wcet_ns) != segments:
-            raise ValueError(f"task {task_id}: {len(wcet_ns)} budgets for {segments} segments")
+        for budgets in (wcet_ns, low_ns):
+            if budgets and len(budgets) != segments:
+                raise ValueError(f"task {task_id}: {len(budgets)} budgets for {segments} segments")
         if self._observer is not None:
             self._observer.admit(
                 TaskTiming(
@@ -111,7 +160,9 @@ class Scheduler:
                     wcet_ns,
                 )
             )
-        self._tasks[task_id] = _Task(lane, segments, queue, criticality is Criticality.HIGH)
+        self._tasks[task_id] = _Task(
+            lane, segments, queue, criticality, wcet_ns, on_overrun, low_ns
+        )
 
     def remove_task(self, task_id: int) -> list[Job]:
         """Forget a task; return its jobs that were waiting or preempted between segments.
@@ -123,21 +174,33 @@ class Scheduler:
         running = self._running[task.lane]
         if running is not None and running.task_id == task_id:
             running.displaced = True
+            running.reason = Rule.OPERATOR
         if self._observer is not None:
             self._observer.forget(task_id)
-        return self._drop(task.lane, {task_id})
+        return self._drop(task.lane, {task_id}, Rule.OPERATOR)
 
     def release(self, job: Job, now_ns: int) -> Job | None:
-        """Take in a job; return the job that is dropped for it, if any.
+        """Take in a job; return the job that is dropped for it, if any; its ``reason`` says why.
 
         That is the oldest waiting job of its task if the queue overflowed, or ``job`` itself
-        where its lane sheds tasks of its criticality.
+        where its lane sheds tasks of its criticality, where its task has lane time to pay back, or
+        where an older job of its task was demoted and has not ended.
         """
         task = self._tasks[job.task_id]
         lane = task.lane
         job.ready_ns = now_ns
         if self._shedding[lane] and not task.high:
             job.displaced = True
+            job.reason = Rule.CRITICALITY
+            return job
+        if task.owed_ns > 0:
+            task.owed_ns -= task.total_ns
+            job.displaced = True
+            job.reason = Rule.OVERRUN
+            return job
+        if task.background is not None:
+            job.displaced = True
+            job.reason = Rule.OVERRUN
             return job
         rank = self._priority(job)
         if rank < task.last_rank:  # a stamp that went backwards does not overtake
@@ -150,6 +213,7 @@ class Scheduler:
         if len(waiting) >= task.queue:
             displaced = waiting.popleft()
             displaced.displaced = True
+            displaced.reason = Rule.NEWER_FRAME
         else:
             self._waiting[lane] += 1
         waiting.append(job)
@@ -183,8 +247,16 @@ class Scheduler:
             self._stop_shedding(lane)
         return None
 
-    def segment_done(self, lane: int, now_ns: int) -> Job | None:
-        """Note the end of the lane's segment; return the job if it was its last.
+    def segment_done(self, lane: int, now_ns: int, taken_ns: int = 0) -> Job | None:
+        """Note the end of the lane's segment; return the job if it has ended with it.
+
+        A job that ended before its last segment is ``displaced``: its task was removed, or it was
+        stopped for an overrun. :meth:`take_overrun` must be asked after every call.
+
+        Args:
+            lane: index of the lane.
+            now_ns: present time.
+            taken_ns: lane time the segment took; 0 where budgets are not enforced.
 
         Raises:
             ValueError: the lane is idle.
@@ -193,20 +265,51 @@ class Scheduler:
         if job is None:
             raise ValueError(f"lane {lane} is idle")
         self._running[lane] = None
-        job.segment += 1
-        if job.displaced or job.segment >= self._tasks[job.task_id].segments:
+        segment = job.segment
+        job.segment = segment + 1
+        if job.displaced:
             return job
-        if self._hold_until is not None:  # a table has a place for every segment
-            job.rank = self._priority(job)
-        heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
-        self._waiting[lane] += 1
+        task = self._tasks[job.task_id]
+        job.used_ns += taken_ns
+        ended = job.segment >= task.segments
+        limits = task.limits_ns
+        if limits and (taken_ns > limits[segment] or (ended and job.used_ns > task.total_ns)):
+            return self._exceeded(lane, task, job, now_ns, taken_ns, ended)
+        if ended:
+            if task.background is job:
+                task.background = None
+            return job
+        self._push(lane, task, job)
         return None
 
-    def abandon(self, lane: int, now_ns: int = 0) -> Job | None:
-        """Give up the job that runs on a lane (it failed, or the lane died); return it."""
+    def abandon(self, lane: int, now_ns: int = 0, taken_ns: int = 0) -> Job | None:
+        """Give up the job that runs on a lane (it failed, or the lane died); return it.
+
+        Args:
+            lane: index of the lane.
+            now_ns: present time.
+            taken_ns: lane time the failed segment took; it counts like that of any other.
+        """
         job = self._running[lane]
         self._running[lane] = None
+        if job is None or job.displaced:
+            return job
+        task = self._tasks[job.task_id]
+        job.used_ns += taken_ns
+        segment = job.segment
+        limits = task.limits_ns
+        if limits and (taken_ns > limits[segment] or job.used_ns > task.total_ns):
+            job.segment = segment + 1
+            return self._exceeded(lane, task, job, now_ns, taken_ns, ended=True)
+        if task.background is job:
+            task.background = None
         return job
+
+    def take_overrun(self, lane: int) -> Overrun | None:
+        """Return what was decided about the segment that ended last, once; ``None`` for nothing."""
+        overrun = self._overrun[lane]
+        self._overrun[lane] = None
+        return overrun
 
     def shed(self, lane: int, now_ns: int) -> list[Job]:
         """Enter high-criticality mode: drop what waits below ``HIGH`` and refuse more of it.
@@ -215,11 +318,13 @@ class Scheduler:
         The mode ends when the lane has nothing left to do.
 
         Returns:
-            The jobs dropped.
+            The jobs dropped, those of best effort first.
         """
         self._shedding[lane] = True
-        low = {key for key, task in self._tasks.items() if task.lane == lane and not task.high}
-        dropped = self._drop(lane, low)
+        tasks = self._tasks
+        low = {key for key, task in tasks.items() if task.lane == lane and not task.high}
+        dropped = self._drop(lane, low, Rule.CRITICALITY)
+        dropped.sort(key=lambda job: _SHED_ORDER.index(tasks[job.task_id].criticality))
         if self._observer is not None:
             self._observer.shedding(lane, True)
             self._rank_again(lane)
@@ -240,6 +345,65 @@ class Scheduler:
     def wake_ns(self, lane: int) -> int:
         """Return when ``dispatch`` must be asked again although nothing happens; 0 for never."""
         return self._wake_ns[lane]
+
+    def _push(self, lane: int, task: _Task, job: Job) -> None:
+        """Have a job wait for its next segment."""
+        if self._hold_until is not None and task.background is not job:
+            job.rank = self._priority(job)  # a table has a place for every segment
+        heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
+        self._waiting[lane] += 1
+
+    def _exceeded(
+        self, lane: int, task: _Task, job: Job, now_ns: int, taken_ns: int, ended: bool
+    ) -> Job | None:
+        """Decide what follows from a segment that took too long; return the job if it has ended."""
+        segment = job.segment - 1
+        dropped: list[Job] = []
+        applied = None
+        owed_ns = 0
+        policy = task.on_overrun
+        # The rest of a demoted job runs in time that nobody else wants: nothing more is owed.
+        if policy is not None and task.background is not job:
+            over = job.used_ns > sum(task.budgets_ns[: job.segment])
+            if over and not ended and policy is not OverrunPolicy.SKIP_NEXT:
+                applied = policy
+                if policy is OverrunPolicy.STOP:
+                    job.displaced = ended = True
+                    job.reason = Rule.OVERRUN
+                else:
+                    task.background = job
+                    job.rank = _BACKGROUND
+            if ended or applied is not None:
+                owed_ns = max(0, job.used_ns - task.total_ns)
+                task.owed_ns += owed_ns
+            while task.waiting and (task.owed_ns > 0 or task.background is not None):
+                waited = task.waiting.popleft()
+                waited.displaced = True
+                waited.reason = Rule.OVERRUN
+                task.owed_ns -= task.total_ns if task.owed_ns > 0 else 0
+                self._waiting[lane] -= 1
+                dropped.append(waited)
+        if ended:
+            if task.background is job:
+                task.background = None
+        else:
+            self._push(lane, task, job)
+        low = task.low_ns
+        sheds = bool(low) and taken_ns > low[segment] and not self._shedding[lane]
+        if sheds:
+            dropped += self.shed(lane, now_ns)
+        self._overrun[lane] = Overrun(
+            job,
+            segment,
+            taken_ns,
+            task.limits_ns[segment],
+            job.used_ns,
+            applied,
+            -(-owed_ns // task.total_ns),
+            tuple(dropped),
+            sheds,
+        )
+        return job if ended else None
 
     def _start(self, lane: int, job: Job, now_ns: int) -> None:
         if job.segment == 0:
@@ -285,12 +449,17 @@ class Scheduler:
         ranked: list[_Entry] = []
         for _, ready_ns, task_id, seq, job in sorted(self._ready[lane]):
             task = self._tasks[task_id]
+            if job.displaced:
+                continue
+            if task.background is job:
+                ranked.append((job.rank, ready_ns, task_id, seq, job))
+                continue
             task.last_rank = job.rank = max(self._priority(job), task.last_rank)
             ranked.append((job.rank, ready_ns, task_id, seq, job))
         heapify(ranked)
         self._ready[lane] = ranked
 
-    def _drop(self, lane: int, task_ids: set[int]) -> list[Job]:
+    def _drop(self, lane: int, task_ids: set[int], reason: Rule) -> list[Job]:
         dropped: list[Job] = []
         kept: list[_Entry] = []
         for entry in sorted(self._ready[lane]):
@@ -299,12 +468,16 @@ class Scheduler:
                 continue
             if job.task_id in task_ids:
                 job.displaced = True
+                job.reason = reason
                 dropped.append(job)
             else:
                 kept.append(entry)
         for task_id in task_ids:
             if task_id in self._tasks:
-                self._tasks[task_id].waiting.clear()
+                task = self._tasks[task_id]
+                task.waiting.clear()
+                if task.background is not None and task.background.displaced:
+                    task.background = None
         self._ready[lane] = kept
         self._waiting[lane] = len(kept)
         return dropped

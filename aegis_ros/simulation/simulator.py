@@ -10,6 +10,7 @@ from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.scheduling import Job, Policy, Scheduler
 from aegis_ros.simulation.outcome import Outcome, Run
 from aegis_ros.simulation.workload import Workload
+from aegis_ros.spec import OverrunPolicy
 
 __all__ = ["simulate"]
 
@@ -24,6 +25,7 @@ def simulate(
     policy: Policy | None = None,
     queue: int | Sequence[int] = 1_000_000,
     low_budgets_ns: Mapping[int, Sequence[int]] | None = None,
+    on_overrun: Sequence[OverrunPolicy | None] | None = None,
     keep_runs: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Outcome:
@@ -37,6 +39,8 @@ def simulate(
         queue: jobs of one task that may wait, for all tasks or one number a task.
         low_budgets_ns: low-mode budget of each segment by task index, switch costs included; a
             segment that exceeds it makes the lane shed tasks below high criticality when it ends.
+        on_overrun: what becomes of a job that exceeds its budget, one policy a task, ``None`` in it
+            for a task whose budget is not enforced; without, none is.
         keep_runs: also return every segment that ran.
         progress: told now and then how many jobs have been released.
     """
@@ -53,6 +57,8 @@ def simulate(
             criticality=task.criticality,
             queue=queues[index],
             wcet_ns=tuple(part + switch_ns for part in task.segments_ns),
+            on_overrun=on_overrun[index] if on_overrun is not None else None,
+            low_ns=tuple((low_budgets_ns or {}).get(index, ())),
         )
     relative = np.array([task.deadline_ns for task in tasks], np.int64)
     deadlines = workload.arrival_ns + relative[workload.task]
@@ -70,8 +76,7 @@ def simulate(
     next_job = 0
     end = -1  # of the segment that runs
     last = busy = 0
-    current = 0
-    exceeded = False
+    current = length = 0
     never = 1 << 62
     tell_at = never if progress is None else 0
     ready.append(never)
@@ -94,12 +99,9 @@ def simulate(
                 continue
             now = end
             end = -1
-            done = segment_done(0, now)
-            if done is not None:
+            done = segment_done(0, now, length)
+            if done is not None and not done.displaced:
                 finished[current] = now
-            if exceeded:
-                scheduler.shed(0, now)
-                exceeded = False
         else:
             wake = scheduler.wake_ns(0) or never
             now = coming if coming < wake else wake
@@ -132,9 +134,6 @@ def simulate(
             end = now + length
             busy += length
             last = end
-            if low_budgets_ns:
-                low = low_budgets_ns.get(owner[current])
-                exceeded = low is not None and length > low[segment]
             if keep_runs:
                 runs.append(Run(current, segment, now, end))
     return Outcome(

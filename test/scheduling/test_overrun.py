@@ -1,0 +1,257 @@
+"""Budgets at segment boundaries: who pays for an overrun, and who is dropped for one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_ros.analysis import AnalysisTask
+from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import Job, Scheduler
+from aegis_ros.simulation import Workload, simulate
+from aegis_ros.spec import Criticality, OverrunPolicy
+
+SKIP_NEXT, DEMOTE, STOP = OverrunPolicy.SKIP_NEXT, OverrunPolicy.DEMOTE, OverrunPolicy.STOP
+
+
+def scheduler(policy: OverrunPolicy, *budgets_ns: int, queue: int = 1) -> Scheduler:
+    """Task 0 with budgets, and task 1 that nothing is asked of."""
+    made = Scheduler(1)
+    made.add_task(
+        0, lane=0, segments=len(budgets_ns), wcet_ns=budgets_ns, on_overrun=policy, queue=queue
+    )
+    made.add_task(1, lane=0)
+    return made
+
+
+def run(made: Scheduler, job: Job, now_ns: int, *taken_ns: int) -> Job | None:
+    """Release a job and run as many segments of it as there are times."""
+    assert made.release(job, now_ns) is None
+    done = None
+    for taken in taken_ns:
+        assert made.dispatch(0, now_ns) is job
+        now_ns += taken
+        done = made.segment_done(0, now_ns, taken)
+    return done
+
+
+@pytest.mark.parametrize("policy", OverrunPolicy)
+def test_a_job_within_its_budget_changes_nothing(policy: OverrunPolicy) -> None:
+    made = scheduler(policy, 10, 20)
+    assert run(made, Job(0, 0, 0, 99), 0, 10, 20) is not None
+    assert made.take_overrun(0) is None
+    assert made.release(Job(0, 1, 50, 149), 50) is None
+
+
+@pytest.mark.parametrize("policy", OverrunPolicy)
+@pytest.mark.parametrize(("taken", "skips"), [(31, 1), (60, 1), (61, 2), (300, 9)])
+def test_what_is_taken_beyond_the_budget_is_paid_back_by_the_next_jobs(
+    policy: OverrunPolicy, taken: int, skips: int
+) -> None:
+    made = scheduler(policy, 30)
+    done = run(made, Job(0, 0, 0, 99), 0, taken)
+    assert done is not None and not done.displaced
+    told = made.take_overrun(0)
+    assert told is not None
+    assert (told.taken_ns, told.budget_ns, told.skips) == (taken, 30, skips)
+    assert made.take_overrun(0) is None
+    for seq in range(1, skips + 1):
+        job = Job(0, seq, 100 * seq, 100 * seq + 99)
+        assert made.release(job, 100 * seq) is job
+        assert job.displaced and job.reason is Rule.OVERRUN
+    assert made.release(Job(0, 99, 2000, 2099), 2000) is None
+
+
+def test_a_job_that_waits_already_pays_first() -> None:
+    made = scheduler(SKIP_NEXT, 30, queue=2)
+    first, second, third = Job(0, 0, 0, 99), Job(0, 1, 10, 109), Job(0, 2, 20, 119)
+    made.release(first, 0)
+    made.dispatch(0, 0)
+    made.release(second, 10)
+    made.release(third, 20)
+    assert made.segment_done(0, 40, 40) is first
+    told = made.take_overrun(0)
+    assert told is not None and told.dropped == (second,) and told.skips == 1
+    assert made.waiting(0) == 1
+    assert made.dispatch(0, 40) is third
+
+
+def test_time_that_earlier_segments_left_unused_is_the_jobs_own() -> None:
+    made = scheduler(STOP, 10, 20)
+    done = run(made, Job(0, 0, 0, 99), 0, 5, 25)
+    assert done is not None and not done.displaced
+    told = made.take_overrun(0)
+    assert told is not None and told.skips == 0 and told.applied is None  # told, nobody pays
+    assert made.release(Job(0, 1, 100, 199), 100) is None
+
+
+def test_a_stopped_job_ends_at_the_boundary_and_owes_nothing_it_did_not_take() -> None:
+    made = scheduler(STOP, 10, 20)
+    job = Job(0, 0, 0, 99)
+    assert run(made, job, 0, 12) is job
+    assert job.displaced and job.reason is Rule.OVERRUN and job.segment == 1
+    told = made.take_overrun(0)
+    assert told is not None and told.applied is STOP and told.skips == 0
+    assert made.dispatch(0, 12) is None
+    assert made.release(Job(0, 1, 100, 199), 100) is None
+
+
+def test_a_demoted_job_runs_behind_everything_and_is_not_overtaken_by_its_own_task() -> None:
+    made = scheduler(DEMOTE, 10, 20)
+    demoted, waits = Job(0, 0, 0, 50), Job(0, 1, 5, 55)
+    made.release(demoted, 0)
+    assert made.dispatch(0, 0) is demoted
+    made.release(waits, 5)
+    late = Job(1, 0, 5, 10_000)
+    made.release(late, 5)
+    assert made.segment_done(0, 12, 12) is None
+    told = made.take_overrun(0)
+    assert told is not None and told.applied is DEMOTE and told.dropped == (waits,)
+    assert made.dispatch(0, 12) is late
+    newer = Job(0, 2, 20, 70)
+    assert made.release(newer, 20) is newer and newer.reason is Rule.OVERRUN
+    made.segment_done(0, 30)
+    assert made.dispatch(0, 30) is demoted
+    assert made.segment_done(0, 500, 470) is demoted
+    told = made.take_overrun(0)
+    assert told is not None and told.skips == 0  # taken from nobody
+    assert made.release(Job(0, 3, 600, 650), 600) is None
+
+
+@pytest.mark.parametrize("ended", ["failed", "removed", "shed"])
+def test_a_demoted_job_that_ends_early_leaves_nothing_behind(ended: str) -> None:
+    made = Scheduler(1)
+    made.add_task(
+        0,
+        lane=0,
+        segments=2,
+        wcet_ns=(10, 20),
+        on_overrun=DEMOTE,
+        criticality=Criticality.LOW,
+    )
+    job = Job(0, 0, 0, 50)
+    run(made, job, 0, 12)
+    if ended == "failed":
+        assert made.dispatch(0, 12) is job
+        assert made.abandon(0, 20, 8) is job
+    elif ended == "removed":
+        assert made.remove_task(0) == [job]
+        made.add_task(0, lane=0)
+    else:
+        assert made.shed(0, 12) == [job]
+        assert made.dispatch(0, 13) is None
+    assert made.release(Job(0, 1, 100, 150), 100) is None
+
+
+def test_a_job_that_fails_late_pays_like_any_other() -> None:
+    made = scheduler(SKIP_NEXT, 30)
+    made.release(Job(0, 0, 0, 99), 0)
+    made.dispatch(0, 0)
+    made.abandon(0, 100, 100)
+    told = made.take_overrun(0)
+    assert told is not None and told.skips == 3
+    job = Job(0, 1, 100, 199)
+    assert made.release(job, 100) is job
+
+
+def mixed() -> Scheduler:
+    made = Scheduler(1)
+    levels = (Criticality.HIGH, Criticality.LOW, Criticality.BEST_EFFORT)
+    for task, level in enumerate(levels):
+        made.add_task(
+            task,
+            lane=0,
+            wcet_ns=(10,),
+            criticality=level,
+            on_overrun=SKIP_NEXT,
+            low_ns=(10,) if level is Criticality.HIGH else (),
+        )
+    return made
+
+
+def test_a_critical_overrun_sheds_best_effort_then_low_until_the_lane_was_idle_once() -> None:
+    made = mixed()
+    high, low, rest = Job(0, 0, 0, 50), Job(1, 0, 0, 60), Job(2, 0, 0, 70)
+    for job in (high, low, rest):
+        made.release(job, 0)
+    assert made.dispatch(0, 0) is high
+    assert made.segment_done(0, 11, 11) is high
+    told = made.take_overrun(0)
+    assert told is not None and told.sheds and told.dropped == (rest, low)
+    assert {job.reason for job in told.dropped} == {Rule.CRITICALITY}
+    refused = Job(1, 1, 12, 72)
+    assert made.release(refused, 12) is refused and refused.reason is Rule.CRITICALITY
+    assert made.dispatch(0, 13) is None and not made.shedding(0)
+    assert made.release(Job(1, 2, 20, 80), 20) is None
+
+
+@pytest.mark.parametrize("task", [1, 2])
+def test_what_is_not_critical_sheds_nobody(task: int) -> None:
+    made = mixed()
+    made.release(Job(task, 0, 0, 50), 0)
+    made.dispatch(0, 0)
+    made.segment_done(0, 500, 500)
+    told = made.take_overrun(0)
+    assert told is not None and not told.sheds and not made.shedding(0)
+
+
+@given(
+    st.sampled_from(OverrunPolicy),
+    st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200)), min_size=1, max_size=60),
+)
+def test_no_task_gets_more_of_the_lane_in_the_long_run_than_its_budget(
+    policy: OverrunPolicy, times: list[tuple[int, int]]
+) -> None:
+    """Lane time at its own priority never exceeds one budget an arrival, but for the last debt."""
+    made = scheduler(policy, 10, 20)
+    used = debt = 0
+    now = 0
+    for seq, parts in enumerate(times):
+        job = Job(0, seq, now, now + 99)
+        if made.release(job, now) is None:
+            demoted = False
+            debt = 0
+            for part in parts:
+                if made.dispatch(0, now) is None:
+                    break
+                now += part
+                made.segment_done(0, now, part)
+                used += 0 if demoted else part
+                told = made.take_overrun(0)
+                if told is not None:
+                    demoted |= told.applied is DEMOTE
+                    debt = max(debt, told.skips)
+        else:
+            debt -= 1
+        assert used <= 30 * (seq + 1 + max(0, debt))
+        now += 1000
+
+
+MS = 1_000_000
+
+
+def test_a_network_ten_times_slower_than_its_profile_keeps_its_share_and_the_rest_recovers() -> (
+    None
+):
+    tasks = [
+        AnalysisTask("slow", (10 * MS,), 100 * MS, 100 * MS),
+        AnalysisTask("other", (20 * MS,), 50 * MS, 50 * MS),
+    ]
+    slow = np.arange(0, 2000, 100, dtype=np.int64) * MS
+    other = np.arange(0, 2000, 50, dtype=np.int64) * MS
+    arrival = np.concatenate([slow, other])
+    owner = np.repeat(np.array([0, 1], np.int64), [len(slow), len(other)])
+    execution = [(100 * MS,)] * len(slow) + [(20 * MS,)] * len(other)
+    jobs = Workload.of(owner, arrival, arrival, execution)
+    held = simulate(tasks, jobs, on_overrun=[SKIP_NEXT, SKIP_NEXT], queue=1)
+    free = simulate(tasks, jobs, queue=1)
+    missed = [
+        (outcome.finished_ns[jobs.task == 1] > outcome.deadline_ns[jobs.task == 1]).sum()
+        + (outcome.finished_ns[jobs.task == 1] < 0).sum()
+        for outcome in (held, free)
+    ]
+    ran = [(outcome.finished_ns[jobs.task == 0] >= 0).sum() for outcome in (held, free)]
+    assert ran[0] == 2  # one in ten
+    assert missed[0] <= 2 * ran[0] < missed[1]
