@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rich.console import Console
@@ -31,6 +29,7 @@ from aegis_ros.demo.overview import contact_sheet
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
+from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.srv import RegisterModel
 
 __all__ = ["main"]
@@ -297,8 +296,7 @@ def main(args: list[str] | None = None) -> int:
     processes = _Processes(folder)
     rclpy.init(args=[])
     node = rclpy.create_node("aegis_demo")
-    spinner = threading.Thread(target=_spin, args=(node,), daemon=True)
-    spinner.start()
+    spinner = spin_beside(node)
     config = options.config or share_file("config/demo.yaml")
     try:
         processes.start(
@@ -321,13 +319,6 @@ def main(args: list[str] | None = None) -> int:
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _spin(node: Node) -> None:
-    try:
-        rclpy.spin(node)
-    except ExternalShutdownException:
-        return
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rich.console import Console
@@ -26,6 +25,7 @@ from aegis_ros.cli.status_view import (
     summary_line,
 )
 from aegis_ros.msg import OrchestratorStatus, Rationale
+from aegis_ros.nodes.spinning import spin_beside
 
 __all__ = ["Monitor", "main"]
 
@@ -178,8 +178,7 @@ def main(args: list[str] | None = None) -> int:
     rclpy.init(args=args)
     node = rclpy.create_node("aegis_monitor")
     monitor = Monitor(node, options.target)
-    spinner = threading.Thread(target=_spin, args=(node,), daemon=True)
-    spinner.start()
+    spinner = spin_beside(node)
     try:
         return show(monitor, Console(), threading.Event(), options.once)
     except KeyboardInterrupt:
@@ -187,13 +186,6 @@ def main(args: list[str] | None = None) -> int:
     finally:
         rclpy.try_shutdown()
         spinner.join(timeout=2.0)
-
-
-def _spin(node: Node) -> None:
-    try:
-        rclpy.spin(node)
-    except ExternalShutdownException:
-        return
 
 
 if __name__ == "__main__":

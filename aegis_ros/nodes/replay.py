@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -21,6 +20,7 @@ from aegis_ros.errors import AegisError
 from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.recordings import Recorded, open_recording
 from aegis_ros.nodes.replay_config import ReplayConfig, Source, load_replay, locate
+from aegis_ros.nodes.spinning import spin_beside
 
 __all__ = ["ReplayNode", "main"]
 
@@ -205,8 +205,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"replay: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    spinner = threading.Thread(target=_spin, args=(node,), daemon=True)
-    spinner.start()
+    spinner = spin_beside(node)
     while not (end.wait(0.1) or node.finished.is_set()):
         continue
     failed = node.failed
@@ -214,13 +213,6 @@ def main(args: list[str] | None = None) -> int:
     rclpy.try_shutdown()
     spinner.join(timeout=2.0)
     return int(failed)
-
-
-def _spin(node: Node) -> None:
-    try:
-        rclpy.spin(node)
-    except ExternalShutdownException:
-        return
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,13 +26,13 @@ from typing import Any
 import numpy as np
 import rclpy
 from aegis_ros.msg import InferenceResult, OrchestratorStatus
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rich.console import Console
 from rich.table import Table
 from std_msgs.msg import Float64
 
 from aegis_ros.nodes.resources import fastdds_profile
+from aegis_ros.nodes.spinning import spin_beside
 from benchmarks.ros.bare import ANSWER
 from benchmarks.ros.camera import TOPIC
 
@@ -74,13 +73,7 @@ class Listener:
         self.node.create_subscription(InferenceResult, "/probe", self._result, 10)
         self.node.create_subscription(Float64, ANSWER, lambda m: self.answers.append(m.data), 10)
         self.node.create_subscription(OrchestratorStatus, "/orchestrator/status", self._state, 1)
-        threading.Thread(target=self._spin, daemon=True).start()
-
-    def _spin(self) -> None:
-        try:
-            rclpy.spin(self.node)
-        except ExternalShutdownException:
-            return
+        spin_beside(self.node)
 
     def _result(self, message: InferenceResult) -> None:
         self.results.append((time.monotonic(), message))
