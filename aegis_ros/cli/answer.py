@@ -9,9 +9,10 @@ from typing import Any
 
 from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, assign, counterfactuals
 from aegis_ros.analysis.lanes import admits
+from aegis_ros.cli.modes import Modes, modes_of, with_tight_bounds
 from aegis_ros.cli.task_set import TaskSet
 from aegis_ros.rationale import Counterfactual, ResponseBound, Witness
-from aegis_ros.scheduling import CwEdf, Edf, Policy, Table
+from aegis_ros.scheduling import CwEdf, Edf, Policy, Table, VirtualDeadlines
 from aegis_ros.spec import Criticality
 
 __all__ = ["Answer", "as_json", "blocker_of", "judge"]
@@ -60,15 +61,62 @@ class Answer:
 
         ``None`` where the policy is a table and there is none for the lane.
         """
+        ids = {task.name: index for index, task in enumerate(self.on_lane(lane))}
         if self.asked.policy == "table":
             table = self.assignment.tables.get(lane)
-            ids = {task.name: index for index, task in enumerate(self.on_lane(lane))}
             return None if table is None else Table.of({0: table}, ids)
-        return CwEdf() if self.asked.policy == "cw_edf" else Edf()
+        if self.asked.policy == "cw_edf":
+            return CwEdf()
+        modes = self.modes_of(lane)
+        if modes is not None and modes.virtual_ns:
+            return VirtualDeadlines({ids[name]: own for name, own in modes.virtual_ns.items()})
+        return Edf()
+
+    def planned_on(self, lane: str) -> tuple[AnalysisTask, ...]:
+        """Return the tasks of :meth:`on_lane` with the budgets that the scheduler plans by.
+
+        Those are the high ones under a policy that plans ahead, where nothing is ever dropped.
+        """
+        tasks = self.on_lane(lane)
+        return tasks if self.asked.policy == "edf" else tuple(task.at_high() for task in tasks)
+
+    def modes_of(self, lane: str) -> Modes | None:
+        """Return both modes of a lane; ``None`` where no task may exceed its budgets."""
+        return self._modes[lane]
+
+    def low_budgets_ns(self, lane: str) -> dict[int, list[int]]:
+        """Return the budgets that make a lane drop tasks when they are exceeded.
+
+        By number of the task as in :meth:`on_lane`, one a segment, with switches; empty where
+        nothing is ever dropped.
+        """
+        modes = self.modes_of(lane)
+        if modes is None or (modes.high.schedulable and not modes.sheds):
+            return {}
+        switch_ns = self.asked.switch_ns
+        return {
+            index: [part + switch_ns for part in task.segments_ns]
+            for index, task in enumerate(self.on_lane(lane))
+            if task.criticality is Criticality.HIGH
+        }
 
     def bound_of(self, name: str) -> ResponseBound | None:
         """Return the response bound of a task; ``None`` where its lane was rejected."""
         return self._bounds.get(name)
+
+    @cached_property
+    def _modes(self) -> dict[str, Modes | None]:
+        return {
+            lane: modes_of(self.assignment, lane, self.on_lane(lane), self.asked.switch_ns)
+            for lane in self.assignment.verdicts
+        }
+
+    def utilization(self, lane: str) -> float:
+        """Return the share of a lane that the budgets take, while none is exceeded."""
+        modes = self.modes_of(lane)
+        return (
+            self.assignment.verdicts[lane].utilization if modes is None else modes.low.utilization
+        )
 
     @cached_property
     def _bounds(self) -> dict[str, ResponseBound]:
@@ -86,6 +134,7 @@ def judge(asked: TaskSet, *, advise: bool = True) -> Answer:
         ConfigError: the policy needs something that is not installed.
     """
     found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy=asked.policy)
+    found = with_tight_bounds(found, asked.tasks, asked.switch_ns)
     if found.schedulable or not advise:
         return Answer(asked, found, ())
     return Answer(asked, found, _changes(asked), _hint(asked))
@@ -213,12 +262,23 @@ def _declarable(asked: TaskSet, changes: Sequence[Counterfactual]) -> tuple[Coun
 
 def _lane(answer: Answer, verdict: LaneVerdict) -> dict[str, Any]:
     bounds = {item.task: item for item in verdict.responses}
+    modes = answer.modes_of(verdict.lane)
     return {
         "name": verdict.lane,
-        "utilization": verdict.utilization,
+        "utilization": answer.utilization(verdict.lane),
         "schedulable": verdict.schedulable,
         "witness": _witness(verdict.witness),
         "tasks": [_task(task, bounds.get(task.name)) for task in answer.on_lane(verdict.lane)],
+        "modes": None if modes is None else _modes(modes),
+    }
+
+
+def _modes(modes: Modes) -> dict[str, Any]:
+    return {
+        "low": {"schedulable": modes.low.schedulable, "utilization": modes.low.utilization},
+        "high": {"schedulable": modes.high.schedulable, "utilization": modes.high.utilization},
+        "sheds": list(modes.sheds),
+        "virtual_deadlines_ms": {name: own / 1e6 for name, own in modes.virtual_ns.items()},
     }
 
 

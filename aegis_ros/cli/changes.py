@@ -11,6 +11,7 @@ from typing import Any
 from aegis_ros.analysis import POLICIES, AnalysisTask
 from aegis_ros.cli.task_set import TaskSet, new_task
 from aegis_ros.errors import ConfigError
+from aegis_ros.spec import Criticality
 
 __all__ = ["changed"]
 
@@ -19,6 +20,7 @@ _FIELDS = (
     "deadline_ms",
     "jitter_ms",
     "segments_ms",
+    "high_segments_ms",
     "wcet_ms",
     "criticality",
     "lane",
@@ -77,7 +79,7 @@ def _fields_of(text: str) -> dict[str, Any]:
 
 def _typed(key: str, value: str, where: str) -> Any:
     """Return a number, a list of numbers or the text, as the field wants it."""
-    if key == "segments_ms":
+    if key in ("segments_ms", "high_segments_ms"):
         parts = [part for part in re.split(r"[;\s]+", value.strip("[] ")) if part]
         return [_number(part, f"{where} {key}") for part in parts]
     if key == "copies":
@@ -165,6 +167,8 @@ def _with_field(
         "criticality": str(task.criticality),
         "lane": task.lane,
     }
+    if task.high_segments_ns:
+        fields["high_segments_ms"] = [part / 1e6 for part in task.high_segments_ns]
     # A deadline that equals the period was most likely not declared, and moves with it.
     if field == "period_ms" and task.deadline_ns + free_ns == task.period_ns:
         fields["deadline_ms"] = value
@@ -178,10 +182,22 @@ def _with_field(
         fields["segments_ms"] = [max(1e-6, part * share / 1e6) for part in task.segments_ns]
     else:
         fields[field] = value
+    if task.high_segments_ns and field in ("segments_ms", "wcet_ms"):
+        fields["high_segments_ms"] = _in_ratio(task, fields["segments_ms"])
+    if field == "criticality" and value != Criticality.HIGH:
+        fields.pop("high_segments_ms", None)
     made = new_task(fields, asked.lanes, f"--set {task.name}.{field}")
     if not free_ns:
         return made
     return tuple(replace(item, deadline_ns=item.deadline_ns - free_ns) for item in made)
+
+
+def _in_ratio(task: AnalysisTask, parts: Sequence[float]) -> list[float]:
+    """Return high budgets in their old ratio to the others; they may be set afterwards."""
+    ratios = [high / low for high, low in zip(task.high_segments_ns, task.segments_ns, strict=True)]
+    if len(parts) != len(ratios):
+        ratios = [sum(task.high_segments_ns) / sum(task.segments_ns)] * len(parts)
+    return [max(1.0, ratio) * part for part, ratio in zip(parts, ratios, strict=True)]
 
 
 def _task_named(asked: TaskSet, name: str, where: str) -> AnalysisTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.text import Text
 from aegis_ros.analysis import LaneVerdict
 from aegis_ros.cli.answer import Answer, as_json, blocker_of, judge
 from aegis_ros.cli.critical import CriticalRun, critical_run
+from aegis_ros.cli.modes import Modes
 from aegis_ros.cli.paper import inequality, reason, say, sheet, sign, terminal, to_ms
 from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.errors import ConfigError
@@ -23,6 +25,7 @@ _ARRIVALS = {
     "sporadic": "every arrival that keeps period and jitter",
     "periodic": "arrivals that are strictly periodic and begin together, and only for those",
 }
+_MANY_NAMES = 20
 _MANY_TASKS = 60  # a table longer than this is shortened to what is tight
 
 
@@ -55,16 +58,19 @@ def run(path: Path, form: str, state_dir: Path | None, plot: Path | None = None)
 
 def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     """Print the table of one lane; columns that a narrow terminal has no room for are left out."""
-    tasks = answer.on_lane(verdict.lane)
-    title = (
-        f"lane {escape(verdict.lane)}: {sign(verdict.schedulable)}, U = {verdict.utilization:.1%}"
-    )
+    tasks = answer.planned_on(verdict.lane)
+    share = answer.utilization(verdict.lane)
+    title = f"lane {escape(verdict.lane)}: {sign(verdict.schedulable)}, U = {share:.1%}"
     if not tasks:
         console.print(f"[bold]{title}[/bold], nothing runs here")
         return
     switch_ns = answer.asked.switch_ns
     wide = console.width >= 100
-    columns = [("task", "left"), ("U", "right"), ("budget", "right"), ("period", "right")]
+    modes = answer.modes_of(verdict.lane)
+    shares = wide or modes is None  # a narrow terminal has no room for both
+    columns = [("task", "left"), *([("U", "right")] if shares else []), ("budget", "right")]
+    columns += [] if modes is None else [("high", "right")]
+    columns += [("period", "right")]
     columns += [("parts", "right"), ("jitter", "right")] if wide else []
     columns += [("bound", "right"), ("deadline", "right"), ("slack", "right")]
     columns += [("blocked by", "left")]
@@ -84,10 +90,13 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         blocked = "-" if blocker is None else blocker[0] + length
         cells: list[str | Text] = [
             Text(task.name),
-            f"{wcet / task.period_ns:.1%}",
+            *([f"{wcet / task.period_ns:.1%}"] if shares else []),
             to_ms(wcet),
-            to_ms(task.period_ns),
         ]
+        if modes is not None:
+            high = bool(task.high_segments_ns)
+            cells += [to_ms(task.at_high().wcet_ns(switch_ns)) if high else "-"]
+        cells += [to_ms(task.period_ns)]
         cells += [str(len(task.segments_ns)), to_ms(task.jitter_ns)] if wide else []
         cells += [
             _bound(bound, task.deadline_ns),
@@ -120,12 +129,40 @@ def _failed(answer: Answer) -> list[LaneVerdict]:
 def _print_lane_reason(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     say(console, reason(verdict))
     witness = verdict.witness
-    if witness is not None:
+    modes = answer.modes_of(verdict.lane)
+    if modes is not None:
+        _print_modes(console, modes)
+    elif witness is not None:
         console.print(_inequality(verdict, witness), soft_wrap=True)
     if not verdict.schedulable:
         shown = critical_run(answer, verdict)
         if shown is not None:
             say(console, _what_happens(shown))
+
+
+def _print_modes(console: Console, modes: Modes) -> None:
+    rest = f"{_names(modes.sheds)} dropped, in this order" if modes.sheds else "nothing dropped"
+    both = (
+        ("Low mode (no budget is exceeded)", modes.low, ""),
+        ("High mode (from a budget exceeded until the lane is idle)", modes.high, f", {rest}"),
+    )
+    for words, mode, more in both:
+        holds = "schedulable" if mode.schedulable else "NOT schedulable"
+        more = more if mode.schedulable else ""
+        say(console, f"{words}: {holds}, U = {mode.utilization:.1%}{more}", bullet=" •")
+        if mode.witness is not None:
+            left, relation, right = inequality(mode.witness)
+            console.print(Text(f"   {left} {relation} {right}"), soft_wrap=True)
+    if modes.virtual_ns:
+        each = ", ".join(f"{name} {to_ms(own)} ms" for name, own in modes.virtual_ns.items())
+        say(console, f"Virtual deadlines in low mode: {each}", bullet=" •")
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = list(names[:_MANY_NAMES])
+    if len(names) > _MANY_NAMES:
+        shown.append(f"{len(names) - _MANY_NAMES} more")
+    return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " and " + shown[-1]
 
 
 def _print_conclusion(console: Console, answer: Answer) -> None:
@@ -138,7 +175,13 @@ def _print_conclusion(console: Console, answer: Answer) -> None:
             else "No way to share the tasks among the lanes was found",
         )
     if answer.schedulable:
-        say(console, f"Every deadline holds, for {_ARRIVALS[_promise(answer)]}", style="green")
+        but = ""
+        if any(modes.sheds for modes in _all_modes(answer)):
+            but = "; where a budget is exceeded, those of high criticality"
+        elif answer.asked.policy != "edf" and any(t.high_segments_ns for t in answer.asked.tasks):
+            but = f"; under {answer.asked.policy} nothing is dropped, and high budgets count always"
+        text = f"Every deadline holds, for {_ARRIVALS[_promise(answer)]}{but}"
+        say(console, text, style="green")
         return
     say(console, "Not every deadline holds", style="red")
     if answer.changes:
@@ -148,6 +191,10 @@ def _print_conclusion(console: Console, answer: Answer) -> None:
             say(console, change.sentence, bullet=" •")
     if answer.hint:
         say(console, answer.hint)
+
+
+def _all_modes(answer: Answer) -> list[Modes]:
+    return [modes for lane in answer.assignment.verdicts if (modes := answer.modes_of(lane))]
 
 
 def _promise(answer: Answer) -> str:
@@ -181,16 +228,17 @@ def _inequality(verdict: LaneVerdict, witness: Witness) -> Text:
 
 def _what_happens(shown: CriticalRun) -> str:
     miss = shown.first_miss
+    meant = f" ({shown.case.words})" if shown.case.words else ""
     if miss is None and shown.witness is None:
         return "Simulated for a while from a common start, strictly periodic, nothing is late yet"
     if miss is None:
         return (
-            "Simulated, this very pattern misses no deadline; the test is sufficient, not exact, "
-            "where tasks have jitter or several segments"
+            f"Simulated{meant}, this very pattern misses no deadline; the test is sufficient, not "
+            "exact, where tasks have jitter or several segments"
         )
     since = "times since all others became ready" if shown.witness else "times since the start"
     return (
-        f"Simulated: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, is due at "
+        f"Simulated{meant}: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, is due at "
         f"{to_ms(miss.deadline_ns)} ms and ends at {to_ms(miss.finished_ns)} ms, "
         f"{to_ms(miss.finished_ns - miss.deadline_ns)} ms late ({since})"
     )

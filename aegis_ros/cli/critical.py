@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aegis_ros.analysis import AnalysisTask, LaneVerdict
+from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
 from aegis_ros.cli.answer import Answer
+from aegis_ros.cli.modes import in_high_mode, in_low_mode
 from aegis_ros.rationale import Witness
 from aegis_ros.simulation import Outcome, critical_arrivals, periodic_arrivals, simulate
 
-__all__ = ["CriticalRun", "Miss", "critical_run"]
+__all__ = ["Case", "CriticalRun", "Miss", "case_of", "critical_run"]
 
 _MAX_JOBS = 20_000
 
@@ -27,22 +28,68 @@ class Miss:
 
 
 @dataclass(frozen=True)
+class Case:
+    """What is asked of a lane with one budget a segment, so that there is a pattern to run.
+
+    Attributes:
+        tasks: of the lane that count, in the order of their deadlines.
+        verdict: of the demand test of just these.
+        words: which budgets are meant, where tasks may exceed them; empty otherwise.
+    """
+
+    tasks: tuple[AnalysisTask, ...]
+    verdict: LaneVerdict
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class CriticalRun:
     """A simulated critical instant, or under CW-EDF and a table, the periodic start.
 
     Attributes:
-        tasks: of the lane, in the order of the outcome.
+        case: what was run; its tasks are in the order of the outcome.
         outcome: with every segment that ran.
         start_ns: the instant at which all but the blocker become ready, on the outcome's clock.
         witness: interval the pattern was made for; ``None`` for the periodic start.
         first_miss: the first job that ended late, if any.
     """
 
-    tasks: tuple[AnalysisTask, ...]
+    case: Case
     outcome: Outcome
     start_ns: int
     witness: Witness | None
     first_miss: Miss | None
+
+
+def case_of(answer: Answer, verdict: LaneVerdict) -> Case:
+    """Return what to run for a lane.
+
+    Where tasks may exceed their budgets that is, of what holds, all high budgets if nothing has to
+    be dropped, or low mode with its virtual deadlines; of what fails, the simplest of the cases
+    that do: low budgets, high ones of high criticality alone, high ones of all.
+    """
+    tasks, modes = answer.planned_on(verdict.lane), answer.modes_of(verdict.lane)
+    if modes is None:
+        return Case(tasks, verdict)
+    at_high = tuple(task.at_high() for task in tasks)
+    exceeded = "every budget exceeded, up to the high one"
+    if verdict.schedulable and not modes.sheds:
+        return Case(at_high, verdict, exceeded)
+    cases: list[tuple[tuple[AnalysisTask, ...], str]]
+    if verdict.schedulable:
+        low = sorted(in_low_mode(tasks, modes.virtual_ns), key=lambda task: task.deadline_ns)
+        cases = [(tuple(low), "no budget exceeded, with virtual deadlines")]
+    else:
+        cases = [
+            (in_low_mode(tasks, {}), "no budget exceeded"),
+            (in_high_mode(tasks, {}), f"{exceeded}, and all below high criticality dropped"),
+            (at_high, f"{exceeded}, and nothing dropped"),
+        ]
+    for own, words in cases:
+        found = check_lane(own, lane=verdict.lane, switch_ns=answer.asked.switch_ns)
+        if found.schedulable == verdict.schedulable:
+            return Case(own, found, words)
+    return Case(tasks, verdict)
 
 
 def critical_run(
@@ -58,14 +105,14 @@ def critical_run(
     Returns:
         ``None`` where there is nothing to show: no witness, no table, or very many jobs.
     """
+    case = case_of(answer, verdict)
     if answer.asked.policy != "edf":
-        return _periodic_run(answer, verdict, until_ns)
-    witness = verdict.witness
+        return _periodic_run(answer, case, until_ns)
+    tasks, witness = case.tasks, case.verdict.witness
     if witness is None:
         return None
     if until_ns is not None:
         witness = replace(witness, t_ns=until_ns)
-    tasks = answer.on_lane(verdict.lane)
     jobs = sum(
         max(0, (witness.t_ns - task.deadline_ns + task.jitter_ns) // task.period_ns + 1)
         for task in tasks
@@ -80,11 +127,11 @@ def critical_run(
     if blocker is not None:
         longest = max(range(len(blocker.segments_ns)), key=blocker.segments_ns.__getitem__)
         start_ns = sum(blocker.segments_ns[:longest]) + switch_ns * longest + 1
-    return CriticalRun(tasks, outcome, start_ns, witness, _first_miss(tasks, outcome, start_ns))
+    return CriticalRun(case, outcome, start_ns, witness, _first_miss(tasks, outcome, start_ns))
 
 
-def _periodic_run(answer: Answer, verdict: LaneVerdict, until_ns: int | None) -> CriticalRun | None:
-    tasks, policy = answer.on_lane(verdict.lane), answer.policy_of(verdict.lane)
+def _periodic_run(answer: Answer, case: Case, until_ns: int | None) -> CriticalRun | None:
+    tasks, policy = case.tasks, answer.policy_of(case.verdict.lane)
     if policy is None or not tasks:
         return None
     if until_ns is None:  # twice the longest wait, in which most that can go wrong has
@@ -100,7 +147,7 @@ def _periodic_run(answer: Answer, verdict: LaneVerdict, until_ns: int | None) ->
         policy=policy,
         keep_runs=True,
     )
-    return CriticalRun(tasks, outcome, 0, None, _first_miss(tasks, outcome, 0))
+    return CriticalRun(case, outcome, 0, None, _first_miss(tasks, outcome, 0))
 
 
 def _first_miss(tasks: tuple[AnalysisTask, ...], outcome: Outcome, start_ns: int) -> Miss | None:

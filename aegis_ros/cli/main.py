@@ -56,6 +56,7 @@ def check(
     "aegis simulate set.yaml\n\n"
     "aegis simulate set.yaml --duration 10min --seed 7 --execution uniform\n\n"
     "aegis simulate set.yaml --arrivals critical --plot timeline.png\n\n"
+    "aegis simulate mixed.yaml --overrun 0.05\n\n"
     "Exit code: 0 nothing was late, 1 something was, 2 bad input."
 )
 def simulate(
@@ -73,6 +74,12 @@ def simulate(
         str,
         typer.Option(help="budget (all of it), uniform (30 to 100 % of it) or profile (measured)."),
     ] = "budget",
+    overrun: Annotated[
+        float,
+        typer.Option(
+            help="Probability that a job exceeds its budgets, up to high_segments_ms (0 to 1)."
+        ),
+    ] = 0.0,
     format: _Format = "text",
     plot: _Plot = None,
     state_dir: _State = None,
@@ -89,6 +96,7 @@ def simulate(
         form=format,
         plot=plot,
         state_dir=state_dir,
+        overrun=overrun,
     )
     raise typer.Exit(code)
 
@@ -120,8 +128,8 @@ def profile(
     epilog="Examples:\n\n"
     "aegis whatif set.yaml --add 'name=vlm,period_ms=1000,segments_ms=20;20;20'\n\n"
     "aegis whatif set.yaml --set camera.period_ms=50 --set policy=cw_edf --drop lidar\n\n"
-    "Fields of --set: period_ms, deadline_ms, jitter_ms, segments_ms, wcet_ms, criticality, lane, "
-    "copies. A deadline that equals the period moves with it.\n\n"
+    "Fields of --set: period_ms, deadline_ms, jitter_ms, segments_ms, high_segments_ms, wcet_ms, "
+    "criticality, lane, copies. A deadline that equals the period moves with it.\n\n"
     "Exit code: 0 schedulable afterwards, 1 not, 2 bad input."
 )
 def whatif(

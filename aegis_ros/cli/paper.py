@@ -50,7 +50,8 @@ def say(console: Console, sentence: str, *, bullet: str = "", style: str = "") -
 def reason(verdict: LaneVerdict) -> str:
     """Return the sentence of a verdict with a capital, where it does not begin with a name."""
     text = verdict.sentence
-    return text if verdict.rule is Rule.WCET_DEADLINE else text[:1].upper() + text[1:]
+    named = verdict.rule is Rule.WCET_DEADLINE and not text.startswith("as long as ")
+    return text if named else text[:1].upper() + text[1:]
 
 
 def sheet(title: str, columns: Sequence[tuple[str, str]]) -> Table:

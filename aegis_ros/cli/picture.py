@@ -11,7 +11,7 @@ import numpy as np
 from aegis_ros.analysis import AnalysisTask, LaneVerdict
 from aegis_ros.analysis.demand import LaneLoad
 from aegis_ros.cli.answer import Answer
-from aegis_ros.cli.critical import CriticalRun, critical_run
+from aegis_ros.cli.critical import CriticalRun, case_of, critical_run
 from aegis_ros.cli.gantt import LanePicture, draw
 from aegis_ros.cli.paper import reason
 from aegis_ros.errors import ConfigError
@@ -121,7 +121,7 @@ def _timeline_window(outcomes: Sequence[Outcome]) -> tuple[int, int]:
 
 
 def _critical_picture(answer: Answer, verdict: LaneVerdict) -> LanePicture | None:
-    tasks = answer.on_lane(verdict.lane)
+    tasks = case_of(answer, verdict).tasks
     until_ns = None
     if not tasks:
         return None
@@ -138,16 +138,17 @@ def _critical_picture(answer: Answer, verdict: LaneVerdict) -> LanePicture | Non
     if run is None:
         return None
     # A task that is too long by itself needs no curve to show it.
-    curved = run.witness is not None and verdict.rule is not Rule.WCET_DEADLINE
+    decided = run.case.verdict
+    curved = run.witness is not None and decided.rule is not Rule.WCET_DEADLINE
     load = LaneLoad(tasks, answer.asked.switch_ns) if curved else None
     return LanePicture(
-        _title(verdict, run),
+        _title(verdict, run, answer.utilization(verdict.lane)),
         run.outcome,
         run.start_ns,
         _window(run),
         _blocking_job(run),
         load,
-        verdict if load is not None else None,
+        decided if load is not None else None,
     )
 
 
@@ -158,9 +159,11 @@ def _parts_within(tasks: Sequence[AnalysisTask], until_ns: int) -> int:
     )
 
 
-def _title(verdict: LaneVerdict, run: CriticalRun) -> str:
+def _title(verdict: LaneVerdict, run: CriticalRun, share: float) -> str:
     word = "schedulable" if verdict.schedulable else "NOT schedulable"
-    title = f"lane {verdict.lane}: {word}, U = {verdict.utilization:.1%}. {reason(verdict)}."
+    title = f"lane {verdict.lane}: {word}, U = {share:.1%}. {reason(verdict)}."
+    if run.case.words:
+        title += f" Shown: {run.case.words}."
     if not verdict.schedulable and run.first_miss is None and run.witness is not None:
         title += (
             " This very pattern is late for nobody: with jitter or segments the test is "
@@ -193,6 +196,6 @@ def _window(run: CriticalRun) -> tuple[int, int]:
         last = next(i for i, item in enumerate(runs) if item.end_ns >= late)
         first = max(0, last - _MAX_RUNS)
         end = runs[min(last + 3, len(runs) - 1)].end_ns
-        shortest = min(task.period_ns for task in run.tasks)
+        shortest = min(task.period_ns for task in run.case.tasks)
         return max(runs[first].start_ns, end - 2 * _MAX_PERIODS * shortest), end
     return begin, runs[_MAX_RUNS].end_ns

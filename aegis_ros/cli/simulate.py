@@ -34,6 +34,17 @@ _MANY_TASKS = 60
 _UNITS_NS = {"us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 
 
+@dataclass(frozen=True, slots=True)
+class _AskedFor:
+    """The options that make a run what it is."""
+
+    until_ns: int
+    seed: int
+    arrivals: str
+    execution: str
+    overrun: float
+
+
 @dataclass(frozen=True)
 class _Lane:
     """What was simulated on one lane."""
@@ -54,6 +65,7 @@ def run(
     form: str,
     plot: Path | None,
     state_dir: Path | None,
+    overrun: float = 0.0,
 ) -> int:
     """Simulate and print the figures; return 0 where no job was late, 1 otherwise.
 
@@ -66,6 +78,7 @@ def run(
         form: ``text`` or ``json``.
         plot: also draw the timeline there.
         state_dir: of the orchestrator.
+        overrun: probability that a job exceeds its budgets, of tasks that have high ones.
 
     Raises:
         ConfigError: what was asked for is not possible; the text says why.
@@ -79,6 +92,8 @@ def run(
         raise ConfigError(
             "the seed is negative", where="--seed", value=seed, expected="0 or a positive number"
         )
+    if not 0.0 <= overrun <= 1.0:
+        raise ConfigError("not a probability", where="--overrun", value=overrun, expected="0 to 1")
     if plot is not None:
         from aegis_ros.cli.picture import require_picture
 
@@ -94,14 +109,25 @@ def run(
             expected="an orchestrator's YAML with WCET profiles",
             mend=f"Measure them with `aegis profile {path}`, or use --execution uniform",
         )
+    if overrun and not any(task.high_segments_ns for task in asked.tasks):
+        raise ConfigError(
+            "no task may exceed its budgets",
+            where="--overrun",
+            value=overrun,
+            expected="a set in which a task has high_segments_ms",
+        )
     answer = judge(asked, advise=False)
-    lanes = _simulate(answer, until_ns, seed, arrivals, execution, plot is not None)
+    asked_for = _AskedFor(until_ns, seed, arrivals, execution, overrun)
+    lanes = _simulate(answer, asked_for, plot is not None)
+    how = f"{arrivals} arrivals, seed {seed}"
+    if overrun:
+        how += f", {overrun:.3g} of the jobs that may exceed their budgets do"
     if form == "json":
-        print(json.dumps(_as_json(answer, lanes, until_ns, seed, arrivals, execution), indent=2))
+        print(json.dumps(_as_json(answer, lanes, asked_for), indent=2))
     else:
-        _print(terminal(), answer, lanes, f"{duration}, {arrivals} arrivals, seed {seed}")
+        _print(terminal(), answer, lanes, f"{duration}, {how}")
     if plot is not None:
-        _draw(answer, lanes, plot, f"{arrivals} arrivals, seed {seed}")
+        _draw(answer, lanes, plot, how)
     return 1 if any(item.missed for lane in lanes for item in lane.figures) else 0
 
 
@@ -143,25 +169,32 @@ def _require_few(asked: TaskSet, until_ns: int, arrivals: str) -> None:
         )
 
 
-def _simulate(
-    answer: Answer, until_ns: int, seed: int, arrivals: str, execution: str, keep_runs: bool
-) -> tuple[_Lane, ...]:
+def _simulate(answer: Answer, asked_for: _AskedFor, keep_runs: bool) -> tuple[_Lane, ...]:
     prepared: list[tuple[str, tuple[AnalysisTask, ...], Workload]] = []
     for index, name in enumerate(answer.asked.lanes):
         tasks = answer.on_lane(name)
         if tasks:
-            generator = np.random.default_rng([seed, index])
-            workload = make_workload(answer, name, tasks, until_ns, generator, arrivals, execution)
+            workload = make_workload(
+                answer,
+                name,
+                tasks,
+                asked_for.until_ns,
+                np.random.default_rng([asked_for.seed, index]),
+                asked_for.arrivals,
+                asked_for.execution,
+                asked_for.overrun,
+            )
             prepared.append((name, tasks, workload))
     result = []
     with _progress(sum(len(workload) for _, _, workload in prepared)) as advance:
         done = 0
         for name, tasks, workload in prepared:
             outcome = simulate(
-                tasks,
+                answer.planned_on(name),
                 workload,
                 switch_ns=answer.asked.switch_ns,
                 policy=answer.policy_of(name),
+                low_budgets_ns=answer.low_budgets_ns(name),
                 keep_runs=keep_runs,
                 progress=None if advance is None else _shifted(advance, done),
             )
@@ -193,18 +226,18 @@ def _shifted(advance: Callable[[int], None], before: int) -> Callable[[int], Non
     return lambda done: advance(before + done)
 
 
-def _as_json(
-    answer: Answer, lanes: Sequence[_Lane], until_ns: int, seed: int, arrivals: str, execution: str
-) -> dict[str, Any]:
+def _as_json(answer: Answer, lanes: Sequence[_Lane], asked_for: _AskedFor) -> dict[str, Any]:
     return {
         "missed": sum(item.missed for lane in lanes for item in lane.figures),
         "jobs": sum(item.jobs for lane in lanes for item in lane.figures),
         "schedulable": answer.schedulable,
         "policy": answer.asked.policy,
-        "duration_ms": until_ns / 1e6,
-        "seed": seed,
-        "arrivals": arrivals,
-        "execution": execution,
+        "duration_ms": asked_for.until_ns / 1e6,
+        "seed": asked_for.seed,
+        "arrivals": asked_for.arrivals,
+        "execution": asked_for.execution,
+        "overrun": asked_for.overrun,
+        "dropped": sum(item.skipped for lane in lanes for item in lane.figures),
         "lanes": [
             {
                 "name": lane.name,
@@ -225,6 +258,7 @@ def _task_json(answer: Answer, task: AnalysisTask, item: TaskFigures) -> dict[st
         "name": item.name,
         "jobs": item.jobs,
         "missed": item.missed,
+        "dropped": item.skipped,
         "response_p50_ms": item.response_p50_ns / 1e6,
         "response_p99_ms": item.response_p99_ns / 1e6,
         "response_max_ms": item.response_max_ns / 1e6,
@@ -234,8 +268,9 @@ def _task_json(answer: Answer, task: AnalysisTask, item: TaskFigures) -> dict[st
 
 
 def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -> None:
-    total = missed = 0
+    total = missed = dropped = 0
     for lane in lanes:
+        drops = any(item.skipped for item in lane.figures)
         table = sheet(
             f"lane {escape(lane.name)}: busy {lane.outcome.utilization:.1%}"
             "[dim], response times in ms[/dim]",
@@ -243,6 +278,7 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
                 ("task", "left"),
                 ("jobs", "right"),
                 ("missed", "right"),
+                *([("dropped", "right")] if drops else []),
                 ("p50", "right"),
                 ("p99", "right"),
                 ("max", "right"),
@@ -253,6 +289,7 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
         rows = list(zip(lane.tasks, lane.figures, strict=True))
         total += sum(item.jobs for item in lane.figures)
         missed += sum(item.missed for item in lane.figures)
+        dropped += sum(item.skipped for item in lane.figures)
         if len(rows) > _MANY_TASKS:
             rows.sort(key=lambda row: row[1].response_max_ns / row[0].deadline_ns, reverse=True)
         for task, item in rows[:_MANY_TASKS]:
@@ -261,6 +298,7 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
                 Text(task.name),
                 str(item.jobs),
                 Text(str(item.missed), style="bold red" if item.missed else "green"),
+                *([Text(str(item.skipped), style="yellow" if item.skipped else "")] * drops),
                 *(
                     _response(value, task.deadline_ns) if item.finished else "-"
                     for value in (item.response_p50_ns, item.response_p99_ns, item.response_max_ns)
@@ -271,7 +309,14 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
         console.print(table)
         if len(rows) > _MANY_TASKS:
             say(console, f"The {_MANY_TASKS} tightest of {len(rows)} tasks are shown")
-    say(console, f"Simulated {how}: {total:,} jobs, {missed:,} late", style="red" if missed else "")
+    gone = f", {dropped:,} dropped" if dropped else ""
+    say(
+        console,
+        f"Simulated {how}: {total:,} jobs, {missed:,} late{gone}",
+        style="red" if missed else "",
+    )
+    if dropped:
+        say(console, "Dropped were jobs below high criticality, because a budget was exceeded")
     if missed and answer.schedulable:
         say(console, "The set is schedulable only for arrivals that are strictly periodic and "
             "begin together")  # fmt: skip

@@ -59,6 +59,7 @@ class _Task(BaseModel):
     deadline_ms: _Ms | None = None
     jitter_ms: _MsOrZero = 0.0
     segments_ms: list[_Ms] = Field(min_length=1, max_length=1024)
+    high_segments_ms: list[_Ms] | None = Field(default=None, min_length=1, max_length=1024)
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
     copies: Annotated[int, Number, Field(ge=1, le=_MAX_TASKS)] = 1
@@ -177,6 +178,7 @@ def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask
             value=task.lane,
             expected="one of " + ", ".join(lanes),
         )
+    _require_high(task, where)
     deadline_ms = task.period_ms if task.deadline_ms is None else task.deadline_ms
     one = AnalysisTask(
         task.name,
@@ -186,10 +188,40 @@ def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask
         _ns(task.jitter_ms, ROUND_CEILING),
         task.criticality,
         task.lane or (lanes[0] if len(lanes) == 1 else ""),
+        tuple(_ns(part, ROUND_CEILING) for part in task.high_segments_ms or ()),
     )
     if task.copies == 1:
         return (one,)
     return tuple(replace(one, name=f"{one.name}_{index + 1}") for index in range(task.copies))
+
+
+def _require_high(task: _Task, where: str) -> None:
+    """Refuse high budgets that do not belong to the low ones, in the terms of the file."""
+    if task.high_segments_ms is None:
+        return
+    where = f"{where}.high_segments_ms"
+    if task.criticality is not Criticality.HIGH:
+        raise ConfigError(
+            "only a task of high criticality may exceed its budgets",
+            where=where,
+            value=f"criticality: {task.criticality}",
+            mend="Leave high_segments_ms out, or declare criticality: high",
+        )
+    if len(task.high_segments_ms) != len(task.segments_ms):
+        raise ConfigError(
+            "one high budget a segment is needed",
+            where=where,
+            value=f"{len(task.high_segments_ms)} of them",
+            expected=f"{len(task.segments_ms)}, as in segments_ms",
+        )
+    for index, (low, high) in enumerate(zip(task.segments_ms, task.high_segments_ms, strict=True)):
+        if high < low:
+            raise ConfigError(
+                "below the budget of the same segment",
+                where=f"{where}[{index}]",
+                value=high,
+                expected=f"at least {low}",
+            )
 
 
 def _ns(milliseconds: float, rounding: str) -> int:

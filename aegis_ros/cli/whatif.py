@@ -113,10 +113,10 @@ def _print(console: Console, before: Answer, after: Answer) -> None:
     if len(shown) < len(names):
         say(console, f"Of {len(names)} tasks {len(shown)} that change are shown")
     for lane in after.asked.lanes:
-        one, two = before.assignment.verdicts[lane], after.assignment.verdicts[lane]
+        one, two = before.utilization(lane), after.utilization(lane)
         say(
             console,
-            f"lane {lane}: U {one.utilization:.1%} → {two.utilization:.1%}",
+            f"lane {lane}: U {one:.1%} → {two:.1%}",
             bullet=" •",
         )
     say(console, "* changed, + added, - dropped")

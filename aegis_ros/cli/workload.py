@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.cli.answer import Answer
+from aegis_ros.cli.critical import case_of
 from aegis_ros.errors import ConfigError
 from aegis_ros.simulation import (
     Workload,
@@ -36,6 +38,7 @@ def make_workload(
     generator: np.random.Generator,
     arrivals: str,
     execution: str,
+    overrun: float = 0.0,
 ) -> Workload:
     """Return the jobs of one lane.
 
@@ -47,13 +50,16 @@ def make_workload(
         generator: source of chance.
         arrivals: one of :data:`ARRIVALS`.
         execution: one of :data:`EXECUTIONS`.
+        overrun: probability that a job exceeds its budgets, of tasks that may: by all that the
+            high ones allow, or with ``uniform`` by a random part of it.
 
     Raises:
         ConfigError: the critical pattern is asked for where the test gives none.
     """
     asked = answer.asked
     if arrivals == "critical":
-        verdict = answer.assignment.verdicts[lane]
+        case = case_of(answer, answer.assignment.verdicts[lane])
+        verdict = case.verdict
         witness = verdict.witness
         if witness is None:
             raise ConfigError(
@@ -64,7 +70,8 @@ def make_workload(
             )
         if verdict.schedulable:  # the densest there is; a failure is shown up to its miss
             witness = replace(witness, t_ns=until_ns)
-        made = critical_arrivals(tasks, witness, switch_ns=asked.switch_ns)
+        made = critical_arrivals(case.tasks, witness, switch_ns=asked.switch_ns)
+        made = _renumbered(made, case.tasks, tasks)
     elif arrivals == "bursty":
         made = bursty_arrivals(tasks, until_ns)
     elif arrivals == "periodic":
@@ -72,10 +79,47 @@ def make_workload(
     else:
         made = sporadic_arrivals(tasks, until_ns, generator, shortest=1.0)
     if execution == "uniform":
-        return _with_executions(made, tasks, _uniform(tasks, generator), generator)
+        made = _with_executions(made, tasks, _uniform(tasks, generator), generator)
     if execution == "profile":
-        return _with_executions(made, tasks, asked.samples_ns, generator)
+        made = _with_executions(made, tasks, asked.samples_ns, generator)
+    if overrun > 0.0:
+        made = _with_overruns(made, tasks, overrun, execution == "uniform", generator)
     return made
+
+
+def _renumbered(
+    workload: Workload, own: Sequence[AnalysisTask], tasks: Sequence[AnalysisTask]
+) -> Workload:
+    """Return jobs of some tasks, in an order of their own, as jobs of all."""
+    place = {task.name: index for index, task in enumerate(tasks)}
+    index = np.array([place[task.name] for task in own], np.int64)
+    return Workload.of(
+        index[workload.task], workload.arrival_ns, workload.ready_ns, workload.execution_ns
+    )
+
+
+def _with_overruns(
+    workload: Workload,
+    tasks: Sequence[AnalysisTask],
+    probability: float,
+    partly: bool,
+    generator: np.random.Generator,
+) -> Workload:
+    """Return the workload with budgets exceeded, each job's by chance, up to the high ones."""
+    hit = (generator.random(len(workload)) < probability).tolist()
+    share = (generator.random(len(workload)) if partly else np.ones(len(workload))).tolist()
+    execution = [
+        tuple(
+            low + ceil(much * (high - low))
+            for low, high in zip(tasks[task].segments_ns, tasks[task].high_segments_ns, strict=True)
+        )
+        if late and tasks[task].high_segments_ns
+        else parts
+        for task, parts, late, much in zip(
+            workload.task.tolist(), workload.execution_ns, hit, share, strict=True
+        )
+    ]
+    return Workload(workload.task, workload.arrival_ns, workload.ready_ns, execution)
 
 
 def _uniform(

@@ -17,3 +17,8 @@ IDLING = (
     "tasks: [{name: quick, period_ms: 10, segments_ms: [3]}, "
     "{name: slow, period_ms: 60, segments_ms: [8]}]\npolicy: cw_edf"
 )
+MIXED = (
+    "tasks: [{name: pilot, period_ms: 20, segments_ms: [3], high_segments_ms: [7]}, "
+    "{name: mapper, period_ms: 20, segments_ms: [6, 6], criticality: low}, "
+    "{name: vlm, period_ms: 40, segments_ms: [4], criticality: best_effort}]"
+)

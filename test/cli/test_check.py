@@ -43,7 +43,7 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
     answer = json.loads(aegis("check", write(FITS), "--format", "json").out)
     assert list(answer) == ["schedulable", "policy", "lanes", "counterfactuals", "rule"]
     lane = answer["lanes"][0]
-    assert list(lane) == ["name", "utilization", "schedulable", "witness", "tasks"]
+    assert list(lane) == ["name", "utilization", "schedulable", "witness", "tasks", "modes"]
     assert list(lane["witness"]) == [
         "t_ms",
         "demand_ms",
