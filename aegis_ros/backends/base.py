@@ -39,6 +39,10 @@ class CompiledNetwork:
         simulated_ns: execution time of each segment for the simulated backend.
         dynamic_outputs: names of outputs whose extents are known only after a run; ``outputs``
             then holds the largest extents seen when the network was prepared.
+        shares: part of the execution time each segment is expected to take, 0..1 each, 1
+            together; empty for equal parts.
+        cuts: identifies where it was cut; empty for a network that is whole.
+        note: why it is not in as many segments as was asked for; empty where it is.
     """
 
     backend: str
@@ -50,11 +54,19 @@ class CompiledNetwork:
     arena_bytes: int
     simulated_ns: tuple[int, ...] = ()
     dynamic_outputs: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    cuts: str = ""
+    note: str = ""
 
     @property
     def segments(self) -> int:
         """Number of segments."""
         return max(len(self.paths), len(self.simulated_ns))
+
+    @property
+    def profile_key(self) -> str:
+        """What execution times are kept under: another cut is another profile."""
+        return f"{self.key}/{self.segments}-{self.cuts}" if self.segments > 1 else self.key
 
     def to_json(self) -> dict[str, Any]:
         """Return a mapping that :meth:`from_json` understands."""
@@ -68,6 +80,9 @@ class CompiledNetwork:
             "arena_bytes": self.arena_bytes,
             "simulated_ns": list(self.simulated_ns),
             "dynamic_outputs": list(self.dynamic_outputs),
+            "shares": list(self.shares),
+            "cuts": self.cuts,
+            "note": self.note,
         }
 
     @staticmethod
@@ -83,6 +98,9 @@ class CompiledNetwork:
             arena_bytes=values["arena_bytes"],
             simulated_ns=tuple(values["simulated_ns"]),
             dynamic_outputs=tuple(values["dynamic_outputs"]),
+            shares=tuple(values["shares"]),
+            cuts=values["cuts"],
+            note=values["note"],
         )
 
 
@@ -119,8 +137,16 @@ class Backend(Protocol):
 
     name: str
 
-    def compile(self, prepared: PreparedNetwork, cache_dir: Path) -> CompiledNetwork:
+    def compile(
+        self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
+    ) -> CompiledNetwork:
         """Return the network in the form this runtime loads fastest (offline half).
+
+        Args:
+            prepared: the network.
+            cache_dir: what was made is kept here.
+            segments: in how many parts it is to run. Outputs must be those of the whole, to the
+                bit; a network that cannot be cut so stays whole, and ``note`` says why.
 
         Raises:
             BackendError: the runtime cannot take it.

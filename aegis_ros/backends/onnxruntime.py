@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,35 +17,58 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork, Completion, LoadedNetwork
 from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
-from aegis_ros.errors import BackendError
+from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork, run_child
+from aegis_ros.network.tensor import DTYPE_OF_ORT
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["WARM_UP_RUNS", "OnnxRuntimeBackend", "cpu_name", "session_options"]
+__all__ = [
+    "WARM_UP_RUNS",
+    "OnnxRuntimeBackend",
+    "OrtNetwork",
+    "cpu_name",
+    "load_session",
+    "output_room",
+    "session_options",
+]
 
 # The first run finds out what memory a network needs, the second takes it as one block.
 WARM_UP_RUNS = 3
 
 
 class _Segment:
-    """One session of a network with the binding that is used for every run."""
+    """One session of a network with the binding that is used for every run.
+
+    Attributes:
+        session, binding: of ONNX Runtime.
+        takes_frame: whether it reads the frame.
+        taken: tensors to bind before each run, because earlier segments make them anew.
+        read_back: (name, place) of network outputs that it reads from the caller's arrays.
+        direct: (name, place) of outputs it writes to the caller's arrays.
+        made: (position, name, place) of outputs whose extents only the run tells; place is that
+            among the network's outputs, -1 for tensors that are only handed on.
+    """
 
     def __init__(self, session: Any) -> None:
         self.session = session
         self.binding = session.io_binding()
-        self.inputs = [item.name for item in session.get_inputs()]
-        self.outputs = [item.name for item in session.get_outputs()]
+        self.takes_frame = False
+        self.taken: list[str] = []
+        self.read_back: list[tuple[str, int]] = []
+        self.direct: list[tuple[str, int]] = []
+        self.made: list[tuple[int, str, int]] = []
 
 
-class _Session:
+class OrtNetwork:
     """One network on one lane.
 
-    Segments hand tensors to each other by name, inside ONNX Runtime's own memory; outputs of the
-    network go straight to the caller's arrays unless their extents are known only after the run.
+    Segments hand tensors to each other by name. Those of known extents lie in memory that is taken
+    and bound once, here; others are made anew by each run. Outputs of the network go straight to
+    the caller's arrays unless their extents are known only after the run.
     """
 
     def __init__(self, sessions: Sequence[Any], compiled: CompiledNetwork) -> None:
-        self._segments = [_Segment(session) for session in sessions]
+        """Bind what can be bound before the first run."""
         self._frame_name = compiled.frame_input.name
         self._frame_dtype = np.dtype(compiled.frame_input.dtype)
         self._outputs = {item.name: index for index, item in enumerate(compiled.outputs)}
@@ -51,6 +76,7 @@ class _Session:
         self._dynamic = frozenset(compiled.dynamic_outputs)
         self._shapes = [tuple(int(extent) for extent in item.shape) for item in compiled.outputs]
         self._between: dict[str, Any] = {}
+        self._segments = [self._bound(session) for session in sessions]
 
     @property
     def segments(self) -> int:
@@ -70,55 +96,75 @@ class _Session:
         """
         segment = self._segments[index]
         binding = segment.binding
-        for name in segment.inputs:
-            if name != self._frame_name:
-                binding.bind_ortvalue_input(name, self._between[name])
-                continue
+        if segment.takes_frame:
             if frame.dtype != self._frame_dtype or not frame.flags.c_contiguous:
                 raise BackendError(
                     "the frame does not fit the network's input",
                     value=frame.dtype,
                     expected=f"contiguous {self._frame_dtype}",
                 )
-            binding.bind_input(name, "cpu", 0, self._frame_dtype, frame.shape, frame.ctypes.data)
-        for name in segment.outputs:
-            place = self._outputs.get(name)
-            if place is None or name in self._dynamic:
-                binding.bind_output(name, "cpu")
-            else:
-                binding.bind_output(
-                    name,
-                    "cpu",
-                    0,
-                    self._dtypes[place],
-                    self._shapes[place],
-                    outputs[place].ctypes.data,
-                )
+            binding.bind_input(
+                self._frame_name, "cpu", 0, self._frame_dtype, frame.shape, frame.ctypes.data
+            )
+        for name in segment.taken:
+            binding.bind_ortvalue_input(name, self._between[name])
+        for name, place in segment.read_back:
+            dtype, shape = self._dtypes[place], self._shapes[place]
+            binding.bind_input(name, "cpu", 0, dtype, shape, outputs[place].ctypes.data)
+        for name, place in segment.direct:
+            dtype, shape = self._dtypes[place], self._shapes[place]
+            binding.bind_output(name, "cpu", 0, dtype, shape, outputs[place].ctypes.data)
+        for _, name, _ in segment.made:
+            binding.bind_output(name, "cpu")
         segment.session.run_with_iobinding(binding)
-        return self._collect(segment, outputs)
+        if segment.made:
+            self._collect(segment, outputs)
+        if not self._dynamic or segment is not self._segments[-1]:
+            return None
+        return tuple(self._shapes)
 
     def close(self) -> None:
         """Drop the sessions."""
         self._segments.clear()
         self._between.clear()
 
-    def _collect(
-        self, segment: _Segment, outputs: Sequence[npt.NDArray[np.generic]]
-    ) -> Shapes | None:
-        last = segment is self._segments[-1]
-        if last and not self._dynamic:
-            self._between.clear()
-            return None
-        for name, value in zip(segment.outputs, segment.binding.get_outputs(), strict=True):
-            place = self._outputs.get(name)
-            if place is None:
-                self._between[name] = value
-            elif name in self._dynamic:
-                self._shapes[place] = _copy_to_front(name, value.numpy(), outputs[place])
-        if not last:
-            return None
-        self._between.clear()
-        return tuple(self._shapes)
+    def _bound(self, session: Any) -> _Segment:
+        """Return a session with all that stays the same bound to it."""
+        import onnxruntime
+
+        segment = _Segment(session)
+        for item in session.get_inputs():
+            place = self._outputs.get(item.name)
+            if item.name == self._frame_name:
+                segment.takes_frame = True
+            elif place is not None and item.name not in self._dynamic:
+                segment.read_back.append((item.name, place))
+            elif item.name in self._between:
+                segment.binding.bind_ortvalue_input(item.name, self._between[item.name])
+            else:
+                segment.taken.append(item.name)
+        for position, item in enumerate(session.get_outputs()):
+            place = self._outputs.get(item.name)
+            # Every output is bound once here, so that positions are those of the session.
+            segment.binding.bind_output(item.name, "cpu")
+            if place is not None and item.name not in self._dynamic:
+                segment.direct.append((item.name, place))
+            elif place is None and _known_extents(item):
+                value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                    list(item.shape), np.dtype(DTYPE_OF_ORT[item.type]), "cpu", 0
+                )
+                segment.binding.bind_ortvalue_output(item.name, value)
+                self._between[item.name] = value
+            else:
+                segment.made.append((position, item.name, -1 if place is None else place))
+        return segment
+
+    def _collect(self, segment: _Segment, outputs: Sequence[npt.NDArray[np.generic]]) -> None:
+        values = segment.binding.get_outputs()
+        for position, name, place in segment.made:
+            self._between[name] = values[position]
+            if place >= 0:
+                self._shapes[place] = _copy_to_front(name, values[position].numpy(), outputs[place])
 
 
 class OnnxRuntimeBackend:
@@ -130,8 +176,10 @@ class OnnxRuntimeBackend:
         """Hold no lane yet."""
         self._lanes: list[CpuLane] = []
 
-    def compile(self, prepared: PreparedNetwork, cache_dir: Path) -> CompiledNetwork:
-        """Optimise the graph once and measure its memory, in child processes; keep the result.
+    def compile(
+        self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
+    ) -> CompiledNetwork:
+        """Optimise the graph once, measure it and cut it, in child processes; keep the result.
 
         Raises:
             ModelError: ONNX Runtime cannot take the network, crashes on it or takes too long.
@@ -145,7 +193,7 @@ class OnnxRuntimeBackend:
         facts = _read_json(facts_path) if target.exists() else None
         if facts is None:
             facts = _optimise(prepared, target, facts_path)
-        return CompiledNetwork(
+        whole = CompiledNetwork(
             backend=self.name,
             key=prepared.key,
             paths=(str(target),),
@@ -155,6 +203,7 @@ class OnnxRuntimeBackend:
             arena_bytes=max(int(facts["bytes"]), prepared.weight_bytes + prepared.activation_bytes),
             dynamic_outputs=tuple(facts["dynamic"]),
         )
+        return whole if segments == 1 else _cut(whole, segments, target, prepared.source.name)
 
     def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
         """Start one thread a lane."""
@@ -169,18 +218,10 @@ class OnnxRuntimeBackend:
         Raises:
             BackendError: ONNX Runtime refuses.
         """
-        import onnxruntime
-
         try:
-            sessions = [
-                onnxruntime.InferenceSession(
-                    path, session_options(), providers=["CPUExecutionProvider"]
-                )
-                for path in compiled.paths
-            ]
-            loaded = _Session(sessions, compiled)
+            loaded = load_session(compiled)
             frame = np.zeros(compiled.max_shape, compiled.frame_input.dtype)
-            outputs = [_scratch(item.nbytes, item.dtype) for item in compiled.outputs]
+            outputs = output_room(compiled)
             for index in list(range(loaded.segments)) * WARM_UP_RUNS:
                 loaded.run(index, frame, outputs)
         except Exception as error:
@@ -199,7 +240,7 @@ class OnnxRuntimeBackend:
         outputs: Sequence[npt.NDArray[np.generic]],
     ) -> None:
         """Hand the segment to the lane's thread."""
-        assert isinstance(network, _Session)
+        assert isinstance(network, OrtNetwork)
         self._lanes[lane].start(lambda: network.run(segment, frame, outputs))
 
     def completion(self, lane: int) -> Completion:
@@ -208,7 +249,7 @@ class OnnxRuntimeBackend:
 
     def unload(self, network: LoadedNetwork) -> None:
         """Drop the sessions."""
-        assert isinstance(network, _Session)
+        assert isinstance(network, OrtNetwork)
         network.close()
 
     def device_name(self) -> str:
@@ -224,6 +265,27 @@ class OnnxRuntimeBackend:
         for lane in self._lanes:
             lane.stop()
         self._lanes = []
+
+
+def load_session(compiled: CompiledNetwork) -> OrtNetwork:
+    """Return a network that has not run yet."""
+    import onnxruntime
+
+    sessions = [
+        onnxruntime.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
+        for path in compiled.paths
+    ]
+    return OrtNetwork(sessions, compiled)
+
+
+def output_room(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
+    """Return an array for each output; that of a dynamic one is flat, with room to spare."""
+    return [
+        np.empty(max(1, item.nbytes // np.dtype(item.dtype).itemsize) * 2 + 16384, item.dtype)
+        if item.name in compiled.dynamic_outputs
+        else np.empty(tuple(int(extent) for extent in item.shape), item.dtype)
+        for item in compiled.outputs
+    ]
 
 
 def session_options() -> Any:
@@ -291,8 +353,64 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return facts
 
 
-def _scratch(nbytes: int, dtype: str) -> npt.NDArray[np.generic]:
-    return np.empty(max(1, nbytes // np.dtype(dtype).itemsize) * 2 + 16384, dtype)
+def _cut(whole: CompiledNetwork, parts: int, target: Path, subject: str) -> CompiledNetwork:
+    """Return the network in ``parts`` files beside ``target``, or whole with the reason."""
+    noted = target.with_name(f"{target.stem}-{parts}.json")
+    facts = _read_json(noted)
+    if facts is None or not all(Path(path).exists() for path in facts.get("paths", ())):
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            try:
+                facts = _make_parts(whole, parts, target, Path(scratch), subject)
+            except ModelError as error:
+                return replace(whole, note=_stays_whole(parts, error.problem))
+            written = Path(scratch) / "facts"
+            written.write_text(json.dumps(facts))
+            os.replace(written, noted)
+    if "refused" in facts:
+        return replace(whole, note=_stays_whole(parts, facts["refused"]))
+    return replace(
+        whole,
+        paths=tuple(facts["paths"]),
+        arena_bytes=max(int(facts["bytes"]), whole.arena_bytes + int(facts["crossing_bytes"])),
+        shares=tuple(facts["shares"]),
+        cuts=facts["cuts"],
+    )
+
+
+def _make_parts(
+    whole: CompiledNetwork, parts: int, target: Path, scratch: Path, subject: str
+) -> dict[str, Any]:
+    """Cut the network and move its parts beside ``target``; return the facts to keep."""
+    facts = run_child(
+        "aegis_ros.backends.cut_child",
+        {"compiled": whole.to_json(), "parts": parts, "folder": str(scratch)},
+        timeout_s=120.0,
+        subject=subject,
+    )
+    if "refused" in facts:
+        return facts
+    paths = []
+    for number, path in enumerate(facts["paths"]):
+        place = target.with_name(f"{target.stem}-{parts}-{facts['cuts']}.{number}.onnx")
+        os.replace(path, place)
+        paths.append(str(place))
+    measured = run_child(
+        "aegis_ros.backends.optimise_child",
+        {"compiled": replace(whole, paths=tuple(paths)).to_json()},
+        timeout_s=120.0,
+        subject=subject,
+    )
+    return facts | measured | {"paths": paths}
+
+
+def _stays_whole(parts: int, reason: str) -> str:
+    return f"not cut into {parts} segments: {reason}"
+
+
+def _known_extents(item: Any) -> bool:
+    """Return whether a tensor's place can be taken before the run; no extents may mean unknown."""
+    shape = item.shape
+    return bool(shape) and all(isinstance(extent, int) and extent > 0 for extent in shape)
 
 
 def _copy_to_front(

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from aegis_ros.backends.base import CompiledNetwork
+
 __all__ = ["main"]
 
 _MCL_CURRENT_AND_FUTURE = 3
@@ -41,10 +43,7 @@ def measure(target: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
 
     from aegis_ros.backends.onnxruntime import WARM_UP_RUNS, session_options
 
-    # The engine locks its memory where it may; then what is reserved counts, not what is touched.
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mlockall"):
-        libc.mlockall(_MCL_CURRENT_AND_FUTURE)
+    _lock_memory()
     frame = np.zeros(shape, dtype)
     sessions = []
     before = 0
@@ -64,8 +63,20 @@ def measure(target: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"bytes": max(0, _resident_bytes() - before), "dynamic": dynamic}
 
 
+def measure_parts(compiled: CompiledNetwork) -> dict[str, Any]:
+    """Load a network as the engine will, twice; return the ``bytes`` the second one took."""
+    from aegis_ros.backends.onnxruntime import OnnxRuntimeBackend
+
+    _lock_memory()
+    backend = OnnxRuntimeBackend()
+    loaded = [backend.load(compiled, 0)]
+    before = _resident_bytes()
+    loaded.append(backend.load(compiled, 0))
+    return {"bytes": max(0, _resident_bytes() - before)}
+
+
 def main() -> None:
-    """Answer ``{"source", "target"}`` or ``{"target", "dtype", "shape"}``."""
+    """Answer ``{"source", "target"}``, ``{"target", "dtype", "shape"}`` or ``{"compiled"}``."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
@@ -74,11 +85,20 @@ def main() -> None:
     try:
         if "source" in request:
             optimise(request["source"], request["target"])
+        elif "compiled" in request:
+            answer = measure_parts(CompiledNetwork.from_json(request["compiled"]))
         else:
             answer = measure(request["target"], request["dtype"], tuple(request["shape"]))
     except Exception as error:  # told to the parent, whatever it is
         answer = {"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}
     print(json.dumps(answer))
+
+
+def _lock_memory() -> None:
+    """Have what is reserved count, not what is touched: the engine locks its memory if it may."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mlockall"):
+        libc.mlockall(_MCL_CURRENT_AND_FUTURE)
 
 
 def _resident_bytes() -> int:

@@ -47,8 +47,10 @@ class SimulatedBackend:
         """Hold no lane yet."""
         self._lanes: list[CpuLane] = []
 
-    def compile(self, prepared: PreparedNetwork, cache_dir: Path) -> CompiledNetwork:
-        """Guess an execution time from the network's size."""
+    def compile(
+        self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
+    ) -> CompiledNetwork:
+        """Guess an execution time from the network's size, in equal segments."""
         guess_ns = int(
             (prepared.weight_bytes + prepared.activation_bytes) / _BYTES_PER_SECOND * 1e9
         )
@@ -60,7 +62,8 @@ class SimulatedBackend:
             max_shape=prepared.max_shape,
             outputs=prepared.outputs,
             arena_bytes=prepared.weight_bytes + prepared.activation_bytes,
-            simulated_ns=(max(guess_ns, 100_000),),
+            simulated_ns=(-(-max(guess_ns, 100_000) // segments),) * segments,
+            cuts="equal" if segments > 1 else "",
         )
 
     def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:

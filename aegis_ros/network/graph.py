@@ -15,7 +15,14 @@ from aegis_ros.network.fuse import preprocessing_graph
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
-__all__ = ["estimate_bytes", "estimate_flops", "fuse", "load_graph", "tensor_infos"]
+__all__ = [
+    "estimate_bytes",
+    "estimate_flops",
+    "fuse",
+    "load_graph",
+    "node_flops",
+    "tensor_infos",
+]
 
 _FUSE_OPSET = 17
 _OLDEST_FUSABLE_OPSET = 13
@@ -167,7 +174,12 @@ def estimate_bytes(model: onnx.ModelProto) -> tuple[int, int]:
 
 
 def estimate_flops(model: onnx.ModelProto) -> int:
-    """Return the floating-point operations of one run of a network with inferred shapes.
+    """Return the floating-point operations of one run of a network with inferred shapes."""
+    return sum(node_flops(model))
+
+
+def node_flops(model: onnx.ModelProto) -> list[int]:
+    """Return the floating-point operations of each operator of a network with inferred shapes.
 
     Counts convolutions and matrix products, two operations for each multiply-add, and one for
     each element of every other float output; extents that are not known count as 1.
@@ -177,22 +189,22 @@ def estimate_flops(model: onnx.ModelProto) -> int:
     for item in [*graph.value_info, *graph.input, *graph.output]:
         extents = _shape(item.type.tensor_type)
         shapes[item.name] = tuple(one if isinstance(one, int) else 1 for one in extents)
-    total = 0
-    for node in graph.node:
-        elements = math.prod(shapes.get(node.output[0], ()))
-        operands = [shapes.get(name, ()) for name in node.input]
-        if node.op_type == "Conv" and len(operands) > 1:
-            total += 2 * elements * math.prod(operands[1][1:])
-        elif node.op_type == "ConvTranspose" and len(operands) > 1:
-            total += 2 * math.prod(operands[0]) * math.prod(operands[1][1:])
-        elif node.op_type == "MatMul" and operands[0]:
-            total += 2 * elements * operands[0][-1]
-        elif node.op_type == "Gemm" and len(operands[0]) == 2:
-            transposed = any(one.name == "transA" and one.i for one in node.attribute)
-            total += 2 * elements * operands[0][0 if transposed else 1]
-        elif node.op_type not in _MOVES:
-            total += elements
-    return total
+    return [_flops(node, shapes) for node in graph.node]
+
+
+def _flops(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    elements = math.prod(shapes.get(node.output[0], ())) if node.output else 0
+    operands = [shapes.get(name, ()) for name in node.input]
+    if node.op_type == "Conv" and len(operands) > 1:
+        return 2 * elements * math.prod(operands[1][1:])
+    if node.op_type == "ConvTranspose" and len(operands) > 1:
+        return 2 * math.prod(operands[0]) * math.prod(operands[1][1:])
+    if node.op_type == "MatMul" and operands[0]:
+        return 2 * elements * operands[0][-1]
+    if node.op_type == "Gemm" and len(operands[0]) == 2:
+        transposed = any(one.name == "transA" and one.i for one in node.attribute)
+        return 2 * elements * operands[0][0 if transposed else 1]
+    return 0 if node.op_type in _MOVES else elements
 
 
 def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfoProto:

@@ -13,22 +13,12 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.errors import ModelError
-from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
 
 __all__ = ["build"]
 
 _MEMORY_LIMIT_BYTES = 16 * 1024**3
-_DTYPE_OF_ORT = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(uint8)": "uint8",
-    "tensor(int8)": "int8",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(bool)": "bool",
-}
 
 
 def build(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +84,7 @@ def _probe(
         ) from error
     infos = []
     for item, first, second in zip(session.get_outputs(), *runs, strict=True):
-        if not isinstance(first, np.ndarray) or item.type not in _DTYPE_OF_ORT:
+        if not isinstance(first, np.ndarray) or item.type not in DTYPE_OF_ORT:
             raise ModelError(
                 f"output {item.name!r} is {item.type}, not a tensor of numbers",
                 where="model",
@@ -102,7 +92,7 @@ def _probe(
                 code="model_valid",
             )
         extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
-        infos.append(TensorInfo(item.name, _DTYPE_OF_ORT[item.type], extents))
+        infos.append(TensorInfo(item.name, DTYPE_OF_ORT[item.type], extents))
     return tuple(infos)
 
 

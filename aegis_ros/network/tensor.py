@@ -6,7 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["TensorInfo"]
+__all__ = ["DTYPE_OF_ORT", "TensorInfo"]
+
+# numpy names of the element types ONNX Runtime tells.
+DTYPE_OF_ORT = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
 
 
 @dataclass(frozen=True, slots=True)

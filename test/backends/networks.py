@@ -42,18 +42,51 @@ def _bright() -> onnx.GraphProto:
     )
 
 
+def _chain() -> onnx.GraphProto:
+    """uint8 [H, W, 3] -> ``means`` float32 [3] after some operators, ``middle`` on the way.
+
+    What lies between depends on the frame's extents at first, then no more.
+    """
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["real", "factor"], ["scaled"]),
+        helper.make_node("Softplus", ["scaled"], ["soft"]),
+        helper.make_node("ReduceMean", ["soft", "axes"], ["middle"], keepdims=0),
+        helper.make_node("Softplus", ["middle"], ["softer"]),
+        helper.make_node("Tanh", ["softer"], ["bent"]),
+        helper.make_node("Add", ["bent", "middle"], ["means"]),
+    ]
+    return helper.make_graph(
+        nodes,
+        "chain",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, ["h", "w", 3])],
+        [
+            helper.make_tensor_value_info("means", TensorProto.FLOAT, [3]),
+            helper.make_tensor_value_info("middle", TensorProto.FLOAT, [3]),
+        ],
+        [
+            numpy_helper.from_array(np.array([0, 1], np.int64), "axes"),
+            numpy_helper.from_array(np.float32(0.01), "factor"),
+        ],
+    )
+
+
 _OUTPUTS = {
-    "means": (_means, TensorInfo("means", "float32", (3,))),
+    "means": (_means, (TensorInfo("means", "float32", (3,)),)),
     # Prepared with a frame that has few bright places.
-    "bright": (_bright, TensorInfo("bright", "int64", (3, 8))),
+    "bright": (_bright, (TensorInfo("bright", "int64", (3, 8)),)),
+    "chain": (
+        _chain,
+        (TensorInfo("means", "float32", (3,)), TensorInfo("middle", "float32", (3,))),
+    ),
 }
 
 
 def make_network(
     folder: Path, kind: str = "means", name: str = "network", shape: tuple[int, ...] = SHAPE
 ) -> PreparedNetwork:
-    """Write a network of a kind (``means``, ``bright``) and return it as if prepared."""
-    graph, output = _OUTPUTS[kind]
+    """Write a network of a kind (``means``, ``bright``, ``chain``) and return it as if prepared."""
+    graph, outputs = _OUTPUTS[kind]
     model = helper.make_model(graph(), opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 9
     path = folder / f"{name}.onnx"
@@ -67,7 +100,7 @@ def make_network(
         frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
         frame_format=FrameFormat.RGB8,
         max_shape=shape,
-        outputs=(output,),
+        outputs=outputs,
         weight_bytes=16,
         activation_bytes=shape[0] * shape[1] * 12,
         metadata={},

