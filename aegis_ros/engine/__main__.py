@@ -52,7 +52,7 @@ def main() -> None:
     affinity = stay_off_lanes(lanes)
     info = {"pid": os.getpid(), "backend": backend.name, "device": backend.device_name()}
     loop = EngineLoop(backend, event_fd, frames, page, len(lanes))
-    server = ControlServer(control, backend, loop, info)
+    server = ControlServer(control, backend, loop, info, [lane.cpu for lane in lanes])
     # Its first answer waits for `begin`. Started before the loop's thread becomes a real-time
     # one, since threads inherit that: loading a network must not compete with dispatching.
     begin = threading.Event()

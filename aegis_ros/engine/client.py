@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.engine.channel import Channel
 from aegis_ros.engine.history import CrashHistory
+from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.process import EngineProcess
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import (
@@ -257,20 +259,23 @@ class EngineClient:
 
         Returns:
             int64 [runs, segments], nanoseconds; fewer runs if stopped.
+        *,
+        frames: npt.NDArray[np.generic] | None = None,
+        cold: bool = False,
 
         Raises:
             EngineError: the network fails, or the engine is gone.
         """
         process = self._running()
-        begun = process.ask(
-            {"do": "profile_begin", "compiled": compiled.to_json(), "lane": lane, "seed": 0}
-        )
+        begun = _begin_profile(process, compiled, lane, frames)
         samples: list[list[int]] = []
+            frames: what it is fed, [frames, *compiled.max_shape]; ``None`` for random frames.
+            cold: drive its data out of the caches before every run.
         worst = 0
         total = runs + warmup
         try:
             while len(samples) < total and not self._stopping.is_set():
-                turn = {"do": "profile_runs", "handle": begun["handle"]}
+                turn = {"do": "profile_runs", "handle": begun["handle"], "cold": cold}
                 taken = process.ask({**turn, "runs": total - len(samples)})["samples"]
                 samples += taken
                 counted = samples[max(warmup, len(samples) - len(taken)) :]
@@ -676,3 +681,20 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
         slots.close()
         raise
     process.outputs[spec.task_id] = slots
+def _begin_profile(
+    process: EngineProcess,
+    compiled: CompiledNetwork,
+    lane: int,
+    frames: npt.NDArray[np.generic] | None,
+) -> dict[str, Any]:
+    message = {"do": "profile_begin", "compiled": compiled.to_json(), "lane": lane, "seed": 0}
+    if frames is None:
+        return process.ask(message)
+    memory = SharedMemory(frames.nbytes)
+    try:
+        memory.array(0, frames.shape, frames.dtype)[...] = frames
+        return process.ask({**message, "frames": len(frames)}, (memory.fd,))
+    finally:
+        memory.close()
+
+

@@ -36,6 +36,7 @@ from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admission import Admission, Admitted, Candidate, Refusal, max_shape
 from aegis_ros.orchestrator.intake import FedTask, Intake, StreamTable
 from aegis_ros.orchestrator.journal import Journal
+from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import (
@@ -315,13 +316,7 @@ class Orchestrator:
         runs = runs or _PROFILE_RUNS
         with self._admin:
             try:
-                self._require_configured()
-                if self._critical_running():
-                    raise Refusal(
-                        Rule.STATE,
-                        "tasks of high criticality are running, and measuring would disturb them; "
-                        "deactivate the orchestrator or disable them first",
-                    )
+                self._require_undisturbed()
                 measured: list[Profile] = []
 
                 def measure(
@@ -368,6 +363,61 @@ class Orchestrator:
             int(total.max()),
             measured[0].runs,
         )
+
+    def measured(self, spec: TaskSpec) -> tuple[CompiledNetwork, Profile | None]:
+        """Return a task's network and what is known of its times, measuring nothing.
+
+        Raises:
+            Refusal: the network cannot be used.
+            ProfileError: the profiles cannot be read.
+        """
+        with self._admin:
+            compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
+            return compiled, self._profiles.get(self._admission.profile_key(compiled))
+
+    def measure(
+        self,
+        spec: TaskSpec,
+        runs: int,
+        go_on: Callable[[int, int], bool],
+        how: Measurement | None = None,
+    ) -> Profile:
+        """Measure a network and add the runs to what is known of it; nothing is registered.
+
+        Args:
+            spec: the task.
+            runs: how many.
+            go_on: told (runs done, slowest in nanoseconds); returns False to stop.
+            how: condition and frames.
+
+        Returns:
+            All that was measured of it, this time and before.
+
+        Raises:
+            Refusal: the network cannot be used, or tasks of high criticality are running.
+            EngineError, ProfileError, StateError: it cannot be measured or kept.
+        """
+        with self._admin:
+            self._require_undisturbed()
+            candidate = self._admission.prepare(replace(spec, wcet_ns=1), None)
+            compiled = candidate.compiled
+            key = self._admission.profile_key(compiled)
+            lanes = [lane.name for lane in self.spec.device.lanes]
+            lane = lanes.index(spec.lane) if spec.lane else 0
+            batch = measure_batch(self._engine, compiled, lane, runs, go_on, how)
+            profile = Profile(key, candidate.prepared.digest, (batch,))
+            self._profiles.add(profile)
+            return self._profiles.get(key) or profile
+
+    def forget_measured(self, spec: TaskSpec) -> None:
+        """Drop what is known of a task's times.
+
+        Raises:
+            Refusal, ProfileError: as :meth:`measured`.
+        """
+        with self._admin:
+            compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
+            self._profiles.forget(self._admission.profile_key(compiled))
 
     def fail(self, name: str, rule: Rule, sentence: str) -> None:
         """Mark a task that the outside cannot serve as failed, and tell why."""
@@ -569,6 +619,15 @@ class Orchestrator:
             if name not in self._entries:
                 raise Refusal(Rule.UNKNOWN_TASK, f"there is no task {name[:64]!r} to leave out")
 
+    def _require_undisturbed(self) -> None:
+        self._require_configured()
+        if self._critical_running():
+            raise Refusal(
+                Rule.STATE,
+                "tasks of high criticality are running, and measuring would disturb them; "
+                "deactivate the orchestrator or disable them first",
+            )
+
     def _critical_running(self) -> bool:
         return self._active and any(
             entry.spec.criticality is Criticality.HIGH and entry.fed.enabled
@@ -602,10 +661,8 @@ class Orchestrator:
         runs: int,
         go_on: Callable[[int, int], bool],
     ) -> Profile:
-        samples = self._engine.profile(compiled, 0, runs, go_on)
-        if samples.shape[0] == 0:
-            raise StateError("measuring was stopped before the first run that counts")
-        profile = Profile(key, sha256, samples, time.time_ns(), "alone on its lane, random frames")
+        batch = measure_batch(self._engine, compiled, 0, runs, go_on)
+        profile = Profile(key, sha256, (batch,))
         self._profiles.put(profile)
         return profile
 

@@ -1,7 +1,9 @@
 """Turns measured execution times into a budget, and says how sure it is.
 
-Order statistics (Wilks 1941): of n independent runs, the k-th largest is an upper bound of the
-p-quantile with confidence ``1 - sum_{i<k} C(n, i) (1-p)^i p^(n-i)``. Nothing is extrapolated.
+``budget = max(largest seen, tolerance limit, pWCET) x (1 + margin)``. The tolerance limit is an
+order statistic (Wilks 1941): of n independent runs, the k-th largest is an upper bound of the
+p-quantile with confidence ``1 - sum_{i<k} C(n, i) (1-p)^i p^(n-i)``. The pWCET goes beyond what was
+seen, and is used only where the runs pass the tests that allow it.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-__all__ = ["Budget", "budget", "runs_needed", "tolerance_rank"]
+from aegis_ros.wcet.independence import IidTests, iid_tests
+from aegis_ros.wcet.tail import NoTail, Tail, fit_tail
+
+__all__ = ["Budget", "budget", "runs_needed", "tolerance_limit_ns", "tolerance_rank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,28 @@ class Budget:
         quantile: the quantile it bounds before the margin.
         confidence: probability that it does, given independent runs.
         sentence: the same for people.
+        runs: how many it rests on.
+        largest_ns: slowest of them.
+        tolerance_ns: tolerance limit of the quantile asked for; 0 with too few runs.
+        pwcet_ns: time exceeded with the target probability; 0 where it cannot be told.
+        target: that probability, of one run.
+        tests: of independence and likeness; ``None`` with too few runs.
+        tail: what the pWCET was read from.
+        no_tail: why there is none, else empty.
     """
 
     value_ns: int
     quantile: float
     confidence: float
     sentence: str
+    runs: int = 0
+    largest_ns: int = 0
+    tolerance_ns: int = 0
+    pwcet_ns: int = 0
+    target: float = 0.0
+    tests: IidTests | None = None
+    tail: Tail | None = None
+    no_tail: str = ""
 
 
 def tolerance_rank(runs: int, quantile: float, confidence: float) -> int:
@@ -41,11 +61,24 @@ def tolerance_rank(runs: int, quantile: float, confidence: float) -> int:
         quantile: in (0, 1).
         confidence: wanted, in (0, 1).
     """
-    # P(at least k of n runs exceed the quantile) = survival function of a binomial at k - 1.
     rank = 0
-    while rank < runs and stats.binom.sf(rank, runs, 1.0 - quantile) >= confidence:
+    while rank < runs and _at_least(rank + 1, runs, quantile) >= confidence:
         rank += 1
     return rank
+
+
+def tolerance_limit_ns(
+    samples_ns: npt.NDArray[np.int64], quantile: float, confidence: float
+) -> int:
+    """Return the smallest run that bounds the quantile with the confidence; 0 if none does.
+
+    Args:
+        samples_ns: int64 [runs].
+        quantile: in (0, 1).
+        confidence: wanted, in (0, 1).
+    """
+    rank = tolerance_rank(samples_ns.size, quantile, confidence)
+    return int(np.partition(samples_ns, -rank)[-rank]) if rank else 0
 
 
 def runs_needed(quantile: float, confidence: float) -> int:
@@ -59,17 +92,19 @@ def budget(
     quantile: float = 0.999,
     confidence: float = 0.95,
     margin: float = 0.1,
+    target: float = 1e-6,
 ) -> Budget:
-    """Return the budget of one segment: the largest time seen, with a margin.
+    """Return the budget of one segment under one condition.
 
     The sentence tells which quantile the runs can vouch for; with too few runs for the one asked
     for, it says so.
 
     Args:
-        samples_ns: int64 [runs], at least one, each > 0.
+        samples_ns: int64 [runs] in the order of measurement, at least one, each > 0.
         quantile: asked for.
         confidence: asked for.
         margin: fraction added on top.
+        target: probability with which a run may exceed the pWCET.
 
     Raises:
         ValueError: there is no run, or one took no time.
@@ -78,23 +113,68 @@ def budget(
     if runs == 0 or int(samples_ns.min()) <= 0:
         raise ValueError("a budget needs at least one run, and runs that take time")
     largest = int(samples_ns.max())
-    value = math.ceil(largest * (1.0 + margin))
-    rank = tolerance_rank(runs, quantile, confidence)
-    shown = f"largest of {runs} runs ({largest / 1e6:.2f} ms) plus {margin:.0%}"
-    if rank > 0:
-        sure = float(stats.binom.sf(0, runs, 1.0 - quantile))
-        return Budget(
-            value,
-            quantile,
-            sure,
-            f"{shown}; before the margin it bounds {quantile:.1%} of runs "
-            f"with {sure:.1%} confidence",
+    tests = iid_tests(samples_ns)
+    tail, no_tail = _tail(samples_ns, tests)
+    pwcet = math.ceil(tail.upper_ns(target, confidence)) if tail else 0
+    base = max(largest, pwcet)  # the tolerance limit is one of the runs, so never above both
+    enough = tolerance_rank(runs, quantile, confidence) > 0
+    if enough:
+        reached, sure = quantile, _at_least(1, runs, quantile)
+    else:
+        reached, sure = (1.0 - confidence) ** (1.0 / runs), confidence
+    sentence = "; ".join(
+        (
+            _source(runs, largest, pwcet, target) + f" plus {margin:.0%}",
+            _vouched(runs, reached, sure, quantile, confidence, enough),
+            tests.sentence if tests else "too few runs to test their independence",
         )
-    reached = (1.0 - confidence) ** (1.0 / runs)
-    return Budget(
-        value,
-        reached,
-        confidence,
-        f"{shown}; {runs} runs can vouch for {reached:.1%} of runs at {confidence:.0%} confidence, "
-        f"{quantile:.1%} needs {runs_needed(quantile, confidence)}",
     )
+    return Budget(
+        math.ceil(base * (1.0 + margin)),
+        reached,
+        sure,
+        sentence,
+        runs,
+        largest,
+        tolerance_limit_ns(samples_ns, quantile, confidence),
+        pwcet,
+        target,
+        tests,
+        tail,
+        no_tail,
+    )
+
+
+def _tail(samples_ns: npt.NDArray[np.int64], tests: IidTests | None) -> tuple[Tail | None, str]:
+    if tests is None or not tests.passed:
+        return None, tests.sentence if tests else "too few runs to test their independence"
+    try:
+        return fit_tail(samples_ns), ""
+    except NoTail as reason:
+        return None, str(reason)
+
+
+def _source(runs: int, largest: int, pwcet: int, target: float) -> str:
+    seen = f"largest of {runs} runs ({largest / 1e6:.2f} ms)"
+    if pwcet <= largest:
+        return seen
+    often = f"one run in {1.0 / target:,.0f}"
+    return f"pWCET of {pwcet / 1e6:.2f} ms, exceeded by {often} (tail fitted; {seen})"
+
+
+def _vouched(
+    runs: int, reached: float, sure: float, quantile: float, confidence: float, enough: bool
+) -> str:
+    if enough:
+        return f"before the margin it bounds {quantile:.1%} of runs with {sure:.1%} confidence"
+    return (
+        f"{runs} runs can vouch for {reached:.1%} of runs at {confidence:.0%} confidence, "
+        f"{quantile:.1%} needs {runs_needed(quantile, confidence)}"
+    )
+
+
+def _at_least(count: int, runs: int, quantile: float) -> float:
+    """Return the probability that ``count`` of so many runs or more lie above the quantile."""
+    from scipy import special  # half a second; only where budgets are computed
+
+    return float(special.betainc(count, runs - count + 1, 1.0 - quantile))

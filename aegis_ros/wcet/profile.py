@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.wcet.budget import Budget, budget
+from aegis_ros.wcet.condition import Condition
 
-__all__ = ["Profile", "ProfileKey"]
+__all__ = ["Batch", "Profile", "ProfileKey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +30,77 @@ class ProfileKey:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Runs measured in one go.
+
+    Attributes:
+        samples_ns: int64 [runs, segments], in the order of measurement.
+        measured_at_ns: wall clock at the end, nanoseconds since 1970.
+        condition: how it was measured.
+        machine: what the machine was like, as :func:`~aegis_ros.wcet.machine.describe_machine`.
+    """
+
+    samples_ns: npt.NDArray[np.int64]
+    measured_at_ns: int
+    condition: Condition = field(default_factory=Condition)
+    machine: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Profile:
-    """Execution times of each segment.
+    """Execution times of each segment, under one condition or several.
 
     Attributes:
         key: what it is true for.
         model_digest: SHA-256 of the model file.
-        samples_ns: int64 [runs, segments].
-        measured_at_ns: wall clock, nanoseconds since 1970.
-        note: where and how it was measured.
+        batches: at least one, all with as many segments, oldest first.
     """
 
     key: ProfileKey
     model_digest: str
-    samples_ns: npt.NDArray[np.int64]
-    measured_at_ns: int
-    note: str = ""
+    batches: tuple[Batch, ...]
 
-    def budgets(self) -> tuple[Budget, ...]:
-        """Return the budget of each segment."""
-        return tuple(
-            budget(self.samples_ns[:, segment]) for segment in range(self.samples_ns.shape[1])
-        )
+    @property
+    def samples_ns(self) -> npt.NDArray[np.int64]:
+        """Runs under all conditions, int64 [runs, segments]."""
+        return np.concatenate([batch.samples_ns for batch in self.batches])
 
     @property
     def runs(self) -> int:
-        """Number of runs."""
-        return int(self.samples_ns.shape[0])
+        """Number of runs under all conditions."""
+        return sum(batch.samples_ns.shape[0] for batch in self.batches)
+
+    @property
+    def segments(self) -> int:
+        """Number of segments."""
+        return int(self.batches[0].samples_ns.shape[1])
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Every condition once, in the order they were first measured."""
+        return tuple(dict.fromkeys(batch.condition for batch in self.batches))
+
+    def of(self, condition: Condition) -> npt.NDArray[np.int64]:
+        """Return the runs under one condition, int64 [runs, segments]; none if never measured."""
+        found = [batch.samples_ns for batch in self.batches if batch.condition == condition]
+        return np.concatenate(found) if found else np.empty((0, self.segments), np.int64)
+
+    def budgets_of(self, condition: Condition) -> tuple[Budget, ...]:
+        """Return the budget of each segment under one condition."""
+        samples = self.of(condition)
+        return tuple(budget(samples[:, segment]) for segment in range(self.segments))
+
+    def deciding(self) -> tuple[tuple[Condition, Budget], ...]:
+        """Return for each segment the condition that asks for the largest budget, and that."""
+        each = [(condition, self.budgets_of(condition)) for condition in self.conditions]
+        return tuple(
+            max(
+                ((condition, budgets[segment]) for condition, budgets in each),
+                key=lambda item: item[1].value_ns,
+            )
+            for segment in range(self.segments)
+        )
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """Return the budget of each segment: what the worst condition measured asks for."""
+        return tuple(found for _, found in self.deciding())

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from aegis_ros.errors import ProfileError
-from aegis_ros.wcet.profile import Profile, ProfileKey
+from aegis_ros.wcet.condition import Condition
+from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 
 __all__ = ["ProfileStore", "move_aside"]
 
+_VERSION = 2  # 1, written as 0, had one row a profile and no conditions
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS profile (
+CREATE TABLE IF NOT EXISTS batch (
+  number INTEGER PRIMARY KEY,
   network TEXT NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL,
   model_digest TEXT NOT NULL, segments INTEGER NOT NULL, samples BLOB NOT NULL,
-  measured_at_ns INTEGER NOT NULL, note TEXT NOT NULL,
-  PRIMARY KEY (network, backend, device))
+  measured_at_ns INTEGER NOT NULL, condition TEXT NOT NULL, machine TEXT NOT NULL)
 """
+_INDEX = "CREATE INDEX IF NOT EXISTS batch_key ON batch (network, backend, device)"
+_OF_KEY = "network=? AND backend=? AND device=?"
+_INSERT = (
+    "INSERT INTO batch (network, backend, device, model_digest, segments, samples, "
+    "measured_at_ns, condition, machine) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_MIGRATE = (
+    "INSERT INTO batch (network, backend, device, model_digest, segments, samples, "
+    "measured_at_ns, condition, machine) SELECT network, backend, device, model_digest, segments, "
+    "samples, measured_at_ns, ?, '{}' FROM profile"
+)
 
 
 def move_aside(path: Path) -> Path:
@@ -44,10 +59,10 @@ class ProfileStore:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file.
+        """Open or create the file; one of an earlier version is brought to this one.
 
         Raises:
-            ProfileError: the folder cannot be written to.
+            ProfileError: the folder cannot be written to, or a later version made the file.
         """
         self._path = path
         self.moved_aside: Path | None = None
@@ -64,31 +79,32 @@ class ProfileStore:
             raise self._refused(error) from error
 
     def get(self, key: ProfileKey) -> Profile | None:
-        """Return the profile for a key, ``None`` if it was never measured.
+        """Return all that was measured for a key, ``None`` if nothing was.
 
-        A row that makes no sense (no runs, or times that are not above 0) counts as never measured.
+        Runs that make no sense (none, or times that are not above 0) count as never measured.
 
         Raises:
             ProfileError: the file cannot be read.
         """
         try:
             with self._connect() as connection:
-                row = connection.execute(
-                    "SELECT model_digest, segments, samples, measured_at_ns, note FROM profile "
-                    "WHERE network=? AND backend=? AND device=?",
-                    (key.network, key.backend, key.device),
-                ).fetchone()
+                rows = connection.execute(
+                    "SELECT model_digest, segments, samples, measured_at_ns, condition, machine "
+                    f"FROM batch WHERE {_OF_KEY} ORDER BY number",
+                    _columns(key),
+                ).fetchall()
         except sqlite3.Error as error:
             raise self._refused(error) from error
-        if row is None:
+        found = [(row[0], batch) for row in rows if (batch := _batch(row)) is not None]
+        if not found:
             return None
-        try:
-            samples = np.frombuffer(row[2], np.int64).reshape(-1, row[1])
-        except (TypeError, ValueError):
-            return None
-        if samples.size == 0 or int(samples.min()) <= 0:
-            return None
-        return Profile(key, row[0], samples, row[3], row[4])
+        digest, last = found[-1]
+        segments = last.samples_ns.shape[1]  # cut otherwise since: the older runs are void
+        return Profile(
+            key,
+            digest,
+            tuple(batch for _, batch in found if batch.samples_ns.shape[1] == segments),
+        )
 
     def put(self, profile: Profile) -> None:
         """Store a profile, replacing an older one for the same key.
@@ -96,29 +112,64 @@ class ProfileStore:
         Raises:
             ProfileError: the file cannot be written.
         """
-        key, samples = profile.key, np.ascontiguousarray(profile.samples_ns, np.int64)
-        row = (
-            key.network,
-            key.backend,
-            key.device,
-            profile.model_digest,
-            samples.shape[1],
-            samples.tobytes(),
-            profile.measured_at_ns,
-            profile.note,
-        )
+        self._write(profile, replace=True)
+
+    def add(self, profile: Profile) -> None:
+        """Store the batches of a profile beside those that are there for the same key.
+
+        Raises:
+            ProfileError: the file cannot be written.
+        """
+        self._write(profile, replace=False)
+
+    def forget(self, key: ProfileKey) -> None:
+        """Drop all that was measured for a key.
+
+        Raises:
+            ProfileError: the file cannot be written.
+        """
         try:
             with self._connect() as connection:
-                connection.execute(
-                    "INSERT OR REPLACE INTO profile VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
-                )
+                connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", _columns(key))
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+
+    def _write(self, profile: Profile, replace: bool) -> None:
+        key = _columns(profile.key)
+        rows = [_row(profile, batch) for batch in profile.batches]
+        try:
+            with self._connect() as connection:
+                if replace:
+                    connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", key)
+                else:
+                    connection.execute(
+                        f"DELETE FROM batch WHERE {_OF_KEY} AND segments<>?",
+                        (*key, profile.segments),
+                    )
+                connection.executemany(_INSERT, rows)
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
     def _create(self) -> None:
         with self._connect() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > _VERSION:
+                raise ProfileError(
+                    "the profiles were kept by a later version of aegis",
+                    where="state_dir",
+                    value=str(self._path.parent),
+                    expected=f"version {_VERSION} or earlier, found {version}",
+                    mend="Give another state_dir, or use that version",
+                )
+            connection.execute("BEGIN IMMEDIATE")
             connection.execute(_SCHEMA)
+            connection.execute(_INDEX)
+            old = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='profile'"
+            if connection.execute(old).fetchone() is not None:
+                connection.execute(_MIGRATE, (json.dumps(Condition().to_json()),))
+                connection.execute("DROP TABLE profile")
+            connection.execute(f"PRAGMA user_version={_VERSION}")
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
@@ -137,3 +188,32 @@ class ProfileStore:
             expected="a folder that can be written to",
             mend="Give another state_dir",
         )
+
+
+def _columns(key: ProfileKey) -> tuple[str, str, str]:
+    return key.network, key.backend, key.device
+
+
+def _row(profile: Profile, batch: Batch) -> tuple[Any, ...]:
+    samples = np.ascontiguousarray(batch.samples_ns, np.int64)
+    return (
+        *_columns(profile.key),
+        profile.model_digest,
+        samples.shape[1],
+        samples.tobytes(),
+        batch.measured_at_ns,
+        json.dumps(batch.condition.to_json()),
+        json.dumps(dict(batch.machine)),
+    )
+
+
+def _batch(row: tuple[Any, ...]) -> Batch | None:
+    try:
+        samples = np.frombuffer(row[2], np.int64).reshape(-1, row[1])
+        condition = Condition.from_json(json.loads(row[4]))
+        machine = {str(name): str(value) for name, value in json.loads(row[5]).items()}
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
+    if samples.size == 0 or int(samples.min()) <= 0:
+        return None
+    return Batch(samples, row[3], condition, machine)

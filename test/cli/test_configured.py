@@ -12,7 +12,7 @@ from aegis_ros.backends import create_backend
 from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.config import load_config
 from aegis_ros.orchestrator.admission import Admission, Refusal
-from aegis_ros.wcet import Profile, ProfileStore
+from aegis_ros.wcet import Batch, Profile, ProfileStore
 from test.cli.conftest import Aegis
 from test.network.builders import identity_network
 
@@ -39,7 +39,7 @@ def _remember(config: Path, state: Path, taken_ns: int) -> None:
 
     def measure(_: object, compiled: object, key: object, digest: str) -> None:
         samples = np.full((50, 1), taken_ns, np.int64)
-        profiles.put(Profile(key, digest, samples, 1))  # type: ignore[arg-type]
+        profiles.put(Profile(key, digest, (Batch(samples, 1),)))  # type: ignore[arg-type]
 
     try:
         admission.prepare(spec.tasks[0], measure)

@@ -45,6 +45,9 @@ class FakeEngine:
         self.while_measuring: Callable[[], None] = lambda: None
 
     def start(self) -> EngineInfo:
+        return self.info()
+
+    def info(self) -> EngineInfo:
         return EngineInfo(1, "simulated", "fake device", "none")
 
     def stop(self) -> None:
@@ -70,7 +73,12 @@ class FakeEngine:
         self.loaded.pop(task_id)
 
     def profile(
-        self, compiled: Any, lane: int, runs: int, on_progress: Callable[[int, int], bool]
+        self,
+        compiled: Any,
+        lane: int,
+        runs: int,
+        on_progress: Callable[[int, int], bool],
+        **how: Any,
     ) -> np.ndarray:
         self.measured += 1
         self.while_measuring()

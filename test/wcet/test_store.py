@@ -9,22 +9,34 @@ import numpy as np
 import pytest
 
 from aegis_ros.errors import ProfileError
-from aegis_ros.wcet import Profile, ProfileKey, ProfileStore
+from aegis_ros.wcet import Batch, Cache, Condition, Profile, ProfileKey, ProfileStore, Stress
 
 KEY = ProfileKey("net", "onnxruntime", "cpu 1.0")
+COLD = Condition(Stress.MEMORY, Cache.COLD, "12 images")
 
 
-def profile(*values: int, key: ProfileKey = KEY) -> Profile:
-    return Profile(key, "d" * 64, np.asarray(values, np.int64).reshape(-1, 1), 5, "note")
+def batch(*values: int, condition: Condition | None = None) -> Batch:
+    samples = np.asarray(values, np.int64).reshape(-1, 1)
+    return Batch(samples, 5, condition or Condition(), {"kernel": "6.1"})
+
+
+def profile(*values: int, condition: Condition | None = None) -> Profile:
+    return Profile(KEY, "d" * 64, (batch(*values, condition=condition),))
 
 
 def test_a_profile_is_found_again_by_its_key(tmp_path: Path) -> None:
     path = tmp_path / "state" / "profiles.sqlite"
-    ProfileStore(path).put(profile(3, 4, 5))
+    ProfileStore(path).put(profile(3, 4, 5, condition=COLD))
     found = ProfileStore(path).get(KEY)
     assert found is not None
-    assert found.samples_ns.tolist() == [[3], [4], [5]]
-    assert (found.model_digest, found.measured_at_ns, found.note) == ("d" * 64, 5, "note")
+    (kept,) = found.batches
+    assert kept.samples_ns.tolist() == [[3], [4], [5]]
+    assert (found.model_digest, kept.measured_at_ns, kept.machine) == (
+        "d" * 64,
+        5,
+        {"kernel": "6.1"},
+    )
+    assert kept.condition == COLD
 
 
 @pytest.mark.parametrize(
@@ -50,6 +62,67 @@ def test_a_new_measurement_replaces_the_old(tmp_path: Path) -> None:
     assert found.runs == 2
 
 
+def test_added_runs_stand_behind_those_before_each_with_its_condition(tmp_path: Path) -> None:
+    store = ProfileStore(tmp_path / "profiles.sqlite")
+    store.put(profile(3))
+    store.add(profile(9, condition=COLD))
+    store.add(profile(4, 5))
+    found = store.get(KEY)
+    assert found is not None
+    assert found.conditions == (Condition(), COLD)
+    assert found.of(Condition()).tolist() == [[3], [4], [5]]
+    assert found.of(COLD).tolist() == [[9]]
+    assert found.runs == 4
+
+
+def test_runs_of_a_network_that_was_cut_otherwise_are_void(tmp_path: Path) -> None:
+    store = ProfileStore(tmp_path / "profiles.sqlite")
+    store.put(profile(3, 4))
+    whole = np.asarray([[1, 2]], np.int64)
+    store.add(Profile(KEY, "d" * 64, (Batch(whole, 6),)))
+    found = store.get(KEY)
+    assert found is not None
+    assert found.samples_ns.tolist() == [[1, 2]]
+
+
+def test_what_is_forgotten_was_never_measured(tmp_path: Path) -> None:
+    store = ProfileStore(tmp_path / "profiles.sqlite")
+    store.put(profile(3))
+    store.forget(KEY)
+    assert store.get(KEY) is None
+
+
+def test_a_file_of_the_first_version_keeps_its_runs(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(
+            "CREATE TABLE profile (network TEXT, backend TEXT, device TEXT, model_digest TEXT, "
+            "segments INTEGER, samples BLOB, measured_at_ns INTEGER, note TEXT)"
+        )
+        samples = np.asarray([7, 8], np.int64).tobytes()
+        row = (KEY.network, KEY.backend, KEY.device, "d" * 64, 1, samples, 5, "a note")
+        connection.execute("INSERT INTO profile VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.close()
+    for _ in range(2):  # what was brought over once is not brought over again
+        found = ProfileStore(path).get(KEY)
+        assert found is not None
+        assert found.samples_ns.tolist() == [[7], [8]]
+        assert found.conditions == (Condition(),)
+
+
+def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    ProfileStore(path)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ProfileError, match=r"later version.*found 99"):
+        ProfileStore(path)
+    assert list(tmp_path.glob("*damaged*")) == []
+
+
 def test_a_damaged_file_is_moved_aside_and_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "profiles.sqlite"
     path.write_bytes(b"this is no database" * 100)
@@ -72,9 +145,23 @@ def test_a_row_without_sense_counts_as_never_measured(tmp_path: Path, blob: byte
     store.put(profile(3))
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("UPDATE profile SET samples = ?", (blob,))
+        connection.execute("UPDATE batch SET samples = ?", (blob,))
     connection.close()
     assert store.get(KEY) is None
+
+
+def test_a_batch_without_sense_does_not_cost_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.sqlite"
+    store = ProfileStore(path)
+    store.put(profile(3))
+    store.add(profile(4))
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE batch SET condition = '{}' WHERE number = 2")
+    connection.close()
+    found = store.get(KEY)
+    assert found is not None
+    assert found.samples_ns.tolist() == [[3]]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""Measures a network on a lane, and notes what the machine was like meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends import CompiledNetwork
+from aegis_ros.engine import EngineClient
+from aegis_ros.errors import StateError
+from aegis_ros.wcet import Batch, Cache, Condition
+from aegis_ros.wcet.machine import cpu_shares, cpu_times, describe_machine
+
+__all__ = ["Measurement", "measure_batch"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How a network is to be measured.
+
+    Attributes:
+        condition: noted with the runs; loads on other cores are the caller's to start.
+        frames: what it is fed, [frames, *largest shape of a frame], one after the other; ``None``
+            for random ones.
+    """
+
+    condition: Condition = field(default_factory=Condition)
+    frames: npt.NDArray[np.generic] | None = None
+
+
+def measure_batch(
+    engine: EngineClient,
+    compiled: CompiledNetwork,
+    lane: int,
+    runs: int,
+    go_on: Callable[[int, int], bool],
+    how: Measurement | None = None,
+) -> Batch:
+    """Return runs of a network, as many as there were until it was stopped.
+
+    Args:
+        engine: that runs.
+        compiled: the network.
+        lane: index of the lane.
+        runs: wanted.
+        go_on: told (runs done, slowest in nanoseconds); returns False to stop.
+        how: alone with random frames and warm caches unless told otherwise.
+
+    Raises:
+        EngineError: the network fails, or the engine is gone.
+        StateError: it was stopped before the first run that counts.
+    """
+    how = how or Measurement()
+    machine, before = describe_machine(), cpu_times()
+    samples = engine.profile(
+        compiled, lane, runs, go_on, frames=how.frames, cold=how.condition.cache is Cache.COLD
+    )
+    if samples.shape[0] == 0:
+        raise StateError("measuring was stopped before the first run that counts")
+    machine |= cpu_shares(before, cpu_times())
+    machine["determinism"] = engine.info().determinism
+    return Batch(samples, time.time_ns(), how.condition, machine)
