@@ -10,6 +10,7 @@ from aegis_ros.engine.types import (
     JobResult,
     LaneState,
     LoadSpec,
+    OverrunEvent,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "JobResult",
     "LaneState",
     "LoadSpec",
+    "OverrunEvent",
 ]

@@ -26,13 +26,17 @@ from aegis_ros.engine.types import (
     EngineStatus,
     JobResult,
     LoadSpec,
+    OverrunEvent,
 )
-from aegis_ros.engine.watch import trouble
+from aegis_ros.engine.watch import Trouble, trouble
 from aegis_ros.engine.wire import (
     DONE,
     MAX_DIMS,
     MAX_RECORD_BYTES,
     OUTPUT_FREE,
+    OVERRUN,
+    POLICIES,
+    RESTORED,
     SKIP_RULES,
     SKIPPED,
     SUBMIT,
@@ -66,6 +70,7 @@ class _InFlight:
 class _Outage:
     lost_ns: int
     retry_ns: int
+    trouble: Trouble
 
 
 class EngineClient:
@@ -80,6 +85,9 @@ class EngineClient:
         on_result: a job ran to its end; its owner must release the result.
         on_skip: a job will not run: (task id, sequence number, rule, text).
         on_event: the engine as a whole was lost, came back or was given up.
+        on_overrun: a segment took longer than its budget.
+        on_restored: a lane that shed what is below high criticality takes all again: (index of the
+            lane, nanoseconds it had shed).
     """
 
     def __init__(
@@ -89,12 +97,16 @@ class EngineClient:
         on_result: Callable[[JobResult], None],
         on_skip: Callable[[int, int, Rule, str], None],
         on_event: Callable[[EngineEvent], None],
+        on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
+        on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
     ) -> None:
         """Start nothing yet."""
         self._device = device
         self._on_result = on_result
         self._on_skip = on_skip
         self._on_event = on_event
+        self._on_overrun = on_overrun
+        self._on_restored = on_restored
         self._process: EngineProcess | None = None
         self._reader: threading.Thread | None = None
         self._supervisor: threading.Thread | None = None
@@ -247,6 +259,9 @@ class EngineClient:
         runs: int,
         on_progress: Callable[[int, int], bool],
         warmup: int = 10,
+        *,
+        frames: npt.NDArray[np.generic] | None = None,
+        cold: bool = False,
     ) -> npt.NDArray[np.int64]:
         """Time a network on a lane between the jobs that run there.
 
@@ -256,12 +271,11 @@ class EngineClient:
             runs: how many runs are timed.
             on_progress: told (runs done, nanoseconds of the slowest); return False to stop.
             warmup: runs before the first that counts.
+            frames: what it is fed, [frames, *compiled.max_shape]; ``None`` for random frames.
+            cold: drive its data out of the caches before every run.
 
         Returns:
             int64 [runs, segments], nanoseconds; fewer runs if stopped.
-        *,
-        frames: npt.NDArray[np.generic] | None = None,
-        cold: bool = False,
 
         Raises:
             EngineError: the network fails, or the engine is gone.
@@ -269,8 +283,6 @@ class EngineClient:
         process = self._running()
         begun = _begin_profile(process, compiled, lane, frames)
         samples: list[list[int]] = []
-            frames: what it is fed, [frames, *compiled.max_shape]; ``None`` for random frames.
-            cold: drive its data out of the caches before every run.
         worst = 0
         total = runs + warmup
         try:
@@ -407,7 +419,7 @@ class EngineClient:
             if found is None:
                 process.flush()
             elif certain:
-                self._lose(process, *found)
+                self._lose(process, found)
         if self._outage is not None and time.monotonic_ns() >= self._outage.retry_ns:
             self._come_back(self._outage)
 
@@ -447,7 +459,7 @@ class EngineClient:
             self._loading = ()
         return tuple(failed)
 
-    def _lose(self, process: EngineProcess, cause: str, suspects: Sequence[int]) -> None:
+    def _lose(self, process: EngineProcess, found: Trouble) -> None:
         lost_ns = time.monotonic_ns()
         process.kill()
         self._retire(process)
@@ -456,17 +468,25 @@ class EngineClient:
             for task_id, seq in lost:
                 self._skip(task_id, seq, Rule.OPERATOR, "the engine was stopped")
             return
-        guilty = self._history.note(lost_ns, suspects)
+        guilty = self._history.note(lost_ns, found.suspects)
         names = ", ".join(self._loaded[task].name for task in guilty if task in self._loaded)
-        sentence = f"{cause}; {len(lost)} job(s) in flight lost"
+        sentence = f"{found.cause}; {len(lost)} job(s) in flight lost"
         if names:
             sentence += f"; {names} crashed it too often and is quarantined"
         self._tell_event(
-            EngineEvent(Rule.ENGINE_RESTART, sentence, tuple(lost), quarantined=guilty)
+            EngineEvent(
+                Rule.ENGINE_RESTART,
+                sentence,
+                tuple(lost),
+                quarantined=guilty,
+                cause=found.cause,
+                lane=found.lane,
+                stood_ns=max(0, lost_ns - found.since_ns),
+            )
         )
-        self._plan(lost_ns, lost_ns)
+        self._plan(lost_ns, lost_ns, found)
 
-    def _plan(self, lost_ns: int, now_ns: int) -> None:
+    def _plan(self, lost_ns: int, now_ns: int, found: Trouble) -> None:
         """Decide when to start again, if at all."""
         if self._history.hopeless(now_ns):
             self._outage = None
@@ -478,7 +498,7 @@ class EngineClient:
                 )
             )
             return
-        self._outage = _Outage(lost_ns, now_ns + self._history.delay_ns(now_ns))
+        self._outage = _Outage(lost_ns, now_ns + self._history.delay_ns(now_ns), found)
 
     def _come_back(self, outage: _Outage) -> None:
         try:
@@ -498,7 +518,7 @@ class EngineClient:
                     quarantined=guilty,
                 )
             )
-            self._plan(outage.lost_ns, now)
+            self._plan(outage.lost_ns, now, outage.trouble)
             return
         self._outage = None
         duration = time.monotonic_ns() - outage.lost_ns
@@ -524,6 +544,9 @@ class EngineClient:
                 duration_ns=duration,
                 quarantined=tuple(sorted(self._history.quarantined)),
                 failed=failed,
+                cause=outage.trouble.cause,
+                lane=outage.trouble.lane,
+                stood_ns=max(0, outage.lost_ns - outage.trouble.since_ns),
             )
         )
 
@@ -589,6 +612,25 @@ class EngineClient:
         except Exception:
             _log.exception("on_event raised")
 
+    def _overran(self, buffer: bytearray) -> None:
+        (_, policy, sheds, lane, task_id, seq, segment, skips, taken, budget, used) = (
+            OVERRUN.unpack_from(buffer)
+        )
+        event = OverrunEvent(
+            task_id, seq, lane, segment, taken, budget, used, POLICIES[policy], skips, sheds
+        )
+        try:
+            self._on_overrun(event)
+        except Exception:
+            _log.exception("on_overrun raised")
+
+    def _restored(self, buffer: bytearray) -> None:
+        _, lane, duration_ns = RESTORED.unpack_from(buffer)
+        try:
+            self._on_restored(lane, duration_ns)
+        except Exception:
+            _log.exception("on_restored raised")
+
     def _read(self, process: EngineProcess) -> None:
         """Hand out results and skips until the process is gone (one thread a process)."""
         buffer = bytearray(MAX_RECORD_BYTES)
@@ -610,6 +652,10 @@ class EngineClient:
                 if job is not None:
                     job.channel.drop(job.slot)
                     self._skip(task_id, seq, SKIP_RULES[rule], text)
+            elif buffer[0] == Kind.OVERRUN:
+                self._overran(buffer)
+            elif buffer[0] == Kind.RESTORED:
+                self._restored(buffer)
 
     def _done(self, process: EngineProcess, buffer: bytearray) -> None:
         (_, task_id, seq, _, _, slot, released, started, finished, execution) = DONE.unpack_from(
@@ -647,6 +693,23 @@ class EngineClient:
             result.release()
 
 
+def _begin_profile(
+    process: EngineProcess,
+    compiled: CompiledNetwork,
+    lane: int,
+    frames: npt.NDArray[np.generic] | None,
+) -> dict[str, Any]:
+    message = {"do": "profile_begin", "compiled": compiled.to_json(), "lane": lane, "seed": 0}
+    if frames is None:
+        return process.ask(message)
+    memory = SharedMemory(frames.nbytes)
+    try:
+        memory.array(0, frames.shape, frames.dtype)[...] = frames
+        return process.ask({**message, "frames": len(frames)}, (memory.fd,))
+    finally:
+        memory.close()
+
+
 def _send_channel(process: EngineProcess, channel: Channel) -> None:
     spec = channel.spec
     process.ask(
@@ -672,6 +735,9 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
                 "task_id": spec.task_id,
                 "lane": spec.lane,
                 "queue": spec.queue,
+                "wcet_ns": list(spec.wcet_ns),
+                "criticality": str(spec.criticality),
+                "on_overrun": str(spec.on_overrun),
                 "slots": _OUTPUT_SLOTS,
                 "compiled": spec.compiled.to_json(),
             },
@@ -681,20 +747,3 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
         slots.close()
         raise
     process.outputs[spec.task_id] = slots
-def _begin_profile(
-    process: EngineProcess,
-    compiled: CompiledNetwork,
-    lane: int,
-    frames: npt.NDArray[np.generic] | None,
-) -> dict[str, Any]:
-    message = {"do": "profile_begin", "compiled": compiled.to_json(), "lane": lane, "seed": 0}
-    if frames is None:
-        return process.ask(message)
-    memory = SharedMemory(frames.nbytes)
-    try:
-        memory.array(0, frames.shape, frames.dtype)[...] = frames
-        return process.ask({**message, "frames": len(frames)}, (memory.fd,))
-    finally:
-        memory.close()
-
-

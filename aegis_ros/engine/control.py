@@ -22,7 +22,7 @@ from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.errors import AegisError
-from aegis_ros.spec import FrameFormat
+from aegis_ros.spec import Criticality, FrameFormat, OverrunPolicy
 
 __all__ = ["ControlServer", "receive_message", "send_message"]
 
@@ -152,7 +152,15 @@ class ControlServer:
             network = self._backend.load(compiled, message["lane"])
             try:
                 task = LoadedTask(message["task_id"], network, message["lane"], slots)
-                self._in_loop(lambda: self._loop.add_task(task, message["queue"]))
+                self._in_loop(
+                    lambda: self._loop.add_task(
+                        task,
+                        message["queue"],
+                        wcet_ns=tuple(message["wcet_ns"]),
+                        criticality=Criticality(message["criticality"]),
+                        on_overrun=OverrunPolicy(message["on_overrun"]),
+                    )
+                )
             except Exception:
                 self._backend.unload(network)
                 raise
@@ -180,11 +188,14 @@ class ControlServer:
     def _profile_begin(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Load a network to be measured, with random or given frames of its largest size."""
         compiled = CompiledNetwork.from_json(message["compiled"])
+        given = SharedMemory(_given_bytes(message, compiled), fds.pop(0)) if fds else None
         slots = OutputSlots(compiled, 1)
         try:
             network = self._backend.load(compiled, message["lane"])
         except Exception:
             slots.close()
+            if given is not None:
+                given.close()
             raise
         if given is None:
             generator = np.random.default_rng(message["seed"])
@@ -193,20 +204,19 @@ class ControlServer:
             shape = (message["frames"], *compiled.max_shape)
             frames = list(given.array(0, shape, compiled.frame_input.dtype))
             given.close()
-        given = SharedMemory(_given_bytes(message, compiled), fds.pop(0)) if fds else None
         handle = max(self._measured, default=0) + 1
         self._measured[handle] = _Measured(network, message["lane"], slots, frames)
         return {"handle": handle}
 
     def _profile_runs(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-            if given is not None:
-                given.close()
         """Time a few runs, a fraction of a second long, so that other requests get a turn."""
         measured = self._measured[message["handle"]]
         samples: list[list[int]] = []
         end = time.monotonic() + _PROFILE_TURN_S
         while len(samples) < message["runs"] and (not samples or time.monotonic() < end):
             row = []
+            if message.get("cold"):
+                self._sweep(measured.lane)
             for segment in range(measured.network.segments):
                 taken, error = self._timed(measured, segment)
                 if error:
@@ -215,17 +225,7 @@ class ControlServer:
             measured.runs += 1
             samples.append(row)
         return {"samples": samples}
-            if message.get("cold"):
-                self._sweep(measured.lane)
 
-    def _profile_end(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        measured = self._measured.pop(message["handle"])
-        self._backend.unload(measured.network)
-        measured.slots.close()
-        return {}
-
-    def _timed(self, measured: _Measured, segment: int) -> tuple[int, str]:
-        done = threading.Event()
     def _sweep(self, lane: int) -> None:
         """Fill the caches of a lane's core with something else, from that very core."""
         core = self._cores[lane] if lane < len(self._cores) else None
@@ -241,6 +241,14 @@ class ControlServer:
             with suppress(OSError):
                 os.sched_setaffinity(0, before)
 
+    def _profile_end(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        measured = self._measured.pop(message["handle"])
+        self._backend.unload(measured.network)
+        measured.slots.close()
+        return {}
+
+    def _timed(self, measured: _Measured, segment: int) -> tuple[int, str]:
+        done = threading.Event()
         result: list[tuple[int, str]] = []
 
         def finish(taken: int, error: str) -> None:
@@ -268,13 +276,13 @@ class _Measured:
     runs: int = 0
 
 
-def _random_frame(generator: np.random.Generator, compiled: CompiledNetwork) -> Any:
-    if compiled.frame_input.dtype == "uint8":
-        return generator.integers(0, 254, compiled.max_shape, np.uint8)
-    values = generator.random(compiled.max_shape, np.float32)
-    return ((values - 0.5) * 40.0).astype(compiled.frame_input.dtype)
 def _given_bytes(message: dict[str, Any], compiled: CompiledNetwork) -> int:
     item = np.dtype(compiled.frame_input.dtype).itemsize
     return int(message["frames"]) * math.prod(compiled.max_shape) * item
 
 
+def _random_frame(generator: np.random.Generator, compiled: CompiledNetwork) -> Any:
+    if compiled.frame_input.dtype == "uint8":
+        return generator.integers(0, 254, compiled.max_shape, np.uint8)
+    values = generator.random(compiled.max_shape, np.float32)
+    return ((values - 0.5) * 40.0).astype(compiled.frame_input.dtype)

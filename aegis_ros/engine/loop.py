@@ -26,13 +26,17 @@ from aegis_ros.engine.wire import (
     DONE,
     MAX_RECORD_BYTES,
     OUTPUT_FREE,
+    OVERRUN,
+    POLICIES,
+    RESTORED,
     SKIPPED,
     SUBMIT,
     Kind,
     skip_code,
 )
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import Job, Scheduler
+from aegis_ros.scheduling import Job, Overrun, Scheduler
+from aegis_ros.spec import Criticality, OverrunPolicy
 
 __all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
 
@@ -112,6 +116,7 @@ class EngineLoop:
         frames: non-blocking SOCK_SEQPACKET socket to the node.
         page: shared page the node watches.
         lanes: number of lanes.
+        scheduler: what decides; one that knows no task yet, for as many lanes.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class EngineLoop:
         frames: socket.socket,
         page: EnginePage,
         lanes: int,
+        scheduler: Scheduler | None = None,
     ) -> None:
         """Prepare everything; nothing runs yet."""
         self._backend = backend
@@ -128,7 +134,8 @@ class EngineLoop:
         self._frames = frames
         self._page = page
         self._lanes = lanes
-        self._scheduler = Scheduler(lanes)
+        self._scheduler = Scheduler(lanes) if scheduler is None else scheduler
+        self._shed_since_ns = [0] * lanes  # 0: the lane takes all
         self._completions = [backend.completion(lane) for lane in range(lanes)]
         self._tasks: dict[int, LoadedTask] = {}
         self._channels: dict[int, tuple[ChannelSpec, SharedMemory]] = {}
@@ -160,10 +167,25 @@ class EngineLoop:
         if spec_memory is not None:
             spec_memory[1].close()
 
-    def add_task(self, task: LoadedTask, queue: int) -> None:
-        """Make a task known (loop thread)."""
+    def add_task(
+        self,
+        task: LoadedTask,
+        queue: int,
+        *,
+        wcet_ns: tuple[int, ...] = (),
+        criticality: Criticality = Criticality.HIGH,
+        on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
+    ) -> None:
+        """Make a task known (loop thread); as in :class:`~aegis_ros.engine.LoadSpec`."""
         self._scheduler.add_task(
-            task.task_id, lane=task.lane, segments=task.network.segments, queue=queue
+            task.task_id,
+            lane=task.lane,
+            segments=task.network.segments,
+            criticality=criticality,
+            queue=queue,
+            wcet_ns=wcet_ns,
+            on_overrun=on_overrun,
+            low_ns=wcet_ns if criticality is Criticality.HIGH else (),
         )
         self._tasks[task.task_id] = task
 
@@ -215,8 +237,10 @@ class EngineLoop:
                 self._calls.popleft()()
             for lane in range(self._lanes):
                 if self._completions[lane].done:
-                    self._complete(lane, clock())
-                if self._scheduler.running(lane) is None:
+                    now = clock()
+                    self._complete(lane, now)
+                    self._dispatch(lane, now)
+                elif self._scheduler.running(lane) is None:
                     self._dispatch(lane, clock())
 
     def _idle(self) -> bool:
@@ -266,7 +290,7 @@ class EngineLoop:
             return
         displaced = self._scheduler.release(job, now)
         if displaced is not None:
-            self._skip(displaced, Rule.NEWER_FRAME, "")
+            self._skip(displaced, displaced.reason or Rule.NEWER_FRAME, "")
         if self._scheduler.running(task.lane) is None:
             self._dispatch(task.lane, now)
 
@@ -276,6 +300,10 @@ class EngineLoop:
         while True:
             job = self._scheduler.dispatch(lane, now)
             if job is None:
+                if self._shed_since_ns[lane] and not self._scheduler.shedding(lane):
+                    shed_ns = now - self._shed_since_ns[lane]
+                    self._shed_since_ns[lane] = 0
+                    self._send(RESTORED.pack(Kind.RESTORED, lane, shed_ns))
                 self._start_profile(lane)
                 return
             frame = job.payload
@@ -292,7 +320,8 @@ class EngineLoop:
                 )
             except Exception as error:  # a backend may fail in any way; its job is told
                 self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
-                self._scheduler.abandon(lane)
+                self._scheduler.abandon(lane, now)
+                self._tell_overrun(lane, now)
                 task.free.append(frame.output)
                 self._skip(job, Rule.RUN_FAILED, f"{type(error).__name__}: {error}")
                 continue
@@ -350,7 +379,8 @@ class EngineLoop:
         frame.execution_ns += taken
         orphan = self._orphans.pop(lane, None)
         if completion.error or orphan is not None:
-            self._scheduler.abandon(lane)
+            self._scheduler.abandon(lane, now, taken)
+            self._tell_overrun(lane, now)
             task = self._tasks[job.task_id] if orphan is None else orphan[0]
             task.free.append(frame.output)
             rule = Rule.RUN_FAILED if completion.error else Rule.OPERATOR
@@ -358,8 +388,12 @@ class EngineLoop:
             if orphan is not None:
                 orphan[1](orphan[0])
             return
-        finished = self._scheduler.segment_done(lane, now)
+        finished = self._scheduler.segment_done(lane, now, taken)
+        self._tell_overrun(lane, now)
         if finished is not None:
+            if finished.displaced:
+                self._give_up(finished, "stopped")
+                return
             if completion.shapes is not None:
                 self._tasks[job.task_id].slots.note_extents(frame.output, completion.shapes)
             self._send(
@@ -376,6 +410,42 @@ class EngineLoop:
                     frame.execution_ns,
                 )
             )
+
+    def _tell_overrun(self, lane: int, now: int) -> None:
+        """Tell what the scheduler decided about the segment that ended, if it took too long."""
+        overrun = self._scheduler.take_overrun(lane)
+        if overrun is not None:
+            self._overran(lane, overrun, now)
+
+    def _overran(self, lane: int, overrun: Overrun, now: int) -> None:
+        if overrun.sheds:
+            self._shed_since_ns[lane] = now
+        job = overrun.job
+        self._send(
+            OVERRUN.pack(
+                Kind.OVERRUN,
+                POLICIES.index(overrun.applied),
+                overrun.sheds,
+                lane,
+                job.task_id,
+                job.seq,
+                overrun.segment,
+                min(overrun.skips, 2**32 - 1),
+                overrun.taken_ns,
+                overrun.budget_ns,
+                overrun.used_ns,
+            )
+        )
+        for dropped in overrun.dropped:
+            self._give_up(dropped, "")
+
+    def _give_up(self, job: Job, text: str) -> None:
+        """Tell that the scheduler dropped a job, and take back what it held."""
+        frame = job.payload
+        assert isinstance(frame, _Frame)
+        if frame.output >= 0:
+            self._tasks[job.task_id].free.append(frame.output)
+        self._skip(job, job.reason or Rule.STATE, text)
 
     def _skip(self, job: Job, rule: Rule, text: str) -> None:
         frame = job.payload

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.rationale import Rule
-from aegis_ros.spec import Criticality, FrameFormat
+from aegis_ros.spec import Criticality, FrameFormat, OverrunPolicy
 
 __all__ = [
     "ChannelSpec",
@@ -20,6 +20,7 @@ __all__ = [
     "JobResult",
     "LaneState",
     "LoadSpec",
+    "OverrunEvent",
 ]
 
 
@@ -63,7 +64,9 @@ class LoadSpec:
         queue: jobs that may wait.
         wcet_ns: budget of each segment; empty while unknown. A lane that is busy for many times
             this long is taken for stuck.
-        criticality: after a loss of the engine, what matters most is loaded first.
+        criticality: after a loss of the engine, what matters most is loaded first; a lane sheds
+            what is below high when a task of high criticality exceeds its budget.
+        on_overrun: what becomes of a job that exceeds its budget.
     """
 
     task_id: int
@@ -74,6 +77,7 @@ class LoadSpec:
     queue: int = 1
     wcet_ns: tuple[int, ...] = ()
     criticality: Criticality = Criticality.HIGH
+    on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,9 @@ class EngineEvent:
         duration_ns: time from the loss to the recovery.
         quarantined: ids of the tasks that are not loaded any more because they crash the engine.
         failed: (task id, reason) of tasks that could not be loaded again.
+        cause: why it was lost; told with the recovery, too.
+        lane: the lane that had stood still before the loss; -1 for all of them.
+        stood_ns: for how long it had.
     """
 
     rule: Rule
@@ -128,6 +135,42 @@ class EngineEvent:
     duration_ns: int = 0
     quarantined: tuple[int, ...] = ()
     failed: tuple[tuple[int, str], ...] = ()
+    cause: str = ""
+    lane: int = -1
+    stood_ns: int = 0
+
+    def outage_ns(self, lane: int) -> int:
+        """Return for how long a lane ran nothing until the recovery."""
+        return self.duration_ns + (self.stood_ns if self.lane in (-1, lane) else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class OverrunEvent:
+    """A segment took longer than its budget, and what the scheduler did about it.
+
+    Attributes:
+        task_id: whose job it was.
+        seq: sequence number of the job.
+        lane: index of the lane.
+        segment: index of the segment.
+        taken_ns: how long it ran.
+        budget_ns: how long it was allowed to.
+        used_ns: how long the job has run so far, all its segments.
+        applied: what was done to the job there; ``None`` where it goes on or had ended.
+        skips: how many jobs of the task are skipped to pay back what was taken from others.
+        sheds: whether the lane refuses from here on what is below high criticality.
+    """
+
+    task_id: int
+    seq: int
+    lane: int
+    segment: int
+    taken_ns: int
+    budget_ns: int
+    used_ns: int
+    applied: OverrunPolicy | None = None
+    skips: int = 0
+    sheds: bool = False
 
 
 @dataclass(slots=True)

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.types import LoadSpec
 
-__all__ = ["trouble"]
+__all__ = ["Trouble", "trouble"]
 
 _STALE_LOOP_NS = 1_000_000_000
 _STUCK_FACTOR = 20
-_STUCK_LEAST_NS = 5_000_000_000
+_STUCK_LEAST_NS = 2_000_000_000
 _STUCK_UNKNOWN_NS = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with an engine.
+
+    Attributes:
+        cause: for people.
+        suspects: ids of the tasks that may have caused it.
+        since_ns: from when on nothing useful happened, monotonic.
+        lane: where; -1 for everywhere.
+    """
+
+    cause: str
+    suspects: tuple[int, ...]
+    since_ns: int
+    lane: int = -1
 
 
 def trouble(
     exit_code: int | None, page: EnginePage, loaded: Mapping[int, LoadSpec], now_ns: int
-) -> tuple[str, tuple[int, ...]] | None:
-    """Return what is wrong and which tasks are suspected of it; ``None`` if all is well.
+) -> Trouble | None:
+    """Return what is wrong; ``None`` if all is well.
 
     Args:
         exit_code: of the process, ``None`` while it runs.
@@ -30,22 +48,25 @@ def trouble(
     lanes = page.lanes()
     running = tuple(lane.task_id for lane in lanes if lane.task_id >= 0)
     if exit_code is not None:
-        return f"the engine ended ({_reason(exit_code)})", running
+        return Trouble(f"the engine ended ({_reason(exit_code)})", running, page.alive_ns)
     stale = now_ns - page.alive_ns
     if stale > _STALE_LOOP_NS:
         # A loop that stands still says nothing about what the lanes do.
-        return f"the engine's loop has not moved for {stale / 1e9:.1f} s", ()
-    for lane in lanes:
+        cause = f"the engine's loop has not moved for {stale / 1e9:.1f} s"
+        return Trouble(cause, (), page.alive_ns)
+    for index, lane in enumerate(lanes):
         spec = loaded.get(lane.task_id)
         if lane.task_id == -1:
             continue
-        budget = sum(spec.wcet_ns) if spec is not None else 0
+        # The page tells when a segment began, not which one it is.
+        budget = max(spec.wcet_ns, default=0) if spec is not None else 0
         limit = max(_STUCK_FACTOR * budget, _STUCK_LEAST_NS) if budget else _STUCK_UNKNOWN_NS
         busy = now_ns - lane.since_ns
         if busy > limit:
             name = spec.name if spec is not None else "a measured network"
             suspects = (lane.task_id,) if spec is not None else ()
-            return f"{name} has been running for {busy / 1e9:.1f} s ({_budget(budget)})", suspects
+            cause = f"{name} has been running for {busy / 1e9:.1f} s ({_budget(budget)})"
+            return Trouble(cause, suspects, lane.since_ns, index)
     return None
 
 
@@ -59,4 +80,5 @@ def _reason(exit_code: int) -> str:
 
 
 def _budget(budget_ns: int) -> str:
-    return f"its budget is {budget_ns / 1e6:.1f} ms" if budget_ns else "its budget is unknown"
+    known = f"its budget is {budget_ns / 1e6:.1f} ms a segment"
+    return known if budget_ns else "its budget is unknown"

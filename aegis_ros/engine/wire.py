@@ -6,12 +6,16 @@ import struct
 from enum import IntEnum
 
 from aegis_ros.rationale import Rule
+from aegis_ros.spec import OverrunPolicy
 
 __all__ = [
     "DONE",
     "MAX_DIMS",
     "MAX_RECORD_BYTES",
     "OUTPUT_FREE",
+    "OVERRUN",
+    "POLICIES",
+    "RESTORED",
     "SKIPPED",
     "SKIP_RULES",
     "SUBMIT",
@@ -30,6 +34,8 @@ class Kind(IntEnum):
     OUTPUT_FREE = 2
     DONE = 3
     SKIPPED = 4
+    OVERRUN = 5
+    RESTORED = 6
 
 
 # kind, task, seq, channel, slot, rank, extents x3, arrival, received, deadline (all monotonic ns)
@@ -41,7 +47,22 @@ DONE = struct.Struct("<BxxxIQIIIqqqq")
 # kind, rule, task, seq, channel, slot; followed by UTF-8 text
 SKIPPED = struct.Struct("<BBxxIQII")
 
-SKIP_RULES = (Rule.NEWER_FRAME, Rule.RUN_FAILED, Rule.STATE, Rule.OPERATOR, Rule.LIMIT)
+# kind, policy applied, whether the lane sheds from here on, lane, task, seq, segment, jobs skipped
+# for it, taken, budget, used by the whole job
+OVERRUN = struct.Struct("<BB?BIQIIqqq")
+# kind, lane, how long it had shed
+RESTORED = struct.Struct("<BBxxxxxxq")
+
+SKIP_RULES = (
+    Rule.NEWER_FRAME,
+    Rule.RUN_FAILED,
+    Rule.STATE,
+    Rule.OPERATOR,
+    Rule.LIMIT,
+    Rule.OVERRUN,
+    Rule.CRITICALITY,
+)
+POLICIES: tuple[OverrunPolicy | None, ...] = (None, *OverrunPolicy)
 
 
 def skip_code(rule: Rule) -> int:

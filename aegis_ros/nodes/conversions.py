@@ -86,6 +86,7 @@ def task_from_message(message: ModelTask) -> TaskSpec:
     values |= _given(
         deadline_ms=message.deadline_ms,
         criticality=message.criticality,
+        on_overrun=message.on_overrun,
         queue=message.queue,
         lane=message.lane,
         sha256=message.sha256,
@@ -105,6 +106,7 @@ def task_to_message(spec: TaskSpec) -> ModelTask:
         "deadline_ms",
         "jitter_ms",
         "criticality",
+        "on_overrun",
         "queue",
         "lane",
         "sha256",
@@ -228,6 +230,7 @@ def task_status(item: TaskSummary) -> TaskStatus:
         missed=item.missed,
         skipped=item.skipped,
         lost=item.lost,
+        overruns=item.overruns,
         rate_hz=float(item.rate_hz),
         response_p50_ms=item.response_p50_ns / 1e6,
         response_p99_ms=item.response_p99_ns / 1e6,

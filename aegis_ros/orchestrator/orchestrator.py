@@ -30,6 +30,7 @@ from aegis_ros.engine import (
     EngineInfo,
     JobResult,
     LoadSpec,
+    OverrunEvent,
 )
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.network import TensorInfo
@@ -37,7 +38,7 @@ from aegis_ros.orchestrator.admission import Admission, Admitted, Candidate, Ref
 from aegis_ros.orchestrator.intake import FedTask, Intake, StreamTable
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
-from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.rationales import RationaleLog, overrun_sentence
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import (
     LaneSummary,
@@ -127,6 +128,8 @@ class Orchestrator:
             on_result=self._result,
             on_skip=self._skipped,
             on_event=self._engine_event,
+            on_overrun=self._overran,
+            on_restored=self._lane_restored,
         )
         self._info: EngineInfo | None = None
         self._admin = threading.RLock()  # one request at a time changes the set
@@ -138,6 +141,7 @@ class Orchestrator:
         self._configured = False
         self._active = False
         self._busy_before: dict[int, tuple[int, int]] = {}
+        self._shedding: set[str] = set()  # lanes that refuse what is below high criticality
         self._verdicts: dict[str, LaneVerdict] = {}
         self.intake = Intake(self.log, self._submit)
 
@@ -223,6 +227,7 @@ class Orchestrator:
             self._channels.clear()
             self._leaving.clear()
             self._busy_before.clear()
+            self._shedding.clear()
             self._verdicts = {}
             self._configured = False
             self._info = None
@@ -691,6 +696,7 @@ class Orchestrator:
                     entry.spec.queue,
                     entry.candidate.wcet_ns,
                     entry.spec.criticality,
+                    entry.spec.on_overrun,
                 )
             )
         except (AegisError, OSError, MemoryError):
@@ -782,6 +788,11 @@ class Orchestrator:
         sentences = {
             Rule.NEWER_FRAME: f"job {seq} of {name} was still waiting when a newer frame came",
             Rule.RUN_FAILED: f"job {seq} of {name} failed while it ran: {text}",
+            Rule.OVERRUN: f"job {seq} of {name} was {text} where it exceeded its budget"
+            if text
+            else f"job {seq} of {name} makes up for a job of {name} that exceeded its budget",
+            Rule.CRITICALITY: f"job {seq} of {name} was shed: lane {entry.lane} runs what is of "
+            "high criticality only",
         }
         self.log.tell_often(
             name,
@@ -791,7 +802,83 @@ class Orchestrator:
             job=seq,
         )
 
+    def _overran(self, event: OverrunEvent) -> None:
+        entry = self._by_id.get(event.task_id)
+        if entry is None:
+            return
+        entry.statistics.overruns += 1
+        name = entry.spec.name
+        whole_ns = sum(entry.candidate.wcet_ns)
+        within = event.taken_ns <= event.budget_ns  # then it is the job as a whole that exceeded
+        self.log.tell_often(
+            name,
+            Decision.INFORMED,
+            Rule.OVERRUN,
+            overrun_sentence(event, name, entry.lane, len(entry.candidate.wcet_ns), whole_ns),
+            job=event.seq,
+            left=(event.used_ns if within else event.taken_ns) / 1e6,
+            relation=">",
+            right=(whole_ns if within else event.budget_ns) / 1e6,
+            unit="ms",
+            lane=entry.lane,
+        )
+        if event.sheds:
+            self._shedding.add(entry.lane)
+            for other in self._sheddable(entry.lane):
+                self.log.tell_often(
+                    other.spec.name,
+                    Decision.SHED,
+                    Rule.CRITICALITY,
+                    f"{other.spec.name} ({other.spec.criticality}) is shed until lane {entry.lane} "
+                    f"has had nothing to do once: job {event.seq} of {name} exceeded its budget",
+                    lane=entry.lane,
+                )
+
+    def _lane_restored(self, lane: int, duration_ns: int) -> None:
+        where = self.spec.device.lanes[lane].name
+        self._shedding.discard(where)
+        for entry in reversed(self._sheddable(where)):
+            self.log.tell_often(
+                entry.spec.name,
+                Decision.RESTORED,
+                Rule.CRITICALITY,
+                f"{entry.spec.name} runs again after {duration_ns / 1e6:.1f} ms: lane {where} has "
+                "had nothing to do",
+                lane=where,
+            )
+
+    def _sheddable(self, lane: str) -> list[_Entry]:
+        """Return the tasks of a lane that are not of high criticality, what is shed first first."""
+        order = list(Criticality)
+        found = [
+            entry
+            for entry in tuple(self._entries.values())
+            if entry.lane == lane and entry.spec.criticality is not Criticality.HIGH
+        ]
+        return sorted(found, key=lambda entry: -order.index(entry.spec.criticality))
+
+    def _tell_outage(self, event: EngineEvent, related: int) -> None:
+        """Tell every task for how long it had no lane, and why."""
+        lanes = [lane.name for lane in self.spec.device.lanes]
+        for entry in tuple(self._entries.values()):
+            if entry.failed:
+                continue
+            outage_ns = event.outage_ns(lanes.index(entry.lane))
+            periods = -(-outage_ns // entry.spec.period_ns)
+            self.log.tell_often(
+                entry.spec.name,
+                Decision.RESTORED,
+                Rule.ENGINE_RESTART,
+                f"{entry.spec.name} runs again: lane {entry.lane} ran nothing of it for "
+                f"{outage_ns / 1e6:.0f} ms ({periods} of its periods), because {event.cause}",
+                lane=entry.lane,
+                related=related,
+                left=outage_ns / 1e6,
+                unit="ms",
+            )
+
     def _engine_event(self, event: EngineEvent) -> None:
+        self._shedding.clear()  # an engine that starts anew takes all
         lost: dict[int, int] = {}
         for task_id, _ in event.lost:
             lost[task_id] = lost.get(task_id, 0) + 1
@@ -824,6 +911,8 @@ class Orchestrator:
                     "register it again once that is mended",
                     related=told.id,
                 )
+        if event.recovered:
+            self._tell_outage(event, told.id)
 
     # -- inside: figures ----------------------------------------------------------------------
 
@@ -907,6 +996,8 @@ class Orchestrator:
             state = TaskState.FAILED
         elif not entry.fed.enabled:
             state = TaskState.DISABLED
+        elif entry.lane in self._shedding and entry.spec.criticality is not Criticality.HIGH:
+            state = TaskState.SHED
         else:
             state = TaskState.RUNNING if statistics.received else TaskState.WAITING
         rate, p50, p99, worst, execution, longest, age = statistics.figures(time.monotonic_ns())
@@ -926,6 +1017,7 @@ class Orchestrator:
             statistics.missed,
             statistics.skipped,
             statistics.lost,
+            statistics.overruns,
             rate,
             p50,
             p99,

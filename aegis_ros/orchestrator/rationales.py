@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from aegis_ros.engine import OverrunEvent
 from aegis_ros.rationale import Decision, Rationale, Rule
+from aegis_ros.spec import OverrunPolicy
 
-__all__ = ["RationaleLog"]
+__all__ = ["RationaleLog", "overrun_sentence"]
 
 _KEPT = 1000
 _FOLD_NS = 10_000_000_000
@@ -97,3 +99,38 @@ class RationaleLog:
         """Return the record, oldest first."""
         with self._lock:
             return tuple(self._kept)
+
+
+def overrun_sentence(
+    event: OverrunEvent, task: str, lane: str, segments: int, whole_ns: int
+) -> str:
+    """Return what people are told of an overrun: by how much, what follows, and for whom.
+
+    Args:
+        event: what the engine told.
+        task: name of the task.
+        lane: name of its lane.
+        segments: in how many segments it runs.
+        whole_ns: budget of all of them.
+    """
+    part = f"segment {event.segment + 1} of {segments} of " if segments > 1 else ""
+    over_ns = event.taken_ns - event.budget_ns
+    if over_ns > 0:
+        told = (
+            f"{part}job {event.seq} of {task} took {event.taken_ns / 1e6:.2f} ms, its budget is "
+            f"{event.budget_ns / 1e6:.2f} ms; what waited for lane {lane} can be later than "
+            f"promised by {over_ns / 1e6:.2f} ms, no more"
+        )
+    else:
+        told = (
+            f"job {event.seq} of {task} used {event.used_ns / 1e6:.2f} ms, its budget is "
+            f"{whole_ns / 1e6:.2f} ms"
+        )
+    if event.applied is OverrunPolicy.STOP:
+        told += ". The job ends there (on_overrun: stop)"
+    elif event.applied is OverrunPolicy.DEMOTE:
+        told += ". Its rest runs behind everything else (on_overrun: demote)"
+    if event.skips:
+        frames = "frame is" if event.skips == 1 else f"{event.skips} frames are"
+        told += f". The next {frames} skipped to pay that back"
+    return told

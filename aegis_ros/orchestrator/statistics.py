@@ -24,6 +24,7 @@ class TaskStatistics:
         self.missed = 0
         self.skipped = 0
         self.lost = 0
+        self.overruns = 0
         self.last_deadline_ns = 0
         self._times = np.zeros((3, _KEPT), np.int64)  # published, response, execution
 

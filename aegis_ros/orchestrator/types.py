@@ -136,6 +136,7 @@ class TaskSummary:
     missed: int
     skipped: int
     lost: int
+    overruns: int
     rate_hz: float
     response_p50_ns: int
     response_p99_ns: int

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.engine import Channel, ChannelSpec, EngineClient, EngineEvent, JobResult, LoadSpec
+from aegis_ros.engine import (
+    Channel,
+    ChannelSpec,
+    EngineClient,
+    EngineEvent,
+    JobResult,
+    LoadSpec,
+    OverrunEvent,
+)
 from aegis_ros.network import TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
@@ -44,6 +52,8 @@ class Heard:
     outputs: list[dict[str, np.ndarray]] = field(default_factory=list)
     skips: list[tuple[int, int, Rule, str]] = field(default_factory=list)
     events: list[EngineEvent] = field(default_factory=list)
+    overruns: list[OverrunEvent] = field(default_factory=list)
+    restored: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Bench:
@@ -63,6 +73,8 @@ class Bench:
             on_result=self._on_result,
             on_skip=lambda *skip: self._note(self.heard.skips, skip),
             on_event=lambda event: self._note(self.heard.events, event),
+            on_overrun=lambda event: self._note(self.heard.overruns, event),
+            on_restored=lambda *restored: self._note(self.heard.restored, restored),
         )
         self.sent: set[tuple[int, int]] = set()
         self._seq = 0
@@ -98,7 +110,9 @@ class Bench:
 
     def load(self, task_id: int, *segment_ns: int, **fields: object) -> None:
         network = simulated(*segment_ns)
-        spec = {"lane": 0, "channel": "camera", "wcet_ns": segment_ns, "compiled": network}
+        # Budgets that no machine is slow enough to exceed by chance.
+        budgets = tuple(10 * part + 1000 * MS for part in segment_ns)
+        spec = {"lane": 0, "channel": "camera", "wcet_ns": budgets, "compiled": network}
         self.client.load(LoadSpec(task_id, f"task{task_id}", **(spec | fields)))  # type: ignore[arg-type]
 
     def feed(

@@ -62,7 +62,7 @@ def test_an_engine_that_stands_still_is_replaced(bench):
 
 def test_a_lane_that_is_stuck_beyond_any_budget_costs_a_restart(bench):
     channel = bench.channel()
-    bench.load(1, MS)
+    bench.load(1, MS, wcet_ns=(MS,))
     bench.load(2, MS)
     bench.feed(channel, 1, value=HANG)
     bench.wait(recovered(), "recovery")

@@ -6,7 +6,7 @@ import pytest
 
 from aegis_ros.engine import LoadSpec
 from aegis_ros.engine.page import EnginePage
-from aegis_ros.engine.watch import trouble
+from aegis_ros.engine.watch import Trouble, trouble
 from test.engine.bench import MS, simulated
 
 S = 1_000_000_000
@@ -29,27 +29,37 @@ def test_an_engine_that_beats_and_idles_is_well(page):
 
 def test_an_end_is_told_with_the_task_that_ran(page):
     page.lane_busy(1, 1, 100 * S)
-    assert trouble(-11, page, LOADED, 100 * S) == ("the engine ended (SIGSEGV)", (1,))
+    page.beat(101 * S)
+    found = trouble(-11, page, LOADED, 102 * S)
+    assert found == Trouble("the engine ended (SIGSEGV)", (1,), 101 * S)
 
 
 def test_an_exit_code_is_told(page):
-    assert trouble(70, page, LOADED, 100 * S) == ("the engine ended (exit code 70)", ())
+    found = trouble(70, page, LOADED, 100 * S)
+    assert found == Trouble("the engine ended (exit code 70)", (), 100 * S)
 
 
 def test_a_loop_that_does_not_beat_hangs_and_nobody_is_blamed(page):
     page.lane_busy(0, 1, 100 * S)
-    cause, suspects = trouble(None, page, LOADED, 101 * S + 1)
-    assert "has not moved for 1.0 s" in cause
-    assert suspects == ()
+    found = trouble(None, page, LOADED, 101 * S + 1)
+    assert found == Trouble("the engine's loop has not moved for 1.0 s", (), 100 * S)
 
 
-def test_a_lane_may_take_twenty_times_its_budget(page):
+def test_a_segment_may_take_twenty_times_the_budget_of_the_longest(page):
+    page.lane_busy(1, 1, 100 * S)
+    page.beat(108 * S)
+    assert trouble(None, page, LOADED, 108 * S) is None
+    found = trouble(None, page, LOADED, 108 * S + 1)
+    sentence = "slow has been running for 8.0 s (its budget is 400.0 ms a segment)"
+    assert found == Trouble(sentence, (1,), 100 * S, lane=1)
+
+
+def test_a_short_segment_may_take_two_seconds(page):
+    short = {1: LoadSpec(1, "short", simulated(), 0, "camera", wcet_ns=(MS,))}
     page.lane_busy(0, 1, 100 * S)
-    page.beat(110 * S)
-    assert trouble(None, page, LOADED, 110 * S) is None
-    cause, suspects = trouble(None, page, LOADED, 110 * S + 1)
-    assert cause == "slow has been running for 10.0 s (its budget is 500.0 ms)"
-    assert suspects == (1,)
+    page.beat(102 * S)
+    assert trouble(None, page, short, 102 * S) is None
+    assert trouble(None, page, short, 102 * S + 1) is not None
 
 
 def test_a_measured_network_has_a_minute(page):
