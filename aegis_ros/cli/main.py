@@ -162,6 +162,28 @@ def whatif(
     )
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "aegis doctor\n\n"
+    "aegis doctor robot.yaml --format json\n\n"
+    "Exit code: 0 nothing costs determinism, 1 something does, 2 bad input."
+)
+def doctor(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="YAML of the orchestrator: its lanes' cores are looked at."),
+    ] = None,
+    format: _Format = "text",
+) -> None:
+    """Say what on this machine costs determinism, by what, and the command that mends it.
+
+    It only reads: nothing is changed.
+    """
+    from aegis_ros.cli.doctor import run
+
+    raise typer.Exit(run(file, format))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

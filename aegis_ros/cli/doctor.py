@@ -1,0 +1,78 @@
+"""`aegis doctor`: what on this machine costs determinism, and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from aegis_ros.cli.paper import say, sheet, terminal
+from aegis_ros.config import load_config
+from aegis_ros.errors import ConfigError
+from aegis_ros.host import Finding, Grade, Machine, Needs, examine
+
+__all__ = ["run"]
+
+_SIGNS = {
+    Grade.GOOD: ("✓", "green"),
+    Grade.COSTS: ("✗", "red"),
+    Grade.UNKNOWN: ("?", "dim"),
+}
+
+
+def run(config: Path | None, form: str, machine: Machine | None = None) -> int:
+    """Print what was found; return 0 where nothing costs determinism, 1 where something does.
+
+    Nothing is changed: the commands are for the reader to run.
+
+    Args:
+        config: an orchestrator's YAML, whose lanes' cores and priority are then asked for.
+        form: ``text`` or ``json``.
+        machine: what to look at; this one if not given.
+
+    Raises:
+        ConfigError: the format or the file is not valid.
+    """
+    if form not in ("text", "json"):
+        raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
+    needs = Needs()
+    if config is not None:
+        device = load_config(config).device
+        cores = sorted({lane.cpu for lane in device.lanes if lane.cpu is not None})
+        needs = Needs(tuple(cores), device.realtime_priority)
+    found = examine(machine or Machine(environment=os.environ), needs)
+    bad = [item for item in found if item.grade is Grade.COSTS]
+    if form == "json":
+        answer = {"deterministic": not bad, "findings": [asdict(item) for item in found]}
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        _print(terminal(), found, bad)
+    return 1 if bad else 0
+
+
+def _print(console: Console, found: Sequence[Finding], bad: Sequence[Finding]) -> None:
+    table = sheet("this machine", [("", "left"), ("checked", "left"), ("here", "left")])
+    for item in found:
+        mark, style = _SIGNS[item.grade]
+        dim = "dim" if item.grade is Grade.UNKNOWN else ""
+        table.add_row(Text(mark, style=style), Text(item.name, dim), Text(item.found, dim))
+    console.print(table)
+    for item in bad:
+        console.print(
+            Text.assemble((item.name, "bold red"), ": ", f"{item.cost}."),
+            soft_wrap=not console.is_terminal,
+        )
+        # Never wrapped: it is there to be copied.
+        console.print(Text(f"  {item.mend}", style="cyan"), soft_wrap=True)
+        console.print()
+    unknown = sum(item.grade is Grade.UNKNOWN for item in found)
+    more = f"; {unknown} cannot be told here" if unknown else ""
+    if bad:
+        say(console, f"{len(bad)} of {len(found)} cost determinism{more}", style="red")
+    else:
+        say(console, f"Nothing that was found costs determinism{more}", style="green")

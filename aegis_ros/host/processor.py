@@ -1,0 +1,207 @@
+"""Checks of the cores: clocks, sleep, sharing, and who else runs there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from aegis_ros.host.finding import Finding, costs, good, unknown
+from aegis_ros.host.machine import Machine, Needs, core_list
+
+__all__ = ["boost", "competition", "governor", "idle_states", "isolation", "smt", "steal", "ticks"]
+
+_CPU = "/sys/devices/system/cpu"
+_IDLE_LIMIT_US = 50
+_STEAL_LIMIT = 0.001
+_WAIT_LIMIT_PERCENT = 5.0
+
+
+def governor(machine: Machine, needs: Needs) -> Finding:
+    """Return whether cores keep their clock."""
+    name = "clock governor"
+    found = {machine.text(path) for path in machine.paths(f"{_CPU}/cpu*/cpufreq/scaling_governor")}
+    kinds = sorted(kind for kind in found if kind)
+    if not kinds:
+        return unknown(name, "no cpufreq: clocks are up to firmware or the host")
+    if kinds == ["performance"]:
+        return good(name, "performance")
+    lowest = list(machine.numbers(f"{_CPU}/cpu*/cpufreq/cpuinfo_min_freq").values()) or [0]
+    highest = machine.numbers(f"{_CPU}/cpu*/cpufreq/cpuinfo_max_freq").values()
+    times = f" {max(highest) / min(lowest):.1f} times" if highest and all(lowest) else ""
+    return costs(
+        name,
+        ", ".join(kinds),
+        f"a core that was idle starts slow, and the same network takes up to{times} longer than "
+        "it was measured to",
+        "sudo nvpmodel -m 0 && sudo jetson_clocks"
+        if machine.is_jetson()
+        else f"echo performance | sudo tee {_CPU}/cpu*/cpufreq/scaling_governor",
+    )
+
+
+def boost(machine: Machine, needs: Needs) -> Finding | None:
+    """Return whether clocks rise above the nominal one, where the machine can do that."""
+    name = "clock boost"
+    no_turbo = machine.number(f"{_CPU}/intel_pstate/no_turbo")
+    on = machine.number(f"{_CPU}/cpufreq/boost")
+    if no_turbo is None and on is None:
+        return None
+    if no_turbo == 1 or (no_turbo is None and on == 0):
+        return good(name, "off")
+    path, value = (
+        (f"{_CPU}/cpufreq/boost", 0) if no_turbo is None else (f"{_CPU}/intel_pstate/no_turbo", 1)
+    )
+    return costs(
+        name,
+        "on",
+        "the clock depends on heat and on how many cores are busy; budgets measured on a cool "
+        "machine are too short for a warm one",
+        f"echo {value} | sudo tee {path}",
+    )
+
+
+def idle_states(machine: Machine, needs: Needs) -> Finding:
+    """Return how long a core takes to wake up."""
+    name = "sleep states"
+    slowest = 0
+    states = machine.numbers(f"{_CPU}/cpu*/cpuidle/state*/latency")
+    if not states:
+        return unknown(name, "no cpuidle: sleep is up to firmware or the host")
+    for path, latency_us in states.items():
+        if machine.number(path.replace("/latency", "/disable")) != 1:
+            slowest = max(slowest, latency_us)
+    if slowest <= _IDLE_LIMIT_US:
+        return good(name, f"awake within {slowest} µs")
+    return costs(
+        name,
+        f"awake within {slowest} µs",
+        f"a frame that finds its core asleep starts up to {slowest} µs late",
+        f"sudo cpupower idle-set -D {_IDLE_LIMIT_US}",
+    )
+
+
+def smt(machine: Machine, needs: Needs) -> Finding:
+    """Return whether two threads share a core."""
+    name = "hyper-threading"
+    active = machine.number(f"{_CPU}/smt/active")
+    if active is None:
+        return unknown(name)
+    if not active:
+        return good(name, "off")
+    return costs(
+        name,
+        "on",
+        "two threads share the units and the cache of a core, so that what runs beside a lane "
+        "slows it by a third and more",
+        f"echo off | sudo tee {_CPU}/smt/control",
+    )
+
+
+def isolation(machine: Machine, needs: Needs) -> Finding:
+    """Return whether lanes have their cores for themselves."""
+    name = "isolated cores"
+    cores = machine.cores()
+    text = machine.text(f"{_CPU}/isolated")
+    if text is None:
+        return unknown(name)
+    isolated = core_list(text)
+    wanted = set(needs.cores)
+    if isolated and wanted <= set(isolated):
+        return good(name, f"{_shown(isolated)} of {len(cores)}")
+    missing = sorted(wanted - set(isolated)) or _suggested(cores)
+    if not missing:
+        return costs(
+            name,
+            "none; there is one core only",
+            "everything else takes turns with the lanes on it",
+            "run on a machine, or give this one, at least two cores",
+        )
+    here = f"{_shown(isolated)}; not {_shown(missing)}" if isolated else f"none of {len(cores)}"
+    return costs(
+        name,
+        here,
+        "the kernel places other programs and interrupts on the cores of lanes",
+        _boot_option(f"isolcpus=managed_irq,domain,{_shown(missing)}", "isolcpus"),
+    )
+
+
+def ticks(machine: Machine, needs: Needs) -> Finding:
+    """Return whether the kernel's timer interrupts what computes."""
+    name = "kernel ticks"
+    found = core_list(machine.text(f"{_CPU}/nohz_full"))
+    wanted = set(needs.cores)
+    if found and wanted <= set(found):
+        return good(name, f"none on {_shown(found)}")
+    missing = sorted(wanted - set(found)) or _suggested(machine.cores())
+    if not missing:
+        return unknown(name, "there is one core only")
+    return costs(
+        name,
+        f"on {_shown(missing)}" if found else "on all cores",
+        "the timer interrupts a lane 100 to 1,000 times a second, each for some microseconds",
+        _boot_option(f"nohz_full={_shown(missing)} rcu_nocbs={_shown(missing)}", "nohz"),
+    )
+
+
+def steal(machine: Machine, needs: Needs) -> Finding:
+    """Return whether a host takes cores away."""
+    name = "virtual machine"
+    flags = re.search(r"^flags\s*:.*\bhypervisor\b", machine.text("/proc/cpuinfo") or "", re.M)
+    fields = re.search(r"^cpu\s+([\d ]+)$", machine.text("/proc/stat") or "", re.M)
+    times = [int(item) for item in fields[1].split()] if fields else []
+    total = sum(times[:8])
+    share = times[7] / total if len(times) >= 8 and total else 0.0
+    if not total:
+        return unknown(name)
+    if flags is None and share <= _STEAL_LIMIT:
+        return good(name, "no")
+    return costs(
+        name,
+        f"yes; the host took {share:.2%} of the time since boot",
+        "the host can stop a core in the midst of a network, and shows it only afterwards, as "
+        "steal time",
+        "run without virtualisation, or on the host: virsh vcpupin DOMAIN VCPU CORE for each core",
+    )
+
+
+def competition(machine: Machine, needs: Needs) -> Finding:
+    """Return whether programs wait for cores."""
+    name = "other load"
+    text = machine.text("/proc/pressure/cpu") or ""
+    found = re.search(r"^some avg10=([\d.]+) avg60=([\d.]+)", text, re.M)
+    if found is None:
+        return unknown(name)
+    share = float(found[2])
+    here = f"somebody waited for a core in {share:.0f} % of the last minute"
+    if share <= _WAIT_LIMIT_PERCENT:
+        return good(name, here)
+    return costs(
+        name,
+        here,
+        "more runs here than there are cores; budgets measured now are those of a busy machine",
+        "top -o %CPU   # and end or move what is not needed",
+    )
+
+
+def _suggested(cores: Sequence[int]) -> list[int]:
+    """Return the core to give to lanes where none is named: the last, interrupts use the first."""
+    return [max(cores)] if len(cores) > 1 else []
+
+
+def _shown(cores: Sequence[int]) -> str:
+    """Return cores as the kernel writes them: 0-3,5."""
+    spans: list[list[int]] = []
+    for core in sorted(cores):
+        if spans and core == spans[-1][1] + 1:
+            spans[-1][1] = core
+        else:
+            spans.append([core, core])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
+
+
+def _boot_option(options: str, name: str) -> str:
+    line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {options}"'
+    return (
+        f"echo '{line}' | sudo tee /etc/default/grub.d/aegis_{name}.cfg && sudo update-grub "
+        "&& sudo reboot"
+    )

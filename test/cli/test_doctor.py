@@ -1,0 +1,74 @@
+"""`aegis doctor` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.cli.doctor import run
+from test.cli.conftest import Aegis
+from test.host.made import CPU, machine
+
+
+def test_a_good_machine_is_told_so_with_exit_code_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(None, "text", machine(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert "Nothing that was found costs determinism" in out and "\x1b[" not in out
+
+
+def test_what_costs_is_told_with_exit_code_1_and_the_command_on_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = machine(tmp_path, {"proc/swaps": "Filename\n/swapfile file 1048576 0 -2"})
+    assert run(None, "text", bad) == 1
+    out = capsys.readouterr().out
+    assert "1024 MiB on /swapfile" in out
+    assert "\n  sudo swapoff -a\n" in out and "1 of 21 cost determinism" in out
+
+
+def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(None, "json", machine(tmp_path, {f"{CPU}/smt/active": "1"})) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["deterministic"] is False
+    assert all(list(f) == ["name", "found", "grade", "cost", "mend"] for f in answer["findings"])
+    assert [f["name"] for f in answer["findings"] if f["grade"] == "costs"] == ["hyper-threading"]
+
+
+def test_the_cores_of_a_configuration_are_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text("device: {lanes: [{name: main, cpu: 1}]}\n")
+    assert run(config, "text", machine(tmp_path)) == 1
+    assert "isolcpus=managed_irq,domain,1" in capsys.readouterr().out
+
+
+def test_commands_are_not_broken_on_narrow_terminals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(None, "text", machine(tmp_path, {f"{CPU}/isolated": ""})) == 1
+    out = capsys.readouterr().out
+    assert "\x1b[" in out
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
+    commands = [line for line in lines if "sudo" in line]
+    assert len(commands) == 1 and commands[0].endswith("sudo reboot")
+    assert max(len(line) for line in lines if line not in commands) <= 80
+
+
+def test_bad_input_is_told_with_exit_code_2(aegis: Aegis, tmp_path: Path) -> None:
+    assert aegis("doctor", "--format", "xml").code == 2
+    said = aegis("doctor", str(tmp_path / "missing.yaml"))
+    assert said.code == 2 and "missing.yaml" in said.err
+
+
+def test_this_machine_gets_an_answer(aegis: Aegis) -> None:
+    said = aegis("doctor", "--format", "json")
+    assert said.code in (0, 1)
+    assert json.loads(said.out)["deterministic"] is (said.code == 0)
