@@ -82,6 +82,16 @@ _Milliseconds = Annotated[float, Number, Field(ge=0.001, le=_HOUR_MS, allow_inf_
 _MillisecondsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
 _Finite = Annotated[float, Number, Field(allow_inf_nan=False)]
 _Pixels = Annotated[int, Number, Field(ge=1, le=16384)]
+_MAX_SEGMENTS = 64
+
+
+def _segments(value: object) -> int:
+    """Return a number of segments, 0 for ``auto``."""
+    if value == "auto":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEGMENTS:
+        raise ValueError(f"expected auto, or a whole number from 1 to {_MAX_SEGMENTS}")
+    return value
 
 
 class _Model(BaseModel):
@@ -190,6 +200,7 @@ class _Task(_Model):
     lane: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$")
     sha256: str = Field("", pattern=r"^([0-9a-fA-F]{64})?$")
     wcet_ms: _MillisecondsOrZero = 0.0
+    segments: Annotated[int, BeforeValidator(_segments)] = 0
     dimensions: dict[str, Annotated[int, Number, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict, max_length=64
     )
@@ -243,6 +254,7 @@ class _Task(_Model):
             lane=self.lane,
             sha256=self.sha256.lower(),
             wcet_ns=_ns(self.wcet_ms),
+            segments=self.segments,
             dimensions=dict(self.dimensions),
             enabled=self.enabled,
         )
@@ -392,6 +404,7 @@ def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
         "lane": task.lane,
         "sha256": task.sha256,
         "wcet_ms": task.wcet_ns / 1e6,
+        "segments": task.segments or "auto",
         "dimensions": dict(task.dimensions),
         "enabled": task.enabled,
         "output": {

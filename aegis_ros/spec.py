@@ -197,6 +197,7 @@ class TaskSpec:
         lane: name of the lane to run on; empty lets the admission choose.
         sha256: expected digest of the model file in hex; empty for any.
         wcet_ns: budget declared by the user instead of a measured profile; 0 for measured.
+        segments: in how many parts the network runs; 0 for as few as more urgent tasks need.
         dimensions: values for symbolic dimensions of the network's other inputs or outputs.
         enabled: admitted and running (capacity stays reserved while disabled).
     """
@@ -214,6 +215,7 @@ class TaskSpec:
     lane: str = ""
     sha256: str = ""
     wcet_ns: int = 0
+    segments: int = 0
     dimensions: dict[str, int] = field(default_factory=dict)
     enabled: bool = True
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT

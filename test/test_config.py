@@ -103,6 +103,10 @@ def test_the_demo_configuration_is_valid() -> None:
         ("queue: 1", "queue: 1\n    queue: 2", "the key 'queue' stands twice"),
         ("queue: 1", "lane: mian", "did you mean 'main'?"),
         ("queue: 1", "wcet_ms: 0.0000001", "at least 0.001"),
+        ("queue: 1", "segments: 65", "tasks[0].segments: not valid (got 65); expected auto, or"),
+        ("queue: 1", "segments: yes", "a whole number from 1 to 64"),
+        ("queue: 1", "segments: 2.5", "a whole number from 1 to 64"),
+        ("queue: 1", "segments: atuo", "(got 'atuo'); expected auto"),
         ("queue: 1", "sha256: abc", "tasks[0].sha256"),
         ("name: face_detector", "name: Face", "tasks[0].name: not valid (got 'Face')"),
         ("name: face_detector", 'name: "face\\n"', "tasks[0].name"),
@@ -230,6 +234,7 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
         queue=draw(st.integers(1, 16)),
         sha256=draw(st.sampled_from(["", "0a" * 32])),
         wcet_ms=draw(_milliseconds(0, 100)),
+        segments=draw(st.just("auto") | st.integers(1, 64)),
         dimensions=draw(st.dictionaries(st.text("ab", min_size=1), st.integers(1, 99), max_size=3)),
         enabled=draw(st.booleans()),
         output={

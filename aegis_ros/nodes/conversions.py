@@ -91,6 +91,7 @@ def task_from_message(message: ModelTask) -> TaskSpec:
         lane=message.lane,
         sha256=message.sha256,
         wcet_ms=message.wcet_ms,
+        segments=message.segments,
     )
     return parse_task(values)
 
@@ -129,6 +130,7 @@ def task_to_message(spec: TaskSpec) -> ModelTask:
         "input_name",
     ):
         setattr(message.preprocess, name, pre[name])
+    message.segments = spec.segments
     message.preprocess.size = pre["size"] or []
     message.preprocess.pad_set = True
     output = values["output"]

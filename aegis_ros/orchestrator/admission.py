@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.analysis import AnalysisTask, Assignment, assign, counterfactuals
+from aegis_ros.analysis.lanes import admits
 from aegis_ros.backends import Backend, CompiledNetwork
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network import PreparedNetwork, digest, prepare, resolve_model
+from aegis_ros.orchestrator.cutting import (
+    SEGMENT_COUNTS,
+    Room,
+    advise_cuts,
+    blocking_tolerance,
+    cut_budget,
+    estimated_budget,
+)
 from aegis_ros.rationale import Counterfactual, Rule
 from aegis_ros.spec import FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
@@ -46,7 +55,11 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A task whose network is ready and whose budget is known."""
+    """A task whose network is ready and whose budget is known.
+
+    ``cut_sentence`` says why it runs in as many segments as it does; empty for one that is whole
+    and need not be anything else.
+    """
 
     spec: TaskSpec
     prepared: PreparedNetwork
@@ -54,6 +67,7 @@ class Candidate:
     wcet_ns: tuple[int, ...]
     wcet_source: str
     wcet_sentence: str
+    cut_sentence: str = ""
 
     def analysis_task(self) -> AnalysisTask:
         """Return the task as the tests see it: the time kept for publishing is not available."""
@@ -117,6 +131,8 @@ class Admission:
     def prepare(self, spec: TaskSpec, measure: Measure | None) -> Candidate:
         """Locate, check, fuse and compile the network, and find its budget.
 
+        A network whose number of segments is to be chosen is whole until :meth:`cut_to_fit`.
+
         Args:
             spec: the task.
             measure: called to measure a missing profile; ``None`` where that is not possible now.
@@ -150,12 +166,69 @@ class Admission:
                 model_digest=found,
             )
             self._check_decoder(spec, prepared)
-            compiled = self._backend.compile(prepared, self._cache_dir)
+            compiled = self._backend.compile(prepared, self._cache_dir, spec.segments or 1)
         except AegisError as error:
             raise Refusal(_RULES_OF_CODES.get(error.code, Rule.SCHEMA), str(error)) from error
         except OSError as error:
             raise Refusal(Rule.MODEL_FILE, f"{spec.model} cannot be read: {error}") from error
         return self._with_budget(spec, prepared, compiled, measure)
+
+    def cut_to_fit(
+        self,
+        candidate: Candidate,
+        admitted: Mapping[str, tuple[AnalysisTask, str]],
+        awaited: Sequence[AnalysisTask],
+        measure: Measure | None,
+        *,
+        estimate: bool = False,
+    ) -> Candidate:
+        """Return the task in the fewest of 1, 2, 4 and 8 segments that more urgent tasks can bear.
+
+        A task whose number of segments is declared, and one that would not fit however finely it
+        were cut, is returned as it is.
+
+        Args:
+            candidate: whole, as :meth:`prepare` returns it.
+            admitted: as for :meth:`decide`.
+            awaited: tasks that are known to come; they count where they leave any time at all.
+            measure: as for :meth:`prepare`.
+            estimate: take the budgets of segments that cannot be measured now from the whole's.
+
+        Raises:
+            Refusal: segments would have to be measured, and that is not possible now.
+        """
+        if candidate.spec.segments or candidate.compiled.segments > 1:
+            return candidate
+        task = candidate.analysis_task()
+        for coming in (awaited, ()):
+            rooms = self._rooms(task, admitted, coming)
+            if any(room.fits(task) for room in rooms):
+                return candidate
+            blocked = [room for room in rooms if not room.waits(task)]
+            hopeful = [
+                parts
+                for parts in SEGMENT_COUNTS
+                if any(room.fits(task.cut(parts)) for room in blocked)
+            ]
+            if hopeful:
+                break
+        tried: list[Candidate] = []
+        for parts in hopeful:
+            cut = self._in_segments(candidate, parts, measure, estimate)
+            if cut.compiled.segments != parts:
+                return replace(candidate, cut_sentence=cut.compiled.note)
+            for room in blocked:
+                if room.fits(cut.analysis_task()) and room.tolerance is not None:
+                    return replace(cut, cut_sentence=_why_cut(candidate, cut, room))
+            tried.append(cut)
+        if not tried:
+            return candidate
+        best = min(tried, key=lambda item: max(item.wcet_ns))
+        return replace(
+            best,
+            cut_sentence=f"in {len(best.wcet_ns)} segments the longest still takes "
+            f"{max(best.wcet_ns) / 1e6:.2f} ms, longer than more urgent tasks can wait",
+        )
 
     def decide(
         self,
@@ -186,23 +259,38 @@ class Admission:
         verdict = found.verdicts[lane]
         if found.schedulable:
             return Admitted(lane, found, before)
-        changes = tuple(
-            _as_declared(change, candidate.spec)
-            for change in counterfactuals(
-                [*tasks, task],
-                task.name,
-                self._lanes,
-                switch_ns=switch_ns,
-                fixed=fixed,
-                reserve_ns=candidate.spec.output.publish_ns,
-            )
-            if change.change != "segments"  # nothing a user can declare
+        changes = (
+            *advise_cuts(
+                task,
+                # One that is leaving has a name no task can have.
+                {name: item for name, (item, _) in admitted.items() if " " not in name},
+                lambda kept: admits(
+                    [*kept, *(item for item in tasks if " " in item.name), task],
+                    self._lanes,
+                    switch_ns=switch_ns,
+                    fixed=fixed,
+                ),
+            ),
+            *(
+                _as_declared(change, candidate.spec)
+                for change in counterfactuals(
+                    [*tasks, task],
+                    task.name,
+                    self._lanes,
+                    switch_ns=switch_ns,
+                    fixed=fixed,
+                    reserve_ns=candidate.spec.output.publish_ns,
+                )
+                # Where the number is not declared, all have been tried on the network itself.
+                if change.change != "segments" or candidate.spec.segments
+            ),
         )
+        cut = f"; {candidate.cut_sentence}" if candidate.cut_sentence else ""
         advice = changes[0].sentence if changes else "no single change that was tried would help"
         everywhere = f" (no other of {len(self._lanes)} lanes fits)" if len(self._lanes) > 1 else ""
         raise Refusal(
             verdict.rule,
-            f"{task.name} is rejected: {verdict.sentence}{everywhere}. {advice}",
+            f"{task.name} is rejected: {verdict.sentence}{everywhere}{cut}. {advice}",
             left=verdict.left,
             relation=verdict.relation,
             right=verdict.right,
@@ -216,7 +304,7 @@ class Admission:
 
     def profile_key(self, compiled: CompiledNetwork) -> ProfileKey:
         """Return the key under which a network's profile is kept."""
-        return ProfileKey(compiled.key, self._backend.name, self._backend.device_name())
+        return ProfileKey(compiled.profile_key, self._backend.name, self._backend.device_name())
 
     @staticmethod
     def _check_decoder(spec: TaskSpec, prepared: PreparedNetwork) -> None:
@@ -238,16 +326,16 @@ class Admission:
         compiled: CompiledNetwork,
         measure: Measure | None,
     ) -> Candidate:
+        note = _as_declared_cut(spec, compiled)
         if spec.wcet_ns:
-            parts = compiled.segments
-            each = -(-spec.wcet_ns // parts)
             return Candidate(
                 spec,
                 prepared,
                 compiled,
-                (each,) * parts,
+                cut_budget(spec.wcet_ns, compiled.segments, compiled.shares),
                 "declared",
                 f"budget of {spec.wcet_ns / 1e6:.2f} ms as declared, not measured",
+                note,
             )
         key = self.profile_key(compiled)
         profile = self._profiles.get(key)
@@ -255,7 +343,8 @@ class Admission:
             if measure is None:
                 raise Refusal(
                     Rule.WCET_PROFILE,
-                    f"{spec.name} has no WCET profile on {key.device}, and measuring one now would "
+                    f"{spec.name} has no WCET profile{_in_segments(spec, compiled)} on "
+                    f"{key.device}, and measuring one now would "
                     "disturb tasks of high criticality. Measure it while the orchestrator is "
                     "inactive: `ros2 lifecycle set <node> deactivate`, then register again, or "
                     "beforehand with `aegis profile <config.yaml>`; or declare wcet_ms",
@@ -269,14 +358,59 @@ class Admission:
                     "check the disk that state_dir lies on",
                 )
         budgets = profile.budgets()
+        longest = max(budgets, key=lambda item: item.value_ns)
+        which = f"longest of {len(budgets)} segments: " if len(budgets) > 1 else ""
         return Candidate(
             spec,
             prepared,
             compiled,
             tuple(item.value_ns for item in budgets),
             "measured",
-            budgets[0].sentence,
+            f"{which}{longest.sentence}",
+            note,
         )
+
+    def _in_segments(
+        self, whole: Candidate, parts: int, measure: Measure | None, estimate: bool
+    ) -> Candidate:
+        try:
+            compiled = self._backend.compile(whole.prepared, self._cache_dir, parts)
+        except AegisError as error:
+            raise Refusal(_RULES_OF_CODES.get(error.code, Rule.SCHEMA), str(error)) from error
+        if compiled.segments != parts:
+            return replace(whole, compiled=compiled)
+        try:
+            return self._with_budget(whole.spec, whole.prepared, compiled, measure)
+        except Refusal:
+            if not estimate:
+                raise
+        return replace(
+            whole,
+            compiled=compiled,
+            wcet_ns=estimated_budget(sum(whole.wcet_ns), parts, compiled.shares),
+            wcet_source="estimated",
+            wcet_sentence=f"{parts} segments, estimated from the whole: {whole.wcet_sentence}",
+        )
+
+    def _rooms(
+        self,
+        task: AnalysisTask,
+        admitted: Mapping[str, tuple[AnalysisTask, str]],
+        awaited: Sequence[AnalysisTask],
+    ) -> list[Room]:
+        switch_ns = self._spec.device.switch_ns
+        rooms = []
+        for lane in (task.lane,) if task.lane else self._lanes:
+            others = tuple(item for item, where in admitted.values() if where == lane)
+            # Of those that may go anywhere, it is not known yet whom they will meet.
+            coming = [
+                item
+                for item in awaited
+                if item.name != task.name and (item.lane == lane or self._lanes == (lane,))
+            ]
+            tolerance = blocking_tolerance([*others, *coming], task, switch_ns)
+            rooms.append(Room(others, tolerance, switch_ns))
+        return rooms
 
     def _check_arena(self, candidate: Candidate, used: Mapping[str, int]) -> None:
         budget = self._spec.device.arena_bytes
@@ -315,6 +449,31 @@ class Admission:
             unit="MiB",
             counterfactuals=tuple(changes),
         )
+
+
+def _in_segments(spec: TaskSpec, compiled: CompiledNetwork) -> str:
+    """Return which profile is missing, and under which declaration it is measured beforehand."""
+    if compiled.segments == 1:
+        return ""
+    said = "" if spec.segments else f" (segments: {compiled.segments})"
+    return f" in {compiled.segments} segments{said}"
+
+
+def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> str:
+    if compiled.note:
+        return compiled.note
+    if spec.segments > 1:
+        return f"it runs in {compiled.segments} segments, as declared"
+    return ""
+
+
+def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> str:
+    assert room.tolerance is not None
+    return (
+        f"it runs in {len(cut.wcet_ns)} segments, the longest {max(cut.wcet_ns) / 1e6:.2f} ms, "
+        f"because {room.tolerance.task} can wait {room.tolerance.longest_ns / 1e6:.2f} ms and the "
+        f"whole network takes {sum(whole.wcet_ns) / 1e6:.2f} ms"
+    )
 
 
 def _as_declared(change: Counterfactual, spec: TaskSpec) -> Counterfactual:

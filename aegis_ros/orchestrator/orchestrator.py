@@ -143,6 +143,7 @@ class Orchestrator:
         self._busy_before: dict[int, tuple[int, int]] = {}
         self._shedding: set[str] = set()  # lanes that refuse what is below high criticality
         self._verdicts: dict[str, LaneVerdict] = {}
+        self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
         self.intake = Intake(self.log, self._submit)
 
     # -- life ---------------------------------------------------------------------------------
@@ -166,9 +167,12 @@ class Orchestrator:
             self._configured = True
             if not admit:
                 return ()
-            answers = [self._register(task, from_file=True) for task in self.spec.tasks]
             in_file = {task.name for task in self.spec.tasks}
             remembered, problems = self._journal.tasks()
+            self._await(
+                [*self.spec.tasks, *(task for task in remembered if task.name not in in_file)]
+            )
+            answers = [self._register(task, from_file=True) for task in self.spec.tasks]
             for problem in problems:
                 self.log.tell("", Decision.INFORMED, Rule.SCHEMA, problem)
             for what, aside in (
@@ -513,9 +517,27 @@ class Orchestrator:
             leaving = replace(task, name=f"{task.name} (leaving {index})")
             running[leaving.name] = (leaving, lane)
         arena = {name: size for name, size in self._arena_used().items() if name not in without}
+        candidate = self._admission.cut_to_fit(
+            candidate,
+            running,
+            tuple(self._awaited.values()),
+            self._measure_for if may_measure else None,
+            estimate=not measure,
+        )
         return candidate, self._admission.decide(candidate, running, arena)
 
+    def _await(self, specs: Sequence[TaskSpec]) -> None:
+        """Note all that will be registered, so that the first are cut for the sake of the last."""
+        self._awaited = {}
+        if len(specs) < 2 or all(spec.segments for spec in specs):
+            return
+        for spec in specs:
+            with suppress(Refusal, AegisError):  # told when it is registered
+                candidate = self._admission.prepare(spec, self._measure_for)
+                self._awaited[spec.name] = candidate.analysis_task()
+
     def _register(self, spec: TaskSpec, from_file: bool) -> Registration:
+        self._awaited.pop(spec.name, None)
         try:
             candidate, admitted = self._judge(spec, without=(), measure=True)
         except Refusal as refusal:
@@ -567,7 +589,8 @@ class Orchestrator:
             f"{spec.name} runs on lane {admitted.lane}{how}: {verdict.sentence}. Its result is due "
             f"{bound.deadline_ns / 1e6:.1f} ms after the frame and there after "
             f"{bound.bound_ns / 1e6:.1f} ms at the latest; {candidate.wcet_source} budget "
-            f"{sum(candidate.wcet_ns) / 1e6:.2f} ms ({candidate.wcet_sentence})",
+            f"{sum(candidate.wcet_ns) / 1e6:.2f} ms ({candidate.wcet_sentence})"
+            + (f"; {candidate.cut_sentence}" if candidate.cut_sentence else ""),
             left=verdict.left,
             relation=verdict.relation,
             right=verdict.right,

@@ -1,0 +1,251 @@
+"""In how many segments a network runs: as few as those who wait for it can bear."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from aegis_ros.analysis import AnalysisTask, is_schedulable
+from aegis_ros.orchestrator import Registration
+from aegis_ros.orchestrator.cutting import (
+    advise_cuts,
+    blocking_tolerance,
+    cut_budget,
+    estimated_budget,
+)
+from aegis_ros.rationale import Rule
+from aegis_ros.spec import TaskSpec
+from test.orchestrator.house import MS, House
+from test.task_sets import task_sets
+
+
+def brake(house: House, **changes: Any) -> TaskSpec:
+    """Can wait for 33 ms: due after 40, of which 2 are for publishing and 5 its own."""
+    return house.task("brake", period_ms=40, **{"wcet_ms": 5, **changes})
+
+
+def slow(house: House, **changes: Any) -> TaskSpec:
+    return house.task("slow", period_ms=400, **{"wcet_ms": 60, **changes})
+
+
+def segments_of(house: House) -> dict[str, int]:
+    return {spec.name: spec.compiled.segments for spec in house.engine.loaded.values()}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path)
+    made.start()
+    return made
+
+
+def test_a_network_nobody_waits_for_stays_whole(house: House) -> None:
+    answer = house.orchestrator.register(slow(house))
+    assert segments_of(house) == {"slow": 1}
+    assert "segments" not in answer.rationale.sentence
+
+
+def test_a_network_is_cut_for_a_more_urgent_task_that_runs(house: House) -> None:
+    house.orchestrator.register(brake(house))
+    answer = house.orchestrator.register(slow(house))
+    assert answer.accepted
+    assert segments_of(house) == {"brake": 1, "slow": 2}
+    assert (
+        "it runs in 2 segments, the longest 30.00 ms, because brake can wait 33.00 ms and the "
+        "whole network takes 60.00 ms" in answer.rationale.sentence
+    )
+
+
+@pytest.mark.parametrize(("wcet_ms", "parts"), [(33, 1), (34, 2), (66, 2), (67, 4), (133, 8)])
+def test_it_is_cut_into_the_fewest_segments_that_are_short_enough(
+    house: House, wcet_ms: float, parts: int
+) -> None:
+    house.orchestrator.register(brake(house))
+    assert house.orchestrator.register(slow(house, wcet_ms=wcet_ms)).accepted
+    assert segments_of(house)["slow"] == parts
+
+
+def test_the_first_of_the_file_is_cut_for_the_last(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.restart(slow(house), brake(house))
+    assert segments_of(house) == {"slow": 2, "brake": 1}
+    without = House(tmp_path / "other")
+    without.restart(slow(without))
+    assert segments_of(without) == {"slow": 1}
+    later = without.orchestrator.register(brake(without))
+    assert not later.accepted  # which nobody awaited
+
+
+def test_a_declared_number_of_segments_is_kept(house: House) -> None:
+    answer = house.orchestrator.register(slow(house, segments=4))
+    assert segments_of(house) == {"slow": 4}
+    assert "it runs in 4 segments, as declared" in answer.rationale.sentence
+    house.orchestrator.unregister("slow")
+    house.orchestrator.register(brake(house))
+    assert not house.orchestrator.register(slow(house, segments=1)).accepted
+
+
+def change_of(answer: Registration, task: str) -> float:
+    (found,) = [
+        item.value
+        for item in answer.rationale.counterfactuals
+        if (item.change, item.task) == ("segments", task)
+    ]
+    return found
+
+
+def test_a_rejected_urgent_task_is_told_which_segments_would_admit_it(house: House) -> None:
+    house.orchestrator.register(slow(house))
+    answer = house.orchestrator.register(brake(house))
+    assert not answer.accepted
+    assert answer.rationale.rule is Rule.DEMAND_BOUND
+    parts = int(change_of(answer, "slow"))
+    assert f"declare segments: {parts} for it and register it again" in answer.rationale.sentence
+    house.orchestrator.unregister("slow")
+    assert house.orchestrator.register(slow(house, segments=parts)).accepted
+    assert house.orchestrator.register(brake(house)).accepted
+
+
+def test_a_rejected_task_with_too_few_declared_segments_is_told_of_more(house: House) -> None:
+    house.orchestrator.register(brake(house))
+    wanted = slow(house, segments=1)
+    answer = house.orchestrator.register(wanted)
+    parts = int(change_of(answer, "slow"))
+    assert house.orchestrator.register(replace(wanted, segments=parts)).accepted
+
+
+def test_what_no_cut_would_help_is_not_cut(house: House) -> None:
+    house.orchestrator.register(brake(house))
+    answer = house.orchestrator.register(slow(house, wcet_ms=390))
+    assert not answer.accepted
+    assert not [item for item in answer.rationale.counterfactuals if item.change == "segments"]
+    assert "segments" not in answer.rationale.sentence
+
+
+def test_a_network_that_cannot_be_cut_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.orchestrator.register(brake(house))
+    backend = house.orchestrator._backend
+    compiled = backend.compile
+
+    def refuse(prepared: Any, cache: Path, segments: int = 1) -> Any:
+        note = f"not cut into {segments} segments: its output 'x' would not be that of the whole"
+        return replace(compiled(prepared, cache), note=note if segments > 1 else "")
+
+    monkeypatch.setattr(backend, "compile", refuse)
+    rejected = house.orchestrator.register(slow(house))
+    assert not rejected.accepted
+    assert "not cut into 2 segments: its output 'x'" in rejected.rationale.sentence
+    house.orchestrator.unregister("brake")
+    declared = house.orchestrator.register(slow(house, segments=4))
+    assert declared.accepted
+    assert "not cut into 4 segments: its output 'x'" in declared.rationale.sentence
+
+
+def test_segments_are_measured_where_they_can_be(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def profile(compiled: Any, lane: int, runs: int, go_on: Any, **how: Any) -> np.ndarray:
+        house.engine.measured += 1
+        each = {1: [55], 2: [40, 15], 4: [20, 15, 10, 10]}[compiled.segments]
+        return np.full((runs, compiled.segments), np.asarray(each) * MS, np.int64)
+
+    monkeypatch.setattr(house.engine, "profile", profile)
+    house.orchestrator.register(brake(house))
+    wanted = slow(house, wcet_ms=0)
+    refused = house.orchestrator.register(wanted)
+    assert refused.rationale.rule is Rule.WCET_PROFILE
+    house.orchestrator.deactivate()
+    answer = house.orchestrator.register(wanted)
+    assert answer.accepted
+    assert segments_of(house)["slow"] == 4  # the longer of two takes 44 ms with the margin
+    assert house.engine.measured == 3  # whole, in 2, in 4
+    assert "longest of 4 segments: " in answer.rationale.sentence
+    house.orchestrator.unregister("slow")
+    house.orchestrator.activate()
+    assert house.orchestrator.register(wanted).accepted  # every profile is known
+    assert house.engine.measured == 3
+
+
+def test_a_question_about_segments_never_measured_is_answered_with_an_estimate(
+    house: House,
+) -> None:
+    house.engine.run_ns = 60 * MS
+    house.orchestrator.register(slow(house, wcet_ms=0))
+    house.orchestrator.unregister("slow")
+    house.orchestrator.register(brake(house))
+    asked = house.orchestrator.evaluate(slow(house, wcet_ms=0))
+    assert asked.accepted
+    assert "estimated budget" in asked.rationale.sentence
+    assert house.engine.measured == 1
+    told = house.orchestrator.register(slow(house, wcet_ms=0))
+    assert told.rationale.rule is Rule.WCET_PROFILE
+    assert "no WCET profile in 2 segments (segments: 2)" in told.rationale.sentence
+
+
+def test_a_free_lane_is_better_than_a_cut(tmp_path: Path) -> None:
+    house = House(tmp_path, lanes=2)
+    house.start()
+    house.orchestrator.register(brake(house))
+    assert house.orchestrator.register(slow(house)).accepted
+    assert segments_of(house)["slow"] == 1
+    assert house.orchestrator.register(replace(slow(house), name="bound", lane="lane0")).accepted
+    assert segments_of(house)["bound"] == 2
+
+
+def test_a_declared_budget_is_shared_as_the_segments_are_expected_to() -> None:
+    assert cut_budget(100, 3, ()) == (34, 34, 34)
+    assert cut_budget(100, 2, (0.25, 0.75)) == (25, 75)
+    assert cut_budget(10, 2, (1.0, 0.0)) == (10, 1)
+    assert estimated_budget(1000, 2, (0.5, 0.5)) == (575, 575)
+
+
+def test_the_advice_is_the_longest_network_in_the_fewest_segments() -> None:
+    urgent = AnalysisTask("urgent", (1,), 100, 20)
+    admitted = {
+        "short": AnalysisTask("short", (25,), 100, 90),
+        "long": AnalysisTask("long", (30,), 100, 90),
+        "early": AnalysisTask("early", (19,), 100, 20),
+    }
+
+    def passes(kept: Any) -> bool:
+        return all(max(item.segments_ns) < 26 for item in kept)
+
+    (advice,) = advise_cuts(urgent, admitted, passes)
+    assert (advice.task, advice.value) == ("long", 2.0)
+    assert advise_cuts(urgent, admitted, lambda kept: False) == ()
+
+
+@given(task_sets(), st.integers(1, 4), st.integers(0, 2))
+def test_who_passes_the_test_of_the_lane_never_exceeds_the_tolerance(
+    tasks: list[AnalysisTask], parts: int, switch_ns: int
+) -> None:
+    task = tasks[0].cut(parts)
+    others = tasks[1:]
+    tolerance = blocking_tolerance(others, task, switch_ns)
+    if tolerance is not None and is_schedulable([*others, task], switch_ns=switch_ns):
+        assert task.longest_ns(switch_ns) <= tolerance.longest_ns
+        assert tolerance.task in {item.name for item in others}
+
+
+@given(task_sets())
+def test_where_any_cut_passes_the_longest_segment_within_the_tolerance_passes(
+    tasks: list[AnalysisTask],
+) -> None:
+    others = tasks[1:]
+    task = replace(tasks[0], segments_ns=(1,) * sum(tasks[0].segments_ns))
+    tolerance = blocking_tolerance(others, task)
+    assume(tolerance is not None and is_schedulable([*others, task]))
+    assert tolerance is not None
+    total = len(task.segments_ns)
+    longest = min(tolerance.longest_ns, total)
+    coarse = replace(task, segments_ns=(longest, *([total - longest] if total > longest else [])))
+    if max(coarse.segments_ns) <= tolerance.longest_ns:
+        assert is_schedulable([*others, coarse])
