@@ -233,7 +233,7 @@ def _ns(milliseconds: float, rounding: str) -> int:
 def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
     from aegis_ros.backends import create_backend
-    from aegis_ros.orchestrator.admission import Admission, Refusal
+    from aegis_ros.orchestrator.admission import Admission, Candidate, Refusal
     from aegis_ros.rationale import Rule
     from aegis_ros.wcet import ProfileStore
 
@@ -245,7 +245,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
     backend = create_backend(spec.device.backend)
     profiles = ProfileStore(folder / "profiles.sqlite")
     admission = Admission(spec, backend, profiles, folder / "cache")
-    tasks: list[AnalysisTask] = []
+    candidates: list[Candidate] = []
     samples: dict[str, npt.NDArray[np.int64]] = {}
     unknown: list[str] = []
     lanes = tuple(lane.name for lane in spec.device.lanes)
@@ -257,11 +257,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
                 raise ConfigError(refusal.sentence, where=f"{path}: {task.name}") from refusal
             unknown.append(task.name)
             continue
-        tasks.append(candidate.analysis_task())
-        if candidate.wcet_source == "measured":
-            profile = profiles.get(admission.profile_key(candidate.compiled))
-            if profile is not None:
-                samples[task.name] = profile.samples_ns
+        candidates.append(candidate)
     if unknown:
         raise ConfigError(
             f"no WCET profile on {backend.device_name()} of: {', '.join(unknown)}",
@@ -269,7 +265,15 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
             mend=f"Measure them with `aegis profile {path}`, name the folder that has them with "
             f"--state-dir (looked in {folder}), or declare wcet_ms",
         )
+    try:
+        candidates = admission.foresee(candidates)
+    except Refusal as refusal:
+        raise ConfigError(refusal.sentence, where=str(path)) from refusal
+    for candidate in candidates:
+        if candidate.wcet_source == "measured":
+            profile = profiles.get(admission.profile_key(candidate.compiled))
+            if profile is not None:
+                samples[candidate.spec.name] = profile.samples_ns
     free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
-    return TaskSet(
-        tuple(tasks), lanes, spec.device.switch_ns, "edf", free, samples, configured=True
-    )
+    tasks = tuple(candidate.analysis_task() for candidate in candidates)
+    return TaskSet(tasks, lanes, spec.device.switch_ns, "edf", free, samples, configured=True)

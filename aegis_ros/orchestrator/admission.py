@@ -230,6 +230,31 @@ class Admission:
             f"{max(best.wcet_ns) / 1e6:.2f} ms, longer than more urgent tasks can wait",
         )
 
+    def foresee(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Return tasks as they will be cut when they are registered one after the other.
+
+        Budgets of segments that were never measured are estimated from the whole's.
+
+        Args:
+            candidates: as :meth:`prepare` returns them.
+
+        Raises:
+            Refusal: a network cannot be compiled again.
+        """
+        admitted: dict[str, tuple[AnalysisTask, str]] = {}
+        cut: list[Candidate] = []
+        for index, candidate in enumerate(candidates):
+            coming = [item.analysis_task() for item in candidates[index + 1 :]]
+            cut.append(self.cut_to_fit(candidate, admitted, coming, None, estimate=True))
+            task = cut[-1].analysis_task()
+            running = [item for item, _ in admitted.values()]
+            fixed = {name: lane for name, (_, lane) in admitted.items()}
+            switch_ns = self._spec.device.switch_ns
+            found = assign([*running, task], self._lanes, switch_ns=switch_ns, fixed=fixed)
+            if found.schedulable:  # else it will be rejected, and nobody waits for it
+                admitted[task.name] = (task, found.lane_of[task.name])
+        return cut
+
     def decide(
         self,
         candidate: Candidate,

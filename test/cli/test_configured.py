@@ -98,3 +98,21 @@ def test_advice_is_what_can_be_declared(aegis: Aegis, config: Path, tmp_path: Pa
         config.read_text().replace("period_ms: 20", f"period_ms: {advice['period_ms']}")
     )
     assert aegis("check", str(config), "--state-dir", str(state)).code == 0
+
+
+def test_networks_are_cut_as_they_will_be_when_they_are_registered(
+    aegis: Aegis, config: Path, tmp_path: Path
+) -> None:
+    text = config.read_text().replace("onnxruntime", "simulated")
+    eye = text[text.index("  - {name: eye") :]
+    slow = eye.replace("eye", "slow").replace("period_ms: 20", "period_ms: 400, wcet_ms: 30")
+    config.write_text(
+        text[: text.index("  - {name: eye")]
+        + slow
+        + eye.replace("period_ms: 20", "period_ms: 20, wcet_ms: 1")
+    )
+    asked = read_task_set(config, tmp_path / "state")
+    assert [len(task.segments_ns) for task in asked.tasks] == [2, 1]
+    assert aegis("check", str(config), "--state-dir", str(tmp_path / "state")).code == 0
+    config.write_text(config.read_text().replace("wcet_ms: 30", "wcet_ms: 30, segments: 1"))
+    assert aegis("check", str(config), "--state-dir", str(tmp_path / "state")).code == 1
