@@ -1,0 +1,398 @@
+"""Rebuilds jobs and lanes from records: what the explanations and pictures are made of."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.rationale import Rationale, Rule
+from aegis_ros.trace.records import RecordKind, rule_of
+
+__all__ = [
+    "NO_TASK",
+    "Ending",
+    "LaneChange",
+    "Trace",
+    "TracedJob",
+    "TracedSegment",
+    "TracedTask",
+]
+
+NO_TASK = 2**32 - 1  # the lane was used, but by no task: a timed run of a network
+
+
+@dataclass(frozen=True, slots=True)
+class TracedTask:
+    """The contract of a task as it was while the trace was taken; integer nanoseconds.
+
+    Attributes:
+        id: number of the task in the records.
+        name: for people.
+        lane: name of its lane.
+        period_ns: minimum inter-arrival time, 0 for unknown.
+        deadline_ns: relative deadline of the published result.
+        publish_ns: share of the deadline that is kept for decoding and publishing.
+        jitter_ns: longest time from arrival to release that was declared.
+        segments_ns: budget of each segment; empty for unknown.
+        criticality: what is shed first.
+        bound_ns: proven bound from arrival to the end of the execution, 0 for none.
+        model_sha256: digest of its network.
+    """
+
+    id: int
+    name: str
+    lane: str = ""
+    period_ns: int = 0
+    deadline_ns: int = 0
+    publish_ns: int = 0
+    jitter_ns: int = 0
+    segments_ns: tuple[int, ...] = ()
+    criticality: str = ""
+    bound_ns: int = 0
+    model_sha256: str = ""
+
+
+@dataclass(slots=True)
+class TracedSegment:
+    """One stay of a job on a lane.
+
+    Attributes:
+        task, seq: whose; ``task`` is :data:`NO_TASK` for a timed run.
+        segment: its index.
+        lane: index of the lane.
+        begin_ns: when the lane was given to it.
+        began_ns, ended_ns: when the device began and ended it.
+        end_ns: when the lane was seen to be free again.
+        rank: place in the order of the lane, smallest first.
+        budget_ns: what it was allowed to take, 0 for unknown.
+        over_ns: how much of its end, before ``ended_ns``, lies beyond the budget of its job.
+        closed: whether its end is on record.
+    """
+
+    task: int
+    seq: int
+    segment: int
+    lane: int
+    begin_ns: int
+    began_ns: int
+    ended_ns: int
+    end_ns: int
+    rank: int
+    budget_ns: int
+    over_ns: int = 0
+    closed: bool = False
+
+
+class Ending(StrEnum):
+    """How a job ended."""
+
+    FINISHED = "finished"
+    SKIPPED = "skipped"
+    LOST = "lost"
+    OPEN = "open"
+
+
+@dataclass(slots=True)
+class TracedJob:
+    """One job; times in monotonic nanoseconds, 0 for what is not on record.
+
+    Attributes:
+        deadline_ns: absolute deadline of what ``end_ns`` tells: the result's where it was
+            published, the execution's otherwise.
+        end_ns: when it was published, else finished, skipped or lost, else the trace's last time.
+        rule: why it was skipped.
+    """
+
+    task: int
+    seq: int
+    lane: int
+    arrival_ns: int
+    received_ns: int
+    released_ns: int
+    deadline_ns: int
+    rank: int
+    segments: list[TracedSegment] = field(default_factory=list)
+    ending: Ending = Ending.OPEN
+    rule: Rule | None = None
+    finished_ns: int = 0
+    handed_ns: int = 0
+    decoded_ns: int = 0
+    published_ns: int = 0
+    end_ns: int = 0
+
+    @property
+    def latency_ns(self) -> int:
+        """Arrival to end."""
+        return self.end_ns - self.arrival_ns
+
+    @property
+    def late_ns(self) -> int:
+        """By how much it was late; negative for in time, 0 for one without a result."""
+        return self.end_ns - self.deadline_ns if self.ending is Ending.FINISHED else 0
+
+    @property
+    def used_ns(self) -> int:
+        """Time the device worked for it."""
+        return sum(part.ended_ns - part.began_ns for part in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """A lane began (``on``) or ceased to shed tasks."""
+
+    lane: int
+    time_ns: int
+    on: bool
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run, from its file or from a simulation.
+
+    Attributes:
+        records: RECORD [N], in any order.
+        tasks: by number; a number that is not here is shown as such.
+        lanes: names.
+        rationales: decisions, in the order in which they were taken.
+        lost: records that were overwritten before anybody read them.
+        config: the configuration as YAML; may be empty.
+        digests: of models and profiles, by name.
+        facts: versions, host, device and the like.
+        states: (monotonic nanoseconds, arena, engine, device … at that time).
+        wall_offset_ns: wall clock minus monotonic clock.
+        cut: whether a file ended without its closing part (its writer was killed).
+    """
+
+    records: npt.NDArray[np.void]
+    tasks: Mapping[int, TracedTask] = field(default_factory=dict)
+    lanes: tuple[str, ...] = ()
+    rationales: tuple[Rationale, ...] = ()
+    lost: int = 0
+    config: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    states: tuple[tuple[int, Mapping[str, Any]], ...] = ()
+    wall_offset_ns: int = 0
+    cut: bool = False
+
+    @cached_property
+    def span_ns(self) -> tuple[int, int]:
+        """First and last time on record; both 0 for an empty trace."""
+        if not len(self.records):
+            return 0, 0
+        times = self.records["time_ns"]
+        first = int(times.min())
+        arrivals = [job.arrival_ns for job in self.jobs.values()]
+        return min([first, *arrivals]), int(times.max())
+
+    @cached_property
+    def jobs(self) -> Mapping[tuple[int, int], TracedJob]:
+        """Every job whose release is on record, by task and number, in the order of release."""
+        return self._rebuilt[0]
+
+    @cached_property
+    def by_task(self) -> Mapping[int, tuple[TracedJob, ...]]:
+        """The jobs of each task, in the order of their numbers."""
+        sorted_jobs: dict[int, list[TracedJob]] = {}
+        for job in self.jobs.values():
+            sorted_jobs.setdefault(job.task, []).append(job)
+        return {
+            task: tuple(sorted(jobs, key=lambda job: job.seq))
+            for task, jobs in sorted(sorted_jobs.items())
+        }
+
+    @cached_property
+    def lane_changes(self) -> tuple[LaneChange, ...]:
+        """When lanes began and ceased to shed."""
+        return self._rebuilt[2]
+
+    def lane_segments(self, lane: int) -> tuple[TracedSegment, ...]:
+        """Return what ran on a lane, in order."""
+        return self._lanes.get(lane, ())
+
+    @cached_property
+    def used_lanes(self) -> tuple[int, ...]:
+        """Indices of the lanes that are named or ran something."""
+        return tuple(sorted({*range(len(self.lanes)), *self._lanes}))
+
+    def holders(self, lane: int, begin_ns: int, end_ns: int) -> tuple[TracedSegment, ...]:
+        """Return what held a lane at some time in [begin, end), in order."""
+        runs = self._lanes.get(lane, ())
+        begins = self._begins.get(lane, [])
+        first = max(0, bisect_right(begins, begin_ns) - 1)
+        last = bisect_left(begins, end_ns)
+        return tuple(run for run in runs[first:last] if run.end_ns > begin_ns)
+
+    def lane_name(self, lane: int) -> str:
+        """Return the name of a lane."""
+        return self.lanes[lane] if lane < len(self.lanes) else f"lane {lane}"
+
+    def task_name(self, task: int) -> str:
+        """Return the name of a task."""
+        if task == NO_TASK:
+            return "a timed run"
+        known = self.tasks.get(task)
+        return known.name if known is not None else f"task {task}"
+
+    def job_name(self, task: int, seq: int) -> str:
+        """Return a job as people name it."""
+        return self.task_name(task) if task == NO_TASK else f"{self.task_name(task)}#{seq}"
+
+    @cached_property
+    def _lanes(self) -> Mapping[int, tuple[TracedSegment, ...]]:
+        return self._rebuilt[1]
+
+    @cached_property
+    def _begins(self) -> Mapping[int, list[int]]:
+        return {lane: [run.begin_ns for run in runs] for lane, runs in self._lanes.items()}
+
+    @cached_property
+    def _rebuilt(
+        self,
+    ) -> tuple[
+        dict[tuple[int, int], TracedJob],
+        dict[int, tuple[TracedSegment, ...]],
+        tuple[LaneChange, ...],
+    ]:
+        return _Rebuilding(self).result()
+
+
+class _Rebuilding:
+    """Goes through the records once."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._tasks = trace.tasks
+        # By time; at one instant in the order in which they were written.
+        order = np.lexsort((trace.records["serial"], trace.records["time_ns"]))
+        self._records = trace.records[order]
+        self._jobs: dict[tuple[int, int], TracedJob] = {}
+        self._runs: dict[int, list[TracedSegment]] = {}
+        self._changes: list[LaneChange] = []
+        self._on_lane: dict[int, TracedSegment] = {}
+
+    def result(
+        self,
+    ) -> tuple[
+        dict[tuple[int, int], TracedJob],
+        dict[int, tuple[TracedSegment, ...]],
+        tuple[LaneChange, ...],
+    ]:
+        """Return jobs, what ran on each lane, and changes of mode."""
+        last = 0
+        names = ["kind", "lane", "segment", "task", "seq", "time_ns"]
+        columns = [self._records[name].tolist() for name in names]
+        for kind, lane, segment, task, seq, time_ns, values in zip(
+            *columns, self._records["values"].tolist(), strict=True
+        ):
+            last = time_ns
+            self._take(kind, lane, segment, task, seq, time_ns, values)
+        for run in self._on_lane.values():
+            _close(run, last)
+        for job in self._jobs.values():
+            job.end_ns = job.end_ns or max(last, job.released_ns)
+            _note_overruns(job, self._tasks.get(job.task))
+        lanes = {lane: tuple(runs) for lane, runs in sorted(self._runs.items())}
+        return self._jobs, lanes, tuple(self._changes)
+
+    def _take(
+        self,
+        kind: int,
+        lane: int,
+        segment: int,
+        task: int,
+        seq: int,
+        time_ns: int,
+        values: list[int],
+    ) -> None:
+        if kind == RecordKind.SEGMENT_STARTED:
+            self._start(lane, segment, task, seq, time_ns, values)
+        elif kind == RecordKind.SEGMENT_ENDED:
+            self._end(lane, task, seq, time_ns, values)
+        elif kind == RecordKind.RELEASED:
+            arrival, received, deadline, rank = values
+            self._jobs[task, seq] = TracedJob(
+                task, seq, lane, arrival, received, time_ns, deadline, rank
+            )
+        elif kind in (RecordKind.SHED, RecordKind.RESTORED):
+            self._changes.append(LaneChange(lane, time_ns, kind == RecordKind.SHED))
+        else:
+            job = self._jobs.get((task, seq))
+            if job is not None:
+                self._conclude(job, kind, time_ns, values)
+
+    def _start(
+        self, lane: int, segment: int, task: int, seq: int, time_ns: int, values: list[int]
+    ) -> None:
+        before = self._on_lane.pop(lane, None)
+        if before is not None:
+            _close(before, time_ns)  # its end was overwritten, or its engine went
+        run = TracedSegment(
+            task, seq, segment, lane, time_ns, time_ns, time_ns, time_ns, values[0], values[1]
+        )
+        self._on_lane[lane] = run
+        self._runs.setdefault(lane, []).append(run)
+        job = self._jobs.get((task, seq))
+        if job is not None:
+            job.segments.append(run)
+
+    def _end(self, lane: int, task: int, seq: int, time_ns: int, values: list[int]) -> None:
+        run = self._on_lane.get(lane)
+        if run is None or (run.task, run.seq) != (task, seq):
+            return
+        del self._on_lane[lane]
+        _close(run, time_ns)
+        run.closed = True
+        began, ended = values[0] or run.begin_ns, values[1] or time_ns
+        run.began_ns = min(max(began, run.begin_ns), time_ns)
+        run.ended_ns = min(max(ended, run.began_ns), time_ns)
+
+    def _conclude(self, job: TracedJob, kind: int, time_ns: int, values: list[int]) -> None:
+        if kind == RecordKind.FINISHED:
+            job.ending = Ending.FINISHED
+            job.finished_ns = time_ns
+            job.end_ns = max(job.end_ns, time_ns)
+        elif kind == RecordKind.PUBLISHED:
+            job.handed_ns, job.decoded_ns, job.published_ns = values[0], values[1], time_ns
+            job.end_ns = time_ns
+            task = self._tasks.get(job.task)
+            if task is not None and task.deadline_ns:
+                job.deadline_ns = job.arrival_ns + task.deadline_ns
+        elif kind == RecordKind.SKIPPED:
+            job.ending = Ending.SKIPPED
+            job.rule = rule_of(values[0])
+            job.end_ns = time_ns
+        elif kind == RecordKind.LOST:
+            job.ending = Ending.LOST
+            job.rule = Rule.ENGINE_RESTART
+            job.end_ns = time_ns
+            run = self._on_lane.get(job.lane)
+            if run is not None and (run.task, run.seq) == (job.task, job.seq):
+                del self._on_lane[job.lane]
+                _close(run, time_ns)
+
+
+def _close(run: TracedSegment, time_ns: int) -> None:
+    run.ended_ns = run.end_ns = max(time_ns, run.begin_ns)
+
+
+def _note_overruns(job: TracedJob, task: TracedTask | None) -> None:
+    """Find where the job was beyond its budget; what one segment left may be used by the next."""
+    used = allowed = most = 0
+    for run in job.segments:
+        budget = run.budget_ns
+        if not budget and task is not None and run.segment < len(task.segments_ns):
+            budget = task.segments_ns[run.segment]
+        if not budget:
+            return
+        taken = run.ended_ns - run.began_ns
+        used += taken
+        allowed += budget
+        run.over_ns = min(taken, max(0, used - allowed - most))
+        most = max(most, used - allowed)

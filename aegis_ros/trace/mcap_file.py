@@ -1,0 +1,484 @@
+"""Writes traces to MCAP files and reads them back; runs outside the engine.
+
+A file is made of chunks, each written whole and flushed: after a power cut or SIGKILL all but the
+chunk in the making is there. Every message is JSON with a schema, so that viewers such as
+Foxglove show it; what is needed to rebuild the run is repeated at the head of every file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import struct
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from mcap.exceptions import McapError
+from mcap.records import Channel, Footer, Message, Metadata
+from mcap.stream_reader import StreamReader
+from mcap.writer import Writer
+
+from aegis_ros.errors import ConfigError
+from aegis_ros.rationale import (
+    Counterfactual,
+    Decision,
+    Rationale,
+    ResponseBound,
+    Rule,
+    Witness,
+)
+from aegis_ros.trace.history import NO_TASK, Trace, TracedTask
+from aegis_ros.trace.records import FIELDS, RECORD, RecordKind, rule_of
+
+__all__ = ["Rotation", "TraceFile", "parts_of", "read_trace"]
+
+_PROFILE = "aegis_ros"
+_FORMAT = 1
+_CHUNK_BYTES = 128 * 1024
+_FLUSH_NS = 1_000_000_000
+_MAGIC_BYTES = 8  # at both ends of a file
+_FRAME = struct.Struct("<BQ")  # kind and length of every record in it
+_LAST_TIME_NS = 2**64 - 1
+_INTEGER = {"type": "integer"}
+_NUMBER = {"type": "number"}
+_TEXT = {"type": "string"}
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "record": {
+        "kind": _TEXT,
+        "time_ns": _INTEGER,
+        "lane": _INTEGER,
+        "segment": _INTEGER,
+        "task_id": _INTEGER,
+        "task": _TEXT,
+        "seq": _INTEGER,
+        "serial": _INTEGER,
+        **{name: _INTEGER for names in FIELDS.values() for name in names},
+        "rule_name": _TEXT,
+        "response_ms": _NUMBER,
+        "deadline_ms": _NUMBER,
+        "execution_ms": _NUMBER,
+    },
+    "task": {
+        "id": _INTEGER,
+        "name": _TEXT,
+        "lane": _TEXT,
+        "period_ns": _INTEGER,
+        "deadline_ns": _INTEGER,
+        "publish_ns": _INTEGER,
+        "jitter_ns": _INTEGER,
+        "segments_ns": {"type": "array", "items": _INTEGER},
+        "criticality": _TEXT,
+        "bound_ns": _INTEGER,
+        "model_sha256": _TEXT,
+    },
+    "rationale": {
+        "id": _INTEGER,
+        "time_ns": _INTEGER,
+        "task": _TEXT,
+        "decision": _TEXT,
+        "rule": _TEXT,
+        "sentence": _TEXT,
+        "job": _INTEGER,
+        "left": _NUMBER,
+        "relation": _TEXT,
+        "right": _NUMBER,
+        "unit": _TEXT,
+    },
+    "state": {"time_ns": _INTEGER, "state": {"type": "object"}},
+    "lost": {"time_ns": _INTEGER, "lost": _INTEGER},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """When a new file is begun, and how many are kept.
+
+    Attributes:
+        max_bytes: size after which the next file begins.
+        max_age_s: age after which the next file begins.
+        keep: files kept; the oldest are deleted.
+    """
+
+    max_bytes: int = 256 * 1024 * 1024
+    max_age_s: float = 3600.0
+    keep: int = 4
+
+
+class TraceFile:
+    """Writes one run; a context manager. One thread at a time.
+
+    The first file has the name that was asked for, the following ones a number in it:
+    ``run.mcap``, ``run-1.mcap``, ``run-2.mcap``. Parts of an earlier run of that name are deleted.
+
+    Args:
+        path: first file.
+        lanes: names of the lanes.
+        config: configuration as YAML.
+        digests: of models and profiles, by name.
+        facts: versions, host, device and the like.
+        rotation: when a new file is begun.
+        wall_offset_ns: wall clock minus monotonic clock; taken now if not given.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lanes: Sequence[str] = (),
+        config: str = "",
+        digests: Mapping[str, str] | None = None,
+        facts: Mapping[str, str] | None = None,
+        rotation: Rotation | None = None,
+        wall_offset_ns: int | None = None,
+    ) -> None:
+        """Begin the first file."""
+        self._path = path
+        self._rotation = rotation if rotation is not None else Rotation()
+        offset = time.time_ns() - time.monotonic_ns() if wall_offset_ns is None else wall_offset_ns
+        self._offset_ns = offset
+        self._run = {
+            "format": str(_FORMAT),
+            "lanes": json.dumps(list(lanes)),
+            "config": config,
+            "digests": json.dumps(dict(digests or {})),
+            "facts": json.dumps(dict(facts or {})),
+            "wall_offset_ns": str(offset),
+        }
+        self._tasks: dict[int, TracedTask] = {}
+        self._names: dict[int, str] = {NO_TASK: "null"}
+        self._part = 0
+        self._last_ns = 0
+        for old in parts_of(path)[1:]:
+            old.unlink()
+        self._stream: BinaryIO
+        self._writer: Writer
+        self._channels: dict[str, int] = {}
+        self._opened_ns = self._flushed_ns = 0
+        self._open()
+
+    def __enter__(self) -> TraceFile:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    @property
+    def parts(self) -> int:
+        """How many files were begun."""
+        return self._part + 1
+
+    def add_task(self, task: TracedTask) -> None:
+        """Note the contract of a task; that of an earlier task of the same number is replaced."""
+        self._tasks[task.id] = task
+        self._names[task.id] = json.dumps(task.name)
+        self._message("task", self._last_ns, json.dumps(asdict(task)))
+
+    def add_records(self, records: npt.NDArray[np.void]) -> None:
+        """Write records, RECORD [N]."""
+        for kind, lane, segment, task, seq, time_ns, values, serial in zip(
+            *(records[name].tolist() for name in RECORD.names or ()), strict=True
+        ):
+            text = _record_json(
+                kind, lane, segment, task, seq, time_ns, values, serial, self._names.get(task)
+            )
+            self._message("record", time_ns, text)
+
+    def add_rationale(self, rationale: Rationale) -> None:
+        """Write a decision."""
+        text = json.dumps(asdict(rationale))
+        self._message("rationale", rationale.time_ns - self._offset_ns, text)
+
+    def add_state(self, time_ns: int, state: Mapping[str, Any]) -> None:
+        """Write what cannot be told from the records: arena, engine, device."""
+        text = json.dumps({"time_ns": time_ns, "state": dict(state)})
+        self._message("state", time_ns, text)
+
+    def add_lost(self, time_ns: int, count: int) -> None:
+        """Note that ``count`` records were overwritten before they were read."""
+        if count:
+            self._message("lost", time_ns, json.dumps({"time_ns": time_ns, "lost": count}))
+
+    def flush(self) -> None:
+        """Write what was added, so that it survives this process."""
+        # The library ends a chunk by its size only; a slow robot would lose minutes.
+        end_chunk = getattr(self._writer, "_Writer__finalize_chunk", None)
+        if end_chunk is not None:
+            end_chunk()
+        self._stream.flush()
+        self._flushed_ns = time.monotonic_ns()
+
+    def close(self) -> None:
+        """End the file; safe to call twice."""
+        if not self._stream.closed:
+            self._writer.finish()  # type: ignore[no-untyped-call]
+            self._stream.close()
+
+    def _open(self) -> None:
+        path = _part_path(self._path, self._part)
+        try:
+            self._stream = path.open("wb")
+        except OSError as error:
+            raise ConfigError(
+                f"the trace cannot be written ({error.strerror})", where="trace.file", value=path
+            ) from error
+        self._opened_ns = self._flushed_ns = time.monotonic_ns()
+        self._writer = Writer(self._stream, chunk_size=_CHUNK_BYTES)
+        self._writer.start(_PROFILE, "aegis_ros")
+        self._writer.add_metadata("aegis_ros", self._run)
+        for name, properties in _SCHEMAS.items():
+            schema = {"type": "object", "title": name, "properties": properties}
+            number = self._writer.register_schema(
+                f"aegis_ros.{name}", "jsonschema", json.dumps(schema).encode()
+            )
+            self._channels[name] = self._writer.register_channel(f"/aegis/{name}", "json", number)
+        self._stream.flush()
+        for task in self._tasks.values():
+            self._write("task", self._last_ns, json.dumps(asdict(task)))
+
+    def _write(self, channel: str, time_ns: int, text: str) -> None:
+        wall = min(max(0, time_ns + self._offset_ns), _LAST_TIME_NS)
+        self._writer.add_message(self._channels[channel], wall, text.encode(), wall)
+
+    def _message(self, channel: str, time_ns: int, text: str) -> None:
+        self._last_ns = time_ns
+        self._write(channel, time_ns, text)
+        now = time.monotonic_ns()
+        if now - self._flushed_ns > _FLUSH_NS:
+            self.flush()
+        rotation = self._rotation
+        if (
+            self._stream.tell() > rotation.max_bytes
+            or now - self._opened_ns > rotation.max_age_s * 1e9
+        ):
+            self._next_part()
+
+    def _next_part(self) -> None:
+        self.close()
+        self._part += 1
+        oldest = self._part - self._rotation.keep
+        if oldest >= 0:
+            _part_path(self._path, oldest).unlink(missing_ok=True)
+        self._open()
+
+
+def _part_path(path: Path, part: int) -> Path:
+    return path.with_stem(f"{path.stem}-{part}") if part else path
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """Return the first file of a run and those that follow it, oldest first.
+
+    The first is there even if it was deleted by rotation.
+    """
+    pattern = re.compile(re.escape(path.stem) + r"-(\d+)" + re.escape(path.suffix))
+    numbered = []
+    if path.parent.is_dir():
+        for name in os.listdir(path.parent):
+            match = pattern.fullmatch(name)
+            if match is not None:
+                numbered.append((int(match[1]), path.parent / name))
+    return (path, *(file for _, file in sorted(numbered)))
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a run back, all its files together.
+
+    Args:
+        path: its first file; or a later one, to read that one alone.
+
+    Raises:
+        ConfigError: there is no such file, or it is not a trace.
+    """
+    files = [file for file in parts_of(path) if file.exists()]
+    if not files:
+        raise ConfigError("there is no such trace", where="TRACE", value=path)
+    reading = _Reading()
+    for file in files:
+        reading.read(file)
+    return reading.trace()
+
+
+@dataclass
+class _Reading:
+    """What has been read so far."""
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    tasks: dict[int, TracedTask] = field(default_factory=dict)
+    rationales: list[Rationale] = field(default_factory=list)
+    states: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    lost: int = 0
+    run: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+    def read(self, path: Path) -> None:
+        """Read one file as far as it goes."""
+        topics: dict[int, str] = {}
+        closed = False
+        run: dict[str, str] = {}
+        try:
+            with path.open("rb") as stream:
+                for record in _records_of(stream):
+                    if isinstance(record, Metadata) and record.name == "aegis_ros":
+                        run = record.metadata
+                        if int(run["format"]) > _FORMAT:
+                            raise ConfigError(
+                                "the trace was written by a newer version",
+                                where="TRACE",
+                                value=path,
+                            )
+                    elif isinstance(record, Channel):
+                        topics[record.id] = record.topic
+                    elif isinstance(record, Message):
+                        self._take(topics[record.channel_id], json.loads(record.data))
+                    closed |= isinstance(record, Footer)
+        except OSError as error:
+            raise ConfigError(
+                f"the trace cannot be read ({error.strerror})", where="TRACE", value=path
+            ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"the trace is damaged ({type(error).__name__}: {error})", where="TRACE", value=path
+            ) from error
+        if not run:
+            raise ConfigError(
+                "the file is not a trace of aegis_ros",
+                where="TRACE",
+                value=path,
+                expected="an MCAP file written with `trace:` in the configuration",
+            )
+        self.run = self.run or run
+        self.cut |= not closed
+
+    def trace(self) -> Trace:
+        """Return all that was read."""
+        records = np.zeros(len(self.rows), RECORD)
+        for name, column in zip(RECORD.names or (), zip(*self.rows, strict=True), strict=False):
+            records[name] = column
+        return Trace(
+            records,
+            dict(self.tasks),
+            tuple(json.loads(self.run["lanes"])),
+            tuple(self.rationales),
+            self.lost,
+            self.run["config"],
+            json.loads(self.run["digests"]),
+            json.loads(self.run["facts"]),
+            tuple(self.states),
+            int(self.run["wall_offset_ns"]),
+            self.cut,
+        )
+
+    def _take(self, topic: str, data: dict[str, Any]) -> None:
+        if topic == "/aegis/record":
+            self.rows.append(_record_row(data))
+        elif topic == "/aegis/task":
+            task = TracedTask(**{**data, "segments_ns": tuple(data["segments_ns"])})
+            self.tasks[task.id] = task
+        elif topic == "/aegis/rationale":
+            self.rationales.append(_rationale(data))
+        elif topic == "/aegis/state":
+            self.states.append((data["time_ns"], data["state"]))
+        elif topic == "/aegis/lost":
+            self.lost += data["lost"]
+
+
+def _records_of(stream: BinaryIO) -> Iterator[object]:
+    """Yield the whole records of a file, up to its end or to where its writer was killed."""
+    whole = io.BytesIO(stream.read(_whole_bytes(stream)))
+    records: Iterable[object] = StreamReader(whole, validate_crcs=True).records
+    try:
+        yield from records
+    except (McapError, struct.error):  # no closing part, or a damaged chunk
+        return
+
+
+def _whole_bytes(stream: BinaryIO) -> int:
+    """Return how many bytes of a file are whole records; the stream is at its begin after."""
+    size = stream.seek(0, os.SEEK_END)
+    at = _MAGIC_BYTES
+    while at + _FRAME.size <= size:
+        stream.seek(at)
+        _, length = _FRAME.unpack(stream.read(_FRAME.size))
+        if at + _FRAME.size + length > size:
+            break
+        at += _FRAME.size + length
+    stream.seek(0)
+    # What is left of a file that was ended is its closing mark.
+    return size if size - at == _MAGIC_BYTES else min(at, size)
+
+
+def _record_json(
+    kind: int,
+    lane: int,
+    segment: int,
+    task: int,
+    seq: int,
+    time_ns: int,
+    values: list[int],
+    serial: int,
+    name: str | None,
+) -> str:
+    known = RecordKind(kind)
+    text = (
+        f'{{"kind":"{known.name.lower()}","time_ns":{time_ns},"lane":{lane},"segment":{segment},'
+        f'"task_id":{task},"task":{name or "null"},"seq":{seq},"serial":{serial}'
+    )
+    for field_name, value in zip(FIELDS[known], values, strict=False):
+        text += f',"{field_name}":{value}'
+    if known is RecordKind.FINISHED:  # what people plot
+        arrival, deadline, used, _ = values
+        text += (
+            f',"response_ms":{(time_ns - arrival) / 1e6},"deadline_ms":{(deadline - arrival) / 1e6}'
+            f',"execution_ms":{used / 1e6}'
+        )
+    elif known is RecordKind.SKIPPED:
+        rule = rule_of(values[0])
+        text += f',"rule_name":"{rule or ""}"'
+    return text + "}"
+
+
+def _record_row(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    kind = RecordKind[data["kind"].upper()]
+    values = [data[name] for name in FIELDS[kind]]
+    return (
+        int(kind),
+        data["lane"],
+        data["segment"],
+        data["task_id"],
+        data["seq"],
+        data["time_ns"],
+        values + [0] * (4 - len(values)),
+        data["serial"],
+    )
+
+
+def _rationale(data: dict[str, Any]) -> Rationale:
+    witness = data["witness"]
+    return Rationale(
+        **{
+            **data,
+            "decision": Decision(data["decision"]),
+            "rule": Rule(data["rule"]),
+            "witness": None if witness is None else Witness(**witness),
+            "responses": tuple(ResponseBound(**item) for item in data["responses"]),
+            "counterfactuals": tuple(Counterfactual(**item) for item in data["counterfactuals"]),
+        }
+    )

@@ -1,0 +1,115 @@
+"""What a trace is made of: fixed-size binary records of what happened to jobs and lanes."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+import numpy as np
+
+from aegis_ros.rationale import Rule
+
+__all__ = [
+    "FIELDS",
+    "LAYOUT",
+    "NO_RANK",
+    "RECORD",
+    "RECORD_BYTES",
+    "RecordKind",
+    "rule_code",
+    "rule_of",
+]
+
+
+class RecordKind(IntEnum):
+    """What a record tells; the numbers are part of the format and never change their meaning.
+
+    ``time_ns`` is when it happened. ``task`` and ``seq`` name the job, ``lane`` and ``segment``
+    where and what, where that makes sense. The four values depend on the kind, see
+    :data:`FIELDS`.
+    """
+
+    RELEASED = 1
+    SEGMENT_STARTED = 2
+    SEGMENT_ENDED = 3
+    FINISHED = 4
+    SKIPPED = 5
+    LOST = 6
+    OVERRUN = 7
+    SHED = 8
+    RESTORED = 9
+    PUBLISHED = 10
+
+
+# Little-endian without gaps: kind, lane, segment, task, seq, time, four values, serial number.
+LAYOUT = struct.Struct("<BBHIQqqqqqQ")
+RECORD_BYTES = 64
+RECORD = np.dtype(
+    [
+        ("kind", "<u1"),
+        ("lane", "<u1"),
+        ("segment", "<u2"),
+        ("task", "<u4"),
+        ("seq", "<u8"),
+        ("time_ns", "<i8"),
+        ("values", "<i8", (4,)),
+        ("serial", "<u8"),
+    ]
+)
+
+# What the four values of each kind are; times in monotonic nanoseconds, 0 for what is not known.
+#   RELEASED: the scheduler took the job in. Arrival (deadlines count from here), reception of
+#     the message, absolute deadline of the execution, rank (smallest first) within its lane.
+#   SEGMENT_STARTED: the lane was given to the segment. Its rank now, its budget.
+#   SEGMENT_ENDED: the lane was seen to be free. When the device began and ended it, and whether
+#     it failed (1).
+#   FINISHED: the last segment had ended, and the result was handed over. Arrival, absolute
+#     deadline, lane time used.
+#   SKIPPED: the job will never end. Code of the rule, see `rule_of`.
+#   LOST: the job was in flight when the engine went.
+#   OVERRUN: a segment took longer than its budget. How long it took, the budget, how many jobs
+#     of its task are skipped for it.
+#   SHED, RESTORED: the lane gives up tasks below high criticality, and takes them back.
+#   PUBLISHED: the result left for its readers. When it was handed out by the engine's client,
+#     when it was decoded.
+FIELDS: dict[RecordKind, tuple[str, ...]] = {
+    RecordKind.RELEASED: ("arrival_ns", "received_ns", "deadline_ns", "rank"),
+    RecordKind.SEGMENT_STARTED: ("rank", "budget_ns"),
+    RecordKind.SEGMENT_ENDED: ("began_ns", "ended_ns", "failed"),
+    RecordKind.FINISHED: ("arrival_ns", "deadline_ns", "used_ns"),
+    RecordKind.SKIPPED: ("rule",),
+    RecordKind.LOST: (),
+    RecordKind.OVERRUN: ("taken_ns", "budget_ns", "skips"),
+    RecordKind.SHED: (),
+    RecordKind.RESTORED: (),
+    RecordKind.PUBLISHED: ("handed_ns", "decoded_ns"),
+}
+
+# The rank of a segment that no job asked for, such as a timed run of a network.
+NO_RANK = -(1 << 63)
+
+# Appended to only: a code is what old files hold.
+_RULES = (
+    Rule.NEWER_FRAME,
+    Rule.RUN_FAILED,
+    Rule.STATE,
+    Rule.OPERATOR,
+    Rule.LIMIT,
+    Rule.OVERRUN,
+    Rule.CRITICALITY,
+    Rule.ENGINE_RESTART,
+    Rule.RATE_GATE,
+    Rule.BAD_FRAME,
+    Rule.DECODER_FAILED,
+)
+_CODES = {rule: code for code, rule in enumerate(_RULES)}
+
+
+def rule_code(rule: Rule | None) -> int:
+    """Return the number that stands for a rule in a record; -1 for one that has none."""
+    return -1 if rule is None else _CODES.get(rule, -1)
+
+
+def rule_of(code: int) -> Rule | None:
+    """Return the rule a code stands for; ``None`` for one that is not known here."""
+    return _RULES[code] if 0 <= code < len(_RULES) else None

@@ -1,0 +1,237 @@
+"""Trace files: all comes back, also from a writer that was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aegis_ros.errors import ConfigError
+from aegis_ros.rationale import (
+    Counterfactual,
+    Decision,
+    Rationale,
+    ResponseBound,
+    Rule,
+    Witness,
+)
+from aegis_ros.trace import FIELDS, RECORD, RecordKind
+from aegis_ros.trace.history import TracedTask
+
+pytest.importorskip("mcap")
+
+from mcap.reader import make_reader
+
+from aegis_ros.trace.mcap_file import Rotation, TraceFile, parts_of, read_trace
+
+_TASK = TracedTask(1, 'came"ra', "gpu", 10, 20, 1, 2, (3, 4), "high", 15, "ab12")
+_RATIONALE = Rationale(
+    7,
+    1_700_000_000_000_000_123,
+    "camera",
+    Decision.ADMITTED,
+    Rule.DEMAND_BOUND,
+    "It fits.",
+    left=0.5,
+    relation="<=",
+    right=1.0,
+    unit="ms",
+    witness=Witness("gpu", 1, 2, 3, "lidar", -4),
+    responses=(ResponseBound("camera", "gpu", 5, 6),),
+    counterfactuals=(Counterfactual("camera", "period_ms", 12.5, "Slower."),),
+)
+
+
+def _records(count: int, first: int = 0) -> np.ndarray:
+    records = np.zeros(count, RECORD)
+    records["kind"] = RecordKind.SEGMENT_ENDED
+    records["task"] = 1
+    records["seq"] = np.arange(first, first + count)
+    records["serial"] = records["seq"] + 1
+    records["time_ns"] = 1000 + records["seq"].astype(np.int64)
+    records["values"][:, 0] = 5
+    return records
+
+
+def test_gives_back_everything_that_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    with TraceFile(
+        path,
+        lanes=("gpu", "cpu"),
+        config="tasks: []\n",
+        digests={"model": "ab12"},
+        facts={"backend": "simulated"},
+        wall_offset_ns=77,
+    ) as file:
+        file.add_task(_TASK)
+        file.add_records(_records(50))
+        file.add_rationale(_RATIONALE)
+        file.add_state(3000, {"arena_bytes": 5, "device": {"temperature": 61.5}})
+        file.add_lost(4000, 3)
+        file.add_lost(5000, 0)
+    trace = read_trace(path)
+    assert (trace.records == _records(50)).all()
+    assert trace.tasks == {1: _TASK}
+    assert trace.rationales == (_RATIONALE,)
+    assert trace.states == ((3000, {"arena_bytes": 5, "device": {"temperature": 61.5}}),)
+    assert trace.lanes == ("gpu", "cpu") and trace.config == "tasks: []\n"
+    assert trace.digests == {"model": "ab12"} and trace.facts == {"backend": "simulated"}
+    assert trace.lost == 3 and trace.wall_offset_ns == 77 and not trace.cut
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(list(RecordKind)),
+            st.integers(0, 255),
+            st.integers(0, 65535),
+            st.integers(0, 2**32 - 1),
+            st.integers(0, 2**64 - 1),
+            st.integers(-(2**63), 2**63 - 1),
+            st.lists(st.integers(-(2**63), 2**63 - 1), min_size=4, max_size=4),
+        ),
+        max_size=20,
+    )
+)
+def test_every_record_that_can_be_written_is_read_bit_by_bit(
+    tmp_path: Path, rows: list[tuple[RecordKind, int, int, int, int, int, list[int]]]
+) -> None:
+    records = np.zeros(len(rows), RECORD)
+    for index, (kind, lane, segment, task, seq, time_ns, values) in enumerate(rows):
+        used = len(FIELDS[kind])
+        whole = (kind, lane, segment, task, seq, time_ns, values[:used] + [0] * (4 - used), index)
+        records[index] = whole
+    with TraceFile(tmp_path / "run.mcap", wall_offset_ns=0) as file:
+        file.add_records(records)
+    assert (read_trace(tmp_path / "run.mcap").records == records).all()
+
+
+def test_other_programs_find_topics_schemas_and_times(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    with TraceFile(path, wall_offset_ns=10**18) as file:
+        file.add_task(_TASK)
+        file.add_records(_records(2))
+    with path.open("rb") as stream:
+        messages = list(make_reader(stream).iter_messages("/aegis/record"))
+    schema, channel, message = messages[0]
+    assert schema is not None and schema.encoding == "jsonschema"
+    assert json.loads(schema.data)["type"] == "object"
+    assert channel.message_encoding == "json" and message.log_time == 10**18 + 1000
+    assert json.loads(message.data)["task"] == 'came"ra'
+
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+from aegis_ros.trace.mcap_file import TraceFile
+from test.trace.test_mcap_file import _TASK, _records
+file = TraceFile(Path(sys.argv[1]), lanes=("gpu",))
+file.add_task(_TASK)
+file.add_records(_records(2000))
+file.flush()
+print("flushed", flush=True)
+first = 2000
+while True:
+    file.add_records(_records(100, first))
+    first += 100
+    time.sleep(0.001)
+"""
+
+
+def test_a_file_whose_writer_was_killed_is_read_up_to_its_last_chunk(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    child = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert child.stdout is not None and child.stdout.readline() == b"flushed\n"
+    deadline = time.monotonic() + 20
+    size = path.stat().st_size
+    while path.stat().st_size < size + 20_000 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    trace = read_trace(path)
+    assert trace.cut and trace.tasks == {1: _TASK} and trace.lanes == ("gpu",)
+    assert len(trace.records) > 2000
+    assert (trace.records == _records(len(trace.records))).all()
+
+
+@given(st.floats(0.0, 1.0))
+def test_a_file_cut_anywhere_gives_back_a_beginning(where: float) -> None:
+    whole = _whole_file()
+    path = whole.with_name("cut.mcap")
+    path.write_bytes(whole.read_bytes()[: int(where * whole.stat().st_size)])
+    try:
+        records = read_trace(path).records
+    except ConfigError as error:
+        assert "not a trace" in str(error)
+        return
+    assert (records == _records(len(records))).all()
+
+
+def _whole_file() -> Path:
+    import tempfile
+
+    folder = Path(tempfile.gettempdir()) / f"aegis_ros_test_{os.getpid()}"
+    path = folder / "whole.mcap"
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        with TraceFile(path) as file:
+            for first in range(0, 600, 100):
+                file.add_records(_records(100, first))
+                file.flush()
+    return path
+
+
+def test_a_new_file_begins_at_the_size_asked_for_and_old_ones_go(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    (tmp_path / "run-9.mcap").write_bytes(b"of an earlier run")
+    with TraceFile(path, rotation=Rotation(max_bytes=20_000, keep=2)) as file:
+        file.add_task(_TASK)
+        for first in range(0, 20_000, 100):
+            file.add_records(_records(100, first))
+            file.flush()
+        assert file.parts > 3
+        last = file.parts - 1
+    assert [part.name for part in parts_of(path) if part.exists()] == [
+        f"run-{last - 1}.mcap",
+        f"run-{last}.mcap",
+    ]
+    trace = read_trace(path)
+    seqs = trace.records["seq"].tolist()
+    assert seqs == list(range(seqs[0], 20_000)) and trace.tasks == {1: _TASK}
+    assert len(read_trace(tmp_path / f"run-{last}.mcap").records) < len(seqs)
+
+
+def test_a_new_file_begins_at_the_age_asked_for(tmp_path: Path) -> None:
+    with TraceFile(tmp_path / "run.mcap", rotation=Rotation(max_age_s=0.0)) as file:
+        file.add_records(_records(3))
+        assert file.parts == 4
+    assert len(read_trace(tmp_path / "run.mcap").records) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"not MCAP at all", b"\x89MCAP0\r\n"])
+def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "odd.mcap"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="not a trace"):
+        read_trace(path)
+
+
+def test_a_missing_trace_and_a_place_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such trace"):
+        read_trace(tmp_path / "none.mcap")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        TraceFile(tmp_path / "no" / "such" / "folder.mcap")
