@@ -375,7 +375,7 @@ class Scheduler:
                     job.rank = _BACKGROUND
             if ended or applied is not None:
                 owed_ns = max(0, job.used_ns - task.total_ns)
-                task.owed_ns += owed_ns
+                task.owed_ns = owed_ns  # what was paid too much before is no credit
             while task.waiting and (task.owed_ns > 0 or task.background is not None):
                 waited = task.waiting.popleft()
                 waited.displaced = True

@@ -64,6 +64,16 @@ def test_what_is_taken_beyond_the_budget_is_paid_back_by_the_next_jobs(
     assert made.release(Job(0, 99, 2000, 2099), 2000) is None
 
 
+def test_what_was_paid_too_much_is_no_credit_for_the_next_overrun() -> None:
+    made = scheduler(SKIP_NEXT, 30)
+    for start in (0, 1000, 2000):
+        run(made, Job(0, start, start, start + 99), start, 31)
+        told = made.take_overrun(0)
+        assert told is not None and told.skips == 1
+        paying = Job(0, start + 1, start + 100, start + 199)
+        assert made.release(paying, start + 100) is paying
+
+
 def test_a_job_that_waits_already_pays_first() -> None:
     made = scheduler(SKIP_NEXT, 30, queue=2)
     first, second, third = Job(0, 0, 0, 99), Job(0, 1, 10, 109), Job(0, 2, 20, 119)

@@ -1,0 +1,188 @@
+"""The engine's loop in this very process, on a device that does whatever a test tells it to."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from aegis_ros.backends.worker import CpuLane, open_lanes
+from aegis_ros.engine import ChannelSpec
+from aegis_ros.engine.loop import EngineLoop, LoadedTask
+from aegis_ros.engine.memory import SharedMemory, aligned
+from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.slots import OutputSlots
+from aegis_ros.engine.wire import (
+    DONE,
+    MAX_RECORD_BYTES,
+    OUTPUT_FREE,
+    SKIP_RULES,
+    SKIPPED,
+    SUBMIT,
+    Kind,
+)
+from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import Scheduler
+from aegis_ros.spec import Criticality, FrameFormat, LaneSpec, OverrunPolicy
+from test.engine.bench import MS, SHAPE, TIMEOUT_S, simulated
+
+_SLOTS = 64
+_OUTPUTS = 512  # a node that reads only at the end holds them all
+
+
+@dataclass
+class Network:
+    """What runs: one function a segment."""
+
+    parts: Sequence[Callable[[], None]]
+
+    @property
+    def segments(self) -> int:
+        return len(self.parts)
+
+
+class Device:
+    """Lanes that call the functions of a network."""
+
+    def __init__(self) -> None:
+        self.lanes: list[CpuLane] = []
+        self.refuse: Exception | None = None
+
+    def open(self, lanes: Sequence[LaneSpec], event_fd: int) -> None:
+        self.lanes = open_lanes(lanes, event_fd, 0)
+
+    def start(
+        self, lane: int, network: Network, segment: int, frame: object, outputs: object
+    ) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.lanes[lane].start(network.parts[segment])
+
+    def completion(self, lane: int) -> object:
+        return self.lanes[lane].completion
+
+
+@dataclass
+class Told:
+    """What the loop said of its jobs: (task, sequence number) and why."""
+
+    done: list[tuple[int, int]] = field(default_factory=list)
+    skipped: list[tuple[int, int, Rule, str]] = field(default_factory=list)
+
+
+class Inside:
+    """One loop with one lane in a thread, and the node's end of its socket."""
+
+    def __init__(self, scheduler: Scheduler | None = None) -> None:
+        self.device = Device()
+        self.told = Told()
+        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.device.open([LaneSpec("main")], self._event_fd)
+        self._node, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._node.settimeout(TIMEOUT_S)
+        frames.setblocking(False)
+        self._frames = frames
+        self._page = EnginePage(1)
+        self.loop = EngineLoop(
+            self.device,  # type: ignore[arg-type]
+            self._event_fd,
+            frames,
+            self._page,
+            1,
+            scheduler,
+        )
+        spec = ChannelSpec("camera", FrameFormat.RGB8, SHAPE, _SLOTS)
+        self.loop.add_channel(1, spec, SharedMemory(aligned(spec.slot_bytes) * _SLOTS))
+        self._thread = threading.Thread(target=self.loop.run, daemon=True)
+        self._deadline_ns: dict[int, int] = {}
+        self._sent = 0
+
+    def __enter__(self) -> Inside:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.stop()
+        self._thread.join(TIMEOUT_S)
+        assert not self._thread.is_alive()
+        for lane in self.device.lanes:
+            lane.stop()
+        for each in (self._node, self._frames):
+            each.close()
+        os.close(self._event_fd)
+
+    def load(
+        self,
+        task_id: int,
+        *parts: Callable[[], None],
+        deadline_ns: int = 1000 * MS,
+        wcet_ns: tuple[int, ...] = (),
+        criticality: Criticality = Criticality.HIGH,
+        on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
+        outputs: int = _OUTPUTS,
+    ) -> None:
+        """Make a task known; to be called before the loop runs."""
+        slots = OutputSlots(simulated(), outputs)
+        self.loop.add_task(
+            LoadedTask(task_id, Network(parts), 0, slots),  # type: ignore[arg-type]
+            1,
+            wcet_ns=wcet_ns,
+            criticality=criticality,
+            on_overrun=on_overrun,
+        )
+        self._deadline_ns[task_id] = deadline_ns
+
+    def feed(self, *task_ids: int) -> None:
+        """Release one job of each task."""
+        for task_id in task_ids:
+            now = time.monotonic_ns()
+            self._sent += 1
+            self._node.send(
+                SUBMIT.pack(
+                    Kind.SUBMIT,
+                    task_id,
+                    self._sent,
+                    1,
+                    self._sent % _SLOTS,
+                    len(SHAPE),
+                    *SHAPE,
+                    now,
+                    now,
+                    now + self._deadline_ns[task_id],
+                )
+            )
+
+    def settle(self) -> Told:
+        """Read what is told until every job that was fed is accounted for."""
+        buffer = bytearray(MAX_RECORD_BYTES)
+        while len(self.told.done) + len(self.told.skipped) < self._sent:
+            size = self._node.recv_into(buffer)
+            if buffer[0] == Kind.DONE:
+                _, task_id, seq, _, _, slot, *_ = DONE.unpack_from(buffer)
+                self.told.done.append((task_id, seq))
+                self._node.send(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
+            elif buffer[0] == Kind.SKIPPED:
+                _, rule, task_id, seq, _, _ = SKIPPED.unpack_from(buffer)
+                text = bytes(buffer[SKIPPED.size : size]).decode()
+                self.told.skipped.append((task_id, seq, SKIP_RULES[rule], text))
+        return self.told
+
+
+def takes(seconds: float) -> Callable[[], None]:
+    """Return a segment that only takes its time."""
+    return lambda: time.sleep(seconds)
+
+
+def fails(error: BaseException) -> Callable[[], None]:
+    """Return a segment that raises."""
+
+    def run() -> None:
+        raise error
+
+    return run
+
+
+__all__ = ["Device", "Inside", "Network", "Told", "fails", "takes"]
