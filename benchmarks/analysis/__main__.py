@@ -12,12 +12,8 @@ non-preemptive EDF is run on the same sets.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,12 +24,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from aegis_ros.analysis import AnalysisTask, assign, check_lane, counterfactuals, is_schedulable
 from aegis_ros.simulation import periodic_arrivals, simulate
 from benchmarks.analysis import against_simso
 from benchmarks.analysis.sets import network_set, split
+from benchmarks.report import parser, publish, table
 
 _COUNTS = (3, 10, 30, 100, 300, 1000)
 _GOALS_MS = {30: 2.0, 300: 20.0, 1000: 150.0}
@@ -220,15 +216,10 @@ def _row(
 
 def main() -> None:
     """Run all, print a table and JSON, draw."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.analysis",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--sets", type=int, default=25, help="random sets for each figure (25)")
-    parser.add_argument("--out", type=Path, help="folder for cost.png")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
+    arguments = parser("benchmarks.analysis", __doc__)
+    arguments.add_argument("--sets", type=int, default=25, help="random sets for each figure (25)")
+    arguments.add_argument("--out", type=Path, help="folder for cost.png")
+    options = arguments.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # figures are for one core
     console = Console(stderr=True)
     rows = [
@@ -236,32 +227,22 @@ def main() -> None:
         *what_if(options.sets, console),
         *simulator(console),
     ]
-    figures = {
-        "command": " ".join(["python -m benchmarks.analysis", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "rows": rows,
-        "simso": simso(options.sets, console),
-    }
+    figures = {"rows": rows, "simso": simso(options.sets, console)}
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         plot(rows, options.out / "cost.png")
-    table = Table(title="analysis")
-    for column in ("name", "tasks", "unit", "p50", "min", "max", "goal"):
-        table.add_column(column, justify="left" if column == "name" else "right")
+    shown = table("analysis", "name", "tasks", "unit", "p50", "min", "max", "goal")
     for row in rows:
         goal = row["goal"]
-        table.add_row(
+        shown.add_row(
             row["name"],
             str(row["tasks"]),
             row["unit"],
             *(f"{row[column]:.2f}" for column in ("p50", "min", "max")),
             "" if goal is None else f"{goal:g}",
         )
-    Console().print(table)
-    text = json.dumps(figures, indent=1)
-    if options.json:
-        options.json.write_text(text)
-    print(text)
+    Console().print(shown)
+    publish("benchmarks.analysis", figures, options.json)
 
 
 if __name__ == "__main__":

@@ -9,30 +9,27 @@ then run Python for some milliseconds. Both are released by the same ticks, in a
 
 from __future__ import annotations
 
-import argparse
 import array
-import json
 import os
-import platform
 import queue
 import signal
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.table import Table
 
 from aegis_ros.backends import CompiledNetwork, create_backend
 from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobResult, LoadSpec
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, PreprocessSpec
+from benchmarks.report import parser, percentiles, publish, table
 
 _MS = 1_000_000
 _FRAME = (720, 1280, 3)
@@ -273,32 +270,19 @@ class OthersCpu:
         return time.monotonic(), busy - sum(os.times()[:4])
 
 
-def _row(name: str, unit: str, values: npt.NDArray[np.float64]) -> dict[str, float | str | int]:
-    p50, p99 = np.percentile(values, [50, 99])
-    return {
-        "name": name,
-        "unit": unit,
-        "count": len(values),
-        "p50": float(p50),
-        "p99": float(p99),
-        "max": float(values.max()),
-    }
+def _row(name: str, unit: str, values: npt.NDArray[np.float64]) -> dict[str, Any]:
+    return {"name": name, "unit": unit, **percentiles(values)}
 
 
 def main() -> None:
     """Run all and print a table and JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.engine",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each timing (20)")
-    parser.add_argument("--kills", type=int, default=10, help="how often SIGKILL is sent (10)")
-    parser.add_argument("--cameras", type=int, default=3, help="threads of the load (3)")
-    parser.add_argument("--python-ms", type=float, default=5.0, help="Python a frame (5)")
-    parser.add_argument("--priority", type=int, default=40, help="SCHED_FIFO of the engine (40)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
+    arguments = parser("benchmarks.engine", __doc__)
+    arguments.add_argument("--seconds", type=float, default=20.0, help="of each timing (20)")
+    arguments.add_argument("--kills", type=int, default=10, help="how often SIGKILL is sent (10)")
+    arguments.add_argument("--cameras", type=int, default=3, help="threads of the load (3)")
+    arguments.add_argument("--python-ms", type=float, default=5.0, help="Python a frame (5)")
+    arguments.add_argument("--priority", type=int, default=40, help="SCHED_FIFO of the engine (40)")
+    options = arguments.parse_args()
     rows = []
     others = OthersCpu()
     for name, values in lateness(
@@ -311,28 +295,20 @@ def main() -> None:
         rows += [_row(name, "us", values) for name, values in extra.items()]
         times = recovery(options.kills, networks, options.priority)
         rows.append(_row("SIGKILL to first result", "ms", times))
-    table = Table(title="engine")
-    for column in ("name", "unit", "count", "p50", "p99", "max"):
-        table.add_column(column, justify="left" if column == "name" else "right")
+    shown = table("engine", "name", "unit", "count", "p50", "p99", "max")
     for row in rows:
-        table.add_row(
-            str(row["name"]),
-            str(row["unit"]),
-            str(row["count"]),
-            *(f"{row[column]:.1f}" for column in ("p50", "p99", "max")),
-        )
-    Console().print(table)
-    figures = {
-        "command": " ".join(["python -m benchmarks.engine", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "rows": rows,
-        "facts": facts | {"cores_used_by_others": others.share()},
-        "thread_over_engine_p99": rows[2]["p99"] / rows[1]["p99"],  # type: ignore[operator]
-    }
-    text = json.dumps(figures, indent=1)
-    if options.json:
-        options.json.write_text(text)
-    print(text)
+        figures = (f"{row[column]:.1f}" for column in ("p50", "p99", "max"))
+        shown.add_row(row["name"], row["unit"], str(row["count"]), *figures)
+    Console().print(shown)
+    publish(
+        "benchmarks.engine",
+        {
+            "rows": rows,
+            "facts": facts | {"cores_used_by_others": others.share()},
+            "thread_over_engine_p99": rows[2]["p99"] / rows[1]["p99"],
+        },
+        options.json,
+    )
 
 
 if __name__ == "__main__":

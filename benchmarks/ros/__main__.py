@@ -9,10 +9,7 @@ image stamp to publication, less the execution of the network.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -23,16 +20,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rclpy
 from aegis_ros.msg import InferenceResult, OrchestratorStatus
 from rclpy.node import Node
 from rich.console import Console
-from rich.table import Table
 from std_msgs.msg import Float64
 
 from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.nodes.spinning import spin_beside
+from benchmarks.report import parser, percentiles, publish, table
 from benchmarks.ros.bare import ANSWER
 from benchmarks.ros.camera import TOPIC
 
@@ -197,15 +193,10 @@ def _ns(stamp: Any) -> int:
 
 def main() -> None:
     """Run everything and print the figures."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ros",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seconds", type=float, default=15.0, help="for each size and side")
-    parser.add_argument("--kills", type=int, default=4, help="of the engine (default 4)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
+    arguments = parser("benchmarks.ros", __doc__)
+    arguments.add_argument("--seconds", type=float, default=15.0, help="for each size and side")
+    arguments.add_argument("--kills", type=int, default=4, help="of the engine (default 4)")
+    options = arguments.parse_args()
     os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
@@ -220,24 +211,12 @@ def main() -> None:
             line.update(f"images of {name} at {_RATE_HZ:g} Hz")
             found |= at_rate(Path(folder), listener, name, options.seconds, options.kills)
     rclpy.try_shutdown()
-    rows = {
-        name: {
-            "count": len(values),
-            **{
-                label: float(np.percentile(values, q))
-                for label, q in (("p50", 50), ("p99", 99), ("max", 100))
-            },
-        }
-        for name, values in found.items()
-    }
-    table = Table(title="the node over DDS", title_justify="left")
-    for column in ("what", "count", "p50", "p99", "max"):
-        table.add_column(column, justify="left" if column == "what" else "right")
+    rows = {name: percentiles(values) for name, values in found.items()}
+    shown = table("the node over DDS", "what", "count", "p50", "p99", "max")
     for name, row in rows.items():
-        table.add_row(
-            name, str(row["count"]), *(f"{row[each]:.2f}" for each in ("p50", "p99", "max"))
-        )
-    Console().print(table)
+        figures = (f"{row[each]:.2f}" for each in ("p50", "p99", "max"))
+        shown.add_row(name, str(row["count"]), *figures)
+    Console().print(shown)
     ratios = {
         f"{size}: overhead over a bare subscriber, p50": (
             rows[f"{size} orchestrator, stamp to published less execution (ms)"]["p50"]
@@ -245,16 +224,7 @@ def main() -> None:
         )
         for size in _SIZES
     }
-    figures = {
-        "command": " ".join(["python -m benchmarks.ros", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "rows": rows,
-        "ratios": ratios,
-    }
-    text = json.dumps(figures, indent=1)
-    if options.json:
-        options.json.write_text(text)
-    print(text)
+    publish("benchmarks.ros", {"rows": rows, "ratios": ratios}, options.json)
 
 
 if __name__ == "__main__":

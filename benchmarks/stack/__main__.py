@@ -1,6 +1,6 @@
 """Runs the same networks in four ways, in turns, and counts who is late.
 
-    python -m benchmarks.stack [--seconds 30] [--rounds 2] [--loads 0.6 0.8 0.95] [--out DIR]
+    python -m benchmarks.stack [--seconds 30] [--rounds 2] [--loads 0.6 0.8 0.95] [--plot FILE]
 
 Ways: a rclpy node for each network, a thread for each, one first-come-first-served queue, and the
 orchestrator. All run the same fused networks on one pinned core, on the same images from another
@@ -9,10 +9,8 @@ process. The load is the share of that core that the measured budgets take.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +25,6 @@ import rclpy
 from aegis_ros.msg import InferenceResult, OrchestratorStatus
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from aegis_ros.config import load_config
 from aegis_ros.network import prepare, resolve_model
@@ -35,6 +32,7 @@ from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.admission import max_shape
+from benchmarks.report import parser, publish, table
 from benchmarks.ros.__main__ import process, wait
 from benchmarks.stack.workload import Task, configuration, tasks_at
 
@@ -252,17 +250,13 @@ def draw(path: Path, results: dict[str, Any], found: dict[tuple[float, str, str]
 
 def main() -> None:
     """Run everything, print a table, write figures and picture."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stack",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each round")
-    parser.add_argument("--rounds", type=int, default=2, help="of each way at each load")
-    parser.add_argument("--runs", type=int, default=500, help="to measure each budget with")
-    parser.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.8, 0.95])
-    parser.add_argument("--out", type=Path, help="write stack.json and stack.png to this folder")
-    options = parser.parse_args()
+    arguments = parser("benchmarks.stack", __doc__)
+    arguments.add_argument("--seconds", type=float, default=30.0, help="of each round")
+    arguments.add_argument("--rounds", type=int, default=2, help="of each way at each load")
+    arguments.add_argument("--runs", type=int, default=500, help="to measure each budget with")
+    arguments.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.8, 0.95])
+    arguments.add_argument("--plot", type=Path, help="also draw the figures to this file")
+    options = arguments.parse_args()
     os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
@@ -298,27 +292,23 @@ def main() -> None:
             }
     rclpy.try_shutdown()
     show(results)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        facts = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "budgets_ms": budgets}
-        (options.out / "stack.json").write_text(json.dumps(facts | {"loads": results}, indent=1))
-        draw(options.out / "stack.png", results, found)
+    if options.plot:
+        draw(options.plot, results, found)
+    publish("benchmarks.stack", {"budgets_ms": budgets, "loads": results}, options.json)
 
 
 def show(results: dict[str, Any]) -> None:
     """Print one table a load."""
     console = Console()
     for load, result in results.items():
-        table = Table(
-            title=f"budgets take {float(load):.0%} of the core, times in ms", title_justify="left"
+        shown = table(
+            f"budgets take {float(load):.0%} of the core, times in ms",
+            *("task", "frames", "late", "none", "p50", "p99", "max", "deadline", "bound", "CV"),
         )
-        for column in ("task", "frames", "late", "none", "p50", "p99", "max", "deadline", "bound"):
-            table.add_column(column, justify="left" if column == "task" else "right")
-        table.add_column("CV", justify="right")
         for way, rows in result["rows"].items():
-            table.add_row(f"[bold]{WAYS[way].split(',')[0]}[/bold]")
+            shown.add_row(f"[bold]{way}[/bold]")
             for name, row in rows.items():
-                table.add_row(
+                shown.add_row(
                     f"  {name}",
                     f"{row['frames']}",
                     f"{row['late']}",
@@ -327,8 +317,8 @@ def show(results: dict[str, Any]) -> None:
                     f"{row['bound_ms']:.1f}" if row["bound_ms"] else "",
                     f"{row['cv']:.2f}",
                 )
-            table.add_section()
-        console.print(table)
+            shown.add_section()
+        console.print(shown)
 
 
 if __name__ == "__main__":
