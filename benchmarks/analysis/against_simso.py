@@ -45,7 +45,7 @@ def is_installed() -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            import simso  # noqa: F401
+            import simso.core  # noqa: F401
         except ImportError:
             return False
     return True
