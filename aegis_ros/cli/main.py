@@ -102,26 +102,74 @@ def simulate(
 
 
 @app.command(
-    epilog="Examples:  aegis profile config/demo.yaml   |   aegis profile robot.yaml "
-    "--task face_detector --runs 3000\n\n"
-    "Exit code: 0 all measured, 1 a network was refused, 2 bad input."
+    epilog="Examples:\n\n"
+    "aegis profile config/demo.yaml\n\n"
+    "aegis profile robot.yaml --task faces --runs 20000 --stress both --report faces.html\n\n"
+    "aegis profile network.onnx --inputs images/\n\n"
+    "Exit code: 0 all measured, 1 a network was refused, 2 bad input, 130 interrupted: what was "
+    "measured is kept, and the same command goes on."
 )
 def profile(
-    file: Annotated[Path, typer.Argument(help="YAML of the orchestrator.")],
+    file: Annotated[Path, typer.Argument(help="YAML of the orchestrator, or one ONNX network.")],
     task: Annotated[
         list[str] | None, typer.Option(help="Measure this task only; may be given again.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=10, max=1_000_000, help="Runs of each network.")] = 300,
+    runs: Annotated[
+        int,
+        typer.Option(
+            min=10,
+            max=10_000_000,
+            help="Runs of each network and load, with those that were measured before.",
+        ),
+    ] = 300,
+    cold_runs: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1_000_000, help="As --runs, but with caches emptied before each run."
+        ),
+    ] = 50,
+    stress: Annotated[
+        str,
+        typer.Option(
+            help="Measure also against a load on the other cores: none, memory, compute or both "
+            "(one after the other)."
+        ),
+    ] = "none",
+    inputs: Annotated[
+        Path | None, typer.Option(help="Folder of images to feed instead of random frames.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a report with plots: FILE.html or FILE.png.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option(help="Forget what was measured before.")] = False,
+    size: Annotated[
+        str,
+        typer.Option(help="Height x width (480x640) for an ONNX file that leaves them open."),
+    ] = "",
     format: Annotated[str, typer.Option(help="text or json")] = "text",
     state_dir: _State = None,
 ) -> None:
-    """Measure the networks of a configuration and keep the profiles for the orchestrator.
+    """Measure networks and keep the profiles for the orchestrator, which budgets from them.
 
-    Run it while the robot is idle: what else runs on the device is measured, too.
+    Run it while the robot is idle: what else runs on the device is measured, too. Runs are kept
+    as they come; --runs that are there already are not measured again.
     """
     from aegis_ros.cli.profile import run
 
-    raise typer.Exit(run(file, task or [], runs, state_dir, format))
+    code = run(
+        file,
+        task or [],
+        runs,
+        state_dir,
+        format,
+        cold_runs=cold_runs,
+        stress=stress,
+        inputs=inputs,
+        report=report,
+        fresh=fresh,
+        size=size,
+    )
+    raise typer.Exit(code)
 
 
 @app.command(

@@ -1,74 +1,249 @@
-"""`aegis profile`: measure the networks of a configuration, so that admission knows budgets."""
+"""`aegis profile`: measure networks, so that admission knows budgets."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
+from aegis_ros.cli.profile_inputs import image_frames, model_spec
+from aegis_ros.cli.profile_report import require_report, write_report
 from aegis_ros.config import load_config
-from aegis_ros.errors import ConfigError
-from aegis_ros.orchestrator import Orchestrator, ProfileOutcome
+from aegis_ros.errors import AegisError, ConfigError
+from aegis_ros.orchestrator import Orchestrator
+from aegis_ros.orchestrator.admission import Refusal
+from aegis_ros.orchestrator.measuring import Measurement
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
+from aegis_ros.wcet import Cache, Condition, Profile, Stress
+from aegis_ros.wcet.stress import other_cores, stressed
 
-__all__ = ["run"]
+__all__ = ["STRESSES", "run"]
 
+STRESSES = {
+    "none": (Stress.NONE,),
+    "memory": (Stress.NONE, Stress.MEMORY),
+    "compute": (Stress.NONE, Stress.COMPUTE),
+    "both": (Stress.NONE, Stress.MEMORY, Stress.COMPUTE),
+}
 _DEFAULT_STATE = Path.home() / ".ros" / "aegis_ros"
+_INTERRUPTED = 130
+_PIECE_S = 15.0  # what a lost machine can cost; each piece loads the network anew
 
 
-def run(path: Path, names: Sequence[str], runs: int, state_dir: Path | None, form: str) -> int:
-    """Measure and store; return 0 when every network was measured, 1 when one was refused.
+def run(
+    path: Path,
+    names: Sequence[str],
+    runs: int,
+    state_dir: Path | None,
+    form: str,
+    *,
+    cold_runs: int = 50,
+    stress: str = "none",
+    inputs: Path | None = None,
+    report: Path | None = None,
+    fresh: bool = False,
+    size: str = "",
+) -> int:
+    """Measure until there are as many runs as asked for, and store them as they come.
 
     Args:
-        path: YAML of the orchestrator.
+        path: YAML of the orchestrator, or one network (ONNX).
         names: tasks to measure; empty for all.
-        runs: runs of each network.
+        runs: of each network under each condition, with those of earlier calls.
         state_dir: where the orchestrator keeps its profiles.
         form: ``text`` or ``json``.
+        cold_runs: as ``runs``, with the network's data driven out of the caches before each.
+        stress: key of :data:`STRESSES`.
+        inputs: folder of images to feed; ``None`` for random frames.
+        report: also write a report with plots there.
+        fresh: forget what was measured before.
+        size: height and width that a network takes which leaves them open, as ``480x640``.
+
+    Returns:
+        0 when every network was measured, 1 when one was refused, 130 when interrupted: what was
+        measured is kept, and the same call goes on.
 
     Raises:
-        ConfigError: file, task or format is not valid.
+        ConfigError: file, task or option is not valid.
         EngineError: the engine does not start.
     """
+    _require(form, stress)
+    if report is not None:
+        require_report(report)
+    spec = model_spec(path, size) if path.suffix.lower() == ".onnx" else load_config(path)
+    tasks = _chosen(spec, names)
+    state = state_dir or _DEFAULT_STATE
+    campaign = _Campaign(spec, tasks, state, inputs)
+    with campaign.stopped_by_signals():
+        found = campaign.measure(runs, cold_runs, STRESSES[stress], fresh)
+    if form == "json":
+        print(json.dumps([as_json(item) for item in found], indent=2))
+    else:
+        print_answer(Console(), found)
+    if report is not None:
+        write_report(report, found)
+    if campaign.stopped:
+        print("interrupted; what was measured is kept, the same command goes on", file=sys.stderr)
+        return _INTERRUPTED
+    return 1 if any(item.problem for item in found) else 0
+
+
+class _Campaign:
+    """Measures tasks one after the other, load by load, until done or told to stop."""
+
+    def __init__(
+        self, spec: OrchestratorSpec, tasks: Sequence[TaskSpec], state: Path, inputs: Path | None
+    ) -> None:
+        self.stopped = False
+        self._spec = spec
+        self._tasks = tasks
+        self._inputs = inputs
+        self._orchestrator = Orchestrator(
+            replace(spec, tasks=()),
+            state_dir=state,
+            on_result=lambda _, result: result.release(),
+        )
+        self._profiles: dict[str, Profile] = {}
+        self._frames: dict[str, npt.NDArray[np.generic]] = {}
+        self._problems: dict[str, str] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("slowest {task.fields[worst]:.2f} ms"),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Let the first Ctrl-C (or SIGTERM) end the measurement in order, the second at once."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.stopped:
+                raise KeyboardInterrupt
+            self.stopped = True
+
+        before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def measure(
+        self, runs: int, cold_runs: int, stresses: Sequence[Stress], fresh: bool
+    ) -> list[Measured]:
+        """Return what is known of every task afterwards."""
+        lanes = [lane.cpu for lane in self._spec.device.lanes]
+        cores = other_cores(lanes, frozenset(os.sched_getaffinity(0)))
+        wanted = ((Cache.WARM, runs), (Cache.COLD, cold_runs))
+        try:
+            self._orchestrator.configure(admit=False)
+            with self._progress:
+                for task in self._tasks:
+                    self._begin(task, fresh)
+                for stress in stresses:
+                    if self.stopped:
+                        break
+                    with stressed(stress, cores):
+                        for task in self._tasks:
+                            for cache, count in wanted:
+                                condition = Condition(stress, cache, self._fed(task))
+                                self._until(task, condition, count)
+        finally:
+            self._orchestrator.cleanup()
+        return [
+            Measured(task, self._profiles.get(task.name), self._problem(task))
+            for task in self._tasks
+        ]
+
+    def _begin(self, task: TaskSpec, fresh: bool) -> None:
+        with self._noting(task):
+            if fresh:
+                self._orchestrator.forget_measured(task)
+            compiled, known = self._orchestrator.measured(task)
+            if self._inputs is not None:
+                dtype = compiled.frame_input.dtype
+                frames = image_frames(self._inputs, task, compiled.max_shape, dtype)
+                self._frames[task.name] = frames
+            if known is not None and known.segments == compiled.segments:
+                self._profiles[task.name] = known
+
+    def _until(self, task: TaskSpec, condition: Condition, runs: int) -> None:
+        """Measure a task under one condition until there are so many runs."""
+        if runs == 0 or task.name in self._problems or self.stopped:
+            return
+        done = self._done(task, condition)
+        row = self._progress.add_task(
+            f"{task.name} {condition.label}", total=runs, completed=done, worst=0.0
+        )
+        how = Measurement(condition, self._frames.get(task.name))
+        with self._noting(task):
+            while done < runs and not self.stopped:
+                told = self._told(row, done)
+                self._profiles[task.name] = self._orchestrator.measure(task, runs - done, told, how)
+                done = self._done(task, condition)
+            self._progress.update(row, completed=done)
+
+    def _told(self, row: Any, before: int) -> Any:
+        end = time.monotonic() + _PIECE_S
+
+        def told(done: int, worst_ns: int) -> bool:
+            self._progress.update(row, completed=before + done, worst=worst_ns / 1e6)
+            return not self.stopped and (done == 0 or time.monotonic() < end)
+
+        return told
+
+    def _done(self, task: TaskSpec, condition: Condition) -> int:
+        profile = self._profiles.get(task.name)
+        return 0 if profile is None else len(profile.of(condition))
+
+    def _fed(self, task: TaskSpec) -> str:
+        frames = self._frames.get(task.name)
+        if frames is None or self._inputs is None:
+            return "random"
+        return f"{len(frames)} images of {self._inputs.name}"
+
+    def _problem(self, task: TaskSpec) -> str:
+        if task.name in self._problems or task.name in self._profiles:
+            return self._problems.get(task.name, "")
+        return f"{task.name} was not measured: it was interrupted before"
+
+    @contextmanager
+    def _noting(self, task: TaskSpec) -> Iterator[None]:
+        """Note what keeps one task from being measured; the others go on."""
+        try:
+            yield
+        except Refusal as refusal:
+            self._problems[task.name] = refusal.sentence
+        except AegisError as error:
+            if not self.stopped:
+                self._problems[task.name] = f"{task.name}: {error}"
+
+
+def _require(form: str, stress: str) -> None:
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
-    spec = load_config(path)
-    tasks = _chosen(spec, names)
-    orchestrator = Orchestrator(
-        replace(spec, tasks=()),
-        state_dir=state_dir or _DEFAULT_STATE,
-        on_result=lambda _, result: result.release(),
-    )
-    found: list[tuple[TaskSpec, ProfileOutcome]] = []
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("slowest {task.fields[worst]:.2f} ms"),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    try:
-        orchestrator.configure(admit=False)
-        with progress:
-            for task in tasks:
-                row = progress.add_task(task.name, total=runs, worst=0.0)
-                found.append((task, orchestrator.profile(task, runs, _told(progress, row))))
-    finally:
-        orchestrator.cleanup()
-    if form == "json":
-        print(json.dumps([_answer(task, outcome) for task, outcome in found], indent=2))
-    else:
-        _print(Console(), found)
-    return 0 if all(outcome.success for _, outcome in found) else 1
+    if stress not in STRESSES:
+        raise ConfigError(
+            "unknown load", where="--stress", value=stress, expected="one of " + ", ".join(STRESSES)
+        )
 
 
 def _chosen(spec: OrchestratorSpec, names: Sequence[str]) -> tuple[TaskSpec, ...]:
@@ -84,44 +259,3 @@ def _chosen(spec: OrchestratorSpec, names: Sequence[str]) -> tuple[TaskSpec, ...
                 expected="one of " + ", ".join(known),
             )
     return tuple(known[name] for name in names) if names else spec.tasks
-
-
-def _told(progress: Progress, row: Any) -> Callable[[int, int, int], bool]:
-    def told(done: int, total: int, worst_ns: int) -> bool:
-        progress.update(row, completed=done, total=total, worst=worst_ns / 1e6)
-        return True
-
-    return told
-
-
-def _answer(task: TaskSpec, outcome: ProfileOutcome) -> dict[str, Any]:
-    return {
-        "task": task.name,
-        "measured": outcome.success,
-        "runs": outcome.runs,
-        "p50_ms": outcome.p50_ns / 1e6,
-        "max_ms": outcome.max_ns / 1e6,
-        "wcet_ms": outcome.wcet_ns / 1e6,
-        "sentence": outcome.rationale.sentence,
-    }
-
-
-def _print(console: Console, found: Sequence[tuple[TaskSpec, ProfileOutcome]]) -> None:
-    table = Table(title="WCET profiles (ms)", title_justify="left")
-    for name in ("task", "runs", "p50", "max", "budget", "of period"):
-        table.add_column(name, justify="left" if name == "task" else "right")
-    for task, outcome in found:
-        if outcome.success:
-            table.add_row(
-                task.name,
-                str(outcome.runs),
-                f"{outcome.p50_ns / 1e6:.2f}",
-                f"{outcome.max_ns / 1e6:.2f}",
-                f"{outcome.wcet_ns / 1e6:.2f}",
-                f"{outcome.wcet_ns / task.period_ns:.1%}",
-            )
-    if table.row_count:
-        console.print(table)
-    for _, outcome in found:
-        style = "" if outcome.success else "red"
-        console.print(outcome.rationale.sentence, style=style, highlight=False, soft_wrap=True)

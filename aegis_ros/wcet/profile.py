@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -86,16 +87,26 @@ class Profile:
         return np.concatenate(found) if found else np.empty((0, self.segments), np.int64)
 
     def budgets_of(self, condition: Condition) -> tuple[Budget, ...]:
-        """Return the budget of each segment under one condition."""
-        samples = self.of(condition)
-        return tuple(budget(samples[:, segment]) for segment in range(self.segments))
+        """Return the budget of each segment under one condition.
+
+        Raises:
+            KeyError: nothing was measured under it.
+        """
+        return self._budgets[condition]
+
+    @cached_property
+    def _budgets(self) -> dict[Condition, tuple[Budget, ...]]:
+        found = {}
+        for condition in self.conditions:
+            samples = self.of(condition)
+            found[condition] = tuple(budget(samples[:, each]) for each in range(self.segments))
+        return found
 
     def deciding(self) -> tuple[tuple[Condition, Budget], ...]:
         """Return for each segment the condition that asks for the largest budget, and that."""
-        each = [(condition, self.budgets_of(condition)) for condition in self.conditions]
         return tuple(
             max(
-                ((condition, budgets[segment]) for condition, budgets in each),
+                ((condition, budgets[segment]) for condition, budgets in self._budgets.items()),
                 key=lambda item: item[1].value_ns,
             )
             for segment in range(self.segments)

@@ -4,8 +4,9 @@ Peaks over threshold: the largest tenth of independent runs exceeds its threshol
 follow a generalised Pareto distribution (Pickands 1975; Balkema & de Haan 1974). Shape and scale
 are fitted by probability-weighted moments (Hosking & Wallis 1987), which need no search and so
 cannot fail to converge; how far the fit may be off is found by drawing from it and fitting again.
-A tail that seems to end is read as an exponential one, which does not: an end that no run has come
-near is a guess (the rule of MBPTA-CV, Abella et al. 2017).
+Unless the tail is plainly heavier it is read as an exponential one (the rule of MBPTA-CV, Abella et
+al. 2017): an end that no run has come near is a guess, and a shape that cannot be told from 0 would
+decide everything so far out.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import numpy.typing as npt
 
 __all__ = ["LEAST_RUNS", "NoTail", "Tail", "fit_tail"]
 
-LEAST_RUNS = 500  # so that at least 50 lie above the threshold
+LEAST_RUNS = 3000  # fewer than 300 in the tail leave its shape open
 _SHARE = 10  # one run in so many is tail
-_MOST = 1000  # more runs sharpen the threshold instead: the limit law holds far out
+_MOST = 3000  # more runs sharpen the threshold instead: the limit law holds far out
 _HEAVIEST = 0.5  # above it the variance is infinite, and the moments mislead
 _DRAWS = 400
 _LEAST_P = 0.01
+_PLAINLY = 0.9  # of exponential tails, so many look less heavy
 
 _Floats = npt.NDArray[np.float64]
 
@@ -108,17 +110,13 @@ def fit_tail(samples_ns: npt.NDArray[np.int64]) -> Tail:
     fit_p = (1 + int((by_chance >= seen).sum())) / (1 + _DRAWS)
     if fit_p < _LEAST_P:
         raise NoTail("the slowest runs do not follow the limit law (generalised Pareto)")
-    drawn = np.column_stack(_endless(drawn_shape, drawn_scale))
-    kept_shape, kept_scale = _endless(np.array([shape]), np.array([scale]))
-    return Tail(
-        threshold, count / runs, float(kept_shape[0]), float(kept_scale[0]), count, fit_p, drawn
-    )
-
-
-def _endless(shape: _Floats, scale: _Floats) -> tuple[_Floats, _Floats]:
-    """Return the exponential tail of the same mean where a tail would end."""
-    ends = shape < 0.0
-    return np.where(ends, 0.0, shape), np.where(ends, scale / (1.0 - shape), scale)
+    mean = float(excess.mean())
+    memoryless = -np.log1p(-uniform)
+    if shape <= np.quantile(_moments(memoryless)[0], _PLAINLY):
+        drawn = np.column_stack([np.zeros(_DRAWS), mean * memoryless.mean(axis=1)])
+        return Tail(threshold, count / runs, 0.0, mean, count, fit_p, drawn)
+    drawn = np.column_stack([drawn_shape, drawn_scale])
+    return Tail(threshold, count / runs, shape, scale, count, fit_p, drawn)
 
 
 def _moments(excess: _Floats) -> tuple[_Floats, _Floats]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
+from aegis_ros.cli import profile as module
 from aegis_ros.cli.check import run as check
 from aegis_ros.cli.profile import run
+from aegis_ros.cli.profile_inputs import image_frames, model_spec
+from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
 from test.network.builders import identity_network
 
@@ -31,12 +39,23 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+Captured = pytest.CaptureFixture[str]
+
+
+def measured(capsys: Captured, path: Path, state: Path, runs: int, **more: Any) -> dict[str, Any]:
+    """Measure the one task that can be, and return the answer."""
+    names = ["good"] if path.suffix == ".yaml" else []
+    assert run(path, names, runs, state, "json", **{"cold_runs": 0, **more}) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert isinstance(answer, dict)
+    return answer
+
+
 def test_what_was_measured_is_what_check_reads(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     state = tmp_path / "state"
-    assert run(config, ["good"], 20, state, "json") == 0
-    (answer,) = json.loads(capsys.readouterr().out)
+    answer = measured(capsys, config, state, 20)
     assert (answer["task"], answer["measured"], answer["runs"]) == ("good", True, 20)
     assert 0.0 < answer["p50_ms"] <= answer["max_ms"] < answer["wcet_ms"]
     text = config.read_text()
@@ -47,7 +66,7 @@ def test_what_was_measured_is_what_check_reads(
 
 
 def test_a_network_that_is_refused_does_not_keep_the_others_out(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     assert run(config, [], 20, tmp_path / "state", "text") == 1
     printed = capsys.readouterr().out
@@ -58,3 +77,140 @@ def test_a_network_that_is_refused_does_not_keep_the_others_out(
 def test_an_unknown_task_is_named_beside_those_there_are(config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nobody.*one of good, gone"):
         run(config, ["nobody"], 20, tmp_path / "state", "text")
+
+
+def test_runs_that_are_there_are_not_measured_again(
+    config: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    state = tmp_path / "state"
+    first = measured(capsys, config, state, 20)
+    assert measured(capsys, config, state, 20)["measured_at"] == first["measured_at"]
+    more = measured(capsys, config, state, 50)
+    assert more["runs"] == 50
+    assert more["max_ms"] >= first["max_ms"]
+    assert measured(capsys, config, state, 10, fresh=True)["runs"] == 10
+
+
+def test_cold_caches_and_loads_are_conditions_of_their_own(
+    config: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    answer = measured(capsys, config, tmp_path / "state", 120, cold_runs=5, stress="compute")
+    kinds = [(item["stress"], item["cache"], item["runs"]) for item in answer["conditions"]]
+    assert kinds == [
+        ("none", "warm", 120),
+        ("none", "cold", 5),
+        ("compute", "warm", 120),
+        ("compute", "cold", 5),
+    ]
+    assert answer["wcet_ms"] == max(item["wcet_ms"] for item in answer["conditions"])
+    assert answer["machine"]["kernel"] == os.uname().release
+    (warm,) = answer["conditions"][0]["segments"]
+    assert isinstance(warm["iid"], bool)
+
+
+def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
+    config: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module._Campaign._told
+
+    def told(self: Any, row: Any, before: int) -> Any:
+        report = real(self, row, before)
+
+        def interrupt(done: int, worst_ns: int) -> bool:
+            if done:
+                os.kill(os.getpid(), signal.SIGINT)
+            return bool(report(done, worst_ns))
+
+        return interrupt
+
+    state = tmp_path / "state"
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Campaign, "_told", told)
+        assert run(config, ["good"], 1_000_000, state, "json") == 130
+    kept, told_more = capsys.readouterr()
+    (answer,) = json.loads(kept)
+    assert "what was measured is kept" in told_more
+    assert 0 < answer["runs"] < 1_000_000
+    assert measured(capsys, config, state, answer["runs"] + 7)["runs"] == answer["runs"] + 7
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_bare_network_is_measured_without_a_configuration(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    path = identity_network(tmp_path / "My-Net.onnx", (1, 3, 12, 16))
+    answer = measured(capsys, path, tmp_path / "state", 20)
+    assert (answer["task"], answer["runs"]) == ("my_net", 20)
+
+
+def test_a_bare_network_of_open_size_asks_for_one(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "net.onnx", (1, 3, "h", "w"))
+    with pytest.raises(ConfigError, match=r"--size 480x640"):
+        model_spec(path)
+    (task,) = model_spec(path, "48x64").tasks
+    assert task.preprocess.size == task.input.max_size == (48, 64)
+    with pytest.raises(ConfigError, match="not a size"):
+        model_spec(path, "48")
+
+
+def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"\x00nonsense")
+    with pytest.raises(ConfigError, match=r"net\.onnx.*cannot be read as a network"):
+        model_spec(path)
+
+
+def test_a_network_that_takes_no_image_is_told_from_one_that_does(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "net.onnx", (1, 5))
+    with pytest.raises(ConfigError, match=r"input \[1, 5\]"):
+        model_spec(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "street"
+    folder.mkdir()
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), np.full((9, 9, 3), (10, 20, index), np.uint8))
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_images_become_frames_of_the_largest_size(config: Path, images: Path) -> None:
+    task = load_config(config).tasks[0]
+    frames = image_frames(images, task, (24, 32, 3), "uint8")
+    assert frames.shape == (3, 24, 32, 3)
+    assert frames.dtype == np.uint8
+    assert frames[:, 0, 0].tolist() == [[index, 20, 10] for index in range(3)]  # RGB
+
+
+def test_a_network_is_fed_the_images_of_a_folder(
+    config: Path, tmp_path: Path, images: Path, capsys: Captured
+) -> None:
+    answer = measured(capsys, config, tmp_path / "state", 20, inputs=images)
+    assert [item["inputs"] for item in answer["conditions"]] == ["3 images of street"]
+
+
+def test_a_folder_without_images_is_named(config: Path, tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "empty").mkdir()
+    task = load_config(config).tasks[0]
+    with pytest.raises(ConfigError, match="no image in the folder"):
+        image_frames(tmp_path / "empty", task, (24, 32, 3), "uint8")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        image_frames(tmp_path / "absent", task, (24, 32, 3), "uint8")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"stress": "all"}, r"--stress.*none, memory, compute, both"),
+        ({"report": Path("report.txt")}, r"--report.*\.html or \.png"),
+        ({"report": Path("no/such/folder/report.png")}, "folder that exists"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_measured(
+    config: Path, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run(config, ["good"], 20, tmp_path / "state", "text", **options)
+    assert not (tmp_path / "state").exists()

@@ -76,8 +76,13 @@ def test_a_tail_that_ends_is_read_as_one_that_does_not() -> None:
     assert tail.value_ns(1e-6) > 2e9  # no run of this distribution ever takes as long
 
 
+def test_a_tail_that_cannot_be_told_from_an_exponential_one_is_read_as_that() -> None:
+    shapes = [fit_tail(times(exponential(np.random.default_rng(n), 3000))).shape for n in range(20)]
+    assert shapes.count(0.0) >= 14  # nine in ten, by chance
+
+
 def test_at_the_threshold_the_tail_begins() -> None:
-    tail = fit_tail(times(exponential(np.random.default_rng(4), 1000)))
+    tail = fit_tail(times(exponential(np.random.default_rng(4), 3000)))
     assert tail.value_ns(tail.share) == tail.threshold_ns
 
 
@@ -90,8 +95,8 @@ def test_a_smaller_probability_is_a_longer_time_and_the_bound_lies_above() -> No
 
 
 def test_few_runs_have_no_tail() -> None:
-    with pytest.raises(NoTail, match="500 runs"):
-        fit_tail(np.arange(1, 500))
+    with pytest.raises(NoTail, match="3000 runs"):
+        fit_tail(np.arange(1, 3000))
 
 
 def test_equal_runs_have_no_tail() -> None:

@@ -1,0 +1,97 @@
+"""Reports are written for whatever was measured, from ten runs to many segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
+from aegis_ros.cli.profile_report import require_report, write_report
+from aegis_ros.config import parse_task
+from aegis_ros.errors import ConfigError
+from aegis_ros.wcet import Batch, Cache, Condition, Profile, ProfileKey, Stress
+
+TASK = parse_task(
+    {
+        "name": "net",
+        "model": "net.onnx",
+        "period_ms": 100,
+        "input": {"topic": "/in"},
+        "output": {"topic": "/out"},
+    }
+)
+MEMORY = Condition(Stress.MEMORY)
+COLD = Condition(cache=Cache.COLD)
+
+
+def measured(*batches: Batch, problem: str = "") -> Measured:
+    return Measured(TASK, Profile(ProfileKey("n", "b", "<cpu>"), "d" * 64, batches), problem)
+
+
+def batch(condition: Condition, runs: int, segments: int = 1, seed: int = 1) -> Batch:
+    drawn = np.random.default_rng(seed).exponential(1e5, (runs, segments))
+    return Batch((1e6 + drawn).astype(np.int64), 10**18, condition, {"kernel": "6.1"})
+
+
+MANY = measured(batch(Condition(), 3000), batch(MEMORY, 700, seed=2), batch(COLD, 10))
+CUT = measured(batch(Condition(), 600, segments=3))
+ONE_RUN = measured(batch(Condition(), 1))
+ALL_EQUAL = measured(Batch(np.full((40, 1), 5_000_000, np.int64), 10**18))
+NOTHING = Measured(TASK, None, "net cannot be <read>")
+
+
+@pytest.mark.parametrize("name", ["report.png", "report.html"])
+def test_a_report_is_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    require_report(path)
+    write_report(path, [MANY, CUT])
+    start = b"\x89PNG" if name.endswith("png") else b"<!doctype html>"
+    assert path.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("item", [ONE_RUN, ALL_EQUAL])
+def test_few_and_equal_runs_are_drawn_too(tmp_path: Path, item: Measured) -> None:
+    write_report(tmp_path / "report.png", [item])
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+
+
+def test_a_page_tells_what_could_not_be_measured(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", [NOTHING, MANY])
+    text = (tmp_path / "report.html").read_text()
+    assert "net cannot be &lt;read&gt;" in text
+    assert "&lt;cpu&gt;" in text
+    assert "alone, cold caches" in text
+
+
+def test_a_picture_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing was measured"):
+        write_report(tmp_path / "report.png", [NOTHING])
+
+
+def test_the_table_has_a_row_for_each_condition(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    print_answer(Console(width=80), [MANY, CUT, NOTHING])
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.split()[:4] == ["net", "alone", "warm", "3000"] for row in rows)
+    assert any(row.split()[:3] == ["memory", "warm", "700"] for row in rows if row.split())
+    assert sum("segment " in row and "alone" in row and "600" in row for row in rows) == 3
+    assert any("in 3 segments; of the least sure one" in row for row in rows)
+    assert "net cannot be <read>" in rows
+
+
+def test_the_budget_of_the_whole_is_the_sum_of_its_segments() -> None:
+    answer = as_json(CUT)
+    (condition,) = answer["conditions"]
+    assert len(condition["segments"]) == 3
+    assert answer["wcet_ms"] == pytest.approx(
+        sum(item["wcet_ms"] for item in condition["segments"])
+    )
+
+
+def test_a_problem_is_told_beside_what_is_known() -> None:
+    answer = as_json(measured(batch(Condition(), 20), problem="the engine is gone"))
+    assert (answer["measured"], answer["sentence"]) == (False, "the engine is gone")
+    assert answer["runs"] == 20
