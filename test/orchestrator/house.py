@@ -35,6 +35,8 @@ class FakeEngine:
         self.on_result = callbacks["on_result"]
         self.on_skip = callbacks["on_skip"]
         self.on_event = callbacks["on_event"]
+        self.on_overrun = callbacks["on_overrun"]
+        self.on_restored = callbacks["on_restored"]
         self.loaded: dict[int, LoadSpec] = {}
         self.channels: dict[str, Channel] = {}
         self.submitted: list[list[tuple[int, int, int, int]]] = []

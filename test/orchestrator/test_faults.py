@@ -1,0 +1,247 @@
+"""What breaks its promise is held to it or told, with who is late for it, by how much and why."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aegis_ros.analysis import AnalysisTask
+from aegis_ros.engine import EngineEvent, OverrunEvent
+from aegis_ros.orchestrator import Orchestrator, TaskState
+from aegis_ros.orchestrator.rationales import overrun_sentence
+from aegis_ros.rationale import Decision, Rule
+from aegis_ros.simulation import Outcome, Workload, simulate
+from aegis_ros.spec import OverrunPolicy, TaskSpec
+from test.orchestrator.house import MS, House
+
+S = 1000 * MS
+HOUR = 3600 * S
+SHAPE = (16, 24, 3)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what was made of the one network that all tests here use."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture
+def house(tmp_path: Path, prepared: Path) -> House:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "cache").symlink_to(prepared)
+    made = House(tmp_path, lanes=2)
+    made.start()
+    return made
+
+
+def told(house: House, rule: Rule) -> list[tuple[str, Decision, str]]:
+    return [(item.task, item.decision, item.sentence) for item in house.told if item.rule is rule]
+
+
+def feed(orchestrator: Orchestrator, key: str, now_ns: int, stamp_ns: int = 0) -> bool:
+    taken = orchestrator.intake.take(key, now_ns)
+    if taken is None:
+        return False
+    wall_ns = stamp_ns or now_ns
+    orchestrator.intake.commit(taken, SHAPE, stamp_ns, wall_ns, now_ns, lambda task, seq: None)
+    return True
+
+
+# -- a camera that does not keep its rate --------------------------------------------------------
+
+
+def outcome_of(tasks: list[TaskSpec], frames: list[tuple[int, int, int]]) -> Outcome:
+    """Run (ready, task, arrival) on one lane, each job for its whole budget."""
+    ready, owner, arrival = (np.array(column, np.int64) for column in zip(*frames, strict=True))
+    return simulate(
+        [
+            AnalysisTask(
+                task.name,
+                (task.wcet_ns,),
+                task.period_ns,
+                task.deadline_ns - task.output.publish_ns,
+                task.jitter_ns,
+            )
+            for task in tasks
+        ],
+        Workload.of(owner, arrival, ready, [(tasks[index].wcet_ns,) for index in owner]),
+        queue=1,
+    )
+
+
+def test_a_camera_at_ten_times_its_rate_and_a_burst_of_a_hundred_make_no_other_task_late(
+    house: House,
+) -> None:
+    orchestrator = house.orchestrator
+    tasks = [
+        house.task("noisy", period_ms=100, deadline_ms=30, wcet_ms=10, lane="lane0"),
+        house.task("quiet", period_ms=100, deadline_ms=90, wcet_ms=40, lane="lane0"),
+    ]
+    for task in tasks:
+        assert orchestrator.register(task).accepted
+    streams = {stream.topic: stream.key for stream in orchestrator.intake.streams()}
+    begin = time.monotonic_ns()
+    noisy = [begin + step * 10 * MS for step in range(200)]
+    noisy += [begin + S + index for index in range(100)]
+    quiet = [begin + step * 100 * MS for step in range(20)]
+    came = sorted([(at, 0) for at in noisy] + [(at, 1) for at in quiet])
+    for at, index in came:
+        feed(orchestrator, streams[f"/{tasks[index].name}/image"], at)
+    ids = {item.spec.name: item.task_id for item in orchestrator.status().tasks}
+    owner = {ids["noisy"]: 0, ids["quiet"]: 1}
+    released = [
+        (arrival, owner[task], arrival)
+        for jobs in house.engine.submitted
+        for task, _, arrival, _ in jobs
+    ]
+    held = outcome_of(tasks, released)
+    bounds = {item.spec.name: item.response_bound_ns for item in orchestrator.status().tasks}
+    mine = held.workload.task == 1
+    assert mine.sum() == len(quiet)
+    assert 0 < held.response_ns[mine].max() <= bounds["quiet"]
+    assert (held.response_ns[mine] > 0).all()
+    assert len(released) - len(quiet) == 20  # its declared rate
+    skipped = [item for item in house.told if item.rule is Rule.RATE_GATE]
+    assert {item.task for item in skipped} == {"noisy"}
+    # Without the gate it would have been otherwise.
+    free = outcome_of(tasks, [(at, index, at) for at, index in came])
+    mine = free.workload.task == 1
+    assert (free.finished_ns[mine] - free.workload.arrival_ns[mine]).max() > 90 * MS
+
+
+# -- a clock that is set ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step_ns", [HOUR, -HOUR])
+def test_a_clock_that_is_set_by_an_hour_moves_no_deadline(
+    house: House, monkeypatch: pytest.MonkeyPatch, step_ns: int
+) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task(jitter_ms=20))
+    (stream,) = orchestrator.intake.streams()
+    begin, wall = time.monotonic_ns(), time.time_ns()
+    for frame in range(20):
+        now = begin + frame * 100 * MS
+        shown = wall + frame * 100 * MS + (step_ns if frame >= 10 else 0)
+        monkeypatch.setattr(time, "time_ns", lambda shown=shown: shown)
+        assert feed(orchestrator, stream.key, now, shown - 5 * MS)
+    jobs = [jobs[0] for jobs in house.engine.submitted]
+    arrivals = [job[2] for job in jobs]
+    assert np.diff(arrivals).tolist() == [100 * MS] * 19
+    assert {job[3] - job[2] for job in jobs} == {98 * MS}
+    assert orchestrator.status().tasks[0].skipped == 0
+    if step_ns < 0:
+        ((_, _, sentence),) = told(house, Rule.TIME_JUMP)
+        assert "went back by 3599.9 s" in sentence
+
+
+# -- overruns --------------------------------------------------------------------------------------
+
+
+def overrun(task_id: int, **changes: object) -> OverrunEvent:
+    fields = {"lane": 0, "segment": 0, "taken_ns": 13 * MS, "budget_ns": 10 * MS}
+    return OverrunEvent(task_id, 7, **(fields | {"used_ns": 13 * MS} | changes))  # type: ignore[arg-type]
+
+
+def test_an_overrun_is_told_with_what_it_can_cost_others_and_counted(house: House) -> None:
+    answer = house.orchestrator.register(house.task())
+    house.engine.on_overrun(overrun(answer.task_id, skips=1))
+    ((task, decision, sentence),) = told(house, Rule.OVERRUN)
+    assert (task, decision) == ("detector", Decision.INFORMED)
+    assert sentence == (
+        "Job 7 of detector took 13.00 ms, its budget is 10.00 ms; what waited for lane lane0 can "
+        "be later than promised by 3.00 ms, no more. The next frame is skipped to pay that back."
+    )
+    rationale = house.told[-1]
+    assert (rationale.left, rationale.relation, rationale.right) == (13.0, ">", 10.0)
+    assert house.orchestrator.status().tasks[0].overruns == 1
+    house.engine.on_skip(answer.task_id, 8, Rule.OVERRUN, "")
+    assert "makes up for a job of detector" in house.told[-1].sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"applied": OverrunPolicy.STOP}, "The job ends there (on_overrun: stop)"),
+        ({"applied": OverrunPolicy.DEMOTE}, "Its rest runs behind everything else"),
+        ({"skips": 9}, "The next 9 frames are skipped"),
+        ({"taken_ns": 9 * MS, "used_ns": 12 * MS}, "used 12.00 ms, its budget is 10.00 ms"),
+    ],
+)
+def test_what_follows_from_an_overrun_is_told(changes: dict[str, object], words: str) -> None:
+    assert words in overrun_sentence(overrun(1, **changes), "detector", "lane0", 1, 10 * MS)
+
+
+def test_an_overrun_of_a_segment_names_the_segment() -> None:
+    sentence = overrun_sentence(overrun(1, segment=1), "detector", "lane0", 4, 40 * MS)
+    assert sentence.startswith("segment 2 of 4 of job 7 of detector took 13.00 ms")
+
+
+def test_the_engine_is_told_the_policy_and_the_budget(house: House) -> None:
+    answer = house.orchestrator.register(house.task(on_overrun="demote", criticality="low"))
+    loaded = house.engine.loaded[answer.task_id]
+    assert loaded.on_overrun is OverrunPolicy.DEMOTE
+    assert loaded.wcet_ns == (10 * MS,)
+
+
+def test_a_lane_that_sheds_is_told_task_by_task_and_so_is_its_return(house: House) -> None:
+    levels = {"vital": "high", "useful": "low", "nice": "best_effort", "far": "low"}
+    ids = {}
+    for name, level in levels.items():
+        lane = "lane1" if name == "far" else "lane0"
+        answer = house.orchestrator.register(house.task(name, criticality=level, lane=lane))
+        assert answer.accepted
+        ids[name] = answer.task_id
+    house.engine.on_overrun(overrun(ids["vital"], sheds=True))
+    for name in ("useful", "nice", "far"):
+        house.orchestrator._entries[name].statistics.received = 1
+    states = {item.spec.name: item.state for item in house.orchestrator.status().tasks}
+    assert states["useful"] is states["nice"] is TaskState.SHED
+    assert states["far"] is TaskState.RUNNING
+    house.engine.on_restored(0, 12 * MS)
+    assert [item[:2] for item in told(house, Rule.CRITICALITY)] == [
+        ("nice", Decision.SHED),
+        ("useful", Decision.SHED),
+        ("useful", Decision.RESTORED),
+        ("nice", Decision.RESTORED),
+    ]
+    sentences = [item[2] for item in told(house, Rule.CRITICALITY)]
+    assert "job 7 of vital exceeded its budget" in sentences[0]
+    assert "runs again after 12.0 ms" in sentences[2]
+    states = {item.spec.name: item.state for item in house.orchestrator.status().tasks}
+    assert TaskState.SHED not in states.values()
+
+
+def test_an_engine_that_starts_anew_sheds_nothing(house: House) -> None:
+    vital = house.orchestrator.register(house.task("vital", lane="lane0"))
+    house.orchestrator.register(house.task("useful", criticality="low", lane="lane0"))
+    house.engine.on_overrun(overrun(vital.task_id, sheds=True))
+    house.engine.on_event(EngineEvent(Rule.ENGINE_RESTART, "gone"))
+    states = [item.state for item in house.orchestrator.status().tasks]
+    assert TaskState.SHED not in states
+
+
+# -- hangs -----------------------------------------------------------------------------------------
+
+
+def test_after_a_hang_each_task_is_told_how_long_it_had_no_lane_and_why(house: House) -> None:
+    for name, lane in (("hog", "lane0"), ("beside", "lane0"), ("other", "lane1")):
+        house.orchestrator.register(house.task(name, lane=lane))
+    event = EngineEvent(
+        Rule.ENGINE_RESTART,
+        "the engine is back",
+        recovered=True,
+        duration_ns=600 * MS,
+        cause="hog has been running for 2.1 s (its budget is 10.0 ms a segment)",
+        lane=0,
+        stood_ns=2100 * MS,
+    )
+    house.engine.on_event(event)
+    back = {task: text for task, _, text in told(house, Rule.ENGINE_RESTART) if task}
+    assert set(back) == {"hog", "beside", "other"}
+    assert "lane lane0 ran nothing of it for 2700 ms (27 of its periods)" in back["beside"]
+    assert "lane lane1 ran nothing of it for 600 ms (6 of its periods)" in back["other"]
+    assert all("because hog has been running for 2.1 s" in text for text in back.values())
