@@ -200,35 +200,26 @@ class Admission:
         if candidate.spec.segments or candidate.compiled.segments > 1:
             return candidate
         task = candidate.analysis_task()
+        known: dict[int, Candidate] = {}
+        tried = ""
         for coming in (awaited, ()):
             rooms = self._rooms(task, admitted, coming)
             if any(room.fits(task) for room in rooms):
-                return candidate
-            blocked = [room for room in rooms if not room.waits(task)]
-            hopeful = [
-                parts
-                for parts in SEGMENT_COUNTS
-                if any(room.fits(task.cut(parts)) for room in blocked)
-            ]
-            if hopeful:
                 break
-        tried: list[Candidate] = []
-        for parts in hopeful:
-            cut = self._in_segments(candidate, parts, measure, estimate)
-            if cut.compiled.segments != parts:
-                return replace(candidate, cut_sentence=cut.compiled.note)
-            for room in blocked:
-                if room.fits(cut.analysis_task()) and room.tolerance is not None:
-                    return replace(cut, cut_sentence=_why_cut(candidate, cut, room))
-            tried.append(cut)
-        if not tried:
-            return candidate
-        best = min(tried, key=lambda item: max(item.wcet_ns))
-        return replace(
-            best,
-            cut_sentence=f"in {len(best.wcet_ns)} segments the longest still takes "
-            f"{max(best.wcet_ns) / 1e6:.2f} ms, longer than more urgent tasks can wait",
-        )
+            blocked = [room for room in rooms if not room.waits(task)]
+            for parts in SEGMENT_COUNTS:
+                if not any(room.fits(task.cut(parts)) for room in blocked):
+                    continue
+                if parts not in known:
+                    known[parts] = self._in_segments(candidate, parts, measure, estimate)
+                cut = known[parts]
+                if cut.compiled.segments != parts:
+                    return replace(candidate, cut_sentence=cut.compiled.note)
+                for room in blocked:
+                    if room.fits(cut.analysis_task()):
+                        return replace(cut, cut_sentence=_why_cut(candidate, cut, room))
+                tried = _why_whole(cut, blocked)
+        return replace(candidate, cut_sentence=tried)
 
     def foresee(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return tasks as they will be cut when they are registered one after the other.
@@ -493,11 +484,19 @@ def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> str:
 
 
 def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> str:
-    assert room.tolerance is not None
+    waits, tolerance_ms = room.tolerates()
     return (
         f"it runs in {len(cut.wcet_ns)} segments, the longest {max(cut.wcet_ns) / 1e6:.2f} ms, "
-        f"because {room.tolerance.task} can wait {room.tolerance.longest_ns / 1e6:.2f} ms and the "
-        f"whole network takes {sum(whole.wcet_ns) / 1e6:.2f} ms"
+        f"because {waits} can wait {tolerance_ms:.2f} ms and the whole network takes "
+        f"{sum(whole.wcet_ns) / 1e6:.2f} ms"
+    )
+
+
+def _why_whole(cut: Candidate, rooms: Sequence[Room]) -> str:
+    waits, tolerance_ms = max((room.tolerates() for room in rooms), key=lambda item: item[1])
+    return (
+        f"it stays whole, because in {len(cut.wcet_ns)} segments the longest still takes "
+        f"{max(cut.wcet_ns) / 1e6:.2f} ms, and {waits} can wait {tolerance_ms:.2f} ms"
     )
 
 

@@ -52,6 +52,12 @@ class Room:
     tolerance: Tolerance | None
     switch_ns: int
 
+    def tolerates(self) -> tuple[str, float]:
+        """Return who decides how long others wait here, and how long that is, milliseconds."""
+        if self.tolerance is None:
+            return "nobody", float("inf")
+        return self.tolerance.task, self.tolerance.longest_ns / 1e6
+
     def waits(self, task: AnalysisTask) -> bool:
         """Return whether the more urgent tasks can wait for every segment of ``task``."""
         return (

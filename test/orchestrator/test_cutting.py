@@ -128,6 +128,33 @@ def test_what_no_cut_would_help_is_not_cut(house: House) -> None:
     assert "segments" not in answer.rationale.sentence
 
 
+def test_a_network_whose_longest_part_cannot_be_made_short_stays_whole(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = house.orchestrator._backend
+    compiled = backend.compile
+
+    def uneven(prepared: Any, cache: Path, segments: int = 1) -> Any:
+        shares = (0.6, *(0.4 / (segments - 1),) * (segments - 1)) if segments > 1 else ()
+        return replace(compiled(prepared, cache, segments), shares=shares)
+
+    monkeypatch.setattr(backend, "compile", uneven)
+    house.orchestrator.register(brake(house))
+    answer = house.orchestrator.register(slow(house))
+    assert not answer.accepted
+    assert (
+        "it stays whole, because in 8 segments the longest still takes 36.00 ms, and brake can "
+        "wait 33.00 ms" in answer.rationale.sentence
+    )
+
+
+def test_what_cannot_be_done_for_who_is_to_come_is_done_for_who_is_there(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    impossible = house.task("impossible", period_ms=50, deadline_ms=45, wcet_ms=42)
+    house.restart(brake(house), slow(house), impossible)
+    assert segments_of(house) == {"brake": 1, "slow": 2}
+
+
 def test_a_network_that_cannot_be_cut_says_so(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,10 @@ from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import House
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "simulated"])
-def test_a_frame_becomes_a_result(tmp_path: Path, backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "segments"), [("onnxruntime", 1), ("onnxruntime", 3), ("simulated", 3)]
+)
+def test_a_frame_becomes_a_result(tmp_path: Path, backend: str, segments: int) -> None:
     house = House(tmp_path)
     heard: queue.Queue[np.ndarray] = queue.Queue()
 
@@ -31,9 +33,10 @@ def test_a_frame_becomes_a_result(tmp_path: Path, backend: str) -> None:
     )
     orchestrator.configure()
     try:
-        answer = orchestrator.register(house.task(wcet_ms=0))
+        answer = orchestrator.register(house.task(wcet_ms=0, segments=segments))
         assert answer.accepted, answer.rationale.sentence
         assert "measured budget" in answer.rationale.sentence
+        assert (f"it runs in {segments} segments" in answer.rationale.sentence) == (segments > 1)
         orchestrator.activate()
         intake = orchestrator.intake
         (stream,) = intake.streams()
