@@ -57,6 +57,7 @@ class Rule(StrEnum):
     RUN_FAILED = "run_failed"
     OVERRUN = "overrun"
     CRITICALITY = "criticality"
+    DEVICE_SPEED = "device_speed"
     ENGINE_RESTART = "engine_restart"
     OPERATOR = "operator"
 

@@ -26,7 +26,7 @@ _TRUSTED_NS = 10_000_000_000
 class FedTask:
     """An admitted task as the intake sees it; written by the intake thread only."""
 
-    __slots__ = ("enabled", "gate", "next_seq", "spec", "statistics", "task_id")
+    __slots__ = ("enabled", "gate", "next_seq", "shed", "spec", "statistics", "task_id")
 
     def __init__(self, task_id: int, spec: TaskSpec, statistics: TaskStatistics) -> None:
         """Begin with an open gate."""
@@ -34,6 +34,7 @@ class FedTask:
         self.spec = spec
         self.statistics = statistics
         self.enabled = spec.enabled
+        self.shed = False  # while the device is too slow for it
         self.gate = RateGate(spec.period_ns, spec.jitter_ns)
         self.next_seq = 0
 
@@ -165,6 +166,9 @@ class Intake:
         if not task.enabled:
             return False
         task.statistics.received += 1
+        if task.shed:
+            task.statistics.skipped += 1
+            return False
         if task.gate.accept(received_ns):
             return True
         task.statistics.skipped += 1

@@ -22,6 +22,7 @@ import numpy as np
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane, safe_removal_ns
 from aegis_ros.backends import CompiledNetwork, create_backend
 from aegis_ros.config import parse_task, task_to_mapping
+from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
     Channel,
     ChannelSpec,
@@ -40,6 +41,7 @@ from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog, overrun_sentence
 from aegis_ros.orchestrator.statistics import TaskStatistics
+from aegis_ros.orchestrator.thermal import Thermal
 from aegis_ros.orchestrator.types import (
     LaneSummary,
     OrchestratorState,
@@ -144,6 +146,7 @@ class Orchestrator:
         self._shedding: set[str] = set()  # lanes that refuse what is below high criticality
         self._verdicts: dict[str, LaneVerdict] = {}
         self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
+        self._thermal = Thermal(self.log, spec.device.switch_ns)
         self.intake = Intake(self.log, self._submit)
 
     # -- life ---------------------------------------------------------------------------------
@@ -233,6 +236,7 @@ class Orchestrator:
             self._busy_before.clear()
             self._shedding.clear()
             self._verdicts = {}
+            self._thermal.forget()
             self._configured = False
             self._info = None
             self._on_streams(())
@@ -310,6 +314,26 @@ class Orchestrator:
                 lane=entry.lane,
             )
             return Registration(True, ResultCode.ADMITTED, entry.task_id, rationale)
+
+    def device_changed(self, state: DeviceState) -> None:
+        """Shed at once what a slower device cannot run in time; let it come back with hysteresis.
+
+        To be called about once a second, whether something changed or not. A task that is shed
+        stays admitted and gets no frames.
+
+        Args:
+            state: what a :class:`~aegis_ros.device.DeviceMonitor` reads.
+
+        Raises:
+            ConfigError: the speed is not above 0.
+        """
+        entries = dict(self._entries)  # no lock: this must not wait while a network is measured
+        lanes: dict[str, list[AnalysisTask]] = {}
+        for entry in entries.values():
+            lanes.setdefault(entry.lane, []).append(entry.candidate.analysis_task())
+        shed = self._thermal.changed(state, lanes, time.monotonic_ns())
+        for name, entry in entries.items():
+            entry.fed.shed = name in shed
 
     def profile(
         self, spec: TaskSpec, runs: int, on_progress: Callable[[int, int, int], bool]
@@ -1019,7 +1043,9 @@ class Orchestrator:
             state = TaskState.FAILED
         elif not entry.fed.enabled:
             state = TaskState.DISABLED
-        elif entry.lane in self._shedding and entry.spec.criticality is not Criticality.HIGH:
+        elif entry.fed.shed or (
+            entry.lane in self._shedding and entry.spec.criticality is not Criticality.HIGH
+        ):
             state = TaskState.SHED
         else:
             state = TaskState.RUNNING if statistics.received else TaskState.WAITING

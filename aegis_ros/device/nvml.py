@@ -1,0 +1,79 @@
+"""Reads clocks and heat of NVIDIA GPUs through NVML, which is optional and imported late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aegis_ros.device.state import DeviceState
+from aegis_ros.errors import BackendError
+
+__all__ = ["NvmlMonitor"]
+
+# nvmlClocksThrottleReasons: software power cap, hardware slowdown, software thermal slowdown,
+# hardware thermal slowdown, hardware power brake. Being idle (1) and what the operator set are
+# none.
+_SLOWED = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+_HOT = 0x20 | 0x40
+_LEAST_FACTOR = 0.01
+
+
+class NvmlMonitor:
+    """The clock of a GPU's multiprocessors.
+
+    An idle GPU lowers its clock by itself; so the clock counts only while NVML names heat or power
+    as the reason for it.
+
+    Args:
+        index: which GPU.
+        library: stands in for the module ``pynvml`` in tests.
+
+    Raises:
+        BackendError: pynvml, the driver or the GPU is missing.
+    """
+
+    def __init__(self, index: int = 0, library: Any = None) -> None:
+        """Open the GPU."""
+        if library is None:
+            try:
+                import pynvml as library  # type: ignore[import-not-found,no-redef]
+            except ImportError as error:
+                raise BackendError(
+                    "pynvml is not installed", mend="pip install nvidia-ml-py"
+                ) from error
+        self._nvml = library
+        try:
+            library.nvmlInit()
+            self._handle = library.nvmlDeviceGetHandleByIndex(index)
+            name = library.nvmlDeviceGetName(self._handle)
+            nominal = self._nominal_mhz()
+        except library.NVMLError as error:
+            raise BackendError(f"NVML cannot open GPU {index}: {error}") from error
+        self._source = f"NVML, {name.decode() if isinstance(name, bytes) else name}"
+        self._nominal = nominal
+
+    def read(self) -> DeviceState:
+        """Return the clock over the nominal one while the GPU is held back, else 1."""
+        nvml = self._nvml
+        try:
+            reasons = int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle))
+            clock = int(nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM))
+            heat = float(nvml.nvmlDeviceGetTemperature(self._handle, nvml.NVML_TEMPERATURE_GPU))
+        except nvml.NVMLError as error:
+            return DeviceState(source=f"{self._source}: {error}; taken as nominal")
+        held = bool(reasons & _SLOWED)
+        factor = clock / self._nominal if held and self._nominal > 0 else 1.0
+        what = "heat" if reasons & _HOT else "power" if held else ""
+        return DeviceState(
+            min(1.0, max(_LEAST_FACTOR, factor)),
+            heat,
+            held,
+            f"{self._source}, held back by {what}" if what else self._source,
+        )
+
+    def _nominal_mhz(self) -> int:
+        """Return the clock that applications are given, or the largest there is."""
+        nvml = self._nvml
+        try:
+            return int(nvml.nvmlDeviceGetApplicationsClock(self._handle, nvml.NVML_CLOCK_SM))
+        except nvml.NVMLError:
+            return int(nvml.nvmlDeviceGetMaxClockInfo(self._handle, nvml.NVML_CLOCK_SM))

@@ -1,0 +1,33 @@
+"""The state of a device, and who tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["DeviceMonitor", "DeviceState"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """A device at one moment.
+
+    Attributes:
+        clock_factor: its speed over the nominal one, above 0 and at most 1.
+        temperature_c: of its hottest part, ``None`` where nothing tells.
+        throttled: whether it holds itself back, because of heat or power.
+        source: where this was read, for people.
+    """
+
+    clock_factor: float = 1.0
+    temperature_c: float | None = None
+    throttled: bool = False
+    source: str = ""
+
+
+class DeviceMonitor(Protocol):
+    """Tells the state of a device; cheap enough for once a second."""
+
+    def read(self) -> DeviceState:
+        """Return the state now; where something cannot be read, the device counts as nominal."""
+        ...

@@ -1,0 +1,135 @@
+"""A device that becomes slow: what is shed, told and restored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.device import DeviceState
+from aegis_ros.errors import ConfigError
+from aegis_ros.orchestrator import TaskState
+from aegis_ros.orchestrator.thermal import Thermal
+from aegis_ros.rationale import Decision, Rule
+from test.orchestrator.house import House
+
+S = 1_000_000_000
+
+
+def hot(factor: float) -> DeviceState:
+    return DeviceState(factor, 91.0, True, "made up")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path)
+    made.start()
+    for name, criticality, budget in (
+        ("pilot", "high", 30),
+        ("map", "low", 20),
+        ("vlm", "best_effort", 20),
+    ):
+        task = made.task(name, criticality=criticality, wcet_ms=budget)
+        assert made.orchestrator.register(task).accepted
+    made.told.clear()
+    return made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The monotonic clock that decisions see; its one entry is nanoseconds."""
+    now = [0]
+    real = Thermal.changed
+
+    def at(self: Thermal, state: DeviceState, lanes: object, now_ns: int) -> frozenset[str]:
+        return real(self, state, lanes, now[0])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Thermal, "changed", at)
+    return now
+
+
+def states(house: House) -> dict[str, TaskState]:
+    return {task.spec.name: task.state for task in house.orchestrator.status().tasks}
+
+
+def test_at_nominal_speed_nothing_is_told_or_shed(house: House) -> None:
+    house.orchestrator.device_changed(DeviceState())
+    assert house.told == [] and TaskState.SHED not in states(house).values()
+
+
+def test_what_matters_least_is_shed_and_told_with_its_numbers(house: House) -> None:
+    house.orchestrator.device_changed(hot(0.6))
+    assert states(house)["vlm"] is TaskState.SHED
+    assert [name for name, state in states(house).items() if state is TaskState.SHED] == ["vlm"]
+    speed, shed = house.told
+    assert speed.rule is shed.rule is Rule.DEVICE_SPEED
+    assert "60% of its nominal speed (made up, 91 °C)" in speed.sentence
+    assert "budgets count 1.67 times; one task is shed" in speed.sentence
+    assert (shed.task, shed.decision, shed.related) == ("vlm", Decision.SHED, speed.id)
+    assert shed.utilization_before == pytest.approx(0.7 / 0.6)
+    assert shed.utilization_after == pytest.approx(0.5 / 0.6)
+
+
+def test_a_slower_device_that_keeps_all_deadlines_is_told_once(house: House) -> None:
+    for _ in range(5):
+        house.orchestrator.device_changed(hot(0.9))
+    (told,) = house.told
+    assert told.decision is Decision.INFORMED and "every deadline holds" in told.sentence
+    house.orchestrator.device_changed(DeviceState())
+    assert "at its nominal speed; every deadline holds" in house.told[-1].sentence
+
+
+def test_a_task_that_is_shed_gets_no_frames_and_the_others_do(house: House) -> None:
+    house.orchestrator.device_changed(hot(0.6))
+    intake = house.orchestrator.intake
+    taken = {
+        stream.topic: intake.take(stream.key, 10**9) is not None for stream in intake.streams()
+    }
+    assert taken == {"/pilot/image": True, "/map/image": True, "/vlm/image": False}
+
+
+def test_tasks_come_back_in_reverse_order_with_hysteresis(house: House, clock: list[int]) -> None:
+    changed = house.orchestrator.device_changed
+    changed(hot(0.45))
+    assert states(house)["map"] is states(house)["vlm"] is TaskState.SHED
+    clock[0] = 1 * S
+    changed(DeviceState())
+    assert states(house)["map"] is TaskState.SHED
+    house.told.clear()
+    clock[0] = 12 * S
+    changed(DeviceState())
+    assert TaskState.SHED not in states(house).values()
+    back = [item for item in house.told if item.decision is Decision.RESTORED]
+    assert [item.task for item in back] == ["map", "vlm"]
+    assert "for 10 s the device" in back[0].sentence
+
+
+def test_a_task_that_was_disabled_by_hand_stays_so(house: House, clock: list[int]) -> None:
+    house.orchestrator.set_enabled("vlm", False)
+    house.orchestrator.device_changed(hot(0.6))
+    clock[0] = 30 * S
+    house.orchestrator.device_changed(DeviceState())
+    clock[0] = 60 * S
+    house.orchestrator.device_changed(DeviceState())
+    assert states(house)["vlm"] is TaskState.DISABLED
+
+
+def test_a_task_that_is_registered_again_is_shed_again(house: House) -> None:
+    house.orchestrator.device_changed(hot(0.6))
+    house.orchestrator.unregister("vlm")
+    house.orchestrator.register(house.task("vlm", criticality="best_effort", wcet_ms=20))
+    house.orchestrator.device_changed(hot(0.6))
+    assert states(house)["vlm"] is TaskState.SHED
+
+
+def test_after_a_cleanup_nothing_is_shed(house: House) -> None:
+    house.orchestrator.device_changed(hot(0.6))
+    house.restart(house.task("vlm"))
+    assert states(house)["vlm"] is not TaskState.SHED
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
+def test_a_speed_that_cannot_be_changes_nothing(house: House, factor: float) -> None:
+    with pytest.raises(ConfigError, match="clock_factor"):
+        house.orchestrator.device_changed(DeviceState(factor))
+    assert TaskState.SHED not in states(house).values()
