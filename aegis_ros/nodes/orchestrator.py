@@ -16,6 +16,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from aegis_ros.config import load_config
 from aegis_ros.decoders import Decoder, create_decoder
+from aegis_ros.device import DeviceMonitor, create_monitor
 from aegis_ros.engine import JobResult
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus
@@ -68,6 +69,7 @@ class OrchestratorNode(LifecycleNode):
             start_parameter_services=False,
         )
         self._orchestrator: Orchestrator | None = None
+        self.device_monitor: DeviceMonitor | None = None
         self._intake: SensorIntake | None = None
         self._results: ResultPublisher | None = None
         self._streams: tuple[Stream, ...] = ()
@@ -78,6 +80,7 @@ class OrchestratorNode(LifecycleNode):
         self.create_timer(
             self.get_parameter("diagnostics_period_s").value, self._publish_diagnostics
         )
+        self.create_timer(self.get_parameter("device_period_s").value, self._watch_device)
 
     def _declare_parameters(self) -> None:
         def describe(text: str, low: float | None = None, high: float | None = None) -> Any:
@@ -111,6 +114,11 @@ class OrchestratorNode(LifecycleNode):
             1.0,
             describe("Seconds between two messages on /diagnostics.", 0.1, 60.0),
         )
+        self.declare_parameter(
+            "device_period_s",
+            1.0,
+            describe("Seconds between two looks at the clock of the device.", 0.1, 60.0),
+        )
 
     # -- lifecycle ----------------------------------------------------------------------------
 
@@ -132,6 +140,9 @@ class OrchestratorNode(LifecycleNode):
             )
             self._orchestrator = orchestrator
             orchestrator.configure()
+            cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]
+            on_cores = spec.device.backend in ("onnxruntime", "simulated")
+            self.device_monitor = create_monitor(gpu=not on_cores, cores=cores)
         except AegisError as error:
             self.get_logger().error(str(error))
             self._give_back()
@@ -195,6 +206,7 @@ class OrchestratorNode(LifecycleNode):
             self._results.close()
             self._results = None
         self._orchestrator = None
+        self.device_monitor = None
         self._streams = ()
 
     def _read_config(self) -> OrchestratorSpec:
@@ -243,6 +255,10 @@ class OrchestratorNode(LifecycleNode):
         else:
             message = status_to_message(orchestrator.status(), self._lifecycle, now_ns)
         self._status_publisher.publish(message)
+
+    def _watch_device(self) -> None:
+        if self._orchestrator is not None and self.device_monitor is not None:
+            self._orchestrator.device_changed(self.device_monitor.read())
 
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
