@@ -125,6 +125,7 @@ class EngineClient:
         self._doubted = False
         self._restarts = 0
         self._restart_ns = 0
+        self._speed = 1.0
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -370,6 +371,17 @@ class EngineClient:
             channel.drop(slot)
             self._skip(task_id, seq, rule, text)
 
+    def set_speed(self, factor: float) -> None:
+        """Tell how fast the device is, so that budgets count ``1 / factor`` times; never waits.
+
+        Args:
+            factor: above 0; 1 for as fast as budgets were measured. What is above counts as 1.
+        """
+        self._speed = min(1.0, factor)
+        process = self._process
+        if process is not None:
+            process.page.set_speed(self._speed)
+
     def status(self) -> EngineStatus:
         """Return the engine's state without asking it."""
         process = self._process
@@ -427,6 +439,7 @@ class EngineClient:
         """Start a process and load everything; return (task, reason) of what failed to load."""
         with self._changing:
             process = EngineProcess(self._device)
+            process.page.set_speed(self._speed)
             try:
                 for channel in list(self._channels.values()):
                     _send_channel(process, channel)

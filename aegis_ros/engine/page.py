@@ -10,27 +10,41 @@ from aegis_ros.engine.types import LaneState
 __all__ = ["EnginePage"]
 
 _LANE_FIELDS = 4  # running task, since, busy, waiting
+_NOMINAL_PPM = 1_000_000
 
 
 class EnginePage:
     """Loop time, and for each lane: task that runs, since when, busy time, waiting jobs.
 
-    Each field is one aligned 64-bit word written by one process, so a reader never sees half of
-    one; fields are not consistent with each other, which a watchdog does not need.
+    The other way around, the node tells the loop how fast the device is. Each field is one aligned
+    64-bit word written by one process, so a reader never sees half of one; fields are not
+    consistent with each other, which a watchdog does not need.
     """
 
     def __init__(self, lanes: int, fd: int | None = None) -> None:
         """Create the page, or map the one another process created."""
-        self.memory = SharedMemory(8 * (1 + lanes * _LANE_FIELDS), fd)
-        words = self.memory.array(0, (1 + lanes * _LANE_FIELDS,), np.int64)
-        self._alive = words[:1]
-        self._lanes = words[1:].reshape(lanes, _LANE_FIELDS)
+        words = 2 + lanes * _LANE_FIELDS
+        self.memory = SharedMemory(8 * words, fd)
+        numbers = self.memory.array(0, (words,), np.int64)
+        self._alive = numbers[:1]
+        self._speed = numbers[1:2]
+        self._lanes = numbers[2:].reshape(lanes, _LANE_FIELDS)
         if fd is None:
             self._lanes[:, 0] = -1
+            self._speed[0] = _NOMINAL_PPM
 
     def beat(self, now_ns: int) -> None:
         """Note that the loop is alive."""
         self._alive[0] = now_ns
+
+    def set_speed(self, factor: float) -> None:
+        """Note how fast the device is, 1 for as fast as budgets were measured."""
+        self._speed[0] = max(1, round(factor * _NOMINAL_PPM))
+
+    @property
+    def speed(self) -> float:
+        """How fast the device is."""
+        return int(self._speed[0]) / _NOMINAL_PPM
 
     def lane_busy(self, lane: int, task_id: int, now_ns: int) -> None:
         """Note that a segment starts (``task_id`` -2: a profiling run)."""

@@ -12,6 +12,7 @@ task and paid back by jobs that are skipped, so that an overrun stays with the t
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from heapq import heapify, heappop, heappush
 
@@ -32,6 +33,8 @@ _SHED_ORDER = (Criticality.BEST_EFFORT, Criticality.LOW, Criticality.HIGH)
 
 class _Task:
     __slots__ = (
+        "_declared_low_ns",
+        "_declared_ns",
         "background",
         "budgets_ns",
         "criticality",
@@ -57,6 +60,7 @@ class _Task:
         budgets_ns: tuple[int, ...],
         on_overrun: OverrunPolicy | None,
         low_ns: tuple[int, ...],
+        stretch: float,
     ) -> None:
         self.lane = lane
         self.segments = segments
@@ -65,15 +69,21 @@ class _Task:
         self.high = criticality is Criticality.HIGH
         self.waiting: deque[Job] = deque()
         self.last_rank = _NO_RANK
-        self.budgets_ns = budgets_ns
         self.on_overrun = on_overrun if budgets_ns else None
-        self.low_ns = low_ns
-        # What a segment may take before anything has to be decided; empty for any time.
-        enforced = budgets_ns if self.on_overrun is not None else low_ns
-        self.limits_ns = tuple(map(min, zip(enforced, low_ns or enforced, strict=True)))
-        self.total_ns = sum(budgets_ns) if self.on_overrun is not None else _NO_LIMIT
         self.owed_ns = 0  # lane time taken beyond the budget and not paid back yet
         self.background: Job | None = None  # its job that was demoted
+        self._declared_ns = budgets_ns
+        self._declared_low_ns = low_ns
+        self.stretch(stretch)
+
+    def stretch(self, factor: float) -> None:
+        """Allow ``factor`` times what was declared."""
+        self.budgets_ns = tuple(math.ceil(part * factor) for part in self._declared_ns)
+        self.low_ns = tuple(math.ceil(part * factor) for part in self._declared_low_ns)
+        # What a segment may take before anything has to be decided; empty for any time.
+        enforced = self.budgets_ns if self.on_overrun is not None else self.low_ns
+        self.limits_ns = tuple(map(min, zip(enforced, self.low_ns or enforced, strict=True)))
+        self.total_ns = sum(self.budgets_ns) if self.on_overrun is not None else _NO_LIMIT
 
 
 class Scheduler:
@@ -99,6 +109,7 @@ class Scheduler:
         self._waiting = [0] * lanes
         self._shedding = [False] * lanes
         self._overrun: list[Overrun | None] = [None] * lanes
+        self._stretch = 1.0
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
         self._observer = self._policy if self._policy.observes else None
@@ -161,7 +172,7 @@ class Scheduler:
                 )
             )
         self._tasks[task_id] = _Task(
-            lane, segments, queue, criticality, wcet_ns, on_overrun, low_ns
+            lane, segments, queue, criticality, wcet_ns, on_overrun, low_ns, self._stretch
         )
 
     def remove_task(self, task_id: int) -> list[Job]:
@@ -329,6 +340,20 @@ class Scheduler:
             self._observer.shedding(lane, True)
             self._rank_again(lane)
         return dropped
+
+    def stretch_budgets(self, factor: float) -> None:
+        """Enforce ``factor`` times the declared budgets: the device is that much slower.
+
+        What the policy was told of budgets stays as it was.
+
+        Raises:
+            ValueError: the factor is not above 0 and finite.
+        """
+        if not 0.0 < factor < math.inf:
+            raise ValueError(f"budgets cannot be stretched by {factor}")
+        self._stretch = factor
+        for task in self._tasks.values():
+            task.stretch(factor)
 
     def shedding(self, lane: int) -> bool:
         """Return whether the lane is in high-criticality mode."""

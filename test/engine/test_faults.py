@@ -135,6 +135,20 @@ def test_a_job_that_had_begun_and_is_shed_gives_back_what_it_held() -> None:
     assert {skip[2] for skip in told.skipped} == {Rule.CRITICALITY}
 
 
+def test_on_a_slower_device_budgets_count_more_also_after_a_restart(bench):
+    channel = bench.channel()
+    bench.load(1, 20 * MS, wcet_ns=(2 * MS,))
+    for restart in (False, True):
+        bench.client.set_speed(0.001)
+        if restart:
+            bench.kill(signal.SIGKILL)
+            bench.wait(recovered, "recovery")
+        bench.feed(channel, 1)
+        bench.wait(all_told(bench), "a result")
+    assert len(bench.heard.results) == 2
+    assert not bench.heard.overruns
+
+
 # -- hangs and crashes -------------------------------------------------------------------------
 
 

@@ -74,6 +74,26 @@ def test_what_was_paid_too_much_is_no_credit_for_the_next_overrun() -> None:
         assert made.release(paying, start + 100) is paying
 
 
+def test_on_a_slower_device_budgets_count_as_much_more() -> None:
+    made = scheduler(STOP, 10, 20)
+    made.stretch_budgets(1.5)
+    made.add_task(2, lane=0, wcet_ns=(10,), on_overrun=SKIP_NEXT)
+    run(made, Job(0, 0, 0, 99), 0, 15, 30)
+    assert made.take_overrun(0) is None
+    run(made, Job(2, 0, 100, 199), 100, 15)
+    assert made.take_overrun(0) is None
+    made.stretch_budgets(1.0)
+    run(made, Job(0, 1, 200, 299), 200, 11)
+    told = made.take_overrun(0)
+    assert told is not None and (told.budget_ns, told.applied) == (10, STOP)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_speed_that_makes_no_sense_is_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match="stretched"):
+        Scheduler(1).stretch_budgets(factor)
+
+
 def test_a_job_that_waits_already_pays_first() -> None:
     made = scheduler(SKIP_NEXT, 30, queue=2)
     first, second, third = Job(0, 0, 0, 99), Job(0, 1, 10, 109), Job(0, 2, 20, 119)
