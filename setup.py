@@ -6,7 +6,7 @@ setup(
     name="aegis_ros",
     version="0.1.0",
     packages=find_packages(include=["aegis_ros", "aegis_ros.*"]),
-    package_data={"aegis_ros": ["py.typed", "models/*.onnx"]},
+    package_data={"aegis_ros": ["py.typed", "models/*.onnx"], "aegis_ros.dashboard": ["page/*"]},
     entry_points={
         "console_scripts": [
             "aegis = aegis_ros.cli.main:main",
@@ -14,6 +14,7 @@ setup(
             "replay = aegis_ros.nodes.replay:main",
             "monitor = aegis_ros.nodes.monitor:main",
             "demo = aegis_ros.nodes.demo:main",
+            "dashboard = aegis_ros.nodes.dashboard:main",
         ],
         "aegis_ros.backends": [
             "onnxruntime = aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",

@@ -1,0 +1,192 @@
+"""The same status for Prometheus; names and units follow its conventions (base units, _total)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from aegis_ros.dashboard.feed import Feed
+from aegis_ros.dashboard.views import LaneView, StatusView, TaskView
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_FRESH_S = 5.0
+_LIFECYCLE = ("unconfigured", "inactive", "active", "finalized")
+_TASK_STATES = ("running", "disabled", "waiting", "shed", "failed")
+
+# name, meaning, value
+_LANE_GAUGES: tuple[tuple[str, str, Callable[[LaneView], float]], ...] = (
+    (
+        "utilization_admitted_ratio",
+        "Sum of admitted budgets over periods, 0..1",
+        lambda lane: lane.utilization_admitted,
+    ),
+    (
+        "utilization_measured_ratio",
+        "Share of the last window the lane was busy, 0..1",
+        lambda lane: lane.utilization_measured,
+    ),
+    ("slack_seconds", "Least slack in the demand test", lambda lane: lane.slack_ms / 1e3),
+    ("waiting_jobs", "Jobs that wait for the lane", lambda lane: lane.waiting),
+)
+_TASK_GAUGES: tuple[tuple[str, str, Callable[[TaskView], float]], ...] = (
+    ("period_seconds", "Shortest declared time between frames", lambda task: task.period_ms / 1e3),
+    ("deadline_seconds", "From stamp to published result", lambda task: task.deadline_ms / 1e3),
+    ("budget_seconds", "WCET budget of the whole network", lambda task: task.wcet_ms / 1e3),
+    (
+        "response_bound_seconds",
+        "Proven bound on the response time",
+        lambda task: task.bound_ms / 1e3,
+    ),
+    ("utilization_ratio", "Lane time the task may use, 0..1", lambda task: task.utilization),
+    ("arena_bytes", "Bytes of the arena the task takes", lambda task: task.arena_bytes),
+    ("rate_hertz", "Results a second over the last window", lambda task: task.rate_hz),
+    (
+        "result_age_seconds",
+        "Time since the last result; NaN before the first",
+        lambda task: task.result_age_s if task.result_age_s >= 0.0 else float("nan"),
+    ),
+)
+_TASK_COUNTERS: tuple[tuple[str, str, Callable[[TaskView], int]], ...] = (
+    ("frames_received", "Frames that reached the orchestrator", lambda task: task.received),
+    ("results", "Jobs run to their end", lambda task: task.completed),
+    ("deadline_misses", "Results published after their deadline", lambda task: task.missed),
+    ("frames_skipped", "Frames not run, for all reasons", lambda task: task.skipped),
+    ("jobs_lost", "Jobs lost with the engine", lambda task: task.lost),
+)
+_QUANTILES: tuple[tuple[str, str, tuple[tuple[str, Callable[[TaskView], float]], ...]], ...] = (
+    (
+        "response_seconds",
+        "Stamp to published over the last window (quantile 1: the longest)",
+        (
+            ("0.5", lambda task: task.response_p50_ms / 1e3),
+            ("0.99", lambda task: task.response_p99_ms / 1e3),
+            ("1", lambda task: task.response_max_ms / 1e3),
+        ),
+    ),
+    (
+        "execution_seconds",
+        "Time on the lane over the last window (quantile 1: the longest)",
+        (
+            ("0.5", lambda task: task.execution_p50_ms / 1e3),
+            ("1", lambda task: task.execution_max_ms / 1e3),
+        ),
+    ),
+)
+
+
+class Metrics:
+    """Renders what a feed holds; nothing is counted on the side.
+
+    Args:
+        feed: the status.
+        target: name of the orchestrator, the label ``orchestrator`` of every metric.
+    """
+
+    def __init__(self, feed: Feed, target: str) -> None:
+        """Register with a registry of its own."""
+        self._feed = feed
+        self._target = target
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def render(self) -> bytes:
+        """Return all metrics in the text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing is known before the first status."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric (called by the registry)."""
+        age_s = self._feed.status_age_s
+        status = self._feed.status
+        fresh = age_s is not None and age_s < _FRESH_S
+        yield self._gauge("up", "1 while the status is fresh (younger than 5 s)", float(fresh))
+        yield self._decisions()
+        if status is None or age_s is None:
+            return
+        yield self._gauge("status_age_seconds", "Time since the last status", age_s)
+        yield from self._engine(status)
+        for name, text, lane_value in _LANE_GAUGES:
+            family = GaugeMetricFamily(f"aegis_lane_{name}", text, labels=["orchestrator", "lane"])
+            for lane in status.lanes:
+                family.add_metric([self._target, lane.name], lane_value(lane))
+            yield family
+        yield from self._tasks(status)
+
+    def _gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(f"aegis_{name}", text, labels=["orchestrator"])
+        family.add_metric([self._target], value)
+        return family
+
+    def _decisions(self) -> CounterMetricFamily:
+        family = CounterMetricFamily(
+            "aegis_decisions",
+            "Decisions heard, by decision and rule",
+            labels=["orchestrator", "decision", "rule"],
+        )
+        for (decision, rule), count in sorted(self._feed.decision_counts().items()):
+            family.add_metric([self._target, decision, rule], count)
+        return family
+
+    def _engine(self, status: StatusView) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "aegis_state", "1 for the state the node is in", labels=["orchestrator", "state"]
+        )
+        for state in _LIFECYCLE:
+            states.add_metric([self._target, state], float(status.state == state))
+        yield states
+        info = GaugeMetricFamily(
+            "aegis_engine_info",
+            "1, with backend and device as labels",
+            labels=["orchestrator", "backend", "device"],
+        )
+        info.add_metric([self._target, status.backend, status.device], 1.0)
+        yield info
+        yield self._gauge("engine_up", "1 while the engine runs", float(status.engine_pid != 0))
+        restarts = CounterMetricFamily(
+            "aegis_engine_restarts", "Restarts of the engine", labels=["orchestrator"]
+        )
+        restarts.add_metric([self._target], status.engine_restarts)
+        yield restarts
+        yield self._gauge(
+            "engine_restart_seconds",
+            "How long the last restart took from loss to ready",
+            status.engine_restart_ms / 1e3,
+        )
+        yield self._gauge("arena_budget_bytes", "Budget of the arena", status.arena_bytes)
+        yield self._gauge("arena_used_bytes", "Used bytes of the arena", status.arena_used_bytes)
+
+    def _tasks(self, status: StatusView) -> Iterator[Metric]:
+        labels = ["orchestrator", "task", "lane"]
+        for name, text, value in _TASK_GAUGES:
+            gauge = GaugeMetricFamily(f"aegis_task_{name}", text, labels=labels)
+            for task in status.tasks:
+                gauge.add_metric([self._target, task.name, task.lane], value(task))
+            yield gauge
+        for name, text, count in _TASK_COUNTERS:
+            counter = CounterMetricFamily(f"aegis_task_{name}", text, labels=labels)
+            for task in status.tasks:
+                counter.add_metric([self._target, task.name, task.lane], count(task))
+            yield counter
+        for name, text, quantiles in _QUANTILES:
+            family = GaugeMetricFamily(f"aegis_task_{name}", text, labels=[*labels, "quantile"])
+            for task in status.tasks:
+                for quantile, of in quantiles:
+                    family.add_metric([self._target, task.name, task.lane, quantile], of(task))
+            yield family
+        states = GaugeMetricFamily(
+            "aegis_task_state", "1 for the state the task is in", labels=[*labels, "state"]
+        )
+        for task in status.tasks:
+            for state in _TASK_STATES:
+                states.add_metric(
+                    [self._target, task.name, task.lane, state], float(task.state == state)
+                )
+        yield states

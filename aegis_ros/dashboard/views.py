@@ -1,0 +1,188 @@
+"""What the page and the metrics show of a running orchestrator, as plain data.
+
+Moments are milliseconds since 1970 on the orchestrator's wall clock, durations milliseconds,
+shares 0..1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+__all__ = [
+    "AnswerView",
+    "BoundView",
+    "CounterfactualView",
+    "DecisionView",
+    "JobView",
+    "LaneView",
+    "StatusView",
+    "TaskView",
+    "WitnessView",
+    "plain",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """One admitted task; counts since activation, figures over the last window."""
+
+    name: str
+    model: str
+    topic: str
+    lane: str
+    criticality: str
+    state: str
+    period_ms: float
+    deadline_ms: float
+    jitter_ms: float
+    wcet_ms: float
+    wcet_source: str
+    bound_ms: float
+    utilization: float
+    arena_bytes: int
+    received: int
+    completed: int
+    missed: int
+    skipped: int
+    lost: int
+    rate_hz: float
+    response_p50_ms: float
+    response_p99_ms: float
+    response_max_ms: float
+    execution_p50_ms: float
+    execution_max_ms: float
+    result_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """One lane; ``cpu`` is -1 where its worker is not pinned."""
+
+    name: str
+    cpu: int
+    utilization_admitted: float
+    utilization_measured: float
+    slack_ms: float
+    running: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The orchestrator at one moment; ``engine_pid`` is 0 where no engine runs."""
+
+    stamp_ms: float
+    state: str
+    backend: str
+    device: str
+    engine_pid: int
+    engine_restarts: int
+    engine_restart_ms: float
+    engine_determinism: str
+    arena_bytes: int
+    arena_used_bytes: int
+    lanes: tuple[LaneView, ...]
+    tasks: tuple[TaskView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """The life of one job whose result came."""
+
+    task: str
+    job: int
+    stamped_ms: float
+    received_ms: float
+    released_ms: float
+    started_ms: float
+    finished_ms: float
+    published_ms: float
+    deadline_ms: float
+    met: bool
+    execution_ms: float
+    response_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessView:
+    """The tightest point of the demand test."""
+
+    lane: str
+    t_ms: float
+    demand_ms: float
+    blocking_ms: float
+    blocking_task: str
+    slack_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoundView:
+    """The response-time bound of one task, and the deadline it is held against."""
+
+    task: str
+    lane: str
+    bound_ms: float
+    deadline_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CounterfactualView:
+    """A change that would turn the answer around; ``value`` in the unit ``change`` names."""
+
+    task: str
+    change: str
+    value: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """A decision, the inequality behind it, and what would have changed it."""
+
+    stamp_ms: float
+    id: int
+    related: int
+    task: str
+    job: int
+    decision: str
+    rule: str
+    sentence: str
+    left: float
+    relation: str
+    right: float
+    unit: str
+    lane: str
+    utilization_before: float
+    utilization_after: float
+    witness: WitnessView | None
+    responses: tuple[BoundView, ...]
+    counterfactuals: tuple[CounterfactualView, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerView:
+    """The answer to a what-if question."""
+
+    admitted: bool
+    utilization_before: float
+    utilization_after: float
+    response_bound_ms: float
+    deadline_ms: float
+    decision: DecisionView
+
+
+def plain(value: Any) -> Any:
+    """Return views as what JSON knows; what is not finite becomes ``None``.
+
+    A browser refuses a whole message for one NaN.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
+pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
+pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
+
+from aegis_ros.dashboard import Feed, Settings
+from aegis_ros.dashboard.server import Server
+from aegis_ros.errors import ConfigError
+from test.dashboard.robot import FakeRobot, fill
+
+TOKEN = "0123456789abcdef"
+_QUESTION = {"name": "rear", "like": "obstacles", "period_ms": 100}
+
+
+class Served:
+    """A served page and who asks for it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.feed, self.robot = Feed(), FakeRobot()
+        self.server = Server(self.feed, self.robot, Settings(port=0, **settings))
+        self.port = int(self.server.url.rstrip("/").rpartition(":")[2])
+
+    def open(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[HTTPConnection, Any]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        connection.request(method, path, data, sent)
+        return connection, connection.getresponse()
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        connection, answer = self.open(method, path, body, **headers)
+        with closing(connection):
+            text = answer.read()
+            kind = answer.headers["Content-Type"]
+            return answer.status, json.loads(text) if "json" in kind else text.decode()
+
+
+@contextmanager
+def served(**settings: Any) -> Iterator[Served]:
+    one = Served(**settings)
+    try:
+        yield one
+    finally:
+        one.server.close()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Served]:
+    with served() as one:
+        fill(one.feed, time.time() * 1e3)
+        yield one
+
+
+def _events(answer: Any, wanted: int) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    name = "message"
+    while len(found) < wanted:
+        line = answer.readline().decode().rstrip("\n")
+        if line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            found.append((name, json.loads(line[6:])))
+            name = "message"
+    return found
+
+
+def test_the_page_and_all_it_needs_come_from_here(page: Served) -> None:
+    status, text = page.ask("GET", "/")
+    assert status == 200
+    assert "http" not in text
+    for name in ("page.js", "timeline.js", "tasks.js", "text.js", "page.css", "icon.svg"):
+        status, text = page.ask("GET", f"/{name}")
+        assert status == 200
+        assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), name
+
+
+def test_every_answer_forbids_what_comes_from_elsewhere(page: Served) -> None:
+    for path in ("/", "/nothing", "/page.js"):
+        connection, answer = page.open("GET", path)
+        with closing(connection):
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"], path
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_news_begin_with_all_that_is_known_and_go_on_in_batches(page: Served) -> None:
+    connection, answer = page.open("GET", "/news")
+    with closing(connection):
+        (hello, about), (_, first), (_, second) = _events(answer, 3)
+    assert hello == "hello"
+    assert about == {"target": "/orchestrator", "may_change": False}
+    assert len(first["jobs"]) == 600
+    assert first["status"]["tasks"][0]["name"] == "face_detector"
+    assert second["status"] is None
+    assert second["jobs"] == []
+
+
+def test_only_so_many_browsers_watch_and_room_is_made_when_one_leaves() -> None:
+    with served(readers=1, batch_s=0.05) as one:
+        connection, answer = one.open("GET", "/news")
+        with closing(connection):
+            _events(answer, 1)
+            assert one.ask("GET", "/news")[0] == 503
+        end = time.monotonic() + 20
+        while True:
+            connection, answer = one.open("GET", "/news")
+            with closing(connection):
+                if answer.status == 200:
+                    break
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", ""])
+def test_another_name_for_this_machine_is_refused(page: Served, name: str) -> None:
+    assert page.ask("GET", "/", Host=name)[0] == 421
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:1", "127.0.0.1:8470", "[::1]:9"])
+def test_the_names_of_loopback_are_served(page: Served, name: str) -> None:
+    assert page.ask("GET", "/", Host=name)[0] == 200
+
+
+def test_a_question_is_answered_with_the_inequality_and_what_would_pass(page: Served) -> None:
+    status, answer = page.ask("POST", "/what-if", _QUESTION)
+    assert status == 200
+    assert answer["admitted"] is False
+    assert answer["decision"]["relation"] == ">"
+    assert answer["decision"]["counterfactuals"][0]["value"] == 140.0
+    assert page.robot.questions[-1].like == "obstacles"
+    assert page.robot.questions[-1].deadline_ms == 0.0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"name": "Rear"}, "name"),
+        ({"name": None}, "name"),
+        ({"period_ms": -1}, "period_ms"),
+        ({"period_ms": float("nan")}, "period_ms"),
+        ({"topic": "/a b"}, "topic"),
+        ({"criticality": "urgent"}, "criticality"),
+        ({"without": ["<b>"]}, "without.0"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_question_that_is_wrong_is_refused_by_the_name_of_its_field(
+    page: Served, change: dict[str, Any], named: str
+) -> None:
+    asked = len(page.robot.questions)
+    status, answer = page.ask("POST", "/what-if", {**_QUESTION, **change})
+    assert status == 422
+    assert answer["error"].startswith(named)
+    assert len(page.robot.questions) == asked
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{", "application/json", 422),
+        (b"[]", "application/json", 422),
+        (b"\xff", "application/json", 422),
+        (b"{}", "text/plain", 415),
+        (b" " * 70_000, "application/json", 413),
+    ],
+)
+def test_a_body_that_is_no_question_is_refused(
+    page: Served, body: bytes, kind: str, status: int
+) -> None:
+    assert page.ask("POST", "/what-if", body, Content_Type=kind)[0] == status
+
+
+def test_an_orchestrator_that_does_not_answer_is_told() -> None:
+    with served() as one:
+        one.robot.silent = True
+        status, answer = one.ask("POST", "/what-if", _QUESTION)
+        assert status == 503
+        assert "does not answer" in answer["error"]
+
+
+def test_without_a_token_nothing_can_be_changed(page: Served) -> None:
+    wish = {"task": "obstacles", "enabled": False}
+    assert page.ask("POST", "/enabled", wish)[0] == 403
+    assert page.ask("POST", "/enabled", wish, Authorization="Bearer ")[0] == 403
+    assert page.robot.wishes == []
+
+
+def test_only_the_right_token_stops_a_task() -> None:
+    wish = {"task": "obstacles", "enabled": False}
+    with served(token=TOKEN) as one:
+        for given in ("", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}", "Bearer \xe4"):
+            assert one.ask("POST", "/enabled", wish, Authorization=given)[0] == 401
+        assert one.robot.wishes == []
+        status, answer = one.ask("POST", "/enabled", wish, Authorization=f"Bearer {TOKEN}")
+        assert (status, answer["done"]) == (200, True)
+        assert one.robot.wishes == [("obstacles", False)]
+
+
+def test_who_is_not_on_this_machine_needs_the_token_to_ask() -> None:
+    with served(host="0.0.0.0", token=TOKEN) as one:
+        assert one.ask("POST", "/what-if", _QUESTION)[0] == 401
+        right = f"Bearer {TOKEN}"
+        assert one.ask("POST", "/what-if", _QUESTION, Authorization=right)[0] == 200
+        assert one.ask("GET", "/", Host="robot.example")[0] == 200
+
+
+def test_there_are_no_metrics_unless_they_are_asked_for(page: Served) -> None:
+    assert page.ask("GET", "/metrics")[0] == 404
+
+
+def test_metrics_can_be_served_without_the_page() -> None:
+    with served(page=False, metrics=True) as one:
+        assert one.ask("GET", "/metrics")[0] == 200
+        assert one.ask("GET", "/")[0] == 404
+
+
+def test_a_port_that_is_taken_is_told_by_its_name() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):
+            Server(Feed(), FakeRobot(), Settings(port=port))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"port": 70_000}, {"token": "short"}, {"batch_s": 0.0}, {"page": False}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_settings_that_would_not_work_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Settings(**wrong)
+
+
+def test_closing_ends_open_streams() -> None:
+    with served() as one:
+        connection, answer = one.open("GET", "/news")
+        with closing(connection):
+            _events(answer, 2)
+            one.server.close()
+            assert answer.read() is not None  # it ends

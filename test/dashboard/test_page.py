@@ -1,0 +1,217 @@
+"""The page in a real browser, at a hundred jobs a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
+pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
+pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
+
+from aegis_ros.dashboard import Feed, Settings
+from aegis_ros.dashboard.server import Server
+from test.dashboard.browser import Browser, Page, a_browser, find_browser
+from test.dashboard.robot import FakeRobot, a_decision, a_job, a_status, a_task, fill
+
+_PROGRAM = find_browser()
+pytestmark = pytest.mark.skipif(_PROGRAM is None, reason="no Chromium on this machine")
+
+_TOKEN = "0123456789abcdef"
+_ROWS = "document.querySelectorAll('#tasks tbody tr').length"
+_CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    assert _PROGRAM is not None
+    with a_browser(_PROGRAM, tmp_path_factory.mktemp("browser")) as one:
+        yield one
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    chromium.complaints.clear()
+    yield chromium
+    chromium.close_tabs()
+    # that the server went away at the end of a test is no fault of the page
+    assert [each for each in chromium.complaints if "net::ERR" not in each] == []
+
+
+@contextmanager
+def _served(
+    feed: Feed, robot: FakeRobot | None = None, token: str = "", port: int = 0
+) -> Iterator[str]:
+    server = Server(feed, robot or FakeRobot(), Settings(port=port, token=token, batch_s=0.1))
+    try:
+        yield server.url
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def feed() -> Feed:
+    feed = Feed()
+    fill(feed, time.time() * 1e3)
+    return feed
+
+
+def test_tasks_lanes_arena_engine_and_decisions_are_shown(browser: Browser, feed: Feed) -> None:
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 4")
+        text = page.until("document.body.innerText")
+        for shown in ("text_detector", "260 MiB of 512 MiB", "Test CPU (2 cores)", "4711"):
+            assert shown in text
+        assert "112 > 100 ms" in text
+        assert page.run("document.querySelector('#decisions li .badge').textContent") == "rejected"
+        assert page.run("document.querySelector('#change-column').hidden") is True
+
+
+def test_the_timeline_moves_at_a_hundred_jobs_a_second(browser: Browser, feed: Feed) -> None:
+    ended = threading.Event()
+
+    def run() -> None:
+        number = 10_000
+        while not ended.wait(0.01):
+            number += 1
+            feed.put_job(a_job("obstacles", number, time.time() * 1e3))
+
+    robot = threading.Thread(target=run)
+    with _served(feed) as url:
+        robot.start()
+        try:
+            page = Page(browser, url)
+            page.until(f"{_ROWS} === 4")
+            seen = "document.querySelector('#timeline').toDataURL()"
+            first = page.run(seen)
+            page.until(f"{seen} !== {first!r}")
+            # what the page holds stays bounded by time, and the browser keeps up
+            page.until("document.querySelector('#link').textContent === 'live'")
+        finally:
+            ended.set()
+            robot.join()
+
+
+def test_a_job_can_be_read_with_the_keyboard_and_the_picture_stopped(
+    browser: Browser, feed: Feed
+) -> None:
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 4")
+        page.run("document.querySelector('#window').value = '60'")
+        page.run("document.querySelector('#window').dispatchEvent(new Event('change'))")
+        page.run("document.querySelector('#timeline').focus()")
+        page.press(" ")
+        page.until("document.querySelector('#pause').getAttribute('aria-pressed') === 'true'")
+        page.press("ArrowLeft")
+        first = page.until("document.querySelector('#readout').textContent")
+        assert first.startswith("face_detector job ")
+        page.press("ArrowDown")
+        page.until("document.querySelector('#readout').textContent.startsWith('obstacles job ')")
+
+
+def test_a_question_is_answered_and_what_would_pass_is_tried(browser: Browser, feed: Feed) -> None:
+    robot = FakeRobot()
+    with _served(feed, robot) as url:
+        page = Page(browser, url)
+        page.until("document.querySelector('#q-name').value === 'face_detector_2'")
+        page.run("document.querySelector('#ask').click()")
+        page.until("document.querySelector('.verdict')?.textContent.includes('rejected')")
+        assert page.run("document.querySelectorAll('#answer svg').length") == 3
+        page.run("document.querySelector('#answer .would button').click()")
+        page.until("document.querySelector('.verdict').textContent.includes('admitted')")
+        assert robot.questions[-1].period_ms == 140.0
+        page.run("document.querySelector('#q-name').value = 'Not a name'")
+        page.run("document.querySelector('#ask').click()")
+        page.until("document.querySelector('#whatif-note').textContent.startsWith('Name:')")
+        assert page.run("document.activeElement.id") == "q-name"
+        assert len(robot.questions) == 2
+
+
+def test_a_task_is_stopped_with_the_token_and_not_without(browser: Browser, feed: Feed) -> None:
+    robot = FakeRobot()
+    stop = "document.querySelector('#tasks tbody button').click()"
+    with _served(feed, robot, token=_TOKEN) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 4")
+        page.run(stop)
+        page.until("document.querySelector('#token-dialog').open")
+        assert robot.wishes == []
+        page.run(f"document.querySelector('#token-input').value = '{_TOKEN}'")
+        page.run("document.querySelector('#token-dialog button[value=use]').click()")
+        page.until("document.querySelector('#token').textContent === 'Change token'")
+        page.run(stop)
+        page.until("document.querySelector('#tasks-note').textContent.includes('stopped')")
+        assert robot.wishes == [("face_detector", False)]
+
+
+def test_nothing_a_robot_says_becomes_part_of_the_page(browser: Browser) -> None:
+    evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    feed = Feed()
+    task = replace(a_task(), name=evil, lane=evil, criticality=evil, state=evil, wcet_source=evil)
+    feed.put_status(a_status((task,), device=evil, backend=evil, state=evil))
+    feed.put_decision(replace(a_decision(), task=evil, sentence=evil, rule=evil, relation=evil))
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 1")
+        page.until("document.querySelector('#decisions li')")
+        assert page.run("document.querySelectorAll('img[src=x], body script').length") == 0
+        assert page.run("document.title") == "/orchestrator · aegis_ros"
+
+
+def test_silence_is_told(browser: Browser) -> None:
+    shift = [0.0]
+    feed = Feed(clock_s=lambda: time.monotonic() + shift[0])
+    fill(feed, time.time() * 1e3)
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 4")
+        assert page.run("document.querySelector('#banner').hidden") is True
+        shift[0] = 30.0
+        page.until("document.querySelector('#banner').textContent.includes('No status for 3')")
+    page.until("document.querySelector('#link').textContent === 'no connection'")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desktop", "phone"])
+def test_every_text_can_be_read_and_nothing_is_wider_than_the_screen(
+    browser: Browser, feed: Feed, size: tuple[int, int], dark: bool, tmp_path: Path
+) -> None:
+    with _served(feed) as url:
+        page = Page(browser, url, size, dark=dark, calm=True)
+        page.until(f"{_ROWS} === 4")
+        page.run("document.querySelector('#ask').click()")
+        page.until("document.querySelector('.verdict')")
+        assert page.run("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+        assert page.run("document.documentElement.scrollWidth") == size[0]
+        assert page.run(_CONTRAST) == ""
+        page.picture(tmp_path / "page.png")
+        assert (tmp_path / "page.png").stat().st_size > 20_000
+
+
+def test_landmarks_labels_and_headings_are_there_for_a_screen_reader(
+    browser: Browser, feed: Feed
+) -> None:
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 4")
+        for landmark in ("header", "main", "footer", "h1"):
+            assert page.run(f"document.querySelectorAll('body {landmark}:not(section *)').length")
+        unlabelled = page.run(
+            "[...document.querySelectorAll('input, select, canvas, [role=img], button, section')]"
+            ".filter((each) => !each.labels?.length && !each.ariaLabel && !each.textContent.trim()"
+            " && !each.getAttribute('aria-labelledby')).map((each) => each.outerHTML).join()"
+        )
+        assert unlabelled == ""
+        levels = page.run("[...document.querySelectorAll('h1,h2,h3')].map((h) => h.tagName).join()")
+        assert levels.startswith("H1,H2")
+        assert page.run(
+            "new Set([...document.querySelectorAll('[id]')].map((n) => n.id)).size"
+        ) == (page.run("document.querySelectorAll('[id]').length"))
