@@ -6,6 +6,8 @@ One lane, pinned to a core, runs a frame through the whole network and through e
 turn, in a new order every round, so that slow phases of the machine meet all alike. The overhead is
 the median, over the rounds, of the segments' execution times together over that of the whole. The
 whole network runs twice a round: what the second run costs over the first is the error of the rest.
+Besides, the lane is handed over between two segments: that is the gap, which the cost of a switch
+(``device.switch_ms``) must cover.
 """
 
 from __future__ import annotations
@@ -70,10 +72,11 @@ class Lane:
         network: LoadedNetwork,
         frame: npt.NDArray[np.generic],
         outputs: Sequence[npt.NDArray[np.generic]],
-    ) -> list[int]:
-        """Run all segments of a network; return the execution time of each, nanoseconds."""
+    ) -> tuple[list[int], int]:
+        """Run all segments of a network; return the time of each and of all gaps, nanoseconds."""
         completion = self._backend.completion(0)
-        taken = []
+        taken: list[int] = []
+        first_ns = 0
         for segment in range(network.segments):
             self._backend.start(0, network, segment, frame, outputs)
             while not completion.done:
@@ -83,8 +86,9 @@ class Lane:
             completion.done = False
             if completion.error:
                 raise RuntimeError(completion.error)
+            first_ns = first_ns or completion.started_ns
             taken.append(completion.finished_ns - completion.started_ns)
-        return taken
+        return taken, completion.finished_ns - first_ns - sum(taken)
 
 
 @contextmanager
@@ -107,10 +111,12 @@ class Timed:
     Attributes:
         ways: the networks; the first two are whole.
         samples_ns: for each of them int64 [rounds, segments].
+        gaps_ns: for each of them int64 [rounds], from the end of segments to the start of the next.
     """
 
     ways: tuple[CompiledNetwork, ...]
     samples_ns: tuple[npt.NDArray[np.int64], ...]
+    gaps_ns: tuple[npt.NDArray[np.int64], ...]
 
     def overhead(self, way: int) -> tuple[float, float]:
         """Return the median of (all segments / whole - 1), and half its 95 % interval."""
@@ -138,15 +144,22 @@ def measure(
     generator = np.random.default_rng(0)
     frames = [generator.integers(0, 256, _FRAME, np.uint8) for _ in range(4)]
     samples: list[list[list[int]]] = [[] for _ in ways]
+    gaps: list[list[int]] = [[] for _ in ways]
     end = time.monotonic() + seconds
     rounds = 0
     while rounds < 3 or time.monotonic() < end:
         for way in generator.permutation(len(ways)):
-            samples[way].append(lane.run(loaded[way], frames[rounds % len(frames)], outputs))
+            taken, gap = lane.run(loaded[way], frames[rounds % len(frames)], outputs)
+            samples[way].append(taken)
+            gaps[way].append(gap)
         rounds += 1
     for network in loaded:
         backend.unload(network)
-    return Timed(ways, tuple(np.asarray(rows, np.int64) for rows in samples))
+    return Timed(
+        ways,
+        tuple(np.asarray(rows, np.int64) for rows in samples),
+        tuple(np.asarray(row, np.int64) for row in gaps),
+    )
 
 
 def _rows(name: str, timed: Timed) -> list[dict[str, float | str | int]]:
@@ -163,6 +176,9 @@ def _rows(name: str, timed: Timed) -> list[dict[str, float | str | int]]:
                 "p50_ms": float(p50),
                 "p99_ms": float(p99),
                 "longest_segment_p50_ms": float(np.median(samples, axis=0).max() / 1e6),
+                "gap_p50_us": float(np.median(timed.gaps_ns[index]))
+                / max(1, way.segments - 1)
+                / 1e3,
                 "overhead_percent": 100.0 * overhead,
                 "error_percent": 100.0 * error,
                 "note": way.note,
@@ -188,7 +204,7 @@ def main() -> None:
             timed = measure(backend, lane, uri, spec, Path(folder), options.seconds)
             rows += _rows(name, timed)
     table = Table(title=f"segments, on core {core}; ms are medians, +- is a 95 % interval")
-    for column in ("network", "segments", "rounds", "all ms", "longest ms", "overhead"):
+    for column in ("network", "segments", "rounds", "all ms", "longest ms", "gap us", "overhead"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for row in rows:
         table.add_row(
@@ -197,6 +213,7 @@ def main() -> None:
             str(row["rounds"]),
             f"{row['p50_ms']:.2f}",
             f"{row['longest_segment_p50_ms']:.2f}",
+            f"{row['gap_p50_us']:.0f}",
             f"{row['overhead_percent']:.1f} +- {row['error_percent']:.1f} %",
         )
         if row["note"]:

@@ -1,0 +1,30 @@
+"""Tasks as messages and back."""
+
+from __future__ import annotations
+
+import pytest
+from aegis_ros.msg import ModelTask
+
+from aegis_ros.config import parse_task
+from aegis_ros.nodes.conversions import task_from_message, task_to_message
+
+
+@pytest.mark.parametrize("segments", ["auto", 1, 4])
+def test_a_task_survives_its_journey_as_a_message(segments: object) -> None:
+    spec = parse_task(
+        {
+            "name": "eye",
+            "model": "eye.onnx",
+            "input": {"topic": "/eye"},
+            "output": {"topic": "/eye/out"},
+            "period_ms": 50,
+            "segments": segments,
+        }
+    )
+    assert task_from_message(task_to_message(spec)) == spec
+
+
+def test_a_message_that_says_nothing_of_segments_leaves_them_to_admission() -> None:
+    message = ModelTask(name="eye", model="eye.onnx", period_ms=50.0)
+    message.input.topic, message.output.topic = "/eye", "/eye/out"
+    assert task_from_message(message).segments == 0
