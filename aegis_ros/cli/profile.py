@@ -7,17 +7,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
@@ -42,6 +48,8 @@ STRESSES = {
 _DEFAULT_STATE = Path.home() / ".ros" / "aegis_ros"
 _INTERRUPTED = 130
 _PIECE_S = 15.0  # what a lost machine can cost; each piece loads the network anew
+_ROUNDS = 5  # a machine has quiet and busy moments: runs of one network are spread over them
+_LEAST_PIECE = 100  # runs
 
 
 def run(
@@ -103,7 +111,7 @@ def run(
 
 
 class _Campaign:
-    """Measures tasks one after the other, load by load, until done or told to stop."""
+    """Measures tasks in rounds until there are enough runs of each, or it is told to stop."""
 
     def __init__(
         self, spec: OrchestratorSpec, tasks: Sequence[TaskSpec], state: Path, inputs: Path | None
@@ -120,6 +128,7 @@ class _Campaign:
         self._profiles: dict[str, Profile] = {}
         self._frames: dict[str, npt.NDArray[np.generic]] = {}
         self._problems: dict[str, str] = {}
+        self._rows: dict[tuple[str, Condition], TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -149,23 +158,27 @@ class _Campaign:
     def measure(
         self, runs: int, cold_runs: int, stresses: Sequence[Stress], fresh: bool
     ) -> list[Measured]:
-        """Return what is known of every task afterwards."""
-        lanes = [lane.cpu for lane in self._spec.device.lanes]
-        cores = other_cores(lanes, frozenset(os.sched_getaffinity(0)))
-        wanted = ((Cache.WARM, runs), (Cache.COLD, cold_runs))
+        """Return what is known of every task afterwards.
+
+        Raises:
+            ConfigError: there is no core for a load.
+            EngineError: the engine does not start.
+        """
         try:
             self._orchestrator.configure(admit=False)
             with self._progress:
                 for task in self._tasks:
                     self._begin(task, fresh)
-                for stress in stresses:
-                    if self.stopped:
-                        break
-                    with stressed(stress, cores):
-                        for task in self._tasks:
-                            for cache, count in wanted:
-                                condition = Condition(stress, cache, self._fed(task))
-                                self._until(task, condition, count)
+                wanted = {
+                    (task.name, Condition(stress, cache, self._fed(task))): count
+                    for stress in stresses
+                    for task in self._tasks
+                    for cache, count in ((Cache.WARM, runs), (Cache.COLD, cold_runs))
+                    if count
+                }
+                while any(self._lacks(*each, count) for each, count in wanted.items()):
+                    for stress in stresses:
+                        self._round(stress, wanted)
         finally:
             self._orchestrator.cleanup()
         return [
@@ -185,33 +198,56 @@ class _Campaign:
             if known is not None and known.segments == compiled.segments:
                 self._profiles[task.name] = known
 
-    def _until(self, task: TaskSpec, condition: Condition, runs: int) -> None:
-        """Measure a task under one condition until there are so many runs."""
-        if runs == 0 or task.name in self._problems or self.stopped:
+    def _round(self, stress: Stress, wanted: Mapping[tuple[str, Condition], int]) -> None:
+        """Measure a piece of everything that is lacking under one load."""
+        lacking = [
+            (name, condition, count)
+            for (name, condition), count in wanted.items()
+            if condition.stress is stress and self._lacks(name, condition, count)
+        ]
+        if not lacking:
             return
-        done = self._done(task, condition)
-        row = self._progress.add_task(
-            f"{task.name} {condition.label}", total=runs, completed=done, worst=0.0
-        )
-        how = Measurement(condition, self._frames.get(task.name))
-        with self._noting(task):
-            while done < runs and not self.stopped:
-                told = self._told(row, done)
-                self._profiles[task.name] = self._orchestrator.measure(task, runs - done, told, how)
-                done = self._done(task, condition)
-            self._progress.update(row, completed=done)
+        lanes = [lane.cpu for lane in self._spec.device.lanes]
+        tasks = {task.name: task for task in self._tasks}
+        with stressed(stress, other_cores(lanes, frozenset(os.sched_getaffinity(0)))):
+            for name, condition, count in lacking:
+                self._piece(tasks[name], condition, count)
 
-    def _told(self, row: Any, before: int) -> Any:
+    def _piece(self, task: TaskSpec, condition: Condition, runs: int) -> None:
+        if self.stopped or task.name in self._problems:
+            return
+        done = self._done(task.name, condition)
+        row = self._rows.get((task.name, condition))
+        if row is None:
+            row = self._progress.add_task(f"{task.name} {condition.label}", total=runs, worst=0.0)
+            self._rows[task.name, condition] = row
+        how = Measurement(condition, self._frames.get(task.name))
+        count = min(runs - done, max(_LEAST_PIECE, -(-runs // _ROUNDS)))
+        with self._noting(task):
+            self._profiles[task.name] = self._orchestrator.measure(
+                task, count, self._told(row, done), how
+            )
+            if self._done(task.name, condition) == done:  # else it would be tried for ever
+                self._problems[task.name] = f"{task.name}: runs that took no time are not kept"
+        self._progress.update(row, completed=self._done(task.name, condition))
+
+    def _told(self, row: TaskID, before: int) -> Callable[[int, int], bool]:
         end = time.monotonic() + _PIECE_S
+        worst = self._progress.tasks[row].fields["worst"]
 
         def told(done: int, worst_ns: int) -> bool:
-            self._progress.update(row, completed=before + done, worst=worst_ns / 1e6)
+            slowest = max(worst, worst_ns / 1e6)
+            self._progress.update(row, completed=before + done, worst=slowest)
             return not self.stopped and (done == 0 or time.monotonic() < end)
 
         return told
 
-    def _done(self, task: TaskSpec, condition: Condition) -> int:
-        profile = self._profiles.get(task.name)
+    def _lacks(self, name: str, condition: Condition, runs: int) -> bool:
+        open_ = not self.stopped and name not in self._problems
+        return open_ and self._done(name, condition) < runs
+
+    def _done(self, name: str, condition: Condition) -> int:
+        profile = self._profiles.get(name)
         return 0 if profile is None else len(profile.of(condition))
 
     def _fed(self, task: TaskSpec) -> str:
