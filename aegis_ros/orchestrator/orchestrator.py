@@ -332,6 +332,7 @@ class Orchestrator:
         for entry in entries.values():
             lanes.setdefault(entry.lane, []).append(entry.candidate.analysis_task())
         shed = self._thermal.changed(state, lanes, time.monotonic_ns())
+        self._engine.set_speed(state.clock_factor)
         for name, entry in entries.items():
             entry.fed.shed = name in shed
 

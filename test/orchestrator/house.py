@@ -41,6 +41,7 @@ class FakeEngine:
         self.channels: dict[str, Channel] = {}
         self.submitted: list[list[tuple[int, int, int, int]]] = []
         self.measured = 0
+        self.speed = 1.0
         self.run_ns = 5 * MS
         self.refuses_load = False
         self.refuses_channel = False
@@ -97,6 +98,9 @@ class FakeEngine:
     ) -> None:
         self.submitted.append(jobs)
         channel.cancel(slot)
+
+    def set_speed(self, factor: float) -> None:
+        self.speed = factor
 
     def status(self) -> EngineStatus:
         return EngineStatus(1, 0, (), 0, 0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aegis_ros.analysis import AnalysisTask
+from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineEvent, OverrunEvent
 from aegis_ros.orchestrator import Orchestrator, TaskState
 from aegis_ros.orchestrator.rationales import overrun_sentence
@@ -185,6 +186,11 @@ def test_the_engine_is_told_the_policy_and_the_budget(house: House) -> None:
     loaded = house.engine.loaded[answer.task_id]
     assert loaded.on_overrun is OverrunPolicy.DEMOTE
     assert loaded.wcet_ns == (10 * MS,)
+
+
+def test_the_engine_is_told_that_budgets_count_more_on_a_slower_device(house: House) -> None:
+    house.orchestrator.device_changed(DeviceState(clock_factor=0.5, throttled=True))
+    assert house.engine.speed == 0.5
 
 
 def test_a_lane_that_sheds_is_told_task_by_task_and_so_is_its_return(house: House) -> None:
