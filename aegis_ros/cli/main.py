@@ -147,6 +147,14 @@ def profile(
         typer.Option(help="Height x width (480x640) for an ONNX file that leaves them open."),
     ] = "",
     format: Annotated[str, typer.Option(help="text or json")] = "text",
+    segments: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Measure in so many segments, which have a profile of their own; 0 as declared.",
+        ),
+    ] = 0,
     state_dir: _State = None,
 ) -> None:
     """Measure networks and keep the profiles for the orchestrator, which budgets from them.
@@ -169,6 +177,7 @@ def profile(
         fresh=fresh,
         size=size,
     )
+        segments=segments,
     raise typer.Exit(code)
 
 

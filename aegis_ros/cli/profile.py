@@ -65,6 +65,7 @@ def run(
     report: Path | None = None,
     fresh: bool = False,
     size: str = "",
+    segments: int = 0,
 ) -> int:
     """Measure until there are as many runs as asked for, and store them as they come.
 
@@ -79,6 +80,7 @@ def run(
         inputs: folder of images to feed; ``None`` for random frames.
         report: also write a report with plots there.
         fresh: forget what was measured before.
+        segments: measure in so many segments, which are a profile of their own; 0 as declared.
         size: height and width that a network takes which leaves them open, as ``480x640``.
 
     Returns:
@@ -94,6 +96,8 @@ def run(
         require_report(report)
     spec = model_spec(path, size) if path.suffix.lower() == ".onnx" else load_config(path)
     tasks = _chosen(spec, names)
+    if segments:
+        tasks = tuple(replace(task, segments=segments) for task in tasks)
     state = state_dir or _DEFAULT_STATE
     campaign = _Campaign(spec, tasks, state, inputs)
     with campaign.stopped_by_signals():
