@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,26 @@ def segments_of(house: House) -> dict[str, int]:
     return {spec.name: spec.compiled.segments for spec in house.engine.loaded.values()}
 
 
+@pytest.fixture(scope="session")
+def prepared_networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prepared-networks")
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    made = House(tmp_path)
+def make_house(tmp_path: Path, prepared_networks: Path) -> Callable[..., House]:
+    """Return a function (name, lanes) -> House; all share what was prepared."""
+
+    def make(name: str = "house", lanes: int = 1) -> House:
+        made = House(tmp_path / name, lanes=lanes)
+        (made.folder / "state" / "cache").symlink_to(prepared_networks)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def house(make_house: Callable[..., House]) -> House:
+    made = make_house()
     made.start()
     return made
 
@@ -71,11 +89,11 @@ def test_it_is_cut_into_the_fewest_segments_that_are_short_enough(
     assert segments_of(house)["slow"] == parts
 
 
-def test_the_first_of_the_file_is_cut_for_the_last(tmp_path: Path) -> None:
-    house = House(tmp_path)
+def test_the_first_of_the_file_is_cut_for_the_last(make_house: Callable[..., House]) -> None:
+    house = make_house()
     house.restart(slow(house), brake(house))
     assert segments_of(house) == {"slow": 2, "brake": 1}
-    without = House(tmp_path / "other")
+    without = make_house("without")
     without.restart(slow(without))
     assert segments_of(without) == {"slow": 1}
     later = without.orchestrator.register(brake(without))
@@ -148,8 +166,10 @@ def test_a_network_whose_longest_part_cannot_be_made_short_stays_whole(
     )
 
 
-def test_what_cannot_be_done_for_who_is_to_come_is_done_for_who_is_there(tmp_path: Path) -> None:
-    house = House(tmp_path)
+def test_what_cannot_be_done_for_who_is_to_come_is_done_for_who_is_there(
+    make_house: Callable[..., House],
+) -> None:
+    house = make_house()
     impossible = house.task("impossible", period_ms=50, deadline_ms=45, wcet_ms=42)
     house.restart(brake(house), slow(house), impossible)
     assert segments_of(house) == {"brake": 1, "slow": 2}
@@ -217,8 +237,8 @@ def test_a_question_about_segments_never_measured_is_answered_with_an_estimate(
     assert "no WCET profile in 2 segments (segments: 2)" in told.rationale.sentence
 
 
-def test_a_free_lane_is_better_than_a_cut(tmp_path: Path) -> None:
-    house = House(tmp_path, lanes=2)
+def test_a_free_lane_is_better_than_a_cut(make_house: Callable[..., House]) -> None:
+    house = make_house(lanes=2)
     house.start()
     house.orchestrator.register(brake(house))
     assert house.orchestrator.register(slow(house)).accepted
