@@ -10,6 +10,7 @@ from typing import Any
 from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, assign, counterfactuals
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.cli.modes import Modes, modes_of, with_tight_bounds
+from aegis_ros.cli.slowdown import Slowdown, slowdown_of
 from aegis_ros.cli.task_set import TaskSet
 from aegis_ros.rationale import Counterfactual, ResponseBound, Witness
 from aegis_ros.scheduling import CwEdf, Edf, Policy, Table, VirtualDeadlines
@@ -83,6 +84,12 @@ class Answer:
     def modes_of(self, lane: str) -> Modes | None:
         """Return both modes of a lane; ``None`` where no task may exceed its budgets."""
         return self._modes[lane]
+
+    def slowdown_of(self, lane: str) -> Slowdown | None:
+        """Return how slow the device may become; ``None`` where that is not known."""
+        if not self.assignment.verdicts[lane].schedulable or self.asked.policy != "edf":
+            return None
+        return slowdown_of(self.on_lane(lane), self.asked.switch_ns)
 
     def low_budgets_ns(self, lane: str) -> dict[int, list[int]]:
         """Return the budgets that make a lane drop tasks when they are exceeded.
@@ -263,6 +270,7 @@ def _declarable(asked: TaskSet, changes: Sequence[Counterfactual]) -> tuple[Coun
 def _lane(answer: Answer, verdict: LaneVerdict) -> dict[str, Any]:
     bounds = {item.task: item for item in verdict.responses}
     modes = answer.modes_of(verdict.lane)
+    slowdown = answer.slowdown_of(verdict.lane)
     return {
         "name": verdict.lane,
         "utilization": answer.utilization(verdict.lane),
@@ -270,6 +278,12 @@ def _lane(answer: Answer, verdict: LaneVerdict) -> dict[str, Any]:
         "witness": _witness(verdict.witness),
         "tasks": [_task(task, bounds.get(task.name)) for task in answer.on_lane(verdict.lane)],
         "modes": None if modes is None else _modes(modes),
+        "slow_device": None
+        if slowdown is None
+        else {
+            "slowest_speed": slowdown.slowest_speed,
+            "sheds_first": list(slowdown.sheds_first),
+        },
     }
 
 

@@ -15,6 +15,7 @@ from aegis_ros.cli.answer import Answer, as_json, blocker_of, judge
 from aegis_ros.cli.critical import CriticalRun, critical_run
 from aegis_ros.cli.modes import Modes
 from aegis_ros.cli.paper import inequality, reason, say, sheet, sign, terminal, to_ms
+from aegis_ros.cli.slowdown import Slowdown
 from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Rule, Witness
@@ -134,6 +135,9 @@ def _print_lane_reason(console: Console, answer: Answer, verdict: LaneVerdict) -
         _print_modes(console, modes)
     elif witness is not None:
         console.print(_inequality(verdict, witness), soft_wrap=True)
+    slowdown = answer.slowdown_of(verdict.lane)
+    if slowdown is not None:
+        say(console, _when_slow(slowdown))
     if not verdict.schedulable:
         shown = critical_run(answer, verdict)
         if shown is not None:
@@ -156,6 +160,17 @@ def _print_modes(console: Console, modes: Modes) -> None:
     if modes.virtual_ns:
         each = ", ".join(f"{name} {to_ms(own)} ms" for name, own in modes.virtual_ns.items())
         say(console, f"Virtual deadlines in low mode: {each}", bullet=" •")
+
+
+def _when_slow(slowdown: Slowdown) -> str:
+    if slowdown.slowest_speed >= 1.0:
+        text = "On a device that slows down, nothing is in reserve"
+    else:
+        text = f"On a device that slows down, all that holds down to {slowdown.slowest_speed:.1%}"
+        text += " of its speed"
+    if slowdown.sheds_first:
+        text += f"; below, the first to be shed: {_names(slowdown.sheds_first)}"
+    return text
 
 
 def _names(names: Sequence[str]) -> str:

@@ -7,12 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from aegis_ros.analysis import AnalysisTask, check_lane, shed_order
 from aegis_ros.cli.answer import judge
 from aegis_ros.cli.critical import critical_run
+from aegis_ros.cli.slowdown import slowdown_of
 from aegis_ros.cli.task_set import read_task_set
 from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES
+from test.task_sets import task_sets
 
 EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 
@@ -43,7 +48,15 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
     answer = json.loads(aegis("check", write(FITS), "--format", "json").out)
     assert list(answer) == ["schedulable", "policy", "lanes", "counterfactuals", "rule"]
     lane = answer["lanes"][0]
-    assert list(lane) == ["name", "utilization", "schedulable", "witness", "tasks", "modes"]
+    assert list(lane) == [
+        "name",
+        "utilization",
+        "schedulable",
+        "witness",
+        "tasks",
+        "modes",
+        "slow_device",
+    ]
     assert list(lane["witness"]) == [
         "t_ms",
         "demand_ms",
@@ -163,3 +176,33 @@ def test_help_has_examples(aegis: Aegis) -> None:
         said = aegis(command, "--help")
         assert said.code == 0
         assert f"aegis {command} " in said.out and "Exit code" in said.out
+
+
+def test_how_slow_the_device_may_become_and_what_goes_first_is_told(
+    aegis: Aegis, write: Write
+) -> None:
+    text = (
+        "switch_us: 100\ntasks: [{name: a, period_ms: 10, segments_ms: [3.9]}, "
+        "{name: b, period_ms: 20, segments_ms: [3.9], criticality: best_effort}]"
+    )
+    said = aegis("check", write(text))
+    assert "all that holds down to 80.0% of its speed" in said.out  # 4 + 4 of the first 10 ms
+    assert "the first to be shed: b" in said.out
+    lane = json.loads(aegis("check", write(text), "--format", "json").out)["lanes"][0]
+    assert lane["slow_device"] == {"slowest_speed": pytest.approx(0.8), "sheds_first": ["b"]}
+    for none in (BLOCKED, IDLING):
+        lane = json.loads(aegis("check", write(none), "--format", "json").out)["lanes"][0]
+        assert lane["slow_device"] is None
+
+
+def test_a_full_lane_has_nothing_in_reserve(aegis: Aegis, write: Write) -> None:
+    said = aegis("check", write("tasks: [{name: a, period_ms: 10, segments_ms: [10]}]"))
+    assert said.code == 0 and "nothing is in reserve; below, the first to be shed: a" in said.out
+
+
+@given(task_sets(), st.integers(0, 3))
+def test_all_deadlines_hold_at_the_slowest_speed(tasks: list[AnalysisTask], switch: int) -> None:
+    assume(check_lane(tasks, switch_ns=switch).schedulable)
+    found = slowdown_of(tasks, switch)
+    assert found is not None and 0.0 < found.slowest_speed <= 1.0
+    assert shed_order(tasks, found.slowest_speed, switch_ns=switch) == ()

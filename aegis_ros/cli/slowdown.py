@@ -1,0 +1,54 @@
+"""How slow the device may become before something has to be shed, and what that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+
+from aegis_ros.analysis import AnalysisTask, breakdown, shed_order
+
+__all__ = ["Slowdown", "slowdown_of"]
+
+_MAX_TASKS = 100  # beyond, the search takes longer than the answer it belongs to
+_GRAIN = 10_000
+_BELOW = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Slowdown:
+    """What a lane bears.
+
+    Attributes:
+        slowest_speed: share of the nominal speed at which every deadline still holds, rounded up.
+        sheds_first: names of what is shed at a hundredth less, first to go first.
+    """
+
+    slowest_speed: float
+    sheds_first: tuple[str, ...]
+
+
+def slowdown_of(tasks: Sequence[AnalysisTask], switch_ns: int) -> Slowdown | None:
+    """Return what a schedulable lane bears under EDF; ``None`` where it is empty or very large.
+
+    Args:
+        tasks: of the lane.
+        switch_ns: cost of starting one segment; it takes longer on a slow device, too.
+    """
+    if not 0 < len(tasks) <= _MAX_TASKS:
+        return None
+    factor = breakdown([_with_switches(task, switch_ns) for task in tasks])
+    grains, step = ceil(_GRAIN / max(factor, 1.0)), 1
+    # Each budget is rounded up on its own, which can be a nanosecond more than the search saw.
+    while grains < _GRAIN and shed_order(tasks, grains / _GRAIN, switch_ns=switch_ns):
+        grains, step = min(_GRAIN, grains + step), 2 * step
+    speed = grains / _GRAIN
+    return Slowdown(speed, shed_order(tasks, speed * _BELOW, switch_ns=switch_ns))
+
+
+def _with_switches(task: AnalysisTask, switch_ns: int) -> AnalysisTask:
+    return replace(
+        task,
+        segments_ns=tuple(part + switch_ns for part in task.segments_ns),
+        high_segments_ns=tuple(part + switch_ns for part in task.high_segments_ns),
+    )
