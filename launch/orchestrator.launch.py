@@ -9,7 +9,12 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, NotEqualsSubstitution
+from launch.substitutions import (
+    EnvironmentVariable,
+    LaunchConfiguration,
+    NotEqualsSubstitution,
+    OrSubstitution,
+)
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -35,6 +40,26 @@ def generate_launch_description() -> LaunchDescription:
             "state_dir",
             default_value="",
             description="folder of the journal and the profiles; empty: ~/.ros/aegis_ros",
+        ),
+        DeclareLaunchArgument(
+            "dashboard",
+            default_value="false",
+            choices=["true", "false"],
+            description="also serve a live page of this orchestrator",
+        ),
+        DeclareLaunchArgument(
+            "dashboard_host",
+            default_value="127.0.0.1",
+            description="address the page is served on; 127.0.0.1: this machine only",
+        ),
+        DeclareLaunchArgument(
+            "dashboard_port", default_value="8470", description="port the page is served on"
+        ),
+        DeclareLaunchArgument(
+            "metrics",
+            default_value="false",
+            choices=["true", "false"],
+            description="also serve /metrics for Prometheus there; alone or with the page",
         ),
         DeclareLaunchArgument(
             "use_sim_time",
@@ -76,9 +101,29 @@ def generate_launch_description() -> LaunchDescription:
         output="screen",
         emulate_tty=True,
     )
+    page = Node(
+        package="aegis_ros",
+        executable="dashboard",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            {
+                "target": ParameterValue(LaunchConfiguration("name"), value_type=str),
+                "host": ParameterValue(LaunchConfiguration("dashboard_host"), value_type=str),
+                "port": ParameterValue(LaunchConfiguration("dashboard_port"), value_type=int),
+                "page": ParameterValue(LaunchConfiguration("dashboard"), value_type=bool),
+                "results": ParameterValue(LaunchConfiguration("dashboard"), value_type=bool),
+                "metrics": ParameterValue(LaunchConfiguration("metrics"), value_type=bool),
+            }
+        ],
+        condition=IfCondition(
+            OrSubstitution(LaunchConfiguration("dashboard"), LaunchConfiguration("metrics"))
+        ),
+        output="screen",
+        emulate_tty=True,
+    )
     profile = SetEnvironmentVariable(
         "FASTRTPS_DEFAULT_PROFILES_FILE",
         LaunchConfiguration("fastdds_profile"),
         condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("fastdds_profile"), "")),
     )
-    return LaunchDescription([*arguments, GroupAction([profile, node])])
+    return LaunchDescription([*arguments, GroupAction([profile, node, page])])

@@ -37,9 +37,10 @@ def _description(name: str) -> LaunchDescription:
     return description
 
 
-def _started(name: str, **arguments: str) -> dict[str, tuple[list[str], dict[str, str]]]:
+def _started(
+    file: str, expected: int = 1, **arguments: str
+) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Run a launch file up to the start of its nodes; return command and environment of each."""
-    expected = 2 if name.startswith("demo") else 1
     seen: dict[str, tuple[list[str], dict[str, str]]] = {}
 
     def on_start(event: ProcessStarted, _: LaunchContext) -> EmitEvent | None:
@@ -53,7 +54,7 @@ def _started(name: str, **arguments: str) -> dict[str, tuple[list[str], dict[str
             [
                 RegisterEventHandler(OnProcessStart(on_start=on_start)),
                 IncludeLaunchDescription(
-                    PythonLaunchDescriptionSource(str(LAUNCH / name)),
+                    PythonLaunchDescriptionSource(str(LAUNCH / file)),
                     launch_arguments=arguments.items(),
                 ),
             ]
@@ -110,10 +111,27 @@ def test_the_orchestrator_gets_its_arguments_as_parameters(tmp_path: Path) -> No
 
 
 def test_the_demo_gives_each_node_its_own_configuration(tmp_path: Path) -> None:
-    started = _started("demo.launch.py", config="/a/tasks.yaml", replay_config="/a/replay.yaml")
+    started = _started("demo.launch.py", 2, config="/a/tasks.yaml", replay_config="/a/replay.yaml")
     written = {
         program: Path(command[command.index("--params-file") + 1]).read_text()
         for program, (command, _) in started.items()
     }
     assert "/a/tasks.yaml" in written["orchestrator"]
     assert "/a/replay.yaml" in written["replay"]
+
+
+def test_the_page_is_served_beside_the_orchestrator_it_shows_where_asked_for() -> None:
+    started = _started(
+        "orchestrator.launch.py", 2, name="brain", namespace="robot1", dashboard="true"
+    )
+    command, _ = started["dashboard"]
+    parameters = yaml.safe_load(Path(command[command.index("--params-file") + 1]).read_text())
+    (values,) = (node["ros__parameters"] for node in parameters.values())
+    assert values == {
+        "target": "brain",
+        "host": "127.0.0.1",
+        "port": 8470,
+        "page": True,
+        "results": True,
+        "metrics": False,
+    }

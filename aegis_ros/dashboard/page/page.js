@@ -79,7 +79,7 @@ function show(status) {
   whatIf.follow(status);
   page["no-tasks"].hidden = status.tasks.length > 0;
   page.tasks.hidden = status.tasks.length === 0;
-  setText(page["engine-line"], [status.backend && `${status.backend} on ${status.device}`, status.engine_determinism].filter(Boolean).join(" · "));
+  setText(page["engine-line"], status.backend ? `${status.backend} on ${status.device}` : "");
   setText(page.state, status.state);
   setAttribute(page.state, "data-level", { active: "good", inactive: "warn" }[status.state] ?? "none");
   showFigures(status);

@@ -46,7 +46,7 @@ export class WhatIf {
     const { like, name, period_ms, deadline_ms, jitter_ms, wcet_ms, criticality } = this.form.elements;
     const task = this.tasks.find((each) => each.name === like.value);
     for (const field of this.form.querySelectorAll(".fresh")) field.hidden = Boolean(task);
-    wcet_ms.placeholder = task ? `${ms(task.wcet_ms)} (${task.wcet_source})` : "measured";
+    wcet_ms.placeholder = task ? ms(task.wcet_ms) : "measured";
     if (!task) return;
     name.value = `${task.name}_2`;
     period_ms.value = tidy(task.period_ms);
@@ -141,19 +141,18 @@ export class WhatIf {
 
   offer(question, change) {
     const item = element("li", {}, element("span", {}, change.sentence));
-    const drops = change.change === "drop";
-    const box = [...this.form.querySelectorAll("input[name=without]")].find((each) => each.value === change.task);
-    const sets = change.task === question.name && NUMBERS.includes(change.change);
-    if (!(sets || (drops && box))) return item;
+    const drops = change.change === "drop" ? change.task.split(", ") : [];
+    const boxes = [...this.form.querySelectorAll("input[name=without]")].filter((each) => drops.includes(each.value));
+    // a deadline is told without the time kept for publishing: there is no field for that
+    const sets = change.task === question.name && ["period_ms", "wcet_ms"].includes(change.change);
+    if (!sets && !(drops.length && boxes.length === drops.length)) return item;
     const button = element("button", { type: "button", class: "small" }, "Try it");
     button.setAttribute("aria-label", `Try it: ${change.sentence}`);
     button.addEventListener("click", () => {
-      if (drops) box.checked = true;
-      else {
-        this.form.elements[change.change].value = tidy(change.value);
-        if (change.change === "period_ms" && this.form.elements.deadline_ms.valueAsNumber === question.period_ms)
-          this.form.elements.deadline_ms.value = tidy(change.value);
-      }
+      for (const box of boxes) box.checked = true;
+      if (sets) this.form.elements[change.change].value = tidy(change.value);
+      if (change.change === "period_ms" && this.form.elements.deadline_ms.valueAsNumber === question.period_ms)
+        this.form.elements.deadline_ms.value = tidy(change.value);
       this.ask();
     });
     item.append(button);
@@ -194,7 +193,7 @@ function usePicture(answer, width) {
 }
 
 function witnessPicture(found, width) {
-  const svg = picture(width, 62, witness(found));
+  const svg = picture(width, 68, witness(found));
   const total = found.demand_ms + found.blocking_ms;
   const scale = (width - 2) / (Math.max(total, found.t_ms) * 1.02);
   svg.styled("rect", { x: 0, y: 2, width: found.t_ms * scale, height: 20, rx: 3 }, "var(--sunken)");
@@ -204,8 +203,8 @@ function witnessPicture(found, width) {
   const blocking = found.blocking_ms * scale;
   if (blocking > 0) svg.styled("rect", { x: demand + 1, y: 26, width: blocking, height: 20, rx: 3 }, "var(--task-1)");
   svg.styled("rect", { x: found.t_ms * scale - 1, y: 0, width: 2, height: 50 }, found.slack_ms < 0 ? "var(--bad)" : "var(--text)");
-  svg.styled("text", { x: 0, y: 60, class: "soft" }, "", `demand ${ms(found.demand_ms)} ms`);
-  svg.styled("text", { x: width, y: 60, class: "soft", "text-anchor": "end" }, "",
+  svg.styled("text", { x: 0, y: 61, class: "soft" }, "", `demand ${ms(found.demand_ms)} ms`);
+  svg.styled("text", { x: width, y: 61, class: "soft", "text-anchor": "end" }, "",
     found.blocking_ms > 0 ? `blocking ${ms(found.blocking_ms)} ms${found.blocking_task ? ` by ${found.blocking_task}` : ""}` : "no blocking");
   return svg;
 }
