@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends import CompiledNetwork
+from aegis_ros.device import create_monitor
 from aegis_ros.engine import EngineClient
 from aegis_ros.errors import StateError
 from aegis_ros.wcet import Batch, Cache, Condition
 from aegis_ros.wcet.machine import cpu_shares, cpu_times, describe_machine
 
 __all__ = ["Measurement", "measure_batch"]
+
+_ON_CORES = ("onnxruntime", "simulated")
 
 
 @dataclass(frozen=True)
@@ -62,5 +65,17 @@ def measure_batch(
     if samples.shape[0] == 0:
         raise StateError("measuring was stopped before the first run that counts")
     machine |= cpu_shares(before, cpu_times())
+    machine |= _device_state(compiled.backend)
     machine["determinism"] = engine.info().determinism
     return Batch(samples, time.time_ns(), how.condition, machine)
+
+
+def _device_state(backend: str) -> dict[str, str]:
+    """Return how fast and how hot the device was at the end, as far as it tells."""
+    state = create_monitor(gpu=backend not in _ON_CORES).read()
+    found = {"device_speed": f"{state.clock_factor:.0%}", "device_state_from": state.source}
+    if state.temperature_c is not None:
+        found["temperature_c"] = f"{state.temperature_c:.0f}"
+    if state.throttled:
+        found["throttled"] = "yes"
+    return {name: value for name, value in found.items() if value}
