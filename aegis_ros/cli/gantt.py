@@ -212,6 +212,7 @@ def _jobs(axes: Axes, lane: LanePicture, level: dict[int, int]) -> None:
     deadlines: list[tuple[float, float]] = []
     missed: list[tuple[float, float]] = []
     delayed: list[tuple[float, float]] = []
+    dropped: list[tuple[float, float]] = []
     for job in range(len(outcome.workload)):
         task = int(outcome.workload.task[job])
         if task not in level:
@@ -224,6 +225,8 @@ def _jobs(axes: Axes, lane: LanePicture, level: dict[int, int]) -> None:
             arrivals.append(((arrival - origin) / 1e6, y))
             if ready > arrival:
                 delayed.append(((ready - origin) / 1e6, y))
+            if finished < 0:
+                dropped.append(((arrival - origin) / 1e6, y))
         if begin <= due <= end:
             (missed if finished > due else deadlines).append(((due - origin) / 1e6, y))
         if finished >= begin and ready <= end:
@@ -241,6 +244,9 @@ def _jobs(axes: Axes, lane: LanePicture, level: dict[int, int]) -> None:
             x, y_low = np.array(points).T
             axes.vlines(x, y_low, y_low + top, color=color, linewidth=1.2, zorder=5)
             axes.scatter(x, y_low + head, marker=marker, s=24, color=color, zorder=5, linewidths=0)
+    if dropped:
+        x, y_low = np.array(dropped).T
+        axes.scatter(x, y_low + 0.3, marker="x", s=30, color=_LATE, zorder=7, linewidths=1.6)
     if delayed:
         x, y_low = np.array(delayed).T
         axes.scatter(x, y_low + 0.06, marker="o", s=16, facecolor="white", edgecolor=_ARRIVAL,
@@ -321,6 +327,10 @@ def _legend(lanes: Sequence[LanePicture]) -> list[Any]:
         )  # fmt: skip
     if any(lane.blocker >= 0 for lane in lanes):
         handles.append(Patch(facecolor=_BLOCKER, edgecolor="white", hatch="////", label="blocks"))
+    if any((lane.outcome.skipped & _in_window(lane)).any() for lane in lanes):
+        handles.append(
+            Line2D([], [], color=_LATE, marker="x", markersize=6, linewidth=0, label="dropped")
+        )
     if any(lane.outcome.missed.any() for lane in lanes):
         handles.append(Patch(color=_LATE, label="too late"))
     if any(lane.load is not None for lane in lanes):

@@ -344,5 +344,8 @@ def _draw(answer: Answer, lanes: Sequence[_Lane], path: Path, how: str) -> None:
     for lane in lanes:
         late, jobs = int(lane.outcome.missed.sum()), len(lane.outcome.workload)
         busy = f"busy {lane.outcome.utilization:.1%}"
-        shown.append((f"lane {lane.name}: {busy}, {late:,} of {jobs:,} jobs late", lane.outcome))
+        dropped = int(lane.outcome.skipped.sum())
+        gone = f", {dropped:,} dropped" if dropped else ""
+        title = f"lane {lane.name}: {busy}, {late:,} of {jobs:,} jobs late{gone}"
+        shown.append((title, lane.outcome))
     draw_timeline(f"Simulated under {answer.asked.policy}: {how}", shown, path)

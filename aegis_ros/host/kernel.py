@@ -109,7 +109,7 @@ def realtime_gap(machine: Machine, needs: Needs) -> Finding:
             f"up to {share} go to others (fair server{told})",
             f"a lane that is busy without a gap is stopped for {share}, if anything else waits for "
             "its core",
-            f"echo 0 | sudo tee {files}"
+            f"sudo sh -c 'echo 0 | tee {files}'"
             + (" && sudo sysctl -w kernel.sched_rt_runtime_us=-1" if grouped else ""),
         )
     if runtime is None or period is None or period <= 0:

@@ -170,6 +170,17 @@ def test_pictures_are_drawn_of_what_holds_and_of_what_does_not(
         assert picture.stat().st_size > 10_000
 
 
+def test_what_is_dropped_is_marked_in_the_picture(
+    aegis: Aegis, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(__import__("matplotlib").rcParams, "svg.fonttype", "none")
+    for overrun in ("0.5", "0"):
+        picture = tmp_path / f"{overrun}.svg"
+        aegis("simulate", write(MIXED), "--overrun", overrun, "--plot", str(picture))
+        assert (">dropped<" in picture.read_text("utf-8")) is (overrun != "0")
+
+
 @st.composite
 def _mixed(draw: st.DrawFn) -> TaskSet:
     tasks = []
