@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from aegis_ros.cli.profile_answer import Measured, fastest_to_slowest
 from aegis_ros.errors import ConfigError
-from aegis_ros.wcet import Condition, Profile
+from aegis_ros.wcet import Budget, Condition, Profile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -295,10 +295,12 @@ def _table(profile: Profile) -> str:
             f"<tr><td>{escape(condition.label)}<td>{len(profile.of(condition))}{times}"
             f"<td>{total:.3f}</tr>"
         )
-        rows += [
-            f'<tr class=small><td colspan=7 style="text-align:left">'
-            f"{f'segment {number}: ' if len(budgets) > 1 else ''}{escape(found.sentence)}"
-            f"{f'; no tail: {escape(found.no_tail)}' if found.no_tail else ''}</tr>"
-            for number, found in enumerate(budgets, start=1)
-        ]
+        rows += [_explained(number, found, len(budgets)) for number, found in enumerate(budgets, 1)]
     return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _explained(number: int, found: Budget, segments: int) -> str:
+    text = f"segment {number}: {found.sentence}" if segments > 1 else found.sentence
+    if found.no_tail and found.tests is not None and found.tests.passed:
+        text += f"; no tail was fitted: {found.no_tail}"
+    return f'<tr class=small><td colspan=7 style="text-align:left">{escape(text)}</tr>'
