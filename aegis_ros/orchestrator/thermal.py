@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from math import floor
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.device import Change, DeviceState, SpeedGovernor
@@ -13,6 +14,7 @@ from aegis_ros.rationale import Decision, Rule
 
 __all__ = ["Thermal"]
 
+_GRAIN = 0.005  # of the speed
 _TOLD_STEP = 0.05  # of the speed, before a change that sheds nothing is worth telling
 
 
@@ -53,7 +55,8 @@ class Thermal:
                 value=factor,
                 expected="above 0",
             )
-        factor = min(1.0, factor)
+        # In half percents, rounded down: a clock that trembles is not worth a test each second.
+        factor = min(1.0, floor(factor / _GRAIN + 1e-9) * _GRAIN or factor)
         with self._lock:
             for lane in [name for name in self._governors if name not in lanes]:
                 del self._governors[lane]

@@ -79,6 +79,14 @@ def test_a_slower_device_that_keeps_all_deadlines_is_told_once(house: House) -> 
     assert "at its nominal speed; every deadline holds" in house.told[-1].sentence
 
 
+def test_a_trembling_clock_is_rounded_to_the_safe_side(house: House) -> None:
+    for factor in (0.7199, 0.7151, 0.7178):  # at 71.5 % all three just fit
+        house.orchestrator.device_changed(hot(factor))
+    assert TaskState.SHED not in states(house).values()
+    house.orchestrator.device_changed(hot(0.7149))
+    assert states(house)["vlm"] is TaskState.SHED
+
+
 def test_a_task_that_is_shed_gets_no_frames_and_the_others_do(house: House) -> None:
     house.orchestrator.device_changed(hot(0.6))
     intake = house.orchestrator.intake
