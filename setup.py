@@ -19,6 +19,7 @@ setup(
         "aegis_ros.backends": [
             "onnxruntime = aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
             "simulated = aegis_ros.backends.simulated:SimulatedBackend",
+            "tensorrt = aegis_ros.backends.tensorrt:TensorRtBackend",
         ],
         "aegis_ros.decoders": [
             "bev_obstacles = aegis_ros.decoders.obstacles:ObstaclesDecoder",

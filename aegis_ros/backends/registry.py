@@ -14,6 +14,7 @@ _GROUP = "aegis_ros.backends"
 _OURS = {
     "onnxruntime": "aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
     "simulated": "aegis_ros.backends.simulated:SimulatedBackend",
+    "tensorrt": "aegis_ros.backends.tensorrt:TensorRtBackend",
 }
 
 
@@ -27,6 +28,7 @@ def create_backend(name: str) -> Backend:
 
     Raises:
         ConfigError: there is none of that name.
+        BackendError: what it needs is not there; one sentence says how to get it.
     """
     if name in _OURS:
         module, attribute = _OURS[name].split(":")

@@ -1,0 +1,188 @@
+"""The CUDA driver through NVIDIA's own Python package, cuda-python."""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from typing import Any
+
+from aegis_ros.backends.cuda.driver import CudaError, CudaUnavailable
+
+__all__ = ["BindingsDriver"]
+
+_OF_DEVICE = 0
+
+
+class BindingsDriver:
+    """All of the protocol; its calls release the interpreter's lock."""
+
+    name = "cuda-python"
+    priorities = True
+    graphs = True
+
+    def __init__(self, module: Any = None) -> None:
+        """Find driver and GPU; no context is made.
+
+        Args:
+            module: to use instead of the installed package.
+
+        Raises:
+            CudaUnavailable: package, driver or GPU is missing.
+        """
+        self._cuda = _driver_module() if module is None else module
+        self._context: Any = None
+        self._retained = threading.Lock()
+        self._local = threading.local()
+        self._graphs: dict[int, Any] = {}  # executable graph -> the graph it was made of
+        try:
+            self._do("cuInit", 0)
+            count = int(self._do("cuDeviceGetCount"))
+        except CudaError as error:
+            raise CudaUnavailable(f"the NVIDIA driver says {error.reason}") from error
+        except Exception as error:  # the package has no single type for a driver it cannot load
+            raise CudaUnavailable("there is no NVIDIA driver (libcuda.so.1)") from error
+        if count == 0:
+            raise CudaUnavailable("the NVIDIA driver finds no GPU")
+        self._device = self._do("cuDeviceGet", _OF_DEVICE)
+        told = self._do("cuDeviceGetName", 128, self._device)
+        self._name = bytes(told).split(b"\0")[0].decode(errors="replace").strip()
+
+    def device_name(self) -> str:
+        """Return the GPU's name."""
+        return self._name
+
+    def attach(self) -> None:
+        """Make the primary context current in this thread."""
+        if getattr(self._local, "attached", False):
+            return
+        with self._retained:
+            if self._context is None:
+                blocking = self._cuda.CUctx_flags.CU_CTX_SCHED_BLOCKING_SYNC
+                self._do("cuDevicePrimaryCtxSetFlags", self._device, int(blocking))
+                self._context = self._do("cuDevicePrimaryCtxRetain", self._device)
+        self._do("cuCtxSetCurrent", self._context)
+        self._local.attached = True
+
+    def close(self) -> None:
+        """Give the primary context back."""
+        with self._retained:
+            if self._context is None:
+                return
+            self._context = None
+            self._local = threading.local()
+            self._do("cuDevicePrimaryCtxRelease", self._device)
+
+    def memory(self) -> tuple[int, int]:
+        """Return free and total bytes."""
+        free, total = self._do("cuMemGetInfo")
+        return int(free), int(total)
+
+    def create_stream(self, urgency: int) -> int:
+        """Return a non-blocking stream."""
+        lowest, highest = self._do("cuCtxGetStreamPriorityRange")
+        # Priorities are numbers of which a lower one is more urgent.
+        priority = max(int(highest), int(lowest) - urgency)
+        flags = int(self._cuda.CUstream_flags.CU_STREAM_NON_BLOCKING)
+        return int(self._do("cuStreamCreateWithPriority", flags, priority))
+
+    def destroy_stream(self, stream: int) -> None:
+        """Destroy a stream."""
+        self._do("cuStreamDestroy", stream)
+
+    def synchronize_stream(self, stream: int) -> None:
+        """Wait for a stream."""
+        self._do("cuStreamSynchronize", stream)
+
+    def create_event(self) -> int:
+        """Return an event without a time, since those with one cost more to record."""
+        flags = self._cuda.CUevent_flags
+        wanted = int(flags.CU_EVENT_BLOCKING_SYNC) | int(flags.CU_EVENT_DISABLE_TIMING)
+        return int(self._do("cuEventCreate", wanted))
+
+    def destroy_event(self, event: int) -> None:
+        """Destroy an event."""
+        self._do("cuEventDestroy", event)
+
+    def record(self, event: int, stream: int) -> None:
+        """Record an event on a stream."""
+        self._do("cuEventRecord", event, stream)
+
+    def synchronize(self, event: int) -> None:
+        """Sleep until an event has happened."""
+        self._do("cuEventSynchronize", event)
+
+    def allocate(self, nbytes: int) -> int:
+        """Return device memory."""
+        return int(self._do("cuMemAlloc", nbytes))
+
+    def free(self, address: int) -> None:
+        """Free device memory."""
+        self._do("cuMemFree", address)
+
+    def allocate_pinned(self, nbytes: int) -> int:
+        """Return page-locked memory every context may use."""
+        return int(self._do("cuMemHostAlloc", nbytes, self._cuda.CU_MEMHOSTALLOC_PORTABLE))
+
+    def free_pinned(self, address: int) -> None:
+        """Free page-locked memory."""
+        self._do("cuMemFreeHost", address)
+
+    def copy_in(self, device: int, host: int, nbytes: int, stream: int) -> None:
+        """Copy to the device."""
+        self._do("cuMemcpyHtoDAsync", device, host, nbytes, stream)
+
+    def copy_out(self, host: int, device: int, nbytes: int, stream: int) -> None:
+        """Copy from the device."""
+        self._do("cuMemcpyDtoHAsync", host, device, nbytes, stream)
+
+    def begin_capture(self, stream: int) -> None:
+        """Capture what this thread does; other threads' calls are left alone."""
+        mode = self._cuda.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self._do("cuStreamBeginCapture", stream, mode)
+
+    def end_capture(self, stream: int) -> int:
+        """Return the executable graph."""
+        graph = self._do("cuStreamEndCapture", stream)
+        try:
+            executable = self._do("cuGraphInstantiate", graph, 0)
+        except CudaError:
+            self._do("cuGraphDestroy", graph)
+            raise
+        self._graphs[int(executable)] = graph
+        try:
+            self._do("cuGraphUpload", executable, stream)  # or the first launch would do it
+        except CudaError:
+            self.destroy_graph(int(executable))
+            raise
+        return int(executable)
+
+    def launch(self, graph: int, stream: int) -> None:
+        """Launch a graph."""
+        self._do("cuGraphLaunch", graph, stream)
+
+    def destroy_graph(self, graph: int) -> None:
+        """Destroy a graph."""
+        self._do("cuGraphExecDestroy", graph)
+        self._do("cuGraphDestroy", self._graphs.pop(graph))
+
+    def _do(self, call: str, *arguments: Any) -> Any:
+        """Call the driver; return what it returns beside its result.
+
+        Raises:
+            CudaError: the result is not success.
+        """
+        result, *values = getattr(self._cuda, call)(*arguments)
+        if int(result) != 0:
+            raise CudaError(call, int(result), str(getattr(result, "name", result)))
+        if not values:
+            return None
+        return values[0] if len(values) == 1 else tuple(values)
+
+
+def _driver_module() -> Any:
+    for name in ("cuda.bindings.driver", "cuda.cuda"):  # the second one up to version 12.6
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise CudaUnavailable("the Python package cuda-python is not installed")

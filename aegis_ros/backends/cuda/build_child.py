@@ -1,0 +1,328 @@
+"""The child process that cuts a network, builds its engines and checks what they compute.
+
+JSON request on stdin, JSON answer on stdout. TensorRT, and the GPU it measures kernels on, are
+so kept out of the process that asks; what a hostile network can break breaks here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.errors import AegisError, ModelError
+from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
+
+if TYPE_CHECKING:
+    from aegis_ros.backends.cuda.network import TensorRtNetwork
+    from aegis_ros.backends.cuda.toolkit import Toolkit
+
+__all__ = ["TOLERANCE", "build", "build_engine", "main"]
+
+# Largest difference to ONNX Runtime's numbers, as part of an output's largest number. TF32 keeps 10
+# bits of a factor, a relative error of 2**-11 each; deep networks add some of them up.
+TOLERANCE = 0.02
+_PROBES = 2
+_CROSSES = ("float32", "float16")  # others may be extents, which TensorRT wants on the host
+
+
+def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
+    """Build one engine a part and run them.
+
+    Args:
+        request: ``source`` (ONNX), ``parts``, ``folder`` for what is made, ``timing_cache`` (a
+            file), ``network`` (a :class:`CompiledNetwork` without files).
+        toolkit: TensorRT and the driver.
+
+    Returns:
+        ``paths``, ``bytes``, ``dynamic``, ``shares``, ``cuts``; or ``refused``, a sentence.
+
+    Raises:
+        ModelError: TensorRT cannot take the network.
+    """
+    folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
+    source, parts = Path(request["source"]), int(request["parts"])
+    sources, shares, cuts = [source], [1.0], ""
+    if parts > 1:
+        try:
+            sources, shares, cuts = _cut(source, parts, folder)
+        except ModelError as error:
+            return {"refused": error.problem}
+    paths = []
+    for number, part in enumerate(sources):
+
+        def told(phase: str, done: float, number: int = number) -> None:
+            _note(folder / "progress", phase, (number + done) / len(sources))
+
+        target = folder / f"{number}.engine"
+        build_engine(
+            toolkit.trt,
+            part,
+            target,
+            frame=(network.frame_input, network.max_shape),
+            timing_cache=Path(request["timing_cache"]),
+            progress=told,
+        )
+        paths.append(str(target))
+    facts = _tried(replace(network, paths=tuple(paths)), source, toolkit)
+    return facts if "refused" in facts else facts | {"paths": paths, "shares": shares, "cuts": cuts}
+
+
+def build_engine(
+    trt: Any,
+    source: Path,
+    target: Path,
+    *,
+    frame: tuple[TensorInfo, Sequence[int]],
+    timing_cache: Path | None = None,
+    progress: Any = lambda phase, done: None,
+) -> None:
+    """Build an engine from an ONNX file. Types are those of the file.
+
+    Args:
+        trt: the module.
+        source: the ONNX file.
+        target: the engine.
+        frame: the input whose extents may differ from run to run, and the largest ones.
+        timing_cache: file in which TensorRT keeps how long kernels take.
+        progress: called with a phase and the part of it that is done.
+
+    Raises:
+        ModelError: TensorRT refuses.
+    """
+    from aegis_ros.backends.cuda.toolkit import collecting_logger
+
+    log, errors = collecting_logger(trt)
+    builder = trt.Builder(log)
+    typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(typed)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(source)):
+        told = [str(parser.get_error(index).desc()) for index in range(parser.num_errors)]
+        raise _refusal("TensorRT cannot parse the network", told or errors)
+    config = builder.create_builder_config()
+    config.max_aux_streams = 0
+    config.progress_monitor = _monitor(trt, progress)
+    cache = config.create_timing_cache(_content(timing_cache))
+    config.set_timing_cache(cache, False)
+    profile = builder.create_optimization_profile()
+    bounds = (frame[0], tuple(int(extent) for extent in frame[1]))
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        if -1 not in tuple(tensor.shape):
+            continue
+        if tensor.name != bounds[0].name:
+            raise _refusal(f"input {tensor.name!r} has extents that are not known", [])
+        smallest = tuple(
+            1 if isinstance(declared, str) else declared for declared in bounds[0].shape
+        )
+        profile.set_shape(tensor.name, smallest, bounds[1], bounds[1])
+    config.add_optimization_profile(profile)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise _refusal("TensorRT cannot build the network", errors)
+    target.write_bytes(bytes(memoryview(plan)))
+    if timing_cache is not None:
+        kept = timing_cache.with_suffix(f".{os.getpid()}.tmp")
+        kept.write_bytes(bytes(memoryview(config.get_timing_cache().serialize())))
+        os.replace(kept, timing_cache)
+
+
+def _monitor(trt: Any, progress: Any) -> Any:
+    """Return a monitor that tells how much of the outermost phase is done."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            if not parent_phase:
+                self.steps[phase_name] = max(1, num_steps)
+                progress(phase_name, 0.0)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            if phase_name in self.steps:
+                progress(phase_name, min(1.0, (step + 1) / self.steps[phase_name]))
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            if self.steps.pop(phase_name, None) is not None:
+                progress(phase_name, 1.0)
+
+    return Monitor()
+
+
+def _cut(source: Path, parts: int, folder: Path) -> tuple[list[Path], list[float], str]:
+    """Return files of the parts, their shares of the time, and what identifies the cut.
+
+    Raises:
+        ModelError: there are too few places to cut at.
+    """
+    import onnx
+
+    from aegis_ros.network.cut import cut
+
+    model = onnx.load_model(str(source))
+    tensors = {
+        name: info
+        for name, info in _tensors(model).items()
+        if info.static and info.dtype in _CROSSES
+    }
+    try:
+        shown = onnx.shape_inference.infer_shapes(model)
+    except Exception:  # it only improves the estimate of costs
+        shown = model
+    made = cut(shown, parts, tensors=tensors)
+    paths = []
+    for number, part in enumerate(made.parts):
+        path = folder / f"{number}.onnx"
+        onnx.save_model(part, str(path))
+        paths.append(path)
+    names = [[item.name for item in items] for items in made.crossings]
+    cuts = hashlib.sha256(json.dumps([made.places, names]).encode()).hexdigest()[:12]
+    return paths, list(made.shares), cuts
+
+
+def _tensors(model: Any) -> dict[str, TensorInfo]:
+    """Return what ONNX Runtime knows of the tensors between operators."""
+    import onnx
+
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    stated = {item.name for item in shown.graph.output}
+    shown.graph.output.extend(
+        onnx.ValueInfoProto(name=name)
+        for node in model.graph.node
+        for name in node.output
+        if name and name not in stated
+    )
+    return {
+        item.name: TensorInfo(
+            item.name,
+            DTYPE_OF_ORT[item.type],
+            tuple(extent if extent is not None else "?" for extent in item.shape),
+        )
+        for item in _reference(shown.SerializeToString()).get_outputs()
+        if item.type in DTYPE_OF_ORT
+    }
+
+
+def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str, Any]:
+    """Load the engines as the backend will, and compare what they compute with ONNX Runtime."""
+    from aegis_ros.backends.cuda.network import TensorRtNetwork
+    from aegis_ros.backends.tensorrt import TensorRtBackend
+    from aegis_ros.spec import LaneSpec
+
+    backend = TensorRtBackend(toolkit)
+    event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        backend.open((LaneSpec("build"),), event_fd, 0)
+        loaded = backend.load(network, 0)
+        assert isinstance(loaded, TensorRtNetwork)
+        facts: dict[str, Any] = {"bytes": loaded.device_bytes, "dynamic": loaded.dynamic}
+        reference = _reference(str(source))
+        for frame in _probes(network):
+            refused = _difference(network, loaded, frame, reference)
+            if refused:
+                return {"refused": refused}
+        return facts
+    finally:
+        backend.close()
+        os.close(event_fd)
+
+
+def _difference(
+    network: CompiledNetwork, loaded: TensorRtNetwork, frame: npt.NDArray[np.generic], session: Any
+) -> str:
+    """Return which output differs by more than the tolerance, or nothing.
+
+    Outputs of whole numbers (labels, places) may jump at the least difference and are not compared,
+    nor are those whose extents depend on the data.
+    """
+    rooms = loaded.output_rooms()
+    for segment in range(loaded.segments):
+        loaded.run(segment, frame, rooms)
+    names = [item.name for item in network.outputs]
+    wanted = session.run(names, {session.get_inputs()[0].name: frame})
+    for item, room, shape, expected in zip(
+        network.outputs, rooms, loaded.output_shapes, wanted, strict=True
+    ):
+        if expected.dtype.kind != "f" or expected.shape != shape or not expected.size:
+            continue
+        found = room[: expected.size].reshape(expected.shape).astype(np.float64)
+        scale = float(np.max(np.abs(expected))) + 1e-6
+        off = float(np.max(np.abs(found - expected))) / scale
+        if not off <= TOLERANCE:
+            return (
+                f"output {item.name!r} is off from ONNX Runtime's by {off:.1%} of its largest "
+                f"number, and {TOLERANCE:.0%} is tolerated"
+            )
+    return ""
+
+
+def _probes(network: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
+    generator = np.random.default_rng(0)
+    dtype = np.dtype(network.frame_input.dtype)
+    if dtype == np.uint8:
+        return [generator.integers(0, 256, network.max_shape, np.uint8) for _ in range(_PROBES)]
+    return [
+        ((generator.random(network.max_shape) - 0.5) * 40.0).astype(dtype) for _ in range(_PROBES)
+    ]
+
+
+def _reference(model: str | bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _refusal(problem: str, told: Sequence[str]) -> ModelError:
+    reason = told[0][:300] if told else "it does not say why"
+    return ModelError(f"{problem} ({reason})", code="model_valid")
+
+
+def _content(path: Path | None) -> bytes:
+    try:
+        return b"" if path is None else path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _note(path: Path, phase: str, done: float) -> None:
+    made = path.with_suffix(".new")
+    made.write_text(json.dumps({"phase": phase, "done": done}))
+    os.replace(made, path)
+
+
+def main() -> None:
+    """Answer one request."""
+    from aegis_ros.backends.cuda.toolkit import find_toolkit
+
+    request = json.loads(sys.stdin.read())
+    answer: dict[str, Any]
+    try:
+        answer = build(request, find_toolkit())
+    except ModelError as error:
+        answer = {"problem": error.problem}
+    except AegisError as error:
+        answer = {"problem": error.problem, "code": error.code}
+    except Exception as error:  # told to the parent, whatever it is
+        answer = {"problem": f"TensorRT refuses the network ({str(error)[:300]})"}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
