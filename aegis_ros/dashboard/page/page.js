@@ -94,7 +94,7 @@ function showFigures(status) {
     ["results a second", number(sum("rate_hz")), "", ""],
     ["late", count(missed), `of ${count(sum("completed"))}`, missed ? "bad" : "good"],
     ["skipped", count(skipped), lost ? `and ${count(lost)} lost` : "", skipped || lost ? "warn" : ""],
-    ["least room before a deadline", slacks.length ? percent(Math.min(...slacks)) : "–", "at p99", slacks.some((each) => each < 0) ? "bad" : ""],
+    ["least room at p99", slacks.length ? percent(Math.min(...slacks)) : "–", "of a deadline", slacks.some((each) => each < 0) ? "bad" : ""],
     ["busiest lane", percent(busiest), "", ""],
     ["arena used", percent(status.arena_bytes ? status.arena_used_bytes / status.arena_bytes : 0), "", ""],
   ];

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from aegis_ros.dashboard import Feed
+from aegis_ros.dashboard.metrics import Metrics
+from test.dashboard.robot import a_status, a_task, fill
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _read(feed: Feed) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    text = Metrics(feed, "/robot/orchestrator").render().decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def _names() -> set[str]:
+    feed = Feed()
+    fill(feed, 0.0)
+    return set(_read(feed))
+
+
+def test_before_the_first_status_only_its_absence_is_told() -> None:
+    found = _read(Feed())
+    assert found == {"aegis_up": [({"orchestrator": "/robot/orchestrator"}, 0.0)]}
+
+
+def test_durations_are_seconds_and_counts_end_in_total() -> None:
+    feed = Feed()
+    feed.put_status(a_status((a_task(deadline_ms=80.0, missed=7, response_p99_ms=48.0),)))
+    found = _read(feed)
+    labels = {"orchestrator": "/robot/orchestrator", "task": "face_detector", "lane": "main"}
+    assert found["aegis_task_deadline_seconds"] == [(labels, 0.08)]
+    assert found["aegis_task_deadline_misses_total"] == [(labels, 7.0)]
+    assert ({**labels, "quantile": "0.99"}, 0.048) in found["aegis_task_response_seconds"]
+    assert found["aegis_up"][0][1] == 1.0
+
+
+def test_a_status_that_grew_old_is_no_sign_of_life() -> None:
+    now_s = [0.0]
+    feed = Feed(clock_s=lambda: now_s[0])
+    feed.put_status(a_status())
+    now_s[0] = 60.0
+    found = _read(feed)
+    assert found["aegis_up"][0][1] == 0.0
+    assert found["aegis_status_age_seconds"][0][1] == 60.0
+
+
+def test_exactly_one_state_holds() -> None:
+    feed = Feed()
+    feed.put_status(a_status((a_task(state="shed"),), state="inactive"))
+    found = _read(feed)
+    assert [labels["state"] for labels, value in found["aegis_state"] if value] == ["inactive"]
+    assert [labels["state"] for labels, value in found["aegis_task_state"] if value] == ["shed"]
+
+
+def test_names_from_a_robot_cannot_break_the_format() -> None:
+    feed = Feed()
+    feed.put_status(a_status(device='GPU "x"\n} 1\naegis_evil 1'))
+    found = _read(feed)
+    assert "aegis_evil" not in found
+    assert found["aegis_engine_info"][0][0]["device"] == 'GPU "x"\n} 1\naegis_evil 1'
+
+
+def test_every_metric_is_documented_and_every_documented_metric_exists() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    assert set(re.findall(r"`(aegis_[a-z_]+)`", page)) == _names()
+
+
+def test_the_grafana_dashboard_asks_only_for_metrics_that_exist() -> None:
+    dashboard = json.loads((ROOT / "config" / "grafana.json").read_text())
+    asked: set[str] = set()
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            asked |= set(re.findall(r"\baegis_[a-z_]+", target["expr"]))
+            assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert len(asked) > 10
+    assert asked <= _names()
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
