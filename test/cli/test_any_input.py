@@ -42,7 +42,16 @@ _TASKS = st.builds(
     ),
     st.one_of(
         st.just({}),
-        _mapping("deadline_ms", "jitter_ms", "criticality", "lane", "copies", "name", "period_ms"),
+        _mapping(
+            "deadline_ms",
+            "jitter_ms",
+            "criticality",
+            "lane",
+            "copies",
+            "name",
+            "period_ms",
+            "high_segments_ms",
+        ),
     ),
 )
 _SETS = st.builds(
@@ -89,7 +98,9 @@ def test_any_text_gets_a_message(text: str) -> None:
         "{}{}{}={}".format,
         st.sampled_from(["a", "b", "", "policy", "name=x,a"]),
         st.sampled_from([".", ",", ""]),
-        st.sampled_from(["period_ms", "segments_ms", "copies", "lane", "wcet_ms", "x"]),
+        st.sampled_from(
+            ["period_ms", "segments_ms", "high_segments_ms", "copies", "lane", "wcet_ms", "x"]
+        ),
         st.sampled_from(["1", "0", "-1", "nan", "1e400", "2;3", ";", "inf", "9" * 30]),
     ),
 )
