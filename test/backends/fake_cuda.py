@@ -53,6 +53,7 @@ class FakeDriver:
     Attributes:
         calls: name of every call, in order, with its thread's name.
         fail: what is to fail: name of the call -> list of results, ``0`` for one that works.
+        fail_at: (how many calls work before, result) of the one call that fails.
     """
 
     name = "fake"
@@ -64,6 +65,8 @@ class FakeDriver:
         self.graphs = graphs
         self.calls: list[tuple[str, str]] = []
         self.fail: dict[str, list[int]] = {}
+        self.fail_at: tuple[int, int] | None = None
+        self.failed = ""
         self.lost = 0
         self.streams: dict[int, _Stream] = {}
         self.launched = 0
@@ -250,13 +253,18 @@ class FakeDriver:
             assert threading.get_ident() in self._attached, f"{name} without a context"
         if self.lost:
             raise CudaError(name, self.lost, "CUDA_ERROR_LAUNCH_FAILED")
-        waiting = self.fail.get(name)
-        if waiting:
-            code = waiting.pop(0)
-            if code:
-                if CudaError(name, code, "").sticky:
-                    self.lost = code
-                raise CudaError(name, code, f"CUDA_ERROR_{code}")
+        code = 0
+        if self.fail.get(name):
+            code = self.fail[name].pop(0)
+        if self.fail_at is not None:
+            before, code = self.fail_at
+            self.fail_at = (before - 1, code) if before else None
+            code = 0 if before else code
+        if code:
+            self.failed = name
+            if CudaError(name, code, "").sticky:
+                self.lost = code
+            raise CudaError(name, code, f"CUDA_ERROR_{code}")
 
     def _copy(self, name: str, device: int, host: int, nbytes: int, stream: int) -> None:
         with self._lock:

@@ -50,7 +50,7 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
         ModelError: TensorRT cannot take the network.
     """
     folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
-    source, parts = Path(request["source"]), int(request["parts"])
+    source, parts = _typed(Path(request["source"]), folder), int(request["parts"])
     sources, shares, cuts = [source], [1.0], ""
     if parts > 1:
         try:
@@ -135,6 +135,21 @@ def build_engine(
         kept = timing_cache.with_suffix(f".{os.getpid()}.tmp")
         kept.write_bytes(bytes(memoryview(config.get_timing_cache().serialize())))
         os.replace(kept, timing_cache)
+
+
+def _typed(source: Path, folder: Path) -> Path:
+    """Return the network as TensorRT takes it, whose numbers ONNX Runtime tells as well."""
+    import onnx
+
+    from aegis_ros.backends.cuda.types import cast_bytes_first
+
+    model = onnx.load_model(str(source))
+    changed = cast_bytes_first(model)
+    if changed is model:
+        return source
+    path = folder / "typed.onnx"
+    onnx.save_model(changed, str(path))
+    return path
 
 
 def _monitor(trt: Any, progress: Any) -> Any:

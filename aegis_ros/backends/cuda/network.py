@@ -425,12 +425,11 @@ class TensorRtNetwork:
                 self._driver.launch(handle, stream)
                 self._driver.synchronize_stream(stream)
 
-            try:
+            with ExitStack() as after:
+                after.callback(self._driver.destroy_graph, graph)
+                after.callback(self._driver.synchronize_stream, stream)
                 launched()
                 pays.append(graph_pays(_median_ns(raw), _median_ns(launched)))
-            finally:
-                self._driver.synchronize_stream(stream)
-                self._driver.destroy_graph(graph)
         return pays
 
     def _captured(self, segment: _Segment, stream: int) -> int | None:

@@ -1,0 +1,399 @@
+"""TensorRT as a backend: order of calls, lifetimes, and every call failing, over fakes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aegis_ros.backends import create_backend
+from aegis_ros.backends.cuda.network import TensorRtNetwork
+from aegis_ros.backends.cuda.toolkit import Toolkit
+from aegis_ros.backends.tensorrt import TensorRtBackend, _watched
+from aegis_ros.errors import BackendError, ModelError
+from aegis_ros.spec import LaneSpec
+from test.backends.fake_cuda import FakeDriver, Work
+from test.backends.fake_tensorrt import FakeTensorRt, fake_backend
+
+ALWAYS: Any = lambda raw_ns, graph_ns: True  # noqa: E731
+LARGEST = (16, 24, 3)
+INVALID, ILLEGAL_ADDRESS = 1, 700
+
+
+class Gpu:
+    """An opened backend over fakes."""
+
+    def __init__(self, cache: Path, **driver: Any) -> None:
+        self.driver = FakeDriver(**driver)
+        self.trt = FakeTensorRt(self.driver)
+        self.lost: list[str] = []
+        self.cache = cache
+        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.backend: TensorRtBackend = fake_backend(
+            Toolkit(self.trt, self.driver), on_lost=self.lost.append, graph_pays=ALWAYS
+        )
+        self.backend.open((LaneSpec("first"), LaneSpec("second")), self.event_fd, 0)
+
+    def load(self, prepared: Any, parts: int = 1, lane: int = 0) -> TensorRtNetwork:
+        compiled = self.backend.compile(prepared, self.cache, parts)
+        network = self.backend.load(compiled, lane)
+        assert isinstance(network, TensorRtNetwork)
+        return network
+
+    def run(self, network: Any, frame: Any, outputs: Any, lane: int = 0) -> Any:
+        completion = self.backend.completion(lane)
+        for segment in range(network.segments):
+            self.backend.start(lane, network, segment, frame, outputs)
+            while not completion.done:
+                assert select.select([self.event_fd], [], [], 30.0)[0]
+                os.eventfd_read(self.event_fd)
+            completion.done = False
+            if completion.error:
+                break
+        return completion
+
+    def close(self) -> None:
+        self.backend.close()
+        os.close(self.event_fd)
+
+
+@pytest.fixture
+def gpu(tmp_path: Path) -> Iterator[Gpu]:
+    opened = Gpu(tmp_path / "cache")
+    yield opened
+    opened.close()
+    if not opened.driver.lost:
+        assert not any(opened.driver.held.values()), opened.driver.held
+
+
+def random_frame(shape: tuple[int, ...] = LARGEST, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_outputs_are_what_the_network_computes(gpu, make_network):
+    network, means = gpu.load(make_network()), np.zeros(3, np.float32)
+    frame = random_frame()
+    assert gpu.run(network, frame, [means]).error == ""
+    np.testing.assert_allclose(means, frame.mean((0, 1)), rtol=1e-5)
+
+
+def test_a_job_copies_runs_and_copies_back_in_order_on_the_lanes_own_thread(gpu, make_network):
+    network = gpu.load(make_network())
+    gpu.driver.calls.clear()
+    assert gpu.run(network, random_frame(), [np.zeros(3, np.float32)]).error == ""
+    assert gpu.driver.calls == [
+        (name, "lane-first")
+        for name in ("attach", "copy_in", "launch", "copy_out", "record", "synchronize")
+    ]
+
+
+def test_a_job_allocates_nothing(gpu, make_network):
+    network = gpu.load(make_network("chain"), 3)
+    held = gpu.driver.held
+    for seed in range(3):
+        frame = random_frame((4 + seed, 4, 3), seed)
+        outputs = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+        assert gpu.run(network, frame, outputs).error == ""
+    assert gpu.driver.held == held
+
+
+def test_earlier_lanes_have_the_more_urgent_streams(gpu):
+    urgencies = [stream.urgency for stream in gpu.driver.streams.values()]
+    assert urgencies == sorted(urgencies, reverse=True)
+    assert urgencies[0] > urgencies[1] > 0
+
+
+def test_only_the_largest_frame_goes_through_the_graph_and_others_leave_it_intact(
+    gpu, make_network
+):
+    network, means = gpu.load(make_network()), np.zeros(3, np.float32)
+    assert network.graphs == (True,)
+    for shape in (LARGEST, (4, 6, 3), (4, 6, 3), LARGEST, (1, 1, 3), LARGEST):
+        before = gpu.driver.launched
+        frame = random_frame(shape)
+        assert gpu.run(network, frame, [means]).error == ""
+        assert gpu.driver.launched - before == (shape == LARGEST)
+        np.testing.assert_allclose(means, frame.mean((0, 1)), rtol=1e-5)
+
+
+def test_a_graph_that_does_not_pay_is_not_used(tmp_path, make_network):
+    gpu = Gpu(tmp_path)
+    gpu.backend._graph_pays = lambda raw_ns, graph_ns: False
+    network = gpu.load(make_network())
+    assert network.graphs == (False,)
+    assert gpu.run(network, random_frame(), [np.zeros(3, np.float32)]).error == ""
+    assert gpu.driver.held["graphs"] == 0
+    gpu.close()
+
+
+def test_works_with_a_driver_that_has_neither_priorities_nor_graphs(tmp_path, make_network):
+    gpu = Gpu(tmp_path, priorities=False, graphs=False)
+    network, means = gpu.load(make_network()), np.zeros(3, np.float32)
+    frame = random_frame()
+    assert gpu.run(network, frame, [means]).error == ""
+    np.testing.assert_allclose(means, frame.mean((0, 1)), rtol=1e-5)
+    assert "begin_capture" not in gpu.driver.names()
+    assert "without priorities, no CUDA graphs" in gpu.backend.determinism()
+    gpu.close()
+
+
+def test_extents_known_only_after_the_run_are_told_and_never_beyond_the_slot(gpu, make_network):
+    network = gpu.load(make_network("bright"))
+    assert network.graphs == (False,)
+    frame = np.zeros(LARGEST, np.uint8)
+    frame[2, 3, 1] = frame[5, 6, 2] = 9
+    room = np.zeros(100, np.int64)
+    assert gpu.run(network, frame, [room]).shapes == ((3, 2),)
+    np.testing.assert_array_equal(room[:6].reshape(3, 2), [[2, 5], [3, 6], [1, 2]])
+    small = np.zeros(30, np.int64)
+    assert "larger than its slot" in gpu.run(network, np.ones(LARGEST, np.uint8), [small]).error
+    assert not small.any()
+    assert gpu.run(network, np.zeros(LARGEST, np.uint8), [small]).shapes == ((3, 0),)
+
+
+def test_networks_of_one_lane_share_activations_and_lanes_do_not(gpu, make_network):
+    gpu.trt.activation_bytes = 1 << 20
+    gpu.load(make_network())
+    one = gpu.backend._lanes[0].arena.nbytes
+    gpu.load(make_network("chain", "chain"), 2)
+    assert gpu.backend._lanes[0].arena.nbytes == one
+    assert gpu.backend._lanes[1].arena.nbytes == 0
+
+
+def test_loading_does_not_touch_activations_that_a_running_segment_uses(gpu, make_network):
+    gpu.load(make_network())
+    lane = gpu.backend._lanes[0]
+    block = lane.arena._blocks[0]
+    memory = (block.address, block.nbytes)
+    gpu.driver.put(lane.stream, Work("running segment", lambda: None, [memory], exclusive=[memory]))
+    gpu.load(make_network("chain", "chain"), 2)  # asserts inside
+    gpu.driver.drain(lane.stream)
+
+
+def test_a_larger_network_leaves_the_memory_of_graphs_where_it_is(gpu, make_network):
+    small = gpu.load(make_network())
+    gpu.trt.activation_bytes = 1 << 16
+    large = gpu.load(make_network("chain", "chain"))
+    means, both = np.zeros(3, np.float32), [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    for network, outputs in ((small, [means]), (large, both), (small, [means])):
+        assert gpu.run(network, random_frame(), outputs).error == ""
+    gpu.backend.unload(large)
+    assert gpu.backend._lanes[0].arena.nbytes < 1 << 16
+    assert gpu.run(small, random_frame(), [means]).error == ""
+
+
+def test_unloading_gives_everything_back(gpu, make_network):
+    before = gpu.driver.held
+    networks = [gpu.load(make_network("chain"), parts) for parts in (1, 2, 3)]
+    for network in networks:
+        gpu.backend.unload(network)
+    assert gpu.driver.held == before
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_whichever_call_of_loading_fails_nothing_is_left_behind(gpu, make_network, parts):
+    compiled = gpu.backend.compile(make_network("chain"), gpu.cache, parts)
+    gpu.driver.calls.clear()
+    gpu.backend.unload(gpu.backend.load(compiled, 0))
+    calls = len(gpu.driver.calls)
+    before = gpu.driver.held
+    told = set()
+    for index in range(calls):
+        gpu.driver.fail_at, gpu.driver.failed = (index, INVALID), ""
+        try:
+            network = gpu.backend.load(compiled, 0)
+        except BackendError as error:
+            assert "cannot load" in str(error)
+            told.add(gpu.driver.failed)
+            assert gpu.driver.held == before, gpu.driver.failed
+            continue
+        gpu.driver.fail_at = None
+        if gpu.driver.failed:  # what cannot be captured runs without a graph
+            assert gpu.driver.failed in ("begin_capture", "end_capture")
+            assert not all(network.graphs)
+        assert gpu.run(network, random_frame(), [np.zeros(3, np.float32)] * 2).error == ""
+        gpu.driver.fail_at = None
+        gpu.backend.unload(network)
+    assert told >= {"attach", "allocate", "allocate_pinned", "create_stream", "copy_in", "launch"}
+
+
+def test_whichever_call_of_a_run_fails_only_that_job_is_lost(gpu, make_network):
+    network = gpu.load(make_network("chain"), 2)
+    frame = random_frame()
+    wanted = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    gpu.driver.calls.clear()
+    assert gpu.run(network, frame, wanted).error == ""
+    for index in range(len(gpu.driver.calls)):
+        outputs = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+        gpu.driver.fail_at = (index, INVALID)
+        assert "CUDA_ERROR_1" in gpu.run(network, frame, outputs).error
+        assert gpu.driver.fail_at is None
+        assert all(not stream.pending for stream in gpu.driver.streams.values())
+        assert gpu.run(network, frame, outputs).error == ""
+        assert [one.tobytes() for one in outputs] == [one.tobytes() for one in wanted]
+    assert gpu.lost == []
+
+
+@pytest.mark.parametrize("call", ["copy_in", "launch", "copy_out", "record", "synchronize"])
+def test_a_lost_gpu_says_that_the_engine_must_restart(gpu, make_network, call):
+    network, means = gpu.load(make_network()), [np.zeros(3, np.float32)]
+    gpu.driver.fail[call] = [ILLEGAL_ADDRESS]
+    assert "must restart" in gpu.run(network, random_frame(), means).error
+    assert len(gpu.lost) == 1
+    assert "must restart" in gpu.run(network, random_frame(), means).error
+    with pytest.raises(BackendError, match="must restart"):
+        gpu.load(make_network())
+    assert len(gpu.lost) == 1
+
+
+def test_an_engine_that_loses_the_gpu_ends_its_process(capfd, monkeypatch):
+    from aegis_ros.backends import tensorrt
+
+    codes: list[int] = []
+    monkeypatch.setattr(tensorrt.os, "_exit", codes.append)
+    tensorrt._end_process("the GPU is lost")
+    assert codes == [70]
+    assert "the GPU is lost" in capfd.readouterr().err
+
+
+def test_a_network_larger_than_the_gpu_is_refused_and_the_others_stay(tmp_path, make_network):
+    gpu = Gpu(tmp_path, capacity=100_000)
+    network, means = gpu.load(make_network()), np.zeros(3, np.float32)
+    before = gpu.driver.held
+    gpu.trt.activation_bytes = 1 << 20
+    with pytest.raises(BackendError, match=r"memory does not suffice.*MiB are free"):
+        gpu.load(make_network("chain", "chain"), 2)
+    assert gpu.driver.held == before
+    assert gpu.run(network, random_frame(), [means]).error == ""
+    gpu.close()
+
+
+@pytest.mark.parametrize(
+    "call", ["deserialize_cuda_engine", "create_execution_context", "set_tensor_address"]
+)
+def test_what_tensorrt_declines_at_loading_is_a_refusal(gpu, make_network, call):
+    compiled = gpu.backend.compile(make_network(), gpu.cache)
+    before = gpu.driver.held
+    gpu.trt.deaf.add(call)
+    with pytest.raises(BackendError, match="TensorRT"):
+        gpu.backend.load(compiled, 0)
+    assert gpu.driver.held == before
+    gpu.trt.deaf.clear()
+    gpu.backend.load(compiled, 0)
+
+
+def test_what_tensorrt_declines_to_run_is_told_with_its_own_words(tmp_path, make_network):
+    gpu = Gpu(tmp_path, graphs=False)
+    network, means = gpu.load(make_network()), [np.zeros(3, np.float32)]
+    gpu.trt.deaf.add("execute_async_v3")
+    assert "enqueue failed" in gpu.run(network, random_frame(), means).error
+    gpu.trt.deaf.clear()
+    assert gpu.run(network, random_frame(), means).error == ""
+    gpu.close()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((17, 24, 3), np.uint8),
+        np.zeros((16, 24, 4), np.uint8),
+        np.zeros((0, 24, 3), np.uint8),
+        np.zeros((16, 24), np.uint8),
+        np.zeros(LARGEST, np.float32),
+        np.zeros((24, 16, 3), np.uint8).transpose(1, 0, 2),
+    ],
+)
+def test_a_frame_that_does_not_fit_is_refused_before_the_gpu_hears_of_it(gpu, make_network, frame):
+    network, means = gpu.load(make_network()), [np.zeros(3, np.float32)]
+    gpu.driver.calls.clear()
+    assert "does not fit" in gpu.run(network, frame, means).error
+    assert set(gpu.driver.names()) == {"attach"}
+
+
+# -- building ---------------------------------------------------------------------------------
+
+
+def test_engines_are_built_once_for_a_gpu_and_a_version(gpu, make_network):
+    prepared = make_network("chain")
+    gpu.backend.compile(prepared, gpu.cache, 2)
+    assert gpu.trt.built == 2
+    gpu.backend.compile(prepared, gpu.cache, 2)
+    assert gpu.trt.built == 2
+    gpu.trt.__version__ = "11.0.0"
+    gpu.backend.compile(prepared, gpu.cache, 2)
+    assert gpu.trt.built == 4
+    assert list((gpu.cache / "tensorrt").glob("timing-*.cache"))
+
+
+def test_an_engine_that_was_removed_is_built_again(gpu, make_network):
+    compiled = gpu.backend.compile(make_network(), gpu.cache)
+    Path(compiled.paths[0]).unlink()
+    assert gpu.backend.compile(make_network(), gpu.cache) == compiled
+    assert gpu.trt.built == 2
+
+
+def test_an_engine_that_computes_something_else_is_refused_with_the_tolerance(gpu, make_network):
+    gpu.trt.noise = 50.0
+    with pytest.raises(ModelError, match=r"'means' is off from ONNX Runtime's by .* 2% is toler"):
+        gpu.backend.compile(make_network(), gpu.cache)
+
+
+def test_parts_that_compute_something_else_leave_the_network_whole(gpu, make_network):
+    prepared = make_network("chain")
+    gpu.backend.compile(prepared, gpu.cache)
+    gpu.trt.noise = 50.0
+    compiled = gpu.backend.compile(prepared, gpu.cache, 2)
+    assert compiled.segments == 1
+    assert "not cut into 2 segments: output" in compiled.note
+
+
+def test_a_network_with_too_few_places_stays_whole(gpu, make_network):
+    compiled = gpu.backend.compile(make_network("chain"), gpu.cache, 9)
+    assert compiled.segments == 1
+    assert compiled.note.startswith("not cut into 9 segments")
+
+
+def test_what_tensorrt_cannot_build_is_told_with_its_own_words(gpu, make_network):
+    gpu.trt.deaf.add("build_serialized_network")
+    with pytest.raises(ModelError, match="could not find any implementation"):
+        gpu.backend.compile(make_network(), gpu.cache)
+
+
+def test_progress_of_the_child_is_told_while_it_builds(tmp_path):
+    told: list[tuple[str, float]] = []
+    place = tmp_path / "progress"
+    with _watched(place, lambda phase, done: told.append((phase, done))):
+        place.write_text('{"phase": "Building", "done": 0.5}')
+        end = time.monotonic() + 20.0
+        while not told and time.monotonic() < end:
+            time.sleep(0.02)
+    assert told[0] == ("Building", 0.5)
+
+
+# -- what is missing --------------------------------------------------------------------------
+
+
+def has_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(has_driver(), reason="this machine has an NVIDIA driver")
+def test_without_a_driver_one_sentence_says_how_to_get_one():
+    with pytest.raises(BackendError) as raised:
+        create_backend("tensorrt")
+    text = str(raised.value)
+    assert text.startswith("backend tensorrt needs an NVIDIA GPU")
+    for word in ("Jetson", "apt install", "pip install 'aegis_ros[tensorrt]'", "onnxruntime"):
+        assert word in text
+    assert "\n" not in text
