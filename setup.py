@@ -6,7 +6,11 @@ setup(
     name="aegis_ros",
     version="0.1.0",
     packages=find_packages(include=["aegis_ros", "aegis_ros.*"]),
-    package_data={"aegis_ros": ["py.typed", "models/*.onnx"], "aegis_ros.dashboard": ["page/*"]},
+    package_data={
+        "aegis_ros": ["py.typed", "models/*.onnx"],
+        "aegis_ros.dashboard": ["page/*"],
+        "aegis_ros.trace": ["page.html"],
+    },
     entry_points={
         "console_scripts": [
             "aegis = aegis_ros.cli.main:main",

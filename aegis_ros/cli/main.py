@@ -29,6 +29,7 @@ _State = Annotated[
     typer.Option(help="Folder of the orchestrator's profiles (default ~/.ros/aegis_ros)."),
 ]
 _Format = Annotated[str, typer.Option(help="text or json.")]
+_Trace = Annotated[Path, typer.Argument(help="MCAP file of a run (its first, if there are more).")]
 _Plot = Annotated[Path | None, typer.Option(help="Also draw a picture: FILE.png, .svg or .pdf.")]
 
 
@@ -146,7 +147,6 @@ def profile(
         str,
         typer.Option(help="Height x width (480x640) for an ONNX file that leaves them open."),
     ] = "",
-    format: Annotated[str, typer.Option(help="text or json")] = "text",
     segments: Annotated[
         int,
         typer.Option(
@@ -155,6 +155,7 @@ def profile(
             help="Measure in so many segments, which have a profile of their own; 0 as declared.",
         ),
     ] = 0,
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
     state_dir: _State = None,
 ) -> None:
     """Measure networks and keep the profiles for the orchestrator, which budgets from them.
@@ -176,8 +177,8 @@ def profile(
         report=report,
         fresh=fresh,
         size=size,
-    )
         segments=segments,
+    )
     raise typer.Exit(code)
 
 
@@ -239,6 +240,68 @@ def doctor(
     from aegis_ros.cli.doctor import run
 
     raise typer.Exit(run(file, format))
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "aegis explain run.mcap\n\n"
+    "aegis explain run.mcap --job camera#1041\n\n"
+    "aegis explain run.mcap --worst --plot worst.png\n\n"
+    "aegis explain run.mcap --decision 12\n\n"
+    "Exit code: 0 nothing was late, 1 something was, 2 bad input."
+)
+def explain(
+    trace: _Trace,
+    job: Annotated[str, typer.Option(help="Take this job apart: TASK#NUMBER.")] = "",
+    worst: Annotated[
+        bool, typer.Option("--worst", help="Take the latest job apart, or the nearest to late.")
+    ] = False,
+    decision: Annotated[
+        int | None, typer.Option(help="Give a decision with its numbers, by its id.")
+    ] = None,
+    format: _Format = "text",
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the job, or the worst: FILE.png, .svg or .pdf.")
+    ] = None,
+) -> None:
+    """Say what happened in a run, and where the time of a job went."""
+    from aegis_ros.cli.explain import run
+
+    code = run(trace, job=job, worst=worst, decision=decision, form=format, plot=plot)
+    raise typer.Exit(code)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "aegis export run.mcap --perfetto run.json\n\n"
+    "aegis export run.mcap --chrome run.json\n\n"
+    "Exit code: 0 written, 2 bad input."
+)
+def export(
+    trace: _Trace,
+    perfetto: Annotated[Path | None, typer.Option(help="File for ui.perfetto.dev.")] = None,
+    chrome: Annotated[Path | None, typer.Option(help="File for chrome://tracing.")] = None,
+) -> None:
+    """Write a trace for other viewers: lanes, tasks, arrows from frame to result, deadlines.
+
+    Both options write Chrome's trace events, which Perfetto reads as they are.
+    """
+    from aegis_ros.cli.export import run
+
+    raise typer.Exit(run(trace, perfetto=perfetto, chrome=chrome))
+
+
+@app.command(
+    epilog="Examples:\n\naegis report run.mcap -o run.html\n\nExit code: 0 written, 2 bad input."
+)
+def report(
+    trace: _Trace,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Page to write: FILE.html.")],
+) -> None:
+    """Make one page of a trace, with nothing outside it, to look at or attach to a report."""
+    from aegis_ros.cli.report import run
+
+    raise typer.Exit(run(trace, output))
 
 
 @app.command()

@@ -12,18 +12,40 @@ from aegis_ros.trace.records import RECORD, RecordKind
 __all__ = ["trace_of"]
 
 
-def trace_of(outcome: Outcome, *, lane: str = "lane", switch_ns: int = 0) -> Trace:
-    """Return the trace of one simulated lane, as an engine would have written it.
+def trace_of(*lanes: tuple[str, Outcome], switch_ns: int = 0) -> Trace:
+    """Return the trace of simulated lanes, as an engine would have written it.
 
     Ranks are deadlines: right for EDF, and for other policies what is late is urgent all the same.
 
     Args:
-        outcome: of a simulation that kept its runs.
-        lane: name of the lane.
+        lanes: name and outcome of each; of simulations that kept their runs.
         switch_ns: as it was simulated; part of the budgets.
     """
+    rows: list[tuple[int, ...]] = []
+    tasks: dict[int, TracedTask] = {}
+    for index, (name, outcome) in enumerate(lanes):
+        first = len(tasks)
+        rows += _rows(index, first, outcome, switch_ns)
+        for number, item in enumerate(outcome.tasks, first):
+            tasks[number] = TracedTask(
+                number,
+                item.name,
+                name,
+                item.period_ns,
+                item.deadline_ns,
+                0,
+                item.jitter_ns,
+                tuple(part + switch_ns for part in item.segments_ns),
+                str(item.criticality),
+            )
+    names = tuple(name for name, _ in lanes)
+    return Trace(_records(rows), tasks, names, facts={"source": "simulation"})
+
+
+def _rows(lane: int, first: int, outcome: Outcome, switch_ns: int) -> list[tuple[int, ...]]:
+    """Return what happened on a lane: kind, lane, segment, task, number, time, four values."""
     work = outcome.workload
-    task = work.task.tolist()
+    task = (work.task + first).tolist()
     deadline = outcome.deadline_ns.tolist()
     finished = outcome.finished_ns.tolist()
     ready = work.ready_ns.tolist()
@@ -31,44 +53,30 @@ def trace_of(outcome: Outcome, *, lane: str = "lane", switch_ns: int = 0) -> Tra
     rows: list[tuple[int, ...]] = []
     for job, arrival in enumerate(work.arrival_ns.tolist()):
         rows.append(
-            (RecordKind.RELEASED, 0, task[job], job, ready[job], arrival, ready[job],
+            (RecordKind.RELEASED, lane, 0, task[job], job, ready[job], arrival, ready[job],
              deadline[job], deadline[job])
         )  # fmt: skip
     for run in outcome.runs:
         owner = task[run.job]
-        budget = outcome.tasks[owner].segments_ns[run.segment] + switch_ns
+        budget = outcome.tasks[owner - first].segments_ns[run.segment] + switch_ns
         last[run.job] = run.end_ns
         rows.append(
-            (RecordKind.SEGMENT_STARTED, run.segment, owner, run.job, run.start_ns,
+            (RecordKind.SEGMENT_STARTED, lane, run.segment, owner, run.job, run.start_ns,
              deadline[run.job], budget, 0, 0)
         )  # fmt: skip
         rows.append(
-            (RecordKind.SEGMENT_ENDED, run.segment, owner, run.job, run.end_ns, run.start_ns,
+            (RecordKind.SEGMENT_ENDED, lane, run.segment, owner, run.job, run.end_ns, run.start_ns,
              run.end_ns, 0, 0)
         )  # fmt: skip
     for job, end in enumerate(finished):
         if end >= 0:
             rows.append(
-                (RecordKind.FINISHED, 0, task[job], job, end, int(work.arrival_ns[job]),
+                (RecordKind.FINISHED, lane, 0, task[job], job, end, int(work.arrival_ns[job]),
                  deadline[job], 0, 0)
             )  # fmt: skip
         else:
-            rows.append((RecordKind.SKIPPED, 0, task[job], job, last[job], -1, 0, 0, 0))
-    tasks = {
-        index: TracedTask(
-            index,
-            item.name,
-            lane,
-            item.period_ns,
-            item.deadline_ns,
-            0,
-            item.jitter_ns,
-            tuple(part + switch_ns for part in item.segments_ns),
-            str(item.criticality),
-        )
-        for index, item in enumerate(outcome.tasks)
-    }
-    return Trace(_records(rows), tasks, (lane,), facts={"source": "simulation"})
+            rows.append((RecordKind.SKIPPED, lane, 0, task[job], job, last[job], -1, 0, 0, 0))
+    return rows
 
 
 def _records(rows: list[tuple[int, ...]]) -> npt.NDArray[np.void]:
@@ -80,12 +88,12 @@ def _records(rows: list[tuple[int, ...]]) -> npt.NDArray[np.void]:
         RecordKind.RELEASED: 2,
         RecordKind.SEGMENT_STARTED: 3,
     }
-    rows.sort(key=lambda row: (row[4], first[RecordKind(row[0])]))
+    rows.sort(key=lambda row: (row[5], first[RecordKind(row[0])]))
     records = np.zeros(len(rows), RECORD)
     if rows:
         table = np.array(rows, np.int64)
-        for name, column in (("kind", 0), ("segment", 1), ("task", 2), ("seq", 3), ("time_ns", 4)):
+        for column, name in enumerate(("kind", "lane", "segment", "task", "seq", "time_ns")):
             records[name] = table[:, column]
-        records["values"] = table[:, 5:]
+        records["values"] = table[:, 6:]
         records["serial"] = np.arange(1, len(rows) + 1)
     return records

@@ -24,4 +24,5 @@ def workload(releases: list[Release]) -> Workload:
 
 def traced(tasks: list[AnalysisTask], releases: list[Release], *, queue: int = 1000) -> Trace:
     """Simulate the jobs and return their trace."""
-    return trace_of(simulate(tasks, workload(releases), queue=queue, keep_runs=True))
+    outcome = simulate(tasks, workload(releases), queue=queue, keep_runs=True)
+    return trace_of(("lane", outcome))

@@ -34,7 +34,7 @@ _RUNS = st.builds(
 
 @given(_RUNS)
 def test_the_parts_of_every_job_add_up_to_its_latency_exactly(outcome: Outcome) -> None:
-    trace = trace_of(outcome)
+    trace = trace_of(("lane", outcome))
     assert len(trace.jobs) == len(outcome.workload)
     for job in trace.jobs.values():
         parts = split(trace, job)
@@ -50,7 +50,7 @@ def test_the_parts_of_every_job_add_up_to_its_latency_exactly(outcome: Outcome) 
 
 @given(_RUNS)
 def test_every_part_was_spent_on_what_really_ran_then(outcome: Outcome) -> None:
-    trace = trace_of(outcome)
+    trace = trace_of(("lane", outcome))
     work = outcome.workload
     ran: dict[int, Run | None] = {}
     for each in outcome.runs:
@@ -79,7 +79,7 @@ def test_every_part_was_spent_on_what_really_ran_then(outcome: Outcome) -> None:
 
 @given(_RUNS)
 def test_overruns_are_what_was_taken_beyond_the_budgets(outcome: Outcome) -> None:
-    trace = trace_of(outcome)
+    trace = trace_of(("lane", outcome))
     for job in trace.jobs.values():
         used = over = 0
         task = outcome.tasks[job.task]
@@ -98,7 +98,7 @@ def test_a_policy_that_idles_is_told_from_other_jobs() -> None:
         [(2,), (9,), (2,), (2,), (2,)],
     )
     outcome = simulate(tasks, work, policy=CwEdf(), keep_runs=True)
-    trace = trace_of(outcome)
+    trace = trace_of(("lane", outcome))
     idle = [split(trace, job).total_ns(PartKind.IDLE) for job in trace.by_task[1]]
     assert idle == [6], "from 4 on, to keep the lane free for the job that may come at 10"
 
@@ -156,7 +156,7 @@ def test_records_that_are_missing_cost_no_nanosecond() -> None:
 
 @given(_RUNS, st.data())
 def test_a_trace_with_holes_still_adds_up(outcome: Outcome, data: st.DataObject) -> None:
-    whole = trace_of(outcome)
+    whole = trace_of(("lane", outcome))
     kept = data.draw(
         st.lists(st.booleans(), min_size=len(whole.records), max_size=len(whole.records))
     )

@@ -1,0 +1,205 @@
+"""`aegis explain`, `export` and `report`, as a person runs them on a trace."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.analysis import AnalysisTask
+from aegis_ros.rationale import Counterfactual, Decision, Rationale, ResponseBound, Rule, Witness
+from aegis_ros.trace.history import Trace
+from test.cli.conftest import Aegis
+from test.trace.made import Release, traced
+
+pytest.importorskip("mcap")
+
+from aegis_ros.trace.mcap_file import TraceFile
+
+_MS = 1_000_000
+_REJECTED = Rationale(
+    4,
+    10**18,
+    "vlm",
+    Decision.REJECTED,
+    Rule.DEMAND_BOUND,
+    "vlm does not fit lane gpu.",
+    left=43.0,
+    relation=">",
+    right=40.0,
+    unit="ms",
+    lane="gpu",
+    witness=Witness("gpu", 40 * _MS, 38 * _MS, 5 * _MS, "slam", -3 * _MS),
+    responses=(ResponseBound("camera", "gpu", 9 * _MS, 15 * _MS),),
+    counterfactuals=(Counterfactual("vlm", "period_ms", 450.0, "period_ms of vlm at least 450"),),
+)
+
+
+def _blocked(late: bool = True) -> Trace:
+    tasks = [
+        AnalysisTask("camera", (4 * _MS,), 20 * _MS, 15 * _MS),
+        AnalysisTask("slam", (18 * _MS,), 100 * _MS, 90 * _MS),
+    ]
+    releases: list[Release] = [(0, n * 20 * _MS, n * 20 * _MS, (4 * _MS,)) for n in range(6)]
+    if late:
+        releases.append((1, 59 * _MS, 59 * _MS, (18 * _MS,)))
+    return traced(tasks, releases)
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> str:
+    return _written(_blocked(), tmp_path / "run.mcap", _REJECTED)
+
+
+def _written(trace: Trace, path: Path, *rationales: Rationale) -> str:
+    with TraceFile(path, lanes=("gpu",), config="lanes: []\n", wall_offset_ns=10**18) as file:
+        for task in trace.tasks.values():
+            file.add_task(replace(task, lane="gpu"))
+        file.add_records(trace.records)
+        for rationale in rationales:
+            file.add_rationale(rationale)
+    return str(path)
+
+
+def test_a_run_is_told_in_sentences_then_figures_then_decisions(aegis: Aegis, late: str) -> None:
+    said = aegis("explain", late)
+    assert said.code == 1
+    order = ["7 jobs, 1 late", "latency from arrival", "camera#4 was 6.00 ms late", "blocked it"]
+    places = [said.out.index(text) for text in [*order, "vlm does not fit"]]
+    assert places == sorted(places)
+
+
+def test_a_run_in_time_ends_with_0(aegis: Aegis, tmp_path: Path) -> None:
+    said = aegis("explain", _written(_blocked(late=False), tmp_path / "run.mcap"))
+    assert said.code == 0 and "0 late" in said.out
+
+
+def test_the_worst_job_is_taken_apart_and_its_cause_named(aegis: Aegis, late: str) -> None:
+    said = aegis("explain", late, "--worst")
+    assert said.code == 1
+    assert "Because slam#3, less urgent but already running, blocked it for 17 ms" in said.out
+    assert "had been in time" in said.out
+    assert re.search(r"blocking\s+slam#3 segment 0\s+17\.00\s+81\.0%", said.out)
+    assert re.search(r"all\s+21\.00\s+100\.0%", said.out)
+
+
+def test_a_job_can_be_asked_for_by_its_name(aegis: Aegis, late: str) -> None:
+    said = aegis("explain", late, "--job", "camera#0")
+    assert said.code == 0 and "camera#0 was in time" in said.out
+
+
+def test_parts_in_json_add_up_to_the_latency(aegis: Aegis, late: str) -> None:
+    job = json.loads(aegis("explain", late, "--worst", "--format", "json").out)
+    assert sum(part["ms"] for part in job["parts"]) == pytest.approx(job["latency_ms"])
+    assert job["late_ms"] == 6.0 and job["causes"][0]["kind"] == "blocking"
+
+
+def test_a_run_in_json_holds_all_that_is_known(aegis: Aegis, late: str) -> None:
+    run = json.loads(aegis("explain", late, "--format", "json").out)
+    assert run["jobs"] == 7 and run["late"] == 1 and run["records_lost"] == 0
+    assert [task["name"] for task in run["tasks"]] == ["camera", "slam"]
+    assert run["decisions"][0]["id"] == 4
+
+
+def test_a_decision_is_repeated_with_its_numbers(aegis: Aegis, late: str) -> None:
+    said = aegis("explain", late, "--decision", "4")
+    assert said.code == 1
+    for text in ("vlm rejected by the rule demand_bound", "43 > 40 ms", "= 43.00 > t = 40.00 ms",
+                 "period_ms of vlm at least 450", "9.00"):  # fmt: skip
+        assert text in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--job", "camera#99"), "expected camera#0 to camera#6"),
+        (("--job", "lidar#1"), "one of: camera, slam"),
+        (("--job", "camera"), "expected camera#0"),
+        (("--decision", "7"), "one of: 4"),
+        (("--worst", "--job", "camera#1"), "exclude each other"),
+        (("--format", "xml"), "text or json"),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_is(
+    aegis: Aegis, late: str, arguments: tuple[str, ...], text: str
+) -> None:
+    said = aegis("explain", late, *arguments)
+    assert said.code == 2 and text in said.err and not said.out
+
+
+def test_an_empty_trace_is_no_mistake(aegis: Aegis, tmp_path: Path) -> None:
+    path = _written(Trace(_blocked().records[:0]), tmp_path / "run.mcap")
+    assert aegis("explain", path).code == 0
+    assert aegis("export", path, "--chrome", str(tmp_path / "run.json")).code == 0
+    assert aegis("report", path, "-o", str(tmp_path / "run.html")).code == 0
+    said = aegis("explain", path, "--worst")
+    assert said.code == 2 and "no job ended" in said.err
+
+
+def test_a_job_is_drawn(aegis: Aegis, late: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "worst.svg"
+    assert aegis("explain", late, "--plot", str(path)).code == 1
+    assert "<svg" in path.read_text(encoding="utf-8")
+
+
+def test_an_export_has_every_segment_arrow_and_deadline(
+    aegis: Aegis, late: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.json"
+    assert aegis("export", late, "--perfetto", str(path)).code == 0
+    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    kinds = Counter(event["ph"] for event in events)
+    assert kinds["b"] == kinds["e"] == kinds["s"] == kinds["f"] == 7
+    assert kinds["t"] == 7, "one segment each"
+    assert sum("deadline of" in event["name"] for event in events if event["ph"] == "i") == 7
+    assert any("missed by 6 ms" in event["name"] for event in events)
+    names = {event["args"]["name"] for event in events if event["ph"] == "M"}
+    assert {"lane gpu", "camera: frames", "camera: results", "decisions"} <= names
+    assert min(event["ts"] for event in events if "ts" in event) >= 0
+
+
+def test_slices_of_one_track_never_overlap(aegis: Aegis, late: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    aegis("export", late, "--chrome", str(path))
+    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    ends: dict[tuple[int, int], float] = {}
+    for event in sorted((e for e in events if e["ph"] == "X"), key=lambda e: e["ts"]):
+        track = event["pid"], event["tid"]
+        assert event["ts"] >= ends.get(track, 0.0) - 1e-6
+        ends[track] = event["ts"] + event["dur"]
+
+
+def test_an_export_without_a_target_says_which_there_are(aegis: Aegis, late: str) -> None:
+    said = aegis("export", late)
+    assert said.code == 2 and "--perfetto FILE" in said.err
+
+
+def test_a_report_is_one_page_that_asks_nobody_for_anything(
+    aegis: Aegis, late: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.html"
+    assert aegis("report", late, "-o", str(path)).code == 0
+    page = path.read_text(encoding="utf-8")
+    addresses = set(re.findall(r"https?://[^\s\"'`]+", page))
+    assert addresses == {"http://www.w3.org/2000/svg"}, "the name of a format, never fetched"
+    assert "default-src 'none'" in page and "camera#4" in page
+    assert not re.search(r"\b(src|href)\s*=", page)
+
+
+def test_a_name_cannot_break_out_of_the_page(aegis: Aegis, tmp_path: Path) -> None:
+    trace = _blocked()
+    evil = "</script><script>alert(1)</script>"
+    tasks = {0: replace(trace.tasks[0], name=evil)}
+    path = _written(Trace(trace.records, tasks), tmp_path / "run.mcap")
+    aegis("report", path, "-o", str(tmp_path / "run.html"))
+    assert evil not in (tmp_path / "run.html").read_text(encoding="utf-8")
+
+
+def test_a_place_that_cannot_be_written_is_told(aegis: Aegis, late: str, tmp_path: Path) -> None:
+    said = aegis("report", late, "-o", str(tmp_path / "no" / "folder.html"))
+    assert said.code == 2 and "cannot be written" in said.err
