@@ -126,6 +126,7 @@ class EngineClient:
         self._restarts = 0
         self._restart_ns = 0
         self._speed = 1.0
+        self._room: dict[int, float] = {}
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -382,6 +383,19 @@ class EngineClient:
         if process is not None:
             process.page.set_speed(self._speed)
 
+    def set_room(self, lane: int, factor: float) -> None:
+        """Tell what room the proof leaves on a lane; never waits.
+
+        Args:
+            lane: index of the lane.
+            factor: by which all its budgets can be multiplied and nobody is late, at least 1.
+                What stays within it is told as an overrun, and nothing else follows.
+        """
+        self._room[lane] = max(1.0, factor)
+        process = self._process
+        if process is not None:
+            process.page.set_room(lane, self._room[lane])
+
     def status(self) -> EngineStatus:
         """Return the engine's state without asking it."""
         process = self._process
@@ -440,6 +454,8 @@ class EngineClient:
         with self._changing:
             process = EngineProcess(self._device)
             process.page.set_speed(self._speed)
+            for lane, factor in tuple(self._room.items()):
+                process.page.set_room(lane, factor)
             try:
                 for channel in list(self._channels.values()):
                     _send_channel(process, channel)
@@ -626,11 +642,12 @@ class EngineClient:
             _log.exception("on_event raised")
 
     def _overran(self, buffer: bytearray) -> None:
-        (_, policy, sheds, lane, task_id, seq, segment, skips, taken, budget, used) = (
+        (_, policy, sheds, absorbed, lane, task_id, seq, segment, skips, taken, budget, used) = (
             OVERRUN.unpack_from(buffer)
         )
+        applied = POLICIES[policy]
         event = OverrunEvent(
-            task_id, seq, lane, segment, taken, budget, used, POLICIES[policy], skips, sheds
+            task_id, seq, lane, segment, taken, budget, used, applied, skips, sheds, absorbed
         )
         try:
             self._on_overrun(event)

@@ -136,7 +136,7 @@ class EngineLoop:
         self._lanes = lanes
         self._scheduler = Scheduler(lanes) if scheduler is None else scheduler
         self._shed_since_ns = [0] * lanes  # 0: the lane takes all
-        self._speed = 1.0
+        self._page_version = 0
         self._completions = [backend.completion(lane) for lane in range(lanes)]
         self._tasks: dict[int, LoadedTask] = {}
         self._channels: dict[int, tuple[ChannelSpec, SharedMemory]] = {}
@@ -221,9 +221,10 @@ class EngineLoop:
         while self._running:
             now = clock()
             page.beat(now)
-            if page.speed != self._speed:
-                self._speed = page.speed
-                self._scheduler.stretch_budgets(1.0 / self._speed)
+            if page.version != self._page_version:
+                self._page_version = page.version
+                for lane in range(self._lanes):
+                    self._scheduler.stretch_budgets(lane, *page.stretch(lane))
             events = epoll.poll(self._timeout_s())
             if not events and now - tidied > _GARBAGE_INTERVAL_NS and self._idle():
                 collect_garbage()
@@ -430,6 +431,7 @@ class EngineLoop:
                 Kind.OVERRUN,
                 POLICIES.index(overrun.applied),
                 overrun.sheds,
+                overrun.absorbed,
                 lane,
                 job.task_id,
                 job.seq,

@@ -9,29 +9,33 @@ from aegis_ros.engine.types import LaneState
 
 __all__ = ["EnginePage"]
 
-_LANE_FIELDS = 4  # running task, since, busy, waiting
-_NOMINAL_PPM = 1_000_000
+_LANE_FIELDS = 5  # running task, since, busy, waiting; room
+_HEAD_FIELDS = 3  # loop time; speed, version of speed and room
+_ONE_PPM = 1_000_000
 
 
 class EnginePage:
     """Loop time, and for each lane: task that runs, since when, busy time, waiting jobs.
 
-    The other way around, the node tells the loop how fast the device is. Each field is one aligned
+    The other way around, the node tells the loop how fast the device is, and what room each lane
+    has. Each field is one aligned
     64-bit word written by one process, so a reader never sees half of one; fields are not
     consistent with each other, which a watchdog does not need.
     """
 
     def __init__(self, lanes: int, fd: int | None = None) -> None:
         """Create the page, or map the one another process created."""
-        words = 2 + lanes * _LANE_FIELDS
+        words = _HEAD_FIELDS + lanes * _LANE_FIELDS
         self.memory = SharedMemory(8 * words, fd)
         numbers = self.memory.array(0, (words,), np.int64)
         self._alive = numbers[:1]
         self._speed = numbers[1:2]
-        self._lanes = numbers[2:].reshape(lanes, _LANE_FIELDS)
+        self._version = numbers[2:3]
+        self._lanes = numbers[_HEAD_FIELDS:].reshape(lanes, _LANE_FIELDS)
         if fd is None:
             self._lanes[:, 0] = -1
-            self._speed[0] = _NOMINAL_PPM
+            self._lanes[:, 4] = _ONE_PPM
+            self._speed[0] = _ONE_PPM
 
     def beat(self, now_ns: int) -> None:
         """Note that the loop is alive."""
@@ -39,12 +43,23 @@ class EnginePage:
 
     def set_speed(self, factor: float) -> None:
         """Note how fast the device is, 1 for as fast as budgets were measured."""
-        self._speed[0] = max(1, round(factor * _NOMINAL_PPM))
+        self._speed[0] = max(1, round(factor * _ONE_PPM))
+        self._version[0] += 1
+
+    def set_room(self, lane: int, factor: float) -> None:
+        """Note by what all budgets of a lane can be multiplied and nobody is late."""
+        self._lanes[lane, 4] = int(factor * _ONE_PPM)
+        self._version[0] += 1
 
     @property
-    def speed(self) -> float:
-        """How fast the device is."""
-        return int(self._speed[0]) / _NOMINAL_PPM
+    def version(self) -> int:
+        """Changes whenever speed or room do."""
+        return int(self._version[0])
+
+    def stretch(self, lane: int) -> tuple[float, float]:
+        """Return the factors for :meth:`~aegis_ros.scheduling.Scheduler.stretch_budgets`."""
+        slower = _ONE_PPM / int(self._speed[0])
+        return slower, max(slower, int(self._lanes[lane, 4]) / _ONE_PPM)
 
     def lane_busy(self, lane: int, task_id: int, now_ns: int) -> None:
         """Note that a segment starts (``task_id`` -2: a profiling run)."""
@@ -65,7 +80,7 @@ class EnginePage:
 
     def lanes(self) -> tuple[LaneState, ...]:
         """Return the state of all lanes."""
-        return tuple(LaneState(*(int(value) for value in row)) for row in self._lanes)
+        return tuple(LaneState(*(int(value) for value in row[:4])) for row in self._lanes)
 
     def close(self) -> None:
         """Give the page back."""

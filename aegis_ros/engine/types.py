@@ -159,6 +159,7 @@ class OverrunEvent:
         applied: what was done to the job there; ``None`` where it goes on or had ended.
         skips: how many jobs of the task are skipped to pay back what was taken from others.
         sheds: whether the lane refuses from here on what is below high criticality.
+        absorbed: whether nothing follows because the lane has room for it.
     """
 
     task_id: int
@@ -171,6 +172,7 @@ class OverrunEvent:
     applied: OverrunPolicy | None = None
     skips: int = 0
     sheds: bool = False
+    absorbed: bool = False
 
 
 @dataclass(slots=True)

@@ -47,9 +47,9 @@ DONE = struct.Struct("<BxxxIQIIIqqqq")
 # kind, rule, task, seq, channel, slot; followed by UTF-8 text
 SKIPPED = struct.Struct("<BBxxIQII")
 
-# kind, policy applied, whether the lane sheds from here on, lane, task, seq, segment, jobs skipped
-# for it, taken, budget, used by the whole job
-OVERRUN = struct.Struct("<BB?BIQIIqqq")
+# kind, policy applied, whether the lane sheds from here on, whether it had room, lane, task, seq,
+# segment, jobs skipped for it, taken, budget, used by the whole job
+OVERRUN = struct.Struct("<BB??BxxxIQIIqqq")
 # kind, lane, how long it had shed
 RESTORED = struct.Struct("<BBxxxxxxq")
 

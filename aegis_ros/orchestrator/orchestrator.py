@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane, safe_removal_ns
+from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane, safe_removal_ns
 from aegis_ros.backends import CompiledNetwork, create_backend
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.device import DeviceState
@@ -65,6 +65,7 @@ _PROFILE_SECONDS = 10.0
 _PROFILE_LEAST_RUNS = 50
 _SPARE_SLOTS = 6  # beyond what the tasks of the file can hold
 _NEVER_NS = 1 << 62
+_MOST_ROOM = 20.0  # what takes longer is taken for hung
 _LEAST_SPARE_SLOTS = 2  # being written, or on the way back
 
 
@@ -283,6 +284,7 @@ class Orchestrator:
             until = self._free_from_ns(entry)
             if until > time.monotonic_ns():
                 self._leaving.append((until, task, entry.lane))
+            self._tell_room()
             self._unload(entry)
             again = " until the orchestrator is configured again" if entry.from_file else ""
             rationale = self.log.tell(
@@ -593,6 +595,7 @@ class Orchestrator:
         self._next_id += 1
         self._entries[spec.name] = entry
         self._by_id[task_id] = entry
+        self._tell_room()
         self._publish_tables()
         return self._accepted(candidate, admitted, task_id, publish=True)
 
@@ -1005,6 +1008,26 @@ class Orchestrator:
             if entry.lane == lane
         ]
         return check_lane(tasks, lane=lane, switch_ns=self.spec.device.switch_ns)
+
+    def _tell_room(self) -> None:
+        for index, lane in enumerate(self.spec.device.lanes):
+            self._engine.set_room(index, self._room(lane.name))
+
+    def _room(self, lane: str) -> float:
+        """Return by what all budgets of a lane can be multiplied before anybody is late."""
+        tasks = [
+            entry.candidate.analysis_task()
+            for entry in self._entries.values()
+            if entry.lane == lane
+        ]
+        if not tasks:
+            return 1.0
+        tasks += [
+            replace(task, name=f"{task.name} (leaving {index})")
+            for index, (until, task, where) in enumerate(self._leaving)
+            if where == lane and until > time.monotonic_ns()
+        ]
+        return min(_MOST_ROOM, max(1.0, breakdown(tasks, self.spec.device.switch_ns)))
 
     def _lane_summaries(self) -> tuple[LaneSummary, ...]:
         states = self._engine.status().lanes

@@ -118,8 +118,12 @@ def overrun_sentence(
     if over_ns > 0:
         told = (
             f"{part}job {event.seq} of {task} took {event.taken_ns / 1e6:.2f} ms, its budget is "
-            f"{event.budget_ns / 1e6:.2f} ms; what waited for lane {lane} can be later than "
-            f"promised by {over_ns / 1e6:.2f} ms, no more"
+            f"{event.budget_ns / 1e6:.2f} ms; "
+        ) + (
+            f"the proof leaves room for that on lane {lane}, and nobody is late for it"
+            if event.absorbed
+            else f"what waited for lane {lane} can be later than promised by "
+            f"{over_ns / 1e6:.2f} ms, no more"
         )
     else:
         told = (

@@ -25,6 +25,7 @@ class Overrun:
             ``dropped`` included.
         dropped: jobs that no longer wait because of it, in the order in which they were given up.
         sheds: whether the lane entered high-criticality mode with it.
+        absorbed: whether nothing follows because the lane has room for it.
     """
 
     job: Job
@@ -36,3 +37,4 @@ class Overrun:
     skips: int = 0
     dropped: tuple[Job, ...] = ()
     sheds: bool = False
+    absorbed: bool = False

@@ -60,7 +60,7 @@ class _Task:
         budgets_ns: tuple[int, ...],
         on_overrun: OverrunPolicy | None,
         low_ns: tuple[int, ...],
-        stretch: float,
+        stretch: tuple[float, float],
     ) -> None:
         self.lane = lane
         self.segments = segments
@@ -74,15 +74,16 @@ class _Task:
         self.background: Job | None = None  # its job that was demoted
         self._declared_ns = budgets_ns
         self._declared_low_ns = low_ns
-        self.stretch(stretch)
+        self.stretch(*stretch)
 
-    def stretch(self, factor: float) -> None:
-        """Allow ``factor`` times what was declared."""
-        self.budgets_ns = tuple(math.ceil(part * factor) for part in self._declared_ns)
-        self.low_ns = tuple(math.ceil(part * factor) for part in self._declared_low_ns)
-        # What a segment may take before anything has to be decided; empty for any time.
-        enforced = self.budgets_ns if self.on_overrun is not None else self.low_ns
-        self.limits_ns = tuple(map(min, zip(enforced, self.low_ns or enforced, strict=True)))
+    def stretch(self, told: float, enforced: float) -> None:
+        """Tell of what takes longer than ``told`` times its budget, act from ``enforced`` times."""
+        self.budgets_ns = tuple(math.ceil(part * enforced) for part in self._declared_ns)
+        self.low_ns = tuple(math.ceil(part * enforced) for part in self._declared_low_ns)
+        # What a segment may take before anything has to be said; empty for any time.
+        declared = self._declared_ns if self.on_overrun is not None else self._declared_low_ns
+        lowest = map(min, zip(declared, self._declared_low_ns or declared, strict=True))
+        self.limits_ns = tuple(math.ceil(part * told) for part in lowest)
         self.total_ns = sum(self.budgets_ns) if self.on_overrun is not None else _NO_LIMIT
 
 
@@ -109,7 +110,7 @@ class Scheduler:
         self._waiting = [0] * lanes
         self._shedding = [False] * lanes
         self._overrun: list[Overrun | None] = [None] * lanes
-        self._stretch = 1.0
+        self._stretch = [(1.0, 1.0)] * lanes
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
         self._observer = self._policy if self._policy.observes else None
@@ -172,7 +173,7 @@ class Scheduler:
                 )
             )
         self._tasks[task_id] = _Task(
-            lane, segments, queue, criticality, wcet_ns, on_overrun, low_ns, self._stretch
+            lane, segments, queue, criticality, wcet_ns, on_overrun, low_ns, self._stretch[lane]
         )
 
     def remove_task(self, task_id: int) -> list[Job]:
@@ -341,19 +342,27 @@ class Scheduler:
             self._rank_again(lane)
         return dropped
 
-    def stretch_budgets(self, factor: float) -> None:
-        """Enforce ``factor`` times the declared budgets: the device is that much slower.
+    def stretch_budgets(self, lane: int, told: float, enforced: float) -> None:
+        """Stretch what was declared: a device is slower, or a lane has room.
 
-        What the policy was told of budgets stays as it was.
+        Where a set of tasks is proven with all budgets multiplied by a factor, nobody is late for
+        a segment that takes so much longer: it is told, and nothing else follows. What the policy
+        was told of budgets stays as it was.
+
+        Args:
+            lane: index of the lane.
+            told: factor on budgets beyond which an overrun is told.
+            enforced: factor beyond which something follows from it, not below ``told``.
 
         Raises:
-            ValueError: the factor is not above 0 and finite.
+            ValueError: a factor is not above 0 and finite, or they are the wrong way around.
         """
-        if not 0.0 < factor < math.inf:
-            raise ValueError(f"budgets cannot be stretched by {factor}")
-        self._stretch = factor
+        if not 0.0 < told <= enforced < math.inf:
+            raise ValueError(f"budgets cannot be stretched by {told} and {enforced}")
+        self._stretch[lane] = (told, enforced)
         for task in self._tasks.values():
-            task.stretch(factor)
+            if task.lane == lane:
+                task.stretch(told, enforced)
 
     def shedding(self, lane: int) -> bool:
         """Return whether the lane is in high-criticality mode."""
@@ -427,6 +436,9 @@ class Scheduler:
             -(-owed_ns // task.total_ns),
             tuple(dropped),
             sheds,
+            absorbed=bool(task.budgets_ns)
+            and taken_ns <= task.budgets_ns[segment]
+            and job.used_ns <= task.total_ns,
         )
         return job if ended else None
 

@@ -149,6 +149,18 @@ def test_on_a_slower_device_budgets_count_more_also_after_a_restart(bench):
     assert not bench.heard.overruns
 
 
+def test_an_overrun_the_proof_has_room_for_is_told_and_costs_nobody_a_frame(bench):
+    channel = bench.channel()
+    bench.client.set_room(0, 1000.0)
+    bench.load(1, 5 * MS, wcet_ns=(MS,))
+    bench.load(2, MS, criticality=LOW)
+    for _ in range(3):
+        bench.feed(channel, 1, 2)
+        bench.wait(all_told(bench), "both results")
+    assert not bench.heard.skips and not bench.heard.restored
+    assert [event.absorbed for event in bench.heard.overruns] == [True] * 3
+
+
 # -- hangs and crashes -------------------------------------------------------------------------
 
 

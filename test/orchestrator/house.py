@@ -42,6 +42,7 @@ class FakeEngine:
         self.submitted: list[list[tuple[int, int, int, int]]] = []
         self.measured = 0
         self.speed = 1.0
+        self.room: dict[int, float] = {}
         self.run_ns = 5 * MS
         self.refuses_load = False
         self.refuses_channel = False
@@ -101,6 +102,9 @@ class FakeEngine:
 
     def set_speed(self, factor: float) -> None:
         self.speed = factor
+
+    def set_room(self, lane: int, factor: float) -> None:
+        self.room[lane] = factor
 
     def status(self) -> EngineStatus:
         return EngineStatus(1, 0, (), 0, 0)

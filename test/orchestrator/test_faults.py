@@ -193,6 +193,20 @@ def test_the_engine_is_told_that_budgets_count_more_on_a_slower_device(house: Ho
     assert house.engine.speed == 0.5
 
 
+def test_the_engine_is_told_what_room_the_proof_leaves(house: House) -> None:
+    house.orchestrator.register(house.task("one", deadline_ms=52, lane="lane0"))
+    assert house.engine.room == {0: 5.0, 1: 1.0}  # (52 - 2) / 10
+    house.orchestrator.register(house.task("two", deadline_ms=52, lane="lane0"))
+    assert house.engine.room[0] == 2.5
+    house.orchestrator.unregister("two")
+    assert house.engine.room[0] == 5.0
+
+
+def test_an_overrun_with_room_says_that_nobody_is_late() -> None:
+    sentence = overrun_sentence(overrun(1, absorbed=True), "detector", "lane0", 1, 10 * MS)
+    assert "leaves room for that on lane lane0, and nobody is late for it" in sentence
+
+
 def test_a_lane_that_sheds_is_told_task_by_task_and_so_is_its_return(house: House) -> None:
     levels = {"vital": "high", "useful": "low", "nice": "best_effort", "far": "low"}
     ids = {}

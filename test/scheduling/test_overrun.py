@@ -76,13 +76,13 @@ def test_what_was_paid_too_much_is_no_credit_for_the_next_overrun() -> None:
 
 def test_on_a_slower_device_budgets_count_as_much_more() -> None:
     made = scheduler(STOP, 10, 20)
-    made.stretch_budgets(1.5)
+    made.stretch_budgets(0, 1.5, 1.5)
     made.add_task(2, lane=0, wcet_ns=(10,), on_overrun=SKIP_NEXT)
     run(made, Job(0, 0, 0, 99), 0, 15, 30)
     assert made.take_overrun(0) is None
     run(made, Job(2, 0, 100, 199), 100, 15)
     assert made.take_overrun(0) is None
-    made.stretch_budgets(1.0)
+    made.stretch_budgets(0, 1.0, 1.0)
     run(made, Job(0, 1, 200, 299), 200, 11)
     told = made.take_overrun(0)
     assert told is not None and (told.budget_ns, told.applied) == (10, STOP)
@@ -91,7 +91,37 @@ def test_on_a_slower_device_budgets_count_as_much_more() -> None:
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_speed_that_makes_no_sense_is_refused(factor: float) -> None:
     with pytest.raises(ValueError, match="stretched"):
-        Scheduler(1).stretch_budgets(factor)
+        Scheduler(1).stretch_budgets(0, factor, factor)
+
+
+@pytest.mark.parametrize("policy", OverrunPolicy)
+def test_an_overrun_the_lane_has_room_for_is_told_and_nothing_follows(
+    policy: OverrunPolicy,
+) -> None:
+    made = scheduler(policy, 10, 20)
+    made.stretch_budgets(0, 1.0, 2.0)
+    for seq, parts in enumerate(((20, 40), (15, 45))):
+        start = 1000 * seq
+        job = Job(0, seq, start, start + 99)
+        assert made.release(job, start) is None
+        for part in parts:
+            assert made.dispatch(0, start) is job
+            made.segment_done(0, start, part)
+            told = made.take_overrun(0)
+            assert told is not None
+            assert told.applied is None and told.skips == 0
+            assert told.absorbed == (part <= 40)
+    assert made.release(Job(0, 2, 2000, 2099), 2000) is None
+
+
+def test_a_critical_overrun_the_lane_has_room_for_sheds_nobody() -> None:
+    made = mixed()
+    made.stretch_budgets(0, 1.0, 2.0)
+    made.release(Job(0, 0, 0, 50), 0)
+    made.dispatch(0, 0)
+    made.segment_done(0, 20, 20)
+    told = made.take_overrun(0)
+    assert told is not None and told.absorbed and not told.sheds
 
 
 def test_a_job_that_waits_already_pays_first() -> None:
