@@ -49,7 +49,7 @@ _DEFAULT_STATE = Path.home() / ".ros" / "aegis_ros"
 _INTERRUPTED = 130
 _PIECE_S = 15.0  # what a lost machine can cost; each piece loads the network anew
 _ROUNDS = 5  # a machine has quiet and busy moments: runs of one network are spread over them
-_LEAST_PIECE = 100  # runs
+_LEAST_PIECE = 20  # runs
 
 
 def run(
