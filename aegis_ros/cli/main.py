@@ -184,6 +184,28 @@ def profile(
 
 @app.command(
     epilog="Examples:\n\n"
+    "aegis build robot.yaml\n\n"
+    "aegis build robot.yaml --format json --state-dir /tmp/state\n\n"
+    "Exit code: 0 everything is ready, 1 a network was refused, 2 bad input, or the backend "
+    "cannot be had here."
+)
+def build(
+    file: Annotated[Path, typer.Argument(help="YAML of the orchestrator.")],
+    format: _Format = "text",
+    state_dir: _State = None,
+) -> None:
+    """Prepare, optimise, cut and build every network ahead, so that starting takes no time.
+
+    With backend tensorrt this makes the engines, which takes minutes. What is there already is
+    not made again.
+    """
+    from aegis_ros.cli.build import run
+
+    raise typer.Exit(run(file, state_dir, format))
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "aegis whatif set.yaml --add 'name=vlm,period_ms=1000,segments_ms=20;20;20'\n\n"
     "aegis whatif set.yaml --set camera.period_ms=50 --set policy=cw_edf --drop lidar\n\n"
     "Fields of --set: period_ms, deadline_ms, jitter_ms, segments_ms, high_segments_ms, wcet_ms, "

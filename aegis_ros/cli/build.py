@@ -1,0 +1,198 @@
+"""`aegis build`: make everything a configuration's networks need, before the robot does."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from aegis_ros.backends import Backend, CompiledNetwork, create_backend
+from aegis_ros.cli.paper import say, sheet, terminal
+from aegis_ros.config import load_config
+from aegis_ros.errors import ConfigError
+from aegis_ros.orchestrator.admission import Admission, Candidate, Refusal
+from aegis_ros.spec import OrchestratorSpec, TaskSpec
+from aegis_ros.wcet import ProfileStore
+
+__all__ = ["run"]
+
+_DEFAULT_STATE = Path.home() / ".ros" / "aegis_ros"
+
+
+@dataclass
+class _Built:
+    """What became of one network.
+
+    Attributes:
+        task: its task.
+        seconds: how long it took; next to nothing where it was there already.
+        compiled: what was made; ``None`` where it was refused.
+        problem: why, in a sentence.
+    """
+
+    task: TaskSpec
+    seconds: float = 0.0
+    compiled: CompiledNetwork | None = None
+    problem: str = ""
+
+
+class _NotMeasured(Exception):
+    """Ends the preparation of a network behind its compilation: nothing is measured here."""
+
+    def __init__(self, compiled: CompiledNetwork) -> None:
+        super().__init__()
+        self.compiled = compiled
+
+
+def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None = None) -> int:
+    """Prepare, optimise, cut and build every network, into the orchestrator's cache.
+
+    Args:
+        path: YAML of the orchestrator.
+        state_dir: where the orchestrator keeps its cache and profiles.
+        form: ``text`` or ``json``.
+        backend: to build for; the configured one if not given.
+
+    Returns:
+        0 when everything is there, 1 when a network was refused.
+
+    Raises:
+        ConfigError: file or option is not valid.
+        BackendError: the configured backend cannot be had here.
+    """
+    if form not in ("text", "json"):
+        raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
+    spec = load_config(path)
+    if not spec.tasks:
+        raise ConfigError("there is no task to build", where="tasks", expected="at least one")
+    state = state_dir or _DEFAULT_STATE
+    used = backend or create_backend(spec.device.backend)
+    admission = Admission(spec, used, ProfileStore(state / "profiles.sqlite"), state / "cache")
+    found = _build(spec, admission, used)
+    if form == "json":
+        print(json.dumps([_as_json(item) for item in found], indent=2))
+    else:
+        _print(terminal(), found, used.device_name(), state)
+    return 1 if any(item.problem for item in found) else 0
+
+
+def _build(spec: OrchestratorSpec, admission: Admission, backend: Backend) -> list[_Built]:
+    found = [_Built(task) for task in spec.tasks]
+    measured: list[tuple[_Built, Candidate]] = []
+    with _progress(backend, len(found)) as bar:
+        for item in found:
+            bar.begin(item.task.name)
+            start = time.monotonic()
+            try:
+                measured.append((item, admission.prepare(item.task, _stop)))
+                item.compiled = measured[-1][1].compiled
+            except _NotMeasured as done:
+                item.compiled = done.compiled
+            except Refusal as refusal:
+                item.problem = refusal.sentence
+            item.seconds = time.monotonic() - start
+            bar.end()
+        # Where budgets are known, so is in how many segments the orchestrator will want them.
+        try:
+            cut = admission.foresee([candidate for _, candidate in measured])
+        except Refusal as refusal:
+            say(Console(stderr=True), f"not cut ahead: {refusal.sentence}")
+        else:
+            for (item, _), candidate in zip(measured, cut, strict=True):
+                item.compiled = candidate.compiled
+    return found
+
+
+def _stop(spec: TaskSpec, compiled: CompiledNetwork, key: object, digest: str) -> None:
+    raise _NotMeasured(compiled)
+
+
+class _Bar:
+    """One bar over all networks; a backend that tells more moves it in smaller steps."""
+
+    def __init__(self, progress: Progress, networks: int) -> None:
+        self._progress = progress
+        self._row = progress.add_task("", total=float(networks), phase="")
+        self._done = 0
+
+    def begin(self, name: str) -> None:
+        self._progress.update(self._row, description=escape(name), phase="")
+
+    def tell(self, phase: str, done: float) -> None:
+        self._progress.update(self._row, completed=self._done + done, phase=escape(phase))
+
+    def end(self) -> None:
+        self._done += 1
+        self._progress.update(self._row, completed=float(self._done), phase="")
+
+
+@contextmanager
+def _progress(backend: Backend, networks: int) -> Iterator[_Bar]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[phase]}"),
+    )
+    to_terminal = sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=not to_terminal) as progress:
+        bar = _Bar(progress, networks)
+        telling: Any = backend
+        if hasattr(telling, "on_progress"):
+            telling.on_progress = bar.tell
+        try:
+            yield bar
+        finally:
+            if hasattr(telling, "on_progress"):
+                telling.on_progress = None
+
+
+def _print(console: Console, found: Sequence[_Built], device: str, state: Path) -> None:
+    columns = [("task", "left"), ("segments", "right"), ("MiB", "right"), ("took s", "right")]
+    table = sheet(f"built for {escape(device)}", columns)
+    for item in found:
+        if item.compiled is None:
+            continue
+        table.add_row(
+            Text(item.task.name),
+            str(item.compiled.segments),
+            f"{item.compiled.arena_bytes / 2**20:.1f}",
+            f"{item.seconds:.1f}",
+        )
+    if table.row_count:
+        console.print(table)
+    for item in found:
+        note = item.problem or (item.compiled.note if item.compiled is not None else "")
+        if note:
+            style = "red" if item.problem else ""
+            say(console, f"{item.task.name}: {note}", style=style)
+    refused = sum(bool(item.problem) for item in found)
+    if refused:
+        say(console, f"{refused} of {len(found)} networks cannot be run", style="red")
+    else:
+        count = "1 network is" if len(found) == 1 else f"All {len(found)} networks are"
+        say(console, f"{count} ready in {state / 'cache'}", style="green")
+
+
+def _as_json(item: _Built) -> dict[str, Any]:
+    if item.compiled is None:
+        return {"task": item.task.name, "built": False, "problem": item.problem}
+    return {
+        "task": item.task.name,
+        "built": True,
+        "segments": item.compiled.segments,
+        "arena_bytes": item.compiled.arena_bytes,
+        "seconds": round(item.seconds, 3),
+        "paths": list(item.compiled.paths),
+        "note": item.compiled.note,
+    }
