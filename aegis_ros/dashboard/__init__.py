@@ -8,23 +8,29 @@ from aegis_ros.dashboard.questions import Pause, Robot, WhatIf
 from aegis_ros.dashboard.settings import Settings
 from aegis_ros.dashboard.views import (
     AnswerView,
+    BarView,
     BoundView,
     CounterfactualView,
     DecisionView,
+    DueView,
     JobView,
     LaneView,
     StatusView,
     TaskView,
+    WindowView,
     WitnessView,
 )
+from aegis_ros.dashboard.window import analysis_task, critical_window
 
 __all__ = [
     "AnswerView",
+    "BarView",
     "Batch",
     "BoundView",
     "CounterfactualView",
     "Cursor",
     "DecisionView",
+    "DueView",
     "Feed",
     "JobView",
     "LaneView",
@@ -34,5 +40,8 @@ __all__ = [
     "StatusView",
     "TaskView",
     "WhatIf",
+    "WindowView",
     "WitnessView",
+    "analysis_task",
+    "critical_window",
 ]

@@ -8,13 +8,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
 
 from aegis_ros.dashboard.views import DecisionView, JobView, StatusView
 
 __all__ = ["Batch", "Cursor", "Feed"]
 
-_Item = TypeVar("_Item")
+_LASTING = ("admitted", "rejected", "removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Feed:
 
     Args:
         jobs: how many jobs are kept.
-        decisions: how many decisions are kept.
+        decisions: how many decisions are kept; admissions outlast what happens all the time.
         wall_s: seconds since 1970.
         clock_s: a clock that never jumps, in seconds.
     """
@@ -59,7 +58,7 @@ class Feed:
     def __init__(
         self,
         jobs: int = 6000,
-        decisions: int = 200,
+        decisions: int = 400,
         wall_s: Callable[[], float] = time.time,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +69,8 @@ class Feed:
         self._status: StatusView | None = None
         self._status_at_s = 0.0
         self._jobs: deque[JobView] = deque(maxlen=jobs)
-        self._decisions: deque[DecisionView] = deque(maxlen=decisions)
+        self._decisions: list[tuple[int, DecisionView]] = []
+        self._most_decisions = decisions
         self._counts: Counter[tuple[str, str]] = Counter()
         self._end = Cursor()
 
@@ -92,10 +92,12 @@ class Feed:
     def put_decision(self, decision: DecisionView) -> None:
         """Take a decision."""
         with self._lock:
-            self._decisions.append(decision)
             self._counts[(decision.decision, decision.rule)] += max(1, decision.count)
             end = self._end
             self._end = Cursor(end.statuses, end.jobs, end.decisions + 1)
+            self._decisions.append((self._end.decisions, decision))
+            if len(self._decisions) > self._most_decisions:
+                self._forget_one()
 
     @property
     def status(self) -> StatusView | None:
@@ -117,13 +119,16 @@ class Feed:
         """Return what came since ``cursor``, and the cursor for the next call."""
         with self._lock:
             end = self._end
-            jobs = _latest(self._jobs, end.jobs - cursor.jobs)
+            first = max(0, len(self._jobs) - (end.jobs - cursor.jobs))
+            jobs = tuple(islice(self._jobs, first, None))
             batch = Batch(
                 now_ms=self._wall_s() * 1e3,
                 status=self._status if end.statuses > cursor.statuses else None,
                 status_age_s=self._age_s(),
                 jobs=jobs,
-                decisions=_latest(self._decisions, end.decisions - cursor.decisions),
+                decisions=tuple(
+                    each for number, each in self._decisions if number > cursor.decisions
+                ),
                 # who just came has missed nothing
                 passed=end.jobs - cursor.jobs - len(jobs) if cursor.jobs else 0,
             )
@@ -132,6 +137,13 @@ class Feed:
     def _age_s(self) -> float | None:
         return None if self._status is None else self._clock_s() - self._status_at_s
 
-
-def _latest(items: deque[_Item], count: int) -> tuple[_Item, ...]:
-    return tuple(islice(items, max(0, len(items) - count), None))
+    def _forget_one(self) -> None:
+        oldest = next(
+            (
+                place
+                for place, (_, each) in enumerate(self._decisions)
+                if each.decision not in _LASTING
+            ),
+            0,
+        )
+        del self._decisions[oldest]

@@ -12,13 +12,16 @@ from typing import Any
 
 __all__ = [
     "AnswerView",
+    "BarView",
     "BoundView",
     "CounterfactualView",
     "DecisionView",
+    "DueView",
     "JobView",
     "LaneView",
     "StatusView",
     "TaskView",
+    "WindowView",
     "WitnessView",
     "plain",
 ]
@@ -26,7 +29,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """One admitted task; counts since activation, figures over the last window."""
+    """One admitted task; counts since activation, figures over the last window.
+
+    ``publish_ms`` is kept free before the deadline; ``segments`` is 0 where it was not declared.
+    """
 
     name: str
     model: str
@@ -37,6 +43,8 @@ class TaskView:
     period_ms: float
     deadline_ms: float
     jitter_ms: float
+    publish_ms: float
+    segments: int
     wcet_ms: float
     wcet_source: str
     bound_ms: float
@@ -163,8 +171,46 @@ class DecisionView:
 
 
 @dataclass(frozen=True, slots=True)
+class BarView:
+    """A segment that runs in a window; ``blocks`` where it began before the others were ready."""
+
+    task: str
+    start_ms: float
+    end_ms: float
+    late: bool
+    blocks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DueView:
+    """A deadline in a window, and whether its job is late in it."""
+
+    task: str
+    due_ms: float
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WindowView:
+    """A schedule of one lane; milliseconds from when everybody is ready.
+
+    Attributes:
+        tasks: rows, from the top.
+        begin_ms, end_ms: what there is to show.
+        bars: what runs, in order.
+        dues: deadlines.
+    """
+
+    tasks: tuple[str, ...]
+    begin_ms: float
+    end_ms: float
+    bars: tuple[BarView, ...]
+    dues: tuple[DueView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerView:
-    """The answer to a what-if question."""
+    """The answer to a what-if question; ``window`` is the pattern behind its witness."""
 
     admitted: bool
     utilization_before: float
@@ -172,6 +218,7 @@ class AnswerView:
     response_bound_ms: float
     deadline_ms: float
     decision: DecisionView
+    window: WindowView | None = None
 
 
 def plain(value: Any) -> Any:

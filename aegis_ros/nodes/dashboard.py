@@ -26,15 +26,20 @@ from aegis_ros.dashboard import (
     StatusView,
     TaskView,
     WhatIf,
+    WindowView,
     WitnessView,
+    analysis_task,
+    critical_window,
 )
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.msg import InferenceResult, ModelTask, OrchestratorStatus, Rationale
+from aegis_ros.rationale import Rule
 from aegis_ros.srv import EvaluateModel, SetTaskEnabled
 
 __all__ = ["DashboardNode", "main", "question_to_task"]
 
 _ANSWER_SECONDS = 30.0
+_PUBLISH_MS = 2.0  # what ModelTask.msg means by 0
 _MISSING = (
     "the dashboard needs packages that are not installed ({name}); install them: "
     "pip install 'aegis_ros[dashboard]', or apt-get install python3-fastapi python3-uvicorn "
@@ -154,14 +159,42 @@ class DashboardNode(Node):
             task=question_to_task(question, self._status), without=list(question.without)
         )
         answer = self._ask(self._evaluate, request)
+        decision = _decision_view(answer.rationale)
         return AnswerView(
             admitted=answer.admitted,
             utilization_before=answer.utilization_before,
             utilization_after=answer.utilization_after,
             response_bound_ms=answer.response_bound_ms,
             deadline_ms=answer.deadline_ms,
-            decision=_decision_view(answer.rationale),
+            decision=decision,
+            window=self._window(request, decision),
         )
+
+    def _window(self, request: Any, decision: DecisionView) -> WindowView | None:
+        status, asked = self.feed.status, request.task
+        if decision.witness is None or status is None:
+            return None
+        without = {*request.without, asked.name}
+        wcet_ms = asked.wcet_ms
+        if not wcet_ms:
+            # a measured budget is told as what the lane would be used more
+            added = decision.utilization_after - decision.utilization_before
+            wcet_ms = added * asked.period_ms
+        candidate = analysis_task(
+            asked.name,
+            wcet_ms=wcet_ms,
+            period_ms=asked.period_ms,
+            deadline_ms=asked.deadline_ms or asked.period_ms,
+            publish_ms=asked.output.publish_ms or _PUBLISH_MS,
+            jitter_ms=asked.jitter_ms,
+            segments=asked.segments,
+        )
+        if candidate is None:
+            return None
+        # the witness of a task that is too long by itself is about nobody else
+        alone = decision.rule == Rule.WCET_DEADLINE
+        left = [task for task in status.tasks if not alone and task.name not in without]
+        return critical_window(left, candidate, decision.witness)
 
     def set_enabled(self, task: str, enabled: bool) -> tuple[bool, str]:
         """Stop or resume feeding a task; return whether it was done, and why (not)."""
@@ -274,6 +307,8 @@ def _task_view(message: Any) -> TaskView:
         period_ms=spec.period_ms,
         deadline_ms=spec.deadline_ms or spec.period_ms,
         jitter_ms=spec.jitter_ms,
+        publish_ms=spec.output.publish_ms,
+        segments=spec.segments,
         wcet_ms=message.wcet_ms,
         wcet_source=message.wcet_source,
         bound_ms=message.response_bound_ms,

@@ -15,7 +15,10 @@ from aegis_ros.dashboard import (
     StatusView,
     TaskView,
     WhatIf,
+    WindowView,
     WitnessView,
+    analysis_task,
+    critical_window,
 )
 from aegis_ros.errors import StateError
 
@@ -35,6 +38,8 @@ def a_task(name: str = "face_detector", **changes: object) -> TaskView:
         period_ms=100.0,
         deadline_ms=100.0,
         jitter_ms=5.0,
+        publish_ms=2.0,
+        segments=0,
         wcet_ms=18.0,
         wcet_source="measured",
         bound_ms=61.5,
@@ -189,6 +194,14 @@ def fill(feed: Feed, now_ms: float, rate_hz: int = 100, seconds: float = 6.0) ->
     feed.put_decision(a_decision(3, stamp_ms=now_ms - 1_000.0))
 
 
+def _window(decision: DecisionView) -> WindowView | None:
+    asked = analysis_task(decision.task, wcet_ms=58.0, period_ms=100.0, deadline_ms=100.0)
+    assert asked is not None
+    assert decision.witness is not None
+    others = tuple(a_task(name, wcet_ms=18.0) for name in _NAMES[:3])
+    return critical_window(others, asked, decision.witness)
+
+
 class FakeRobot:
     """Rejects periods below 140 ms; keeps what it was asked."""
 
@@ -217,7 +230,8 @@ class FakeRobot:
                 ),
                 counterfactuals=(),
             )
-        return AnswerView(admitted, 0.62, 0.75 if admitted else 0.98, 88.0, 133.0, decision)
+        after = 0.75 if admitted else 0.98
+        return AnswerView(admitted, 0.62, after, 88.0, 133.0, decision, _window(decision))
 
     def set_enabled(self, task: str, enabled: bool) -> tuple[bool, str]:
         self.wishes.append((task, enabled))

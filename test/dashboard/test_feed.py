@@ -52,6 +52,17 @@ def test_a_slow_reader_is_told_how_many_jobs_it_did_not_see(bursts: list[int], k
     assert seen == sorted(set(seen))
 
 
+def test_what_was_admitted_outlasts_what_happens_all_the_time() -> None:
+    feed = Feed(decisions=3)
+    feed.put_decision(a_decision(1, decision="admitted"))
+    for number in range(2, 8):
+        feed.put_decision(a_decision(number, decision="skipped"))
+    batch, cursor = feed.since(Cursor())
+    assert [decision.id for decision in batch.decisions] == [1, 6, 7]
+    feed.put_decision(a_decision(8, decision="skipped"))
+    assert [decision.id for decision in feed.since(cursor)[0].decisions] == [8]
+
+
 def test_the_age_of_a_status_grows_until_the_next() -> None:
     now_s = [100.0]
     feed = Feed(clock_s=lambda: now_s[0])

@@ -124,7 +124,7 @@ def test_a_question_is_answered_and_what_would_pass_is_tried(browser: Browser, f
         page.until("document.querySelector('#q-name').value === 'face_detector_2'")
         page.run("document.querySelector('#ask').click()")
         page.until("document.querySelector('.verdict')?.textContent.includes('rejected')")
-        assert page.run("document.querySelectorAll('#answer svg').length") == 3
+        assert page.run("document.querySelectorAll('#answer svg').length") == 4
         page.run("document.querySelector('#answer .would button').click()")
         page.until("document.querySelector('.verdict').textContent.includes('admitted')")
         assert robot.questions[-1].period_ms == 140.0
@@ -133,6 +133,19 @@ def test_a_question_is_answered_and_what_would_pass_is_tried(browser: Browser, f
         page.until("document.querySelector('#whatif-note').textContent.startsWith('Name:')")
         assert page.run("document.activeElement.id") == "q-name"
         assert len(robot.questions) == 2
+
+
+def test_a_decision_that_is_heard_late_goes_where_it_belongs(browser: Browser) -> None:
+    feed = Feed()
+    for number, stamp_ms in ((3, 3e3), (1, 1e3), (2, 2e3)):
+        feed.put_decision(a_decision(number, task=f"task{number}", stamp_ms=stamp_ms))
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until("document.querySelectorAll('#decisions > li').length === 3")
+        shown = page.run(
+            "[...document.querySelectorAll('#decisions strong')].map((e) => e.innerText)"
+        )
+        assert shown == ["task3", "task2", "task1"]
 
 
 def test_a_task_is_stopped_with_the_token_and_not_without(browser: Browser, feed: Feed) -> None:

@@ -115,6 +115,9 @@ def test_a_question_changes_nothing_and_a_stop_is_carried_out(tmp_path: Path) ->
         assert answers[0]["admitted"] is False
         assert answers[0]["decision"]["relation"]
         assert answers[1]["admitted"] is True
+        for answer, late in zip(answers[:2], (True, False), strict=True):
+            assert "rear" in answer["window"]["tasks"]
+            assert any(due["late"] for due in answer["window"]["dues"]) is late
         assert answers[2]["error"].startswith("like: there is no such task")
         status, text = beside.ask("POST", "/enabled", {"task": "front", "enabled": False})
         assert (status, json.loads(text)["done"]) == (200, True)

@@ -3,6 +3,7 @@ import { clock, element, inequality, level, ms, setText, witness } from "./text.
 
 const KEPT = 150;
 const ADMISSION = ["admitted", "rejected", "removed", "enabled", "disabled"];
+const LASTING = ["admitted", "rejected", "removed"];
 const TROUBLE = ["rejected", "lost", "shed", "skipped"];
 
 export class Decisions {
@@ -25,16 +26,28 @@ export class Decisions {
   }
 
   add(decisions, fresh) {
-    const fragment = document.createDocumentFragment();
     for (const decision of decisions) {
       const item = element("li", { "data-decision": decision.decision }, ...card(decision));
       item.hidden = !this.wanted(decision.decision);
-      fragment.prepend(item);
+      this.place(item, decision);
       if (fresh && ["rejected", "lost", "shed"].includes(decision.decision))
         setText(this.announce, `${decision.task} ${decision.decision}: ${decision.sentence}`);
     }
-    this.list.prepend(fragment);
-    while (this.list.children.length > KEPT) this.list.lastElementChild.remove();
+    while (this.list.children.length > KEPT) this.forgetOne();
+  }
+
+  // What is heard late (a page that joins hears what was before) still goes where it belongs.
+  place(item, decision) {
+    item.stampMs = decision.stamp_ms;
+    let before = this.list.firstElementChild;
+    while (before && before.stampMs > item.stampMs) before = before.nextElementSibling;
+    this.list.insertBefore(item, before);
+  }
+
+  forgetOne() {
+    let last = this.list.lastElementChild;
+    while (last && LASTING.includes(last.dataset.decision)) last = last.previousElementSibling;
+    (last ?? this.list.lastElementChild).remove();
   }
 }
 

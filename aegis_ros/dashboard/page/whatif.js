@@ -130,6 +130,15 @@ export class WhatIf {
       parts.push(element("h3", {}, "Tightest interval"), witnessPicture(decision.witness, width));
       parts.push(element("p", { class: "muted" }, witness(decision.witness)));
     }
+    if (answer.window) {
+      const late = new Set(answer.window.dues.filter((due) => due.late).map((due) => due.task));
+      parts.push(element("h3", {}, "The worst moment, up to there"));
+      parts.push(windowPicture(answer.window, decision.witness, width));
+      parts.push(element("p", { class: "muted" },
+        "All become ready at 0, each takes its whole budget" +
+        (decision.witness.blocking_task ? `, just after ${decision.witness.blocking_task} was started: ` : ": ") +
+        (late.size ? `${[...late].join(", ")} would be late.` : "nobody is late.")));
+    }
     if (decision.responses.length)
       parts.push(element("h3", {}, "Longest response of each task, against what its deadline leaves"), boundsPicture(decision.responses, width));
     if (decision.counterfactuals.length) {
@@ -206,6 +215,36 @@ function witnessPicture(found, width) {
   svg.styled("text", { x: 0, y: 61, class: "soft" }, "", `demand ${ms(found.demand_ms)} ms`);
   svg.styled("text", { x: width, y: 61, class: "soft", "text-anchor": "end" }, "",
     found.blocking_ms > 0 ? `blocking ${ms(found.blocking_ms)} ms${found.blocking_task ? ` by ${found.blocking_task}` : ""}` : "no blocking");
+  return svg;
+}
+
+function windowPicture(shown, found, width) {
+  const row = 24, top = 4, axis = 20, gutter = Math.min(150, width * 0.34);
+  const bottom = top + shown.tasks.length * row;
+  const late = shown.dues.filter((due) => due.late).map((due) => due.task);
+  const svg = picture(width, bottom + axis, `Schedule of lane ${found.lane}: ${late.length ? `late: ${late.join(", ")}` : "nobody is late"}`);
+  const end = Math.max(shown.end_ms, found.t_ms) * 1.03;
+  const x = (t) => gutter + ((t - shown.begin_ms) / (end - shown.begin_ms)) * (width - gutter - 4);
+  const y = (task) => top + shown.tasks.indexOf(task) * row;
+  shown.tasks.forEach((task) => {
+    const room = Math.floor(gutter / 7.2);
+    svg.styled("rect", { x: gutter, y: y(task) + row / 2 - 0.5, width: width - gutter, height: 1 }, "var(--border)");
+    svg.styled("text", { x: 0, y: y(task) + 16 }, "", task.length > room ? `${task.slice(0, room - 1)}…` : task);
+  });
+  svg.styled("rect", { x: x(0) - 0.5, y: 0, width: 1, height: bottom + 3 }, "var(--muted)");
+  svg.styled("rect", { x: x(found.t_ms) - 1, y: 0, width: 2, height: bottom + 3 }, found.slack_ms < 0 ? "var(--bad)" : "var(--text)");
+  for (const bar of shown.bars)
+    svg.styled("rect", { x: x(bar.start_ms), y: y(bar.task) + 5, width: Math.max(1.5, x(bar.end_ms) - x(bar.start_ms) - 0.7), height: row - 10, rx: 2 }, colour(bar.task));
+  for (const due of shown.dues) {
+    if (!shown.tasks.includes(due.task)) continue;
+    const [at, up] = [x(due.due_ms), y(due.task)];
+    const ended = Math.max(0, ...shown.bars.filter((bar) => bar.task === due.task && bar.late).map((bar) => bar.end_ms));
+    if (due.late && ended > due.due_ms)
+      svg.styled("rect", { x: at, y: up + row - 5, width: x(ended) - at, height: 3.5 }, "var(--bad)");
+    svg.styled("path", { d: `M${at - 0.6} ${up + 2}h1.2v0l5 2.6l-5 2.6v${row - 9}h-1.2z` }, due.late ? "var(--bad)" : "var(--text)");
+  }
+  svg.styled("text", { x: x(0), y: bottom + 16, class: "soft", "text-anchor": "middle" }, "", "0");
+  svg.styled("text", { x: Math.min(x(found.t_ms), width - 30), y: bottom + 16, class: "soft", "text-anchor": "middle" }, "", `${ms(found.t_ms)} ms`);
   return svg;
 }
 
