@@ -48,6 +48,7 @@ STRESSES = {
 _DEFAULT_STATE = Path.home() / ".ros" / "aegis_ros"
 _INTERRUPTED = 130
 _PIECE_S = 15.0  # what a lost machine can cost; each piece loads the network anew
+_SAME_S = 1.0  # programs that end others may send a signal to each process and to the group
 _ROUNDS = 5  # a machine has quiet and busy moments: runs of one network are spread over them
 _LEAST_PIECE = 20  # runs
 
@@ -145,11 +146,15 @@ class _Campaign:
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """Let the first Ctrl-C (or SIGTERM) end the measurement in order, the second at once."""
+        """Let the first Ctrl-C (or SIGTERM) end the measurement in order, a later one at once."""
+        asked = 0.0
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self.stopped:
+            nonlocal asked
+            now = time.monotonic()
+            if self.stopped and now - asked > _SAME_S:
                 raise KeyboardInterrupt
+            asked = asked or now
             self.stopped = True
 
         before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
