@@ -149,6 +149,14 @@ class _Parser:
             def desc() -> str:
                 return "no importer for this operator"
 
+            @staticmethod
+            def node_operator() -> str:
+                return "Unheard"
+
+            @staticmethod
+            def node_name() -> str:
+                return "of"
+
         return _Error
 
 

@@ -107,7 +107,10 @@ def build_engine(
     network = builder.create_network(typed)
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(source)):
-        told = [str(parser.get_error(index).desc()) for index in range(parser.num_errors)]
+        told = []
+        for index in range(parser.num_errors):
+            error = parser.get_error(index)
+            told.append(f"{error.node_operator()} {error.node_name()}: {error.desc()}")
         raise _refusal("TensorRT cannot parse the network", told or errors)
     config = builder.create_builder_config()
     config.max_aux_streams = 0
@@ -305,7 +308,7 @@ def _reference(model: str | bytes) -> Any:
 
 
 def _refusal(problem: str, told: Sequence[str]) -> ModelError:
-    reason = told[0][:300] if told else "it does not say why"
+    reason = " ".join(told[0].split())[:300] if told else "it does not say why"
     return ModelError(f"{problem} ({reason})", code="model_valid")
 
 

@@ -1,0 +1,330 @@
+"""The two ways to the driver, over stand-ins for the Python packages that offer it."""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+from typing import Any
+
+import pytest
+
+from aegis_ros.backends.cuda import (
+    Arena,
+    CudaError,
+    CudaUnavailable,
+    driver,
+    open_driver,
+)
+from aegis_ros.backends.cuda.bindings import BindingsDriver
+from aegis_ros.backends.cuda.pycuda import PyCudaDriver
+from test.backends.fake_cuda import FakeDriver
+
+
+class Result(enum.IntEnum):
+    CUDA_SUCCESS = 0
+    CUDA_ERROR_INVALID_VALUE = 1
+    CUDA_ERROR_OUT_OF_MEMORY = 2
+    CUDA_ERROR_NO_DEVICE = 100
+    CUDA_ERROR_ILLEGAL_ADDRESS = 700
+
+
+class Bindings:
+    """As much of ``cuda.bindings.driver`` as is called: every call is kept, and can be told no."""
+
+    class CUctx_flags(enum.IntEnum):
+        CU_CTX_SCHED_BLOCKING_SYNC = 4
+
+    class CUstream_flags(enum.IntEnum):
+        CU_STREAM_NON_BLOCKING = 1
+
+    class CUevent_flags(enum.IntEnum):
+        CU_EVENT_BLOCKING_SYNC = 1
+        CU_EVENT_DISABLE_TIMING = 2
+
+    class CUstreamCaptureMode(enum.IntEnum):
+        CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
+
+    CU_MEMHOSTALLOC_PORTABLE = 1
+
+    def __init__(self, **told: int) -> None:
+        self.told = told
+        self.calls: list[tuple[Any, ...]] = []
+        self.values: dict[str, tuple[Any, ...]] = {
+            "cuDeviceGetCount": (1,),
+            "cuDeviceGet": (0,),
+            "cuDeviceGetName": (b"A GPU\0\0\0",),
+            "cuDevicePrimaryCtxRetain": (77,),
+            "cuCtxGetStreamPriorityRange": (0, -5),
+            "cuStreamCreateWithPriority": (3,),
+            "cuEventCreate": (5,),
+            "cuMemAlloc": (4096,),
+            "cuMemGetInfo": (10, 20),
+            "cuStreamEndCapture": (8,),
+            "cuGraphInstantiate": (9,),
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("cu"):
+            raise AttributeError(name)
+
+        def call(*arguments: Any) -> tuple[Any, ...]:
+            self.calls.append((name, *arguments))
+            return (Result(self.told.get(name, 0)), *self.values.get(name, ()))
+
+        return call
+
+
+def test_one_context_is_retained_for_all_threads_and_waits_without_spinning():
+    cuda = Bindings()
+    made = BindingsDriver(cuda)
+    assert made.device_name() == "A GPU"
+    assert not any(call[0].startswith("cuCtx") for call in cuda.calls)
+    made.attach()
+    made.attach()
+    assert cuda.calls[-3:] == [
+        ("cuDevicePrimaryCtxSetFlags", 0, 4),
+        ("cuDevicePrimaryCtxRetain", 0),
+        ("cuCtxSetCurrent", 77),
+    ]
+    made.create_event()
+    assert cuda.calls[-1] == ("cuEventCreate", 3)
+    made.close()
+    made.close()
+    assert [call[0] for call in cuda.calls].count("cuDevicePrimaryCtxRelease") == 1
+
+
+@pytest.mark.parametrize(("urgency", "priority"), [(0, 0), (1, -1), (5, -5), (64, -5)])
+def test_a_more_urgent_stream_has_a_lower_number_within_the_devices_range(urgency, priority):
+    cuda = Bindings()
+    assert BindingsDriver(cuda).create_stream(urgency) == 3
+    assert cuda.calls[-1] == ("cuStreamCreateWithPriority", 1, priority)
+
+
+def test_a_call_that_fails_tells_its_name_and_whether_the_context_is_lost():
+    made = BindingsDriver(Bindings(cuMemAlloc=2, cuGraphLaunch=700, cuMemFree=1))
+    with pytest.raises(CudaError, match="cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY") as raised:
+        made.allocate(10)
+    assert raised.value.out_of_memory and not raised.value.sticky
+    with pytest.raises(CudaError) as raised:
+        made.launch(9, 3)
+    assert raised.value.sticky
+    with pytest.raises(CudaError) as raised:
+        made.free(4096)
+    assert not raised.value.sticky and not raised.value.out_of_memory
+
+
+@pytest.mark.parametrize("call", ["cuGraphInstantiate", "cuGraphUpload"])
+def test_a_graph_that_cannot_be_made_executable_is_not_left_behind(call):
+    cuda = Bindings(**{call: 1})
+    made = BindingsDriver(cuda)
+    made.begin_capture(3)
+    with pytest.raises(CudaError, match=call):
+        made.end_capture(3)
+    assert ("cuGraphDestroy", 8) in cuda.calls
+    assert (("cuGraphExecDestroy", 9) in cuda.calls) == (call == "cuGraphUpload")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"), [({"cuInit": 100}, "CUDA_ERROR_NO_DEVICE"), ({"cuDeviceGetCount": 0}, "")]
+)
+def test_a_machine_without_a_gpu_is_told_at_once(told, said):
+    cuda = Bindings(**told)
+    cuda.values["cuDeviceGetCount"] = (0,)
+    with pytest.raises(CudaUnavailable, match=said or "finds no GPU"):
+        BindingsDriver(cuda)
+
+
+class PyCuda:
+    """As much of ``pycuda.driver`` as is called."""
+
+    class Error(Exception):
+        pass
+
+    class MemoryError(Error):
+        pass
+
+    class event_flags:
+        BLOCKING_SYNC = 1
+        DISABLE_TIMING = 2
+
+    def __init__(self) -> None:
+        owner = self
+        self.calls: list[str] = []
+        self.refuse = ""
+
+        class Context:
+            @staticmethod
+            def pop() -> None:
+                owner.calls.append("pop")
+
+            def push(self) -> None:
+                owner.calls.append("push")
+
+        class Device:
+            def __init__(self, index: int) -> None:
+                pass
+
+            @staticmethod
+            def count() -> int:
+                return 1
+
+            def name(self) -> str:
+                return "A GPU"
+
+            def retain_primary_context(self) -> Any:
+                owner.calls.append("retain")
+                return Context()
+
+        class Stream:
+            handle = 33
+
+            def __init__(self, flags: int) -> None:
+                assert flags == 1
+
+            def synchronize(self) -> None:
+                owner.answer("synchronize")
+
+        class Event:
+            def __init__(self, flags: int) -> None:
+                assert flags == 3
+
+            def record(self, stream: Stream) -> None:
+                owner.calls.append("record")
+
+            def synchronize(self) -> None:
+                owner.answer("wait")
+
+        class Memory(int):
+            def free(self) -> None:
+                owner.calls.append("free")
+
+        self.Context, self.Device, self.Stream, self.Event = Context, Device, Stream, Event
+        self.Memory = Memory
+
+    def init(self) -> None:
+        self.calls.append("init")
+
+    def answer(self, name: str) -> None:
+        self.calls.append(name)
+        if self.refuse:
+            raise self.Error(self.refuse)
+
+    def mem_alloc(self, nbytes: int) -> Any:
+        if self.refuse:
+            raise self.MemoryError(self.refuse)
+        return self.Memory(4096)
+
+    def mem_get_info(self) -> tuple[int, int]:
+        return 10, 20
+
+    def memcpy_htod_async(self, device: int, host: Any, stream: Any) -> None:
+        self.calls.append(f"in {device} {bytes(host)!r} {stream.handle}")
+
+    def memcpy_dtoh_async(self, host: Any, device: int, stream: Any) -> None:
+        self.calls.append(f"out {device} {len(host)} {stream.handle}")
+
+
+def test_pycuda_uses_the_primary_context_and_its_own_objects_under_their_handles():
+    cuda = PyCuda()
+    made = PyCudaDriver(cuda)
+    assert (made.device_name(), made.priorities, made.graphs) == ("A GPU", False, False)
+    made.attach()
+    made.attach()
+    assert cuda.calls == ["init", "retain", "push"]
+    stream, event, memory = made.create_stream(4), made.create_event(), made.allocate(64)
+    assert (stream, memory, made.memory()) == (33, 4096, (10, 20))
+    host = (ctypes.c_uint8 * 3)(1, 2, 3)
+    made.copy_in(memory, ctypes.addressof(host), 3, stream)
+    made.copy_out(ctypes.addressof(host), memory, 3, stream)
+    made.record(event, stream)
+    made.synchronize(event)
+    made.synchronize_stream(stream)
+    made.free(memory)
+    made.destroy_event(event)
+    made.destroy_stream(stream)
+    assert cuda.calls[3:] == [
+        "in 4096 b'\\x01\\x02\\x03' 33",
+        "out 4096 3 33",
+        "record",
+        "wait",
+        "synchronize",
+        "free",
+    ]
+    with pytest.raises(CudaError, match="no graphs"):
+        made.begin_capture(stream)
+
+
+@pytest.mark.parametrize(
+    ("said", "sticky"),
+    [
+        ("cuEventSynchronize failed: an illegal memory access was encountered", True),
+        ("cuEventSynchronize failed: unspecified launch failure", True),
+        ("cuEventSynchronize failed: something nobody has heard of", True),
+        ("cuEventSynchronize failed: invalid argument", False),
+    ],
+)
+def test_pycudas_sentences_tell_whether_the_context_is_lost(said, sticky):
+    cuda = PyCuda()
+    made = PyCudaDriver(cuda)
+    event = made.create_event()
+    cuda.refuse = said
+    with pytest.raises(CudaError) as raised:
+        made.synchronize(event)
+    assert raised.value.sticky is sticky
+    with pytest.raises(CudaError) as raised:
+        made.allocate(1)
+    assert raised.value.out_of_memory
+
+
+def test_the_first_package_that_reaches_the_gpu_is_taken_and_a_broken_gpu_is_told(monkeypatch):
+    class Missing:
+        def __init__(self) -> None:
+            raise CudaUnavailable("the Python package X is not installed")
+
+    class Broken:
+        def __init__(self) -> None:
+            raise CudaUnavailable("the NVIDIA driver finds no GPU")
+
+    def offered(*classes: Any) -> None:
+        found = {str(index): one for index, one in enumerate(classes)}
+        monkeypatch.setattr(driver, "_IMPLEMENTATIONS", tuple((name, name) for name in found))
+        monkeypatch.setattr(
+            driver, "import_module", lambda name: type("M", (), {name: found[name]})
+        )
+
+    offered(Missing, FakeDriver)
+    assert open_driver().name == "fake"
+    offered(Missing, Broken)
+    with pytest.raises(CudaUnavailable, match="finds no GPU"):
+        open_driver()
+    offered(Missing, Missing)
+    with pytest.raises(CudaUnavailable, match="not installed"):
+        open_driver()
+
+
+# -- the arena --------------------------------------------------------------------------------
+
+
+def test_a_block_serves_all_that_fit_and_goes_with_its_last_user():
+    fake = FakeDriver()
+    fake.attach()
+    arena = Arena(fake)
+    one, other = arena.take(1000), arena.take(10)
+    assert one is other
+    assert (one.nbytes, one.users, one.address % 256) == (1024, 2, 0)
+    larger = arena.take(5000)
+    assert larger is not one
+    assert arena.take(900) is one
+    for block in (one, one, one, larger):
+        arena.give_back(block)
+    assert (arena.nbytes, fake.held["device"]) == (0, 0)
+
+
+def test_an_arena_that_cannot_grow_is_as_it_was():
+    fake = FakeDriver(capacity=2048)
+    fake.attach()
+    arena = Arena(fake)
+    block = arena.take(1024)
+    with pytest.raises(CudaError):
+        arena.take(4096)
+    assert (arena.nbytes, block.users) == (1024, 1)
