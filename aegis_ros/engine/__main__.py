@@ -21,8 +21,11 @@ from aegis_ros.engine.host import (
     stay_off_lanes,
 )
 from aegis_ros.engine.loop import EngineLoop
+from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.tracing import LoopTrace
 from aegis_ros.spec import LaneSpec
+from aegis_ros.trace import RingWriter
 
 __all__ = ["main"]
 
@@ -52,6 +55,9 @@ def main() -> None:
     affinity = stay_off_lanes(lanes)
     info = {"pid": os.getpid(), "backend": backend.name, "device": backend.device_name()}
     loop = EngineLoop(backend, event_fd, frames, page, len(lanes))
+    trace_bytes = received[0].get("trace_bytes", 0)
+    if trace_bytes:
+        loop.trace = LoopTrace(RingWriter(SharedMemory(trace_bytes, received[1][1]).bytes.data))
     server = ControlServer(control, backend, loop, info, [lane.cpu for lane in lanes])
     # Its first answer waits for `begin`. Started before the loop's thread becomes a real-time
     # one, since threads inherit that: loading a network must not compete with dispatching.

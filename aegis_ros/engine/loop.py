@@ -21,6 +21,7 @@ from aegis_ros.engine.host import collect_garbage
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.slots import OutputSlots
+from aegis_ros.engine.tracing import LoopTrace
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.engine.wire import (
     DONE,
@@ -137,6 +138,7 @@ class EngineLoop:
         self._scheduler = Scheduler(lanes) if scheduler is None else scheduler
         self._shed_since_ns = [0] * lanes  # 0: the lane takes all
         self._page_version = 0
+        self.trace: LoopTrace | None = None
         self._completions = [backend.completion(lane) for lane in range(lanes)]
         self._tasks: dict[int, LoadedTask] = {}
         self._channels: dict[int, tuple[ChannelSpec, SharedMemory]] = {}
@@ -284,7 +286,7 @@ class EngineLoop:
 
     def _release(self, buffer: bytearray) -> None:
         (_, task_id, seq, channel, slot, rank, *numbers) = SUBMIT.unpack_from(buffer)
-        extents, (arrival, _received, deadline) = numbers[:3], numbers[3:]
+        extents, (arrival, received, deadline) = numbers[:3], numbers[3:]
         now = time.monotonic_ns()
         job = Job(
             task_id, seq, arrival, deadline, now, _Frame(channel, slot, tuple(extents[:rank]))
@@ -294,6 +296,8 @@ class EngineLoop:
             self._skip(job, Rule.STATE, "the task is not loaded")
             return
         displaced = self._scheduler.release(job, now)
+        if self.trace is not None:
+            self.trace.released(job, task.lane, received, now)
         if displaced is not None:
             self._skip(displaced, displaced.reason or Rule.NEWER_FRAME, "")
         if self._scheduler.running(task.lane) is None:
@@ -308,6 +312,8 @@ class EngineLoop:
                 if self._shed_since_ns[lane] and not self._scheduler.shedding(lane):
                     shed_ns = now - self._shed_since_ns[lane]
                     self._shed_since_ns[lane] = 0
+                    if self.trace is not None:
+                        self.trace.restored(lane, now)
                     self._send(RESTORED.pack(Kind.RESTORED, lane, shed_ns))
                 self._start_profile(lane)
                 return
@@ -319,6 +325,8 @@ class EngineLoop:
                 continue
             assert frame.view is not None
             self._page.lane_busy(lane, job.task_id, now)
+            if self.trace is not None:
+                self.trace.started(job, lane, now)
             try:
                 self._backend.start(
                     lane, task.network, job.segment, frame.view, task.slots.arrays(frame.output)
@@ -356,7 +364,10 @@ class EngineLoop:
         if self._profiles[lane]:
             run = self._profiles[lane].popleft()
             self._profiling[lane] = run
-            self._page.lane_busy(lane, -2, time.monotonic_ns())
+            now = time.monotonic_ns()
+            self._page.lane_busy(lane, -2, now)
+            if self.trace is not None:
+                self.trace.timed_run(lane, now, begins=True)
             try:
                 self._backend.start(lane, run.network, run.segment, run.frame, run.outputs)
             except Exception as error:
@@ -371,6 +382,8 @@ class EngineLoop:
         run = self._profiling[lane]
         self._page.lane_idle(lane, taken, self._scheduler.waiting(lane))
         if run is not None:
+            if self.trace is not None:
+                self.trace.timed_run(lane, now, begins=False)
             self._profiling[lane] = None
             run.finish(taken, completion.error)
             return
@@ -382,6 +395,8 @@ class EngineLoop:
         if job.segment == 0:
             frame.started_ns = completion.started_ns
         frame.execution_ns += taken
+        if self.trace is not None:
+            self.trace.ended(job, lane, completion, now)
         orphan = self._orphans.pop(lane, None)
         if completion.error or orphan is not None:
             self._scheduler.abandon(lane, now, taken)
@@ -399,6 +414,8 @@ class EngineLoop:
             if finished.displaced:
                 self._give_up(finished, "stopped")
                 return
+            if self.trace is not None:
+                self.trace.finished(job, lane, frame.execution_ns, now)
             if completion.shapes is not None:
                 self._tasks[job.task_id].slots.note_extents(frame.output, completion.shapes)
             self._send(
@@ -425,6 +442,8 @@ class EngineLoop:
     def _overran(self, lane: int, overrun: Overrun, now: int) -> None:
         if overrun.sheds:
             self._shed_since_ns[lane] = now
+        if self.trace is not None:
+            self.trace.overran(lane, overrun, now)
         job = overrun.job
         self._send(
             OVERRUN.pack(
@@ -456,6 +475,8 @@ class EngineLoop:
     def _skip(self, job: Job, rule: Rule, text: str) -> None:
         frame = job.payload
         assert isinstance(frame, _Frame)
+        if self.trace is not None:
+            self.trace.skipped(job, rule, time.monotonic_ns())
         head = SKIPPED.pack(
             Kind.SKIPPED, skip_code(rule), job.task_id, job.seq, frame.channel, frame.slot
         )

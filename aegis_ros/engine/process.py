@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any
 
 from aegis_ros.engine.control import receive_message, send_message
+from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import EngineError
@@ -38,17 +39,22 @@ class EngineProcess:
 
     The engine dies with the thread that makes this object, so that thread must live on.
 
+    Args:
+        device: backend, lanes and priority.
+        trace_bytes: size of the ring its loop writes its trace to, 0 for none.
+
     Raises:
         EngineError: it does not start.
     """
 
-    def __init__(self, device: DeviceSpec) -> None:
+    def __init__(self, device: DeviceSpec, trace_bytes: int = 0) -> None:
         """Start the process and wait for its first answer."""
         frames, theirs_frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control, theirs_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (frames, theirs_frames):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         self.page = EnginePage(len(device.lanes))
+        self.trace = SharedMemory(trace_bytes) if trace_bytes else None
         self.outputs: dict[int, OutputSlots] = {}
         self.frames = frames
         self.disconnected = False  # set by whoever reads `frames` to its end
@@ -76,13 +82,16 @@ class EngineProcess:
             for each in (frames, control):
                 each.close()
             self.page.close()
+            if self.trace is not None:
+                self.trace.close()
             raise EngineError("the engine cannot be started", value=error) from error
         finally:
             theirs_frames.close()
             theirs_control.close()
         lanes = [{"name": lane.name, "cpu": lane.cpu} for lane in device.lanes]
         try:
-            send_message(control, {"lanes": lanes}, (self.page.memory.fd,))
+            fds = [self.page.memory.fd] + ([self.trace.fd] if self.trace is not None else [])
+            send_message(control, {"lanes": lanes, "trace_bytes": trace_bytes}, tuple(fds))
             self.info = self.ask({"do": "hello"}, timeout_s=_START_TIMEOUT_S)
         except (OSError, EngineError) as error:
             self.kill()
@@ -191,6 +200,8 @@ class EngineProcess:
             slots.close()
         self.outputs.clear()
         self.page.close()
+        if self.trace is not None:
+            self.trace.close()
 
     def _signal(self) -> None:
         if self._process.poll() is None:

@@ -368,14 +368,19 @@ class _Rebuilding:
             job.ending = Ending.SKIPPED
             job.rule = rule_of(values[0])
             job.end_ns = time_ns
+            self._leave(job, time_ns)
         elif kind == RecordKind.LOST:
             job.ending = Ending.LOST
             job.rule = Rule.ENGINE_RESTART
             job.end_ns = time_ns
-            run = self._on_lane.get(job.lane)
-            if run is not None and (run.task, run.seq) == (job.task, job.seq):
-                del self._on_lane[job.lane]
-                _close(run, time_ns)
+            self._leave(job, time_ns)
+
+    def _leave(self, job: TracedJob, time_ns: int) -> None:
+        """Take a job from its lane that ended without the end of its segment on record."""
+        run = self._on_lane.get(job.lane)
+        if run is not None and (run.task, run.seq) == (job.task, job.seq):
+            del self._on_lane[job.lane]
+            _close(run, time_ns)
 
 
 def _close(run: TracedSegment, time_ns: int) -> None:
