@@ -9,6 +9,7 @@ from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -86,7 +87,10 @@ class DashboardNode(Node):
     def _declare_parameters(self) -> None:
         def declare(name: str, default: Any, text: str, **limits: Any) -> None:
             descriptor = ParameterDescriptor(description=text, read_only=True, **limits)
-            self.declare_parameter(name, default, descriptor)
+            try:
+                self.declare_parameter(name, default, descriptor)
+            except ParameterException as error:
+                raise ConfigError(str(error), where=name) from error
 
         declare("target", "orchestrator", "Name of the orchestrator node; relative: in this one's.")
         declare("host", "127.0.0.1", "Address to listen on. 127.0.0.1: this machine only.")
@@ -395,9 +399,6 @@ def main(args: list[str] | None = None) -> int:
         print(_MISSING.format(name=error.name), file=sys.stderr)
         return 1
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: end.set())
     try:
         node = DashboardNode()
         server = Server(node.feed, node, node.settings)
@@ -405,12 +406,20 @@ def main(args: list[str] | None = None) -> int:
         print(str(error), file=sys.stderr)
         rclpy.try_shutdown()
         return 1
+    end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: end.set())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     spinner = threading.Thread(target=_spin, args=(executor, node, end), daemon=True)
     spinner.start()
     what = "page" if node.settings.page else "metrics"
     node.get_logger().info(f"{what} of {node.target} at {server.url}")
+    if not node.settings.loopback:
+        node.get_logger().warning(
+            f"everybody who reaches {node.settings.host} can look, and nothing is encrypted; "
+            "a tunnel (ssh -L) to 127.0.0.1 is safer"
+        )
     end.wait()
     server.close()
     rclpy.try_shutdown()

@@ -166,6 +166,24 @@ def test_like_takes_over_a_whole_task_and_changes_only_what_was_asked() -> None:
         question_to_task(WhatIf(name="rear", like="back"), status)
 
 
+@pytest.mark.parametrize(
+    ("parameter", "named"),
+    [
+        ("port:=99999", "port"),
+        ("token:=abc", "token"),
+        ("token:=1", "token"),
+        ("host:=192.0.2.1", "host, port"),
+    ],
+)
+def test_a_parameter_that_would_not_work_ends_the_program_with_its_name(
+    parameter: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--ros-args", "-p", parameter]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(named)
+    assert "Traceback" not in told
+
+
 def test_missing_packages_are_named_with_what_brings_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,8 +143,10 @@ function nowMs() {
 let drawnAt = 0;
 
 function animate(at) {
-  // thirty pictures a second are smooth enough, and leave the laptop cool
-  if (!calm.matches && !state.paused && at - drawnAt > 30) {
+  // Thirty pictures a second are smooth enough, and leave the laptop cool; a long window, where
+  // there is most to draw, moves so slowly that a picture every other pixel will do.
+  const restMs = Math.max(30, (2 * timeline.windowMs) / Math.max(1, page.timeline.clientWidth));
+  if (!calm.matches && !state.paused && at - drawnAt > restMs) {
     drawnAt = at;
     timeline.draw(nowMs());
   }
