@@ -198,8 +198,8 @@ class _Campaign:
     def _begin(self, task: TaskSpec, fresh: bool) -> None:
         with self._noting(task):
             if fresh:
-                self._orchestrator.forget_measured(task)
-            compiled, known = self._orchestrator.measured(task)
+                self._orchestrator.profiler.forget(task)
+            compiled, known = self._orchestrator.profiler.measured(task)
             if self._inputs is not None:
                 dtype = compiled.frame_input.dtype
                 frames = image_frames(self._inputs, task, compiled.max_shape, dtype)
@@ -233,7 +233,7 @@ class _Campaign:
         how = Measurement(condition, self._frames.get(task.name))
         count = min(runs - done, max(_LEAST_PIECE, -(-runs // _ROUNDS)))
         with self._noting(task):
-            self._profiles[task.name] = self._orchestrator.measure(
+            self._profiles[task.name] = self._orchestrator.profiler.measure(
                 task, count, self._told(row, done), how
             )
             if self._done(task.name, condition) == done:  # else it would be tried for ever

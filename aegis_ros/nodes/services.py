@@ -186,7 +186,7 @@ class Services:
 
         def measure() -> ProfileOutcome:
             spec = task_from_message(goal.request.task)
-            return owner.profile(spec, min(goal.request.runs, 1_000_000), progress)
+            return owner.profiler.profile(spec, min(goal.request.runs, 1_000_000), progress)
 
         try:
             outcome = await self._beside(measure)

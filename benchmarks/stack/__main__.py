@@ -117,7 +117,7 @@ def measure(folder: Path, runs: int, progress: Progress) -> tuple[dict[str, floa
                 progress.update(row, completed=done)
                 return True
 
-            outcome = orchestrator.profile(task, runs, told)
+            outcome = orchestrator.profiler.profile(task, runs, told)
             if not outcome.success:
                 raise SystemExit(outcome.rationale.sentence)
             budgets[task.name] = outcome.wcet_ns / 1e6

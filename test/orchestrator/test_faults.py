@@ -217,7 +217,7 @@ def test_a_lane_that_sheds_is_told_task_by_task_and_so_is_its_return(house: Hous
         ids[name] = answer.task_id
     house.engine.on_overrun(overrun(ids["vital"], sheds=True))
     for name in ("useful", "nice", "far"):
-        house.orchestrator._entries[name].statistics.received = 1
+        house.orchestrator._admitted._entries[name].statistics.received = 1
     states = {item.spec.name: item.state for item in house.orchestrator.status().tasks}
     assert states["useful"] is states["nice"] is TaskState.SHED
     assert states["far"] is TaskState.RUNNING

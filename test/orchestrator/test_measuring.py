@@ -31,10 +31,10 @@ def go_on(done: int, worst: int) -> bool:
 
 def test_runs_add_up_under_their_conditions(house: House) -> None:
     task = house.task(wcet_ms=0)
-    assert house.orchestrator.measured(task)[1] is None
-    house.orchestrator.measure(task, 20, go_on)
-    house.orchestrator.measure(task, 5, go_on, Measurement(COLD))
-    found = house.orchestrator.measure(task, 30, go_on)
+    assert house.orchestrator.profiler.measured(task)[1] is None
+    house.orchestrator.profiler.measure(task, 20, go_on)
+    house.orchestrator.profiler.measure(task, 5, go_on, Measurement(COLD))
+    found = house.orchestrator.profiler.measure(task, 30, go_on)
     assert {each: len(found.of(each)) for each in found.conditions} == {Condition(): 50, COLD: 5}
     assert found.batches[0].machine["determinism"] == "none"
     assert house.names() == []
@@ -42,9 +42,9 @@ def test_runs_add_up_under_their_conditions(house: House) -> None:
 
 def test_admission_budgets_for_the_worst_condition_measured(house: House) -> None:
     task = house.task(wcet_ms=0)
-    house.orchestrator.measure(task, 20, go_on)
+    house.orchestrator.profiler.measure(task, 20, go_on)
     house.engine.run_ns = 20 * MS
-    house.orchestrator.measure(task, 5, go_on, Measurement(COLD))
+    house.orchestrator.profiler.measure(task, 5, go_on, Measurement(COLD))
     house.engine.run_ns = 5 * MS
     answer = house.orchestrator.register(task)
     assert "measured budget 22.00 ms" in answer.rationale.sentence
@@ -52,15 +52,15 @@ def test_admission_budgets_for_the_worst_condition_measured(house: House) -> Non
 
 def test_what_is_forgotten_is_measured_again(house: House) -> None:
     task = house.task(wcet_ms=0)
-    house.orchestrator.measure(task, 20, go_on)
-    house.orchestrator.forget_measured(task)
-    assert house.orchestrator.measured(task)[1] is None
+    house.orchestrator.profiler.measure(task, 20, go_on)
+    house.orchestrator.profiler.forget(task)
+    assert house.orchestrator.profiler.measured(task)[1] is None
 
 
 def test_measuring_beside_critical_tasks_is_refused(house: House) -> None:
     assert house.orchestrator.register(house.task("critical")).accepted
     with pytest.raises(Refusal) as refused:
-        house.orchestrator.measure(house.task("other", wcet_ms=0), 20, go_on)
+        house.orchestrator.profiler.measure(house.task("other", wcet_ms=0), 20, go_on)
     assert refused.value.rule is Rule.STATE
 
 
@@ -71,5 +71,5 @@ def test_measuring_that_was_stopped_at_once_keeps_nothing(
     none = np.empty((0, 1), np.int64)
     monkeypatch.setattr(house.engine, "profile", lambda *_, **__: none)
     with pytest.raises(StateError, match="before the first run"):
-        house.orchestrator.measure(task, 20, lambda done, worst: False)
-    assert house.orchestrator.measured(replace(task, name="same"))[1] is None
+        house.orchestrator.profiler.measure(task, 20, lambda done, worst: False)
+    assert house.orchestrator.profiler.measured(replace(task, name="same"))[1] is None

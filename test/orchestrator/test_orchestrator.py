@@ -305,8 +305,8 @@ def test_ten_thousand_requests_leave_bounded_memory_behind(house: House) -> None
     assert len(orchestrator.log.latest()) == 1000
     assert house.engine.loaded == {}
     assert house.engine.channels == {}
-    assert orchestrator._by_id == {}
-    assert orchestrator._leaving == []
+    assert orchestrator._admitted._by_id == {}
+    assert orchestrator._admitted._leaving == []
 
 
 def test_a_task_that_joins_a_full_stream_gets_slots_of_its_own(house: House) -> None:

@@ -1,0 +1,175 @@
+"""The admitted tasks, those that are leaving, and what the tests say of them together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane, safe_removal_ns
+from aegis_ros.orchestrator.admission import Candidate
+from aegis_ros.orchestrator.intake import FedTask
+from aegis_ros.orchestrator.statistics import TaskStatistics
+from aegis_ros.orchestrator.types import Stream
+from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
+
+__all__ = ["AdmittedSet", "Entry"]
+
+_NEVER_NS = 1 << 62
+_MOST_ROOM = 20.0  # what takes longer is taken for hung
+
+
+@dataclass
+class Entry:
+    """An admitted task with everything that belongs to it."""
+
+    task_id: int
+    candidate: Candidate
+    lane: str
+    stream: Stream
+    fed: FedTask
+    statistics: TaskStatistics
+    from_file: bool
+    failed: bool = False
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What was asked for."""
+        return self.candidate.spec
+
+
+class AdmittedSet:
+    """Tasks by name and by id. Changed under the orchestrator's lock, read without it.
+
+    Args:
+        device: lanes and the cost of a switch.
+    """
+
+    def __init__(self, device: DeviceSpec) -> None:
+        """Begin empty."""
+        self._device = device
+        self._entries: dict[str, Entry] = {}
+        self._by_id: dict[int, Entry] = {}
+        self._leaving: list[tuple[int, AnalysisTask, str]] = []
+        self.verdicts: dict[str, LaneVerdict] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Go through the tasks that are admitted now."""
+        return iter(tuple(self._entries.values()))
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._entries)
+
+    def get(self, name: str) -> Entry | None:
+        """Return the task of this name."""
+        return self._entries.get(name)
+
+    def of_id(self, task_id: int) -> Entry | None:
+        """Return the task of this id, also while its last results are on their way."""
+        return self._by_id.get(task_id)
+
+    def add(self, entry: Entry) -> None:
+        """Admit a task."""
+        self._entries[entry.spec.name] = entry
+        self._by_id[entry.task_id] = entry
+        self._judge()
+
+    def remove(self, entry: Entry) -> None:
+        """Admit it no more; its capacity stays taken while its last jobs can delay others."""
+        del self._entries[entry.spec.name]
+        until = self._free_from_ns(entry)
+        if until > time.monotonic_ns():
+            self._leaving.append((until, entry.candidate.analysis_task(), entry.lane))
+        self._judge()
+
+    def forget(self, entry: Entry) -> None:
+        """Let its id go: nothing more is heard of it."""
+        self._by_id.pop(entry.task_id, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._by_id.clear()
+        self._leaving.clear()
+        self.verdicts = {}
+
+    def running(self, without: Sequence[str] = ()) -> dict[str, tuple[AnalysisTask, str]]:
+        """Return how the tests see each task, and its lane; those that are leaving as well."""
+        now = time.monotonic_ns()
+        self._leaving = [item for item in self._leaving if item[0] > now]
+        running = {
+            entry.spec.name: (entry.candidate.analysis_task(), entry.lane)
+            for entry in self
+            if entry.spec.name not in without
+        }
+        for index, (_, task, lane) in enumerate(self._leaving):
+            leaving = replace(task, name=f"{task.name} (leaving {index})")
+            running[leaving.name] = (leaving, lane)
+        return running
+
+    def arena_used(self, without: Sequence[str] = ()) -> dict[str, int]:
+        """Return the bytes each task takes."""
+        return {
+            entry.spec.name: entry.candidate.compiled.arena_bytes
+            for entry in self
+            if entry.spec.name not in without
+        }
+
+    def share(self, entry: Entry) -> float:
+        """Return which part of its lane a task may take."""
+        task = entry.candidate.analysis_task()
+        return task.wcet_ns(self._device.switch_ns) / task.period_ns
+
+    def utilization(self, lane: str, more: Sequence[AnalysisTask] = ()) -> float:
+        """Return which part of a lane its tasks, and ``more``, may take."""
+        own = sum(self.share(entry) for entry in self if entry.lane == lane)
+        switch_ns = self._device.switch_ns
+        return own + sum(task.wcet_ns(switch_ns) / task.period_ns for task in more)
+
+    def room(self, lane: str) -> float:
+        """Return by what all budgets of a lane can be multiplied before anybody is late."""
+        tasks = self._tasks_on(lane)
+        if not tasks:
+            return 1.0
+        now = time.monotonic_ns()
+        tasks += [
+            replace(task, name=f"{task.name} (leaving {index})")
+            for index, (until, task, where) in enumerate(self._leaving)
+            if where == lane and until > now
+        ]
+        return min(_MOST_ROOM, max(1.0, breakdown(tasks, self._device.switch_ns)))
+
+    def sheddable(self, lane: str) -> list[Entry]:
+        """Return the tasks of a lane that are not of high criticality, what is shed first first."""
+        order = list(Criticality)
+        found = [
+            entry
+            for entry in self
+            if entry.lane == lane and entry.spec.criticality is not Criticality.HIGH
+        ]
+        return sorted(found, key=lambda entry: -order.index(entry.spec.criticality))
+
+    def _judge(self) -> None:
+        switch_ns = self._device.switch_ns
+        self.verdicts = {
+            lane.name: check_lane(self._tasks_on(lane.name), lane=lane.name, switch_ns=switch_ns)
+            for lane in self._device.lanes
+        }
+
+    def _tasks_on(self, lane: str) -> list[AnalysisTask]:
+        return [entry.candidate.analysis_task() for entry in self if entry.lane == lane]
+
+    def _free_from_ns(self, removed: Entry) -> int:
+        """Return from when on no job of a removed task can have left others late; 0 for none."""
+        last_ns = removed.statistics.last_deadline_ns
+        if not last_ns:
+            return 0
+        task = removed.candidate.analysis_task()
+        leaving = [item for _, item, lane in self._leaving if lane == removed.lane]
+        free = safe_removal_ns(
+            [task, *leaving, *self._tasks_on(removed.lane)],
+            last_ns - task.deadline_ns + task.jitter_ns,
+            switch_ns=self._device.switch_ns,
+        )
+        return _NEVER_NS if free is None else free

@@ -1,0 +1,212 @@
+"""Measures networks through the engine and keeps their profiles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from aegis_ros.backends import CompiledNetwork
+from aegis_ros.engine import EngineClient
+from aegis_ros.errors import AegisError
+from aegis_ros.orchestrator.admission import Admission, Refusal
+from aegis_ros.orchestrator.measuring import Measurement, measure_batch
+from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.types import ProfileOutcome
+from aegis_ros.rationale import Decision, Rule
+from aegis_ros.spec import DeviceSpec, TaskSpec
+from aegis_ros.wcet import Profile, ProfileKey, ProfileStore
+
+__all__ = ["Profiler"]
+
+_PROFILE_RUNS = 300
+_PROFILE_SECONDS = 10.0
+_PROFILE_LEAST_RUNS = 50
+
+
+class Profiler:
+    """Measures on request, and for an admission.
+
+    Args:
+        engine: measures.
+        admission: prepares networks.
+        profiles: where profiles are kept.
+        log: where it is told.
+        device: names of the lanes.
+        lock: held meanwhile; one request at a time.
+        undisturbed: raises ``Refusal`` or ``StateError`` where measuring would disturb.
+    """
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        admission: Admission,
+        profiles: ProfileStore,
+        log: RationaleLog,
+        device: DeviceSpec,
+        *,
+        lock: AbstractContextManager[Any],
+        undisturbed: Callable[[], None],
+    ) -> None:
+        """Measure nothing yet."""
+        self._engine = engine
+        self._admission = admission
+        self._profiles = profiles
+        self._log = log
+        self._device = device
+        self._lock = lock
+        self._undisturbed = undisturbed
+
+    def profile(
+        self, spec: TaskSpec, runs: int, on_progress: Callable[[int, int, int], bool]
+    ) -> ProfileOutcome:
+        """Measure a network without registering it.
+
+        Args:
+            spec: the task.
+            runs: how many runs, 0 for the usual number.
+            on_progress: told (runs done, runs wanted, slowest so far in nanoseconds); return False
+                to stop.
+        """
+        runs = runs or _PROFILE_RUNS
+        with self._lock:
+            try:
+                self._undisturbed()
+                measured: list[Profile] = []
+
+                def measure(
+                    task: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
+                ) -> None:
+                    measured.append(
+                        self._measure(
+                            compiled,
+                            key,
+                            sha256,
+                            runs,
+                            lambda done, worst: on_progress(done, runs, worst),
+                        )
+                    )
+
+                candidate = self._admission.prepare(replace(spec, wcet_ns=0), measure)
+                if not measured:
+                    key = self._admission.profile_key(candidate.compiled)
+                    measure(spec, candidate.compiled, key, candidate.prepared.digest)
+            except Refusal as refusal:
+                rationale = self._log.tell(
+                    spec.name, Decision.REJECTED, refusal.rule, refusal.sentence, **refusal.details
+                )
+                return ProfileOutcome(False, rationale)
+            except AegisError as error:
+                rationale = self._log.tell(
+                    spec.name, Decision.REJECTED, Rule.WCET_PROFILE, str(error)
+                )
+                return ProfileOutcome(False, rationale)
+        total = measured[0].samples_ns.sum(axis=1)
+        budgets = measured[0].budgets()
+        rationale = self._log.tell(
+            spec.name,
+            Decision.INFORMED,
+            Rule.WCET_PROFILE,
+            f"{spec.name} was measured: budget {sum(b.value_ns for b in budgets) / 1e6:.2f} ms, "
+            f"{budgets[0].sentence}",
+        )
+        return ProfileOutcome(
+            True,
+            rationale,
+            sum(item.value_ns for item in budgets),
+            int(np.median(total)),
+            int(total.max()),
+            measured[0].runs,
+        )
+
+    def measured(self, spec: TaskSpec) -> tuple[CompiledNetwork, Profile | None]:
+        """Return a task's network and what is known of its times, measuring nothing.
+
+        Raises:
+            Refusal: the network cannot be used.
+            ProfileError: the profiles cannot be read.
+        """
+        with self._lock:
+            compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
+            return compiled, self._profiles.get(self._admission.profile_key(compiled))
+
+    def measure(
+        self,
+        spec: TaskSpec,
+        runs: int,
+        go_on: Callable[[int, int], bool],
+        how: Measurement | None = None,
+    ) -> Profile:
+        """Measure a network and add the runs to what is known of it; nothing is registered.
+
+        Args:
+            spec: the task.
+            runs: how many.
+            go_on: told (runs done, slowest in nanoseconds); returns False to stop.
+            how: condition and frames.
+
+        Returns:
+            All that was measured of it, this time and before.
+
+        Raises:
+            Refusal: the network cannot be used, or tasks of high criticality are running.
+            EngineError, ProfileError, StateError: it cannot be measured or kept.
+        """
+        with self._lock:
+            self._undisturbed()
+            candidate = self._admission.prepare(replace(spec, wcet_ns=1), None)
+            compiled = candidate.compiled
+            key = self._admission.profile_key(compiled)
+            lanes = [lane.name for lane in self._device.lanes]
+            lane = lanes.index(spec.lane) if spec.lane else 0
+            batch = measure_batch(self._engine, compiled, lane, runs, go_on, how)
+            profile = Profile(key, candidate.prepared.digest, (batch,))
+            self._profiles.add(profile)
+            return self._profiles.get(key) or profile
+
+    def forget(self, spec: TaskSpec) -> None:
+        """Drop what is known of a task's times.
+
+        Raises:
+            Refusal, ProfileError: as :meth:`measured`.
+        """
+        with self._lock:
+            compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
+            self._profiles.forget(self._admission.profile_key(compiled))
+
+    def measure_for(
+        self, spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
+    ) -> None:
+        """Measure what an admission needs to know; some seconds at most."""
+        self._log.tell(
+            spec.name,
+            Decision.INFORMED,
+            Rule.WCET_PROFILE,
+            f"{spec.name} has no WCET profile on this device; measuring it now "
+            f"({_PROFILE_RUNS} runs, {_PROFILE_SECONDS:.0f} s at most)",
+        )
+        end = time.monotonic() + _PROFILE_SECONDS
+        self._measure(
+            compiled,
+            key,
+            sha256,
+            _PROFILE_RUNS,
+            lambda done, worst: done < _PROFILE_LEAST_RUNS or time.monotonic() < end,
+        )
+
+    def _measure(
+        self,
+        compiled: CompiledNetwork,
+        key: ProfileKey,
+        sha256: str,
+        runs: int,
+        go_on: Callable[[int, int], bool],
+    ) -> Profile:
+        batch = measure_batch(self._engine, compiled, 0, runs, go_on)
+        profile = Profile(key, sha256, (batch,))
+        self._profiles.put(profile)
+        return profile

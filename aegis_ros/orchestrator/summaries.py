@@ -1,0 +1,105 @@
+"""The state of lanes and tasks at one moment, for status and diagnostics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+
+from aegis_ros.analysis import check_lane
+from aegis_ros.engine import LaneState
+from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.types import LaneSummary, TaskState, TaskSummary
+from aegis_ros.spec import Criticality, DeviceSpec
+
+__all__ = ["Summaries"]
+
+
+class Summaries:
+    """Remembers what a lane had done when it was asked last.
+
+    Args:
+        admitted: the tasks.
+        device: the lanes.
+    """
+
+    def __init__(self, admitted: AdmittedSet, device: DeviceSpec) -> None:
+        """Begin without a past."""
+        self._admitted = admitted
+        self._device = device
+        self._busy_before: dict[int, tuple[int, int]] = {}
+
+    def clear(self) -> None:
+        """Forget the past of an engine that has ended."""
+        self._busy_before.clear()
+
+    def lanes(self, states: Sequence[LaneState]) -> tuple[LaneSummary, ...]:
+        """Return how much of each lane is promised, and how much was used since the last call."""
+        now = time.monotonic_ns()
+        summaries = []
+        for index, lane in enumerate(self._device.lanes):
+            verdict = self._admitted.verdicts.get(lane.name) or check_lane([], lane=lane.name)
+            measured, running, waiting = 0.0, "", 0
+            if index < len(states):
+                state = states[index]
+                busy = state.busy_ns + (now - state.since_ns if state.task_id >= 0 else 0)
+                before, then = self._busy_before.get(index, (busy, now))
+                if now > then and busy >= before:
+                    measured = min(1.0, (busy - before) / (now - then))
+                self._busy_before[index] = (busy, now)
+                entry = self._admitted.of_id(state.task_id)
+                running, waiting = (entry.spec.name if entry else ""), state.waiting
+            summaries.append(
+                LaneSummary(
+                    lane.name,
+                    lane.cpu,
+                    verdict.utilization,
+                    measured,
+                    verdict.witness.slack_ns if verdict.witness else 0,
+                    running,
+                    waiting,
+                )
+            )
+        return tuple(summaries)
+
+    def task(self, entry: Entry, shedding: Collection[str]) -> TaskSummary:
+        """Return the figures of one task; ``shedding`` are lanes that run critical tasks only."""
+        statistics = entry.statistics
+        verdict = self._admitted.verdicts.get(entry.lane)
+        responses = verdict.responses if verdict is not None else ()
+        bound = next((item.bound_ns for item in responses if item.task == entry.spec.name), 0)
+        if entry.failed:
+            state = TaskState.FAILED
+        elif not entry.fed.enabled:
+            state = TaskState.DISABLED
+        elif entry.fed.shed or (
+            entry.lane in shedding and entry.spec.criticality is not Criticality.HIGH
+        ):
+            state = TaskState.SHED
+        else:
+            state = TaskState.RUNNING if statistics.received else TaskState.WAITING
+        rate, p50, p99, worst, execution, longest, age = statistics.figures(time.monotonic_ns())
+        return TaskSummary(
+            entry.task_id,
+            entry.spec,
+            state,
+            entry.lane,
+            entry.candidate.prepared.digest,
+            sum(entry.candidate.wcet_ns),
+            entry.candidate.wcet_source,
+            bound,
+            self._admitted.share(entry),
+            entry.candidate.compiled.arena_bytes,
+            statistics.received,
+            statistics.completed,
+            statistics.missed,
+            statistics.skipped,
+            statistics.lost,
+            statistics.overruns,
+            rate,
+            p50,
+            p99,
+            worst,
+            execution,
+            longest,
+            age,
+        )
