@@ -12,12 +12,8 @@ Besides, the lane is handed over between two segments: that is the gap, which th
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import select
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -28,11 +24,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.table import Table
 
 from aegis_ros.backends import Backend, CompiledNetwork, LoadedNetwork, create_backend
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
+from benchmarks.report import parser, publish, table
 
 _FRAME = (480, 640, 3)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -189,25 +185,21 @@ def _rows(name: str, timed: Timed) -> list[dict[str, float | str | int]]:
 
 def main() -> None:
     """Run all and print a table and JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.segments",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each network (20)")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
+    arguments = parser("benchmarks.segments", __doc__)
+    arguments.add_argument("--seconds", type=float, default=20.0, help="of each network (20)")
+    options = arguments.parse_args()
     rows = []
     core = max(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder, opened(core) as (backend, lane):
         for name, (uri, spec) in _MODELS.items():
             timed = measure(backend, lane, uri, spec, Path(folder), options.seconds)
             rows += _rows(name, timed)
-    table = Table(title=f"segments, on core {core}; ms are medians, +- is a 95 % interval")
-    for column in ("network", "segments", "rounds", "all ms", "longest ms", "gap us", "overhead"):
-        table.add_column(column, justify="left" if column == "network" else "right")
+    shown = table(
+        f"segments, on core {core}; ms are medians, +- is a 95 % interval",
+        *("network", "segments", "rounds", "all ms", "longest ms", "overhead"),
+    )
     for row in rows:
-        table.add_row(
+        shown.add_row(
             str(row["network"]),
             str(row["segments"]),
             str(row["rounds"]),
@@ -217,17 +209,9 @@ def main() -> None:
             f"{row['overhead_percent']:.1f} +- {row['error_percent']:.1f} %",
         )
         if row["note"]:
-            table.add_row(str(row["note"]))
-    Console().print(table)
-    figures = {
-        "command": " ".join(["python -m benchmarks.segments", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "rows": rows,
-    }
-    text = json.dumps(figures, indent=1)
-    if options.json:
-        options.json.write_text(text)
-    print(text)
+            shown.add_row(str(row["note"]))
+    Console().print(shown)
+    publish("benchmarks.segments", {"rows": rows}, options.json)
 
 
 if __name__ == "__main__":
