@@ -50,7 +50,7 @@ class Measured:
                 return f"{text}; {found.sentence}"
             return f"{text}; worst {condition.label}: {found.sentence}"
         weakest = min(deciding, key=lambda item: item[1].quantile)[1]
-        return f"{text} in {len(deciding)} segments; of the least sure one: {weakest.sentence}"
+        return f"{text}, in {len(deciding)} segments; of the least sure one: {weakest.sentence}"
 
 
 def fastest_to_slowest(profile: Profile, condition: Condition) -> tuple[float, ...]:
@@ -90,7 +90,7 @@ def print_answer(console: Console, found: Sequence[Measured]) -> None:
     table = Table(title="WCET profiles (ms)", title_justify="left", box=SIMPLE_HEAD)
     for name in _COLUMNS:
         left = name in ("task", "load", "caches", "iid")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "load")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "task")
     for item in found:
         if item.profile is not None:
             _add_rows(table, item.task, item.profile)
@@ -121,8 +121,8 @@ def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
     if profile.segments > 1:
         for number, (condition, found) in enumerate(profile.deciding(), start=1):
             table.add_row(
-                "",
-                f"segment {number}: {_load(condition)}",
+                f"  segment {number}",
+                _load(condition),
                 str(condition.cache),
                 str(found.runs),
                 "",
