@@ -88,7 +88,7 @@ class EngineClient:
         on_overrun: a segment took longer than its budget.
         on_restored: a lane that shed what is below high criticality takes all again: (index of the
             lane, nanoseconds it had shed).
-        trace_bytes: size of the ring every engine process writes its trace to, 0 for none.
+        trace: ring that every engine process writes its trace to; stays the caller's.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class EngineClient:
         on_event: Callable[[EngineEvent], None],
         on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
         on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
-        trace_bytes: int = 0,
+        trace: SharedMemory | None = None,
     ) -> None:
         """Start nothing yet."""
         self._device = device
@@ -109,7 +109,7 @@ class EngineClient:
         self._on_event = on_event
         self._on_overrun = on_overrun
         self._on_restored = on_restored
-        self._trace_bytes = trace_bytes
+        self._trace = trace
         self._process: EngineProcess | None = None
         self._reader: threading.Thread | None = None
         self._supervisor: threading.Thread | None = None
@@ -399,11 +399,6 @@ class EngineClient:
         if process is not None:
             process.page.set_room(lane, self._room[lane])
 
-    def trace_memory(self) -> SharedMemory | None:
-        """Return the ring that the present process writes to; another one after a restart."""
-        process = self._process
-        return None if process is None else process.trace
-
     def status(self) -> EngineStatus:
         """Return the engine's state without asking it."""
         process = self._process
@@ -460,7 +455,7 @@ class EngineClient:
     def _bring_up(self) -> tuple[tuple[int, str], ...]:
         """Start a process and load everything; return (task, reason) of what failed to load."""
         with self._changing:
-            process = EngineProcess(self._device, self._trace_bytes)
+            process = EngineProcess(self._device, self._trace)
             process.page.set_speed(self._speed)
             for lane, factor in tuple(self._room.items()):
                 process.page.set_room(lane, factor)

@@ -41,20 +41,19 @@ class EngineProcess:
 
     Args:
         device: backend, lanes and priority.
-        trace_bytes: size of the ring its loop writes its trace to, 0 for none.
+        trace: ring its loop writes its trace to.
 
     Raises:
         EngineError: it does not start.
     """
 
-    def __init__(self, device: DeviceSpec, trace_bytes: int = 0) -> None:
+    def __init__(self, device: DeviceSpec, trace: SharedMemory | None = None) -> None:
         """Start the process and wait for its first answer."""
         frames, theirs_frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control, theirs_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (frames, theirs_frames):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         self.page = EnginePage(len(device.lanes))
-        self.trace = SharedMemory(trace_bytes) if trace_bytes else None
         self.outputs: dict[int, OutputSlots] = {}
         self.frames = frames
         self.disconnected = False  # set by whoever reads `frames` to its end
@@ -82,16 +81,15 @@ class EngineProcess:
             for each in (frames, control):
                 each.close()
             self.page.close()
-            if self.trace is not None:
-                self.trace.close()
             raise EngineError("the engine cannot be started", value=error) from error
         finally:
             theirs_frames.close()
             theirs_control.close()
         lanes = [{"name": lane.name, "cpu": lane.cpu} for lane in device.lanes]
         try:
-            fds = [self.page.memory.fd] + ([self.trace.fd] if self.trace is not None else [])
-            send_message(control, {"lanes": lanes, "trace_bytes": trace_bytes}, tuple(fds))
+            begin = {"lanes": lanes, "trace_bytes": 0 if trace is None else trace.size}
+            shared = [self.page.memory] + ([] if trace is None else [trace])
+            send_message(control, begin, tuple(memory.fd for memory in shared))
             self.info = self.ask({"do": "hello"}, timeout_s=_START_TIMEOUT_S)
         except (OSError, EngineError) as error:
             self.kill()
@@ -200,8 +198,6 @@ class EngineProcess:
             slots.close()
         self.outputs.clear()
         self.page.close()
-        if self.trace is not None:
-            self.trace.close()
 
     def _signal(self) -> None:
         if self._process.poll() is None:

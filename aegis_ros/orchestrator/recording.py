@@ -17,10 +17,10 @@ from aegis_ros.trace import RECORD, RecordKind, RingReader, ring_bytes
 from aegis_ros.trace.history import TracedTask
 from aegis_ros.trace.mcap_file import TraceFile
 
-__all__ = ["RING_BYTES", "TraceRecorder"]
+__all__ = ["TraceRecorder"]
 
 # A second of ten thousand jobs, should this process stand still for so long.
-RING_BYTES = ring_bytes(1 << 16)
+_RING_BYTES = ring_bytes(1 << 16)
 _INTERVAL_S = 0.1
 _MOST_WAITING = 100_000
 
@@ -28,30 +28,30 @@ _log = logging.getLogger(__name__)
 
 
 class TraceRecorder:
-    """Drains the ring of whichever engine process runs, and adds what the node knows.
+    """Drains the ring that the engine writes to, and adds what the node knows.
 
     All methods may be called from any thread and never wait for a disk. A file that can no longer
     be written is told once; the robot goes on without a trace.
 
     Args:
         file: where it goes; closed by :meth:`close`.
-        memory: returns the ring of the present engine process, ``None`` while there is none.
         on_problem: told once why nothing more is recorded.
+
+    Attributes:
+        memory: the ring, to be given to the engine's client.
     """
 
     def __init__(
         self,
         file: TraceFile,
-        memory: Callable[[], SharedMemory | None],
         on_problem: Callable[[str], None] = lambda problem: None,
     ) -> None:
         """Begin to record."""
         self._file = file
-        self._memory = memory
+        self.memory = SharedMemory(_RING_BYTES)
+        self._reader = RingReader(self.memory.bytes.data)
+        self._lost = 0  # as the file says
         self._on_problem = on_problem
-        self._current: SharedMemory | None = None
-        self._reader: RingReader | None = None
-        self._told = 0  # lost records of this reader that are in the file
         self._waiting: deque[Callable[[], None]] = deque(maxlen=_MOST_WAITING)
         self._serial = 0
         self._failed = False
@@ -100,9 +100,10 @@ class TraceRecorder:
             )
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write what is left and close the file; to be called after the engine has ended."""
         self._ended.set()
         self._thread.join()
+        self.memory.close()
 
     def _run(self) -> None:
         while not self._ended.wait(_INTERVAL_S):
@@ -122,24 +123,12 @@ class TraceRecorder:
             self._on_problem(f"nothing more is traced: {type(error).__name__}: {error}")
 
     def _drain(self) -> None:
-        memory = self._memory()
-        if memory is not self._current and memory is not None:
-            self._read()  # what the engine before left behind
-            self._current = memory
-            self._reader = RingReader(memory.bytes.data)
-            self._told = 0
-        self._read()
+        self._file.add_records(self._reader.read())
+        if self._reader.lost > self._lost:
+            self._file.add_lost(time.monotonic_ns(), self._reader.lost - self._lost)
+            self._lost = self._reader.lost
         for _ in range(len(self._waiting)):
             self._waiting.popleft()()
-
-    def _read(self) -> None:
-        reader = self._reader
-        if reader is None:
-            return
-        self._file.add_records(reader.read())
-        if reader.lost > self._told:
-            self._file.add_lost(time.monotonic_ns(), reader.lost - self._told)
-            self._told = reader.lost
 
     def _add(self, kind: RecordKind, time_ns: int, task: int, seq: int, values: list[int]) -> None:
         self._serial += 1

@@ -22,6 +22,9 @@ def ring_bytes(capacity: int) -> int:
 class RingWriter:
     """Writes records; nothing is allocated that is kept, and no reader can hold it up.
 
+    In a ring that was written to before it goes on behind the last whole record, so that readers
+    follow a process that is started again.
+
     A record that nobody has read in time is overwritten; the reader counts it. Its serial number
     lies in the record itself, so that a reader tells a whole record from one being overwritten.
 
@@ -32,7 +35,7 @@ class RingWriter:
     __slots__ = ("_at", "_end", "_head", "_memory", "_pack", "_serial")
 
     def __init__(self, buffer: mmap.mmap | memoryview | bytearray) -> None:
-        """Begin an empty ring.
+        """Go on where the ring ends.
 
         Raises:
             ValueError: the buffer is too small.
@@ -43,11 +46,10 @@ class RingWriter:
             raise ValueError(f"a ring of {memory.nbytes} bytes holds no two records")
         self._memory = memory
         self._head = memory[:8].cast("Q")
-        self._head[0] = 0
         self._pack = LAYOUT.pack_into
-        self._at = _HEAD_BYTES
+        self._serial = self._head[0]
+        self._at = _HEAD_BYTES + self._serial % capacity * RECORD_BYTES
         self._end = _HEAD_BYTES + capacity * RECORD_BYTES
-        self._serial = 0
 
     def write(
         self,
@@ -77,7 +79,7 @@ class RingWriter:
 
     @property
     def written(self) -> int:
-        """How many records were written."""
+        """How many records were written to the ring."""
         return self._serial
 
 
@@ -105,8 +107,6 @@ class RingReader:
     def read(self) -> npt.NDArray[np.void]:
         """Return copies of all records written since the last call, oldest first, RECORD [N]."""
         head = self._head[0]
-        if head < self._read:  # a new writer began in the same memory
-            self._read = 0
         capacity = len(self._records)
         first = max(self._read, head - capacity)
         if first >= head:

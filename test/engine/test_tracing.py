@@ -7,6 +7,7 @@ import time
 import pytest
 
 from aegis_ros.engine import EngineClient
+from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.tracing import LoopTrace
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import OverrunPolicy
@@ -111,20 +112,17 @@ def test_a_network_that_cannot_be_started_leaves_no_job_on_the_lane() -> None:
 
 
 def test_the_node_reads_the_trace_of_its_engine_process() -> None:
-    with Bench() as bench:
-        assert bench.client.trace_memory() is None, "tracing is off where nobody asked for it"
+    memory = SharedMemory(ring_bytes(256))
+    reader = RingReader(memory.bytes.data)
     bench = Bench()
     bench.client = EngineClient(
         bench.client._device,
         on_result=bench._on_result,
         on_skip=lambda *skip: None,
         on_event=lambda event: None,
-        trace_bytes=ring_bytes(256),
+        trace=memory,
     )
     with bench:
-        memory = bench.client.trace_memory()
-        assert memory is not None
-        reader = RingReader(memory.bytes.data)
         channel = bench.channel()
         bench.load(1, MS, MS)
         bench.feed(channel, 1)
