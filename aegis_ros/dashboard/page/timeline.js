@@ -150,28 +150,31 @@ export class Timeline {
     const shown = row.tasks.flatMap((task) => this.visible(task));
     shown.sort((a, b) => (b.finished_ms - b.started_ms) - (a.finished_ms - a.started_ms));
     for (const job of shown) {
-      const left = x(job.started_ms);
+      const left = x(job.started_ms), right = Math.min(x(job.finished_ms), x(this.shownMs));
+      if (left > right) continue;
       context.fillStyle = paint(colour(job.task));
-      context.fillRect(left, row.y + 6, Math.max(1.5, x(job.finished_ms) - left), row.height - 12);
+      context.fillRect(left, row.y + 6, Math.max(1.5, right - left), row.height - 12);
     }
   }
 
   drawTask(context, row, x) {
     const middle = Math.round(row.y + row.height / 2), tone = paint(colour(row.name));
+    const edge = x(this.shownMs); // nothing has happened yet to the right of now
     const [text, wait, bad] = [paint("--text"), paint("--wait"), paint("--bad")];
     const line = (from, to, style, thickness) => {
       context.fillStyle = style;
-      context.fillRect(x(from), middle - thickness / 2, Math.max(0, x(to) - x(from)), thickness);
+      const length = Math.min(x(to), edge) - x(from);
+      if (length > 0) context.fillRect(x(from), middle - thickness / 2, length, thickness);
     };
     const jobs = this.visible(row.name);
     // flags that would touch each other become small ticks; a late job always has its flag
     const crowded = jobs.length * 13 > x(this.end) - this.gutter;
     for (const job of jobs) {
-      const [left, right] = [x(job.started_ms), x(job.finished_ms)];
+      const [left, right] = [x(job.started_ms), Math.min(x(job.finished_ms), edge)];
       line(job.stamped_ms, job.started_ms, wait, 1.5);
       line(job.finished_ms, job.published_ms, tone, 2);
       context.fillStyle = tone;
-      context.fillRect(left, middle - 6, Math.max(1.5, right - left), 12);
+      if (left <= edge) context.fillRect(left, middle - 6, Math.max(1.5, right - left), 12);
       if (!job.met) line(job.deadline_ms, job.published_ms, bad, 5);
       const due = x(job.deadline_ms);
       const small = crowded && job.met;
@@ -193,7 +196,7 @@ export class Timeline {
     context.strokeStyle = paint("--warn");
     context.lineWidth = 1.8;
     for (const moment of this.marks.get(row.name) ?? []) {
-      if (moment < this.begin || moment > this.end) continue;
+      if (moment < this.begin || moment > this.shownMs) continue;
       const at = x(moment);
       context.beginPath();
       context.moveTo(at - 3.5, middle - 3.5);
@@ -210,7 +213,7 @@ export class Timeline {
     for (let index = jobs.length - 1; index >= 0; index -= 1) {
       const job = jobs[index];
       if (Math.max(job.published_ms, job.deadline_ms) < this.begin) break;
-      if (job.stamped_ms <= this.end) seen.push(job);
+      if (job.stamped_ms <= this.shownMs) seen.push(job);
     }
     return seen.reverse();
   }
@@ -251,7 +254,7 @@ export class Timeline {
     const row = this.selected ? Math.max(0, tasks.indexOf(this.selected.task)) : 0;
     const moves = { ArrowLeft: -1, ArrowRight: 1 };
     if (event.key in moves) {
-      const jobs = this.visible(tasks[row]).filter((job) => job.published_ms <= this.shownMs + 500);
+      const jobs = this.visible(tasks[row]).filter((job) => job.finished_ms <= this.shownMs);
       const place = jobs.indexOf(this.selected);
       const next = place < 0 ? jobs.length - 1 : place + moves[event.key];
       this.select(jobs[Math.min(Math.max(next, 0), jobs.length - 1)]);
