@@ -146,7 +146,8 @@ class Backend(Protocol):
             prepared: the network.
             cache_dir: what was made is kept here.
             segments: in how many parts it is to run. Outputs must be those of the whole, to the
-                bit; a network that cannot be cut so stays whole, and ``note`` says why.
+                bit, or within a tolerance that is stated where the runtime's own builds differ;
+                a network that cannot be cut so stays whole, and ``note`` says why.
 
         Raises:
             BackendError: the runtime cannot take it.

@@ -13,12 +13,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from aegis_ros.backends.cuda import OUT_OF_MEMORY, STICKY, bindings
+from aegis_ros.backends.cuda import OUT_OF_MEMORY, STICKY, bindings, build_child
 from aegis_ros.backends.cuda.bindings import BindingsDriver
 from aegis_ros.backends.cuda.build_child import build_engine
+from aegis_ros.config import load_config
 from aegis_ros.errors import ModelError
-from aegis_ros.network import TensorInfo
+from aegis_ros.network import TensorInfo, prepare, resolve_model
+from aegis_ros.orchestrator.admission import max_shape
 
+_CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
 _FOLDER = Path(bindings.__file__).parent
 # What a variable of ours holds, by its name.
 _CLASSES = {
@@ -256,3 +259,32 @@ def test_the_real_module_names_types_as_numpy_does():
     assert np.dtype(trt.nptype(trt.DataType.UINT8)) == np.uint8
     assert np.dtype(trt.nptype(trt.DataType.INT64)) == np.int64
     assert np.dtype(trt.nptype(trt.DataType.FLOAT)) == np.float32
+
+
+_TASKS = load_config(_CONFIG).tasks
+_SCATTERS = {"obstacles"}  # TensorRT has no ScatterElements with a reduction
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("task", _TASKS, ids=lambda task: task.name)
+def test_the_real_builder_takes_the_demos_networks(task, parts, tmp_path, shared_cache):
+    trt = rtx()
+    root = _CONFIG.parents[1]
+    model = task.model.replace("package://aegis_ros", str(root / "aegis_ros"))
+    prepared = prepare(
+        resolve_model(model, [str(root)]),
+        task.preprocess,
+        max_shape=max_shape(task),
+        cache_dir=shared_cache,
+        dimensions=task.dimensions,
+    )
+    source = build_child._typed(prepared.path, tmp_path)
+    frame = (prepared.frame_input, prepared.max_shape)
+    if task.name in _SCATTERS:
+        with pytest.raises(ModelError, match="ScatterElements"):
+            build_engine(trt, source, tmp_path / "engine", frame=frame)
+        return
+    sources = [source] if parts == 1 else build_child._cut(source, parts, tmp_path)[0]
+    for number, part in enumerate(sources):
+        build_engine(trt, part, tmp_path / f"{number}.engine", frame=frame)
+        assert (tmp_path / f"{number}.engine").stat().st_size > 10_000

@@ -110,7 +110,9 @@ def build_engine(
         told = []
         for index in range(parser.num_errors):
             error = parser.get_error(index)
-            told.append(f"{error.node_operator()} {error.node_name()}: {error.desc()}")
+            # Where an operator's attributes are the problem, only the function tells which one.
+            where = f"{error.node_operator()} {error.node_name()}".strip() or error.func()
+            told.append(f"{where}: {error.desc()}")
         raise _refusal("TensorRT cannot parse the network", told or errors)
     config = builder.create_builder_config()
     config.max_aux_streams = 0

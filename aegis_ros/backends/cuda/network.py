@@ -231,14 +231,14 @@ class TensorRtNetwork:
         self._set_shape(segment, context, shape)
         self._errors.clear()
         if not context.execute_async_v3(stream):
-            raise BackendError(f"TensorRT refuses to run the segment ({self._last_error()})")
+            raise BackendError(f"TensorRT refuses to run the segment ({self._reason()})")
         return context
 
     def _set_shape(self, segment: _Segment, context: Any, shape: tuple[int, ...]) -> None:
         if not segment.frame_input or segment.shapes.get(id(context)) == shape:
             return
         if not context.set_input_shape(self._compiled.frame_input.name, shape):
-            raise BackendError(f"TensorRT refuses a frame of {list(shape)} ({self._last_error()})")
+            raise BackendError(f"TensorRT refuses a frame of {list(shape)} ({self._reason()})")
         segment.shapes[id(context)] = shape
 
     def _fetch(self, segment: _Segment, context: Any, stream: int) -> list[tuple[str, int, int]]:
@@ -279,10 +279,14 @@ class TensorRtNetwork:
         # One runtime an engine: nothing of it is used afterwards, but it must live as long.
         runtime = self._trt.Runtime(self._log)
         self._errors.clear()
-        engine = runtime.deserialize_cuda_engine(path.read_bytes())
+        try:
+            plan = path.read_bytes()
+        except OSError as error:
+            raise BackendError(f"TensorRT cannot load the network ({error})") from error
+        engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise BackendError(
-                f"TensorRT cannot load the network ({self._last_error()})",
+                f"TensorRT cannot load the network ({self._reason()})",
                 mend="Remove the cache folder and register the task again",
             )
         self.device_bytes += path.stat().st_size  # its weights
@@ -292,7 +296,7 @@ class TensorRtNetwork:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context = engine.create_execution_context(strategy)
         if context is None:
-            raise BackendError(f"TensorRT cannot load the network ({self._last_error()})")
+            raise BackendError(f"TensorRT cannot load the network ({self._reason()})")
         return context
 
     def _place_tensors(self, segment: _Segment) -> None:
@@ -318,7 +322,7 @@ class TensorRtNetwork:
 
     def _set_address(self, context: Any, name: str) -> None:
         if not context.set_tensor_address(name, self._buffers[name].device):
-            raise BackendError(f"TensorRT refuses an address ({self._last_error()})")
+            raise BackendError(f"TensorRT refuses an address ({self._reason()})")
 
     def _place_output(self, segment: _Segment, name: str) -> None:
         context = segment.context
@@ -339,7 +343,7 @@ class TensorRtNetwork:
             allocator = _room_in(self._trt, self._buffers[name])
             segment.measured[name] = allocator
             if not context.set_output_allocator(name, allocator):
-                raise BackendError(f"TensorRT refuses an allocator ({self._last_error()})")
+                raise BackendError(f"TensorRT refuses an allocator ({self._reason()})")
 
     def _require_dtype(self, engine: Any, name: str, wanted: np.dtype[Any]) -> None:
         found = np.dtype(self._trt.nptype(engine.get_tensor_dtype(name)))
@@ -452,8 +456,8 @@ class TensorRtNetwork:
             return None
         return graph
 
-    def _last_error(self) -> str:
-        return self._errors[-1][:300] if self._errors else "it does not say why"
+    def _reason(self) -> str:
+        return self._errors[0][:300] if self._errors else "it does not say why"
 
 
 def _room_in(trt: Any, buffer: _Buffer) -> Any:

@@ -57,8 +57,7 @@ def find_toolkit() -> Toolkit:
         if "not installed" in str(error):
             raise BackendError(
                 "backend tensorrt reaches the GPU through cuda-python or PyCUDA, and neither is "
-                "installed: on a Jetson `pip install cuda-python==12.6.*`, on a PC "
-                "`pip install cuda-python`"
+                "installed: `pip install cuda-python`"
             ) from error
         raise BackendError(
             f"backend tensorrt needs an NVIDIA GPU, but {error}: try `nvidia-smi` (on a Jetson "
