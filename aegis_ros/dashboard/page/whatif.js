@@ -152,8 +152,7 @@ export class WhatIf {
     const item = element("li", {}, element("span", {}, change.sentence));
     const drops = change.change === "drop" ? change.task.split(", ") : [];
     const boxes = [...this.form.querySelectorAll("input[name=without]")].filter((each) => drops.includes(each.value));
-    // a deadline is told without the time kept for publishing: there is no field for that
-    const sets = change.task === question.name && ["period_ms", "wcet_ms"].includes(change.change);
+    const sets = change.task === question.name && NUMBERS.includes(change.change);
     if (!sets && !(drops.length && boxes.length === drops.length)) return item;
     const button = element("button", { type: "button", class: "small" }, "Try it");
     button.setAttribute("aria-label", `Try it: ${change.sentence}`);
@@ -195,8 +194,8 @@ function usePicture(answer, width) {
   const full = Math.max(1, answer.utilization_after) * 1.02;
   const x = (share) => (share / full) * width;
   svg.styled("rect", { x: 0, y: 2, width: x(1), height: 14, rx: 4 }, "var(--sunken)");
-  svg.styled("rect", { x: 0, y: 2, width: x(answer.utilization_after), height: 14, rx: 4 }, answer.utilization_after > 1 ? "var(--bad)" : "var(--task-1)");
-  svg.styled("rect", { x: 0, y: 2, width: x(answer.utilization_before), height: 14, rx: 4 }, "var(--task-0)");
+  svg.styled("rect", { x: 0, y: 2, width: x(answer.utilization_after), height: 14, rx: 4 }, answer.utilization_after > 1 ? "var(--bad)" : colour(answer.decision.task));
+  svg.styled("rect", { x: 0, y: 2, width: x(answer.utilization_before), height: 14, rx: 4 }, "var(--muted)");
   svg.styled("rect", { x: x(1) - 1, y: 0, width: 2, height: 18 }, "var(--text)");
   return svg;
 }
@@ -208,9 +207,9 @@ function witnessPicture(found, width) {
   svg.styled("rect", { x: 0, y: 2, width: found.t_ms * scale, height: 20, rx: 3 }, "var(--sunken)");
   svg.styled("text", { x: 8, y: 16 }, "", `interval ${ms(found.t_ms)} ms`);
   const demand = Math.max(1, found.demand_ms * scale);
-  svg.styled("rect", { x: 0, y: 26, width: demand, height: 20, rx: 3 }, "var(--task-0)");
+  svg.styled("rect", { x: 0, y: 26, width: demand, height: 20, rx: 3 }, "var(--muted)");
   const blocking = found.blocking_ms * scale;
-  if (blocking > 0) svg.styled("rect", { x: demand + 1, y: 26, width: blocking, height: 20, rx: 3 }, "var(--task-1)");
+  if (blocking > 0) svg.styled("rect", { x: demand + 1, y: 26, width: blocking, height: 20, rx: 3 }, found.blocking_task ? colour(found.blocking_task) : "var(--wait)");
   svg.styled("rect", { x: found.t_ms * scale - 1, y: 0, width: 2, height: 50 }, found.slack_ms < 0 ? "var(--bad)" : "var(--text)");
   svg.styled("text", { x: 0, y: 61, class: "soft" }, "", `demand ${ms(found.demand_ms)} ms`);
   svg.styled("text", { x: width, y: 61, class: "soft", "text-anchor": "end" }, "",
