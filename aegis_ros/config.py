@@ -40,6 +40,7 @@ from aegis_ros.spec import (
     PreprocessSpec,
     ResizeMode,
     TaskSpec,
+    TraceSpec,
 )
 
 __all__ = [
@@ -287,9 +288,15 @@ class _Models(_Model):
     )
 
 
+class _Trace(_Model):
+    file: str = Field("", max_length=4096)
+    max_mib: _Float = Field(1024.0, ge=1.0, le=1_048_576.0)
+
+
 class _Config(_Model):
     device: _Device = Field(default_factory=_Device)
     models: _Models = Field(default_factory=_Models)
+    trace: _Trace = Field(default_factory=_Trace)
     tasks: list[_Task] = Field(default_factory=list, max_length=256)
 
     @model_validator(mode="after")
@@ -316,6 +323,7 @@ class _Config(_Model):
                 realtime_priority=device.realtime_priority,
             ),
             models=ModelsSpec(tuple(self.models.roots)),
+            trace=TraceSpec(self.trace.file, int(self.trace.max_mib * _MIB)),
             tasks=tuple(task.to_spec() for task in self.tasks),
         )
 

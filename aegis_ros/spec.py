@@ -25,6 +25,7 @@ __all__ = [
     "PreprocessSpec",
     "ResizeMode",
     "TaskSpec",
+    "TraceSpec",
 ]
 
 
@@ -261,9 +262,24 @@ class ModelsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSpec:
+    """Where the trace of a run is kept.
+
+    Attributes:
+        file: first MCAP file, with ``strftime`` fields; relative to the state directory; empty for
+            no trace.
+        max_bytes: of all its files together; the oldest quarter is deleted beyond it.
+    """
+
+    file: str = ""
+    max_bytes: int = 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class OrchestratorSpec:
     """The whole configuration of one orchestrator."""
 
     device: DeviceSpec = field(default_factory=DeviceSpec)
     models: ModelsSpec = field(default_factory=ModelsSpec)
     tasks: tuple[TaskSpec, ...] = ()
+    trace: TraceSpec = field(default_factory=TraceSpec)

@@ -33,7 +33,7 @@ from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.admission import Refusal
 from aegis_ros.orchestrator.measuring import Measurement
-from aegis_ros.spec import OrchestratorSpec, TaskSpec
+from aegis_ros.spec import OrchestratorSpec, TaskSpec, TraceSpec
 from aegis_ros.wcet import Cache, Condition, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed
 
@@ -126,7 +126,7 @@ class _Campaign:
         self._tasks = tasks
         self._inputs = inputs
         self._orchestrator = Orchestrator(
-            replace(spec, tasks=()),
+            replace(spec, tasks=(), trace=TraceSpec()),
             state_dir=state,
             on_result=lambda _, result: result.release(),
         )

@@ -177,6 +177,7 @@ class ResultPublisher:
         if origin is None or output is None:
             return
         decoded = self._decode(output, result, origin)
+        decoded_ns = time.monotonic_ns()
         message = InferenceResult(
             header=_header(origin),
             task=spec.name,
@@ -192,7 +193,9 @@ class ResultPublisher:
         response_ns, met = _fill_timing(message.timing, spec, result, origin)
         output.results.publish(message)
         execution_ns = result.execution_ns
-        self._orchestrator.published(result.task_id, response_ns, execution_ns, met)
+        self._orchestrator.published(
+            result.task_id, response_ns, execution_ns, met, seq=result.seq, decoded_ns=decoded_ns
+        )
         if decoded is not None:
             output.vision.publish(message.header, decoded)
             if isinstance(decoded, SegmentationMask):

@@ -22,9 +22,11 @@ from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
     Channel,
     EngineClient,
+    EngineEvent,
     EngineInfo,
     JobResult,
 )
+from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admission import Admission, Admitted, Candidate, Refusal
@@ -35,6 +37,12 @@ from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.recording import (
+    TraceRecorder,
+    begin_trace,
+    trace_ring,
+    traced_task,
+)
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.summaries import Summaries
 from aegis_ros.orchestrator.thermal import Thermal
@@ -85,7 +93,11 @@ class Orchestrator:
             StateError, ProfileError: ``state_dir`` cannot be used.
         """
         self.spec = spec
-        self.log = RationaleLog(on_rationale)
+        self._recorder: TraceRecorder | None = None
+        self._trace = trace_ring(spec.trace)
+        self._trace_folder = state_dir
+        self._on_rationale = on_rationale
+        self.log = RationaleLog(self._decided)
         self._on_result = on_result
         self._on_streams = on_streams
         self._check_topics = check_topics
@@ -99,9 +111,10 @@ class Orchestrator:
             spec.device,
             on_result=self._result,
             on_skip=self._events.skipped,
-            on_event=self._events.engine_event,
+            on_event=self._engine_event,
             on_overrun=self._events.overran,
             on_restored=self._events.lane_restored,
+            **({} if self._trace is None else {"trace": self._trace}),
         )
         self._info: EngineInfo | None = None
         self._admin = threading.RLock()  # one request at a time changes the set
@@ -142,6 +155,8 @@ class Orchestrator:
                 raise StateError("the orchestrator is configured already")
             self._info = self._engine.start()
             self._configured = True
+            if self._trace is not None:
+                self._begin_trace(self._trace, self._info)
             if not admit:
                 return ()
             in_file = {task.name for task in self.spec.tasks}
@@ -203,6 +218,9 @@ class Orchestrator:
             self.deactivate()
             self.intake.replace({})
             self._engine.stop()
+            recorder, self._recorder = self._recorder, None
+            if recorder is not None:
+                recorder.close()
             self._admitted.clear()
             self._loader.clear()
             self._summaries.clear()
@@ -321,11 +339,33 @@ class Orchestrator:
         """Whether frames are let in."""
         return self._active
 
-    def published(self, task_id: int, response_ns: int, execution_ns: int, met: bool) -> None:
-        """Count a result that was handed to the middleware."""
+    def published(
+        self,
+        task_id: int,
+        response_ns: int,
+        execution_ns: int,
+        met: bool,
+        *,
+        seq: int = -1,
+        decoded_ns: int = 0,
+    ) -> None:
+        """Count a result that was handed to the middleware.
+
+        Args:
+            task_id: number of the task.
+            response_ns: from arrival until now.
+            execution_ns: lane time of the job.
+            met: whether the deadline was.
+            seq: number of the job, -1 for not known.
+            decoded_ns: when its outputs were decoded (monotonic), 0 for not known.
+        """
+        now = time.monotonic_ns()
         entry = self._admitted.of_id(task_id)
         if entry is not None:
-            entry.statistics.published(time.monotonic_ns(), response_ns, execution_ns, met)
+            entry.statistics.published(now, response_ns, execution_ns, met)
+        recorder = self._recorder
+        if recorder is not None and seq >= 0:
+            recorder.published(task_id, seq, 0, decoded_ns, now)
 
     def status(self) -> OrchestratorState:
         """Return everything as it is now; also publishes events that were folded."""
@@ -440,7 +480,29 @@ class Orchestrator:
         self._admitted.add(entry)
         self._tell_room()
         self._publish_tables()
-        return self._accepted(candidate, admitted, task_id, publish=True)
+        answer = self._accepted(candidate, admitted, task_id, publish=True)
+        if self._recorder is not None:
+            self._recorder.task(traced_task(entry, answer.response_bound_ns))
+        return answer
+
+    def _begin_trace(self, memory: SharedMemory, info: EngineInfo) -> None:
+        def failed(problem: str) -> None:
+            self.log.tell("", Decision.INFORMED, Rule.STATE, problem)
+
+        try:
+            self._recorder = begin_trace(self.spec, memory, self._trace_folder, info, failed)
+        except ConfigError as error:
+            failed(f"this run is not traced: {error}")
+
+    def _decided(self, rationale: Rationale) -> None:
+        if self._recorder is not None:
+            self._recorder.rationale(rationale)
+        self._on_rationale(rationale)
+
+    def _engine_event(self, event: EngineEvent) -> None:
+        if self._recorder is not None:
+            self._recorder.lost(event.lost)
+        self._events.engine_event(event)
 
     def _accepted(
         self, candidate: Candidate, admitted: Admitted, task_id: int, publish: bool

@@ -2,27 +2,116 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import platform
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aegis_ros import __version__
+from aegis_ros.engine import EngineInfo
 from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.errors import ConfigError
+from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.rationale import Rationale
+from aegis_ros.spec import OrchestratorSpec, TraceSpec
 from aegis_ros.trace import RECORD, RecordKind, RingReader, ring_bytes
 from aegis_ros.trace.history import TracedTask
-from aegis_ros.trace.mcap_file import TraceFile
 
-__all__ = ["TraceRecorder"]
+if TYPE_CHECKING:
+    from aegis_ros.trace.mcap_file import TraceFile
 
-# A second of ten thousand jobs, should this process stand still for so long.
-_RING_BYTES = ring_bytes(1 << 16)
+__all__ = ["TraceRecorder", "begin_trace", "trace_ring", "traced_task"]
+
+# Seconds of a thousand jobs each, should this process stand still for so long.
+_RING_RECORDS = 1 << 16
 _INTERVAL_S = 0.1
 _MOST_WAITING = 100_000
+_FILES = 4  # the oldest quarter goes when there is no more room
+
+
+def trace_ring(spec: TraceSpec) -> SharedMemory | None:
+    """Return the ring the engine writes its trace to; ``None`` where none is wanted.
+
+    Raises:
+        ConfigError: the library that writes trace files is not installed.
+    """
+    if not spec.file:
+        return None
+    if find_spec("mcap") is None:
+        raise ConfigError(
+            "traces need the library mcap",
+            where="trace.file",
+            value=spec.file,
+            mend="Install it: pip install 'aegis_ros[trace]'",
+        )
+    return SharedMemory(ring_bytes(_RING_RECORDS))
+
+
+def begin_trace(
+    spec: OrchestratorSpec,
+    memory: SharedMemory,
+    folder: Path,
+    info: EngineInfo,
+    on_problem: Callable[[str], None],
+) -> TraceRecorder:
+    """Begin the trace that a configuration asks for.
+
+    Args:
+        spec: configuration.
+        memory: as returned by :func:`trace_ring`.
+        folder: where a relative file name begins.
+        info: what the engine said of itself.
+        on_problem: told once why nothing more is recorded.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    from aegis_ros.trace.mcap_file import Rotation, TraceFile
+
+    path = folder / Path(time.strftime(spec.trace.file)).expanduser()
+    file = TraceFile(
+        path,
+        lanes=[lane.name for lane in spec.device.lanes],
+        config=json.dumps(asdict(spec), indent=1),
+        facts={
+            "version": __version__,
+            "host": platform.node(),
+            "machine": platform.machine(),
+            "backend": info.backend,
+            "device": info.device,
+            "determinism": info.determinism,
+        },
+        rotation=Rotation(max_bytes=max(1, spec.trace.max_bytes // _FILES), keep=_FILES),
+    )
+    return TraceRecorder(file, memory, on_problem)
+
+
+def traced_task(entry: Entry, bound_ns: int) -> TracedTask:
+    """Return the contract of an admitted task, with its proven bound."""
+    spec = entry.spec
+    return TracedTask(
+        entry.task_id,
+        spec.name,
+        entry.lane,
+        spec.period_ns,
+        spec.deadline_ns,
+        spec.output.publish_ns,
+        spec.jitter_ns,
+        tuple(entry.candidate.wcet_ns),
+        str(spec.criticality),
+        bound_ns,
+        entry.candidate.prepared.digest,
+    )
+
 
 _log = logging.getLogger(__name__)
 
@@ -35,21 +124,19 @@ class TraceRecorder:
 
     Args:
         file: where it goes; closed by :meth:`close`.
+        memory: the ring; what was written to it before is passed over.
         on_problem: told once why nothing more is recorded.
-
-    Attributes:
-        memory: the ring, to be given to the engine's client.
     """
 
     def __init__(
         self,
         file: TraceFile,
+        memory: SharedMemory,
         on_problem: Callable[[str], None] = lambda problem: None,
     ) -> None:
         """Begin to record."""
         self._file = file
-        self.memory = SharedMemory(_RING_BYTES)
-        self._reader = RingReader(self.memory.bytes.data)
+        self._reader = RingReader(memory.bytes.data, from_now=True)
         self._lost = 0  # as the file says
         self._on_problem = on_problem
         self._waiting: deque[Callable[[], None]] = deque(maxlen=_MOST_WAITING)
@@ -103,7 +190,6 @@ class TraceRecorder:
         """Write what is left and close the file; to be called after the engine has ended."""
         self._ended.set()
         self._thread.join()
-        self.memory.close()
 
     def _run(self) -> None:
         while not self._ended.wait(_INTERVAL_S):

@@ -88,20 +88,23 @@ class RingReader:
 
     Args:
         buffer: the writer's memory.
+        from_now: pass over what was written before.
 
     Attributes:
         lost: records that were overwritten before they were read.
     """
 
-    def __init__(self, buffer: mmap.mmap | memoryview | bytearray) -> None:
-        """Begin with the oldest record there is."""
+    def __init__(
+        self, buffer: mmap.mmap | memoryview | bytearray, *, from_now: bool = False
+    ) -> None:
+        """Begin with the oldest record there is, or with the next one."""
         memory = memoryview(buffer)
         capacity = (memory.nbytes - _HEAD_BYTES) // RECORD_BYTES
         self._head = memory[:8].cast("Q")
         self._records: npt.NDArray[np.void] = np.frombuffer(
             memory, RECORD, capacity, offset=_HEAD_BYTES
         )
-        self._read = 0
+        self._read = self._head[0] if from_now else 0
         self.lost = 0
 
     def read(self) -> npt.NDArray[np.void]:

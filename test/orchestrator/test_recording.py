@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("mcap")
 
-from aegis_ros.engine import EngineClient
+from aegis_ros.engine import EngineClient, JobResult
+from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.recording import TraceRecorder
 from aegis_ros.rationale import Decision, Rationale, Rule
+from aegis_ros.spec import TraceSpec
 from aegis_ros.trace import RecordKind, RingWriter, ring_bytes
 from aegis_ros.trace.explain import PartKind, split
 from aegis_ros.trace.history import Ending, TracedTask
 from aegis_ros.trace.mcap_file import TraceFile, read_trace
 from test.engine.bench import HANG, MS, Bench
+from test.orchestrator.house import House
 
 
-def _bench(recorder: TraceRecorder) -> Bench:
+def _bench(memory: SharedMemory) -> Bench:
     bench = Bench()
     heard = bench.heard
     bench.client = EngineClient(
@@ -28,15 +34,16 @@ def _bench(recorder: TraceRecorder) -> Bench:
         on_result=bench._on_result,
         on_skip=lambda *skip: bench._note(heard.skips, skip),
         on_event=lambda event: bench._note(heard.events, event),
-        trace=recorder.memory,
+        trace=memory,
     )
     return bench
 
 
 def test_a_run_is_rebuilt_from_its_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
-    recorder = TraceRecorder(TraceFile(path, lanes=("lane0",)))
-    bench = _bench(recorder)
+    memory = SharedMemory(ring_bytes(4096))
+    recorder = TraceRecorder(TraceFile(path, lanes=("lane0",)), memory)
+    bench = _bench(memory)
     recorder.task(TracedTask(1, "camera", "lane0", deadline_ns=1000 * MS, publish_ns=MS))
     recorder.rationale(Rationale(1, 10**18, "camera", Decision.ADMITTED, Rule.LIMIT, "It fits."))
     recorder.state({"arena_bytes": 7})
@@ -64,8 +71,9 @@ def test_a_run_is_rebuilt_from_its_file_alone(tmp_path: Path) -> None:
 
 def test_recording_goes_on_with_the_engine_that_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "run.mcap"
-    recorder = TraceRecorder(TraceFile(path, lanes=("lane0",)))
-    bench = _bench(recorder)
+    memory = SharedMemory(ring_bytes(4096))
+    recorder = TraceRecorder(TraceFile(path, lanes=("lane0",)), memory)
+    bench = _bench(memory)
     with bench:
         channel = bench.channel()
         bench.load(1, MS)
@@ -87,10 +95,10 @@ def test_what_a_slow_recorder_missed_is_counted_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "run.mcap"
-    monkeypatch.setattr("aegis_ros.orchestrator.recording._RING_BYTES", ring_bytes(8))
     monkeypatch.setattr("aegis_ros.orchestrator.recording._INTERVAL_S", 60.0)
-    recorder = TraceRecorder(TraceFile(path))
-    writer = RingWriter(recorder.memory.bytes.data)
+    memory = SharedMemory(ring_bytes(8))
+    recorder = TraceRecorder(TraceFile(path), memory)
+    writer = RingWriter(memory.bytes.data)
     for seq in range(1000):
         writer.write(RecordKind.RELEASED, 1, 1, seq)
     recorder.close()
@@ -104,9 +112,70 @@ def test_a_disk_that_fails_ends_the_trace_and_nothing_else(tmp_path: Path) -> No
             raise OSError("no space left on device")
 
     problems: list[str] = []
-    recorder = TraceRecorder(Full(tmp_path / "run.mcap"), problems.append)
+    recorder = TraceRecorder(Full(tmp_path / "run.mcap"), SharedMemory(4096), problems.append)
     for _ in range(2):
         recorder.rationale(Rationale(1, 1, "", Decision.INFORMED, Rule.STATE, "."))
         time.sleep(0.25)
     recorder.close()
     assert problems == ["nothing more is traced: OSError: no space left on device"]
+
+
+def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_path: Path) -> None:
+    house = House(tmp_path / "house")
+    spec = replace(house.spec, tasks=(house.task("camera"),))
+    results: list[JobResult] = []
+    traced = replace(spec, trace=TraceSpec("run_%Y.mcap"))
+    folder = tmp_path / "state"
+    folder.mkdir()
+    orchestrator = Orchestrator(
+        traced, state_dir=folder, on_result=lambda _, result: results.append(result)
+    )
+    (answer,) = orchestrator.configure()
+    assert answer.accepted, answer.rationale.sentence
+    orchestrator.activate()
+    (stream,) = orchestrator.intake.streams()
+    frame = np.zeros((16, 24, 3), np.uint8)
+    now = time.monotonic_ns()
+    taken = orchestrator.intake.take(stream.key, now)
+    assert taken is not None
+    taken.array(frame.shape)[...] = frame
+    orchestrator.intake.commit(taken, frame.shape, 0, 0, now, lambda task, seq: None)
+    end = time.monotonic() + 30
+    while not results and time.monotonic() < end:
+        time.sleep(0.005)
+    result = results[0]
+    decoded_ns = time.monotonic_ns()
+    orchestrator.published(
+        result.task_id, 5 * MS, result.execution_ns, True, seq=result.seq, decoded_ns=decoded_ns
+    )
+    result.release()
+    orchestrator.cleanup()
+    (path,) = folder.glob("run_2*.mcap")
+    trace = read_trace(path)
+    task = trace.tasks[answer.task_id]
+    assert task.name == "camera" and task.lane == "lane0" and len(task.model_sha256) == 64
+    assert task.bound_ns == answer.response_bound_ns > 0 and sum(task.segments_ns) == 10 * MS
+    assert [item.id for item in trace.rationales] == [answer.rationale.id]
+    assert trace.facts["backend"] == "simulated" and '"camera"' in trace.config
+    (job,) = trace.jobs.values()
+    assert job.ending is Ending.FINISHED and job.decoded_ns == decoded_ns
+    assert split(trace, job).total_ns() == job.latency_ns
+    assert job.deadline_ns == job.arrival_ns + task.deadline_ns
+
+
+def test_a_place_that_cannot_be_written_is_told_and_the_robot_goes_on(tmp_path: Path) -> None:
+    house = House(tmp_path / "house")
+    spec = replace(house.spec, tasks=(house.task("camera"),))
+    told: list[Rationale] = []
+    folder = tmp_path / "state"
+    folder.mkdir()
+    orchestrator = Orchestrator(
+        replace(spec, trace=TraceSpec("no/such/folder.mcap")),
+        state_dir=folder,
+        on_result=lambda _, result: result.release(),
+        on_rationale=told.append,
+    )
+    (answer,) = orchestrator.configure()
+    orchestrator.cleanup()
+    assert answer.accepted
+    assert any("this run is not traced" in item.sentence.lower() for item in told)
