@@ -58,6 +58,10 @@ class FakeTensorRt:
     class ExecutionContextAllocationStrategy(enum.Enum):
         USER_MANAGED = 2
 
+    class TensorLocation(enum.Enum):
+        DEVICE = 0
+        HOST = 1
+
     class TensorIOMode(enum.Enum):
         INPUT = 1
         OUTPUT = 2
@@ -233,6 +237,10 @@ class _Engine:
     def get_tensor_mode(self, name: str) -> Any:
         mode = self.owner.TensorIOMode
         return mode.INPUT if name in self.inputs else mode.OUTPUT
+
+    def get_tensor_location(self, name: str) -> Any:
+        on_host = "get_tensor_location" in self.owner.deaf and name in self.outputs
+        return self.owner.TensorLocation.HOST if on_host else self.owner.TensorLocation.DEVICE
 
     def get_tensor_dtype(self, name: str) -> str:
         return _DTYPES[({**self.inputs, **self.outputs})[name].type]

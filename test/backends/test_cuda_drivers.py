@@ -93,6 +93,12 @@ def test_one_context_is_retained_for_all_threads_and_waits_without_spinning():
     assert [call[0] for call in cuda.calls].count("cuDevicePrimaryCtxRelease") == 1
 
 
+def test_a_context_that_something_else_has_already_is_shared():
+    cuda = Bindings(cuDevicePrimaryCtxSetFlags=1)
+    BindingsDriver(cuda).attach()
+    assert cuda.calls[-1] == ("cuCtxSetCurrent", 77)
+
+
 @pytest.mark.parametrize(("urgency", "priority"), [(0, 0), (1, -1), (5, -5), (64, -5)])
 def test_a_more_urgent_stream_has_a_lower_number_within_the_devices_range(urgency, priority):
     cuda = Bindings()

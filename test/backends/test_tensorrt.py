@@ -253,6 +253,17 @@ def test_a_lost_gpu_says_that_the_engine_must_restart(gpu, make_network, call):
     assert len(gpu.lost) == 1
 
 
+def test_a_gpu_lost_inside_tensorrt_is_noticed_when_its_stream_is_drained(tmp_path, make_network):
+    gpu = Gpu(tmp_path, graphs=False)
+    network = gpu.load(make_network())
+    gpu.trt.deaf.add("execute_async_v3")
+    gpu.driver.fail["synchronize_stream"] = [ILLEGAL_ADDRESS]
+    done = gpu.run(network, random_frame(), [np.zeros(3, np.float32)])
+    assert "must restart" in done.error
+    assert len(gpu.lost) == 1
+    gpu.close()
+
+
 def test_an_engine_that_loses_the_gpu_ends_its_process(capfd, monkeypatch):
     from aegis_ros.backends import tensorrt
 
@@ -276,7 +287,13 @@ def test_a_network_larger_than_the_gpu_is_refused_and_the_others_stay(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    "call", ["deserialize_cuda_engine", "create_execution_context", "set_tensor_address"]
+    "call",
+    [
+        "deserialize_cuda_engine",
+        "create_execution_context",
+        "set_tensor_address",
+        "get_tensor_location",
+    ],
 )
 def test_what_tensorrt_declines_at_loading_is_a_refusal(gpu, make_network, call):
     compiled = gpu.backend.compile(make_network(), gpu.cache)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -58,7 +59,9 @@ class BindingsDriver:
         with self._retained:
             if self._context is None:
                 blocking = self._cuda.CUctx_flags.CU_CTX_SCHED_BLOCKING_SYNC
-                self._do("cuDevicePrimaryCtxSetFlags", self._device, int(blocking))
+                # Refused where something else has the context already: then it waits as that wants.
+                with suppress(CudaError):
+                    self._do("cuDevicePrimaryCtxSetFlags", self._device, int(blocking))
                 self._context = self._do("cuDevicePrimaryCtxRetain", self._device)
         self._do("cuCtxSetCurrent", self._context)
         self._local.attached = True

@@ -313,6 +313,11 @@ class TensorRtNetwork:
                 count = int(np.prod(self._compiled.max_shape, dtype=np.int64))
                 self._take(frame, count * self._frame_dtype.itemsize, with_host=True)
         for name in names:
+            if engine.get_tensor_location(name) != self._trt.TensorLocation.DEVICE:
+                raise BackendError(
+                    f"TensorRT cannot load the network: it wants {name!r} in the host's memory",
+                    mend="Export the network without extents among its inputs and outputs",
+                )
             if name in inputs:
                 if name not in self._buffers:
                     raise BackendError(f"TensorRT cannot load the network: nothing writes {name!r}")
