@@ -21,6 +21,7 @@ __all__ = ["Cause", "CauseKind", "Causes"]
 
 _MOST_COMPARED = 200
 _LEAST_COMPARED = 4
+_LEAST_SHARE = 0.01
 
 
 class CauseKind(StrEnum):
@@ -98,15 +99,15 @@ class Causes:
         """Return what a job's latency is to be blamed on, most of all first.
 
         A breach of contract without which a late job had been in time comes before all that is
-        none. Causes without any excess are left out.
+        none. Causes without any excess worth telling (1 % of the latency) are left out.
         """
         late = job.late_ns
         found = []
         for group in self._groups(split(self._trace, job)):
             excess, breach, told = self._judge(job, group)
-            if excess <= 0:
-                continue
             enough = 0 < late <= excess
+            if excess <= 0 or (not enough and excess < _LEAST_SHARE * job.latency_ns):
+                continue
             found.append(
                 Cause(
                     group.kind,
