@@ -118,6 +118,7 @@ def configuration(tasks: list[Task] | None = None) -> dict[str, Any]:
                 "period_ms": timing[name].period_ms if timing else 1000.0,
                 "deadline_ms": timing[name].deadline_ms if timing else 1000.0,
                 "jitter_ms": JITTER_MS,
+                "segments": 1,  # the same networks in all ways, whole
                 "queue": timing[name].queue if timing else 1,
                 "criticality": NETWORKS[name][3],
                 "output": {
