@@ -289,7 +289,8 @@ class _Models(_Model):
 
 
 class _Trace(_Model):
-    file: str = Field("", max_length=4096)
+    # A name, not a path: a configuration may write where traces are kept, and nowhere else.
+    file: str = Field("", max_length=128, pattern=r"^([A-Za-z0-9%][A-Za-z0-9%_.-]*\.mcap)?$")
     max_mib: _Float = Field(1024.0, ge=1.0, le=1_048_576.0)
 
 

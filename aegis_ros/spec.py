@@ -266,8 +266,8 @@ class TraceSpec:
     """Where the trace of a run is kept.
 
     Attributes:
-        file: first MCAP file, with ``strftime`` fields; relative to the state directory; empty for
-            no trace.
+        file: name of the first MCAP file in ``traces/`` of the state directory, with ``strftime``
+            fields; empty for no trace.
         max_bytes: of all its files together; the oldest quarter is deleted beyond it.
     """
 

@@ -128,6 +128,9 @@ def test_the_demo_configuration_is_valid() -> None:
         ("[{name: main, cpu: 1}]", "[]", "device.lanes"),
         ("arena_mib: 1024", "arena_mib: 0", "device.arena_mib"),
         ("arena_mib: 1024", "arena_mb: 1024", "Did you mean 'arena_mib'?"),
+        ("models:", "trace: {file: /tmp/run.mcap}\nmodels:", "trace.file"),
+        ("models:", "trace: {file: ../run.mcap}\nmodels:", "trace.file"),
+        ("models:", "trace: {file: ~run.mcap}\nmodels:", "trace.file"),
     ],
 )
 def test_names_place_value_and_what_was_expected(old: str, new: str, said: str) -> None:

@@ -95,7 +95,7 @@ class Orchestrator:
         self.spec = spec
         self._recorder: TraceRecorder | None = None
         self._trace = trace_ring(spec.trace)
-        self._trace_folder = state_dir
+        self._trace_folder = state_dir / "traces"
         self._on_rationale = on_rationale
         self.log = RationaleLog(self._decided)
         self._on_result = on_result

@@ -68,7 +68,7 @@ def begin_trace(
     Args:
         spec: configuration.
         memory: as returned by :func:`trace_ring`.
-        folder: where a relative file name begins.
+        folder: where traces are kept; made where it is not there.
         info: what the engine said of itself.
         on_problem: told once why nothing more is recorded.
 
@@ -77,9 +77,14 @@ def begin_trace(
     """
     from aegis_ros.trace.mcap_file import Rotation, TraceFile
 
-    path = folder / Path(time.strftime(spec.trace.file)).expanduser()
+    # What strftime made of the name is a name again: %D would bring slashes.
+    name = time.strftime(spec.trace.file).replace("/", "-")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the folder cannot be made ({error})", where=str(folder)) from error
     file = TraceFile(
-        path,
+        folder / name,
         lanes=[lane.name for lane in spec.device.lanes],
         config=json.dumps(asdict(spec), indent=1),
         facts={

@@ -150,7 +150,7 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     )
     result.release()
     orchestrator.cleanup()
-    (path,) = folder.glob("run_2*.mcap")
+    (path,) = (folder / "traces").glob("run_2*.mcap")
     trace = read_trace(path)
     task = trace.tasks[answer.task_id]
     assert task.name == "camera" and task.lane == "lane0" and len(task.model_sha256) == 64
@@ -169,8 +169,9 @@ def test_a_place_that_cannot_be_written_is_told_and_the_robot_goes_on(tmp_path: 
     told: list[Rationale] = []
     folder = tmp_path / "state"
     folder.mkdir()
+    (folder / "traces").write_text("a file where the folder should be")
     orchestrator = Orchestrator(
-        replace(spec, trace=TraceSpec("no/such/folder.mcap")),
+        replace(spec, trace=TraceSpec("run.mcap")),
         state_dir=folder,
         on_result=lambda _, result: result.release(),
         on_rationale=told.append,
