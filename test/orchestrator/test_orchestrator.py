@@ -168,7 +168,7 @@ def test_frames_flow_while_a_registration_measures(house: House) -> None:
         orchestrator.status(),
     )
     assert orchestrator.register(house.task("new", wcet_ms=0)).accepted
-    assert [each and each.task_ids for each in seen] == [(1,)]
+    assert seen[0] is not None and seen[0].task_ids == (1,)
 
 
 def test_a_frame_too_soon_is_skipped_and_told_once(house: House) -> None:
