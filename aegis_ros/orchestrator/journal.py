@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.errors import AegisError, StateError
 from aegis_ros.spec import TaskSpec
-from aegis_ros.wcet.store import move_aside
+from aegis_ros.wcet.database import Database
 
 __all__ = ["Journal"]
 
@@ -32,17 +30,8 @@ class Journal:
         Raises:
             StateError: it cannot be written to.
         """
-        self._path = path
-        self.moved_aside: Path | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._create()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self.moved_aside = move_aside(path)
-                self._create()
+            self._database = Database(path, _create)
         except (OSError, sqlite3.Error) as error:
             raise StateError(
                 f"the journal cannot be written ({error})",
@@ -52,10 +41,15 @@ class Journal:
                 mend="Give another state_dir",
             ) from error
 
+    @property
+    def moved_aside(self) -> Path | None:
+        """Where a damaged file went."""
+        return self._database.moved_aside
+
     def tasks(self) -> tuple[list[TaskSpec], list[str]]:
         """Return the tasks in order of admission, and sentences on entries that no longer read."""
         try:
-            with self._connect() as connection:
+            with self._database.connect() as connection:
                 rows = connection.execute(
                     "SELECT name, spec FROM task ORDER BY position"
                 ).fetchall()
@@ -76,7 +70,7 @@ class Journal:
             StateError: it cannot be written.
         """
         try:
-            with self._connect() as connection:
+            with self._database.connect() as connection:
                 connection.execute(
                     "INSERT OR REPLACE INTO task (name, spec) VALUES (?, ?)",
                     (spec.name, json.dumps(task_to_mapping(spec))),
@@ -91,24 +85,14 @@ class Journal:
             StateError: it cannot be written.
         """
         try:
-            with self._connect() as connection:
+            with self._database.connect() as connection:
                 connection.execute("DELETE FROM task WHERE name=?", (name,))
         except sqlite3.Error as error:
             raise StateError(f"the journal cannot be written ({error})") from error
 
-    def _create(self) -> None:
-        with self._connect() as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS task (position INTEGER PRIMARY KEY AUTOINCREMENT, "
-                "name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL)"
-            )
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise sqlite3.DatabaseError(found)
 
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        """Open, commit or roll back, and close."""
-        with closing(sqlite3.connect(self._path, timeout=10.0)) as connection, connection:
-            yield connection
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS task (position INTEGER PRIMARY KEY AUTOINCREMENT, "
+        "name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL)"
+    )

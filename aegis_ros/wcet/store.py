@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,10 @@ import numpy as np
 
 from aegis_ros.errors import ProfileError
 from aegis_ros.wcet.condition import Condition
+from aegis_ros.wcet.database import Database
 from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 
-__all__ = ["ProfileStore", "move_aside"]
+__all__ = ["ProfileStore"]
 
 _VERSION = 2  # 1, written as 0, had one row a profile and no conditions
 _SCHEMA = """
@@ -39,15 +37,6 @@ _MIGRATE = (
 )
 
 
-def move_aside(path: Path) -> Path:
-    """Rename a damaged SQLite file and what belongs to it; return the new name."""
-    aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-    for suffix in ("-wal", "-shm"):  # a log left behind would be replayed into the new file
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(f"{aside}{suffix}")
-    return path.replace(aside)
-
-
 class ProfileStore:
     """Profiles in an SQLite file; safe to use from several threads and processes.
 
@@ -65,18 +54,15 @@ class ProfileStore:
             ProfileError: the folder cannot be written to, or a later version made the file.
         """
         self._path = path
-        self.moved_aside: Path | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._create()
-            except sqlite3.OperationalError:
-                raise  # locked or read-only, not damaged
-            except sqlite3.DatabaseError:
-                self.moved_aside = move_aside(path)
-                self._create()
+            self._database = Database(path, self._create)
         except (OSError, sqlite3.Error) as error:
             raise self._refused(error) from error
+
+    @property
+    def moved_aside(self) -> Path | None:
+        """Where a damaged file went."""
+        return self._database.moved_aside
 
     def get(self, key: ProfileKey) -> Profile | None:
         """Return all that was measured for a key, ``None`` if nothing was.
@@ -87,7 +73,7 @@ class ProfileStore:
             ProfileError: the file cannot be read.
         """
         try:
-            with self._connect() as connection:
+            with self._database.connect() as connection:
                 rows = connection.execute(
                     "SELECT model_digest, segments, samples, measured_at_ns, condition, machine "
                     f"FROM batch WHERE {_OF_KEY} ORDER BY number",
@@ -129,7 +115,7 @@ class ProfileStore:
             ProfileError: the file cannot be written.
         """
         try:
-            with self._connect() as connection:
+            with self._database.connect() as connection:
                 connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", _columns(key))
         except sqlite3.Error as error:
             raise self._refused(error) from error
@@ -138,7 +124,7 @@ class ProfileStore:
         key = _columns(profile.key)
         rows = [_row(profile, batch) for batch in profile.batches]
         try:
-            with self._connect() as connection:
+            with self._database.connect() as connection:
                 if replace:
                     connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", key)
                 else:
@@ -150,35 +136,24 @@ class ProfileStore:
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
-    def _create(self) -> None:
-        with self._connect() as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > _VERSION:
-                raise ProfileError(
-                    "the profiles were kept by a later version of aegis",
-                    where="state_dir",
-                    value=str(self._path.parent),
-                    expected=f"version {_VERSION} or earlier, found {version}",
-                    mend="Give another state_dir, or use that version",
-                )
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_SCHEMA)
-            connection.execute(_INDEX)
-            old = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='profile'"
-            if connection.execute(old).fetchone() is not None:
-                connection.execute(_MIGRATE, (json.dumps(Condition().to_json()),))
-                connection.execute("DROP TABLE profile")
-            connection.execute(f"PRAGMA user_version={_VERSION}")
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise sqlite3.DatabaseError(found)
-
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        """Open, commit or roll back, and close."""
-        with closing(sqlite3.connect(self._path, timeout=10.0)) as connection, connection:
-            yield connection
+    def _create(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise ProfileError(
+                "the profiles were kept by a later version of aegis",
+                where="state_dir",
+                value=str(self._path.parent),
+                expected=f"version {_VERSION} or earlier, found {version}",
+                mend="Give another state_dir, or use that version",
+            )
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_SCHEMA)
+        connection.execute(_INDEX)
+        old = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='profile'"
+        if connection.execute(old).fetchone() is not None:
+            connection.execute(_MIGRATE, (json.dumps(Condition().to_json()),))
+            connection.execute("DROP TABLE profile")
+        connection.execute(f"PRAGMA user_version={_VERSION}")
 
     def _refused(self, error: Exception) -> ProfileError:
         return ProfileError(

@@ -1,0 +1,64 @@
+"""An SQLite file that is moved aside and begun anew where it is damaged."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["Database"]
+
+
+class Database:
+    """Opens a file for each transaction; safe to use from several threads and processes.
+
+    Args:
+        path: the file; its folder is created.
+        create: makes the tables that are not there.
+
+    Attributes:
+        moved_aside: where a damaged file went.
+    """
+
+    def __init__(self, path: Path, create: Callable[[sqlite3.Connection], None]) -> None:
+        """Open or create the file.
+
+        Raises:
+            OSError, sqlite3.Error: it cannot be written to.
+        """
+        self._path = path
+        self._create = create
+        self.moved_aside: Path | None = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._prepare()
+        except sqlite3.OperationalError:
+            raise  # locked or read-only, not damaged
+        except sqlite3.DatabaseError:
+            self.moved_aside = _move_aside(path)
+            self._prepare()
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """Open, commit or roll back, and close."""
+        with closing(sqlite3.connect(self._path, timeout=10.0)) as connection, connection:
+            yield connection
+
+    def _prepare(self) -> None:
+        with self.connect() as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            self._create(connection)
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+
+
+def _move_aside(path: Path) -> Path:
+    """Rename a damaged file and what belongs to it; return the new name."""
+    aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+    for suffix in ("-wal", "-shm"):  # a log left behind would be replayed into the new file
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).replace(f"{aside}{suffix}")
+    return path.replace(aside)
