@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from aegis_ros.analysis.demand import LaneLoad
 from aegis_ros.cli.answer import Answer
 from aegis_ros.cli.critical import CriticalRun, case_of, critical_run
 from aegis_ros.cli.gantt import LanePicture, draw
+from aegis_ros.cli.output_file import require_drawable
 from aegis_ros.cli.paper import reason
-from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Rule
 from aegis_ros.simulation import Outcome
 
@@ -31,29 +30,9 @@ def require_picture(path: Path) -> None:
     Raises:
         ConfigError: unknown format, no such folder, or matplotlib is not installed.
     """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise ConfigError(
-            "unknown kind of picture",
-            where="--plot",
-            value=path,
-            expected="a name that ends in " + ", ".join(_SUFFIXES),
-        )
-    folder = path.parent
-    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
-        raise ConfigError(
-            "the picture cannot be written there",
-            where="--plot",
-            value=path,
-            expected="a file in a folder that exists and may be written to",
-        )
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"pictures need matplotlib ({error})",
-            where="--plot",
-            mend="Install it: pip install 'aegis_ros[plot]'",
-        ) from error
+    require_drawable(
+        path, option="--plot", noun="picture", suffixes=_SUFFIXES, expected=", ".join(_SUFFIXES)
+    )
 
 
 def draw_answer(answer: Answer, path: Path) -> None:

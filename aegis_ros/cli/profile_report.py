@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from aegis_ros.cli.output_file import require_drawable
 from aegis_ros.cli.profile_answer import Measured, fastest_to_slowest
 from aegis_ros.errors import ConfigError
 from aegis_ros.wcet import Budget, Condition, Profile
@@ -40,29 +40,9 @@ def require_report(path: Path) -> None:
     Raises:
         ConfigError: unknown kind, no such folder, or matplotlib is not installed.
     """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise ConfigError(
-            "unknown kind of report",
-            where="--report",
-            value=path,
-            expected="a name that ends in " + " or ".join(_SUFFIXES),
-        )
-    folder = path.parent
-    if not folder.is_dir() or path.is_dir() or not os.access(folder, os.W_OK):
-        raise ConfigError(
-            "the report cannot be written there",
-            where="--report",
-            value=path,
-            expected="a file in a folder that exists and may be written to",
-        )
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"reports need matplotlib ({error})",
-            where="--report",
-            mend="Install it: pip install 'aegis_ros[plot]'",
-        ) from error
+    require_drawable(
+        path, option="--report", noun="report", suffixes=_SUFFIXES, expected=" or ".join(_SUFFIXES)
+    )
 
 
 def write_report(path: Path, found: Sequence[Measured]) -> None:
