@@ -5,7 +5,6 @@ JSON request on stdin, JSON answer on stdout.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
@@ -19,7 +18,6 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.errors import ModelError
-from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 
 if TYPE_CHECKING:
     from aegis_ros.backends.onnxruntime import OrtNetwork
@@ -42,7 +40,7 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     import onnx
 
-    from aegis_ros.network.cut import cut
+    from aegis_ros.network.cut import cut, runtime_tensors
 
     whole = CompiledNetwork.from_json(request["compiled"])
     folder = Path(request["folder"])
@@ -50,48 +48,19 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     made = cut(
         model,
         request["parts"],
-        tensors=_tensors(model),
+        tensors=runtime_tensors(model, _session),
         costs=_measure_operators(model, _probes(whole)[0], folder),
     )
-    paths = []
-    for number, part in enumerate(made.parts):
-        path = folder / f"{number}.onnx"
-        onnx.save_model(part, str(path))
-        paths.append(str(path))
+    paths = [str(path) for path in made.save(folder)]
     refused = _difference(whole, replace(whole, paths=tuple(paths)))
     if refused:
         return {"refused": refused}
-    names = [[item.name for item in items] for items in made.crossings]
     sizes = [item.nbytes for items in made.crossings for item in items if item.static]
     return {
         "paths": paths,
         "shares": list(made.shares),
-        "cuts": hashlib.sha256(json.dumps([made.places, names]).encode()).hexdigest()[:12],
+        "cuts": made.identity,
         "crossing_bytes": sum(sizes),
-    }
-
-
-def _tensors(model: Any) -> dict[str, TensorInfo]:
-    """Return what ONNX Runtime knows of every tensor it can hand over."""
-    import onnx
-
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    stated = {item.name for item in shown.graph.output}
-    shown.graph.output.extend(
-        onnx.ValueInfoProto(name=name)
-        for node in model.graph.node
-        for name in node.output
-        if name and name not in stated
-    )
-    return {
-        item.name: TensorInfo(
-            item.name,
-            DTYPE_OF_ORT[item.type],
-            tuple(extent if extent is not None else "?" for extent in item.shape),
-        )
-        for item in _session(shown).get_outputs()
-        if item.type in DTYPE_OF_ORT
     }
 
 

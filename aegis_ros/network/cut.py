@@ -9,9 +9,13 @@ it, the one with the least to hand over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +24,9 @@ from onnx import helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.graph import node_flops
-from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 
-__all__ = ["Cut", "crossing_tensors", "cut", "find_cuts", "split"]
+__all__ = ["Cut", "crossing_tensors", "cut", "find_cuts", "runtime_tensors", "split"]
 
 _IMBALANCE = 0.10  # so much longer than necessary may the longest part be for narrower cuts
 _BYTES_PER_TENSOR = 16_384.0  # what handing over one more tensor is worth, as bytes
@@ -46,6 +50,48 @@ class Cut:
     places: tuple[int, ...]
     crossings: tuple[tuple[TensorInfo, ...], ...]
     shares: tuple[float, ...]
+
+    @property
+    def identity(self) -> str:
+        """Hexadecimal name of where it was cut and what is handed on."""
+        names = [[item.name for item in items] for items in self.crossings]
+        return hashlib.sha256(json.dumps([self.places, names]).encode()).hexdigest()[:12]
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write each part to a file of ``folder``; return the files in order of execution."""
+        paths = [folder / f"{number}.onnx" for number in range(len(self.parts))]
+        for part, path in zip(self.parts, paths, strict=True):
+            onnx.save_model(part, str(path))
+        return paths
+
+
+def runtime_tensors(
+    model: onnx.ModelProto, session: Callable[[onnx.ModelProto], Any]
+) -> dict[str, TensorInfo]:
+    """Return what ONNX Runtime knows of every tensor it can hand over, by name.
+
+    Args:
+        model: the network; it is left as it is.
+        session: opens an inference session on a model.
+    """
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    stated = {item.name for item in shown.graph.output}
+    shown.graph.output.extend(
+        onnx.ValueInfoProto(name=name)
+        for node in model.graph.node
+        for name in node.output
+        if name and name not in stated
+    )
+    return {
+        item.name: TensorInfo(
+            item.name,
+            DTYPE_OF_ORT[item.type],
+            tuple(extent if extent is not None else "?" for extent in item.shape),
+        )
+        for item in session(shown).get_outputs()
+        if item.type in DTYPE_OF_ORT
+    }
 
 
 def cut(

@@ -6,7 +6,6 @@ so kept out of the process that asks; what a hostile network can break breaks he
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.errors import AegisError, ModelError
-from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
+from aegis_ros.network.tensor import TensorInfo
 
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.network import TensorRtNetwork
@@ -190,12 +189,12 @@ def _cut(source: Path, parts: int, folder: Path) -> tuple[list[Path], list[float
     """
     import onnx
 
-    from aegis_ros.network.cut import cut
+    from aegis_ros.network.cut import cut, runtime_tensors
 
     model = onnx.load_model(str(source))
     tensors = {
         name: info
-        for name, info in _tensors(model).items()
+        for name, info in runtime_tensors(model, _session).items()
         if info.static and info.dtype in _CROSSES
     }
     try:
@@ -203,38 +202,7 @@ def _cut(source: Path, parts: int, folder: Path) -> tuple[list[Path], list[float
     except Exception:  # it only improves the estimate of costs
         shown = model
     made = cut(shown, parts, tensors=tensors)
-    paths = []
-    for number, part in enumerate(made.parts):
-        path = folder / f"{number}.onnx"
-        onnx.save_model(part, str(path))
-        paths.append(path)
-    names = [[item.name for item in items] for items in made.crossings]
-    cuts = hashlib.sha256(json.dumps([made.places, names]).encode()).hexdigest()[:12]
-    return paths, list(made.shares), cuts
-
-
-def _tensors(model: Any) -> dict[str, TensorInfo]:
-    """Return what ONNX Runtime knows of the tensors between operators."""
-    import onnx
-
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    stated = {item.name for item in shown.graph.output}
-    shown.graph.output.extend(
-        onnx.ValueInfoProto(name=name)
-        for node in model.graph.node
-        for name in node.output
-        if name and name not in stated
-    )
-    return {
-        item.name: TensorInfo(
-            item.name,
-            DTYPE_OF_ORT[item.type],
-            tuple(extent if extent is not None else "?" for extent in item.shape),
-        )
-        for item in _reference(shown.SerializeToString()).get_outputs()
-        if item.type in DTYPE_OF_ORT
-    }
+    return made.save(folder), list(made.shares), made.identity
 
 
 def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str, Any]:
@@ -298,6 +266,10 @@ def _probes(network: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
     return [
         ((generator.random(network.max_shape) - 0.5) * 40.0).astype(dtype) for _ in range(_PROBES)
     ]
+
+
+def _session(model: Any) -> Any:
+    return _reference(model.SerializeToString())
 
 
 def _reference(model: str | bytes) -> Any:
