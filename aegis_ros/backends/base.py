@@ -3,13 +3,13 @@
 A backend has two halves. The *offline* half (:meth:`Backend.compile`) turns a prepared network into
 whatever the runtime loads fastest; it may be slow and runs outside the engine. The *run-time* half
 lives in the engine process: everything is allocated at :meth:`Backend.load`; :meth:`Backend.start`
-returns at once, and the end of the segment is announced through one eventfd, so that CPU workers
-and CUDA streams look alike to the engine's loop.
+returns at once, and the end of the segment is told by a call on the lane's own thread, so that CPU
+workers and CUDA streams look alike to the engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["Backend", "CompiledNetwork", "Completion", "LoadedNetwork"]
+__all__ = ["Backend", "CompiledNetwork", "Completion", "Ended", "LoadedNetwork"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +115,28 @@ class LoadedNetwork(Protocol):
 
 @dataclass(slots=True)
 class Completion:
-    """How the last segment on a lane ended; one object a lane, reused.
+    """How a segment on a lane ended; one object a lane, reused for its next segment.
 
     Attributes:
         started_ns: monotonic time at which execution began.
         finished_ns: monotonic time at which it ended.
         error: what went wrong; empty for nothing.
         shapes: extents of every output, when one of them is dynamic; else ``None``.
-        done: set by the lane when the rest is valid, cleared by whoever has read it.
     """
 
     started_ns: int = 0
     finished_ns: int = 0
     error: str = ""
     shapes: tuple[tuple[int, ...], ...] | None = None
-    done: bool = False
+
+
+Ended = Callable[[int, Completion], None]
+"""Told (lane, how it went) on the thread of the lane when a segment has ended. The lane is idle
+then, and the next segment may be started from inside the call."""
 
 
 class Backend(Protocol):
-    """A runtime adaptor. ``open`` comes first, ``close`` last; one thread calls ``start``."""
+    """A runtime adaptor. ``open`` comes first, ``close`` last."""
 
     name: str
 
@@ -154,12 +157,12 @@ class Backend(Protocol):
         """
         ...
 
-    def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
-        """Create the lanes. Completions add 1 to ``event_fd``.
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
+        """Create the lanes.
 
         Args:
             lanes: as configured.
-            event_fd: a non-blocking eventfd of the caller.
+            ended: called for every segment that was started.
             priority: SCHED_FIFO priority wanted for the lanes, 0 for none.
 
         Raises:
@@ -183,7 +186,7 @@ class Backend(Protocol):
         frame: npt.NDArray[np.generic],
         outputs: Sequence[npt.NDArray[np.generic]],
     ) -> None:
-        """Begin one segment on an idle lane; returns at once.
+        """Begin one segment on an idle lane; returns at once. One call a lane at a time.
 
         Args:
             lane: index of the lane.
@@ -195,10 +198,6 @@ class Backend(Protocol):
                 elements as there is room for: values go to its front, their extents into
                 :attr:`Completion.shapes`; what does not fit is an error of this run alone.
         """
-        ...
-
-    def completion(self, lane: int) -> Completion:
-        """Return the lane's completion record."""
         ...
 
     def unload(self, network: LoadedNetwork) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork, Completion, LoadedNetwork
+from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
 from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork, run_child
@@ -205,12 +205,12 @@ class OnnxRuntimeBackend:
         )
         return whole if segments == 1 else _cut(whole, segments, target, prepared.source.name)
 
-    def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(4)
-        self._lanes = open_lanes(lanes, event_fd, priority)
+        self._lanes = open_lanes(lanes, ended, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Create the session and run it, so that its memory is there before the first job.
@@ -242,10 +242,6 @@ class OnnxRuntimeBackend:
         """Hand the segment to the lane's thread."""
         assert isinstance(network, OrtNetwork)
         self._lanes[lane].start(lambda: network.run(segment, frame, outputs))
-
-    def completion(self, lane: int) -> Completion:
-        """Return the lane's completion record."""
-        return self._lanes[lane].completion
 
     def unload(self, network: LoadedNetwork) -> None:
         """Drop the sessions."""

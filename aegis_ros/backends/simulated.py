@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork, Completion, LoadedNetwork
+from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
 from aegis_ros.backends.worker import CpuLane, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
 from aegis_ros.network.prepare import PreparedNetwork
@@ -66,9 +66,9 @@ class SimulatedBackend:
             cuts="equal" if segments > 1 else "",
         )
 
-    def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
-        self._lanes = open_lanes(lanes, event_fd, priority)
+        self._lanes = open_lanes(lanes, ended, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Remember the times.
@@ -111,10 +111,6 @@ class SimulatedBackend:
             network.calls += 1
             for output in outputs:
                 output.fill(network.calls)
-
-    def completion(self, lane: int) -> Completion:
-        """Return the lane's completion record."""
-        return self._lanes[lane].completion
 
     def unload(self, network: LoadedNetwork) -> None:
         """Nothing was allocated."""

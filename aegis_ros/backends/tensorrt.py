@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork, Completion, LoadedNetwork
+from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
 from aegis_ros.backends.cuda import Arena, CudaError
 from aegis_ros.backends.cuda.network import GpuLane, Outputs, TensorRtNetwork, faster
 from aegis_ros.backends.cuda.toolkit import Toolkit, find_toolkit
@@ -128,7 +128,7 @@ class TensorRtBackend:
             cuts=facts["cuts"] if segments > 1 else "",
         )
 
-    def open(self, lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> None:
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Create a stream, an event and a thread a lane; earlier lanes are the more urgent ones.
 
         Raises:
@@ -144,7 +144,7 @@ class TensorRtBackend:
                 event = self._driver.create_event()
                 undo.callback(self._driver.destroy_event, event)
                 made.append(GpuLane(stream, event, Arena(self._driver)))
-            self._threads = open_lanes(lanes, event_fd, priority)
+            self._threads = open_lanes(lanes, ended, priority)
             self._lanes = made
             undo.pop_all()
 
@@ -173,10 +173,6 @@ class TensorRtBackend:
         """Hand the segment to the lane's thread."""
         assert isinstance(network, TensorRtNetwork)
         self._threads[lane].start(lambda: self._run(network, segment, frame, outputs))
-
-    def completion(self, lane: int) -> Completion:
-        """Return the lane's completion record."""
-        return self._threads[lane].completion
 
     def unload(self, network: LoadedNetwork) -> None:
         """Give its memory back."""

@@ -1,4 +1,8 @@
-"""Lanes on the CPU: one pinned thread each, that runs one segment at a time."""
+"""Lanes on the CPU: one pinned thread each, that runs one segment at a time.
+
+When a segment has ended its lane's thread tells the engine, and whatever the engine starts then
+runs on that very thread: between two segments of a busy lane no thread has to be woken.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from aegis_ros.backends.base import Completion
+from aegis_ros.backends.base import Completion, Ended
 from aegis_ros.spec import LaneSpec
 
 __all__ = ["CpuLane", "describe_lanes", "lane_priorities", "open_lanes"]
@@ -16,28 +20,33 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 class CpuLane:
-    """Runs what it is handed, and says so through an eventfd.
+    """Runs what it is handed, and says so.
 
     Args:
-        name: name of the thread.
-        cpu: core to pin the thread to, ``None`` for none.
-        event_fd: non-blocking eventfd that completions are added to.
+        index: index of the lane.
+        lane: its name and the core to pin the thread to.
+        ended: called on the thread when a piece of work has ended; may call :meth:`start`.
         priority: SCHED_FIFO priority, 0 for none.
     """
 
-    def __init__(self, name: str, cpu: int | None, event_fd: int, priority: int) -> None:
+    def __init__(self, index: int, lane: LaneSpec, ended: Ended, priority: int) -> None:
         """Start the thread and wait until its affinity and priority are set."""
-        self.completion = Completion()
         self.permitted: list[str] = []
         self.refused: list[str] = []
-        self._event_fd = event_fd
+        self._index = index
+        self._ended = ended
         self._work: Callable[[], Shapes | None] | None = None
+        # What `ended` started: the thread takes it without going to sleep first.
+        self._next: Callable[[], Shapes | None] | None = None
         # A bare lock as binary semaphore: one futex, where threading.Semaphore is Python code.
         self._go = threading.Lock()
         self._go.acquire()
         ready = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(cpu, priority, ready), name=f"lane-{name}", daemon=True
+            target=self._run,
+            args=(lane.cpu, priority, ready),
+            name=f"lane-{lane.name}",
+            daemon=True,
         )
         self._thread.start()
         ready.wait()
@@ -47,6 +56,9 @@ class CpuLane:
 
         ``work`` returns the extents of the outputs if they are known only now.
         """
+        if threading.current_thread() is self._thread:
+            self._next = work
+            return
         self._work = work
         self._go.release()
 
@@ -59,13 +71,17 @@ class CpuLane:
     def _run(self, cpu: int | None, priority: int, ready: threading.Event) -> None:
         self._claim(cpu, priority)
         ready.set()
-        completion = self.completion
+        completion = Completion()
         clock = time.monotonic_ns
         while True:
-            self._go.acquire()
-            work = self._work
+            work = self._next
+            self._next = None
             if work is None:
-                return
+                self._go.acquire()
+                work = self._work
+                if work is None:
+                    return
+                self._work = None
             error = ""
             shapes = None
             completion.started_ns = clock()
@@ -76,10 +92,8 @@ class CpuLane:
             completion.finished_ns = clock()
             completion.error = error
             completion.shapes = shapes
-            # Nothing of the job may be kept alive by an idle lane.
-            self._work = work = None
-            completion.done = True
-            os.eventfd_write(self._event_fd, 1)
+            work = None  # nothing of the job may be kept alive by an idle lane
+            self._ended(self._index, completion)
 
     def _claim(self, cpu: int | None, priority: int) -> None:
         thread = threading.get_native_id()
@@ -128,12 +142,12 @@ def lane_priorities(
     return tuple(given)
 
 
-def open_lanes(lanes: Sequence[LaneSpec], event_fd: int, priority: int) -> list[CpuLane]:
+def open_lanes(lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> list[CpuLane]:
     """Start one thread a lane."""
     priorities = lane_priorities(lanes, priority, frozenset(os.sched_getaffinity(0)))
     opened = []
-    for lane, given in zip(lanes, priorities, strict=True):
-        made = CpuLane(lane.name, lane.cpu, event_fd, given)
+    for index, (lane, given) in enumerate(zip(lanes, priorities, strict=True)):
+        made = CpuLane(index, lane, ended, given)
         if priority and not given:
             made.refused.append(f"SCHED_FIFO for lane {lane.name} (one core must stay free)")
         opened.append(made)

@@ -48,13 +48,12 @@ def main() -> None:
     lanes = [LaneSpec(item["name"], item["cpu"]) for item in received[0]["lanes"]]
     page = EnginePage(len(lanes), received[1][0])
     backend = create_backend(settings["backend"])
-    event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     priority = settings["priority"]
-    # Lanes just below the loop: a dispatch must be able to interrupt a computation.
-    backend.open(lanes, event_fd, max(priority - 1, 0))
+    loop = EngineLoop(backend, frames, page, len(lanes))
+    # Lanes just below the loop: a release must be able to interrupt a computation.
+    backend.open(lanes, loop.ended, max(priority - 1, 0))
     affinity = stay_off_lanes(lanes)
     info = {"pid": os.getpid(), "backend": backend.name, "device": backend.device_name()}
-    loop = EngineLoop(backend, event_fd, frames, page, len(lanes))
     trace_bytes = received[0].get("trace_bytes", 0)
     if trace_bytes:
         loop.trace = LoopTrace(RingWriter(SharedMemory(trace_bytes, received[1][1]).bytes.data))

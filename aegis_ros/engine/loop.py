@@ -1,7 +1,10 @@
 """The engine's loop: frames in, segments onto lanes, results out; the hot path.
 
-One thread, no lock, no I/O but the sockets, and nothing allocated that can be kept: records are
-unpacked from one buffer, arrays of slots are made when a network is loaded.
+Frames come in on the loop's thread. Where a segment ends, the lane's own thread asks the scheduler
+for the next one and runs it, so that a busy lane waits for no other thread. One lock, held for some
+tens of microseconds a record or a segment, guards all of it. No I/O but the sockets, and nothing
+allocated that can be kept: records are unpacked from one buffer, arrays of slots are made when a
+network is loaded.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, LoadedNetwork
+from aegis_ros.backends.base import Backend, Completion, LoadedNetwork
 from aegis_ros.engine.host import collect_garbage
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
@@ -72,6 +76,34 @@ class LoadedTask:
         self.free = list(range(slots.count))
 
 
+class _Channel:
+    """A ring of slots, with a view of the frame that lay in each last: sizes hardly ever change."""
+
+    __slots__ = ("_dtype", "_memory", "_stride", "_views")
+
+    def __init__(self, spec: ChannelSpec, memory: SharedMemory) -> None:
+        self._dtype = np.dtype(spec.dtype)
+        self._memory = memory
+        self._stride = aligned(spec.slot_bytes)
+        self._views: dict[int, npt.NDArray[np.generic]] = {}
+
+    def frame(self, slot: int, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+        """Return the frame in a slot.
+
+        Raises:
+            TypeError, ValueError: the shape does not fit.
+        """
+        view = self._views.get(slot)
+        if view is None or view.shape != shape:
+            view = self._memory.array(slot * self._stride, shape, self._dtype)
+            self._views[slot] = view
+        return view
+
+    def close(self) -> None:
+        self._views.clear()
+        self._memory.close()
+
+
 class ProfileRun:
     """One timed run of a network, done when its lane has nothing else to do."""
 
@@ -112,8 +144,7 @@ class EngineLoop:
     """Owns scheduler and lanes. ``run`` is the loop; ``call`` is for other threads.
 
     Args:
-        backend: opened backend.
-        event_fd: the eventfd the backend's completions are added to.
+        backend: to be opened with :meth:`ended` before ``run``.
         frames: non-blocking SOCK_SEQPACKET socket to the node.
         page: shared page the node watches.
         lanes: number of lanes.
@@ -123,7 +154,6 @@ class EngineLoop:
     def __init__(
         self,
         backend: Backend,
-        event_fd: int,
         frames: socket.socket,
         page: EnginePage,
         lanes: int,
@@ -131,7 +161,8 @@ class EngineLoop:
     ) -> None:
         """Prepare everything; nothing runs yet."""
         self._backend = backend
-        self._event_fd = event_fd
+        self._lock = threading.Lock()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._frames = frames
         self._page = page
         self._lanes = lanes
@@ -139,9 +170,8 @@ class EngineLoop:
         self._shed_since_ns = [0] * lanes  # 0: the lane takes all
         self._page_version = 0
         self.trace: LoopTrace | None = None
-        self._completions = [backend.completion(lane) for lane in range(lanes)]
         self._tasks: dict[int, LoadedTask] = {}
-        self._channels: dict[int, tuple[ChannelSpec, SharedMemory]] = {}
+        self._channels: dict[int, _Channel] = {}
         self._profiles: list[deque[ProfileRun]] = [deque() for _ in range(lanes)]
         self._profiling: list[ProfileRun | None] = [None] * lanes
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
@@ -151,24 +181,37 @@ class EngineLoop:
         self._running = True
         self._epoll = select.epoll()
 
+    def ended(self, lane: int, completion: Completion) -> None:
+        """Take the end of a segment and start the next; the lane's thread calls this."""
+        try:
+            with self._lock:
+                now = time.monotonic_ns()
+                self._complete(lane, completion, now)
+                self._dispatch(lane, now)
+                if self._scheduler.wake_ns(lane):  # the loop sleeps for too long
+                    os.eventfd_write(self._wake_fd, 1)
+        except BaseException:
+            self.stop()
+            raise
+
     def call(self, function: Callable[[], None]) -> None:
         """Have the loop's thread run ``function`` soon; may be called from any thread."""
         self._calls.append(function)
-        os.eventfd_write(self._event_fd, 1)
+        os.eventfd_write(self._wake_fd, 1)
 
     def stop(self) -> None:
         """End the loop; may be called from any thread."""
         self.call(self._end)
 
     def add_channel(self, index: int, spec: ChannelSpec, memory: SharedMemory) -> None:
-        """Make a channel known (loop thread)."""
-        self._channels[index] = (spec, memory)
+        """Make a channel known (under :meth:`call`)."""
+        self._channels[index] = _Channel(spec, memory)
 
     def remove_channel(self, index: int) -> None:
-        """Forget a channel no task uses (loop thread)."""
-        spec_memory = self._channels.pop(index, None)
-        if spec_memory is not None:
-            spec_memory[1].close()
+        """Forget a channel no task uses (under :meth:`call`)."""
+        channel = self._channels.pop(index, None)
+        if channel is not None:
+            channel.close()
 
     def add_task(
         self,
@@ -179,7 +222,7 @@ class EngineLoop:
         criticality: Criticality = Criticality.HIGH,
         on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
     ) -> None:
-        """Make a task known (loop thread); as in :class:`~aegis_ros.engine.LoadSpec`."""
+        """Make a task known (under :meth:`call`); as in :class:`~aegis_ros.engine.LoadSpec`."""
         self._scheduler.add_task(
             task.task_id,
             lane=task.lane,
@@ -193,7 +236,7 @@ class EngineLoop:
         self._tasks[task.task_id] = task
 
     def remove_task(self, task_id: int, removed: Callable[[LoadedTask | None], None]) -> None:
-        """Forget a task; ``removed`` is called when its network no longer runs (loop thread)."""
+        """Forget a task (under :meth:`call`); ``removed`` is told when its network runs no more."""
         task = self._tasks.pop(task_id, None)
         if task is None:
             removed(None)
@@ -207,7 +250,7 @@ class EngineLoop:
         removed(task)
 
     def profile(self, lane: int, run: ProfileRun) -> None:
-        """Queue one timed run (loop thread)."""
+        """Queue one timed run (under :meth:`call`)."""
         self._profiles[lane].append(run)
         self._dispatch(lane, time.monotonic_ns())
 
@@ -216,7 +259,7 @@ class EngineLoop:
         epoll = self._epoll
         frames_fd = self._frames.fileno()
         epoll.register(frames_fd, select.EPOLLIN)
-        epoll.register(self._event_fd, select.EPOLLIN)
+        epoll.register(self._wake_fd, select.EPOLLIN)
         clock = time.monotonic_ns
         page = self._page
         tidied = clock()
@@ -225,30 +268,31 @@ class EngineLoop:
             page.beat(now)
             if page.version != self._page_version:
                 self._page_version = page.version
-                for lane in range(self._lanes):
-                    self._scheduler.stretch_budgets(lane, *page.stretch(lane))
+                with self._lock:
+                    for lane in range(self._lanes):
+                        self._scheduler.stretch_budgets(lane, *page.stretch(lane))
             events = epoll.poll(self._timeout_s())
             if not events and now - tidied > _GARBAGE_INTERVAL_NS and self._idle():
                 collect_garbage()
                 tidied = now
             for fd, event in events:
-                if fd == self._event_fd:
-                    os.eventfd_read(self._event_fd)
+                if fd == self._wake_fd:
+                    os.eventfd_read(self._wake_fd)
                 elif event & select.EPOLLIN:
                     self._receive()
                 elif event & select.EPOLLOUT:
-                    self._flush()
+                    with self._lock:
+                        self._flush()
                 else:
                     self._running = False
             while self._calls:
-                self._calls.popleft()()
+                function = self._calls.popleft()
+                with self._lock:
+                    function()
             for lane in range(self._lanes):
-                if self._completions[lane].done:
-                    now = clock()
-                    self._complete(lane, now)
-                    self._dispatch(lane, now)
-                elif self._scheduler.running(lane) is None:
-                    self._dispatch(lane, clock())
+                if self._scheduler.running(lane) is None:
+                    with self._lock:
+                        self._dispatch(lane, clock())
 
     def _idle(self) -> bool:
         return all(self._scheduler.running(lane) is None for lane in range(self._lanes))
@@ -276,13 +320,14 @@ class EngineLoop:
             if size == 0:
                 self._running = False
                 return
-            if buffer[0] == Kind.SUBMIT:
-                self._release(buffer)
-            elif buffer[0] == Kind.OUTPUT_FREE:
-                _, task_id, slot = OUTPUT_FREE.unpack_from(buffer)
-                task = self._tasks.get(task_id)
-                if task is not None and slot < task.slots.count and slot not in task.free:
-                    task.free.append(slot)
+            with self._lock:  # for one record, so that a lane never waits for a burst of them
+                if buffer[0] == Kind.SUBMIT:
+                    self._release(buffer)
+                elif buffer[0] == Kind.OUTPUT_FREE:
+                    _, task_id, slot = OUTPUT_FREE.unpack_from(buffer)
+                    task = self._tasks.get(task_id)
+                    if task is not None and slot < task.slots.count and slot not in task.free:
+                        task.free.append(slot)
 
     def _release(self, buffer: bytearray) -> None:
         (_, task_id, seq, channel, slot, rank, *numbers) = SUBMIT.unpack_from(buffer)
@@ -324,20 +369,20 @@ class EngineLoop:
                 self._scheduler.abandon(lane)
                 continue
             assert frame.view is not None
-            self._page.lane_busy(lane, job.task_id, now)
-            if self.trace is not None:
-                self.trace.started(job, lane, now)
             try:
                 self._backend.start(
                     lane, task.network, job.segment, frame.view, task.slots.arrays(frame.output)
                 )
             except Exception as error:  # a backend may fail in any way; its job is told
-                self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
                 self._scheduler.abandon(lane, now)
                 self._tell_overrun(lane, now)
                 task.free.append(frame.output)
                 self._skip(job, Rule.RUN_FAILED, f"{type(error).__name__}: {error}")
                 continue
+            # While the lane wakes up; the segment's end waits for the lock.
+            self._page.lane_busy(lane, job.task_id, now)
+            if self.trace is not None:
+                self.trace.started(job, lane, now)
             return
 
     def _place(self, job: Job, frame: _Frame, task: LoadedTask) -> bool:
@@ -349,11 +394,8 @@ class EngineLoop:
         if not task.free:
             self._skip(job, Rule.LIMIT, "all output slots are held by the node")
             return False
-        spec, memory = channel
         try:
-            frame.view = memory.array(
-                frame.slot * aligned(spec.slot_bytes), frame.shape, spec.dtype
-            )
+            frame.view = channel.frame(frame.slot, frame.shape)
         except (TypeError, ValueError) as error:
             self._skip(job, Rule.RUN_FAILED, f"the frame does not fit its slot ({error})")
             return False
@@ -375,9 +417,7 @@ class EngineLoop:
                 self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
                 run.finish(0, f"{type(error).__name__}: {error}")
 
-    def _complete(self, lane: int, now: int) -> None:
-        completion = self._completions[lane]
-        completion.done = False
+    def _complete(self, lane: int, completion: Completion, now: int) -> None:
         taken = completion.finished_ns - completion.started_ns
         run = self._profiling[lane]
         self._page.lane_idle(lane, taken, self._scheduler.waiting(lane))

@@ -23,7 +23,7 @@ _RESTORED = int(RecordKind.RESTORED)
 
 
 class LoopTrace:
-    """Writes the loop's records; called by the loop's thread only.
+    """Writes the loop's records; called under the loop's lock only.
 
     Args:
         ring: where they go.

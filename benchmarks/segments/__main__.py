@@ -13,19 +13,19 @@ Besides, the lane is handed over between two segments: that is the gap, which th
 from __future__ import annotations
 
 import os
-import select
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from aegis_ros.backends import Backend, CompiledNetwork, LoadedNetwork, create_backend
+from aegis_ros.backends import Backend, CompiledNetwork, Completion, LoadedNetwork, create_backend
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
 from benchmarks.report import parser, publish, table
@@ -56,12 +56,18 @@ _MODELS = {
 
 
 class Lane:
-    """One pinned lane and its eventfd, used as the engine uses it."""
+    """One pinned lane that runs a network's segments one behind the other, as the engine does."""
 
-    def __init__(self, backend: Backend, event_fd: int) -> None:
-        """Keep both."""
+    def __init__(self, backend: Backend, core: int) -> None:
+        """Open the backend with the lane."""
         self._backend = backend
-        self._event_fd = event_fd
+        self._start_next: Callable[[Completion], bool] = lambda completion: False
+        self._last: SimpleQueue[Completion] = SimpleQueue()
+        backend.open((LaneSpec("bench", core),), self._ended, 0)
+
+    def _ended(self, lane: int, completion: Completion) -> None:
+        if not self._start_next(completion):
+            self._last.put(completion)
 
     def run(
         self,
@@ -70,34 +76,35 @@ class Lane:
         outputs: Sequence[npt.NDArray[np.generic]],
     ) -> tuple[list[int], int]:
         """Run all segments of a network; return the time of each and of all gaps, nanoseconds."""
-        completion = self._backend.completion(0)
         taken: list[int] = []
         first_ns = 0
-        for segment in range(network.segments):
-            self._backend.start(0, network, segment, frame, outputs)
-            while not completion.done:
-                if not select.select([self._event_fd], [], [], _TIMEOUT_S)[0]:
-                    raise TimeoutError(f"a segment took longer than {_TIMEOUT_S:.0f} s")
-                os.eventfd_read(self._event_fd)
-            completion.done = False
-            if completion.error:
-                raise RuntimeError(completion.error)
+
+        def start_next(completion: Completion) -> bool:
+            nonlocal first_ns
             first_ns = first_ns or completion.started_ns
             taken.append(completion.finished_ns - completion.started_ns)
+            if completion.error or len(taken) == network.segments:
+                return False
+            self._backend.start(0, network, len(taken), frame, outputs)
+            return True
+
+        self._start_next = start_next
+        self._backend.start(0, network, 0, frame, outputs)
+        completion = self._last.get(timeout=_TIMEOUT_S)
+        if completion.error:
+            raise RuntimeError(completion.error)
         return taken, completion.finished_ns - first_ns - sum(taken)
 
 
 @contextmanager
 def opened(core: int) -> Iterator[tuple[Backend, Lane]]:
     """Yield a backend with one lane on ``core``."""
-    event_fd = os.eventfd(0, os.EFD_NONBLOCK)
     backend = create_backend("onnxruntime")
-    backend.open((LaneSpec("bench", core),), event_fd, 0)
+    lane = Lane(backend, core)
     try:
-        yield backend, Lane(backend, event_fd)
+        yield backend, lane
     finally:
         backend.close()
-        os.close(event_fd)
 
 
 @dataclass(frozen=True)

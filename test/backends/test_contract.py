@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import select
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
 
-from aegis_ros.backends import Backend, Completion, backend_names, create_backend
+from aegis_ros.backends import Backend, Completion, Ended, backend_names, create_backend
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.errors import BackendError
 from aegis_ros.spec import LaneSpec
@@ -22,28 +22,22 @@ TIMEOUT_S = 30.0
 
 
 class Device:
-    """An opened backend and its eventfd."""
+    """An opened backend and what its lanes said."""
 
     def __init__(self, name: str, cache: Path) -> None:
-        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.ended: list[SimpleQueue[Completion]] = [SimpleQueue() for _ in LANES]
         self.cache = cache
         # A GPU is hardly ever at hand: TensorRT and the driver are fakes here.
         self.backend: Backend = fake_backend() if name == "tensorrt" else create_backend(name)
-        self.backend.open(LANES, self.event_fd, 0)
+        self.tell: Ended = lambda lane, done: self.ended[lane].put(done)
+        self.backend.open(LANES, lambda lane, done: self.tell(lane, done), 0)
 
     def wait(self, lane: int) -> Completion:
-        """Wait for a lane as the engine does: on the eventfd."""
-        completion = self.backend.completion(lane)
-        while not completion.done:
-            ready, _, _ = select.select([self.event_fd], [], [], TIMEOUT_S)
-            assert ready, "no completion was announced"
-            os.eventfd_read(self.event_fd)
-        completion.done = False
-        return completion
+        """Wait until a lane says that its segment has ended."""
+        return self.ended[lane].get(timeout=TIMEOUT_S)
 
     def close(self) -> None:
         self.backend.close()
-        os.close(self.event_fd)
 
 
 @pytest.fixture(params=sorted(set(backend_names()) & {"onnxruntime", "simulated", "tensorrt"}))
@@ -65,6 +59,26 @@ def run(
         device.backend.start(lane, network, segment, frame, outputs)  # type: ignore[arg-type]
         completion = device.wait(lane)
     return completion
+
+
+def test_the_next_segment_may_be_started_where_the_last_one_ended(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    network = device.backend.load(compiled, 0)
+    frame, outputs = np.full((16, 24, 3), 7, np.uint8), outputs_of(compiled)
+    told: list[str] = []
+    last: SimpleQueue[str] = SimpleQueue()
+
+    def ended(lane: int, done: Completion) -> None:
+        told.append(threading.current_thread().name + done.error)
+        if len(told) < 5:
+            device.backend.start(lane, network, 0, frame, outputs)
+        else:
+            last.put("ended")
+
+    device.tell = ended
+    device.backend.start(0, network, 0, frame, outputs)
+    assert last.get(timeout=TIMEOUT_S) == "ended"
+    assert told == ["lane-first"] * 5
 
 
 def test_compiles_loads_runs_and_unloads(device, make_network):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import pytest
 
-from aegis_ros.backends import create_backend
+from aegis_ros.backends import Completion, create_backend
 from aegis_ros.backends.cuda.network import TensorRtNetwork
 from aegis_ros.backends.cuda.toolkit import Toolkit
 from aegis_ros.backends.tensorrt import TensorRtBackend, _watched
@@ -35,11 +34,12 @@ class Gpu:
         self.trt = FakeTensorRt(self.driver)
         self.lost: list[str] = []
         self.cache = cache
-        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.ended: SimpleQueue[Completion] = SimpleQueue()
         self.backend: TensorRtBackend = fake_backend(
             Toolkit(self.trt, self.driver), on_lost=self.lost.append, graph_pays=ALWAYS
         )
-        self.backend.open((LaneSpec("first"), LaneSpec("second")), self.event_fd, 0)
+        lanes = (LaneSpec("first"), LaneSpec("second"))
+        self.backend.open(lanes, lambda lane, done: self.ended.put(done), 0)
 
     def load(self, prepared: Any, parts: int = 1, lane: int = 0) -> TensorRtNetwork:
         compiled = self.backend.compile(prepared, self.cache, parts)
@@ -48,20 +48,16 @@ class Gpu:
         return network
 
     def run(self, network: Any, frame: Any, outputs: Any, lane: int = 0) -> Any:
-        completion = self.backend.completion(lane)
+        completion = Completion()
         for segment in range(network.segments):
             self.backend.start(lane, network, segment, frame, outputs)
-            while not completion.done:
-                assert select.select([self.event_fd], [], [], 30.0)[0]
-                os.eventfd_read(self.event_fd)
-            completion.done = False
+            completion = self.ended.get(timeout=30.0)
             if completion.error:
                 break
         return completion
 
     def close(self) -> None:
         self.backend.close()
-        os.close(self.event_fd)
 
 
 @pytest.fixture

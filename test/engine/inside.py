@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from aegis_ros.backends.base import Ended
 from aegis_ros.backends.worker import CpuLane, open_lanes
 from aegis_ros.engine import ChannelSpec
 from aegis_ros.engine.loop import EngineLoop, LoadedTask
@@ -51,8 +51,8 @@ class Device:
         self.lanes: list[CpuLane] = []
         self.refuse: Exception | None = None
 
-    def open(self, lanes: Sequence[LaneSpec], event_fd: int) -> None:
-        self.lanes = open_lanes(lanes, event_fd, 0)
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended) -> None:
+        self.lanes = open_lanes(lanes, ended, 0)
 
     def start(
         self, lane: int, network: Network, segment: int, frame: object, outputs: object
@@ -60,9 +60,6 @@ class Device:
         if self.refuse is not None:
             raise self.refuse
         self.lanes[lane].start(network.parts[segment])
-
-    def completion(self, lane: int) -> object:
-        return self.lanes[lane].completion
 
 
 @dataclass
@@ -79,8 +76,6 @@ class Inside:
     def __init__(self, scheduler: Scheduler | None = None) -> None:
         self.device = Device()
         self.told = Told()
-        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.device.open([LaneSpec("main")], self._event_fd)
         self._node, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._node.settimeout(TIMEOUT_S)
         frames.setblocking(False)
@@ -88,12 +83,12 @@ class Inside:
         self._page = EnginePage(1)
         self.loop = EngineLoop(
             self.device,  # type: ignore[arg-type]
-            self._event_fd,
             frames,
             self._page,
             1,
             scheduler,
         )
+        self.device.open([LaneSpec("main")], self.loop.ended)
         spec = ChannelSpec("camera", FrameFormat.RGB8, SHAPE, _SLOTS)
         self.loop.add_channel(1, spec, SharedMemory(aligned(spec.slot_bytes) * _SLOTS))
         self._thread = threading.Thread(target=self.loop.run, daemon=True)
@@ -112,7 +107,6 @@ class Inside:
             lane.stop()
         for each in (self._node, self._frames):
             each.close()
-        os.close(self._event_fd)
 
     def load(
         self,

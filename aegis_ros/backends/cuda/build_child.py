@@ -212,9 +212,8 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
     from aegis_ros.spec import LaneSpec
 
     backend = TensorRtBackend(toolkit)
-    event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     try:
-        backend.open((LaneSpec("build"),), event_fd, 0)
+        backend.open((LaneSpec("build"),), lambda lane, completion: None, 0)
         loaded = backend.load(network, 0)
         assert isinstance(loaded, TensorRtNetwork)
         facts: dict[str, Any] = {"bytes": loaded.device_bytes, "dynamic": loaded.dynamic}
@@ -226,7 +225,6 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
         return facts
     finally:
         backend.close()
-        os.close(event_fd)
 
 
 def _difference(
