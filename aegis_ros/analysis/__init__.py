@@ -15,6 +15,7 @@ from aegis_ros.analysis.periodic import Place
 from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
 from aegis_ros.analysis.sensitivity import counterfactuals
 from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.thinning import thin, thinned
 from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.analysis.witness import CriticalArrival, witness_schedule
 
@@ -43,5 +44,7 @@ __all__ = [
     "restorable",
     "safe_removal_ns",
     "shed_order",
+    "thin",
+    "thinned",
     "witness_schedule",
 ]
