@@ -26,6 +26,7 @@ from pydantic import (
 
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import (
+    MOST_HELD,
     Color,
     Criticality,
     DeviceSpec,
@@ -168,6 +169,7 @@ class _Output(_Model):
     annotate: bool = False
     tensors: bool = True
     publish_ms: _MillisecondsOrZero = 2.0
+    constant_latency_ms: _MillisecondsOrZero = 0.0
 
     _topic = field_validator("topic")(_check_topic)
 
@@ -186,6 +188,9 @@ class _Output(_Model):
         return options
 
 
+_TensorName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class _Task(_Model):
     name: str = Field(pattern=_NAME)
     model: str = Field(min_length=1, max_length=4096)
@@ -197,6 +202,7 @@ class _Task(_Model):
     preprocess: _Preprocess = Field(default_factory=_Preprocess)
     criticality: Criticality = Criticality.HIGH
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
+    early_exit: dict[_TensorName, _TensorName] = Field(default_factory=dict, max_length=64)
     queue: _Int = Field(1, ge=1, le=16)
     lane: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$")
     sha256: str = Field("", pattern=r"^([0-9a-fA-F]{64})?$")
@@ -208,6 +214,21 @@ class _Task(_Model):
     enabled: bool = True
 
     @model_validator(mode="after")
+    def _exits(self) -> _Task:
+        leaves = self.on_overrun is OverrunPolicy.EARLY_EXIT
+        if leaves and not self.early_exit:
+            raise ValueError(
+                "on_overrun is early_exit and it is not said with which outputs: expected "
+                "early_exit: {output: the output that stands in for it}"
+            )
+        if self.early_exit and not leaves:
+            raise ValueError(
+                f"early_exit is given and on_overrun is {self.on_overrun}: expected on_overrun: "
+                "early_exit, or no early_exit"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _times(self) -> _Task:
         deadline = self.deadline_ms if self.deadline_ms is not None else self.period_ms
         used = self.jitter_ms + self.output.publish_ms
@@ -217,6 +238,7 @@ class _Task(_Model):
                 f"output.publish_ms ({self.output.publish_ms:g}) leave no time to execute: "
                 f"expected deadline_ms above {used:g}"
             )
+        self._constant_latency(deadline)
         if 0.0 < self.wcet_ms < 0.001:
             raise ValueError(
                 f"wcet_ms is {self.wcet_ms:g}: expected 0 (measured), or at least 0.001"
@@ -230,6 +252,22 @@ class _Task(_Model):
             )
         return self
 
+    def _constant_latency(self, deadline_ms: float) -> None:
+        constant = self.output.constant_latency_ms
+        if _ns(constant) > _ns(deadline_ms) - _ns(self.output.publish_ms):
+            raise ValueError(
+                f"output.constant_latency_ms is {constant:g}, and a result held until then would "
+                f"miss deadline_ms ({deadline_ms:g}), of which output.publish_ms "
+                f"({self.output.publish_ms:g}) is kept for publishing: expected at most "
+                f"{deadline_ms - self.output.publish_ms:g}"
+            )
+        if _ns(constant) > MOST_HELD * _ns(self.period_ms):
+            raise ValueError(
+                f"output.constant_latency_ms is {constant:g}, and at period_ms "
+                f"{self.period_ms:g} more results than can be kept would wait for it: expected at "
+                f"most {MOST_HELD * self.period_ms:g}, {MOST_HELD} periods"
+            )
+
     def to_spec(self) -> TaskSpec:
         """Return the plain data of this task."""
         channels = 1 if self.preprocess.color in (Color.MONO, Color.DEPTH) else 3
@@ -238,8 +276,9 @@ class _Task(_Model):
             model=self.model,
             input=InputSpec(**self.input.model_dump()),
             output=OutputSpec(
-                **self.output.model_dump(exclude={"publish_ms"}),
+                **self.output.model_dump(exclude={"publish_ms", "constant_latency_ms"}),
                 publish_ns=_ns(self.output.publish_ms),
+                constant_latency_ns=_ns(self.output.constant_latency_ms),
             ),
             period_ns=_ns(self.period_ms),
             deadline_ns=_ns(self.period_ms if self.deadline_ms is None else self.deadline_ms),
@@ -251,6 +290,7 @@ class _Task(_Model):
             ),
             criticality=self.criticality,
             on_overrun=self.on_overrun,
+            early_exit=dict(self.early_exit),
             queue=self.queue,
             lane=self.lane,
             sha256=self.sha256.lower(),
@@ -274,6 +314,7 @@ class _Device(_Model):
     arena_mib: _Float = Field(1024.0, ge=0.001, le=1_048_576.0)
     switch_ms: _Float = Field(0.2, ge=0.0, le=100.0)
     realtime_priority: _Int = Field(40, ge=0, le=98)
+    keep_awake: bool = True
 
     @field_validator("lanes")
     @classmethod
@@ -322,6 +363,7 @@ class _Config(_Model):
                 arena_bytes=int(device.arena_mib * _MIB),
                 switch_ns=_ns(device.switch_ms),
                 realtime_priority=device.realtime_priority,
+                keep_awake=device.keep_awake,
             ),
             models=ModelsSpec(tuple(self.models.roots)),
             trace=TraceSpec(self.trace.file, int(self.trace.max_mib * _MIB)),
@@ -409,6 +451,7 @@ def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
         "jitter_ms": task.jitter_ns / 1e6,
         "criticality": str(task.criticality),
         "on_overrun": str(task.on_overrun),
+        "early_exit": dict(task.early_exit),
         "queue": task.queue,
         "lane": task.lane,
         "sha256": task.sha256,
@@ -423,6 +466,7 @@ def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
             "annotate": task.output.annotate,
             "tensors": task.output.tensors,
             "publish_ms": task.output.publish_ns / 1e6,
+            "constant_latency_ms": task.output.constant_latency_ns / 1e6,
         },
     }
 

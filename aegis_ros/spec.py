@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "MOST_HELD",
     "Color",
     "Criticality",
     "DeviceSpec",
@@ -29,6 +30,10 @@ __all__ = [
 ]
 
 
+# Periods a result may be kept for, so that what is kept of a task is bounded.
+MOST_HELD = 32
+
+
 class Criticality(StrEnum):
     """How much it matters that the deadline holds; what is shed first is last here."""
 
@@ -41,13 +46,15 @@ class OverrunPolicy(StrEnum):
     """What becomes of a job that has used more than its budget.
 
     Checked where a segment ends. ``skip_next`` lets the job run to its end, ``demote`` lets its
-    rest run behind everything else, ``stop`` ends it without a result. Whatever the policy, lane
-    time taken beyond the whole budget is paid back by the task's next jobs, which are skipped.
+    rest run behind everything else, ``stop`` ends it without a result, ``early_exit`` with outputs
+    that the network has computed by then. Whatever the policy, lane time taken beyond the whole
+    budget is paid back by the task's next jobs, which are skipped.
     """
 
     SKIP_NEXT = "skip_next"
     DEMOTE = "demote"
     STOP = "stop"
+    EARLY_EXIT = "early_exit"
 
 
 class Color(StrEnum):
@@ -172,6 +179,8 @@ class OutputSpec:
         annotate: also publish the frame with the result drawn in (``<topic>/annotated``).
         tensors: put the raw output tensors into the ``InferenceResult``.
         publish_ns: time kept free before the deadline for decoding and publishing.
+        constant_latency_ns: a result is published no earlier than this long after its frame's
+            stamp; 0 publishes it as soon as it is there.
     """
 
     topic: str
@@ -180,6 +189,7 @@ class OutputSpec:
     annotate: bool = False
     tensors: bool = True
     publish_ns: int = 2_000_000
+    constant_latency_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +204,8 @@ class TaskSpec:
         jitter_ns: longest time from stamp to ready in the engine (transport, conversion).
         criticality: what is shed first.
         on_overrun: what becomes of a job that exceeds its budget.
+        early_exit: for ``early_exit``: by the name of an output that the decoder reads, that of
+            the one that stands in for it where a job ends early.
         queue: frames that may wait; the newest replaces the oldest.
         lane: name of the lane to run on; empty lets the admission choose.
         sha256: expected digest of the model file in hex; empty for any.
@@ -220,6 +232,7 @@ class TaskSpec:
     dimensions: dict[str, int] = field(default_factory=dict)
     enabled: bool = True
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
+    early_exit: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +258,8 @@ class DeviceSpec:
         arena_bytes: budget for all weights and activations.
         switch_ns: cost of starting one segment, charged to every segment in the analysis.
         realtime_priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
+        keep_awake: keep idle cores from falling asleep while the engine runs: frames start sooner,
+            idle cores take more power.
     """
 
     backend: str = "onnxruntime"
@@ -252,6 +267,7 @@ class DeviceSpec:
     arena_bytes: int = 1024 * 1024 * 1024
     switch_ns: int = 200_000
     realtime_priority: int = 40
+    keep_awake: bool = True
 
 
 @dataclass(frozen=True, slots=True)

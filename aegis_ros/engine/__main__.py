@@ -65,7 +65,8 @@ def main() -> None:
         target=_serve_then_exit, args=(server, begin), name="control", daemon=True
     )
     thread.start()
-    info["determinism"] = f"{claim_realtime(priority, [affinity])}; {backend.determinism()}"
+    granted = claim_realtime(priority, affinity, awake=settings["keep_awake"])
+    info["determinism"] = f"{granted}; {backend.determinism()}"
     freeze_memory()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     page.beat(time.monotonic_ns())

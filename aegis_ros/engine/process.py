@@ -63,6 +63,7 @@ class EngineProcess:
         settings = {
             "backend": device.backend,
             "priority": device.realtime_priority,
+            "keep_awake": device.keep_awake,
             "frames_fd": theirs_frames.fileno(),
             "control_fd": theirs_control.fileno(),
             "parent": os.getpid(),

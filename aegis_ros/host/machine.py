@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,10 @@ class Machine:
                 return file.read(_MAX_BYTES).decode("utf-8", "replace").strip()
         except OSError:
             return None
+
+    def writable(self, path: str) -> bool:
+        """Return whether this process may write to a file or device."""
+        return os.access(self.root / path.lstrip("/"), os.W_OK)
 
     def number(self, path: str) -> int | None:
         """Return the whole number that a file says; ``None`` where it says none."""

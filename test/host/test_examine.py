@@ -39,7 +39,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
     "sleep states": (
         {f"{CPU}/cpu0/cpuidle/state1/disable": "0"},
         "120 µs late",
-        "cpupower idle-set -D 50",
+        "cpu_dma_latency",
     ),
     "hyper-threading": ({f"{CPU}/smt/active": "1"}, "two threads", "smt/control"),
     "isolated cores": ({f"{CPU}/isolated": ""}, "other programs", "isolcpus=managed_irq,domain,3"),
@@ -150,6 +150,7 @@ def test_the_command_is_that_of_the_machine(
         ("real-time priority", {"proc/self/status": STATUS.format(caps="800000", cores="0-3")}),
         ("memory lock", {"proc/self/status": STATUS.format(caps="4000", cores="0-3")}),
         ("shared memory", {"proc/mounts": "tmpfs /dev/shm tmpfs rw 0 0"}),
+        ("sleep states", {f"{CPU}/cpu0/cpuidle/state1/disable": "0", "dev/cpu_dma_latency": ""}),
     ],
 )
 def test_there_are_other_ways_to_be_good(
