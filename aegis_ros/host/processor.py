@@ -77,8 +77,8 @@ def idle_states(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"awake within {slowest} µs",
-        f"a frame that finds its core asleep starts up to {slowest} µs late, and the engine may not "
-        "keep cores awake",
+        f"a frame that finds its core asleep starts up to {slowest} µs late, and an engine may not "
+        "keep it awake",
         """echo 'KERNEL=="cpu_dma_latency", MODE="0666"' | sudo tee """
         "/etc/udev/rules.d/60-aegis.rules && sudo udevadm trigger   # lets engines do so",
     )
