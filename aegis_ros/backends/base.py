@@ -43,6 +43,8 @@ class CompiledNetwork:
             together; empty for equal parts.
         cuts: identifies where it was cut; empty for a network that is whole.
         note: why it is not in as many segments as was asked for; empty where it is.
+        complete_after: index of the segment with whose end each output is complete and in its
+            place; empty where all are with the last one only.
     """
 
     backend: str
@@ -57,6 +59,7 @@ class CompiledNetwork:
     shares: tuple[float, ...] = ()
     cuts: str = ""
     note: str = ""
+    complete_after: tuple[int, ...] = ()
 
     @property
     def segments(self) -> int:
@@ -67,6 +70,13 @@ class CompiledNetwork:
     def profile_key(self) -> str:
         """What execution times are kept under: another cut is another profile."""
         return f"{self.key}/{self.segments}-{self.cuts}" if self.segments > 1 else self.key
+
+    def completed_by(self, segment: int) -> tuple[str, ...]:
+        """Return the names of the outputs that are complete once a segment has ended."""
+        after = self.complete_after or (self.segments - 1,) * len(self.outputs)
+        return tuple(
+            item.name for item, last in zip(self.outputs, after, strict=True) if last <= segment
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return a mapping that :meth:`from_json` understands."""
@@ -83,6 +93,7 @@ class CompiledNetwork:
             "shares": list(self.shares),
             "cuts": self.cuts,
             "note": self.note,
+            "complete_after": list(self.complete_after),
         }
 
     @staticmethod
@@ -101,6 +112,7 @@ class CompiledNetwork:
             shares=tuple(values["shares"]),
             cuts=values["cuts"],
             note=values["note"],
+            complete_after=tuple(values["complete_after"]),
         )
 
 
@@ -121,7 +133,8 @@ class Completion:
         started_ns: monotonic time at which execution began.
         finished_ns: monotonic time at which it ended.
         error: what went wrong; empty for nothing.
-        shapes: extents of every output, when one of them is dynamic; else ``None``.
+        shapes: extents of every output, when one of them is dynamic; else ``None``. Those of an
+            output that is not complete yet mean nothing.
     """
 
     started_ns: int = 0
@@ -193,10 +206,11 @@ class Backend(Protocol):
             network: what ``load`` returned.
             segment: index of the segment.
             frame: the frame in its slot; must stay valid until the completion.
-            outputs: one C-contiguous array an output of the network, filled once the last
-                segment has ended. The array of a dynamic output is flat and holds as many
-                elements as there is room for: values go to its front, their extents into
-                :attr:`Completion.shapes`; what does not fit is an error of this run alone.
+            outputs: one C-contiguous array an output of the network, filled once the segment
+                has ended that :attr:`CompiledNetwork.complete_after` tells. The array of a dynamic
+                output is flat and holds as many elements as there is room for: values go to its
+                front, their extents into :attr:`Completion.shapes`; what does not fit is an error
+                of this run alone.
         """
         ...
 

@@ -33,7 +33,8 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     """Cut the graph of ``request["compiled"]`` into ``request["parts"]`` files.
 
     Returns:
-        ``paths``, ``shares``, ``cuts``, ``crossing_bytes``; or ``refused``, a sentence.
+        ``paths``, ``shares``, ``cuts``, ``crossing_bytes``, ``complete_after``; or ``refused``, a
+        sentence.
 
     Raises:
         ModelError: code ``model_cut``: there are too few places to cut at.
@@ -52,7 +53,10 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
         costs=_measure_operators(model, _probes(whole)[0], folder),
     )
     paths = [str(path) for path in made.save(folder)]
-    refused = _difference(whole, replace(whole, paths=tuple(paths)))
+    complete_after = [made.completes(item.name) for item in whole.outputs]
+    refused = _difference(
+        whole, replace(whole, paths=tuple(paths), complete_after=tuple(complete_after))
+    )
     if refused:
         return {"refused": refused}
     sizes = [item.nbytes for items in made.crossings for item in items if item.static]
@@ -61,6 +65,7 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
         "shares": list(made.shares),
         "cuts": made.identity,
         "crossing_bytes": sum(sizes),
+        "complete_after": complete_after,
     }
 
 
@@ -88,32 +93,38 @@ def _measure_operators(model: Any, frame: npt.NDArray[np.generic], folder: Path)
 
 
 def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
-    """Return in which way the parts do not compute what the whole does, or nothing."""
-    from aegis_ros.backends.onnxruntime import load_session, output_room
+    """Return in which way the parts do not compute what the whole does, or nothing.
+
+    Each output is taken where it is complete, as an early exit would find it.
+    """
+    from aegis_ros.backends.onnxruntime import load_session
 
     one, other = load_session(whole), load_session(parts)
     for frame in _probes(whole):
-        wanted = _run(one, frame, output_room(whole))
-        found = _run(other, frame, output_room(whole))
-        for item, expected, values in zip(whole.outputs, wanted, found, strict=True):
-            if expected.shape != values.shape or expected.tobytes() != values.tobytes():
+        wanted = _run(one, frame, whole)
+        found = _run(other, frame, parts)
+        for item in whole.outputs:
+            if wanted[item.name] != found[item.name]:
                 return f"its output {item.name!r} would not be that of the whole network"
     return ""
 
 
 def _run(
-    loaded: OrtNetwork, frame: npt.NDArray[np.generic], room: list[npt.NDArray[np.generic]]
-) -> list[npt.NDArray[np.generic]]:
-    """Run a network as the engine will; return its outputs."""
-    shapes = None
+    loaded: OrtNetwork, frame: npt.NDArray[np.generic], compiled: CompiledNetwork
+) -> dict[str, tuple[tuple[int, ...], bytes]]:
+    """Run a network as the engine will; return extents and bytes of each output, by name."""
+    from aegis_ros.backends.onnxruntime import output_room
+
+    room = output_room(compiled)
+    found: dict[str, tuple[tuple[int, ...], bytes]] = {}
     for segment in range(loaded.segments):
-        shapes = loaded.run(segment, frame, room)
-    if shapes is None:
-        return room
-    return [
-        values.reshape(-1)[: math.prod(shape)].reshape(shape)
-        for values, shape in zip(room, shapes, strict=True)
-    ]
+        shapes = loaded.run(segment, frame, room) or [values.shape for values in room]
+        complete = compiled.completed_by(segment)
+        for item, values, shape in zip(compiled.outputs, room, shapes, strict=True):
+            if item.name in complete and item.name not in found:
+                data = values.reshape(-1)[: math.prod(shape)].tobytes()
+                found[item.name] = (tuple(shape), data)
+    return found
 
 
 def _probes(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:

@@ -91,6 +91,8 @@ class OrtNetwork:
     ) -> Shapes | None:
         """Run one segment; return the extents of the outputs if some are dynamic.
 
+        Extents of outputs that are not complete yet are those of an earlier run.
+
         Raises:
             BackendError: the frame is not what the network takes, or an output has no room.
         """
@@ -119,9 +121,7 @@ class OrtNetwork:
         segment.session.run_with_iobinding(binding)
         if segment.made:
             self._collect(segment, outputs)
-        if not self._dynamic or segment is not self._segments[-1]:
-            return None
-        return tuple(self._shapes)
+        return tuple(self._shapes) if self._dynamic else None
 
     def close(self) -> None:
         """Drop the sessions."""
@@ -353,7 +353,7 @@ def _cut(whole: CompiledNetwork, parts: int, target: Path, subject: str) -> Comp
     """Return the network in ``parts`` files beside ``target``, or whole with the reason."""
     noted = target.with_name(f"{target.stem}-{parts}.json")
     facts = _read_json(noted)
-    if facts is None or not all(Path(path).exists() for path in facts.get("paths", ())):
+    if facts is None or not _is_there(facts):
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             try:
                 facts = _make_parts(whole, parts, target, Path(scratch), subject)
@@ -370,7 +370,15 @@ def _cut(whole: CompiledNetwork, parts: int, target: Path, subject: str) -> Comp
         arena_bytes=max(int(facts["bytes"]), whole.arena_bytes + int(facts["crossing_bytes"])),
         shares=tuple(facts["shares"]),
         cuts=facts["cuts"],
+        complete_after=tuple(facts["complete_after"]),
     )
+
+
+def _is_there(facts: dict[str, Any]) -> bool:
+    """Return whether facts of a cut still hold, and say all that is asked of them today."""
+    if "refused" in facts:
+        return True
+    return "complete_after" in facts and all(Path(path).exists() for path in facts["paths"])
 
 
 def _make_parts(

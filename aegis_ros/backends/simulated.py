@@ -26,6 +26,7 @@ _RAISE, _HANG, _CRASH = 255, 254, 253
 @dataclass
 class _Simulated:
     segment_ns: tuple[int, ...]
+    complete_after: tuple[int, ...] = ()
     calls: int = field(default=0)
 
     @property
@@ -78,7 +79,7 @@ class SimulatedBackend:
         """
         if not compiled.simulated_ns or "unloadable" in "".join(compiled.paths):
             raise BackendError("the simulated device cannot load this network")
-        return _Simulated(compiled.simulated_ns)
+        return _Simulated(compiled.simulated_ns, compiled.complete_after)
 
     def start(
         self,
@@ -107,9 +108,11 @@ class SimulatedBackend:
         if first == _CRASH:
             os._exit(70)
         time.sleep(network.segment_ns[segment] / 1e9)
-        if segment == network.segments - 1:
-            network.calls += 1
-            for output in outputs:
+        network.calls += segment == 0
+        last = network.segments - 1
+        after = network.complete_after or (last,) * len(outputs)
+        for output, complete in zip(outputs, after, strict=True):
+            if complete == segment:
                 output.fill(network.calls)
 
     def unload(self, network: LoadedNetwork) -> None:

@@ -126,6 +126,7 @@ class TensorRtBackend:
             dynamic_outputs=tuple(facts["dynamic"]),
             shares=tuple(facts["shares"]) if segments > 1 else (),
             cuts=facts["cuts"] if segments > 1 else "",
+            complete_after=tuple(facts["complete_after"]),
         )
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
@@ -315,8 +316,10 @@ def _read_facts(path: Path) -> dict[str, Any] | None:
         facts: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    missing = [made for made in facts.get("paths", ()) if not Path(made).exists()]
-    return None if missing else facts
+    if "refused" in facts:
+        return facts
+    stale = "complete_after" not in facts or not all(Path(made).exists() for made in facts["paths"])
+    return None if stale else facts
 
 
 @contextmanager

@@ -57,6 +57,14 @@ class Cut:
         names = [[item.name for item in items] for items in self.crossings]
         return hashlib.sha256(json.dumps([self.places, names]).encode()).hexdigest()[:12]
 
+    def completes(self, output: str) -> int:
+        """Return the index of the part that computes an output of the network."""
+        return next(
+            number
+            for number, part in enumerate(self.parts)
+            if any(output in node.output for node in part.graph.node)
+        )
+
     def save(self, folder: Path) -> list[Path]:
         """Write each part to a file of ``folder``; return the files in order of execution."""
         paths = [folder / f"{number}.onnx" for number in range(len(self.parts))]

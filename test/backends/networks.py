@@ -71,6 +71,50 @@ def _chain() -> onnx.GraphProto:
     )
 
 
+def _exits() -> onnx.GraphProto:
+    """uint8 [H, W, 3] -> ``logits`` float32 [4], and ``exit`` float32 [4] long before it."""
+    generator = np.random.default_rng(3)
+    deep = [
+        node
+        for number in range(6)
+        for node in (
+            helper.make_node("MatMul", [f"bent{number}", "mix"], [f"mixed{number}"]),
+            helper.make_node("Tanh", [f"mixed{number}"], [f"bent{number + 1}"]),
+        )
+    ]
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["real", "factor"], ["scaled"]),
+        helper.make_node("ReduceMean", ["scaled", "axes"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "widen"], ["bent0"]),
+        helper.make_node("MatMul", ["bent0", "early"], ["exit"]),
+        *deep,
+        helper.make_node("MatMul", ["bent6", "late"], ["logits"]),
+    ]
+    return helper.make_graph(
+        nodes,
+        "exits",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, ["h", "w", 3])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [4]),
+            helper.make_tensor_value_info("exit", TensorProto.FLOAT, [4]),
+        ],
+        [
+            numpy_helper.from_array(np.array([0, 1], np.int64), "axes"),
+            numpy_helper.from_array(np.float32(0.01), "factor"),
+            *(
+                numpy_helper.from_array(generator.normal(size=size).astype(np.float32), name)
+                for name, size in (
+                    ("widen", (3, 8)),
+                    ("mix", (8, 8)),
+                    ("early", (8, 4)),
+                    ("late", (8, 4)),
+                )
+            ),
+        ],
+    )
+
+
 _OUTPUTS = {
     "means": (_means, (TensorInfo("means", "float32", (3,)),)),
     # Prepared with a frame that has few bright places.
@@ -79,13 +123,17 @@ _OUTPUTS = {
         _chain,
         (TensorInfo("means", "float32", (3,)), TensorInfo("middle", "float32", (3,))),
     ),
+    "exits": (
+        _exits,
+        (TensorInfo("logits", "float32", (4,)), TensorInfo("exit", "float32", (4,))),
+    ),
 }
 
 
 def make_network(
     folder: Path, kind: str = "means", name: str = "network", shape: tuple[int, ...] = SHAPE
 ) -> PreparedNetwork:
-    """Write a network of a kind (``means``, ``bright``, ``chain``) and return it as if prepared."""
+    """Write a network of a kind (a key of ``_OUTPUTS``) and return it as if prepared."""
     graph, outputs = _OUTPUTS[kind]
     model = helper.make_model(graph(), opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 9

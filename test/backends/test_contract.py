@@ -165,6 +165,33 @@ def test_runs_a_network_in_as_many_segments_as_it_is_told(
     device.backend.unload(network)
 
 
+def test_an_output_that_is_complete_early_is_in_its_place_when_its_segment_has_ended(
+    device, make_network, shared_cache
+):
+    compiled = device.backend.compile(make_network("exits"), shared_cache, 4)
+    assert (compiled.segments, compiled.note) == (4, "")
+    if device.backend.name == "simulated":  # knows nothing of what is computed where
+        assert compiled.complete_after == ()
+        compiled = replace(compiled, complete_after=(3, 1))
+    early = compiled.complete_after[1]
+    assert compiled.complete_after[0] == 3 and early < 3
+    assert compiled.completed_by(early) == ("exit",)
+    assert compiled.completed_by(3) == ("logits", "exit")
+    network = device.backend.load(compiled, 0)
+    frame = np.full((16, 24, 3), 7, np.uint8)
+    whole = outputs_of(compiled)
+    run(device, network, frame, whole)
+    left = outputs_of(compiled)
+    for segment in range(early + 1):
+        device.backend.start(0, network, segment, frame, left)
+        assert device.wait(0).error == ""
+    assert np.all(left[0] == 0)
+    if device.backend.name != "simulated":  # which numbers its runs instead
+        assert left[1].tobytes() == whole[1].tobytes()
+    assert np.any(left[1] != 0)
+    device.backend.unload(network)
+
+
 def test_profiles_of_other_cuts_are_kept_apart(device, make_network, shared_cache):
     prepared = make_network("chain")
     ways = [device.backend.compile(prepared, shared_cache, parts) for parts in (1, 2, 3)]

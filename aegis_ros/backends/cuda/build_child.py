@@ -24,6 +24,7 @@ from aegis_ros.network.tensor import TensorInfo
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.network import TensorRtNetwork
     from aegis_ros.backends.cuda.toolkit import Toolkit
+    from aegis_ros.network.cut import Cut
 
 __all__ = ["TOLERANCE", "build", "build_engine", "main"]
 
@@ -43,19 +44,27 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
         toolkit: TensorRT and the driver.
 
     Returns:
-        ``paths``, ``bytes``, ``dynamic``, ``shares``, ``cuts``; or ``refused``, a sentence.
+        ``paths``, ``bytes``, ``dynamic``, ``shares``, ``cuts``, ``complete_after``; or ``refused``,
+        a sentence.
 
     Raises:
         ModelError: TensorRT cannot take the network.
     """
     folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
     source, parts = _typed(Path(request["source"]), folder), int(request["parts"])
-    sources, shares, cuts = [source], [1.0], ""
+    sources = [source]
+    known: dict[str, Any] = {"shares": [1.0], "cuts": "", "complete_after": []}
     if parts > 1:
         try:
-            sources, shares, cuts = _cut(source, parts, folder)
+            made = _cut(source, parts)
         except ModelError as error:
             return {"refused": error.problem}
+        sources = made.save(folder)
+        known = {
+            "shares": list(made.shares),
+            "cuts": made.identity,
+            "complete_after": [made.completes(item.name) for item in network.outputs],
+        }
     paths = []
     for number, part in enumerate(sources):
 
@@ -73,7 +82,7 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
         )
         paths.append(str(target))
     facts = _tried(replace(network, paths=tuple(paths)), source, toolkit)
-    return facts if "refused" in facts else facts | {"paths": paths, "shares": shares, "cuts": cuts}
+    return facts if "refused" in facts else facts | {"paths": paths} | known
 
 
 def build_engine(
@@ -181,8 +190,8 @@ def _monitor(trt: Any, progress: Any) -> Any:
     return Monitor()
 
 
-def _cut(source: Path, parts: int, folder: Path) -> tuple[list[Path], list[float], str]:
-    """Return files of the parts, their shares of the time, and what identifies the cut.
+def _cut(source: Path, parts: int) -> Cut:
+    """Return the network in parts.
 
     Raises:
         ModelError: there are too few places to cut at.
@@ -201,8 +210,7 @@ def _cut(source: Path, parts: int, folder: Path) -> tuple[list[Path], list[float
         shown = onnx.shape_inference.infer_shapes(model)
     except Exception:  # it only improves the estimate of costs
         shown = model
-    made = cut(shown, parts, tensors=tensors)
-    return made.save(folder), list(made.shares), made.identity
+    return cut(shown, parts, tensors=tensors)
 
 
 def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str, Any]:

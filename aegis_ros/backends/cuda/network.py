@@ -177,6 +177,8 @@ class TensorRtNetwork:
     def run(self, index: int, frame: npt.NDArray[np.generic], outputs: Outputs) -> Shapes | None:
         """Run one segment and wait for it; return the outputs' extents if some are dynamic.
 
+        Extents of outputs that are not complete yet are those of an earlier run.
+
         Raises:
             BackendError: the frame is not what the network takes, or an output has no room.
             CudaError: as the driver says.
@@ -197,9 +199,7 @@ class TensorRtNetwork:
             raise
         for name, place, nbytes in sent:
             self._deliver(name, place, nbytes, outputs[place])
-        if not self._compiled.dynamic_outputs or index + 1 < len(self._segments):
-            return None
-        return self.output_shapes
+        return self.output_shapes if self._compiled.dynamic_outputs else None
 
     # -- one run ------------------------------------------------------------------------------
 
