@@ -244,8 +244,23 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
             "topic": "/out",
             "options": draw(st.dictionaries(st.text(max_size=5), st.floats(0, 1), max_size=3)),
             "publish_ms": draw(_milliseconds(0, 5)),
+            "constant_latency_ms": draw(_milliseconds(0, 5)),
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "constant", "most"),
+    [({"deadline_ms": 40}, 38.5, 38), ({"period_ms": 1, "deadline_ms": 90}, 33, 32)],
+)
+def test_a_constant_latency_leaves_time_to_publish_and_few_results_to_keep(
+    changes: dict[str, Any], constant: float, most: float
+) -> None:
+    output = {"topic": "/out", "publish_ms": 2}
+    kept = parse_task(task(**changes, output=output | {"constant_latency_ms": most}))
+    assert kept.output.constant_latency_ns == most * 1_000_000
+    with pytest.raises(ConfigError, match=rf"constant_latency_ms is {constant}.*at most {most}"):
+        parse_task(task(**changes, output=output | {"constant_latency_ms": constant}))
 
 
 @settings(max_examples=60)

@@ -30,6 +30,7 @@ _COLOURS = {
     PartKind.EXECUTION: "#4477aa",
     PartKind.OVERRUN: "#cc3344",
     PartKind.OUTPUT: "#44bb99",
+    PartKind.HELD: "#ddcc99",
     PartKind.PUBLISH: "#aa3377",
 }
 

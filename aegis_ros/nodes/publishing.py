@@ -1,11 +1,16 @@
-"""Decodes finished jobs and publishes them, on a thread of its own."""
+"""Decodes finished jobs and publishes them, on a thread of its own.
+
+Results of constant latency are decoded and serialised by that thread, too, and leave from another
+one (:mod:`aegis_ros.nodes.holding`), so that no task waits for the time of another one's result.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,16 +23,20 @@ from aegis_ros.decoders import Decoded, Decoder, FrameInfo, SegmentationMask, dr
 from aegis_ros.engine import JobResult
 from aegis_ros.msg import InferenceResult, JobTiming
 from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
+from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
+from aegis_ros.nodes.sealing import SealedResult
 from aegis_ros.nodes.vision import VisionPublisher
 from aegis_ros.orchestrator import Orchestrator, TaskSummary
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.spec import TaskSpec
+from aegis_ros.spec import MOST_HELD, TaskSpec
 
 __all__ = ["ResultPublisher"]
 
 _QUEUE = 256
 _IN_FLIGHT = 64
+# A result and what is published beside it, and as much again for frames that bunch.
+_MOST_HELD = 2 * 2 * MOST_HELD
 
 
 class _TaskOutput:
@@ -49,14 +58,14 @@ class _TaskOutput:
         self._node = node
         self._mask: Any = None
 
-    def publish_mask(self, header: Header, mask: np.ndarray) -> None:
-        """Publish a class for every pixel, uint8 [H, W], as an image beside the result."""
+    def mask(self, header: Header, mask: np.ndarray) -> tuple[Any, Image]:
+        """Return publisher and image of a class for every pixel, uint8 [H, W]."""
         if self._mask is None:
             self._mask = self._node.create_publisher(Image, f"{self.spec.output.topic}/mask", 1)
         height, width = mask.shape
         message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
         message.data = mask.tobytes()
-        self._mask.publish(message)
+        return self._mask, message
 
     def close(self, node: Node) -> None:
         """Give the publishers back."""
@@ -66,6 +75,23 @@ class _TaskOutput:
         if self._mask is not None:
             node.destroy_publisher(self._mask)
         self.vision.close(node)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is told of a job when its result is published; keeps none of its tensors.
+
+    ``due_ns`` is monotonic, 0 for at once.
+    """
+
+    output: _TaskOutput
+    task_id: int
+    seq: int
+    execution_ns: int
+    stamped_wall_ns: int
+    wall_offset_ns: int
+    decoded_ns: int
+    due_ns: int
 
 
 class ResultPublisher:
@@ -84,6 +110,7 @@ class ResultPublisher:
         self._origins: dict[tuple[int, int], FrameOrigin] = {}
         self._queue: queue.Queue[tuple[TaskSpec, JobResult] | None] = queue.Queue(_QUEUE)
         self._lock = threading.Lock()
+        self._holder: Holder[tuple[_Job, Callable[[], None]]] = Holder(self._send, _MOST_HELD)
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
         self._thread.start()
 
@@ -94,7 +121,9 @@ class ResultPublisher:
         known = {item.task_id for item in tasks}
         with self._lock:
             for task_id in [each for each in self._outputs if each not in known]:
-                self._outputs.pop(task_id).close(self._node)
+                output = self._outputs.pop(task_id)
+                self._holder.forget(task_id)
+                output.close(self._node)
                 for key in [key for key in self._origins if key[0] == task_id]:
                     del self._origins[key]
             for item in tasks:
@@ -143,9 +172,10 @@ class ResultPublisher:
             )
 
     def close(self) -> None:
-        """End the thread and give all publishers back."""
+        """End the threads and give all publishers back; results that are kept are dropped."""
         self._queue.put(None)
         self._thread.join(timeout=5.0)
+        self._holder.close()
         self.follow((), _no_decoder)
 
     def _run(self) -> None:
@@ -157,13 +187,7 @@ class ResultPublisher:
             try:
                 self._publish(spec, result)
             except Exception as error:  # one task's trouble must not silence the others
-                self._orchestrator.log.tell_often(
-                    spec.name,
-                    Decision.LOST,
-                    Rule.DECODER_FAILED,
-                    f"a result of {spec.name} could not be published: {error}",
-                    job=result.seq,
-                )
+                self._unpublished(spec, result.seq, error)
             finally:
                 result.release()
 
@@ -190,18 +214,78 @@ class ResultPublisher:
             message.tensors = [
                 tensor_to_message(name, values) for name, values in result.outputs.items()
             ]
-        response_ns, met = _fill_timing(message.timing, spec, result, origin)
-        output.results.publish(message)
-        execution_ns = result.execution_ns
-        self._orchestrator.published(
-            result.task_id, response_ns, execution_ns, met, seq=result.seq, decoded_ns=decoded_ns
+        job = _fill_timing(message.timing, output, result, origin, decoded_ns)
+        if job.due_ns:
+            sealed = SealedResult(message)
+            self._hold(job, lambda: self._publish_sealed(job, sealed))
+        else:
+            self._publish_now(job, message)
+        if decoded is None:
+            return
+        beside = self._beside(output, message.header, decoded, origin)
+        if job.due_ns:
+            made = list(beside)
+            if made:
+                self._hold(job, lambda: _publish_all(made))
+        else:
+            _publish_all(beside)
+
+    def _publish_now(self, job: _Job, message: InferenceResult) -> None:
+        published_ns, response_ns, met = _published(job)
+        message.timing.published = time_from_ns(published_ns)
+        message.timing.met, message.timing.response_ms = met, response_ns / 1e6
+        job.output.results.publish(message)
+        self._count(job, response_ns, met)
+
+    def _publish_sealed(self, job: _Job, sealed: SealedResult) -> None:
+        published_ns, response_ns, met = _published(job)
+        at = time_from_ns(published_ns)
+        job.output.results.publish(
+            sealed.published(at.sec, at.nanosec, met=met, response_ms=response_ns / 1e6)
         )
-        if decoded is not None:
-            output.vision.publish(message.header, decoded)
-            if isinstance(decoded, SegmentationMask):
-                output.publish_mask(message.header, decoded.mask)
-            if output.annotated is not None and origin.frame is not None:
-                self._annotate(output, message.header, decoded, origin)
+        self._count(job, response_ns, met)
+
+    def _count(self, job: _Job, response_ns: int, met: bool) -> None:
+        self._orchestrator.published(
+            job.task_id,
+            response_ns,
+            job.execution_ns,
+            met,
+            seq=job.seq,
+            decoded_ns=job.decoded_ns,
+            due_ns=job.due_ns,
+        )
+
+    def _hold(self, job: _Job, publish: Callable[[], None]) -> None:
+        if not self._holder.put(job.task_id, job.due_ns, (job, publish)):
+            spec = job.output.spec
+            self._orchestrator.log.tell_often(
+                spec.name,
+                Decision.LOST,
+                Rule.LIMIT,
+                f"a result of {spec.name} was dropped: too many wait until they are "
+                f"{spec.output.constant_latency_ns / 1e6:g} ms old (output.constant_latency_ms)",
+                job=job.seq,
+            )
+
+    def _send(self, held: tuple[_Job, Callable[[], None]]) -> None:
+        """Publish what was held; called by the holder's thread."""
+        job, publish = held
+        if self._outputs.get(job.task_id) is not job.output:
+            return  # its publishers are gone
+        try:
+            publish()
+        except Exception as error:  # one task's trouble must not silence the others
+            self._unpublished(job.output.spec, job.seq, error)
+
+    def _unpublished(self, spec: TaskSpec, seq: int, error: Exception) -> None:
+        self._orchestrator.log.tell_often(
+            spec.name,
+            Decision.LOST,
+            Rule.DECODER_FAILED,
+            f"a result of {spec.name} could not be published: {error}",
+            job=seq,
+        )
 
     def _decode(
         self, output: _TaskOutput, result: JobResult, origin: FrameOrigin
@@ -222,20 +306,31 @@ class ResultPublisher:
             return None
 
     @staticmethod
-    def _annotate(
+    def _beside(
         output: _TaskOutput, header: Header, decoded: Decoded, origin: FrameOrigin
-    ) -> None:
-        assert output.annotated is not None and origin.frame is not None
-        picture = draw(decoded, origin.frame)
-        message = Image(
-            header=header,
-            height=picture.shape[0],
-            width=picture.shape[1],
-            encoding="rgb8",
-            step=picture.shape[1] * 3,
-        )
-        message.data = picture.tobytes()
-        output.annotated.publish(message)
+    ) -> Iterator[tuple[Any, Any]]:
+        """Make what is published beside a result, one (publisher, message) after the other."""
+        found = output.vision.prepare(header, decoded)
+        if found is not None:
+            yield found
+        if isinstance(decoded, SegmentationMask):
+            yield output.mask(header, decoded.mask)
+        if output.annotated is not None and origin.frame is not None:
+            picture = draw(decoded, origin.frame)
+            message = Image(
+                header=header,
+                height=picture.shape[0],
+                width=picture.shape[1],
+                encoding="rgb8",
+                step=picture.shape[1] * 3,
+            )
+            message.data = picture.tobytes()
+            yield output.annotated, message
+
+
+def _publish_all(messages: Iterable[tuple[Any, Any]]) -> None:
+    for publisher, message in messages:
+        publisher.publish(message)
 
 
 def _no_decoder(summary: TaskSummary) -> Decoder:
@@ -250,22 +345,40 @@ def _header(origin: FrameOrigin) -> Header:
 
 
 def _fill_timing(
-    timing: JobTiming, spec: TaskSpec, result: JobResult, origin: FrameOrigin
-) -> tuple[int, bool]:
-    """Fill in the life of a job; return its response time in nanoseconds and whether it was met."""
-    offset = origin.wall_offset_ns
+    timing: JobTiming,
+    output: _TaskOutput,
+    result: JobResult,
+    origin: FrameOrigin,
+    decoded_ns: int,
+) -> _Job:
+    """Fill in the life of a job up to now; return what its publication needs."""
+    spec, offset = output.spec, origin.wall_offset_ns
     received = result.received_ns + offset
     stamped = origin.header.stamp_ns if origin.stamp_trusted else received
-    published = time.monotonic_ns() + offset
-    deadline = stamped + spec.deadline_ns
     timing.stamped = time_from_ns(stamped)
     timing.received = time_from_ns(received)
     timing.released = time_from_ns(result.released_ns + offset)
     timing.started = time_from_ns(result.started_ns + offset)
     timing.finished = time_from_ns(result.finished_ns + offset)
-    timing.published = time_from_ns(published)
-    timing.deadline = time_from_ns(deadline)
-    timing.met = published <= deadline
+    timing.deadline = time_from_ns(stamped + spec.deadline_ns)
     timing.execution_ms = result.execution_ns / 1e6
-    timing.response_ms = (published - stamped) / 1e6
-    return published - stamped, bool(timing.met)
+    constant = spec.output.constant_latency_ns
+    # A stamp from the future keeps its result no longer than a frame of this moment.
+    due_ns = min(stamped, received) - offset + constant if constant else 0
+    return _Job(
+        output,
+        result.task_id,
+        result.seq,
+        result.execution_ns,
+        stamped,
+        offset,
+        decoded_ns,
+        due_ns,
+    )
+
+
+def _published(job: _Job) -> tuple[int, int, bool]:
+    """Return the wall clock, the response time in nanoseconds, and whether the deadline is met."""
+    published_ns = time.monotonic_ns() + job.wall_offset_ns
+    response_ns = published_ns - job.stamped_wall_ns
+    return published_ns, response_ns, response_ns <= job.output.spec.deadline_ns

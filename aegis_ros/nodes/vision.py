@@ -32,10 +32,10 @@ class VisionPublisher:
         )
         self._publishers: dict[str, Any] = {}
 
-    def publish(self, header: Header, decoded: Decoded) -> None:
-        """Publish what has a form in vision_msgs."""
+    def prepare(self, header: Header, decoded: Decoded) -> tuple[Any, Any] | None:
+        """Return publisher and message of what has a form in vision_msgs."""
         if self._messages is None:
-            return
+            return None
         if isinstance(decoded, Detections):
             message = self._messages.Detection2DArray(header=header)
             for box, score, label in zip(
@@ -49,14 +49,15 @@ class VisionPublisher:
                 detection.bbox.size_y = bottom - top
                 detection.results = [self._hypothesis(label, float(score), pose=True)]
                 message.detections.append(detection)
-            self._send("detections", message)
-        elif isinstance(decoded, Classification):
+            return self._publisher("detections", message), message
+        if isinstance(decoded, Classification):
             message = self._messages.Classification(header=header)
             message.results = [
                 self._hypothesis(label, float(score), pose=False)
                 for label, score in zip(decoded.labels, decoded.scores, strict=True)
             ]
-            self._send("classification", message)
+            return self._publisher("classification", message), message
+        return None
 
     def _hypothesis(self, label: str, score: float, pose: bool) -> Any:
         if not pose:
@@ -66,12 +67,12 @@ class VisionPublisher:
         hypothesis.hypothesis.score = score
         return hypothesis
 
-    def _send(self, name: str, message: Any) -> None:
+    def _publisher(self, name: str, message: Any) -> Any:
         if name not in self._publishers:
             self._publishers[name] = self._node.create_publisher(
                 type(message), f"{self._topic}/{name}", 5
             )
-        self._publishers[name].publish(message)
+        return self._publishers[name]
 
     def close(self, node: Node) -> None:
         """Give the publishers back."""

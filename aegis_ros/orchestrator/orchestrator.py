@@ -36,7 +36,7 @@ from aegis_ros.orchestrator.intake import FedTask, Intake
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
-from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.rationales import RationaleLog, latency_sentences
 from aegis_ros.orchestrator.recording import (
     TraceRecorder,
     begin_trace,
@@ -348,6 +348,7 @@ class Orchestrator:
         *,
         seq: int = -1,
         decoded_ns: int = 0,
+        due_ns: int = 0,
     ) -> None:
         """Count a result that was handed to the middleware.
 
@@ -358,6 +359,7 @@ class Orchestrator:
             met: whether the deadline was.
             seq: number of the job, -1 for not known.
             decoded_ns: when its outputs were decoded (monotonic), 0 for not known.
+            due_ns: until when it was kept for its constant latency, 0 for not at all.
         """
         now = time.monotonic_ns()
         entry = self._admitted.of_id(task_id)
@@ -365,7 +367,7 @@ class Orchestrator:
             entry.statistics.published(now, response_ns, execution_ns, met)
         recorder = self._recorder
         if recorder is not None and seq >= 0:
-            recorder.published(task_id, seq, 0, decoded_ns, now)
+            recorder.published(task_id, seq, 0, decoded_ns, now, due_ns)
 
     def status(self) -> OrchestratorState:
         """Return everything as it is now; also publishes events that were folded."""
@@ -515,6 +517,8 @@ class Orchestrator:
             if len(self.spec.device.lanes) > 1
             else ""
         )
+        others = [each.spec for each in self._admitted if each.spec.name != spec.name]
+        latencies = latency_sentences(spec, others, verdict.responses)
         rationale = self.log.make(
             spec.name,
             Decision.ADMITTED,
@@ -523,7 +527,8 @@ class Orchestrator:
             f"{bound.deadline_ns / 1e6:.1f} ms after the frame and there after "
             f"{bound.bound_ns / 1e6:.1f} ms at the latest; {candidate.wcet_source} budget "
             f"{sum(candidate.wcet_ns) / 1e6:.2f} ms ({candidate.wcet_sentence})"
-            + (f"; {candidate.cut_sentence}" if candidate.cut_sentence else ""),
+            + (f"; {candidate.cut_sentence}" if candidate.cut_sentence else "")
+            + "".join(f". {each}" for each in latencies),
             left=verdict.left,
             relation=verdict.relation,
             right=verdict.right,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from aegis_ros.engine import OverrunEvent
-from aegis_ros.rationale import Decision, Rationale, Rule
-from aegis_ros.spec import OverrunPolicy
+from aegis_ros.rationale import Decision, Rationale, ResponseBound, Rule
+from aegis_ros.spec import OverrunPolicy, TaskSpec
 
-__all__ = ["RationaleLog", "overrun_sentence"]
+__all__ = ["RationaleLog", "latency_sentences", "overrun_sentence"]
 
 _KEPT = 1000
 _FOLD_NS = 10_000_000_000
+_TENTH_MS_NS = 100_000
 
 
 class RationaleLog:
@@ -99,6 +100,43 @@ class RationaleLog:
         """Return the record, oldest first."""
         with self._lock:
             return tuple(self._kept)
+
+
+def latency_sentences(
+    spec: TaskSpec, others: Iterable[TaskSpec], responses: Iterable[ResponseBound]
+) -> list[str]:
+    """Return what admitting a task means for constant latencies on its lane.
+
+    Args:
+        spec: the task; of it is told whether its own constant latency holds.
+        others: running tasks; of them is told whose constant latency does not hold.
+        responses: proven bounds of the lane, from arrival to end of execution.
+    """
+    bounds = {each.task: each.bound_ns for each in responses}
+    told = []
+    for each in (spec, *others):
+        constant, kept = each.output.constant_latency_ns, each.output.publish_ns
+        if not constant or each.name not in bounds:
+            continue
+        declared = f"{constant / 1e6:g} ms (output.constant_latency_ms)"
+        latest = bounds[each.name] + kept
+        if latest > constant:
+            holds = -(-latest // _TENTH_MS_NS) * _TENTH_MS_NS
+            advice = (
+                f"{holds / 1e6:g} would hold for all"
+                if holds <= each.deadline_ns - kept
+                else "no value that leaves time to publish before the deadline holds for all"
+            )
+            told.append(
+                f"Results of {each.name} are kept until their frame is {declared} old; the proof "
+                f"allows {latest / 1e6:.1f} ms until one is published, so some may come later than "
+                f"that, yet before the deadline; {advice}"
+            )
+        elif each is spec:
+            told.append(
+                f"Every result of {each.name} is published when its frame is {declared} old"
+            )
+    return told
 
 
 def overrun_sentence(

@@ -165,7 +165,13 @@ class TraceRecorder:
         self._waiting.append(lambda: self._file.add_state(now, state))
 
     def published(
-        self, task_id: int, seq: int, handed_ns: int, decoded_ns: int, published_ns: int
+        self,
+        task_id: int,
+        seq: int,
+        handed_ns: int,
+        decoded_ns: int,
+        published_ns: int,
+        due_ns: int = 0,
     ) -> None:
         """Note that a result left for its readers; monotonic nanoseconds.
 
@@ -175,8 +181,9 @@ class TraceRecorder:
             handed_ns: when the engine's client handed the result out.
             decoded_ns: when it was decoded.
             published_ns: when it was published.
+            due_ns: until when it was kept for its constant latency, 0 for not at all.
         """
-        values = [handed_ns, decoded_ns, 0, 0]
+        values = [handed_ns, decoded_ns, due_ns, 0]
         self._waiting.append(
             lambda: self._add(RecordKind.PUBLISHED, published_ns, task_id, seq, values)
         )

@@ -127,6 +127,8 @@ class Causes:
     def _groups(self, parts: Split) -> tuple[_Group, ...]:
         sorted_spans: dict[tuple[CauseKind, int], list[Span]] = {}
         for span in parts.spans:
+            if span.kind is PartKind.HELD:  # as declared: that is nobody's fault
+                continue
             task = span.by.task if span.by is not None else -1
             kind = self._cause_kind(span)
             sorted_spans.setdefault((kind, task), []).append(span)

@@ -23,6 +23,7 @@ class PartKind(StrEnum):
     EXECUTION = "execution"
     OVERRUN = "overrun"
     OUTPUT = "output"
+    HELD = "held"
     PUBLISH = "publish"
 
 
@@ -35,7 +36,8 @@ class Span:
 
     ``blocking`` is waiting for a segment of a less urgent job, ``interference`` for one of a more
     urgent job, ``backlog`` for an earlier job of the same task, ``idle`` with nobody on the lane.
-    ``hand-over`` is the way from the scheduler to the device and back.
+    ``hand-over`` is the way from the scheduler to the device and back. ``held`` is a result that
+    was ready and kept for its constant latency.
 
     Attributes:
         kind: what it was spent on.
@@ -125,6 +127,7 @@ def split(trace: Trace, job: TracedJob) -> Split:
         builder.to(job.finished_ns, PartKind.OUTPUT)
         builder.to(job.handed_ns, PartKind.OUTPUT)
         builder.to(job.decoded_ns, PartKind.OUTPUT)
+        builder.to(job.due_ns, PartKind.HELD)
         builder.to(job.end_ns, PartKind.PUBLISH)
     else:
         _wait(builder, trace, job, job.end_ns)

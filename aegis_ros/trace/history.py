@@ -124,6 +124,7 @@ class TracedJob:
     finished_ns: int = 0
     handed_ns: int = 0
     decoded_ns: int = 0
+    due_ns: int = 0
     published_ns: int = 0
     end_ns: int = 0
 
@@ -359,7 +360,8 @@ class _Rebuilding:
             job.finished_ns = time_ns
             job.end_ns = max(job.end_ns, time_ns)
         elif kind == RecordKind.PUBLISHED:
-            job.handed_ns, job.decoded_ns, job.published_ns = values[0], values[1], time_ns
+            job.handed_ns, job.decoded_ns, job.due_ns = values[:3]
+            job.published_ns = time_ns
             job.end_ns = time_ns
             task = self._tasks.get(job.task)
             if task is not None and task.deadline_ns:

@@ -71,7 +71,7 @@ RECORD = np.dtype(
 #     of its task are skipped for it.
 #   SHED, RESTORED: the lane gives up tasks below high criticality, and takes them back.
 #   PUBLISHED: the result left for its readers. When it was handed out by the engine's client,
-#     when it was decoded.
+#     when it was decoded, until when it was kept for its constant latency.
 FIELDS: dict[RecordKind, tuple[str, ...]] = {
     RecordKind.RELEASED: ("arrival_ns", "received_ns", "deadline_ns", "rank"),
     RecordKind.SEGMENT_STARTED: ("rank", "budget_ns"),
@@ -82,7 +82,7 @@ FIELDS: dict[RecordKind, tuple[str, ...]] = {
     RecordKind.OVERRUN: ("taken_ns", "budget_ns", "skips"),
     RecordKind.SHED: (),
     RecordKind.RESTORED: (),
-    RecordKind.PUBLISHED: ("handed_ns", "decoded_ns"),
+    RecordKind.PUBLISHED: ("handed_ns", "decoded_ns", "due_ns"),
 }
 
 # The rank of a segment that no job asked for, such as a timed run of a network.

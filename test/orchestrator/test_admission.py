@@ -31,6 +31,40 @@ def test_admits_what_fits_and_says_why(house: House) -> None:
 
 
 @pytest.mark.parametrize(
+    ("constant_ms", "said"),
+    [
+        (40, "Every result of a is published when its frame is 40 ms old"),
+        (5, "Results of a are kept until their frame is 5 ms"),
+    ],
+)
+def test_says_whether_the_constant_latency_holds_and_which_would(
+    house: House, constant_ms: float, said: str
+) -> None:
+    def asked(constant_ms: float) -> str:
+        output = {"topic": "/a", "constant_latency_ms": constant_ms}
+        task = house.task("a", output=output)
+        return house.orchestrator.evaluate(task).rationale.sentence
+
+    found = asked(constant_ms).replace(" (output.constant_latency_ms)", "")
+    assert said in found
+    assert "constant" not in asked(0)
+    if "would hold" in found:
+        value = float(found.split(" would hold")[0].split("; ")[-1])
+        assert "Every result" in asked(value)
+        assert "would hold" in asked(value - 0.1)
+
+
+def test_says_whose_constant_latency_a_new_task_breaks(house: House) -> None:
+    output = {"topic": "/a", "constant_latency_ms": 15}
+    first = house.orchestrator.register(house.task("a", output=output))
+    assert "Every result of a" in first.rationale.sentence
+    second = house.orchestrator.register(house.task("b", wcet_ms=20))
+    assert second.accepted
+    assert "Results of a are kept until their frame is 15 ms" in second.rationale.sentence
+    assert "32 would hold for all" in second.rationale.sentence
+
+
+@pytest.mark.parametrize(
     ("changes", "rule", "code", "said"),
     [
         ({"model": "absent.onnx"}, Rule.MODEL_FILE, ResultCode.MODEL_REFUSED, "absent.onnx"),

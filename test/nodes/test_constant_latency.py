@@ -1,0 +1,74 @@
+"""Results of constant latency over DDS: never early, in order, and gone with their task."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from aegis_ros.srv import UnregisterModel
+
+from test.nodes.system import System, running
+
+_TASK = """  - {{name: {name}, model: {model}, period_ms: 50, deadline_ms: {deadline},
+     jitter_ms: 5, wcet_ms: 1,
+     input: {{topic: /{name}/image, max_size: [64, 64]}},
+     preprocess: {{size: [12, 16], resize: stretch}},
+     output: {{topic: /{name}/result, constant_latency_ms: {constant}}}}}
+"""
+
+
+def _tasks(folder: Path, *tasks: tuple[str, float, float]) -> str:
+    model = folder / "identity.onnx"
+    return "".join(
+        _TASK.format(name=name, model=model, deadline=deadline, constant=constant)
+        for name, deadline, constant in tasks
+    )
+
+
+def _feed(system: System, name: str, count: int) -> None:
+    """Publish frames until that many results are there."""
+    system.listen(name)
+    camera = system.camera(name)
+    system.until(lambda: camera.get_subscription_count() > 0)
+    system.until(
+        lambda: len(system.results_of(name)) >= count, lambda: camera.publish(system.image())
+    )
+
+
+def test_no_result_comes_before_its_constant_latency_and_each_says_so(tmp_path: Path) -> None:
+    with running(tmp_path, _tasks(tmp_path, ("steady", 500, 120))) as system:
+        _feed(system, "steady", 5)
+        results = system.results_of("steady")
+        assert [each.job for each in results] == sorted(each.job for each in results)
+        for each in results:
+            timing = each.timing
+            stamped, published, finished = (
+                at.sec * 10**9 + at.nanosec
+                for at in (timing.stamped, timing.published, timing.finished)
+            )
+            assert each.header.stamp == timing.stamped
+            assert finished < published
+            assert published - stamped >= 120_000_000
+            assert abs(timing.response_ms - (published - stamped) / 1e6) < 1e-6
+            assert timing.met == (timing.response_ms <= 500.0)
+            assert len(each.tensors) == 1 and len(each.tensors[0].data) == 4 * 3 * 12 * 16
+        said = system.rationale("demand_bound", "steady").sentence
+        assert "120 ms (output.constant_latency_ms)" in said
+
+
+def test_a_result_that_is_kept_keeps_no_other_task_waiting_nor_the_end(tmp_path: Path) -> None:
+    tasks = _tasks(tmp_path, ("slow", 1500_000, 1500), ("quick", 500, 0))
+    with running(tmp_path, tasks) as system:
+        system.listen("slow")
+        slow = system.camera("slow")
+        system.until(lambda: slow.get_subscription_count() > 0)
+        began = time.monotonic()
+        slow.publish(system.image())
+        _feed(system, "quick", 2)
+        # Unless this machine stood still for a second, the other's result is still kept.
+        assert not system.results_of("slow") or time.monotonic() - began > 1.0
+        slow.publish(system.image())
+        _feed(system, "quick", 4)
+        assert system.call(UnregisterModel, name="slow").success
+        ended = time.monotonic()
+    assert time.monotonic() - ended < 10.0
