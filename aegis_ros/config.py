@@ -212,6 +212,16 @@ class _Task(_Model):
         default_factory=dict, max_length=64
     )
     enabled: bool = True
+    thin_to: _Int = Field(0, ge=0, le=64)
+
+    @model_validator(mode="after")
+    def _thinned(self) -> _Task:
+        if self.thin_to > 1 and self.criticality is not Criticality.LOW:
+            raise ValueError(
+                f"thin_to is {self.thin_to} and criticality is {self.criticality}: expected 1, or "
+                "criticality low"
+            )
+        return self
 
     @model_validator(mode="after")
     def _exits(self) -> _Task:
@@ -298,6 +308,7 @@ class _Task(_Model):
             segments=self.segments,
             dimensions=dict(self.dimensions),
             enabled=self.enabled,
+            thin_to=self.thin_to,
         )
 
 
@@ -459,6 +470,7 @@ def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
         "segments": task.segments or "auto",
         "dimensions": dict(task.dimensions),
         "enabled": task.enabled,
+        "thin_to": task.thin_to,
         "output": {
             "topic": task.output.topic,
             "decoder": task.output.decoder,

@@ -58,6 +58,7 @@ class Rule(StrEnum):
     OVERRUN = "overrun"
     CRITICALITY = "criticality"
     DEVICE_SPEED = "device_speed"
+    THINNING = "thinning"
     ENGINE_RESTART = "engine_restart"
     OPERATOR = "operator"
 

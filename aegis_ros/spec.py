@@ -33,6 +33,8 @@ __all__ = [
 # Periods a result may be kept for, so that what is kept of a task is bounded.
 MOST_HELD = 32
 
+_THIN_TO = 8  # of a task of low criticality that does not say
+
 
 class Criticality(StrEnum):
     """How much it matters that the deadline holds; what is shed first is last here."""
@@ -213,6 +215,8 @@ class TaskSpec:
         segments: in how many parts the network runs; 0 for as few as more urgent tasks need.
         dimensions: values for symbolic dimensions of the network's other inputs or outputs.
         enabled: admitted and running (capacity stays reserved while disabled).
+        thin_to: of how many frames one at least becomes a job where not everything fits; 1 for
+            every frame, 0 for the default of the criticality.
     """
 
     name: str
@@ -232,7 +236,13 @@ class TaskSpec:
     dimensions: dict[str, int] = field(default_factory=dict)
     enabled: bool = True
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
+    thin_to: int = 0
     early_exit: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def thinnest(self) -> int:
+        """The largest n of which every n-th frame is enough; 1 where all of them are wanted."""
+        return self.thin_to or (_THIN_TO if self.criticality is Criticality.LOW else 1)
 
 
 @dataclass(frozen=True, slots=True)

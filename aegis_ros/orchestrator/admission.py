@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aegis_ros.analysis import AnalysisTask, Assignment, assign, counterfactuals
+from aegis_ros.analysis import (
+    AnalysisTask,
+    Assignment,
+    assign,
+    counterfactuals,
+    safe_removal_ns,
+    thin,
+    thinned,
+)
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.backends import Backend, CompiledNetwork
 from aegis_ros.decoders import create_decoder
@@ -22,10 +30,10 @@ from aegis_ros.orchestrator.cutting import (
     estimated_budget,
 )
 from aegis_ros.rationale import Counterfactual, Rule
-from aegis_ros.spec import FrameFormat, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
 
-__all__ = ["Admission", "Admitted", "Candidate", "Refusal", "max_shape"]
+__all__ = ["Admission", "Admitted", "Candidate", "Pace", "Refusal", "max_shape"]
 
 _MIB = 1024 * 1024
 _RULES_OF_CODES = {
@@ -69,13 +77,17 @@ class Candidate:
     wcet_sentence: str
     cut_sentence: str = ""
 
-    def analysis_task(self) -> AnalysisTask:
-        """Return the task as the tests see it: the time kept for publishing is not available."""
+    def analysis_task(self, every: int = 1) -> AnalysisTask:
+        """Return the task as the tests see it: the time kept for publishing is not available.
+
+        Args:
+            every: n where every n-th frame becomes a job.
+        """
         spec = self.spec
         return AnalysisTask(
             spec.name,
             self.wcet_ns,
-            spec.period_ns,
+            spec.period_ns * every,
             spec.deadline_ns - spec.output.publish_ns,
             spec.jitter_ns,
             spec.criticality,
@@ -84,12 +96,30 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How many frames of a running task become jobs.
+
+    Attributes:
+        every: n of which every n-th frame does now.
+        most: how large n may become.
+    """
+
+    every: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
-    """The yes: the lane, and the proof."""
+    """The yes: the lane, and the proof.
+
+    ``factors`` is n of each task of the lane that takes every n-th frame from now on, where that
+    changes for any of them or for the new one; else ``None``.
+    """
 
     lane: str
     assignment: Assignment
     utilization_before: float
+    factors: Mapping[str, int] | None = None
 
 
 def max_shape(spec: TaskSpec) -> tuple[int, ...]:
@@ -242,22 +272,42 @@ class Admission:
             fixed = {name: lane for name, (_, lane) in admitted.items()}
             switch_ns = self._spec.device.switch_ns
             found = assign([*running, task], self._lanes, switch_ns=switch_ns, fixed=fixed)
-            if found.schedulable:  # else it will be rejected, and nobody waits for it
+            if found.schedulable:
                 admitted[task.name] = (task, found.lane_of[task.name])
+                continue
+            # Rejected ones are waited for by nobody; thinned ones are.
+            paces = {item.spec.name: Pace(1, item.spec.thinnest) for item in cut}
+            thinner = self._with_fewer_frames(cut[-1], admitted, paces)
+            if thinner is not None:
+                admitted[task.name] = (task, thinner.lane)
         return cut
+
+    def thinnest(
+        self, admitted: Mapping[str, tuple[AnalysisTask, str]], paces: Mapping[str, Pace]
+    ) -> dict[str, tuple[AnalysisTask, str]]:
+        """Return the running tasks at the lowest rates they may have."""
+        return {
+            name: (_at_pace(task, pace, pace.most) if (pace := paces.get(name)) else task, lane)
+            for name, (task, lane) in admitted.items()
+        }
 
     def decide(
         self,
         candidate: Candidate,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         arena_used: Mapping[str, int],
+        paces: Mapping[str, Pace] | None = None,
     ) -> Admitted:
         """Test arena and schedulability beside what runs already.
+
+        Where the task does not fit, frames of tasks of low criticality are left out so that it
+        does, if that is possible.
 
         Args:
             candidate: the new task.
             admitted: for each running task, how the tests see it and its lane.
             arena_used: bytes of each running task.
+            paces: of the running tasks that may be thinned.
 
         Raises:
             Refusal: it does not fit, with the numbers and what would help.
@@ -273,6 +323,17 @@ class Admission:
             [item for item, where in admitted.values() if where == lane], switch_ns
         )
         verdict = found.verdicts[lane]
+        shared = {} if paces is None else paces
+        calm = all(
+            shared[name].every == 1
+            for name, (_, where) in admitted.items()
+            if where == lane and name in shared
+        )
+        if found.schedulable and (calm or candidate.spec.criticality is Criticality.BEST_EFFORT):
+            return Admitted(lane, found, before)
+        thinner = self._with_fewer_frames(candidate, admitted, shared)
+        if thinner is not None:
+            return thinner
         if found.schedulable:
             return Admitted(lane, found, before)
         changes = (
@@ -317,6 +378,53 @@ class Admission:
             witness=verdict.witness,
             counterfactuals=changes,
         )
+
+    def _with_fewer_frames(
+        self,
+        candidate: Candidate,
+        admitted: Mapping[str, tuple[AnalysisTask, str]],
+        paces: Mapping[str, Pace],
+    ) -> Admitted | None:
+        """Return how a task fits where frames are left out, on the lane that loses least by it."""
+        if candidate.spec.criticality is Criticality.BEST_EFFORT:
+            return None  # nobody gives up a promise for what has none
+        task = candidate.analysis_task()
+        most = {name: pace.most for name, pace in paces.items()}
+        most[task.name] = candidate.spec.thinnest
+        switch_ns = self._spec.device.switch_ns
+        full = {
+            name: (_at_pace(item, pace) if (pace := paces.get(name)) else item, lane)
+            for name, (item, lane) in admitted.items()
+        }
+        found: list[tuple[int, int, str, dict[str, int]]] = []
+        for lane in (task.lane,) if task.lane else self._lanes:
+            running = [item for item, where in admitted.values() if where == lane]
+            if safe_removal_ns(running, 0, switch_ns=switch_ns) is None:
+                continue  # no instant is certain from which on the lane runs at other rates
+            own = [*(item for item, where in full.values() if where == lane), task]
+            factors = thin(
+                own, most, [lane], switch_ns=switch_ns, fixed={item.name: lane for item in own}
+            )
+            if factors is not None:
+                most_out = max(factors.values(), default=1)
+                found.append((most_out, sum(factors.values()), lane, factors))
+        if not found:
+            return None
+        _, _, lane, factors = min(found, key=lambda item: item[:2])
+        together = [
+            item if where != lane else thinned([full[name][0]], factors)[0]
+            for name, (item, where) in admitted.items()
+        ]
+        fixed = {name: where for name, (_, where) in admitted.items()} | {task.name: lane}
+        assignment = assign(
+            [*together, *thinned([task], factors)], self._lanes, switch_ns=switch_ns, fixed=fixed
+        )
+        if not assignment.schedulable:
+            return None
+        before = _utilization(
+            [item for item, where in admitted.values() if where == lane], switch_ns
+        )
+        return Admitted(lane, replace(assignment, method="least thinning"), before, factors)
 
     def profile_key(self, compiled: CompiledNetwork) -> ProfileKey:
         """Return the key under which a network's profile is kept."""
@@ -510,6 +618,11 @@ def _as_declared(change: Counterfactual, spec: TaskSpec) -> Counterfactual:
         value=value,
         sentence=f"{spec.name} would be admitted with a deadline of {value:g} ms",
     )
+
+
+def _at_pace(task: AnalysisTask, pace: Pace, every: int = 1) -> AnalysisTask:
+    """Return a task that runs at a pace with every n-th frame instead."""
+    return replace(task, period_ns=task.period_ns // pace.every * every)
 
 
 def _utilization(tasks: Sequence[AnalysisTask], switch_ns: int) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane, safe_removal_ns
-from aegis_ros.orchestrator.admission import Candidate
+from aegis_ros.orchestrator.admission import Candidate, Pace
 from aegis_ros.orchestrator.intake import FedTask
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
@@ -31,6 +31,11 @@ class Entry:
     statistics: TaskStatistics
     from_file: bool
     failed: bool = False
+    every: int = 1  # n of which the proof at nominal speed takes every n-th frame
+
+    def analysis_task(self) -> AnalysisTask:
+        """Return the task as the tests see it at its present rate."""
+        return self.candidate.analysis_task(self.every)
 
     @property
     def spec(self) -> TaskSpec:
@@ -80,7 +85,15 @@ class AdmittedSet:
         del self._entries[entry.spec.name]
         until = self._free_from_ns(entry)
         if until > time.monotonic_ns():
-            self._leaving.append((until, entry.candidate.analysis_task(), entry.lane))
+            self._leaving.append((until, entry.analysis_task(), entry.lane))
+        self._judge()
+
+    def thin(self, factors: Mapping[str, int]) -> None:
+        """Prove these tasks with every n-th of their frames from now on."""
+        for name, every in factors.items():
+            entry = self._entries.get(name)
+            if entry is not None:
+                entry.every = every
         self._judge()
 
     def forget(self, entry: Entry) -> None:
@@ -99,7 +112,7 @@ class AdmittedSet:
         now = time.monotonic_ns()
         self._leaving = [item for item in self._leaving if item[0] > now]
         running = {
-            entry.spec.name: (entry.candidate.analysis_task(), entry.lane)
+            entry.spec.name: (entry.analysis_task(), entry.lane)
             for entry in self
             if entry.spec.name not in without
         }
@@ -107,6 +120,14 @@ class AdmittedSet:
             leaving = replace(task, name=f"{task.name} (leaving {index})")
             running[leaving.name] = (leaving, lane)
         return running
+
+    def paces(self, without: Sequence[str] = ()) -> dict[str, Pace]:
+        """Return the pace of each task that may be thinned."""
+        return {
+            entry.spec.name: Pace(entry.every, entry.spec.thinnest)
+            for entry in self
+            if entry.spec.thinnest > 1 and entry.spec.name not in without
+        }
 
     def arena_used(self, without: Sequence[str] = ()) -> dict[str, int]:
         """Return the bytes each task takes."""
@@ -118,7 +139,7 @@ class AdmittedSet:
 
     def share(self, entry: Entry) -> float:
         """Return which part of its lane a task may take."""
-        task = entry.candidate.analysis_task()
+        task = entry.analysis_task()
         return task.wcet_ns(self._device.switch_ns) / task.period_ns
 
     def utilization(self, lane: str, more: Sequence[AnalysisTask] = ()) -> float:
@@ -158,14 +179,14 @@ class AdmittedSet:
         }
 
     def _tasks_on(self, lane: str) -> list[AnalysisTask]:
-        return [entry.candidate.analysis_task() for entry in self if entry.lane == lane]
+        return [entry.analysis_task() for entry in self if entry.lane == lane]
 
     def _free_from_ns(self, removed: Entry) -> int:
         """Return from when on no job of a removed task can have left others late; 0 for none."""
         last_ns = removed.statistics.last_deadline_ns
         if not last_ns:
             return 0
-        task = removed.candidate.analysis_task()
+        task = removed.analysis_task()
         leaving = [item for _, item, lane in self._leaving if lane == removed.lane]
         free = safe_removal_ns(
             [task, *leaving, *self._tasks_on(removed.lane)],

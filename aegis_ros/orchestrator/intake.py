@@ -17,16 +17,47 @@ from aegis_ros.rationale import Decision, Rule
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["FedTask", "Intake", "StreamTable", "Taken", "stamp_trusted"]
+__all__ = ["FedTask", "FramePace", "Intake", "StreamTable", "Taken", "stamp_trusted"]
 
 _BACKWARDS_NS = 1_000_000_000
 _TRUSTED_NS = 10_000_000_000
 
 
-class FedTask:
-    """An admitted task as the intake sees it; written by the intake thread only."""
+@dataclass(frozen=True, slots=True)
+class FramePace:
+    """Of how many frames one becomes a job; replaced as a whole, never changed.
 
-    __slots__ = ("enabled", "gate", "next_seq", "shed", "spec", "statistics", "task_id")
+    Attributes:
+        every: n of which every n-th frame is taken until ``from_ns``.
+        later: the same from then on.
+        from_ns: monotonic time.
+        opens_ns: before it, no frame is taken at all.
+    """
+
+    every: int = 1
+    later: int = 1
+    from_ns: int = 0
+    opens_ns: int = 0
+
+    def at(self, now_ns: int) -> int:
+        """Return n at a moment."""
+        return self.every if now_ns < self.from_ns else self.later
+
+
+class FedTask:
+    """An admitted task as the intake sees it; counted in by the intake thread only."""
+
+    __slots__ = (
+        "enabled",
+        "gate",
+        "next_seq",
+        "pace",
+        "passed_by",
+        "shed",
+        "spec",
+        "statistics",
+        "task_id",
+    )
 
     def __init__(self, task_id: int, spec: TaskSpec, statistics: TaskStatistics) -> None:
         """Begin with an open gate."""
@@ -37,6 +68,8 @@ class FedTask:
         self.shed = False  # while the device is too slow for it
         self.gate = RateGate(spec.period_ns, spec.jitter_ns)
         self.next_seq = 0
+        self.pace = FramePace()
+        self.passed_by = spec.thinnest  # frames since the last that became a job
 
 
 @dataclass(frozen=True)
@@ -169,7 +202,17 @@ class Intake:
         if task.shed:
             task.statistics.skipped += 1
             return False
+        pace = task.pace
+        if received_ns < pace.opens_ns:
+            task.statistics.thinned += 1
+            return False
         if task.gate.accept(received_ns):
+            # Counted, not timed: a sensor slower than declared loses no more than its share.
+            task.passed_by += 1
+            if task.passed_by < pace.at(received_ns):
+                task.statistics.thinned += 1
+                return False
+            task.passed_by = 0
             return True
         task.statistics.skipped += 1
         self._log.tell_often(

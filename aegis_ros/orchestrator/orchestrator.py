@@ -46,6 +46,7 @@ from aegis_ros.orchestrator.recording import (
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.summaries import Summaries
 from aegis_ros.orchestrator.thermal import Thermal
+from aegis_ros.orchestrator.thinner import Thinner, fewer_frames
 from aegis_ros.orchestrator.types import (
     OrchestratorState,
     Registration,
@@ -134,6 +135,7 @@ class Orchestrator:
         self._active = False
         self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
         self._thermal = Thermal(self.log, spec.device.switch_ns)
+        self._thinner = Thinner(self._admitted, self.log, spec.device)
         self.intake = Intake(self.log, self._submit)
 
     # -- life ---------------------------------------------------------------------------------
@@ -226,6 +228,7 @@ class Orchestrator:
             self._summaries.clear()
             self._events.shedding.clear()
             self._thermal.forget()
+            self._thinner.forget()
             self._configured = False
             self._info = None
             self._on_streams(())
@@ -265,6 +268,7 @@ class Orchestrator:
                     self._journal.remove(name)
             except StateError as error:
                 return self._refused(name, Refusal(Rule.STATE, str(error)))
+            self._thinner.leaves(entry)
             self._admitted.remove(entry)
             self._publish_tables()
             self.log.forget(name)
@@ -283,6 +287,7 @@ class Orchestrator:
                 ),
                 utilization_after=self._admitted.utilization(entry.lane),
             )
+            self._refresh_paces()
             return Registration(True, ResultCode.ADMITTED, entry.task_id, rationale)
 
     def set_enabled(self, name: str, enabled: bool) -> Registration:
@@ -324,6 +329,7 @@ class Orchestrator:
         self._engine.set_speed(state.clock_factor)
         for entry in entries:
             entry.fed.shed = entry.spec.name in shed
+        self._refresh_paces()
 
     def fail(self, name: str, rule: Rule, sentence: str) -> None:
         """Mark a task that the outside cannot serve as failed, and tell why."""
@@ -437,7 +443,18 @@ class Orchestrator:
             estimate=not measure,
         )
         arena = self._admitted.arena_used(without)
-        return candidate, self._admission.decide(candidate, running, arena)
+        paces = self._admitted.paces(without)
+        try:
+            return candidate, self._admission.decide(candidate, running, arena, paces)
+        except Refusal:
+            # It may be cut for what others can bear once frames are left out.
+            spare = self._admission.thinnest(running, paces)
+            cut = self._admission.cut_to_fit(
+                candidate, spare, (), measuring, estimate=not measure
+            )
+            if cut.compiled.segments == candidate.compiled.segments:
+                raise
+            return cut, self._admission.decide(cut, running, arena, paces)
 
     def _await(self, specs: Sequence[TaskSpec]) -> None:
         """Note all that will be registered, so that the first are cut for the sake of the last."""
@@ -479,10 +496,12 @@ class Orchestrator:
                 self._unload(entry)
                 return self._refused(spec.name, Refusal(Rule.STATE, str(error)))
         self._next_id += 1
+        slower = self._thinner.joins(entry, admitted.factors)
         self._admitted.add(entry)
         self._tell_room()
         self._publish_tables()
         answer = self._accepted(candidate, admitted, task_id, publish=True)
+        self._thinner.tell(slower, f"so that {spec.name} fits", answer.rationale.id)
         if self._recorder is not None:
             self._recorder.task(traced_task(entry, answer.response_bound_ns))
         return answer
@@ -528,7 +547,8 @@ class Orchestrator:
             f"{bound.bound_ns / 1e6:.1f} ms at the latest; {candidate.wcet_source} budget "
             f"{sum(candidate.wcet_ns) / 1e6:.2f} ms ({candidate.wcet_sentence})"
             + (f"; {candidate.cut_sentence}" if candidate.cut_sentence else "")
-            + "".join(f". {each}" for each in latencies),
+            + "".join(f". {each}" for each in latencies)
+            + self._told_of_frames(candidate, admitted),
             left=verdict.left,
             relation=verdict.relation,
             right=verdict.right,
@@ -552,6 +572,27 @@ class Orchestrator:
             bound.bound_ns,
             bound.deadline_ns,
         )
+
+    def _told_of_frames(self, candidate: Candidate, admitted: Admitted) -> str:
+        """Return which frames are left out from now on; empty for none."""
+        factors = admitted.factors or {}
+        name = candidate.spec.name
+        told = [
+            fewer_frames("it" if each.name == name else each.name, each.period_ns, every)
+            for each in (candidate.spec, *(entry.spec for entry in self._admitted))
+            if (every := factors.get(each.name, 1)) > 1
+        ]
+        return f". So that all of this fits, {', '.join(told)}" if told else ""
+
+    def _refresh_paces(self) -> None:
+        """Give frames back that need not be left out any more; keep what is told of it apart."""
+        if not self._admin.acquire(blocking=False):  # a network is measured: next time
+            return
+        try:
+            if self._thinner.refresh():
+                self._tell_room()
+        finally:
+            self._admin.release()
 
     def _refused(self, name: str, refusal: Refusal, publish: bool = True) -> Registration:
         rationale = self.log.make(

@@ -95,6 +95,8 @@ class Summaries:
             statistics.skipped,
             statistics.lost,
             statistics.overruns,
+            statistics.thinned,
+            entry.fed.pace.later,
             rate,
             p50,
             p99,

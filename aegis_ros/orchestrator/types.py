@@ -119,7 +119,11 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class TaskSummary:
-    """An admitted task with its figures; times in nanoseconds."""
+    """An admitted task with its figures; times in nanoseconds.
+
+    ``every_nth`` is n where every n-th frame becomes a job, and ``thinned`` counts the frames that
+    were left out for that; ``skipped`` and ``lost`` do not.
+    """
 
     task_id: int
     spec: TaskSpec
@@ -137,6 +141,8 @@ class TaskSummary:
     skipped: int
     lost: int
     overruns: int
+    thinned: int
+    every_nth: int
     rate_hz: float
     response_p50_ns: int
     response_p99_ns: int

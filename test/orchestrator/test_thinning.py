@@ -1,0 +1,190 @@
+"""Tasks of low criticality give frames up, fairly and told so, before anybody is refused."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.device import DeviceState
+from aegis_ros.orchestrator import ResultCode
+from aegis_ros.orchestrator.thinner import every_nth
+from aegis_ros.rationale import Decision, Rule
+from aegis_ros.spec import TaskSpec
+from test.orchestrator.house import MS, House
+
+S = 1_000_000_000
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path)
+    made.start()
+    return made
+
+
+def extra(house: House, name: str, wcet_ms: float = 30, **changes: object) -> TaskSpec:
+    """A task of low criticality that is not in a hurry."""
+    values = {"criticality": "low", "deadline_ms": 400, "wcet_ms": wcet_ms}
+    return house.task(name, **{**values, **changes})
+
+
+def paces(house: House) -> dict[str, int]:
+    return {entry.spec.name: entry.every for entry in house.orchestrator._admitted}
+
+
+def feed(house: House, name: str, frames: int, *, after_ns: int = 60 * S) -> list[bool]:
+    """Give a task frames at its declared rate, after everything has settled; tell which it took."""
+    intake = house.orchestrator.intake
+    (stream,) = [item for item in intake.streams() if name in intake.fed_by(item.key)]
+    taken = []
+    for index in range(frames):
+        now = time.monotonic_ns() + after_ns + index * 100 * MS
+        frame = intake.take(stream.key, now)
+        taken.append(frame is not None)
+        if frame is not None:
+            intake.commit(frame, (16, 24, 3), 0, 0, now, lambda task, seq: None)
+    return taken
+
+
+def test_what_would_be_too_much_takes_fewer_frames_and_says_so(house: House) -> None:
+    register = house.orchestrator.register
+    assert register(house.task("pilot", wcet_ms=50)).accepted
+    assert register(extra(house, "text_areas")).accepted
+    answer = register(extra(house, "map"))
+    assert answer.accepted
+    assert sorted(paces(house).values()) == [1, 1, 2]
+    assert "takes every 2nd frame (5.0 instead of 10.0 a second)" in answer.rationale.sentence
+
+
+def test_a_task_that_runs_makes_room_for_one_that_matters_more(house: House) -> None:
+    house.orchestrator.register(extra(house, "text_areas", 60))
+    answer = house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
+    assert answer.accepted and paces(house) == {"text_areas": 2, "pilot": 1}
+    told = house.told[-1]
+    assert (told.task, told.decision, told.rule) == (
+        "text_areas",
+        Decision.INFORMED,
+        Rule.THINNING,
+    )
+    assert told.related == answer.rationale.id
+    assert told.sentence == (
+        "text_areas now takes every 2nd frame (5.0 instead of 10.0 a second) so that pilot fits."
+    )
+
+
+def test_equal_tasks_lose_alike_and_what_is_critical_loses_nothing(house: House) -> None:
+    house.orchestrator.register(house.task("pilot", wcet_ms=50))
+    for name in ("a", "b", "c", "d"):
+        assert house.orchestrator.register(extra(house, name, 20)).accepted
+    found = paces(house)
+    assert found.pop("pilot") == 1
+    assert max(found.values()) - min(found.values()) <= 1 and max(found.values()) > 1
+    assert feed(house, "pilot", 8) == [True] * 8
+
+
+def test_every_nth_frame_becomes_a_job_and_the_others_are_counted_apart(house: House) -> None:
+    house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
+    house.orchestrator.register(extra(house, "a", 60))
+    assert feed(house, "a", 6) == [True, False, True, False, True, False]
+    (a,) = [item for item in house.orchestrator.status().tasks if item.spec.name == "a"]
+    assert (a.received, a.thinned, a.skipped, a.lost, a.every_nth) == (6, 3, 0, 0, 2)
+
+
+def test_tasks_that_share_a_stream_keep_their_own_pace(house: House) -> None:
+    camera = {"topic": "/camera/image", "max_size": [16, 24]}
+    house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200, input=camera))
+    house.orchestrator.register(extra(house, "a", 60, input=camera))
+    assert feed(house, "a", 6) == [True] * 6
+    jobs = [len(each) for each in house.engine.submitted]
+    assert jobs == [2, 1, 2, 1, 2, 1]
+
+
+def test_a_task_that_wants_every_frame_is_refused_instead(house: House) -> None:
+    house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
+    answer = house.orchestrator.register(extra(house, "a", 60, thin_to=1))
+    assert answer.result is ResultCode.NOT_SCHEDULABLE
+    assert house.names() == ["pilot"]
+
+
+def test_what_no_thinning_makes_fit_is_refused_and_nobody_loses_a_frame(house: House) -> None:
+    house.orchestrator.register(extra(house, "a", 60))
+    answer = house.orchestrator.register(house.task("pilot", wcet_ms=97))
+    assert answer.result is ResultCode.NOT_SCHEDULABLE
+    assert paces(house) == {"a": 1}
+
+
+def test_a_question_changes_no_pace_and_is_answered_the_same(house: House) -> None:
+    house.orchestrator.register(extra(house, "a", 60))
+    pilot = house.task("pilot", wcet_ms=60, deadline_ms=200)
+    asked = house.orchestrator.evaluate(pilot)
+    assert asked.accepted and "a takes every 2nd frame" in asked.rationale.sentence
+    assert paces(house) == {"a": 1}
+    assert house.orchestrator.register(pilot).rationale.sentence == asked.rationale.sentence
+
+
+def test_frames_come_back_when_a_task_has_left(house: House) -> None:
+    house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
+    house.orchestrator.register(extra(house, "a", 60))
+    house.orchestrator.unregister("pilot")
+    assert paces(house) == {"a": 1}
+    assert house.told[-1].sentence == (
+        "a now takes every frame (10.0 instead of 5.0 a second) since pilot is gone."
+    )
+    assert feed(house, "a", 4) == [True] * 4
+
+
+def test_more_frames_come_only_once_nothing_of_the_old_rates_is_pending(house: House) -> None:
+    house.orchestrator.register(extra(house, "a", 60))
+    house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
+    assert feed(house, "pilot", 1, after_ns=0) == [False]  # a job of a may still be pending
+    assert feed(house, "pilot", 1) == [True]
+    house.orchestrator.unregister("pilot")
+    house.orchestrator.device_changed(DeviceState())
+    assert paces(house) == {"a": 2}, "the last job of pilot can still delay others"
+
+
+def test_frames_come_back_by_themselves_when_what_left_is_over(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.orchestrator.register(extra(house, "a", 60))
+    house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
+    assert feed(house, "pilot", 1) == [True]
+    house.orchestrator.unregister("pilot")
+    later = time.monotonic_ns() + 120 * S
+    monkeypatch.setattr(time, "monotonic_ns", lambda: later)
+    house.orchestrator.device_changed(DeviceState())
+    assert paces(house) == {"a": 1}
+
+
+def test_only_the_lane_of_the_newcomer_loses_frames(tmp_path: Path) -> None:
+    house = House(tmp_path, lanes=2)
+    house.start()
+    house.orchestrator.register(extra(house, "a", 60, lane="lane0"))
+    house.orchestrator.register(extra(house, "b", 90, lane="lane1"))
+    pilot = house.task("pilot", wcet_ms=60, deadline_ms=200)
+    assert house.orchestrator.register(pilot).accepted
+    assert paces(house) == {"a": 2, "b": 1, "pilot": 1}
+
+
+def test_after_a_restart_the_same_tasks_fit_again(house: House) -> None:
+    for spec in (extra(house, "a", 60), house.task("pilot", wcet_ms=60, deadline_ms=200)):
+        house.orchestrator.register(spec)
+    house.restart()
+    assert paces(house) == {"a": 2, "pilot": 1}
+
+
+def test_best_effort_costs_nobody_a_frame(house: House) -> None:
+    house.orchestrator.register(extra(house, "a", 60))
+    house.orchestrator.register(house.task("vlm", wcet_ms=60, criticality="best_effort"))
+    assert paces(house)["a"] == 1
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [(1, "every frame"), (2, "every 2nd frame"), (3, "every 3rd frame"), (8, "every 8th frame")]
+    + [(11, "every 11th frame"), (21, "every 21st frame"), (22, "every 22nd frame")],
+)
+def test_the_frames_that_are_taken_are_told_in_words(n: int, words: str) -> None:
+    assert every_nth(n) == words
