@@ -18,6 +18,7 @@ from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.trace.causes import Cause, Causes
 from aegis_ros.trace.explain import Part, Split, split
 from aegis_ros.trace.history import Ending, Trace, TracedJob
+from aegis_ros.trace.states import run_states, state_sentences
 from aegis_ros.trace.summary import figures, find_job, lane_figures, worst_jobs
 
 __all__ = ["run"]
@@ -115,6 +116,9 @@ def _run(trace: Trace, form: str) -> int:
                     "digests": dict(trace.digests),
                     "lanes": [asdict(lane) for lane in lane_figures(trace)],
                     "tasks": [asdict(task) for task in tasks],
+                    "states": [
+                        {"time_ns": state.time_ns, **state.plain()} for state in run_states(trace)
+                    ],
                     "worst": [_job_json(trace, job, causes) for job in worst],
                     "decisions": [asdict(item) for item in trace.rationales],
                 },
@@ -152,6 +156,7 @@ def _sentences(trace: Trace) -> list[str]:
     sentences = [text]
     if busy:
         sentences.append(f"Busy: {busy}")
+    sentences += state_sentences(trace)
     if trace.lost:
         sentences.append(
             f"{trace.lost:,} records were overwritten before they were written to the file: jobs "

@@ -44,7 +44,7 @@ from aegis_ros.orchestrator.recording import (
     traced_task,
 )
 from aegis_ros.orchestrator.statistics import TaskStatistics
-from aegis_ros.orchestrator.summaries import Summaries
+from aegis_ros.orchestrator.summaries import Summaries, task_state
 from aegis_ros.orchestrator.thermal import Thermal
 from aegis_ros.orchestrator.thinner import Thinner, fewer_frames
 from aegis_ros.orchestrator.types import (
@@ -56,6 +56,7 @@ from aegis_ros.orchestrator.types import (
 )
 from aegis_ros.rationale import Decision, Rationale, Rule
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
+from aegis_ros.trace.states import RunState
 from aegis_ros.wcet import ProfileStore
 
 __all__ = ["Orchestrator"]
@@ -329,6 +330,9 @@ class Orchestrator:
         self._engine.set_speed(state.clock_factor)
         for entry in entries:
             entry.fed.shed = entry.spec.name in shed
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.state(self._run_state(state))
         self._refresh_paces()
 
     def fail(self, name: str, rule: Rule, sentence: str) -> None:
@@ -373,7 +377,7 @@ class Orchestrator:
             entry.statistics.published(now, response_ns, execution_ns, met)
         recorder = self._recorder
         if recorder is not None and seq >= 0:
-            recorder.published(task_id, seq, 0, decoded_ns, now, due_ns)
+            recorder.published(task_id, seq, decoded_ns, now, due_ns)
 
     def status(self) -> OrchestratorState:
         """Return everything as it is now; also publishes events that were folded."""
@@ -514,6 +518,24 @@ class Orchestrator:
             self._recorder = begin_trace(self.spec, memory, self._trace_folder, info, failed)
         except ConfigError as error:
             failed(f"this run is not traced: {error}")
+
+    def _run_state(self, device: DeviceState) -> RunState:
+        engine, shedding = self._engine.status(), self._events.shedding
+        lanes = [lane.name for lane in self.spec.device.lanes]
+        return RunState(
+            time.monotonic_ns(),
+            sum(self._admitted.arena_used().values()),
+            self.spec.device.arena_bytes,
+            device.clock_factor,
+            device.temperature_c,
+            device.throttled,
+            device.source,
+            engine.pid,
+            engine.restarts,
+            {name: state.waiting for name, state in zip(lanes, engine.lanes, strict=False)},
+            tuple(name for name in lanes if name in shedding),
+            {entry.spec.name: str(task_state(entry, shedding)) for entry in self._admitted},
+        )
 
     def _decided(self, rationale: Rationale) -> None:
         if self._recorder is not None:
@@ -675,4 +697,7 @@ class Orchestrator:
         if entry is None:
             result.release()
             return
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.handed_out(result.task_id, result.seq)
         self._on_result(entry.spec, result)

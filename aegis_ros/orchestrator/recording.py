@@ -8,11 +8,12 @@ import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from aegis_ros.rationale import Rationale
 from aegis_ros.spec import OrchestratorSpec, TraceSpec
 from aegis_ros.trace import RECORD, RecordKind, RingReader, ring_bytes
 from aegis_ros.trace.history import TracedTask
+from aegis_ros.trace.states import RunState
 
 if TYPE_CHECKING:
     from aegis_ros.trace.mcap_file import TraceFile
@@ -35,6 +37,7 @@ __all__ = ["TraceRecorder", "begin_trace", "trace_ring", "traced_task"]
 _RING_RECORDS = 1 << 16
 _INTERVAL_S = 0.1
 _MOST_WAITING = 100_000
+_MOST_HANDED = 4096
 _FILES = 4  # the oldest quarter goes when there is no more room
 
 
@@ -145,6 +148,7 @@ class TraceRecorder:
         self._lost = 0  # as the file says
         self._on_problem = on_problem
         self._waiting: deque[Callable[[], None]] = deque(maxlen=_MOST_WAITING)
+        self._handed: dict[tuple[int, int], int] = {}  # when, by task and number
         self._serial = 0
         self._failed = False
         self._ended = threading.Event()
@@ -159,16 +163,22 @@ class TraceRecorder:
         """Note a decision."""
         self._waiting.append(lambda: self._file.add_rationale(rationale))
 
-    def state(self, state: Mapping[str, Any]) -> None:
-        """Note what arena, engine and device are like now."""
-        now = time.monotonic_ns()
-        self._waiting.append(lambda: self._file.add_state(now, state))
+    def state(self, state: RunState) -> None:
+        """Note what arena, engine and device are like; to be called about once a second."""
+        self._waiting.append(lambda: self._file.add_state(state.time_ns, state.plain()))
+
+    def handed_out(self, task_id: int, seq: int) -> None:
+        """Note that the engine's client hands a result out now; :meth:`published` follows."""
+        self._handed[task_id, seq] = time.monotonic_ns()
+        # Some are never published: their task was removed, or nobody keeps up with them.
+        while len(self._handed) > _MOST_HANDED:
+            with suppress(KeyError, RuntimeError, StopIteration):
+                del self._handed[next(iter(self._handed))]
 
     def published(
         self,
         task_id: int,
         seq: int,
-        handed_ns: int,
         decoded_ns: int,
         published_ns: int,
         due_ns: int = 0,
@@ -178,12 +188,11 @@ class TraceRecorder:
         Args:
             task_id: number of the task.
             seq: number of the job.
-            handed_ns: when the engine's client handed the result out.
             decoded_ns: when it was decoded.
             published_ns: when it was published.
             due_ns: until when it was kept for its constant latency, 0 for not at all.
         """
-        values = [handed_ns, decoded_ns, due_ns, 0]
+        values = [self._handed.pop((task_id, seq), 0), decoded_ns, due_ns, 0]
         self._waiting.append(
             lambda: self._add(RecordKind.PUBLISHED, published_ns, task_id, seq, values)
         )

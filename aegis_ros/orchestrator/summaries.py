@@ -11,7 +11,19 @@ from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.types import LaneSummary, TaskState, TaskSummary
 from aegis_ros.spec import Criticality, DeviceSpec
 
-__all__ = ["Summaries"]
+__all__ = ["Summaries", "task_state"]
+
+
+def task_state(entry: Entry, shedding: Collection[str]) -> TaskState:
+    """Return the state of a task; ``shedding`` are lanes that run critical tasks only."""
+    if entry.failed:
+        return TaskState.FAILED
+    if not entry.fed.enabled:
+        return TaskState.DISABLED
+    critical = entry.spec.criticality is Criticality.HIGH
+    if entry.fed.shed or (entry.lane in shedding and not critical):
+        return TaskState.SHED
+    return TaskState.RUNNING if entry.statistics.received else TaskState.WAITING
 
 
 class Summaries:
@@ -67,21 +79,11 @@ class Summaries:
         verdict = self._admitted.verdicts.get(entry.lane)
         responses = verdict.responses if verdict is not None else ()
         bound = next((item.bound_ns for item in responses if item.task == entry.spec.name), 0)
-        if entry.failed:
-            state = TaskState.FAILED
-        elif not entry.fed.enabled:
-            state = TaskState.DISABLED
-        elif entry.fed.shed or (
-            entry.lane in shedding and entry.spec.criticality is not Criticality.HIGH
-        ):
-            state = TaskState.SHED
-        else:
-            state = TaskState.RUNNING if statistics.received else TaskState.WAITING
         rate, p50, p99, worst, execution, longest, age = statistics.figures(time.monotonic_ns())
         return TaskSummary(
             entry.task_id,
             entry.spec,
-            state,
+            task_state(entry, shedding),
             entry.lane,
             entry.candidate.prepared.digest,
             sum(entry.candidate.wcet_ns),

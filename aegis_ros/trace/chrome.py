@@ -1,7 +1,8 @@
 """Turns a trace into Chrome's trace events, which Perfetto (ui.perfetto.dev) opens, too.
 
-Three groups of tracks: what ran on each lane; the frames, jobs and results of each task with
-deadlines as markers and arrows from a frame through its segments to its result; the decisions.
+Four groups of tracks: what ran on each lane; the frames, jobs and results of each task with
+deadlines as markers and arrows from a frame through its segments to its result; the decisions;
+arena, device and engine as counters.
 Format: "Trace Event Format" (Chromium, Sinclair and others).
 """
 
@@ -12,22 +13,28 @@ from typing import Any
 
 from aegis_ros.trace.explain import split
 from aegis_ros.trace.history import Ending, Trace, TracedJob, TracedSegment
+from aegis_ros.trace.states import run_states, shown_series
 
 __all__ = ["chrome_events"]
 
-_LANES, _TASKS, _DECISIONS = 1, 2, 3
+_LANES, _TASKS, _DECISIONS, _STATE = 1, 2, 3, 4
 _LEAST_US = 0.001
 
 
 def chrome_events(trace: Trace) -> Iterator[dict[str, Any]]:
-    """Yield the events; their times are microseconds since the first record."""
+    """Yield the events; their times are microseconds since the first of them."""
     yield from _Writing(trace).events()
 
 
 class _Writing:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._origin_ns = trace.span_ns[0]
+        self._states = run_states(trace)
+        # Decisions come before the first job; a viewer may refuse times before zero.
+        times = [item.time_ns - trace.wall_offset_ns for item in trace.rationales]
+        times += [state.time_ns for state in self._states[:1]]
+        times += [trace.span_ns[0]] if len(trace.records) else []
+        self._origin_ns = min(times, default=0)
 
     def events(self) -> Iterator[dict[str, Any]]:
         trace = self._trace
@@ -59,6 +66,17 @@ class _Writing:
                 item.time_ns - trace.wall_offset_ns,
             )
             yield {**event, "args": {"id": item.id, "sentence": item.sentence}}
+        if self._states:
+            yield _name("process_name", _STATE, 0, "arena and device")
+        for name, unit, points in shown_series(self._states):
+            for time_ns, value in points:
+                yield {
+                    "ph": "C",
+                    "pid": _STATE,
+                    "name": f"{name} ({unit})" if unit else name,
+                    "ts": self._us(time_ns),
+                    "args": {"value": value},
+                }
 
     def _us(self, time_ns: int) -> float:
         return (time_ns - self._origin_ns) / 1000

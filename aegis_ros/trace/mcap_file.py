@@ -50,6 +50,12 @@ _LAST_TIME_NS = 2**64 - 1
 _INTEGER = {"type": "integer"}
 _NUMBER = {"type": "number"}
 _TEXT = {"type": "string"}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "record": {
         "kind": _TEXT,
@@ -92,7 +98,27 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "right": _NUMBER,
         "unit": _TEXT,
     },
-    "state": {"time_ns": _INTEGER, "state": {"type": "object"}},
+    "state": {
+        "time_ns": _INTEGER,
+        "state": {
+            "type": "object",
+            "properties": {
+                "arena": _object(used_bytes=_INTEGER, budget_bytes=_INTEGER),
+                "device": _object(
+                    clock_factor=_NUMBER,
+                    temperature_c=_NUMBER,
+                    throttled={"type": "boolean"},
+                    source=_TEXT,
+                ),
+                "engine": _object(pid=_INTEGER, restarts=_INTEGER),
+                "lanes": {
+                    "type": "array",
+                    "items": _object(name=_TEXT, waiting=_INTEGER, shedding={"type": "boolean"}),
+                },
+                "tasks": {"type": "object"},
+            },
+        },
+    },
     "lost": {"time_ns": _INTEGER, "lost": _INTEGER},
 }
 
@@ -379,7 +405,8 @@ class _Reading:
             tuple(self.rationales),
             self.lost,
             self.run["config"],
-            json.loads(self.run["digests"]),
+            {task.name: task.model_sha256 for task in self.tasks.values() if task.model_sha256}
+            | json.loads(self.run["digests"]),
             json.loads(self.run["facts"]),
             tuple(self.states),
             int(self.run["wall_offset_ns"]),
@@ -457,7 +484,7 @@ def _record_json(
 
 def _record_row(data: Mapping[str, Any]) -> tuple[Any, ...]:
     kind = RecordKind[data["kind"].upper()]
-    values = [data[name] for name in FIELDS[kind]]
+    values = [data.get(name, 0) for name in FIELDS[kind]]  # older files lack some
     return (
         int(kind),
         data["lane"],

@@ -13,6 +13,7 @@ from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.trace.causes import Causes
 from aegis_ros.trace.explain import split
 from aegis_ros.trace.history import Ending, Trace, TracedJob
+from aegis_ros.trace.states import run_states, shown_series
 from aegis_ros.trace.summary import TaskFigures, figures, lane_figures, worst_jobs
 
 __all__ = ["report_page"]
@@ -21,6 +22,7 @@ _MOST_SEGMENTS = 20_000
 _MOST_DECISIONS = 500
 _WORST = 10
 _BINS = 48
+_POINTS = 600
 
 
 def report_page(trace: Trace, title: str) -> str:
@@ -39,6 +41,7 @@ def report_page(trace: Trace, title: str) -> str:
             {"name": lane.name, "utilization": lane.utilization} for lane in lane_figures(trace)
         ],
         "timeline": _timeline(trace, window),
+        "states": _states(trace),
         "worst": _worst(trace),
         "decisions": _decisions(trace),
         "lost": trace.lost,
@@ -146,6 +149,33 @@ def _task(trace: Trace, task: TaskFigures) -> dict[str, Any]:
         "bound": task.bound_ns / 1e6,
         "histogram": {"top": top, "counts": counts.tolist()},
     }
+
+
+def _states(trace: Trace) -> list[dict[str, Any]]:
+    """Return what arena, device and engine were like; of a long run, the highest of each stretch.
+
+    Times are seconds since the first record.
+    """
+    begin = trace.span_ns[0]
+    shown = []
+    for name, unit, points in shown_series(run_states(trace)):
+        step = -(-len(points) // _POINTS)
+        kept = [
+            max(points[at : at + step], key=lambda point: point[1])
+            for at in range(0, len(points), step)
+        ]
+        values = [value for _, value in points]
+        shown.append(
+            {
+                "name": name,
+                "unit": unit,
+                "points": [[(time_ns - begin) / 1e9, value] for time_ns, value in kept],
+                "least": min(values),
+                "most": max(values),
+                "last": values[-1],
+            }
+        )
+    return shown
 
 
 def _worst(trace: Trace) -> list[dict[str, Any]]:

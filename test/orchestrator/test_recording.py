@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("mcap")
 
+from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineClient, JobResult
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.orchestrator import Orchestrator
@@ -22,6 +23,7 @@ from aegis_ros.trace import RecordKind, RingWriter, ring_bytes
 from aegis_ros.trace.explain import PartKind, split
 from aegis_ros.trace.history import Ending, TracedTask
 from aegis_ros.trace.mcap_file import TraceFile, read_trace
+from aegis_ros.trace.states import RunState, run_states
 from test.engine.bench import HANG, MS, Bench
 from test.orchestrator.house import House
 
@@ -46,7 +48,7 @@ def test_a_run_is_rebuilt_from_its_file_alone(tmp_path: Path) -> None:
     bench = _bench(memory)
     recorder.task(TracedTask(1, "camera", "lane0", deadline_ns=1000 * MS, publish_ns=MS))
     recorder.rationale(Rationale(1, 10**18, "camera", Decision.ADMITTED, Rule.LIMIT, "It fits."))
-    recorder.state({"arena_bytes": 7})
+    recorder.state(RunState(5, arena_used_bytes=7, waiting={"lane0": 2}))
     with bench:
         channel = bench.channel()
         bench.load(1, MS, MS)
@@ -56,11 +58,12 @@ def test_a_run_is_rebuilt_from_its_file_alone(tmp_path: Path) -> None:
         bench.wait(lambda heard: len(heard.results) == 5, "five results")
         for result in bench.heard.results:
             end = result.finished_ns + 3 * MS
-            recorder.published(1, result.seq, end, end + MS, end + 2 * MS)
+            recorder.published(1, result.seq, end + MS, end + 2 * MS)
         recorder.close()
     trace = read_trace(path)
     assert not trace.cut and trace.lost == 0
-    assert trace.rationales[0].sentence == "It fits." and trace.states[0][1] == {"arena_bytes": 7}
+    assert trace.rationales[0].sentence == "It fits."
+    assert run_states(trace) == (RunState(5, arena_used_bytes=7, waiting={"lane0": 2}),)
     assert len(trace.by_task[1]) == 5
     for job, result in zip(trace.by_task[1], bench.heard.results, strict=True):
         assert job.ending is Ending.FINISHED and job.used_ns == result.execution_ns
@@ -149,6 +152,7 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
         result.task_id, 5 * MS, result.execution_ns, True, seq=result.seq, decoded_ns=decoded_ns
     )
     result.release()
+    orchestrator.device_changed(DeviceState(0.9, 71.0, True, "a test"))
     orchestrator.cleanup()
     (path,) = (folder / "traces").glob("run_2*.mcap")
     trace = read_trace(path)
@@ -159,8 +163,24 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     assert trace.facts["backend"] == "simulated" and '"camera"' in trace.config
     (job,) = trace.jobs.values()
     assert job.ending is Ending.FINISHED and job.decoded_ns == decoded_ns
+    assert job.finished_ns < job.handed_ns < job.decoded_ns < job.published_ns
     assert split(trace, job).total_ns() == job.latency_ns
     assert job.deadline_ns == job.arrival_ns + task.deadline_ns
+    assert dict(trace.digests) == {"camera": task.model_sha256}
+    (state,) = run_states(trace)
+    assert 0 < state.arena_used_bytes <= state.arena_budget_bytes == spec.device.arena_bytes
+    assert (state.clock_factor, state.temperature_c, state.throttled) == (0.9, 71.0, True)
+    assert state.engine_pid > 0 and state.tasks == {"camera": "running"}
+    assert state.waiting == {"lane0": 0} and state.shedding == ()
+
+
+def test_results_that_are_never_published_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    recorder = TraceRecorder(TraceFile(path), SharedMemory(4096))
+    for seq in range(5000):
+        recorder.handed_out(1, seq)
+    assert len(recorder._handed) < 5000
+    recorder.close()
 
 
 def test_a_place_that_cannot_be_written_is_told_and_the_robot_goes_on(tmp_path: Path) -> None:

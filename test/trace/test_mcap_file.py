@@ -84,7 +84,8 @@ def test_gives_back_everything_that_was_written(tmp_path: Path) -> None:
     assert trace.rationales == (_RATIONALE,)
     assert trace.states == ((3000, {"arena_bytes": 5, "device": {"temperature": 61.5}}),)
     assert trace.lanes == ("gpu", "cpu") and trace.config == "tasks: []\n"
-    assert trace.digests == {"model": "ab12"} and trace.facts == {"backend": "simulated"}
+    assert trace.digests == {"model": "ab12", _TASK.name: _TASK.model_sha256}
+    assert trace.facts == {"backend": "simulated"}
     assert trace.lost == 3 and trace.wall_offset_ns == 77 and not trace.cut
 
 
