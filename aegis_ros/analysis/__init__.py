@@ -10,6 +10,7 @@ from aegis_ros.analysis.chains import (
 from aegis_ros.analysis.change import restorable, safe_removal_ns, shed_order
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
+from aegis_ros.analysis.leftover import SlackRate, slack_rates
 from aegis_ros.analysis.modes import ModesVerdict, check_modes
 from aegis_ros.analysis.periodic import Place
 from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
@@ -31,6 +32,7 @@ __all__ = [
     "ModesVerdict",
     "Place",
     "PolicyName",
+    "SlackRate",
     "TimeTable",
     "assign",
     "breakdown",
@@ -44,6 +46,7 @@ __all__ = [
     "restorable",
     "safe_removal_ns",
     "shed_order",
+    "slack_rates",
     "thin",
     "thinned",
     "witness_schedule",

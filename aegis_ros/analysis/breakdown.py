@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aegis_ros.analysis.lane import is_schedulable
 from aegis_ros.analysis.modes import passes_modes
-from aegis_ros.analysis.task import AnalysisTask, require_unique
+from aegis_ros.analysis.task import AnalysisTask, by_promise, require_unique
 
 __all__ = ["breakdown"]
 
@@ -27,7 +27,8 @@ def breakdown(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> float:
         switch_ns: cost of starting one segment.
 
     Returns:
-        Below 1 for a set that fails as it is; 0 for one that fails with any budgets.
+        Below 1 for a set that fails as it is; 0 for one that fails with any budgets; a million
+        where no task has a deadline to meet.
 
     Raises:
         ConfigError: two tasks have the same name.
@@ -40,10 +41,15 @@ def breakdown(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> float:
             return passes_modes(scaled, switch_ns=switch_ns)
         return is_schedulable(scaled, switch_ns=switch_ns)
 
+    promised, _ = by_promise(tasks)
     # No job alone may be longer than its deadline.
-    alone = min(
-        (task.deadline_ns - task.jitter_ns) * _GRAIN // sum(task.at_high().segments_ns)
-        for task in tasks
+    alone = (
+        min(
+            (task.deadline_ns - task.jitter_ns) * _GRAIN // sum(task.at_high().segments_ns)
+            for task in promised
+        )
+        if promised
+        else _MOST
     )
     low, high = 0, min(alone, _MOST) + 1
     while high - low > 1:

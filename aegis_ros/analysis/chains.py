@@ -91,8 +91,8 @@ def chain_reaction_bound(
         switch_ns: cost of starting one segment.
 
     Raises:
-        ConfigError: a stage is not known, has two different stages before it, is its own
-            follower, or has a longer period than the stage before it.
+        ConfigError: a stage is not known, is of best effort, has two different stages before it,
+            is its own follower, or has a longer period than the stage before it.
     """
     require_unique(tasks)
     by_name = {task.name: task for task in tasks}
@@ -154,6 +154,13 @@ def _predecessors(chains: Sequence[Chain], by_name: Mapping[str, AnalysisTask]) 
         for stage in chain.stages:
             if stage not in by_name:
                 raise ConfigError("there is no such task", where=where, value=stage)
+            if by_name[stage].best_effort:
+                raise ConfigError(
+                    "a task of best effort has no response time that a chain could count on",
+                    where=where,
+                    value=stage,
+                    expected="stages of high or low criticality",
+                )
         for first, second in zip(chain.stages, chain.stages[1:], strict=False):
             if before.setdefault(second, first) != first:
                 raise ConfigError(

@@ -32,7 +32,8 @@ def safe_removal_ns(
     runs later is a fresh start of the tasks that are then there, and the test of those alone
     counts. Such an instant comes within the longest busy interval of all of them. The last
     deadline of the jobs already released is not enough: with deadlines below periods, they can
-    have left others so late that a newcomer makes them miss.
+    have left others so late that a newcomer makes them miss. What is of best effort does not count
+    as pending, however much of it waits: it has done all the harm it can when its segment ends.
 
     A task may be added without waiting when the test passes for it together with everything that
     was there, removed or not.
@@ -50,7 +51,11 @@ def safe_removal_ns(
         return idle_at_ns
     if not tasks:
         return removed_at_ns
-    busy = LaneLoad([task.at_high() for task in tasks], switch_ns).busy_period_ns()
+    if all(task.best_effort for task in tasks):
+        return removed_at_ns + max(task.longest_ns(switch_ns) for task in tasks)
+    load = LaneLoad([task.at_high() for task in tasks], switch_ns)
+    # Its segment may just have begun, and is over before anybody can count on the lane.
+    busy = load.busy_period_ns(load.floor_ns + 1 if load.background is not None else 0)
     return None if busy is None else removed_at_ns + busy
 
 

@@ -2,7 +2,8 @@
 
 ``h(t)`` is the most execution that jobs ready and due within any interval of length t can ask for
 (Baruah, Mok & Rosier 1990; with release jitter Spuri 1996); ``B(t)`` the longest segment of a job
-due later that may just have begun (Jeffay, Stanat & Martel 1991; Baruah 2005).
+due later that may just have begun (Jeffay, Stanat & Martel 1991; Baruah 2005). A job of best effort
+is due later than everything: it asks for nothing in h, and its segment may block at every t.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from math import lcm
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.task import AnalysisTask, by_promise
 
 __all__ = ["MAX_POINTS", "DemandCurve", "LaneLoad", "UndecidedError", "demand_at", "qpa"]
 
@@ -62,13 +63,22 @@ class LaneLoad:
     The caller has made sure that no budget exceeds its deadline, so that everything fits 64 bits.
 
     Args:
-        tasks: at least one.
+        tasks: at least one that is not of best effort. Those of best effort ask for nothing; the
+            longest of their segments blocks at every interval length.
         switch_ns: charged to every segment.
+
+    Attributes:
+        tasks: those whose deadlines are promised; the arrays have one entry for each.
+        background: the task of best effort with the longest segment; ``None`` for none.
+        floor_ns: how long that can block, whatever the interval; 0 for none.
     """
 
     def __init__(self, tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> None:
         """Keep budgets ``c``, periods ``t``, deadlines ``d``, jitters ``j``, segments ``q``."""
-        self.tasks = tuple(tasks)
+        promised, slack = by_promise(tasks)
+        self.tasks = tuple(promised)
+        self.background = max(slack, key=lambda task: max(task.segments_ns), default=None)
+        self.floor_ns = 0 if self.background is None else self.background.longest_ns(switch_ns) - 1
         rows = [
             (
                 sum(task.segments_ns) + switch_ns * len(task.segments_ns),
@@ -78,11 +88,12 @@ class LaneLoad:
                 max(task.segments_ns) + switch_ns,
                 task.segments_ns[-1] + switch_ns,
             )
-            for task in tasks
+            for task in promised
         ]
         self.c, self.t, self.d, self.j, self.q, self.last = np.array(rows, np.int64).T.copy()
         self.first = self.d - self.j  # first step of h of each task
         self.latest_ns = int(self.first.max())
+        self.longest_ns = max(int(self.q.max()), self.floor_ns + 1 if slack else 0)
         one = 1 << _FIXED
         self._shares = [(row[0] << _FIXED) // row[1] for row in rows]  # rounded down
         low = sum(self._shares)
@@ -105,8 +116,8 @@ class LaneLoad:
         return self._sign
 
     def excess(self) -> int:
-        """Return an upper bound of ``sum U_i (T_i - D_i + J_i)``, fixed point."""
-        total = 0
+        """Return an upper bound of ``sum U_i (T_i - D_i + J_i)`` and the floor, fixed point."""
+        total = self.floor_ns << _FIXED
         gaps = (self.t - self.first).tolist()
         for share, gap in zip(self._shares, gaps, strict=True):
             total += (share + 1) * gap if gap > 0 else share * gap
@@ -115,7 +126,8 @@ class LaneLoad:
     def line_slack_ns(self, t_ns: int) -> int:
         """Return a lower bound of the slack at t and beyond, for t >= every D - J.
 
-        ``h(t) <= U t + sum U_i (T_i - D_i + J_i)``: the slack grows at least like a line.
+        ``h(t) <= U t + sum U_i (T_i - D_i + J_i)``: the slack grows at least like a line, from
+        which best effort can take no more than one segment.
         """
         spare = (1 << _FIXED) - self._high
         if spare <= 0:
@@ -164,9 +176,10 @@ class LaneLoad:
         """Return an interval length beyond which the slack is at least ``slack_ns``.
 
         The least of three bounds, none below the largest D - J: the line of
-        :meth:`line_reaches_ns`; the longest busy period without blocking (no busy interval of
-        jobs due within it is longer), plus ``reach_ns``; one hyperperiod (for a utilization
-        of 1 or less, the slack repeats or grows from one to the next).
+        :meth:`line_reaches_ns`; the longest busy period with no more blocking than that by best
+        effort (no busy interval of jobs due within it is longer), plus ``reach_ns``; one
+        hyperperiod (for a utilization of 1 or less, the slack repeats or grows from one to the
+        next).
 
         Args:
             slack_ns: 0 for the test itself.
@@ -180,7 +193,7 @@ class LaneLoad:
         if line is not None and self.points_until(max(line, latest)) <= _FEW_POINTS:
             return max(line, latest)
         ends = [line]
-        busy = self.busy_period_ns(int(self.q.max()) if reach_ns else 0)
+        busy = self.busy_period_ns(self.longest_ns if reach_ns else self.floor_ns)
         ends.append(None if busy is None else busy + reach_ns)
         cycle = self.hyperperiod_ns()
         ends.append(None if cycle is None else latest + cycle)
@@ -214,10 +227,10 @@ class LaneLoad:
         return DemandCurve(times, demand, self.blocking_at(times), end_ns)
 
     def blocking_at(self, times: _Array) -> _Array:
-        """Return B(t), int64 [P]: the longest q - 1 of tasks with D - J > t."""
+        """Return B(t), int64 [P]: the longest q - 1 of tasks with D - J > t or best effort."""
         order = np.argsort(self.first, kind="stable")
         longest = np.maximum.accumulate((self.q[order] - 1)[::-1])[::-1]
-        longest = np.append(longest, 0)
+        longest = np.maximum(np.append(longest, 0), self.floor_ns)
         position = np.searchsorted(self.first[order], times, side="right")
         blocking: _Array = longest[position]
         return blocking
@@ -225,9 +238,9 @@ class LaneLoad:
     def blocker_at(self, t_ns: int) -> AnalysisTask | None:
         """Return the task that blocks at interval length t."""
         later = np.nonzero(self.first > t_ns)[0]
-        if not later.size:
-            return None
-        longest = int(later[np.argmax(self.q[later])])
+        longest = int(later[np.argmax(self.q[later])]) if later.size else -1
+        if longest < 0 or self.q[longest] - 1 < self.floor_ns:
+            return self.background if self.floor_ns else None
         return self.tasks[longest] if self.q[longest] > 1 else None
 
 

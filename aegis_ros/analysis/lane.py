@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from aegis_ros.analysis.demand import (
     demand_at,
     qpa,
 )
+from aegis_ros.analysis.leftover import SlackRate, slack_rates
 from aegis_ros.analysis.response import curve_bounds, start_time_bounds
-from aegis_ros.analysis.task import AnalysisTask, require_unique
+from aegis_ros.analysis.task import AnalysisTask, by_promise, require_unique
 from aegis_ros.rationale import ResponseBound, Rule, Witness
 
 __all__ = ["LaneVerdict", "check_lane", "is_schedulable", "queue_needed"]
@@ -32,14 +33,17 @@ class LaneVerdict:
 
     Attributes:
         lane: name.
-        schedulable: whether every job of every sporadic arrival pattern meets its deadline.
+        schedulable: whether every job of every sporadic arrival pattern meets its deadline, but
+            for those of best effort, which are promised none.
         rule: the test that decided.
-        utilization: sum of budgets over periods.
-        witness: interval length with the least slack; ``None`` for an empty lane, and where the
-            test had no answer within its limits.
-        responses: bound on the response time of each task, when schedulable.
+        utilization: sum of budgets over periods, without best effort.
+        witness: interval length with the least slack; ``None`` for a lane without deadlines, and
+            where the test had no answer within its limits.
+        responses: bound on the response time of each task, when schedulable; none for a task of
+            best effort.
         left, relation, right, unit: the inequality that decided.
         sentence: the same for people.
+        slack: what is left for each task of best effort.
     """
 
     lane: str
@@ -53,6 +57,7 @@ class LaneVerdict:
     right: float
     unit: str
     sentence: str
+    slack: tuple[SlackRate, ...] = ()
 
 
 def check_lane(
@@ -68,7 +73,8 @@ def check_lane(
     2010), and necessary: whoever blocks may have begun its longest segment one tick before all
     others become ready, after which more than t of work is due within t (Jeffay, Stanat & Martel
     1991 for one segment without jitter; the argument is the same with both). What is beyond the
-    limits of the test is rejected as well.
+    limits of the test is rejected as well. A task of best effort runs where nothing else is ready
+    and is promised nothing: it may block everybody for its longest segment, and that is all.
 
     Args:
         tasks: everything bound to the lane.
@@ -83,9 +89,57 @@ def check_lane(
         nothing = f"lane {lane} has nothing to do"
         return LaneVerdict(lane, True, Rule.UTILIZATION, 0.0, None, (), 0.0, "<=", 1.0, "", nothing)
     require_unique(tasks)
-    for task in tasks:
+    promised, slack = by_promise(tasks)
+    verdict = (
+        _check(tasks, promised, lane, switch_ns, tight)
+        if promised
+        else LaneVerdict(
+            lane,
+            True,
+            Rule.UTILIZATION,
+            0.0,
+            None,
+            (),
+            0.0,
+            "<=",
+            1.0,
+            "",
+            f"nothing has a deadline to meet on lane {lane}",
+        )
+    )
+    if not slack:
+        return verdict
+    rates = slack_rates(tasks, switch_ns)
+    if not verdict.schedulable:
+        return replace(verdict, slack=rates)
+    return replace(verdict, slack=rates, sentence=f"{verdict.sentence}; {in_slack(rates)}")
+
+
+def in_slack(rates: Sequence[SlackRate]) -> str:
+    """Return the sentence on what tasks of best effort can expect."""
+    names = [rate.task for rate in rates]
+    left = ", ".join(
+        f"{rate.left:.3g} of {rate.asked:.3g} frames a second"
+        + (f" of {rate.task}" if len(rates) > 1 else "")
+        for rate in rates
+    )
+    return (
+        f"{' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))} "
+        f"{'runs' if len(names) == 1 else 'run'} in the slack: no deadline is promised, and there "
+        f"is time for about {left} on average"
+    )
+
+
+def _check(
+    tasks: Sequence[AnalysisTask],
+    promised: Sequence[AnalysisTask],
+    lane: str,
+    switch_ns: int,
+    tight: bool,
+) -> LaneVerdict:
+    for task in promised:
         if task.wcet_ns(switch_ns) + task.jitter_ns > task.deadline_ns:
-            return _too_long_alone(tasks, task, lane, switch_ns)
+            return _too_long_alone(promised, task, lane, switch_ns)
     load = LaneLoad(tasks, switch_ns)
     if load.compare_to_one() > 0:
         return LaneVerdict(
@@ -106,9 +160,10 @@ def check_lane(
 
 def is_schedulable(tasks: Sequence[AnalysisTask], *, switch_ns: int = 0) -> bool:
     """Return only the answer of :func:`check_lane`, which is what a search needs."""
-    if not tasks:
+    promised, _ = by_promise(tasks)
+    if not promised:
         return True
-    for task in tasks:
+    for task in promised:
         if task.wcet_ns(switch_ns) + task.jitter_ns > task.deadline_ns:
             return False
     load = LaneLoad(tasks, switch_ns)
@@ -211,7 +266,7 @@ def _curve(load: LaneLoad, end_ns: int, tight: bool) -> tuple[DemandCurve | None
         return None, None
     reach = int(load.d.max())
     if tight:
-        busy = load.busy_period_ns(int(load.q.max()))
+        busy = load.busy_period_ns(load.longest_ns)
         cycle = load.hyperperiod_ns()
         covers = [
             max(end, latest)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aegis_ros.analysis.lane import LaneVerdict, is_schedulable
+from aegis_ros.analysis.leftover import slack_rates
 from aegis_ros.analysis.modes import ModesVerdict, check_modes, passes_modes
 from aegis_ros.analysis.policies import PolicyName, check_policy
-from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.task import AnalysisTask, by_promise
 from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.rationale import Rule
 
@@ -57,8 +58,10 @@ def assign(
     """Find a lane for every task; tasks in ``fixed`` stay where they are.
 
     First fit by decreasing density, then best fit, then an exact search when few tasks are free.
-    When nothing passes, the answer shows the free tasks on the least used lane. With hundreds of
-    free tasks, a lane that refused 64 of them counts as full, and best fit is left out.
+    Tasks of best effort come last, each to the lane that leaves it most; only where one of them
+    makes others late everywhere are all placed together. When nothing passes, the answer shows the
+    free tasks on the least used lane. With hundreds of free tasks, a lane that refused 64 of them
+    counts as full, and best fit is left out.
 
     Args:
         tasks: all of them.
@@ -142,7 +145,19 @@ def _bound_and_free(
 def _place(
     free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
 ) -> tuple[dict[str, list[AnalysisTask]] | None, str]:
-    """Return lanes that hold everything and how they were found; ``None`` if none were."""
+    """Return lanes that hold everything and how they were found; ``None`` if none were.
+
+    What is of best effort takes nothing from the others but the time they wait for a segment.
+    """
+    promised, slack = by_promise(free)
+    if promised and slack:
+        found, method = _place(promised, bins, passes)
+        found = None if found is None else _best_left(slack, found, passes)
+        if found is not None:
+            return found, method
+    elif slack:
+        found = _best_left(slack, bins, passes)
+        return found, "none fits" if found is None else "first fit"
     found = _first_fit(free, bins, passes)
     if found is not None:
         return found, "first fit"
@@ -266,6 +281,26 @@ def _best_fit(
     return None
 
 
+def _best_left(
+    slack: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+) -> dict[str, list[AnalysisTask]] | None:
+    """Put each task of best effort in turn where it gets the largest part of its frames served."""
+    filled = {lane: list(bound) for lane, bound in bins.items()}
+
+    def left(task: AnalysisTask, lane: str) -> float:
+        return slack_rates([*filled[lane], task])[-1].share
+
+    for task in slack:
+        order = sorted(filled, key=lambda lane: -left(task, lane))
+        for lane in order:
+            if passes([*filled[lane], task], lane):
+                filled[lane].append(task)
+                break
+        else:
+            return None
+    return filled if all(passes(bound, lane) for lane, bound in filled.items()) else None
+
+
 def _search(
     free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
 ) -> dict[str, list[AnalysisTask]] | None:
@@ -286,4 +321,4 @@ def _search(
 
 
 def _use(task: AnalysisTask) -> float:
-    return sum(task.segments_ns) / task.period_ns
+    return 0.0 if task.best_effort else sum(task.segments_ns) / task.period_ns

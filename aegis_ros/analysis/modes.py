@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable
+from aegis_ros.analysis.lane import LaneVerdict, check_lane, in_slack, is_schedulable
 from aegis_ros.analysis.task import AnalysisTask, require_unique
 from aegis_ros.rationale import ResponseBound, Rule
 from aegis_ros.spec import Criticality
@@ -194,7 +194,10 @@ def _yes(
                 task.name, lane, max(low[task.name], after.get(task.name, 0)), task.deadline_ns
             )
             for task in tasks
+            if task.name in low
         ),
         sentence=f"everything on lane {lane} is on time as long as no budget is exceeded; when one "
-        "is, all below high criticality is dropped, and what is of high criticality stays on time",
+        "is, all below high criticality is dropped, and what is of high criticality stays on time"
+        + (f"; {in_slack(in_low.slack)}" if in_low.slack else ""),
+        slack=in_low.slack,
     )

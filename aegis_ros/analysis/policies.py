@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from aegis_ros.analysis.lane import LaneVerdict, check_lane
+from aegis_ros.analysis.lane import LaneVerdict, check_lane, in_slack
 from aegis_ros.analysis.modes import check_modes
 from aegis_ros.analysis.periodic import MAX_PLACES, Followed, cycle_ns, follow, places_in
-from aegis_ros.analysis.supply import fits_in_gaps
-from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.task import AnalysisTask, by_promise
 from aegis_ros.analysis.timetable import MAX_SOLVED_PLACES, TimeTable, make_table
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import ResponseBound, Rule
-from aegis_ros.spec import Criticality
 
 __all__ = ["POLICIES", "PolicyName", "check_policy"]
 
@@ -36,10 +34,11 @@ def check_policy(
     every sporadic arrival pattern. ``cw_edf``: what EDF passes
     passes, for every sporadic pattern (nothing ever idles then); another set passes where
     following it through its cycle shows no late job, and then only for strictly periodic arrivals
-    without jitter that begin together (Nasri & Fohler 2016). ``table``: tasks of best effort are
-    event-triggered and must fit in the gaps, in any sporadic pattern; the others have places in a
-    static table and must arrive strictly periodically from the start of the table on, up to their
-    jitter. Under the latter two nothing is dropped, and high budgets count all the time.
+    without jitter that begin together (Nasri & Fohler 2016), and none of best effort, which comes
+    at any time. ``table``: tasks of best effort run in the gaps, which have to be long enough for
+    each of their segments; the others have places in a static table and must arrive strictly
+    periodically from the start of the table on, up to their jitter. Under the latter two nothing is
+    dropped, and high budgets count all the time.
 
     Args:
         tasks: everything bound to the lane.
@@ -79,6 +78,14 @@ def _critical_window(
 ) -> LaneVerdict:
     if verdict.schedulable:
         return replace(verdict, sentence=f"{verdict.sentence}; so the lane never has to idle")
+    slack = [task.name for task in tasks if task.best_effort]
+    if slack:
+        return replace(
+            verdict,
+            sentence=f"{verdict.sentence}; idling in time for the next job could help, but what is "
+            f"of best effort ({_names(slack)}) then needs gaps that are known: use the policy "
+            "table, or cut it more finely",
+        )
     late = [task.name for task in tasks if task.jitter_ns]
     if late:
         return replace(
@@ -110,7 +117,6 @@ def _critical_window(
         )
     return _yes(
         verdict,
-        tasks,
         _bounds(tasks, verdict.lane, run),
         Rule.CRITICAL_WINDOW,
         f"no job of lane {verdict.lane} is late in a whole cycle of {run.cycle_ns / 1e6:g} ms with "
@@ -122,8 +128,7 @@ def _critical_window(
 def _table(
     tasks: Sequence[AnalysisTask], verdict: LaneVerdict, switch_ns: int, limit_s: float
 ) -> tuple[LaneVerdict, TimeTable | None]:
-    placed = [task for task in tasks if task.criticality is not Criticality.BEST_EFFORT]
-    others = [task for task in tasks if task.criticality is Criticality.BEST_EFFORT]
+    placed, others = by_promise(tasks)
     if not placed:  # a table without places is EDF
         return verdict, None
     vague = [task.name for task in placed if task.jitter_ns >= task.period_ns]
@@ -149,34 +154,25 @@ def _table(
             "found within the limits of the search; what cannot be decided is rejected",
         ), None
     table = replace(table, event_triggered=tuple(task.name for task in others))
-    fits = fits_in_gaps(others, table.places, table.cycle_ns, switch_ns=switch_ns)
     about = (
         f"a table of {len(table.places)} places in a cycle of {table.cycle_ns / 1e6:g} ms holds "
         f"all tasks of lane {verdict.lane} that arrive periodically"
     )
-    if fits is None:
-        return _beyond(
-            verdict,
-            f"{about}, but whether {_names([task.name for task in others])} can always run in "
-            "time in its gaps cannot be decided within the limits",
-        ), table
-    if not fits:
+    widest = _widest_gap_ns(table)
+    starved = [task.name for task in others if task.longest_ns(switch_ns) > widest]
+    if starved:
         return _no(
             verdict,
             Rule.TABLE,
-            f"{about}, but its gaps do not always leave time enough for "
-            f"{_names([task.name for task in others])}",
+            f"{about}, but a segment of {_names(starved)} fits in none of its gaps, of which the "
+            f"longest has {widest / 1e6:g} ms",
         ), table
-    bounds = {task.name: table.worst_ns(task) for task in placed}
-    gaps = f"; {_names(table.event_triggered)} always fits in its gaps" if others else ""
+    gaps = f"; {in_slack(verdict.slack)} at most, in its gaps" if others else ""
     return _yes(
         verdict,
-        tasks,
         tuple(
-            ResponseBound(
-                task.name, verdict.lane, bounds.get(task.name, task.deadline_ns), task.deadline_ns
-            )
-            for task in tasks
+            ResponseBound(task.name, verdict.lane, table.worst_ns(task), task.deadline_ns)
+            for task in placed
         ),
         Rule.TABLE,
         f"{about}{gaps}; this holds where they arrive strictly periodically from the start of "
@@ -193,7 +189,6 @@ def _bounds(tasks: Sequence[AnalysisTask], lane: str, run: Followed) -> tuple[Re
 
 def _yes(
     verdict: LaneVerdict,
-    tasks: Sequence[AnalysisTask],
     responses: tuple[ResponseBound, ...],
     rule: Rule,
     sentence: str,
@@ -247,6 +242,16 @@ def _too_long(tasks: Sequence[AnalysisTask], limit: int) -> str:
     return (
         f"the periods have a common cycle of {length}, with more than {limit:,} segments in it: "
         "choose periods that divide each other; "
+    )
+
+
+def _widest_gap_ns(table: TimeTable) -> int:
+    """Return the longest time between two places, from one cycle to the next too."""
+    cycle = table.cycle_ns
+    taken = sorted((at.start_ns % cycle, at.end_ns - at.start_ns) for at in table.places)
+    following = [*(start for start, _ in taken[1:]), taken[0][0] + cycle]
+    return max(
+        after - start - length for (start, length), after in zip(taken, following, strict=True)
     )
 
 

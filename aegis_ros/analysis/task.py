@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Criticality
 
-__all__ = ["AnalysisTask", "require_unique"]
+__all__ = ["AnalysisTask", "by_promise", "require_unique"]
 
 _MAX_NS = 10**16  # 115 days: sums over a testing set stay inside 64 bits
 
@@ -23,7 +23,8 @@ class AnalysisTask:
         period_ns: minimum inter-arrival time, > 0.
         deadline_ns: relative deadline from arrival, > 0; may exceed the period.
         jitter_ns: release jitter (arrival to ready), >= 0.
-        criticality: what is shed first.
+        criticality: what is shed first; a task of best effort is promised no deadline, and runs
+            only where nothing else is ready.
         lane: lane it must run on; empty for any.
         high_segments_ns: budgets that hold even where ``segments_ns`` do not, none below its own;
             empty where no segment ever exceeds its budget.
@@ -105,6 +106,11 @@ class AnalysisTask:
         )
 
     @property
+    def best_effort(self) -> bool:
+        """Whether it runs in the slack of the others, without a deadline that is promised."""
+        return self.criticality is Criticality.BEST_EFFORT
+
+    @property
     def utilization(self) -> float:
         """Budget over period, without switch costs."""
         return sum(self.segments_ns) / self.period_ns
@@ -113,6 +119,14 @@ class AnalysisTask:
     def density(self) -> float:
         """Budget over the shorter of period and deadline."""
         return sum(self.segments_ns) / min(self.period_ns, self.deadline_ns)
+
+
+def by_promise(
+    tasks: Sequence[AnalysisTask],
+) -> tuple[list[AnalysisTask], list[AnalysisTask]]:
+    """Return the tasks whose deadlines are promised, and those of best effort."""
+    promised = [task for task in tasks if not task.best_effort]
+    return promised, [task for task in tasks if task.best_effort]
 
 
 def require_unique(tasks: Sequence[AnalysisTask]) -> None:

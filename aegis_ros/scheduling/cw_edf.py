@@ -8,6 +8,7 @@ from aegis_ros.analysis.critical_window import idle_until
 from aegis_ros.errors import ConfigError
 from aegis_ros.scheduling.job import Job
 from aegis_ros.scheduling.policy import TaskTiming
+from aegis_ros.spec import Criticality
 
 __all__ = ["CwEdf"]
 
@@ -24,7 +25,8 @@ class CwEdf:
 
     A lane stays taken for the whole budget of a segment even when it ends early, so that a run is
     never worse than one in which every job takes its budget: jobs start exactly when they would
-    with full budgets.
+    with full budgets. Jobs of best effort run where nothing else is ready; nobody idles for them,
+    and they do not idle for others, so that they may be there only where idling is not needed.
     """
 
     __slots__ = ("_coming", "_expected", "_need", "_taken_until_ns", "_tasks", "_total_ns")
@@ -53,6 +55,8 @@ class CwEdf:
             )
         need = sum(task.wcet_ns)
         self._tasks[task.task_id] = task
+        if task.criticality is Criticality.BEST_EFFORT:  # nobody idles for it
+            return
         self._need[task.task_id] = need
         self._total_ns[task.lane] = self._total_ns.get(task.lane, 0) + need
         self._coming.setdefault(task.lane, [])
@@ -60,14 +64,14 @@ class CwEdf:
     def forget(self, task_id: int) -> None:
         """Remove a task."""
         task = self._tasks.pop(task_id, None)
-        if task is not None:
+        if task is not None and task_id in self._need:
             self._total_ns[task.lane] -= self._need.pop(task_id)
             self._take_back(task)
 
     def released(self, job: Job, now_ns: int) -> None:
         """Expect the next job one period after this one."""
         task = self._tasks.get(job.task_id)
-        if task is None:
+        if task is None or job.task_id not in self._need:
             return
         self._take_back(task)
         at = job.arrival_ns + task.period_ns
@@ -95,7 +99,7 @@ class CwEdf:
             return taken
         task_id = job.task_id
         task = self._tasks.get(task_id)
-        if task is None:
+        if task is None or task_id not in self._need:
             return 0
         parts = task.wcet_ns
         end = now_ns + parts[job.segment]

@@ -26,7 +26,8 @@ __all__ = ["Scheduler"]
 
 _Entry = tuple[int, int, int, int, Job]
 _NO_RANK = -(1 << 63)
-_BACKGROUND = 1 << 62  # behind every deadline
+# Behind every deadline and every job a table has no place for; those there are served in turn.
+_BACKGROUND = 7 << 60
 _NO_LIMIT = 1 << 62
 _SHED_ORDER = (Criticality.BEST_EFFORT, Criticality.LOW, Criticality.HIGH)
 
@@ -36,6 +37,7 @@ class _Task:
         "_declared_low_ns",
         "_declared_ns",
         "background",
+        "best_effort",
         "budgets_ns",
         "criticality",
         "high",
@@ -64,7 +66,8 @@ class _Task:
     ) -> None:
         self.lane = lane
         self.segments = segments
-        self.queue = queue
+        self.best_effort = criticality is Criticality.BEST_EFFORT
+        self.queue = 1 if self.best_effort else queue
         self.criticality = criticality
         self.high = criticality is Criticality.HIGH
         self.waiting: deque[Job] = deque()
@@ -93,6 +96,10 @@ class Scheduler:
     Ties are broken by earlier release, then lower task id, then lower sequence number, so that
     the same events always give the same schedule. Jobs of one task never overtake each other.
 
+    Jobs of best effort run only where nothing else is ready, in turn: each has its place in line
+    from its release on, and a newer frame takes the place of the one it displaces, so that a fast
+    camera is not always last. The rest of a demoted job waits in the same line.
+
     Args:
         lanes: number of lanes, at least 1.
         policy: order within a lane.
@@ -111,6 +118,7 @@ class Scheduler:
         self._shedding = [False] * lanes
         self._overrun: list[Overrun | None] = [None] * lanes
         self._stretch = [(1.0, 1.0)] * lanes
+        self._line = _BACKGROUND  # the next place in line of what has no deadline to keep
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
         self._observer = self._policy if self._policy.observes else None
@@ -143,7 +151,7 @@ class Scheduler:
             period_ns: minimum inter-arrival time, 0 for unknown.
             jitter_ns: release jitter.
             criticality: tasks below ``HIGH`` are shed by :meth:`shed`.
-            queue: how many released jobs may wait, at least 1.
+            queue: how many released jobs may wait, at least 1; of best effort only the newest does.
             wcet_ns: budget of each segment, switch cost included; empty for unknown.
             on_overrun: what becomes of a job that exceeds ``wcet_ns``; ``None`` not to enforce it.
             low_ns: low-mode budget of each segment, which makes the lane :meth:`shed` when it is
@@ -214,11 +222,14 @@ class Scheduler:
             job.displaced = True
             job.reason = Rule.OVERRUN
             return job
-        rank = self._priority(job)
-        if rank < task.last_rank:  # a stamp that went backwards does not overtake
-            rank = task.last_rank
+        if task.best_effort:
+            rank = task.waiting[0].rank if task.waiting else self._next_in_line()
         else:
-            task.last_rank = rank
+            rank = self._priority(job)
+            if rank < task.last_rank:  # a stamp that went backwards does not overtake
+                rank = task.last_rank
+            else:
+                task.last_rank = rank
         job.rank = rank
         waiting = task.waiting
         displaced = None
@@ -382,7 +393,7 @@ class Scheduler:
 
     def _push(self, lane: int, task: _Task, job: Job) -> None:
         """Have a job wait for its next segment."""
-        if self._hold_until is not None and task.background is not job:
+        if self._hold_until is not None and job.rank < _BACKGROUND:
             job.rank = self._priority(job)  # a table has a place for every segment
         heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
         self._waiting[lane] += 1
@@ -406,7 +417,7 @@ class Scheduler:
                     job.reason = Rule.OVERRUN
                 else:
                     task.background = job
-                    job.rank = _BACKGROUND
+                    job.rank = self._next_in_line()
             if ended or applied is not None:
                 owed_ns = max(0, job.used_ns - task.total_ns)
                 task.owed_ns = owed_ns  # what was paid too much before is no credit
@@ -441,6 +452,11 @@ class Scheduler:
             and job.used_ns <= task.total_ns,
         )
         return job if ended else None
+
+    def _next_in_line(self) -> int:
+        """Return the rank behind everything that is known."""
+        self._line += 1
+        return self._line
 
     def _start(self, lane: int, job: Job, now_ns: int) -> None:
         if job.segment == 0:
@@ -488,7 +504,7 @@ class Scheduler:
             task = self._tasks[task_id]
             if job.displaced:
                 continue
-            if task.background is job:
+            if job.rank >= _BACKGROUND:
                 ranked.append((job.rank, ready_ns, task_id, seq, job))
                 continue
             task.last_rank = job.rank = max(self._priority(job), task.last_rank)

@@ -98,7 +98,9 @@ def test_admitted_sets_keep_their_promise_in_both_modes(
     assume(answer.verdict.schedulable)
     event("sheds" if answer.virtual_ns else "never sheds")
     generator = np.random.default_rng(seed)
-    bounds = np.array([bound.bound_ns for bound in answer.verdict.responses])
+    bound_of = {bound.task: bound.bound_ns for bound in answer.verdict.responses}
+    promised = np.array([not task.best_effort for task in tasks])
+    bounds = np.array([bound_of.get(task.name, 1 << 62) for task in tasks])
     is_high = np.array([task.criticality is HIGH for task in tasks])
     offsets = [int(generator.integers(0, task.period_ns)) for task in tasks]
     for jobs in (
@@ -107,11 +109,12 @@ def test_admitted_sets_keep_their_promise_in_both_modes(
         sporadic_arrivals(tasks, 1_500, generator),
     ):
         calm = run(tasks, jobs, answer.virtual_ns, switch)
-        assert not calm.missed.any() and not calm.skipped.any()
+        assert not ((calm.missed | calm.skipped) & promised[calm.workload.task]).any()
         for chance in (0.1, 0.5):
             rough = overrun(tasks, jobs, chance, generator)
             outcome = run(tasks, rough, answer.virtual_ns, switch)
-            assert not outcome.missed.any()  # what is below is dropped, and never late
+            late = outcome.missed & promised[outcome.workload.task]
+            assert not late.any()  # what is below is dropped, and never late
             assert not (outcome.skipped & is_high[outcome.workload.task]).any()
             assert np.all(outcome.worst_response_ns() <= bounds)
 

@@ -185,7 +185,7 @@ def test_what_cw_edf_passes_has_a_table(tasks: list[AnalysisTask], switch: int) 
     st.integers(0, 2),
     st.integers(0, 2**32),
 )
-def test_event_triggered_tasks_that_fit_in_the_gaps_never_miss(
+def test_best_effort_in_the_gaps_of_a_table_runs_and_makes_nobody_late(
     placed: list[AnalysisTask], others: list[AnalysisTask], switch: int, seed: int
 ) -> None:
     tasks = [
@@ -194,8 +194,8 @@ def test_event_triggered_tasks_that_fit_in_the_gaps_never_miss(
             AnalysisTask(
                 f"event{index}",
                 task.segments_ns,
-                4 * task.period_ns,
-                4 * task.deadline_ns,
+                task.period_ns,
+                task.deadline_ns,
                 task.jitter_ns,
                 Criticality.BEST_EFFORT,
             )
@@ -216,10 +216,14 @@ def test_event_triggered_tasks_that_fit_in_the_gaps_never_miss(
         np.concatenate([jobs.ready_ns, events.ready_ns]),
         [*jobs.execution_ns, *events.execution_ns],
     )
-    assert not runs_of(table, tasks, joined, switch).missed.any()
+    outcome = runs_of(table, tasks, joined, switch)
+    own = outcome.workload.task >= len(placed)
+    assert not (outcome.missed | outcome.skipped)[~own].any()
+    assert (outcome.finished_ns[own] >= 0).any()
+    assert {bound.task for bound in verdict.responses} == {task.name for task in placed}
 
 
-def test_best_effort_that_does_not_fit_in_the_gaps_is_rejected_and_named() -> None:
+def test_best_effort_whose_segment_fits_in_no_gap_is_rejected_and_named() -> None:
     tasks = [
         *tasks_of((5, 10)),
         AnalysisTask("vlm", (6,), 100, 100, 0, Criticality.BEST_EFFORT),
@@ -227,6 +231,14 @@ def test_best_effort_that_does_not_fit_in_the_gaps_is_rejected_and_named() -> No
     verdict, table = check_policy(tasks, policy="table")
     assert not verdict.schedulable and verdict.rule is Rule.TABLE and table is not None
     assert "vlm" in verdict.sentence
+
+
+def test_best_effort_beside_a_lane_that_has_to_idle_under_cw_edf_is_rejected_and_named() -> None:
+    tasks = tasks_of((3, 10), (6, 12), (8, 60))
+    assert check_policy(tasks, policy="cw_edf")[0].schedulable
+    tasks.append(AnalysisTask("vlm", (1,), 100, 100, 0, Criticality.BEST_EFFORT))
+    verdict, _ = check_policy(tasks, policy="cw_edf")
+    assert not verdict.schedulable and "vlm" in verdict.sentence and "table" in verdict.sentence
 
 
 def test_a_cycle_that_is_too_long_is_a_limit_and_not_a_hang() -> None:
