@@ -9,7 +9,7 @@ workers and CUDA streams look alike to the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,6 +77,29 @@ class CompiledNetwork:
         return tuple(
             item.name for item, last in zip(self.outputs, after, strict=True) if last <= segment
         )
+
+    def exit_after(self, stand_ins: Iterable[str]) -> int:
+        """Return the number of segments after which these outputs are complete."""
+        wanted = set(stand_ins)
+        return next(
+            segment + 1
+            for segment in range(self.segments)
+            if wanted <= set(self.completed_by(segment)) or segment == self.segments - 1
+        )
+
+    def exit_outputs(self, early_exit: Mapping[str, str]) -> dict[str, str]:
+        """Return what a job that ends early hands out: by name, the output it is taken from.
+
+        That is the stand-ins, under the names of those they stand in for, and beside them what
+        else is complete by then.
+
+        Args:
+            early_exit: by name of an output, that of its stand-in.
+        """
+        stand_ins = set(early_exit.values())
+        complete = self.completed_by(self.exit_after(stand_ins) - 1)
+        beside = {name: name for name in complete if name not in stand_ins}
+        return beside | dict(early_exit)
 
     def to_json(self) -> dict[str, Any]:
         """Return a mapping that :meth:`from_json` understands."""

@@ -4,6 +4,7 @@ from aegis_ros.decoders.as_json import to_json
 from aegis_ros.decoders.base import Decoder, DecoderContext, DecoderFactory
 from aegis_ros.decoders.drawing import draw
 from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.reading import outputs_read
 from aegis_ros.decoders.registry import create_decoder, decoder_names
 from aegis_ros.decoders.results import (
     Classification,
@@ -30,5 +31,6 @@ __all__ = [
     "create_decoder",
     "decoder_names",
     "draw",
+    "outputs_read",
     "to_json",
 ]

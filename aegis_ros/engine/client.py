@@ -691,17 +691,20 @@ class EngineClient:
                 self._restored(buffer)
 
     def _done(self, process: EngineProcess, buffer: bytearray) -> None:
-        (_, task_id, seq, _, _, slot, released, started, finished, execution) = DONE.unpack_from(
-            buffer
-        )
+        _, early, task_id, seq, _, _, slot, *times = DONE.unpack_from(buffer)
+        released, started, finished, execution = times
         job = self._take(task_id, seq)
         if job is None:
             return
         job.channel.drop(job.slot)
-        slots = process.outputs.get(task_id)
-        if slots is None:
+        slots, spec = process.outputs.get(task_id), self._loaded.get(task_id)
+        if slots is None or (early and spec is None):
             self._skip(task_id, seq, Rule.OPERATOR, "the task was removed")
             return
+        outputs = slots.views(slot)
+        if early and spec is not None:
+            taken = spec.compiled.exit_outputs(spec.early_exit)
+            outputs = {name: outputs[source] for name, source in taken.items()}
 
         def release() -> None:
             process.give_back(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
@@ -716,7 +719,8 @@ class EngineClient:
             started,
             finished,
             execution,
-            slots.views(slot),
+            outputs,
+            early,
             release,
         )
         try:
@@ -771,6 +775,7 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
                 "wcet_ns": list(spec.wcet_ns),
                 "criticality": str(spec.criticality),
                 "on_overrun": str(spec.on_overrun),
+                "exit_after": spec.exit_after,
                 "slots": _OUTPUT_SLOTS,
                 "compiled": spec.compiled.to_json(),
             },

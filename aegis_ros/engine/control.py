@@ -162,6 +162,7 @@ class ControlServer:
                         wcet_ns=tuple(message["wcet_ns"]),
                         criticality=Criticality(message["criticality"]),
                         on_overrun=OverrunPolicy(message["on_overrun"]),
+                        exit_after=message["exit_after"],
                     )
                 )
             except Exception:

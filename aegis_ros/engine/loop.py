@@ -221,6 +221,7 @@ class EngineLoop:
         wcet_ns: tuple[int, ...] = (),
         criticality: Criticality = Criticality.HIGH,
         on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
+        exit_after: int = 0,
     ) -> None:
         """Make a task known (under :meth:`call`); as in :class:`~aegis_ros.engine.LoadSpec`."""
         self._scheduler.add_task(
@@ -232,6 +233,7 @@ class EngineLoop:
             wcet_ns=wcet_ns,
             on_overrun=on_overrun,
             low_ns=wcet_ns if criticality is Criticality.HIGH else (),
+            exit_after=exit_after,
         )
         self._tasks[task.task_id] = task
 
@@ -461,6 +463,7 @@ class EngineLoop:
             self._send(
                 DONE.pack(
                     Kind.DONE,
+                    finished.early,
                     job.task_id,
                     job.seq,
                     frame.channel,

@@ -67,6 +67,7 @@ class LoadSpec:
         criticality: after a loss of the engine, what matters most is loaded first; a lane sheds
             what is below high when a task of high criticality exceeds its budget.
         on_overrun: what becomes of a job that exceeds its budget.
+        early_exit: for ``early_exit``: by the name of an output, that of its stand-in.
     """
 
     task_id: int
@@ -78,6 +79,15 @@ class LoadSpec:
     wcet_ns: tuple[int, ...] = ()
     criticality: Criticality = Criticality.HIGH
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
+    early_exit: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_after(self) -> int:
+        """Number of segments after which its early exit is complete; 0 for none."""
+        if self.on_overrun is not OverrunPolicy.EARLY_EXIT or not self.early_exit:
+            return 0
+        after = self.compiled.exit_after(self.early_exit.values())
+        return after if after < self.compiled.segments else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,9 @@ class OverrunEvent:
         taken_ns: how long it ran.
         budget_ns: how long it was allowed to.
         used_ns: how long the job has run so far, all its segments.
-        applied: what was done to the job there; ``None`` where it goes on or had ended.
+        applied: what was done to the job there; ``None`` where it goes on or had ended. With
+            ``early_exit`` it ends where its exit is complete: there, or later, unless it has caught
+            up by then.
         skips: how many jobs of the task are skipped to pay back what was taken from others.
         sheds: whether the lane refuses from here on what is below high criticality.
         absorbed: whether nothing follows because the lane has room for it.
@@ -179,7 +191,9 @@ class OverrunEvent:
 class JobResult:
     """Outputs and timing of one job; all times monotonic nanoseconds.
 
-    ``outputs`` are views of shared memory that stay valid until :meth:`release`.
+    ``outputs`` are views of shared memory that stay valid until :meth:`release`. Those of a job
+    that ended at its ``early_exit`` are what is valid then, stand-ins under the names of what they
+    stand in for.
     """
 
     task_id: int
@@ -192,6 +206,7 @@ class JobResult:
     finished_ns: int
     execution_ns: int
     outputs: Mapping[str, npt.NDArray[np.generic]]
+    early_exit: bool = False
     _release: Callable[[], None] | None = field(default=None, repr=False)
 
     def release(self) -> None:

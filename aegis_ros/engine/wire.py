@@ -42,8 +42,9 @@ class Kind(IntEnum):
 SUBMIT = struct.Struct("<BxxxIQIIIIIIqqq")
 # kind, task, output slot
 OUTPUT_FREE = struct.Struct("<BxxxII")
-# kind, task, seq, channel, slot, output slot, released, started, finished, execution
-DONE = struct.Struct("<BxxxIQIIIqqqq")
+# kind, whether it ended at its early exit, task, seq, channel, slot, output slot, released,
+# started, finished, execution
+DONE = struct.Struct("<B?xxIQIIIqqqq")
 # kind, rule, task, seq, channel, slot; followed by UTF-8 text
 SKIPPED = struct.Struct("<BBxxIQII")
 

@@ -29,6 +29,7 @@ from aegis_ros.orchestrator.cutting import (
     cut_budget,
     estimated_budget,
 )
+from aegis_ros.orchestrator.early_exit import early_exit_problem, stand_in_problem
 from aegis_ros.rationale import Counterfactual, Rule
 from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
@@ -196,6 +197,9 @@ class Admission:
                 model_digest=found,
             )
             self._check_decoder(spec, prepared)
+            problem = stand_in_problem(spec, prepared)
+            if problem:
+                raise Refusal(Rule.SCHEMA, problem)
             compiled = self._backend.compile(prepared, self._cache_dir, spec.segments or 1)
         except AegisError as error:
             raise Refusal(_RULES_OF_CODES.get(error.code, Rule.SCHEMA), str(error)) from error
@@ -312,6 +316,9 @@ class Admission:
         Raises:
             Refusal: it does not fit, with the numbers and what would help.
         """
+        problem = early_exit_problem(candidate.spec, candidate.prepared, candidate.compiled)
+        if problem:
+            raise Refusal(Rule.SCHEMA, problem)
         self._check_arena(candidate, arena_used)
         task = candidate.analysis_task()
         tasks = [item for item, _ in admitted.values()]

@@ -82,6 +82,7 @@ class Loader:
                     entry.candidate.wcet_ns,
                     entry.spec.criticality,
                     entry.spec.on_overrun,
+                    early_exit=entry.spec.early_exit,
                 )
             )
         except (AegisError, OSError, MemoryError):

@@ -700,4 +700,5 @@ class Orchestrator:
         recorder = self._recorder
         if recorder is not None:
             recorder.handed_out(result.task_id, result.seq)
+        entry.statistics.early_exits += result.early_exit
         self._on_result(entry.spec, result)

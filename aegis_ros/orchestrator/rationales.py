@@ -140,7 +140,7 @@ def latency_sentences(
 
 
 def overrun_sentence(
-    event: OverrunEvent, task: str, lane: str, segments: int, whole_ns: int
+    event: OverrunEvent, task: str, lane: str, segments: int, whole_ns: int, exit_after: int = 0
 ) -> str:
     """Return what people are told of an overrun: by how much, what follows, and for whom.
 
@@ -150,6 +150,7 @@ def overrun_sentence(
         lane: name of its lane.
         segments: in how many segments it runs.
         whole_ns: budget of all of them.
+        exit_after: number of segments after which its early exit is complete.
     """
     part = f"segment {event.segment + 1} of {segments} of " if segments > 1 else ""
     over_ns = event.taken_ns - event.budget_ns
@@ -172,6 +173,13 @@ def overrun_sentence(
         told += ". The job ends there (on_overrun: stop)"
     elif event.applied is OverrunPolicy.DEMOTE:
         told += ". Its rest runs behind everything else (on_overrun: demote)"
+    elif event.applied is OverrunPolicy.EARLY_EXIT and event.segment + 1 < exit_after:
+        told += (
+            f". The job ends with the network's early exit after segment {exit_after}, unless it "
+            "has caught up by then (on_overrun: early_exit)"
+        )
+    elif event.applied is OverrunPolicy.EARLY_EXIT:
+        told += ". The job ends there, with the network's early exit (on_overrun: early_exit)"
     if event.skips:
         frames = "frame is" if event.skips == 1 else f"{event.skips} frames are"
         told += f". The next {frames} skipped to pay that back"

@@ -26,6 +26,7 @@ class TaskStatistics:
         self.skipped = 0
         self.lost = 0
         self.overruns = 0
+        self.early_exits = 0
         self.last_deadline_ns = 0
         self._times = np.zeros((3, _KEPT), np.int64)  # published, response, execution
 

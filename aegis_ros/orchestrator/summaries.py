@@ -97,6 +97,7 @@ class Summaries:
             statistics.skipped,
             statistics.lost,
             statistics.overruns,
+            statistics.early_exits,
             statistics.thinned,
             entry.fed.pace.later,
             rate,

@@ -141,6 +141,7 @@ class TaskSummary:
     skipped: int
     lost: int
     overruns: int
+    early_exits: int
     thinned: int
     every_nth: int
     rate_hz: float

@@ -21,6 +21,8 @@ class Job:
         displaced: the scheduler has dropped it; kept by the scheduler.
         reason: why it was dropped, where ``displaced`` is set; kept by the scheduler.
         used_ns: lane time it has used; kept by the scheduler.
+        late: it is over its budget and waits for its early exit; kept by the scheduler.
+        early: it has ended at its early exit; kept by the scheduler.
         rank: place in the order of its lane; kept by the scheduler.
     """
 
@@ -28,6 +30,8 @@ class Job:
         "arrival_ns",
         "deadline_ns",
         "displaced",
+        "early",
+        "late",
         "payload",
         "rank",
         "ready_ns",
@@ -59,6 +63,8 @@ class Job:
         self.rank = 0
         self.reason: Rule | None = None
         self.used_ns = 0
+        self.late = False
+        self.early = False
 
     def __repr__(self) -> str:
         """Show the parts a person looks for."""

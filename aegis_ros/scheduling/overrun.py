@@ -20,7 +20,9 @@ class Overrun:
         taken_ns: how long it ran.
         budget_ns: how long it was allowed to.
         used_ns: how long the job has run so far, all its segments.
-        applied: what was done to the job here; ``None`` where it goes on, or had ended.
+        applied: what was done to the job here; ``None`` where it goes on, or had ended. With
+            ``early_exit`` it ends where its exit is complete: here (``job.early``), or later,
+            unless it has caught up by then.
         skips: jobs of the task that are skipped to pay back what was taken from others, those in
             ``dropped`` included.
         dropped: jobs that no longer wait because of it, in the order in which they were given up.

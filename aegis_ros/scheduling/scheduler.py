@@ -40,6 +40,7 @@ class _Task:
         "best_effort",
         "budgets_ns",
         "criticality",
+        "exit_after",
         "high",
         "lane",
         "last_rank",
@@ -62,6 +63,7 @@ class _Task:
         budgets_ns: tuple[int, ...],
         on_overrun: OverrunPolicy | None,
         low_ns: tuple[int, ...],
+        exit_after: int,
         stretch: tuple[float, float],
     ) -> None:
         self.lane = lane
@@ -73,6 +75,7 @@ class _Task:
         self.waiting: deque[Job] = deque()
         self.last_rank = _NO_RANK
         self.on_overrun = on_overrun if budgets_ns else None
+        self.exit_after = exit_after if on_overrun is OverrunPolicy.EARLY_EXIT else 0
         self.owed_ns = 0  # lane time taken beyond the budget and not paid back yet
         self.background: Job | None = None  # its job that was demoted
         self._declared_ns = budgets_ns
@@ -140,6 +143,7 @@ class Scheduler:
         wcet_ns: tuple[int, ...] = (),
         on_overrun: OverrunPolicy | None = None,
         low_ns: tuple[int, ...] = (),
+        exit_after: int = 0,
     ) -> None:
         """Make a task known. EDF needs no more than lane, segments and queue.
 
@@ -156,6 +160,8 @@ class Scheduler:
             on_overrun: what becomes of a job that exceeds ``wcet_ns``; ``None`` not to enforce it.
             low_ns: low-mode budget of each segment, which makes the lane :meth:`shed` when it is
                 exceeded; empty for never.
+            exit_after: number of segments after which its early exit is complete; 0 for none, and
+                ``early_exit`` is then ``skip_next``.
 
         Raises:
             ValueError: a value is out of range or the id is taken.
@@ -164,6 +170,8 @@ class Scheduler:
             raise ValueError(f"task {task_id} is known already")
         if not 0 <= lane < len(self._ready) or segments < 1 or queue < 1:
             raise ValueError(f"task {task_id}: lane {lane}, segments {segments}, queue {queue}")
+        if not 0 <= exit_after < segments:
+            raise ValueError(f"task {task_id}: an exit after {exit_after} of {segments} segments")
         for budgets in (wcet_ns, low_ns):
             if budgets and len(budgets) != segments:
                 raise ValueError(f"task {task_id}: {len(budgets)} budgets for {segments} segments")
@@ -181,7 +189,15 @@ class Scheduler:
                 )
             )
         self._tasks[task_id] = _Task(
-            lane, segments, queue, criticality, wcet_ns, on_overrun, low_ns, self._stretch[lane]
+            lane,
+            segments,
+            queue,
+            criticality,
+            wcet_ns,
+            on_overrun,
+            low_ns,
+            exit_after,
+            self._stretch[lane],
         )
 
     def remove_task(self, task_id: int) -> list[Job]:
@@ -273,8 +289,9 @@ class Scheduler:
     def segment_done(self, lane: int, now_ns: int, taken_ns: int = 0) -> Job | None:
         """Note the end of the lane's segment; return the job if it has ended with it.
 
-        A job that ended before its last segment is ``displaced``: its task was removed, or it was
-        stopped for an overrun. :meth:`take_overrun` must be asked after every call.
+        A job that ended before its last segment is ``displaced`` where its task was removed or it
+        was stopped for an overrun, and ``early`` where it ended at its early exit.
+        :meth:`take_overrun` must be asked after every call.
 
         Args:
             lane: index of the lane.
@@ -295,6 +312,8 @@ class Scheduler:
         task = self._tasks[job.task_id]
         job.used_ns += taken_ns
         ended = job.segment >= task.segments
+        if job.late and not ended:
+            ended = self._leaves(task, job)
         limits = task.limits_ns
         if limits and (taken_ns > limits[segment] or (ended and job.used_ns > task.total_ns)):
             return self._exceeded(lane, task, job, now_ns, taken_ns, ended)
@@ -415,10 +434,16 @@ class Scheduler:
                 if policy is OverrunPolicy.STOP:
                     job.displaced = ended = True
                     job.reason = Rule.OVERRUN
-                else:
+                elif policy is OverrunPolicy.DEMOTE:
                     task.background = job
                     job.rank = self._next_in_line()
-            if ended or applied is not None:
+                elif task.exit_after:
+                    ended = self._leaves(task, job)
+                else:
+                    applied = None
+            if job.early:
+                applied = policy
+            if ended or task.background is job:
                 owed_ns = max(0, job.used_ns - task.total_ns)
                 task.owed_ns = owed_ns  # what was paid too much before is no credit
             while task.waiting and (task.owed_ns > 0 or task.background is not None):
@@ -457,6 +482,13 @@ class Scheduler:
         """Return the rank behind everything that is known."""
         self._line += 1
         return self._line
+
+    @staticmethod
+    def _leaves(task: _Task, job: Job) -> bool:
+        """Return whether a job over its budget ends here; it goes on where it has caught up."""
+        job.late = job.used_ns > sum(task.budgets_ns[: job.segment])
+        job.early = job.late and job.segment >= task.exit_after
+        return job.early
 
     def _start(self, lane: int, job: Job, now_ns: int) -> None:
         if job.segment == 0:

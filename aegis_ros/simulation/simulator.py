@@ -26,6 +26,7 @@ def simulate(
     queue: int | Sequence[int] = 1_000_000,
     low_budgets_ns: Mapping[int, Sequence[int]] | None = None,
     on_overrun: Sequence[OverrunPolicy | None] | None = None,
+    exit_after: Sequence[int] | None = None,
     keep_runs: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Outcome:
@@ -41,6 +42,8 @@ def simulate(
             segment that exceeds it makes the lane shed tasks below high criticality when it ends.
         on_overrun: what becomes of a job that exceeds its budget, one policy a task, ``None`` in it
             for a task whose budget is not enforced; without, none is.
+        exit_after: number of segments after which the early exit of each task is complete, 0 for
+            none; without, none has any.
         keep_runs: also return every segment that ran.
         progress: told now and then how many jobs have been released.
     """
@@ -59,6 +62,7 @@ def simulate(
             wcet_ns=tuple(part + switch_ns for part in task.segments_ns),
             on_overrun=on_overrun[index] if on_overrun is not None else None,
             low_ns=tuple((low_budgets_ns or {}).get(index, ())),
+            exit_after=exit_after[index] if exit_after is not None else 0,
         )
     relative = np.array([task.deadline_ns for task in tasks], np.int64)
     deadlines = workload.arrival_ns + relative[workload.task]

@@ -155,7 +155,7 @@ class Inside:
         while len(self.told.done) + len(self.told.skipped) < self._sent:
             size = self._node.recv_into(buffer)
             if buffer[0] == Kind.DONE:
-                _, task_id, seq, _, _, slot, *_ = DONE.unpack_from(buffer)
+                _, _, task_id, seq, _, _, slot, *_ = DONE.unpack_from(buffer)
                 self.told.done.append((task_id, seq))
                 self._node.send(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
             elif buffer[0] == Kind.SKIPPED:

@@ -11,15 +11,18 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
+from aegis_ros.backends import create_backend
 from aegis_ros.engine import EngineEvent
 from aegis_ros.errors import EngineError
 from aegis_ros.network import TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import Scheduler
 from aegis_ros.spec import Criticality, OverrunPolicy
-from test.engine.bench import CRASH, HANG, MS, TIMEOUT_S, Bench, simulated
+from test.backends.networks import make_network
+from test.engine.bench import CRASH, HANG, MS, SHAPE, TIMEOUT_S, Bench, simulated
 from test.engine.inside import Inside, fails, takes
 
 _MIB = 1024 * 1024
@@ -73,6 +76,59 @@ def test_a_stopped_job_gives_no_result_and_holds_nothing(bench):
     assert not bench.heard.results
     assert {skip[2:] for skip in bench.heard.skips} == {(Rule.OVERRUN, "stopped")}
     assert {event.applied for event in bench.heard.overruns} == {OverrunPolicy.STOP}
+
+
+def test_a_job_over_its_budget_ends_at_its_early_exit_and_the_next_ones_pay(bench):
+    channel = bench.channel()
+    compiled = replace(simulated(*(20 * MS,) * 4), complete_after=(3, 1))
+    bench.load(
+        1,
+        compiled=compiled,
+        wcet_ns=(MS, 2 * MS, 4 * MS, 8 * MS),
+        criticality=LOW,
+        on_overrun=OverrunPolicy.EARLY_EXIT,
+        early_exit={"values": "more"},
+    )
+    for _ in range(4):
+        bench.feed(channel, 1)
+        bench.wait(all_told(bench), "an answer")
+    ended = bench.heard.results
+    assert ended and all(result.early_exit for result in ended)
+    assert all(set(outputs) == {"values"} for outputs in bench.heard.outputs)
+    assert bench.heard.outputs[0]["values"].tolist() == [[1, 1], [1, 1]]  # which "more" holds
+    assert {event.applied for event in bench.heard.overruns} == {OverrunPolicy.EARLY_EXIT}
+    assert {event.segment for event in bench.heard.overruns} == {0, 1}
+    assert any(event.skips for event in bench.heard.overruns)
+    assert {skip[2] for skip in bench.heard.skips} == {Rule.OVERRUN}
+
+
+def test_an_early_exit_gives_the_very_numbers_of_that_output(tmp_path):
+    import onnxruntime
+
+    backend = create_backend("onnxruntime")
+    prepared = make_network(tmp_path, "exits")
+    compiled = backend.compile(prepared, tmp_path, 4)
+    after = compiled.exit_after(["exit"])
+    assert after < compiled.segments == 4
+    plain = onnxruntime.InferenceSession(str(prepared.path), providers=["CPUExecutionProvider"])
+    frame = np.full(SHAPE, 5, np.uint8)
+    logits, early = plain.run(["logits", "exit"], {"frame": frame})
+    spent = (1,) * after + (AMPLE,) * (4 - after)  # nothing runs in a nanosecond
+    with Bench(backend="onnxruntime") as bench:
+        channel = bench.channel()
+        fields = {"on_overrun": OverrunPolicy.EARLY_EXIT, "early_exit": {"logits": "exit"}}
+        bench.load(1, compiled=compiled, wcet_ns=spent, **fields)
+        bench.load(2, compiled=compiled, wcet_ns=(AMPLE,) * 4, **fields)
+        bench.feed(channel, 1, 2, value=5)
+        bench.wait(all_told(bench), "both results")
+        given = {
+            result.task_id: (result.early_exit, outputs)
+            for result, outputs in zip(bench.heard.results, bench.heard.outputs, strict=True)
+        }
+    assert given[1][0] and set(given[1][1]) == {"logits"}
+    assert given[1][1]["logits"].tobytes() == early.tobytes()
+    assert not given[2][0] and set(given[2][1]) == {"logits", "exit"}
+    assert given[2][1]["logits"].tobytes() == logits.tobytes()
 
 
 def test_the_rest_of_a_demoted_job_runs_behind_everything(bench):

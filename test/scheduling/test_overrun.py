@@ -14,13 +14,22 @@ from aegis_ros.simulation import Workload, simulate
 from aegis_ros.spec import Criticality, OverrunPolicy
 
 SKIP_NEXT, DEMOTE, STOP = OverrunPolicy.SKIP_NEXT, OverrunPolicy.DEMOTE, OverrunPolicy.STOP
+EARLY_EXIT = OverrunPolicy.EARLY_EXIT
 
 
-def scheduler(policy: OverrunPolicy, *budgets_ns: int, queue: int = 1) -> Scheduler:
+def scheduler(
+    policy: OverrunPolicy, *budgets_ns: int, queue: int = 1, exit_after: int = 0
+) -> Scheduler:
     """Task 0 with budgets, and task 1 that nothing is asked of."""
     made = Scheduler(1)
     made.add_task(
-        0, lane=0, segments=len(budgets_ns), wcet_ns=budgets_ns, on_overrun=policy, queue=queue
+        0,
+        lane=0,
+        segments=len(budgets_ns),
+        wcet_ns=budgets_ns,
+        on_overrun=policy,
+        queue=queue,
+        exit_after=exit_after,
     )
     made.add_task(1, lane=0)
     return made
@@ -158,6 +167,89 @@ def test_a_stopped_job_ends_at_the_boundary_and_owes_nothing_it_did_not_take() -
     assert made.release(Job(0, 1, 100, 199), 100) is None
 
 
+@pytest.mark.parametrize(("taken", "skips"), [(11, 0), (60, 0), (61, 1), (180, 2)])
+def test_a_job_over_its_budget_ends_at_its_early_exit_and_owes_what_it_took(
+    taken: int, skips: int
+) -> None:
+    made = scheduler(EARLY_EXIT, 10, 20, 30, exit_after=1)
+    job = Job(0, 0, 0, 99)
+    assert run(made, job, 0, taken) is job
+    assert job.early and not job.displaced and job.segment == 1
+    told = made.take_overrun(0)
+    assert told is not None and (told.applied, told.skips) == (EARLY_EXIT, skips)
+    for seq in range(1, skips + 1):
+        paying = Job(0, seq, 200, 299)
+        assert made.release(paying, 200) is paying and paying.reason is Rule.OVERRUN
+    assert run(made, Job(0, 9, 400, 499), 400, 10, 20, 30) is not None
+    assert made.take_overrun(0) is None
+
+
+def test_a_job_over_its_budget_before_its_exit_is_complete_runs_on_until_it_is() -> None:
+    made = scheduler(EARLY_EXIT, 10, 20, 30, 40, exit_after=3)
+    job = Job(0, 0, 0, 999)
+    assert run(made, job, 0, 150) is None
+    told = made.take_overrun(0)
+    assert told is not None and (told.applied, told.skips, job.early) == (EARLY_EXIT, 0, False)
+    assert made.dispatch(0, 150) is job and made.segment_done(0, 170, 20) is None
+    assert made.take_overrun(0) is None  # within its budget, and told already
+    assert made.dispatch(0, 170) is job and made.segment_done(0, 200, 30) is job
+    assert job.early and not job.displaced and job.segment == 3
+    told = made.take_overrun(0)
+    assert told is not None and (told.applied, told.used_ns, told.skips) == (EARLY_EXIT, 200, 1)
+
+
+def test_a_late_job_that_ends_at_its_exit_within_its_whole_budget_owes_nothing() -> None:
+    made = scheduler(EARLY_EXIT, 10, 20, 30, exit_after=2)
+    job = Job(0, 0, 0, 99)
+    assert run(made, job, 0, 35, 20) is job
+    assert job.early and made.take_overrun(0) is not None  # of the first segment
+    assert made.take_overrun(0) is None
+    assert made.release(Job(0, 1, 100, 199), 100) is None
+
+
+def test_a_late_job_that_has_caught_up_where_its_exit_is_complete_runs_to_its_end() -> None:
+    made = scheduler(EARLY_EXIT, 10, 20, 30, exit_after=2)
+    job = Job(0, 0, 0, 99)
+    assert run(made, job, 0, 15, 15, 30) is job
+    assert not job.early and job.segment == 3
+
+
+def test_a_job_that_exceeds_its_budget_in_its_last_segment_alone_has_its_full_result() -> None:
+    made = scheduler(EARLY_EXIT, 10, 20, exit_after=1)
+    job = Job(0, 0, 0, 99)
+    assert run(made, job, 0, 10, 25) is job
+    told = made.take_overrun(0)
+    assert told is not None and (told.applied, told.skips, job.early) == (None, 1, False)
+
+
+def test_what_has_no_early_exit_runs_to_its_end() -> None:
+    made = scheduler(EARLY_EXIT, 10, 20)
+    job = Job(0, 0, 0, 99)
+    assert run(made, job, 0, 25, 10) is job and not job.early
+    told = made.take_overrun(0)
+    assert told is not None and (told.applied, told.skips) == (None, 1)
+
+
+@pytest.mark.parametrize("exit_after", [-1, 2, 3])
+def test_an_exit_that_is_no_earlier_than_the_end_is_refused(exit_after: int) -> None:
+    with pytest.raises(ValueError, match="exit"):
+        scheduler(EARLY_EXIT, 10, 20, exit_after=exit_after)
+
+
+def test_others_wait_no_longer_for_a_simulated_job_that_leaves_early() -> None:
+    tasks = [AnalysisTask("slow", (10, 10, 10), 1000, 1000), AnalysisTask("other", (5,), 100, 60)]
+    jobs = Workload.of(
+        np.array([0, 1], np.int64),
+        np.array([0, 500], np.int64),
+        np.array([0, 500], np.int64),
+        [(495, 10, 10), (5,)],
+    )
+    left = simulate(tasks, jobs, on_overrun=[EARLY_EXIT, None], exit_after=[1, 0])
+    stayed = simulate(tasks, jobs, on_overrun=[SKIP_NEXT, None])
+    assert (left.finished_ns.tolist(), left.busy_ns) == ([495, 505], 500)
+    assert stayed.finished_ns[0] == 520
+
+
 def test_a_demoted_job_runs_behind_everything_and_is_not_overtaken_by_its_own_task() -> None:
     made = scheduler(DEMOTE, 10, 20)
     demoted, waits = Job(0, 0, 0, 50), Job(0, 1, 5, 55)
@@ -258,14 +350,14 @@ def test_what_is_not_critical_sheds_nobody(task: int) -> None:
 
 
 @given(
-    st.sampled_from(OverrunPolicy),
+    st.sampled_from([(policy, 0) for policy in OverrunPolicy] + [(EARLY_EXIT, 1)]),
     st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200)), min_size=1, max_size=60),
 )
 def test_no_task_gets_more_of_the_lane_in_the_long_run_than_its_budget(
-    policy: OverrunPolicy, times: list[tuple[int, int]]
+    chosen: tuple[OverrunPolicy, int], times: list[tuple[int, int]]
 ) -> None:
     """Lane time at its own priority never exceeds one budget an arrival, but for the last debt."""
-    made = scheduler(policy, 10, 20)
+    made = scheduler(chosen[0], 10, 20, exit_after=chosen[1])
     used = debt = 0
     now = 0
     for seq, parts in enumerate(times):
