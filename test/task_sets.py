@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask
@@ -57,3 +59,18 @@ def periodic_sets(draw: st.DrawFn, *, jitter: bool = False, most: int = 4) -> li
             )
         )
     return tasks
+
+
+@st.composite
+def sets_with_totals(draw: st.DrawFn, *, most: int = 5, jitter: bool = True) -> list[AnalysisTask]:
+    """Small sets around the border of schedulability, some jobs with less than their segments."""
+    tasks = draw(task_sets(most=most, jitter=jitter))
+    return [
+        replace(
+            task,
+            total_ns=draw(
+                st.one_of(st.just(0), st.integers(max(task.segments_ns), sum(task.segments_ns)))
+            ),
+        )
+        for task in tasks
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from aegis_ros.analysis.lane import is_schedulable
 from aegis_ros.analysis.modes import passes_modes
@@ -45,7 +44,7 @@ def breakdown(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> float:
     # No job alone may be longer than its deadline.
     alone = (
         min(
-            (task.deadline_ns - task.jitter_ns) * _GRAIN // sum(task.at_high().segments_ns)
+            (task.deadline_ns - task.jitter_ns) * _GRAIN // task.at_high().work_ns
             for task in promised
         )
         if promised
@@ -62,9 +61,4 @@ def breakdown(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> float:
 
 
 def _scaled(task: AnalysisTask, factor: int) -> AnalysisTask:
-    def up(parts: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(-(-part * factor // _GRAIN) for part in parts)
-
-    return replace(
-        task, segments_ns=up(task.segments_ns), high_segments_ns=up(task.high_segments_ns)
-    )
+    return task.scaled(lambda part: -(-part * factor // _GRAIN))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
@@ -86,14 +85,7 @@ def shed_order(
         )
     require_unique(tasks)
     speed = Fraction(factor)
-    slower = {
-        task.name: replace(
-            task,
-            segments_ns=_slower(task.segments_ns, speed),
-            high_segments_ns=_slower(task.high_segments_ns, speed),
-        )
-        for task in tasks
-    }
+    slower = {task.name: task.scaled(lambda part: ceil(part / speed)) for task in tasks}
     switch = ceil(switch_ns / speed)
     order = sorted(tasks, key=lambda task: (_LEVEL[task.criticality], task.utilization))
     kept: list[AnalysisTask] = []
@@ -139,7 +131,3 @@ def _passes(tasks: Sequence[AnalysisTask], switch_ns: int) -> bool:
     if any(task.high_segments_ns for task in tasks):
         return passes_modes(tasks, switch_ns=switch_ns)
     return is_schedulable(tasks, switch_ns=switch_ns)
-
-
-def _slower(parts: tuple[int, ...], speed: Fraction) -> tuple[int, ...]:
-    return tuple(ceil(part / speed) for part in parts)

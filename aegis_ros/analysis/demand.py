@@ -81,12 +81,12 @@ class LaneLoad:
         self.floor_ns = 0 if self.background is None else self.background.longest_ns(switch_ns) - 1
         rows = [
             (
-                sum(task.segments_ns) + switch_ns * len(task.segments_ns),
+                task.wcet_ns(switch_ns),
                 task.period_ns,
                 task.deadline_ns,
                 task.jitter_ns,
-                max(task.segments_ns) + switch_ns,
-                task.segments_ns[-1] + switch_ns,
+                task.longest_ns(switch_ns),
+                task.last_ns + switch_ns,
             )
             for task in promised
         ]

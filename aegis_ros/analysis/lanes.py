@@ -321,4 +321,4 @@ def _search(
 
 
 def _use(task: AnalysisTask) -> float:
-    return 0.0 if task.best_effort else sum(task.segments_ns) / task.period_ns
+    return 0.0 if task.best_effort else task.utilization

@@ -63,7 +63,7 @@ def check_modes(
     whole = check_lane([task.at_high() for task in tasks], lane=lane, switch_ns=switch_ns)
     if whole.schedulable:
         return ModesVerdict(whole)
-    plain = check_lane([_at_low(task) for task in tasks], lane=lane, switch_ns=switch_ns)
+    plain = check_lane([task.at_low() for task in tasks], lane=lane, switch_ns=switch_ns)
     if not plain.schedulable:
         return ModesVerdict(plain)
     high = [task for task in tasks if task.criticality is Criticality.HIGH]
@@ -99,7 +99,7 @@ def passes_modes(tasks: Sequence[AnalysisTask], *, switch_ns: int = 0) -> bool:
     """Return only the answer of :func:`check_modes`, which is what a search needs."""
     if is_schedulable([task.at_high() for task in tasks], switch_ns=switch_ns):
         return True
-    if not is_schedulable([_at_low(task) for task in tasks], switch_ns=switch_ns):
+    if not is_schedulable([task.at_low() for task in tasks], switch_ns=switch_ns):
         return False
     high = [task for task in tasks if task.criticality is Criticality.HIGH]
     if len(high) == len(tasks):
@@ -150,13 +150,9 @@ def _virtual(high: Sequence[AnalysisTask], switch_ns: int) -> dict[str, int] | N
     return virtual(passing)
 
 
-def _at_low(task: AnalysisTask) -> AnalysisTask:
-    return replace(task, high_segments_ns=()) if task.high_segments_ns else task
-
-
 def _in_low_mode(tasks: Sequence[AnalysisTask], deadlines_ns: dict[str, int]) -> list[AnalysisTask]:
     return [
-        replace(_at_low(task), deadline_ns=deadlines_ns.get(task.name, task.deadline_ns))
+        replace(task.at_low(), deadline_ns=deadlines_ns.get(task.name, task.deadline_ns))
         for task in tasks
     ]
 

@@ -38,7 +38,8 @@ def check_policy(
     at any time. ``table``: tasks of best effort run in the gaps, which have to be long enough for
     each of their segments; the others have places in a static table and must arrive strictly
     periodically from the start of the table on, up to their jitter. Under the latter two nothing is
-    dropped, and high budgets count all the time.
+    dropped, high budgets count all the time, and a job counts by the sum of its segments, whatever
+    budget it has as a whole.
 
     Args:
         tasks: everything bound to the lane.
@@ -65,6 +66,8 @@ def check_policy(
         if policy == "edf":
             return check_modes(tasks, lane=lane, switch_ns=switch_ns).verdict, None
         tasks = [task.at_high() for task in tasks]
+    if policy != "edf":  # looks ahead, and keeps places, for each segment's whole budget
+        tasks = [task.by_segments() for task in tasks]
     verdict = check_lane(tasks, lane=lane, switch_ns=switch_ns)
     if policy == "edf" or not tasks or verdict.rule in (Rule.UTILIZATION, Rule.WCET_DEADLINE):
         return verdict, None

@@ -123,12 +123,14 @@ def _longer_deadline(task: AnalysisTask, passes: _Passes) -> Counterfactual | No
 
 
 def _smaller_budget(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
-    total = sum(task.segments_ns)
+    total = task.work_ns
 
     def changed(saved: int) -> AnalysisTask:
         left = total - saved * _GRAIN_NS
         scaled = tuple(max(1, part * left // total) for part in task.segments_ns)
-        return replace(task, segments_ns=scaled)
+        if not task.total_ns:
+            return replace(task, segments_ns=scaled)
+        return replace(task, segments_ns=scaled, total_ns=min(sum(scaled), max(left, *scaled)))
 
     most = (total - 1) // _GRAIN_NS
     if most < 1:
@@ -170,7 +172,7 @@ def _without(
     """Return the single task, or else the few least critical ones, whose removal is enough."""
     order = sorted(
         others,
-        key=lambda item: (_RANK[item.criticality], sum(item.segments_ns) / item.period_ns),
+        key=lambda item: (_RANK[item.criticality], item.utilization),
     )
     for item in order[:_SINGLE_TRIALS]:
         if passes([other for other in others if other is not item]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from aegis_ros.errors import ConfigError
@@ -28,6 +28,9 @@ class AnalysisTask:
         lane: lane it must run on; empty for any.
         high_segments_ns: budgets that hold even where ``segments_ns`` do not, none below its own;
             empty where no segment ever exceeds its budget.
+        total_ns: budget of all segments of one job together, from the longest of ``segments_ns`` up
+            to their sum; 0 for that sum. The worst runs of the segments need not be one run.
+        high_total_ns: the same of ``high_segments_ns``, not below the budget of a whole job.
     """
 
     name: str
@@ -38,6 +41,8 @@ class AnalysisTask:
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
     high_segments_ns: tuple[int, ...] = ()
+    total_ns: int = 0
+    high_total_ns: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what the tests cannot decide.
@@ -72,6 +77,18 @@ class AnalysisTask:
         self._check("period_ns", self.period_ns, 1)
         self._check("deadline_ns", self.deadline_ns, 1)
         self._check("jitter_ns", self.jitter_ns, 0)
+        self._check_total("total_ns", self.total_ns, self.segments_ns, 0)
+        self._check_total("high_total_ns", self.high_total_ns, self.high_segments_ns, self.work_ns)
+
+    def _check_total(self, field: str, total: int, parts: tuple[int, ...], least: int) -> None:
+        least = max(least, max(parts, default=0))
+        if total and not least <= total <= sum(parts):
+            raise ConfigError(
+                "the budget of a whole job does not fit those of its segments",
+                where=f"{self.name}.{field}",
+                value=total,
+                expected=f"{least} to {sum(parts)} nanoseconds, or 0 for the sum of the segments",
+            )
 
     def _check(self, field: str, value: int, least: int) -> None:
         if not least <= value <= _MAX_NS:
@@ -84,7 +101,7 @@ class AnalysisTask:
 
     def wcet_ns(self, switch_ns: int = 0) -> int:
         """Return the budget of the whole network with one switch a segment."""
-        return sum(self.segments_ns) + switch_ns * len(self.segments_ns)
+        return self.work_ns + switch_ns * len(self.segments_ns)
 
     def longest_ns(self, switch_ns: int = 0) -> int:
         """Return the longest segment with its switch: how long this task can block others."""
@@ -94,13 +111,67 @@ class AnalysisTask:
         """Return the task with its high budgets in place of the others."""
         if not self.high_segments_ns:
             return self
-        return replace(self, segments_ns=self.high_segments_ns, high_segments_ns=())
+        return replace(
+            self,
+            segments_ns=self.high_segments_ns,
+            high_segments_ns=(),
+            total_ns=self.high_total_ns,
+            high_total_ns=0,
+        )
+
+    def at_low(self) -> AnalysisTask:
+        """Return the task without its high budgets."""
+        if not self.high_segments_ns:
+            return self
+        return replace(self, high_segments_ns=(), high_total_ns=0)
+
+    def by_segments(self) -> AnalysisTask:
+        """Return the task with all its segments at their budgets in one job."""
+        if not self.total_ns and not self.high_total_ns:
+            return self
+        return replace(self, total_ns=0, high_total_ns=0)
+
+    def scaled(self, scale: Callable[[int], int]) -> AnalysisTask:
+        """Return the task with every budget scaled by a factor and rounded up by ``scale``."""
+        return replace(
+            self,
+            segments_ns=tuple(scale(part) for part in self.segments_ns),
+            high_segments_ns=tuple(scale(part) for part in self.high_segments_ns),
+            total_ns=scale(self.total_ns) if self.total_ns else 0,
+            high_total_ns=scale(self.high_total_ns) if self.high_total_ns else 0,
+        )
+
+    def switched(self, switch_ns: int) -> AnalysisTask:
+        """Return the task with the cost of a switch inside the budget of each segment."""
+        cost = switch_ns * len(self.segments_ns)
+        return replace(
+            self,
+            segments_ns=tuple(part + switch_ns for part in self.segments_ns),
+            high_segments_ns=tuple(part + switch_ns for part in self.high_segments_ns),
+            total_ns=self.total_ns + cost if self.total_ns else 0,
+            high_total_ns=self.high_total_ns + cost if self.high_total_ns else 0,
+        )
+
+    def execution_ns(self, *first: int) -> tuple[int, ...]:
+        """Return one job that takes its whole budget: what each segment takes.
+
+        Args:
+            first: segments that take all of theirs as long as there is any left, in this order;
+                the others follow from the front. What comes last may take nothing.
+        """
+        order = (*first, *(each for each in range(len(self.segments_ns)) if each not in first))
+        left = self.work_ns
+        taken = [0] * len(self.segments_ns)
+        for each in order:
+            taken[each] = min(left, self.segments_ns[each])
+            left -= taken[each]
+        return tuple(taken)
 
     def cut(self, parts: int) -> AnalysisTask:
         """Return the task with the same work in equal segments, rounded up."""
-        low, high = sum(self.segments_ns), sum(self.high_segments_ns)
+        low, high = self.work_ns, self.at_high().work_ns if self.high_segments_ns else 0
         return replace(
-            self,
+            self.by_segments(),
             segments_ns=(-(-low // parts),) * parts,
             high_segments_ns=(-(-high // parts),) * parts if high else (),
         )
@@ -111,14 +182,28 @@ class AnalysisTask:
         return self.criticality is Criticality.BEST_EFFORT
 
     @property
+    def work_ns(self) -> int:
+        """Budget of a whole job, without switch costs."""
+        return self.total_ns or sum(self.segments_ns)
+
+    @property
+    def last_ns(self) -> int:
+        """What the last segment takes at least in a job that takes its whole budget.
+
+        The later a job begins its last segment, the more can come before it, so this is the worst
+        of all its jobs.
+        """
+        return max(0, self.work_ns - sum(self.segments_ns[:-1]))
+
+    @property
     def utilization(self) -> float:
         """Budget over period, without switch costs."""
-        return sum(self.segments_ns) / self.period_ns
+        return self.work_ns / self.period_ns
 
     @property
     def density(self) -> float:
         """Budget over the shorter of period and deadline."""
-        return sum(self.segments_ns) / min(self.period_ns, self.deadline_ns)
+        return self.work_ns / min(self.period_ns, self.deadline_ns)
 
 
 def by_promise(

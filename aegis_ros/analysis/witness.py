@@ -30,7 +30,8 @@ def witness_schedule(
     The blocking task's longest segment begins one tick before the others come; everyone else
     becomes ready together, as late after its arrival as its jitter allows, and again as soon as
     its period allows (Jeffay, Stanat & Martel 1991). A run of this pattern in which every job
-    takes its whole budget misses a deadline.
+    takes its whole budget misses a deadline; the blocking one's longest segment takes all of its
+    own, whatever is left for the others.
 
     Args:
         tasks: everything on the lane.
@@ -44,8 +45,8 @@ def witness_schedule(
     arrivals: list[CriticalArrival] = []
     for task in tasks:
         if task.name == witness.blocking_task:
-            longest = max(range(len(task.segments_ns)), key=task.segments_ns.__getitem__)
-            start = sum(task.segments_ns[:longest]) + switch_ns * longest + 1
+            longest = task.segments_ns.index(max(task.segments_ns))
+            start = sum(task.execution_ns(longest)[:longest]) + switch_ns * longest + 1
             arrivals.append(CriticalArrival(task.name, 0, 0))
     total = sum(
         max(0, (witness.t_ns - task.deadline_ns + task.jitter_ns) // task.period_ns + 1)

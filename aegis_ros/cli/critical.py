@@ -125,8 +125,8 @@ def critical_run(
     blocker = next((task for task in tasks if task.name == witness.blocking_task), None)
     start_ns = 0
     if blocker is not None:
-        longest = max(range(len(blocker.segments_ns)), key=blocker.segments_ns.__getitem__)
-        start_ns = sum(blocker.segments_ns[:longest]) + switch_ns * longest + 1
+        longest = blocker.segments_ns.index(max(blocker.segments_ns))
+        start_ns = sum(blocker.execution_ns(longest)[:longest]) + switch_ns * longest + 1
     return CriticalRun(case, outcome, start_ns, witness, _first_miss(tasks, outcome, start_ns))
 
 

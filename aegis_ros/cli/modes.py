@@ -84,7 +84,7 @@ def in_low_mode(
 ) -> tuple[AnalysisTask, ...]:
     """Return what counts in low mode: everything with low budgets and virtual deadlines."""
     return tuple(
-        replace(task, high_segments_ns=(), deadline_ns=virtual_ns.get(task.name, task.deadline_ns))
+        replace(task.at_low(), deadline_ns=virtual_ns.get(task.name, task.deadline_ns))
         for task in tasks
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
 from aegis_ros.analysis import AnalysisTask, breakdown, shed_order
@@ -37,18 +37,10 @@ def slowdown_of(tasks: Sequence[AnalysisTask], switch_ns: int) -> Slowdown | Non
     """
     if not 0 < len(tasks) <= _MAX_TASKS:
         return None
-    factor = breakdown([_with_switches(task, switch_ns) for task in tasks])
+    factor = breakdown([task.switched(switch_ns) for task in tasks])
     grains, step = ceil(_GRAIN / max(factor, 1.0)), 1
     # Each budget is rounded up on its own, which can be a nanosecond more than the search saw.
     while grains < _GRAIN and shed_order(tasks, grains / _GRAIN, switch_ns=switch_ns):
         grains, step = min(_GRAIN, grains + step), 2 * step
     speed = grains / _GRAIN
     return Slowdown(speed, shed_order(tasks, speed * _BELOW, switch_ns=switch_ns))
-
-
-def _with_switches(task: AnalysisTask, switch_ns: int) -> AnalysisTask:
-    return replace(
-        task,
-        segments_ns=tuple(part + switch_ns for part in task.segments_ns),
-        high_segments_ns=tuple(part + switch_ns for part in task.high_segments_ns),
-    )

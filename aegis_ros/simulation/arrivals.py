@@ -91,9 +91,11 @@ def sporadic_arrivals(
             1.0,
             generator.uniform(shortest, 1.0, arrival.size),
         )
-        parts = np.array(task.segments_ns, np.int64)
+        parts = _whole_budgets(task, arrival.size, generator)
         scaled = np.where(
-            share[:, None] >= 1.0, parts, np.maximum(1, (parts * share[:, None]).astype(np.int64))
+            share[:, None] >= 1.0,
+            parts,
+            np.minimum(parts, np.maximum(1, (parts * share[:, None]).astype(np.int64))),
         )
         drawn.append([tuple(row) for row in scaled.tolist()])
     if samples_ns is not None:
@@ -151,7 +153,27 @@ def critical_arrivals(
                 np.array([item.ready_ns for item in own], np.int64),
             )
         )
-    return _join(tasks, times, _executions(tasks, times, None, None))
+    drawn = _executions(tasks, times, None, None)
+    for index, task in enumerate(tasks):
+        if task.name == witness.blocking_task:  # as the pattern has it
+            longest = task.segments_ns.index(max(task.segments_ns))
+            drawn[index] = [task.execution_ns(longest)] * len(drawn[index])
+    return _join(tasks, times, drawn)
+
+
+def _whole_budgets(task: AnalysisTask, jobs: int, generator: np.random.Generator) -> _Array:
+    """Return jobs that take their whole budgets, int64 [jobs, segments].
+
+    Where a job has less than the sum of its segments, it is at the front, at the back, or at
+    segments drawn by chance.
+    """
+    if task.work_ns == sum(task.segments_ns):
+        return np.tile(np.array(task.segments_ns, np.int64), (jobs, 1))
+    count = len(task.segments_ns)
+    orders = [list(range(count)), list(range(count))[::-1]]
+    orders += [generator.permutation(count).tolist() for _ in range(count)]
+    rows = np.array([task.execution_ns(*order) for order in orders], np.int64)
+    return rows[generator.integers(0, len(orders), jobs)]
 
 
 def _executions(
@@ -164,7 +186,7 @@ def _executions(
     for task, (arrival, _) in zip(tasks, times, strict=True):
         samples = (samples_ns or {}).get(task.name)
         if samples is None or generator is None:
-            result.append([task.segments_ns] * arrival.size)
+            result.append([task.execution_ns()] * arrival.size)
         else:
             rows = samples[generator.integers(0, samples.shape[0], arrival.size)]
             result.append([tuple(row) for row in rows.tolist()])
