@@ -17,6 +17,7 @@ from aegis_ros.analysis import (
     thinned,
 )
 from aegis_ros.analysis.lanes import admits
+from aegis_ros.analysis.task import by_promise
 from aegis_ros.backends import Backend, CompiledNetwork
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, ModelError
@@ -218,8 +219,9 @@ class Admission:
     ) -> Candidate:
         """Return the task in the fewest of 1, 2, 4 and 8 segments that more urgent tasks can bear.
 
-        A task whose number of segments is declared, and one that would not fit however finely it
-        were cut, is returned as it is.
+        A task of best effort that cannot stay whole gets as many of them as its cut allows. A task
+        whose number of segments is declared, and one that would not fit however finely it were
+        cut, is returned as it is.
 
         Args:
             candidate: whole, as :meth:`prepare` returns it.
@@ -241,12 +243,15 @@ class Admission:
             if any(room.fits(task) for room in rooms):
                 break
             blocked = [room for room in rooms if not room.waits(task)]
-            for parts in SEGMENT_COUNTS:
+            for parts in reversed(SEGMENT_COUNTS) if task.best_effort else SEGMENT_COUNTS:
                 if not any(room.fits(task.cut(parts)) for room in blocked):
                     continue
                 if parts not in known:
                     known[parts] = self._in_segments(candidate, parts, measure, estimate)
                 cut = known[parts]
+                if cut.compiled.segments != parts and task.best_effort:
+                    tried = cut.compiled.note
+                    continue
                 if cut.compiled.segments != parts:
                     return replace(candidate, cut_sentence=cut.compiled.note)
                 for room in blocked:
@@ -633,4 +638,5 @@ def _at_pace(task: AnalysisTask, pace: Pace, every: int = 1) -> AnalysisTask:
 
 
 def _utilization(tasks: Sequence[AnalysisTask], switch_ns: int) -> float:
-    return sum(task.wcet_ns(switch_ns) / task.period_ns for task in tasks)
+    promised, _ = by_promise(tasks)
+    return sum(task.wcet_ns(switch_ns) / task.period_ns for task in promised)

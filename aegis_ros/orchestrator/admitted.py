@@ -83,9 +83,7 @@ class AdmittedSet:
     def remove(self, entry: Entry) -> None:
         """Admit it no more; its capacity stays taken while its last jobs can delay others."""
         del self._entries[entry.spec.name]
-        until = self._free_from_ns(entry)
-        if until > time.monotonic_ns():
-            self._leaving.append((until, entry.analysis_task(), entry.lane))
+        self._leave(entry)
         self._judge()
 
     def thin(self, factors: Mapping[str, int]) -> None:
@@ -99,6 +97,8 @@ class AdmittedSet:
     def forget(self, entry: Entry) -> None:
         """Let its id go: nothing more is heard of it."""
         self._by_id.pop(entry.task_id, None)
+        if entry.spec.criticality is Criticality.BEST_EFFORT:  # a segment may have begun until now
+            self._leave(entry)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -138,15 +138,17 @@ class AdmittedSet:
         }
 
     def share(self, entry: Entry) -> float:
-        """Return which part of its lane a task may take."""
+        """Return which part of its lane is reserved for a task; nothing is for best effort."""
         task = entry.analysis_task()
-        return task.wcet_ns(self._device.switch_ns) / task.period_ns
+        return self._share(task)
+
+    def _share(self, task: AnalysisTask) -> float:
+        return 0.0 if task.best_effort else task.wcet_ns(self._device.switch_ns) / task.period_ns
 
     def utilization(self, lane: str, more: Sequence[AnalysisTask] = ()) -> float:
         """Return which part of a lane its tasks, and ``more``, may take."""
         own = sum(self.share(entry) for entry in self if entry.lane == lane)
-        switch_ns = self._device.switch_ns
-        return own + sum(task.wcet_ns(switch_ns) / task.period_ns for task in more)
+        return own + sum(self._share(task) for task in more)
 
     def room(self, lane: str) -> float:
         """Return by what all budgets of a lane can be multiplied before anybody is late."""
@@ -181,6 +183,13 @@ class AdmittedSet:
     def _tasks_on(self, lane: str) -> list[AnalysisTask]:
         return [entry.analysis_task() for entry in self if entry.lane == lane]
 
+    def _leave(self, entry: Entry) -> None:
+        task = entry.analysis_task()
+        until = self._free_from_ns(entry)
+        self._leaving = [item for item in self._leaving if item[1:] != (task, entry.lane)]
+        if until > time.monotonic_ns():
+            self._leaving.append((until, task, entry.lane))
+
     def _free_from_ns(self, removed: Entry) -> int:
         """Return from when on no job of a removed task can have left others late; 0 for none."""
         last_ns = removed.statistics.last_deadline_ns
@@ -190,7 +199,10 @@ class AdmittedSet:
         leaving = [item for _, item, lane in self._leaving if lane == removed.lane]
         free = safe_removal_ns(
             [task, *leaving, *self._tasks_on(removed.lane)],
-            last_ns - task.deadline_ns + task.jitter_ns,
+            # Of best effort, a frame may wait for long after its arrival.
+            time.monotonic_ns()
+            if task.best_effort
+            else last_ns - task.deadline_ns + task.jitter_ns,
             switch_ns=self._device.switch_ns,
         )
         return _NEVER_NS if free is None else free

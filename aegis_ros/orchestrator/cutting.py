@@ -3,6 +3,7 @@
 A task due later blocks one due earlier for as long as its longest segment takes (Baruah 2005;
 Bertogna & Baruah 2010): for every interval of length t shorter than its own ``D - J``, what is due
 within t and that segment must fit into t together. Cutting a network helps nobody but those.
+A task of best effort blocks everybody, for every t: where it has to be cut, it is cut finely.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from aegis_ros.analysis import AnalysisTask, is_schedulable
 from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
+from aegis_ros.analysis.task import by_promise
 from aegis_ros.rationale import Counterfactual
 
 __all__ = ["SEGMENT_COUNTS", "Room", "Tolerance", "advise_cuts", "blocking_tolerance", "cut_budget"]
@@ -76,18 +78,21 @@ def blocking_tolerance(
 
     Args:
         others: on the same lane.
-        task: due later than some of them.
+        task: due later than some of them, or of best effort and so later than all.
         switch_ns: charged to every segment.
 
     Returns:
         ``None`` where none of the others is more urgent.
     """
     own = task.deadline_ns - task.jitter_ns
-    urgent = [item for item in others if item.deadline_ns - item.jitter_ns < own]
+    promised, _ = by_promise(others)
+    urgent = [
+        item for item in promised if task.best_effort or item.deadline_ns - item.jitter_ns < own
+    ]
     if not urgent:
         return None
-    load = LaneLoad(urgent, switch_ns)
-    end = own - 1
+    load = LaneLoad([*urgent, task] if task.best_effort else urgent, switch_ns)
+    end = (load.horizon_ns() or load.latest_ns) if task.best_effort else own - 1
     if load.points_until(end) > MAX_POINTS or not load.fits(end):
         end = min(end, load.latest_ns)  # the test of the lane has the last word
     curve = load.curve(end)
@@ -123,7 +128,11 @@ def advise_cuts(
         passes: whether ``task`` is admitted beside these.
     """
     first = task.deadline_ns - task.jitter_ns
-    later = [item for item in admitted.values() if item.deadline_ns - item.jitter_ns > first]
+    later = [
+        item
+        for item in admitted.values()
+        if item.best_effort or item.deadline_ns - item.jitter_ns > first
+    ]
     for blocking in sorted(later, key=lambda item: max(item.segments_ns), reverse=True):
         others = [item for item in admitted.values() if item is not blocking]
         for parts in SEGMENT_COUNTS:

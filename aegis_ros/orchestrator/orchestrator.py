@@ -374,7 +374,9 @@ class Orchestrator:
         now = time.monotonic_ns()
         entry = self._admitted.of_id(task_id)
         if entry is not None:
-            entry.statistics.published(now, response_ns, execution_ns, met)
+            # Where no deadline is promised, the result is as old as it is, and nobody is let down.
+            kept = met or entry.spec.criticality is Criticality.BEST_EFFORT
+            entry.statistics.published(now, response_ns, execution_ns, kept)
         recorder = self._recorder
         if recorder is not None and seq >= 0:
             recorder.published(task_id, seq, decoded_ns, now, due_ns)
@@ -453,9 +455,7 @@ class Orchestrator:
         except Refusal:
             # It may be cut for what others can bear once frames are left out.
             spare = self._admission.thinnest(running, paces)
-            cut = self._admission.cut_to_fit(
-                candidate, spare, (), measuring, estimate=not measure
-            )
+            cut = self._admission.cut_to_fit(candidate, spare, (), measuring, estimate=not measure)
             if cut.compiled.segments == candidate.compiled.segments:
                 raise
             return cut, self._admission.decide(cut, running, arena, paces)
@@ -552,7 +552,13 @@ class Orchestrator:
     ) -> Registration:
         spec = candidate.spec
         verdict: LaneVerdict = admitted.assignment.verdicts[admitted.lane]
-        bound = next(item for item in verdict.responses if item.task == spec.name)
+        bound = next((item for item in verdict.responses if item.task == spec.name), None)
+        due = (
+            ""
+            if bound is None
+            else f" Its result is due {bound.deadline_ns / 1e6:.1f} ms after the frame and there "
+            f"after {bound.bound_ns / 1e6:.1f} ms at the latest;"
+        )
         how = (
             f" (lane chosen by {admitted.assignment.method})"
             if len(self.spec.device.lanes) > 1
@@ -563,10 +569,9 @@ class Orchestrator:
         rationale = self.log.make(
             spec.name,
             Decision.ADMITTED,
-            Rule.DEMAND_BOUND,
-            f"{spec.name} runs on lane {admitted.lane}{how}: {verdict.sentence}. Its result is due "
-            f"{bound.deadline_ns / 1e6:.1f} ms after the frame and there after "
-            f"{bound.bound_ns / 1e6:.1f} ms at the latest; {candidate.wcet_source} budget "
+            verdict.rule,
+            f"{spec.name} runs on lane {admitted.lane}{how}: {verdict.sentence}.{due} "
+            f"{candidate.wcet_source if due else candidate.wcet_source.capitalize()} budget "
             f"{sum(candidate.wcet_ns) / 1e6:.2f} ms ({candidate.wcet_sentence})"
             + (f"; {candidate.cut_sentence}" if candidate.cut_sentence else "")
             + "".join(f". {each}" for each in latencies)
@@ -591,8 +596,8 @@ class Orchestrator:
             admitted.utilization_before,
             verdict.utilization,
             verdict.right,
-            bound.bound_ns,
-            bound.deadline_ns,
+            0 if bound is None else bound.bound_ns,
+            candidate.analysis_task().deadline_ns,
         )
 
     def _told_of_frames(self, candidate: Candidate, admitted: Admitted) -> str:
