@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aegis_ros.config import load_config, parse_config, parse_task, task_to_mapping
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import Color, Criticality, Layout
+from aegis_ros.spec import Color, Criticality, Layout, OverrunPolicy
 
 EXAMPLE = """\
 device:   {backend: onnxruntime, lanes: [{name: main, cpu: 1}], arena_mib: 1024}
@@ -261,6 +261,29 @@ def test_a_constant_latency_leaves_time_to_publish_and_few_results_to_keep(
     assert kept.output.constant_latency_ns == most * 1_000_000
     with pytest.raises(ConfigError, match=rf"constant_latency_ms is {constant}.*at most {most}"):
         parse_task(task(**changes, output=output | {"constant_latency_ms": constant}))
+
+
+def test_an_early_exit_says_with_which_outputs() -> None:
+    given = task(on_overrun="early_exit", early_exit={"logits": "aux_logits"})
+    spec = parse_task(given)
+    assert spec.on_overrun is OverrunPolicy.EARLY_EXIT
+    assert spec.early_exit == {"logits": "aux_logits"}
+    assert parse_task(json.loads(json.dumps(task_to_mapping(spec)))) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"on_overrun": "early_exit"}, "it is not said with which outputs"),
+        ({"early_exit": {"a": "b"}}, "early_exit is given and on_overrun is skip_next"),
+        ({"on_overrun": "early_exit", "early_exit": {"a": ""}}, "early_exit.a"),
+    ],
+)
+def test_a_policy_without_exits_and_exits_without_the_policy_are_refused(
+    changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_task(task(**changes))
 
 
 @settings(max_examples=60)
