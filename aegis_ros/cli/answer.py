@@ -107,6 +107,15 @@ class Answer:
             if task.criticality is Criticality.HIGH
         }
 
+    def low_totals_ns(self, lane: str) -> dict[int, int]:
+        """Return the same for whole jobs, of tasks that have such a budget."""
+        tasks = self.on_lane(lane)
+        return {
+            index: tasks[index].switched(self.asked.switch_ns).total_ns
+            for index in self.low_budgets_ns(lane)
+            if tasks[index].total_ns
+        }
+
     def bound_of(self, name: str) -> ResponseBound | None:
         """Return the response bound of a task; ``None`` where its lane was rejected."""
         return self._bounds.get(name)

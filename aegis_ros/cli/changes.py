@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 from aegis_ros.analysis import POLICIES, AnalysisTask
@@ -21,6 +22,8 @@ _FIELDS = (
     "jitter_ms",
     "segments_ms",
     "high_segments_ms",
+    "total_ms",
+    "high_total_ms",
     "wcet_ms",
     "criticality",
     "lane",
@@ -169,6 +172,11 @@ def _with_field(
     }
     if task.high_segments_ns:
         fields["high_segments_ms"] = [part / 1e6 for part in task.high_segments_ns]
+    # Those of other segments are not those of these.
+    if task.total_ns and field not in ("segments_ms", "wcet_ms"):
+        fields["total_ms"] = task.total_ns / 1e6
+    if task.high_total_ns and field not in ("segments_ms", "wcet_ms", "high_segments_ms"):
+        fields["high_total_ms"] = task.high_total_ns / 1e6
     # A deadline that equals the period was most likely not declared, and moves with it.
     if field == "period_ms" and task.deadline_ns + free_ns == task.period_ns:
         fields["deadline_ms"] = value
@@ -178,14 +186,19 @@ def _with_field(
                 "out of range", where=f"--set {task.name}.wcet_ms", value=text,
                 expected="a number above 0",
             )  # fmt: skip
-        share = value * 1e6 / sum(task.segments_ns)
+        share = value * 1e6 / task.work_ns
         fields["segments_ms"] = [max(1e-6, part * share / 1e6) for part in task.segments_ns]
+        if task.total_ns:
+            parts = [ceil(part * share) for part in task.segments_ns]
+            fields["segments_ms"] = [part / 1e6 for part in parts]
+            fields["total_ms"] = min(sum(parts), max(ceil(value * 1e6), *parts)) / 1e6
     else:
         fields[field] = value
     if task.high_segments_ns and field in ("segments_ms", "wcet_ms"):
         fields["high_segments_ms"] = _in_ratio(task, fields["segments_ms"])
     if field == "criticality" and value != Criticality.HIGH:
         fields.pop("high_segments_ms", None)
+        fields.pop("high_total_ms", None)
     made = new_task(fields, asked.lanes, f"--set {task.name}.{field}")
     if not free_ns:
         return made

@@ -129,6 +129,15 @@ def profile(
             min=0, max=1_000_000, help="As --runs, but with caches emptied before each run."
         ),
     ] = 50,
+    pair_runs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1_000_000,
+            help="As --runs, but right after each other network, and while each runs on each other "
+            "lane; 0 for none.",
+        ),
+    ] = 50,
     stress: Annotated[
         str,
         typer.Option(
@@ -172,6 +181,7 @@ def profile(
         state_dir,
         format,
         cold_runs=cold_runs,
+        pair_runs=pair_runs,
         stress=stress,
         inputs=inputs,
         report=report,
@@ -208,8 +218,9 @@ def build(
     epilog="Examples:\n\n"
     "aegis whatif set.yaml --add 'name=vlm,period_ms=1000,segments_ms=20;20;20'\n\n"
     "aegis whatif set.yaml --set camera.period_ms=50 --set policy=cw_edf --drop lidar\n\n"
-    "Fields of --set: period_ms, deadline_ms, jitter_ms, segments_ms, high_segments_ms, wcet_ms, "
-    "criticality, lane, copies. A deadline that equals the period moves with it.\n\n"
+    "Fields of --set: period_ms, deadline_ms, jitter_ms, segments_ms, high_segments_ms, total_ms, "
+    "high_total_ms, wcet_ms, criticality, lane, copies. "
+    "A deadline that equals the period moves with it.\n\n"
     "Exit code: 0 schedulable afterwards, 1 not, 2 bad input."
 )
 def whatif(

@@ -60,6 +60,8 @@ class _Task(BaseModel):
     jitter_ms: _MsOrZero = 0.0
     segments_ms: list[_Ms] = Field(min_length=1, max_length=1024)
     high_segments_ms: list[_Ms] | None = Field(default=None, min_length=1, max_length=1024)
+    total_ms: _Ms | None = None
+    high_total_ms: _Ms | None = None
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
     copies: Annotated[int, Number, Field(ge=1, le=_MAX_TASKS)] = 1
@@ -189,6 +191,13 @@ def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask
         task.criticality,
         task.lane or (lanes[0] if len(lanes) == 1 else ""),
         tuple(_ns(part, ROUND_CEILING) for part in task.high_segments_ms or ()),
+        _total_ns(task.total_ms, task.segments_ms, f"{where}.total_ms"),
+        _total_ns(
+            task.high_total_ms,
+            task.high_segments_ms or (),
+            f"{where}.high_total_ms",
+            task.total_ms or sum(task.segments_ms),
+        ),
     )
     if task.copies == 1:
         return (one,)
@@ -222,6 +231,29 @@ def _require_high(task: _Task, where: str) -> None:
                 value=high,
                 expected=f"at least {low}",
             )
+
+
+def _total_ns(
+    total_ms: float | None, parts_ms: Sequence[float], where: str, least_ms: float = 0.0
+) -> int:
+    """Return the budget of a whole job, 0 for the sum of its segments."""
+    if total_ms is None:
+        return 0
+    total, parts = (
+        _ns(total_ms, ROUND_CEILING),
+        [_ns(part, ROUND_CEILING) for part in parts_ms],
+    )
+    least = max(_ns(least_ms, ROUND_CEILING), *parts, 0)
+    if not least <= total <= sum(parts):
+        raise ConfigError(
+            "the budget of a whole job does not fit those of its segments",
+            where=where,
+            value=total_ms,
+            expected=f"{least / 1e6:g} to {sum(parts) / 1e6:g}"
+            if parts
+            else "none where there are no such segments",
+        )
+    return total
 
 
 def _ns(milliseconds: float, rounding: str) -> int:

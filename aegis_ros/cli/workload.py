@@ -109,9 +109,14 @@ def _with_overruns(
     hit = (generator.random(len(workload)) < probability).tolist()
     share = (generator.random(len(workload)) if partly else np.ones(len(workload))).tolist()
     execution = [
-        tuple(
-            low + ceil(much * (high - low))
-            for low, high in zip(tasks[task].segments_ns, tasks[task].high_segments_ns, strict=True)
+        _held_to(
+            tasks[task].at_high().work_ns,
+            tuple(
+                low + ceil(much * (high - low))
+                for low, high in zip(
+                    tasks[task].segments_ns, tasks[task].high_segments_ns, strict=True
+                )
+            ),
         )
         if late and tasks[task].high_segments_ns
         else parts
@@ -125,7 +130,7 @@ def _with_overruns(
 def _uniform(
     tasks: Sequence[AnalysisTask], generator: np.random.Generator
 ) -> Mapping[str, npt.NDArray[np.int64]]:
-    return {
+    rows = {
         task.name: np.maximum(
             1,
             np.array(task.segments_ns)
@@ -133,6 +138,19 @@ def _uniform(
         ).astype(np.int64)
         for task in tasks
     }
+    for task in tasks:
+        if task.total_ns:
+            held = [_held_to(task.total_ns, row) for row in rows[task.name].tolist()]
+            rows[task.name] = np.array(held, np.int64)
+    return rows
+
+
+def _held_to(whole_ns: int, parts: Sequence[int]) -> tuple[int, ...]:
+    """Return the times of segments, shortened alike where they are longer than a whole job."""
+    taken = sum(parts)
+    if taken <= whole_ns:
+        return tuple(parts)
+    return tuple(part * whole_ns // taken for part in parts)
 
 
 def _with_executions(

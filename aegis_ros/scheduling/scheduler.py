@@ -35,7 +35,9 @@ _SHED_ORDER = (Criticality.BEST_EFFORT, Criticality.LOW, Criticality.HIGH)
 class _Task:
     __slots__ = (
         "_declared_low_ns",
+        "_declared_low_total_ns",
         "_declared_ns",
+        "_declared_total_ns",
         "background",
         "best_effort",
         "budgets_ns",
@@ -46,10 +48,13 @@ class _Task:
         "last_rank",
         "limits_ns",
         "low_ns",
+        "low_total_ns",
+        "marks_ns",
         "on_overrun",
         "owed_ns",
         "queue",
         "segments",
+        "tell_total_ns",
         "total_ns",
         "waiting",
     )
@@ -64,6 +69,7 @@ class _Task:
         on_overrun: OverrunPolicy | None,
         low_ns: tuple[int, ...],
         exit_after: int,
+        totals_ns: tuple[int, int],
         stretch: tuple[float, float],
     ) -> None:
         self.lane = lane
@@ -80,6 +86,7 @@ class _Task:
         self.background: Job | None = None  # its job that was demoted
         self._declared_ns = budgets_ns
         self._declared_low_ns = low_ns
+        self._declared_total_ns, self._declared_low_total_ns = totals_ns
         self.stretch(*stretch)
 
     def stretch(self, told: float, enforced: float) -> None:
@@ -91,6 +98,26 @@ class _Task:
         lowest = map(min, zip(declared, self._declared_low_ns or declared, strict=True))
         self.limits_ns = tuple(math.ceil(part * told) for part in lowest)
         self.total_ns = sum(self.budgets_ns) if self.on_overrun is not None else _NO_LIMIT
+        self.low_total_ns = _NO_LIMIT
+        # Lane time of a whole job beyond which something has to be said or done. The sum of the
+        # segments is no such mark: who exceeds that has exceeded a segment's.
+        marks = []
+        if self._declared_total_ns and self.on_overrun is not None:
+            self.total_ns = min(self.total_ns, math.ceil(self._declared_total_ns * enforced))
+            marks += [math.ceil(self._declared_total_ns * told), self.total_ns]
+        if self._declared_low_total_ns:
+            self.low_total_ns = math.ceil(self._declared_low_total_ns * enforced)
+            marks += [math.ceil(self._declared_low_total_ns * told), self.low_total_ns]
+        self.marks_ns = tuple(sorted(set(marks)))
+        self.tell_total_ns = self.marks_ns[0] if marks else _NO_LIMIT
+
+    def allowed_ns(self, segments: int) -> int:
+        """Return what the first segments of a job may take together."""
+        return min(self.total_ns, sum(self.budgets_ns[:segments]))
+
+    def passes_mark(self, used_ns: int, taken_ns: int) -> bool:
+        """Return whether a job has passed a budget of its whole with the segment just ended."""
+        return any(used_ns - taken_ns <= mark < used_ns for mark in self.marks_ns)
 
 
 class Scheduler:
@@ -144,6 +171,8 @@ class Scheduler:
         on_overrun: OverrunPolicy | None = None,
         low_ns: tuple[int, ...] = (),
         exit_after: int = 0,
+        total_ns: int = 0,
+        low_total_ns: int = 0,
     ) -> None:
         """Make a task known. EDF needs no more than lane, segments and queue.
 
@@ -162,6 +191,9 @@ class Scheduler:
                 exceeded; empty for never.
             exit_after: number of segments after which its early exit is complete; 0 for none, and
                 ``early_exit`` is then ``skip_next``.
+            total_ns: budget of a whole job, switch costs included; 0 for the sum of ``wcet_ns``.
+                The first k segments may take no more than it, nor than the sum of theirs.
+            low_total_ns: the same of ``low_ns``.
 
         Raises:
             ValueError: a value is out of range or the id is taken.
@@ -197,6 +229,7 @@ class Scheduler:
             on_overrun,
             low_ns,
             exit_after,
+            (total_ns, low_total_ns),
             self._stretch[lane],
         )
 
@@ -315,7 +348,11 @@ class Scheduler:
         if job.late and not ended:
             ended = self._leaves(task, job)
         limits = task.limits_ns
-        if limits and (taken_ns > limits[segment] or (ended and job.used_ns > task.total_ns)):
+        if limits and (
+            taken_ns > limits[segment]
+            or (ended and job.used_ns > task.total_ns)
+            or (job.used_ns > task.tell_total_ns and task.passes_mark(job.used_ns, taken_ns))
+        ):
             return self._exceeded(lane, task, job, now_ns, taken_ns, ended)
         if ended:
             if task.background is job:
@@ -340,7 +377,11 @@ class Scheduler:
         job.used_ns += taken_ns
         segment = job.segment
         limits = task.limits_ns
-        if limits and (taken_ns > limits[segment] or job.used_ns > task.total_ns):
+        if limits and (
+            taken_ns > limits[segment]
+            or job.used_ns > task.total_ns
+            or (job.used_ns > task.tell_total_ns and task.passes_mark(job.used_ns, taken_ns))
+        ):
             job.segment = segment + 1
             return self._exceeded(lane, task, job, now_ns, taken_ns, ended=True)
         if task.background is job:
@@ -428,7 +469,7 @@ class Scheduler:
         policy = task.on_overrun
         # The rest of a demoted job runs in time that nobody else wants: nothing more is owed.
         if policy is not None and task.background is not job:
-            over = job.used_ns > sum(task.budgets_ns[: job.segment])
+            over = job.used_ns > task.allowed_ns(job.segment)
             if over and not ended and policy is not OverrunPolicy.SKIP_NEXT:
                 applied = policy
                 if policy is OverrunPolicy.STOP:
@@ -459,7 +500,8 @@ class Scheduler:
         else:
             self._push(lane, task, job)
         low = task.low_ns
-        sheds = bool(low) and taken_ns > low[segment] and not self._shedding[lane]
+        over_low = bool(low) and (taken_ns > low[segment] or job.used_ns > task.low_total_ns)
+        sheds = over_low and not self._shedding[lane]
         if sheds:
             dropped += self.shed(lane, now_ns)
         self._overrun[lane] = Overrun(
@@ -478,17 +520,17 @@ class Scheduler:
         )
         return job if ended else None
 
+    @staticmethod
+    def _leaves(task: _Task, job: Job) -> bool:
+        """Return whether a job over its budget ends here; it goes on where it has caught up."""
+        job.late = job.used_ns > task.allowed_ns(job.segment)
+        job.early = job.late and job.segment >= task.exit_after
+        return job.early
+
     def _next_in_line(self) -> int:
         """Return the rank behind everything that is known."""
         self._line += 1
         return self._line
-
-    @staticmethod
-    def _leaves(task: _Task, job: Job) -> bool:
-        """Return whether a job over its budget ends here; it goes on where it has caught up."""
-        job.late = job.used_ns > sum(task.budgets_ns[: job.segment])
-        job.early = job.late and job.segment >= task.exit_after
-        return job.early
 
     def _start(self, lane: int, job: Job, now_ns: int) -> None:
         if job.segment == 0:

@@ -25,6 +25,7 @@ def simulate(
     policy: Policy | None = None,
     queue: int | Sequence[int] = 1_000_000,
     low_budgets_ns: Mapping[int, Sequence[int]] | None = None,
+    low_totals_ns: Mapping[int, int] | None = None,
     on_overrun: Sequence[OverrunPolicy | None] | None = None,
     exit_after: Sequence[int] | None = None,
     keep_runs: bool = False,
@@ -40,6 +41,7 @@ def simulate(
         queue: jobs of one task that may wait, for all tasks or one number a task.
         low_budgets_ns: low-mode budget of each segment by task index, switch costs included; a
             segment that exceeds it makes the lane shed tasks below high criticality when it ends.
+        low_totals_ns: the same of a whole job, where that is less than the sum of its segments.
         on_overrun: what becomes of a job that exceeds its budget, one policy a task, ``None`` in it
             for a task whose budget is not enforced; without, none is.
         exit_after: number of segments after which the early exit of each task is complete, 0 for
@@ -60,8 +62,10 @@ def simulate(
             criticality=task.criticality,
             queue=queues[index],
             wcet_ns=tuple(part + switch_ns for part in task.segments_ns),
+            total_ns=task.switched(switch_ns).total_ns,
             on_overrun=on_overrun[index] if on_overrun is not None else None,
             low_ns=tuple((low_budgets_ns or {}).get(index, ())),
+            low_total_ns=(low_totals_ns or {}).get(index, 0),
             exit_after=exit_after[index] if exit_after is not None else 0,
         )
     relative = np.array([task.deadline_ns for task in tasks], np.int64)
