@@ -1,6 +1,6 @@
 """How fast the device runs now, and what can be promised at that speed."""
 
-from aegis_ros.device.governor import Change, SpeedGovernor
+from aegis_ros.device.governor import Change, PaceGovernor, SpeedGovernor
 from aegis_ros.device.monitor import create_monitor
 from aegis_ros.device.nvml import NvmlMonitor
 from aegis_ros.device.state import DeviceMonitor, DeviceState
@@ -13,6 +13,7 @@ __all__ = [
     "DeviceState",
     "JetsonMonitor",
     "NvmlMonitor",
+    "PaceGovernor",
     "SpeedGovernor",
     "create_monitor",
 ]

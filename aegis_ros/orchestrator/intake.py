@@ -17,10 +17,11 @@ from aegis_ros.rationale import Decision, Rule
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["FedTask", "FramePace", "Intake", "StreamTable", "Taken", "stamp_trusted"]
+__all__ = ["NEVER_NS", "FedTask", "FramePace", "Intake", "StreamTable", "Taken", "stamp_trusted"]
 
 _BACKWARDS_NS = 1_000_000_000
 _TRUSTED_NS = 10_000_000_000
+NEVER_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ class FramePace:
     def at(self, now_ns: int) -> int:
         """Return n at a moment."""
         return self.every if now_ns < self.from_ns else self.later
+
+    @property
+    def reached(self) -> int:
+        """The least n that can come without another change."""
+        return self.every if self.from_ns == NEVER_NS else min(self.every, self.later)
 
 
 class FedTask:

@@ -311,7 +311,7 @@ class Orchestrator:
             return Registration(True, ResultCode.ADMITTED, entry.task_id, rationale)
 
     def device_changed(self, state: DeviceState) -> None:
-        """Shed at once what a slower device cannot run in time; let it come back with hysteresis.
+        """Thin and shed at once what a slower device cannot run in time; undo it with hysteresis.
 
         To be called about once a second, whether something changed or not. A task that is shed
         stays admitted and gets no frames.
@@ -326,10 +326,13 @@ class Orchestrator:
         lanes: dict[str, list[AnalysisTask]] = {}
         for entry in entries:
             lanes.setdefault(entry.lane, []).append(entry.candidate.analysis_task())
-        shed = self._thermal.changed(state, lanes, time.monotonic_ns())
+        slowed = self._thermal.changed(
+            state, lanes, time.monotonic_ns(), self._admitted.paces()
+        )
         self._engine.set_speed(state.clock_factor)
         for entry in entries:
-            entry.fed.shed = entry.spec.name in shed
+            entry.fed.shed = entry.spec.name in slowed.shed
+        self._thinner.slowed(slowed.paces, state.clock_factor)
         recorder = self._recorder
         if recorder is not None:
             recorder.state(self._run_state(state))

@@ -1,21 +1,38 @@
-"""Sheds what a slower device cannot run in time, lets it come back, and says so."""
+"""Thins and sheds what a slower device cannot run in time, lets it come back, and says so."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import floor
 
-from aegis_ros.analysis import AnalysisTask
-from aegis_ros.device import Change, DeviceState, SpeedGovernor
+from aegis_ros.analysis import AnalysisTask, thinned
+from aegis_ros.device import Change, DeviceState, PaceGovernor, SpeedGovernor
 from aegis_ros.errors import ConfigError
+from aegis_ros.orchestrator.admission import Pace
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.thinner import every_nth
 from aegis_ros.rationale import Decision, Rule
 
-__all__ = ["Thermal"]
+__all__ = ["Slowed", "Thermal"]
 
 _GRAIN = 0.005  # of the speed
 _TOLD_STEP = 0.05  # of the speed, before a change that sheds nothing is worth telling
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """What a slow device costs.
+
+    Attributes:
+        shed: names of the tasks that get no frames.
+        paces: by lane, n of each task that takes every n-th frame, where that is not as it was
+            proven at nominal speed.
+    """
+
+    shed: frozenset[str]
+    paces: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class Thermal:
@@ -31,18 +48,27 @@ class Thermal:
         self._log = log
         self._switch_ns = switch_ns
         self._governors: dict[str, SpeedGovernor] = {}
+        self._pacers: dict[str, PaceGovernor] = {}
+        self._told_paces: dict[str, dict[str, int]] = {}
         self._told_factor = 1.0
         self._lock = threading.Lock()
 
     def changed(
-        self, state: DeviceState, lanes: Mapping[str, Sequence[AnalysisTask]], now_ns: int
-    ) -> frozenset[str]:
-        """Re-test every lane with budgets C / f and return the names of all tasks to be shed.
+        self,
+        state: DeviceState,
+        lanes: Mapping[str, Sequence[AnalysisTask]],
+        now_ns: int,
+        paces: Mapping[str, Pace] | None = None,
+    ) -> Slowed:
+        """Re-test every lane with budgets C / f and return what is to be thinned and shed.
+
+        Nothing is shed as long as leaving frames out, as far as tasks allow it, is enough.
 
         Args:
             state: of the device.
-            lanes: everything admitted to each lane, shed or not.
+            lanes: everything admitted to each lane, shed or not, with the periods of its frames.
             now_ns: monotonic time.
+            paces: of the tasks that may be thinned.
 
         Raises:
             ConfigError: the speed is not above 0; nothing is changed.
@@ -60,30 +86,97 @@ class Thermal:
         with self._lock:
             for lane in [name for name in self._governors if name not in lanes]:
                 del self._governors[lane]
+                self._pacers.pop(lane, None)
+            shared = {} if paces is None else paces
+            most = {name: pace.most for name, pace in shared.items()}
+            nominal_paces = {name: pace.every for name, pace in shared.items()}
             changes: dict[str, Change] = {}
+            slowed: dict[str, Mapping[str, int]] = {}
             for lane, tasks in lanes.items():
                 governor = self._governors.setdefault(lane, SpeedGovernor())
-                if factor < 1.0 or governor.shed:  # else it is as it was admitted
-                    changes[lane] = governor.decide(
-                        tasks, factor, now_ns, switch_ns=self._switch_ns
-                    )
+                pacer = self._pacers.setdefault(lane, PaceGovernor())
+                if not (factor < 1.0 or governor.shed or pacer.slow):
+                    continue  # it is as it was admitted
+                changes[lane] = governor.decide(
+                    thinned(tasks, most), factor, now_ns, switch_ns=self._switch_ns
+                )
+                kept = [task for task in tasks if task.name not in governor.shed]
+                slow = pacer.decide(
+                    kept, nominal_paces, most, factor, now_ns, switch_ns=self._switch_ns
+                )
+                if slow is not None:
+                    slowed[lane] = slow
+            moves = self._moves(lanes, slowed, nominal_paces)
             nominal = factor == 1.0 and self._told_factor < 1.0
             moved = nominal or abs(factor - self._told_factor) >= _TOLD_STEP
             told = 0
-            if moved or any(change.shed or change.restored for change in changes.values()):
-                told = self._tell_speed(state, factor)
+            if moved or moves or any(item.shed or item.restored for item in changes.values()):
+                told = self._tell_speed(state, factor, slowed, nominal_paces)
             for lane, change in changes.items():
-                self._tell_shed(change.shed, lanes[lane], lane, factor, told)
-                self._tell_restored(change.restored, lanes[lane], lane, factor, told)
-            return frozenset(name for item in self._governors.values() for name in item.shed)
+                running = thinned(lanes[lane], slowed.get(lane, nominal_paces))
+                self._tell_shed(change.shed, running, lane, factor, told)
+                self._tell_restored(change.restored, running, lane, factor, told)
+            for lane, task, before, after in moves:
+                self._tell_pace(task, lane, before, after, factor, told)
+            shed = frozenset(name for item in self._governors.values() for name in item.shed)
+            return Slowed(shed, slowed)
 
     def forget(self) -> None:
         """Begin again at nominal speed, with nothing shed."""
         with self._lock:
             self._governors.clear()
+            self._pacers.clear()
+            self._told_paces.clear()
             self._told_factor = 1.0
 
-    def _tell_speed(self, state: DeviceState, factor: float) -> int:
+    def _moves(
+        self,
+        lanes: Mapping[str, Sequence[AnalysisTask]],
+        slowed: Mapping[str, Mapping[str, int]],
+        nominal: Mapping[str, int],
+    ) -> list[tuple[str, AnalysisTask, int, int]]:
+        """Return lane, task, n before and n now of each task whose pace the speed changes."""
+        moves = []
+        before, self._told_paces = self._told_paces, {}
+        for lane, tasks in lanes.items():
+            shed = self._governors[lane].shed
+            for task in tasks:
+                usual = nominal.get(task.name, 1)
+                was = before.get(lane, {}).get(task.name, usual)
+                now = slowed[lane].get(task.name, 1) if lane in slowed else usual
+                if was != now and task.name not in shed:
+                    moves.append((lane, task, was, now))
+                if lane in slowed:
+                    self._told_paces.setdefault(lane, {})[task.name] = now
+        return moves
+
+    def _tell_pace(
+        self, task: AnalysisTask, lane: str, before: int, after: int, factor: float, related: int
+    ) -> None:
+        full = 1e9 / task.period_ns
+        rates = f"{full / after:.1f} instead of {full / before:.1f} a second"
+        why = (
+            f"at {factor:.0%} of its nominal speed the device runs no more of lane {lane} in time"
+            if after > before
+            else f"the device, now at {factor:.0%} of its nominal speed, runs that of lane {lane} "
+            "in time"
+        )
+        self._log.tell(
+            task.name,
+            Decision.INFORMED,
+            Rule.THINNING,
+            f"{task.name} now takes {every_nth(after)} ({rates}): {why}",
+            lane=lane,
+            related=related,
+        )
+
+    def _tell_speed(
+        self,
+        state: DeviceState,
+        factor: float,
+        slowed: Mapping[str, Mapping[str, int]],
+        nominal: Mapping[str, int],
+    ) -> int:
         self._told_factor = factor
         heat = f", {state.temperature_c:.0f} °C" if state.temperature_c is not None else ""
         source = f" ({state.source}{heat})" if state.source or heat else ""
@@ -95,6 +188,11 @@ class Thermal:
             if away
             else "every deadline holds"
         )
+        fewer = sum(
+            n > nominal.get(name, 1) for each in slowed.values() for name, n in each.items()
+        )
+        if fewer:
+            follows += f", with fewer frames of {fewer} task{'s' if fewer > 1 else ''}"
         sentence = (
             f"the device runs at its nominal speed{source}; {follows}"
             if factor == 1.0

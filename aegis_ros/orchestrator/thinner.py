@@ -8,20 +8,21 @@ before, as after a removal (:func:`~aegis_ros.analysis.safe_removal_ns`).
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
 
 from aegis_ros.analysis import AnalysisTask, safe_removal_ns, thin
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
-from aegis_ros.orchestrator.intake import FramePace
+from aegis_ros.orchestrator.intake import NEVER_NS, FramePace
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["PaceChange", "Thinner", "every_nth", "fewer_frames"]
-
-_NEVER_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class PaceChange:
 
 
 class Thinner:
-    """Changes how many frames the tasks of a lane take. Called under the orchestrator's lock.
+    """Changes how many frames the tasks of a lane take.
+
+    Called under the orchestrator's lock but for :meth:`slowed`, which never waits for long.
 
     Args:
         admitted: the tasks.
@@ -50,12 +53,16 @@ class Thinner:
         self._settled_ns: dict[str, int] = {}
         self._left: dict[str, str] = {}  # by lane, whose removal gives frames back
         self._asked: dict[str, object] = {}
+        self._slow: Mapping[str, Mapping[str, int]] = {}
+        self._speed = Fraction(1)
+        self._lock = threading.RLock()  # of the paces, apart from what may take minutes
 
     def forget(self) -> None:
         """Begin again."""
         self._settled_ns.clear()
         self._left.clear()
         self._asked.clear()
+        self._slow, self._speed = {}, Fraction(1)
 
     def leaves(self, entry: Entry) -> None:
         """Note that a task is about to be removed."""
@@ -71,17 +78,32 @@ class Thinner:
         Returns:
             What changes for the others, still to be told.
         """
-        now = time.monotonic_ns()
-        settled_ns = self._settled_ns.get(entry.lane, 0)
-        opens_ns = settled_ns if settled_ns > now else 0
-        changes: list[PaceChange] = []
-        if factors is not None:
-            entry.every = factors.get(entry.spec.name, 1)
-            changes = self._changes(entry.lane, factors)
-            if changes:
-                opens_ns = self._apply(entry.lane, changes, now)
-        entry.fed.pace = FramePace(entry.every, entry.every, 0, opens_ns)
-        return changes
+        with self._lock:
+            now = time.monotonic_ns()
+            settled_ns = self._settled_ns.get(entry.lane, 0)
+            opens_ns = settled_ns if settled_ns > now else 0
+            changes: list[PaceChange] = []
+            if factors is not None:
+                entry.every = factors.get(entry.spec.name, 1)
+                changes = self._changes(entry.lane, factors)
+                if changes:
+                    self._admitted_as(changes)
+                    opens_ns = self._pace(entry.lane, now)
+            entry.fed.pace = FramePace(entry.every, entry.every, 0, opens_ns)
+            return changes
+
+    def slowed(self, paces: Mapping[str, Mapping[str, int]], speed: float) -> None:
+        """Keep to the paces of a slow device; what is told of it, is told by who found them.
+
+        Args:
+            paces: by lane, n of each task; a lane that is not named runs as it was proven.
+            speed: of the device.
+        """
+        with self._lock:
+            self._slow, self._speed = paces, Fraction(min(1.0, speed))
+            now = time.monotonic_ns()
+            for lane in {entry.lane for entry in self._admitted}:
+                self._pace(lane, now)
 
     def refresh(self) -> bool:
         """Share frames anew on every lane that leaves some out; return whether anything changed."""
@@ -122,7 +144,9 @@ class Thinner:
         changes = [] if factors is None else self._changes(lane, factors)
         if not changes or self._free_ns(lane, 0) is None:
             return False
-        self._apply(lane, changes, time.monotonic_ns())
+        with self._lock:
+            self._admitted_as(changes)
+            self._pace(lane, time.monotonic_ns())
         gone = self._left.pop(lane, "") if not leaving else self._left.get(lane, "")
         self.tell(changes, f"since {gone} is gone" if gone else "as frames are shared anew")
         return True
@@ -134,26 +158,53 @@ class Thinner:
             if entry.lane == lane and entry.every != (after := factors.get(entry.spec.name, 1))
         ]
 
-    def _apply(self, lane: str, changes: Sequence[PaceChange], now: int) -> int:
-        """Change the paces; return from when on everything may come as it is proven."""
-        free_ns = self._free_ns(lane, max(now, self._settled_ns.get(lane, 0)))
-        from_ns = _NEVER_NS if free_ns is None else free_ns
-        self._settled_ns[lane] = from_ns
-        for change in changes:
-            fed = change.entry.fed
-            fed.pace = replace(
-                fed.pace,
-                every=max(fed.pace.at(now), change.after),
-                later=change.after,
-                from_ns=from_ns,
-            )
+    def _admitted_as(self, changes: Sequence[PaceChange]) -> None:
         self._admitted.thin({change.entry.spec.name: change.after for change in changes})
-        return from_ns
+
+    def _pace(self, lane: str, now: int) -> int:
+        """Bring a lane to its paces; return from when on everything may come as it is proven."""
+        slow = self._slow.get(lane)
+        wanted = {
+            entry.spec.name: entry.every if slow is None else slow.get(entry.spec.name, 1)
+            for entry in self._admitted
+            if entry.lane == lane
+        }
+        own = [entry for entry in self._admitted if entry.lane == lane]
+        changing = [
+            entry
+            for entry in own
+            if entry.fed.pace.later != wanted[entry.spec.name] or entry.fed.pace.from_ns == NEVER_NS
+        ]
+        settled_ns = self._settled_ns.get(lane, 0)
+        if not changing:
+            return settled_ns
+        free_ns = self._free_ns(lane, max(now, settled_ns))
+        if free_ns is not None:
+            self._settled_ns[lane] = free_ns
+        for entry in changing:
+            every = wanted[entry.spec.name]
+            entry.fed.pace = replace(
+                entry.fed.pace,
+                every=max(entry.fed.pace.at(now), every),
+                later=every,
+                from_ns=NEVER_NS if free_ns is None else free_ns,
+            )
+        return NEVER_NS if free_ns is None else free_ns
 
     def _free_ns(self, lane: str, since_ns: int) -> int | None:
-        before = [entry.analysis_task() for entry in self._admitted if entry.lane == lane]
-        before += self._leaving(lane)
-        return safe_removal_ns(before, since_ns, switch_ns=self._switch_ns)
+        """Return an instant after which nothing is pending that came before it at other rates."""
+        before = [
+            entry.candidate.analysis_task(entry.fed.pace.reached).scaled(
+                lambda part: ceil(part / self._speed)
+            )
+            for entry in self._admitted
+            if entry.lane == lane and not entry.fed.shed
+        ]
+        before += [
+            task.scaled(lambda part: ceil(part / self._speed)) for task in self._leaving(lane)
+        ]
+        switch_ns = ceil(self._switch_ns / self._speed)
+        return safe_removal_ns(before, since_ns, switch_ns=switch_ns)
 
     def _leaving(self, lane: str) -> list[AnalysisTask]:
         return [

@@ -9,7 +9,7 @@ import pytest
 from aegis_ros.device import DeviceState
 from aegis_ros.errors import ConfigError
 from aegis_ros.orchestrator import TaskState
-from aegis_ros.orchestrator.thermal import Thermal
+from aegis_ros.orchestrator.thermal import Slowed, Thermal
 from aegis_ros.rationale import Decision, Rule
 from test.orchestrator.house import House
 
@@ -41,8 +41,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     now = [0]
     real = Thermal.changed
 
-    def at(self: Thermal, state: DeviceState, lanes: object, now_ns: int) -> frozenset[str]:
-        return real(self, state, lanes, now[0])  # type: ignore[arg-type]
+    def at(self: Thermal, state: DeviceState, lanes: object, now_ns: int, paces: object) -> Slowed:
+        return real(self, state, lanes, now[0], paces)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Thermal, "changed", at)
     return now
@@ -141,3 +141,74 @@ def test_a_speed_that_cannot_be_changes_nothing(house: House, factor: float) -> 
     with pytest.raises(ConfigError, match="clock_factor"):
         house.orchestrator.device_changed(DeviceState(factor))
     assert TaskState.SHED not in states(house).values()
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> House:
+    """A lane whose tasks of low criticality have time enough to wait for their turn."""
+    made = House(tmp_path)
+    made.start()
+    assert made.orchestrator.register(made.task("pilot", wcet_ms=40)).accepted
+    for name in ("map", "text"):
+        low = made.task(name, criticality="low", wcet_ms=20, deadline_ms=400)
+        assert made.orchestrator.register(low).accepted
+    made.told.clear()
+    return made
+
+
+def every(house: House) -> dict[str, int]:
+    return {task.spec.name: task.every_nth for task in house.orchestrator.status().tasks}
+
+
+def test_a_slow_device_costs_frames_before_it_costs_tasks(patient: House) -> None:
+    patient.orchestrator.device_changed(hot(0.65))
+    assert TaskState.SHED not in states(patient).values()
+    assert every(patient) == {"pilot": 1, "map": 2, "text": 2}
+    speed, *thinned = patient.told
+    assert "every deadline holds, with fewer frames of 2 tasks" in speed.sentence
+    assert [item.task for item in thinned] == ["map", "text"]
+    assert thinned[0].rule is Rule.THINNING and thinned[0].related == speed.id
+    assert thinned[0].sentence == (
+        "map now takes every 2nd frame (5.0 instead of 10.0 a second): at 65% of its nominal speed "
+        "the device runs no more of lane lane0 in time."
+    )
+
+
+def test_where_fewer_frames_are_not_enough_a_task_is_shed_as_well(patient: House) -> None:
+    patient.orchestrator.device_changed(hot(0.41))
+    assert states(patient)["pilot"] is not TaskState.SHED
+    assert TaskState.SHED in states(patient).values()
+
+
+def test_frames_come_back_with_hysteresis_when_the_device_is_fast_again(
+    patient: House, clock: list[int]
+) -> None:
+    patient.orchestrator.device_changed(hot(0.65))
+    patient.told.clear()
+    for second in range(1, 10):
+        clock[0] = second * S
+        patient.orchestrator.device_changed(hot(0.65 if second == 3 else 1.0))
+        assert every(patient)["map"] == 2
+    clock[0] = 14 * S
+    patient.orchestrator.device_changed(DeviceState())
+    assert patient.orchestrator._admitted.get("map").fed.pace.later == 1  # type: ignore[union-attr]
+    back = [item for item in patient.told if item.rule is Rule.THINNING]
+    assert [item.task for item in back] == ["map", "text"]
+    assert "takes every frame (10.0 instead of 5.0 a second)" in back[0].sentence
+
+
+def test_a_speed_that_swings_moves_frames_once(patient: House, clock: list[int]) -> None:
+    for second in range(60):
+        clock[0] = second * S
+        patient.orchestrator.device_changed(hot(0.78 if second % 8 < 4 else 0.81))
+    assert [item.task for item in patient.told if item.rule is Rule.THINNING] == ["text"]
+
+
+def test_a_slow_device_thins_further_what_is_thinned_already(patient: House) -> None:
+    more = patient.task("more", criticality="low", wcet_ms=25, deadline_ms=600)
+    assert patient.orchestrator.register(more).accepted
+    before = every(patient)
+    patient.orchestrator.device_changed(hot(0.7))
+    after = every(patient)
+    assert TaskState.SHED not in states(patient).values()
+    assert max(after.values()) > max(before.values()) and after["pilot"] == 1
