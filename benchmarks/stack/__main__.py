@@ -1,324 +1,312 @@
 """Runs the same networks in four ways, in turns, and counts who is late.
 
-    python -m benchmarks.stack [--seconds 30] [--rounds 2] [--loads 0.6 0.8 0.95] [--plot FILE]
-
 Ways: a rclpy node for each network, a thread for each, one first-come-first-served queue, and the
-orchestrator. All run the same fused networks on one pinned core, on the same images from another
-process. The load is the share of that core that the measured budgets take.
+orchestrator. All run the same fused networks, bit for bit, on one pinned core, on the same images
+from another process; the orchestrator cuts the large ones into segments. The load is the share of
+that core that measured budgets take; beyond 100 %, low tasks are added to what is proven at 80 %.
+
+At 80 %, the most urgent network also runs alone, in a node and in the orchestrator: how much its
+response varies there is the floor of this machine. The orchestrator also takes a turn there in
+which it publishes that network's results at a constant latency.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 import rclpy
-from aegis_ros.msg import InferenceResult, OrchestratorStatus
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import Progress
 
-from aegis_ros.config import load_config
-from aegis_ros.network import prepare, resolve_model
 from aegis_ros.nodes.resources import fastdds_profile
-from aegis_ros.nodes.spinning import spin_beside
-from aegis_ros.orchestrator import Orchestrator
-from aegis_ros.orchestrator.admission import max_shape
-from benchmarks.report import parser, publish, table
-from benchmarks.ros.__main__ import process, wait
-from benchmarks.stack.workload import Task, configuration, tasks_at
+from benchmarks.report import machine, parser
+from benchmarks.stack.arms import Arm, Listener, Round, as_values, one_round
+from benchmarks.stack.dispatch import dispatch_lateness, show_dispatch
+from benchmarks.stack.figures import goals, machine_row, ratios, task_row, tracing_row
+from benchmarks.stack.picture import draw
+from benchmarks.stack.plan import Plan, Planner
+from benchmarks.stack.tables import show
+from benchmarks.stack.workload import EXTRAS, NETWORKS, PROVABLE, PUBLISH_MS, URGENT, Task
 
 WAYS = {
-    "nodes": "a node for each network",
-    "threads": "a thread for each network",
-    "queue": "one queue, first come first served",
+    "nodes": "a node a network",
+    "threads": "a thread a network",
+    "queue": "one queue",
     "aegis": "aegis_ros",
 }
-_WARM_UP_S = 3.0
-_COLOURS = {"nodes": "#9aa5b1", "threads": "#9aa5b1", "queue": "#9aa5b1", "aegis": "#1f77b4"}
+_EXAMPLES = """
+examples:
+  python -m benchmarks.stack --seconds 30 --aegis-seconds 120 --rounds 5 --plot stack.png
+      all ways at all loads, five rounds; at least ten minutes of the orchestrator at each load
+  python -m benchmarks.stack --ways aegis --loads 0.95 --aegis-seconds 3600 --rounds 1 --no-floor
+      the orchestrator alone, for an hour
+  python -m benchmarks.stack --ways aegis --loads 0.8 --trace --rounds 10
+      what tracing costs: rounds with and without a trace, in turns
+  python -m benchmarks.stack --dispatch --seconds 60 --rounds 1
+      how late jobs are started while three 720p cameras send
+  python -m benchmarks.stack --seconds 5 --rounds 1 --runs 100 --state /tmp/stack
+      a first look; what was measured is kept for the next run
+
+Ctrl-C and SIGTERM keep what is done: tables, figures and picture of the rounds so far. The files
+are written anew after every round.
+"""
 
 
-@dataclass
-class Found:
-    """What one way did with one task at one load."""
+class Results:
+    """The rounds so far, and what they come to."""
 
-    response_ms: list[float] = field(default_factory=list)
-    execution_ms: list[float] = field(default_factory=list)
-    expected: int = 0
-    bound_ms: float = 0.0
+    def __init__(self, plans: Sequence[Plan], arms: Sequence[Arm], facts: dict[str, Any]) -> None:
+        """Begin without rounds."""
+        self.plans = {plan.load: plan for plan in plans}
+        self._labels = {arm.name: arm.label for arm in arms}
+        self._facts = facts
+        self.rounds: list[Round] = []
 
-    def add(self, other: Found) -> None:
-        """Add another round."""
-        self.response_ms += other.response_ms
-        self.execution_ms += other.execution_ms
-        self.expected += other.expected
-        self.bound_ms = max(self.bound_ms, other.bound_ms)
+    def _of(self, load: float, arm: str) -> list[Round]:
+        return [item for item in self.rounds if item.load == load and item.arm == arm]
 
-    def row(self, deadline_ms: float) -> dict[str, float]:
-        """Return the figures."""
-        times = np.array(self.response_ms or [np.nan])
-        missing = max(0, self.expected - len(self.response_ms))
+    def _tasks(self, load: float, arm: str) -> list[Task]:
+        found = self._of(load, arm)
+        return [task for task in self.plans[load].tasks if found and task.name in found[0].tasks]
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Return all figures by load."""
+        found: dict[str, dict[str, Any]] = {}
+        for load, plan in self.plans.items():
+            arms = [arm for arm in self._labels if self._of(load, arm)]
+            if not arms:
+                continue
+            one = found[f"{load:g}"] = {
+                "plan": {
+                    "told": plan.told(),
+                    "stretch": plan.stretch,
+                    "utilization": plan.utilization,
+                    "budget_ms": dict(plan.budget_ms),
+                    "segments": dict(plan.segments),
+                    "tasks": [task.as_values() for task in plan.tasks],
+                },
+                "rows": {
+                    arm: {
+                        task.name: task_row(
+                            task, [item.tasks[task.name] for item in self._of(load, arm)]
+                        )
+                        for task in self._tasks(load, arm)
+                    }
+                    for arm in arms
+                },
+                "machine": {arm: machine_row(self._of(load, arm)) for arm in arms},
+                "told_by_rule": self._reasons(load),
+            }
+            plain, traced = self._of(load, "aegis"), self._of(load, "aegis_traced")
+            one["tracing"] = tracing_row(plain, traced, plan.tasks)
+        return found
+
+    def _reasons(self, load: float) -> dict[str, dict[str, int]]:
+        total: dict[str, dict[str, int]] = {}
+        for item in self._of(load, "aegis"):
+            for task, rules in item.reasons.items():
+                mine = total.setdefault(task, {})
+                for rule, count in rules.items():
+                    mine[rule] = mine.get(rule, 0) + count
+        return total
+
+    def samples(self) -> dict[tuple[float, str, str], npt.NDArray[np.float64]]:
+        """Return response over deadline by load, arm and task."""
         return {
-            "frames": self.expected,
-            "without_result": missing if missing > 2 else 0,  # the ends of a round are not sharp
-            "late": int(np.sum(times > deadline_ms)),
-            **{f"p{q}_ms": float(np.percentile(times, q)) for q in (50, 99, 99.9)},
-            "max_ms": float(times.max()),
-            "cv": float(times.std() / times.mean()),
-            "execution_cv": float(np.std(self.execution_ms) / np.mean(self.execution_ms)),
-            "deadline_ms": deadline_ms,
-            "bound_ms": self.bound_ms,
+            (load, arm, task.name): ratios(
+                [item.tasks[task.name] for item in self._of(load, arm)], task.deadline_ms
+            )
+            for load in self.plans
+            for arm in self._labels
+            for task in self._tasks(load, arm)
         }
 
-
-class Listener:
-    """Hears the results of all tasks."""
-
-    def __init__(self, names: list[str]) -> None:
-        """Subscribe."""
-        self.node = rclpy.create_node("listener")
-        self.results: list[InferenceResult] = []
-        self.status = OrchestratorStatus()
-        for name in names:
-            self.node.create_subscription(
-                InferenceResult, f"/stack/{name}/result", self.results.append, 50
+    def write(self, json_path: Path | None, plot: Path | None) -> None:
+        """Write figures and picture anew."""
+        if not self.rounds:
+            return
+        summary = self.summary()
+        if json_path is not None:
+            values = {
+                **self._facts,
+                "loads": summary,
+                "goals": [
+                    {"goal": what, "reached": reached, "met": bool(met)}
+                    for what, reached, met in goals(summary)
+                ],
+                "rounds": [
+                    as_values(item)
+                    | {
+                        "tasks": {
+                            task.name: task_row(task, [item.tasks[task.name]])
+                            for task in self._tasks(item.load, item.arm)
+                        },
+                        "machine": machine_row([item]),
+                    }
+                    for item in self.rounds
+                ],
+            }
+            _write(json_path, values)
+        if plot is not None:
+            loads = {float(load): one for load, one in summary.items()}
+            ways = {
+                way: label
+                for way, label in WAYS.items()
+                if any(way in one["rows"] for one in loads.values())
+            }
+            title = (
+                "The same networks on one core in these ways, at loads of "
+                f"{', '.join(f'{load:.0%}' for load in loads)} of it"
             )
-        self.node.create_subscription(OrchestratorStatus, "/orchestrator/status", self._state, 1)
-        spin_beside(self.node)
+            draw(plot, loads, self.samples(), ways, title)
 
-    def _state(self, message: OrchestratorStatus) -> None:
-        self.status = message
-
-
-def measure(folder: Path, runs: int, progress: Progress) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the budget of each network in milliseconds, and its fused file."""
-    path = folder / "measure.yaml"
-    path.write_text(json.dumps(configuration()))
-    spec = load_config(path)
-    state = folder / "state"
-    budgets, files = {}, {}
-    orchestrator = Orchestrator(
-        replace(spec, tasks=()), state_dir=state, on_result=lambda _, result: result.release()
-    )
-    try:
-        orchestrator.configure(admit=False)
-        for task in spec.tasks:
-            row = progress.add_task(f"measuring {task.name}", total=runs)
-
-            def told(done: int, total: int, worst: int, row: Any = row) -> bool:
-                progress.update(row, completed=done)
-                return True
-
-            outcome = orchestrator.profiler.profile(task, runs, told)
-            if not outcome.success:
-                raise SystemExit(outcome.rationale.sentence)
-            budgets[task.name] = outcome.wcet_ns / 1e6
-            files[task.name] = str(
-                prepare(
-                    resolve_model(task.model, ()),
-                    task.preprocess,
-                    max_shape=max_shape(task),
-                    cache_dir=state / "cache",
-                ).path
-            )
-    finally:
-        orchestrator.cleanup()
-    return budgets, files
+    def show(self) -> None:
+        """Print the tables."""
+        if self.rounds:
+            show(self.summary(), self._labels)
 
 
-@contextmanager
-def running(
-    way: str, tasks: list[Task], files: dict[str, str], folder: Path, listener: Listener
-) -> Iterator[None]:
-    """Run one way until the block is left."""
-    values = [task.as_values() | {"path": files[task.name]} for task in tasks]
-    log = folder / f"{way}.log"
-    with ExitStack() as stack:
-        if way == "aegis":
-            config = folder / "stack.yaml"
-            config.write_text(json.dumps(configuration(tasks)))
-            listener.status = OrchestratorStatus()
-            stack.enter_context(
-                process(
-                    log,
-                    "aegis_ros.nodes.orchestrator_main",
-                    *("--ros-args", "-p", f"config:={config}"),
-                    *("-p", f"state_dir:={folder / 'state'}"),
-                )
-            )
-            wait(lambda: listener.status.state == "active")
-            admitted = {item.spec.name for item in listener.status.tasks}
-            if admitted != {task.name for task in tasks}:
-                raise SystemExit(f"only {sorted(admitted)} were admitted; see {log}")
-        elif way == "nodes":
-            for value in values:
-                stack.enter_context(
-                    process(log, "benchmarks.stack.usual", way, json.dumps([value]))
-                )
-        else:
-            stack.enter_context(process(log, "benchmarks.stack.usual", way, json.dumps(values)))
-        stack.enter_context(
-            process(folder / "cameras.log", "benchmarks.stack.cameras", json.dumps(values))
-        )
-        names = {task.name for task in tasks}
-        wait(lambda: {message.task for message in listener.results} == names)
-        yield
+def _write(path: Path | None, values: dict[str, Any]) -> None:
+    if path is None:
+        return
+    command = " ".join(["python -m benchmarks.stack", *sys.argv[1:]])
+    fresh = path.with_name(path.name + ".new")  # whoever reads meanwhile sees a whole file
+    fresh.write_text(json.dumps({"command": command, "machine": machine(), **values}, indent=1))
+    fresh.replace(path)
 
 
-def one_round(
-    way: str,
-    tasks: list[Task],
-    files: dict[str, str],
-    folder: Path,
-    listener: Listener,
-    seconds: float,
-) -> dict[str, Found]:
-    """Return what one way did in one round."""
-    listener.results.clear()
-    with running(way, tasks, files, folder, listener):
-        time.sleep(_WARM_UP_S)
-        listener.results.clear()
-        time.sleep(seconds)
-        heard = list(listener.results)
-        bounds = {item.spec.name: item.response_bound_ms for item in listener.status.tasks}
-    found = {}
-    for task in tasks:
-        timings = [message.timing for message in heard if message.task == task.name]
-        found[task.name] = Found(
-            [each.response_ms for each in timings],
-            [each.execution_ms for each in timings],
-            round(seconds * 1e3 / task.period_ms),
-            bounds.get(task.name, 0.0) if way == "aegis" else 0.0,
-        )
-    return found
+def _arms(ways: Sequence[str], floor: bool, trace: bool) -> list[Arm]:
+    arms = [Arm(way, WAYS[way], way) for way in ways]
+    if "aegis" in ways and floor:
+        latency_ms = NETWORKS[URGENT].deadline_ms - PUBLISH_MS
+        label = f"aegis_ros, {URGENT} at {latency_ms:g} ms"
+        arms.append(Arm("aegis_constant", label, "aegis", latency_ms=latency_ms))
+    if floor:
+        arms.append(Arm("alone_node", f"{URGENT} alone, a node", "nodes", only=URGENT))
+        if "aegis" in ways:
+            arms.append(Arm("alone_aegis", f"{URGENT} alone, aegis_ros", "aegis", only=URGENT))
+    if trace:
+        arms.append(Arm("aegis_traced", "aegis_ros, traced", "aegis", trace=True))
+    return arms
 
 
-def draw(path: Path, results: dict[str, Any], found: dict[tuple[float, str, str], Found]) -> None:
-    """Draw response times over the deadline: loads beside each other, ways below each other."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+def _turn(arms: Sequence[Arm], load: float, number: int) -> list[Arm]:
+    """Return who takes a turn at this load in this round, each time another one first."""
+    only_there = ("alone_node", "alone_aegis", "aegis_constant")
+    here = [arm for arm in arms if arm.name not in only_there or load == PROVABLE]
+    first = number % len(here)
+    return here[first:] + here[:first]
 
-    loads = list(results)
-    figure, axes = plt.subplots(
-        1, len(loads), figsize=(4.6 * len(loads), 5.2), sharey=True, sharex=True, squeeze=False
-    )
-    for axis, load in zip(axes[0], loads, strict=True):
-        rows = results[load]["rows"]
-        names = list(rows["aegis"])
-        for at, way in enumerate(WAYS):
-            late = 0
-            for index, name in enumerate(names):
-                row = rows[way][name]
-                ratio = np.array(found[float(load), way, name].response_ms) / row["deadline_ms"]
-                y = at + (index - (len(names) - 1) / 2) * 0.15
-                colour = _COLOURS[way]
-                low, high = np.percentile(ratio, [1, 99])
-                axis.plot([low, high], [y, y], color=colour, lw=5, solid_capstyle="butt")
-                axis.plot(ratio.max(), y, "d", ms=5, color="#c0392b" if ratio.max() > 1 else colour)
-                late += row["late"] + row["without_result"]
-            total = sum(row["frames"] for row in rows[way].values())
-            axis.text(
-                0.98,
-                at - 0.44,
-                f"{late} of {total} late or without a result",
-                ha="right",
-                fontsize=8,
-                color="#c0392b" if late else "#2e7d32",
-                transform=axis.get_yaxis_transform(),
-            )
-        axis.axvline(1.0, color="#c0392b", lw=1.2)
-        axis.set_xscale("log")
-        axis.set_title(f"budgets take {float(load):.0%} of the core", fontsize=10)
-        axis.set_xlabel("response time / deadline")
-        axis.grid(axis="x", alpha=0.25)
-    axes[0][0].set_yticks(range(len(WAYS)), list(WAYS.values()))
-    axes[0][0].invert_yaxis()
-    figure.suptitle(
-        "Bars: 1st to 99th percentile of each network; diamonds: the slowest", fontsize=9
-    )
-    figure.tight_layout()
-    figure.savefig(path, dpi=130)
+
+def _end(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def main() -> None:
-    """Run everything, print a table, write figures and picture."""
+    """Run everything; tables to the terminal, figures and picture to files."""
     arguments = parser("benchmarks.stack", __doc__)
-    arguments.add_argument("--seconds", type=float, default=30.0, help="of each round")
-    arguments.add_argument("--rounds", type=int, default=2, help="of each way at each load")
-    arguments.add_argument("--runs", type=int, default=500, help="to measure each budget with")
-    arguments.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.8, 0.95])
+    arguments.epilog = _EXAMPLES
+    arguments.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.8, 0.95, 1.3])
+    arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    arguments.add_argument("--rounds", type=int, default=2, help="of each way at each load (2)")
+    arguments.add_argument("--seconds", type=float, default=30.0, help="of each round (30)")
+    arguments.add_argument(
+        "--aegis-seconds", type=float, help="of each round of the orchestrator (as --seconds)"
+    )
+    arguments.add_argument("--runs", type=int, default=500, help="to measure each budget (500)")
+    arguments.add_argument(
+        "--trace", action="store_true", help="also run the orchestrator with a trace, in turns"
+    )
+    arguments.add_argument(
+        "--no-floor", action="store_true", help=f"leave out {URGENT} alone and at constant latency"
+    )
+    arguments.add_argument("--state", type=Path, help="folder that keeps profiles between runs")
     arguments.add_argument("--plot", type=Path, help="also draw the figures to this file")
+    arguments.add_argument(
+        "--dispatch",
+        action="store_true",
+        help="only time how late the engine starts a job while three 720p cameras send at 20 Hz",
+    )
     options = arguments.parse_args()
     os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
-    rclpy.init()
-    results: dict[str, Any] = {}
-    found: dict[tuple[float, str, str], Found] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     with (
         tempfile.TemporaryDirectory() as temporary,
-        Progress(console=Console(stderr=True)) as progress,
+        Progress(console=Console(stderr=True), transient=True) as progress,
     ):
-        folder = Path(temporary)
-        budgets, files = measure(folder, options.runs, progress)
-        listener = Listener(list(budgets))
-        row = progress.add_task("", total=len(options.loads) * options.rounds * len(WAYS))
-        for load in options.loads:
-            tasks = tasks_at(load, budgets)
-            for _ in range(options.rounds):
-                for way in WAYS:
-                    progress.update(row, description=f"{load:.0%}: {WAYS[way]}")
-                    new = one_round(way, tasks, files, folder, listener, options.seconds)
-                    for name, one in new.items():
-                        found.setdefault((load, way, name), Found()).add(one)
-                    progress.advance(row)
-            results[str(load)] = {
-                "tasks": [task.as_values() for task in tasks],
-                "rows": {
-                    way: {
-                        task.name: found[load, way, task.name].row(task.deadline_ms)
-                        for task in tasks
-                    }
-                    for way in WAYS
-                },
-            }
-    rclpy.try_shutdown()
-    show(results)
-    if options.plot:
-        draw(options.plot, results, found)
-    publish("benchmarks.stack", {"budgets_ms": budgets, "loads": results}, options.json)
+        state = options.state or Path(temporary) / "state"
+        folder = state / "run"  # configurations and what the processes say
+        folder.mkdir(parents=True, exist_ok=True)
+        if options.dispatch:
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            figures = dispatch_lateness(folder, state, options.seconds, options.rounds)
+            rclpy.try_shutdown()
+            show_dispatch(figures)
+            _write(options.json, figures)
+            return
+        with Planner(folder, state, options.runs, progress) as planner:
+            plans = [planner.plan(load) for load in options.loads]
+            files, budgets = planner.files(), planner.budgets_ms()
+        for plan in plans:
+            progress.console.print(f"{plan.load:.0%}: {plan.told()}")
+        floor = not options.no_floor and PROVABLE in options.loads
+        arms = _arms(options.ways, floor, options.trace)
+        results = Results(plans, arms, {"budgets_ms": budgets, "runs": options.runs})
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        listener = Listener([*NETWORKS, *EXTRAS])
+        with contextlib.suppress(KeyboardInterrupt):
+            _rounds(options, plans, arms, results, files, folder, state, listener, progress)
+        rclpy.try_shutdown()
+        results.write(options.json, options.plot)
+    results.show()
 
 
-def show(results: dict[str, Any]) -> None:
-    """Print one table a load."""
-    console = Console()
-    for load, result in results.items():
-        shown = table(
-            f"budgets take {float(load):.0%} of the core, times in ms",
-            *("task", "frames", "late", "none", "p50", "p99", "max", "deadline", "bound", "CV"),
+def _rounds(
+    options: Any,
+    plans: Sequence[Plan],
+    arms: Sequence[Arm],
+    results: Results,
+    files: dict[str, str],
+    folder: Path,
+    state: Path,
+    listener: Listener,
+    progress: Progress,
+) -> None:
+    turns = [
+        (number, plan, arm)
+        for number in range(options.rounds)
+        for plan in plans
+        for arm in _turn(arms, plan.load, number)
+    ]
+    row = progress.add_task("", total=len(turns))
+    for number, plan, arm in turns:
+        seconds = options.seconds
+        if arm.ours and not arm.only and options.aegis_seconds:
+            seconds = options.aegis_seconds
+        progress.update(row, description=f"round {number + 1}, {plan.load:.0%}: {arm.label}")
+        tasks = [task for task in plan.tasks if arm.only in ("", task.name)]
+        item, ended = one_round(
+            arm, plan.load, number, tasks, files, folder, state, listener, seconds
         )
-        for way, rows in result["rows"].items():
-            shown.add_row(f"[bold]{way}[/bold]")
-            for name, row in rows.items():
-                shown.add_row(
-                    f"  {name}",
-                    f"{row['frames']}",
-                    f"{row['late']}",
-                    f"{row['without_result']}",
-                    *(f"{row[key]:.1f}" for key in ("p50_ms", "p99_ms", "max_ms", "deadline_ms")),
-                    f"{row['bound_ms']:.1f}" if row["bound_ms"] else "",
-                    f"{row['cv']:.2f}",
-                )
-            shown.add_section()
-        console.print(shown)
+        results.rounds.append(item)
+        results.write(options.json, options.plot)
+        progress.advance(row)
+        if ended:
+            raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The usual ways to run several networks: a node each, a thread each, or one queue.
 
-    python -m benchmarks.stack.usual nodes|threads|queue TASKS_JSON
+    python -m benchmarks.stack.usual nodes|threads|queue TASKS_JSON REPLACED.json
 
 Networks, fused preprocessing, pinned core and thread count are those of the orchestrator's lane.
 """
@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import queue
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import rclpy
 from aegis_ros.msg import InferenceResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -54,9 +55,44 @@ class Network:
         self._session.run(None, {"frame": frame})
         message = InferenceResult(task=self.task["name"])
         message.timing.execution_ms = (time.monotonic_ns() - began) / 1e6
+        stamp = message.timing.stamped
+        stamp.sec, stamp.nanosec = divmod(header.stamp_ns, 1_000_000_000)
         message.timing.response_ms = (time.time_ns() - header.stamp_ns) / 1e6
         message.timing.met = message.timing.response_ms <= self.task["deadline_ms"]
         self._publisher.publish(message)
+
+
+class Latest:
+    """Where one or more networks' latest images wait; first come, first served.
+
+    An image that comes while one of the same network waits takes its place, as in any robot that
+    does not want to work on yesterday's images.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._there = threading.Condition()
+        self._images: dict[int, tuple[Network, bytes]] = {}
+        self.replaced: dict[str, int] = {}
+
+    def put(self, network: Network, raw: bytes) -> None:
+        """Leave an image; called by the executor's thread, which does nothing else."""
+        with self._there:
+            if id(network) in self._images:
+                name = network.task["name"]
+                self.replaced[name] = self.replaced.get(name, 0) + 1
+            self._images[id(network)] = (network, raw)  # keeps its place in the order
+            self._there.notify()
+
+    def work(self) -> None:
+        """Run what comes, pinned, for ever."""
+        pin()
+        while True:
+            with self._there:
+                while not self._images:
+                    self._there.wait()
+                network, raw = self._images.pop(next(iter(self._images)))
+            network.run(raw)
 
 
 def pin() -> None:
@@ -67,49 +103,41 @@ def pin() -> None:
 def subscribe(node: Node, task: dict[str, Any], take: Callable[[bytes], None]) -> None:
     """Subscribe as cameras are subscribed to: best effort, the latest image."""
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    group = MutuallyExclusiveCallbackGroup()
-    node.create_subscription(Image, task["topic"], take, qos, raw=True, callback_group=group)
+    node.create_subscription(Image, task["topic"], take, qos, raw=True)
 
 
 def main() -> None:
-    """Run until killed."""
+    """Run until told to end; then write how many images newer ones took the place of."""
     way, tasks = sys.argv[1], json.loads(sys.argv[2])
     tune_allocator()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     node = rclpy.create_node(f"usual_{tasks[0]['name']}")
     networks = [Network(node, task) for task in tasks]
+    workers: list[Latest] = []
     if way == "nodes":  # one process a network: what the executor's thread does, it does pinned
         pin()
         for network in networks:
             subscribe(node, network.task, network.run)
-        rclpy.spin(node)
-    elif way == "threads":  # a thread a network, as a multi-threaded executor gives
-        pinned = threading.local()
-
-        def run_pinned(network: Network, raw: bytes) -> None:
-            if not hasattr(pinned, "done"):
-                pin()
-                pinned.done = True
-            network.run(raw)
-
+    else:  # a thread for each network, or one for all; the executor hands over, no more
+        common = Latest()
         for network in networks:
-            subscribe(node, network.task, lambda raw, network=network: run_pinned(network, raw))
-        executor = MultiThreadedExecutor(len(networks) + 1)
-        executor.add_node(node)
-        executor.spin()
-    else:  # one worker, first come first served
-        waiting: queue.Queue[tuple[Network, bytes]] = queue.Queue()
-
-        def work() -> None:
-            pin()
-            while True:
-                network, raw = waiting.get()
-                network.run(raw)
-
-        threading.Thread(target=work, daemon=True).start()
-        for network in networks:
-            subscribe(node, network.task, lambda raw, network=network: waiting.put((network, raw)))
-        rclpy.spin(node)
+            worker = common if way == "queue" else Latest()
+            if worker not in workers:
+                workers.append(worker)
+                threading.Thread(target=worker.work, daemon=True).start()
+            subscribe(node, network.task, partial(worker.put, network))
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while True:  # as spin does, but a signal is heard where no image comes, too
+            executor.spin_once(timeout_sec=0.5)
+    except KeyboardInterrupt:
+        replaced: dict[str, int] = {}
+        for worker in workers:
+            replaced |= worker.replaced
+        Path(sys.argv[3]).write_text(json.dumps(replaced))
 
 
 if __name__ == "__main__":

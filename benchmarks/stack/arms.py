@@ -1,0 +1,368 @@
+"""Runs one way for one round, and keeps every result of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rclpy
+from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from aegis_ros.nodes.spinning import spin_beside
+from benchmarks.stack.processes import Cpu, CpuUse, process, wait
+from benchmarks.stack.workload import FRAME, Task, configuration
+
+__all__ = ["Arm", "Listener", "Round", "TaskRound", "as_values", "one_round"]
+
+_WARM_UP_S = 3.0
+_DRAIN_S = 2.0  # after a round, for results of its last frames
+_TELLING = ("skipped", "shed", "lost", "thinned")
+_BLURRED = 2  # counters are read twice a second, so the ends of a round are not sharp in them
+_CUT_OFF_S = 1.0  # of a round that is ended early: its last results may be missing
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What takes a turn.
+
+    Attributes:
+        name: unique at one load.
+        label: for people.
+        way: nodes, threads, queue or aegis.
+        only: the one task that runs; empty for all.
+        trace: whether the orchestrator keeps a trace.
+        latency_ms: constant latency of the most urgent task; 0 for none.
+    """
+
+    name: str
+    label: str
+    way: str
+    only: str = ""
+    trace: bool = False
+    latency_ms: float = 0.0
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is the orchestrator."""
+        return self.way == "aegis"
+
+
+@dataclass
+class TaskRound:
+    """What one task got in one round.
+
+    Attributes:
+        frames: stamped within the round.
+        without: of those, how many have no result.
+        told: of those, how many the orchestrator said it left out.
+        replaced: images that newer ones took the place of, unsaid (of the whole run of a way).
+        response_ms, execution_ms: of each result.
+        ended_ms, ready_ms: from the stamp to the end of the execution, and until the engine knew of
+        it; only of the orchestrator.
+        released_ns, started_ns, finished_ns: wall clock, of each result of the orchestrator.
+        bound_ms: proven for ``ended_ms``; 0 for none.
+        refused: why it was not admitted.
+    """
+
+    frames: int = 0
+    without: int = 0
+    told: int = 0
+    replaced: int = 0
+    response_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    execution_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    ended_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    ready_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    released_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    started_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    finished_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    bound_ms: float = 0.0
+    refused: str = ""
+
+
+@dataclass
+class Round:
+    """One round of one arm; ``reasons`` count by task and rule since the arm was started."""
+
+    load: float
+    arm: str
+    number: int
+    began: float
+    seconds: float
+    tasks: dict[str, TaskRound]
+    cpu: CpuUse
+    utilization: float = 0.0
+    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+class _Heard:
+    """Results of one task, 56 bytes each, so that an hour is no burden."""
+
+    def __init__(self) -> None:
+        self.times = array("q")  # stamped, released, started, finished
+        self.spans = array("d")  # response, execution
+
+    def add(self, message: InferenceResult) -> None:
+        timing = message.timing
+        for moment in (timing.stamped, timing.released, timing.started, timing.finished):
+            self.times.append(moment.sec * 1_000_000_000 + moment.nanosec)
+        self.spans.append(timing.response_ms)
+        self.spans.append(timing.execution_ms)
+
+
+class Listener:
+    """Hears the results of all tasks, and what the orchestrator says."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Subscribe."""
+        self.node = rclpy.create_node("listener")
+        self.heard: dict[str, _Heard] = {}
+        self.status = OrchestratorStatus()
+        self.reasons: dict[str, dict[str, int]] = {}
+        for name in names:
+            self.node.create_subscription(
+                InferenceResult, f"/stack/{name}/result", self._result, QoSProfile(depth=50)
+            )
+        self.node.create_subscription(OrchestratorStatus, "/orchestrator/status", self._state, 1)
+        self.node.create_subscription(
+            Rationale,
+            "/orchestrator/rationale",
+            self._told,
+            QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        )
+        spin_beside(self.node)
+
+    def clear(self) -> None:
+        """Forget the arm before."""
+        self.heard = {}
+        self.reasons = {}
+        self.status = OrchestratorStatus()
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Return what the orchestrator counted of each task since it was activated."""
+        names = ("received", "completed", "missed", "skipped", "lost", "overruns", "thinned")
+        return {
+            item.spec.name: {name: int(getattr(item, name, 0)) for name in names}
+            for item in self.status.tasks
+        }
+
+    def _result(self, message: InferenceResult) -> None:
+        self.heard.setdefault(message.task, _Heard()).add(message)
+
+    def _state(self, message: OrchestratorStatus) -> None:
+        self.status = message
+
+    def _told(self, message: Rationale) -> None:
+        if message.decision in _TELLING:
+            rules = self.reasons.setdefault(message.task, {})
+            rules[message.rule] = rules.get(message.rule, 0) + max(1, int(message.count))
+
+
+@contextmanager
+def _running(
+    arm: Arm,
+    tasks: Sequence[Task],
+    files: Mapping[str, str],
+    folder: Path,
+    state: Path,
+    listener: Listener,
+    frame: Sequence[int],
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run one way, and the cameras, until the block is left; yield the processes of the way."""
+    values = [task.as_values() | {"path": files.get(task.network, "")} for task in tasks]
+    log = folder / f"{arm.name}.log"
+    (folder / "stamps.npz").unlink(missing_ok=True)
+    with ExitStack() as stack:
+        made: list[subprocess.Popen[bytes]] = []
+        if arm.ours:
+            config = folder / f"{arm.name}.yaml"
+            config.write_text(
+                json.dumps(
+                    configuration(
+                        tasks,
+                        trace="run.mcap" if arm.trace else "",
+                        latency_ms=arm.latency_ms,
+                        frame=frame,
+                    )
+                )
+            )
+            made.append(
+                stack.enter_context(
+                    process(
+                        log,
+                        "aegis_ros.nodes.orchestrator_main",
+                        *("--ros-args", "-p", f"config:={config}"),
+                        *("-p", f"state_dir:={state}", "-p", "status_period_s:=0.5"),
+                    )
+                )
+            )
+            wait(lambda: listener.status.state == "active", f"{arm.label} ({log})", made[0])
+            names = {item.spec.name for item in listener.status.tasks}
+            refused = {task.name for task in tasks if task.name not in names and not task.extra}
+            if refused:
+                raise SystemExit(f"{', '.join(sorted(refused))} not admitted; see {log}")
+        else:
+            groups = [[value] for value in values] if arm.way == "nodes" else [values]
+            for at, group in enumerate(groups):
+                out = folder / f"replaced_{at}.json"
+                out.unlink(missing_ok=True)
+                made.append(
+                    stack.enter_context(
+                        process(log, "benchmarks.stack.usual", arm.way, json.dumps(group), str(out))
+                    )
+                )
+            names = {task.name for task in tasks}
+        cameras = stack.enter_context(
+            process(
+                folder / "cameras.log",
+                "benchmarks.stack.cameras",
+                json.dumps(values),
+                str(folder / "stamps.npz"),
+                *map(str, frame),
+            )
+        )
+        wait(
+            lambda: names <= listener.heard.keys(),
+            f"{arm.label}: a result of each network ({log})",
+            cameras,
+        )
+        yield made
+
+
+def one_round(
+    arm: Arm,
+    load: float,
+    number: int,
+    tasks: Sequence[Task],
+    files: Mapping[str, str],
+    folder: Path,
+    state: Path,
+    listener: Listener,
+    seconds: float,
+    *,
+    frame: Sequence[int] = FRAME,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[Round, bool]:
+    """Return what one way did in one round, and whether it was ended early by the operator."""
+    listener.clear()
+    ended = False
+    with _running(arm, tasks, files, folder, state, listener, frame) as made:
+        time.sleep(_WARM_UP_S)
+        cpu = Cpu([each.pid for each in made])
+        before, begin_ns = listener.counters(), time.time_ns()
+        try:
+            sleep(seconds)
+            end_ns = time.time_ns()
+        except KeyboardInterrupt:
+            ended, end_ns = True, time.time_ns() - round(_CUT_OFF_S * 1e9)
+            if end_ns <= begin_ns:
+                raise
+        used, after = cpu.used(), listener.counters()
+        with suppress(KeyboardInterrupt):
+            time.sleep(_DRAIN_S)
+        status = listener.status
+        heard = {name: one for name, one in listener.heard.items() if one.times}
+    replaced: dict[str, int] = {}
+    for path in folder.glob("replaced_*.json"):
+        replaced |= json.loads(path.read_text())
+        path.unlink()
+    with np.load(folder / "stamps.npz") as stamps:
+        found = {
+            task.name: _of_task(stamps[task.name], heard.get(task.name), begin_ns, end_ns)
+            for task in tasks
+        }
+    for name, one in found.items():
+        one.replaced = replaced.get(name, 0)
+    if arm.ours:
+        _take_status(found, status, before, after)
+    return (
+        Round(
+            load,
+            arm.name,
+            number,
+            begin_ns / 1e9,
+            (end_ns - begin_ns) / 1e9,
+            found,
+            used,
+            status.lanes[0].utilization_admitted if arm.ours and status.lanes else 0.0,
+            {name: dict(rules) for name, rules in listener.reasons.items()} if arm.ours else {},
+            after if arm.ours else {},
+        ),
+        ended,
+    )
+
+
+def _take_status(
+    found: dict[str, TaskRound],
+    status: OrchestratorStatus,
+    before: Mapping[str, Mapping[str, int]],
+    after: Mapping[str, Mapping[str, int]],
+) -> None:
+    bounds = {item.spec.name: item.response_bound_ms for item in status.tasks}
+    for name, one in found.items():
+        if name not in bounds:
+            one.refused = "not admitted"
+            one.told = one.without
+            continue
+        one.bound_ms = bounds[name]
+        said = sum(
+            after.get(name, {}).get(kind, 0) - before.get(name, {}).get(kind, 0)
+            for kind in ("skipped", "lost", "thinned")
+        )
+        sharp = said == 0 or abs(said - one.without) > _BLURRED
+        one.told = min(one.without, said) if sharp else one.without
+
+
+def _of_task(
+    stamps: npt.NDArray[np.int64], heard: _Heard | None, begin_ns: int, end_ns: int
+) -> TaskRound:
+    within = stamps[(stamps >= begin_ns) & (stamps < end_ns)]
+    if heard is None:
+        return TaskRound(frames=len(within), without=len(within))
+    # Copies: a late result must be able to make the arrays grow meanwhile.
+    spans = np.array(heard.spans, np.float64)
+    spans = spans[: len(spans) // 2 * 2].reshape(-1, 2)
+    times = np.array(heard.times, np.int64)[: 4 * len(spans)].reshape(-1, 4)
+    kept = np.isin(times[:, 0], within)
+    times, spans = times[kept], spans[kept]
+    without = len(within) - len(np.unique(times[:, 0]))
+    if not times[:, 3].any():  # no times on the lane: not the orchestrator
+        return TaskRound(len(within), without, 0, 0, spans[:, 0], spans[:, 1])
+    stamped, released, started, finished = times.T
+    return TaskRound(
+        len(within),
+        without,
+        0,
+        0,
+        spans[:, 0],
+        spans[:, 1],
+        (finished - stamped) / 1e6,
+        (released - stamped) / 1e6,
+        released,
+        started,
+        finished,
+    )
+
+
+def as_values(item: Round) -> dict[str, Any]:
+    """Return what is not a sample, as plain data."""
+    return {
+        "load": item.load,
+        "arm": item.arm,
+        "round": item.number,
+        "began": item.began,
+        "seconds": item.seconds,
+        "cores_used": vars(item.cpu),
+        "told_by_rule": item.reasons,
+        "counters_since_activation": item.counters,
+    }

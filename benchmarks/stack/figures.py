@@ -1,0 +1,248 @@
+"""What the rounds come to: figures of tasks, of the machine and of the lane, and the goals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.stack.arms import Round, TaskRound
+from benchmarks.stack.workload import JITTER_MS, URGENT, Task
+
+__all__ = [
+    "Lane",
+    "goals",
+    "lane_of",
+    "machine_row",
+    "missed",
+    "ratios",
+    "task_row",
+    "tracing_row",
+]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What a round says of the lane; shares of its time.
+
+    Attributes:
+        busy: at least one job was on the lane or could have been.
+        executing: the device worked.
+        dispatch_us: release to start of jobs that found the lane free.
+    """
+
+    busy: float
+    executing: float
+    dispatch_us: npt.NDArray[np.float64]
+
+    @property
+    def lost(self) -> float:
+        """Share of the busy time in which the device did not work: dispatch and switching."""
+        return 1.0 - self.executing / self.busy if self.busy else 0.0
+
+
+def lane_of(item: Round) -> Lane | None:
+    """Return what the lane did in a round of the orchestrator; ``None`` where nothing ran."""
+    parts = [one for one in item.tasks.values() if len(one.released_ns)]
+    if not parts:
+        return None
+    begin = np.concatenate([one.released_ns for one in parts])
+    start = np.concatenate([one.started_ns for one in parts])
+    end = np.concatenate([one.finished_ns for one in parts])
+    order = np.argsort(begin, kind="stable")
+    begin, start, end = begin[order], start[order], end[order]
+    until = np.maximum.accumulate(end)
+    before = np.concatenate([begin[:1] - 1, until[:-1]])
+    # Each job adds to the busy time what lies after all that came before it.
+    busy_ns = int(np.sum(np.maximum(0, end - np.maximum(begin, before))))
+    executing_ns = 1e6 * sum(float(one.execution_ms.sum()) for one in parts)
+    free = begin > before
+    length_ns = item.seconds * 1e9
+    return Lane(busy_ns / length_ns, executing_ns / length_ns, (start - begin)[free] / 1e3)
+
+
+def ratios(rounds: Iterable[TaskRound], deadline_ms: float) -> npt.NDArray[np.float64]:
+    """Return all response times over the deadline."""
+    times = [one.response_ms for one in rounds]
+    return np.concatenate(times) / deadline_ms if times else np.zeros(0)
+
+
+def missed(row: Mapping[str, Any]) -> int:
+    """Return frames whose result was late or never came, said or not."""
+    return int(row["late"]) + int(row["without"])
+
+
+def task_row(task: Task, rounds: Sequence[TaskRound]) -> dict[str, Any]:
+    """Return the figures of one task in one arm over all its rounds."""
+    ratio = ratios(rounds, task.deadline_ms)
+    execution = np.concatenate([one.execution_ms for one in rounds])
+    ended = np.concatenate([one.ended_ms for one in rounds])
+    bound = max(one.bound_ms for one in rounds)
+    row: dict[str, Any] = {
+        "criticality": task.criticality,
+        "extra": task.extra,
+        "period_ms": task.period_ms,
+        "deadline_ms": task.deadline_ms,
+        "refused": next((one.refused for one in rounds if one.refused), ""),
+    }
+    row |= {
+        name: sum(getattr(one, name) for one in rounds)
+        for name in ("frames", "without", "told", "replaced")
+    }
+    row["results"] = len(ratio)
+    row["late"] = int(np.sum(ratio > 1.0))
+    if len(ratio):
+        row |= {f"p{q:g}_over_deadline": float(np.percentile(ratio, q)) for q in (50.0, 99.0, 99.9)}
+        row["max_over_deadline"] = float(ratio.max())
+        row["cv"] = float(ratio.std() / ratio.mean())
+        row["execution_cv"] = float(execution.std() / execution.mean())
+        row["execution_p50_ms"] = float(np.median(execution))
+        row["execution_max_ms"] = float(execution.max())
+    if bound and len(ended):
+        row["bound_ms"] = bound
+        row["worst_ms"] = float(ended.max())
+        row["beyond_bound"] = int(np.sum(ended > bound))
+        ready = np.concatenate([one.ready_ms for one in rounds])
+        row["ready_p99_ms"] = float(np.percentile(ready, 99))
+        row["ready_max_ms"] = float(ready.max())
+        row["beyond_jitter"] = int(np.sum(ready > JITTER_MS))
+    return row
+
+
+def machine_row(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return the figures of the machine in one arm; cores are means, weighted by time."""
+    seconds = np.array([item.seconds for item in rounds])
+
+    def mean(values: Iterable[float]) -> float:
+        return float(np.average(list(values), weights=seconds))
+
+    results = sum(len(one.response_ms) for item in rounds for one in item.tasks.values())
+    row: dict[str, Any] = {
+        "rounds": len(rounds),
+        "seconds": float(seconds.sum()),
+        "results_per_s": results / float(seconds.sum()),
+        "cores_way": mean(item.cpu.way for item in rounds),
+        "cores_cameras": mean(item.cpu.ours for item in rounds),
+        "cores_others": mean(item.cpu.others for item in rounds),
+        "cores_others_most": max(item.cpu.others for item in rounds),
+        "cores_stolen": mean(item.cpu.stolen for item in rounds),
+    }
+    lanes = [lane for item in rounds if (lane := lane_of(item)) is not None]
+    if lanes:
+        late = np.concatenate([lane.dispatch_us for lane in lanes])
+        busy, executing = sum(lane.busy for lane in lanes), sum(lane.executing for lane in lanes)
+        row |= {
+            "lane_admitted": rounds[-1].utilization,
+            "lane_busy": busy / len(lanes),
+            "lane_lost": 1.0 - executing / busy,
+        }
+        if len(late):
+            row |= {f"dispatch_p{q}_us": float(np.percentile(late, q)) for q in (50, 99)}
+            row["dispatch_max_us"] = float(late.max())
+    return row
+
+
+def tracing_row(
+    plain: Sequence[Round], traced: Sequence[Round], tasks: Sequence[Task]
+) -> dict[str, Any] | None:
+    """Return what tracing costs: traced less plain rounds of the same number; ``None`` for none.
+
+    Lane time is what the declared rates need: mean execution of each task, and what is lost to
+    dispatch and switching.
+    """
+    pairs = [(one, other) for one in plain for other in traced if one.number == other.number]
+    found = []
+    for one, other in pairs:
+        lanes = lane_of(one), lane_of(other)
+        if lanes[0] is None or lanes[1] is None:
+            continue
+        loads = [
+            sum(
+                float(item.tasks[task.name].execution_ms.mean()) / task.period_ms
+                for task in tasks
+                if len(item.tasks[task.name].execution_ms)
+            )
+            for item in (one, other)
+        ]
+        p99 = [float(np.percentile(lane.dispatch_us, 99)) for lane in lanes if lane]
+        p50 = [float(np.median(lane.dispatch_us)) for lane in lanes if lane]
+        lost = [lane.busy - lane.executing for lane in lanes if lane]
+        found.append((loads[1] - loads[0], lost[1] - lost[0], p50[1] - p50[0], p99[1] - p99[0]))
+    if not found:
+        return None
+    middle = np.median(np.array(found), axis=0)
+    names = ("execution", "dispatch_and_switching", "dispatch_p50_us", "dispatch_p99_us")
+    return {"pairs": len(found)} | dict(zip(names, map(float, middle), strict=True))
+
+
+def goals(summary: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """Return what was to be reached, what was, and whether that is it.
+
+    Args:
+        summary: by load: ``rows`` and ``machine`` by arm, as written to the file.
+    """
+    found: list[tuple[str, str, bool]] = []
+    for load, one in summary.items():
+        rows = one["rows"].get("aegis")
+        if rows is None:
+            continue
+        percent = f"at {float(load):.0%}"
+        high = [row for row in rows.values() if row["criticality"] == "high"]
+        frames, bad = sum(row["frames"] for row in high), sum(missed(row) for row in high)
+        minutes = one["machine"]["aegis"]["seconds"] / 60
+        found.append(
+            (
+                f"{percent}: no frame of high criticality late or without a result",
+                f"{bad} of {frames:,} in {minutes:.1f} min",
+                bad == 0,
+            )
+        )
+        proven = [row for row in rows.values() if "bound_ms" in row]
+        beyond = sum(row["beyond_bound"] for row in proven)
+        nearest = max((row["worst_ms"] / row["bound_ms"] for row in proven), default=0.0)
+        found.append(
+            (
+                f"{percent}: every response within its bound",
+                f"{beyond} beyond; worst at {nearest:.0%} of its bound",
+                beyond == 0,
+            )
+        )
+        tardy = sum(row["beyond_jitter"] for row in proven)
+        ready = max((row["ready_max_ms"] for row in proven), default=0.0)
+        found.append(
+            (
+                f"{percent}: every frame ready within the declared jitter of {JITTER_MS:g} ms, "
+                "on which the bounds rest",
+                f"{tardy} later; worst {ready:.1f} ms",
+                tardy == 0,
+            )
+        )
+        unsaid = sum(row["without"] - row["told"] for row in rows.values())
+        found.append((f"{percent}: every frame left out is told", f"{unsaid} untold", unsaid == 0))
+        lost = one["machine"]["aegis"].get("lane_lost")
+        if lost is not None:
+            what = f"{percent}: lane time lost to dispatch and switching below 2 %"
+            found.append((what, f"{lost:.2%}", lost < 0.02))
+        for arm in ("aegis", "aegis_constant"):
+            floor = one["rows"].get("alone_node", {}).get(URGENT, {}).get("cv")
+            cv = one["rows"].get(arm, {}).get(URGENT, {}).get("cv")
+            if cv is None or floor is None:
+                continue
+            most = max(0.05, 1.2 * floor)
+            how = ", at constant latency" if arm != "aegis" else ""
+            found.append(
+                (
+                    f"{percent}: CV of {URGENT}{how}: 5 %, or 1.2 times that of it alone "
+                    f"({floor:.1%})",
+                    f"{cv:.1%}",
+                    cv <= most,
+                )
+            )
+        tracing = one.get("tracing")
+        if tracing:
+            cost = tracing["dispatch_and_switching"]
+            found.append((f"{percent}: tracing below 1 % of lane time", f"{cost:.2%}", cost < 0.01))
+    return found

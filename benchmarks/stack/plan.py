@@ -1,0 +1,206 @@
+"""Finds, for a load, tasks that the orchestrator can prove: measures, cuts, and asks its tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from rich.progress import Progress
+
+from aegis_ros.analysis import queue_needed
+from aegis_ros.cli.answer import Answer, judge
+from aegis_ros.cli.task_set import TaskSet, read_task_set
+from aegis_ros.config import load_config
+from aegis_ros.network import prepare, resolve_model
+from aegis_ros.orchestrator import Orchestrator
+from aegis_ros.orchestrator.admission import max_shape
+from aegis_ros.spec import TaskSpec
+from benchmarks.stack.workload import NETWORKS, SWITCH_MS, Task, configuration, tasks_at
+
+__all__ = ["Plan", "Planner"]
+
+_STRETCH = (1.0, 1.25, 1.5, 2.0, 3.0)  # deadlines of large networks, the first that is provable
+_TRIES = 6
+_CLOSE = 0.005
+_SWITCH_NS = round(SWITCH_MS * 1e6)
+_AT_FIRST_MS = 1000.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs at one load.
+
+    Attributes:
+        load: what was asked for.
+        tasks: the proven ones and, beyond a load of 1, the extra ones.
+        stretch: deadlines of the large networks in periods.
+        budget_ms: budget of each proven task, in as many segments as it runs.
+        segments: how many those are.
+        utilization: of the proven tasks, switches included.
+    """
+
+    load: float
+    tasks: tuple[Task, ...]
+    stretch: float
+    budget_ms: Mapping[str, float]
+    segments: Mapping[str, int]
+    utilization: float
+
+    def told(self) -> str:
+        """Return it as a sentence."""
+        whose = (
+            "deadlines of large networks are their periods"
+            if self.stretch == 1.0
+            else f"no shorter deadlines of large networks than {self.stretch:g} periods hold"
+        )
+        cut = ", ".join(f"{name} in {n}" for name, n in self.segments.items() if n > 1)
+        proven = f"proven at {self.utilization:.1%} of the lane"
+        extra = f", and low tasks beyond up to {self.load:.0%}" if self.load > 1.0 else ""
+        return f"{proven}{extra}; {whose}; segments: {cut or 'all whole'}"
+
+
+class Planner:
+    """Measures budgets on the lane and keeps them in ``state``; to be used in a ``with``.
+
+    Args:
+        folder: for configurations.
+        state: of the orchestrators that will run; profiles that lie there are used again.
+        runs: to measure each budget with.
+        progress: where that is shown.
+    """
+
+    def __init__(self, folder: Path, state: Path, runs: int, progress: Progress) -> None:
+        """Measure nothing yet."""
+        self._path = folder / "plan.yaml"
+        self._state = state
+        self._runs = runs
+        self._progress = progress
+        self._measured: dict[tuple[str, int], float] = {}
+        first = [
+            Task(name, name, f"/stack/{name}", _AT_FIRST_MS, _AT_FIRST_MS, network.criticality)
+            for name, network in NETWORKS.items()
+        ]
+        self._path.write_text(json.dumps(configuration(first)))
+        spec = load_config(self._path)
+        self._specs = {task.name: task for task in spec.tasks}
+        self._orchestrator = Orchestrator(
+            replace(spec, tasks=()), state_dir=state, on_result=lambda _, result: result.release()
+        )
+
+    def __enter__(self) -> Planner:
+        """Start an engine and measure all networks whole."""
+        self._orchestrator.configure(admit=False)
+        try:
+            for name in NETWORKS:
+                self._measure(name, 1)
+        except BaseException:
+            self._orchestrator.cleanup()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the engine."""
+        self._orchestrator.cleanup()
+
+    def budgets_ms(self) -> dict[str, float]:
+        """Return what was measured, by network and number of segments."""
+        return {f"{name} in {parts}": value for (name, parts), value in self._measured.items()}
+
+    def files(self) -> dict[str, str]:
+        """Return the fused file of each network, for whoever runs it without an orchestrator."""
+        return {
+            name: str(
+                prepare(
+                    resolve_model(spec.model, ()),
+                    spec.preprocess,
+                    max_shape=max_shape(spec),
+                    cache_dir=self._state / "cache",
+                ).path
+            )
+            for name, spec in self._specs.items()
+        }
+
+    def plan(self, load: float) -> Plan:
+        """Return tasks whose budgets, as the orchestrator cuts the networks, take ``load``.
+
+        Raises:
+            SystemExit: no deadlines up to three periods can be proven.
+        """
+        cost = {name: self._measured[name, 1] + SWITCH_MS for name in NETWORKS}
+        second_best: Plan | None = None
+        for stretch in _STRETCH:
+            for _ in range(_TRIES):
+                tasks = tasks_at(load, cost, stretch)
+                asked = self._asked([task for task in tasks if not task.extra])
+                new = {task.name: task.wcet_ns(_SWITCH_NS) / 1e6 for task in asked.tasks}
+                unknown = [
+                    (task.name, len(task.segments_ns))
+                    for task in asked.tasks
+                    if (task.name, len(task.segments_ns)) not in self._measured
+                ]
+                for name, parts in unknown:
+                    self._measure(name, parts)
+                answer = judge(asked, advise=False)
+                if not unknown and answer.schedulable:
+                    found = _plan(load, tasks, stretch, answer)
+                    if all(abs(new[name] / cost[name] - 1.0) < _CLOSE for name in new):
+                        return found
+                    second_best = second_best or found
+                cost |= new
+        if second_best is None:
+            raise SystemExit(
+                f"no deadlines up to {_STRETCH[-1]} periods hold at a load of {load:.0%}"
+            )
+        return second_best
+
+    def _asked(self, tasks: list[Task]) -> TaskSet:
+        self._path.write_text(json.dumps(configuration(tasks)))
+        return read_task_set(self._path, self._state)
+
+    def _measure(self, name: str, parts: int) -> None:
+        spec: TaskSpec = replace(self._specs[name], segments=parts)
+        profiler = self._orchestrator.profiler
+        known = profiler.measured(spec)[1]
+        if known is None or known.samples_ns.shape[0] < self._runs:
+            what = f"measuring {name}" + (f" in {parts} segments" if parts > 1 else "")
+            row = self._progress.add_task(what, total=self._runs)
+
+            def told(done: int, total: int, worst: int) -> bool:
+                self._progress.update(row, completed=done)
+                return True
+
+            outcome = profiler.profile(spec, self._runs, told)
+            self._progress.remove_task(row)
+            if not outcome.success:
+                raise SystemExit(outcome.rationale.sentence)
+            self._measured[name, parts] = outcome.wcet_ns / 1e6
+        else:
+            budgets = known.budgets()
+            self._measured[name, parts] = sum(item.value_ns for item in budgets) / 1e6
+
+
+def _plan(load: float, tasks: Sequence[Task], stretch: float, answer: Answer) -> Plan:
+    seen = {task.name: task for task in answer.asked.tasks}
+
+    def with_queue(task: Task) -> Task:
+        bound = answer.bound_of(task.name)
+        if task.extra or bound is None:
+            return task
+        return replace(task, queue=queue_needed(seen[task.name], bound.bound_ns, _SWITCH_NS))
+
+    return Plan(
+        load,
+        tuple(with_queue(task) for task in tasks),
+        stretch,
+        {name: task.wcet_ns() / 1e6 for name, task in seen.items()},
+        {name: len(task.segments_ns) for name, task in seen.items()},
+        sum(task.wcet_ns(_SWITCH_NS) / task.period_ns for task in seen.values()),
+    )
