@@ -29,6 +29,7 @@ def chrome_events(trace: Trace) -> Iterator[dict[str, Any]]:
 class _Writing:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
+        self._flows = 0
         self._states = run_states(trace)
         # Decisions come before the first job; a viewer may refuse times before zero.
         times = [item.time_ns - trace.wall_offset_ns for item in trace.rationales]
@@ -52,9 +53,12 @@ class _Writing:
             name = trace.task_name(task)
             yield _name("thread_name", _TASKS, frames, f"{name}: frames")
             yield _name("thread_name", _TASKS, results, f"{name}: results")
+            shown_ns = 0  # until when the track of the results is taken
             for index, job in enumerate(jobs):
                 after = jobs[index + 1] if index + 1 < len(jobs) else None
-                yield from self._job(job, after, frames, results)
+                yield from self._job(job, after, frames, results, shown_ns)
+                if job.ending is Ending.FINISHED:
+                    shown_ns = max(shown_ns + 1, job.end_ns)  # none is shorter
         if trace.rationales:
             yield _name("process_name", _DECISIONS, 0, "decisions")
             yield _name("thread_name", _DECISIONS, 1, "decisions")
@@ -119,17 +123,18 @@ class _Writing:
         return {**event, "cat": trace.task_name(run.task), "args": args}
 
     def _job(
-        self, job: TracedJob, after: TracedJob | None, frames: int, results: int
+        self, job: TracedJob, after: TracedJob | None, frames: int, results: int, shown_ns: int
     ) -> Iterator[dict[str, Any]]:
         trace = self._trace
         name = trace.job_name(job.task, job.seq)
-        key = f"{job.task}.{job.seq}"
+        self._flows += 1
+        key = self._flows  # Perfetto takes nothing but numbers
         cat = trace.task_name(job.task)
         parts: dict[str, float] = {}
         for part in split(trace, job).parts:
             by = f" {trace.job_name(*part.by)}" if part.by is not None else ""
             parts[f"{part.kind}{by} ms"] = part.length_ns / 1e6
-        # Slices of one track may not overlap, or they would be drawn inside each other.
+        # Slices of one track may not overlap: Perfetto drops those.
         released = max(job.released_ns, job.arrival_ns)
         if after is not None:
             released = min(released, max(after.arrival_ns, job.arrival_ns))
@@ -150,9 +155,10 @@ class _Writing:
             text = f"deadline of {name}" + (f", missed by {job.late_ns / 1e6:.3g} ms" * late)
             yield self._mark(_TASKS, results, text, job.deadline_ns)
         if job.ending is Ending.FINISHED:
-            begin = job.finished_ns or job.end_ns
+            begin = max(job.finished_ns or job.end_ns, shown_ns)
+            until = max(job.end_ns, begin)
             yield {
-                **self._slice(_TASKS, results, f"result of {name}", begin, job.end_ns),
+                **self._slice(_TASKS, results, f"result of {name}", begin, until),
                 "cat": "late" if job.late_ns > 0 else "in time",
             }
             end = {"pid": _TASKS, "tid": results, "ts": self._us(begin)}
