@@ -384,7 +384,7 @@ class EngineLoop:
             # While the lane wakes up; the segment's end waits for the lock.
             self._page.lane_busy(lane, job.task_id, now)
             if self.trace is not None:
-                self.trace.started(job, lane, now)
+                self.trace.started(job, lane, now, self._scheduler.share_ns(job))
             return
 
     def _place(self, job: Job, frame: _Frame, task: LoadedTask) -> bool:

@@ -50,9 +50,9 @@ class LoopTrace:
             job.rank,
         )
 
-    def started(self, job: Job, lane: int, now_ns: int) -> None:
-        """Note that a lane is given to a job's next segment."""
-        self._write(_STARTED, now_ns, job.task_id, job.seq, lane, job.segment, job.rank)
+    def started(self, job: Job, lane: int, now_ns: int, budget_ns: int) -> None:
+        """Note that a lane is given to a job's next segment, and its budget (0 for unknown)."""
+        self._write(_STARTED, now_ns, job.task_id, job.seq, lane, job.segment, job.rank, budget_ns)
 
     def ended(self, job: Job, lane: int, completion: Completion, now_ns: int) -> None:
         """Note that a segment has ended; before the scheduler is told."""

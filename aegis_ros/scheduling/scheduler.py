@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heapify, heappop, heappush
+from itertools import accumulate, pairwise
 
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling.job import Job
@@ -54,6 +55,7 @@ class _Task:
         "owed_ns",
         "queue",
         "segments",
+        "shares_ns",
         "tell_total_ns",
         "total_ns",
         "waiting",
@@ -110,6 +112,8 @@ class _Task:
             marks += [math.ceil(self._declared_low_total_ns * told), self.low_total_ns]
         self.marks_ns = tuple(sorted(set(marks)))
         self.tell_total_ns = self.marks_ns[0] if marks else _NO_LIMIT
+        shares = [min(self.tell_total_ns, each) for each in accumulate(self.limits_ns)]
+        self.shares_ns = tuple(after - before for before, after in pairwise([0, *shares]))
 
     def allowed_ns(self, segments: int) -> int:
         """Return what the first segments of a job may take together."""
@@ -412,6 +416,15 @@ class Scheduler:
             self._observer.shedding(lane, True)
             self._rank_again(lane)
         return dropped
+
+    def share_ns(self, job: Job) -> int:
+        """Return by how much a job's next segment raises what it may have used before it is told.
+
+        In ns; 0 where its budgets are not known.
+        """
+        shares = self._tasks[job.task_id].shares_ns
+        # Of a job that may use no more, not even nothing: that would stand for an unknown budget.
+        return max(1, shares[job.segment]) if shares else 0
 
     def stretch_budgets(self, lane: int, told: float, enforced: float) -> None:
         """Stretch what was declared: a device is slower, or a lane has room.

@@ -91,6 +91,9 @@ def test_an_overrun_is_on_record_with_what_followed(policy: OverrunPolicy) -> No
     assert kinds.count(7) == 1
     overrun = trace.records[kinds.index(7)]["values"].tolist()
     assert overrun[0] >= 5 * MS and overrun[1] == MS
+    budgets = [run.budget_ns for run in job.segments]
+    assert budgets == [MS, 500 * MS][: len(budgets)], "they are in the trace, not in a contract"
+    assert job.segments[0].over_ns == job.segments[0].ended_ns - job.segments[0].began_ns - MS
 
 
 def test_a_network_that_cannot_be_started_leaves_no_job_on_the_lane() -> None:

@@ -124,3 +124,25 @@ def test_a_job_is_left_alone_exactly_where_it_keeps_every_budget(
     made = scheduler(policy, total)
     _, told = run(made, *taken)
     assert (told == []) == (max(taken) <= 10 and sum(taken) <= total)
+
+
+def test_the_shares_of_a_job_s_segments_end_where_its_whole_may() -> None:
+    made = Scheduler(1)
+    made.add_task(
+        0,
+        lane=0,
+        segments=3,
+        wcet_ns=(40, 40, 40),
+        total_ns=90,
+        on_overrun=OverrunPolicy.SKIP_NEXT,
+    )
+    made.add_task(1, lane=0, segments=2)
+    first, unknown = Job(0, 0, 0, 1000, 0), Job(1, 0, 0, 2000, 0)
+    made.release(first, 0)
+    shares = []
+    for now in (0, 40, 80):
+        assert made.dispatch(0, now) is first
+        shares.append(made.share_ns(first))
+        made.segment_done(0, now + 40, 30)
+    assert shares == [40, 40, 10]
+    assert made.share_ns(unknown) == 0
