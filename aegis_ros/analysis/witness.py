@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aegis_ros.analysis.task import AnalysisTask
+from aegis_ros.analysis.task import AnalysisTask, by_promise
 from aegis_ros.rationale import Witness
 
 __all__ = ["CriticalArrival", "witness_schedule"]
@@ -48,13 +48,14 @@ def witness_schedule(
             longest = task.segments_ns.index(max(task.segments_ns))
             start = sum(task.execution_ns(longest)[:longest]) + switch_ns * longest + 1
             arrivals.append(CriticalArrival(task.name, 0, 0))
+    promised, _ = by_promise(tasks)  # the others only come to run when all of this is over
     total = sum(
         max(0, (witness.t_ns - task.deadline_ns + task.jitter_ns) // task.period_ns + 1)
-        for task in tasks
+        for task in promised
     )
     if total > _MAX_ARRIVALS:
         return ()
-    for task in tasks:
+    for task in promised:
         if task.name == witness.blocking_task:
             continue
         arrival = start - task.jitter_ns

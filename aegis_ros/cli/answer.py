@@ -161,11 +161,17 @@ def blocker_of(
 ) -> tuple[str, int] | None:
     """Return who can hold the lane when a job of ``task`` becomes ready, and for how long.
 
-    That is the longest segment of the tasks that are due later and so yield at its end; ``None``
-    where there is none.
+    That is the longest segment of the tasks that are due later, or of best effort, and so yield at
+    its end; ``None`` where there is none, and for best effort itself, which waits for everybody.
     """
+    if task.best_effort:
+        return None
     first = task.deadline_ns - task.jitter_ns
-    later = [other for other in others if other.deadline_ns - other.jitter_ns > first]
+    later = [
+        other
+        for other in others
+        if other.best_effort or other.deadline_ns - other.jitter_ns > first
+    ]
     if not later:
         return None
     longest = max(later, key=lambda other: other.longest_ns(switch_ns))
@@ -286,6 +292,10 @@ def _lane(answer: Answer, verdict: LaneVerdict) -> dict[str, Any]:
         "schedulable": verdict.schedulable,
         "witness": _witness(verdict.witness),
         "tasks": [_task(task, bounds.get(task.name)) for task in answer.on_lane(verdict.lane)],
+        "best_effort": [
+            {"name": rate.task, "asked_hz": rate.asked, "left_hz": rate.left}
+            for rate in verdict.slack
+        ],
         "modes": None if modes is None else _modes(modes),
         "slow_device": None
         if slowdown is None

@@ -80,7 +80,10 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     bounds = {item.task: item.bound_ns for item in verdict.responses}
     shown = tasks
     if len(tasks) > _MANY_TASKS:
-        tight = sorted(tasks, key=lambda task: task.deadline_ns - bounds.get(task.name, 0))
+        tight = sorted(
+            tasks,
+            key=lambda task: (task.best_effort, task.deadline_ns - bounds.get(task.name, 0)),
+        )
         kept = {task.name for task in tight[:_MANY_TASKS]}
         shown = tuple(task for task in tasks if task.name in kept)
     for task in shown:
@@ -91,7 +94,7 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         blocked = "-" if blocker is None else blocker[0] + length
         cells: list[str | Text] = [
             Text(task.name),
-            *([f"{wcet / task.period_ns:.1%}"] if shares else []),
+            *(["-" if task.best_effort else f"{wcet / task.period_ns:.1%}"] if shares else []),
             to_ms(wcet),
         ]
         if modes is not None:
@@ -101,7 +104,7 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         cells += [str(len(task.segments_ns)), to_ms(task.jitter_ns)] if wide else []
         cells += [
             _bound(bound, task.deadline_ns),
-            to_ms(task.deadline_ns),
+            "none" if task.best_effort else to_ms(task.deadline_ns),
             "-" if bound is None else to_ms(task.deadline_ns - bound),
             Text(blocked),
         ]
@@ -117,7 +120,7 @@ def print_reason(console: Console, answer: Answer) -> None:
     """Print why each lane passes, or why some fail and what would help."""
     verdicts = list(answer.assignment.verdicts.values())
     for verdict in verdicts if answer.schedulable else _failed(answer):
-        if verdict.responses or not verdict.schedulable:
+        if verdict.responses or verdict.slack or not verdict.schedulable:
             _print_lane_reason(console, answer, verdict)
             console.print()
     _print_conclusion(console, answer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
+from aegis_ros.analysis.task import by_promise
 from aegis_ros.cli.answer import Answer
 from aegis_ros.cli.modes import in_high_mode, in_low_mode
 from aegis_ros.rationale import Witness
@@ -113,9 +114,10 @@ def critical_run(
         return None
     if until_ns is not None:
         witness = replace(witness, t_ns=until_ns)
+    promised, _ = by_promise(tasks)
     jobs = sum(
         max(0, (witness.t_ns - task.deadline_ns + task.jitter_ns) // task.period_ns + 1)
-        for task in tasks
+        for task in promised
     )
     if not 0 < jobs <= _MAX_JOBS:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, ModesVerdict, check_lane
+from aegis_ros.analysis.task import by_promise
 from aegis_ros.rationale import Rule, Witness
 from aegis_ros.spec import Criticality
 
@@ -69,7 +70,8 @@ def modes_of(
         in_high = check_lane(in_high_mode(tasks, modes.virtual_ns), lane=lane, switch_ns=switch_ns)
     else:
         in_high = verdict
-    counted = tasks if verdict.schedulable and not modes.sheds else in_high_mode(tasks, {})
+    promised, _ = by_promise(tasks)
+    counted = promised if verdict.schedulable and not modes.sheds else in_high_mode(tasks, {})
     share = sum(task.at_high().wcet_ns(switch_ns) / task.period_ns for task in counted)
     return Modes(
         Mode(low.schedulable, low.utilization, low.witness),

@@ -71,9 +71,13 @@ class Outcome:
 
     @property
     def missed(self) -> npt.NDArray[np.bool_]:
-        """Whether a job ended after its deadline, bool [N]."""
+        """Whether a job ended after a deadline it was promised, bool [N].
+
+        Best effort is promised none.
+        """
+        promised = np.array([not task.best_effort for task in self.tasks], bool)
         late: npt.NDArray[np.bool_] = self.finished_ns > self.deadline_ns
-        return late
+        return late & promised[self.workload.task]
 
     @property
     def skipped(self) -> npt.NDArray[np.bool_]:

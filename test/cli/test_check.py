@@ -54,6 +54,7 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
         "schedulable",
         "witness",
         "tasks",
+        "best_effort",
         "modes",
         "slow_device",
     ]
@@ -93,6 +94,23 @@ def test_json_of_a_rejection_has_no_bounds_but_advice(aegis: Aegis, write: Write
     assert [task["response_bound_ms"] for task in lane["tasks"]] == [None, None]
     assert {item["change"] for item in answer["counterfactuals"]} >= {"segments", "drop"}
     assert list(answer["counterfactuals"][0]) == ["task", "change", "value", "sentence"]
+
+
+def test_best_effort_has_no_bound_and_is_told_what_is_left_for_it(
+    aegis: Aegis, write: Write
+) -> None:
+    text = (
+        "tasks: [{name: quick, period_ms: 10, segments_ms: [5]}, "
+        "{name: vlm, period_ms: 10, segments_ms: [5, 5], criticality: best_effort}]"
+    )
+    said = aegis("check", write(text))
+    assert said.code == 0 and "lane main: schedulable, U = 50.0%" in said.out
+    assert "vlm runs in the slack: no deadline is promised" in said.out
+    assert "50 of 100 frames a second" in said.out
+    lane = json.loads(aegis("check", write(text), "--format", "json").out)["lanes"][0]
+    assert lane["best_effort"] == [{"name": "vlm", "asked_hz": 100.0, "left_hz": 50.0}]
+    assert lane["tasks"][1]["response_bound_ms"] is None
+    assert aegis("simulate", write(text)).code == 0
 
 
 def test_every_lane_is_told(aegis: Aegis, write: Write) -> None:

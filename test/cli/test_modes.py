@@ -51,7 +51,7 @@ def test_high_budgets_that_do_not_fit_are_refused(
 def test_both_modes_and_what_is_dropped_in_which_order_are_told(aegis: Aegis, write: Write) -> None:
     said = aegis("check", write(MIXED))
     assert said.code == 0
-    assert "Low mode (no budget is exceeded): schedulable, U = 85.0%" in said.out
+    assert "Low mode (no budget is exceeded): schedulable, U = 75.0%" in said.out
     assert "High mode" in said.out
     assert "U = 35.0%, vlm and mapper dropped, in this order" in said.out
     assert "Virtual deadlines in low mode: pilot" in said.out
@@ -62,11 +62,11 @@ def test_json_tells_both_modes_and_null_where_there_is_one(aegis: Aegis, write: 
     lane = json.loads(aegis("check", write(MIXED), "--format", "json").out)["lanes"][0]
     modes = lane["modes"]
     assert list(modes) == ["low", "high", "sheds", "virtual_deadlines_ms"]
-    assert modes["low"] == {"schedulable": True, "utilization": pytest.approx(0.85)}
+    assert modes["low"] == {"schedulable": True, "utilization": pytest.approx(0.75)}
     assert modes["high"] == {"schedulable": True, "utilization": pytest.approx(0.35)}
     assert modes["sheds"] == ["vlm", "mapper"]
     assert 3 <= modes["virtual_deadlines_ms"]["pilot"] <= 13
-    assert lane["utilization"] == pytest.approx(0.85)
+    assert lane["utilization"] == pytest.approx(0.75)
     lane = json.loads(aegis("check", write(FITS), "--format", "json").out)["lanes"][0]
     assert lane["modes"] is None
 
@@ -99,6 +99,7 @@ def test_overruns_drop_what_is_below_and_make_nothing_late(aegis: Aegis, write: 
     assert tasks["pilot"]["dropped"] == 0
     assert tasks["pilot"]["response_max_ms"] >= 7.0
     assert answer["dropped"] == tasks["mapper"]["dropped"] + tasks["vlm"]["dropped"]
+    assert tasks.pop("vlm")["response_bound_ms"] is None
     assert all(task["response_max_ms"] <= task["response_bound_ms"] for task in tasks.values())
 
 
@@ -137,8 +138,8 @@ def test_a_change_of_budgets_keeps_the_ratio_of_the_high_ones(aegis: Aegis, writ
     for change in ("pilot.wcet_ms=1.5", "pilot.segments_ms=1;0.5"):
         said = aegis("whatif", path, "--set", change, "--format", "json")
         modes = json.loads(said.out)["after"]["lanes"][0]["modes"]
-        assert modes["low"]["utilization"] == pytest.approx(0.775)
-        assert modes["high"]["utilization"] == pytest.approx(0.875)  # nothing is dropped
+        assert modes["low"]["utilization"] == pytest.approx(0.675)
+        assert modes["high"]["utilization"] == pytest.approx(0.775)  # nothing is dropped
 
 
 def test_high_budgets_can_be_changed_added_and_taken_away(aegis: Aegis, write: Write) -> None:
@@ -225,7 +226,7 @@ def test_bounds_shown_are_the_smaller_ones_and_hold_in_both_modes(asked: TaskSet
         )
         for item in outcome.figures():
             bound = answer.bound_of(item.name)
-            assert bound is not None and item.response_max_ns <= bound.bound_ns
+            assert bound is None or item.response_max_ns <= bound.bound_ns
 
 
 @given(_mixed())

@@ -19,7 +19,7 @@ from test.task_sets import task_sets
 S = 1_000_000_000
 PILOT = AnalysisTask("pilot", (30,), 100, 100)
 MAP = AnalysisTask("map", (10, 10), 100, 100, 0, Criticality.LOW)
-VLM = AnalysisTask("vlm", (10, 10), 100, 100, 0, Criticality.BEST_EFFORT)
+VLM = AnalysisTask("vlm", (21, 1), 100, 100, 0, Criticality.BEST_EFFORT)
 TASKS = (PILOT, MAP, VLM)
 
 
