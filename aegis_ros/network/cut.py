@@ -1,8 +1,9 @@
 """Cuts a network into parts that run one after the other, at its narrowest tensors.
 
 The graph should be one that a runtime has optimised already: operators are then fused as they will
-run, and each part runs them as the whole would. A cut lies between two operators of the file's
-order; the tensors computed before it and used after it cross it. Cuts are chosen in two steps: the
+run, and each part runs them as the whole would. Operators run in the file's order, but for those
+that an output needs which is computed from few of them: it is complete as early as can be, and a job
+may end with it. A cut lies between two operators; the tensors computed before it and used after it cross it. Cuts are chosen in two steps: the
 smallest longest part that any choice of cuts can reach, then, among all choices that come close to
 it, the one with the least to hand over.
 """
@@ -26,7 +27,15 @@ from aegis_ros.errors import ModelError
 from aegis_ros.network.graph import node_flops
 from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 
-__all__ = ["Cut", "crossing_tensors", "cut", "find_cuts", "runtime_tensors", "split"]
+__all__ = [
+    "Cut",
+    "crossing_tensors",
+    "cut",
+    "exits_first",
+    "find_cuts",
+    "runtime_tensors",
+    "split",
+]
 
 _IMBALANCE = 0.10  # so much longer than necessary may the longest part be for narrower cuts
 _BYTES_PER_TENSOR = 16_384.0  # what handing over one more tensor is worth, as bytes
@@ -41,7 +50,7 @@ class Cut:
     Attributes:
         parts: the networks, in order of execution. Each takes what it uses of the whole's inputs
             and of what earlier parts hand on, by the tensors' own names.
-        places: number of the first operator of each part but the first.
+        places: number of the first operator of each part but the first, in the order they run in.
         crossings: the tensors that cross each of the cuts.
         shares: estimated part of the whole's execution time, 0..1 each, 1 together.
     """
@@ -125,6 +134,9 @@ def cut(
     weights = np.maximum(weights, 1e-9)
     if weights.size != nodes:
         raise ValueError(f"{weights.size} costs for {nodes} operators")
+    order = exits_first(model)
+    weights = weights[order]
+    model = _in_order(model, order)
     crossings = crossing_tensors(model)
     places = find_cuts(
         weights,
@@ -139,6 +151,23 @@ def cut(
         tuple(tuple(tensors[name] for name in crossings[place - 1]) for place in places),
         tuple(float(weights[low:high].sum()) / total for low, high in pairwise(edges)),
     )
+
+
+def exits_first(model: onnx.ModelProto) -> list[int]:
+    """Return the operators in an order in which every output is complete as early as can be.
+
+    One output after the other, that of the fewest operators first; what each needs keeps the file's
+    order. Runtimes write a head that leaves the network on the way anywhere, often at the end.
+    """
+    nodes = model.graph.node
+    made_by = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    needed = [_ancestors(model, item.name, made_by) for item in model.graph.output]
+    order: list[int] = []
+    taken: set[int] = set()
+    for indices in [*sorted(needed, key=len), set(range(len(nodes)))]:
+        order += sorted(indices - taken)
+        taken |= indices
+    return order
 
 
 def crossing_tensors(model: onnx.ModelProto) -> list[tuple[str, ...]]:
@@ -245,6 +274,29 @@ def split(
             )
         )
     return tuple(parts)
+
+
+def _ancestors(model: onnx.ModelProto, output: str, made_by: Mapping[str, int]) -> set[int]:
+    """Return the operators that an output is computed by."""
+    found: set[int] = set()
+    wanted = [output]
+    while wanted:
+        index = made_by.get(wanted.pop())
+        if index is not None and index not in found:
+            found.add(index)
+            wanted += _uses(model.graph.node[index])
+    return found
+
+
+def _in_order(model: onnx.ModelProto, order: Sequence[int]) -> onnx.ModelProto:
+    if list(order) == list(range(len(order))):
+        return model
+    nodes = [model.graph.node[index] for index in order]
+    ordered = onnx.ModelProto()
+    ordered.CopyFrom(model)
+    del ordered.graph.node[:]
+    ordered.graph.node.extend(nodes)
+    return ordered
 
 
 def _candidates(widths: Sequence[float | None]) -> list[int]:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network import TensorInfo
-from aegis_ros.network.cut import crossing_tensors, cut, find_cuts, split
+from aegis_ros.network.cut import crossing_tensors, cut, exits_first, find_cuts, split
 from test.network.builders import session
 
 LENGTH = 6
@@ -152,6 +152,23 @@ def test_an_output_in_the_middle_is_given_out_by_its_own_part_and_handed_on() ->
     assert [item.name for item in head.graph.output] == ["first"]
     assert [item.name for item in tail.graph.input] == ["first"]
     assert_same_outputs(model, (head, tail))
+
+
+def test_an_output_of_few_operators_is_complete_early_wherever_the_file_has_its_operators() -> None:
+    model = chain(8)
+    early = helper.make_node("Mul", ["t1", "weight"], ["head"])
+    last = helper.make_node("Add", ["head", "weight"], ["exit"])
+    model.graph.node.extend([early, last])
+    model.graph.output.append(helper.make_tensor_value_info("exit", TensorProto.FLOAT, [LENGTH]))
+    assert exits_first(model) == [0, 1, 8, 9, 2, 3, 4, 5, 6, 7]
+    made = cut(model, 2, tensors=tensors_of(model), costs=[1.0] * 6 + [4.0] * 2 + [1.0] * 2)
+    assert (made.completes("exit"), made.completes("t7")) == (0, 1)
+    assert made.shares == (0.5, 0.5)  # costs go with their operators
+    assert_same_outputs(model, made.parts)
+
+
+def test_a_network_of_one_output_runs_in_the_order_of_its_file() -> None:
+    assert exits_first(chain(6)) == list(range(6))
 
 
 def test_a_part_that_reads_the_frame_gets_it_and_constants_go_where_they_are_used() -> None:
