@@ -785,3 +785,4 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
         slots.close()
         raise
     process.outputs[spec.task_id] = slots
+                "total_ns": spec.total_ns,

@@ -163,6 +163,7 @@ class ControlServer:
                         criticality=Criticality(message["criticality"]),
                         on_overrun=OverrunPolicy(message["on_overrun"]),
                         exit_after=message["exit_after"],
+                        total_ns=message["total_ns"],
                     )
                 )
             except Exception:

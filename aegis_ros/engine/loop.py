@@ -222,6 +222,7 @@ class EngineLoop:
         criticality: Criticality = Criticality.HIGH,
         on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
         exit_after: int = 0,
+        total_ns: int = 0,
     ) -> None:
         """Make a task known (under :meth:`call`); as in :class:`~aegis_ros.engine.LoadSpec`."""
         self._scheduler.add_task(
@@ -234,6 +235,8 @@ class EngineLoop:
             on_overrun=on_overrun,
             low_ns=wcet_ns if criticality is Criticality.HIGH else (),
             exit_after=exit_after,
+            total_ns=total_ns,
+            low_total_ns=total_ns if criticality is Criticality.HIGH else 0,
         )
         self._tasks[task.task_id] = task
 

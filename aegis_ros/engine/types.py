@@ -68,6 +68,7 @@ class LoadSpec:
             what is below high when a task of high criticality exceeds its budget.
         on_overrun: what becomes of a job that exceeds its budget.
         early_exit: for ``early_exit``: by the name of an output, that of its stand-in.
+        total_ns: budget of a whole job; 0 for the sum of ``wcet_ns``.
     """
 
     task_id: int
@@ -79,6 +80,7 @@ class LoadSpec:
     wcet_ns: tuple[int, ...] = ()
     criticality: Criticality = Criticality.HIGH
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
+    total_ns: int = 0
     early_exit: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -67,6 +67,7 @@ class Refusal(Exception):
 class Candidate:
     """A task whose network is ready and whose budget is known.
 
+    ``wcet_ns`` are the budgets of its segments, ``total_ns`` that of a whole job, 0 for their sum.
     ``cut_sentence`` says why it runs in as many segments as it does; empty for one that is whole
     and need not be anything else.
     """
@@ -78,6 +79,12 @@ class Candidate:
     wcet_source: str
     wcet_sentence: str
     cut_sentence: str = ""
+    total_ns: int = 0
+
+    @property
+    def work_ns(self) -> int:
+        """Budget of a whole job."""
+        return self.total_ns or sum(self.wcet_ns)
 
     def analysis_task(self, every: int = 1) -> AnalysisTask:
         """Return the task as the tests see it: the time kept for publishing is not available.
@@ -94,6 +101,7 @@ class Candidate:
             spec.jitter_ns,
             spec.criticality,
             spec.lane,
+            total_ns=self.total_ns,
         )
 
 
@@ -495,15 +503,22 @@ class Admission:
                 )
         budgets = profile.budgets()
         longest = max(budgets, key=lambda item: item.value_ns)
-        which = f"longest of {len(budgets)} segments: " if len(budgets) > 1 else ""
+        sentence, total_ns = longest.sentence, 0
+        if len(budgets) > 1:
+            total_ns = profile.total_ns()
+            sentence = (
+                f"{len(budgets)} segments of one run: {profile.deciding_total()[1].sentence}; "
+                f"the longest segment {longest.value_ns / 1e6:.2f} ms"
+            )
         return Candidate(
             spec,
             prepared,
             compiled,
             tuple(item.value_ns for item in budgets),
             "measured",
-            f"{which}{longest.sentence}",
+            sentence,
             note,
+            total_ns,
         )
 
     def _in_segments(
@@ -523,7 +538,8 @@ class Admission:
         return replace(
             whole,
             compiled=compiled,
-            wcet_ns=estimated_budget(sum(whole.wcet_ns), parts, compiled.shares),
+            wcet_ns=estimated_budget(whole.work_ns, parts, compiled.shares),
+            total_ns=0,
             wcet_source="estimated",
             wcet_sentence=f"{parts} segments, estimated from the whole: {whole.wcet_sentence}",
         )
@@ -608,7 +624,7 @@ def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> str:
     return (
         f"it runs in {len(cut.wcet_ns)} segments, the longest {max(cut.wcet_ns) / 1e6:.2f} ms, "
         f"because {waits} can wait {tolerance_ms:.2f} ms and the whole network takes "
-        f"{sum(whole.wcet_ns) / 1e6:.2f} ms"
+        f"{whole.work_ns / 1e6:.2f} ms"
     )
 
 

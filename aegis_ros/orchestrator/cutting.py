@@ -154,10 +154,10 @@ def advise_cuts(
 
 def _expected_cut(task: AnalysisTask, parts: int) -> AnalysisTask:
     """Return a task as cutting its network may leave it: not quite even, and a little longer."""
-    total = round(sum(task.segments_ns) * (1.0 + _OVERHEAD))
+    total = round(task.work_ns * (1.0 + _OVERHEAD))
     longest = min(total - parts + 1, -(-round(total * (1.0 + _UNEVEN)) // parts))
     each = max(1, -(-(total - longest) // (parts - 1)))
-    return replace(task, segments_ns=(longest, *(each,) * (parts - 1)), high_segments_ns=())
+    return replace(task.at_low().by_segments(), segments_ns=(longest, *(each,) * (parts - 1)))
 
 
 def _is_due_at(task: AnalysisTask, t_ns: int) -> bool:

@@ -61,7 +61,7 @@ class EngineEvents:
             return
         entry.statistics.overruns += 1
         name = entry.spec.name
-        whole_ns = sum(entry.candidate.wcet_ns)
+        whole_ns = entry.candidate.work_ns
         within = event.taken_ns <= event.budget_ns  # then it is the job as a whole that exceeded
         self._log.tell_often(
             name,

@@ -82,6 +82,7 @@ class Loader:
                     entry.candidate.wcet_ns,
                     entry.spec.criticality,
                     entry.spec.on_overrun,
+                    total_ns=entry.candidate.total_ns,
                     early_exit=entry.spec.early_exit,
                 )
             )

@@ -575,7 +575,7 @@ class Orchestrator:
             verdict.rule,
             f"{spec.name} runs on lane {admitted.lane}{how}: {verdict.sentence}.{due} "
             f"{candidate.wcet_source if due else candidate.wcet_source.capitalize()} budget "
-            f"{sum(candidate.wcet_ns) / 1e6:.2f} ms ({candidate.wcet_sentence})"
+            f"{candidate.work_ns / 1e6:.2f} ms ({candidate.wcet_sentence})"
             + (f"; {candidate.cut_sentence}" if candidate.cut_sentence else "")
             + "".join(f". {each}" for each in latencies)
             + self._told_of_frames(candidate, admitted),

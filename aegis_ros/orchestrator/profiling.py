@@ -110,18 +110,17 @@ class Profiler:
                 return ProfileOutcome(False, rationale)
         warm = measured[0].batches[0].samples_ns
         total = warm.sum(axis=1)
-        budgets = measured[0].budgets()
+        budget_ns, decided = measured[0].total_ns(), measured[0].deciding_total()[1]
         rationale = self._log.tell(
             spec.name,
             Decision.INFORMED,
             Rule.WCET_PROFILE,
-            f"{spec.name} was measured: budget {sum(b.value_ns for b in budgets) / 1e6:.2f} ms, "
-            f"{budgets[0].sentence}",
+            f"{spec.name} was measured: budget {budget_ns / 1e6:.2f} ms, {decided.sentence}",
         )
         return ProfileOutcome(
             True,
             rationale,
-            sum(item.value_ns for item in budgets),
+            budget_ns,
             int(np.median(total)),
             int(measured[0].samples_ns.sum(axis=1).max()),
             warm.shape[0],

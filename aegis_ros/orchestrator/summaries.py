@@ -86,7 +86,7 @@ class Summaries:
             task_state(entry, shedding),
             entry.lane,
             entry.candidate.prepared.digest,
-            sum(entry.candidate.wcet_ns),
+            entry.candidate.work_ns,
             entry.candidate.wcet_source,
             bound,
             self._admitted.share(entry),

@@ -102,6 +102,32 @@ class Profile:
             found[condition] = tuple(budget(samples[:, each]) for each in range(self.segments))
         return found
 
+    def total_of(self, condition: Condition) -> Budget:
+        """Return the budget of all segments of one run together, under one condition.
+
+        The slowest runs of the segments are seldom the same run: the sum of each run is what is
+        looked at, by the same rules as for a segment.
+
+        Raises:
+            KeyError: nothing was measured under it.
+        """
+        return self._totals[condition]
+
+    @cached_property
+    def _totals(self) -> dict[Condition, Budget]:
+        if self.segments == 1:
+            return {condition: found[0] for condition, found in self._budgets.items()}
+        return {condition: budget(self.of(condition).sum(axis=1)) for condition in self.conditions}
+
+    def deciding_total(self) -> tuple[Condition, Budget]:
+        """Return the condition that asks for the largest budget of a whole run, and that."""
+        return max(self._totals.items(), key=lambda item: item[1].value_ns)
+
+    def total_ns(self) -> int:
+        """Return the budget of a whole run: at least the longest segment's, at most their sum."""
+        parts = [found.value_ns for found in self.budgets()]
+        return min(sum(parts), max(*parts, self.deciding_total()[1].value_ns))
+
     def deciding(self) -> tuple[tuple[Condition, Budget], ...]:
         """Return for each segment the condition that asks for the largest budget, and that."""
         return tuple(

@@ -8,6 +8,9 @@ the median, over the rounds, of the segments' execution times together over that
 whole network runs twice a round: what the second run costs over the first is the error of the rest.
 Besides, the lane is handed over between two segments: that is the gap, which the cost of a switch
 (``device.switch_ms``) must cover.
+
+Last, what a job is budgeted with: by its runs as wholes, and by adding up the budgets of its
+segments, whose slowest runs are not the same run.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from rich.console import Console
 from aegis_ros.backends import Backend, CompiledNetwork, Completion, LoadedNetwork, create_backend
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
+from aegis_ros.wcet import budget
 from benchmarks.report import parser, publish, table
 
 _FRAME = (480, 640, 3)
@@ -184,6 +188,8 @@ def _rows(name: str, timed: Timed) -> list[dict[str, float | str | int]]:
                 / 1e3,
                 "overhead_percent": 100.0 * overhead,
                 "error_percent": 100.0 * error,
+                "budget_ms": budget(samples.sum(axis=1)).value_ns / 1e6,
+                "sum_of_budgets_ms": sum(budget(part).value_ns for part in samples.T) / 1e6,
                 "note": way.note,
             }
         )
@@ -203,7 +209,8 @@ def main() -> None:
             rows += _rows(name, timed)
     shown = table(
         f"segments, on core {core}; ms are medians, +- is a 95 % interval",
-        *("network", "segments", "rounds", "all ms", "longest ms", "overhead"),
+        *("network", "segments", "rounds", "all ms", "longest ms", "gap us", "overhead"),
+        *("budget ms", "added up ms"),
     )
     for row in rows:
         shown.add_row(
@@ -214,6 +221,8 @@ def main() -> None:
             f"{row['longest_segment_p50_ms']:.2f}",
             f"{row['gap_p50_us']:.0f}",
             f"{row['overhead_percent']:.1f} +- {row['error_percent']:.1f} %",
+            f"{row['budget_ms']:.1f}",
+            f"{row['sum_of_budgets_ms']:.1f}",
         )
         if row["note"]:
             shown.add_row(str(row["note"]))

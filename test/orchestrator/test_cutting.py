@@ -214,11 +214,36 @@ def test_segments_are_measured_where_they_can_be(
     assert answer.accepted
     assert segments_of(house)["slow"] == 4  # the longer of two takes 44 ms with the margin
     assert house.engine.measured == 3  # whole, in 2, in 4
-    assert "longest of 4 segments: " in answer.rationale.sentence
+    assert "4 segments of one run: " in answer.rationale.sentence
     house.orchestrator.unregister("slow")
     house.orchestrator.activate()
     assert house.orchestrator.register(wanted).accepted  # every profile is known
     assert house.engine.measured == 3
+
+
+def test_a_network_in_segments_is_budgeted_by_its_runs_not_by_the_slowest_of_each_segment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def profile(compiled: Any, lane: int, runs: int, go_on: Any, **how: Any) -> np.ndarray:
+        rows = np.full((runs, compiled.segments), 5 * MS, np.int64)
+        slow_runs = np.arange(compiled.segments)
+        rows[slow_runs, slow_runs] += 20 * MS  # each segment once, each in another run
+        return rows
+
+    monkeypatch.setattr(house.engine, "profile", profile)
+    answer = house.orchestrator.register(slow(house, wcet_ms=0, segments=4))
+    assert answer.accepted
+    (loaded,) = house.engine.loaded.values()
+    assert loaded.total_ns == pytest.approx(1.1 * 40 * MS, abs=10)
+    assert loaded.wcet_ns == pytest.approx((1.1 * 25 * MS,) * 4, abs=10)
+    assert answer.utilization_after == pytest.approx(0.044 / 0.4, abs=1e-3)
+    (told,) = house.orchestrator.status().tasks
+    assert told.wcet_ns == loaded.total_ns
+    assert "budget 44.00 ms" in answer.rationale.sentence
+    house.orchestrator.unregister("slow")
+    assert house.orchestrator.register(slow(house, wcet_ms=40, segments=4)).accepted
+    (loaded,) = house.engine.loaded.values()  # declared: as before, and in equal shares
+    assert loaded.total_ns == 0 and sum(loaded.wcet_ns) == 40 * MS
 
 
 def test_a_question_about_segments_never_measured_is_answered_with_an_estimate(
