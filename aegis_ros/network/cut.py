@@ -4,8 +4,8 @@ The graph should be one that a runtime has optimised already: operators are then
 run, and each part runs them as the whole would. Operators run in the file's order, but for those of
 outputs that need few of them: such an output is complete as early as can be, and a job may end with
 it. A cut lies between two operators; the tensors computed before it and used after it cross it.
-Cuts are chosen in two steps: the smallest longest part that any choice of cuts can reach, then, among all choices that come close to
-it, the one with the least to hand over.
+Cuts are chosen in two steps: the smallest longest part that any choice of cuts can reach, then,
+among all choices that come close to it, the one with the least to hand over.
 """
 
 from __future__ import annotations
