@@ -776,6 +776,7 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
                 "criticality": str(spec.criticality),
                 "on_overrun": str(spec.on_overrun),
                 "exit_after": spec.exit_after,
+                "total_ns": spec.total_ns,
                 "slots": _OUTPUT_SLOTS,
                 "compiled": spec.compiled.to_json(),
             },
@@ -785,4 +786,3 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
         slots.close()
         raise
     process.outputs[spec.task_id] = slots
-                "total_ns": spec.total_ns,
