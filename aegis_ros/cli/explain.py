@@ -273,6 +273,11 @@ def _headline(trace: Trace, job: TracedJob) -> str:
         return f"{name} was lost with the engine {to_ms(job.latency_ns)} ms after its arrival"
     if job.ending is Ending.OPEN:
         return f"{name} had not ended when the trace did, {to_ms(job.latency_ns)} ms after arrival"
+    if not job.promised:
+        return (
+            f"{name} was {to_ms(job.latency_ns)} ms old; it is of best effort, and no deadline is "
+            "promised to it"
+        )
     allowed = job.deadline_ns - job.arrival_ns
     word = f"{to_ms(job.late_ns)} ms late" if job.late_ns > 0 else "in time"
     return f"{name} was {word}: it took {to_ms(job.latency_ns)} ms of {to_ms(allowed)} ms"

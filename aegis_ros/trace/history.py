@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.rationale import Rationale, Rule
+from aegis_ros.spec import Criticality
 from aegis_ros.trace.records import RecordKind, rule_of
 
 __all__ = [
@@ -108,6 +109,7 @@ class TracedJob:
             published, the execution's otherwise.
         end_ns: when it was published, else finished, skipped or lost, else the trace's last time.
         rule: why it was skipped.
+        promised: whether its deadline was; that of best effort is not.
     """
 
     task: int
@@ -127,6 +129,7 @@ class TracedJob:
     due_ns: int = 0
     published_ns: int = 0
     end_ns: int = 0
+    promised: bool = True
 
     @property
     def latency_ns(self) -> int:
@@ -135,8 +138,12 @@ class TracedJob:
 
     @property
     def late_ns(self) -> int:
-        """By how much it was late; negative for in time, 0 for one without a result."""
-        return self.end_ns - self.deadline_ns if self.ending is Ending.FINISHED else 0
+        """By how much it was late; negative for in time.
+
+        0 for one without a result, and for best effort, which is as old as it is.
+        """
+        counts = self.promised and self.ending is Ending.FINISHED
+        return self.end_ns - self.deadline_ns if counts else 0
 
     @property
     def used_ns(self) -> int:
@@ -318,8 +325,17 @@ class _Rebuilding:
             self._end(lane, task, seq, time_ns, values)
         elif kind == RecordKind.RELEASED:
             arrival, received, deadline, rank = values
+            known = self._tasks.get(task)
             self._jobs[task, seq] = TracedJob(
-                task, seq, lane, arrival, received, time_ns, deadline, rank
+                task,
+                seq,
+                lane,
+                arrival,
+                received,
+                time_ns,
+                deadline,
+                rank,
+                promised=known is None or known.criticality != Criticality.BEST_EFFORT,
             )
         elif kind in (RecordKind.SHED, RecordKind.RESTORED):
             self._changes.append(LaneChange(lane, time_ns, kind == RecordKind.SHED))

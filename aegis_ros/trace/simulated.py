@@ -11,11 +11,14 @@ from aegis_ros.trace.records import RECORD, RecordKind
 
 __all__ = ["trace_of"]
 
+_BEHIND = (1 << 63) - 1  # where jobs of best effort are
+
 
 def trace_of(*lanes: tuple[str, Outcome], switch_ns: int = 0) -> Trace:
     """Return the trace of simulated lanes, as an engine would have written it.
 
     Ranks are deadlines: right for EDF, and for other policies what is late is urgent all the same.
+    Best effort ranks behind everything.
 
     Args:
         lanes: name and outcome of each; of simulations that kept their runs.
@@ -47,6 +50,8 @@ def _rows(lane: int, first: int, outcome: Outcome, switch_ns: int) -> list[tuple
     work = outcome.workload
     task = (work.task + first).tolist()
     deadline = outcome.deadline_ns.tolist()
+    promised = np.array([not item.best_effort for item in outcome.tasks], bool)
+    rank = np.where(promised[outcome.workload.task], outcome.deadline_ns, _BEHIND).tolist()
     finished = outcome.finished_ns.tolist()
     ready = work.ready_ns.tolist()
     last = list(ready)
@@ -54,7 +59,7 @@ def _rows(lane: int, first: int, outcome: Outcome, switch_ns: int) -> list[tuple
     for job, arrival in enumerate(work.arrival_ns.tolist()):
         rows.append(
             (RecordKind.RELEASED, lane, 0, task[job], job, ready[job], arrival, ready[job],
-             deadline[job], deadline[job])
+             deadline[job], rank[job])
         )  # fmt: skip
     for run in outcome.runs:
         owner = task[run.job]
@@ -62,7 +67,7 @@ def _rows(lane: int, first: int, outcome: Outcome, switch_ns: int) -> list[tuple
         last[run.job] = run.end_ns
         rows.append(
             (RecordKind.SEGMENT_STARTED, lane, run.segment, owner, run.job, run.start_ns,
-             deadline[run.job], budget, 0, 0)
+             rank[run.job], budget, 0, 0)
         )  # fmt: skip
         rows.append(
             (RecordKind.SEGMENT_ENDED, lane, run.segment, owner, run.job, run.end_ns, run.start_ns,

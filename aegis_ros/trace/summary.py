@@ -98,13 +98,14 @@ def lane_figures(trace: Trace) -> tuple[LaneFigures, ...]:
 def worst_jobs(trace: Trace, count: int) -> Sequence[TracedJob]:
     """Return the finished jobs that came nearest to their deadlines or missed them by most.
 
-    The latest come first, then those that used most of the time they had.
+    The latest come first, then those that used most of the time they had, then best effort.
     """
     ended = [job for job in trace.jobs.values() if job.ending is Ending.FINISHED]
 
     def order(job: TracedJob) -> tuple[int, float]:
         allowed = job.deadline_ns - job.arrival_ns
-        return -max(0, job.late_ns), -(job.latency_ns / allowed if allowed > 0 else 0.0)
+        counts = allowed > 0 and job.promised
+        return -max(0, job.late_ns), -(job.latency_ns / allowed if counts else 0.0)
 
     return sorted(ended, key=order)[:count]
 

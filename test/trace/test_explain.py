@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.scheduling import CwEdf
 from aegis_ros.simulation import Outcome, Run, Workload, simulate, sporadic_arrivals
+from aegis_ros.spec import Criticality
 from aegis_ros.trace import RECORD, RecordKind
 from aegis_ros.trace.explain import WAITING, PartKind, split
 from aegis_ros.trace.history import Ending, Trace, TracedTask
 from aegis_ros.trace.simulated import trace_of
+from aegis_ros.trace.summary import figures, worst_jobs
 from test.task_sets import task_sets
 from test.trace.made import traced
 
@@ -144,6 +146,20 @@ def test_the_parts_of_a_real_job_are_told_apart() -> None:
         PartKind.PUBLISH: 10,
     }
     assert job.deadline_ns == 320 and job.late_ns == 250 - 320
+
+
+def test_a_job_of_best_effort_is_never_late_and_gives_way_to_everything() -> None:
+    tasks = [
+        AnalysisTask("camera", (5,), 40, 40),
+        AnalysisTask("vlm", (10, 10), 15, 15, 0, Criticality.BEST_EFFORT),
+    ]
+    trace = traced(tasks, [(1, 0, 0, (10, 10)), (0, 5, 5, (5,))])
+    (camera,), (vlm,) = trace.by_task[0], trace.by_task[1]
+    assert vlm.latency_ns == 25 and vlm.late_ns == 0 and not vlm.promised
+    assert camera.promised and camera.late_ns < 0
+    assert PartKind.BLOCKING in {part.kind for part in split(trace, camera).parts}
+    assert figures(trace)[1].late == 0
+    assert list(worst_jobs(trace, 2)) == [camera, vlm]
 
 
 def test_records_that_are_missing_cost_no_nanosecond() -> None:
