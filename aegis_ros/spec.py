@@ -11,6 +11,7 @@ from enum import StrEnum
 
 __all__ = [
     "MOST_HELD",
+    "THIN_TO",
     "Color",
     "Criticality",
     "DeviceSpec",
@@ -33,7 +34,7 @@ __all__ = [
 # Periods a result may be kept for, so that what is kept of a task is bounded.
 MOST_HELD = 32
 
-_THIN_TO = 8  # of a task of low criticality that does not say
+THIN_TO = 8  # of a task of low criticality that does not say
 
 
 class Criticality(StrEnum):
@@ -242,7 +243,7 @@ class TaskSpec:
     @property
     def thinnest(self) -> int:
         """The largest n of which every n-th frame is enough; 1 where all of them are wanted."""
-        return self.thin_to or (_THIN_TO if self.criticality is Criticality.LOW else 1)
+        return self.thin_to or (THIN_TO if self.criticality is Criticality.LOW else 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from aegis_ros.analysis.periodic import Place
 from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
 from aegis_ros.analysis.sensitivity import counterfactuals
 from aegis_ros.analysis.task import AnalysisTask
-from aegis_ros.analysis.thinning import thin, thinned
+from aegis_ros.analysis.thinning import every_nth, fewer_frames, thin, thinned
 from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.analysis.witness import CriticalArrival, witness_schedule
 
@@ -41,6 +41,8 @@ __all__ = [
     "check_modes",
     "check_policy",
     "counterfactuals",
+    "every_nth",
+    "fewer_frames",
     "is_schedulable",
     "queue_needed",
     "restorable",

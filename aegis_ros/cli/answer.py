@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, assign, counterfactuals
+from aegis_ros.analysis import (
+    AnalysisTask,
+    Assignment,
+    LaneVerdict,
+    assign,
+    counterfactuals,
+    thin,
+    thinned,
+)
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.cli.modes import Modes, modes_of, with_tight_bounds
 from aegis_ros.cli.slowdown import Slowdown, slowdown_of
@@ -20,6 +28,7 @@ __all__ = ["Answer", "as_json", "blocker_of", "judge"]
 
 _MAX_TASKS_TO_ADVISE = 400  # beyond, the search for what would help takes minutes
 _MAX_TASKS_TO_IDLE = 100
+_MAX_TASKS_TO_THIN = 256
 _MAX_CANDIDATES = 12
 
 
@@ -32,12 +41,15 @@ class Answer:
         assignment: lane of each task, and a verdict for each lane.
         changes: verified changes that would turn a rejection around.
         hint: what else may be said of a rejection; empty for nothing.
+        factors: n of each task that takes every n-th frame so that everything fits, by name; the
+            periods of ``asked`` are n times those of its frames.
     """
 
     asked: TaskSet
     assignment: Assignment
     changes: tuple[Counterfactual, ...]
     hint: str = ""
+    factors: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def schedulable(self) -> bool:
@@ -89,7 +101,10 @@ class Answer:
         """Return how slow the device may become; ``None`` where that is not known."""
         if not self.assignment.verdicts[lane].schedulable or self.asked.policy != "edf":
             return None
-        return slowdown_of(self.on_lane(lane), self.asked.switch_ns)
+        most = {
+            name: limit // self.factors.get(name, 1) for name, limit in self.asked.thinnest.items()
+        }
+        return slowdown_of(self.on_lane(lane), self.asked.switch_ns, most)
 
     def low_budgets_ns(self, lane: str) -> dict[int, list[int]]:
         """Return the budgets that make a lane drop tasks when they are exceeded.
@@ -143,17 +158,38 @@ class Answer:
         }
 
 
-def judge(asked: TaskSet, *, advise: bool = True) -> Answer:
+def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
     """Run the tests, and for a rejection, if wanted, the search for what would help.
+
+    Args:
+        asked: the set.
+        advise: whether to search for changes that would turn a rejection around.
+        share: whether tasks of low criticality may take every n-th frame, as an orchestrator has
+            them do where not everything fits.
 
     Raises:
         ConfigError: the policy needs something that is not installed.
     """
     found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy=asked.policy)
     found = with_tight_bounds(found, asked.tasks, asked.switch_ns)
-    if found.schedulable or not advise:
+    if found.schedulable:
+        return Answer(asked, found, ())
+    factors = _factors(asked) if share else None
+    if factors is not None:
+        asked = replace(asked, tasks=tuple(thinned(asked.tasks, factors)))
+        thinner = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns)
+        if thinner.schedulable:
+            thinner = with_tight_bounds(thinner, asked.tasks, asked.switch_ns)
+            return Answer(asked, thinner, (), factors=factors)
+    if not advise:
         return Answer(asked, found, ())
     return Answer(asked, found, _changes(asked), _hint(asked))
+
+
+def _factors(asked: TaskSet) -> dict[str, int] | None:
+    if asked.policy != "edf" or len(asked.tasks) > _MAX_TASKS_TO_THIN:
+        return None
+    return thin(asked.tasks, asked.thinnest, asked.lanes, switch_ns=asked.switch_ns)
 
 
 def blocker_of(
@@ -194,6 +230,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
             for item in answer.changes
         ],
         "rule": str(answer.deciding.rule),
+        "every_nth": dict(answer.factors),
     }
 
 

@@ -28,6 +28,7 @@ _FIELDS = (
     "criticality",
     "lane",
     "copies",
+    "thin_to",
 )
 _OF_THE_SET = ("policy", "switch_us")
 
@@ -85,7 +86,7 @@ def _typed(key: str, value: str, where: str) -> Any:
     if key in ("segments_ms", "high_segments_ms"):
         parts = [part for part in re.split(r"[;\s]+", value.strip("[] ")) if part]
         return [_number(part, f"{where} {key}") for part in parts]
-    if key == "copies":
+    if key in ("copies", "thin_to"):
         number = _number(value, f"{where} {key}")
         if number != int(number):
             raise ConfigError("not a whole number", where=f"{where} {key}", value=value)
@@ -121,11 +122,25 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
             expected="one of " + ", ".join(_FIELDS),
             mend=_did_you_mean(field, _FIELDS),
         )
+    if field == "thin_to":
+        return _with_thin_to(asked, task, _typed(field, value, f"--set {name}."))
     made = _with_field(asked, task, field, _typed(field, value, f"--set {name}."), value)
     at = asked.tasks.index(task)
     result = replace(asked, tasks=(*asked.tasks[:at], *made, *asked.tasks[at + 1 :]))
     _require_unique(result, "--set")
     return result
+
+
+def _with_thin_to(asked: TaskSet, task: AnalysisTask, value: int) -> TaskSet:
+    low = task.criticality is Criticality.LOW
+    if not 1 <= value <= 64 or (value > 1 and not low):
+        raise ConfigError(
+            "out of range",
+            where=f"--set {task.name}.thin_to",
+            value=value,
+            expected="1 to 64" if low else f"1 for criticality {task.criticality}",
+        )
+    return replace(asked, thin_to={**asked.thin_to, task.name: value})
 
 
 def _with_setting(asked: TaskSet, key: str, value: str) -> TaskSet:

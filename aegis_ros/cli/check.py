@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from aegis_ros.analysis import LaneVerdict
+from aegis_ros.analysis import LaneVerdict, fewer_frames
 from aegis_ros.cli.answer import Answer, as_json, blocker_of, judge
 from aegis_ros.cli.critical import CriticalRun, critical_run
 from aegis_ros.cli.modes import Modes
@@ -27,6 +27,7 @@ _ARRIVALS = {
     "periodic": "arrivals that are strictly periodic and begin together, and only for those",
 }
 _MANY_NAMES = 20
+_STANDS_STILL = 1e-3  # of the speed: what holds until here has no deadline to lose
 _MANY_TASKS = 60  # a table longer than this is shortened to what is tight
 
 
@@ -173,6 +174,8 @@ def _when_slow(slowdown: Slowdown) -> str:
         text += " of its speed"
     if slowdown.sheds_first:
         text += f"; below, the first to be shed: {_names(slowdown.sheds_first)}"
+    elif slowdown.slowest_speed > _STANDS_STILL:
+        text += "; below, tasks of low criticality take fewer frames"
     return text
 
 
@@ -198,8 +201,15 @@ def _print_conclusion(console: Console, answer: Answer) -> None:
             but = "; where a budget is exceeded, those of high criticality"
         elif answer.asked.policy != "edf" and any(t.high_segments_ns for t in answer.asked.tasks):
             but = f"; under {answer.asked.policy} nothing is dropped, and high budgets count always"
+        if answer.factors:
+            but += ", but not every frame is taken"
         text = f"Every deadline holds, for {_ARRIVALS[_promise(answer)]}{but}"
-        say(console, text, style="green")
+        say(console, text, style="yellow" if answer.factors else "green")
+        for task in answer.asked.tasks:
+            n = answer.factors.get(task.name, 1)
+            if n > 1:
+                frames = fewer_frames(task.name, task.period_ns // n, n)
+                say(console, f"{frames} ({task.criticality}, thin_to)", bullet=" •")
         return
     say(console, "Not every deadline holds", style="red")
     if answer.changes:

@@ -116,7 +116,7 @@ def run(
             value=overrun,
             expected="a set in which a task has high_segments_ms",
         )
-    answer = judge(asked, advise=False)
+    answer = judge(asked, advise=False, share=False)
     asked_for = _AskedFor(until_ns, seed, arrivals, execution, overrun)
     lanes = _simulate(answer, asked_for, plot is not None)
     how = f"{arrivals} arrivals, seed {seed}"

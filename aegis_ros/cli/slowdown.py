@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from aegis_ros.analysis import AnalysisTask, breakdown, shed_order
+from aegis_ros.analysis import AnalysisTask, breakdown, shed_order, thinned
 
 __all__ = ["Slowdown", "slowdown_of"]
 
@@ -21,19 +21,23 @@ class Slowdown:
 
     Attributes:
         slowest_speed: share of the nominal speed at which every deadline still holds, rounded up.
-        sheds_first: names of what is shed at a hundredth less, first to go first.
+        sheds_first: names of what is shed at a hundredth less, first to go first; empty where
+            fewer frames are enough.
     """
 
     slowest_speed: float
     sheds_first: tuple[str, ...]
 
 
-def slowdown_of(tasks: Sequence[AnalysisTask], switch_ns: int) -> Slowdown | None:
+def slowdown_of(
+    tasks: Sequence[AnalysisTask], switch_ns: int, most: Mapping[str, int] | None = None
+) -> Slowdown | None:
     """Return what a schedulable lane bears under EDF; ``None`` where it is empty or very large.
 
     Args:
         tasks: of the lane.
         switch_ns: cost of starting one segment; it takes longer on a slow device, too.
+        most: by name, by how much frames may become fewer before a task is shed.
     """
     if not 0 < len(tasks) <= _MAX_TASKS:
         return None
@@ -43,4 +47,5 @@ def slowdown_of(tasks: Sequence[AnalysisTask], switch_ns: int) -> Slowdown | Non
     while grains < _GRAIN and shed_order(tasks, grains / _GRAIN, switch_ns=switch_ns):
         grains, step = min(_GRAIN, grains + step), 2 * step
     speed = grains / _GRAIN
-    return Slowdown(speed, shed_order(tasks, speed * _BELOW, switch_ns=switch_ns))
+    thinnest = thinned(tasks, {} if most is None else most)
+    return Slowdown(speed, shed_order(thinnest, speed * _BELOW, switch_ns=switch_ns))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aegis_ros.analysis import AnalysisTask, PolicyName
 from aegis_ros.config import Number, explain, parse_config, read_yaml
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import Criticality, OrchestratorSpec
+from aegis_ros.spec import THIN_TO, Criticality, OrchestratorSpec
 
 __all__ = ["TaskSet", "new_task", "read_task_set"]
 
@@ -41,6 +41,7 @@ class TaskSet:
             and so is missing in the deadline of ``tasks``; only where it is not 0.
         samples_ns: by task name, measured execution times, int64 [runs, segments].
         configured: whether this is an orchestrator's YAML, where segments cannot be declared.
+        thin_to: by task name, of how many frames one at least is wanted; only where it is declared.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -50,6 +51,16 @@ class TaskSet:
     kept_free_ns: Mapping[str, int] = field(default_factory=dict)
     samples_ns: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     configured: bool = False
+    thin_to: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def thinnest(self) -> dict[str, int]:
+        """How far each task of low criticality may be thinned, by name."""
+        return {
+            task.name: self.thin_to.get(task.name, THIN_TO)
+            for task in self.tasks
+            if task.criticality is Criticality.LOW
+        }
 
 
 class _Task(BaseModel):
@@ -64,6 +75,7 @@ class _Task(BaseModel):
     high_total_ms: _Ms | None = None
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
+    thin_to: Annotated[int, Number, Field(ge=1, le=64)] | None = None
     copies: Annotated[int, Number, Field(ge=1, le=_MAX_TASKS)] = 1
 
 
@@ -169,7 +181,13 @@ def _bare_set(parsed: _Set, path: Path) -> TaskSet:
                 expected=f"at most {_MAX_TASKS}",
             )
     switch_ns = _ns(parsed.switch_us / 1e3, ROUND_CEILING)
-    return TaskSet(tuple(tasks), lanes, switch_ns, parsed.policy)
+    thin_to = {
+        name: task.thin_to
+        for task in parsed.tasks
+        if task.thin_to is not None
+        for name in _names_of(task)
+    }
+    return TaskSet(tuple(tasks), lanes, switch_ns, parsed.policy, thin_to=thin_to)
 
 
 def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask, ...]:
@@ -199,9 +217,20 @@ def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask
             task.total_ms or sum(task.segments_ms),
         ),
     )
+    if (task.thin_to or 1) > 1 and task.criticality is not Criticality.LOW:
+        raise ConfigError(
+            "only a task of low criticality can be thinned",
+            where=f"{where}.thin_to",
+            value=task.thin_to,
+            expected="1, or criticality: low",
+        )
+    return tuple(replace(one, name=name) for name in _names_of(task))
+
+
+def _names_of(task: _Task) -> tuple[str, ...]:
     if task.copies == 1:
-        return (one,)
-    return tuple(replace(one, name=f"{one.name}_{index + 1}") for index in range(task.copies))
+        return (task.name,)
+    return tuple(f"{task.name}_{index + 1}" for index in range(task.copies))
 
 
 def _require_high(task: _Task, where: str) -> None:
@@ -308,4 +337,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
                 samples[candidate.spec.name] = profile.samples_ns
     free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
     tasks = tuple(candidate.analysis_task() for candidate in candidates)
-    return TaskSet(tasks, lanes, spec.device.switch_ns, "edf", free, samples, configured=True)
+    thin_to = {task.name: task.thinnest for task in spec.tasks}
+    return TaskSet(
+        tasks, lanes, spec.device.switch_ns, "edf", free, samples, configured=True, thin_to=thin_to
+    )

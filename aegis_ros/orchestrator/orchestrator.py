@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from aegis_ros.analysis import AnalysisTask, LaneVerdict
+from aegis_ros.analysis import AnalysisTask, LaneVerdict, fewer_frames
 from aegis_ros.backends import create_backend
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.device import DeviceState
@@ -46,7 +46,7 @@ from aegis_ros.orchestrator.recording import (
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.summaries import Summaries, task_state
 from aegis_ros.orchestrator.thermal import Thermal
-from aegis_ros.orchestrator.thinner import Thinner, fewer_frames
+from aegis_ros.orchestrator.thinner import Thinner
 from aegis_ros.orchestrator.types import (
     OrchestratorState,
     Registration,

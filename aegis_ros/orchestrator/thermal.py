@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
-from aegis_ros.analysis import AnalysisTask, thinned
+from aegis_ros.analysis import AnalysisTask, every_nth, thinned
 from aegis_ros.device import Change, DeviceState, PaceGovernor, SpeedGovernor
 from aegis_ros.errors import ConfigError
 from aegis_ros.orchestrator.admission import Pace
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.orchestrator.thinner import every_nth
 from aegis_ros.rationale import Decision, Rule
 
 __all__ = ["Slowed", "Thermal"]

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
-from aegis_ros.analysis import AnalysisTask, safe_removal_ns, thin
+from aegis_ros.analysis import AnalysisTask, every_nth, safe_removal_ns, thin
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.intake import NEVER_NS, FramePace
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import DeviceSpec
 
-__all__ = ["PaceChange", "Thinner", "every_nth", "fewer_frames"]
+__all__ = ["PaceChange", "Thinner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,17 +212,3 @@ class Thinner:
             for name, (task, where) in self._admitted.running().items()
             if where == lane and self._admitted.get(name) is None
         ]
-
-
-def every_nth(n: int) -> str:
-    """Return which frames are taken, in words."""
-    if n == 1:
-        return "every frame"
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(n % 10 if n % 100 not in (11, 12, 13) else 0, "th")
-    return f"every {n}{ending} frame"
-
-
-def fewer_frames(name: str, period_ns: int, n: int) -> str:
-    """Return how many frames a task takes where it takes every n-th."""
-    full = 1e9 / period_ns
-    return f"{name} takes {every_nth(n)} ({full / n:.1f} instead of {full:.1f} a second)"

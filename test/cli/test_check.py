@@ -19,6 +19,13 @@ from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES
 from test.task_sets import task_sets
 
+THINNED = """
+tasks:
+  - {name: pilot, period_ms: 100, segments_ms: [50]}
+  - {name: text, period_ms: 100, deadline_ms: 400, segments_ms: [30], criticality: low}
+  - {name: map, period_ms: 100, deadline_ms: 400, segments_ms: [30], criticality: low}
+"""
+
 EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 
 
@@ -46,7 +53,14 @@ def test_shows_the_miss_that_the_simulator_finds(aegis: Aegis, write: Write) -> 
 
 def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
     answer = json.loads(aegis("check", write(FITS), "--format", "json").out)
-    assert list(answer) == ["schedulable", "policy", "lanes", "counterfactuals", "rule"]
+    assert list(answer) == [
+        "schedulable",
+        "policy",
+        "lanes",
+        "counterfactuals",
+        "rule",
+        "every_nth",
+    ]
     lane = answer["lanes"][0]
     assert list(lane) == [
         "name",
@@ -111,6 +125,26 @@ def test_best_effort_has_no_bound_and_is_told_what_is_left_for_it(
     assert lane["best_effort"] == [{"name": "vlm", "asked_hz": 100.0, "left_hz": 50.0}]
     assert lane["tasks"][1]["response_bound_ms"] is None
     assert aegis("simulate", write(text)).code == 0
+
+
+def test_what_fits_with_fewer_frames_only_is_told_which(aegis: Aegis, write: Write) -> None:
+    said = aegis("check", write(THINNED))
+    assert said.code == 0
+    assert "but not every frame is taken" in said.out
+    assert "text takes every 2nd frame (5.0 instead of 10.0 a second)" in said.out
+    assert "below, tasks of low criticality take fewer frames" in said.out
+    answer = json.loads(aegis("check", write(THINNED), "--format", "json").out)
+    assert answer["schedulable"] and answer["every_nth"] == {"text": 2}
+    assert answer["lanes"][0]["slow_device"]["sheds_first"] == []
+
+
+def test_a_task_that_wants_every_frame_is_not_thinned(aegis: Aegis, write: Write) -> None:
+    every = THINNED.replace("criticality: low", "criticality: low, thin_to: 1")
+    said = aegis("check", write(every))
+    assert said.code == 1 and "every 2nd frame" not in said.out
+    assert aegis("whatif", write(every), "--set", "map.thin_to=2").code == 0
+    refused = aegis("check", write(THINNED.replace("[50]", "[50], thin_to: 3")))
+    assert refused.code == 2 and "low criticality" in refused.out + refused.err
 
 
 def test_every_lane_is_told(aegis: Aegis, write: Write) -> None:

@@ -52,7 +52,7 @@ def test_what_is_thinned_at_nominal_speed_stays_so_afterwards() -> None:
     busy = (replace(PILOT, segments_ns=(65,)), MAP, TEXT)
     nominal = {"text": 2}
     governor = PaceGovernor(hold_ns=0)
-    assert governor.decide(busy, nominal, MOST, 0.97, 0) == {"map": 2, "text": 2}
+    assert governor.decide(busy, nominal, MOST, 0.94, 0) == {"map": 2, "text": 2}
     assert governor.decide(busy, nominal, MOST, 1.0, 1) is None
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from aegis_ros.device import DeviceState
 from aegis_ros.orchestrator import ResultCode
-from aegis_ros.orchestrator.thinner import every_nth
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import MS, House
@@ -179,12 +178,3 @@ def test_best_effort_costs_nobody_a_frame(house: House) -> None:
     house.orchestrator.register(extra(house, "a", 60))
     house.orchestrator.register(house.task("vlm", wcet_ms=60, criticality="best_effort"))
     assert paces(house)["a"] == 1
-
-
-@pytest.mark.parametrize(
-    ("n", "words"),
-    [(1, "every frame"), (2, "every 2nd frame"), (3, "every 3rd frame"), (8, "every 8th frame")]
-    + [(11, "every 11th frame"), (21, "every 21st frame"), (22, "every 22nd frame")],
-)
-def test_the_frames_that_are_taken_are_told_in_words(n: int, words: str) -> None:
-    assert every_nth(n) == words
