@@ -40,17 +40,16 @@ class Measured:
         """The result for people."""
         if self.problem or self.profile is None:
             return self.problem
-        deciding = self.profile.deciding()
-        total = sum(found.value_ns for _, found in deciding) / 1e6
+        condition, found = self.profile.deciding_total()
+        total = self.profile.total_ns() / 1e6
         share = total * 1e6 / self.task.period_ns
         text = f"{self.task.name} was measured: budget {total:.2f} ms, {share:.1%} of its period"
-        if len(deciding) == 1:
-            ((condition, found),) = deciding
-            if len(self.profile.conditions) == 1:
-                return f"{text}; {found.sentence}"
-            return f"{text}; worst {condition.label}: {found.sentence}"
-        weakest = min(deciding, key=lambda item: item[1].quantile)[1]
-        return f"{text}, in {len(deciding)} segments; of the least sure one: {weakest.sentence}"
+        if self.profile.segments > 1:
+            apart = sum(part.value_ns for part in self.profile.budgets()) / 1e6
+            text += f", in {self.profile.segments} segments of {apart:.2f} ms if added up"
+        if len(self.profile.conditions) == 1:
+            return f"{text}; {found.sentence}"
+        return f"{text}; worst {condition.label}: {found.sentence}"
 
 
 def fastest_to_slowest(profile: Profile, condition: Condition) -> tuple[float, ...]:
@@ -73,7 +72,8 @@ def as_json(item: Measured) -> dict[str, Any]:
         "runs": min(warm, default=0),
         "p50_ms": float(np.median(total)) / 1e6,
         "max_ms": int(total.max()) / 1e6,
-        "wcet_ms": sum(found.value_ns for found in profile.budgets()) / 1e6,
+        "wcet_ms": profile.total_ns() / 1e6,
+        "sum_of_segments_ms": sum(found.value_ns for found in profile.budgets()) / 1e6,
         "sentence": item.sentence,
         "conditions": [_condition(profile, each) for each in profile.conditions],
         "network": profile.key.network,
@@ -116,7 +116,7 @@ def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
             f"{high:.2f}",
             f"{largest:.2f}",
             f"[bold]{budget / 1e6:.2f}[/bold]" if decides else f"{budget / 1e6:.2f}",
-            _iid(profile.budgets_of(condition)),
+            _iid(profile.total_of(condition)),
         )
     if profile.segments > 1:
         for number, (condition, found) in enumerate(profile.deciding(), start=1):
@@ -129,7 +129,7 @@ def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
                 "",
                 f"{found.largest_ns / 1e6:.2f}",
                 f"{found.value_ns / 1e6:.2f}",
-                _iid([found]),
+                _iid(found),
             )
 
 
@@ -139,13 +139,13 @@ def _load(condition: Condition) -> str:
 
 
 def _whole(profile: Profile, condition: Condition) -> int:
-    return sum(found.value_ns for found in profile.budgets_of(condition))
+    return profile.total_of(condition).value_ns
 
 
-def _iid(budgets: Sequence[Budget]) -> str:
-    if any(found.tests is None for found in budgets):
+def _iid(found: Budget) -> str:
+    if found.tests is None:
         return "?"
-    return "yes" if all(found.tests and found.tests.passed for found in budgets) else "no"
+    return "yes" if found.tests.passed else "no"
 
 
 def _condition(profile: Profile, condition: Condition) -> dict[str, Any]:
@@ -158,7 +158,8 @@ def _condition(profile: Profile, condition: Condition) -> dict[str, Any]:
         "p99_ms": high,
         "p999_ms": higher,
         "max_ms": largest,
-        "wcet_ms": sum(found.value_ns for found in budgets) / 1e6,
+        "wcet_ms": _whole(profile, condition) / 1e6,
+        "whole": _segment(profile.total_of(condition)),
         "segments": [_segment(found) for found in budgets],
     }
 

@@ -71,12 +71,13 @@ def write_report(path: Path, found: Sequence[Measured]) -> None:
 
 
 _Row = tuple[str, Profile, int]  # title, profile, segment
+_WHOLE = -1  # in place of a segment: all of them in one run
 
 
 def _rows(name: str, profile: Profile) -> list[_Row]:
     if profile.segments == 1:
         return [(name, profile, 0)]
-    return [
+    return [(f"{name}, all {profile.segments} segments", profile, _WHOLE)] + [
         (f"{name}, segment {index + 1} of {profile.segments}", profile, index)
         for index in range(profile.segments)
     ]
@@ -108,8 +109,8 @@ def _png(rows: Sequence[_Row]) -> bytes:
 
 
 def _draw_row(axes: Sequence[Axes], title: str, profile: Profile, segment: int) -> None:
-    _, budget = profile.deciding()[segment]
-    budget_ms = budget.value_ns / 1e6
+    found = profile.total_ns() if segment == _WHOLE else profile.deciding()[segment][1].value_ns
+    budget_ms = found / 1e6
     histogram, tail, course, key = axes
     histogram.set_title(f"{title}: how often", loc="left", fontsize=10)
     tail.set_title("how rarely slower", loc="left", fontsize=10)
@@ -171,7 +172,7 @@ def _draw_tail(axes: Axes, profile: Profile, segment: int) -> None:
         axes.step(times, above, where="pre", color=_color(index), linewidth=1.2)
         axes.plot(times[-20:], above[-20:], ".", color=_color(index), markersize=4)
         lowest = min(lowest, 1.0 / count)
-        budget = profile.budgets_of(condition)[segment]
+        budget = _budget(profile, condition, segment)
         if budget.tail is not None:
             chances = np.geomspace(budget.tail.share, budget.target, 60)
             fitted = [budget.tail.value_ns(chance) / 1e6 for chance in chances]
@@ -198,7 +199,7 @@ def _draw_course(axes: Axes, profile: Profile, segment: int) -> None:
     begin = 0
     step = max(1, profile.runs // _MOST_DOTS)
     for batch in profile.batches:
-        times = batch.samples_ns[:, segment] / 1e6
+        times = _part(batch.samples_ns, segment)
         color = _color(profile.conditions.index(batch.condition))
         # Of each stretch the slowest, so that no slow run is left out.
         starts = np.arange(0, times.size, step)
@@ -210,7 +211,7 @@ def _draw_course(axes: Axes, profile: Profile, segment: int) -> None:
 
 
 def _told(profile: Profile, condition: Condition, segment: int) -> str:
-    budget = profile.budgets_of(condition)[segment]
+    budget = _budget(profile, condition, segment)
     if budget.tests is None:
         judged = ""
     elif not budget.tests.passed:
@@ -223,7 +224,19 @@ def _told(profile: Profile, condition: Condition, segment: int) -> str:
 
 
 def _times(profile: Profile, condition: Condition, segment: int) -> npt.NDArray[np.float64]:
-    return np.asarray(profile.of(condition)[:, segment] / 1e6, np.float64)
+    return _part(profile.of(condition), segment)
+
+
+def _part(samples_ns: npt.NDArray[np.int64], segment: int) -> npt.NDArray[np.float64]:
+    """Return the times of a segment or of the whole, float64 [runs], in milliseconds."""
+    part = samples_ns.sum(axis=1) if segment == _WHOLE else samples_ns[:, segment]
+    return np.asarray(part / 1e6, np.float64)
+
+
+def _budget(profile: Profile, condition: Condition, segment: int) -> Budget:
+    if segment == _WHOLE:
+        return profile.total_of(condition)
+    return profile.budgets_of(condition)[segment]
 
 
 def _color(index: int) -> str:
@@ -270,17 +283,22 @@ def _table(profile: Profile) -> str:
     for condition in profile.conditions:
         times = "".join(f"<td>{value:.3f}" for value in fastest_to_slowest(profile, condition))
         budgets = profile.budgets_of(condition)
-        total = sum(found.value_ns for found in budgets) / 1e6
+        whole = profile.total_of(condition)
         rows.append(
             f"<tr><td>{escape(condition.label)}<td>{len(profile.of(condition))}{times}"
-            f"<td>{total:.3f}</tr>"
+            f"<td>{whole.value_ns / 1e6:.3f}</tr>"
         )
-        rows += [_explained(number, found, len(budgets)) for number, found in enumerate(budgets, 1)]
+        if len(budgets) > 1:
+            rows.append(_explained("all of one run", whole))
+        rows += [
+            _explained(f"segment {number}" if len(budgets) > 1 else "", found)
+            for number, found in enumerate(budgets, 1)
+        ]
     return f"<table>{head}{''.join(rows)}</table>"
 
 
-def _explained(number: int, found: Budget, segments: int) -> str:
-    text = f"segment {number}: {found.sentence}" if segments > 1 else found.sentence
+def _explained(of: str, found: Budget) -> str:
+    text = f"{of}: {found.sentence}" if of else found.sentence
     if found.no_tail and found.tests is not None and found.tests.passed:
         text += f"; no tail was fitted: {found.no_tail}"
     return f'<tr class=small><td colspan=7 style="text-align:left">{escape(text)}</tr>'

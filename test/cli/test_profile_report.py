@@ -78,17 +78,21 @@ def test_the_table_has_a_row_for_each_condition(capsys: pytest.CaptureFixture[st
     assert any(row.split()[:4] == ["net", "alone", "warm", "3000"] for row in rows)
     assert any(row.split()[:3] == ["memory", "warm", "700"] for row in rows if row.split())
     assert sum("segment " in row and "alone" in row and "600" in row for row in rows) == 3
-    assert any(", in 3 segments; of the least sure one" in row for row in rows)
+    assert any(", in 3 segments of 5.75 ms if added up; " in row for row in rows)
     assert "net cannot be <read>" in rows
 
 
 def test_the_budget_of_the_whole_is_the_sum_of_its_segments() -> None:
     answer = as_json(CUT)
     (condition,) = answer["conditions"]
-    assert len(condition["segments"]) == 3
-    assert answer["wcet_ms"] == pytest.approx(
-        sum(item["wcet_ms"] for item in condition["segments"])
-    )
+    parts = [item["wcet_ms"] for item in condition["segments"]]
+    assert len(parts) == 3
+    assert answer["sum_of_segments_ms"] == pytest.approx(sum(parts))
+    assert max(parts) < answer["wcet_ms"] < sum(parts)
+    assert answer["wcet_ms"] == condition["wcet_ms"] == condition["whole"]["wcet_ms"]
+    assert CUT.profile is not None
+    slowest = int(CUT.profile.samples_ns.sum(axis=1).max())
+    assert condition["whole"]["max_ms"] == answer["max_ms"] == slowest / 1e6
 
 
 def test_a_problem_is_told_beside_what_is_known() -> None:
