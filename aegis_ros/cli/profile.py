@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from aegis_ros.backends import CompiledNetwork
 from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.cli.profile_report import require_report, write_report
@@ -34,7 +35,7 @@ from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.admission import Refusal
 from aegis_ros.orchestrator.measuring import Measurement
 from aegis_ros.spec import OrchestratorSpec, TaskSpec, TraceSpec
-from aegis_ros.wcet import Cache, Condition, Profile, Stress
+from aegis_ros.wcet import Cache, Condition, Neighbour, Place, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed
 
 __all__ = ["STRESSES", "run"]
@@ -61,6 +62,7 @@ def run(
     form: str,
     *,
     cold_runs: int = 50,
+    pair_runs: int = 50,
     stress: str = "none",
     inputs: Path | None = None,
     report: Path | None = None,
@@ -77,6 +79,8 @@ def run(
         state_dir: where the orchestrator keeps its profiles.
         form: ``text`` or ``json``.
         cold_runs: as ``runs``, with the network's data driven out of the caches before each.
+        pair_runs: as ``runs``, right after each other network on the same lane, and while each
+            runs on each other lane.
         stress: key of :data:`STRESSES`.
         inputs: folder of images to feed; ``None`` for random frames.
         report: also write a report with plots there.
@@ -102,7 +106,7 @@ def run(
     state = state_dir or _DEFAULT_STATE
     campaign = _Campaign(spec, tasks, state, inputs)
     with campaign.stopped_by_signals():
-        found = campaign.measure(runs, cold_runs, STRESSES[stress], fresh)
+        found = campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh)
     if form == "json":
         print(json.dumps([as_json(item) for item in found], indent=2))
     else:
@@ -133,7 +137,9 @@ class _Campaign:
         self._profiles: dict[str, Profile] = {}
         self._frames: dict[str, npt.NDArray[np.generic]] = {}
         self._problems: dict[str, str] = {}
-        self._rows: dict[tuple[str, Condition], TaskID] = {}
+        self._compiled: dict[str, CompiledNetwork] = {}
+        self._rows: dict[tuple[str, str], TaskID] = {}
+        self._wanted: dict[tuple[str, Condition], int] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -165,7 +171,12 @@ class _Campaign:
                 signal.signal(each, handler)
 
     def measure(
-        self, runs: int, cold_runs: int, stresses: Sequence[Stress], fresh: bool
+        self,
+        runs: int,
+        cold_runs: int,
+        pair_runs: int,
+        stresses: Sequence[Stress],
+        fresh: bool,
     ) -> list[Measured]:
         """Return what is known of every task afterwards.
 
@@ -178,16 +189,22 @@ class _Campaign:
             with self._progress:
                 for task in self._tasks:
                     self._begin(task, fresh)
-                wanted = {
+                self._wanted = {
                     (task.name, Condition(stress, cache, self._fed(task))): count
                     for stress in stresses
                     for task in self._tasks
                     for cache, count in ((Cache.WARM, runs), (Cache.COLD, cold_runs))
                     if count
                 }
-                while any(self._lacks(*each, count) for each, count in wanted.items()):
+                if pair_runs:
+                    self._meet()
+                    for task in self._tasks:
+                        for each in self._neighbours(task):
+                            condition = Condition(inputs=self._fed(task), neighbour=each)
+                            self._wanted[task.name, condition] = pair_runs
+                while any(self._lacks(*each, count) for each, count in self._wanted.items()):
                     for stress in stresses:
-                        self._round(stress, wanted)
+                        self._round(stress)
         finally:
             self._orchestrator.cleanup()
         return [
@@ -200,6 +217,7 @@ class _Campaign:
             if fresh:
                 self._orchestrator.profiler.forget(task)
             compiled, known = self._orchestrator.profiler.measured(task)
+            self._compiled[task.name] = compiled
             if self._inputs is not None:
                 dtype = compiled.frame_input.dtype
                 frames = image_frames(self._inputs, task, compiled.max_shape, dtype)
@@ -207,11 +225,33 @@ class _Campaign:
             if known is not None and known.segments == compiled.segments:
                 self._profiles[task.name] = known
 
-    def _round(self, stress: Stress, wanted: Mapping[tuple[str, Condition], int]) -> None:
+    def _meet(self) -> None:
+        """Look for the networks that are not measured themselves, but run with those that are."""
+        for task in self._spec.tasks:
+            if task.name not in self._compiled and task.name not in self._problems:
+                with suppress(AegisError, Refusal):  # one that cannot run is nobody's neighbour
+                    self._compiled[task.name] = self._orchestrator.profiler.measured(task)[0]
+
+    def _neighbours(self, task: TaskSpec) -> Iterator[Neighbour]:
+        """Yield what may run right before a task, and beside it on other lanes."""
+        lanes = [lane.name for lane in self._spec.device.lanes]
+        own = self._compiled.get(task.name)
+        for other in self._spec.tasks:
+            found = self._compiled.get(other.name)
+            if own is None or found is None or other.name == task.name:
+                continue
+            key = found.profile_key
+            if key != own.profile_key and (other.lane or task.lane) == (task.lane or other.lane):
+                yield Neighbour(key, Place.AFTER, "", other.name)
+            for lane in lanes:
+                if lane != (task.lane or lanes[0]) and other.lane in ("", lane):
+                    yield Neighbour(key, Place.BESIDE, lane, other.name)
+
+    def _round(self, stress: Stress) -> None:
         """Measure a piece of everything that is lacking under one load."""
         lacking = [
             (name, condition, count)
-            for (name, condition), count in wanted.items()
+            for (name, condition), count in self._wanted.items()
             if condition.stress is stress and self._lacks(name, condition, count)
         ]
         if not lacking:
@@ -226,22 +266,47 @@ class _Campaign:
         if self.stopped or task.name in self._problems:
             return
         done = self._done(task.name, condition)
-        row = self._rows.get((task.name, condition))
-        if row is None:
-            row = self._progress.add_task(f"{task.name} {condition.label}", total=runs, worst=0.0)
-            self._rows[task.name, condition] = row
-        how = Measurement(condition, self._frames.get(task.name))
+        row = self._row(task.name, condition)
+        how = self._how(task, condition)
         count = min(runs - done, max(_LEAST_PIECE, -(-runs // _ROUNDS)))
         with self._noting(task):
             self._profiles[task.name] = self._orchestrator.profiler.measure(
-                task, count, self._told(row, done), how
+                task, count, self._told(row, task.name), how
             )
             if self._done(task.name, condition) == done:  # else it would be tried for ever
                 self._problems[task.name] = f"{task.name}: runs that took no time are not kept"
-        self._progress.update(row, completed=self._done(task.name, condition))
+        self._progress.update(row, completed=self._done_of(row, task.name))
 
-    def _told(self, row: TaskID, before: int) -> Callable[[int, int], bool]:
+    def _how(self, task: TaskSpec, condition: Condition) -> Measurement:
+        frames, other = self._frames.get(task.name), condition.neighbour
+        if other is None:
+            return Measurement(condition, frames)
+        network = self._compiled[other.name]
+        if other.place is Place.AFTER:
+            return Measurement(condition, frames, after=network)
+        lane = [each.name for each in self._spec.device.lanes].index(other.lane)
+        return Measurement(condition, frames, beside=(network, lane))
+
+    def _row(self, name: str, condition: Condition) -> TaskID:
+        """Return the bar of a condition; all neighbours of a task share one."""
+        key = (name, _bar(condition))
+        if key not in self._rows:
+            total = sum(
+                count for (other, each), count in self._wanted.items() if (other, _bar(each)) == key
+            )
+            self._rows[key] = self._progress.add_task(" ".join(key), total=total, worst=0.0)
+        return self._rows[key]
+
+    def _done_of(self, row: TaskID, name: str) -> int:
+        return sum(
+            min(count, self._done(name, condition))
+            for (other, condition), count in self._wanted.items()
+            if other == name and self._rows.get((name, _bar(condition))) == row
+        )
+
+    def _told(self, row: TaskID, name: str) -> Callable[[int, int], bool]:
         end = time.monotonic() + _PIECE_S
+        before = self._done_of(row, name)
         worst = self._progress.tasks[row].fields["worst"]
 
         def told(done: int, worst_ns: int) -> bool:
@@ -280,6 +345,10 @@ class _Campaign:
         except AegisError as error:
             if not self.stopped:
                 self._problems[task.name] = f"{task.name}: {error}"
+
+
+def _bar(condition: Condition) -> str:
+    return condition.label if condition.neighbour is None else "with the others"
 
 
 def _require(form: str, stress: str) -> None:

@@ -12,12 +12,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from aegis_ros.cli.profile_pairs import print_pairs
 from aegis_ros.spec import TaskSpec
 from aegis_ros.wcet import Budget, Cache, Condition, Profile, Stress
 
 __all__ = ["Measured", "as_json", "fastest_to_slowest", "print_answer"]
 
 _QUANTILES = (0.5, 0.99, 0.999, 1.0)
+_LEAST_NAME = 7
 _COLUMNS = ("task", "load", "caches", "runs", "p50", "p99.9", "max", "budget", "iid")
 
 
@@ -87,30 +89,43 @@ def as_json(item: Measured) -> dict[str, Any]:
 
 def print_answer(console: Console, found: Sequence[Measured]) -> None:
     """Print a table with a row for each condition, and a sentence for each task."""
-    table = Table(title="WCET profiles (ms)", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title="WCET profiles (ms)", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for name in _COLUMNS:
         left = name in ("task", "load", "caches", "iid")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "task")
+        names = name in ("task", "load", "caches")  # may be long, and are folded then
+        table.add_column(
+            name,
+            justify="left" if left else "right",
+            no_wrap=not names,
+            overflow="fold",
+            min_width=_LEAST_NAME if names else None,
+        )
     for item in found:
         if item.profile is not None:
             _add_rows(table, item.task, item.profile)
     if table.row_count:
         console.print(table)
+    known = [(item.task.name, item.profile) for item in found if item.profile is not None]
+    print_pairs(console, known)
     for item in found:
         style = "red" if item.problem else ""
-        console.print(item.sentence, style=style, highlight=False, soft_wrap=True)
+        # A terminal breaks words; what is read by a program stays one line.
+        whole = not console.is_terminal
+        console.print(item.sentence, style=style, highlight=False, soft_wrap=whole)
 
 
 def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
     worst = max(_whole(profile, each) for each in profile.conditions)
-    for index, condition in enumerate(profile.conditions):
+    for index, condition in enumerate(_told_apart(profile)):
         middle, _, high, largest = fastest_to_slowest(profile, condition)
         budget = _whole(profile, condition)
         decides = budget == worst and len(profile.conditions) > 1
         table.add_row(
             "" if index else task.name,
             _load(condition),
-            str(condition.cache),
+            _caches(condition),
             str(len(profile.of(condition))),
             f"{middle:.2f}",
             f"{high:.2f}",
@@ -123,7 +138,7 @@ def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
             table.add_row(
                 f"  segment {number}",
                 _load(condition),
-                str(condition.cache),
+                _caches(condition),
                 str(found.runs),
                 "",
                 "",
@@ -133,9 +148,27 @@ def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
             )
 
 
+def _told_apart(profile: Profile) -> list[Condition]:
+    """Return all conditions, of those with a neighbour the worst only: they have a table."""
+    found = [each for each in profile.conditions if each.neighbour is None]
+    others = [each for each in profile.conditions if each.neighbour is not None]
+    if others:
+        found.append(max(others, key=lambda each: _whole(profile, each)))
+    return found
+
+
 def _load(condition: Condition) -> str:
     fed = "" if condition.inputs == "random" else f", {condition.inputs}"
+    if condition.neighbour is not None:
+        return f"{condition.neighbour.place}{fed}"
     return ("alone" if condition.stress is Stress.NONE else str(condition.stress)) + fed
+
+
+def _caches(condition: Condition) -> str:
+    other = condition.neighbour
+    if other is None:
+        return str(condition.cache)
+    return f"{other.name}@{other.lane}" if other.lane else other.name
 
 
 def _whole(profile: Profile, condition: Condition) -> int:

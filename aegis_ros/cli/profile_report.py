@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,9 @@ import numpy.typing as npt
 
 from aegis_ros.cli.output_file import require_drawable
 from aegis_ros.cli.profile_answer import Measured, fastest_to_slowest
+from aegis_ros.cli.profile_pairs import draw_pairs, has_pairs
 from aegis_ros.errors import ConfigError
-from aegis_ros.wcet import Budget, Condition, Profile
+from aegis_ros.wcet import Batch, Budget, Condition, Neighbour, Profile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +34,8 @@ _BUDGET = "#cc3344"
 _MOST_DOTS = 20_000  # more are not told apart
 _BINS = 80
 _ROW_INCHES = 3.4
+_MAP_INCHES = 1.6
+_MAP_ROW_INCHES = 0.5
 
 
 def require_report(path: Path) -> None:
@@ -61,7 +65,7 @@ def write_report(path: Path, found: Sequence[Measured]) -> None:
     try:
         if path.suffix.lower() == ".png":
             rows = [row for item, profile in drawn for row in _rows(item.task.name, profile)]
-            path.write_bytes(_png(rows))
+            path.write_bytes(_png(rows, [(item.task.name, profile) for item, profile in drawn]))
         else:
             path.write_text(_page(found), encoding="utf-8")
     except OSError as error:
@@ -83,24 +87,25 @@ def _rows(name: str, profile: Profile) -> list[_Row]:
     ]
 
 
-def _png(rows: Sequence[_Row]) -> bytes:
+def _png(rows: Sequence[_Row], together: Sequence[tuple[str, Profile]] = ()) -> bytes:
+    """Return the rows, and below them what the networks of ``together`` do to each other."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure: Figure
-    figure, grid = pyplot.subplots(
-        len(rows),
-        4,
-        figsize=(16.0, _ROW_INCHES * len(rows)),
-        squeeze=False,
-        layout="constrained",
-        width_ratios=(3.0, 3.0, 3.6, 1.7),
-    )
+    heights = [_ROW_INCHES * len(rows)] if rows else []
+    if has_pairs(together):
+        heights.append(_MAP_INCHES + _MAP_ROW_INCHES * len(together))
+    figure: Figure = pyplot.figure(figsize=(16.0, sum(heights)), layout="constrained")
     try:
-        for axes, (title, profile, segment) in zip(grid, rows, strict=True):
-            _draw_row(axes, title, profile, segment)
+        parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+        if rows:
+            grid = parts[0].subplots(len(rows), 4, squeeze=False, width_ratios=(3.0, 3.0, 3.6, 1.7))
+            for axes, (title, profile, segment) in zip(grid, rows, strict=True):
+                _draw_row(axes, title, profile, segment)
+        if has_pairs(together):
+            draw_pairs(parts[-1].subplots(), together)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=110)
         return out.getvalue()
@@ -111,6 +116,7 @@ def _png(rows: Sequence[_Row]) -> bytes:
 def _draw_row(axes: Sequence[Axes], title: str, profile: Profile, segment: int) -> None:
     found = profile.total_ns() if segment == _WHOLE else profile.deciding()[segment][1].value_ns
     budget_ms = found / 1e6
+    profile = _pooled(profile)
     histogram, tail, course, key = axes
     histogram.set_title(f"{title}: how often", loc="left", fontsize=10)
     tail.set_title("how rarely slower", loc="left", fontsize=10)
@@ -143,6 +149,19 @@ def _draw_row(axes: Sequence[Axes], title: str, profile: Profile, segment: int) 
     for each in (histogram, tail, course):
         each.grid(alpha=0.25)
         each.tick_params(labelsize=8)
+
+
+def _pooled(profile: Profile) -> Profile:
+    """Return a profile that does not tell neighbours of one kind apart, as they are too many."""
+
+    def pooled(batch: Batch) -> Batch:
+        other = batch.condition.neighbour
+        if other is None:
+            return batch
+        any_ = Neighbour("", other.place, "", "other networks")
+        return replace(batch, condition=replace(batch.condition, neighbour=any_))
+
+    return replace(profile, batches=tuple(pooled(batch) for batch in profile.batches))
 
 
 def _draw_histogram(axes: Axes, profile: Profile, segment: int) -> None:
@@ -244,7 +263,16 @@ def _color(index: int) -> str:
 
 
 def _page(found: Sequence[Measured]) -> str:
+    known = [(item.task.name, item.profile) for item in found if item.profile is not None]
     parts = [_section(item) for item in found]
+    if has_pairs(known):
+        picture = base64.b64encode(_png((), known)).decode()
+        parts.append(
+            "<h2>With each other</h2><p class=small>Each row is a network: alone, right after each "
+            "other network on its lane, and while each runs on another lane. In a cell: median and "
+            "slowest run, in medians of its runs alone.</p>"
+            f'<img alt="networks with each other" src="data:image/png;base64,{picture}">'
+        )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>WCET profiles</title>'
         "<style>body{font:15px/1.5 system-ui,sans-serif;max-width:1300px;margin:2em auto;"
@@ -288,6 +316,8 @@ def _table(profile: Profile) -> str:
             f"<tr><td>{escape(condition.label)}<td>{len(profile.of(condition))}{times}"
             f"<td>{whole.value_ns / 1e6:.3f}</tr>"
         )
+        if condition.neighbour is not None and condition != profile.deciding_total()[0]:
+            continue
         if len(budgets) > 1:
             rows.append(_explained("all of one run", whole))
         rows += [

@@ -267,6 +267,8 @@ class EngineClient:
         *,
         frames: npt.NDArray[np.generic] | None = None,
         cold: bool = False,
+        after: CompiledNetwork | None = None,
+        beside: Sequence[tuple[CompiledNetwork, int]] = (),
     ) -> npt.NDArray[np.int64]:
         """Time a network on a lane between the jobs that run there.
 
@@ -278,6 +280,8 @@ class EngineClient:
             warmup: runs before the first that counts.
             frames: what it is fed, [frames, *compiled.max_shape]; ``None`` for random frames.
             cold: drive its data out of the caches before every run.
+            after: a network that runs on the lane right before every run.
+            beside: networks that run meanwhile, each with the index of its lane, another one.
 
         Returns:
             int64 [runs, segments], nanoseconds; fewer runs if stopped.
@@ -286,13 +290,24 @@ class EngineClient:
             EngineError: the network fails, or the engine is gone.
         """
         process = self._running()
-        begun = _begin_profile(process, compiled, lane, frames)
         samples: list[list[int]] = []
         worst = 0
         total = runs + warmup
+        handles: list[int] = []
+
+        def begin(network: CompiledNetwork, where: int, fed: Any = None) -> int:
+            handles.append(_begin_profile(process, network, where, fed)["handle"])
+            return handles[-1]
+
         try:
+            turn = {
+                "do": "profile_runs",
+                "handle": begin(compiled, lane, frames),
+                "cold": cold,
+                "after": begin(after, lane) if after is not None else 0,
+                "beside": [begin(network, where) for network, where in beside],
+            }
             while len(samples) < total and not self._stopping.is_set():
-                turn = {"do": "profile_runs", "handle": begun["handle"], "cold": cold}
                 taken = process.ask({**turn, "runs": total - len(samples)})["samples"]
                 samples += taken
                 counted = samples[max(warmup, len(samples) - len(taken)) :]
@@ -301,7 +316,8 @@ class EngineClient:
                     break
         finally:
             try:
-                process.ask({"do": "profile_end", "handle": begun["handle"]})
+                for handle in handles:
+                    process.ask({"do": "profile_end", "handle": handle})
             except EngineError as error:
                 _log.debug("a measured network was not unloaded: %s", error)
         return np.asarray(samples[warmup:], np.int64).reshape(-1, compiled.segments)

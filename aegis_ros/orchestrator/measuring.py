@@ -29,10 +29,14 @@ class Measurement:
         condition: noted with the runs; loads on other cores are the caller's to start.
         frames: what it is fed, [frames, *largest shape of a frame], one after the other; ``None``
             for random ones.
+        after: network that runs right before each run, on the same lane.
+        beside: network that runs meanwhile, and the index of its lane.
     """
 
     condition: Condition = field(default_factory=Condition)
     frames: npt.NDArray[np.generic] | None = None
+    after: CompiledNetwork | None = None
+    beside: tuple[CompiledNetwork, int] | None = None
 
 
 def measure_batch(
@@ -60,7 +64,14 @@ def measure_batch(
     how = how or Measurement()
     machine, before = describe_machine(), cpu_times()
     samples = engine.profile(
-        compiled, lane, runs, go_on, frames=how.frames, cold=how.condition.cache is Cache.COLD
+        compiled,
+        lane,
+        runs,
+        go_on,
+        frames=how.frames,
+        cold=how.condition.cache is Cache.COLD,
+        after=how.after,
+        beside=() if how.beside is None else (how.beside,),
     )
     if samples.shape[0] == 0:
         raise StateError("measuring was stopped before the first run that counts")

@@ -118,7 +118,7 @@ def latency_sentences(
         constant, kept = each.output.constant_latency_ns, each.output.publish_ns
         if not constant or each.name not in bounds:
             continue
-        declared = f"{constant / 1e6:g} ms (output.constant_latency_ms)"
+        declared = f"{constant / 1e6:g} ms old (output.constant_latency_ms)"
         latest = bounds[each.name] + kept
         if latest > constant:
             holds = -(-latest // _TENTH_MS_NS) * _TENTH_MS_NS
@@ -128,13 +128,13 @@ def latency_sentences(
                 else "no value that leaves time to publish before the deadline holds for all"
             )
             told.append(
-                f"Results of {each.name} are kept until their frame is {declared} old; the proof "
+                f"Results of {each.name} are kept until their frame is {declared}; the proof "
                 f"allows {latest / 1e6:.1f} ms until one is published, so some may come later than "
                 f"that, yet before the deadline; {advice}"
             )
         elif each is spec:
             told.append(
-                f"Every result of {each.name} is published when its frame is {declared} old"
+                f"Every result of {each.name} is published when its frame is {declared}"
             )
     return told
 

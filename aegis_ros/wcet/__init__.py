@@ -1,8 +1,9 @@
 """Execution-time profiles: statistics and storage."""
 
 from aegis_ros.wcet.budget import Budget, budget, runs_needed
-from aegis_ros.wcet.condition import Cache, Condition, Stress
+from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Place, Stress
 from aegis_ros.wcet.independence import IidTests, iid_tests
+from aegis_ros.wcet.pairs import Pair, alone, pairs
 from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 from aegis_ros.wcet.store import ProfileStore
 from aegis_ros.wcet.tail import NoTail, Tail, fit_tail
@@ -13,14 +14,19 @@ __all__ = [
     "Cache",
     "Condition",
     "IidTests",
+    "Neighbour",
     "NoTail",
+    "Pair",
+    "Place",
     "Profile",
     "ProfileKey",
     "ProfileStore",
     "Stress",
     "Tail",
+    "alone",
     "budget",
     "fit_tail",
     "iid_tests",
+    "pairs",
     "runs_needed",
 ]

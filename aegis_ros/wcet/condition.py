@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Cache", "Condition", "Stress"]
+__all__ = ["Cache", "Condition", "Neighbour", "Place", "Stress"]
 
 
 class Stress(StrEnum):
@@ -27,6 +27,36 @@ class Cache(StrEnum):
     COLD = "cold"
 
 
+class Place(StrEnum):
+    """Where another network runs: right before on the same lane, or all the time on another."""
+
+    AFTER = "after"
+    BESIDE = "beside"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another network that a network was measured with.
+
+    Attributes:
+        network: what its own times are kept under.
+        place: where it runs.
+        lane: name of the lane it runs on, where that is another one.
+        name: of its task, for people; two tasks of one network are one neighbour.
+    """
+
+    network: str
+    place: Place
+    lane: str = ""
+    name: str = field(default="", compare=False)
+
+    @property
+    def label(self) -> str:
+        """The neighbour in a few words."""
+        where = f" on lane {self.lane}" if self.lane else ""
+        return f"{self.place} {self.name}{where}"
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One way of measuring.
@@ -35,23 +65,39 @@ class Condition:
         stress: load beside it.
         cache: state of the caches.
         inputs: what the network is fed, for people.
+        neighbour: another network that runs as well; it leaves the caches as they are.
     """
 
     stress: Stress = Stress.NONE
     cache: Cache = Cache.WARM
     inputs: str = "random"
+    neighbour: Neighbour | None = None
 
     @property
     def label(self) -> str:
         """The condition in a few words."""
         beside = "alone" if self.stress is Stress.NONE else f"against {self.stress} load"
+        if self.neighbour is not None:
+            beside = self.neighbour.label
         kept = "" if self.cache is Cache.WARM else ", cold caches"
         fed = "" if self.inputs == "random" else f", {self.inputs}"
         return f"{beside}{kept}{fed}"
 
     def to_json(self) -> dict[str, str]:
         """Return a mapping that :meth:`from_json` understands."""
-        return {"stress": self.stress, "cache": self.cache, "inputs": self.inputs}
+        found: dict[str, str] = {
+            "stress": self.stress,
+            "cache": self.cache,
+            "inputs": self.inputs,
+        }
+        if self.neighbour is not None:
+            found |= {
+                "neighbour": self.neighbour.name,
+                "neighbour_network": self.neighbour.network,
+                "place": self.neighbour.place,
+                "lane": self.neighbour.lane,
+            }
+        return found
 
     @staticmethod
     def from_json(values: Mapping[str, str]) -> Condition:
@@ -60,4 +106,14 @@ class Condition:
         Raises:
             ValueError, KeyError: it is none.
         """
-        return Condition(Stress(values["stress"]), Cache(values["cache"]), str(values["inputs"]))
+        neighbour = None
+        if "neighbour_network" in values:
+            neighbour = Neighbour(
+                str(values["neighbour_network"]),
+                Place(values["place"]),
+                str(values["lane"]),
+                str(values["neighbour"]),
+            )
+        return Condition(
+            Stress(values["stress"]), Cache(values["cache"]), str(values["inputs"]), neighbour
+        )

@@ -16,7 +16,7 @@ from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 
 __all__ = ["ProfileStore"]
 
-_VERSION = 2  # 1, written as 0, had one row a profile and no conditions
+_VERSION = 3  # 1, written as 0, had one row a profile and no conditions; 2 knew no neighbours
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch (
   number INTEGER PRIMARY KEY,

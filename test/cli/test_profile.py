@@ -108,6 +108,52 @@ def test_cold_caches_and_loads_are_conditions_of_their_own(
     assert isinstance(warm["iid"], bool)
 
 
+def test_each_network_is_measured_with_each_other_one(tmp_path: Path, capsys: Captured) -> None:
+    networks = [identity_network(tmp_path / f"{size}.onnx", (1, 3, size, 16)) for size in (8, 12)]
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "device: {backend: onnxruntime, lanes: [{name: a}, {name: b}], realtime_priority: 0}\n"
+        f"models: {{roots: ['{tmp_path}']}}\n"
+        "tasks:\n"
+        + "".join(
+            f"  - {{name: {name}, model: {model}, period_ms: 1000, {more}\n"
+            f"     input: {{topic: /{name}, max_size: [24, 32]}},\n"
+            f"     preprocess: {{size: [{size}, 16]}}, output: {{topic: /{name}/out}}}}\n"
+            for name, model, size, more in (
+                ("free", networks[0], 8, ""),
+                ("also", networks[1], 12, ""),
+                ("bound", networks[1], 12, "lane: b,"),
+            )
+        )
+    )
+
+    def ask(runs: int) -> dict[str, Any]:
+        assert run(path, [], 20, tmp_path / "state", "json", cold_runs=0, pair_runs=runs) == 0
+        return {item["task"]: item for item in json.loads(capsys.readouterr().out)}
+
+    def met(answer: dict[str, Any]) -> set[tuple[str, str, str]]:
+        return {
+            (item["place"], item["neighbour"], item["lane"])
+            for item in answer["conditions"]
+            if "place" in item
+        }
+
+    found = ask(10)
+    # One that is bound to another lane is never right before; two tasks of one network are one.
+    assert met(found["free"]) == {("after", "also", ""), ("beside", "also", "b")}
+    assert met(found["also"]) == {
+        ("after", "free", ""),
+        ("beside", "free", "b"),
+        ("beside", "bound", "b"),
+    }
+    assert {item["runs"] for item in found["free"]["conditions"]} == {20, 10}
+    again = ask(10)
+    assert again["free"]["measured_at"] == found["free"]["measured_at"]
+    assert run(path, [], 20, tmp_path / "state", "text", cold_runs=0, pair_runs=10) == 0
+    printed = capsys.readouterr().out
+    assert "Right after another network" in printed and "also@b" in printed
+
+
 def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
     config: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

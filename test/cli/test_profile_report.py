@@ -8,10 +8,20 @@ import numpy as np
 import pytest
 
 from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
+from aegis_ros.cli.profile_pairs import print_pairs
 from aegis_ros.cli.profile_report import require_report, write_report
 from aegis_ros.config import parse_task
 from aegis_ros.errors import ConfigError
-from aegis_ros.wcet import Batch, Cache, Condition, Profile, ProfileKey, Stress
+from aegis_ros.wcet import (
+    Batch,
+    Cache,
+    Condition,
+    Neighbour,
+    Place,
+    Profile,
+    ProfileKey,
+    Stress,
+)
 
 TASK = parse_task(
     {
@@ -38,6 +48,14 @@ def batch(condition: Condition, runs: int, segments: int = 1, seed: int = 1) -> 
 MANY = measured(batch(Condition(), 3000), batch(MEMORY, 700, seed=2), batch(COLD, 10))
 CUT = measured(batch(Condition(), 600, segments=3))
 ONE_RUN = measured(batch(Condition(), 1))
+WITH_OTHERS = measured(
+    batch(Condition(), 300),
+    *(
+        batch(Condition(neighbour=Neighbour(name, Place.AFTER, "", name)), 20, seed=seed)
+        for seed, name in enumerate(("other", "third"), 5)
+    ),
+    batch(Condition(neighbour=Neighbour("other", Place.BESIDE, "b", "other")), 20, seed=9),
+)
 ALL_EQUAL = measured(Batch(np.full((40, 1), 5_000_000, np.int64), 10**18))
 NOTHING = Measured(TASK, None, "net cannot be <read>")
 
@@ -46,12 +64,12 @@ NOTHING = Measured(TASK, None, "net cannot be <read>")
 def test_a_report_is_written(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     require_report(path)
-    write_report(path, [MANY, CUT])
+    write_report(path, [MANY, CUT, WITH_OTHERS])
     start = b"\x89PNG" if name.endswith("png") else b"<!doctype html>"
     assert path.read_bytes().startswith(start)
 
 
-@pytest.mark.parametrize("item", [ONE_RUN, ALL_EQUAL])
+@pytest.mark.parametrize("item", [ONE_RUN, ALL_EQUAL, WITH_OTHERS])
 def test_few_and_equal_runs_are_drawn_too(tmp_path: Path, item: Measured) -> None:
     write_report(tmp_path / "report.png", [item])
     assert (tmp_path / "report.png").stat().st_size > 10_000
@@ -82,7 +100,29 @@ def test_the_table_has_a_row_for_each_condition(capsys: pytest.CaptureFixture[st
     assert "net cannot be <read>" in rows
 
 
-def test_the_budget_of_the_whole_is_the_sum_of_its_segments() -> None:
+@pytest.mark.parametrize("width", [36, 80, 200])
+def test_every_pair_is_told_however_narrow_the_terminal(
+    capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    from rich.console import Console
+
+    print_pairs(Console(width=width), [("net", WITH_OTHERS.profile), ("other", CUT.profile)])
+    printed = capsys.readouterr().out
+    rows = [row.split() for row in printed.splitlines() if row.split()[:1] == ["net"]]
+    # Each part repeats the runs alone: two figures, and two for each neighbour.
+    assert sum(len(row) - 3 for row in rows) == 2 * 3
+    assert all(name in printed for name in ("other", "third", "other@b"))
+
+
+def test_of_many_pairs_the_table_shows_the_worst(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    print_answer(Console(width=80), [WITH_OTHERS])
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()]
+    assert sum(row[:1] in (["after"], ["beside"]) for row in rows) == 1
+
+
+def test_the_budget_of_the_whole_is_that_of_its_runs_beside_the_sum_of_its_segments() -> None:
     answer = as_json(CUT)
     (condition,) = answer["conditions"]
     parts = [item["wcet_ms"] for item in condition["segments"]]
