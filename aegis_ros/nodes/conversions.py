@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def task_from_message(message: ModelTask) -> TaskSpec:
         "output": _given(
             topic=output.topic,
             decoder=output.decoder,
-            options=_options(output.options),
+            options=_mapping(output.options, "task.output.options", "{threshold: 0.5}"),
             annotate=output.annotate,
             publish_ms=output.publish_ms,
         )
@@ -87,6 +88,7 @@ def task_from_message(message: ModelTask) -> TaskSpec:
         deadline_ms=message.deadline_ms,
         criticality=message.criticality,
         on_overrun=message.on_overrun,
+        early_exit=_mapping(message.early_exit, "task.early_exit", "{logits: aux_logits}"),
         queue=message.queue,
         lane=message.lane,
         sha256=message.sha256,
@@ -131,16 +133,14 @@ def task_to_message(spec: TaskSpec) -> ModelTask:
     ):
         setattr(message.preprocess, name, pre[name])
     message.segments = spec.segments
+    message.early_exit = _mapping_text(values["early_exit"])
     message.preprocess.size = pre["size"] or []
     message.preprocess.pad_set = True
     output = values["output"]
     for name in ("topic", "decoder", "annotate", "publish_ms"):
         setattr(message.output, name, output[name])
     message.output.omit_tensors = not output["tensors"]
-    options = output["options"]
-    message.output.options = (
-        yaml.safe_dump(options, default_flow_style=True).strip() if options else ""
-    )
+    message.output.options = _mapping_text(output["options"])
     message.dimensions = [f"{name}={value}" for name, value in values["dimensions"].items()]
     return message
 
@@ -233,6 +233,7 @@ def task_status(item: TaskSummary) -> TaskStatus:
         skipped=item.skipped,
         lost=item.lost,
         overruns=item.overruns,
+        early_exits=item.early_exits,
         rate_hz=float(item.rate_hz),
         response_p50_ms=item.response_p50_ns / 1e6,
         response_p99_ms=item.response_p99_ns / 1e6,
@@ -256,28 +257,26 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-def _options(text: str) -> dict[str, Any]:
+def _mapping(text: str, where: str, example: str) -> dict[str, Any]:
+    """Return the mapping that a field holds as YAML."""
     if not text.strip():
         return {}
     if len(text) > _MAX_OPTIONS:
-        raise ConfigError("too long", where="task.output.options", value=f"{len(text)} characters")
+        raise ConfigError("too long", where=where, value=f"{len(text)} characters")
+    expected = f"YAML such as {example}"
     try:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(
-            "not a mapping",
-            where="task.output.options",
-            value=text[:80],
-            expected="YAML such as {threshold: 0.5}",
+            "not a mapping", where=where, value=text[:80], expected=expected
         ) from error
     if not isinstance(values, dict):
-        raise ConfigError(
-            "not a mapping",
-            where="task.output.options",
-            value=text[:80],
-            expected="YAML such as {threshold: 0.5}",
-        )
+        raise ConfigError("not a mapping", where=where, value=text[:80], expected=expected)
     return values
+
+
+def _mapping_text(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(values), default_flow_style=True).strip() if values else ""
 
 
 def _dimensions(items: list[str]) -> dict[str, int]:

@@ -209,6 +209,7 @@ class ResultPublisher:
             model_sha256=output.sha256,
             decoder=spec.output.decoder,
             decoded=to_json(decoded) if decoded is not None else "",
+            early_exit=result.early_exit,
         )
         if spec.output.tensors:
             message.tensors = [

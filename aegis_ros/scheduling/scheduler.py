@@ -477,7 +477,7 @@ class Scheduler:
         """Decide what follows from a segment that took too long; return the job if it has ended."""
         segment = job.segment - 1
         dropped: list[Job] = []
-        applied = None
+        applied: OverrunPolicy | None = None
         owed_ns = 0
         policy = task.on_overrun
         # The rest of a demoted job runs in time that nobody else wants: nothing more is owed.

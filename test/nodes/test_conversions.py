@@ -24,6 +24,24 @@ def test_a_task_survives_its_journey_as_a_message(segments: object) -> None:
     assert task_from_message(task_to_message(spec)) == spec
 
 
+@pytest.mark.parametrize("exits", [{"logits": "aux"}, {"a: 1": "b,c", "true": "no", "x=y": "{}"}])
+def test_early_exits_survive_their_journey_whatever_outputs_are_called(
+    exits: dict[str, str],
+) -> None:
+    spec = parse_task(
+        {
+            "name": "eye",
+            "model": "eye.onnx",
+            "input": {"topic": "/eye"},
+            "output": {"topic": "/eye/out", "options": {"threshold": 0.5}},
+            "period_ms": 50,
+            "on_overrun": "early_exit",
+            "early_exit": exits,
+        }
+    )
+    assert task_from_message(task_to_message(spec)) == spec
+
+
 def test_a_message_that_says_nothing_of_segments_leaves_them_to_admission() -> None:
     message = ModelTask(name="eye", model="eye.onnx", period_ms=50.0)
     message.input.topic, message.output.topic = "/eye", "/eye/out"
