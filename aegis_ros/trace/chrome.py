@@ -1,14 +1,14 @@
 """Turns a trace into Chrome's trace events, which Perfetto (ui.perfetto.dev) opens, too.
 
-Four groups of tracks: what ran on each lane; the frames, jobs and results of each task with
-deadlines as markers and arrows from a frame through its segments to its result; the decisions;
-arena, device and engine as counters.
+Four groups of tracks: what ran on each lane; the frames, jobs with their parts, and results of
+each task with deadlines as markers and arrows from a frame through its segments to its result; the
+decisions; arena, device and engine as counters.
 Format: "Trace Event Format" (Chromium, Sinclair and others).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aegis_ros.trace.explain import split
@@ -19,6 +19,7 @@ __all__ = ["chrome_events"]
 
 _LANES, _TASKS, _DECISIONS, _STATE = 1, 2, 3, 4
 _LEAST_US = 0.001
+_FIRST_TRACK = 11  # no number of a process: Perfetto would call that track its main thread
 
 
 def chrome_events(trace: Trace) -> Iterator[dict[str, Any]]:
@@ -42,17 +43,25 @@ class _Writing:
         yield _name("process_name", _LANES, 0, "lanes")
         yield _name("process_name", _TASKS, 0, "tasks")
         for lane in trace.used_lanes:
-            yield _name("thread_name", _LANES, lane + 1, f"lane {trace.lane_name(lane)}")
+            yield _name("thread_name", _LANES, _FIRST_TRACK + lane, f"lane {trace.lane_name(lane)}")
             for run in trace.lane_segments(lane):
                 yield self._segment(run)
         for change in trace.lane_changes:
             what = "sheds tasks below high criticality" if change.on else "takes all tasks again"
-            yield self._mark(_LANES, change.lane + 1, what, change.time_ns)
-        for place, (task, jobs) in enumerate(trace.by_task.items()):
-            frames, results = 2 * place + 1, 2 * place + 2
+            yield self._mark(_LANES, _FIRST_TRACK + change.lane, what, change.time_ns)
+        track = _FIRST_TRACK
+        for task, jobs in trace.by_task.items():
+            rows = _rows(jobs)
+            frames, results = track, track + 1 + len(set(rows))
             name = trace.task_name(task)
             yield _name("thread_name", _TASKS, frames, f"{name}: frames")
+            for row in sorted(set(rows)):
+                beside = f" ({row + 1})" if row else ""
+                yield _name("thread_name", _TASKS, frames + 1 + row, f"{name}: jobs{beside}")
             yield _name("thread_name", _TASKS, results, f"{name}: results")
+            for job, row in zip(jobs, rows, strict=True):
+                yield from self._parts(job, frames + 1 + row)
+            track = results + 1
             shown_ns = 0  # until when the track of the results is taken
             for index, job in enumerate(jobs):
                 after = jobs[index + 1] if index + 1 < len(jobs) else None
@@ -61,11 +70,11 @@ class _Writing:
                     shown_ns = max(shown_ns + 1, job.end_ns)  # none is shorter
         if trace.rationales:
             yield _name("process_name", _DECISIONS, 0, "decisions")
-            yield _name("thread_name", _DECISIONS, 1, "decisions")
+            yield _name("thread_name", _DECISIONS, _FIRST_TRACK, "decisions")
         for item in trace.rationales:
             event = self._mark(
                 _DECISIONS,
-                1,
+                _FIRST_TRACK,
                 f"{item.task or 'orchestrator'} {item.decision} ({item.rule})",
                 item.time_ns - trace.wall_offset_ns,
             )
@@ -110,7 +119,11 @@ class _Writing:
     def _segment(self, run: TracedSegment) -> dict[str, Any]:
         trace = self._trace
         event = self._slice(
-            _LANES, run.lane + 1, trace.job_name(run.task, run.seq), run.begin_ns, run.end_ns
+            _LANES,
+            _FIRST_TRACK + run.lane,
+            trace.job_name(run.task, run.seq),
+            run.begin_ns,
+            run.end_ns,
         )
         args: dict[str, Any] = {
             "segment": run.segment,
@@ -122,6 +135,24 @@ class _Writing:
             args["over_ms"] = run.over_ns / 1e6
         return {**event, "cat": trace.task_name(run.task), "args": args}
 
+    def _parts(self, job: TracedJob, track: int) -> Iterator[dict[str, Any]]:
+        """Yield a job from arrival to end, and inside of it what each stretch was spent on."""
+        trace = self._trace
+        parts = split(trace, job)
+        args: dict[str, Any] = {"ending": job.ending}
+        for part in parts.parts:
+            by = f" {trace.job_name(*part.by)}" if part.by is not None else ""
+            args[f"{part.kind}{by} ms"] = part.length_ns / 1e6
+        whole = self._slice(
+            _TASKS, track, trace.job_name(job.task, job.seq), job.arrival_ns, job.end_ns
+        )
+        yield {**whole, "cat": "late" if job.late_ns > 0 else "job", "args": args}
+        for span in parts.spans:
+            by = f" {trace.job_name(span.by.task, span.by.seq)}" if span.by is not None else ""
+            over = ", beyond its budget" if span.over else ""
+            piece = self._slice(_TASKS, track, f"{span.kind}{by}{over}", span.begin_ns, span.end_ns)
+            yield {**piece, "cat": str(span.kind)}
+
     def _job(
         self, job: TracedJob, after: TracedJob | None, frames: int, results: int, shown_ns: int
     ) -> Iterator[dict[str, Any]]:
@@ -129,11 +160,6 @@ class _Writing:
         name = trace.job_name(job.task, job.seq)
         self._flows += 1
         key = self._flows  # Perfetto takes nothing but numbers
-        cat = trace.task_name(job.task)
-        parts: dict[str, float] = {}
-        for part in split(trace, job).parts:
-            by = f" {trace.job_name(*part.by)}" if part.by is not None else ""
-            parts[f"{part.kind}{by} ms"] = part.length_ns / 1e6
         # Slices of one track may not overlap: Perfetto drops those.
         released = max(job.released_ns, job.arrival_ns)
         if after is not None:
@@ -142,13 +168,10 @@ class _Writing:
             **self._slice(_TASKS, frames, name, job.arrival_ns, released),
             "cat": "frame",
         }
-        span = {"pid": _TASKS, "tid": frames, "cat": cat, "id": key, "name": name}
-        yield {**span, "ph": "b", "ts": self._us(job.arrival_ns), "args": parts}
-        yield {**span, "ph": "e", "ts": self._us(job.end_ns), "args": {"ending": job.ending}}
         flow = {"cat": "job", "id": key, "name": "frame to result"}
         yield {**flow, "ph": "s", "pid": _TASKS, "tid": frames, "ts": self._us(job.arrival_ns)}
         for run in job.segments:
-            step = {"pid": _LANES, "tid": run.lane + 1, "ts": self._us(run.begin_ns)}
+            step = {"pid": _LANES, "tid": _FIRST_TRACK + run.lane, "ts": self._us(run.begin_ns)}
             yield {**flow, **step, "ph": "t"}
         if job.deadline_ns:
             late = job.late_ns > 0
@@ -166,6 +189,17 @@ class _Writing:
         elif job.ending is not Ending.OPEN:
             why = f" ({job.rule})" if job.rule is not None else ""
             yield self._mark(_TASKS, results, f"{name} {job.ending}{why}", job.end_ns)
+
+
+def _rows(jobs: Sequence[TracedJob]) -> list[int]:
+    """Return a row for each job, so that those of one row do not overlap in time."""
+    ends: list[int] = []
+    rows = []
+    for job in jobs:
+        row = next((row for row, end in enumerate(ends) if end <= job.arrival_ns), len(ends))
+        ends[row:] = [max(job.end_ns, job.arrival_ns + 1), *ends[row + 1 :]]
+        rows.append(row)
+    return rows
 
 
 def _name(kind: str, process: int, thread: int, name: str) -> dict[str, Any]:
