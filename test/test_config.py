@@ -146,6 +146,18 @@ def test_tells_every_mistake_at_once() -> None:
     assert "tasks[0].queue" in said
 
 
+def test_only_tasks_of_low_criticality_may_lose_frames() -> None:
+    task = {"name": "a", "model": "m.onnx", "input": {"topic": "/in"}, "output": {"topic": "/out"}}
+    low = parse_task(task | {"period_ms": 50, "criticality": "low"})
+    assert (low.thin_to, low.thinnest) == (0, 8)
+    assert parse_task(task | {"period_ms": 50, "criticality": "low", "thin_to": 3}).thinnest == 3
+    assert parse_task(task | {"period_ms": 50}).thinnest == 1
+    assert parse_task(task | {"period_ms": 50, "thin_to": 1}).thinnest == 1
+    for criticality in ("high", "best_effort"):
+        with pytest.raises(ConfigError, match="criticality low"):
+            parse_task(task | {"period_ms": 50, "criticality": criticality, "thin_to": 2})
+
+
 def test_refuses_two_tasks_of_one_name() -> None:
     entry = EXAMPLE[EXAMPLE.index("  - name") :]
     assert "two tasks are named 'face_detector'" in refusal(EXAMPLE + entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from aegis_ros.analysis import every_nth
 from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Stream, TaskState, TaskSummary
 
 __all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "diagnose"]
@@ -128,6 +129,8 @@ def _task(task: TaskSummary, active: bool, publishers: int, received_hz: float) 
         "missed": str(task.missed),
         "skipped": str(task.skipped),
         "lost": str(task.lost),
+        "every_nth": str(task.every_nth),
+        "thinned": str(task.thinned),
         "result_age_s": f"{task.result_age_s:.2f}",
     }
     level, message = _task_level(task, active, publishers, received_hz, declared_hz)
@@ -168,7 +171,8 @@ def _task_level(
             f"receives {received_hz:.1f} frames a second of {declared_hz:.1f} declared; if the "
             f"driver publishes more, {_PROFILE_HINT}"
         )
+    fewer = f" from {every_nth(task.every_nth)}" if task.every_nth > 1 else ""
     return OK, (
-        f"{task.rate_hz:.1f} results a second, p99 {task.response_p99_ns / 1e6:.1f} of "
+        f"{task.rate_hz:.1f} results a second{fewer}, p99 {task.response_p99_ns / 1e6:.1f} of "
         f"{spec.deadline_ns / 1e6:.0f} ms"
     )
