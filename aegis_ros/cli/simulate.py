@@ -301,11 +301,11 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
                 Text(str(item.missed), style="bold red" if item.missed else "green"),
                 *([Text(str(item.skipped), style="yellow" if item.skipped else "")] * drops),
                 *(
-                    _response(value, task.deadline_ns) if item.finished else "-"
+                    _response(value, task) if item.finished else "-"
                     for value in (item.response_p50_ns, item.response_p99_ns, item.response_max_ns)
                 ),
                 "-" if bound is None else to_ms(bound.bound_ns),
-                to_ms(task.deadline_ns),
+                "none" if task.best_effort else to_ms(task.deadline_ns),
             )
         console.print(table)
         if len(rows) > _MANY_TASKS:
@@ -316,8 +316,16 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
         f"Simulated {how}: {total:,} jobs, {missed:,} late{gone}",
         style="red" if missed else "",
     )
-    if dropped:
+    filling = sum(
+        item.skipped
+        for lane in lanes
+        for task, item in zip(lane.tasks, lane.figures, strict=True)
+        if task.best_effort
+    )
+    if dropped > filling:
         say(console, "Dropped were jobs below high criticality, because a budget was exceeded")
+    if filling:
+        say(console, f"{filling:,} frames of best effort gave way to newer ones, or to overruns")
     if missed and answer.schedulable:
         say(console, "The set is schedulable only for arrivals that are strictly periodic and "
             "begin together")  # fmt: skip
@@ -333,7 +341,10 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
         say(console, "And nothing can be: the bounds hold for every arrival the test covers")
 
 
-def _response(value_ns: int, deadline_ns: int) -> Text:
+def _response(value_ns: int, task: AnalysisTask) -> Text:
+    if task.best_effort:
+        return Text(to_ms(value_ns))
+    deadline_ns = task.deadline_ns
     style = "red" if value_ns > deadline_ns else "yellow" if value_ns > 0.9 * deadline_ns else ""
     return Text(to_ms(value_ns), style=style)
 

@@ -9,6 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from aegis_ros.spec import Criticality
+
 __all__ = ["DecisionRow", "LaneRow", "Snapshot", "TaskRow", "render_snapshot", "summary_line"]
 
 _STATE_STYLES = {"running": "green", "waiting": "yellow", "disabled": "dim"}
@@ -142,8 +144,8 @@ def _task_table(snapshot: Snapshot, width: int) -> Table:
             f"{task.p50_ms:.1f}" if task.completed else "-",
             _against_deadline(task.p99_ms, task),
             _against_deadline(task.max_ms, task),
-            f"{task.bound_ms:.1f}",
-            f"{task.deadline_ms:.0f}",
+            f"{task.bound_ms:.1f}" if task.bound_ms else "-",
+            "none" if task.criticality == Criticality.BEST_EFFORT else f"{task.deadline_ms:.0f}",
             f"{task.utilization:.0%}",
             str(task.completed),
             Text(str(task.missed), style="bold red" if task.missed else "green"),
@@ -157,6 +159,8 @@ def _task_table(snapshot: Snapshot, width: int) -> Table:
 def _against_deadline(value_ms: float, task: TaskRow) -> Text:
     if not task.completed:
         return Text("-")
+    if task.criticality == Criticality.BEST_EFFORT:
+        return Text(f"{value_ms:.1f}")
     share = value_ms / task.deadline_ms if task.deadline_ms else 0.0
     style = "red" if share > 1.0 else "yellow" if share > 0.8 else "green"
     return Text(f"{value_ms:.1f}", style=style)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from aegis_ros.analysis import every_nth
 from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Stream, TaskState, TaskSummary
+from aegis_ros.spec import Criticality
 
 __all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "diagnose"]
 
@@ -46,7 +47,8 @@ def diagnose(
         received_hz: frames a second that reached each task, by task name.
     """
     entries = [_engine(state, lifecycle), _arena(state)]
-    entries += [_lane(lane) for lane in state.lanes]
+    filled = {task.lane for task in state.tasks if _is_best_effort(task)}
+    entries += [_lane(lane, lane.name in filled) for lane in state.lanes]
     topics = {stream.topic for stream in streams}
     for task in state.tasks:
         topic = task.spec.input.topic
@@ -97,7 +99,12 @@ def _arena(state: OrchestratorState) -> Diagnosis:
     return Diagnosis("arena", OK, text, values)
 
 
-def _lane(lane: LaneSummary) -> Diagnosis:
+def _is_best_effort(task: TaskSummary) -> bool:
+    return task.spec.criticality is Criticality.BEST_EFFORT
+
+
+def _lane(lane: LaneSummary, filled: bool) -> Diagnosis:
+    """Return the health of a lane; what is ``filled`` with best effort may be busy all the time."""
     values = {
         "utilization_admitted": f"{lane.utilization_admitted:.4f}",
         "utilization_measured": f"{lane.utilization_measured:.4f}",
@@ -105,7 +112,9 @@ def _lane(lane: LaneSummary) -> Diagnosis:
         "waiting": str(lane.waiting),
     }
     text = f"busy {lane.utilization_measured:.0%}, admitted {lane.utilization_admitted:.0%}"
-    if lane.utilization_measured > lane.utilization_admitted + 0.1:
+    if filled:
+        text += ", and best effort in what is left"
+    elif lane.utilization_measured > lane.utilization_admitted + 0.1:
         return Diagnosis(
             f"lane {lane.name}",
             WARN,
@@ -170,6 +179,11 @@ def _task_level(
         return WARN, (
             f"receives {received_hz:.1f} frames a second of {declared_hz:.1f} declared; if the "
             f"driver publishes more, {_PROFILE_HINT}"
+        )
+    if _is_best_effort(task):
+        return OK, (
+            f"{task.rate_hz:.1f} of {declared_hz:.1f} results a second in the slack, up to "
+            f"{task.response_max_ns / 1e6:.0f} ms old; no deadline is promised"
         )
     fewer = f" from {every_nth(task.every_nth)}" if task.every_nth > 1 else ""
     return OK, (

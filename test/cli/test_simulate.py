@@ -106,3 +106,18 @@ def test_durations_have_units(text: str, value_ns: int) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not a duration"):
         parse_duration_ns(text)
+
+
+def test_best_effort_is_never_late_and_its_frames_that_gave_way_are_told(
+    aegis: Aegis, write: Write
+) -> None:
+    said = aegis(
+        "simulate",
+        write(
+            "tasks: [{name: quick, period_ms: 10, segments_ms: [5]}, {name: vlm, period_ms: 10, "
+            "segments_ms: [5, 5, 5], criticality: best_effort}]"
+        ),
+    )
+    assert said.code == 0
+    assert "0 late" in said.out and "a budget was exceeded" not in said.out
+    assert "frames of best effort gave way to newer ones" in said.out
