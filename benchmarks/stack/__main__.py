@@ -107,6 +107,11 @@ class Results:
                 },
                 "machine": {arm: machine_row(self._of(load, arm)) for arm in arms},
                 "told_by_rule": self._reasons(load),
+                "thinned": {
+                    task: sentence
+                    for item in self._of(load, "aegis")
+                    for task, sentence in item.paces.items()
+                },
             }
             plain, traced = self._of(load, "aegis"), self._of(load, "aegis_traced")
             one["tracing"] = tracing_row(plain, traced, plan.tasks)

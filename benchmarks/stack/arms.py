@@ -27,6 +27,7 @@ __all__ = ["Arm", "Listener", "Round", "TaskRound", "as_values", "one_round"]
 _WARM_UP_S = 3.0
 _DRAIN_S = 2.0  # after a round, for results of its last frames
 _TELLING = ("skipped", "shed", "lost", "thinned")
+_THINNING = "thinning"
 _BLURRED = 2  # counters are read twice a second, so the ends of a round are not sharp in them
 _CUT_OFF_S = 1.0  # of a round that is ended early: its last results may be missing
 
@@ -91,7 +92,11 @@ class TaskRound:
 
 @dataclass
 class Round:
-    """One round of one arm; ``reasons`` count by task and rule since the arm was started."""
+    """One round of one arm.
+
+    ``reasons`` count by task and rule since the arm was started, ``paces`` are what was said of
+    tasks that get every n-th frame.
+    """
 
     load: float
     arm: str
@@ -102,6 +107,7 @@ class Round:
     cpu: CpuUse
     utilization: float = 0.0
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+    paces: dict[str, str] = field(default_factory=dict)
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -129,6 +135,7 @@ class Listener:
         self.heard: dict[str, _Heard] = {}
         self.status = OrchestratorStatus()
         self.reasons: dict[str, dict[str, int]] = {}
+        self.paces: dict[str, str] = {}  # what was said last of each task that is thinned
         for name in names:
             self.node.create_subscription(
                 InferenceResult, f"/stack/{name}/result", self._result, QoSProfile(depth=50)
@@ -146,15 +153,20 @@ class Listener:
         """Forget the arm before."""
         self.heard = {}
         self.reasons = {}
+        self.paces = {}
         self.status = OrchestratorStatus()
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Return what the orchestrator counted of each task since it was activated."""
-        names = ("received", "completed", "missed", "skipped", "lost", "overruns", "thinned")
-        return {
-            item.spec.name: {name: int(getattr(item, name, 0)) for name in names}
-            for item in self.status.tasks
-        }
+        names = ("received", "completed", "missed", "skipped", "lost", "overruns")
+        found = {}
+        for item in self.status.tasks:
+            mine = found[item.spec.name] = {name: int(getattr(item, name)) for name in names}
+            ended = mine["completed"] + mine["skipped"] + mine["lost"]
+            # Every frame that was received becomes a job or is counted, but for those left out.
+            thinned = mine["received"] - ended if item.spec.name in self.paces else 0
+            mine["thinned"] = int(getattr(item, "thinned", thinned))
+        return found
 
     def _result(self, message: InferenceResult) -> None:
         self.heard.setdefault(message.task, _Heard()).add(message)
@@ -163,6 +175,8 @@ class Listener:
         self.status = message
 
     def _told(self, message: Rationale) -> None:
+        if message.rule == _THINNING:
+            self.paces[message.task] = message.sentence
         if message.decision in _TELLING:
             rules = self.reasons.setdefault(message.task, {})
             rules[message.rule] = rules.get(message.rule, 0) + max(1, int(message.count))
@@ -296,6 +310,7 @@ def one_round(
             used,
             status.lanes[0].utilization_admitted if arm.ours and status.lanes else 0.0,
             {name: dict(rules) for name, rules in listener.reasons.items()} if arm.ours else {},
+            dict(listener.paces) if arm.ours else {},
             after if arm.ours else {},
         ),
         ended,
@@ -364,5 +379,6 @@ def as_values(item: Round) -> dict[str, Any]:
         "seconds": item.seconds,
         "cores_used": vars(item.cpu),
         "told_by_rule": item.reasons,
+        "thinned": item.paces,
         "counters_since_activation": item.counters,
     }

@@ -191,8 +191,10 @@ def _plan(load: float, tasks: Sequence[Task], stretch: float, answer: Answer) ->
     seen = {task.name: task for task in answer.asked.tasks}
 
     def with_queue(task: Task) -> Task:
+        if task.extra:  # at its full rate it cannot be admitted, so its cut cannot be chosen
+            return replace(task, segments=len(seen[task.network].segments_ns))
         bound = answer.bound_of(task.name)
-        if task.extra or bound is None:
+        if bound is None:
             return task
         return replace(task, queue=queue_needed(seen[task.name], bound.bound_ns, _SWITCH_NS))
 

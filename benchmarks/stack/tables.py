@@ -32,6 +32,8 @@ def show(summary: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) ->
                 for task, rules in reasons.items()
             )
             console.print(f"aegis told, by rule, since each start: {text}")
+        for sentence in one.get("thinned", {}).values():
+            console.print(f"aegis told: {sentence}")
         tracing = one.get("tracing")
         if tracing:
             console.print(

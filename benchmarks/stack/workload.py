@@ -7,7 +7,7 @@ deadlines of the small ones are given, those of the large ones share out what is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 __all__ = [
@@ -34,6 +34,7 @@ CORE = 1
 PROVABLE = 0.8  # what lies below 100 % of the load when more is asked for
 URGENT = "direction"
 _ARENA_MIB = 4096
+_EXTRA_PERIODS = 2  # their deadlines: with fewer frames each still takes as long as before
 _OCR = "pypi://rapidocr-onnxruntime/models/"
 _OCR_NORM = {"scale": 1 / 255, "mean": [0.5], "std": [0.5]}
 _IMAGENET = {"scale": 1 / 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -99,7 +100,8 @@ EXTRAS = {
 class Task:
     """One network on one camera; times in milliseconds.
 
-    ``extra`` marks one that makes the load more than the lane can take.
+    ``extra`` marks one that makes the load more than the lane can take. ``segments`` is for the
+    orchestrator alone; 0 for automatic.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Task:
     criticality: str
     queue: int = 1
     extra: bool = False
+    segments: int = 0
 
     def as_values(self) -> dict[str, Any]:
         """Return it as plain data, for another process."""
@@ -140,7 +143,9 @@ def tasks_at(load: float, cost_ms: Mapping[str, float], stretch: float = 1.0) ->
     if load > 1.0:
         for name, (network_name, share) in EXTRAS.items():
             period = round(cost_ms[network_name] / (share * (load - provable)), 3)
-            tasks.append(_task(name, network_name, period, period, "low", extra=True))
+            deadline = round(period * _EXTRA_PERIODS, 3)
+            extra = _task(name, network_name, period, deadline, "low", extra=True)
+            tasks.append(replace(extra, queue=_EXTRA_PERIODS))
     return tasks
 
 
@@ -186,7 +191,7 @@ def configuration(
                 "period_ms": task.period_ms,
                 "deadline_ms": task.deadline_ms,
                 "jitter_ms": JITTER_MS,
-                "segments": "auto",
+                "segments": task.segments or "auto",
                 "queue": task.queue,
                 "criticality": task.criticality,
                 "output": {
