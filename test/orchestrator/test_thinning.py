@@ -178,3 +178,30 @@ def test_best_effort_costs_nobody_a_frame(house: House) -> None:
     house.orchestrator.register(extra(house, "a", 60))
     house.orchestrator.register(house.task("vlm", wcet_ms=60, criticality="best_effort"))
     assert paces(house)["a"] == 1
+
+
+def test_at_130_percent_the_critical_keep_everything_and_the_others_share(house: House) -> None:
+    for index in range(2):
+        pilot = house.task(f"pilot{index}", wcet_ms=20)
+        assert house.orchestrator.register(pilot).accepted
+    for index in range(6):  # 90 % more
+        assert house.orchestrator.register(extra(house, f"extra{index}", 15)).accepted
+    found = paces(house)
+    assert {name: n for name, n in found.items() if n == 1 and "pilot" in name} == {
+        "pilot0": 1,
+        "pilot1": 1,
+    }
+    shares = [n for name, n in found.items() if "extra" in name]
+    assert set(shares) <= {1, 2} and 2 in shares
+    (lane,) = house.orchestrator.status().lanes
+    assert lane.utilization_admitted <= 1.0
+    assert feed(house, "pilot0", 10) == [True] * 10
+    for name in (name for name in found if "extra" in name):
+        assert sum(feed(house, name, 10)) == 10 // found[name]
+
+
+def test_tasks_that_come_with_the_configuration_share_as_well(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    low = [extra(house, name, 60) for name in ("a", "b")]
+    house.restart(house.task("pilot", wcet_ms=30), *low)
+    assert sorted(paces(house).values()) == [1, 2, 2]

@@ -1,0 +1,86 @@
+"""Nobody is late while tasks change how many frames they take; the simulator is the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from aegis_ros.analysis import AnalysisTask, is_schedulable, safe_removal_ns, thin, thinned
+from aegis_ros.orchestrator.intake import FramePace
+from aegis_ros.simulation import Workload, periodic_arrivals, simulate, sporadic_arrivals
+from aegis_ros.spec import Criticality
+from test.task_sets import task_sets
+
+Paces = dict[str, list[tuple[int, FramePace]]]  # by task, since when it has which
+
+
+def taken(jobs: Workload, tasks: Sequence[AnalysisTask], paces: Paces) -> Workload:
+    """Keep the frames that the intake would make jobs of."""
+    kept = []
+    passed_by = [64] * len(tasks)
+    for index in range(len(jobs)):
+        task, now = int(jobs.task[index]), int(jobs.ready_ns[index])
+        found = [pace for since, pace in paces[tasks[task].name] if since <= now]
+        if not found or now < found[-1].opens_ns:
+            continue
+        passed_by[task] += 1
+        if passed_by[task] >= found[-1].at(now):
+            passed_by[task] = 0
+            kept.append(index)
+    return Workload.of(
+        jobs.task[kept],
+        jobs.arrival_ns[kept],
+        jobs.ready_ns[kept],
+        [jobs.execution_ns[index] for index in kept],
+    )
+
+
+@given(
+    task_sets(most=4),
+    task_sets(most=1),
+    st.integers(0, 2**32),
+    st.integers(0, 300),
+    st.integers(0, 300),
+)
+def test_a_newcomer_for_whom_others_are_thinned_and_its_leaving_make_nobody_late(
+    tasks: list[AnalysisTask],
+    newcomers: list[AnalysisTask],
+    seed: int,
+    joins_ns: int,
+    stays_ns: int,
+) -> None:
+    tasks = [replace(task, criticality=Criticality.LOW) for task in tasks]
+    newcomer = replace(newcomers[0], name="newcomer")
+    if not is_schedulable(tasks):
+        return
+    everyone = [*tasks, newcomer]
+    factors = thin(everyone, {task.name: 8 for task in tasks})
+    opens_ns = safe_removal_ns(tasks, joins_ns)
+    if factors is None or opens_ns is None:
+        return
+    running = thinned(everyone, factors)
+    leaves_ns = joins_ns + stays_ns
+    back_ns = safe_removal_ns(running, max(leaves_ns, opens_ns))
+    if back_ns is None:
+        return
+    event(f"thinned: {bool(factors)}")
+    paces: Paces = {}
+    for task in tasks:
+        n = factors.get(task.name, 1)
+        paces[task.name] = [
+            (-1, FramePace()),
+            (joins_ns, FramePace(n, n, opens_ns)),
+            (leaves_ns, FramePace(n, 1, back_ns)),
+        ]
+    paces["newcomer"] = [(joins_ns, FramePace(opens_ns=opens_ns))]
+    until_ns = back_ns + 600
+    for jobs in (
+        sporadic_arrivals(everyone, until_ns, np.random.default_rng(seed)),
+        periodic_arrivals(everyone, until_ns),
+    ):
+        jobs = jobs.without(len(tasks), leaves_ns - newcomer.jitter_ns, until_ns)
+        assert not simulate(everyone, taken(jobs, everyone, paces)).missed.any()
