@@ -18,7 +18,6 @@ from aegis_ros.trace.states import run_states, shown_series
 __all__ = ["chrome_events"]
 
 _LANES, _TASKS, _DECISIONS, _STATE = 1, 2, 3, 4
-_LEAST_US = 0.001
 _FIRST_TRACK = 11  # no number of a process: Perfetto would call that track its main thread
 
 
@@ -105,15 +104,27 @@ class _Writing:
         }
 
     def _slice(
-        self, process: int, thread: int, name: str, begin_ns: int, end_ns: int
+        self,
+        process: int,
+        thread: int,
+        name: str,
+        begin_ns: int,
+        end_ns: int,
+        *,
+        inner: bool = False,
     ) -> dict[str, Any]:
+        # A little short of its end, and less so than what lies inside of it: a sum that is rounded
+        # up would make viewers drop the inner slice, or take what follows for an inner one.
+        short_ns = 0.4 if inner else 0.2
+        begin = self._us(begin_ns)
+        length = (max(end_ns, begin_ns + 1) - short_ns - begin_ns) / 1000
         return {
             "ph": "X",
             "pid": process,
             "tid": thread,
             "name": name,
-            "ts": self._us(begin_ns),
-            "dur": max(_LEAST_US, (end_ns - begin_ns) / 1000),
+            "ts": begin,
+            "dur": length,
         }
 
     def _segment(self, run: TracedSegment) -> dict[str, Any]:
@@ -150,7 +161,9 @@ class _Writing:
         for span in parts.spans:
             by = f" {trace.job_name(span.by.task, span.by.seq)}" if span.by is not None else ""
             over = ", beyond its budget" if span.over else ""
-            piece = self._slice(_TASKS, track, f"{span.kind}{by}{over}", span.begin_ns, span.end_ns)
+            piece = self._slice(
+                _TASKS, track, f"{span.kind}{by}{over}", span.begin_ns, span.end_ns, inner=True
+            )
             yield {**piece, "cat": str(span.kind)}
 
     def _job(

@@ -50,9 +50,9 @@ def _check(trace: Trace) -> None:
     for slices in tracks.values():
         open_until: list[float] = []
         for begin, end in sorted(slices, key=lambda each: (each[0], -each[1])):
-            while open_until and open_until[-1] <= begin + 0.0005:
+            while open_until and open_until[-1] <= begin:
                 open_until.pop()
-            assert not open_until or end <= open_until[-1] + 0.0015, "one lies within another"
+            assert not open_until or end <= open_until[-1], "one lies within another"
             open_until.append(end)
 
 
