@@ -118,6 +118,7 @@ def traced_task(entry: Entry, bound_ns: int) -> TracedTask:
         str(spec.criticality),
         bound_ns,
         entry.candidate.prepared.digest,
+        entry.candidate.total_ns,
     )
 
 

@@ -251,7 +251,7 @@ def _budget(trace: Trace, job: TracedJob) -> tuple[int, str]:
     task = trace.tasks.get(job.task)
     if task is None or not task.segments_ns:
         return 0, "its contract allows none"
-    return 0, f"budget {_ms(sum(task.segments_ns))}"
+    return 0, f"budget {_ms(task.work_ns)}"
 
 
 def _nothing(trace: Trace, job: TracedJob) -> tuple[int, str]:

@@ -45,6 +45,7 @@ class TracedTask:
         criticality: what is shed first.
         bound_ns: proven bound from arrival to the end of the execution, 0 for none.
         model_sha256: digest of its network.
+        total_ns: budget of all segments of one job together; 0 for the sum of ``segments_ns``.
     """
 
     id: int
@@ -58,6 +59,12 @@ class TracedTask:
     criticality: str = ""
     bound_ns: int = 0
     model_sha256: str = ""
+    total_ns: int = 0
+
+    @property
+    def work_ns(self) -> int:
+        """Budget of a whole job, 0 for unknown."""
+        return self.total_ns or sum(self.segments_ns)
 
 
 @dataclass(slots=True)

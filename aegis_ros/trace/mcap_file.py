@@ -81,6 +81,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "publish_ns": _INTEGER,
         "jitter_ns": _INTEGER,
         "segments_ns": {"type": "array", "items": _INTEGER},
+        "total_ns": _INTEGER,
         "criticality": _TEXT,
         "bound_ns": _INTEGER,
         "model_sha256": _TEXT,

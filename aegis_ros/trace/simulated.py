@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from aegis_ros.analysis import AnalysisTask
 from aegis_ros.simulation import Outcome
 from aegis_ros.trace.history import Trace, TracedTask
 from aegis_ros.trace.records import RECORD, RecordKind
@@ -40,6 +41,7 @@ def trace_of(*lanes: tuple[str, Outcome], switch_ns: int = 0) -> Trace:
                 item.jitter_ns,
                 tuple(part + switch_ns for part in item.segments_ns),
                 str(item.criticality),
+                total_ns=item.switched(switch_ns).total_ns,
             )
     names = tuple(name for name, _ in lanes)
     return Trace(_records(rows), tasks, names, facts={"source": "simulation"})
@@ -63,7 +65,7 @@ def _rows(lane: int, first: int, outcome: Outcome, switch_ns: int) -> list[tuple
         )  # fmt: skip
     for run in outcome.runs:
         owner = task[run.job]
-        budget = outcome.tasks[owner - first].segments_ns[run.segment] + switch_ns
+        budget = _share_ns(outcome.tasks[owner - first].switched(switch_ns), run.segment)
         last[run.job] = run.end_ns
         rows.append(
             (RecordKind.SEGMENT_STARTED, lane, run.segment, owner, run.job, run.start_ns,
@@ -102,3 +104,11 @@ def _records(rows: list[tuple[int, ...]]) -> npt.NDArray[np.void]:
         records["values"] = table[:, 6:]
         records["serial"] = np.arange(1, len(rows) + 1)
     return records
+
+
+def _share_ns(task: AnalysisTask, segment: int) -> int:
+    """Return by how much a segment raises what its job may have used by then; at least 1."""
+    before, after = (
+        min(task.work_ns, sum(task.segments_ns[:count])) for count in (segment, segment + 1)
+    )
+    return max(1, after - before)

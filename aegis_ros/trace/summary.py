@@ -76,7 +76,7 @@ def figures(trace: Trace) -> tuple[TaskFigures, ...]:
                 int(latency.max()),
                 int(np.percentile(execution, 50)),
                 int(execution.max()),
-                sum(known.segments_ns) if known is not None else 0,
+                known.work_ns if known is not None else 0,
                 deadline,
                 known.bound_ns if known is not None else 0,
             )

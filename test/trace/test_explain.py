@@ -91,6 +91,15 @@ def test_overruns_are_what_was_taken_beyond_the_budgets(outcome: Outcome) -> Non
         assert split(trace, job).total_ns(PartKind.OVERRUN) == over
 
 
+def test_a_job_beyond_the_budget_of_its_whole_is_an_overrun() -> None:
+    task = AnalysisTask("cut", (10, 10, 10), 100, 100, total_ns=21)
+    work = Workload.of(np.array([0]), np.array([0]), np.array([0]), [(9, 10, 7)])
+    trace = trace_of(("lane", simulate([task], work, keep_runs=True)))
+    (job,) = trace.jobs.values()
+    assert [run.over_ns for run in job.segments] == [0, 0, 5]
+    assert trace.tasks[0].work_ns == 21
+
+
 def test_a_policy_that_idles_is_told_from_other_jobs() -> None:
     tasks = [AnalysisTask("urgent", (2,), 10, 4), AnalysisTask("long", (9,), 40, 40)]
     work = Workload.of(
