@@ -116,6 +116,7 @@ class Inside:
         wcet_ns: tuple[int, ...] = (),
         criticality: Criticality = Criticality.HIGH,
         on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
+        exit_after: int = 0,
         outputs: int = _OUTPUTS,
     ) -> None:
         """Make a task known; to be called before the loop runs."""
@@ -126,6 +127,7 @@ class Inside:
             wcet_ns=wcet_ns,
             criticality=criticality,
             on_overrun=on_overrun,
+            exit_after=exit_after,
         )
         self._deadline_ns[task_id] = deadline_ns
 

@@ -50,8 +50,10 @@ TASKS = (
     ("late", 20 * MS, (HOUR // 10**7, HOUR), (0.002,) * 2, Criticality.LOW, OverrunPolicy.DEMOTE),
     ("cut off", 30 * MS, (1, HOUR), (0.001,) * 2, Criticality.LOW, OverrunPolicy.STOP),
     ("rough", 40 * MS, (1, HOUR), (0.001,) * 2, Criticality.HIGH, OverrunPolicy.DEMOTE),
+    ("brief", 50 * MS, (1, 1, HOUR), (0.001,) * 3, Criticality.LOW, OverrunPolicy.EARLY_EXIT),
     ("rest", 90 * MS, (HOUR,) * 2, (0.002,) * 2, Criticality.BEST_EFFORT, OverrunPolicy.SKIP_NEXT),
 )
+EXITS = [2 if policy is OverrunPolicy.EARLY_EXIT else 0 for *_, policy in TASKS]
 
 
 def test_the_simulator_dispatches_what_a_real_run_dispatched() -> None:
@@ -65,6 +67,7 @@ def test_the_simulator_dispatches_what_a_real_run_dispatched() -> None:
             wcet_ns=budgets,
             criticality=criticality,
             on_overrun=policy,
+            exit_after=EXITS[index],
         )
     chance = random.Random(3)
     with engine:
@@ -93,6 +96,7 @@ def test_the_simulator_dispatches_what_a_real_run_dispatched() -> None:
         workload,
         queue=1,
         on_overrun=[policy for *_, policy in TASKS],
+        exit_after=EXITS,
         low_budgets_ns={
             index: task.segments_ns
             for index, task in enumerate(tasks)
@@ -102,8 +106,12 @@ def test_the_simulator_dispatches_what_a_real_run_dispatched() -> None:
     )
     again = [(*keys[run.job], run.segment) for run in outcome.runs]
     assert again == recorder.order
-    # It was a run worth repeating: jobs were overtaken, displaced, stopped, demoted and shed.
+    # It was a run worth repeating: jobs were overtaken, displaced, stopped, demoted and shed, and
+    # ended at an early exit.
     told = engine.told
+    early = EXITS.index(2)
+    assert {part for task, _, part in recorder.order if task == early} == {0, 1}
+    assert any(task == early for task, _ in told.done)
     assert {str(skip[2]) for skip in told.skipped} == {"newer_frame", "overrun", "criticality"}
     assert any(
         before[:2] != after[:2] and after[2] > 0
