@@ -337,6 +337,31 @@ def report(
     raise typer.Exit(run(trace, output))
 
 
+@app.command(
+    epilog="Examples:\n\n"
+    "aegis dashboard\n\n"
+    "aegis dashboard --target /robot1/orchestrator --port 8471 --metrics\n\n"
+    "A run that was recorded: aegis report run.mcap -o run.html\n\n"
+    "Exit code: 0 ended by Ctrl+C, 1 it could not be served, 2 bad input, or no ROS here."
+)
+def dashboard(
+    target: Annotated[str, typer.Option(help="Name of the orchestrator node.")] = "orchestrator",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8470,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Serve /metrics, too.")] = False,
+    results: Annotated[
+        bool, typer.Option(help="Listen to results; without, the timeline stays empty.")
+    ] = True,
+    params: Annotated[
+        Path | None, typer.Option(help="File of ROS parameters, such as the token.")
+    ] = None,
+) -> None:
+    """Serve the live page of a running orchestrator, as `ros2 run aegis_ros dashboard` does."""
+    from aegis_ros.cli.dashboard import run
+
+    run(target, host, port, metrics=metrics, results=results, params=params)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

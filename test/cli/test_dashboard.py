@@ -1,0 +1,72 @@
+"""`aegis dashboard`: becomes the node, or says what is missing here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.cli import dashboard
+from aegis_ros.errors import ConfigError
+
+
+def _command(target: str = "orchestrator", host: str = "127.0.0.1", port: int = 8470) -> list[str]:
+    return dashboard.node_command(target, host, port, metrics=True, results=False, params=None)
+
+
+def test_runs_the_node_with_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: object())
+    monkeypatch.setattr("os.execv", lambda program, command: became.append(command))
+    dashboard.run("/a/b", "127.0.0.1", 0, metrics=True, results=False, params=None)
+    (command,) = became
+    assert command[:4] == [sys.executable, "-m", "aegis_ros.nodes.dashboard", "--ros-args"]
+    assert command[4:] == [
+        *("-p", "target:=/a/b"),
+        *("-p", "host:='127.0.0.1'"),
+        *("-p", "port:=0"),
+        *("-p", "metrics:=true"),
+        *("-p", "results:=false"),
+    ]
+
+
+def test_a_file_of_parameters_goes_first_so_that_options_have_the_last_word(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.touch()
+    command = dashboard.node_command("a", "127.0.0.1", 1, metrics=False, results=True, params=file)
+    assert command[4:6] == ["--params-file", str(file)]
+
+
+@pytest.mark.parametrize("missing", ["rclpy", "aegis_ros.msg"])
+def test_without_ros_it_says_what_to_source_and_what_works_all_the_same(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: None if name == missing else object())
+    with pytest.raises(ConfigError, match=r"(?s)environment.*source .*aegis report TRACE"):
+        dashboard.run("a", "127.0.0.1", 1, metrics=False, results=True, params=None)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "port", "told"),
+    [
+        ("", "127.0.0.1", 1, "--target"),
+        ("a b", "127.0.0.1", 1, "--target"),
+        ("a", "", 1, "--host"),
+        ("a", "x:=1", 1, "--host"),
+        ("a", "127.0.0.1", -1, "--port"),
+        ("a", "127.0.0.1", 65536, "--port"),
+    ],
+)
+def test_a_wrong_argument_is_named(target: str, host: str, port: int, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        _command(target, host, port)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--params"):
+        dashboard.node_command(
+            "a", "h", 1, metrics=False, results=True, params=tmp_path / "none.yaml"
+        )
