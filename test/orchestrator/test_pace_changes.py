@@ -84,3 +84,25 @@ def test_a_newcomer_for_whom_others_are_thinned_and_its_leaving_make_nobody_late
     ):
         jobs = jobs.without(len(tasks), leaves_ns - newcomer.jitter_ns, until_ns)
         assert not simulate(everyone, taken(jobs, everyone, paces)).missed.any()
+
+
+def test_a_newcomer_that_does_not_wait_for_what_is_pending_makes_somebody_late() -> None:
+    urgent = AnalysisTask("urgent", (1,) * 9, 23, 23)
+    patient = AnalysisTask("patient", (1,) * 6, 11, 12, 0, Criticality.LOW)
+    newcomer = AnalysisTask("newcomer", (1,) * 6, 30, 11)
+    everyone = [urgent, patient, newcomer]
+    assert is_schedulable([urgent, patient]) and is_schedulable(thinned(everyone, {"patient": 4}))
+    joins_ns = 13
+    jobs = periodic_arrivals(everyone, 600, [0, 0, joins_ns])
+
+    def late(opens_ns: int) -> bool:
+        paces: Paces = {
+            "urgent": [(-1, FramePace())],
+            "patient": [(-1, FramePace()), (joins_ns, FramePace(4, 4))],
+            "newcomer": [(-1, FramePace(opens_ns=opens_ns))],
+        }
+        return bool(simulate(everyone, taken(jobs, everyone, paces)).missed.any())
+
+    safe_ns = safe_removal_ns([urgent, patient], joins_ns)
+    assert safe_ns is not None
+    assert late(joins_ns) and not late(safe_ns)
