@@ -29,7 +29,7 @@ from aegis_ros.nodes.sealing import SealedResult
 from aegis_ros.nodes.vision import VisionPublisher
 from aegis_ros.orchestrator import Orchestrator, TaskSummary
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.spec import MOST_HELD, TaskSpec
+from aegis_ros.spec import MOST_HELD, Criticality, TaskSpec
 
 __all__ = ["ResultPublisher"]
 
@@ -379,7 +379,12 @@ def _fill_timing(
 
 
 def _published(job: _Job) -> tuple[int, int, bool]:
-    """Return the wall clock, the response time in nanoseconds, and whether the deadline is met."""
+    """Return the wall clock, the response time in nanoseconds, and whether the promise was kept.
+
+    That is the deadline; best effort is promised none.
+    """
     published_ns = time.monotonic_ns() + job.wall_offset_ns
     response_ns = published_ns - job.stamped_wall_ns
-    return published_ns, response_ns, response_ns <= job.output.spec.deadline_ns
+    spec = job.output.spec
+    kept = response_ns <= spec.deadline_ns or spec.criticality is Criticality.BEST_EFFORT
+    return published_ns, response_ns, kept

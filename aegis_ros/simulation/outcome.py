@@ -76,8 +76,10 @@ class Outcome:
         Best effort is promised none.
         """
         promised = np.array([not task.best_effort for task in self.tasks], bool)
-        late: npt.NDArray[np.bool_] = self.finished_ns > self.deadline_ns
-        return late & promised[self.workload.task]
+        late: npt.NDArray[np.bool_] = promised[self.workload.task] & (
+            self.finished_ns > self.deadline_ns
+        )
+        return late
 
     @property
     def skipped(self) -> npt.NDArray[np.bool_]:
