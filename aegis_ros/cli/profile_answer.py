@@ -48,7 +48,8 @@ class Measured:
         text = f"{self.task.name} was measured: budget {total:.2f} ms, {share:.1%} of its period"
         if self.profile.segments > 1:
             apart = sum(part.value_ns for part in self.profile.budgets()) / 1e6
-            text += f", in {self.profile.segments} segments of {apart:.2f} ms if added up"
+            count = self.profile.segments
+            text += f", in {count} segments whose budgets add up to {apart:.2f} ms"
         if len(self.profile.conditions) == 1:
             return f"{text}; {found.sentence}"
         return f"{text}; worst {condition.label}: {found.sentence}"

@@ -96,7 +96,7 @@ def test_the_table_has_a_row_for_each_condition(capsys: pytest.CaptureFixture[st
     assert any(row.split()[:4] == ["net", "alone", "warm", "3000"] for row in rows)
     assert any(row.split()[:3] == ["memory", "warm", "700"] for row in rows if row.split())
     assert sum("segment " in row and "alone" in row and "600" in row for row in rows) == 3
-    assert any(", in 3 segments of 5.75 ms if added up; " in row for row in rows)
+    assert any(", in 3 segments whose budgets add up to 5.75 ms; " in row for row in rows)
     assert "net cannot be <read>" in rows
 
 

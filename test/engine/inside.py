@@ -117,6 +117,7 @@ class Inside:
         criticality: Criticality = Criticality.HIGH,
         on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
         exit_after: int = 0,
+        total_ns: int = 0,
         outputs: int = _OUTPUTS,
     ) -> None:
         """Make a task known; to be called before the loop runs."""
@@ -128,6 +129,7 @@ class Inside:
             criticality=criticality,
             on_overrun=on_overrun,
             exit_after=exit_after,
+            total_ns=total_ns,
         )
         self._deadline_ns[task_id] = deadline_ns
 

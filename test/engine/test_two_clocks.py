@@ -51,8 +51,10 @@ TASKS = (
     ("cut off", 30 * MS, (1, HOUR), (0.001,) * 2, Criticality.LOW, OverrunPolicy.STOP),
     ("rough", 40 * MS, (1, HOUR), (0.001,) * 2, Criticality.HIGH, OverrunPolicy.DEMOTE),
     ("brief", 50 * MS, (1, 1, HOUR), (0.001,) * 3, Criticality.LOW, OverrunPolicy.EARLY_EXIT),
+    ("whole", 45 * MS, (5 * MS,) * 4, (0.002,) * 4, Criticality.LOW, OverrunPolicy.STOP),
     ("rest", 90 * MS, (HOUR,) * 2, (0.002,) * 2, Criticality.BEST_EFFORT, OverrunPolicy.SKIP_NEXT),
 )
+TOTALS = [5 * MS if name == "whole" else 0 for name, *_ in TASKS]
 EXITS = [2 if policy is OverrunPolicy.EARLY_EXIT else 0 for *_, policy in TASKS]
 
 
@@ -68,6 +70,7 @@ def test_the_simulator_dispatches_what_a_real_run_dispatched() -> None:
             criticality=criticality,
             on_overrun=policy,
             exit_after=EXITS[index],
+            total_ns=TOTALS[index],
         )
     chance = random.Random(3)
     with engine:
@@ -88,8 +91,10 @@ def test_the_simulator_dispatches_what_a_real_run_dispatched() -> None:
         ],
     )
     tasks = [
-        AnalysisTask(name, budgets, 1000 * MS, deadline, criticality=criticality)
-        for name, deadline, budgets, _, criticality, _ in TASKS
+        AnalysisTask(
+            name, budgets, 1000 * MS, deadline, criticality=criticality, total_ns=TOTALS[index]
+        )
+        for index, (name, deadline, budgets, _, criticality, _) in enumerate(TASKS)
     ]
     outcome = simulate(
         tasks,
@@ -106,10 +111,12 @@ def test_the_simulator_dispatches_what_a_real_run_dispatched() -> None:
     )
     again = [(*keys[run.job], run.segment) for run in outcome.runs]
     assert again == recorder.order
-    # It was a run worth repeating: jobs were overtaken, displaced, stopped, demoted and shed, and
-    # ended at an early exit.
+    # It was a run worth repeating: jobs were overtaken, displaced, stopped (one task's for what
+    # they took as a whole), demoted and shed, and ended at an early exit.
     told = engine.told
-    early = EXITS.index(2)
+    early, whole = EXITS.index(2), TOTALS.index(5 * MS)
+    assert not any(task == whole for task, _ in told.done)
+    assert not any(task == whole and part == 3 for task, _, part in recorder.order)
     assert {part for task, _, part in recorder.order if task == early} == {0, 1}
     assert any(task == early for task, _ in told.done)
     assert {str(skip[2]) for skip in told.skipped} == {"newer_frame", "overrun", "criticality"}
