@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -26,7 +27,7 @@ from aegis_ros.nodes.images import (
 )
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
 from aegis_ros.orchestrator import Orchestrator, Stream, stamp_trusted
-from aegis_ros.rationale import Rule
+from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import FrameFormat
 
 __all__ = ["FrameOrigin", "SensorIntake", "write_frame"]
@@ -165,12 +166,37 @@ class SensorIntake:
             depth=1,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
+        try:
+            return self._create(
+                stream,
+                qos,
+                SubscriptionEventCallbacks(message_lost=lambda info: self._lost(stream, info)),
+            )
+        except UnsupportedEventTypeError:  # this middleware does not know what it loses
+            return self._create(stream, qos, None)
+
+    def _lost(self, stream: Stream, info: Any) -> None:
+        """Tell of messages that were sent and never came; as the middleware counts them."""
+        for name in self._orchestrator.intake.fed_by(stream.key):
+            self._orchestrator.log.tell_often(
+                name,
+                Decision.LOST,
+                Rule.FRAMES_LOST,
+                f"{info.total_count} messages of {stream.topic} were lost on the way here so far; "
+                "large ones need the Fast DDS profile in their publisher's process, too",
+                count=max(1, info.total_count_change),
+            )
+
+    def _create(
+        self, stream: Stream, qos: QoSProfile, events: SubscriptionEventCallbacks | None
+    ) -> Any:
         return self._node.create_subscription(
             _TYPES[stream.type],
             stream.topic,
             lambda raw, stream=stream: self.receive(stream, raw),
             qos,
             raw=True,
+            event_callbacks=events,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(
                 entity_id=str(stream.format)
             ),

@@ -43,6 +43,7 @@ from aegis_ros.orchestrator.recording import (
     trace_ring,
     traced_task,
 )
+from aegis_ros.orchestrator.silence import Heard, Silences
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.summaries import Summaries, task_state
 from aegis_ros.orchestrator.thermal import Thermal
@@ -137,6 +138,7 @@ class Orchestrator:
         self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
         self._thermal = Thermal(self.log, spec.device.switch_ns)
         self._thinner = Thinner(self._admitted, self.log, spec.device)
+        self._silences = Silences(self.log)
         self.intake = Intake(self.log, self._submit)
 
     # -- life ---------------------------------------------------------------------------------
@@ -333,6 +335,19 @@ class Orchestrator:
         for entry in entries:
             entry.fed.shed = entry.spec.name in slowed.shed
         self._thinner.slowed(slowed.paces, state.clock_factor)
+        self._silences.watch(
+            [
+                Heard(
+                    entry.spec.name,
+                    entry.spec.input.topic,
+                    entry.spec.period_ns,
+                    entry.statistics.received,
+                )
+                for entry in entries
+                if self._active and entry.fed.enabled and not entry.fed.shed
+            ],
+            time.monotonic_ns(),
+        )
         recorder = self._recorder
         if recorder is not None:
             recorder.state(self._run_state(state))

@@ -159,7 +159,8 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     task = trace.tasks[answer.task_id]
     assert task.name == "camera" and task.lane == "lane0" and len(task.model_sha256) == 64
     assert task.bound_ns == answer.response_bound_ns > 0 and sum(task.segments_ns) == 10 * MS
-    assert [item.id for item in trace.rationales] == [answer.rationale.id]
+    rules = [(item.id, item.rule) for item in trace.rationales]
+    assert rules == [(answer.rationale.id, Rule.DEMAND_BOUND), (2, Rule.DEVICE_SPEED)]
     assert trace.facts["backend"] == "simulated" and '"camera"' in trace.config
     (job,) = trace.jobs.values()
     assert job.ending is Ending.FINISHED and job.decoded_ns == decoded_ns
