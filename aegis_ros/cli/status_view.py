@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from aegis_ros.analysis import every_nth
 from aegis_ros.spec import Criticality
 
 __all__ = ["DecisionRow", "LaneRow", "Snapshot", "TaskRow", "render_snapshot", "summary_line"]
@@ -46,6 +47,8 @@ class TaskRow:
     missed: int
     skipped: int
     lost: int
+    every_nth: int = 1
+    thinned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ def summary_line(snapshot: Snapshot) -> str:
     tasks = "  ".join(
         f"{task.name} {task.rate_hz:.1f} Hz p99 {task.p99_ms:.1f}/{task.deadline_ms:.0f} ms "
         f"missed {task.missed} skipped {task.skipped}"
+        + (f" takes {every_nth(task.every_nth)}" if task.every_nth > 1 else "")
         for task in snapshot.tasks
     )
     lanes = " ".join(f"{lane.name} {lane.measured:.0%}" for lane in snapshot.lanes)
@@ -140,7 +144,7 @@ def _task_table(snapshot: Snapshot, width: int) -> Table:
             Text(task.name, style=_STATE_STYLES.get(task.state, "red")),
             task.lane,
             task.criticality.replace("best_effort", "best eff."),
-            f"{task.rate_hz:.1f} of {1000 / task.period_ms:.1f}" if task.period_ms else "",
+            _rate(task),
             f"{task.p50_ms:.1f}" if task.completed else "-",
             _against_deadline(task.p99_ms, task),
             _against_deadline(task.max_ms, task),
@@ -154,6 +158,14 @@ def _task_table(snapshot: Snapshot, width: int) -> Table:
         )
         table.add_row(*(cells[index] for index in shown))
     return table
+
+
+def _rate(task: TaskRow) -> Text:
+    """Return results a second of the frames declared; where some are left out, every which."""
+    if not task.period_ms:
+        return Text("")
+    rate = f"{task.rate_hz:.1f} of {1000 / task.period_ms:.1f}"
+    return Text(f"{rate}, 1/{task.every_nth}", style="yellow") if task.every_nth > 1 else Text(rate)
 
 
 def _against_deadline(value_ms: float, task: TaskRow) -> Text:

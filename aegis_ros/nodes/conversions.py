@@ -94,6 +94,7 @@ def task_from_message(message: ModelTask) -> TaskSpec:
         sha256=message.sha256,
         wcet_ms=message.wcet_ms,
         segments=message.segments,
+        thin_to=message.thin_to,
     )
     return parse_task(values)
 
@@ -133,6 +134,7 @@ def task_to_message(spec: TaskSpec) -> ModelTask:
     ):
         setattr(message.preprocess, name, pre[name])
     message.segments = spec.segments
+    message.thin_to = spec.thin_to
     message.early_exit = _mapping_text(values["early_exit"])
     message.preprocess.size = pre["size"] or []
     message.preprocess.pad_set = True
@@ -232,6 +234,8 @@ def task_status(item: TaskSummary) -> TaskStatus:
         missed=item.missed,
         skipped=item.skipped,
         lost=item.lost,
+        every_nth=item.every_nth,
+        thinned=item.thinned,
         overruns=item.overruns,
         early_exits=item.early_exits,
         rate_hz=float(item.rate_hz),
