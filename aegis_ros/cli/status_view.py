@@ -161,11 +161,11 @@ def _task_table(snapshot: Snapshot, width: int) -> Table:
 
 
 def _rate(task: TaskRow) -> Text:
-    """Return results a second of the frames declared; where some are left out, every which."""
+    """Return results a second of the frames declared, by n where every n-th is taken."""
     if not task.period_ms:
         return Text("")
     rate = f"{task.rate_hz:.1f} of {1000 / task.period_ms:.1f}"
-    return Text(f"{rate}, 1/{task.every_nth}", style="yellow") if task.every_nth > 1 else Text(rate)
+    return Text(f"{rate}/{task.every_nth}", style="yellow") if task.every_nth > 1 else Text(rate)
 
 
 def _against_deadline(value_ms: float, task: TaskRow) -> Text:
