@@ -53,7 +53,7 @@ def test_no_result_comes_before_its_constant_latency_and_each_says_so(tmp_path: 
             assert timing.met == (timing.response_ms <= 500.0)
             assert len(each.tensors) == 1 and len(each.tensors[0].data) == 4 * 3 * 12 * 16
         said = system.rationale("demand_bound", "steady").sentence
-        assert "120 ms (output.constant_latency_ms)" in said
+        assert "120 ms old (output.constant_latency_ms)" in said
 
 
 def test_a_result_that_is_kept_keeps_no_other_task_waiting_nor_the_end(tmp_path: Path) -> None:
