@@ -328,9 +328,7 @@ class Orchestrator:
         lanes: dict[str, list[AnalysisTask]] = {}
         for entry in entries:
             lanes.setdefault(entry.lane, []).append(entry.candidate.analysis_task())
-        slowed = self._thermal.changed(
-            state, lanes, time.monotonic_ns(), self._admitted.paces()
-        )
+        slowed = self._thermal.changed(state, lanes, time.monotonic_ns(), self._admitted.paces())
         self._engine.set_speed(state.clock_factor)
         for entry in entries:
             entry.fed.shed = entry.spec.name in slowed.shed
