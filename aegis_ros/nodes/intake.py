@@ -182,7 +182,7 @@ class SensorIntake:
                 name,
                 Decision.LOST,
                 Rule.FRAMES_LOST,
-                f"{info.total_count} messages of {stream.topic} were lost on the way here so far; "
+                f"messages of {stream.topic} were lost on the way here, {info.total_count} so far; "
                 "large ones need the Fast DDS profile in their publisher's process, too",
                 count=max(1, info.total_count_change),
             )
