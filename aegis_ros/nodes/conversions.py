@@ -80,6 +80,7 @@ def task_from_message(message: ModelTask) -> TaskSpec:
             options=_mapping(output.options, "task.output.options", "{threshold: 0.5}"),
             annotate=output.annotate,
             publish_ms=output.publish_ms,
+            constant_latency_ms=output.constant_latency_ms,
         )
         | {"tensors": not output.omit_tensors},
         "dimensions": _dimensions(message.dimensions),
@@ -139,7 +140,7 @@ def task_to_message(spec: TaskSpec) -> ModelTask:
     message.preprocess.size = pre["size"] or []
     message.preprocess.pad_set = True
     output = values["output"]
-    for name in ("topic", "decoder", "annotate", "publish_ms"):
+    for name in ("topic", "decoder", "annotate", "publish_ms", "constant_latency_ms"):
         setattr(message.output, name, output[name])
     message.output.omit_tensors = not output["tensors"]
     message.output.options = _mapping_text(output["options"])
