@@ -133,9 +133,7 @@ def latency_sentences(
                 f"that, yet before the deadline; {advice}"
             )
         elif each is spec:
-            told.append(
-                f"Every result of {each.name} is published when its frame is {declared}"
-            )
+            told.append(f"Every result of {each.name} is published when its frame is {declared}")
     return told
 
 

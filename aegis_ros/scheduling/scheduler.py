@@ -563,7 +563,11 @@ class Scheduler:
         hold_until = self._hold_until
         if self._fills and hold_until is not None:
             kept = sorted(entry for entry in self._ready[lane] if not entry[4].displaced)
+            held: set[int] = set()
             for index, entry in enumerate(kept):
+                if entry[2] in held:  # an older job of its task waits for a gap
+                    continue
+                held.add(entry[2])
                 hold = hold_until(lane, entry[4], now_ns)
                 if hold <= now_ns:
                     del kept[index]

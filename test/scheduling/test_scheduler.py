@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aegis_ros.scheduling import CwEdf, Job, Policy, Scheduler, Slot, Table, VirtualDeadlines
@@ -109,6 +109,11 @@ def policies(draw: st.DrawFn) -> Policy | None:
     return draw(st.sampled_from([None, CwEdf(), VirtualDeadlines({0: 5}), table]))
 
 
+@example(  # the older job has lost its place and waits for a gap, the newer one has its place now
+    Table({0: [Slot(0, 0, 0, 2, 4), Slot(0, 0, 1, 6, 8)]}, 10),
+    2,
+    [("r", 0, 6), ("r", 0, 9), ("d", 0, 7), ("s", 0, 0), ("d", 0, 1)],
+)
 @given(
     policies(),
     st.integers(1, 3),
