@@ -37,6 +37,7 @@ def main() -> None:
     """Serve one node until it goes away."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
     die_with_parent(settings["parent"])
+    os.sched_setaffinity(0, settings["cores"])
     # Ctrl+C in a terminal reaches the whole group; the node decides when the engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frames = socket.socket(fileno=settings["frames_fd"])

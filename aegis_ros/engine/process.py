@@ -64,6 +64,8 @@ class EngineProcess:
             "backend": device.backend,
             "priority": device.realtime_priority,
             "keep_awake": device.keep_awake,
+            # Those of the process: the thread that starts the engine may keep off lanes.
+            "cores": sorted(os.sched_getaffinity(os.getpid())),
             "frames_fd": theirs_frames.fileno(),
             "control_fd": theirs_control.fileno(),
             "parent": os.getpid(),

