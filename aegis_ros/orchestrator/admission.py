@@ -224,6 +224,7 @@ class Admission:
         measure: Measure | None,
         *,
         estimate: bool = False,
+        every: int = 1,
     ) -> Candidate:
         """Return the task in the fewest of 1, 2, 4 and 8 segments that more urgent tasks can bear.
 
@@ -237,13 +238,14 @@ class Admission:
             awaited: tasks that are known to come; they count where they leave any time at all.
             measure: as for :meth:`prepare`.
             estimate: take the budgets of segments that cannot be measured now from the whole's.
+            every: n where the task is to take every n-th frame.
 
         Raises:
             Refusal: segments would have to be measured, and that is not possible now.
         """
         if candidate.spec.segments or candidate.compiled.segments > 1:
             return candidate
-        task = candidate.analysis_task()
+        task = candidate.analysis_task(every)
         known: dict[int, Candidate] = {}
         tried = ""
         for coming in (awaited, ()):
@@ -263,7 +265,7 @@ class Admission:
                 if cut.compiled.segments != parts:
                     return replace(candidate, cut_sentence=cut.compiled.note)
                 for room in blocked:
-                    if room.fits(cut.analysis_task()):
+                    if room.fits(cut.analysis_task(every)):
                         return replace(cut, cut_sentence=_why_cut(candidate, cut, room))
                 tried = _why_whole(cut, blocked)
         return replace(candidate, cut_sentence=tried)
@@ -294,10 +296,38 @@ class Admission:
                 continue
             # Rejected ones are waited for by nobody; thinned ones are.
             paces = {item.spec.name: Pace(1, item.spec.thinnest) for item in cut}
-            thinner = self._with_fewer_frames(cut[-1], admitted, paces)
-            if thinner is not None:
-                admitted[task.name] = (task, thinner.lane)
+            for finer in (cut[-1], self.cut_for_fewer_frames(candidate, admitted, paces, None)):
+                thinner = self._with_fewer_frames(finer, admitted, paces)
+                if thinner is not None:
+                    cut[-1] = finer
+                    admitted[task.name] = (finer.analysis_task(), thinner.lane)
+                    break
         return cut
+
+    def cut_for_fewer_frames(
+        self,
+        candidate: Candidate,
+        admitted: Mapping[str, tuple[AnalysisTask, str]],
+        paces: Mapping[str, Pace],
+        measure: Measure | None,
+        *,
+        estimate: bool = True,
+    ) -> Candidate:
+        """Return a task cut for what others can bear once all that may be thinned are.
+
+        Args:
+            candidate: as for :meth:`cut_to_fit`, and so with the rest.
+            admitted: for each running task, how the tests see it and its lane.
+            paces: of the running tasks that may be thinned.
+            measure: called to measure a missing profile.
+            estimate: take the budgets of segments that cannot be measured now from the whole's.
+
+        Raises:
+            Refusal: as :meth:`cut_to_fit`.
+        """
+        spare = self.thinnest(admitted, paces)
+        every = candidate.spec.thinnest
+        return self.cut_to_fit(candidate, spare, (), measure, estimate=estimate, every=every)
 
     def thinnest(
         self, admitted: Mapping[str, tuple[AnalysisTask, str]], paces: Mapping[str, Pace]

@@ -469,9 +469,9 @@ class Orchestrator:
         try:
             return candidate, self._admission.decide(candidate, running, arena, paces)
         except Refusal:
-            # It may be cut for what others can bear once frames are left out.
-            spare = self._admission.thinnest(running, paces)
-            cut = self._admission.cut_to_fit(candidate, spare, (), measuring, estimate=not measure)
+            cut = self._admission.cut_for_fewer_frames(
+                candidate, running, paces, measuring, estimate=not measure
+            )
             if cut.compiled.segments == candidate.compiled.segments:
                 raise
             return cut, self._admission.decide(cut, running, arena, paces)
@@ -620,9 +620,10 @@ class Orchestrator:
         """Return which frames are left out from now on; empty for none."""
         factors = admitted.factors or {}
         name = candidate.spec.name
+        others = [entry.spec for entry in self._admitted if entry.spec.name != name]
         told = [
             fewer_frames("it" if each.name == name else each.name, each.period_ns, every)
-            for each in (candidate.spec, *(entry.spec for entry in self._admitted))
+            for each in (candidate.spec, *others)
             if (every := factors.get(each.name, 1)) > 1
         ]
         return f". So that all of this fits, {', '.join(told)}" if told else ""

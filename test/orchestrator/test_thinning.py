@@ -57,6 +57,19 @@ def test_what_would_be_too_much_takes_fewer_frames_and_says_so(house: House) -> 
     assert "takes every 2nd frame (5.0 instead of 10.0 a second)" in answer.rationale.sentence
 
 
+def test_a_newcomer_that_has_to_be_thinned_is_cut_for_those_it_would_block(house: House) -> None:
+    pilot = house.task("pilot", wcet_ms=40, deadline_ms=60)
+    assert house.orchestrator.register(pilot).accepted
+    answer = house.orchestrator.register(extra(house, "map", 70))
+    assert answer.accepted, answer.rationale.sentence
+    assert paces(house) == {"pilot": 1, "map": 2}
+    assert "it runs in 4 segments" in answer.rationale.sentence
+    assert answer.rationale.sentence.endswith(
+        "because pilot can wait 18.00 ms and the whole network takes 70.00 ms. So that all of this "
+        "fits, it takes every 2nd frame (5.0 instead of 10.0 a second)."
+    )
+
+
 def test_a_task_that_runs_makes_room_for_one_that_matters_more(house: House) -> None:
     house.orchestrator.register(extra(house, "text_areas", 60))
     answer = house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
