@@ -300,7 +300,7 @@ def _rounds(
     row = progress.add_task("", total=len(turns))
     for number, plan, arm in turns:
         seconds = options.seconds
-        if arm.ours and not arm.only and options.aegis_seconds:
+        if arm.name == "aegis" and options.aegis_seconds:
             seconds = options.aegis_seconds
         progress.update(row, description=f"round {number + 1}, {plan.load:.0%}: {arm.label}")
         tasks = [task for task in plan.tasks if arm.only in ("", task.name)]

