@@ -181,4 +181,6 @@ def overrun_sentence(
     if event.skips:
         frames = "frame is" if event.skips == 1 else f"{event.skips} frames are"
         told += f". The next {frames} skipped to pay that back"
+        if event.skips == 1:
+            told += ", unless the lane has as much time to spare before"
     return told

@@ -7,7 +7,8 @@ more urgent job takes over at the next segment boundary (limited preemption with
 Bertogna & Baruah 2010). Partitioned: every task is bound to one lane.
 
 Budgets are checked where a segment ends. What a job takes beyond its whole budget is owed by its
-task and paid back by jobs that are skipped, so that an overrun stays with the task that caused it.
+task and paid back, by time in which the lane has nothing to do and by jobs that are skipped, so that
+an overrun stays with the task that caused it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _NO_RANK = -(1 << 63)
 # Behind every deadline and every job a table has no place for; those there are served in turn.
 _BACKGROUND = 7 << 60
 _NO_LIMIT = 1 << 62
+_BUSY = -1
 _SHED_ORDER = (Criticality.BEST_EFFORT, Criticality.LOW, Criticality.HIGH)
 
 
@@ -53,6 +55,7 @@ class _Task:
         "marks_ns",
         "on_overrun",
         "owed_ns",
+        "owes_little",
         "queue",
         "segments",
         "shares_ns",
@@ -85,6 +88,7 @@ class _Task:
         self.on_overrun = on_overrun if budgets_ns else None
         self.exit_after = exit_after if on_overrun is OverrunPolicy.EARLY_EXIT else 0
         self.owed_ns = 0  # lane time taken beyond the budget and not paid back yet
+        self.owes_little = False  # less than a budget
         self.background: Job | None = None  # its job that was demoted
         self._declared_ns = budgets_ns
         self._declared_low_ns = low_ns
@@ -150,6 +154,8 @@ class Scheduler:
         self._wake_ns: list[int] = [0] * lanes
         self._waiting = [0] * lanes
         self._shedding = [False] * lanes
+        self._owing = [False] * lanes
+        self._idle_ns = [_BUSY] * lanes  # since when there is nothing to do, while something is owed
         self._overrun: list[Overrun | None] = [None] * lanes
         self._stretch = [(1.0, 1.0)] * lanes
         self._line = _BACKGROUND  # the next place in line of what has no deadline to keep
@@ -262,12 +268,15 @@ class Scheduler:
         task = self._tasks[job.task_id]
         lane = task.lane
         job.ready_ns = now_ns
+        if self._owing[lane] and self._idle_ns[lane] != _BUSY:
+            self._pay_back(lane, now_ns)
         if self._shedding[lane] and not task.high:
             job.displaced = True
             job.reason = Rule.CRITICALITY
             return job
         if task.owed_ns > 0:
             task.owed_ns -= task.total_ns
+            task.owes_little = False
             job.displaced = True
             job.reason = Rule.OVERRUN
             return job
@@ -319,6 +328,8 @@ class Scheduler:
             self._start(lane, job, now_ns)
             return job
         self._wake_ns[lane] = 0
+        if self._owing[lane] and self._idle_ns[lane] == _BUSY:
+            self._idle_ns[lane] = now_ns
         if self._shedding[lane]:
             self._stop_shedding(lane)
         return None
@@ -500,6 +511,8 @@ class Scheduler:
             if ended or task.background is job:
                 owed_ns = max(0, job.used_ns - task.total_ns)
                 task.owed_ns = owed_ns  # what was paid too much before is no credit
+                task.owes_little = 0 < owed_ns < task.total_ns
+                self._owing[lane] |= task.owes_little
             while task.waiting and (task.owed_ns > 0 or task.background is not None):
                 waited = task.waiting.popleft()
                 waited.displaced = True
@@ -554,6 +567,7 @@ class Scheduler:
                 waiting.remove(job)
         self._waiting[lane] -= 1
         self._running[lane] = job
+        self._idle_ns[lane] = _BUSY
         self._wake_ns[lane] = 0
         if self._observer is not None:
             self._observer.started(lane, job, now_ns)
@@ -577,6 +591,24 @@ class Scheduler:
                 hold_ns = min(hold_ns, hold)
         self._wake_ns[lane] = hold_ns
         return None
+
+    def _pay_back(self, lane: int, now_ns: int) -> None:
+        """Have the time in which the lane had nothing to do pay for what tasks took too much.
+
+        Only for less than a budget: who takes more often makes others late, and must come less
+        often however much time there is between.
+        """
+        spare = now_ns - self._idle_ns[lane]
+        self._idle_ns[lane] = now_ns
+        owing = False
+        for task in self._tasks.values():
+            if task.lane == lane and task.owes_little:
+                paid = min(spare, task.owed_ns)
+                task.owed_ns -= paid
+                spare -= paid
+                task.owes_little = task.owed_ns > 0
+                owing |= task.owes_little
+        self._owing[lane] = owing
 
     def _stop_shedding(self, lane: int) -> None:
         self._shedding[lane] = False

@@ -154,7 +154,8 @@ def test_an_overrun_is_told_with_what_it_can_cost_others_and_counted(house: Hous
     assert (task, decision) == ("detector", Decision.INFORMED)
     assert sentence == (
         "Job 7 of detector took 13.00 ms, its budget is 10.00 ms; what waited for lane lane0 can "
-        "be later than promised by 3.00 ms, no more. The next frame is skipped to pay that back."
+        "be later than promised by 3.00 ms, no more. The next frame is skipped to pay that back, "
+        "unless the lane has as much time to spare before."
     )
     rationale = house.told[-1]
     assert (rationale.left, rationale.relation, rationale.right) == (13.0, ">", 10.0)

@@ -133,6 +133,51 @@ def test_a_critical_overrun_the_lane_has_room_for_sheds_nobody() -> None:
     assert told is not None and told.absorbed and not told.sheds
 
 
+@pytest.mark.parametrize(("idle", "pays"), [(4, True), (5, False)])
+def test_time_that_nobody_wants_pays_for_a_small_overrun(idle: int, pays: bool) -> None:
+    made = scheduler(SKIP_NEXT, 10)
+    made.release(Job(0, 0, 0, 99), 0)
+    made.dispatch(0, 0)
+    assert made.segment_done(0, 15, 15) is not None
+    told = made.take_overrun(0)
+    assert told is not None and told.skips == 1
+    assert made.dispatch(0, 15) is None  # from here on there is nothing to do
+    following = Job(0, 1, 15 + idle, 199)
+    assert (made.release(following, 15 + idle) is following) is pays
+
+
+def test_time_between_other_jobs_pays_together_and_time_that_is_used_does_not() -> None:
+    made = scheduler(SKIP_NEXT, 10)
+    made.release(Job(0, 0, 0, 99), 0)
+    made.dispatch(0, 0)
+    made.segment_done(0, 15, 15)
+    made.take_overrun(0)
+    now = 15
+    for seq in range(2):  # 2 idle, 50 busy, 2 idle, 50 busy
+        assert made.dispatch(0, now) is None
+        made.release(Job(1, seq, now + 2, 999), now + 2)
+        assert made.dispatch(0, now + 2) is not None
+        now += 52
+        made.segment_done(0, now, 50)
+    assert made.dispatch(0, now) is None
+    early = Job(0, 1, now, 999)
+    assert made.release(early, now) is early and early.reason is Rule.OVERRUN
+    following = Job(0, 2, now, 999)
+    assert made.release(following, now) is None
+
+
+@pytest.mark.parametrize("idle", [0, 10**9])
+def test_who_takes_twice_its_budget_comes_less_often_whatever_time_there_is(idle: int) -> None:
+    made = scheduler(SKIP_NEXT, 10)
+    made.release(Job(0, 0, 0, 99), 0)
+    made.dispatch(0, 0)
+    made.segment_done(0, 20, 20)
+    made.take_overrun(0)
+    made.dispatch(0, 20)
+    following = Job(0, 1, 20 + idle, 99)
+    assert made.release(following, 20 + idle) is following
+
+
 def test_a_job_that_waits_already_pays_first() -> None:
     made = scheduler(SKIP_NEXT, 30, queue=2)
     first, second, third = Job(0, 0, 0, 99), Job(0, 1, 10, 109), Job(0, 2, 20, 119)
@@ -352,13 +397,14 @@ def test_what_is_not_critical_sheds_nobody(task: int) -> None:
 @given(
     st.sampled_from([(policy, 0) for policy in OverrunPolicy] + [(EARLY_EXIT, 1)]),
     st.lists(st.tuples(st.integers(1, 200), st.integers(1, 200)), min_size=1, max_size=60),
+    st.integers(0, 40),
 )
 def test_no_task_gets_more_of_the_lane_in_the_long_run_than_its_budget(
-    chosen: tuple[OverrunPolicy, int], times: list[tuple[int, int]]
+    chosen: tuple[OverrunPolicy, int], times: list[tuple[int, int]], gap: int
 ) -> None:
-    """Lane time at its own priority never exceeds one budget an arrival, but for the last debt."""
+    """Lane time at its own priority: a budget an arrival, the last debt, what nobody wanted."""
     made = scheduler(chosen[0], 10, 20, exit_after=chosen[1])
-    used = debt = 0
+    used = debt = idle = 0
     now = 0
     for seq, parts in enumerate(times):
         job = Job(0, seq, now, now + 99)
@@ -377,8 +423,10 @@ def test_no_task_gets_more_of_the_lane_in_the_long_run_than_its_budget(
                     debt = max(debt, told.skips)
         else:
             debt -= 1
-        assert used <= 30 * (seq + 1 + max(0, debt))
-        now += 1000
+        made.dispatch(0, now)  # the lane finds that there is nothing to do
+        assert used <= 30 * (seq + 1 + max(0, debt)) + idle
+        now += gap
+        idle += gap
 
 
 MS = 1_000_000
