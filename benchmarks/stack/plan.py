@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.admission import max_shape
 from aegis_ros.orchestrator.measuring import Measurement
 from aegis_ros.spec import TaskSpec
-from aegis_ros.wcet import Cache, Condition, Profile
-from benchmarks.stack.workload import NETWORKS, SWITCH_MS, Task, configuration, tasks_at
+from aegis_ros.wcet import Cache, Condition, Profile, Stress
+from aegis_ros.wcet.stress import other_cores, stressed
+from benchmarks.stack.workload import CORE, NETWORKS, SWITCH_MS, Task, configuration, tasks_at
 
 __all__ = ["Plan", "Planner"]
 
@@ -29,7 +31,12 @@ _TRIES = 6
 _CLOSE = 0.005
 _SWITCH_NS = round(SWITCH_MS * 1e6)
 _AT_FIRST_MS = 1000.0
-_COLD_PART = 3  # of so many runs one more with cold caches
+_FEWER = 3  # of so many runs one more with cold caches, and one beside a busy memory
+_LABELS = {
+    Condition(): "alone",
+    Condition(cache=Cache.COLD): "cold caches",
+    Condition(stress=Stress.MEMORY): "memory busy",
+}
 
 
 @dataclass(frozen=True)
@@ -172,29 +179,36 @@ class Planner:
         spec: TaskSpec = replace(self._specs[name], segments=parts)
         profiler = self._orchestrator.profiler
         what = f"measuring {name}" + (f" in {parts} segments" if parts > 1 else "")
-        # Cold caches are what a network finds that runs after others.
-        wanted = {Cache.WARM: self._runs, Cache.COLD: -(-self._runs // _COLD_PART)}
-        for cache, runs in wanted.items():
+        # What it meets when others run before it, and when images come in meanwhile.
+        fewer = -(-self._runs // _FEWER)
+        for condition, runs in (
+            (Condition(), self._runs),
+            (Condition(cache=Cache.COLD), fewer),
+            (Condition(stress=Stress.MEMORY), fewer),
+        ):
             known = profiler.measured(spec)[1]
-            runs -= 0 if known is None else _runs_of(known, cache)
+            runs -= 0 if known is None else _runs_in(known, condition)
             if runs <= 0:
                 continue
-            row = self._progress.add_task(f"{what}, {cache}", total=runs)
+            row = self._progress.add_task(f"{what}, {_LABELS[condition]}", total=runs)
 
             def told(done: int, worst: int, row: TaskID = row) -> bool:
                 self._progress.update(row, completed=done)
                 return True
 
-            profiler.measure(spec, runs, told, Measurement(Condition(cache=cache)))
+            with stressed(
+                condition.stress, other_cores([CORE], frozenset(os.sched_getaffinity(0)))
+            ):
+                profiler.measure(spec, runs, told, Measurement(condition))
             self._progress.remove_task(row)
         known = profiler.measured(spec)[1]
         assert known is not None
         self._measured[name, parts] = known.total_ns() / 1e6
 
 
-def _runs_of(profile: Profile, cache: Cache) -> int:
+def _runs_in(profile: Profile, condition: Condition) -> int:
     return sum(
-        batch.samples_ns.shape[0] for batch in profile.batches if batch.condition.cache is cache
+        batch.samples_ns.shape[0] for batch in profile.batches if batch.condition == condition
     )
 
 
