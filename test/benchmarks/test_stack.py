@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from aegis_ros.config import parse_config
 from benchmarks.stack.figures import goals, lane_of, task_row
-from benchmarks.stack.workload import EXTRAS, NETWORKS, PROVABLE, Task, configuration, tasks_at
+from benchmarks.stack.workload import (
+    EXTRAS,
+    JITTER_MS,
+    NETWORKS,
+    PROVABLE,
+    Task,
+    configuration,
+    tasks_at,
+)
 
 _COST_MS = {
     "direction": 2.0,
@@ -93,7 +101,7 @@ def test_a_frame_left_out_and_told_is_counted_apart_from_one_that_vanished() -> 
         response_ms=np.array([10.0, 20.0, 60.0]),
         execution_ms=np.array([5.0, 5.0, 5.0]),
         ended_ms=np.array([9.0, 19.0, 59.0]),
-        ready_ms=np.array([1.0, 9.0, 2.0]),
+        ready_ms=np.array([1.0, JITTER_MS + 1.0, 2.0]),
         bound_ms=40.0,
     )
     row = task_row(task, [part])
