@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# Known before Hypothesis reads --hypothesis-profile; how long an example takes is the machine's.
-settings.register_profile("short", deadline=None)
-settings.register_profile("long", deadline=None, max_examples=3_000)
+# Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's, and
+# how many in a row are filtered is luck's.
+_UNLUCKY = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+settings.register_profile("short", deadline=None, suppress_health_check=_UNLUCKY)
+settings.register_profile("long", deadline=None, suppress_health_check=_UNLUCKY, max_examples=3_000)
 settings.load_profile("short")
 
 _FIRST_DOMAIN = 40
