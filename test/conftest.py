@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's, and
-# how many in a row are filtered is luck's.
+# Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's,
+# and how many in a row are filtered is luck's.
 _UNLUCKY = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 settings.register_profile("short", deadline=None, suppress_health_check=_UNLUCKY)
 settings.register_profile("long", deadline=None, suppress_health_check=_UNLUCKY, max_examples=3_000)
