@@ -9,6 +9,7 @@ from aegis_ros.analysis import AnalysisTask
 from aegis_ros.dashboard.views import BarView, DueView, TaskView, WindowView, WitnessView
 from aegis_ros.rationale import Witness
 from aegis_ros.simulation import critical_arrivals, simulate
+from aegis_ros.spec import Criticality
 
 __all__ = ["analysis_task", "critical_window"]
 
@@ -58,7 +59,14 @@ def critical_window(
     Returns:
         ``None`` where there is nothing to show, or too much to see.
     """
-    given = [_of(task) for task in admitted if task.lane == found.lane] + [candidate]
+    # what is promised no deadline runs in the slack: it blocks at most
+    there = [
+        task
+        for task in admitted
+        if task.lane == found.lane
+        and (task.criticality != Criticality.BEST_EFFORT or task.name == found.blocking_task)
+    ]
+    given = [_of(task) for task in there] + [candidate]
     witness = Witness(
         found.lane,
         round(found.t_ms * _NS),
@@ -120,7 +128,7 @@ def _of(task: TaskView) -> AnalysisTask | None:
     return analysis_task(
         task.name,
         wcet_ms=task.wcet_ms,
-        period_ms=task.period_ms,
+        period_ms=task.period_ms * task.every_nth,
         deadline_ms=task.deadline_ms,
         publish_ms=task.publish_ms,
         jitter_ms=task.jitter_ms,

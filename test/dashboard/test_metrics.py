@@ -48,6 +48,15 @@ def test_durations_are_seconds_and_counts_end_in_total() -> None:
     assert found["aegis_up"][0][1] == 1.0
 
 
+def test_frames_left_out_and_early_exits_are_counted() -> None:
+    feed = Feed()
+    feed.put_status(a_status((a_task(every_nth=3, thinned=20, early_exits=4),)))
+    found = _read(feed)
+    assert found["aegis_task_every_nth"][0][1] == 3.0
+    assert found["aegis_task_frames_thinned_total"][0][1] == 20.0
+    assert found["aegis_task_early_exits_total"][0][1] == 4.0
+
+
 def test_a_status_that_grew_old_is_no_sign_of_life() -> None:
     now_s = [0.0]
     feed = Feed(clock_s=lambda: now_s[0])

@@ -74,6 +74,30 @@ def test_tasks_lanes_arena_engine_and_decisions_are_shown(browser: Browser, feed
         assert page.run("document.querySelector('#change-column').hidden") is True
 
 
+def test_what_a_task_does_without_is_told_and_best_effort_is_never_late(browser: Browser) -> None:
+    feed = Feed()
+    feed.put_status(
+        a_status(
+            (
+                a_task("thinned", criticality="low", every_nth=2, thinned=1204, early_exits=1),
+                a_task("slack", criticality="best_effort", missed=9, response_max_ms=400.0),
+            )
+        )
+    )
+    feed.put_job(a_job("slack", 1, time.time() * 1e3, late_ms=50.0))
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 2")
+        rows = page.run("[...document.querySelectorAll('#tasks tbody tr')].map((e) => e.innerText)")
+        assert "low · every 2nd frame · 1,204 left out · 1 early exit" in rows[0]
+        assert "10.0 of 5.0" in rows[0]
+        assert "in the slack, no deadline promised" in rows[1]
+        assert page.run("document.querySelectorAll('#tasks tbody .bad').length") == 0
+        assert page.run("document.querySelector('#figures [data-level=bad]')") is None
+        labels = "document.querySelector('#timeline').getAttribute('aria-label') ?? ''"
+        page.until(f"({labels}).includes('1 jobs done, 0 late')")
+
+
 def test_the_timeline_moves_at_a_hundred_jobs_a_second(browser: Browser, feed: Feed) -> None:
     ended = threading.Event()
 

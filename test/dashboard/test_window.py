@@ -91,6 +91,22 @@ def test_bars_do_not_overlap_and_everybody_shown_has_a_row() -> None:
     assert window.begin_ms < 0.0  # the blocking task was first
 
 
+def test_best_effort_is_shown_only_where_it_blocks_and_thinned_tasks_at_their_own_rate() -> None:
+    asked = analysis_task("asked", wcet_ms=10.0, period_ms=100.0, deadline_ms=100.0)
+    assert asked is not None
+    others = [
+        a_task("slack", wcet_ms=20.0, criticality="best_effort"),
+        a_task("thinned", wcet_ms=10.0, period_ms=20.0, deadline_ms=20.0, every_nth=4),
+    ]
+    window = critical_window(others, asked, WitnessView("main", 100.0, 30.0, 0.0, "", 70.0))
+    assert window is not None
+    assert window.tasks == ("thinned", "asked")
+    assert sum(bar.task == "thinned" for bar in window.bars) == 2
+    window = critical_window(others, asked, WitnessView("main", 100.0, 30.0, 20.0, "slack", 50.0))
+    assert window is not None
+    assert window.tasks == ("slack", "thinned", "asked")
+
+
 def test_nothing_is_drawn_of_numbers_that_cannot_be_or_of_far_too_many_jobs() -> None:
     assert analysis_task("a", wcet_ms=0.0, period_ms=10.0, deadline_ms=10.0) is None
     assert analysis_task("a", wcet_ms=1.0, period_ms=10.0, deadline_ms=2.0, publish_ms=2.0) is None

@@ -86,13 +86,14 @@ function show(status) {
 }
 
 function showFigures(status) {
-  const sum = (key) => status.tasks.reduce((total, task) => total + task[key], 0);
+  const sum = (key, tasks = status.tasks) => tasks.reduce((total, task) => total + task[key], 0);
   const busiest = Math.max(0, ...status.lanes.map((lane) => lane.utilization_measured));
-  const [missed, skipped, lost] = [sum("missed"), sum("skipped"), sum("lost")];
-  const slacks = status.tasks.filter((task) => task.completed).map((task) => 1 - task.response_p99_ms / task.deadline_ms);
+  const promised = status.tasks.filter((task) => task.criticality !== "best_effort");
+  const [missed, skipped, lost] = [sum("missed", promised), sum("skipped"), sum("lost")];
+  const slacks = promised.filter((task) => task.completed).map((task) => 1 - task.response_p99_ms / task.deadline_ms);
   const figures = [
     ["results a second", number(sum("rate_hz")), "", ""],
-    ["late", count(missed), `of ${count(sum("completed"))}`, missed ? "bad" : "good"],
+    ["late", count(missed), `of ${count(sum("completed", promised))}`, missed ? "bad" : "good"],
     ["skipped", count(skipped), lost ? `and ${count(lost)} lost` : "", skipped || lost ? "warn" : ""],
     ["least room at p99", slacks.length ? percent(Math.min(...slacks)) : "–", "of a deadline", slacks.some((each) => each < 0) ? "bad" : ""],
     ["busiest lane", percent(busiest), "", ""],

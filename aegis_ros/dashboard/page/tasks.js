@@ -1,8 +1,19 @@
 // One row a task: its latencies against its deadline, its budget, its losses.
-import { colour, count, element, ms, number, paint, setAttribute, setText, sharpen } from "./text.js";
+import { colour, count, element, ms, number, ordinal, paint, setAttribute, setText, sharpen } from "./text.js";
 
 const KEPT = 120;
 const COLUMNS = ["p50", "p99", "worst", "deadline", "ran / budget", "Hz", "late", "skipped"];
+
+// What a task does without: its deadline, some of its frames, the rest of its network.
+function less(task) {
+  const found = [];
+  if (task.criticality === "best_effort") found.push("best effort: in the slack, no deadline promised");
+  else if (task.criticality && task.criticality !== "high") found.push(task.criticality);
+  if (task.every_nth > 1) found.push(`every ${ordinal(task.every_nth)} frame`);
+  if (task.thinned) found.push(`${count(task.thinned)} left out`);
+  if (task.early_exits) found.push(`${count(task.early_exits)} early exit${task.early_exits === 1 ? "" : "s"}`);
+  return found;
+}
 
 export class Tasks {
   constructor(table, ask) {
@@ -66,19 +77,19 @@ export class Tasks {
 
   fill(row, task, mayChange) {
     row.task = task;
-    const low = task.criticality && task.criticality !== "high" ? ` · ${task.criticality.replace("_", " ")}` : "";
-    setText(row.sub, `${task.state} · lane ${task.lane}${low}`);
+    const promised = task.criticality !== "best_effort";
+    setText(row.sub, [`${task.state} · lane ${task.lane}`, ...less(task)].join(" · "));
     setAttribute(row.sub, "class", `sub ${{ running: "", waiting: "warn", shed: "warn" }[task.state] ?? "bad"}`);
     const done = task.completed > 0;
-    const against = (value) => (!done ? "" : value > task.deadline_ms ? "bad" : value > 0.8 * task.deadline_ms ? "warn" : "good");
+    const against = (value) => (!done || !promised ? "" : value > task.deadline_ms ? "bad" : value > 0.8 * task.deadline_ms ? "warn" : "good");
     const values = [
       [done ? ms(task.response_p50_ms) : "–", ""],
       [done ? ms(task.response_p99_ms) : "–", against(task.response_p99_ms)],
       [done ? ms(task.response_max_ms) : "–", against(task.response_max_ms)],
-      [ms(task.deadline_ms), ""],
+      [promised ? ms(task.deadline_ms) : "none", ""],
       [`${done ? ms(task.execution_max_ms) : "–"} / ${ms(task.wcet_ms)}`, done && task.execution_max_ms > task.wcet_ms ? "warn" : ""],
-      [`${number(task.rate_hz)} of ${task.period_ms ? number(1000 / task.period_ms) : "–"}`, ""],
-      [count(task.missed), task.missed ? "bad" : ""],
+      [`${number(task.rate_hz)} of ${task.period_ms ? number(1000 / task.period_ms / task.every_nth) : "–"}`, ""],
+      [promised ? count(task.missed) : "–", promised && task.missed ? "bad" : ""],
       [count(task.skipped + task.lost), task.skipped + task.lost ? "warn" : ""],
     ];
     row.cells.forEach((cell, index) => {
@@ -100,17 +111,20 @@ export class Tasks {
     if (!width) return;
     const points = this.history.get(task.name) ?? [];
     const context = sharpen(canvas, width, height);
-    const top = Math.max(task.deadline_ms * 1.18, ...points.map((point) => point.ms * 1.05), 1e-6);
+    const promised = task.criticality !== "best_effort";
+    const top = Math.max(promised ? task.deadline_ms * 1.18 : 0, ...points.map((point) => point.ms * (promised ? 1.05 : 1.5)), 1e-6);
     const y = (value) => height - 3 - (value / top) * (height - 6);
     const x = (index) => 3 + (index / (KEPT - 1)) * (width - 8) + (KEPT - points.length) / (KEPT - 1) * (width - 8);
-    context.strokeStyle = paint("--muted");
-    context.lineWidth = 1;
-    context.setLineDash([4, 3]);
-    context.beginPath();
-    context.moveTo(0, Math.round(y(task.deadline_ms)) + 0.5);
-    context.lineTo(width, Math.round(y(task.deadline_ms)) + 0.5);
-    context.stroke();
-    context.setLineDash([]);
+    if (promised) {
+      context.strokeStyle = paint("--muted");
+      context.lineWidth = 1;
+      context.setLineDash([4, 3]);
+      context.beginPath();
+      context.moveTo(0, Math.round(y(task.deadline_ms)) + 0.5);
+      context.lineTo(width, Math.round(y(task.deadline_ms)) + 0.5);
+      context.stroke();
+      context.setLineDash([]);
+    }
     context.strokeStyle = paint(colour(task.name));
     context.lineWidth = 1.6;
     context.lineJoin = "round";
@@ -118,13 +132,14 @@ export class Tasks {
     points.forEach((point, index) => context[index ? "lineTo" : "moveTo"](x(index), y(point.ms)));
     context.stroke();
     points.forEach((point, index) => {
-      if (point.met && index < points.length - 1) return;
-      context.fillStyle = paint(point.met ? colour(task.name) : "--bad");
+      const fine = point.met || !promised;
+      if (fine && index < points.length - 1) return;
+      context.fillStyle = paint(fine ? colour(task.name) : "--bad");
       context.beginPath();
-      context.arc(x(index), y(point.ms), point.met ? 2.6 : 2.4, 0, 7);
+      context.arc(x(index), y(point.ms), fine ? 2.6 : 2.4, 0, 7);
       context.fill();
     });
     const latest = points.length ? `latest ${ms(points[points.length - 1].ms)} ms` : "no result yet";
-    setAttribute(canvas, "aria-label", `Latency of ${task.name}: ${latest}, deadline ${ms(task.deadline_ms)} ms`);
+    setAttribute(canvas, "aria-label", `Latency of ${task.name}: ${latest}, ${promised ? `deadline ${ms(task.deadline_ms)} ms` : "no deadline promised"}`);
   }
 }

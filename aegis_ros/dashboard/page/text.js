@@ -50,6 +50,11 @@ export function count(value) {
   return value.toLocaleString("en");
 }
 
+export function ordinal(value) {
+  const last = value % 100 > 10 && value % 100 < 14 ? 0 : value % 10;
+  return `${value}${["th", "st", "nd", "rd"][last] ?? "th"}`;
+}
+
 export function clock(stampMs) {
   return new Date(stampMs).toLocaleTimeString("en-GB");
 }

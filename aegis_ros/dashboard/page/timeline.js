@@ -11,6 +11,7 @@ export class Timeline {
     this.windowMs = 5000;
     this.jobs = new Map(); // task -> its jobs, oldest first
     this.marks = new Map(); // task -> moments of skipped frames
+    this.slack = new Set(); // tasks of best effort
     this.rows = [];
     this.selected = null;
     this.hovered = null;
@@ -28,6 +29,7 @@ export class Timeline {
   }
 
   follow(status) {
+    this.slack = new Set(status.tasks.filter((task) => task.criticality === "best_effort").map((task) => task.name));
     const rows = [];
     let y = 4;
     const add = (row) => { rows.push({ ...row, y }); y += row.height; };
@@ -64,13 +66,18 @@ export class Timeline {
     if (kept.length > 300) kept.shift();
   }
 
+  // What runs in the slack is promised no deadline, and is as old as it is.
+  late(job) {
+    return !job.met && !this.slack.has(job.task);
+  }
+
   summary(nowMs) {
     let done = 0, late = 0;
     for (const jobs of this.jobs.values())
       for (const job of jobs)
         if (job.published_ms > nowMs - this.windowMs) {
           done += 1;
-          late += job.met ? 0 : 1;
+          late += this.late(job) ? 1 : 0;
         }
     return `Timeline of the last ${this.windowMs / 1000} seconds: ${done} jobs done, ${late} late.`;
   }
@@ -175,12 +182,13 @@ export class Timeline {
       line(job.finished_ms, job.published_ms, tone, 2);
       context.fillStyle = tone;
       if (left <= edge) context.fillRect(left, middle - 6, Math.max(1.5, right - left), 12);
-      if (!job.met) line(job.deadline_ms, job.published_ms, bad, 5);
+      const late = this.late(job), promised = !this.slack.has(job.task);
+      if (late) line(job.deadline_ms, job.published_ms, bad, 5);
       const due = x(job.deadline_ms);
-      const small = crowded && job.met;
-      context.fillStyle = small ? paint("--muted") : job.met ? text : bad;
-      context.fillRect(due - 0.6, row.y + 2, 1.2, small ? 4 : row.height - 4);
-      if (!small) {
+      const small = crowded && !late;
+      context.fillStyle = small ? paint("--muted") : late ? bad : text;
+      if (promised) context.fillRect(due - 0.6, row.y + 2, 1.2, small ? 4 : row.height - 4);
+      if (promised && !small) {
         context.beginPath();
         context.moveTo(due, row.y + 2);
         context.lineTo(due + 5, row.y + 4.7);
@@ -243,7 +251,7 @@ export class Timeline {
   select(job) {
     if (!job) return;
     this.selected = job;
-    this.tell(sentence(job));
+    this.tell(sentence(job, !this.slack.has(job.task)));
     if (this.onchange) this.onchange();
   }
 
@@ -283,9 +291,9 @@ function fitted(context, text, room) {
   return `${short}…`;
 }
 
-function sentence(job) {
+function sentence(job, promised) {
   const left = job.deadline_ms - job.published_ms;
-  const due = left >= 0 ? `${ms(left)} ms before its deadline` : `${ms(-left)} ms after its deadline`;
+  const due = !promised ? "with no deadline promised" : left >= 0 ? `${ms(left)} ms before its deadline` : `${ms(-left)} ms after its deadline`;
   return `${job.task} job ${job.job}: reached the engine ${ms(job.released_ms - job.stamped_ms)} ms after its stamp, ` +
     `waited ${ms(job.started_ms - job.released_ms)} ms, held its lane for ${ms(job.execution_ms)} ms, ` +
     `published ${ms(job.published_ms - job.finished_ms)} ms later: ${ms(job.response_ms)} ms in all, ${due}.`;
