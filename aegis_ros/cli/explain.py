@@ -255,6 +255,8 @@ def _one(trace: Trace, job: TracedJob | None, form: str) -> int:
 
 def _say_job(console: Console, trace: Trace, job: TracedJob, causes: Causes, *, most: int) -> None:
     say(console, _headline(trace, job), style="red" if job.late_ns > 0 else "")
+    if job.early_exit:
+        say(console, "It ended at an early exit of its network", bullet="-")
     found = causes.of(job)[:most]
     for index, cause in enumerate(found):
         lead = "Because " if index == 0 and job.late_ns > 0 else "Out of the ordinary: "

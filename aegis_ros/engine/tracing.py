@@ -87,6 +87,7 @@ class LoopTrace:
             job.arrival_ns,
             job.deadline_ns,
             used_ns,
+            1 if job.early else 0,
         )
 
     def skipped(self, job: Job, rule: Rule, now_ns: int) -> None:

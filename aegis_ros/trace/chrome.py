@@ -193,8 +193,9 @@ class _Writing:
         if job.ending is Ending.FINISHED:
             begin = max(job.finished_ns or job.end_ns, shown_ns)
             until = max(job.end_ns, begin)
+            what = "early result" if job.early_exit else "result"
             yield {
-                **self._slice(_TASKS, results, f"result of {name}", begin, until),
+                **self._slice(_TASKS, results, f"{what} of {name}", begin, until),
                 "cat": "late" if job.late_ns > 0 else "in time",
             }
             end = {"pid": _TASKS, "tid": results, "ts": self._us(begin)}

@@ -117,6 +117,7 @@ class TracedJob:
         end_ns: when it was published, else finished, skipped or lost, else the trace's last time.
         rule: why it was skipped.
         promised: whether its deadline was; that of best effort is not.
+        early_exit: whether it ended at an early exit of its network.
     """
 
     task: int
@@ -137,6 +138,7 @@ class TracedJob:
     published_ns: int = 0
     end_ns: int = 0
     promised: bool = True
+    early_exit: bool = False
 
     @property
     def latency_ns(self) -> int:
@@ -380,6 +382,7 @@ class _Rebuilding:
     def _conclude(self, job: TracedJob, kind: int, time_ns: int, values: list[int]) -> None:
         if kind == RecordKind.FINISHED:
             job.ending = Ending.FINISHED
+            job.early_exit = values[3] == 1
             job.finished_ns = time_ns
             job.end_ns = max(job.end_ns, time_ns)
         elif kind == RecordKind.PUBLISHED:

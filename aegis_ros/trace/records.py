@@ -65,7 +65,7 @@ RECORD = np.dtype(
 #   SEGMENT_ENDED: the lane was seen to be free. When the device began and ended it, and whether
 #     it failed (1).
 #   FINISHED: the last segment had ended, and the result was handed over. Arrival, absolute
-#     deadline, lane time used.
+#     deadline, lane time used, and whether that was at an early exit of the network (1).
 #   SKIPPED: the job will never end. Code of the rule, see `rule_of`.
 #   LOST: the job was in flight when the engine went.
 #   OVERRUN: a segment took longer than its budget. How long it took, the budget, how many jobs
@@ -77,7 +77,7 @@ FIELDS: dict[RecordKind, tuple[str, ...]] = {
     RecordKind.RELEASED: ("arrival_ns", "received_ns", "deadline_ns", "rank"),
     RecordKind.SEGMENT_STARTED: ("rank", "budget_ns"),
     RecordKind.SEGMENT_ENDED: ("began_ns", "ended_ns", "failed"),
-    RecordKind.FINISHED: ("arrival_ns", "deadline_ns", "used_ns"),
+    RecordKind.FINISHED: ("arrival_ns", "deadline_ns", "used_ns", "early_exit"),
     RecordKind.SKIPPED: ("rule",),
     RecordKind.LOST: (),
     RecordKind.OVERRUN: ("taken_ns", "budget_ns", "skips"),

@@ -68,3 +68,14 @@ def test_arrows_have_numbers_and_slices_lie_beside_or_within_each_other(
 @given(st.lists(st.integers(0, 40 * _MS), max_size=12))
 def test_results_that_leave_one_behind_the_other_do_not_overlap(late_ns: list[int]) -> None:
     _check(_published(late_ns))
+
+
+def test_a_job_that_ended_at_an_early_exit_is_told_from_the_others() -> None:
+    trace = _published([0, 0])
+    records = trace.records.copy()
+    records["values"][(records["kind"] == RecordKind.FINISHED) & (records["seq"] == 1), 3] = 1
+    trace = Trace(records, trace.tasks)
+    assert [job.early_exit for job in trace.jobs.values()] == [False, True]
+    names = [event.get("name", "") for event in chrome_events(trace)]
+    assert sum(name.startswith("result of") for name in names) == 1
+    assert sum(name.startswith("early result of") for name in names) == 1
