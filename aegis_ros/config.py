@@ -30,6 +30,7 @@ from aegis_ros.spec import (
     Color,
     Criticality,
     DeviceSpec,
+    DiagnosticsSpec,
     InputSpec,
     Interpolation,
     LaneSpec,
@@ -346,10 +347,22 @@ class _Trace(_Model):
     max_mib: _Float = Field(1024.0, ge=1.0, le=1_048_576.0)
 
 
+class _Diagnostics(_Model):
+    silent_periods: _Int = Field(10, ge=2, le=10_000)
+    loss: _Float = Field(0.1, ge=0.0, le=1.0)
+    late_error: _Float = Field(0.01, ge=0.0, le=1.0)
+    deadline: _Float = Field(1.0, gt=0.0, le=1.0)
+    budget: _Float = Field(1.0, gt=0.0, le=10.0)
+    arena: _Float = Field(0.9, gt=0.0, le=1.0)
+    lane: _Float = Field(0.1, ge=0.0, le=1.0)
+    device: _Float = Field(0.95, gt=0.0, le=1.0)
+
+
 class _Config(_Model):
     device: _Device = Field(default_factory=_Device)
     models: _Models = Field(default_factory=_Models)
     trace: _Trace = Field(default_factory=_Trace)
+    diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
     tasks: list[_Task] = Field(default_factory=list, max_length=256)
 
     @model_validator(mode="after")
@@ -378,6 +391,7 @@ class _Config(_Model):
             ),
             models=ModelsSpec(tuple(self.models.roots)),
             trace=TraceSpec(self.trace.file, int(self.trace.max_mib * _MIB)),
+            diagnostics=DiagnosticsSpec(**self.diagnostics.model_dump()),
             tasks=tuple(task.to_spec() for task in self.tasks),
         )
 

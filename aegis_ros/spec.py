@@ -15,6 +15,7 @@ __all__ = [
     "Color",
     "Criticality",
     "DeviceSpec",
+    "DiagnosticsSpec",
     "FrameFormat",
     "InputSpec",
     "Interpolation",
@@ -303,6 +304,31 @@ class TraceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnosticsSpec:
+    """From where on /diagnostics warns; shares are of 1.
+
+    Attributes:
+        silent_periods: a topic that brings nothing for so many periods (at least 1 s) is silent.
+        loss: share of the declared frames that may be missing.
+        late_error: share of results that may be late before it is an error and no warning.
+        deadline: share of the deadline that the 99th percentile of the response may take.
+        budget: share of the budget that the slowest run may take.
+        arena: share of the arena that may be used.
+        lane: how much more of a lane may be measured than was admitted.
+        device: speed of the device below which it is slow.
+    """
+
+    silent_periods: int = 10
+    loss: float = 0.1
+    late_error: float = 0.01
+    deadline: float = 1.0
+    budget: float = 1.0
+    arena: float = 0.9
+    lane: float = 0.1
+    device: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
 class OrchestratorSpec:
     """The whole configuration of one orchestrator."""
 
@@ -310,3 +336,4 @@ class OrchestratorSpec:
     models: ModelsSpec = field(default_factory=ModelsSpec)
     tasks: tuple[TaskSpec, ...] = ()
     trace: TraceSpec = field(default_factory=TraceSpec)
+    diagnostics: DiagnosticsSpec = field(default_factory=DiagnosticsSpec)

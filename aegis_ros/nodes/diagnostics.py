@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aegis_ros.analysis import every_nth
+from aegis_ros.device import DeviceState
 from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Stream, TaskState, TaskSummary
-from aegis_ros.spec import Criticality
+from aegis_ros.spec import Criticality, DiagnosticsSpec
 
 __all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "diagnose"]
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
 
-_SILENT_PERIODS = 10
-_LOSS_WARNING = 0.1
 _PROFILE_HINT = (
     "the camera driver's process needs the Fast DDS profile for large images: "
     "export FASTRTPS_DEFAULT_PROFILES_FILE=<share/aegis_ros/config/fastdds.xml> before starting it"
@@ -36,8 +35,10 @@ def diagnose(
     streams: tuple[Stream, ...],
     publishers: dict[str, int],
     received_hz: dict[str, float],
+    device: DeviceState | None = None,
+    limits: DiagnosticsSpec | None = None,
 ) -> list[Diagnosis]:
-    """Return the health of engine, arena, lanes and tasks.
+    """Return the health of engine, device, arena, lanes and tasks.
 
     Args:
         state: everything at one moment.
@@ -45,15 +46,19 @@ def diagnose(
         streams: subscribed streams.
         publishers: number of publishers of each topic.
         received_hz: frames a second that reached each task, by task name.
+        device: as it was read last; ``None`` for not yet.
+        limits: from where on to warn; the usual ones if ``None``.
     """
-    entries = [_engine(state, lifecycle), _arena(state)]
+    limits = limits or DiagnosticsSpec()
+    entries = [_engine(state, lifecycle), _device(device, limits), _arena(state, limits)]
     filled = {task.lane for task in state.tasks if _is_best_effort(task)}
-    entries += [_lane(lane, lane.name in filled) for lane in state.lanes]
+    entries += [_lane(lane, lane.name in filled, limits) for lane in state.lanes]
     topics = {stream.topic for stream in streams}
     for task in state.tasks:
         topic = task.spec.input.topic
         heard = publishers.get(topic, 0) if topic in topics else 0
-        entries.append(_task(task, state.active, heard, received_hz.get(task.spec.name, 0.0)))
+        hz = received_hz.get(task.spec.name, 0.0)
+        entries.append(_task(task, state.active, heard, hz, limits))
     return entries
 
 
@@ -87,12 +92,27 @@ def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
     return Diagnosis("engine", OK, "running", values)
 
 
-def _arena(state: OrchestratorState) -> Diagnosis:
+def _device(device: DeviceState | None, limits: DiagnosticsSpec) -> Diagnosis:
+    if device is None:
+        return Diagnosis("device", OK, "not read yet")
+    values = {"speed": f"{device.clock_factor:.3f}", "source": device.source}
+    text = f"at {device.clock_factor:.0%} of its nominal speed"
+    if device.temperature_c is not None:
+        values["temperature_c"] = f"{device.temperature_c:.1f}"
+        text += f", {device.temperature_c:.0f} degrees"
+    if device.clock_factor < limits.device:
+        why = " (heat or power hold it back)" if device.throttled else ""
+        text += f"{why}; frames are left out and tasks shed where that is not enough: cool it, "
+        return Diagnosis("device", WARN, text + "raise its power limit, or ask for less", values)
+    return Diagnosis("device", OK, text, values)
+
+
+def _arena(state: OrchestratorState, limits: DiagnosticsSpec) -> Diagnosis:
     used, budget = state.arena_used_bytes, state.arena_bytes
     share = used / budget if budget else 0.0
     text = f"{used / 2**20:.0f} of {budget / 2**20:.0f} MiB used"
     values = {"used_bytes": str(used), "budget_bytes": str(budget)}
-    if share > 0.9:
+    if share > limits.arena:
         return Diagnosis(
             "arena", WARN, f"{text}; raise device.arena_mib before adding tasks", values
         )
@@ -103,7 +123,7 @@ def _is_best_effort(task: TaskSummary) -> bool:
     return task.spec.criticality is Criticality.BEST_EFFORT
 
 
-def _lane(lane: LaneSummary, filled: bool) -> Diagnosis:
+def _lane(lane: LaneSummary, filled: bool, limits: DiagnosticsSpec) -> Diagnosis:
     """Return the health of a lane; what is ``filled`` with best effort may be busy all the time."""
     values = {
         "utilization_admitted": f"{lane.utilization_admitted:.4f}",
@@ -114,7 +134,7 @@ def _lane(lane: LaneSummary, filled: bool) -> Diagnosis:
     text = f"busy {lane.utilization_measured:.0%}, admitted {lane.utilization_admitted:.0%}"
     if filled:
         text += ", and best effort in what is left"
-    elif lane.utilization_measured > lane.utilization_admitted + 0.1:
+    elif lane.utilization_measured > lane.utilization_admitted + limits.lane:
         return Diagnosis(
             f"lane {lane.name}",
             WARN,
@@ -124,7 +144,9 @@ def _lane(lane: LaneSummary, filled: bool) -> Diagnosis:
     return Diagnosis(f"lane {lane.name}", OK, text, values)
 
 
-def _task(task: TaskSummary, active: bool, publishers: int, received_hz: float) -> Diagnosis:
+def _task(
+    task: TaskSummary, active: bool, publishers: int, received_hz: float, limits: DiagnosticsSpec
+) -> Diagnosis:
     spec = task.spec
     declared_hz = 1e9 / spec.period_ns
     values = {
@@ -140,14 +162,19 @@ def _task(task: TaskSummary, active: bool, publishers: int, received_hz: float) 
         "lost": str(task.lost),
         "every_nth": str(task.every_nth),
         "thinned": str(task.thinned),
-        "result_age_s": f"{task.result_age_s:.2f}",
+        "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
-    level, message = _task_level(task, active, publishers, received_hz, declared_hz)
+    level, message = _task_level(task, active, publishers, received_hz, declared_hz, limits)
     return Diagnosis(f"task {spec.name}", level, message, values)
 
 
 def _task_level(
-    task: TaskSummary, active: bool, publishers: int, received_hz: float, declared_hz: float
+    task: TaskSummary,
+    active: bool,
+    publishers: int,
+    received_hz: float,
+    declared_hz: float,
+    limits: DiagnosticsSpec,
 ) -> tuple[int, str]:
     spec, topic = task.spec, task.spec.input.topic
     if task.state is TaskState.FAILED:
@@ -158,7 +185,7 @@ def _task_level(
         return OK, "admitted; waits for the node to be activated"
     if publishers == 0:
         return WARN, f"nobody publishes {topic}; start the driver, or remap the topic"
-    silent_s = _SILENT_PERIODS * spec.period_ns / 1e9
+    silent_s = limits.silent_periods * spec.period_ns / 1e9
     if task.received == 0 or (received_hz == 0.0 and task.result_age_s > max(silent_s, 1.0)):
         return WARN, (
             f"{topic} is silent although {publishers} publisher(s) exist: compare QoS "
@@ -166,16 +193,16 @@ def _task_level(
         )
     if task.completed and task.missed:
         share = task.missed / task.completed
-        return (ERROR if share > 0.01 else WARN), (
+        return (ERROR if share > limits.late_error else WARN), (
             f"{task.missed} of {task.completed} results were late; compare received_hz, "
             "execution_max_ms with budget_ms, and transport with jitter_ms"
         )
-    if task.execution_max_ns > task.wcet_ns:
+    if task.execution_max_ns > limits.budget * task.wcet_ns:
         return WARN, (
             f"ran for {task.execution_max_ns / 1e6:.1f} ms against a budget of "
             f"{task.wcet_ns / 1e6:.1f} ms; measure its profile again"
         )
-    if 0.0 < received_hz < declared_hz * (1.0 - _LOSS_WARNING):
+    if 0.0 < received_hz < declared_hz * (1.0 - limits.loss):
         return WARN, (
             f"receives {received_hz:.1f} frames a second of {declared_hz:.1f} declared; if the "
             f"driver publishes more, {_PROFILE_HINT}"
@@ -184,6 +211,11 @@ def _task_level(
         return OK, (
             f"{task.rate_hz:.1f} of {declared_hz:.1f} results a second in the slack, up to "
             f"{task.response_max_ns / 1e6:.0f} ms old; no deadline is promised"
+        )
+    if task.response_p99_ns > limits.deadline * spec.deadline_ns:
+        return WARN, (
+            f"p99 of the response is {task.response_p99_ns / 1e6:.1f} of "
+            f"{spec.deadline_ns / 1e6:.0f} ms; aegis check tells who it waits for"
         )
     fewer = f" from {every_nth(task.every_nth)}" if task.every_nth > 1 else ""
     return OK, (

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -16,13 +15,14 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from aegis_ros.config import load_config
 from aegis_ros.decoders import Decoder, create_decoder
-from aegis_ros.device import DeviceMonitor, create_monitor
+from aegis_ros.device import DeviceMonitor, DeviceState, create_monitor
 from aegis_ros.engine import JobResult
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus
 from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.nodes.conversions import rationale_to_message, status_to_message, time_from_ns
 from aegis_ros.nodes.diagnostics import diagnose
+from aegis_ros.nodes.health import Health, publish_health
 from aegis_ros.nodes.intake import SensorIntake
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.services import Services
@@ -56,7 +56,6 @@ class OrchestratorNode(LifecycleNode):
         )
         self._rationale_publisher = self.create_publisher(RationaleMsg, "~/rationale", latched)
         self._status_publisher = self.create_publisher(OrchestratorStatus, "~/status", 1)
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.control_executor = SingleThreadedExecutor(context=self.context)
         self.intake_executor = SingleThreadedExecutor(context=self.context)
         # An executor takes whole nodes, so what runs on the intake thread is a node of its own.
@@ -76,10 +75,11 @@ class OrchestratorNode(LifecycleNode):
         self._streams: tuple[Stream, ...] = ()
         self._received_before: dict[str, tuple[int, float]] = {}
         self._lifecycle = "unconfigured"
+        self._device: DeviceState | None = None
         self._requests = Services(self, self.control_executor, lambda: self._orchestrator)
         self.create_timer(self.get_parameter("status_period_s").value, self._publish_status)
-        self.create_timer(
-            self.get_parameter("diagnostics_period_s").value, self._publish_diagnostics
+        self._health_publisher = publish_health(
+            self, self._health, self.get_parameter("diagnostics_period_s").value
         )
         self.create_timer(self.get_parameter("device_period_s").value, self._watch_device)
 
@@ -262,28 +262,24 @@ class OrchestratorNode(LifecycleNode):
 
     def _watch_device(self) -> None:
         if self._orchestrator is not None and self.device_monitor is not None:
-            self._orchestrator.device_changed(self.device_monitor.read())
+            self._device = self.device_monitor.read()
+            self._orchestrator.device_changed(self._device)
 
-    def _publish_diagnostics(self) -> None:
-        message = DiagnosticArray()
-        message.header.stamp = time_from_ns(time.time_ns())
+    def _health(self) -> Health:
         orchestrator, intake = self._orchestrator, self._intake
-        if orchestrator is not None and intake is not None:
-            state = orchestrator.status()
-            entries = diagnose(
-                state, self._lifecycle, self._streams, intake.publishers(), self._rates(state)
-            )
-            message.status = [
-                DiagnosticStatus(
-                    level=bytes([entry.level]),
-                    name=f"{self.get_name()}: {entry.name}",
-                    message=entry.message,
-                    hardware_id=state.engine.device if state.engine else "",
-                    values=[KeyValue(key=k, value=v) for k, v in entry.values.items()],
-                )
-                for entry in entries
-            ]
-        self._diagnostics_publisher.publish(message)
+        if orchestrator is None or intake is None:
+            return Health()
+        state = orchestrator.status()
+        entries = diagnose(
+            state,
+            self._lifecycle,
+            self._streams,
+            intake.publishers(),
+            self._rates(state),
+            self._device,
+            orchestrator.spec.diagnostics,
+        )
+        return Health(tuple(entries), state.engine.device if state.engine else "")
 
     def _rates(self, state: OrchestratorState) -> dict[str, float]:
         now = time.monotonic()

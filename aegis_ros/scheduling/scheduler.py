@@ -7,8 +7,8 @@ more urgent job takes over at the next segment boundary (limited preemption with
 Bertogna & Baruah 2010). Partitioned: every task is bound to one lane.
 
 Budgets are checked where a segment ends. What a job takes beyond its whole budget is owed by its
-task and paid back, by time in which the lane has nothing to do and by jobs that are skipped, so that
-an overrun stays with the task that caused it.
+task and paid back, by time in which the lane has nothing to do and by jobs that are skipped, so
+that an overrun stays with the task that caused it.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Scheduler:
         self._waiting = [0] * lanes
         self._shedding = [False] * lanes
         self._owing = [False] * lanes
-        self._idle_ns = [_BUSY] * lanes  # since when there is nothing to do, while something is owed
+        self._idle_ns = [_BUSY] * lanes  # since when nothing is to do, while something is owed
         self._overrun: list[Overrun | None] = [None] * lanes
         self._stretch = [(1.0, 1.0)] * lanes
         self._line = _BACKGROUND  # the next place in line of what has no deadline to keep

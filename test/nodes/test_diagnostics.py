@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from aegis_ros.device import DeviceState
 from aegis_ros.nodes.diagnostics import OK, WARN, Diagnosis, diagnose
 from aegis_ros.orchestrator import OrchestratorState
+from aegis_ros.spec import DiagnosticsSpec
 from test.orchestrator.house import MS, House
 
 
@@ -49,3 +51,59 @@ def test_an_old_result_of_best_effort_is_told_by_its_age(tmp_path: Path) -> None
     task = next(item for item in told if item.name == "task caption")
     assert task.level == OK
     assert task.message.endswith("up to 900 ms old; no deadline is promised")
+
+
+def test_a_slow_device_is_a_warning_that_says_what_follows(tmp_path: Path) -> None:
+    state = House(tmp_path / "house").orchestrator.status()
+
+    def told(device: DeviceState | None, limit: float = 0.95) -> Diagnosis:
+        limits = DiagnosticsSpec(device=limit)
+        entries = diagnose(state, "active", (), {}, {}, device, limits)
+        return next(item for item in entries if item.name == "device")
+
+    hot = DeviceState(0.7, 91.0, throttled=True, source="nvml")
+    assert told(hot).level == WARN
+    assert told(hot).message == (
+        "at 70% of its nominal speed, 91 degrees (heat or power hold it back); frames are left out "
+        "and tasks shed where that is not enough: cool it, raise its power limit, or ask for less"
+    )
+    assert told(hot).values == {"speed": "0.700", "source": "nvml", "temperature_c": "91.0"}
+    assert told(hot, limit=0.7).level == OK
+    assert told(DeviceState()).message == "at 100% of its nominal speed"
+    assert told(None).message == "not read yet"
+
+
+def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
+    house = House(tmp_path / "house")
+    house.start()
+    house.orchestrator.register(house.task("brake", deadline_ms=100, wcet_ms=10))
+    entry = next(iter(house.orchestrator._admitted))
+    entry.statistics.received = 1
+    house.orchestrator.published(1, 60 * MS, 9 * MS, met=True)
+    house.orchestrator.activate()
+    state = house.orchestrator.status()
+    topics = {task.spec.input.topic: 1 for task in state.tasks}
+
+    def said(**limits: float) -> tuple[int, str]:
+        given = DiagnosticsSpec(**limits)  # type: ignore[arg-type]
+        streams = house.streams[-1]
+        entries = diagnose(state, "active", streams, topics, {"brake": 9.5}, None, given)
+        task = next(item for item in entries if item.name == "task brake")
+        return task.level, task.message
+
+    assert said()[0] == OK
+    assert said(deadline=0.5) == (
+        WARN,
+        "p99 of the response is 60.0 of 100 ms; aegis check tells who it waits for",
+    )
+    assert said(budget=0.8)[0] == WARN
+    assert said(loss=0.01)[0] == WARN
+    used = replace(state, arena_used_bytes=50, arena_bytes=100)
+    assert {
+        limit: next(
+            item.level
+            for item in diagnose(used, "active", (), {}, {}, None, DiagnosticsSpec(arena=limit))
+            if item.name == "arena"
+        )
+        for limit in (0.4, 0.6)
+    } == {0.4: WARN, 0.6: OK}

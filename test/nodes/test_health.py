@@ -1,0 +1,157 @@
+"""How diagnoses reach /diagnostics, with `diagnostic_updater` and without."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis
+from aegis_ros.nodes.health import Health, publish_health
+
+_ENGINE = Diagnosis("engine", OK, "running", {"pid": "7"})
+_FRONT = Diagnosis("task front", ERROR, "3 of 4 results were late", {"missed": "3", "lost": "0"})
+_REAR = Diagnosis("task rear", WARN, "nobody publishes /rear", {"missed": "0"})
+_PERIOD_S = 0.02
+
+
+class _Updater:
+    """As much of `diagnostic_updater.Updater` as matters here, and as careless."""
+
+    def __init__(self, node: Node, period: float = 1.0) -> None:
+        self.node = node
+        self.hwid = ""
+        self.tasks: list[tuple[str, Callable[[Any], Any]]] = []
+        self.publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        declared = node.declare_parameter("diagnostic_updater.period", period).value
+        self.timer = node.create_timer(declared, self.update)
+
+    def setHardwareID(self, hwid: str) -> None:
+        self.hwid = hwid
+
+    def add(self, name: str, run: Callable[[Any], Any]) -> None:
+        self.tasks.append((name, run))
+        self.addedTaskCallback(name)
+
+    def addedTaskCallback(self, task: str) -> None:
+        self._send([DiagnosticStatus(name=task, message="Node starting up")])
+
+    def removeByName(self, name: str) -> bool:
+        kept = [task for task in self.tasks if task[0] != name]
+        found = len(kept) < len(self.tasks)
+        self.tasks = kept
+        return found
+
+    def update(self) -> None:
+        level = DiagnosticStatus.ERROR
+        self._send(
+            [run(DiagnosticStatus(name=name, level=level, message="-")) for name, run in self.tasks]
+        )
+
+    def _send(self, statuses: list[DiagnosticStatus]) -> None:
+        for status in statuses:
+            status.name = f"{self.node.get_name()}: {status.name}"
+        message = DiagnosticArray(status=statuses)
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        self.publisher.publish(message)
+
+
+@pytest.fixture(params=["with the updater", "without it"])
+def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without it":
+        monkeypatch.setitem(sys.modules, "diagnostic_updater", None)
+    else:
+        module = ModuleType("diagnostic_updater")
+        module.Updater = _Updater  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "diagnostic_updater", module)
+
+
+class _Robot:
+    """A node that tells its health, and everything it told."""
+
+    def __init__(self, context: Context) -> None:
+        self.health = Health()
+        self.heard: list[DiagnosticArray] = []
+        self.node = Node("robot", context=context)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.heard.append, 100)
+        self.publisher = publish_health(self.node, lambda: self.health, _PERIOD_S)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self.node)
+
+    def tell(self, health: Health) -> list[DiagnosticStatus]:
+        """Change the health and return the first statuses that came after two more were heard."""
+        self.health = health
+        self.heard.clear()
+        for _ in range(1000):
+            self._executor.spin_once(timeout_sec=0.1)
+            if len(self.heard) >= 3:
+                return list(self.heard[-1].status)
+        raise AssertionError("nothing was published")
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+
+
+@contextmanager
+def _robot() -> Iterator[_Robot]:
+    context = Context()
+    rclpy.init(context=context)
+    robot = _Robot(context)
+    try:
+        yield robot
+    finally:
+        robot.close()
+        rclpy.try_shutdown(context=context)
+
+
+@pytest.mark.usefixtures("installed")
+def test_name_level_message_hardware_and_values_are_the_same_either_way() -> None:
+    with _robot() as robot:
+        engine, front = robot.tell(Health((_ENGINE, _FRONT), "cpu0"))
+    assert [engine.name, front.name] == ["robot: engine", "robot: task front"]
+    assert [engine.level, front.level] == [DiagnosticStatus.OK, DiagnosticStatus.ERROR]
+    assert front.message == "3 of 4 results were late"
+    assert {engine.hardware_id, front.hardware_id} == {"cpu0"}
+    assert {each.key: each.value for each in front.values} == {"missed": "3", "lost": "0"}
+
+
+@pytest.mark.usefixtures("installed")
+def test_tasks_come_change_and_go() -> None:
+    with _robot() as robot:
+        assert robot.tell(Health()) == []
+        assert len(robot.tell(Health((_ENGINE, _FRONT)))) == 2
+        better = Diagnosis("task front", OK, "20.0 results a second")
+        told = {each.name: each.level for each in robot.tell(Health((_ENGINE, better, _REAR)))}
+        assert told == {
+            "robot: engine": b"\0",
+            "robot: task front": b"\0",
+            "robot: task rear": b"\1",
+        }
+        assert [each.name for each in robot.tell(Health((_ENGINE,)))] == ["robot: engine"]
+        assert robot.tell(Health()) == []
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_status_without_a_device_has_no_empty_hardware_id() -> None:
+    with _robot() as robot:
+        (engine,) = robot.tell(Health((_ENGINE,)))
+    assert engine.hardware_id == "none"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_task_that_comes_broken_is_never_called_fine() -> None:
+    with _robot() as robot:
+        robot.tell(Health((_ENGINE,)))
+        robot.tell(Health((_ENGINE, _FRONT)))
+        front = [s for m in robot.heard for s in m.status if s.name == "robot: task front"]
+    assert front and {each.level for each in front} == {DiagnosticStatus.ERROR}
