@@ -52,7 +52,7 @@ def diagnose(
     limits = limits or DiagnosticsSpec()
     entries = [_engine(state, lifecycle), _device(device, limits), _arena(state, limits)]
     filled = {task.lane for task in state.tasks if _is_best_effort(task)}
-    entries += [_lane(lane, lane.name in filled, limits) for lane in state.lanes]
+    entries += [_lane(lane, lane.name in filled, state.active, limits) for lane in state.lanes]
     topics = {stream.topic for stream in streams}
     for task in state.tasks:
         topic = task.spec.input.topic
@@ -123,8 +123,11 @@ def _is_best_effort(task: TaskSummary) -> bool:
     return task.spec.criticality is Criticality.BEST_EFFORT
 
 
-def _lane(lane: LaneSummary, filled: bool, limits: DiagnosticsSpec) -> Diagnosis:
-    """Return the health of a lane; what is ``filled`` with best effort may be busy all the time."""
+def _lane(lane: LaneSummary, filled: bool, active: bool, limits: DiagnosticsSpec) -> Diagnosis:
+    """Return the health of a lane; what is ``filled`` with best effort may be busy all the time.
+
+    Until the node is active a lane is busy with measuring.
+    """
     values = {
         "utilization_admitted": f"{lane.utilization_admitted:.4f}",
         "utilization_measured": f"{lane.utilization_measured:.4f}",
@@ -134,7 +137,7 @@ def _lane(lane: LaneSummary, filled: bool, limits: DiagnosticsSpec) -> Diagnosis
     text = f"busy {lane.utilization_measured:.0%}, admitted {lane.utilization_admitted:.0%}"
     if filled:
         text += ", and best effort in what is left"
-    elif lane.utilization_measured > lane.utilization_admitted + limits.lane:
+    elif active and lane.utilization_measured > lane.utilization_admitted + limits.lane:
         return Diagnosis(
             f"lane {lane.name}",
             WARN,

@@ -30,7 +30,9 @@ def test_a_lane_busier_than_admitted_is_a_warning_unless_best_effort_fills_it(
     house = House(tmp_path / "house")
     house.start()
     house.orchestrator.register(house.task("brake"))
-    assert _said(_busy(house.orchestrator.status()))["lane lane0"].level == WARN
+    busy = _busy(house.orchestrator.status())
+    assert _said(busy)["lane lane0"].level == WARN
+    assert _said(replace(busy, active=False))["lane lane0"].level == OK  # it measures
     house.orchestrator.register(house.task("caption", criticality="best_effort"))
     lane = _said(_busy(house.orchestrator.status()))["lane lane0"]
     assert lane.level == OK and "best effort in what is left" in lane.message
