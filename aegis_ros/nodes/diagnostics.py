@@ -15,7 +15,9 @@ OK, WARN, ERROR, STALE = 0, 1, 2, 3
 
 _PROFILE_HINT = (
     "the camera driver's process needs the Fast DDS profile for large images: "
-    "export FASTRTPS_DEFAULT_PROFILES_FILE=<share/aegis_ros/config/fastdds.xml> before starting it"
+    # No angle brackets: rqt_runtime_monitor takes them for HTML and leaves them out.
+    "export FASTRTPS_DEFAULT_PROFILES_FILE="
+    "$(ros2 pkg prefix aegis_ros --share)/config/fastdds.xml before starting it"
 )
 
 
