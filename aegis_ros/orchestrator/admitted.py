@@ -86,6 +86,12 @@ class AdmittedSet:
         self._leave(entry)
         self._judge()
 
+    def bound_ns(self, entry: Entry) -> int:
+        """Return the proven response bound of a task beside what is admitted now; 0 for none."""
+        verdict = self.verdicts.get(entry.lane)
+        responses = verdict.responses if verdict is not None else ()
+        return next((item.bound_ns for item in responses if item.task == entry.spec.name), 0)
+
     def thin(self, factors: Mapping[str, int]) -> None:
         """Prove these tasks with every n-th of their frames from now on."""
         for name, every in factors.items():

@@ -275,7 +275,7 @@ class Orchestrator:
             self._admitted.remove(entry)
             self._publish_tables()
             self.log.forget(name)
-            self._tell_room()
+            self._set_changed()
             self._unload(entry)
             again = " until the orchestrator is configured again" if entry.from_file else ""
             rationale = self.log.tell(
@@ -518,12 +518,10 @@ class Orchestrator:
         self._next_id += 1
         slower = self._thinner.joins(entry, admitted.factors)
         self._admitted.add(entry)
-        self._tell_room()
+        self._set_changed()
         self._publish_tables()
         answer = self._accepted(candidate, admitted, task_id, publish=True)
         self._thinner.tell(slower, f"so that {spec.name} fits", answer.rationale.id)
-        if self._recorder is not None:
-            self._recorder.task(traced_task(entry, answer.response_bound_ns))
         return answer
 
     def _begin_trace(self, memory: SharedMemory, info: EngineInfo) -> None:
@@ -634,7 +632,7 @@ class Orchestrator:
             return
         try:
             if self._thinner.refresh():
-                self._tell_room()
+                self._set_changed()
         finally:
             self._admin.release()
 
@@ -698,9 +696,13 @@ class Orchestrator:
         self.intake.replace(self._loader.tables(self._admitted))
         self._on_streams(self.intake.streams())
 
-    def _tell_room(self) -> None:
+    def _set_changed(self) -> None:
+        """Tell engine and trace what is proven now: who comes or goes changes it for the others."""
         for index, lane in enumerate(self.spec.device.lanes):
             self._engine.set_room(index, self._admitted.room(lane.name))
+        if self._recorder is not None:
+            for entry in self._admitted:
+                self._recorder.task(traced_task(entry, self._admitted.bound_ns(entry)))
 
     def _submit(
         self,

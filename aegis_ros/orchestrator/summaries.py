@@ -76,9 +76,7 @@ class Summaries:
     def task(self, entry: Entry, shedding: Collection[str]) -> TaskSummary:
         """Return the figures of one task; ``shedding`` are lanes that run critical tasks only."""
         statistics = entry.statistics
-        verdict = self._admitted.verdicts.get(entry.lane)
-        responses = verdict.responses if verdict is not None else ()
-        bound = next((item.bound_ns for item in responses if item.task == entry.spec.name), 0)
+        bound = self._admitted.bound_ns(entry)
         rate, p50, p99, worst, execution, longest, age = statistics.figures(time.monotonic_ns())
         return TaskSummary(
             entry.task_id,

@@ -201,3 +201,22 @@ def test_a_place_that_cannot_be_written_is_told_and_the_robot_goes_on(tmp_path: 
     orchestrator.cleanup()
     assert answer.accepted
     assert any("this run is not traced" in item.sentence.lower() for item in told)
+
+
+def test_a_trace_knows_the_bounds_of_all_who_run_together(tmp_path: Path) -> None:
+    house = House(tmp_path / "house")
+    traced = replace(house.spec, tasks=(), trace=TraceSpec("run_%Y.mcap"))
+    folder = tmp_path / "state"
+    folder.mkdir()
+    orchestrator = Orchestrator(
+        traced, state_dir=folder, on_result=lambda _, result: result.release()
+    )
+    orchestrator.configure()
+    first = orchestrator.register(house.task("first"))
+    second = orchestrator.register(house.task("second"))
+    now = {task.spec.name: task.response_bound_ns for task in orchestrator.status().tasks}
+    orchestrator.cleanup()
+    (path,) = (folder / "traces").glob("run_2*.mcap")
+    kept = read_trace(path).tasks
+    assert kept[first.task_id].bound_ns == now["first"] > first.response_bound_ns
+    assert kept[second.task_id].bound_ns == now["second"] == second.response_bound_ns
