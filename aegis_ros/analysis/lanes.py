@@ -267,31 +267,26 @@ def _best_fit(
     free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
 ) -> dict[str, list[AnalysisTask]] | None:
     """Put each task in turn on the fullest lane where it fits."""
-    filled = {lane: list(bound) for lane, bound in bins.items()}
-    for task in free:
-        order = sorted(filled, key=lambda lane: -sum(_use(item) for item in filled[lane]))
-        for lane in order:
-            if passes([*filled[lane], task], lane):
-                filled[lane].append(task)
-                break
-        else:
-            return None
-    if all(passes(bound, lane) for lane, bound in filled.items()):
-        return filled
-    return None
+    return _in_turn(free, bins, passes, lambda task, bound: sum(_use(item) for item in bound))
 
 
 def _best_left(
     slack: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
 ) -> dict[str, list[AnalysisTask]] | None:
     """Put each task of best effort in turn where it gets the largest part of its frames served."""
+    return _in_turn(slack, bins, passes, lambda task, bound: slack_rates([*bound, task])[-1].share)
+
+
+def _in_turn(
+    tasks: Sequence[AnalysisTask],
+    bins: _Bins,
+    passes: _Passes,
+    worth: Callable[[AnalysisTask, Sequence[AnalysisTask]], float],
+) -> dict[str, list[AnalysisTask]] | None:
+    """Put each task in turn on the lane of most worth, beside what is there, where it fits."""
     filled = {lane: list(bound) for lane, bound in bins.items()}
-
-    def left(task: AnalysisTask, lane: str) -> float:
-        return slack_rates([*filled[lane], task])[-1].share
-
-    for task in slack:
-        order = sorted(filled, key=lambda lane: -left(task, lane))
+    for task in tasks:
+        order = sorted(filled, key=lambda lane: -worth(task, filled[lane]))
         for lane in order:
             if passes([*filled[lane], task], lane):
                 filled[lane].append(task)

@@ -296,12 +296,13 @@ class Admission:
                 continue
             # Rejected ones are waited for by nobody; thinned ones are.
             paces = {item.spec.name: Pace(1, item.spec.thinnest) for item in cut}
-            for finer in (cut[-1], self.cut_for_fewer_frames(candidate, admitted, paces, None)):
+            thinner = self._with_fewer_frames(cut[-1], admitted, paces)
+            if thinner is None:
+                finer = self.cut_for_fewer_frames(candidate, admitted, paces, None)
                 thinner = self._with_fewer_frames(finer, admitted, paces)
-                if thinner is not None:
-                    cut[-1] = finer
-                    admitted[task.name] = (finer.analysis_task(), thinner.lane)
-                    break
+                cut[-1] = cut[-1] if thinner is None else finer
+            if thinner is not None:
+                admitted[task.name] = (cut[-1].analysis_task(), thinner.lane)
         return cut
 
     def cut_for_fewer_frames(

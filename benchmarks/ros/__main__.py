@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from std_msgs.msg import Float64
 
 from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.nodes.spinning import spin_beside
+from benchmarks.processes import process, wait
 from benchmarks.report import parser, percentiles, publish, table
 from benchmarks.ros.bare import ANSWER
 from benchmarks.ros.camera import TOPIC
@@ -36,7 +35,6 @@ _SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
 _RATE_HZ = 30.0
 _TURNS = 2
 _KILLS_OF_ONE_ENGINE = 2  # a third would quarantine the network that ran
-_PATIENCE_S = 60.0
 _STEPS = (
     ("transport: stamped to received", "stamped", "received"),
     ("copy to the slot and hand over: received to released", "received", "released"),
@@ -78,38 +76,6 @@ class Listener:
         self.status = message
 
 
-def wait(true: Callable[[], Any]) -> None:
-    """Wait until ``true()``.
-
-    Raises:
-        SystemExit: it does not happen.
-    """
-    end = time.monotonic() + _PATIENCE_S
-    while not true():
-        if time.monotonic() > end:
-            raise SystemExit("a node did not do what was expected within a minute")
-        time.sleep(0.002)
-
-
-@contextmanager
-def process(log: Path, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``python -m module`` and end it."""
-    with log.open("ab") as output:
-        running = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        yield running
-    finally:
-        # Asked first: a node that is killed leaves shared memory that others trip over.
-        running.send_signal(signal.SIGINT)
-        try:
-            running.wait(timeout=15.0)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
-
-
 @contextmanager
 def orchestrator(folder: Path, listener: Listener, size: tuple[int, int]) -> Iterator[Any]:
     """Run the orchestrator; yield its process and the seconds until it was active."""
@@ -124,7 +90,7 @@ def orchestrator(folder: Path, listener: Listener, size: tuple[int, int]) -> Ite
         *("-p", f"config:={config}", "-p", f"state_dir:={folder / 'state'}"),
         *("-p", "status_period_s:=0.1"),
     ) as running:
-        wait(lambda: listener.status.state == "active")
+        wait(lambda: listener.status.state == "active", "an active orchestrator", running)
         yield running, time.monotonic() - began
 
 
@@ -151,14 +117,14 @@ def at_rate(
     with process(folder / "camera.log", "benchmarks.ros.camera", *map(str, (*size, _RATE_HZ))):
         for turn in range(_TURNS):
             with process(folder / "bare.log", "benchmarks.ros.bare"):
-                wait(lambda: len(listener.answers) > 10)
+                wait(lambda: len(listener.answers) > 10, "answers of the bare node")
                 listener.answers.clear()
                 time.sleep(seconds / _TURNS)
                 keep("bare subscriber, stamp to published (ms)", list(listener.answers))
             listener.answers.clear()
             with orchestrator(folder, listener, size) as (running, start_s):
                 keep("start to active, with a profile (s)", [start_s])
-                wait(lambda: len(listener.results) > 10)
+                wait(lambda: len(listener.results) > 10, "results of the orchestrator")
                 listener.results.clear()
                 time.sleep(seconds / _TURNS)
                 timings = [message.timing for _, message in listener.results]
@@ -185,9 +151,9 @@ def killed(listener: Listener) -> float:
     pid = listener.status.engine_pid
     began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    wait(lambda: listener.status.engine_pid not in (0, pid))
+    wait(lambda: listener.status.engine_pid not in (0, pid), "a new engine")
     fresh = listener.status.engine_restart_ms / 1e3
-    wait(lambda: any(at > began + fresh for at, _ in listener.results))
+    wait(lambda: any(at > began + fresh for at, _ in listener.results), "results after a kill")
     first = min(at for at, _ in listener.results if at > began + fresh)
     return (first - began) * 1e3
 

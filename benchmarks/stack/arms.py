@@ -19,7 +19,8 @@ from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from aegis_ros.nodes.spinning import spin_beside
-from benchmarks.stack.processes import Cpu, CpuUse, process, wait
+from benchmarks.processes import process, wait
+from benchmarks.stack.cpu import Cpu, CpuUse
 from benchmarks.stack.workload import FRAME, Task, configuration
 
 __all__ = ["Arm", "Listener", "Round", "TaskRound", "as_values", "one_round"]

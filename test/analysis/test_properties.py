@@ -27,7 +27,7 @@ from aegis_ros.analysis import (
 from aegis_ros.analysis.demand import LaneLoad, demand_at, qpa
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Counterfactual, Rule
-from aegis_ros.scheduling import Edf, Job, Policy
+from aegis_ros.scheduling import Policy
 from aegis_ros.simulation import (
     Outcome,
     Workload,
@@ -37,6 +37,7 @@ from aegis_ros.simulation import (
     simulate,
     sporadic_arrivals,
 )
+from test.analysis.ties import LosesTies
 from test.task_sets import task_sets
 
 _LONGEST_NS = 10**16
@@ -137,18 +138,6 @@ def test_every_rejected_set_has_a_witness_that_misses(
     pattern = critical_arrivals(tasks, verdict.witness, switch_ns=switch)
     late = judge.run(tasks, pattern, switch).missed
     assert late.any()
-
-
-class LosesTies(Edf):
-    """EDF in which one task comes last among jobs due at the same time, as the bounds assume."""
-
-    __slots__ = ("_task_id",)
-
-    def __init__(self, task_id: int) -> None:
-        self._task_id = task_id
-
-    def priority(self, job: Job) -> int:
-        return 2 * job.deadline_ns + (job.task_id == self._task_id)
 
 
 @given(task_sets(jitter=False, most=3))

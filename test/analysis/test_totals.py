@@ -26,7 +26,6 @@ from aegis_ros.analysis import (
 from aegis_ros.analysis.demand import LaneLoad
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import Edf, Job
 from aegis_ros.simulation import (
     Workload,
     bursty_arrivals,
@@ -36,6 +35,7 @@ from aegis_ros.simulation import (
     sporadic_arrivals,
 )
 from aegis_ros.spec import Criticality
+from test.analysis.ties import LosesTies
 from test.task_sets import sets_with_totals
 
 MS = 1_000_000
@@ -92,18 +92,6 @@ def test_every_rejected_set_has_a_witness_that_misses(
         assert sum(parts) == tasks[owner].work_ns
         assert all(map(int.__le__, parts, tasks[owner].segments_ns))
     assert simulate(tasks, pattern, switch_ns=switch).missed.any()
-
-
-class LosesTies(Edf):
-    """EDF in which one task comes last among jobs due at the same time, as the bounds assume."""
-
-    __slots__ = ("_task_id",)
-
-    def __init__(self, task_id: int) -> None:
-        self._task_id = task_id
-
-    def priority(self, job: Job) -> int:
-        return 2 * job.deadline_ns + (job.task_id == self._task_id)
 
 
 @given(sets_with_totals(most=3, jitter=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec
 from test.backends.fake_cuda import FakeDriver, Work
 from test.backends.fake_tensorrt import FakeTensorRt, fake_backend
+from test.driver import without_driver
 
 ALWAYS: Any = lambda raw_ns, graph_ns: True  # noqa: E731
 LARGEST = (16, 24, 3)
@@ -393,15 +393,7 @@ def test_progress_of_the_child_is_told_while_it_builds(tmp_path):
 # -- what is missing --------------------------------------------------------------------------
 
 
-def has_driver() -> bool:
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(has_driver(), reason="this machine has an NVIDIA driver")
+@without_driver
 def test_without_a_driver_one_sentence_says_how_to_get_one():
     with pytest.raises(BackendError) as raised:
         create_backend("tensorrt")

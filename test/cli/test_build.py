@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from aegis_ros.cli.build import run
 from test.backends.fake_tensorrt import fake_backend
 from test.cli.conftest import Aegis
+from test.driver import without_driver
 from test.network.builders import identity_network
 
 
@@ -74,15 +74,7 @@ def test_an_unknown_format_and_an_empty_configuration_are_bad_input(
     assert "no task to build" in aegis("build", str(path)).err
 
 
-def _has_driver() -> bool:
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(_has_driver(), reason="this machine has an NVIDIA driver")
+@without_driver
 @pytest.mark.parametrize("command", ["build", "check", "profile"])
 def test_without_a_gpu_every_command_says_so_in_one_sentence(
     aegis: Aegis, tmp_path: Path, command: str

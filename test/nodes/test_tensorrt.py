@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-
-def _has_driver() -> bool:
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
+from test.driver import without_driver
 
 
-@pytest.mark.skipif(_has_driver(), reason="this machine has an NVIDIA driver")
+@without_driver
 @pytest.mark.parametrize("program", ["demo", "orchestrator_main"])
 def test_without_a_gpu_the_program_ends_and_says_what_is_missing(
     program: str, tmp_path: Path
