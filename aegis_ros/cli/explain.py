@@ -173,7 +173,7 @@ def _task_table(trace: Trace) -> Any:
     tasks = figures(trace)
     bounded = any(task.bound_ns for task in tasks)
     table = sheet(
-        "latency from arrival to result[dim], in ms[/dim]",
+        "latency from frame to result[dim], in ms[/dim]",
         [
             ("task", "left"),
             ("lane", "left"),
@@ -270,17 +270,19 @@ def _headline(trace: Trace, job: TracedJob) -> str:
     name = trace.job_name(job.task, job.seq)
     if job.ending is Ending.SKIPPED:
         why = f" ({job.rule})" if job.rule is not None else ""
-        return f"{name} was skipped{why} {to_ms(job.latency_ns)} ms after its arrival"
+        return f"{name} was skipped{why} {to_ms(job.latency_ns)} ms after its frame"
     if job.ending is Ending.LOST:
-        return f"{name} was lost with the engine {to_ms(job.latency_ns)} ms after its arrival"
+        return f"{name} was lost with the engine {to_ms(job.latency_ns)} ms after its frame"
     if job.ending is Ending.OPEN:
-        return f"{name} had not ended when the trace did, {to_ms(job.latency_ns)} ms after arrival"
+        return (
+            f"{name} had not ended when the trace did, {to_ms(job.latency_ns)} ms after its frame"
+        )
     if not job.promised:
         return (
             f"{name} was {to_ms(job.latency_ns)} ms old; it is of best effort, and no deadline is "
             "promised to it"
         )
-    allowed = job.deadline_ns - job.arrival_ns
+    allowed = job.deadline_ns - job.begin_ns
     word = f"{to_ms(job.late_ns)} ms late" if job.late_ns > 0 else "in time"
     return f"{name} was {word}: it took {to_ms(job.latency_ns)} ms of {to_ms(allowed)} ms"
 
@@ -306,7 +308,7 @@ def _job_json(trace: Trace, job: TracedJob, causes: Causes) -> dict[str, Any]:
         "rule": job.rule,
         "sentence": _headline(trace, job),
         "latency_ms": job.latency_ns / 1e6,
-        "deadline_ms": (job.deadline_ns - job.arrival_ns) / 1e6,
+        "deadline_ms": (job.deadline_ns - job.begin_ns) / 1e6,
         "late_ms": max(0, job.late_ns) / 1e6,
         "parts": [
             {

@@ -52,7 +52,7 @@ def draw_job(trace: Trace, job: TracedJob, path: Path) -> None:
     from matplotlib import pyplot
 
     parts = split(trace, job)
-    runs = trace.holders(job.lane, job.arrival_ns, job.end_ns)
+    runs = trace.holders(job.lane, job.begin_ns, job.end_ns)
     tasks = [job.task, *dict.fromkeys(run.task for run in runs if run.task != job.task)][:_MAX_ROWS]
     figure, (bar, lane) = pyplot.subplots(
         2,
@@ -71,12 +71,12 @@ def draw_job(trace: Trace, job: TracedJob, path: Path) -> None:
         bar.set_title(fill(found[0].sentence, 118) if found else "", fontsize=9, loc="left")
         _bar(bar, parts)
         _lane(lane, trace, job, tasks)
-        lane.set_xlabel("time since arrival / ms", fontsize=8)
+        lane.set_xlabel("time since the frame / ms", fontsize=8)
         for axes in (bar, lane):
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=8)
             if job.deadline_ns:
-                due = (job.deadline_ns - job.arrival_ns) / 1e6
+                due = (job.deadline_ns - job.begin_ns) / 1e6
                 axes.axvline(due, color="#228833", linewidth=1.5)
         handles, labels = bar.get_legend_handles_labels()
         figure.legend(
@@ -93,7 +93,7 @@ def draw_job(trace: Trace, job: TracedJob, path: Path) -> None:
 
 def _bar(axes: Axes, parts: Split) -> None:
     named: set[PartKind] = set()
-    origin = parts.job.arrival_ns
+    origin = parts.job.begin_ns
     for span in parts.spans:
         axes.barh(
             0,
@@ -114,8 +114,8 @@ def _bar(axes: Axes, parts: Split) -> None:
 
 
 def _lane(axes: Axes, trace: Trace, job: TracedJob, tasks: list[int]) -> None:
-    origin = job.arrival_ns
-    for run in trace.holders(job.lane, job.arrival_ns, job.end_ns):
+    origin = job.begin_ns
+    for run in trace.holders(job.lane, job.begin_ns, job.end_ns):
         if run.task not in tasks:
             continue
         mine = (run.task, run.seq) == (job.task, job.seq)

@@ -26,7 +26,7 @@ from aegis_ros.nodes.images import (
     write_depth,
 )
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
-from aegis_ros.orchestrator import Orchestrator, Stream, stamp_trusted
+from aegis_ros.orchestrator import FrameTimes, Orchestrator, Stream
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import FrameFormat
 
@@ -47,17 +47,13 @@ class FrameOrigin:
     Attributes:
         header: header of the message.
         shape: shape of the frame in its slot.
-        received_ns: monotonic.
-        wall_offset_ns: wall clock less monotonic clock at reception.
-        stamp_trusted: the stamp is on this machine's clock (within 10 s of reception).
+        times: when it was stamped, came, and was ready.
         frame: the frame itself, kept only for annotation.
     """
 
     header: cdr.HeaderView
     shape: tuple[int, ...]
-    received_ns: int
-    wall_offset_ns: int
-    stamp_trusted: bool
+    times: FrameTimes
     frame: np.ndarray | None
 
 
@@ -220,22 +216,12 @@ class SensorIntake:
             text = " ".join(str(error).split()) or type(error).__name__
             intake.refuse(taken, InputError(f"the message cannot be used ({text[:200]})"))
             return
-        wall_ns = time.time_ns()
-        stamp_ns = header.stamp_ns
+        times = FrameTimes(header.stamp_ns, received_ns, time.monotonic_ns(), time.time_ns())
         kept = frame.copy() if self._keeps_frames(taken.task_ids) else None
-        origin = FrameOrigin(
-            header,
-            frame.shape,
-            received_ns,
-            wall_ns - time.monotonic_ns(),
-            stamp_trusted(stamp_ns, wall_ns),
-            kept,
-        )
+        origin = FrameOrigin(header, frame.shape, times, kept)
         intake.commit(
             taken,
             frame.shape,
-            stamp_ns,
-            wall_ns,
-            received_ns,
+            times,
             lambda task_id, seq: self._remember(task_id, seq, origin),
         )

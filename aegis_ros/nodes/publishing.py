@@ -353,9 +353,9 @@ def _fill_timing(
     decoded_ns: int,
 ) -> _Job:
     """Fill in the life of a job up to now; return what its publication needs."""
-    spec, offset = output.spec, origin.wall_offset_ns
+    spec, offset = output.spec, origin.times.wall_offset_ns
     received = result.received_ns + offset
-    stamped = origin.header.stamp_ns if origin.stamp_trusted else received
+    stamped = origin.times.stamp_ns if origin.times.trusted else received
     timing.stamped = time_from_ns(stamped)
     timing.received = time_from_ns(received)
     timing.released = time_from_ns(result.released_ns + offset)

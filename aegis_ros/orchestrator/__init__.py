@@ -1,6 +1,6 @@
 """Registry, admission, arena and engine client in one; no ROS, usable as a library."""
 
-from aegis_ros.orchestrator.intake import stamp_trusted
+from aegis_ros.orchestrator.intake import FrameTimes
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.types import (
     LaneSummary,
@@ -14,6 +14,7 @@ from aegis_ros.orchestrator.types import (
 )
 
 __all__ = [
+    "FrameTimes",
     "LaneSummary",
     "Orchestrator",
     "OrchestratorState",
@@ -23,5 +24,4 @@ __all__ = [
     "Stream",
     "TaskState",
     "TaskSummary",
-    "stamp_trusted",
 ]

@@ -17,7 +17,7 @@ from aegis_ros.rationale import Decision, Rule
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["NEVER_NS", "FedTask", "FramePace", "Intake", "StreamTable", "Taken", "stamp_trusted"]
+__all__ = ["NEVER_NS", "FedTask", "FramePace", "FrameTimes", "Intake", "StreamTable", "Taken"]
 
 _BACKWARDS_NS = 1_000_000_000
 _TRUSTED_NS = 10_000_000_000
@@ -112,7 +112,41 @@ class Taken:
         return self.table.channel.array(self.slot, shape)
 
 
-_Submit = Callable[[Channel, int, tuple[int, ...], int, list[tuple[int, int, int, int]]], None]
+@dataclass(frozen=True, slots=True)
+class FrameTimes:
+    """When a frame was stamped, came, and was ready; nanoseconds.
+
+    Attributes:
+        stamp_ns: its stamp on the wall clock, 0 for none; only watched, no deadline rests on it.
+        received_ns: when its message came (monotonic).
+        ready_ns: when it was in its slot (monotonic).
+        wall_ns: what the wall clock showed at ``ready_ns``.
+    """
+
+    stamp_ns: int
+    received_ns: int
+    ready_ns: int
+    wall_ns: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the stamp is on this machine's clock: within 10 s of the frame."""
+        return self.stamp_ns > 0 and abs(self.wall_ns - self.stamp_ns) < _TRUSTED_NS
+
+    @property
+    def wall_offset_ns(self) -> int:
+        """Wall clock less monotonic clock."""
+        return self.wall_ns - self.ready_ns
+
+    @property
+    def stamped_ns(self) -> int:
+        """The stamp on the monotonic clock, 0 for one that is not trusted."""
+        return max(0, self.stamp_ns - self.wall_offset_ns) if self.trusted else 0
+
+
+_Submit = Callable[
+    [Channel, int, tuple[int, ...], FrameTimes, list[tuple[int, int, int, int]]], None
+]
 
 
 class Intake:
@@ -168,9 +202,7 @@ class Intake:
         self,
         taken: Taken,
         shape: tuple[int, ...],
-        stamp_ns: int,
-        wall_ns: int,
-        received_ns: int,
+        times: FrameTimes,
         prepare: Callable[[int, int], None],
     ) -> None:
         """Release one job a task for the frame that was written.
@@ -178,14 +210,13 @@ class Intake:
         Args:
             taken: what ``take`` returned.
             shape: shape of the frame.
-            stamp_ns: stamp of the frame on the wall clock, 0 for none; only watched, never used.
-            wall_ns: what the wall clock showed at reception.
-            received_ns: when it came (monotonic).
+            times: when it was stamped, came, and was ready.
             prepare: told (task id, sequence number) of each job before it is released.
         """
-        self._watch_stamp(taken.table, stamp_ns, wall_ns)
+        self._watch_stamp(taken.table, times)
         jobs = []
         for task in taken.tasks:
+            task.gate.settle(times.ready_ns)
             arrival = task.gate.arrival_ns
             deadline = arrival + task.spec.deadline_ns - task.spec.output.publish_ns
             seq = task.next_seq
@@ -193,7 +224,7 @@ class Intake:
             task.statistics.last_deadline_ns = deadline
             prepare(task.task_id, seq)
             jobs.append((task.task_id, seq, arrival, deadline))
-        self._submit(taken.table.channel, taken.slot, shape, received_ns, jobs)
+        self._submit(taken.table.channel, taken.slot, shape, times, jobs)
 
     def refuse(self, taken: Taken, error: AegisError) -> None:
         """Tell that a frame could not be used, and free its slot."""
@@ -240,7 +271,8 @@ class Intake:
                 task.spec.name, Decision.SKIPPED, rule, sentence, job=task.next_seq
             )
 
-    def _watch_stamp(self, table: StreamTable, stamp_ns: int, wall_ns: int) -> None:
+    def _watch_stamp(self, table: StreamTable, times: FrameTimes) -> None:
+        stamp_ns = times.stamp_ns
         if stamp_ns == 0:
             return
         key = table.stream.key
@@ -253,18 +285,14 @@ class Intake:
                 f"{(before - stamp_ns) / 1e9:.1f} s (a bag that loops, or a clock that was set); "
                 "deadlines are kept on the monotonic clock and go on as before"
             )
-        elif not stamp_trusted(stamp_ns, wall_ns) and key not in self._distrusted:
+        elif not times.trusted and key not in self._distrusted:
             self._distrusted.add(key)
+            ahead_s = (stamp_ns - times.wall_ns) / 1e9
             text = (
-                f"the stamps on {table.stream.topic} are {(stamp_ns - wall_ns) / 1e9:+.1f} s from "
+                f"the stamps on {table.stream.topic} are {ahead_s:+.1f} s from "
                 "this machine's clock (another machine's clock, a driver that does not stamp, or "
                 "an old recording); response times count from reception instead"
             )
         if text:
             for task in table.tasks:
                 self._log.tell_often(task.spec.name, Decision.INFORMED, Rule.TIME_JUMP, text)
-
-
-def stamp_trusted(stamp_ns: int, wall_ns: int) -> bool:
-    """Return whether a stamp is on this machine's clock: within 10 s of its reception."""
-    return stamp_ns > 0 and abs(wall_ns - stamp_ns) < _TRUSTED_NS

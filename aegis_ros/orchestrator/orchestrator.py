@@ -32,7 +32,7 @@ from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admission import Admission, Admitted, Candidate, Refusal
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.engine_events import EngineEvents
-from aegis_ros.orchestrator.intake import FedTask, Intake
+from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
@@ -709,10 +709,13 @@ class Orchestrator:
         channel: Channel,
         slot: int,
         shape: tuple[int, ...],
-        received_ns: int,
+        times: FrameTimes,
         jobs: list[tuple[int, int, int, int]],
     ) -> None:
-        self._engine.submit(channel, slot, shape, received_ns, jobs)
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.frame([job[:2] for job in jobs], times.stamped_ns, times.ready_ns)
+        self._engine.submit(channel, slot, shape, times.received_ns, jobs)
 
     # -- inside: what the engine tells --------------------------------------------------------
 

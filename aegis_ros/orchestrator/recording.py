@@ -168,6 +168,15 @@ class TraceRecorder:
         """Note what arena, engine and device are like; to be called about once a second."""
         self._waiting.append(lambda: self._file.add_state(state.time_ns, state.plain()))
 
+    def frame(self, jobs: Iterable[tuple[int, int]], stamped_ns: int, ready_ns: int) -> None:
+        """Note that the frame of the jobs (task, number) was ready; monotonic nanoseconds."""
+        for task_id, seq in jobs:
+            self._waiting.append(
+                lambda task_id=task_id, seq=seq: self._add(  # type: ignore[misc]
+                    RecordKind.FRAME, ready_ns, task_id, seq, [stamped_ns, 0, 0, 0]
+                )
+            )
+
     def handed_out(self, task_id: int, seq: int) -> None:
         """Note that the engine's client hands a result out now; :meth:`published` follows."""
         self._handed[task_id, seq] = time.monotonic_ns()

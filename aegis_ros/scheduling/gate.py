@@ -9,7 +9,7 @@ class RateGate:
     """Generic cell rate algorithm: lets through exactly what (period, jitter) allows.
 
     A sequence passes whole if, and only if, there are arrivals at least one period apart such
-    that every frame comes between its arrival and ``jitter`` later: the very assumption of the
+    that every frame is ready between its arrival and ``jitter`` later: the very assumption of the
     demand test with release jitter (ITU-T I.371; Spuri 1996).
 
     Args:
@@ -37,12 +37,20 @@ class RateGate:
             return True
         return False
 
+    def settle(self, ready_ns: int) -> None:
+        """Note when the frame last accepted was ready for its job: jitter lasts until then.
+
+        Frames are accepted as they come, before the work of making them ready is spent on them.
+        """
+        if self._next_ns is not None:
+            self._next_ns = max(self._next_ns, ready_ns + self._period_ns)
+
     @property
     def arrival_ns(self) -> int:
         """Nominal arrival of the frame last accepted: the earliest that is consistent.
 
         Never later than the true arrival of a stream that keeps its contract, at most one jitter
-        before reception, and at least one period after the one before.
+        before the frame was ready, and at least one period after the one before.
         """
         if self._next_ns is None:
             return 0

@@ -235,8 +235,8 @@ def _intake(trace: Trace, job: TracedJob) -> tuple[int, str]:
     task = trace.tasks.get(job.task)
     if task is None or not task.period_ns:
         return 0, ""
-    # Jitter is the time from arrival to release; the way here has used some of it.
-    left = max(0, task.jitter_ns - max(0, job.received_ns - job.arrival_ns))
+    # Jitter lasts until the release; the way here has used some of it.
+    left = max(0, task.jitter_ns - max(0, job.received_ns - job.begin_ns))
     return left, f"{_ms(left)} of the declared jitter were left"
 
 

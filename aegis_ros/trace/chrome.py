@@ -147,7 +147,7 @@ class _Writing:
         return {**event, "cat": trace.task_name(run.task), "args": args}
 
     def _parts(self, job: TracedJob, track: int) -> Iterator[dict[str, Any]]:
-        """Yield a job from arrival to end, and inside of it what each stretch was spent on."""
+        """Yield a job, and inside of it what each stretch was spent on."""
         trace = self._trace
         parts = split(trace, job)
         args: dict[str, Any] = {"ending": job.ending}
@@ -155,7 +155,7 @@ class _Writing:
             by = f" {trace.job_name(*part.by)}" if part.by is not None else ""
             args[f"{part.kind}{by} ms"] = part.length_ns / 1e6
         whole = self._slice(
-            _TASKS, track, trace.job_name(job.task, job.seq), job.arrival_ns, job.end_ns
+            _TASKS, track, trace.job_name(job.task, job.seq), job.begin_ns, job.end_ns
         )
         yield {**whole, "cat": "late" if job.late_ns > 0 else "job", "args": args}
         for span in parts.spans:
@@ -174,15 +174,15 @@ class _Writing:
         self._flows += 1
         key = self._flows  # Perfetto takes nothing but numbers
         # Slices of one track may not overlap: Perfetto drops those.
-        released = max(job.released_ns, job.arrival_ns)
+        released = max(job.released_ns, job.begin_ns)
         if after is not None:
-            released = min(released, max(after.arrival_ns, job.arrival_ns))
+            released = min(released, max(after.begin_ns, job.begin_ns))
         yield {
-            **self._slice(_TASKS, frames, name, job.arrival_ns, released),
+            **self._slice(_TASKS, frames, name, job.begin_ns, released),
             "cat": "frame",
         }
         flow = {"cat": "job", "id": key, "name": "frame to result"}
-        yield {**flow, "ph": "s", "pid": _TASKS, "tid": frames, "ts": self._us(job.arrival_ns)}
+        yield {**flow, "ph": "s", "pid": _TASKS, "tid": frames, "ts": self._us(job.begin_ns)}
         for run in job.segments:
             step = {"pid": _LANES, "tid": _FIRST_TRACK + run.lane, "ts": self._us(run.begin_ns)}
             yield {**flow, **step, "ph": "t"}
@@ -210,8 +210,8 @@ def _rows(jobs: Sequence[TracedJob]) -> list[int]:
     ends: list[int] = []
     rows = []
     for job in jobs:
-        row = next((row for row, end in enumerate(ends) if end <= job.arrival_ns), len(ends))
-        ends[row:] = [max(job.end_ns, job.arrival_ns + 1), *ends[row + 1 :]]
+        row = next((row for row, end in enumerate(ends) if end <= job.begin_ns), len(ends))
+        ends[row:] = [max(job.end_ns, job.begin_ns + 1), *ends[row + 1 :]]
         rows.append(row)
     return rows
 

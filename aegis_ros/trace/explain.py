@@ -1,4 +1,4 @@
-"""Takes the latency of a job apart: every nanosecond from arrival to end has one owner."""
+"""Takes the latency of a job apart: every nanosecond of it has one owner."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A latency in its parts; the spans follow each other without a gap from arrival to end.
+    """A latency in its parts; the spans follow each other without a gap from beginning to end.
 
     Attributes:
         job: whose.
@@ -114,7 +114,7 @@ class Split:
 
 def split(trace: Trace, job: TracedJob) -> Split:
     """Take a job's latency apart; the parts add up to it exactly."""
-    builder = _Spans(job.arrival_ns, job.end_ns)
+    builder = _Spans(job.begin_ns, job.end_ns)
     builder.to(job.received_ns, PartKind.TRANSPORT)
     builder.to(job.released_ns, PartKind.INTAKE)
     for run in job.segments:

@@ -112,6 +112,9 @@ class TracedJob:
     """One job; times in monotonic nanoseconds, 0 for what is not on record.
 
     Attributes:
+        arrival_ns: nominal arrival, which the scheduler counts from: the earliest one that agrees
+            with the declared period and jitter.
+        stamped_ns: when the frame was stamped, 0 without a stamp to trust.
         deadline_ns: absolute deadline of what ``end_ns`` tells: the result's where it was
             published, the execution's otherwise.
         end_ns: when it was published, else finished, skipped or lost, else the trace's last time.
@@ -139,11 +142,20 @@ class TracedJob:
     end_ns: int = 0
     promised: bool = True
     early_exit: bool = False
+    stamped_ns: int = 0
+
+    @property
+    def begin_ns(self) -> int:
+        """What latency and deadline count from: the stamp, or the nominal arrival without one.
+
+        A stamp from the future counts as one of the reception.
+        """
+        return min(self.stamped_ns, self.received_ns) or self.arrival_ns
 
     @property
     def latency_ns(self) -> int:
-        """Arrival to end."""
-        return self.end_ns - self.arrival_ns
+        """From ``begin_ns`` to the end."""
+        return self.end_ns - self.begin_ns
 
     @property
     def late_ns(self) -> int:
@@ -206,8 +218,8 @@ class Trace:
             return 0, 0
         times = self.records["time_ns"]
         first = int(times.min())
-        arrivals = [job.arrival_ns for job in self.jobs.values()]
-        return min([first, *arrivals]), int(times.max())
+        begins = [job.begin_ns for job in self.jobs.values()]
+        return min([first, *begins]), int(times.max())
 
     @cached_property
     def jobs(self) -> Mapping[tuple[int, int], TracedJob]:
@@ -293,6 +305,9 @@ class _Rebuilding:
         self._runs: dict[int, list[TracedSegment]] = {}
         self._changes: list[LaneChange] = []
         self._on_lane: dict[int, TracedSegment] = {}
+        frames = self._records[self._records["kind"] == RecordKind.FRAME]
+        jobs = zip(frames["task"].tolist(), frames["seq"].tolist(), strict=True)
+        self._stamps = dict(zip(jobs, frames["values"][:, 0].tolist(), strict=True))
 
     def result(
         self,
@@ -335,7 +350,7 @@ class _Rebuilding:
         elif kind == RecordKind.RELEASED:
             arrival, received, deadline, rank = values
             known = self._tasks.get(task)
-            self._jobs[task, seq] = TracedJob(
+            released = TracedJob(
                 task,
                 seq,
                 lane,
@@ -345,7 +360,10 @@ class _Rebuilding:
                 deadline,
                 rank,
                 promised=known is None or known.criticality != Criticality.BEST_EFFORT,
+                stamped_ns=self._stamps.get((task, seq), 0),
             )
+            released.deadline_ns += released.begin_ns - arrival
+            self._jobs[task, seq] = released
         elif kind in (RecordKind.SHED, RecordKind.RESTORED):
             self._changes.append(LaneChange(lane, time_ns, kind == RecordKind.SHED))
         else:
@@ -391,7 +409,7 @@ class _Rebuilding:
             job.end_ns = time_ns
             task = self._tasks.get(job.task)
             if task is not None and task.deadline_ns:
-                job.deadline_ns = job.arrival_ns + task.deadline_ns
+                job.deadline_ns = job.begin_ns + task.deadline_ns
         elif kind == RecordKind.SKIPPED:
             job.ending = Ending.SKIPPED
             job.rule = rule_of(values[0])

@@ -78,7 +78,7 @@ def _window(trace: Trace) -> tuple[int, int]:
     if len(starts) <= _MOST_SEGMENTS:
         return begin, end
     worst = worst_jobs(trace, 1)
-    middle = int(np.searchsorted(starts, worst[0].arrival_ns)) if worst else 0
+    middle = int(np.searchsorted(starts, worst[0].begin_ns)) if worst else 0
     first = min(max(0, middle - _MOST_SEGMENTS // 2), len(starts) - _MOST_SEGMENTS)
     return int(starts[first]), int(starts[first + _MOST_SEGMENTS - 1])
 
@@ -105,16 +105,16 @@ def _timeline(trace: Trace, window: tuple[int, int]) -> dict[str, Any]:
         [
             place[job.task],
             job.seq,
-            job.arrival_ns - begin,
+            job.begin_ns - begin,
             job.end_ns - begin,
             job.deadline_ns - begin,
             1 if job.late_ns > 0 else 2 if job.ending in (Ending.SKIPPED, Ending.LOST) else 0,
         ]
         for job in trace.jobs.values()
-        if begin <= job.arrival_ns <= end
+        if begin <= job.begin_ns <= end
     ]
     worst = worst_jobs(trace, 1)
-    show = (worst[0].arrival_ns - begin, worst[0].end_ns - begin) if worst else (0, end - begin)
+    show = (worst[0].begin_ns - begin, worst[0].end_ns - begin) if worst else (0, end - begin)
     return {
         "lanes": [trace.lane_name(lane) for lane in trace.used_lanes],
         "lane_ids": list(trace.used_lanes),
@@ -187,7 +187,7 @@ def _job(trace: Trace, job: TracedJob, causes: Causes) -> dict[str, Any]:
     return {
         "name": trace.job_name(job.task, job.seq),
         "latency": job.latency_ns / 1e6,
-        "deadline": (job.deadline_ns - job.arrival_ns) / 1e6,
+        "deadline": (job.deadline_ns - job.begin_ns) / 1e6,
         "late": max(0, job.late_ns) / 1e6,
         "parts": [
             [

@@ -39,6 +39,7 @@ class RecordKind(IntEnum):
     SHED = 8
     RESTORED = 9
     PUBLISHED = 10
+    FRAME = 11
 
 
 # Little-endian without gaps: kind, lane, segment, task, seq, time, four values, serial number.
@@ -73,6 +74,7 @@ RECORD = np.dtype(
 #   SHED, RESTORED: the lane gives up tasks below high criticality, and takes them back.
 #   PUBLISHED: the result left for its readers. When it was handed out by the engine's client,
 #     when it was decoded, until when it was kept for its constant latency.
+#   FRAME: the job's frame was in its slot. When it was stamped; 0 without a stamp to trust.
 FIELDS: dict[RecordKind, tuple[str, ...]] = {
     RecordKind.RELEASED: ("arrival_ns", "received_ns", "deadline_ns", "rank"),
     RecordKind.SEGMENT_STARTED: ("rank", "budget_ns"),
@@ -84,6 +86,7 @@ FIELDS: dict[RecordKind, tuple[str, ...]] = {
     RecordKind.SHED: (),
     RecordKind.RESTORED: (),
     RecordKind.PUBLISHED: ("handed_ns", "decoded_ns", "due_ns"),
+    RecordKind.FRAME: ("stamped_ns",),
 }
 
 # The rank of a segment that no job asked for, such as a timed run of a network.

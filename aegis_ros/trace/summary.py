@@ -14,7 +14,7 @@ __all__ = ["LaneFigures", "TaskFigures", "figures", "find_job", "lane_figures", 
 
 @dataclass(frozen=True, slots=True)
 class TaskFigures:
-    """Figures of one task; latencies count from arrival to end, 0 where no job ended.
+    """Figures of one task; latencies count from the stamp to the end, 0 where no job ended.
 
     ``deadline_ns`` is relative, taken from the contract, or from the jobs where there is none.
     ``bound_ns`` is the proven bound up to the end of the execution, 0 for none.
@@ -60,7 +60,7 @@ def figures(trace: Trace) -> tuple[TaskFigures, ...]:
         lane = jobs[0].lane if jobs else -1
         deadline = known.deadline_ns if known is not None else 0
         if not deadline and jobs:
-            deadline = jobs[0].deadline_ns - jobs[0].arrival_ns
+            deadline = jobs[0].deadline_ns - jobs[0].begin_ns
         result.append(
             TaskFigures(
                 task,
@@ -103,7 +103,7 @@ def worst_jobs(trace: Trace, count: int) -> Sequence[TracedJob]:
     ended = [job for job in trace.jobs.values() if job.ending is Ending.FINISHED]
 
     def order(job: TracedJob) -> tuple[int, float]:
-        allowed = job.deadline_ns - job.arrival_ns
+        allowed = job.deadline_ns - job.begin_ns
         counts = allowed > 0 and job.promised
         return -max(0, job.late_ns), -(job.latency_ns / allowed if counts else 0.0)
 

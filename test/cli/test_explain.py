@@ -68,7 +68,7 @@ def _written(trace: Trace, path: Path, *rationales: Rationale) -> str:
 def test_a_run_is_told_in_sentences_then_figures_then_decisions(aegis: Aegis, late: str) -> None:
     said = aegis("explain", late)
     assert said.code == 1
-    order = ["7 jobs, 1 late", "latency from arrival", "camera#4 was 6.00 ms late", "blocked it"]
+    order = ["7 jobs, 1 late", "latency from frame", "camera#4 was 6.00 ms late", "blocked it"]
     places = [said.out.index(text) for text in [*order, "vlm does not fit"]]
     assert places == sorted(places)
 

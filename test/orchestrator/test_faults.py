@@ -11,7 +11,7 @@ import pytest
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineEvent, OverrunEvent
-from aegis_ros.orchestrator import Orchestrator, TaskState
+from aegis_ros.orchestrator import FrameTimes, Orchestrator, TaskState
 from aegis_ros.orchestrator.rationales import overrun_sentence
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.simulation import Outcome, Workload, simulate
@@ -47,7 +47,9 @@ def feed(orchestrator: Orchestrator, key: str, now_ns: int, stamp_ns: int = 0) -
     if taken is None:
         return False
     wall_ns = stamp_ns or now_ns
-    orchestrator.intake.commit(taken, SHAPE, stamp_ns, wall_ns, now_ns, lambda task, seq: None)
+    orchestrator.intake.commit(
+        taken, SHAPE, FrameTimes(stamp_ns, now_ns, now_ns, wall_ns), lambda task, seq: None
+    )
     return True
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from aegis_ros.engine import EngineEvent
 from aegis_ros.errors import ConfigError, StateError
-from aegis_ros.orchestrator import ResultCode, TaskState
+from aegis_ros.orchestrator import FrameTimes, ResultCode, TaskState
 from aegis_ros.orchestrator.intake import Taken
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import TaskSpec
@@ -139,7 +139,7 @@ def test_capacity_is_given_away_only_when_the_last_job_can_delay_nobody(
     now = time.monotonic_ns()
     taken = orchestrator.intake.take(stream.key, now)
     assert taken is not None
-    orchestrator.intake.commit(taken, (16, 24, 3), 0, now, now, lambda *_: None)
+    orchestrator.intake.commit(taken, (16, 24, 3), FrameTimes(0, now, now, now), lambda *_: None)
     clock = now
     monkeypatch.setattr("time.monotonic_ns", lambda: clock)
     orchestrator.unregister("old")
@@ -195,7 +195,9 @@ def test_absurd_stamps_stop_nothing(house: House, stamp: int) -> None:
         received = now + index * 100 * MS
         taken = orchestrator.intake.take(stream.key, received)
         assert taken is not None
-        orchestrator.intake.commit(taken, (16, 24, 3), value, 10**18, received, lambda *_: None)
+        orchestrator.intake.commit(
+            taken, (16, 24, 3), FrameTimes(value, received, received, 10**18), lambda *_: None
+        )
     assert [jobs[0][1] for jobs in house.engine.submitted] == [0, 1, 2]
 
 
@@ -208,7 +210,9 @@ def test_stamps_that_go_back_are_told(house: House) -> None:
         received = now + index * 100 * MS
         taken = orchestrator.intake.take(stream.key, received)
         assert taken is not None
-        orchestrator.intake.commit(taken, (16, 24, 3), value, value, received, lambda *_: None)
+        orchestrator.intake.commit(
+            taken, (16, 24, 3), FrameTimes(value, received, received, value), lambda *_: None
+        )
     (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
     assert "went back by 40.0 s" in told.sentence
 
@@ -223,7 +227,9 @@ def test_a_stamp_from_another_clock_is_told_once(house: House, stamp: int) -> No
         received = now + index * 100 * MS
         taken = orchestrator.intake.take(stream.key, received)
         assert taken is not None
-        orchestrator.intake.commit(taken, (16, 24, 3), stamp, 10**18, received, lambda *_: None)
+        orchestrator.intake.commit(
+            taken, (16, 24, 3), FrameTimes(stamp, received, received, 10**18), lambda *_: None
+        )
     (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
     assert "from this machine's clock" in told.sentence
 

@@ -15,12 +15,12 @@ pytest.importorskip("mcap")
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineClient, JobResult
 from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.orchestrator import Orchestrator
+from aegis_ros.orchestrator import FrameTimes, Orchestrator
 from aegis_ros.orchestrator.recording import TraceRecorder
 from aegis_ros.rationale import Decision, Rationale, Rule
 from aegis_ros.spec import TraceSpec
 from aegis_ros.trace import RecordKind, RingWriter, ring_bytes
-from aegis_ros.trace.explain import PartKind, split
+from aegis_ros.trace.explain import Part, PartKind, split
 from aegis_ros.trace.history import Ending, TracedTask
 from aegis_ros.trace.mcap_file import TraceFile, read_trace
 from aegis_ros.trace.states import RunState, run_states
@@ -142,7 +142,9 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     taken = orchestrator.intake.take(stream.key, now)
     assert taken is not None
     taken.array(frame.shape)[...] = frame
-    orchestrator.intake.commit(taken, frame.shape, 0, 0, now, lambda task, seq: None)
+    wall = time.time_ns()
+    times = FrameTimes(wall - 5 * MS, now, now + MS // 2, wall)
+    orchestrator.intake.commit(taken, frame.shape, times, lambda task, seq: None)
     end = time.monotonic() + 30
     while not results and time.monotonic() < end:
         time.sleep(0.005)
@@ -166,7 +168,9 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     assert job.ending is Ending.FINISHED and job.decoded_ns == decoded_ns
     assert job.finished_ns < job.handed_ns < job.decoded_ns < job.published_ns
     assert split(trace, job).total_ns() == job.latency_ns
-    assert job.deadline_ns == job.arrival_ns + task.deadline_ns
+    assert job.stamped_ns == job.begin_ns == now + MS // 2 - 5 * MS
+    assert job.deadline_ns == job.stamped_ns + task.deadline_ns
+    assert split(trace, job).parts[0] == Part(PartKind.TRANSPORT, 5 * MS - MS // 2)
     assert dict(trace.digests) == {"camera": task.model_sha256}
     (state,) = run_states(trace)
     assert 0 < state.arena_used_bytes <= state.arena_budget_bytes == spec.device.arena_bytes

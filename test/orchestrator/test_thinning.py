@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.device import DeviceState
-from aegis_ros.orchestrator import ResultCode
+from aegis_ros.orchestrator import FrameTimes, ResultCode
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import MS, House
@@ -43,7 +43,7 @@ def feed(house: House, name: str, frames: int, *, after_ns: int = 60 * S) -> lis
         frame = intake.take(stream.key, now)
         taken.append(frame is not None)
         if frame is not None:
-            intake.commit(frame, (16, 24, 3), 0, 0, now, lambda task, seq: None)
+            intake.commit(frame, (16, 24, 3), FrameTimes(0, now, now, 0), lambda task, seq: None)
     return taken
 
 

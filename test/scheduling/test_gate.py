@@ -14,29 +14,39 @@ from aegis_ros.scheduling import RateGate
 @given(
     st.integers(1, 50),
     st.integers(0, 80),
-    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 80)), max_size=40),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 80), st.integers(0, 80)), max_size=40),
 )
 def test_a_stream_that_keeps_its_contract_passes_whole(
-    period: int, jitter: int, frames: list[tuple[int, int]]
+    period: int, jitter: int, frames: list[tuple[int, int, int]]
 ) -> None:
     gate = RateGate(period, jitter)
-    arrival, received = 0, 0
-    for gap, delay in frames:
-        received = max(received, arrival + min(delay, jitter))
+    arrival, ready = 0, 0
+    for gap, way, work in frames:
+        received = max(ready, arrival + min(way, jitter))
+        ready = max(received, min(received + work, arrival + jitter))
         assert gate.accept(received)
-        assert received - jitter <= gate.arrival_ns <= arrival
+        gate.settle(ready)
+        assert ready - jitter <= gate.arrival_ns <= arrival
         arrival += period + gap
 
 
-@given(st.integers(1, 50), st.integers(0, 80), st.lists(st.integers(0, 40), max_size=60))
-def test_what_passes_keeps_the_contract(period: int, jitter: int, gaps: list[int]) -> None:
+@given(
+    st.integers(1, 50),
+    st.integers(0, 80),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=60),
+)
+def test_what_passes_keeps_the_contract(
+    period: int, jitter: int, frames: list[tuple[int, int]]
+) -> None:
     gate = RateGate(period, jitter)
     now = 0
     arrivals = []
-    for gap in gaps:
+    for gap, work in frames:
         now += gap
         if gate.accept(now):
             assert 0 <= now - gate.arrival_ns <= jitter
+            gate.settle(now + work)
+            assert now + work - gate.arrival_ns <= jitter
             arrivals.append(gate.arrival_ns)
     assert all(later - sooner >= period for sooner, later in pairwise(arrivals))
 

@@ -88,6 +88,16 @@ def test_a_frame_that_came_late_is_blamed_on_the_way_it_came() -> None:
     assert "declared jitter 2 ms" in cause.sentence
 
 
+def test_a_late_frame_is_seen_by_its_stamp_where_the_gate_saw_it_in_time() -> None:
+    trace = traced(_TASKS, _usual())
+    job = trace.by_task[0][_VICTIM]
+    row = (RecordKind.FRAME, 0, 0, 0, job.seq, job.arrival_ns, [job.arrival_ns - 12 * _MS, 0, 0, 0])
+    records = np.concatenate([trace.records, np.array([(*row, 0)], RECORD)])
+    cause = _late(Trace(records, trace.tasks, trace.lanes))[0]
+    assert cause.kind is CauseKind.LATE_FRAME and cause.excess_ns == 10 * _MS
+    assert cause.breach and cause.enough
+
+
 @pytest.mark.parametrize("declared_ns", [0, 3 * _MS])
 def test_a_slow_publisher_is_blamed_for_publishing(declared_ns: int) -> None:
     trace = _published(traced(_TASKS, _usual()), declared_ns, slow=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from aegis_ros.scheduling import CwEdf
 from aegis_ros.simulation import Outcome, Run, Workload, simulate, sporadic_arrivals
 from aegis_ros.spec import Criticality
 from aegis_ros.trace import RECORD, RecordKind
-from aegis_ros.trace.explain import WAITING, PartKind, split
+from aegis_ros.trace.explain import WAITING, Part, PartKind, split
 from aegis_ros.trace.history import Ending, Trace, TracedTask
 from aegis_ros.trace.simulated import trace_of
 from aegis_ros.trace.summary import figures, worst_jobs
@@ -155,6 +157,18 @@ def test_the_parts_of_a_real_job_are_told_apart() -> None:
         PartKind.PUBLISH: 10,
     }
     assert job.deadline_ns == 320 and job.late_ns == 250 - 320
+
+
+def test_with_a_stamp_a_latency_counts_from_it() -> None:
+    trace = _real()
+    stamped = np.zeros(1, RECORD)
+    stamped[0] = (RecordKind.FRAME, 0, 0, 3, 9, 128, [115, 0, 0, 0], 9)
+    trace = replace(trace, records=np.concatenate([trace.records, stamped]))
+    (job,) = trace.jobs.values()
+    assert (job.arrival_ns, job.begin_ns, job.latency_ns) == (100, 115, 135)
+    assert split(trace, job).parts[0] == Part(PartKind.TRANSPORT, 5)
+    assert split(trace, job).total_ns() == 135
+    assert job.deadline_ns == 115 + 220
 
 
 def test_a_job_of_best_effort_is_never_late_and_gives_way_to_everything() -> None:
