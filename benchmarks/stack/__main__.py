@@ -191,8 +191,8 @@ def _write(path: Path | None, values: dict[str, Any]) -> None:
     fresh.replace(path)
 
 
-def _arms(ways: Sequence[str], floor: bool, trace: bool) -> list[Arm]:
-    arms = [Arm(way, WAYS[way], way) for way in ways]
+def _arms(ways: Sequence[str], floor: bool, trace: bool, keep: bool) -> list[Arm]:
+    arms = [Arm(way, WAYS[way], way, trace=keep and way == "aegis") for way in ways]
     if "aegis" in ways and floor:
         latency_ms = NETWORKS[URGENT].deadline_ms - PUBLISH_MS
         label = f"aegis_ros, {URGENT} at {latency_ms:g} ms"
@@ -234,6 +234,11 @@ def main() -> None:
         "--trace", action="store_true", help="also run the orchestrator with a trace, in turns"
     )
     arguments.add_argument(
+        "--keep-traces",
+        action="store_true",
+        help="trace every round of the orchestrator, and keep the files in traces/ of --state",
+    )
+    arguments.add_argument(
         "--no-floor", action="store_true", help=f"leave out {URGENT} alone and at constant latency"
     )
     arguments.add_argument("--state", type=Path, help="folder that keeps profiles between runs")
@@ -244,6 +249,8 @@ def main() -> None:
         help="only time how late the engine starts a job while three 720p cameras send at 20 Hz",
     )
     options = arguments.parse_args()
+    if options.keep_traces and (options.trace or not options.state):
+        arguments.error("--keep-traces needs --state, and excludes --trace")
     os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
@@ -269,7 +276,7 @@ def main() -> None:
         for plan in plans:
             progress.console.print(f"{plan.load:.0%}: {plan.told()}")
         floor = not options.no_floor and PROVABLE in options.loads
-        arms = _arms(options.ways, floor, options.trace)
+        arms = _arms(options.ways, floor, options.trace, options.keep_traces)
         results = Results(plans, arms, {"budgets_ms": budgets, "runs": options.runs})
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         listener = Listener([*NETWORKS, *EXTRAS])

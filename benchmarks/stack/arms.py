@@ -192,6 +192,7 @@ def _running(
     state: Path,
     listener: Listener,
     frame: Sequence[int],
+    load: float,
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Run one way, and the cameras, until the block is left; yield the processes of the way."""
     values = [task.as_values() | {"path": files.get(task.network, "")} for task in tasks]
@@ -205,7 +206,7 @@ def _running(
                 json.dumps(
                     configuration(
                         tasks,
-                        trace="run.mcap" if arm.trace else "",
+                        trace=f"load_{100 * load:.0f}_%H%M%S.mcap" if arm.trace else "",
                         latency_ms=arm.latency_ms,
                         frame=frame,
                     )
@@ -271,7 +272,7 @@ def one_round(
     """Return what one way did in one round, and whether it was ended early by the operator."""
     listener.clear()
     ended = False
-    with _running(arm, tasks, files, folder, state, listener, frame) as made:
+    with _running(arm, tasks, files, folder, state, listener, frame, load) as made:
         time.sleep(_WARM_UP_S)
         cpu = Cpu([each.pid for each in made])
         before, begin_ns = listener.counters(), time.time_ns()
