@@ -26,7 +26,8 @@ from aegis_ros.nodes.health import Health, publish_health
 from aegis_ros.nodes.intake import SensorIntake
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.services import Services
-from aegis_ros.nodes.steadying import settle_memory, stay_off_lanes
+from aegis_ros.nodes.steadying import go_first, settle_memory, stay_off_lanes
+from aegis_ros.nodes.telling import Teller
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.orchestrator import Orchestrator, OrchestratorState, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
@@ -55,6 +56,7 @@ class OrchestratorNode(LifecycleNode):
             durability=DurabilityPolicy.TRANSIENT_LOCAL,
         )
         self._rationale_publisher = self.create_publisher(RationaleMsg, "~/rationale", latched)
+        self._teller = Teller(self._publish_rationale, self._decisions_lost)
         self._status_publisher = self.create_publisher(OrchestratorStatus, "~/status", 1)
         self.control_executor = SingleThreadedExecutor(context=self.context)
         self.intake_executor = SingleThreadedExecutor(context=self.context)
@@ -133,7 +135,7 @@ class OrchestratorNode(LifecycleNode):
                 spec,
                 state_dir=self._state_dir(),
                 on_result=self._on_result,
-                on_rationale=self._on_rationale,
+                on_rationale=self._teller.tell,
                 on_streams=self._on_streams,
                 check_topics=partial(check_topics, self),
             )
@@ -161,6 +163,9 @@ class OrchestratorNode(LifecycleNode):
         assert self._orchestrator is not None
         settle_memory()
         self._orchestrator.activate()
+        told = self._go_first()
+        if told:
+            self.get_logger().info(told)
         self._lifecycle = "active"
         return super().on_activate(state)
 
@@ -199,6 +204,7 @@ class OrchestratorNode(LifecycleNode):
         """Give everything back, whatever the state."""
         self._requests.close()
         self._give_back()
+        self._teller.close()
 
     def _give_back(self) -> None:
         if self._intake is not None:
@@ -230,7 +236,7 @@ class OrchestratorNode(LifecycleNode):
         else:
             results.submit(spec, result)
 
-    def _on_rationale(self, rationale: Rationale) -> None:
+    def _publish_rationale(self, rationale: Rationale) -> None:
         self._rationale_publisher.publish(rationale_to_message(rationale))
         text = f"{rationale.decision} by {rationale.rule}: {rationale.sentence}"
         if rationale.decision in _LOUD:
@@ -239,6 +245,12 @@ class OrchestratorNode(LifecycleNode):
             self.get_logger().info(text, throttle_duration_sec=1.0)
         else:
             self.get_logger().info(text)
+
+    def _decisions_lost(self, count: int) -> None:
+        self.get_logger().error(
+            f"{count} decisions were not published: they came faster than they could be; "
+            "aegis explain finds them in the trace, if there is one"
+        )
 
     def _on_streams(self, streams: tuple[Stream, ...]) -> None:
         """Have publishers and subscriptions for exactly what is admitted."""
@@ -264,6 +276,12 @@ class OrchestratorNode(LifecycleNode):
         if self._orchestrator is not None and self.device_monitor is not None:
             self._device = self.device_monitor.read()
             self._orchestrator.device_changed(self._device)
+        if self._lifecycle == "active":
+            self._go_first()  # an engine that was restarted has a new thread for its results
+
+    def _go_first(self) -> str:
+        assert self._orchestrator is not None
+        return go_first(self._orchestrator.spec.device.realtime_priority)
 
     def _health(self) -> Health:
         orchestrator, intake = self._orchestrator, self._intake

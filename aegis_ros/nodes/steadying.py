@@ -5,14 +5,20 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["settle_memory", "stay_off_lanes", "switch_threads_often"]
+__all__ = ["go_first", "settle_memory", "stay_off_lanes", "switch_threads_often"]
 
 # How long one thread may keep the interpreter lock once another wants it; Python's own is 5 ms.
 _SWITCH_INTERVAL_S = 0.0005
+# Threads on the way of a frame to its result: ours by their names, and those of Fast DDS and
+# Cyclone DDS that receive and acknowledge.
+_OWN = ("intake", "engine-results", "publish", "hold")
+_MIDDLEWARE = ("dds.", "recv", "tev", "dq.")
+_BELOW_ENGINE = 2  # the engine's loop and lanes go before
 
 
 def switch_threads_often() -> None:
@@ -42,6 +48,42 @@ def stay_off_lanes(cores: Iterable[int]) -> frozenset[int]:
             with suppress(OSError):  # it has ended
                 os.sched_setaffinity(int(thread.name), free)
     return frozenset(free)
+
+
+def go_first(priority: int) -> str:
+    """Let the threads between a frame and its result run before other programs.
+
+    A lane that keeps its time helps nobody whose result waits for a core behind a compiler. What
+    these threads start runs as usual. To be called again when threads may have come.
+
+    Args:
+        priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
+
+    Returns:
+        What was given or refused, as a sentence; empty where nothing was asked for.
+    """
+    if not priority:
+        return ""
+    threads = [
+        thread.native_id
+        for thread in threading.enumerate()
+        if thread.name in _OWN and thread.native_id is not None
+    ]
+    for entry in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended
+            if (entry / "comm").read_text().startswith(_MIDDLEWARE):
+                threads.append(int(entry.name))
+    wanted = max(1, priority - _BELOW_ENGINE)
+    for thread in threads:
+        try:
+            # Without the flag, a compiler started from such a thread would go first as well.
+            policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+            os.sched_setscheduler(thread, policy, os.sched_param(wanted))
+        except ProcessLookupError:
+            continue
+        except PermissionError as error:
+            return f"frames and results wait behind other programs: SCHED_FIFO ({error.strerror})"
+    return f"frames and results go before other programs: SCHED_FIFO {wanted}"
 
 
 def settle_memory() -> None:

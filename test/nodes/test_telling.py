@@ -1,0 +1,60 @@
+"""Decisions are published in their order, and whoever takes one never waits for that."""
+
+from __future__ import annotations
+
+import threading
+
+from aegis_ros.nodes import telling
+from aegis_ros.nodes.telling import Teller
+from aegis_ros.rationale import Decision, Rationale, Rule
+
+
+def _decision(number: int) -> Rationale:
+    return Rationale(number, number, "camera", Decision.INFORMED, Rule.STATE, "something happened")
+
+
+def test_decisions_are_published_in_their_order_before_the_end() -> None:
+    told: list[Rationale] = []
+    teller = Teller(told.append, lambda count: None)
+    for number in range(100):
+        teller.tell(_decision(number))
+    teller.close()
+    assert [item.id for item in told] == list(range(100))
+
+
+def test_a_publisher_that_hangs_holds_nobody_up_and_what_is_lost_is_told(monkeypatch) -> None:
+    monkeypatch.setattr(telling, "_MOST", 4)
+    begun, go_on = threading.Event(), threading.Event()
+    told: list[int] = []
+    lost: list[int] = []
+
+    def publish(rationale: Rationale) -> None:
+        begun.set()
+        go_on.wait()
+        told.append(rationale.id)
+
+    teller = Teller(publish, lost.append)
+    teller.tell(_decision(0))
+    begun.wait()
+    for number in range(1, 10):
+        teller.tell(_decision(number))
+    go_on.set()
+    teller.close()
+    assert told == [0, 1, 2, 3, 4]
+    assert lost == [5]
+
+
+def test_a_decision_that_cannot_be_published_silences_no_other(caplog) -> None:
+    told: list[int] = []
+
+    def publish(rationale: Rationale) -> None:
+        if rationale.id == 1:
+            raise ValueError("a message that cannot be")
+        told.append(rationale.id)
+
+    teller = Teller(publish, lambda count: None)
+    for number in range(3):
+        teller.tell(_decision(number))
+    teller.close()
+    assert told == [0, 2]
+    assert "could not be published" in caplog.text
