@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 _CAP_SYS_NICE = 23
+_MODEL = "/sys/kernel/debug/sched/preempt"  # of a PREEMPT_DYNAMIC kernel
 _FAIR_SERVER = (6, 12)  # first kernel in which it takes the place of throttling
 _SLACK_NS = 50_000  # of a process that was not told otherwise
 _STEADY_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page")
@@ -37,12 +38,16 @@ def preemption(machine: Machine, needs: Needs) -> Finding:
         if "ubuntu" in (machine.text("/etc/os-release") or "").lower()
         else "sudo apt install linux-image-rt-$(dpkg --print-architecture)"
     )
+    mend = f"{install} && sudo reboot"
+    full = "preempt=full" in (machine.text("/proc/cmdline") or "").split()
+    if kind and kind[0] == "PREEMPT_DYNAMIC" and not full:
+        mend = f"echo full | sudo tee {_MODEL}   # or, better: {mend}"
     return costs(
         name,
         kind[0] if kind else "none",
         "while the kernel works for another program or a device, a lane waits: up to milliseconds "
         "when there is much input and output",
-        f"{install} && sudo reboot",
+        mend,
     )
 
 

@@ -57,7 +57,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
     "kernel preemption": (
         {"proc/version": "Linux version 6.8.0 #1 SMP PREEMPT_DYNAMIC"},
         "a lane waits",
-        "linux-image-rt",
+        "echo full",
     ),
     "real-time priority": (
         {"proc/self/limits": LIMITS.format(memlock="unlimited", rtprio="0")},
@@ -141,6 +141,16 @@ def test_the_command_is_that_of_the_machine(
     bad = {key: value for key, value in BAD[name][0].items() if key not in changes}
     found = _only(examine(machine(tmp_path, {**bad, **changes})), name)
     assert found.grade is Grade.COSTS and told in found.mend
+
+
+def test_a_kernel_that_is_as_preemptible_as_it_can_be_is_to_be_replaced(tmp_path: Path) -> None:
+    files: dict[str, str | None] = {
+        "proc/version": "Linux version 6.8.0 #1 SMP PREEMPT_DYNAMIC",
+        "proc/cmdline": "quiet preempt=full",
+    }
+    finding = _only(examine(machine(tmp_path, files)), "kernel preemption")
+    assert finding.grade is Grade.COSTS
+    assert finding.mend.startswith("sudo apt install linux-image-rt")
 
 
 @pytest.mark.parametrize(
