@@ -269,7 +269,8 @@ class DeviceSpec:
         lanes: at least one.
         arena_bytes: budget for all weights and activations.
         switch_ns: cost of starting one segment, charged to every segment in the analysis.
-        realtime_priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
+        realtime_priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler; threads of
+            the node between a frame and its result get two less.
         keep_awake: keep idle cores from falling asleep while the engine runs: frames start sooner,
             idle cores take more power.
     """
