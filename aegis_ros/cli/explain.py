@@ -172,6 +172,7 @@ def _sentences(trace: Trace) -> list[str]:
 def _task_table(trace: Trace) -> Any:
     tasks = figures(trace)
     bounded = any(task.bound_ns for task in tasks)
+    early = any(task.early for task in tasks)
     table = sheet(
         "latency from frame to result[dim], in ms[/dim]",
         [
@@ -180,6 +181,7 @@ def _task_table(trace: Trace) -> Any:
             ("jobs", "right"),
             ("late", "right"),
             ("skipped", "right"),
+            *([("early exits", "right")] if early else []),
             ("p50", "right"),
             ("p99", "right"),
             ("max", "right"),
@@ -195,6 +197,7 @@ def _task_table(trace: Trace) -> Any:
             str(task.jobs),
             Text(str(task.late), style="bold red" if task.late else "green"),
             Text(str(task.skipped + task.lost), style="yellow" * bool(task.skipped + task.lost)),
+            *([str(task.early)] if early else []),
             *(
                 to_ms(value) if task.finished else "-"
                 for value in (task.latency_p50_ns, task.latency_p99_ns)

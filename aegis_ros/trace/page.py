@@ -139,6 +139,7 @@ def _task(trace: Trace, task: TaskFigures) -> dict[str, Any]:
         "finished": task.finished,
         "late": task.late,
         "skipped": task.skipped + task.lost,
+        "early": task.early,
         "p50": task.latency_p50_ns / 1e6,
         "p99": task.latency_p99_ns / 1e6,
         "max": task.latency_max_ns / 1e6,

@@ -17,7 +17,8 @@ class TaskFigures:
     """Figures of one task; latencies count from the stamp to the end, 0 where no job ended.
 
     ``deadline_ns`` is relative, taken from the contract, or from the jobs where there is none.
-    ``bound_ns`` is the proven bound up to the end of the execution, 0 for none.
+    ``bound_ns`` is the proven bound up to the end of the execution, 0 for none. ``early`` counts
+    finished jobs that ended at an early exit of their network.
     """
 
     id: int
@@ -25,6 +26,7 @@ class TaskFigures:
     lane: str
     jobs: int
     finished: int
+    early: int
     late: int
     skipped: int
     lost: int
@@ -68,6 +70,7 @@ def figures(trace: Trace) -> tuple[TaskFigures, ...]:
                 trace.lane_name(lane) if lane >= 0 else known.lane if known is not None else "",
                 len(jobs),
                 len(ended),
+                sum(job.early_exit for job in ended),
                 sum(job.late_ns > 0 for job in ended),
                 sum(job.ending is Ending.SKIPPED for job in jobs),
                 sum(job.ending is Ending.LOST for job in jobs),

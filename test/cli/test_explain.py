@@ -8,11 +8,15 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.rationale import Counterfactual, Decision, Rationale, ResponseBound, Rule, Witness
+from aegis_ros.trace import RecordKind
+from aegis_ros.trace.explain import PartKind
 from aegis_ros.trace.history import Trace
+from aegis_ros.trace.page import report_page
 from test.cli.conftest import Aegis
 from test.trace.made import Release, traced
 
@@ -181,6 +185,26 @@ def test_slices_of_one_track_overlap_only_where_parts_lie_in_their_job(
 def test_an_export_without_a_target_says_which_there_are(aegis: Aegis, late: str) -> None:
     said = aegis("export", late)
     assert said.code == 2 and "--perfetto FILE" in said.err
+
+
+def test_early_exits_are_counted_where_there_are_any(
+    aegis: Aegis, tmp_path: Path, late: str
+) -> None:
+    trace = _blocked(late=False)
+    records = trace.records.copy()
+    ends = np.flatnonzero(records["kind"] == RecordKind.FINISHED)
+    records["values"][ends[:2], 3] = 1
+    early = _written(replace(trace, records=records), tmp_path / "early.mcap")
+    assert json.loads(aegis("explain", early, "--format", "json").out)["tasks"][0]["early"] == 2
+    assert "early" in aegis("explain", early).out
+    assert "early" not in aegis("explain", late).out
+
+
+def test_every_part_of_a_latency_has_a_colour_on_the_page() -> None:
+    page = report_page(_blocked(), "a run")
+    colours = page.split("const KIND = {", 1)[1].split("}", 1)[0]
+    named = re.findall(r'"?([\w-]+)"?: "#[0-9a-f]{6}"', colours)
+    assert set(named) == set(PartKind)
 
 
 def test_a_report_is_one_page_that_asks_nobody_for_anything(
