@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 from rich.progress import Progress, TaskID
 
 from aegis_ros.analysis import queue_needed
@@ -28,6 +29,7 @@ __all__ = ["Plan", "Planner"]
 
 _STRETCH = (1.0, 1.25, 1.5, 2.0, 3.0)  # deadlines of large networks, the first that is provable
 _TRIES = 6
+_SPIKE_MS = 5.0  # more above the median than caches and neighbours explain
 _CLOSE = 0.005
 _SWITCH_NS = round(SWITCH_MS * 1e6)
 _AT_FIRST_MS = 1000.0
@@ -168,8 +170,35 @@ class Planner:
         if second_best is None:
             raise SystemExit(
                 f"no deadlines up to {_STRETCH[-1]} periods hold at a load of {load:.0%}"
+                f"{self._spikes()}"
             )
         return second_best
+
+    def _spikes(self) -> str:
+        """Return which measured segments once took far longer than usual, and what helps."""
+        told = []
+        for name, parts in self._measured:
+            known = self._orchestrator.profiler.measured(
+                replace(self._specs[name], segments=parts)
+            )[1]
+            if known is None:
+                continue
+            samples_ms = np.concatenate([batch.samples_ns for batch in known.batches]) / 1e6
+            worst, usual = samples_ms.max(axis=0), np.median(samples_ms, axis=0)
+            told += [
+                f"  segment {at + 1} of {parts} of {name}: {worst[at]:.1f} ms, "
+                f"usually {usual[at]:.1f}"
+                for at in np.flatnonzero(worst - usual > _SPIKE_MS)
+            ]
+        if not told:
+            return ""
+        return "\n".join(
+            [
+                "\nThe machine stood still while these were measured:",
+                *told,
+                "Measure anew when it is quieter, with another --state",
+            ]
+        )
 
     def _asked(self, tasks: list[Task]) -> TaskSet:
         self._path.write_text(json.dumps(configuration(tasks)))
