@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aegis_ros.device.state import DeviceState
@@ -9,11 +10,21 @@ from aegis_ros.errors import BackendError
 
 __all__ = ["NvmlMonitor"]
 
-# nvmlClocksThrottleReasons: software power cap, hardware slowdown, software thermal slowdown,
-# hardware thermal slowdown, hardware power brake. Being idle (1) and what the operator set are
-# none.
+# nvmlClocksThrottleReasons. Being idle and what the operator set are no reason for alarm.
+_REASONS = {
+    0x1: "idle",
+    0x2: "clocks set by the operator",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "synchronised boost",
+    0x20: "heat (software)",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+    0x100: "clocks set for a display",
+}
 _SLOWED = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 _HOT = 0x20 | 0x40
+_MIB = 2**20
 _LEAST_FACTOR = 0.01
 
 
@@ -63,12 +74,45 @@ class NvmlMonitor:
         held = bool(reasons & _SLOWED)
         factor = clock / self._nominal if held and self._nominal > 0 else 1.0
         what = "heat" if reasons & _HOT else "power" if held else ""
+        errors = self._optional(self._uncorrected_errors)
+        details = self._details(clock, reasons)
+        if errors is not None:
+            details["uncorrected_memory_errors"] = str(errors)
         return DeviceState(
             min(1.0, max(_LEAST_FACTOR, factor)),
             heat,
             held,
             f"{self._source}, held back by {what}" if what else self._source,
+            errors or 0,
+            details,
         )
+
+    def _details(self, clock_mhz: int, reasons: int) -> dict[str, str]:
+        nvml, handle = self._nvml, self._handle
+        named = [text for bit, text in _REASONS.items() if reasons & bit]
+        details = {"clock_mhz": str(clock_mhz), "clock_reasons": ", ".join(named) or "none"}
+        memory = self._optional(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+        if memory is not None:
+            details["memory_mib"] = f"{memory.used / _MIB:.0f} of {memory.total / _MIB:.0f}"
+        milliwatts = self._optional(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        if milliwatts is not None:
+            details["power_w"] = f"{milliwatts / 1e3:.0f}"
+        return details
+
+    def _uncorrected_errors(self) -> int:
+        nvml = self._nvml
+        return int(
+            nvml.nvmlDeviceGetTotalEccErrors(
+                self._handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+            )
+        )
+
+    def _optional(self, read: Callable[[], Any]) -> Any:
+        """Return what many a GPU does not tell; ``None`` from one that does not."""
+        try:
+            return read()
+        except self._nvml.NVMLError:
+            return None
 
     def _nominal_mhz(self) -> int:
         """Return the clock that applications are given, or the largest there is."""

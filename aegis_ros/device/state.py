@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["DeviceMonitor", "DeviceState"]
@@ -17,12 +18,16 @@ class DeviceState:
         temperature_c: of its hottest part, ``None`` where nothing tells.
         throttled: whether it holds itself back, because of heat or power.
         source: where this was read, for people.
+        uncorrected_errors: of its memory, since its driver was loaded; 0 where nothing tells.
+        details: what else it tells (clock, power, memory …), for people, by name.
     """
 
     clock_factor: float = 1.0
     temperature_c: float | None = None
     throttled: bool = False
     source: str = ""
+    uncorrected_errors: int = 0
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 class DeviceMonitor(Protocol):

@@ -95,7 +95,20 @@ class JetsonMonitor:
             _hottest(self._machine, "gpu") or _hottest(self._machine),
             _cooled(self._machine),
             f"devfreq {self._folder.rpartition('/')[2]}" if found else "no devfreq: nominal",
+            details=self._details(),
         )
+
+    def _details(self) -> dict[str, str]:
+        details = {}
+        clock = self._machine.number(f"{self._folder}/cur_freq")
+        if clock:
+            details["clock_mhz"] = f"{clock / 1e6:.0f}"
+        # A board's GPU uses the memory of its processor.
+        total = self._machine.memory_kib("MemTotal")
+        free = self._machine.memory_kib("MemAvailable")
+        if total is not None and free is not None:
+            details["memory_mib"] = f"{(total - free) / 1024:.0f} of {total / 1024:.0f}"
+        return details
 
 
 def _clamped(factor: float) -> float:

@@ -100,6 +100,11 @@ class Machine:
             return None
         return float("inf") if found[1] == "unlimited" else float(found[1])
 
+    def memory_kib(self, name: str) -> int | None:
+        """Return a figure of /proc/meminfo by its name, such as ``MemTotal``."""
+        found = re.search(rf"^{name}:\s*(\d+) kB", self.text("/proc/meminfo") or "", re.M)
+        return int(found[1]) if found is not None else None
+
     def mounted_bytes(self, where: str) -> int | None:
         """Return the size of a tmpfs; ``None`` where nothing of known size is mounted there."""
         for line in (self.text("/proc/mounts") or "").splitlines():
@@ -109,8 +114,8 @@ class Machine:
             found = re.search(r"(?:^|,)size=(\d+)([kmg]?)(?:,|$)", parts[3])
             if found is not None:
                 return int(found[1]) * _UNITS[found[2]]
-            total = re.search(r"^MemTotal:\s*(\d+) kB", self.text("/proc/meminfo") or "", re.M)
-            return int(total[1]) * 512 if total else None  # half of the memory, if not told
+            total = self.memory_kib("MemTotal")
+            return total * 512 if total is not None else None  # half of the memory, if not told
         return None
 
     def in_container(self) -> bool:

@@ -102,6 +102,15 @@ def _device(device: DeviceState | None, limits: DiagnosticsSpec) -> Diagnosis:
     if device.temperature_c is not None:
         values["temperature_c"] = f"{device.temperature_c:.1f}"
         text += f", {device.temperature_c:.0f} degrees"
+    values |= device.details
+    if device.uncorrected_errors:
+        return Diagnosis(
+            "device",
+            ERROR,
+            f"{text}; its memory had {device.uncorrected_errors} error(s) that could not be "
+            "corrected, so results can be wrong: reset it, and replace it if they come back",
+            values,
+        )
     if device.clock_factor < limits.device:
         why = " (heat or power hold it back)" if device.throttled else ""
         text += f"{why}; frames are left out and tasks shed where that is not enough: cool it, "

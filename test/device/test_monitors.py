@@ -102,12 +102,19 @@ def jetson(limit: int, least: int = 306_000_000, clock: int = 306_000_000) -> di
         f"{ZONE}0/temp": 70_000,
         f"{ZONE}1/type": "gpu-thermal",
         f"{ZONE}1/temp": 55_000,
+        "proc/meminfo": "MemTotal:       8192000 kB\nMemAvailable:   6144000 kB",
     }
 
 
 def test_the_limit_of_a_jetson_counts_and_its_idle_clock_does_not(tmp_path: Path) -> None:
     state = JetsonMonitor(machine(tmp_path, jetson(918_000_000))).read()
-    assert state == DeviceState(1.0, 55.0, False, "devfreq 17000000.gpu")
+    assert state == DeviceState(
+        1.0,
+        55.0,
+        False,
+        "devfreq 17000000.gpu",
+        details={"clock_mhz": "306", "memory_mib": "2000 of 8000"},
+    )
     state = JetsonMonitor(machine(tmp_path, jetson(612_000_000))).read()
     assert state.clock_factor == pytest.approx(2 / 3)
 
@@ -126,10 +133,14 @@ class _Nvml(SimpleNamespace):
 
     NVMLError = _NvmlError
     NVML_CLOCK_SM, NVML_TEMPERATURE_GPU = 1, 0
+    NVML_MEMORY_ERROR_TYPE_UNCORRECTED, NVML_VOLATILE_ECC = 1, 0
 
     def __init__(self, **figures: Any) -> None:
         super().__init__(
-            **({"reasons": 0, "clock": 1980, "application": 1980, "broken": ""} | figures)
+            **(
+                {"reasons": 0, "clock": 1980, "application": 1980, "broken": "", "errors": 0}
+                | figures
+            )
         )
 
     def nvmlInit(self) -> None:
@@ -161,10 +172,43 @@ class _Nvml(SimpleNamespace):
     def nvmlDeviceGetTemperature(self, handle: int, kind: int) -> int:
         return 83
 
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
+        return SimpleNamespace(used=3 * 2**30, total=8 * 2**30)
+
+    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:
+        return 31_400
+
+    def nvmlDeviceGetTotalEccErrors(self, handle: int, kind: int, counter: int) -> int:
+        assert (kind, counter) == (1, 0)
+        if self.errors is None:
+            raise _NvmlError("not supported")
+        return int(self.errors)
+
 
 def test_an_idle_gpu_is_not_slow() -> None:
     state = NvmlMonitor(library=_Nvml(reasons=0x1, clock=345)).read()
-    assert state == DeviceState(1.0, 83.0, False, "NVML, NVIDIA Test")
+    assert state == DeviceState(
+        1.0,
+        83.0,
+        False,
+        "NVML, NVIDIA Test",
+        0,
+        {
+            "clock_mhz": "345",
+            "clock_reasons": "idle",
+            "memory_mib": "3072 of 8192",
+            "power_w": "31",
+            "uncorrected_memory_errors": "0",
+        },
+    )
+
+
+def test_what_a_gpu_does_not_tell_is_left_out_and_its_errors_are_counted() -> None:
+    plain = NvmlMonitor(library=_Nvml(errors=None)).read()
+    assert plain.uncorrected_errors == 0 and "uncorrected_memory_errors" not in plain.details
+    worn = NvmlMonitor(library=_Nvml(errors=2, reasons=0x24)).read()
+    assert worn.uncorrected_errors == 2
+    assert worn.details["clock_reasons"] == "power cap, heat (software)"
 
 
 @pytest.mark.parametrize(

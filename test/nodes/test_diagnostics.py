@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aegis_ros.device import DeviceState
-from aegis_ros.nodes.diagnostics import OK, WARN, Diagnosis, diagnose
+from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis, diagnose
 from aegis_ros.orchestrator import OrchestratorState
 from aegis_ros.spec import DiagnosticsSpec
 from test.orchestrator.house import MS, House
@@ -73,6 +73,9 @@ def test_a_slow_device_is_a_warning_that_says_what_follows(tmp_path: Path) -> No
     assert told(hot, limit=0.7).level == OK
     assert told(DeviceState()).message == "at 100% of its nominal speed"
     assert told(None).message == "not read yet"
+    worn = DeviceState(uncorrected_errors=2, details={"power_w": "31"})
+    assert told(worn).level == ERROR and "2 error(s)" in told(worn).message
+    assert told(worn).values["power_w"] == "31"
 
 
 def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
