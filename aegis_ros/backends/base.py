@@ -147,6 +147,11 @@ class LoadedNetwork(Protocol):
         """Number of segments."""
         ...
 
+    @property
+    def note(self) -> str:
+        """What was chosen when it was loaded, for people; empty where there was no choice."""
+        ...
+
 
 @dataclass(slots=True)
 class Completion:

@@ -83,6 +83,11 @@ class OrtNetwork:
         """Number of segments."""
         return len(self._segments)
 
+    @property
+    def note(self) -> str:
+        """Nothing is chosen when it is loaded."""
+        return ""
+
     def run(
         self,
         index: int,

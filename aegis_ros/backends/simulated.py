@@ -34,6 +34,11 @@ class _Simulated:
         """Number of segments."""
         return len(self.segment_ns)
 
+    @property
+    def note(self) -> str:
+        """Nothing is chosen when it is loaded."""
+        return ""
+
 
 class SimulatedBackend:
     """Sleeps for each segment's time and fills the outputs with the number of the run.

@@ -221,8 +221,11 @@ class EngineClient:
             self._tell({"do": "close_channel", "index": channel.index})
             channel.close()
 
-    def load(self, spec: LoadSpec) -> None:
+    def load(self, spec: LoadSpec) -> str:
         """Load a network and make its task known to the scheduler.
+
+        Returns:
+            What the backend chose while it loaded, for people; may be empty.
 
         Raises:
             EngineError: the backend refuses, or the engine is gone; nothing has changed.
@@ -236,9 +239,10 @@ class EngineClient:
                     value=spec.lane,
                     expected=f"0 to {len(self._device.lanes) - 1}",
                 )
-            _send_load(self._running(), spec)
+            note = _send_load(self._running(), spec)
             with self._guard:
                 self._loaded[spec.task_id] = spec
+            return note
 
     def unload(self, task_id: int) -> None:
         """Forget a task and give back what its network took; unknown ids are ignored.
@@ -778,11 +782,11 @@ def _send_channel(process: EngineProcess, channel: Channel) -> None:
     )
 
 
-def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
-    """Load a network into one process; nothing is left when that fails."""
+def _send_load(process: EngineProcess, spec: LoadSpec) -> str:
+    """Load a network into one process, return its note; nothing is left when that fails."""
     slots = OutputSlots(spec.compiled, _OUTPUT_SLOTS)
     try:
-        process.ask(
+        answer = process.ask(
             {
                 "do": "load",
                 "task_id": spec.task_id,
@@ -802,3 +806,4 @@ def _send_load(process: EngineProcess, spec: LoadSpec) -> None:
         slots.close()
         raise
     process.outputs[spec.task_id] = slots
+    return str(answer["note"])

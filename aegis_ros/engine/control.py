@@ -172,7 +172,7 @@ class ControlServer:
         except Exception:
             slots.close()
             raise
-        return {"arena_bytes": compiled.arena_bytes}
+        return {"note": network.note}
 
     def _unload(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         gone = threading.Event()

@@ -53,8 +53,11 @@ class Loader:
             key = f"{stream.key}|{number}"
         return replace(stream, key=key)
 
-    def load(self, entry: Entry) -> None:
+    def load(self, entry: Entry) -> str:
         """Open the stream's channel where it is not open, and load the network.
+
+        Returns:
+            What the backend chose meanwhile, for people; may be empty.
 
         Raises:
             AegisError, OSError, MemoryError: it does not work; nothing has changed.
@@ -71,7 +74,7 @@ class Loader:
             )
         lanes = [lane.name for lane in self._spec.device.lanes]
         try:
-            self._engine.load(
+            return self._engine.load(
                 LoadSpec(
                     entry.task_id,
                     entry.spec.name,

@@ -506,7 +506,7 @@ class Orchestrator:
             from_file,
         )
         try:
-            self._loader.load(entry)
+            loaded = self._loader.load(entry)
         except (AegisError, OSError, MemoryError) as error:
             return self._refused(spec.name, Refusal(Rule.RUN_FAILED, str(error) or repr(error)))
         if not from_file:
@@ -520,7 +520,7 @@ class Orchestrator:
         self._admitted.add(entry)
         self._set_changed()
         self._publish_tables()
-        answer = self._accepted(candidate, admitted, task_id, publish=True)
+        answer = self._accepted(candidate, admitted, task_id, publish=True, loaded=loaded)
         self._thinner.tell(slower, f"so that {spec.name} fits", answer.rationale.id)
         return answer
 
@@ -562,7 +562,13 @@ class Orchestrator:
         self._events.engine_event(event)
 
     def _accepted(
-        self, candidate: Candidate, admitted: Admitted, task_id: int, publish: bool
+        self,
+        candidate: Candidate,
+        admitted: Admitted,
+        task_id: int,
+        *,
+        publish: bool,
+        loaded: str = "",
     ) -> Registration:
         spec = candidate.spec
         verdict: LaneVerdict = admitted.assignment.verdicts[admitted.lane]
@@ -587,7 +593,7 @@ class Orchestrator:
             f"{spec.name} runs on lane {admitted.lane}{how}: {verdict.sentence}.{due} "
             f"{candidate.wcet_source if due else candidate.wcet_source.capitalize()} budget "
             f"{candidate.work_ns / 1e6:.2f} ms ({candidate.wcet_sentence})"
-            + (f"; {candidate.cut_sentence}" if candidate.cut_sentence else "")
+            + "".join(f"; {each}" for each in (candidate.cut_sentence, loaded) if each)
             + "".join(f". {each}" for each in latencies)
             + self._told_of_frames(candidate, admitted),
             left=verdict.left,

@@ -43,6 +43,10 @@ class Network:
     def segments(self) -> int:
         return len(self.parts)
 
+    @property
+    def note(self) -> str:
+        return ""
+
 
 class Device:
     """Lanes that call the functions of a network."""

@@ -45,6 +45,7 @@ class FakeEngine:
         self.room: dict[int, float] = {}
         self.run_ns = 5 * MS
         self.refuses_load = False
+        self.load_note = ""
         self.refuses_channel = False
         self.while_measuring: Callable[[], None] = lambda: None
 
@@ -68,10 +69,11 @@ class FakeEngine:
     def close_channel(self, key: str) -> None:
         self.channels.pop(key).close()
 
-    def load(self, spec: LoadSpec) -> None:
+    def load(self, spec: LoadSpec) -> str:
         if self.refuses_load:
             raise EngineError("the backend refuses the network")
         self.loaded[spec.task_id] = spec
+        return self.load_note
 
     def unload(self, task_id: int) -> None:
         self.loaded.pop(task_id)

@@ -30,6 +30,12 @@ def test_admits_what_fits_and_says_why(house: House) -> None:
     assert len(house.engine.loaded) == 1
 
 
+def test_tells_what_the_backend_chose_when_it_loaded(house: House) -> None:
+    house.engine.load_note = "launched as a CUDA graph: segment 1 yes (71% of the time without)"
+    sentence = house.orchestrator.register(house.task()).rationale.sentence
+    assert f"; {house.engine.load_note}" in sentence
+
+
 @pytest.mark.parametrize(
     ("constant_ms", "said"),
     [
