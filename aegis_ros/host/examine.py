@@ -14,6 +14,7 @@ _CHECKS = (
     processor.idle_states,
     processor.smt,
     processor.isolation,
+    processor.interrupts,
     processor.ticks,
     processor.steal,
     processor.competition,

@@ -8,12 +8,23 @@ from collections.abc import Sequence
 from aegis_ros.host.finding import Finding, costs, good, unknown
 from aegis_ros.host.machine import Machine, Needs, core_list
 
-__all__ = ["boost", "competition", "governor", "idle_states", "isolation", "smt", "steal", "ticks"]
+__all__ = [
+    "boost",
+    "competition",
+    "governor",
+    "idle_states",
+    "interrupts",
+    "isolation",
+    "smt",
+    "steal",
+    "ticks",
+]
 
 _CPU = "/sys/devices/system/cpu"
 _IDLE_LIMIT_US = 50
 _STEAL_LIMIT = 0.001
 _WAIT_LIMIT_PERCENT = 5.0
+_DEVICES_SHOWN = 3
 
 
 def governor(machine: Machine, needs: Needs) -> Finding:
@@ -126,6 +137,47 @@ def isolation(machine: Machine, needs: Needs) -> Finding:
         here,
         "the kernel places other programs and interrupts on the cores of lanes",
         _boot_option(f"isolcpus=managed_irq,domain,{_shown(missing)}", "isolcpus"),
+    )
+
+
+def interrupts(machine: Machine, needs: Needs) -> Finding:
+    """Return which devices interrupt the cores of lanes."""
+    name = "device interrupts"
+    lanes = set(needs.cores) or set(_suggested(machine.cores()))
+    table = (machine.text("/proc/interrupts") or "").splitlines()
+    if not table:
+        return unknown(name)
+    if not lanes:
+        return unknown(name, "there is one core only")
+    columns = len(table[0].split())
+    found: list[tuple[int, str, str]] = []
+    for line in table[1:]:
+        number, _, rest = line.strip().partition(":")
+        fields = rest.split()
+        count = sum(int(field) for field in fields[:columns] if field.isdecimal())
+        if not number.isdecimal() or not count:
+            continue  # the kernel's own, or a device that keeps quiet
+        folder = f"/proc/irq/{number}"
+        where = machine.text(f"{folder}/effective_affinity_list") or machine.text(
+            f"{folder}/smp_affinity_list"
+        )
+        if lanes & set(core_list(where)):
+            found.append((count, number, fields[-1]))
+    if not found:
+        return good(name, f"none on {_shown(sorted(lanes))}")
+    found.sort(reverse=True)
+    shown = ", ".join(device for _, _, device in found[:_DEVICES_SHOWN])
+    more = f" and {len(found) - _DEVICES_SHOWN} more" if len(found) > _DEVICES_SHOWN else ""
+    others = sorted(set(machine.cores()) - lanes)
+    numbers = " ".join(number for _, number, _ in found)
+    return costs(
+        name,
+        f"{shown}{more} on {_shown(sorted(lanes))}",
+        "a segment stands still while the kernel serves a disk or a network",
+        f"for n in {numbers}; do echo {_shown(others)} | sudo tee /proc/irq/$n/smp_affinity_list; "
+        "done   # or, where that is refused, lanes on other cores"
+        if others
+        else "give lanes fewer cores",
     )
 
 

@@ -28,7 +28,7 @@ def test_what_costs_is_told_with_exit_code_1_and_the_command_on_a_line_of_its_ow
     assert run(None, "text", bad) == 1
     out = capsys.readouterr().out
     assert "1024 MiB on /swapfile" in out
-    assert "\n  sudo swapoff -a\n" in out and "1 of 21 cost determinism" in out
+    assert "\n  sudo swapoff -a\n" in out and "1 of 22 cost determinism" in out
 
 
 def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

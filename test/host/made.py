@@ -31,6 +31,8 @@ GOOD: dict[str, str] = {
     "proc/cpuinfo": "flags\t\t: fpu vme de",
     "proc/stat": "cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 1 1 1",
     "proc/pressure/cpu": "some avg10=0.00 avg60=1.20 avg300=0.00 total=9",
+    "proc/interrupts": "CPU0 CPU1 CPU2 CPU3\n 36: 9 0 0 0 PCI-MSIX 1-edge nvme0q1\nNMI: 1 1 1 1",
+    "proc/irq/36/effective_affinity_list": "0",
     "proc/version": "Linux version 6.8.0-rt (gcc) #1 SMP PREEMPT_RT",
     "proc/sys/kernel/osrelease": "6.8.0-rt",
     "proc/sys/kernel/sched_rt_runtime_us": "-1",

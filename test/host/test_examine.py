@@ -43,6 +43,11 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
     ),
     "hyper-threading": ({f"{CPU}/smt/active": "1"}, "two threads", "smt/control"),
     "isolated cores": ({f"{CPU}/isolated": ""}, "other programs", "isolcpus=managed_irq,domain,3"),
+    "device interrupts": (
+        {"proc/irq/36/effective_affinity_list": "3"},
+        "stands still",
+        "for n in 36; do echo 0-2 | sudo tee /proc/irq/$n/smp_affinity_list; done",
+    ),
     "kernel ticks": ({f"{CPU}/nohz_full": "(null)"}, "interrupts", "nohz_full=3 rcu_nocbs=3"),
     "virtual machine": (
         {"proc/cpuinfo": "flags\t\t: fpu hypervisor lahf", "proc/stat": "cpu  0 0 0 98 0 0 0 2 0"},
@@ -151,6 +156,15 @@ def test_a_kernel_that_is_as_preemptible_as_it_can_be_is_to_be_replaced(tmp_path
     finding = _only(examine(machine(tmp_path, files)), "kernel preemption")
     assert finding.grade is Grade.COSTS
     assert finding.mend.startswith("sudo apt install linux-image-rt")
+
+
+def test_a_device_that_never_interrupted_costs_nothing(tmp_path: Path) -> None:
+    files: dict[str, str | None] = {
+        "proc/interrupts": "CPU0 CPU1\n 36: 0 0 PCI-MSIX 1-edge nvme0q1",
+        "proc/irq/36/effective_affinity_list": "3",
+    }
+    finding = _only(examine(machine(tmp_path, files)), "device interrupts")
+    assert (finding.grade, finding.found) == (Grade.GOOD, "none on 3")
 
 
 @pytest.mark.parametrize(
