@@ -80,7 +80,7 @@ def draw_job(trace: Trace, job: TracedJob, path: Path) -> None:
                 axes.axvline(due, color="#228833", linewidth=1.5)
         handles, labels = bar.get_legend_handles_labels()
         figure.legend(
-            handles, labels, loc="outside lower center", ncols=8, fontsize=8, frameon=False
+            handles, labels, loc="outside lower center", ncols=10, fontsize=8, frameon=False
         )
         figure.savefig(path, dpi=130)
     except OSError as error:
@@ -92,6 +92,8 @@ def draw_job(trace: Trace, job: TracedJob, path: Path) -> None:
 
 
 def _bar(axes: Axes, parts: Split) -> None:
+    from matplotlib.patches import Rectangle
+
     named: set[PartKind] = set()
     origin = parts.job.begin_ns
     for span in parts.spans:
@@ -109,7 +111,13 @@ def _bar(axes: Axes, parts: Split) -> None:
     if parts.job.deadline_ns:
         axes.plot([], [], color="#228833", label="deadline")
     if any(span.over for span in parts.spans):
-        axes.bar([], [], color="#cccccc", hatch="///", edgecolor="white", label="beyond a budget")
+        # Made by hand: an empty bar has no colour that a legend could show.
+        axes.add_patch(
+            Rectangle(
+                (0, 0), 0, 0, facecolor="#cc3344", hatch="///", edgecolor="white",
+                label="beyond a budget",
+            )
+        )  # fmt: skip
     axes.set_yticks([0], ["its time"])
 
 
