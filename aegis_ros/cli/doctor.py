@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from aegis_ros.cli.paper import say, sheet, terminal
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
-from aegis_ros.host import Finding, Grade, Machine, Needs, examine
+from aegis_ros.host import Finding, Grade, Machine, Needs, examine, measure, standstills
 
 __all__ = ["run"]
 
@@ -25,7 +26,9 @@ _SIGNS = {
 }
 
 
-def run(config: Path | None, form: str, machine: Machine | None = None) -> int:
+def run(
+    config: Path | None, form: str, machine: Machine | None = None, *, stalls_s: float = 0.0
+) -> int:
     """Print what was found; return 0 where nothing costs determinism, 1 where something does.
 
     Nothing is changed: the commands are for the reader to run.
@@ -34,6 +37,8 @@ def run(config: Path | None, form: str, machine: Machine | None = None) -> int:
         config: an orchestrator's YAML, whose lanes' cores and priority are then asked for.
         form: ``text`` or ``json``.
         machine: what to look at; this one if not given.
+        stalls_s: for how long each core of a lane (the last core, without a configuration) is kept
+            busy to see whether it is ever stopped; 0 for not at all.
 
     Raises:
         ConfigError: the format or the file is not valid.
@@ -46,6 +51,8 @@ def run(config: Path | None, form: str, machine: Machine | None = None) -> int:
         cores = sorted({lane.cpu for lane in device.lanes if lane.cpu is not None})
         needs = Needs(tuple(cores), device.realtime_priority)
     found = examine(machine or Machine(environment=os.environ), needs)
+    if stalls_s:
+        found = (*found, _stalls(needs.cores or (max(os.sched_getaffinity(0)),), stalls_s))
     bad = [item for item in found if item.grade is Grade.COSTS]
     if form == "json":
         answer = {"deterministic": not bad, "findings": [asdict(item) for item in found]}
@@ -53,6 +60,18 @@ def run(config: Path | None, form: str, machine: Machine | None = None) -> int:
     else:
         _print(terminal(), found, bad)
     return 1 if bad else 0
+
+
+def _stalls(cores: Sequence[int], seconds: float) -> Finding:
+    columns = (TextColumn("watching {task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        seen = []
+        for core in cores:
+            row = progress.add_task(f"core {core}", total=1.0)
+            seen.append(
+                measure(core, seconds, lambda done, row=row: progress.update(row, completed=done))  # type: ignore[misc]
+            )
+    return standstills(seen)
 
 
 def _print(console: Console, found: Sequence[Finding], bad: Sequence[Finding]) -> None:

@@ -257,6 +257,7 @@ def whatif(
     epilog="Examples:\n\n"
     "aegis doctor\n\n"
     "aegis doctor robot.yaml --format json\n\n"
+    "aegis doctor robot.yaml --stalls 60\n\n"
     "Exit code: 0 nothing costs determinism, 1 something does, 2 bad input."
 )
 def doctor(
@@ -264,6 +265,15 @@ def doctor(
         Path | None,
         typer.Argument(help="YAML of the orchestrator: its lanes' cores are looked at."),
     ] = None,
+    stalls: Annotated[
+        float,
+        typer.Option(
+            help="Also keep each core of a lane busy for so many seconds, and tell for how long "
+            "the machine stopped it.",
+            min=0.0,
+            max=86400.0,
+        ),
+    ] = 0.0,
     format: _Format = "text",
 ) -> None:
     """Say what on this machine costs determinism, by what, and the command that mends it.
@@ -272,7 +282,7 @@ def doctor(
     """
     from aegis_ros.cli.doctor import run
 
-    raise typer.Exit(run(file, format))
+    raise typer.Exit(run(file, format, stalls_s=stalls))
 
 
 @app.command(

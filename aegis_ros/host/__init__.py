@@ -3,5 +3,16 @@
 from aegis_ros.host.examine import examine
 from aegis_ros.host.finding import Finding, Grade
 from aegis_ros.host.machine import Machine, Needs, core_list
+from aegis_ros.host.standstill import Standstill, measure, standstills
 
-__all__ = ["Finding", "Grade", "Machine", "Needs", "core_list", "examine"]
+__all__ = [
+    "Finding",
+    "Grade",
+    "Machine",
+    "Needs",
+    "Standstill",
+    "core_list",
+    "examine",
+    "measure",
+    "standstills",
+]

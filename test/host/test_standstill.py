@@ -1,0 +1,49 @@
+"""How long a machine stops a core, and what is said of it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from aegis_ros.errors import AegisError
+from aegis_ros.host import Grade, Standstill, measure, standstills
+
+_US = 1000
+
+
+def test_the_longest_stop_of_all_cores_is_told() -> None:
+    found = standstills(
+        [Standstill(2, 30.0, True, (60 * _US, 90 * _US)), Standstill(3, 30.0, True, (1_300 * _US,))]
+    )
+    assert found.grade is Grade.COSTS
+    assert found.found == "core 3: 1 time in 30 s, up to 1.30 ms"
+    assert "hwlatdetect" in found.mend
+
+
+@pytest.mark.parametrize(
+    ("stops", "told"),
+    [((), "none above 50 µs in 5 s"), ((70 * _US,) * 2, "core 1: 2 times in 5 s, up to 0.07 ms")],
+)
+def test_short_stops_cost_nothing(stops: tuple[int, ...], told: str) -> None:
+    found = standstills([Standstill(1, 5.0, True, stops)])
+    assert (found.grade, found.found) == (Grade.GOOD, told)
+
+
+def test_without_priority_other_programs_are_said_to_be_among_them() -> None:
+    found = standstills([Standstill(1, 5.0, False, (9_000 * _US,))])
+    assert found.found.endswith("other programs among them, SCHED_FIFO is refused")
+
+
+def test_a_core_of_this_machine_can_be_watched() -> None:
+    core = max(os.sched_getaffinity(0))
+    shares: list[float] = []
+    seen = measure(core, 0.2, shares.append)
+    assert (seen.core, seen.seconds) == (core, 0.2)
+    assert all(stop > 50 * _US for stop in seen.stops_ns)
+    assert shares == sorted(shares) and 0.0 <= shares[0] <= shares[-1] <= 1.0
+
+
+def test_a_core_that_is_not_there_is_an_error_that_names_it() -> None:
+    with pytest.raises(AegisError, match="core 4096 cannot be watched"):
+        measure(4096, 0.1)
