@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from aegis_ros.cli.paper import say, sheet, terminal
 from aegis_ros.config import load_config
-from aegis_ros.errors import ConfigError
+from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.host import Finding, Grade, Machine, Needs, examine, measure, standstills
+from aegis_ros.host.finding import unknown
 
 __all__ = ["run"]
 
@@ -68,9 +69,14 @@ def _stalls(cores: Sequence[int], seconds: float) -> Finding:
         seen = []
         for core in cores:
             row = progress.add_task(f"core {core}", total=1.0)
-            seen.append(
-                measure(core, seconds, lambda done, row=row: progress.update(row, completed=done))  # type: ignore[misc]
-            )
+
+            def told(share: float, row: TaskID = row) -> None:
+                progress.update(row, completed=share)
+
+            try:
+                seen.append(measure(core, seconds, told))
+            except AegisError as error:  # what the other checks found is told all the same
+                return unknown("standstills", str(error))
     return standstills(seen)
 
 

@@ -114,7 +114,7 @@ def _bar(axes: Axes, parts: Split) -> None:
         # Made by hand: an empty bar has no colour that a legend could show.
         axes.add_patch(
             Rectangle(
-                (0, 0), 0, 0, facecolor="#cc3344", hatch="///", edgecolor="white",
+                (0, 0), 0, 0, facecolor=_COLOURS[PartKind.OVERRUN], hatch="///", edgecolor="white",
                 label="beyond a budget",
             )
         )  # fmt: skip
@@ -136,8 +136,9 @@ def _lane(axes: Axes, trace: Trace, job: TracedJob, tasks: list[int]) -> None:
         if run.over_ns and over < end:
             start = max(over, begin)
             axes.barh(
-                row, (end - start) / 1e6, left=(start - origin) / 1e6, color="#cc3344", height=0.7
-            )
+                row, (end - start) / 1e6, left=(start - origin) / 1e6, height=0.7,
+                color=_COLOURS[PartKind.OVERRUN], hatch="///", edgecolor="white",
+            )  # fmt: skip
         if width > 0.04 * (job.latency_ns / 1e6) and run.task != NO_TASK:
             axes.text(
                 left + width / 2, row, f"#{run.seq}", ha="center", va="center", fontsize=7,

@@ -269,7 +269,7 @@ def doctor(
         float,
         typer.Option(
             help="Also keep each core of a lane busy for so many seconds, and tell for how long "
-            "the machine stopped it.",
+            "the machine stopped it. Not on a robot that runs: nothing else gets the core.",
             min=0.0,
             max=86400.0,
         ),

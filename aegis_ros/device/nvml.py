@@ -61,20 +61,23 @@ class NvmlMonitor:
             raise BackendError(f"NVML cannot open GPU {index}: {error}") from error
         self._source = f"NVML, {name.decode() if isinstance(name, bytes) else name}"
         self._nominal = nominal
+        self._old_errors = self._optional(self._uncorrected_errors) or 0
 
     def read(self) -> DeviceState:
         """Return the clock over the nominal one while the GPU is held back, else 1."""
         nvml = self._nvml
+        errors = self._optional(self._uncorrected_errors)
+        new_errors = max(0, errors - self._old_errors) if errors is not None else 0
         try:
             reasons = int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle))
             clock = int(nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM))
             heat = float(nvml.nvmlDeviceGetTemperature(self._handle, nvml.NVML_TEMPERATURE_GPU))
         except nvml.NVMLError as error:
-            return DeviceState(source=f"{self._source}: {error}; taken as nominal")
+            told = f"{self._source}: {error}; taken as nominal"
+            return DeviceState(source=told, uncorrected_errors=new_errors)
         held = bool(reasons & _SLOWED)
         factor = clock / self._nominal if held and self._nominal > 0 else 1.0
         what = "heat" if reasons & _HOT else "power" if held else ""
-        errors = self._optional(self._uncorrected_errors)
         details = self._details(clock, reasons)
         if errors is not None:
             details["uncorrected_memory_errors"] = str(errors)
@@ -83,7 +86,7 @@ class NvmlMonitor:
             heat,
             held,
             f"{self._source}, held back by {what}" if what else self._source,
-            errors or 0,
+            new_errors,
             details,
         )
 

@@ -18,7 +18,7 @@ class DeviceState:
         temperature_c: of its hottest part, ``None`` where nothing tells.
         throttled: whether it holds itself back, because of heat or power.
         source: where this was read, for people.
-        uncorrected_errors: of its memory, since its driver was loaded; 0 where nothing tells.
+        uncorrected_errors: of its memory, since it is watched; 0 where nothing tells.
         details: what else it tells (clock, power, memory …), for people, by name.
     """
 

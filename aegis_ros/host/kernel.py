@@ -40,6 +40,7 @@ def preemption(machine: Machine, needs: Needs) -> Finding:
     )
     mend = f"{install} && sudo reboot"
     full = "preempt=full" in (machine.text("/proc/cmdline") or "").split()
+    full = full or "(full)" in (machine.text(_MODEL) or "")
     if kind and kind[0] == "PREEMPT_DYNAMIC" and not full:
         mend = f"echo full | sudo tee {_MODEL}   # or, better: {mend}"
     return costs(

@@ -149,18 +149,19 @@ def interrupts(machine: Machine, needs: Needs) -> Finding:
         return unknown(name)
     if not lanes:
         return unknown(name, "there is one core only")
-    columns = len(table[0].split())
+    columns = [head.removeprefix("CPU") for head in table[0].split()]
     found: list[tuple[int, str, str]] = []
     for line in table[1:]:
         number, _, rest = line.strip().partition(":")
         fields = rest.split()
-        count = sum(int(field) for field in fields[:columns] if field.isdecimal())
+        counts = zip(columns, fields, strict=False)
+        count = sum(int(n) for core, n in counts if n.isdecimal() and core in map(str, lanes))
         if not number.isdecimal() or not count:
-            continue  # the kernel's own, or a device that keeps quiet
+            continue  # the kernel's own, or a device that kept away
         folder = f"/proc/irq/{number}"
-        where = machine.text(f"{folder}/effective_affinity_list") or machine.text(
-            f"{folder}/smp_affinity_list"
-        )
+        where = machine.text(f"{folder}/effective_affinity_list")
+        if where is None:  # empty for what every core has of its own, such as timers of ARM
+            where = machine.text(f"{folder}/smp_affinity_list")
         if lanes & set(core_list(where)):
             found.append((count, number, fields[-1]))
     if not found:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from aegis_ros.errors import AegisError
-from aegis_ros.host.finding import Finding, costs, good
+from aegis_ros.host.finding import Finding, costs, good, unknown
 
 __all__ = ["Standstill", "measure", "standstills"]
 
@@ -29,6 +30,7 @@ _BUSY_NS = 18_000_000  # in turns with a pause, or the kernel would throttle it
 _PAUSE_S = 0.002
 _TICK_S = 0.1
 _PATIENCE_S = 10.0
+_CHILD = ["-W", "ignore", "-m", __name__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +63,21 @@ def measure(
     Raises:
         AegisError: the core cannot be used.
     """
-    command = [sys.executable, "-W", "ignore", "-m", __name__, str(core), str(seconds)]
+    command = [sys.executable, *_CHILD, str(core), str(seconds)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
         begin = time.monotonic()
+        out = problem = ""
         try:
-            while child.poll() is None and time.monotonic() - begin < seconds + _PATIENCE_S:
+            while child.returncode is None and time.monotonic() - begin < seconds + _PATIENCE_S:
                 on_progress(min(1.0, (time.monotonic() - begin) / seconds))
                 with suppress(subprocess.TimeoutExpired):
-                    child.wait(_TICK_S)
+                    # Read as it comes: a pipe that is full would hold the child up for ever.
+                    out, problem = child.communicate(timeout=_TICK_S)
         finally:
             child.kill()
-        out, problem = child.communicate()
-    if child.returncode:
+    if child.returncode != 0:
         lines = problem.strip().splitlines() or ["it was killed"]
         raise AegisError(f"core {core} cannot be watched ({lines[-1]})")
     seen = json.loads(out)
@@ -86,16 +89,17 @@ def standstills(seen: Sequence[Standstill]) -> Finding:
     name = "standstills"
     worst = max(seen, key=lambda each: max(each.stops_ns, default=0))
     longest = max(worst.stops_ns, default=0)
-    plain = "" if worst.realtime else "; other programs among them, SCHED_FIFO is refused"
+    if longest > _LIMIT_NS and not worst.realtime:
+        return unknown(name, f"core {worst.core} cannot be watched: SCHED_FIFO is refused")
     if not longest:
-        return good(name, f"none above {_LEAST_NS / 1e3:.0f} µs in {worst.seconds:.0f} s{plain}")
+        return good(name, f"none above {_LEAST_NS / 1e3:.0f} µs in {worst.seconds:.0f} s")
     times = f"{len(worst.stops_ns)} time{'s' * (len(worst.stops_ns) != 1)}"
     told = f"core {worst.core}: {times} in {worst.seconds:.0f} s, up to {longest / 1e6:.2f} ms"
     if longest <= _LIMIT_NS:
-        return good(name, f"{told}{plain}")
+        return good(name, told)
     return costs(
         name,
-        f"{told}{plain}",
+        told,
         "what runs meanwhile takes that much longer, and no budget that was measured in quieter "
         "minutes knows of it",
         "sudo apt install rt-tests && sudo hwlatdetect --duration=60 --threshold=50   # firmware "
@@ -106,10 +110,14 @@ def standstills(seen: Sequence[Standstill]) -> Finding:
 def _watch(core: int, seconds: float) -> Standstill:
     os.sched_setaffinity(0, {core})
     realtime = True
+    most = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
     except OSError:
-        realtime = False
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(min(most, _PRIORITY)))
+        except OSError:
+            realtime = False
     gc.disable()
     clock, stops = time.perf_counter_ns, []
     before = clock()

@@ -108,7 +108,7 @@ def _device(device: DeviceState | None, limits: DiagnosticsSpec) -> Diagnosis:
             "device",
             ERROR,
             f"{text}; its memory had {device.uncorrected_errors} error(s) that could not be "
-            "corrected, so results can be wrong: reset it, and replace it if they come back",
+            "corrected since it is watched: reset it, and replace it if they come back",
             values,
         )
     if device.clock_factor < limits.device:

@@ -26,7 +26,7 @@ from aegis_ros.nodes.health import Health, publish_health
 from aegis_ros.nodes.intake import SensorIntake
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.services import Services
-from aegis_ros.nodes.steadying import go_first, settle_memory, stay_off_lanes
+from aegis_ros.nodes.steadying import GoFirst, settle_memory, stay_off_lanes
 from aegis_ros.nodes.telling import Teller
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.orchestrator import Orchestrator, OrchestratorState, Stream, TaskSummary
@@ -78,6 +78,7 @@ class OrchestratorNode(LifecycleNode):
         self._received_before: dict[str, tuple[int, float]] = {}
         self._lifecycle = "unconfigured"
         self._device: DeviceState | None = None
+        self._threads: GoFirst | None = None
         self._requests = Services(self, self.control_executor, lambda: self._orchestrator)
         self.create_timer(self.get_parameter("status_period_s").value, self._publish_status)
         self._health_publisher = publish_health(
@@ -163,8 +164,12 @@ class OrchestratorNode(LifecycleNode):
         assert self._orchestrator is not None
         settle_memory()
         self._orchestrator.activate()
-        told = self._go_first()
-        if told:
+        device = self._orchestrator.spec.device
+        self._threads = GoFirst(device.realtime_priority, len(device.lanes))
+        told = self._threads.claim()
+        if "refused" in told:
+            self.get_logger().warning(told)
+        elif told:
             self.get_logger().info(told)
         self._lifecycle = "active"
         return super().on_activate(state)
@@ -273,15 +278,13 @@ class OrchestratorNode(LifecycleNode):
         self._status_publisher.publish(message)
 
     def _watch_device(self) -> None:
-        if self._orchestrator is not None and self.device_monitor is not None:
-            self._device = self.device_monitor.read()
-            self._orchestrator.device_changed(self._device)
-        if self._lifecycle == "active":
-            self._go_first()  # an engine that was restarted has a new thread for its results
-
-    def _go_first(self) -> str:
-        assert self._orchestrator is not None
-        return go_first(self._orchestrator.spec.device.realtime_priority)
+        # Kept: the main thread gives them back when the node closes.
+        orchestrator, monitor, threads = self._orchestrator, self.device_monitor, self._threads
+        if orchestrator is not None and monitor is not None:
+            self._device = monitor.read()
+            orchestrator.device_changed(self._device)
+        if threads is not None:
+            threads.claim()  # an engine that was restarted has a new thread for its results
 
     def _health(self) -> Health:
         orchestrator, intake = self._orchestrator, self._intake

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["go_first", "settle_memory", "stay_off_lanes", "switch_threads_often"]
+__all__ = ["GoFirst", "settle_memory", "stay_off_lanes", "switch_threads_often"]
 
 # How long one thread may keep the interpreter lock once another wants it; Python's own is 5 ms.
 _SWITCH_INTERVAL_S = 0.0005
 # Threads on the way of a frame to its result: ours by their names, and those of Fast DDS and
 # Cyclone DDS that receive and acknowledge.
 _OWN = ("intake", "engine-results", "publish", "hold")
-_MIDDLEWARE = ("dds.", "recv", "tev", "dq.")
+_MIDDLEWARE = (b"dds.", b"recv", b"tev", b"dq.")
 _BELOW_ENGINE = 2  # the engine's loop and lanes go before
 
 
@@ -50,40 +50,67 @@ def stay_off_lanes(cores: Iterable[int]) -> frozenset[int]:
     return frozenset(free)
 
 
-def go_first(priority: int) -> str:
-    """Let the threads between a frame and its result run before other programs.
+class GoFirst:
+    """Lets the threads between a frame and its result run before other programs.
 
     A lane that keeps its time helps nobody whose result waits for a core behind a compiler. What
-    these threads start runs as usual. To be called again when threads may have come.
+    these threads start runs as usual.
 
     Args:
         priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
-
-    Returns:
-        What was given or refused, as a sentence; empty where nothing was asked for.
+        lanes: number of lanes. Where they have every core, some run in the normal class, and so
+            do these threads.
     """
-    if not priority:
-        return ""
-    threads = [
-        thread.native_id
-        for thread in threading.enumerate()
-        if thread.name in _OWN and thread.native_id is not None
-    ]
+
+    def __init__(self, priority: int, lanes: int) -> None:
+        """Claim nothing yet."""
+        room = len(os.sched_getaffinity(os.getpid())) > lanes
+        self._priority = max(0, priority - _BELOW_ENGINE) if room else 0
+        self._known: set[int] = set()
+
+    def claim(self) -> str:
+        """Give the threads that have come since the last call their class.
+
+        Returns:
+            What was given or refused, as a sentence; empty where nothing was asked for, or where
+            no thread has come.
+        """
+        came = [thread for thread in _threads() if thread not in self._known]
+        self._known.update(came)
+        refused = ""
+        for thread in came:
+            try:
+                _set_class(thread, self._priority)
+            except ProcessLookupError:
+                continue
+            except OSError as error:
+                refused = error.strerror or type(error).__name__
+        if not self._priority or not came:
+            return ""
+        if refused:
+            return (
+                f"frames and results wait behind other programs: SCHED_FIFO is refused ({refused}; "
+                "allow it with: ulimit -r 99)"
+            )
+        return f"frames and results go before other programs: SCHED_FIFO {self._priority}"
+
+
+def _threads() -> list[int]:
+    """Return the threads on the way of a frame."""
+    own = {thread.native_id for thread in threading.enumerate() if thread.name in _OWN}
+    found = [thread for thread in own if thread is not None]
     for entry in Path("/proc/self/task").iterdir():
         with suppress(OSError):  # it has ended
-            if (entry / "comm").read_text().startswith(_MIDDLEWARE):
-                threads.append(int(entry.name))
-    wanted = max(1, priority - _BELOW_ENGINE)
-    for thread in threads:
-        try:
-            # Without the flag, a compiler started from such a thread would go first as well.
-            policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
-            os.sched_setscheduler(thread, policy, os.sched_param(wanted))
-        except ProcessLookupError:
-            continue
-        except PermissionError as error:
-            return f"frames and results wait behind other programs: SCHED_FIFO ({error.strerror})"
-    return f"frames and results go before other programs: SCHED_FIFO {wanted}"
+            if (entry / "comm").read_bytes().startswith(_MIDDLEWARE):
+                found.append(int(entry.name))
+    return found
+
+
+def _set_class(thread: int, priority: int) -> None:
+    # Without the flag, a compiler started from such a thread would go first as well.
+    policy = (os.SCHED_FIFO if priority else os.SCHED_OTHER) | os.SCHED_RESET_ON_FORK
+    if priority or os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO:
+        os.sched_setscheduler(thread, policy, os.sched_param(priority))
 
 
 def settle_memory() -> None:

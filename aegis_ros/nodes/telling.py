@@ -1,4 +1,4 @@
-"""Publishes decisions on a thread of its own, so that no frame and no result waits for a log."""
+"""Publishes decisions on a thread of its own, so that frames and results do not wait for a log."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Teller:
             self._lost += 1
 
     def close(self) -> None:
-        """Publish what is left, for two seconds at most, and end the thread."""
+        """Publish what is left, for some seconds at most, and end the thread."""
         try:
             self._queue.put(None, timeout=_END_S)
+            self._thread.join(_END_S)
         except queue.Full:
-            return
-        self._thread.join(_END_S)
+            _log.warning("%d decisions were not published", self._queue.qsize() + self._lost)
 
     def _run(self) -> None:
         while (rationale := self._queue.get()) is not None:

@@ -216,8 +216,7 @@ class Intake:
         self._watch_stamp(taken.table, times)
         jobs = []
         for task in taken.tasks:
-            task.gate.settle(times.ready_ns)
-            arrival = task.gate.arrival_ns
+            arrival = task.gate.settle(times.ready_ns)
             deadline = arrival + task.spec.deadline_ns - task.spec.output.publish_ns
             seq = task.next_seq
             task.next_seq += 1

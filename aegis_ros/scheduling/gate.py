@@ -9,7 +9,7 @@ class RateGate:
     """Generic cell rate algorithm: lets through exactly what (period, jitter) allows.
 
     A sequence passes whole if, and only if, there are arrivals at least one period apart such
-    that every frame is ready between its arrival and ``jitter`` later: the very assumption of the
+    that every frame comes between its arrival and ``jitter`` later: the very assumption of the
     demand test with release jitter (ITU-T I.371; Spuri 1996).
 
     Args:
@@ -17,7 +17,7 @@ class RateGate:
         jitter_ns: release jitter.
     """
 
-    __slots__ = ("_jitter_ns", "_next_ns", "_period_ns")
+    __slots__ = ("_earliest_ns", "_jitter_ns", "_next_ns", "_period_ns", "_received_ns")
 
     def __init__(self, period_ns: int, jitter_ns: int) -> None:
         """Start open."""
@@ -26,32 +26,32 @@ class RateGate:
         self._period_ns = period_ns
         self._jitter_ns = jitter_ns
         self._next_ns: int | None = None
+        self._received_ns = 0
+        self._earliest_ns: int | None = None
 
     def accept(self, received_ns: int) -> bool:
         """Return whether a frame received now is within the contract; note it if so."""
         if self._next_ns is None or received_ns >= self._next_ns:
             self._next_ns = received_ns + self._period_ns
-            return True
-        if received_ns >= self._next_ns - self._jitter_ns:
+        elif received_ns >= self._next_ns - self._jitter_ns:
             self._next_ns += self._period_ns
-            return True
-        return False
+        else:
+            return False
+        self._received_ns = received_ns
+        return True
 
-    def settle(self, ready_ns: int) -> None:
-        """Note when the frame last accepted was ready for its job: jitter lasts until then.
+    def settle(self, ready_ns: int) -> int:
+        """Return the nominal arrival of the frame last accepted, which is ready for its job now.
 
-        Frames are accepted as they come, before the work of making them ready is spent on them.
+        Frames are accepted as they come, before the work of making them ready is spent on them;
+        jitter lasts until they are ready. Of a stream that keeps its contract, arrivals are never
+        later than the true ones, at most one jitter before ``ready_ns``, and at least one period
+        apart. Of any other, an arrival is never later than the frame came, so that a frame that
+        was held up long does not put off the deadlines of those after it.
         """
-        if self._next_ns is not None:
-            self._next_ns = max(self._next_ns, ready_ns + self._period_ns)
-
-    @property
-    def arrival_ns(self) -> int:
-        """Nominal arrival of the frame last accepted: the earliest that is consistent.
-
-        Never later than the true arrival of a stream that keeps its contract, at most one jitter
-        before the frame was ready, and at least one period after the one before.
-        """
-        if self._next_ns is None:
-            return 0
-        return self._next_ns - self._period_ns - self._jitter_ns
+        arrival = ready_ns - self._jitter_ns
+        if self._earliest_ns is not None:
+            arrival = max(arrival, self._earliest_ns)
+        arrival = min(arrival, self._received_ns)
+        self._earliest_ns = arrival + self._period_ns
+        return arrival

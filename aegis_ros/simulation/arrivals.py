@@ -124,7 +124,7 @@ def traced_arrivals(
 
     Args:
         tasks: who arrives; one that is not in the record does not.
-        received_ns: times of reception of each task, increasing.
+        received_ns: times of reception of each task, increasing; frames are ready at once.
     """
     times: list[_Times] = []
     for task in tasks:
@@ -133,7 +133,7 @@ def traced_arrivals(
         ready: list[int] = []
         for received in received_ns.get(task.name, ()):
             if gate.accept(received):
-                arrival.append(gate.arrival_ns)
+                arrival.append(gate.settle(received))
                 ready.append(received)
         times.append((np.array(arrival, np.int64), np.array(ready, np.int64)))
     return _join(tasks, times, _executions(tasks, times, None, None))

@@ -150,7 +150,8 @@ class TracedJob:
 
         A stamp from the future counts as one of the reception.
         """
-        return min(self.stamped_ns, self.received_ns) or self.arrival_ns
+        first = self.stamped_ns or self.arrival_ns
+        return min(first, self.received_ns) if self.received_ns else first
 
     @property
     def latency_ns(self) -> int:

@@ -41,7 +41,7 @@ from aegis_ros.trace.records import FIELDS, RECORD, RecordKind, rule_of
 __all__ = ["Rotation", "TraceFile", "parts_of", "read_trace"]
 
 _PROFILE = "aegis_ros"
-_FORMAT = 1
+_FORMAT = 2  # since there are records of frames
 _CHUNK_BYTES = 128 * 1024
 _FLUSH_NS = 1_000_000_000
 _MAGIC_BYTES = 8  # at both ends of a file

@@ -59,8 +59,9 @@ RECORD = np.dtype(
 )
 
 # What the four values of each kind are; times in monotonic nanoseconds, 0 for what is not known.
-#   RELEASED: the scheduler took the job in. Arrival (deadlines count from here), reception of
-#     the message, absolute deadline of the execution, rank (smallest first) within its lane.
+#   RELEASED: the scheduler took the job in. Nominal arrival (the engine's deadline counts from
+#     here), reception of the message, absolute deadline of the execution, rank (smallest first)
+#     within its lane.
 #   SEGMENT_STARTED: the lane was given to the segment. Its rank now, and its budget: by how much
 #     it raises what its job may have used by its end.
 #   SEGMENT_ENDED: the lane was seen to be free. When the device began and ended it, and whether

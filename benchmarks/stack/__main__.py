@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -192,7 +193,7 @@ def _write(path: Path | None, values: dict[str, Any]) -> None:
 
 
 def _arms(ways: Sequence[str], floor: bool, trace: bool, keep: bool) -> list[Arm]:
-    arms = [Arm(way, WAYS[way], way, trace=keep and way == "aegis") for way in ways]
+    arms = [Arm(way, WAYS[way], way) for way in ways]
     if "aegis" in ways and floor:
         latency_ms = NETWORKS[URGENT].deadline_ms - PUBLISH_MS
         label = f"aegis_ros, {URGENT} at {latency_ms:g} ms"
@@ -203,7 +204,7 @@ def _arms(ways: Sequence[str], floor: bool, trace: bool, keep: bool) -> list[Arm
             arms.append(Arm("alone_aegis", f"{URGENT} alone, aegis_ros", "aegis", only=URGENT))
     if trace:
         arms.append(Arm("aegis_traced", "aegis_ros, traced", "aegis", trace=True))
-    return arms
+    return [replace(arm, trace=arm.ours) for arm in arms] if keep else arms
 
 
 def _turn(arms: Sequence[Arm], load: float, number: int) -> list[Arm]:
@@ -249,8 +250,8 @@ def main() -> None:
         help="only time how late the engine starts a job while three 720p cameras send at 20 Hz",
     )
     options = arguments.parse_args()
-    if options.keep_traces and (options.trace or not options.state):
-        arguments.error("--keep-traces needs --state, and excludes --trace")
+    if options.keep_traces and (options.trace or not options.state or "aegis" not in options.ways):
+        arguments.error("--keep-traces needs --state and the way aegis, and excludes --trace")
     os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())

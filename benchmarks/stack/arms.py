@@ -96,7 +96,7 @@ class Round:
     """One round of one arm.
 
     ``reasons`` count by task and rule since the arm was started, ``paces`` are what was said of
-    tasks that get every n-th frame, ``shed_ns`` is when (wall clock) tasks were shed.
+    tasks that get every n-th frame.
     """
 
     load: float
@@ -110,7 +110,6 @@ class Round:
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
     paces: dict[str, str] = field(default_factory=dict)
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
-    shed_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class _Heard:
@@ -138,7 +137,6 @@ class Listener:
         self.status = OrchestratorStatus()
         self.reasons: dict[str, dict[str, int]] = {}
         self.paces: dict[str, str] = {}  # what was said last of each task that is thinned
-        self.shed_ns: list[int] = []
         for name in names:
             self.node.create_subscription(
                 InferenceResult, f"/stack/{name}/result", self._result, QoSProfile(depth=50)
@@ -157,7 +155,6 @@ class Listener:
         self.heard = {}
         self.reasons = {}
         self.paces = {}
-        self.shed_ns = []
         self.status = OrchestratorStatus()
 
     def counters(self) -> dict[str, dict[str, int]]:
@@ -181,8 +178,6 @@ class Listener:
     def _told(self, message: Rationale) -> None:
         if message.rule == _THINNING:
             self.paces[message.task] = message.sentence
-        if message.decision == Rationale.DECISION_SHED:
-            self.shed_ns.append(message.stamp.sec * 1_000_000_000 + message.stamp.nanosec)
         if message.decision in _TELLING:
             rules = self.reasons.setdefault(message.task, {})
             rules[message.rule] = rules.get(message.rule, 0) + max(1, int(message.count))
@@ -319,7 +314,6 @@ def one_round(
             {name: dict(rules) for name, rules in listener.reasons.items()} if arm.ours else {},
             dict(listener.paces) if arm.ours else {},
             after if arm.ours else {},
-            np.array(listener.shed_ns if arm.ours else [], np.int64),
         ),
         ended,
     )

@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 _UNKNOWN_NS = 500_000_000
-_SHEDDING_NS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Lane:
     Attributes:
         busy: at least one job was on the lane or could have been.
         executing: the device worked.
-        dispatch_us: release to start of jobs that found the lane free; without those within 50 ms
-            of a task's shedding.
+        dispatch_us: release to start of jobs that found the lane free. No result tells of a job
+            that is shed while it runs: whoever waits for its segment is among them.
     """
 
     busy: float
@@ -67,9 +66,6 @@ def lane_of(item: Round) -> Lane | None:
     executing_ns = 1e6 * sum(float(one.execution_ms.sum()) for one in parts)
     # What was on the lane when the round began is not known.
     free = (begin > before) & (begin > begin[0] + _UNKNOWN_NS)
-    # A job that is shed while it runs holds the lane, and no result tells of it.
-    for shed_ns in item.shed_ns:
-        free &= np.abs(begin - shed_ns) > _SHEDDING_NS
     length_ns = item.seconds * 1e9
     return Lane(busy_ns / length_ns, executing_ns / length_ns, (start - begin)[free] / 1e3)
 

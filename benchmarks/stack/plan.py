@@ -183,13 +183,14 @@ class Planner:
             )[1]
             if known is None:
                 continue
-            samples_ms = np.concatenate([batch.samples_ns for batch in known.batches]) / 1e6
-            worst, usual = samples_ms.max(axis=0), np.median(samples_ms, axis=0)
-            told += [
-                f"  segment {at + 1} of {parts} of {name}: {worst[at]:.1f} ms, "
-                f"usually {usual[at]:.1f}"
-                for at in np.flatnonzero(worst - usual > _SPIKE_MS)
-            ]
+            for batch in known.batches:
+                samples_ms = batch.samples_ns / 1e6
+                worst, usual = samples_ms.max(axis=0), np.median(samples_ms, axis=0)
+                told += [
+                    f"  segment {at + 1} of {parts} of {name}: {worst[at]:.1f} ms, "
+                    f"usually {usual[at]:.1f} ({_LABELS.get(batch.condition, 'beside others')})"
+                    for at in np.flatnonzero(worst - usual > _SPIKE_MS)
+                ]
         if not told:
             return ""
         return "\n".join(

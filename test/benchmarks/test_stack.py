@@ -81,23 +81,13 @@ def test_lane_time_in_which_a_job_waits_and_nothing_runs_is_lost() -> None:
     ms = 1_000_000
     one = _part([(0, 1 * ms, 11 * ms), (1000 * ms, 1000 * ms + 100_000, 1010 * ms)], [10.0, 9.9])
     other = _part([(5 * ms, 11 * ms, 21 * ms)], [9.0])
-    item: Any = SimpleNamespace(seconds=1.0, tasks={"one": one, "other": other}, shed_ns=[])
+    item: Any = SimpleNamespace(seconds=1.0, tasks={"one": one, "other": other})
     lane = lane_of(item)
     assert lane is not None
     assert lane.busy == pytest.approx(0.031)
     assert lane.executing == pytest.approx(0.0289)
     assert lane.lost == pytest.approx(2.1 / 31.0)
     assert lane.dispatch_us.tolist() == [100.0]  # the first of a round has an unknown past
-
-
-def test_a_job_that_waits_for_one_that_is_shed_was_not_dispatched_late() -> None:
-    ms = 1_000_000
-    starts = [0, 1000 * ms, 2000 * ms]
-    part = _part([(at, at + (1 + n) * ms, at + 9 * ms) for n, at in enumerate(starts)], [5.0] * 3)
-    item: Any = SimpleNamespace(seconds=3.0, tasks={"one": part}, shed_ns=[2004 * ms])
-    lane = lane_of(item)
-    assert lane is not None
-    assert lane.dispatch_us.tolist() == [2000.0]
 
 
 def test_a_frame_left_out_and_told_is_counted_apart_from_one_that_vanished() -> None:

@@ -206,9 +206,13 @@ def test_an_idle_gpu_is_not_slow() -> None:
 def test_what_a_gpu_does_not_tell_is_left_out_and_its_errors_are_counted() -> None:
     plain = NvmlMonitor(library=_Nvml(errors=None)).read()
     assert plain.uncorrected_errors == 0 and "uncorrected_memory_errors" not in plain.details
-    worn = NvmlMonitor(library=_Nvml(errors=2, reasons=0x24)).read()
-    assert worn.uncorrected_errors == 2
-    assert worn.details["clock_reasons"] == "power cap, heat (software)"
+    library = _Nvml(errors=2, reasons=0x24)
+    worn = NvmlMonitor(library=library)
+    assert worn.read().uncorrected_errors == 0, "they are from before"
+    assert worn.read().details["uncorrected_memory_errors"] == "2"
+    assert worn.read().details["clock_reasons"] == "power cap, heat (software)"
+    library.errors, library.broken = 5, "read"
+    assert worn.read().uncorrected_errors == 3, "told though the GPU is lost"
 
 
 @pytest.mark.parametrize(

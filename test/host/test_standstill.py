@@ -7,7 +7,7 @@ import os
 import pytest
 
 from aegis_ros.errors import AegisError
-from aegis_ros.host import Grade, Standstill, measure, standstills
+from aegis_ros.host import Grade, Standstill, measure, standstill, standstills
 
 _US = 1000
 
@@ -30,9 +30,15 @@ def test_short_stops_cost_nothing(stops: tuple[int, ...], told: str) -> None:
     assert (found.grade, found.found) == (Grade.GOOD, told)
 
 
-def test_without_priority_other_programs_are_said_to_be_among_them() -> None:
+def test_without_priority_the_machine_is_not_blamed_for_other_programs() -> None:
     found = standstills([Standstill(1, 5.0, False, (9_000 * _US,))])
-    assert found.found.endswith("other programs among them, SCHED_FIFO is refused")
+    assert found.grade is Grade.UNKNOWN and "SCHED_FIFO is refused" in found.found
+
+
+def test_a_watch_that_saw_a_great_deal_is_told_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "print('{\"realtime\": true, \"stops_ns\": [' + '60000,' * 50000 + '70000]}')"
+    monkeypatch.setattr(standstill, "_CHILD", ["-c", script])
+    assert len(measure(0, 0.2).stops_ns) == 50_001
 
 
 def test_a_core_of_this_machine_can_be_watched() -> None:

@@ -54,52 +54,71 @@ def test_a_lane_without_a_core_takes_none() -> None:
 
 
 _FIRST = """
-import os, subprocess, sys, threading
-from aegis_ros.nodes.steadying import go_first
+import os, sys, threading
+from aegis_ros.nodes.steadying import GoFirst
 
-end = threading.Event()
-threads = [threading.Thread(target=end.wait, name=name) for name in ("intake", "control")]
+end, named = threading.Event(), threading.Event()
+
 def middleware():
     open("/proc/thread-self/comm", "w").write("dds.shm.7411")
     named.set()
     end.wait()
-named = threading.Event()
-threads.append(threading.Thread(target=middleware))
-for thread in threads:
+
+def started(target, name=None):
+    thread = threading.Thread(target=target, name=name)
     thread.start()
+    return thread
+
+def classes(threads):
+    for thread in threads:
+        policy = os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK
+        print(policy, os.sched_getparam(thread.native_id).sched_priority)
+
+threads = [started(end.wait, "intake"), started(end.wait, "control"), started(middleware)]
 named.wait()
-print(go_first(int(sys.argv[1])))
-for thread in threads:
-    policy = os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK
-    print(policy, os.sched_getparam(thread.native_id).sched_priority)
+first = GoFirst(int(sys.argv[1]), int(sys.argv[2]))
+print(first.claim())
+classes(threads)
+late = started(end.wait, "engine-results")
+print(first.claim())
+print(first.claim())
+classes([late])
+print(GoFirst(0, 1).claim())
+classes([*threads, late])
 end.set()
 """
+_NORMAL = f"{os.SCHED_OTHER} 0"
 
 
-def _first(priority: int) -> list[str]:
+def _first(priority: int, lanes: int = 1) -> list[str]:
     ran = subprocess.run(
-        [sys.executable, "-c", _FIRST, str(priority)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _FIRST, str(priority), str(lanes)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return ran.stdout.splitlines()
 
 
-@pytest.mark.parametrize(("engine", "given"), [(40, 38), (1, 1)])
-def test_threads_on_the_way_of_a_frame_go_first_where_that_is_allowed(
-    engine: int, given: int
-) -> None:
-    told, intake, control, middleware = _first(engine)
-    assert control == f"{os.SCHED_OTHER} 0"
-    if "wait behind" in told:
-        assert intake == middleware == control
+def test_threads_on_the_way_of_a_frame_go_first_where_that_is_allowed() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is but one core")
+    told, intake, control, middleware, later, again, late, back, *after = _first(40)
+    assert control == _NORMAL
+    if "is refused" in told:
+        assert intake == middleware == late == _NORMAL and "ulimit -r" in told
         pytest.skip("SCHED_FIFO is not allowed here")
-    assert told == f"frames and results go before other programs: SCHED_FIFO {given}"
-    assert intake == middleware == f"{os.SCHED_FIFO} {given}"
+    assert told == later == "frames and results go before other programs: SCHED_FIFO 38"
+    assert again == "", "no thread has come since"
+    assert intake == middleware == late == f"{os.SCHED_FIFO} 38"
+    assert (back, after) == ("", [_NORMAL] * 4), "a configuration without a priority undoes it"
 
 
-def test_without_a_priority_threads_stay_in_the_normal_class() -> None:
-    told, *threads = _first(0)
+@pytest.mark.parametrize(("priority", "lanes"), [(0, 1), (2, 1), (40, 4096)])
+def test_they_do_not_go_before_lanes_in_the_normal_class(priority: int, lanes: int) -> None:
+    told, *classes = _first(priority, lanes)
     assert told == ""
-    assert threads == [f"{os.SCHED_OTHER} 0"] * 3
+    assert classes[:3] == [_NORMAL] * 3
 
 
 def test_memory_that_was_settled_is_collected_anew_the_next_time() -> None:

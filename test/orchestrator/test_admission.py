@@ -31,7 +31,7 @@ def test_admits_what_fits_and_says_why(house: House) -> None:
 
 
 def test_tells_what_the_backend_chose_when_it_loaded(house: House) -> None:
-    house.engine.load_note = "launched as a CUDA graph: segment 1 yes (71% of the time without)"
+    house.engine.load_note = "segments launched as CUDA graphs: 1 yes"
     sentence = house.orchestrator.register(house.task()).rationale.sentence
     assert f"; {house.engine.load_note}" in sentence
 

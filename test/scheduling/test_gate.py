@@ -21,34 +21,54 @@ def test_a_stream_that_keeps_its_contract_passes_whole(
 ) -> None:
     gate = RateGate(period, jitter)
     arrival, ready = 0, 0
+    told: list[int] = []
     for gap, way, work in frames:
         received = max(ready, arrival + min(way, jitter))
         ready = max(received, min(received + work, arrival + jitter))
         assert gate.accept(received)
-        gate.settle(ready)
-        assert ready - jitter <= gate.arrival_ns <= arrival
+        told.append(gate.settle(ready))
+        assert ready - jitter <= told[-1] <= arrival
         arrival += period + gap
+    assert all(later - sooner >= period for sooner, later in pairwise(told))
+
+
+@given(st.integers(1, 50), st.integers(0, 80), st.lists(st.integers(0, 40), max_size=60))
+def test_what_passes_keeps_the_contract(period: int, jitter: int, gaps: list[int]) -> None:
+    gate = RateGate(period, jitter)
+    now = 0
+    arrivals = []
+    for gap in gaps:
+        now += gap
+        if gate.accept(now):
+            arrivals.append(gate.settle(now))
+            assert 0 <= now - arrivals[-1] <= jitter
+    assert all(later - sooner >= period for sooner, later in pairwise(arrivals))
 
 
 @given(
     st.integers(1, 50),
     st.integers(0, 80),
-    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=60),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 200)), max_size=60),
 )
-def test_what_passes_keeps_the_contract(
+def test_a_frame_that_is_held_up_neither_turns_others_away_nor_puts_them_off(
     period: int, jitter: int, frames: list[tuple[int, int]]
 ) -> None:
-    gate = RateGate(period, jitter)
+    gate, plain = RateGate(period, jitter), RateGate(period, jitter)
     now = 0
-    arrivals = []
     for gap, work in frames:
         now += gap
-        if gate.accept(now):
-            assert 0 <= now - gate.arrival_ns <= jitter
-            gate.settle(now + work)
-            assert now + work - gate.arrival_ns <= jitter
-            arrivals.append(gate.arrival_ns)
-    assert all(later - sooner >= period for sooner, later in pairwise(arrivals))
+        accepted = gate.accept(now)
+        assert accepted == plain.accept(now), "what passes depends on reception alone"
+        if accepted:
+            ready = now + work
+            assert min(now, ready - jitter) <= gate.settle(ready) <= now
+
+
+def test_a_camera_at_its_period_passes_though_frames_take_a_while_to_be_ready() -> None:
+    gate = RateGate(33_000, 0)
+    for at in range(0, 333_330, 33_333):
+        assert gate.accept(at)
+        assert gate.settle(at + 2_000) == at
 
 
 def test_a_camera_that_is_too_fast_loses_the_frames_in_between() -> None:

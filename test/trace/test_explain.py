@@ -159,6 +159,14 @@ def test_the_parts_of_a_real_job_are_told_apart() -> None:
     assert job.deadline_ns == 320 and job.late_ns == 250 - 320
 
 
+def test_without_a_stamp_no_latency_begins_after_the_frame_came() -> None:
+    trace = _real()
+    records = trace.records.copy()
+    records["values"][0, 0] = 125  # the nominal arrival of a frame that was held up
+    (job,) = replace(trace, records=records).jobs.values()
+    assert (job.arrival_ns, job.begin_ns) == (125, 120)
+
+
 def test_with_a_stamp_a_latency_counts_from_it() -> None:
     trace = _real()
     stamped = np.zeros(1, RECORD)

@@ -177,14 +177,16 @@ class TensorRtNetwork:
         """Which segments are launched as CUDA graphs, and what that gains; empty for no graphs."""
         if not self._driver.graphs:
             return ""
+        kinds: dict[str, list[float]] = {}
+        for segment in self._segments:
+            kind = "that cannot be" if segment.gain is None else "no"
+            gains = kinds.setdefault("yes" if segment.graph is not None else kind, [])
+            gains.append(1.0 if segment.gain is None else segment.gain)
         told = []
-        for number, segment in enumerate(self._segments, 1):
-            if segment.gain is None:
-                why = "it cannot be captured"
-            else:
-                why = f"{segment.gain:.0%} of the time without"
-            told.append(f"segment {number} {'no' if segment.graph is None else 'yes'} ({why})")
-        return f"launched as a CUDA graph: {', '.join(told)}"
+        for kind, gains in kinds.items():
+            took = f"; {min(gains):.0%} to {max(gains):.0%} of the time without"
+            told.append(f"{len(gains)} {kind}{'' if kind == 'that cannot be' else took}")
+        return f"segments launched as CUDA graphs: {', '.join(told)}"
 
     def close(self) -> None:
         """Give everything back."""
