@@ -109,15 +109,12 @@ def standstills(seen: Sequence[Standstill]) -> Finding:
 
 def _watch(core: int, seconds: float) -> Standstill:
     os.sched_setaffinity(0, {core})
-    realtime = True
-    most = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
-    except OSError:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(min(most, _PRIORITY)))
-        except OSError:
-            realtime = False
+    realtime = False
+    for priority in (_PRIORITY, resource.getrlimit(resource.RLIMIT_RTPRIO)[0]):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(min(priority, _PRIORITY)))
+            realtime = True
+            break
     gc.disable()
     clock, stops = time.perf_counter_ns, []
     before = clock()

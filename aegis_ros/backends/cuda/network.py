@@ -177,15 +177,19 @@ class TensorRtNetwork:
         """Which segments are launched as CUDA graphs, and what that gains; empty for no graphs."""
         if not self._driver.graphs:
             return ""
-        kinds: dict[str, list[float]] = {}
-        for segment in self._segments:
-            kind = "that cannot be" if segment.gain is None else "no"
-            gains = kinds.setdefault("yes" if segment.graph is not None else kind, [])
-            gains.append(1.0 if segment.gain is None else segment.gain)
         told = []
-        for kind, gains in kinds.items():
-            took = f"; {min(gains):.0%} to {max(gains):.0%} of the time without"
-            told.append(f"{len(gains)} {kind}{'' if kind == 'that cannot be' else took}")
+        for kind, launched in (("yes", True), ("no", False)):
+            gains = [
+                segment.gain
+                for segment in self._segments
+                if segment.gain is not None and (segment.graph is not None) == launched
+            ]
+            if gains:
+                took = f"{min(gains):.0%} to {max(gains):.0%} of the time without"
+                told.append(f"{len(gains)} {kind}; {took}")
+        hopeless = sum(segment.gain is None for segment in self._segments)
+        if hopeless:
+            told.append(f"{hopeless} that cannot be")
         return f"segments launched as CUDA graphs: {', '.join(told)}"
 
     def close(self) -> None:
