@@ -167,7 +167,7 @@ class OrchestratorNode(LifecycleNode):
         device = self._orchestrator.spec.device
         self._threads = GoFirst(device.realtime_priority, len(device.lanes))
         told = self._threads.claim()
-        if "refused" in told:
+        if self._threads.refused:
             self.get_logger().warning(told)
         elif told:
             self.get_logger().info(told)

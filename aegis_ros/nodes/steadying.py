@@ -60,6 +60,9 @@ class GoFirst:
         priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
         lanes: number of lanes. Where they have every core, some run in the normal class, and so
             do these threads.
+
+    Attributes:
+        refused: whether the system did not allow it.
     """
 
     def __init__(self, priority: int, lanes: int) -> None:
@@ -67,6 +70,7 @@ class GoFirst:
         room = len(os.sched_getaffinity(os.getpid())) > lanes
         self._priority = max(0, priority - _BELOW_ENGINE) if room else 0
         self._known: set[int] = set()
+        self.refused = False
 
     def claim(self) -> str:
         """Give the threads that have come since the last call their class.
@@ -77,19 +81,20 @@ class GoFirst:
         """
         came = [thread for thread in _threads() if thread not in self._known]
         self._known.update(came)
-        refused = ""
+        why = ""
         for thread in came:
             try:
                 _set_class(thread, self._priority)
             except ProcessLookupError:
                 continue
             except OSError as error:
-                refused = error.strerror or type(error).__name__
+                why = error.strerror or type(error).__name__
+                self.refused = True
         if not self._priority or not came:
             return ""
-        if refused:
+        if why:
             return (
-                f"frames and results wait behind other programs: SCHED_FIFO is refused ({refused}; "
+                f"frames and results wait behind other programs: SCHED_FIFO is refused ({why}; "
                 "allow it with: ulimit -r 99)"
             )
         return f"frames and results go before other programs: SCHED_FIFO {self._priority}"
