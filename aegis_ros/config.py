@@ -313,9 +313,13 @@ class _Task(_Model):
         )
 
 
+_UNDIVIDED = ("onnxruntime", "simulated")
+
+
 class _Lane(_Model):
     name: str = Field(pattern=_NAME)
     cpu: _Int | None = Field(None, ge=0, le=4095)
+    sms: _Int | None = Field(None, ge=1, le=1024)
 
 
 class _Device(_Model):
@@ -333,6 +337,15 @@ class _Device(_Model):
     def _unique(cls, lanes: list[_Lane]) -> list[_Lane]:
         _refuse_duplicates([lane.name for lane in lanes], "lane")
         return lanes
+
+    @model_validator(mode="after")
+    def _divisible(self) -> _Device:
+        if self.backend in _UNDIVIDED and any(lane.sms is not None for lane in self.lanes):
+            raise ValueError(
+                f"lanes have `sms`, but backend {self.backend!r} has no multiprocessors to give: "
+                "leave `sms` out, or set `backend: tensorrt`"
+            )
+        return self
 
 
 class _Models(_Model):
@@ -383,7 +396,7 @@ class _Config(_Model):
         return OrchestratorSpec(
             device=DeviceSpec(
                 backend=device.backend,
-                lanes=tuple(LaneSpec(lane.name, lane.cpu) for lane in device.lanes),
+                lanes=tuple(LaneSpec(lane.name, lane.cpu, lane.sms) for lane in device.lanes),
                 arena_bytes=int(device.arena_mib * _MIB),
                 switch_ns=_ns(device.switch_ms),
                 realtime_priority=device.realtime_priority,

@@ -254,10 +254,12 @@ class LaneSpec:
     Attributes:
         name: unique.
         cpu: CPU core the lane's worker is pinned to; ``None`` leaves it to the kernel.
+        sms: multiprocessors of the GPU it has for itself; ``None`` for what others leave.
     """
 
     name: str
     cpu: int | None = None
+    sms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,15 @@ class DeviceSpec:
     switch_ns: int = 200_000
     realtime_priority: int = 40
     keep_awake: bool = True
+
+    def part_of(self, lane: str) -> str:
+        """Return which part of a divided GPU a lane has; empty where none is divided."""
+        wanted = {each.name: each.sms for each in self.lanes if each.sms is not None}
+        if not wanted:
+            return ""
+        if lane in wanted:
+            return f"{wanted[lane]} multiprocessors"
+        return f"what {sum(wanted.values())} multiprocessors leave"
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,37 @@ class Backend(Protocol):
         """
         ...
 
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Be told of memory in which frames will lie, before the first of them does.
+
+        Args:
+            memory: uint8 [bytes]; stays where it is until :meth:`unpin`. Frames may lie in other
+                memory, too, which can cost a copy.
+
+        Raises:
+            BackendError: the device is lost.
+        """
+        ...
+
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Be told that no more frames will lie in it; waits until the device reads none there.
+
+        Raises:
+            BackendError: as the device says.
+        """
+        ...
+
+    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
+        """Begin to bring a frame to the device, whose job waits for a lane that is busy.
+
+        Never at the same time as :meth:`start`, returns at once and raises nothing.
+
+        Returns:
+            Whether it was begun. The job may then be started with ``prefetched``, unless another
+            frame of the network was prefetched or started in between; or never be started.
+        """
+        ...
+
     def start(
         self,
         lane: int,
@@ -226,6 +257,8 @@ class Backend(Protocol):
         segment: int,
         frame: npt.NDArray[np.generic],
         outputs: Sequence[npt.NDArray[np.generic]],
+        *,
+        prefetched: bool = False,
     ) -> None:
         """Begin one segment on an idle lane; returns at once. One call a lane at a time.
 
@@ -239,6 +272,7 @@ class Backend(Protocol):
                 output is flat and holds as many elements as there is room for: values go to its
                 front, their extents into :attr:`Completion.shapes`; what does not fit is an error
                 of this run alone.
+            prefetched: whether :meth:`prefetch` has brought this frame; for the first segment.
         """
         ...
 

@@ -236,6 +236,16 @@ class OnnxRuntimeBackend:
             ) from error
         return loaded
 
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Need nothing: frames are read where they lie."""
+
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Need nothing."""
+
+    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
+        """Bring nothing: frames are read where they lie."""
+        return False
+
     def start(
         self,
         lane: int,
@@ -243,6 +253,8 @@ class OnnxRuntimeBackend:
         segment: int,
         frame: npt.NDArray[np.generic],
         outputs: Sequence[npt.NDArray[np.generic]],
+        *,
+        prefetched: bool = False,
     ) -> None:
         """Hand the segment to the lane's thread."""
         assert isinstance(network, OrtNetwork)

@@ -86,6 +86,16 @@ class SimulatedBackend:
             raise BackendError("the simulated device cannot load this network")
         return _Simulated(compiled.simulated_ns, compiled.complete_after)
 
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Need nothing: frames are read where they lie."""
+
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Need nothing."""
+
+    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
+        """Bring nothing: frames are read where they lie."""
+        return False
+
     def start(
         self,
         lane: int,
@@ -93,6 +103,8 @@ class SimulatedBackend:
         segment: int,
         frame: npt.NDArray[np.generic],
         outputs: Sequence[npt.NDArray[np.generic]],
+        *,
+        prefetched: bool = False,
     ) -> None:
         """Let the lane's thread sleep for the segment's time."""
         assert isinstance(network, _Simulated)

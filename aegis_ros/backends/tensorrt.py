@@ -1,8 +1,9 @@
 """TensorRT on one NVIDIA GPU: a stream a lane, engines for segments, memory taken at load.
 
-A lane's thread copies the frame into page-locked memory, puts the copy in, the segment and the
-copies out on the lane's stream, and sleeps in the driver until an event behind them has happened;
-the loop of the engine is never kept waiting. Only API that TensorRT 10.3 to 11 share is used.
+A lane's thread puts the copy of the frame, the segment and the copies out on the lane's stream, and
+sleeps in the driver until an event behind them has happened; the loop of the engine is never kept
+waiting. A job that finds the lane busy has its frame copied meanwhile. Only API that TensorRT 10.3
+to 11 share is used.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
-from aegis_ros.backends.cuda import Arena, CudaError
-from aegis_ros.backends.cuda.network import GpuLane, Outputs, TensorRtNetwork, faster
+from aegis_ros.backends.cuda import CudaError
+from aegis_ros.backends.cuda.frames import FrameMemory
+from aegis_ros.backends.cuda.lanes import GpuLane, make_lanes
+from aegis_ros.backends.cuda.network import Outputs, TensorRtNetwork, faster
 from aegis_ros.backends.cuda.toolkit import Toolkit, find_toolkit
 from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
@@ -78,7 +81,9 @@ class TensorRtBackend:
         self._lost = ""
         self._threads: list[CpuLane] = []
         self._lanes: list[GpuLane] = []
+        self._frames = FrameMemory(self._driver)
         self._loaded: list[TensorRtNetwork] = []
+        self._undo = ExitStack()  # of what ``open`` made
 
     def compile(
         self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
@@ -87,7 +92,7 @@ class TensorRtBackend:
 
         TensorRT picks kernels by how long they take, so that no two builds agree to the last bit,
         whole or cut: what is built is held to ONNX Runtime's numbers instead, within the tolerance
-        of :data:`~aegis_ros.backends.cuda.build_child.TOLERANCE`.
+        of :data:`~aegis_ros.backends.reference.TOLERANCE`.
 
         Raises:
             ModelError: TensorRT cannot take the network, or computes something else.
@@ -130,24 +135,49 @@ class TensorRtBackend:
         )
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
-        """Create a stream, an event and a thread a lane; earlier lanes are the more urgent ones.
+        """Create streams, an event and a thread a lane; earlier lanes are the more urgent ones.
 
         Raises:
-            BackendError: the GPU cannot be used.
+            BackendError: the GPU cannot be used, or not be divided among the lanes.
         """
         with self._telling("the GPU cannot be used"), ExitStack() as undo:
             self._driver.attach()
             undo.callback(self._driver.close)
-            made = []
-            for index in range(len(lanes)):
-                stream = self._driver.create_stream(len(lanes) - index)
-                undo.callback(self._driver.destroy_stream, stream)
-                event = self._driver.create_event()
-                undo.callback(self._driver.destroy_event, event)
-                made.append(GpuLane(stream, event, Arena(self._driver)))
+            made = make_lanes(self._driver, lanes, self._frames, undo)
             self._threads = open_lanes(lanes, ended, priority)
             self._lanes = made
-            undo.pop_all()
+            self._undo = undo.pop_all()
+
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Lock its pages, so that copies read them directly; where that fails, the CPU copies.
+
+        Raises:
+            BackendError: the GPU is lost.
+        """
+        with self._telling("frames cannot be shared with the GPU"):
+            self._driver.attach()
+            self._frames.pin(memory)
+
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Let its pages go, once no copy reads them.
+
+        Raises:
+            BackendError: as the driver says.
+        """
+        with self._telling("frames cannot be taken back from the GPU"):
+            self._driver.attach()
+            for lane in self._lanes:
+                self._driver.synchronize_stream(lane.copies)
+            self._frames.unpin(memory)
+
+    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
+        """Begin to copy a waiting job's frame while the lane computes for another one."""
+        assert isinstance(network, TensorRtNetwork)
+        try:
+            with self._telling("the frame cannot be copied"):
+                return network.prefetch(frame)
+        except BackendError:
+            return False  # the job will copy it itself, and be told if that fails, too
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Take all memory, set all addresses, run once and capture graphs.
@@ -170,10 +200,16 @@ class TensorRtBackend:
         segment: int,
         frame: npt.NDArray[np.generic],
         outputs: Outputs,
+        *,
+        prefetched: bool = False,
     ) -> None:
         """Hand the segment to the lane's thread."""
         assert isinstance(network, TensorRtNetwork)
-        self._threads[lane].start(lambda: self._run(network, segment, frame, outputs))
+        if segment == 0:
+            network.claim()
+        self._threads[lane].start(
+            lambda: self._run(network, segment, frame, outputs, prefetched=prefetched)
+        )
 
     def unload(self, network: LoadedNetwork) -> None:
         """Give its memory back."""
@@ -190,7 +226,12 @@ class TensorRtBackend:
         """Say what the lanes were permitted."""
         has = "with priorities" if self._driver.priorities else "without priorities"
         graphs = "CUDA graphs" if self._driver.graphs else "no CUDA graphs"
-        return f"{describe_lanes(self._threads)}; streams {has}, {graphs} ({self._driver.name})"
+        parts = ", ".join(str(lane.sms) for lane in self._lanes if lane.partition)
+        divided = f"; multiprocessors of the lanes: {parts}" if parts else ""
+        return (
+            f"{describe_lanes(self._threads)}; streams {has}, {graphs} ({self._driver.name})"
+            f"{divided}"
+        )
 
     def close(self) -> None:
         """End the lanes; what a lane that hangs still uses is left to the end of the process."""
@@ -199,14 +240,13 @@ class TensorRtBackend:
         hangs = any(lane.busy for lane in self._lanes)
         lanes, self._lanes, self._threads = self._lanes, [], []
         loaded, self._loaded = self._loaded, []
+        undo, self._undo = self._undo, ExitStack()
         if hangs or self._lost or not lanes:
+            undo.pop_all()
             return
-        with self._telling("the GPU cannot be given back"), ExitStack() as undo:
+        with self._telling("the GPU cannot be given back"), undo:
             self._driver.attach()
-            undo.callback(self._driver.close)
-            for lane in lanes:
-                undo.callback(self._driver.destroy_stream, lane.stream)
-                undo.callback(self._driver.destroy_event, lane.event)
+            undo.callback(self._frames.close)
             for network in loaded:
                 undo.callback(network.close)
 
@@ -216,11 +256,13 @@ class TensorRtBackend:
         segment: int,
         frame: npt.NDArray[np.generic],
         outputs: Outputs,
+        *,
+        prefetched: bool,
     ) -> Shapes | None:
         network.lane.busy = True
         try:
             with self._telling("the segment failed"):
-                return network.run(segment, frame, outputs)
+                return network.run(segment, frame, outputs, prefetched=prefetched)
         finally:
             network.lane.busy = False
 

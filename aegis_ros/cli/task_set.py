@@ -332,7 +332,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
         raise ConfigError(refusal.sentence, where=str(path)) from refusal
     for candidate in candidates:
         if candidate.wcet_source == "measured":
-            profile = profiles.get(admission.profile_key(candidate.compiled))
+            profile = profiles.get(admission.profile_key(candidate.spec, candidate.compiled))
             if profile is not None:
                 samples[candidate.spec.name] = profile.samples_ns
     free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}

@@ -46,7 +46,7 @@ def main() -> None:
     received = receive_message(control)
     if received is None:
         return
-    lanes = [LaneSpec(item["name"], item["cpu"]) for item in received[0]["lanes"]]
+    lanes = [LaneSpec(item["name"], item["cpu"], item["sms"]) for item in received[0]["lanes"]]
     page = EnginePage(len(lanes), received[1][0])
     backend = create_backend(settings["backend"])
     priority = settings["priority"]

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,7 @@ class ControlServer:
         self._backend = backend
         self._loop = loop
         self._info = info
+        self._channels: dict[int, SharedMemory] = {}
         self._measured: dict[int, _Measured] = {}
         self._cores = tuple(cores)
         self._swept: npt.NDArray[np.uint8] | None = None
@@ -141,11 +142,16 @@ class ControlServer:
             message["slots"],
         )
         memory = SharedMemory(aligned(spec.slot_bytes) * spec.slots, fds.pop(0))
+        self._backend.pin(memory.bytes)
+        self._channels[message["index"]] = memory
         self._in_loop(lambda: self._loop.add_channel(message["index"], spec, memory))
         return {}
 
     def _close_channel(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         self._in_loop(lambda: self._loop.remove_channel(message["index"]))
+        memory = self._channels.pop(message["index"], None)
+        if memory is not None:
+            self._backend.unpin(memory.bytes)
         return {}
 
     def _load(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -193,24 +199,27 @@ class ControlServer:
     def _profile_begin(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Load a network to be measured, with random or given frames of its largest size."""
         compiled = CompiledNetwork.from_json(message["compiled"])
-        given = SharedMemory(_given_bytes(message, compiled), fds.pop(0)) if fds else None
-        slots = OutputSlots(compiled, 1)
-        try:
-            network = self._backend.load(compiled, message["lane"])
-        except Exception:
-            slots.close()
-            if given is not None:
-                given.close()
-            raise
-        if given is None:
+        count = message["frames"] if fds else _PROFILE_FRAMES
+        shape, dtype = (count, *compiled.max_shape), np.dtype(compiled.frame_input.dtype)
+        nbytes = math.prod(shape) * dtype.itemsize
+        memory = SharedMemory(nbytes, fds.pop(0) if fds else None)
+        frames = memory.array(0, shape, dtype)
+        if "frames" not in message:
             generator = np.random.default_rng(message["seed"])
-            frames = [_random_frame(generator, compiled) for _ in range(_PROFILE_FRAMES)]
-        else:
-            shape = (message["frames"], *compiled.max_shape)
-            frames = list(given.array(0, shape, compiled.frame_input.dtype))
-            given.close()
-        handle = max(self._measured, default=0) + 1
-        self._measured[handle] = _Measured(network, message["lane"], slots, frames)
+            for frame in frames:
+                frame[...] = _random_frame(generator, compiled)
+        memory.close()  # the pages stay as long as the frames
+        slots = OutputSlots(compiled, 1)
+        with ExitStack() as undo:
+            undo.callback(slots.close)
+            self._backend.pin(memory.bytes)  # as frames of a channel are
+            undo.callback(self._backend.unpin, memory.bytes)
+            network = self._backend.load(compiled, message["lane"])
+            undo.callback(self._backend.unload, network)
+            handle = max(self._measured, default=0) + 1
+            self._measured[handle] = _Measured(
+                network, message["lane"], slots, list(frames), undo.pop_all()
+            )
         return {"handle": handle}
 
     def _profile_runs(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -297,9 +306,7 @@ class ControlServer:
                 os.sched_setaffinity(0, before)
 
     def _profile_end(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        measured = self._measured.pop(message["handle"])
-        self._backend.unload(measured.network)
-        measured.slots.close()
+        self._measured.pop(message["handle"]).undo.close()
         return {}
 
     def _timed(self, measured: _Measured, segment: int) -> tuple[int, str]:
@@ -328,12 +335,8 @@ class _Measured:
     lane: int
     slots: OutputSlots
     frames: list[Any]
+    undo: ExitStack
     runs: int = 0
-
-
-def _given_bytes(message: dict[str, Any], compiled: CompiledNetwork) -> int:
-    item = np.dtype(compiled.frame_input.dtype).itemsize
-    return int(message["frames"]) * math.prod(compiled.max_shape) * item
 
 
 def _random_frame(generator: np.random.Generator, compiled: CompiledNetwork) -> Any:

@@ -57,9 +57,12 @@ class LoadedTask:
         network: what the backend loaded.
         lane: index of the lane.
         slots: where its outputs go.
+
+    Attributes:
+        ahead: the waiting job whose frame was brought to the device already.
     """
 
-    __slots__ = ("free", "lane", "network", "slots", "task_id")
+    __slots__ = ("ahead", "free", "lane", "network", "slots", "task_id")
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class LoadedTask:
         self.lane = lane
         self.slots = slots
         self.free = list(range(slots.count))
+        self.ahead: Job | None = None
 
 
 class _Channel:
@@ -349,9 +353,13 @@ class EngineLoop:
         if self.trace is not None:
             self.trace.released(job, task.lane, received, now)
         if displaced is not None:
+            if displaced is task.ahead:
+                task.ahead = None
             self._skip(displaced, displaced.reason or Rule.NEWER_FRAME, "")
         if self._scheduler.running(task.lane) is None:
             self._dispatch(task.lane, now)
+        elif displaced is not job and task.ahead is None:
+            self._bring(job, task)
 
     def _dispatch(self, lane: int, now: int) -> None:
         if self._profiling[lane] is not None:
@@ -374,9 +382,17 @@ class EngineLoop:
                 self._scheduler.abandon(lane)
                 continue
             assert frame.view is not None
+            prefetched = False
+            if job.segment == 0:
+                prefetched, task.ahead = task.ahead is job, None
             try:
                 self._backend.start(
-                    lane, task.network, job.segment, frame.view, task.slots.arrays(frame.output)
+                    lane,
+                    task.network,
+                    job.segment,
+                    frame.view,
+                    task.slots.arrays(frame.output),
+                    prefetched=prefetched,
                 )
             except Exception as error:  # a backend may fail in any way; its job is told
                 self._scheduler.abandon(lane, now)
@@ -389,6 +405,20 @@ class EngineLoop:
             if self.trace is not None:
                 self.trace.started(job, lane, now, self._scheduler.share_ns(job))
             return
+
+    def _bring(self, job: Job, task: LoadedTask) -> None:
+        """Have a waiting job's frame brought to the device while the lane is busy."""
+        frame = job.payload
+        assert isinstance(frame, _Frame)
+        channel = self._channels.get(frame.channel)
+        if channel is None:
+            return
+        try:
+            view = channel.frame(frame.slot, frame.shape)
+        except (TypeError, ValueError):
+            return  # told when its turn has come
+        if self._backend.prefetch(task.network, view):
+            task.ahead = job
 
     def _place(self, job: Job, frame: _Frame, task: LoadedTask) -> bool:
         """Find the frame's memory and a slot for its outputs; else the job is skipped."""

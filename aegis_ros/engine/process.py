@@ -88,7 +88,7 @@ class EngineProcess:
         finally:
             theirs_frames.close()
             theirs_control.close()
-        lanes = [{"name": lane.name, "cpu": lane.cpu} for lane in device.lanes]
+        lanes = [{"name": lane.name, "cpu": lane.cpu, "sms": lane.sms} for lane in device.lanes]
         try:
             begin = {"lanes": lanes, "trace_bytes": 0 if trace is None else trace.size}
             shared = [self.page.memory] + ([] if trace is None else [trace])

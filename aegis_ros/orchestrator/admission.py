@@ -185,6 +185,12 @@ class Admission:
                 Rule.SCHEMA,
                 f"there is no lane {spec.lane!r}; the lanes are {', '.join(self._lanes)}",
             )
+        if not spec.lane and len(self._lanes) > 1 and self._spec.device.part_of(self._lanes[0]):
+            raise Refusal(
+                Rule.SCHEMA,
+                f"{spec.name} names no lane, but the lanes have multiprocessors of their own, and "
+                f"its budget depends on which it gets; name one of {', '.join(self._lanes)}",
+            )
         try:
             path = resolve_model(spec.model, self._spec.models.roots)
             found = digest(path)
@@ -477,9 +483,11 @@ class Admission:
         )
         return Admitted(lane, replace(assignment, method="least thinning"), before, factors)
 
-    def profile_key(self, compiled: CompiledNetwork) -> ProfileKey:
-        """Return the key under which a network's profile is kept."""
-        return ProfileKey(compiled.profile_key, self._backend.name, self._backend.device_name())
+    def profile_key(self, spec: TaskSpec, compiled: CompiledNetwork) -> ProfileKey:
+        """Return the key under which the profile of a task's network is kept."""
+        part = self._spec.device.part_of(spec.lane or self._lanes[0])
+        device = ", ".join(filter(None, (self._backend.device_name(), part)))
+        return ProfileKey(compiled.profile_key, self._backend.name, device)
 
     @staticmethod
     def _check_decoder(spec: TaskSpec, prepared: PreparedNetwork) -> None:
@@ -512,7 +520,7 @@ class Admission:
                 f"budget of {spec.wcet_ns / 1e6:.2f} ms as declared, not measured",
                 note,
             )
-        key = self.profile_key(compiled)
+        key = self.profile_key(spec, compiled)
         profile = self._profiles.get(key)
         if profile is None or profile.samples_ns.shape[1] != compiled.segments:
             if measure is None:

@@ -86,6 +86,7 @@ class Profiler:
                 ) -> None:
                     measured.append(
                         self._measure(
+                            task,
                             compiled,
                             key,
                             sha256,
@@ -96,7 +97,7 @@ class Profiler:
 
                 candidate = self._admission.prepare(replace(spec, wcet_ns=0), measure)
                 if not measured:
-                    key = self._admission.profile_key(candidate.compiled)
+                    key = self._admission.profile_key(spec, candidate.compiled)
                     measure(spec, candidate.compiled, key, candidate.prepared.digest)
             except Refusal as refusal:
                 rationale = self._log.tell(
@@ -135,7 +136,7 @@ class Profiler:
         """
         with self._lock:
             compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
-            return compiled, self._profiles.get(self._admission.profile_key(compiled))
+            return compiled, self._profiles.get(self._admission.profile_key(spec, compiled))
 
     def measure(
         self,
@@ -163,9 +164,8 @@ class Profiler:
             self._undisturbed()
             candidate = self._admission.prepare(replace(spec, wcet_ns=1), None)
             compiled = candidate.compiled
-            key = self._admission.profile_key(compiled)
-            lanes = [lane.name for lane in self._device.lanes]
-            lane = lanes.index(spec.lane) if spec.lane else 0
+            key = self._admission.profile_key(spec, compiled)
+            lane = self._lane(spec)
             batch = measure_batch(self._engine, compiled, lane, runs, go_on, how)
             profile = Profile(key, candidate.prepared.digest, (batch,))
             self._profiles.add(profile)
@@ -179,7 +179,7 @@ class Profiler:
         """
         with self._lock:
             compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
-            self._profiles.forget(self._admission.profile_key(compiled))
+            self._profiles.forget(self._admission.profile_key(spec, compiled))
 
     def measure_for(
         self, spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
@@ -194,6 +194,7 @@ class Profiler:
         )
         end = time.monotonic() + _PROFILE_SECONDS
         self._measure(
+            spec,
             compiled,
             key,
             sha256,
@@ -201,8 +202,13 @@ class Profiler:
             lambda done, worst: done < _PROFILE_LEAST_RUNS or time.monotonic() < end,
         )
 
+    def _lane(self, spec: TaskSpec) -> int:
+        lanes = [lane.name for lane in self._device.lanes]
+        return lanes.index(spec.lane) if spec.lane else 0
+
     def _measure(
         self,
+        spec: TaskSpec,
         compiled: CompiledNetwork,
         key: ProfileKey,
         sha256: str,
@@ -210,14 +216,15 @@ class Profiler:
         go_on: Callable[[int, int], bool],
     ) -> Profile:
         """Measure back to back, and then with cold caches, as a network finds them that waits."""
-        batches = [measure_batch(self._engine, compiled, 0, runs, go_on)]
+        lane = self._lane(spec)
+        batches = [measure_batch(self._engine, compiled, lane, runs, go_on)]
         if batches[0].samples_ns.shape[0] >= min(runs, _PROFILE_LEAST_RUNS):
             end = time.monotonic() + _COLD_SECONDS
             batches.append(
                 measure_batch(
                     self._engine,
                     compiled,
-                    0,
+                    lane,
                     min(runs, _COLD_RUNS),
                     lambda done, worst: done < _COLD_LEAST_RUNS or time.monotonic() < end,
                     Measurement(Condition(cache=Cache.COLD)),

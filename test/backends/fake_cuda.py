@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from aegis_ros.backends.cuda import OUT_OF_MEMORY, CudaError
+from aegis_ros.backends.cuda import OUT_OF_MEMORY, CudaError, Partition
 
 Range = tuple[int, int]
 _ALIGNMENT = 256
@@ -23,6 +23,8 @@ class Work:
         name: what it is.
         run: does it.
         device, host: memory it uses, as (address, bytes).
+        writes: device memory it changes, which nothing on another stream may use unless one of the
+            two waits for the other.
         exclusive: device memory nothing on another stream may use meanwhile.
         check: raises where it may not be run any more (a graph of a changed context).
     """
@@ -31,6 +33,7 @@ class Work:
     run: Callable[[], None]
     device: Sequence[Range] = ()
     host: Sequence[Range] = ()
+    writes: Sequence[Range] = ()
     exclusive: Sequence[Range] = ()
     check: Callable[[], None] = lambda: None
 
@@ -38,6 +41,8 @@ class Work:
 @dataclass
 class _Stream:
     urgency: int
+    partition: int = 0
+    waits_for: dict[int, int] = field(default_factory=dict)  # stream -> its work up to there
     pending: list[Work] = field(default_factory=list)
     done: int = 0
     capture: list[Work] | None = None
@@ -47,13 +52,14 @@ class FakeDriver:
     """The protocol of the driver over memory of this process.
 
     Work waits on its stream until an event behind it, or the stream, is waited for. Using memory
-    that is gone, freeing what is in use, a call from a thread without a context, and two streams
-    in one exclusive piece of memory are assertion errors.
+    that is gone, freeing what is in use, a call from a thread without a context, two streams in
+    one exclusive piece of memory, and changing what another stream uses are assertion errors.
 
     Attributes:
         calls: name of every call, in order, with its thread's name.
         fail: what is to fail: name of the call -> list of results, ``0`` for one that works.
         fail_at: (how many calls work before, result) of the one call that fails.
+        sms: multiprocessors of the GPU, which come in pairs.
     """
 
     name = "fake"
@@ -70,11 +76,14 @@ class FakeDriver:
         self.lost = 0
         self.streams: dict[int, _Stream] = {}
         self.launched = 0
+        self.sms = 16
         self._capacity = capacity
         self._handles = itertools.count(1)
         self._attached: set[int] = set()
         self._device: dict[int, tuple[int, object]] = {}
         self._pinned: dict[int, tuple[int, object]] = {}
+        self._registered: dict[int, int] = {}
+        self._partitions: dict[int, int] = {}
         self._events: dict[int, tuple[int, int] | None] = {}
         self._graphs: dict[int, list[Work]] = {}
         self._lock = threading.RLock()
@@ -87,6 +96,8 @@ class FakeDriver:
         return {
             "device": len(self._device),
             "pinned": len(self._pinned),
+            "registered": len(self._registered),
+            "partitions": len(self._partitions),
             "streams": len(self.streams),
             "events": len(self._events),
             "graphs": len(self._graphs),
@@ -107,9 +118,17 @@ class FakeDriver:
             for other, item in self.streams.items():
                 if other == stream:
                     continue
-                for waiting in item.pending:
+                for position, waiting in enumerate(item.pending, item.done):
                     assert not _overlap(work.exclusive, waiting.exclusive), (
                         f"{work.name} and {waiting.name} share memory on two streams"
+                    )
+                    if position < into.waits_for.get(other, 0):
+                        continue
+                    assert not _overlap(work.writes, waiting.device), (
+                        f"{work.name} changes what {waiting.name} uses on another stream"
+                    )
+                    assert not _overlap(work.device, waiting.writes), (
+                        f"{work.name} uses what {waiting.name} changes on another stream"
                     )
             into.pending.append(work)
 
@@ -140,11 +159,34 @@ class FakeDriver:
         used = sum(size for size, _ in self._device.values())
         return self._capacity - used, self._capacity
 
-    def create_stream(self, urgency: int) -> int:
+    def split(self, counts: Sequence[int]) -> list[Partition]:
+        with self._lock:
+            self._called("split")
+            left = self.sms
+            made = []
+            for count in (*counts, None):
+                sms = left if count is None else -(-count // 2) * 2
+                if sms > left:
+                    raise CudaError("split", 914, "CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION")
+                left -= sms
+                made.append(Partition(next(self._handles) if sms else 0, sms))
+            self._partitions.update({each.handle: each.sms for each in made if each.sms})
+            return made
+
+    def unite(self, partition: int) -> None:
+        with self._lock:
+            self._called("unite")
+            if partition:
+                used = {stream.partition for stream in self.streams.values()}
+                assert partition not in used, "a partition with streams was given back"
+                del self._partitions[partition]
+
+    def create_stream(self, urgency: int, partition: int = 0) -> int:
         with self._lock:
             self._called("create_stream")
+            assert not partition or partition in self._partitions, "there is no such partition"
             handle = next(self._handles)
-            self.streams[handle] = _Stream(urgency)
+            self.streams[handle] = _Stream(urgency, partition)
             return handle
 
     def destroy_stream(self, stream: int) -> None:
@@ -183,6 +225,34 @@ class FakeDriver:
             assert recorded is not None, "waited for an event that was never recorded"
             self._called("synchronize")
             self._run_until(*recorded)
+
+    def wait(self, stream: int, event: int) -> None:
+        with self._lock:
+            recorded = self._events[event]
+            self._called("wait")
+            if recorded is None:
+                return
+            other, position = recorded
+            self.put(stream, Work("wait", partial(self._run_until, other, position)))
+            known = self.streams[stream].waits_for
+            known[other] = max(known.get(other, 0), position)
+
+    def pin(self, address: int, nbytes: int) -> None:
+        with self._lock:
+            self._called("pin")
+            assert address not in self._registered, "pinned twice"
+            self._registered[address] = nbytes
+
+    def unpin(self, address: int) -> None:
+        with self._lock:
+            nbytes = self._registered[address]
+            for stream in self.streams.values():
+                for work in stream.pending:
+                    assert not _overlap([(address, nbytes)], work.host), (
+                        f"memory unpinned while {work.name} waits to use it"
+                    )
+            self._called("unpin")
+            del self._registered[address]
 
     def allocate(self, nbytes: int) -> int:
         with self._lock:
@@ -277,6 +347,7 @@ class FakeDriver:
                     partial(_move, target, source, nbytes),
                     device=[(device, nbytes)],
                     host=[(host, nbytes)],
+                    writes=[(device, nbytes)] if name == "copy_in" else [],
                 ),
             )
 
@@ -290,11 +361,13 @@ class FakeDriver:
             on.done += 1
 
     def _require_live(self, work: Work) -> None:
-        for memory, ranges in ((self._device, work.device), (self._pinned, work.host)):
+        device = {address: size for address, (size, _) in self._device.items()}
+        host = {address: size for address, (size, _) in self._pinned.items()} | self._registered
+        for memory, ranges in ((device, work.device), (host, work.host)):
             for address, nbytes in ranges:
                 assert any(
                     start <= address and address + nbytes <= start + size
-                    for start, (size, _) in memory.items()
+                    for start, size in memory.items()
                 ), f"{work.name} uses memory that is not there"
 
 

@@ -233,6 +233,35 @@ def test_a_cut_network_that_fails_on_the_way_starts_anew_with_the_next_frame(
     assert run(device, network, good, outputs).error == ""
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_frame_brought_ahead_is_the_one_the_job_sees(device, make_network, pinned):
+    compiled = device.backend.compile(make_network("chain"), device.cache)
+    network = device.backend.load(compiled, 0)
+    memory = np.zeros(2 * 16 * 24 * 3, np.uint8)
+    frames = memory.reshape(2, 16, 24, 3)
+    if pinned:
+        device.backend.pin(memory)
+    made = []
+    for value in (3, 9):
+        frames[0], frames[1] = value, 100
+        dropped = device.backend.prefetch(network, frames[1])
+        prefetched = device.backend.prefetch(network, frames[0])
+        assert prefetched == dropped  # as it was with the first one
+        outputs = outputs_of(compiled)
+        device.backend.start(0, network, 0, frames[0], outputs, prefetched=prefetched)
+        assert device.wait(0).error == ""
+        made.append(outputs)
+        plain = outputs_of(compiled)
+        assert run(device, network, frames[0], plain).error == ""
+        if device.backend.name != "simulated":  # which numbers its runs instead
+            assert [one.tobytes() for one in outputs] == [one.tobytes() for one in plain]
+    assert made[0][0].tobytes() != made[1][0].tobytes()
+    device.backend.prefetch(network, frames[1])  # of a job that never runs
+    if pinned:
+        device.backend.unpin(memory)
+    device.backend.unload(network)
+
+
 def test_says_what_it_runs_on_and_what_it_was_permitted(device):
     assert device.backend.device_name()
     assert "lanes" in device.backend.determinism()

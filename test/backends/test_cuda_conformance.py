@@ -284,7 +284,7 @@ def test_the_real_builder_takes_the_demos_networks(task, parts, tmp_path, shared
         with pytest.raises(ModelError, match="ScatterElements"):
             build_engine(trt, source, tmp_path / "engine", frame=frame)
         return
-    sources = [source] if parts == 1 else build_child._cut(source, parts).save(tmp_path)
+    sources = [source] if parts == 1 else build_child.cut_source(source, parts).save(tmp_path)
     for number, part in enumerate(sources):
         build_engine(trt, part, tmp_path / f"{number}.engine", frame=frame)
         assert (tmp_path / f"{number}.engine").stat().st_size > 10_000

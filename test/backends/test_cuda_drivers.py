@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,14 @@ class Result(enum.IntEnum):
     CUDA_ERROR_ILLEGAL_ADDRESS = 700
 
 
+class Resource:
+    """Some multiprocessors; of no kind where there are none."""
+
+    def __init__(self, count: int) -> None:
+        self.type = 1 if count else 0
+        self.sm = SimpleNamespace(smCount=count)
+
+
 class Bindings:
     """As much of ``cuda.bindings.driver`` as is called: every call is kept, and can be told no."""
 
@@ -44,7 +53,14 @@ class Bindings:
     class CUstreamCaptureMode(enum.IntEnum):
         CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
 
+    class CUdevResourceType(enum.IntEnum):
+        CU_DEV_RESOURCE_TYPE_SM = 1
+
+    class CUgreenCtxCreate_flags(enum.IntEnum):
+        CU_GREEN_CTX_DEFAULT_STREAM = 1
+
     CU_MEMHOSTALLOC_PORTABLE = 1
+    CU_MEMHOSTREGISTER_PORTABLE = 1
 
     def __init__(self, **told: int) -> None:
         self.told = told
@@ -61,7 +77,25 @@ class Bindings:
             "cuMemGetInfo": (10, 20),
             "cuStreamEndCapture": (8,),
             "cuGraphInstantiate": (9,),
+            "cuDeviceGetDevResource": (Resource(16),),
+            "cuDevResourceGenerateDesc": (21,),
+            "cuGreenCtxStreamCreate": (4,),
         }
+        self.green = 90
+
+    def cuDevSmResourceSplitByCount(
+        self, groups: int, resource: Resource, flags: int, least: int
+    ) -> tuple[Any, ...]:
+        self.calls.append(("cuDevSmResourceSplitByCount", groups, resource.sm.smCount, least))
+        if least > resource.sm.smCount:
+            return (Result.CUDA_ERROR_INVALID_VALUE,)
+        rest = Resource(resource.sm.smCount - least)
+        return (Result.CUDA_SUCCESS, [Resource(least)], 1, rest)
+
+    def cuGreenCtxCreate(self, described: int, device: int, flags: int) -> tuple[Any, ...]:
+        self.green += 1
+        self.calls.append(("cuGreenCtxCreate", described, device, flags))
+        return (Result(self.told.get("cuGreenCtxCreate", 0)), self.green)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cu"):
@@ -130,6 +164,60 @@ def test_a_graph_that_cannot_be_made_executable_is_not_left_behind(call):
     assert (("cuGraphExecDestroy", 9) in cuda.calls) == (call == "cuGraphUpload")
 
 
+def test_memory_of_somebody_else_is_locked_for_every_context_and_streams_wait_for_events():
+    cuda = Bindings()
+    made = BindingsDriver(cuda)
+    made.pin(8192, 100)
+    made.wait(3, 5)
+    made.unpin(8192)
+    assert cuda.calls[-3:] == [
+        ("cuMemHostRegister", 8192, 100, 1),
+        ("cuStreamWaitEvent", 3, 5, 0),
+        ("cuMemHostUnregister", 8192),
+    ]
+
+
+def test_a_gpu_is_divided_into_green_contexts_and_streams_are_made_on_them():
+    cuda = Bindings()
+    made = BindingsDriver(cuda)
+    parts = made.split([4, 6])
+    assert [each.sms for each in parts] == [4, 6, 6]
+    assert len({each.handle for each in parts}) == 3
+    assert made.create_stream(2, parts[1].handle) == 4
+    assert cuda.calls[-1] == ("cuGreenCtxStreamCreate", parts[1].handle, 1, -2)
+    for each in parts:
+        made.unite(each.handle)
+    assert [call for call in cuda.calls if call[0] == "cuGreenCtxDestroy"] == [
+        ("cuGreenCtxDestroy", each.handle) for each in parts
+    ]
+    assert [each.sms for each in made.split([16])] == [16, 0]
+    made.unite(0)
+
+
+@pytest.mark.parametrize("counts", [[20], [10, 10]])
+def test_a_gpu_with_too_few_multiprocessors_is_left_whole(counts):
+    cuda = Bindings()
+    with pytest.raises(CudaError, match="cuDevSmResourceSplitByCount"):
+        BindingsDriver(cuda).split(counts)
+    names = [call[0] for call in cuda.calls]
+    assert names.count("cuGreenCtxCreate") == names.count("cuGreenCtxDestroy")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Function not found"), AttributeError("no cuGreen")]
+)
+def test_a_driver_or_a_package_without_green_contexts_is_told_as_any_error(error):
+    cuda = Bindings()
+
+    def missing(*arguments: Any) -> Any:
+        raise error
+
+    cuda.cuDeviceGetDevResource = missing  # type: ignore[attr-defined]
+    with pytest.raises(CudaError, match=str(error)) as raised:
+        BindingsDriver(cuda).split([4])
+    assert not raised.value.sticky
+
+
 @pytest.mark.parametrize(
     ("told", "said"), [({"cuInit": 100}, "CUDA_ERROR_NO_DEVICE"), ({"cuDeviceGetCount": 0}, "")]
 )
@@ -190,6 +278,9 @@ class PyCuda:
             def synchronize(self) -> None:
                 owner.answer("synchronize")
 
+            def wait_for_event(self, event: Any) -> None:
+                owner.answer("wait for event")
+
         class Event:
             def __init__(self, flags: int) -> None:
                 assert flags == 3
@@ -223,6 +314,11 @@ class PyCuda:
     def mem_get_info(self) -> tuple[int, int]:
         return 10, 20
 
+    def register_host_memory(self, array: Any) -> Any:
+        self.calls.append(f"register {array.size}")
+        base = SimpleNamespace(unregister=lambda: self.calls.append("unregister"))
+        return SimpleNamespace(base=base)
+
     def memcpy_htod_async(self, device: int, host: Any, stream: Any) -> None:
         self.calls.append(f"in {device} {bytes(host)!r} {stream.handle}")
 
@@ -245,6 +341,9 @@ def test_pycuda_uses_the_primary_context_and_its_own_objects_under_their_handles
     made.record(event, stream)
     made.synchronize(event)
     made.synchronize_stream(stream)
+    made.wait(stream, event)
+    made.pin(ctypes.addressof(host), 3)
+    made.unpin(ctypes.addressof(host))
     made.free(memory)
     made.destroy_event(event)
     made.destroy_stream(stream)
@@ -254,8 +353,13 @@ def test_pycuda_uses_the_primary_context_and_its_own_objects_under_their_handles
         "record",
         "wait",
         "synchronize",
+        "wait for event",
+        "register 3",
+        "unregister",
         "free",
     ]
+    with pytest.raises(CudaError, match="no green contexts"):
+        made.split([4])
     with pytest.raises(CudaError, match="no graphs"):
         made.begin_capture(stream)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -23,6 +23,7 @@ from test.backends.fake_tensorrt import FakeTensorRt, fake_backend
 from test.driver import without_driver
 
 ALWAYS: Any = lambda raw_ns, graph_ns: True  # noqa: E731
+LANES = (LaneSpec("first"), LaneSpec("second"))
 LARGEST = (16, 24, 3)
 INVALID, ILLEGAL_ADDRESS = 1, 700
 
@@ -30,7 +31,7 @@ INVALID, ILLEGAL_ADDRESS = 1, 700
 class Gpu:
     """An opened backend over fakes."""
 
-    def __init__(self, cache: Path, **driver: Any) -> None:
+    def __init__(self, cache: Path, lanes: Sequence[LaneSpec] = LANES, **driver: Any) -> None:
         self.driver = FakeDriver(**driver)
         self.trt = FakeTensorRt(self.driver)
         self.lost: list[str] = []
@@ -39,7 +40,6 @@ class Gpu:
         self.backend: TensorRtBackend = fake_backend(
             Toolkit(self.trt, self.driver), on_lost=self.lost.append, graph_pays=ALWAYS
         )
-        lanes = (LaneSpec("first"), LaneSpec("second"))
         self.backend.open(lanes, lambda lane, done: self.ended.put(done), 0)
 
     def load(self, prepared: Any, parts: int = 1, lane: int = 0) -> TensorRtNetwork:
@@ -102,8 +102,7 @@ def test_a_job_allocates_nothing(gpu, make_network):
 
 
 def test_earlier_lanes_have_the_more_urgent_streams(gpu):
-    urgencies = [stream.urgency for stream in gpu.driver.streams.values()]
-    assert urgencies == sorted(urgencies, reverse=True)
+    urgencies = [gpu.driver.streams[lane.stream].urgency for lane in gpu.backend._lanes]
     assert urgencies[0] > urgencies[1] > 0
 
 
@@ -335,6 +334,175 @@ def test_a_frame_that_does_not_fit_is_refused_before_the_gpu_hears_of_it(gpu, ma
     gpu.driver.calls.clear()
     assert "does not fit" in gpu.run(network, frame, means).error
     assert set(gpu.driver.names()) == {"attach"}
+
+
+# -- frames -----------------------------------------------------------------------------------
+
+
+class Slots:
+    """Memory for two frames, that the GPU reads itself."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        self.memory = np.zeros(2 * int(np.prod(LARGEST)), np.uint8)
+        self.frames = self.memory.reshape(2, *LARGEST)
+        self.frames[:] = np.stack([random_frame(seed=seed) for seed in range(2)])
+        gpu.backend.pin(self.memory)
+
+
+def test_a_frame_in_locked_memory_is_copied_from_where_it_lies(gpu, make_network):
+    network, means, slots = gpu.load(make_network()), np.zeros(3, np.float32), Slots(gpu)
+    copied: list[int] = []
+    original = gpu.driver.copy_in
+
+    def copy_in(device: int, host: int, nbytes: int, stream: int) -> None:
+        copied.append(host)
+        original(device, host, nbytes, stream)
+
+    gpu.driver.copy_in = copy_in  # type: ignore[method-assign]
+    for frame in (slots.frames[1], random_frame(seed=7)):
+        assert gpu.run(network, frame, [means]).error == ""
+        np.testing.assert_allclose(means, frame.mean((0, 1)), rtol=1e-5)
+    own, other = copied
+    assert own == slots.frames[1].ctypes.data
+    assert other not in (own, frame.ctypes.data)  # a page-locked copy
+
+
+def test_a_job_waits_for_a_copy_that_began_before_it_instead_of_copying(gpu, make_network):
+    network, means, slots = gpu.load(make_network()), np.zeros(3, np.float32), Slots(gpu)
+    gpu.driver.calls.clear()
+    assert gpu.backend.prefetch(network, slots.frames[0])
+    gpu.backend.start(0, network, 0, slots.frames[0], [means], prefetched=True)
+    assert gpu.ended.get(timeout=30.0).error == ""
+    assert [name for name in gpu.driver.names() if name != "attach"] == [
+        *("copy_in", "record"),
+        *("wait", "launch", "copy_out", "record", "synchronize"),
+    ]
+    np.testing.assert_allclose(means, slots.frames[0].mean((0, 1)), rtol=1e-5)
+
+
+def test_a_copy_for_a_job_that_was_dropped_does_not_land_on_top_of_the_next_frame(
+    gpu, make_network
+):
+    network, means, slots = gpu.load(make_network()), np.zeros(3, np.float32), Slots(gpu)
+    assert gpu.backend.prefetch(network, slots.frames[0])
+    assert gpu.run(network, slots.frames[1], [means]).error == ""
+    np.testing.assert_allclose(means, slots.frames[1].mean((0, 1)), rtol=1e-5)
+    assert gpu.run(network, slots.frames[1], [means]).error == ""
+    np.testing.assert_allclose(means, slots.frames[1].mean((0, 1)), rtol=1e-5)
+
+
+def test_no_frame_is_brought_over_one_that_segments_still_read(gpu, make_network):
+    network, slots = gpu.load(make_network("chain"), 3), Slots(gpu)
+    outputs = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    brought = []
+    for segment in range(3):
+        gpu.backend.start(0, network, segment, slots.frames[0], outputs)
+        assert gpu.ended.get(timeout=30.0).error == ""
+        brought.append(gpu.backend.prefetch(network, slots.frames[1]))
+    assert brought[-1]
+    readers = [segment.frame_input for segment in network._segments]
+    assert brought == [not any(readers[at + 1 :]) for at in range(3)]
+    network.claim()
+    assert not gpu.backend.prefetch(network, slots.frames[1])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [np.zeros(LARGEST, np.uint8), np.zeros((16, 24, 4), np.uint8), np.zeros((0, 24, 3), np.uint8)],
+)
+def test_a_frame_that_lies_elsewhere_or_does_not_fit_is_not_brought(gpu, make_network, frame):
+    network = gpu.load(make_network())
+    if frame.shape != LARGEST and frame.size:
+        gpu.backend.pin(frame.reshape(-1))
+    gpu.driver.calls.clear()
+    assert not gpu.backend.prefetch(network, frame)
+    assert gpu.driver.calls == []
+
+
+@pytest.mark.parametrize("call", ["copy_in", "record"])
+def test_a_copy_that_cannot_begin_leaves_the_job_to_copy_itself(gpu, make_network, call):
+    network, means, slots = gpu.load(make_network()), np.zeros(3, np.float32), Slots(gpu)
+    gpu.driver.fail[call] = [INVALID]
+    assert not gpu.backend.prefetch(network, slots.frames[0])
+    assert all(not stream.pending for stream in gpu.driver.streams.values())
+    assert gpu.run(network, slots.frames[0], [means]).error == ""
+    np.testing.assert_allclose(means, slots.frames[0].mean((0, 1)), rtol=1e-5)
+
+
+def test_memory_that_cannot_be_locked_is_told_and_costs_a_copy(gpu, make_network):
+    gpu.driver.fail["pin"] = [INVALID]
+    slots, means = Slots(gpu), np.zeros(3, np.float32)
+    network = gpu.load(make_network())
+    assert "frames are copied by the CPU first (pin: CUDA_ERROR_1 (1))" in network.note
+    assert not gpu.backend.prefetch(network, slots.frames[0])
+    assert gpu.run(network, slots.frames[0], [means]).error == ""
+    gpu.backend.unpin(slots.memory)
+
+
+def test_memory_is_let_go_when_nothing_reads_it_any_more(gpu, make_network):
+    network, slots = gpu.load(make_network()), Slots(gpu)
+    assert gpu.backend.prefetch(network, slots.frames[0])
+    gpu.backend.unpin(slots.memory)  # asserts inside
+    assert gpu.driver.held["registered"] == 0
+    assert not gpu.backend.prefetch(network, slots.frames[0])
+
+
+def test_a_gpu_lost_while_a_frame_is_brought_says_that_the_engine_must_restart(gpu, make_network):
+    network, slots = gpu.load(make_network()), Slots(gpu)
+    gpu.driver.fail["copy_in"] = [ILLEGAL_ADDRESS]
+    assert not gpu.backend.prefetch(network, slots.frames[0])
+    assert len(gpu.lost) == 1
+
+
+# -- multiprocessors --------------------------------------------------------------------------
+
+
+def divided(cache: Path, *sms: int | None, **driver: Any) -> Gpu:
+    lanes = tuple(LaneSpec(f"lane{index}", None, wanted) for index, wanted in enumerate(sms))
+    return Gpu(cache, lanes, **driver)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parts"),
+    [((6, None), [6, 10]), ((5, None, None), [6, 10, 10]), ((4, 12), [4, 12]), ((8,), [8])],
+)
+def test_lanes_compute_on_their_own_multiprocessors_and_the_others_share_the_rest(
+    tmp_path, make_network, wanted, parts
+):
+    gpu = divided(tmp_path, *wanted)
+    assert [lane.sms for lane in gpu.backend._lanes] == parts
+    told = ", ".join(map(str, parts))
+    assert f"multiprocessors of the lanes: {told}" in gpu.backend.determinism()
+    made: list[int] = []
+    original = gpu.driver.create_stream
+
+    def create_stream(urgency: int, partition: int = 0) -> int:
+        made.append(partition)
+        return original(urgency, partition)
+
+    gpu.driver.create_stream = create_stream  # type: ignore[method-assign]
+    for index, lane in enumerate(gpu.backend._lanes):
+        network, means = gpu.load(make_network(), lane=index), np.zeros(3, np.float32)
+        # A graph computes where it was captured.
+        assert made.pop() == lane.partition == gpu.driver.streams[lane.stream].partition
+        frame = random_frame()
+        assert gpu.run(network, frame, [means], lane=index).error == ""
+        np.testing.assert_allclose(means, frame.mean((0, 1)), rtol=1e-5)
+    gpu.close()
+    assert not any(gpu.driver.held.values()), gpu.driver.held
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [((12, 8), "cannot be divided among the lanes"), ((16, None), "no multiprocessor for")],
+)
+def test_a_gpu_that_cannot_be_divided_so_is_refused(tmp_path, wanted, said):
+    driver = FakeDriver()
+    backend = fake_backend(Toolkit(FakeTensorRt(driver), driver))
+    lanes = [LaneSpec(f"lane{index}", None, each) for index, each in enumerate(wanted)]
+    with pytest.raises(BackendError, match=said):
+        backend.open(lanes, lambda lane, done: None, 0)
+    assert not any(driver.held.values()), driver.held
 
 
 # -- building ---------------------------------------------------------------------------------

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from aegis_ros.backends.base import Ended
 from aegis_ros.backends.worker import CpuLane, open_lanes
 from aegis_ros.engine import ChannelSpec
@@ -49,20 +52,44 @@ class Network:
 
 
 class Device:
-    """Lanes that call the functions of a network."""
+    """Lanes that call the functions of a network.
+
+    Attributes:
+        refuse: raised by every start.
+        fetches: whether frames are brought ahead.
+        brought: first byte of every frame that was.
+        begun: of every job that began: first byte of its frame, and whether that was there already.
+    """
 
     def __init__(self) -> None:
         self.lanes: list[CpuLane] = []
         self.refuse: Exception | None = None
+        self.fetches = False
+        self.brought: list[int] = []
+        self.begun: list[tuple[int, bool]] = []
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended) -> None:
         self.lanes = open_lanes(lanes, ended, 0)
 
+    def prefetch(self, network: Network, frame: npt.NDArray[np.uint8]) -> bool:
+        if self.fetches:
+            self.brought.append(int(frame.flat[0]))
+        return self.fetches
+
     def start(
-        self, lane: int, network: Network, segment: int, frame: object, outputs: object
+        self,
+        lane: int,
+        network: Network,
+        segment: int,
+        frame: npt.NDArray[np.uint8],
+        outputs: object,
+        *,
+        prefetched: bool = False,
     ) -> None:
         if self.refuse is not None:
             raise self.refuse
+        if segment == 0:
+            self.begun.append((int(frame.flat[0]), prefetched))
         self.lanes[lane].start(network.parts[segment])
 
 
@@ -94,7 +121,9 @@ class Inside:
         )
         self.device.open([LaneSpec("main")], self.loop.ended)
         spec = ChannelSpec("camera", FrameFormat.RGB8, SHAPE, _SLOTS)
-        self.loop.add_channel(1, spec, SharedMemory(aligned(spec.slot_bytes) * _SLOTS))
+        memory = SharedMemory(aligned(spec.slot_bytes) * _SLOTS)
+        memory.bytes.reshape(_SLOTS, -1)[:] = np.arange(_SLOTS)[:, np.newaxis]
+        self.loop.add_channel(1, spec, memory)
         self._thread = threading.Thread(target=self.loop.run, daemon=True)
         self._deadline_ns: dict[int, int] = {}
         self._sent = 0
@@ -123,12 +152,13 @@ class Inside:
         exit_after: int = 0,
         total_ns: int = 0,
         outputs: int = _OUTPUTS,
+        queue: int = 1,
     ) -> None:
         """Make a task known; to be called before the loop runs."""
         slots = OutputSlots(simulated(), outputs)
         self.loop.add_task(
             LoadedTask(task_id, Network(parts), 0, slots),  # type: ignore[arg-type]
-            1,
+            queue,
             wcet_ns=wcet_ns,
             criticality=criticality,
             on_overrun=on_overrun,
@@ -156,6 +186,13 @@ class Inside:
                     now + self._deadline_ns[task_id],
                 )
             )
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something has come about in the loop's thread."""
+        end = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.001)
 
     def settle(self) -> Told:
         """Read what is told until every job that was fed is accounted for."""

@@ -41,6 +41,7 @@ class FakeEngine:
         self.channels: dict[str, Channel] = {}
         self.submitted: list[list[tuple[int, int, int, int]]] = []
         self.measured = 0
+        self.measured_on: list[int] = []
         self.speed = 1.0
         self.room: dict[int, float] = {}
         self.run_ns = 5 * MS
@@ -87,6 +88,7 @@ class FakeEngine:
         **how: Any,
     ) -> np.ndarray:
         self.measured += not how.get("cold", False)
+        self.measured_on.append(lane)
         self.while_measuring()
         on_progress(runs, self.run_ns)
         return np.full((runs, compiled.segments), self.run_ns, np.int64)
@@ -115,14 +117,24 @@ class FakeEngine:
 class House:
     """One orchestrator over a folder; ``restart`` is what a reboot would be."""
 
-    def __init__(self, folder: Path, *tasks: TaskSpec, lanes: int = 1, arena_mib: int = 64) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *tasks: TaskSpec,
+        lanes: int = 1,
+        arena_mib: int = 64,
+        sms: Sequence[int | None] = (),
+    ) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         make_model(folder / "net.onnx")
         self.spec = OrchestratorSpec(
             device=DeviceSpec(
                 backend="simulated",
-                lanes=tuple(LaneSpec(f"lane{index}") for index in range(lanes)),
+                lanes=tuple(
+                    LaneSpec(f"lane{index}", None, wanted)
+                    for index, wanted in enumerate(sms or [None] * lanes)
+                ),
                 arena_bytes=arena_mib * 1024 * 1024,
                 switch_ns=0,
             ),

@@ -229,3 +229,24 @@ def test_refuses_more_tasks_than_there_can_be(
     answer = house.orchestrator.register(house.task("c", wcet_ms=1))
     assert answer.rationale.rule is Rule.LIMIT
     assert house.orchestrator.evaluate(house.task("c", wcet_ms=1), without=("a",)).accepted
+
+
+def test_on_a_divided_gpu_a_budget_is_measured_where_the_task_will_run(tmp_path: Path) -> None:
+    house = House(tmp_path, sms=(4, 8, None))
+    orchestrator = house.start(active=False)
+    nowhere = orchestrator.register(house.task("a", wcet_ms=0))
+    assert nowhere.result is ResultCode.INVALID_SPEC
+    assert "name one of lane0, lane1, lane2" in nowhere.rationale.sentence
+    for lane in ("lane1", "lane2", "lane0"):
+        answer = orchestrator.register(house.task(f"on_{lane}", lane=lane, wcet_ms=0))
+        assert answer.accepted, answer.rationale.sentence
+    # Each part of the GPU has a profile of its own, though the network is the same.
+    assert list(dict.fromkeys(house.engine.measured_on)) == [1, 2, 0]
+    again = orchestrator.register(house.task("again", lane="lane1", wcet_ms=0))
+    assert again.accepted
+    assert house.engine.measured_on[-1] == 0
+
+
+def test_a_single_lane_with_multiprocessors_of_its_own_need_not_be_named(tmp_path: Path) -> None:
+    house = House(tmp_path, sms=(4,))
+    assert house.start(active=False).register(house.task("a", wcet_ms=0)).accepted

@@ -7,6 +7,7 @@ from aegis_ros.backends.cuda.driver import (
     CudaDriver,
     CudaError,
     CudaUnavailable,
+    Partition,
     open_driver,
 )
 
@@ -18,5 +19,6 @@ __all__ = [
     "CudaDriver",
     "CudaError",
     "CudaUnavailable",
+    "Partition",
     "open_driver",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from aegis_ros.backends.cuda.driver import CudaError, CudaUnavailable
+from aegis_ros.backends.cuda.driver import NOT_SUPPORTED, CudaError, CudaUnavailable, Partition
 
 __all__ = ["BindingsDriver"]
 
@@ -34,6 +35,7 @@ class BindingsDriver:
         self._context: Any = None
         self._retained = threading.Lock()
         self._local = threading.local()
+        self._partitions: dict[int, Any] = {}  # handle -> green context
         self._graphs: dict[int, Any] = {}  # executable graph -> the graph it was made of
         try:
             self._do("cuInit", 0)
@@ -80,12 +82,47 @@ class BindingsDriver:
         free, total = self._do("cuMemGetInfo")
         return int(free), int(total)
 
-    def create_stream(self, urgency: int) -> int:
+    def split(self, counts: Sequence[int]) -> list[Partition]:
+        """Make a green context a count, and one of the rest."""
+        made: list[Partition] = []
+        try:
+            kind = self._cuda.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM
+            rest = self._do("cuDeviceGetDevResource", self._device, kind)
+            for count in counts:
+                groups, _, rest = self._do("cuDevSmResourceSplitByCount", 1, rest, 0, count)
+                made.append(self._partition(groups[0]))
+            left = int(rest.type) == int(kind) and int(rest.sm.smCount) > 0
+            made.append(self._partition(rest) if left else Partition(0, 0))
+        except BaseException as error:
+            for each in made:
+                self.unite(each.handle)
+            # How the package tells of a function that it, or the driver, does not have.
+            if isinstance(error, (AttributeError, RuntimeError)):
+                raise CudaError("cuGreenCtxCreate", NOT_SUPPORTED, str(error)) from error
+            raise
+        return made
+
+    def _partition(self, resource: Any) -> Partition:
+        described = self._do("cuDevResourceGenerateDesc", [resource], 1)
+        flags = int(self._cuda.CUgreenCtxCreate_flags.CU_GREEN_CTX_DEFAULT_STREAM)
+        green = self._do("cuGreenCtxCreate", described, self._device, flags)
+        self._partitions[int(green)] = green
+        return Partition(int(green), int(resource.sm.smCount))
+
+    def unite(self, partition: int) -> None:
+        """Destroy a green context."""
+        if partition:
+            self._do("cuGreenCtxDestroy", self._partitions.pop(partition))
+
+    def create_stream(self, urgency: int, partition: int = 0) -> int:
         """Return a non-blocking stream."""
         lowest, highest = self._do("cuCtxGetStreamPriorityRange")
         # Priorities are numbers of which a lower one is more urgent.
         priority = max(int(highest), int(lowest) - urgency)
         flags = int(self._cuda.CUstream_flags.CU_STREAM_NON_BLOCKING)
+        if partition:
+            green = self._partitions[partition]
+            return int(self._do("cuGreenCtxStreamCreate", green, flags, priority))
         return int(self._do("cuStreamCreateWithPriority", flags, priority))
 
     def destroy_stream(self, stream: int) -> None:
@@ -114,6 +151,10 @@ class BindingsDriver:
         """Sleep until an event has happened."""
         self._do("cuEventSynchronize", event)
 
+    def wait(self, stream: int, event: int) -> None:
+        """Have a stream wait for an event."""
+        self._do("cuStreamWaitEvent", stream, event, 0)
+
     def allocate(self, nbytes: int) -> int:
         """Return device memory."""
         return int(self._do("cuMemAlloc", nbytes))
@@ -129,6 +170,15 @@ class BindingsDriver:
     def free_pinned(self, address: int) -> None:
         """Free page-locked memory."""
         self._do("cuMemFreeHost", address)
+
+    def pin(self, address: int, nbytes: int) -> None:
+        """Lock pages for every context."""
+        flags = self._cuda.CU_MEMHOSTREGISTER_PORTABLE
+        self._do("cuMemHostRegister", address, nbytes, flags)
+
+    def unpin(self, address: int) -> None:
+        """Undo it."""
+        self._do("cuMemHostUnregister", address)
 
     def copy_in(self, device: int, host: int, nbytes: int, stream: int) -> None:
         """Copy to the device."""

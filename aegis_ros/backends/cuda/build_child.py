@@ -7,6 +7,7 @@ so kept out of the process that asks; what a hostile network can break breaks he
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,20 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.reference import difference, session
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network.tensor import TensorInfo
 
 if TYPE_CHECKING:
-    from aegis_ros.backends.cuda.network import TensorRtNetwork
     from aegis_ros.backends.cuda.toolkit import Toolkit
     from aegis_ros.network.cut import Cut
 
-__all__ = ["TOLERANCE", "build", "build_engine", "main"]
+__all__ = ["build", "build_engine", "cut_source", "main"]
 
-# Largest difference to ONNX Runtime's numbers, as part of an output's largest number. TF32 keeps 10
-# bits of a factor, a relative error of 2**-11 each; deep networks add some of them up.
-TOLERANCE = 0.02
-_PROBES = 2
 _CROSSES = ("float32", "float16")  # others may be extents, which TensorRT wants on the host
 
 
@@ -56,7 +53,7 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
     known: dict[str, Any] = {"shares": [1.0], "cuts": "", "complete_after": []}
     if parts > 1:
         try:
-            made = _cut(source, parts)
+            made = cut_source(source, parts)
         except ModelError as error:
             return {"refused": error.problem}
         sources = made.save(folder)
@@ -190,7 +187,7 @@ def _monitor(trt: Any, progress: Any) -> Any:
     return Monitor()
 
 
-def _cut(source: Path, parts: int) -> Cut:
+def cut_source(source: Path, parts: int) -> Cut:
     """Return the network in parts.
 
     Raises:
@@ -225,66 +222,26 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
         loaded = backend.load(network, 0)
         assert isinstance(loaded, TensorRtNetwork)
         facts: dict[str, Any] = {"bytes": loaded.device_bytes, "dynamic": loaded.dynamic}
-        reference = _reference(str(source))
-        for frame in _probes(network):
-            refused = _difference(network, loaded, frame, reference)
-            if refused:
-                return {"refused": refused}
+
+        def computed(frame: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
+            rooms = loaded.output_rooms()
+            for segment in range(loaded.segments):
+                loaded.run(segment, frame, rooms)
+            return [
+                room[: math.prod(shape)].reshape(shape)
+                for room, shape in zip(rooms, loaded.output_shapes, strict=True)
+            ]
+
+        refused = difference(network, source, computed)
+        if refused:
+            return {"refused": refused}
         return facts
     finally:
         backend.close()
 
 
-def _difference(
-    network: CompiledNetwork, loaded: TensorRtNetwork, frame: npt.NDArray[np.generic], session: Any
-) -> str:
-    """Return which output differs by more than the tolerance, or nothing.
-
-    Outputs of whole numbers (labels, places) may jump at the least difference and are not compared,
-    nor are those whose extents depend on the data.
-    """
-    rooms = loaded.output_rooms()
-    for segment in range(loaded.segments):
-        loaded.run(segment, frame, rooms)
-    names = [item.name for item in network.outputs]
-    wanted = session.run(names, {session.get_inputs()[0].name: frame})
-    for item, room, shape, expected in zip(
-        network.outputs, rooms, loaded.output_shapes, wanted, strict=True
-    ):
-        if expected.dtype.kind != "f" or expected.shape != shape or not expected.size:
-            continue
-        found = room[: expected.size].reshape(expected.shape).astype(np.float64)
-        scale = float(np.max(np.abs(expected))) + 1e-6
-        off = float(np.max(np.abs(found - expected))) / scale
-        if not off <= TOLERANCE:
-            return (
-                f"output {item.name!r} is off from ONNX Runtime's by {off:.1%} of its largest "
-                f"number, and {TOLERANCE:.0%} is tolerated"
-            )
-    return ""
-
-
-def _probes(network: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
-    generator = np.random.default_rng(0)
-    dtype = np.dtype(network.frame_input.dtype)
-    if dtype == np.uint8:
-        return [generator.integers(0, 256, network.max_shape, np.uint8) for _ in range(_PROBES)]
-    return [
-        ((generator.random(network.max_shape) - 0.5) * 40.0).astype(dtype) for _ in range(_PROBES)
-    ]
-
-
 def _session(model: Any) -> Any:
-    return _reference(model.SerializeToString())
-
-
-def _reference(model: str | bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return session(model.SerializeToString())
 
 
 def _refusal(problem: str, told: Sequence[str]) -> ModelError:

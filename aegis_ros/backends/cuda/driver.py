@@ -7,19 +7,24 @@ so, and a test can count them. Two Python packages offer the driver; neither is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
 __all__ = [
+    "NOT_SUPPORTED",
     "OUT_OF_MEMORY",
     "STICKY",
     "CudaDriver",
     "CudaError",
     "CudaUnavailable",
+    "Partition",
     "open_driver",
 ]
 
 OUT_OF_MEMORY = 2
+NOT_SUPPORTED = 801
 
 # Results after which no call of this process on this context works any more (CUresult): an
 # uncorrectable ECC error, a contained fault, a destroyed context, illegal access, a launch that
@@ -60,6 +65,19 @@ class CudaError(Exception):
         return self.code == OUT_OF_MEMORY
 
 
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Some of a GPU's multiprocessors.
+
+    Attributes:
+        handle: of the green context; 0 for none.
+        sms: how many it has.
+    """
+
+    handle: int
+    sms: int
+
+
 class CudaUnavailable(Exception):
     """There is no driver, no GPU, or no Python package to reach them by; the text says which."""
 
@@ -96,12 +114,27 @@ class CudaDriver(Protocol):
         """Return free and total bytes of the device."""
         ...
 
-    def create_stream(self, urgency: int) -> int:
+    def split(self, counts: Sequence[int]) -> list[Partition]:
+        """Divide the multiprocessors; return one partition a count and one for what is left.
+
+        Green contexts of the primary one: what is put on a stream of a partition computes on its
+        multiprocessors alone. Counts are rounded up to what the GPU can part; the last partition
+        has none where nothing is left. Raises :class:`CudaError` where there are too few, or where
+        driver or package have no green contexts.
+        """
+        ...
+
+    def unite(self, partition: int) -> None:
+        """Give a partition back on which nothing runs and which has no stream any more."""
+        ...
+
+    def create_stream(self, urgency: int, partition: int = 0) -> int:
         """Return a stream that does not wait for the default one.
 
         Args:
             urgency: 0 for the lowest priority; each step up is one priority more urgent, up to
                 the device's highest. Ignored where there are no priorities.
+            partition: handle of the partition it computes on; 0 for the whole GPU.
         """
         ...
 
@@ -129,6 +162,10 @@ class CudaDriver(Protocol):
         """Wait until the event has happened."""
         ...
 
+    def wait(self, stream: int, event: int) -> None:
+        """Have what is put on the stream from now on wait for the event; returns at once."""
+        ...
+
     def allocate(self, nbytes: int) -> int:
         """Return the address of device memory, aligned to at least 256 bytes."""
         ...
@@ -143,6 +180,14 @@ class CudaDriver(Protocol):
 
     def free_pinned(self, address: int) -> None:
         """Free page-locked host memory nothing uses."""
+        ...
+
+    def pin(self, address: int, nbytes: int) -> None:
+        """Lock the pages of host memory somebody else owns, so that copies read it directly."""
+        ...
+
+    def unpin(self, address: int) -> None:
+        """Undo :meth:`pin`; no copy may be under way."""
         ...
 
     def copy_in(self, device: int, host: int, nbytes: int, stream: int) -> None:

@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.backends.cuda.arena import Arena, Block
+from aegis_ros.backends.cuda.arena import Block
 from aegis_ros.backends.cuda.driver import CudaError
+from aegis_ros.backends.cuda.frames import FrameInput
+from aegis_ros.backends.cuda.lanes import GpuLane
 from aegis_ros.backends.cuda.toolkit import Toolkit, collecting_logger
 from aegis_ros.backends.worker import Shapes
 from aegis_ros.errors import BackendError
 
-__all__ = ["GpuLane", "Outputs", "TensorRtNetwork", "faster"]
+__all__ = ["Outputs", "TensorRtNetwork", "faster"]
 
 _WARM_UP_RUNS = 3
 _TIMED_RUNS = 5
@@ -32,22 +34,6 @@ Outputs = Sequence[npt.NDArray[np.generic]]
 def faster(raw_ns: float, graph_ns: float) -> bool:
     """Return whether a graph is worth it."""
     return graph_ns < raw_ns
-
-
-@dataclass
-class GpuLane:
-    """What the networks of one lane share.
-
-    Attributes:
-        stream, event: of the driver.
-        arena: activation memory.
-        busy: whether a segment runs.
-    """
-
-    stream: int
-    event: int
-    arena: Arena
-    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +89,7 @@ class TensorRtNetwork:
     Args:
         toolkit: TensorRT and the driver.
         compiled: engines and what is known of the network.
-        lane: stream, event and arena.
+        lane: streams, event and arena.
         graph_pays: as for :class:`TensorRtBackend`.
 
     Raises:
@@ -141,6 +127,9 @@ class TensorRtNetwork:
                 self._segments.append(self._deserialised(Path(path)))
             for segment in self._segments:
                 self._place_tensors(segment)
+            self._input = self._frame_input()
+            readers = [at for at, segment in enumerate(self._segments) if segment.frame_input]
+            self._last_reader = max(readers, default=0)
             self._activations = max(
                 int(segment.engine.device_memory_size_v2) for segment in self._segments
             )
@@ -174,7 +163,14 @@ class TensorRtNetwork:
 
     @property
     def note(self) -> str:
-        """Which segments are launched as CUDA graphs, and what that gains; empty for no graphs."""
+        """What was chosen when it was loaded; empty where there was no choice."""
+        copied = ""
+        if self.lane.frames.refusal:
+            copied = f"frames are copied by the CPU first ({self.lane.frames.refusal})"
+        return "; ".join(filter(None, (self._graphs_note(), copied)))
+
+    def _graphs_note(self) -> str:
+        """Which segments are launched as CUDA graphs, and what that gains."""
         if not self._driver.graphs:
             return ""
         told = []
@@ -195,12 +191,38 @@ class TensorRtNetwork:
     def close(self) -> None:
         """Give everything back."""
         self._driver.attach()
+        self._driver.synchronize_stream(self.lane.copies)
         self._undo.close()
 
-    def run(self, index: int, frame: npt.NDArray[np.generic], outputs: Outputs) -> Shapes | None:
+    def claim(self) -> None:
+        """Say that a job begins; before its first segment is handed to the lane's thread."""
+        self._input.claim()
+
+    def prefetch(self, frame: npt.NDArray[np.generic]) -> bool:
+        """Begin the copy of a frame whose job waits; return whether it was begun.
+
+        Raises:
+            CudaError: as the driver says; no copy is under way then.
+        """
+        return self._fits(frame) and self._input.prefetch(frame)
+
+    def run(
+        self,
+        index: int,
+        frame: npt.NDArray[np.generic],
+        outputs: Outputs,
+        *,
+        prefetched: bool = False,
+    ) -> Shapes | None:
         """Run one segment and wait for it; return the outputs' extents if some are dynamic.
 
         Extents of outputs that are not complete yet are those of an earlier run.
+
+        Args:
+            index: which segment.
+            frame: the frame.
+            outputs: where the outputs go.
+            prefetched: whether :meth:`prefetch` brought this very frame last.
 
         Raises:
             BackendError: the frame is not what the network takes, or an output has no room.
@@ -211,7 +233,7 @@ class TensorRtNetwork:
         self._require_fitting(frame)
         try:
             if index == 0:
-                self._send(frame, stream)
+                self._input.send(frame, stream, prefetched=prefetched)
             context = self._enqueue(segment, tuple(frame.shape), stream)
             sent = self._fetch(segment, context, stream)
             self._driver.record(self.lane.event, stream)
@@ -220,30 +242,34 @@ class TensorRtNetwork:
             # Nothing may still run in memory that the next job gets.
             self._driver.synchronize_stream(stream)
             raise
+        if index >= self._last_reader:
+            self._input.let_go()
         for name, place, nbytes in sent:
             self._deliver(name, place, nbytes, outputs[place])
         return self.output_shapes if self._compiled.dynamic_outputs else None
 
     # -- one run ------------------------------------------------------------------------------
 
-    def _require_fitting(self, frame: npt.NDArray[np.generic]) -> None:
+    def _fits(self, frame: npt.NDArray[np.generic]) -> bool:
         declared, largest = self._compiled.frame_input.shape, self._compiled.max_shape
-        fits = frame.ndim == len(declared) and all(
-            (0 < extent <= bound) if isinstance(wanted, str) else extent == wanted
-            for extent, wanted, bound in zip(frame.shape, declared, largest, strict=True)
+        return (
+            frame.ndim == len(declared)
+            and all(
+                (0 < extent <= bound) if isinstance(wanted, str) else extent == wanted
+                for extent, wanted, bound in zip(frame.shape, declared, largest, strict=True)
+            )
+            and frame.dtype == self._frame_dtype
+            and frame.flags.c_contiguous
         )
-        if not fits or frame.dtype != self._frame_dtype or not frame.flags.c_contiguous:
+
+    def _require_fitting(self, frame: npt.NDArray[np.generic]) -> None:
+        if not self._fits(frame):
+            declared, largest = self._compiled.frame_input.shape, self._compiled.max_shape
             raise BackendError(
                 "the frame does not fit the network's input",
                 value=f"{frame.dtype} {list(frame.shape)}",
                 expected=f"contiguous {self._frame_dtype} {list(declared)}, at most {largest}",
             )
-
-    def _send(self, frame: npt.NDArray[np.generic], stream: int) -> None:
-        buffer = self._buffers[self._compiled.frame_input.name]
-        assert buffer.host is not None
-        buffer.host[: frame.nbytes] = frame.reshape(-1).view(np.uint8)
-        self._driver.copy_in(buffer.device, buffer.host.ctypes.data, frame.nbytes, stream)
 
     def _enqueue(self, segment: _Segment, shape: tuple[int, ...], stream: int) -> Any:
         """Put a segment on the stream; return the context that knows its outputs' extents."""
@@ -322,6 +348,16 @@ class TensorRtNetwork:
             raise BackendError(f"TensorRT cannot load the network ({self._reason()})")
         return context
 
+    def _frame_input(self) -> FrameInput:
+        buffer = self._buffers[self._compiled.frame_input.name]
+        assert buffer.host is not None
+        arrived = self._driver.create_event()
+        self._undo.callback(self._driver.destroy_event, arrived)
+        lane = self.lane
+        return FrameInput(
+            self._driver, lane.frames, lane.copies, arrived, buffer.device, buffer.host
+        )
+
     def _place_tensors(self, segment: _Segment) -> None:
         """Give every tensor of a segment memory, and tell the context where."""
         engine, context = segment.engine, segment.context
@@ -399,7 +435,7 @@ class TensorRtNetwork:
         Other networks of the lane may run meanwhile, in the very block of activations that this
         one is to use. So it runs here in memory of its own, on a stream of its own.
         """
-        stream = self._driver.create_stream(0)
+        stream = self._driver.create_stream(0, self.lane.partition)
         try:
             with ExitStack() as after:
                 address = block.address
@@ -438,7 +474,7 @@ class TensorRtNetwork:
     def _warm_up(self, stream: int, graph_pays: Callable[[float, float], bool]) -> list[bool]:
         """Return for each segment whether a graph is worth it."""
         frame = np.zeros(self._compiled.max_shape, self._frame_dtype)
-        self._send(frame, stream)
+        self._input.send(frame, stream, prefetched=False)
         pays = []
         for segment in self._segments:
 

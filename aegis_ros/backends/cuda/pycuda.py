@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from aegis_ros.backends.cuda.driver import OUT_OF_MEMORY, CudaError, CudaUnavailable
+import numpy as np
+
+from aegis_ros.backends.cuda.driver import (
+    NOT_SUPPORTED,
+    OUT_OF_MEMORY,
+    CudaError,
+    CudaUnavailable,
+    Partition,
+)
 
 __all__ = ["PyCudaDriver"]
 
@@ -76,7 +85,14 @@ class PyCudaDriver:
         free, total = self._do("mem_get_info", self._cuda)
         return int(free), int(total)
 
-    def create_stream(self, urgency: int) -> int:
+    def split(self, counts: Sequence[int]) -> list[Partition]:
+        """Not with PyCUDA."""
+        raise CudaError("split", NOT_SUPPORTED, "PyCUDA has no green contexts")
+
+    def unite(self, partition: int) -> None:
+        """Nothing was made."""
+
+    def create_stream(self, urgency: int, partition: int = 0) -> int:
         """Return a non-blocking stream; all have the same priority."""
         stream = self._do("Stream", self._cuda, self._non_blocking())
         return self._keep(int(stream.handle), stream)
@@ -107,6 +123,10 @@ class PyCudaDriver:
         """Sleep until an event has happened."""
         self._do("synchronize", self._objects[event])
 
+    def wait(self, stream: int, event: int) -> None:
+        """Have a stream wait for an event."""
+        self._do("wait_for_event", self._objects[stream], self._objects[event])
+
     def allocate(self, nbytes: int) -> int:
         """Return device memory."""
         memory = self._do("mem_alloc", self._cuda, nbytes)
@@ -125,6 +145,15 @@ class PyCudaDriver:
         """Drop page-locked memory."""
         self._objects.pop(address, None)
 
+    def pin(self, address: int, nbytes: int) -> None:
+        """Lock pages."""
+        array = np.ctypeslib.as_array(_at(address, nbytes))
+        self._keep(address, self._do("register_host_memory", self._cuda, array))
+
+    def unpin(self, address: int) -> None:
+        """Undo it."""
+        self._do("unregister", self._objects.pop(address).base)
+
     def copy_in(self, device: int, host: int, nbytes: int, stream: int) -> None:
         """Copy to the device."""
         self._do("memcpy_htod_async", self._cuda, device, _at(host, nbytes), self._objects[stream])
@@ -135,15 +164,15 @@ class PyCudaDriver:
 
     def begin_capture(self, stream: int) -> None:
         """Not with PyCUDA."""
-        raise CudaError("begin_capture", 801, "PyCUDA has no graphs")
+        raise CudaError("begin_capture", NOT_SUPPORTED, "PyCUDA has no graphs")
 
     def end_capture(self, stream: int) -> int:
         """Not with PyCUDA."""
-        raise CudaError("end_capture", 801, "PyCUDA has no graphs")
+        raise CudaError("end_capture", NOT_SUPPORTED, "PyCUDA has no graphs")
 
     def launch(self, graph: int, stream: int) -> None:
         """Not with PyCUDA."""
-        raise CudaError("launch", 801, "PyCUDA has no graphs")
+        raise CudaError("launch", NOT_SUPPORTED, "PyCUDA has no graphs")
 
     def destroy_graph(self, graph: int) -> None:
         """Nothing was made."""
