@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.stack.workload import JITTER_MS, PUBLISH_MS, URGENT, Task
-
-if TYPE_CHECKING:  # it needs ROS
-    from benchmarks.stack.arms import Round, TaskRound
+from benchmarks.compare.rounds import Round, TaskRound
+from benchmarks.compare.workload import Task, Workload
 
 __all__ = [
     "Lane",
@@ -81,7 +79,7 @@ def missed(row: Mapping[str, Any]) -> int:
     return int(row["late"]) + int(row["without"])
 
 
-def task_row(task: Task, rounds: Sequence[TaskRound]) -> dict[str, Any]:
+def task_row(task: Task, rounds: Sequence[TaskRound], jitter_ms: float) -> dict[str, Any]:
     """Return the figures of one task in one arm over all its rounds."""
     ratio = ratios(rounds, task.deadline_ms)
     execution = np.concatenate([one.execution_ms for one in rounds])
@@ -114,7 +112,7 @@ def task_row(task: Task, rounds: Sequence[TaskRound]) -> dict[str, Any]:
         ready = np.concatenate([one.ready_ms for one in rounds])
         row["ready_p99_ms"] = float(np.percentile(ready, 99))
         row["ready_max_ms"] = float(ready.max())
-        row["beyond_jitter"] = int(np.sum(ready > JITTER_MS))
+        row["beyond_jitter"] = int(np.sum(ready > jitter_ms))
         output = np.concatenate([one.response_ms for one in rounds]) - ended
         row["output_p99_ms"] = float(np.percentile(output, 99))
         row["output_max_ms"] = float(output.max())
@@ -187,12 +185,14 @@ def tracing_row(
     return {"pairs": len(found)} | dict(zip(names, map(float, middle), strict=True))
 
 
-def goals(summary: dict[str, Any]) -> list[tuple[str, str, bool]]:
+def goals(summary: Mapping[str, Any], workload: Workload) -> list[tuple[str, str, bool]]:
     """Return what was to be reached, what was, and whether that is it.
 
     Args:
         summary: by load: ``rows`` and ``machine`` by arm, as written to the file.
+        workload: what was run.
     """
+    urgent = workload.urgent
     found: list[tuple[str, str, bool]] = []
     for load, one in summary.items():
         rows = one["rows"].get("aegis")
@@ -223,7 +223,8 @@ def goals(summary: dict[str, Any]) -> list[tuple[str, str, bool]]:
         ready = max((row["ready_max_ms"] for row in proven), default=0.0)
         found.append(
             (
-                f"{percent}: every frame ready within the declared jitter of {JITTER_MS:g} ms, "
+                f"{percent}: every frame ready within the declared jitter of "
+                f"{workload.jitter_ms:g} ms, "
                 "on which the bounds rest",
                 f"{tardy} later; worst {ready:.1f} ms",
                 tardy == 0,
@@ -232,9 +233,10 @@ def goals(summary: dict[str, Any]) -> list[tuple[str, str, bool]]:
         output = max((row["output_max_ms"] for row in proven), default=0.0)
         found.append(
             (
-                f"{percent}: every result published within the {PUBLISH_MS:g} ms kept for that",
+                f"{percent}: every result published within the {workload.publish_ms:g} ms kept "
+                "for that",
                 f"worst {output:.1f} ms",
-                output <= PUBLISH_MS,
+                output <= workload.publish_ms,
             )
         )
         unsaid = sum(row["without"] - row["told"] for row in rows.values())
@@ -244,15 +246,15 @@ def goals(summary: dict[str, Any]) -> list[tuple[str, str, bool]]:
             what = f"{percent}: lane time lost to dispatch and switching below 2 %"
             found.append((what, f"{lost:.2%}", lost < 0.02))
         for arm in ("aegis", "aegis_constant"):
-            floor = one["rows"].get("alone_node", {}).get(URGENT, {}).get("cv")
-            cv = one["rows"].get(arm, {}).get(URGENT, {}).get("cv")
+            floor = one["rows"].get("alone_node", {}).get(urgent, {}).get("cv")
+            cv = one["rows"].get(arm, {}).get(urgent, {}).get("cv")
             if cv is None or floor is None:
                 continue
             most = max(0.05, 1.2 * floor)
             how = ", at constant latency" if arm != "aegis" else ""
             found.append(
                 (
-                    f"{percent}: CV of {URGENT}{how}: 5 %, or 1.2 times that of it alone "
+                    f"{percent}: CV of {urgent}{how}: 5 %, or 1.2 times that of it alone "
                     f"({floor:.1%})",
                     f"{cv:.1%}",
                     cv <= most,

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.stack.figures import missed
+from benchmarks.compare.figures import missed
 
 __all__ = ["draw"]
 

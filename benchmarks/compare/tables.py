@@ -10,14 +10,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.stack.figures import goals
-
 __all__ = ["show"]
 
 _PLAIN_WIDTH = 176
 
 
-def show(summary: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> None:
+def show(
+    summary: Mapping[str, Mapping[str, Any]],
+    labels: Mapping[str, str],
+    goals: Iterable[tuple[str, str, bool]],
+) -> None:
     """Print the tables of each load and what became of the goals."""
     terminal = sys.stdout.isatty()
     console = Console() if terminal else Console(width=_PLAIN_WIDTH, no_color=True)
@@ -43,7 +45,7 @@ def show(summary: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) ->
                 f"{tracing['dispatch_p50_us']:+.0f} us, p99 {tracing['dispatch_p99_us']:+.0f} us"
             )
     table = _table("Goals", terminal, "goal", "reached", "")
-    for what, reached, met in goals(dict(summary)):
+    for what, reached, met in goals:
         table.add_row(what, reached, "[green]yes[/green]" if met else "[red]no[/red]")
     if table.row_count:
         console.print(table)

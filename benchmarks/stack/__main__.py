@@ -13,32 +13,32 @@ which it publishes that network's results at a constant latency.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-import numpy.typing as npt
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import Progress
 
 from aegis_ros.nodes.resources import fastdds_profile
-from benchmarks.report import machine, parser
-from benchmarks.stack.arms import Arm, Listener, Round, as_values, one_round
+from benchmarks.compare.figures import goals
+from benchmarks.compare.models import URGENT
+from benchmarks.compare.plan import Plan, Planner
+from benchmarks.compare.results import Results, write_figures
+from benchmarks.compare.rounds import Arm
+from benchmarks.report import parser
+from benchmarks.stack.arms import Listener, one_round
 from benchmarks.stack.dispatch import dispatch_lateness, show_dispatch
-from benchmarks.stack.figures import goals, machine_row, ratios, task_row, tracing_row
-from benchmarks.stack.picture import draw
-from benchmarks.stack.plan import Plan, Planner
-from benchmarks.stack.tables import show
-from benchmarks.stack.workload import EXTRAS, NETWORKS, PROVABLE, PUBLISH_MS, URGENT, Task
+from benchmarks.stack.workload import WORKLOAD
+
+_PACKAGE = "benchmarks.stack"
+_TITLE = "The same networks on one core in these ways"
 
 WAYS = {
     "nodes": "a node a network",
@@ -64,138 +64,10 @@ are written anew after every round.
 """
 
 
-class Results:
-    """The rounds so far, and what they come to."""
-
-    def __init__(self, plans: Sequence[Plan], arms: Sequence[Arm], facts: dict[str, Any]) -> None:
-        """Begin without rounds."""
-        self.plans = {plan.load: plan for plan in plans}
-        self._labels = {arm.name: arm.label for arm in arms}
-        self._facts = facts
-        self.rounds: list[Round] = []
-
-    def _of(self, load: float, arm: str) -> list[Round]:
-        return [item for item in self.rounds if item.load == load and item.arm == arm]
-
-    def _tasks(self, load: float, arm: str) -> list[Task]:
-        found = self._of(load, arm)
-        return [task for task in self.plans[load].tasks if found and task.name in found[0].tasks]
-
-    def summary(self) -> dict[str, dict[str, Any]]:
-        """Return all figures by load."""
-        found: dict[str, dict[str, Any]] = {}
-        for load, plan in self.plans.items():
-            arms = [arm for arm in self._labels if self._of(load, arm)]
-            if not arms:
-                continue
-            one = found[f"{load:g}"] = {
-                "plan": {
-                    "told": plan.told(),
-                    "stretch": plan.stretch,
-                    "utilization": plan.utilization,
-                    "budget_ms": dict(plan.budget_ms),
-                    "segments": dict(plan.segments),
-                    "tasks": [task.as_values() for task in plan.tasks],
-                },
-                "rows": {
-                    arm: {
-                        task.name: task_row(
-                            task, [item.tasks[task.name] for item in self._of(load, arm)]
-                        )
-                        for task in self._tasks(load, arm)
-                    }
-                    for arm in arms
-                },
-                "machine": {arm: machine_row(self._of(load, arm)) for arm in arms},
-                "told_by_rule": self._reasons(load),
-                "thinned": {
-                    task: sentence
-                    for item in self._of(load, "aegis")
-                    for task, sentence in item.paces.items()
-                },
-            }
-            plain, traced = self._of(load, "aegis"), self._of(load, "aegis_traced")
-            one["tracing"] = tracing_row(plain, traced, plan.tasks)
-        return found
-
-    def _reasons(self, load: float) -> dict[str, dict[str, int]]:
-        total: dict[str, dict[str, int]] = {}
-        for item in self._of(load, "aegis"):
-            for task, rules in item.reasons.items():
-                mine = total.setdefault(task, {})
-                for rule, count in rules.items():
-                    mine[rule] = mine.get(rule, 0) + count
-        return total
-
-    def samples(self) -> dict[tuple[float, str, str], npt.NDArray[np.float64]]:
-        """Return response over deadline by load, arm and task."""
-        return {
-            (load, arm, task.name): ratios(
-                [item.tasks[task.name] for item in self._of(load, arm)], task.deadline_ms
-            )
-            for load in self.plans
-            for arm in self._labels
-            for task in self._tasks(load, arm)
-        }
-
-    def write(self, json_path: Path | None, plot: Path | None) -> None:
-        """Write figures and picture anew."""
-        if not self.rounds:
-            return
-        summary = self.summary()
-        if json_path is not None:
-            values = {
-                **self._facts,
-                "loads": summary,
-                "goals": [
-                    {"goal": what, "reached": reached, "met": bool(met)}
-                    for what, reached, met in goals(summary)
-                ],
-                "rounds": [
-                    as_values(item)
-                    | {
-                        "tasks": {
-                            task.name: task_row(task, [item.tasks[task.name]])
-                            for task in self._tasks(item.load, item.arm)
-                        },
-                        "machine": machine_row([item]),
-                    }
-                    for item in self.rounds
-                ],
-            }
-            _write(json_path, values)
-        if plot is not None:
-            loads = {float(load): one for load, one in summary.items()}
-            ways = {
-                way: label
-                for way, label in WAYS.items()
-                if any(way in one["rows"] for one in loads.values())
-            }
-            title = (
-                "The same networks on one core in these ways, at loads of "
-                f"{', '.join(f'{load:.0%}' for load in loads)} of it"
-            )
-            draw(plot, loads, self.samples(), ways, title)
-
-    def show(self) -> None:
-        """Print the tables."""
-        if self.rounds:
-            show(self.summary(), self._labels)
-
-
-def _write(path: Path | None, values: dict[str, Any]) -> None:
-    if path is None:
-        return
-    command = " ".join(["python -m benchmarks.stack", *sys.argv[1:]])
-    fresh = path.with_name(path.name + ".new")  # whoever reads meanwhile sees a whole file
-    fresh.write_text(json.dumps({"command": command, "machine": machine(), **values}, indent=1))
-    fresh.replace(path)
-
-
 def _arms(ways: Sequence[str], floor: bool, trace: bool, keep: bool) -> list[Arm]:
     arms = [Arm(way, WAYS[way], way) for way in ways]
     if "aegis" in ways and floor:
-        latency_ms = NETWORKS[URGENT].deadline_ms - PUBLISH_MS
+        latency_ms = WORKLOAD.networks[URGENT].deadline_ms - WORKLOAD.publish_ms
         label = f"aegis_ros, {URGENT} at {latency_ms:g} ms"
         arms.append(Arm("aegis_constant", label, "aegis", latency_ms=latency_ms))
     if floor:
@@ -210,7 +82,7 @@ def _arms(ways: Sequence[str], floor: bool, trace: bool, keep: bool) -> list[Arm
 def _turn(arms: Sequence[Arm], load: float, number: int) -> list[Arm]:
     """Return who takes a turn at this load in this round, each time another one first."""
     only_there = ("alone_node", "alone_aegis", "aegis_constant")
-    here = [arm for arm in arms if arm.name not in only_there or load == PROVABLE]
+    here = [arm for arm in arms if arm.name not in only_there or load == WORKLOAD.provable]
     first = number % len(here)
     return here[first:] + here[:first]
 
@@ -221,7 +93,7 @@ def _end(signal_number: int, frame: object) -> NoReturn:
 
 def main() -> None:
     """Run everything; tables to the terminal, figures and picture to files."""
-    arguments = parser("benchmarks.stack", __doc__)
+    arguments = parser(_PACKAGE, __doc__)
     arguments.epilog = _EXAMPLES
     arguments.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.8, 0.95, 1.3])
     arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
@@ -269,22 +141,29 @@ def main() -> None:
             figures = dispatch_lateness(folder, state, options.seconds, options.rounds)
             rclpy.try_shutdown()
             show_dispatch(figures)
-            _write(options.json, figures)
+            if options.json is not None:
+                write_figures(_PACKAGE, options.json, figures)
             return
-        with Planner(folder, state, options.runs, progress) as planner:
+        with Planner(WORKLOAD, folder, state, options.runs, progress) as planner:
             plans = [planner.plan(load) for load in options.loads]
             files, budgets = planner.files(), planner.budgets_ms()
+        planner.tell(progress.console)
         for plan in plans:
             progress.console.print(f"{plan.load:.0%}: {plan.told()}")
-        floor = not options.no_floor and PROVABLE in options.loads
+        floor = not options.no_floor and WORKLOAD.provable in options.loads
         arms = _arms(options.ways, floor, options.trace, options.keep_traces)
-        results = Results(plans, arms, {"budgets_ms": budgets, "runs": options.runs})
+        facts = {
+            "budgets_ms": budgets,
+            "runs": options.runs,
+            "measured_anew": planner.anew,
+        }
+        results = Results(WORKLOAD, plans, arms, list(WAYS), goals, facts)
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        listener = Listener([*NETWORKS, *EXTRAS])
+        listener = Listener([*WORKLOAD.networks, *WORKLOAD.extras])
         with contextlib.suppress(KeyboardInterrupt):
             _rounds(options, plans, arms, results, files, folder, state, listener, progress)
         rclpy.try_shutdown()
-        results.write(options.json, options.plot)
+        results.write(_PACKAGE, options.json, options.plot, _TITLE)
     results.show()
 
 
@@ -316,7 +195,7 @@ def _rounds(
             arm, plan.load, number, tasks, files, folder, state, listener, seconds
         )
         results.rounds.append(item)
-        results.write(options.json, options.plot)
+        results.write(_PACKAGE, options.json, options.plot, _TITLE)
         progress.advance(row)
         if ended:
             raise KeyboardInterrupt

@@ -8,9 +8,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +17,13 @@ from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from aegis_ros.nodes.spinning import spin_beside
+from benchmarks.compare.cpu import Cpu
+from benchmarks.compare.rounds import Arm, Round, TaskRound
+from benchmarks.compare.workload import Task
 from benchmarks.processes import process, wait
-from benchmarks.stack.cpu import Cpu, CpuUse
-from benchmarks.stack.workload import FRAME, Task, configuration
+from benchmarks.stack.workload import FRAME, WORKLOAD
 
-__all__ = ["Arm", "Listener", "Round", "TaskRound", "as_values", "one_round"]
+__all__ = ["Listener", "one_round"]
 
 _WARM_UP_S = 3.0
 _DRAIN_S = 2.0  # after a round, for results of its last frames
@@ -31,85 +31,6 @@ _TELLING = ("skipped", "shed", "lost", "thinned")
 _THINNING = "thinning"
 _BLURRED = 2  # counters are read twice a second, so the ends of a round are not sharp in them
 _CUT_OFF_S = 1.0  # of a round that is ended early: its last results may be missing
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """What takes a turn.
-
-    Attributes:
-        name: unique at one load.
-        label: for people.
-        way: nodes, threads, queue or aegis.
-        only: the one task that runs; empty for all.
-        trace: whether the orchestrator keeps a trace.
-        latency_ms: constant latency of the most urgent task; 0 for none.
-    """
-
-    name: str
-    label: str
-    way: str
-    only: str = ""
-    trace: bool = False
-    latency_ms: float = 0.0
-
-    @property
-    def ours(self) -> bool:
-        """Whether it is the orchestrator."""
-        return self.way == "aegis"
-
-
-@dataclass
-class TaskRound:
-    """What one task got in one round.
-
-    Attributes:
-        frames: stamped within the round.
-        without: of those, how many have no result.
-        told: of those, how many the orchestrator said it left out.
-        replaced: images that newer ones took the place of, unsaid (of the whole run of a way).
-        response_ms, execution_ms: of each result.
-        ended_ms, ready_ms: from the stamp to the end of the execution, and until the engine knew of
-        it; only of the orchestrator.
-        released_ns, started_ns, finished_ns: wall clock, of each result of the orchestrator.
-        bound_ms: proven for ``ended_ms``; 0 for none.
-        refused: why it was not admitted.
-    """
-
-    frames: int = 0
-    without: int = 0
-    told: int = 0
-    replaced: int = 0
-    response_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    execution_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    ended_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    ready_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    released_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    started_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    finished_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    bound_ms: float = 0.0
-    refused: str = ""
-
-
-@dataclass
-class Round:
-    """One round of one arm.
-
-    ``reasons`` count by task and rule since the arm was started, ``paces`` are what was said of
-    tasks that get every n-th frame.
-    """
-
-    load: float
-    arm: str
-    number: int
-    began: float
-    seconds: float
-    tasks: dict[str, TaskRound]
-    cpu: CpuUse
-    utilization: float = 0.0
-    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
-    paces: dict[str, str] = field(default_factory=dict)
-    counters: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class _Heard:
@@ -204,7 +125,7 @@ def _running(
             config = folder / f"{arm.name}.yaml"
             config.write_text(
                 json.dumps(
-                    configuration(
+                    WORKLOAD.configuration(
                         tasks,
                         trace=f"load_{100 * load:.0f}_%H%M%S.mcap" if arm.trace else "",
                         latency_ms=arm.latency_ms,
@@ -369,18 +290,3 @@ def _of_task(
         started,
         finished,
     )
-
-
-def as_values(item: Round) -> dict[str, Any]:
-    """Return what is not a sample, as plain data."""
-    return {
-        "load": item.load,
-        "arm": item.arm,
-        "round": item.number,
-        "began": item.began,
-        "seconds": item.seconds,
-        "cores_used": vars(item.cpu),
-        "told_by_rule": item.reasons,
-        "thinned": item.paces,
-        "counters_since_activation": item.counters,
-    }

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from benchmarks.compare.figures import lane_of
+from benchmarks.compare.models import URGENT
+from benchmarks.compare.rounds import Arm, Round
+from benchmarks.compare.workload import Task
 from benchmarks.report import percentiles, table
-from benchmarks.stack.arms import Arm, Listener, Round, one_round
-from benchmarks.stack.figures import lane_of
-from benchmarks.stack.workload import URGENT, Task
+from benchmarks.stack.arms import Listener, one_round
 
 __all__ = ["dispatch_lateness", "show_dispatch"]
 

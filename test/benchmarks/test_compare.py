@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_ros.config import parse_config
-from benchmarks.stack.figures import goals, lane_of, task_row
-from benchmarks.stack.workload import (
-    EXTRAS,
-    JITTER_MS,
-    NETWORKS,
-    PROVABLE,
-    Task,
-    configuration,
-    tasks_at,
-)
+from benchmarks.compare.figures import goals, lane_of, task_row
+from benchmarks.compare.workload import Task, Workload
+from benchmarks.gpu.workload import workload
+from benchmarks.stack.workload import WORKLOAD
 
 _COST_MS = {
     "direction": 2.0,
@@ -33,35 +28,41 @@ def _load(tasks: list[Task]) -> float:
     return sum(_COST_MS[task.network] / task.period_ms for task in tasks)
 
 
-@given(st.floats(0.3, 0.99), st.sampled_from([1.0, 1.5]))
-def test_the_tasks_take_the_load_that_was_asked_for(load: float, stretch: float) -> None:
-    tasks = tasks_at(load, _COST_MS, stretch)
+_GPU = workload({"backend": "tensorrt", "switch_ms": 0.1}, None, 2)
+
+
+@given(st.sampled_from([WORKLOAD, _GPU]), st.floats(0.3, 0.99), st.sampled_from([1.0, 1.5]))
+def test_the_tasks_take_the_load_that_was_asked_for(
+    runs: Workload, load: float, stretch: float
+) -> None:
+    tasks = runs.tasks_at(load, _COST_MS, stretch)
     assert _load(tasks) == pytest.approx(load, abs=1e-3)
-    assert {task.name for task in tasks} == set(NETWORKS)
+    assert {task.name for task in tasks} == set(runs.networks)
     for task in tasks:
-        given_ms = NETWORKS[task.network].deadline_ms
-        assert task.deadline_ms == pytest.approx(given_ms or task.period_ms * stretch, abs=1e-3)
+        network = runs.networks[task.network]
+        follows = task.period_ms * (stretch if network.patient else 1.0)
+        assert task.deadline_ms == pytest.approx(network.deadline_ms or follows, abs=1e-3)
 
 
 def test_beyond_the_lane_only_low_tasks_are_added_to_what_is_proven() -> None:
-    tasks = tasks_at(1.3, _COST_MS)
+    tasks = WORKLOAD.tasks_at(1.3, _COST_MS)
     assert _load(tasks) == pytest.approx(1.3, abs=1e-3)
-    assert [task for task in tasks if not task.extra] == tasks_at(PROVABLE, _COST_MS)
+    proven = WORKLOAD.tasks_at(WORKLOAD.provable, _COST_MS)
+    assert [task for task in tasks if not task.extra] == proven
     extra = [task for task in tasks if task.extra]
-    assert {task.name for task in extra} == set(EXTRAS)
+    assert {task.name for task in extra} == set(WORKLOAD.extras)
     assert {task.criticality for task in extra} == {"low"}
 
 
 def test_small_networks_that_fill_the_load_alone_are_refused() -> None:
     with pytest.raises(SystemExit, match="small networks alone"):
-        tasks_at(0.1, _COST_MS)
+        WORKLOAD.tasks_at(0.1, _COST_MS)
 
 
-def test_the_configuration_is_one_the_orchestrator_takes() -> None:
-    import json
-
-    tasks = tasks_at(1.3, _COST_MS)
-    values = configuration(tasks, trace="run.mcap", latency_ms=21.0)
+@pytest.mark.parametrize("runs", [WORKLOAD, _GPU])
+def test_the_configuration_is_one_the_orchestrator_takes(runs: Workload) -> None:
+    tasks = runs.tasks_at(1.3, _COST_MS)
+    values = runs.configuration(tasks, trace="run.mcap", latency_ms=2.0)
     spec = parse_config(json.dumps(values), "stack")
     assert [task.name for task in spec.tasks] == [task.name for task in tasks]
     assert spec.tasks[0].period_ns == round(tasks[0].period_ms * 1e6)
@@ -101,14 +102,14 @@ def test_a_frame_left_out_and_told_is_counted_apart_from_one_that_vanished() -> 
         response_ms=np.array([10.0, 20.0, 60.0]),
         execution_ms=np.array([5.0, 5.0, 5.0]),
         ended_ms=np.array([9.0, 19.0, 59.0]),
-        ready_ms=np.array([1.0, JITTER_MS + 1.0, 2.0]),
+        ready_ms=np.array([1.0, WORKLOAD.jitter_ms + 1.0, 2.0]),
         bound_ms=40.0,
     )
-    row = task_row(task, [part])
+    row = task_row(task, [part], WORKLOAD.jitter_ms)
     assert (row["frames"], row["late"], row["without"], row["told"]) == (5, 1, 2, 1)
     assert (row["beyond_bound"], row["beyond_jitter"], row["worst_ms"]) == (1, 1, 59.0)
     machine = {"aegis": {"seconds": 60.0, "lane_lost": 0.01}}
-    found = goals({"0.8": {"rows": {"aegis": {"one": row}}, "machine": machine}})
+    found = goals({"0.8": {"rows": {"aegis": {"one": row}}, "machine": machine}}, WORKLOAD)
     met = {what.split(": ", 1)[1]: ok for what, _, ok in found}
     assert not met["every frame left out is told"]
     assert met["lane time lost to dispatch and switching below 2 %"]

@@ -1,0 +1,1 @@
+"""What comparisons of several ways to run the same networks share."""

@@ -1,0 +1,186 @@
+"""The rounds so far, and what they come to: tables, a file of figures, a picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.compare.figures import machine_row, ratios, task_row, tracing_row
+from benchmarks.compare.picture import draw
+from benchmarks.compare.plan import Plan
+from benchmarks.compare.rounds import Arm, Round
+from benchmarks.compare.tables import show
+from benchmarks.compare.workload import Task, Workload
+from benchmarks.report import machine
+
+__all__ = ["Results", "write_figures"]
+
+Goals = Callable[[Mapping[str, Any], Workload], list[tuple[str, str, bool]]]
+
+
+class Results:
+    """The rounds so far, and what they come to.
+
+    Args:
+        workload: what runs.
+        plans: one a load.
+        arms: who takes turns.
+        ways: those of the arms that are drawn.
+        goals: what is to be reached, from a summary.
+        facts: written to the file beside the figures.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        plans: Sequence[Plan],
+        arms: Sequence[Arm],
+        ways: Sequence[str],
+        goals: Goals,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Begin without rounds."""
+        self.plans = {plan.load: plan for plan in plans}
+        self._workload = workload
+        self._labels = {arm.name: arm.label for arm in arms}
+        self._ways = ways
+        self._goals = goals
+        self._facts = facts
+        self.rounds: list[Round] = []
+
+    def _of(self, load: float, arm: str) -> list[Round]:
+        return [item for item in self.rounds if item.load == load and item.arm == arm]
+
+    def _tasks(self, load: float, arm: str) -> list[Task]:
+        found = self._of(load, arm)
+        return [task for task in self.plans[load].tasks if found and task.name in found[0].tasks]
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Return all figures by load."""
+        found: dict[str, dict[str, Any]] = {}
+        for load, plan in self.plans.items():
+            arms = [arm for arm in self._labels if self._of(load, arm)]
+            if not arms:
+                continue
+            one = found[f"{load:g}"] = {
+                "plan": {
+                    "told": plan.told(),
+                    "stretch": plan.stretch,
+                    "utilization": plan.utilization,
+                    "budget_ms": dict(plan.budget_ms),
+                    "segments": dict(plan.segments),
+                    "tasks": [task.as_values() for task in plan.tasks],
+                },
+                "rows": {
+                    arm: {
+                        task.name: task_row(
+                            task,
+                            [item.tasks[task.name] for item in self._of(load, arm)],
+                            self._workload.jitter_ms,
+                        )
+                        for task in self._tasks(load, arm)
+                    }
+                    for arm in arms
+                },
+                "machine": {arm: machine_row(self._of(load, arm)) for arm in arms},
+                "told_by_rule": self._reasons(load),
+                "thinned": {
+                    task: sentence
+                    for item in self._of(load, "aegis")
+                    for task, sentence in item.paces.items()
+                },
+            }
+            plain, traced = self._of(load, "aegis"), self._of(load, "aegis_traced")
+            one["tracing"] = tracing_row(plain, traced, plan.tasks)
+        return found
+
+    def _reasons(self, load: float) -> dict[str, dict[str, int]]:
+        total: dict[str, dict[str, int]] = {}
+        for item in self._of(load, "aegis"):
+            for task, rules in item.reasons.items():
+                mine = total.setdefault(task, {})
+                for rule, count in rules.items():
+                    mine[rule] = mine.get(rule, 0) + count
+        return total
+
+    def samples(self) -> dict[tuple[float, str, str], npt.NDArray[np.float64]]:
+        """Return response over deadline by load, arm and task."""
+        return {
+            (load, arm, task.name): ratios(
+                [item.tasks[task.name] for item in self._of(load, arm)], task.deadline_ms
+            )
+            for load in self.plans
+            for arm in self._labels
+            for task in self._tasks(load, arm)
+        }
+
+    def write(self, package: str, json_path: Path | None, plot: Path | None, title: str) -> None:
+        """Write figures and picture anew; a path that is ``None`` is left out.
+
+        Args:
+            package: that is run, for the command.
+            json_path: of the figures.
+            plot: of the picture.
+            title: above it; the loads are named behind.
+        """
+        if not self.rounds:
+            return
+        summary = self.summary()
+        if json_path is not None:
+            values = {
+                **self._facts,
+                "loads": summary,
+                "goals": [
+                    {"goal": what, "reached": reached, "met": bool(met)}
+                    for what, reached, met in self._goals(summary, self._workload)
+                ],
+                "rounds": [
+                    item.as_values()
+                    | {
+                        "tasks": {
+                            task.name: task_row(
+                                task, [item.tasks[task.name]], self._workload.jitter_ms
+                            )
+                            for task in self._tasks(item.load, item.arm)
+                        },
+                        "machine": machine_row([item]),
+                    }
+                    for item in self.rounds
+                ],
+            }
+            write_figures(package, json_path, values)
+        if plot is not None:
+            loads = {float(load): one for load, one in summary.items()}
+            ways = {
+                way: self._labels[way]
+                for way in self._ways
+                if any(way in one["rows"] for one in loads.values())
+            }
+            told = f"{title}, at loads of {', '.join(f'{load:.0%}' for load in loads)} of it"
+            draw(plot, loads, self.samples(), ways, told)
+
+    def show(self) -> None:
+        """Print the tables."""
+        if self.rounds:
+            summary = self.summary()
+            show(summary, self._labels, self._goals(summary, self._workload))
+
+
+def write_figures(package: str, path: Path, values: Mapping[str, Any]) -> None:
+    """Write figures with command and machine.
+
+    Args:
+        package: that is run.
+        path: of the file; whoever reads it meanwhile sees a whole one.
+        values: the figures.
+    """
+    command = " ".join([f"python -m {package}", *sys.argv[1:]])
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps({"command": command, "machine": machine(), **values}, indent=1))
+    fresh.replace(path)

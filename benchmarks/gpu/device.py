@@ -1,0 +1,128 @@
+"""What the device itself costs: a segment more, and a neighbour on another lane."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from aegis_ros.backends import CompiledNetwork
+from aegis_ros.engine import ChannelSpec, EngineClient, JobResult, LoadSpec
+from aegis_ros.spec import FrameFormat, LaneSpec
+from benchmarks.gpu.ways import Bench
+from benchmarks.report import percentiles
+
+__all__ = ["contention", "segment_cost"]
+
+_JOBS = 300
+_TIMEOUT_S = 30.0
+_P999 = 99.9
+
+
+def segment_cost(bench: Bench, cut: Mapping[str, CompiledNetwork]) -> dict[str, dict[str, Any]]:
+    """Return what lies between two segments of a network that runs alone, in microseconds.
+
+    That is from the end of one to the start of the next, both as the lane's thread sees them: what
+    the engine does in between, and what is said of graphs when the network is loaded.
+
+    Args:
+        bench: device.
+        cut: networks in several segments.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, compiled in cut.items():
+        if compiled.segments > 1:
+            gaps, note = _gaps(bench, name, compiled)
+            found[name] = {"segments": compiled.segments, "note": note, **percentiles(gaps)}
+    return found
+
+
+def _gaps(bench: Bench, name: str, compiled: CompiledNetwork) -> tuple[list[float], str]:
+    """Run jobs one by one; return the mean gap of each in microseconds, and the network's note."""
+    ended = threading.Event()
+    gaps: list[float] = []
+
+    def result(told: JobResult) -> None:
+        whole = told.finished_ns - told.started_ns
+        gaps.append((whole - told.execution_ns) / 1e3 / (compiled.segments - 1))
+        told.release()
+        ended.set()
+
+    with _engine(bench, [LaneSpec("main", bench.workload.core)], result) as engine:
+        shape = compiled.max_shape
+        channel = engine.open_channel(ChannelSpec(name, FrameFormat.RGB8, shape, 2))
+        note = engine.load(LoadSpec(0, name, compiled, 0, name))
+        for seq in range(_JOBS):
+            slot = channel.acquire()
+            assert slot is not None, "the job before still holds its frame"
+            ended.clear()
+            engine.submit(channel, slot, shape, 1, [(0, seq, 1, 2**62)])
+            if not ended.wait(_TIMEOUT_S):
+                raise SystemExit(f"{name} gave no result within {_TIMEOUT_S:.0f} s")
+    return gaps, note
+
+
+def contention(
+    bench: Bench, networks: Mapping[str, CompiledNetwork], runs: int, sms: int | None
+) -> list[dict[str, Any]]:
+    """Return how much longer networks take while the heaviest other one runs on a second lane.
+
+    Args:
+        bench: device.
+        networks: whole.
+        runs: of each, alone and beside.
+        sms: multiprocessors of the first lane where the GPU is divided, the second one having the
+            rest; ``None`` to leave that out.
+    """
+    ways: dict[str, Sequence[LaneSpec]] = {
+        "two lanes": [LaneSpec("first", bench.workload.core), LaneSpec("second")]
+    }
+    if sms is not None:
+        ways["two lanes, divided"] = [LaneSpec("first", None, sms), LaneSpec("second")]
+    alone: dict[str, np.ndarray] = {}
+    rows: list[dict[str, Any]] = []
+    for way, lanes in [("one lane", [LaneSpec("main", bench.workload.core)]), *ways.items()]:
+        with _engine(bench, lanes, lambda result: result.release()) as engine:
+            for name, compiled in networks.items():
+                others = [each for other, each in networks.items() if other != name]
+                heaviest = max(others, key=lambda each: each.arena_bytes)
+                beside = [(heaviest, 1)] if len(lanes) > 1 else []
+                samples = engine.profile(
+                    compiled, 0, runs, lambda done, worst: True, beside=beside
+                ).sum(axis=1)
+                alone.setdefault(name, samples)
+                middle, tail = (
+                    float(np.percentile(samples, each) / np.percentile(alone[name], each))
+                    for each in (50.0, _P999)
+                )
+                rows.append(
+                    {
+                        "network": name,
+                        "way": way,
+                        "runs": len(samples),
+                        "p50_ms": float(np.median(samples)) / 1e6,
+                        "p50_factor": middle,
+                        "p999_factor": tail,
+                    }
+                )
+    return rows
+
+
+@contextmanager
+def _engine(bench: Bench, lanes: Sequence[LaneSpec], result: Any) -> Iterator[EngineClient]:
+    problems: list[str] = []
+    engine = EngineClient(
+        bench.device(lanes, 40),
+        on_result=result,
+        on_skip=lambda task_id, seq, rule, text: problems.append(f"{rule} {text}"),
+        on_event=lambda event: problems.append(event.sentence),
+    )
+    with ExitStack() as stack:
+        engine.start()
+        stack.callback(engine.stop)
+        yield engine
+        if problems:
+            raise SystemExit(problems[0])
