@@ -56,29 +56,26 @@ class Book:
             )
         result.release()
 
-    def rounds(self, begin_ns: int, end_ns: int) -> dict[str, TaskRound]:
-        """Return what every task got of the frames stamped within a time."""
-        return {task.name: self._of(task.name, begin_ns, end_ns) for task in self._tasks}
+    def rounds(self, begin_ns: int, end_ns: int, *, one_lane: bool) -> dict[str, TaskRound]:
+        """Return what every task got of the frames stamped within a time.
 
-    def _of(self, name: str, begin_ns: int, end_ns: int) -> TaskRound:
+        Args:
+            begin_ns, end_ns: the time (monotonic).
+            one_lane: whether all share one lane, so that its time can be told apart.
+        """
+        return {task.name: self._of(task.name, begin_ns, end_ns, one_lane) for task in self._tasks}
+
+    def _of(self, name: str, begin_ns: int, end_ns: int, one_lane: bool) -> TaskRound:
         stamps = np.array(self.stamps[name], np.int64)
         rows = np.array(self._rows[name], np.int64).reshape(-1, 6)
         within = int(np.sum((stamps >= begin_ns) & (stamps < end_ns)))
         rows = rows[(rows[:, 0] >= begin_ns) & (rows[:, 0] < end_ns)]
         stamp, released, started, finished, execution, told = rows.T
-        return TaskRound(
-            within,
-            within - len(rows),
-            0,
-            0,
-            (told - stamp) / 1e6,
-            execution / 1e6,
-            (finished - stamp) / 1e6,
-            (released - stamp) / 1e6,
-            released,
-            started,
-            finished,
-        )
+        found = TaskRound(within, within - len(rows), 0, 0, (told - stamp) / 1e6, execution / 1e6)
+        if one_lane:
+            found.ended_ms, found.ready_ms = (finished - stamp) / 1e6, (released - stamp) / 1e6
+            found.released_ns, found.started_ns, found.finished_ns = released, started, finished
+        return found
 
 
 class Cameras:

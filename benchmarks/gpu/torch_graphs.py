@@ -244,10 +244,12 @@ class TorchGraphBackend:
         return whole
 
     def _made(self, prepared: PreparedNetwork, folder: Path, segments: int) -> dict[str, Any]:
+        source = folder / "whole.onnx"
+        onnx.save(_with_initializers(onnx.load(str(prepared.path))), str(source))
         if segments == 1:
             known: dict[str, Any] = {"shares": [], "cuts": "", "complete_after": []}
-            return {"paths": [str(prepared.path)], "checked": False, **known}
-        cut = cut_source(Path(prepared.path), segments)
+            return {"paths": [str(source)], "checked": False, **known}
+        cut = cut_source(source, segments)
         return {
             "paths": [str(path) for path in cut.save(folder)],
             "checked": False,
@@ -335,3 +337,15 @@ class TorchGraphBackend:
         for thread in self._threads:
             thread.stop()
         self._threads = []
+
+
+def _with_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the network with its constants where the converter looks for weights."""
+    constants = [node for node in model.graph.node if node.op_type == "Constant"]
+    for node in constants:
+        for attribute in node.attribute:
+            if attribute.name == "value":
+                attribute.t.name = node.output[0]
+                model.graph.initializer.append(attribute.t)
+                model.graph.node.remove(node)
+    return model

@@ -179,6 +179,9 @@ def test_cuda_python_takes_plain_integers_up_to_the_driver_it_does_not_find():
     driver = BindingsDriver.__new__(BindingsDriver)
     driver._cuda = installed("cuda.bindings.driver", "cuda.cuda")
     driver._graphs = {7: driver._cuda.CUgraph(9)}
+    driver._partitions = {11: driver._cuda.CUgreenCtx(11)}
+    driver._device = 0
+    resource = driver._cuda.CUdevResource()
     stream, event, device, host = 3, 5, 4096, 8192
     for work in (
         lambda: driver.memory(),
@@ -196,6 +199,15 @@ def test_cuda_python_takes_plain_integers_up_to_the_driver_it_does_not_find():
         lambda: driver.free_pinned(host),
         lambda: driver.copy_in(device, host, 64, stream),
         lambda: driver.copy_out(host, device, 64, stream),
+        lambda: driver.wait(stream, event),
+        lambda: driver.pin(host, 64),
+        lambda: driver.unpin(host),
+        lambda: driver._do("cuDeviceGetDevResource", 0, driver._cuda.CUdevResourceType(1)),
+        lambda: driver._do("cuDevSmResourceSplitByCount", 1, resource, 0, 4),
+        lambda: driver._do("cuDevResourceGenerateDesc", [resource], 1),
+        lambda: driver._do("cuGreenCtxCreate", driver._cuda.CUdevResourceDesc(5), 0, 1),
+        lambda: driver._do("cuGreenCtxStreamCreate", driver._partitions[11], 1, -1),
+        lambda: driver.unite(11),
         lambda: driver.begin_capture(stream),
         lambda: driver.end_capture(stream),
         lambda: driver._do("cuGraphInstantiate", driver._cuda.CUgraph(9), 0),
