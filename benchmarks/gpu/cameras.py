@@ -60,7 +60,8 @@ class Book:
         """Return what every task got of the frames stamped within a time.
 
         Args:
-            begin_ns, end_ns: the time (monotonic).
+            begin_ns: where it begins (monotonic).
+            end_ns: where it ends.
             one_lane: whether all share one lane, so that its time can be told apart.
         """
         return {task.name: self._of(task.name, begin_ns, end_ns, one_lane) for task in self._tasks}
