@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
-from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
+from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork, run_child
 from aegis_ros.network.tensor import DTYPE_OF_ORT
@@ -172,7 +172,7 @@ class OrtNetwork:
                 self._shapes[place] = _copy_to_front(name, values[position].numpy(), outputs[place])
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(ReadsInPlace):
     """Runs networks through ONNX Runtime's CPU provider."""
 
     name = "onnxruntime"
@@ -235,16 +235,6 @@ class OnnxRuntimeBackend:
                 mend="Remove the cache folder and register the task again",
             ) from error
         return loaded
-
-    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Need nothing: frames are read where they lie."""
-
-    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Need nothing."""
-
-    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
-        """Bring nothing: frames are read where they lie."""
-        return False
 
     def start(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
-from aegis_ros.backends.worker import CpuLane, describe_lanes, open_lanes
+from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.spec import LaneSpec
@@ -40,7 +40,7 @@ class _Simulated:
         return ""
 
 
-class SimulatedBackend:
+class SimulatedBackend(ReadsInPlace):
     """Sleeps for each segment's time and fills the outputs with the number of the run.
 
     Faults can be tried on it: a frame whose first byte is 255 makes the run raise, 254 makes it
@@ -85,16 +85,6 @@ class SimulatedBackend:
         if not compiled.simulated_ns or "unloadable" in "".join(compiled.paths):
             raise BackendError("the simulated device cannot load this network")
         return _Simulated(compiled.simulated_ns, compiled.complete_after)
-
-    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Need nothing: frames are read where they lie."""
-
-    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Need nothing."""
-
-    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
-        """Bring nothing: frames are read where they lie."""
-        return False
 
     def start(
         self,

@@ -11,10 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from aegis_ros.backends.base import Completion, Ended
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import Completion, Ended, LoadedNetwork
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["CpuLane", "describe_lanes", "lane_priorities", "open_lanes"]
+__all__ = ["CpuLane", "ReadsInPlace", "describe_lanes", "lane_priorities", "open_lanes"]
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -109,6 +112,20 @@ class CpuLane:
                 self.permitted.append(f"SCHED_FIFO {priority}")
             except (OSError, ValueError) as error:
                 self.refused.append(f"SCHED_FIFO ({error})")
+
+
+class ReadsInPlace:
+    """What a backend needs that reads every frame where it lies: nothing."""
+
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Lock nothing."""
+
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Let nothing go."""
+
+    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
+        """Bring nothing."""
+        return False
 
 
 def lane_priorities(

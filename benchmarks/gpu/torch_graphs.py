@@ -21,7 +21,7 @@ import onnx
 from aegis_ros.backends import CompiledNetwork, Ended, LoadedNetwork
 from aegis_ros.backends.cuda.build_child import cut_source
 from aegis_ros.backends.reference import difference
-from aegis_ros.backends.worker import CpuLane, describe_lanes, open_lanes
+from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.spec import LaneSpec
@@ -184,7 +184,7 @@ class _Both:
         self.first.__exit__(*error)
 
 
-class TorchGraphBackend:
+class TorchGraphBackend(ReadsInPlace):
     """The protocol of backends over PyTorch.
 
     Raises:
@@ -294,16 +294,6 @@ class TorchGraphBackend:
             return TorchNetwork(compiled, self._device, self._streams[lane])
         except Exception as error:
             raise BackendError(f"PyTorch cannot load the network ({error})") from error
-
-    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Need nothing: frames are copied into page-locked memory."""
-
-    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Need nothing."""
-
-    def prefetch(self, network: LoadedNetwork, frame: Frame) -> bool:
-        """Bring nothing ahead."""
-        return False
 
     def start(
         self,
