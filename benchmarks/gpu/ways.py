@@ -24,7 +24,7 @@ from aegis_ros.config import load_config
 from aegis_ros.engine import Channel, ChannelSpec, EngineClient, EngineEvent, LoadSpec
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.intake import FrameTimes
-from aegis_ros.rationale import Rationale, Rule
+from aegis_ros.rationale import Decision, Rationale, Rule
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from benchmarks.compare.cpu import Cpu
 from benchmarks.compare.rounds import Arm, Round
@@ -40,6 +40,7 @@ WAYS = {
     "aegis": "aegis_ros",
 }
 _ONE_LANE = ("queue", "aegis")
+_LEFT_OUT = (Decision.SKIPPED, Decision.SHED, Decision.LOST)
 _WARM_UP_S = 1.0
 _DRAIN_S = 0.5
 _SLOTS = 4
@@ -245,6 +246,9 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
             for each in said:
                 if each.rule is Rule.THINNING:
                     item.paces[each.task] = each.sentence
+                if each.decision in _LEFT_OUT:
+                    rules = item.reasons.setdefault(each.task, {})
+                    rules[each.rule] = rules.get(each.rule, 0) + max(1, each.count)
 
         info = orchestrator.status().engine
         yield _Running(send, [] if info is None else [info.pid], finish, told)

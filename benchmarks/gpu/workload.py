@@ -52,6 +52,6 @@ def workload(device: dict[str, Any], core: int | None, scale: int) -> Workload:
         URGENT,
         device,
         core,
-        jitter_ms=1.0,
+        jitter_ms=2.0,  # the cameras are a thread of a Python process
         publish_ms=0.5,
     )
