@@ -159,11 +159,7 @@ class Planner:
 
     def compiled(self) -> dict[str, CompiledNetwork]:
         """Return each network, whole, as the backend runs it."""
-        profiler = self._orchestrator.profiler
-        return {
-            name: profiler.measured(replace(spec, segments=1))[0]
-            for name, spec in self._specs.items()
-        }
+        return {name: self.in_segments(name, 1) for name in self._specs}
 
     def in_segments(self, name: str, parts: int) -> CompiledNetwork:
         """Return a network in as many segments as it can be cut into, up to ``parts``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.compare.cpu import CpuUse
 
-__all__ = ["Arm", "Round", "TaskRound"]
+__all__ = ["Arm", "Round", "TaskRound", "in_turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class Arm:
     def ours(self) -> bool:
         """Whether it is the orchestrator."""
         return self.way == "aegis"
+
+
+def in_turn(arms: Sequence[Arm], number: int) -> list[Arm]:
+    """Return who runs in a round, each time another one first."""
+    first = number % len(arms)
+    return [*arms[first:], *arms[:first]]
 
 
 @dataclass

@@ -25,7 +25,7 @@ from aegis_ros.backends import backend_names, create_backend
 from aegis_ros.errors import AegisError
 from benchmarks.compare.plan import Plan, Planner
 from benchmarks.compare.results import Results
-from benchmarks.compare.rounds import Arm
+from benchmarks.compare.rounds import Arm, in_turn
 from benchmarks.gpu.device import contention, segment_cost
 from benchmarks.gpu.goals import goals
 from benchmarks.gpu.plugin import TORCH, offered_here
@@ -132,7 +132,7 @@ def _rounds(
         (number, plan, arm)
         for number in range(options.rounds)
         for plan in plans
-        for arm in [*arms[number % len(arms) :], *arms[: number % len(arms)]]
+        for arm in in_turn(arms, number)
     ]
     row = progress.add_task("", total=len(turns))
     for number, plan, arm in turns:

@@ -11,7 +11,7 @@ import numpy as np
 
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.engine import ChannelSpec, EngineClient, JobResult, LoadSpec
-from aegis_ros.spec import FrameFormat, LaneSpec
+from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from benchmarks.gpu.ways import Bench
 from benchmarks.report import percentiles
 
@@ -115,7 +115,7 @@ def contention(
 def _engine(bench: Bench, lanes: Sequence[LaneSpec], result: Any) -> Iterator[EngineClient]:
     problems: list[str] = []
     engine = EngineClient(
-        bench.device(lanes, 40),
+        bench.device(lanes, DeviceSpec().realtime_priority),
         on_result=result,
         on_skip=lambda task_id, seq, rule, text: problems.append(f"{rule} {text}"),
         on_event=lambda event: problems.append(event.sentence),

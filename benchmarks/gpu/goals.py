@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.compare.figures import missed
+from benchmarks.compare.figures import bound_goal, lost_goal, missed_high
 from benchmarks.compare.workload import Workload
 
 __all__ = ["goals", "wilson"]
@@ -39,7 +39,7 @@ def goals(summary: Mapping[str, Any], workload: Workload) -> list[tuple[str, str
     found: list[tuple[str, str, bool]] = []
     for load, one in summary.items():
         percent = f"at {float(load):.0%}"
-        bad = {arm: _bad(rows) for arm, rows in one["rows"].items()}
+        bad = {arm: missed_high(rows) for arm, rows in one["rows"].items()}
         if "aegis" not in bad:
             continue
         rows = one["rows"]["aegis"]
@@ -62,23 +62,6 @@ def goals(summary: Mapping[str, Any], workload: Workload) -> list[tuple[str, str
                         late * of <= theirs * frames,
                     )
                 )
-        proven = [row for row in rows.values() if "bound_ms" in row]
-        beyond = sum(row["beyond_bound"] for row in proven)
-        nearest = max((row["worst_ms"] / row["bound_ms"] for row in proven), default=0.0)
-        found.append(
-            (
-                f"{percent}: every response within its bound",
-                f"{beyond} beyond; worst at {nearest:.0%} of its bound",
-                beyond == 0,
-            )
-        )
-        lost = one["machine"]["aegis"].get("lane_lost")
-        if lost is not None:
-            what = f"{percent}: lane time lost to dispatch and switching below 2 %"
-            found.append((what, f"{lost:.2%}", lost < 0.02))
+        found.append(bound_goal(percent, rows))
+        found += lost_goal(percent, one["machine"]["aegis"])
     return found
-
-
-def _bad(rows: Mapping[str, Mapping[str, Any]]) -> tuple[int, int]:
-    high = [row for row in rows.values() if row["criticality"] == "high"]
-    return sum(missed(row) for row in high), sum(int(row["frames"]) for row in high)

@@ -8,8 +8,8 @@ shows that it works and no more. Frames must be as large as the network was prep
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -161,27 +161,11 @@ class TorchNetwork:
             self._event.record(self._stream)
             self._event.synchronize()
 
-    def _context(self) -> AbstractContextManager[Any]:
-        both = _Both(self._torch.inference_mode())
-        if self._stream is not None:
-            both.second = self._torch.cuda.stream(self._stream)
-        return both
-
-
-class _Both:
-    """Two contexts as one."""
-
-    def __init__(self, first: AbstractContextManager[Any]) -> None:
-        self.first = first
-        self.second: AbstractContextManager[Any] = nullcontext()
-
-    def __enter__(self) -> None:
-        self.first.__enter__()
-        self.second.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.second.__exit__(*error)
-        self.first.__exit__(*error)
+    @contextmanager
+    def _context(self) -> Iterator[None]:
+        # On a processor there is no stream, which PyTorch takes for the present one.
+        with self._torch.inference_mode(), self._torch.cuda.stream(self._stream):
+            yield
 
 
 class TorchGraphBackend(ReadsInPlace):

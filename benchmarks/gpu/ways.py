@@ -103,10 +103,9 @@ def one_round(
 ) -> Round:
     """Return what one way did in one round."""
     book = Book(tasks)
-    ours = arm.way == "aegis"
     with ExitStack() as stack:
         way = stack.enter_context(
-            _orchestrated(bench, tasks, book) if ours else _usual(bench, arm.way, tasks, book)
+            _orchestrated(bench, tasks, book) if arm.ours else _usual(bench, arm.way, tasks, book)
         )
         with Cameras(tasks, book, way.send, bench.cores, seed=number):
             time.sleep(_WARM_UP_S)

@@ -31,7 +31,7 @@ from benchmarks.compare.figures import goals
 from benchmarks.compare.models import URGENT
 from benchmarks.compare.plan import Plan, Planner
 from benchmarks.compare.results import Results, write_figures
-from benchmarks.compare.rounds import Arm
+from benchmarks.compare.rounds import Arm, in_turn
 from benchmarks.report import parser
 from benchmarks.stack.arms import Listener, one_round
 from benchmarks.stack.dispatch import dispatch_lateness, show_dispatch
@@ -83,8 +83,7 @@ def _turn(arms: Sequence[Arm], load: float, number: int) -> list[Arm]:
     """Return who takes a turn at this load in this round, each time another one first."""
     only_there = ("alone_node", "alone_aegis", "aegis_constant")
     here = [arm for arm in arms if arm.name not in only_there or load == WORKLOAD.provable]
-    first = number % len(here)
-    return here[first:] + here[:first]
+    return in_turn(here, number)
 
 
 def _end(signal_number: int, frame: object) -> NoReturn:
