@@ -181,6 +181,7 @@ def test_an_overload_that_no_single_change_mends_is_told_what_to_shed(
 def test_tables_fit_the_terminal(
     aegis: Aegis, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
     said = aegis("check", str(EXAMPLES / "driving_stack.yaml"))

@@ -51,6 +51,7 @@ def test_the_cores_of_a_configuration_are_looked_at(
 def test_commands_are_not_broken_on_narrow_terminals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     assert run(None, "text", machine(tmp_path, {f"{CPU}/isolated": ""})) == 1
