@@ -414,7 +414,7 @@ def load_config(path: Path) -> OrchestratorSpec:
 
     Raises:
         ConfigError: it cannot be read, or is not valid; the text names file, line, path, value,
-            what was expected and how to mend it, for every mistake found.
+            what was expected and how to fix it, for every mistake found.
     """
     try:
         size = path.stat().st_size
@@ -430,7 +430,7 @@ def load_config(path: Path) -> OrchestratorSpec:
         raise ConfigError(
             f"the file cannot be read ({error})",
             where=str(path),
-            mend="Check the path given as config:=",
+            hint="Check the path given as config:=",
         ) from error
     return parse_config(text, str(path))
 
@@ -567,7 +567,7 @@ def read_yaml(
         raise ConfigError(
             f"not valid YAML: {problem}",
             where=place,
-            mend="Check indentation and punctuation there",
+            hint="Check indentation and punctuation there",
         ) from None
     finally:
         if loader is not None:
@@ -607,7 +607,7 @@ def explain(
     source: str,
     lines: Mapping[tuple[Any, ...], int],
 ) -> ConfigError:
-    """Return the error that tells every mistake with its place, value and how to mend it.
+    """Return the error that tells every mistake with its place, value and how to fix it.
 
     Args:
         error: what pydantic said.
@@ -629,11 +629,11 @@ def explain(
     first = parts[0]
     if len(parts) == 1:
         return ConfigError(
-            first[1], where=first[0], value=first[2], expected=first[3], mend=first[4]
+            first[1], where=first[0], value=first[2], expected=first[3], hint=first[4]
         )
     texts = [
-        str(ConfigError(problem, where=where, value=value, expected=expected, mend=mend))
-        for where, problem, value, expected, mend in parts[:20]
+        str(ConfigError(problem, where=where, value=value, expected=expected, hint=hint))
+        for where, problem, value, expected, hint in parts[:20]
     ]
     more = f"\n  and {len(parts) - 20} more" if len(parts) > 20 else ""
     return ConfigError(f"{len(parts)} mistakes:\n  " + "\n  ".join(texts) + more, where=source)
@@ -642,15 +642,15 @@ def explain(
 def _problem(
     item: Any, model: type[BaseModel], path: tuple[Any, ...]
 ) -> tuple[str, object, str, str]:
-    """Return (problem, value, expected, mend) of one pydantic error."""
+    """Return (problem, value, expected, hint) of one pydantic error."""
     kind, context = item["type"], item.get("ctx", {})
     value = item["input"]
     shown: object = None if isinstance(value, (dict, list)) else repr(value)
     if kind == "extra_forbidden":
         known = _fields(model, path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-        mend = f"Did you mean {close[0]!r}?" if close else "Remove it"
-        return "unknown key", None, "one of " + ", ".join(known), mend
+        hint = f"Did you mean {close[0]!r}?" if close else "Remove it"
+        return "unknown key", None, "one of " + ", ".join(known), hint
     if kind == "missing" and isinstance(path[-1], int):
         return "too few values", value, "a value for every dimension", ""
     if kind == "missing":
@@ -661,14 +661,14 @@ def _problem(
             problem, expected = "not valid", problem.removeprefix("expected ")
         return problem, shown, expected, ""
     if kind == "enum":
-        mend = _suggest(
+        hint = _suggest(
             str(value), [part.strip("' ") for part in re.split(",| or ", context["expected"])]
         )
-        return "not valid", shown, context["expected"], mend.strip(" ()").capitalize()
+        return "not valid", shown, context["expected"], hint.strip(" ()").capitalize()
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
-        mend = _suggest(str(value), known).strip(" ()").capitalize()
-        return "not valid", shown, context["expected"], mend
+        hint = _suggest(str(value), known).strip(" ()").capitalize()
+        return "not valid", shown, context["expected"], hint
     if kind in ("too_short", "too_long"):
         least = kind == "too_short"
         count = context["min_length" if least else "max_length"]

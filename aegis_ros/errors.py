@@ -1,7 +1,7 @@
 """The one family of errors this package raises on purpose.
 
 Every error tells what is wrong, where, which value was found, what was expected and how to
-mend it, so that the text alone is enough to act on (in a log, a service response or a terminal).
+fix it, so that the text alone is enough to act on (in a log, a service response or a terminal).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = [
 
 
 class AegisError(Exception):
-    """What is wrong, where, and how to mend it.
+    """What is wrong, where, and how to fix it.
 
     Args:
         problem: one sentence, what is wrong.
         where: the field, file or topic concerned (``tasks[0].period_ms``); may be empty.
         value: the offending value as text; shortened to 200 characters; may be empty.
         expected: what would have been accepted; may be empty.
-        mend: what the reader can do about it; may be empty.
+        hint: what the reader can do about it; may be empty.
 
     Attributes:
         code: stable machine-readable name of the rule that said no.
@@ -42,7 +42,7 @@ class AegisError(Exception):
         where: str = "",
         value: object = None,
         expected: str = "",
-        mend: str = "",
+        hint: str = "",
         code: str = "",
     ) -> None:
         """Keep the parts and join those that are present into one message."""
@@ -50,7 +50,7 @@ class AegisError(Exception):
         self.where = where
         self.value = "" if value is None else _shorten(str(value))
         self.expected = expected
-        self.mend = mend
+        self.hint = hint
         if code:
             self.code = code
         super().__init__(self._sentence())
@@ -63,8 +63,8 @@ class AegisError(Exception):
             text += f"; expected {self.expected}"
         if not text.endswith("?"):
             text += "."
-        if self.mend:
-            text += f" {self.mend}" if self.mend.endswith("?") else f" {self.mend.rstrip('.')}."
+        if self.hint:
+            text += f" {self.hint}" if self.hint.endswith("?") else f" {self.hint.rstrip('.')}."
         return text
 
 

@@ -1,4 +1,4 @@
-"""Every error tells what, where, which value, what was expected, and the mend."""
+"""Every error tells what, where, which value, what was expected, and a hint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aegis_ros.errors import AegisError, ConfigError, ModelError
 
 def test_the_message_has_every_part() -> None:
     error = ConfigError(
-        "out of range", where="a.yaml:3: period_ms", value=0, expected="above 0", mend="Raise it"
+        "out of range", where="a.yaml:3: period_ms", value=0, expected="above 0", hint="Raise it"
     )
     assert str(error) == "a.yaml:3: period_ms: out of range (got 0); expected above 0. Raise it."
 

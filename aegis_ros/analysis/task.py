@@ -228,6 +228,6 @@ def require_unique(tasks: Sequence[AnalysisTask]) -> None:
                 where=f"tasks[{index}].name",
                 value=task.name,
                 expected="a name of its own",
-                mend="Rename one of the two",
+                hint="Rename one of the two",
             )
         seen[task.name] = index

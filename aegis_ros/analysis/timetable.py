@@ -140,7 +140,7 @@ def _solver() -> Any:
             "making a table needs the constraint solver OR-tools, which is not installed",
             where="policy",
             value="table",
-            mend="Install it with `pip install aegis_ros[table]`, or choose another policy",
+            hint="Install it with `pip install aegis_ros[table]`, or choose another policy",
         ) from error
     return cp_model
 

@@ -232,7 +232,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime cannot load the network ({str(error)[:200]})",
-                mend="Remove the cache folder and register the task again",
+                hint="Remove the cache folder and register the task again",
             ) from error
         return loaded
 
@@ -432,7 +432,7 @@ def _copy_to_front(
             f"output {name!r} is larger than its slot",
             value=value.shape,
             expected=f"at most {room.size} elements",
-            mend="Give the network outputs of bounded extents",
+            hint="Give the network outputs of bounded extents",
         )
     room.reshape(-1)[: value.size] = value.reshape(-1)
     return tuple(value.shape)

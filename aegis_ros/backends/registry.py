@@ -43,5 +43,5 @@ def create_backend(name: str) -> Backend:
         where="device.backend",
         value=name,
         expected="one of " + ", ".join(backend_names()),
-        mend=f"Install a distribution that offers it (entry point group {_GROUP})",
+        hint=f"Install a distribution that offers it (entry point group {_GROUP})",
     )

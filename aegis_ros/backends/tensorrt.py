@@ -115,7 +115,7 @@ class TensorRtBackend:
                 where="model",
                 value=prepared.source.name,
                 code="model_valid",
-                mend="Export it with larger types where numbers grow, or use another backend",
+                hint="Export it with larger types where numbers grow, or use another backend",
             )
         if "refused" in facts:
             whole = self.compile(prepared, cache_dir)
@@ -285,7 +285,7 @@ class TensorRtBackend:
             if error.out_of_memory:
                 raise BackendError(
                     f"{problem}: the GPU's memory does not suffice ({self._free()})",
-                    mend="Unload another network, or give this one a smaller input",
+                    hint="Unload another network, or give this one a smaller input",
                 ) from error
             raise BackendError(f"{problem} ({error})") from error
 

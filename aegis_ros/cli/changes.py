@@ -120,7 +120,7 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
             where=f"--set {target}",
             value=field,
             expected="one of " + ", ".join(_FIELDS),
-            mend=_did_you_mean(field, _FIELDS),
+            hint=_did_you_mean(field, _FIELDS),
         )
     if field == "thin_to":
         return _with_thin_to(asked, task, _typed(field, value, f"--set {name}."))
@@ -153,7 +153,7 @@ def _with_setting(asked: TaskSet, key: str, value: str) -> TaskSet:
             where="--set policy",
             value=value,
             expected="one of " + ", ".join(POLICIES),
-            mend=_did_you_mean(value, POLICIES),
+            hint=_did_you_mean(value, POLICIES),
         )
     if key == "switch_us":
         number = _number(value, "--set switch_us")
@@ -167,7 +167,7 @@ def _with_setting(asked: TaskSet, key: str, value: str) -> TaskSet:
         where="--set",
         value=key,
         expected="TASK.FIELD, or one of " + ", ".join(_OF_THE_SET),
-        mend=_did_you_mean(key, _OF_THE_SET),
+        hint=_did_you_mean(key, _OF_THE_SET),
     )
 
 
@@ -238,7 +238,7 @@ def _task_named(asked: TaskSet, name: str, where: str) -> AnalysisTask:
             where=where,
             value=name,
             expected=f"one of {shown}" if names else "nothing: no task is left",
-            mend=_did_you_mean(name, names),
+            hint=_did_you_mean(name, names),
         )
     return found
 

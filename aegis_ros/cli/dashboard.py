@@ -64,7 +64,7 @@ def node_command(
 
 
 def _require_ros() -> None:
-    for name, missing, mend in (
+    for name, missing, hint in (
         ("rclpy", "ROS 2 is not in the environment", "source /opt/ros/<distro>/setup.bash"),
         (
             "aegis_ros.msg",
@@ -76,6 +76,6 @@ def _require_ros() -> None:
             raise ConfigError(
                 missing,
                 where="aegis dashboard",
-                mend=f"In this shell, {mend} first; a recorded run needs no ROS: "
+                hint=f"In this shell, {hint} first; a recorded run needs no ROS: "
                 "aegis report TRACE -o run.html",
             )

@@ -1,4 +1,4 @@
-"""`aegis doctor`: what on this machine costs determinism, and the command that mends it."""
+"""`aegis doctor`: what on this machine costs determinism, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _print(console: Console, found: Sequence[Finding], bad: Sequence[Finding]) -
             soft_wrap=not console.is_terminal,
         )
         # Never wrapped: it is there to be copied.
-        console.print(Text(f"  {item.mend}", style="cyan"), soft_wrap=True)
+        console.print(Text(f"  {item.hint}", style="cyan"), soft_wrap=True)
         console.print()
     unknown = sum(item.grade is Grade.UNKNOWN for item in found)
     more = f"; {unknown} cannot be told here" if unknown else ""

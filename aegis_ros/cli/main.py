@@ -276,7 +276,7 @@ def doctor(
     ] = 0.0,
     format: _Format = "text",
 ) -> None:
-    """Say what on this machine costs determinism, by what, and the command that mends it.
+    """Say what on this machine costs determinism, by what, and the command that fixes it.
 
     It only reads: nothing is changed.
     """

@@ -47,5 +47,5 @@ def require_drawable(
         raise ConfigError(
             f"{noun}s need matplotlib ({error})",
             where=option,
-            mend="Install it: pip install 'aegis_ros[plot]'",
+            hint="Install it: pip install 'aegis_ros[plot]'",
         ) from error

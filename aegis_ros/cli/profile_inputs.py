@@ -44,7 +44,7 @@ def model_spec(path: Path, size: str = "") -> OrchestratorSpec:
         raise ConfigError(
             "the network leaves the size of its images open",
             where=str(path),
-            mend="Say which to measure: --size 480x640 (height x width)",
+            hint="Say which to measure: --size 480x640 (height x width)",
         )
     name = re.sub(r"[^a-z0-9_]+", "_", path.stem.lower()).strip("_")
     task = {
@@ -83,7 +83,7 @@ def image_frames(
             f"{task.name} does not take images",
             where="--inputs",
             value=task.preprocess.frame_format,
-            mend="Choose tasks that do with --task, and measure this one with random frames",
+            hint="Choose tasks that do with --task, and measure this one with random frames",
         )
     try:
         paths = sorted(item for item in folder.iterdir() if item.suffix.lower() in _IMAGES)
@@ -149,5 +149,5 @@ def _first_input(path: Path) -> tuple[tuple[int, ...], str]:
         where=str(path),
         value=", ".join(seen) or "no input",
         expected="an input with four extents",
-        mend="Write a configuration that says what it takes, and measure that",
+        hint="Write a configuration that says what it takes, and measure that",
     )

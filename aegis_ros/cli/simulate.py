@@ -107,7 +107,7 @@ def run(
             where="--execution",
             value=execution,
             expected="an orchestrator's YAML with WCET profiles",
-            mend=f"Measure them with `aegis profile {path}`, or use --execution uniform",
+            hint=f"Measure them with `aegis profile {path}`, or use --execution uniform",
         )
     if overrun and not any(task.high_segments_ns for task in asked.tasks):
         raise ConfigError(

@@ -143,13 +143,13 @@ def _read(path: Path) -> str:
                 where=str(path),
                 value=f"{size} bytes",
                 expected=f"at most {_MAX_BYTES} bytes",
-                mend="Equal tasks can be written once, with copies",
+                hint="Equal tasks can be written once, with copies",
             )
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"the file cannot be read ({reason})", where=str(path), mend="Check the path"
+            f"the file cannot be read ({reason})", where=str(path), hint="Check the path"
         ) from error
 
 
@@ -170,7 +170,7 @@ def _bare_set(parsed: _Set, path: Path) -> TaskSet:
                     where=f"{path}: tasks[{index}].name",
                     value=made.name,
                     expected="a name of its own",
-                    mend="Rename one of the two",
+                    hint="Rename one of the two",
                 )
             first[made.name] = index
             tasks.append(made)
@@ -243,7 +243,7 @@ def _require_high(task: _Task, where: str) -> None:
             "only a task of high criticality may exceed its budgets",
             where=where,
             value=f"criticality: {task.criticality}",
-            mend="Leave high_segments_ms out, or declare criticality: high",
+            hint="Leave high_segments_ms out, or declare criticality: high",
         )
     if len(task.high_segments_ms) != len(task.segments_ms):
         raise ConfigError(
@@ -323,7 +323,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
         raise ConfigError(
             f"no WCET profile on {backend.device_name()} of: {', '.join(unknown)}",
             where=str(path),
-            mend=f"Measure them with `aegis profile {path}`, name the folder that has them with "
+            hint=f"Measure them with `aegis profile {path}`, name the folder that has them with "
             f"--state-dir (looked in {folder}), or declare wcet_ms",
         )
     try:

@@ -22,7 +22,7 @@ def open_trace(path: Path) -> Trace:
         raise ConfigError(
             f"traces need the library mcap ({error})",
             where="TRACE",
-            mend="Install it: pip install 'aegis_ros[trace]'",
+            hint="Install it: pip install 'aegis_ros[trace]'",
         ) from error
     return read_trace(path)
 

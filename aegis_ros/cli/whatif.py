@@ -51,7 +51,7 @@ def run(
             "nothing is changed",
             where="whatif",
             expected="--add, --drop or --set",
-            mend="The answer without a change is given by `aegis check`",
+            hint="The answer without a change is given by `aegis check`",
         )
     asked = read_task_set(path, state_dir)
     wanted = changed(asked, add=add, drop=drop, change=change)

@@ -66,7 +66,7 @@ def make_workload(
                 f"the test of lane {lane} gives no critical instant: {verdict.sentence}",
                 where="--arrivals",
                 value=arrivals,
-                mend="Use --arrivals bursty",
+                hint="Use --arrivals bursty",
             )
         if verdict.schedulable:  # the densest there is; a failure is shown up to its miss
             witness = replace(witness, t_ns=until_ns)

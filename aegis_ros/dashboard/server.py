@@ -81,6 +81,6 @@ def _listen(settings: Settings) -> socket.socket:
             f"cannot listen there ({error.strerror or error})",
             where="host, port",
             value=f"{settings.host}:{settings.port}",
-            mend="Choose another port (0: any free one), or end who uses it",
+            hint="Choose another port (0: any free one), or end who uses it",
         ) from error
     return listener

@@ -53,10 +53,10 @@ class Settings:
                 "the token can be guessed",
                 where="token",
                 expected=f"at least {_SHORTEST_TOKEN} ASCII characters",
-                mend="Make one: openssl rand -hex 16",
+                hint="Make one: openssl rand -hex 16",
             )
         if not (self.page or self.metrics):
-            raise ConfigError("nothing to serve", where="page", mend="Set page or metrics to true")
+            raise ConfigError("nothing to serve", where="page", hint="Set page or metrics to true")
 
     @property
     def loopback(self) -> bool:

@@ -99,7 +99,7 @@ def parse(kind: type[_OptionsT], options: Mapping[str, object]) -> _OptionsT:
                 "this decoder has no such option",
                 where=where,
                 expected="one of " + ", ".join(known) if known else "no options",
-                mend=f"Did you mean {close[0]!r}?" if close else "",
+                hint=f"Did you mean {close[0]!r}?" if close else "",
             ) from error
         raise ConfigError(first["msg"], where=where, value=first.get("input")) from error
 
@@ -135,7 +135,7 @@ def pick(context: DecoderContext, name: str, index: int, rank: Sequence[int]) ->
             f"the decoder cannot read output {info.name!r} of shape {list(info.shape)}",
             where="output.decoder",
             expected="rank " + " or ".join(str(item) for item in rank),
-            mend="Choose the decoder that fits the network, or decoder: raw",
+            hint="Choose the decoder that fits the network, or decoder: raw",
         )
     return info
 
@@ -182,6 +182,6 @@ def take(outputs: Outputs, name: str, shape: Sequence[int | None]) -> npt.NDArra
             where=f"outputs.{name}",
             value=f"{int(np.isnan(values).sum())} of {values.size} values",
             expected=f"finite numbers, shape {expected}",
-            mend="Check scale, mean and std of the preprocessing; float16 networks may overflow",
+            hint="Check scale, mean and std of the preprocessing; float16 networks may overflow",
         )
     return values

@@ -88,7 +88,7 @@ class BoxesDecoder:
                     where="output.options.format",
                     value=options.format,
                     expected="[1, 4 + classes, boxes]",
-                    mend="Use format: yolov5 or grid for [1, boxes, 5 + classes]",
+                    hint="Use format: yolov5 or grid for [1, boxes, 5 + classes]",
                 )
         least = fixed[options.format]
         exact = options.format in ("nms", "ssd")
@@ -194,7 +194,7 @@ class BoxesDecoder:
                 value=len(boxes),
                 expected=f"{len(origin)} for strides {list(self._options.strides)} and input "
                 f"{frame.input_height} x {frame.input_width}",
-                mend="Set output.options.strides to those of the network",
+                hint="Set output.options.strides to those of the network",
             )
         centres = (boxes[:, :2] + origin) * stride_of
         extents = np.exp(np.clip(boxes[:, 2:], -20.0, 12.0)) * stride_of

@@ -51,7 +51,7 @@ class CenterFaceDecoder:
                 where="output.decoder",
                 value=[list(info.shape) for info in infos],
                 expected="four outputs with 1, 2, 2 and 10 channels",
-                mend="Use decoder: raw, or the decoder that fits the network",
+                hint="Use decoder: raw, or the decoder that fits the network",
             )
         self._names = tuple(info.name for info in infos)
 

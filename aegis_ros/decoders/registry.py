@@ -75,7 +75,7 @@ def create_decoder(
                     where="output.decoder",
                     value=name,
                     expected="one of " + ", ".join(names),
-                    mend=f"Did you mean {close[0]!r}?" if close else "",
+                    hint=f"Did you mean {close[0]!r}?" if close else "",
                 )
             factory = point.load()
         return factory(context)

@@ -51,7 +51,7 @@ class SegmentationDecoder:
                 f"output {info.name!r} has {count} classes",
                 where="output.decoder",
                 expected="at most 256",
-                mend="Set output.options.layout to nhwc if the classes come last",
+                hint="Set output.options.layout to nhwc if the classes come last",
             )
         self._names = class_names(
             self._options.labels, context.metadata, 2 if count == 1 else count

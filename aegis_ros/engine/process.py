@@ -99,7 +99,7 @@ class EngineProcess:
             self.close()
             raise EngineError(
                 f"the engine did not start (exit code {self._process.returncode})",
-                mend="Its own words are on stderr of this process; "
+                hint="Its own words are on stderr of this process; "
                 f"try: {sys.executable} -c 'import aegis_ros.engine.__main__'",
             ) from error
 
@@ -141,7 +141,7 @@ class EngineProcess:
             raise EngineError("the engine is gone", code="gone")
         answer = received[0]
         if "problem" in answer:
-            raise EngineError(answer["problem"], mend=answer.get("mend", ""))
+            raise EngineError(answer["problem"], hint=answer.get("hint", ""))
         return answer
 
     def submit(self, record: bytes) -> None:

@@ -25,14 +25,14 @@ class Finding:
         found: what it is here.
         grade: whether it costs determinism.
         cost: by what; empty unless it does.
-        mend: the command that mends it; empty unless it does. It is never run.
+        hint: the command that fixes it; empty unless it does. It is never run.
     """
 
     name: str
     found: str
     grade: Grade
     cost: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 def good(name: str, found: str) -> Finding:
@@ -45,6 +45,6 @@ def unknown(name: str, found: str = "not told by this kernel") -> Finding:
     return Finding(name, found, Grade.UNKNOWN)
 
 
-def costs(name: str, found: str, cost: str, mend: str) -> Finding:
-    """Return a finding that costs determinism, by what, and how to mend it."""
-    return Finding(name, found, Grade.COSTS, cost, mend)
+def costs(name: str, found: str, cost: str, hint: str) -> Finding:
+    """Return a finding that costs determinism, by what, and how to fix it."""
+    return Finding(name, found, Grade.COSTS, cost, hint)

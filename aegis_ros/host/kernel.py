@@ -38,17 +38,17 @@ def preemption(machine: Machine, needs: Needs) -> Finding:
         if "ubuntu" in (machine.text("/etc/os-release") or "").lower()
         else "sudo apt install linux-image-rt-$(dpkg --print-architecture)"
     )
-    mend = f"{install} && sudo reboot"
+    hint = f"{install} && sudo reboot"
     full = "preempt=full" in (machine.text("/proc/cmdline") or "").split()
     full = full or "(full)" in (machine.text(_MODEL) or "")
     if kind and kind[0] == "PREEMPT_DYNAMIC" and not full:
-        mend = f"echo full | sudo tee {_MODEL}   # or, better: {mend}"
+        hint = f"echo full | sudo tee {_MODEL}   # or, better: {hint}"
     return costs(
         name,
         kind[0] if kind else "none",
         "while the kernel works for another program or a device, a lane waits: up to milliseconds "
         "when there is much input and output",
-        mend,
+        hint,
     )
 
 

@@ -60,7 +60,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             f"not an ONNX network, or cut short ({_first_line(error)})",
             where="model",
             value=path.name,
-            mend="Copy the file again, and compare its SHA-256 with the original",
+            hint="Copy the file again, and compare its SHA-256 with the original",
             code="model_valid",
         ) from error
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
@@ -68,7 +68,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             "the weights are in other files",
             where="model",
             value=path.name,
-            mend="Save them inside: onnx.save_model(onnx.load(file), file, "
+            hint="Save them inside: onnx.save_model(onnx.load(file), file, "
             "save_as_external_data=False)",
             code="model_valid",
         )
@@ -79,7 +79,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             f"the ONNX checker refuses the network ({_first_line(error)})",
             where="model",
             value=path.name,
-            mend="Export the network again with a current exporter",
+            hint="Export the network again with a current exporter",
             code="model_valid",
         ) from error
     _strip_initializer_inputs(model)
@@ -126,7 +126,7 @@ def fuse(
             f"preprocessing cannot be put in front of the network ({_first_line(error)})",
             where="preprocess",
             expected="size, layout and dtype of the network's own input",
-            mend="Compare preprocess with the network's documentation",
+            hint="Compare preprocess with the network's documentation",
             code="model_valid",
         ) from error
 
@@ -228,7 +228,7 @@ def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfo
             where="model",
             value=names or "none",
             expected="one input",
-            mend="Make the other inputs constants (initializers) of the graph",
+            hint="Make the other inputs constants (initializers) of the graph",
             code="model_valid",
         )
     only: onnx.ValueInfoProto = inputs[0]
@@ -267,7 +267,7 @@ def _bind_input(
             where="preprocess.layout",
             value=str(spec.layout),
             expected="rank 4 for images",
-            mend="Use layout points or ranges for other inputs",
+            hint="Use layout points or ranges for other inputs",
             code="model_valid",
         )
     axes = (1, 2, 3) if spec.layout is Layout.NCHW else (3, 1, 2)
@@ -298,7 +298,7 @@ def _bind_input(
                 f"the {name} of the network's input {item.name!r} is not fixed ({extent!r})",
                 where="preprocess.size",
                 expected="[height, width]",
-                mend="Give preprocess.size, for example [480, 640]"
+                hint="Give preprocess.size, for example [480, 640]"
                 + (f", or dimensions: {{{extent}: 480}}" if extent != "?" else ""),
                 code="model_valid",
             )
@@ -308,7 +308,7 @@ def _bind_input(
             f"the network takes frames of {size[0]} x {size[1]} and no size is given",
             where="preprocess.size",
             expected=f"[{size[0]}, {size[1]}]",
-            mend=f"Give preprocess.size: [{size[0]}, {size[1]}], or resize: none if the frames "
+            hint=f"Give preprocess.size: [{size[0]}, {size[1]}], or resize: none if the frames "
             "have that size already",
             code="model_valid",
         )
@@ -340,7 +340,7 @@ def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
             f"({_first_line(error)})",
             where="model",
             expected=f"opset {_OLDEST_FUSABLE_OPSET} or later",
-            mend=f"Export the network again with opset {_FUSE_OPSET}",
+            hint=f"Export the network again with opset {_FUSE_OPSET}",
             code="model_valid",
         ) from error
 

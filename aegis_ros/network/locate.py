@@ -103,7 +103,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             where="model",
             value=uri,
             code="model_file",
-            mend=f"Give this user read permission: chmod a+r {path}",
+            hint=f"Give this user read permission: chmod a+r {path}",
         )
     return path
 
@@ -140,7 +140,7 @@ def _owner_folder(scheme: str, owner: str, uri: str) -> Path:
             "is installed",
             where="model",
             value=uri,
-            mend=install,
+            hint=install,
             code="model_file",
         )
     return Path(os.path.realpath(folder))
@@ -186,7 +186,7 @@ def _real(path: Path, uri: str) -> Path:
             "there is no such file",
             where="model",
             value=uri,
-            mend="Check the path (relative paths start in the orchestrator's working directory)",
+            hint="Check the path (relative paths start in the orchestrator's working directory)",
             code="model_file",
         ) from error
 
@@ -199,6 +199,6 @@ def _outside(uri: str, roots: Sequence[str]) -> ModelError:
         expected="a file under " + " or ".join(roots)
         if roots
         else "no file: models.roots is empty",
-        mend="Move the file, or add its folder to models.roots",
+        hint="Move the file, or add its folder to models.roots",
         code="model_roots",
     )

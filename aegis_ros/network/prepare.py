@@ -83,7 +83,7 @@ def prepare(
         timeout_s: how long the child process may take.
 
     Raises:
-        ModelError: code ``model_valid``; the text says what does not fit and how to mend it.
+        ModelError: code ``model_valid``; the text says what does not fit and how to fix it.
     """
     model_digest = model_digest or digest(path)
     bounds = dict(dimensions or {})
@@ -150,7 +150,7 @@ def run_child(module: str, request: object, *, timeout_s: float, subject: str) -
             where="model",
             value=subject,
             code="model_valid",
-            mend="Simplify the network, for example with onnxsim",
+            hint="Simplify the network, for example with onnxsim",
         ) from error
     if done.returncode != 0:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
@@ -160,7 +160,7 @@ def run_child(module: str, request: object, *, timeout_s: float, subject: str) -
             where="model",
             value=subject,
             code="model_valid",
-            mend="The file is broken, or needs more memory than this machine has",
+            hint="The file is broken, or needs more memory than this machine has",
         )
     answer: dict[str, Any] = json.loads(done.stdout.decode().splitlines()[-1])
     if "problem" in answer:

@@ -78,7 +78,7 @@ def _probe(
         raise ModelError(
             f"the network cannot be run ({_reason(error)})",
             where="model",
-            mend=f"Check that it takes input of size {spec.size or shape[:2]} and that "
+            hint=f"Check that it takes input of size {spec.size or shape[:2]} and that "
             f"ONNX Runtime {onnxruntime.__version__} has all its operators",
             code="model_valid",
         ) from error
@@ -88,7 +88,7 @@ def _probe(
             raise ModelError(
                 f"output {item.name!r} is {item.type}, not a tensor of numbers",
                 where="model",
-                mend="Cut it off, or convert it inside the graph",
+                hint="Cut it off, or convert it inside the graph",
                 code="model_valid",
             )
         extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
@@ -128,7 +128,7 @@ def main() -> None:
             "where": error.where,
             "value": error.value or None,
             "expected": error.expected,
-            "mend": error.mend,
+            "hint": error.hint,
             "code": error.code,
         }
     print(json.dumps(answer))

@@ -128,7 +128,7 @@ class Reader:
                 where="message",
                 value=bytes(data[:4]).hex(),
                 expected="encapsulation 0000 or 0001",
-                mend="Use an RMW that serialises as CDR",
+                hint="Use an RMW that serialises as CDR",
             )
         self.bigendian = data[1] == 0
         self._order = ">" if self.bigendian else "<"
@@ -143,7 +143,7 @@ class Reader:
                 where="message",
                 value=f"{len(self._data)} bytes",
                 expected=f"at least {start + size}",
-                mend="Look for a driver that lies about sizes",
+                hint="Look for a driver that lies about sizes",
             )
         self._position = start + size
         return start

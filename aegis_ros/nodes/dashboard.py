@@ -210,7 +210,7 @@ class DashboardNode(Node):
             raise StateError(
                 "the orchestrator is not there",
                 where=client.srv_name,
-                mend="Is it running, under this name (parameter target) and in this ROS_DOMAIN_ID?",
+                hint="Is it running, under this name (parameter target) and in this ROS_DOMAIN_ID?",
             )
         answered = threading.Event()
         future = client.call_async(request)
@@ -220,7 +220,7 @@ class DashboardNode(Node):
             raise StateError(
                 f"no answer within {_ANSWER_SECONDS:.0f} s",
                 where=client.srv_name,
-                mend="It may be measuring a network; ask again",
+                hint="It may be measuring a network; ask again",
             )
         return future.result()
 

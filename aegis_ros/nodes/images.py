@@ -120,7 +120,7 @@ def write_color(image: ImageView, target: _Array) -> None:
             "a 4:2:2 image needs an even width",
             where="width",
             value=image.width,
-            mend="Crop the image by a column",
+            hint="Crop the image by a column",
         )
     convert(pixels, target)
 
@@ -156,7 +156,7 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
             where="format",
             value=image.format,
             expected="jpeg or png",
-            mend="Set image_transport's compressed.format to jpeg or png",
+            hint="Set image_transport's compressed.format to jpeg or png",
         )
     _check_size(*size)
     if size[0] > max_size[0] or size[1] > max_size[1]:
@@ -165,7 +165,7 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
             where="size",
             value=list(size),
             expected=f"at most {list(max_size)}",
-            mend="Raise input.max_size of the task",
+            hint="Raise input.max_size of the task",
         )
     pixels: _Array | None = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_SENT)
     if pixels is None:
@@ -192,7 +192,7 @@ def _check_size(height: int, width: int) -> None:
             where="height, width",
             value=[height, width],
             expected="both at least 1",
-            mend="Look at the driver: it publishes empty frames",
+            hint="Look at the driver: it publishes empty frames",
         )
 
 
@@ -202,7 +202,7 @@ def _unknown(encoding: str, known: list[str]) -> InputError:
         where="encoding",
         value=encoding or "''",
         expected="one of " + ", ".join(sorted(known)),
-        mend="Have the driver publish one of these, or put an image_proc node in between",
+        hint="Have the driver publish one of these, or put an image_proc node in between",
     )
 
 
@@ -230,7 +230,7 @@ def _write_planar(image: ImageView, target: _Array) -> None:
             "a 4:2:0 image needs even height and width",
             where="height, width",
             value=[image.height, image.width],
-            mend="Crop the image",
+            hint="Crop the image",
         )
     rows = image.height * 3 // 2
     _check_step(image, image.width, rows)
@@ -253,7 +253,7 @@ def _check_step(image: ImageView, used: int, rows: int) -> None:
             where="data",
             value=f"{len(image.data)} bytes",
             expected=f"at least {need}",
-            mend="Look at the driver: data does not fit height and step",
+            hint="Look at the driver: data does not fit height and step",
         )
 
 

@@ -90,7 +90,7 @@ def _video(source: Source, path: Path) -> Iterator[Recorded]:
             "the video cannot be opened",
             where="video",
             value=str(path),
-            mend="Convert it to H.264 in mp4, or extract its frames and play the folder",
+            hint="Convert it to H.264 in mp4, or extract its frames and play the folder",
         )
     try:
         own_hz = capture.get(cv2.CAP_PROP_FPS) or 25.0
@@ -122,7 +122,7 @@ def _picture(source: Source, path: Path) -> tuple[Any, Any]:
             "the picture cannot be read",
             where="images",
             value=str(path),
-            mend="Remove it from the folder, or save it again",
+            hint="Remove it from the folder, or save it again",
         )
     return _image_message(source, pixels)
 
@@ -244,7 +244,7 @@ def _bag(source: Source, path: Path) -> Iterator[Recorded]:
         raise ConfigError(
             "playing bags needs the Python package rosbags",
             where="bag",
-            mend="Install it: pip install rosbags",
+            hint="Install it: pip install rosbags",
         ) from error
     try:
         with Reader(path) as reader:
@@ -279,5 +279,5 @@ def _message_class(name: str) -> Any:
         raise ConfigError(
             f"the bag holds messages of type {name}, which is not installed",
             where="bag",
-            mend=f"Install or source the ROS package {package}, or name a topic to play",
+            hint=f"Install or source the ROS package {package}, or name a topic to play",
         ) from error

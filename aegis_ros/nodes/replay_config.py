@@ -143,6 +143,6 @@ def locate(source: Source) -> Path:
             "there is no such file or folder",
             where=source.kind,
             value=uri,
-            mend="Check the path; relative ones start where the node was started",
+            hint="Check the path; relative ones start where the node was started",
         )
     return path

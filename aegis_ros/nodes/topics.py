@@ -42,5 +42,5 @@ def check_topics(node: Node, spec: TaskSpec) -> None:
                 where=field,
                 value=name,
                 expected=f"a topic of type {kind}",
-                mend=f"Choose another topic, or see who uses this one: ros2 topic info -v {name}",
+                hint=f"Choose another topic, or see who uses this one: ros2 topic info -v {name}",
             )

@@ -201,7 +201,7 @@ class Admission:
                     value=found,
                     expected=spec.sha256,
                     code="model_digest",
-                    mend="Restore the file, or declare its new digest",
+                    hint="Restore the file, or declare its new digest",
                 )
             prepared = prepare(
                 path,

@@ -159,7 +159,7 @@ class EngineEvents:
                     Decision.LOST,
                     Rule.RUN_FAILED,
                     f"{entry.spec.name} could not be loaded again: {reason}; unregister it and "
-                    "register it again once that is mended",
+                    "register it again once that is fixed",
                     related=told.id,
                 )
         if event.recovered:

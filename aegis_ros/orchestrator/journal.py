@@ -38,7 +38,7 @@ class Journal:
                 where="state_dir",
                 value=str(path.parent),
                 expected="a folder that can be written to",
-                mend="Give another state_dir",
+                hint="Give another state_dir",
             ) from error
 
     @property

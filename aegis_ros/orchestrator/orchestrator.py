@@ -667,7 +667,7 @@ class Orchestrator:
 
     def _require_configured(self) -> None:
         if not self._configured:
-            raise StateError("the orchestrator is not configured", mend="Configure it first")
+            raise StateError("the orchestrator is not configured", hint="Configure it first")
 
     def _require_known(self, names: Sequence[str]) -> None:
         for name in names:

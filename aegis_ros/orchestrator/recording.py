@@ -54,7 +54,7 @@ def trace_ring(spec: TraceSpec) -> SharedMemory | None:
             "traces need the library mcap",
             where="trace.file",
             value=spec.file,
-            mend="Install it: pip install 'aegis_ros[trace]'",
+            hint="Install it: pip install 'aegis_ros[trace]'",
         )
     return SharedMemory(ring_bytes(_RING_RECORDS))
 

@@ -144,7 +144,7 @@ class ProfileStore:
                 where="state_dir",
                 value=str(self._path.parent),
                 expected=f"version {_VERSION} or earlier, found {version}",
-                mend="Give another state_dir, or use that version",
+                hint="Give another state_dir, or use that version",
             )
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_SCHEMA)
@@ -161,7 +161,7 @@ class ProfileStore:
             where="state_dir",
             value=str(self._path.parent),
             expected="a folder that can be written to",
-            mend="Give another state_dir",
+            hint="Give another state_dir",
         )
 
 

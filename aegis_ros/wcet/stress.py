@@ -55,7 +55,7 @@ def stressed(stress: Stress, cores: Sequence[int]) -> Iterator[None]:
             where="--stress",
             value=stress,
             expected="a core that is not a lane's",
-            mend="Measure with --stress none, or give this process more cores",
+            hint="Measure with --stress none, or give this process more cores",
         )
     started: list[subprocess.Popen[bytes]] = []
     try:

@@ -184,7 +184,7 @@ class TorchGraphBackend(ReadsInPlace):
             import_module("onnx2torch")
         except ImportError as error:
             raise BackendError(
-                f"PyTorch and onnx2torch are needed ({error})", mend="pip install torch onnx2torch"
+                f"PyTorch and onnx2torch are needed ({error})", hint="pip install torch onnx2torch"
             ) from error
         self._torch.set_num_threads(1)
         self._torch.backends.cudnn.benchmark = True

@@ -35,7 +35,7 @@ def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run(None, "json", machine(tmp_path, {f"{CPU}/smt/active": "1"})) == 1
     answer = json.loads(capsys.readouterr().out)
     assert answer["deterministic"] is False
-    assert all(list(f) == ["name", "found", "grade", "cost", "mend"] for f in answer["findings"])
+    assert all(list(f) == ["name", "found", "grade", "cost", "hint"] for f in answer["findings"])
     assert [f["name"] for f in answer["findings"] if f["grade"] == "costs"] == ["hyper-threading"]
 
 

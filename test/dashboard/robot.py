@@ -215,7 +215,7 @@ class FakeRobot:
 
     def evaluate(self, question: WhatIf) -> AnswerView:
         if self.silent:
-            raise StateError("the orchestrator does not answer", mend="Is it running?")
+            raise StateError("the orchestrator does not answer", hint="Is it running?")
         self.questions.append(question)
         admitted = question.period_ms >= 140.0 or "text_detector" in question.without
         decision = a_decision(0, task=question.name)

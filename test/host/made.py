@@ -14,7 +14,7 @@ Max realtime priority     {rtprio:<20} 99
 """
 STATUS = "CapEff:\t{caps}\nCpus_allowed_list:\t{cores}\n"
 
-#: A robot's computer on which nothing is left to mend.
+#: A robot's computer on which nothing is left to improve.
 GOOD: dict[str, str] = {
     f"{CPU}/cpu0/cpufreq/scaling_governor": "performance",
     f"{CPU}/cpu1/cpufreq/scaling_governor": "performance",

@@ -19,7 +19,7 @@ def _only(found: tuple[Finding, ...], name: str) -> Finding:
 def test_a_machine_with_nothing_to_mend_has_no_costs(tmp_path: Path) -> None:
     found = examine(machine(tmp_path))
     assert {item.grade for item in found} == {Grade.GOOD}, found
-    assert all(not item.cost and not item.mend for item in found)
+    assert all(not item.cost and not item.hint for item in found)
     assert len({item.name for item in found}) == len(found) >= 20
 
 
@@ -122,11 +122,11 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
 def test_what_costs_determinism_is_told_with_by_what_and_what_mends_it(
     tmp_path: Path, name: str
 ) -> None:
-    changes, cost, mend = BAD[name]
+    changes, cost, hint = BAD[name]
     found = examine(machine(tmp_path, changes))
     bad = [item for item in found if item.grade is Grade.COSTS]
     assert [item.name for item in bad] == [name]
-    assert cost in bad[0].cost and mend in bad[0].mend and bad[0].found
+    assert cost in bad[0].cost and hint in bad[0].hint and bad[0].found
 
 
 def test_every_check_is_seen_to_find_something(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_command_is_that_of_the_machine(
 ) -> None:
     bad = {key: value for key, value in BAD[name][0].items() if key not in changes}
     found = _only(examine(machine(tmp_path, {**bad, **changes})), name)
-    assert found.grade is Grade.COSTS and told in found.mend
+    assert found.grade is Grade.COSTS and told in found.hint
 
 
 def test_a_kernel_that_is_as_preemptible_as_it_can_be_is_to_be_replaced(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_kernel_that_is_as_preemptible_as_it_can_be_is_to_be_replaced(tmp_path
     }
     finding = _only(examine(machine(tmp_path, files)), "kernel preemption")
     assert finding.grade is Grade.COSTS
-    assert finding.mend.startswith("sudo apt install linux-image-rt")
+    assert finding.hint.startswith("sudo apt install linux-image-rt")
 
 
 @pytest.mark.parametrize(
@@ -201,15 +201,15 @@ def test_the_cores_of_lanes_are_what_has_to_be_isolated(tmp_path: Path) -> None:
     found = examine(machine(tmp_path), Needs((1, 2)))
     isolation, ticks = _only(found, "isolated cores"), _only(found, "kernel ticks")
     assert isolation.grade is Grade.COSTS and "not 1" in isolation.found
-    assert "isolcpus=managed_irq,domain,1" in isolation.mend
-    assert ticks.grade is Grade.COSTS and "nohz_full=1 " in ticks.mend
+    assert "isolcpus=managed_irq,domain,1" in isolation.hint
+    assert ticks.grade is Grade.COSTS and "nohz_full=1 " in ticks.hint
     assert _only(examine(machine(tmp_path), Needs((2, 3))), "isolated cores").grade is Grade.GOOD
 
 
 def test_one_core_cannot_be_isolated(tmp_path: Path) -> None:
     one = {"proc/self/status": STATUS.format(caps="0", cores="0"), f"{CPU}/isolated": ""}
     found = _only(examine(machine(tmp_path, one)), "isolated cores")
-    assert found.grade is Grade.COSTS and "two cores" in found.mend
+    assert found.grade is Grade.COSTS and "two cores" in found.hint
 
 
 def test_newer_kernels_throttle_by_a_fair_server(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_newer_kernels_throttle_by_a_fair_server(tmp_path: Path) -> None:
     server = "sys/kernel/debug/sched/fair_server/cpu0/runtime"
     for files, grade in (({}, Grade.COSTS), ({server: "50000000"}, Grade.COSTS)):
         found = _only(examine(machine(tmp_path, {**newer, **files})), "real-time throttling")
-        assert found.grade is grade and "50 ms" in found.cost and "fair_server" in found.mend
+        assert found.grade is grade and "50 ms" in found.cost and "fair_server" in found.hint
     found = _only(examine(machine(tmp_path, {**newer, server: "0"})), "real-time throttling")
     assert found.grade is Grade.GOOD
 
@@ -233,7 +233,7 @@ def test_the_tightest_quota_above_the_process_counts(tmp_path: Path) -> None:
     }
     found = _only(examine(machine(tmp_path, files)), "CPU quota")
     assert found.found == "0.5 cores, stopped 1,234 times so far"
-    assert found.mend == f"echo -1 | sudo tee /{CGROUP}/cpu,cpuacct/a/cpu.cfs_quota_us"
+    assert found.hint == f"echo -1 | sudo tee /{CGROUP}/cpu,cpuacct/a/cpu.cfs_quota_us"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_group_without_real_time_budget_refuses_whatever_limits_say(
     }
     found = _only(examine(machine(tmp_path, files)), "real-time group")
     assert found.grade is grade
-    assert grade is Grade.GOOD or "/cpu/robot/cpu.rt_runtime_us" in found.mend
+    assert grade is Grade.GOOD or "/cpu/robot/cpu.rt_runtime_us" in found.hint
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_the_longest_stop_of_all_cores_is_told() -> None:
     )
     assert found.grade is Grade.COSTS
     assert found.found == "core 3: 1 time in 30 s, up to 1.30 ms"
-    assert "hwlatdetect" in found.mend
+    assert "hwlatdetect" in found.hint
 
 
 @pytest.mark.parametrize(

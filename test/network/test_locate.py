@@ -98,7 +98,7 @@ def test_refuses_to_climb_out_of_a_package(uri: str) -> None:
 def test_says_what_is_wrong_with_an_address(uri: str) -> None:
     error = refused(uri, [OWN_MODELS])
     assert error.code == "model_file"
-    assert error.expected or error.mend
+    assert error.expected or error.hint
 
 
 def test_a_percent_sign_is_a_percent_sign(root: Path) -> None:

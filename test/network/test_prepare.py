@@ -74,7 +74,7 @@ def test_the_childs_refusal_comes_back_whole(tmp_path: Path) -> None:
     path.write_bytes(b"this is no network")
     with pytest.raises(ModelError, match="not an ONNX network") as caught:
         prepared(path)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_an_operator_the_runtime_lacks_is_named(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_child_that_dies_is_a_refusal() -> None:
 def test_refuses_a_file_that_is_cut_short(tmp_path: Path, part: float) -> None:
     whole = sum_network(tmp_path / "n.onnx", as_input=False).read_bytes()
     (tmp_path / "n.onnx").write_bytes(whole[: int(len(whole) * part)])
-    assert refused(tmp_path / "n.onnx").mend
+    assert refused(tmp_path / "n.onnx").hint
 
 
 def test_refuses_what_the_checker_refuses(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_names_the_dimension_that_is_not_bound(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "n.onnx", (1, 3, "rows", "columns"))
     error = refused(path, PreprocessSpec(size=None))
     assert "rows" in str(error)
-    assert "dimensions: {rows:" in error.mend
+    assert "dimensions: {rows:" in error.hint
 
 
 def test_dimensions_bind_what_the_network_leaves_open(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _parts(driver: CudaDriver, lanes: Sequence[LaneSpec], undo: ExitStack) -> li
             f"the GPU cannot be divided among the lanes ({error})",
             where="device.lanes.sms",
             value=wanted,
-            mend="Ask for fewer multiprocessors, or leave `sms` out. It takes a driver of CUDA "
+            hint="Ask for fewer multiprocessors, or leave `sms` out. It takes a driver of CUDA "
             "12.5 or newer and `pip install cuda-python`",
         ) from error
     for each in (*own, rest):

@@ -318,7 +318,7 @@ class TensorRtNetwork:
                 f"output {name!r} is larger than its slot",
                 value=self._shapes[place],
                 expected=f"at most {room.size} elements",
-                mend="Give the network outputs of bounded extents",
+                hint="Give the network outputs of bounded extents",
             )
         room.reshape(-1)[: values.size] = values
 
@@ -336,7 +336,7 @@ class TensorRtNetwork:
         if engine is None:
             raise BackendError(
                 f"TensorRT cannot load the network ({self._reason()})",
-                mend="Remove the cache folder and register the task again",
+                hint="Remove the cache folder and register the task again",
             )
         self.device_bytes += path.stat().st_size  # its weights
         return _Segment(engine, self._new_context(engine))
@@ -375,7 +375,7 @@ class TensorRtNetwork:
             if engine.get_tensor_location(name) != self._trt.TensorLocation.DEVICE:
                 raise BackendError(
                     f"TensorRT cannot load the network: it wants {name!r} in the host's memory",
-                    mend="Export the network without extents among its inputs and outputs",
+                    hint="Export the network without extents among its inputs and outputs",
                 )
             if name in inputs:
                 if name not in self._buffers:
@@ -414,7 +414,7 @@ class TensorRtNetwork:
         if found != wanted:
             raise BackendError(
                 f"TensorRT cannot load the network: it makes {name!r} {found}, not {wanted}",
-                mend=f"Export the network with {found} there",
+                hint=f"Export the network with {found} there",
             )
 
     def _take(self, name: str, nbytes: int, *, with_host: bool) -> None:
