@@ -1,14 +1,26 @@
 """Runtimes that load networks and run segments on lanes, behind one protocol."""
 
-from aegis_ros.backends.base import Backend, CompiledNetwork, Completion, Ended, LoadedNetwork
+from aegis_ros.backends.base import (
+    Backend,
+    Capabilities,
+    CompiledNetwork,
+    Completion,
+    Ended,
+    LoadedNetwork,
+    Part,
+    Work,
+)
 from aegis_ros.backends.registry import backend_names, create_backend
 
 __all__ = [
     "Backend",
+    "Capabilities",
     "CompiledNetwork",
     "Completion",
     "Ended",
     "LoadedNetwork",
+    "Part",
+    "Work",
     "backend_names",
     "create_backend",
 ]

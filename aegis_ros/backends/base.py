@@ -3,8 +3,8 @@
 A backend has two halves. The *offline* half (:meth:`Backend.compile`) turns a prepared network into
 whatever the runtime loads fastest; it may be slow and runs outside the engine. The *run-time* half
 lives in the engine process: everything is allocated at :meth:`Backend.load`; :meth:`Backend.start`
-returns at once, and the end of the segment is told by a call on the lane's own thread, so that CPU
-workers and CUDA streams look alike to the engine.
+returns at once, and a call with the token of the work reports its end, from any thread, so that CPU
+workers, CUDA streams and remote servers look alike to the engine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,41 @@ from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["Backend", "CompiledNetwork", "Completion", "Ended", "LoadedNetwork"]
+__all__ = [
+    "Backend",
+    "Capabilities",
+    "CompiledNetwork",
+    "Completion",
+    "Ended",
+    "LoadedNetwork",
+    "Part",
+    "Work",
+]
+
+
+Arrays = Sequence[npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do beyond running one network after the other.
+
+    Attributes:
+        batches: takes a :class:`Work` of several parts.
+        state: networks keep state from job to job (:attr:`Part.state`).
+        partitions: lanes can have multiprocessors of their own (:attr:`LaneSpec.sms`).
+        graphs: replays what it has recorded of a segment.
+        streams_weights: loads weights while it runs, so that they need not all fit.
+        on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
+            then depends on the clock of those cores.
+    """
+
+    batches: bool = False
+    state: bool = False
+    partitions: bool = False
+    graphs: bool = False
+    streams_weights: bool = False
+    on_cores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +187,63 @@ class LoadedNetwork(Protocol):
         ...
 
 
+class Part:
+    """What one job takes part in a :class:`Work` with; reused for the lane's next work.
+
+    Attributes:
+        network: what ``load`` returned.
+        inputs: one array an input of the network, in its order, each in its slot; must stay valid
+            until the completion.
+        outputs: one C-contiguous array an output of the network, filled once the step has ended
+            that :attr:`CompiledNetwork.complete_after` names. The array of a dynamic output is
+            flat and holds as many elements as there is room for: values go to its front, their
+            extents into :attr:`Completion.shapes`; what does not fit is an error of this run alone.
+        state: what the network keeps from job to job; ``None`` where it keeps nothing.
+        prefetched: whether :meth:`Backend.prefetch` has brought these inputs; for the first step.
+    """
+
+    __slots__ = ("inputs", "network", "outputs", "prefetched", "state")
+
+    def __init__(
+        self,
+        network: LoadedNetwork,
+        inputs: list[npt.NDArray[np.generic]],
+        outputs: Arrays,
+        state: object | None = None,
+        *,
+        prefetched: bool = False,
+    ) -> None:
+        """Keep what the job brings."""
+        self.network = network
+        self.inputs = inputs
+        self.outputs = outputs
+        self.state = state
+        self.prefetched = prefetched
+
+
+class Work:
+    """What a lane is handed at once: one step of one job, or the same step of several jobs.
+
+    Belongs to the backend from ``start`` to its completion; whoever made it may then use it again.
+
+    Attributes:
+        token: identifies this start; its completion carries it.
+        step: index of the segment.
+        parts: one a job, at least one; several where the backend ``batches``.
+    """
+
+    __slots__ = ("parts", "step", "token")
+
+    def __init__(self, parts: list[Part], *, step: int = 0, token: int = 0) -> None:
+        """Keep what the lane is to do."""
+        self.parts = parts
+        self.step = step
+        self.token = token
+
+
 @dataclass(slots=True)
 class Completion:
-    """How a segment on a lane ended; one object a lane, reused for its next segment.
+    """How a work ended; a backend may use the object again once the call that took it returned.
 
     Attributes:
         started_ns: monotonic time at which execution began.
@@ -172,14 +260,15 @@ class Completion:
 
 
 Ended = Callable[[int, Completion], None]
-"""Told (lane, how it went) on the thread of the lane when a segment has ended. The lane is idle
-then, and the next segment may be started from inside the call."""
+"""Called with (token of the work, how it went), on any thread, once for each work that was started.
+The lane is idle then, and the next work may be started from inside the call."""
 
 
 class Backend(Protocol):
     """A runtime adaptor. ``open`` comes first, ``close`` last."""
 
     name: str
+    capabilities: Capabilities
 
     def compile(
         self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
@@ -203,7 +292,7 @@ class Backend(Protocol):
 
         Args:
             lanes: as configured.
-            ended: called for every segment that was started.
+            ended: called for every work that was started.
             priority: SCHED_FIFO priority wanted for the lanes, 0 for none.
 
         Raises:
@@ -239,40 +328,23 @@ class Backend(Protocol):
         """
         ...
 
-    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
-        """Begin to bring a frame to the device, whose job waits for a lane that is busy.
+    def prefetch(self, network: LoadedNetwork, inputs: Arrays) -> bool:
+        """Begin to bring a job's inputs to the device while it waits for a lane that is busy.
 
         Never at the same time as :meth:`start`, returns at once and raises nothing.
 
         Returns:
-            Whether it was begun. The job may then be started with ``prefetched``, unless another
-            frame of the network was prefetched or started in between; or never be started.
+            Whether it was begun. The job may then be started with ``prefetched``, unless other
+            inputs of the network were prefetched or started in between; or never be started.
         """
         ...
 
-    def start(
-        self,
-        lane: int,
-        network: LoadedNetwork,
-        segment: int,
-        frame: npt.NDArray[np.generic],
-        outputs: Sequence[npt.NDArray[np.generic]],
-        *,
-        prefetched: bool = False,
-    ) -> None:
-        """Begin one segment on an idle lane; returns at once. One call a lane at a time.
+    def start(self, lane: int, work: Work) -> None:
+        """Begin one work on an idle lane; returns at once. One call a lane at a time.
 
         Args:
             lane: index of the lane.
-            network: what ``load`` returned.
-            segment: index of the segment.
-            frame: the frame in its slot; must stay valid until the completion.
-            outputs: one C-contiguous array an output of the network, filled once the segment
-                has ended that :attr:`CompiledNetwork.complete_after` tells. The array of a dynamic
-                output is flat and holds as many elements as there is room for: values go to its
-                front, their extents into :attr:`Completion.shapes`; what does not fit is an error
-                of this run alone.
-            prefetched: whether :meth:`prefetch` has brought this frame; for the first segment.
+            work: what to run; stays as it is until its completion.
         """
         ...
 

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
+from aegis_ros.backends.base import (
+    Capabilities,
+    CompiledNetwork,
+    Ended,
+    LoadedNetwork,
+    Work,
+)
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork, run_child
@@ -176,6 +182,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
     """Runs networks through ONNX Runtime's CPU provider."""
 
     name = "onnxruntime"
+    capabilities = Capabilities(on_cores=True)
 
     def __init__(self) -> None:
         """Hold no lane yet."""
@@ -215,7 +222,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(4)
-        self._lanes = open_lanes(lanes, ended, priority)
+        self._lanes = open_lanes(lanes, _run, ended, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Create the session and run it, so that its memory is there before the first job.
@@ -236,19 +243,9 @@ class OnnxRuntimeBackend(ReadsInPlace):
             ) from error
         return loaded
 
-    def start(
-        self,
-        lane: int,
-        network: LoadedNetwork,
-        segment: int,
-        frame: npt.NDArray[np.generic],
-        outputs: Sequence[npt.NDArray[np.generic]],
-        *,
-        prefetched: bool = False,
-    ) -> None:
+    def start(self, lane: int, work: Work) -> None:
         """Hand the segment to the lane's thread."""
-        assert isinstance(network, OrtNetwork)
-        self._lanes[lane].start(lambda: network.run(segment, frame, outputs))
+        self._lanes[lane].start(work)
 
     def unload(self, network: LoadedNetwork) -> None:
         """Drop the sessions."""
@@ -268,6 +265,12 @@ class OnnxRuntimeBackend(ReadsInPlace):
         for lane in self._lanes:
             lane.stop()
         self._lanes = []
+
+
+def _run(work: Work) -> Shapes | None:
+    (part,) = work.parts
+    assert isinstance(part.network, OrtNetwork)
+    return part.network.run(work.step, part.inputs[0], part.outputs)
 
 
 def load_session(compiled: CompiledNetwork) -> OrtNetwork:

@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
+from aegis_ros.backends.base import (
+    Capabilities,
+    CompiledNetwork,
+    Ended,
+    LoadedNetwork,
+    Work,
+)
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
 from aegis_ros.network.prepare import PreparedNetwork
@@ -48,6 +53,7 @@ class SimulatedBackend(ReadsInPlace):
     """
 
     name = "simulated"
+    capabilities = Capabilities(on_cores=True)
 
     def __init__(self) -> None:
         """Hold no lane yet."""
@@ -74,7 +80,7 @@ class SimulatedBackend(ReadsInPlace):
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
-        self._lanes = open_lanes(lanes, ended, priority)
+        self._lanes = open_lanes(lanes, _run, ended, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Remember the times.
@@ -86,41 +92,9 @@ class SimulatedBackend(ReadsInPlace):
             raise BackendError("the simulated device cannot load this network")
         return _Simulated(compiled.simulated_ns, compiled.complete_after)
 
-    def start(
-        self,
-        lane: int,
-        network: LoadedNetwork,
-        segment: int,
-        frame: npt.NDArray[np.generic],
-        outputs: Sequence[npt.NDArray[np.generic]],
-        *,
-        prefetched: bool = False,
-    ) -> None:
+    def start(self, lane: int, work: Work) -> None:
         """Let the lane's thread sleep for the segment's time."""
-        assert isinstance(network, _Simulated)
-        self._lanes[lane].start(lambda: self._run(network, segment, frame, outputs))
-
-    @staticmethod
-    def _run(
-        network: _Simulated,
-        segment: int,
-        frame: npt.NDArray[np.generic],
-        outputs: Sequence[npt.NDArray[np.generic]],
-    ) -> None:
-        first = frame.reshape(-1).view(np.uint8)[0] if frame.size else 0
-        if first == _RAISE:
-            raise BackendError("the simulated device was told to fail")
-        if first == _HANG:
-            time.sleep(3600.0)
-        if first == _CRASH:
-            os._exit(70)
-        time.sleep(network.segment_ns[segment] / 1e9)
-        network.calls += segment == 0
-        last = network.segments - 1
-        after = network.complete_after or (last,) * len(outputs)
-        for output, complete in zip(outputs, after, strict=True):
-            if complete == segment:
-                output.fill(network.calls)
+        self._lanes[lane].start(work)
 
     def unload(self, network: LoadedNetwork) -> None:
         """Nothing was allocated."""
@@ -138,3 +112,24 @@ class SimulatedBackend(ReadsInPlace):
         for lane in self._lanes:
             lane.stop()
         self._lanes = []
+
+
+def _run(work: Work) -> None:
+    (part,) = work.parts
+    network = part.network
+    assert isinstance(network, _Simulated)
+    frame = part.inputs[0]
+    first = frame.reshape(-1).view(np.uint8)[0] if frame.size else 0
+    if first == _RAISE:
+        raise BackendError("the simulated device was told to fail")
+    if first == _HANG:
+        time.sleep(3600.0)
+    if first == _CRASH:
+        os._exit(70)
+    time.sleep(network.segment_ns[work.step] / 1e9)
+    network.calls += work.step == 0
+    last = network.segments - 1
+    after = network.complete_after or (last,) * len(part.outputs)
+    for output, complete in zip(part.outputs, after, strict=True):
+        if complete == work.step:
+            output.fill(network.calls)

@@ -22,11 +22,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork, Ended, LoadedNetwork
+from aegis_ros.backends.base import (
+    Arrays,
+    Capabilities,
+    CompiledNetwork,
+    Ended,
+    LoadedNetwork,
+    Work,
+)
 from aegis_ros.backends.cuda import CudaError
 from aegis_ros.backends.cuda.frames import FrameMemory
 from aegis_ros.backends.cuda.lanes import GpuLane, make_lanes
-from aegis_ros.backends.cuda.network import Outputs, TensorRtNetwork, faster
+from aegis_ros.backends.cuda.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.toolkit import Toolkit, find_toolkit
 from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
@@ -62,6 +69,7 @@ class TensorRtBackend:
     """
 
     name = "tensorrt"
+    capabilities = Capabilities(partitions=True, graphs=True)
 
     def __init__(
         self,
@@ -144,7 +152,7 @@ class TensorRtBackend:
             self._driver.attach()
             undo.callback(self._driver.close)
             made = make_lanes(self._driver, lanes, self._frames, undo)
-            self._threads = open_lanes(lanes, ended, priority)
+            self._threads = open_lanes(lanes, self._run, ended, priority)
             self._lanes = made
             self._undo = undo.pop_all()
 
@@ -170,12 +178,12 @@ class TensorRtBackend:
                 self._driver.synchronize_stream(lane.copies)
             self._frames.unpin(memory)
 
-    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
+    def prefetch(self, network: LoadedNetwork, inputs: Arrays) -> bool:
         """Begin to copy a waiting job's frame while the lane computes for another one."""
         assert isinstance(network, TensorRtNetwork)
         try:
             with self._telling("the frame cannot be copied"):
-                return network.prefetch(frame)
+                return network.prefetch(inputs[0])
         except BackendError:
             return False  # the job will copy it itself, and be told if that fails, too
 
@@ -193,23 +201,13 @@ class TensorRtBackend:
         self._loaded.append(network)
         return network
 
-    def start(
-        self,
-        lane: int,
-        network: LoadedNetwork,
-        segment: int,
-        frame: npt.NDArray[np.generic],
-        outputs: Outputs,
-        *,
-        prefetched: bool = False,
-    ) -> None:
+    def start(self, lane: int, work: Work) -> None:
         """Hand the segment to the lane's thread."""
+        network = work.parts[0].network
         assert isinstance(network, TensorRtNetwork)
-        if segment == 0:
+        if work.step == 0:
             network.claim()
-        self._threads[lane].start(
-            lambda: self._run(network, segment, frame, outputs, prefetched=prefetched)
-        )
+        self._threads[lane].start(work)
 
     def unload(self, network: LoadedNetwork) -> None:
         """Give its memory back."""
@@ -250,19 +248,16 @@ class TensorRtBackend:
             for network in loaded:
                 undo.callback(network.close)
 
-    def _run(
-        self,
-        network: TensorRtNetwork,
-        segment: int,
-        frame: npt.NDArray[np.generic],
-        outputs: Outputs,
-        *,
-        prefetched: bool,
-    ) -> Shapes | None:
+    def _run(self, work: Work) -> Shapes | None:
+        (part,) = work.parts
+        network = part.network
+        assert isinstance(network, TensorRtNetwork)
         network.lane.busy = True
         try:
             with self._telling("the segment failed"):
-                return network.run(segment, frame, outputs, prefetched=prefetched)
+                return network.run(
+                    work.step, part.inputs[0], part.outputs, prefetched=part.prefetched
+                )
         finally:
             network.lane.busy = False
 

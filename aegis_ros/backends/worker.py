@@ -1,7 +1,7 @@
-"""Lanes on the CPU: one pinned thread each, that runs one segment at a time.
+"""Lanes on the CPU: one pinned thread each, that runs one work at a time.
 
-When a segment has ended its lane's thread tells the engine, and whatever the engine starts then
-runs on that very thread: between two segments of a busy lane no thread has to be woken.
+When a work has ended its lane's thread reports that to the engine, and whatever the engine starts
+then runs on that very thread: between two segments of a busy lane no thread has to be woken.
 """
 
 from __future__ import annotations
@@ -14,33 +14,35 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Completion, Ended, LoadedNetwork
+from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Work
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["CpuLane", "ReadsInPlace", "describe_lanes", "lane_priorities", "open_lanes"]
+__all__ = ["CpuLane", "ReadsInPlace", "Run", "describe_lanes", "lane_priorities", "open_lanes"]
 
 Shapes = tuple[tuple[int, ...], ...]
+Run = Callable[[Work], Shapes | None]
+"""Runs one work; returns the extents of the outputs where they are known only now."""
 
 
 class CpuLane:
-    """Runs what it is handed, and says so.
+    """Runs what it is handed, and reports its end.
 
     Args:
-        index: index of the lane.
         lane: its name and the core to pin the thread to.
-        ended: called on the thread when a piece of work has ended; may call :meth:`start`.
+        run: runs one work, on the thread.
+        ended: called on the thread when a work has ended; may call :meth:`start`.
         priority: SCHED_FIFO priority, 0 for none.
     """
 
-    def __init__(self, index: int, lane: LaneSpec, ended: Ended, priority: int) -> None:
+    def __init__(self, lane: LaneSpec, run: Run, ended: Ended, priority: int) -> None:
         """Start the thread and wait until its affinity and priority are set."""
         self.permitted: list[str] = []
         self.refused: list[str] = []
-        self._index = index
+        self._run_work = run
         self._ended = ended
-        self._work: Callable[[], Shapes | None] | None = None
+        self._work: Work | None = None
         # What `ended` started: the thread takes it without going to sleep first.
-        self._next: Callable[[], Shapes | None] | None = None
+        self._next: Work | None = None
         # A bare lock as binary semaphore: one futex, where threading.Semaphore is Python code.
         self._go = threading.Lock()
         self._go.acquire()
@@ -54,11 +56,8 @@ class CpuLane:
         self._thread.start()
         ready.wait()
 
-    def start(self, work: Callable[[], Shapes | None]) -> None:
-        """Hand over one piece of work; the lane must be idle.
-
-        ``work`` returns the extents of the outputs if they are known only now.
-        """
+    def start(self, work: Work) -> None:
+        """Hand over one work; the lane must be idle."""
         if threading.current_thread() is self._thread:
             self._next = work
             return
@@ -76,6 +75,7 @@ class CpuLane:
         ready.set()
         completion = Completion()
         clock = time.monotonic_ns
+        run = self._run_work
         while True:
             work = self._next
             self._next = None
@@ -89,14 +89,15 @@ class CpuLane:
             shapes = None
             completion.started_ns = clock()
             try:
-                shapes = work()
+                shapes = run(work)
             except Exception as caught:  # a network may fail in any way; its job is told
                 error = f"{type(caught).__name__}: {caught}"[:300]
             completion.finished_ns = clock()
             completion.error = error
             completion.shapes = shapes
+            token = work.token
             work = None  # nothing of the job may be kept alive by an idle lane
-            self._ended(self._index, completion)
+            self._ended(token, completion)
 
     def _claim(self, cpu: int | None, priority: int) -> None:
         thread = threading.get_native_id()
@@ -123,7 +124,7 @@ class ReadsInPlace:
     def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
         """Let nothing go."""
 
-    def prefetch(self, network: LoadedNetwork, frame: npt.NDArray[np.generic]) -> bool:
+    def prefetch(self, network: LoadedNetwork, inputs: Arrays) -> bool:
         """Bring nothing."""
         return False
 
@@ -159,12 +160,12 @@ def lane_priorities(
     return tuple(given)
 
 
-def open_lanes(lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> list[CpuLane]:
+def open_lanes(lanes: Sequence[LaneSpec], run: Run, ended: Ended, priority: int) -> list[CpuLane]:
     """Start one thread a lane."""
     priorities = lane_priorities(lanes, priority, frozenset(os.sched_getaffinity(0)))
     opened = []
-    for index, (lane, given) in enumerate(zip(lanes, priorities, strict=True)):
-        made = CpuLane(index, lane, ended, given)
+    for lane, given in zip(lanes, priorities, strict=True):
+        made = CpuLane(lane, run, ended, given)
         if priority and not given:
             made.refused.append(f"SCHED_FIFO for lane {lane.name} (one core must stay free)")
         opened.append(made)

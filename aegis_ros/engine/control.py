@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, CompiledNetwork, LoadedNetwork
+from aegis_ros.backends.base import Backend, CompiledNetwork, LoadedNetwork, Part, Work
 from aegis_ros.engine.loop import EngineLoop, LoadedTask, ProfileRun
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.slots import OutputSlots
@@ -317,14 +317,9 @@ class ControlServer:
             result.append((taken, error))
             done.set()
 
-        run = ProfileRun(
-            measured.network,
-            segment,
-            measured.frames[measured.runs % len(measured.frames)],
-            measured.slots.arrays(0),
-            finish,
-        )
-        self._loop.call(lambda: self._loop.profile(measured.lane, run))
+        frame = measured.frames[measured.runs % len(measured.frames)]
+        work = Work([Part(measured.network, [frame], measured.slots.arrays(0))], step=segment)
+        self._loop.call(lambda: self._loop.profile(measured.lane, ProfileRun(work, finish)))
         done.wait()
         return result[0]
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, Completion, LoadedNetwork
+from aegis_ros.backends.base import Backend, Completion, LoadedNetwork, Part, Work
 from aegis_ros.engine.host import collect_garbage
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
@@ -46,6 +46,7 @@ from aegis_ros.spec import Criticality, OverrunPolicy
 __all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
 
 _HEARTBEAT_S = 0.1
+_NONE = -1  # of the tokens
 _GARBAGE_INTERVAL_NS = 10_000_000_000
 
 
@@ -60,9 +61,10 @@ class LoadedTask:
 
     Attributes:
         ahead: the waiting job whose frame was brought to the device already.
+        part: what its jobs take part in a work with, one after the other.
     """
 
-    __slots__ = ("ahead", "free", "lane", "network", "slots", "task_id")
+    __slots__ = ("ahead", "free", "lane", "network", "part", "slots", "task_id")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class LoadedTask:
         self.slots = slots
         self.free = list(range(slots.count))
         self.ahead: Job | None = None
+        self.part = Part(network, [], ())
 
 
 class _Channel:
@@ -109,36 +112,26 @@ class _Channel:
 
 
 class ProfileRun:
-    """One timed run of a network, done when its lane has nothing else to do."""
+    """One timed run of a step, done when its lane has nothing else to do."""
 
-    __slots__ = ("finish", "frame", "network", "outputs", "segment")
+    __slots__ = ("finish", "work")
 
-    def __init__(
-        self,
-        network: LoadedNetwork,
-        segment: int,
-        frame: npt.NDArray[np.generic],
-        outputs: list[npt.NDArray[np.generic]],
-        finish: Callable[[int, str], None],
-    ) -> None:
-        """Keep what the run needs; ``finish`` is told (nanoseconds, error)."""
-        self.network = network
-        self.segment = segment
-        self.frame = frame
-        self.outputs = outputs
+    def __init__(self, work: Work, finish: Callable[[int, str], None]) -> None:
+        """Keep what the run needs; ``finish`` is called with (nanoseconds, error)."""
+        self.work = work
         self.finish = finish
 
 
 class _Frame:
     """The payload of a job: where its frame lies and what happened to it."""
 
-    __slots__ = ("channel", "execution_ns", "output", "shape", "slot", "started_ns", "view")
+    __slots__ = ("channel", "execution_ns", "inputs", "output", "shape", "slot", "started_ns")
 
     def __init__(self, channel: int, slot: int, shape: tuple[int, ...]) -> None:
         self.channel = channel
         self.slot = slot
         self.shape = shape
-        self.view: npt.NDArray[np.generic] | None = None
+        self.inputs: list[npt.NDArray[np.generic]] = []  # once it has its turn
         self.output = -1
         self.started_ns = 0
         self.execution_ns = 0
@@ -178,6 +171,9 @@ class EngineLoop:
         self._channels: dict[int, _Channel] = {}
         self._profiles: list[deque[ProfileRun]] = [deque() for _ in range(lanes)]
         self._profiling: list[ProfileRun | None] = [None] * lanes
+        self._work = [Work([]) for _ in range(lanes)]  # of the jobs; one at a time
+        self._awaited = [_NONE] * lanes  # token of what each lane runs
+        self._starts = 0
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._unsent: deque[bytes] = deque()
@@ -185,10 +181,18 @@ class EngineLoop:
         self._running = True
         self._epoll = select.epoll()
 
-    def ended(self, lane: int, completion: Completion) -> None:
-        """Take the end of a segment and start the next; the lane's thread calls this."""
+    def ended(self, token: int, completion: Completion) -> None:
+        """Take the end of a work and start the next; may be called from any thread.
+
+        A token that is not awaited (any more) is ignored.
+        """
+        lane = token % self._lanes
         try:
             with self._lock:
+                if self._awaited[lane] != token:
+                    return
+                self._awaited[lane] = _NONE
+                self._work[lane].parts.clear()  # an idle lane keeps nothing of a job alive
                 now = time.monotonic_ns()
                 self._complete(lane, completion, now)
                 self._dispatch(lane, now)
@@ -381,19 +385,16 @@ class EngineLoop:
             if job.segment == 0 and not self._place(job, frame, task):
                 self._scheduler.abandon(lane)
                 continue
-            assert frame.view is not None
-            prefetched = False
+            part = task.part
+            part.inputs, part.outputs = frame.inputs, task.slots.arrays(frame.output)
+            part.prefetched = False
             if job.segment == 0:
-                prefetched, task.ahead = task.ahead is job, None
+                part.prefetched, task.ahead = task.ahead is job, None
+            work = self._work[lane]
+            work.parts[:] = (part,)
+            work.step = job.segment
             try:
-                self._backend.start(
-                    lane,
-                    task.network,
-                    job.segment,
-                    frame.view,
-                    task.slots.arrays(frame.output),
-                    prefetched=prefetched,
-                )
+                self._start(lane, work)
             except Exception as error:  # a backend may fail in any way; its job is told
                 self._scheduler.abandon(lane, now)
                 self._tell_overrun(lane, now)
@@ -406,6 +407,17 @@ class EngineLoop:
                 self.trace.started(job, lane, now, self._scheduler.share_ns(job))
             return
 
+    def _start(self, lane: int, work: Work) -> None:
+        """Have a lane run a work under a token of its own; raises what the backend raises."""
+        self._starts += 1
+        work.token = self._starts * self._lanes + lane
+        self._awaited[lane] = work.token
+        try:
+            self._backend.start(lane, work)
+        except Exception:
+            self._awaited[lane] = _NONE
+            raise
+
     def _bring(self, job: Job, task: LoadedTask) -> None:
         """Have a waiting job's frame brought to the device while the lane is busy."""
         frame = job.payload
@@ -417,7 +429,7 @@ class EngineLoop:
             view = channel.frame(frame.slot, frame.shape)
         except (TypeError, ValueError):
             return  # told when its turn has come
-        if self._backend.prefetch(task.network, view):
+        if self._backend.prefetch(task.network, (view,)):
             task.ahead = job
 
     def _place(self, job: Job, frame: _Frame, task: LoadedTask) -> bool:
@@ -430,7 +442,7 @@ class EngineLoop:
             self._skip(job, Rule.LIMIT, "all output slots are held by the node")
             return False
         try:
-            frame.view = channel.frame(frame.slot, frame.shape)
+            frame.inputs.append(channel.frame(frame.slot, frame.shape))
         except (TypeError, ValueError) as error:
             self._skip(job, Rule.RUN_FAILED, f"the frame does not fit its slot ({error})")
             return False
@@ -446,7 +458,7 @@ class EngineLoop:
             if self.trace is not None:
                 self.trace.timed_run(lane, now, begins=True)
             try:
-                self._backend.start(lane, run.network, run.segment, run.frame, run.outputs)
+                self._start(lane, run.work)
             except Exception as error:
                 self._profiling[lane] = None
                 self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))

@@ -8,7 +8,7 @@ shows that it works and no more. Frames must be as large as the network was prep
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from aegis_ros.backends import CompiledNetwork, Ended, LoadedNetwork
+from aegis_ros.backends import Capabilities, CompiledNetwork, Ended, LoadedNetwork, Work
 from aegis_ros.backends.cuda.build_child import cut_source
 from aegis_ros.backends.reference import difference
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
@@ -176,6 +176,7 @@ class TorchGraphBackend(ReadsInPlace):
     """
 
     name = TORCH
+    capabilities = Capabilities(graphs=True)
 
     def __init__(self) -> None:
         """Find PyTorch."""
@@ -262,7 +263,7 @@ class TorchGraphBackend(ReadsInPlace):
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Create a stream and a thread a lane; earlier lanes have the more urgent streams."""
-        self._threads = open_lanes(lanes, ended, priority)
+        self._threads = open_lanes(lanes, _run, ended, priority)
         self._streams = [
             self._torch.cuda.Stream(priority=at - len(lanes)) if self._on_gpu else None
             for at in range(len(lanes))
@@ -279,19 +280,8 @@ class TorchGraphBackend(ReadsInPlace):
         except Exception as error:
             raise BackendError(f"PyTorch cannot load the network ({error})") from error
 
-    def start(
-        self,
-        lane: int,
-        network: LoadedNetwork,
-        segment: int,
-        frame: Frame,
-        outputs: Outputs,
-        *,
-        prefetched: bool = False,
-    ) -> None:
+    def start(self, lane: int, work: Work) -> None:
         """Hand the segment to the lane's thread."""
-        assert isinstance(network, TorchNetwork)
-        work: Callable[[], None] = lambda: network.run(segment, frame, outputs)  # noqa: E731
         self._threads[lane].start(work)
 
     def unload(self, network: LoadedNetwork) -> None:
@@ -311,6 +301,12 @@ class TorchGraphBackend(ReadsInPlace):
         for thread in self._threads:
             thread.stop()
         self._threads = []
+
+
+def _run(work: Work) -> None:
+    (part,) = work.parts
+    assert isinstance(part.network, TorchNetwork)
+    part.network.run(work.step, part.inputs[0], part.outputs)
 
 
 def _with_initializers(model: onnx.ModelProto) -> onnx.ModelProto:

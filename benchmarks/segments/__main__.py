@@ -28,7 +28,15 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from aegis_ros.backends import Backend, CompiledNetwork, Completion, LoadedNetwork, create_backend
+from aegis_ros.backends import (
+    Backend,
+    CompiledNetwork,
+    Completion,
+    LoadedNetwork,
+    Part,
+    Work,
+    create_backend,
+)
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
 from aegis_ros.wcet import budget
@@ -69,7 +77,7 @@ class Lane:
         self._last: SimpleQueue[Completion] = SimpleQueue()
         backend.open((LaneSpec("bench", core),), self._ended, 0)
 
-    def _ended(self, lane: int, completion: Completion) -> None:
+    def _ended(self, token: int, completion: Completion) -> None:
         if not self._start_next(completion):
             self._last.put(completion)
 
@@ -82,6 +90,7 @@ class Lane:
         """Run all segments of a network; return the time of each and of all gaps, nanoseconds."""
         taken: list[int] = []
         first_ns = 0
+        work = Work([Part(network, [frame], outputs)])
 
         def start_next(completion: Completion) -> bool:
             nonlocal first_ns
@@ -89,11 +98,12 @@ class Lane:
             taken.append(completion.finished_ns - completion.started_ns)
             if completion.error or len(taken) == network.segments:
                 return False
-            self._backend.start(0, network, len(taken), frame, outputs)
+            work.step = len(taken)
+            self._backend.start(0, work)
             return True
 
         self._start_next = start_next
-        self._backend.start(0, network, 0, frame, outputs)
+        self._backend.start(0, work)
         completion = self._last.get(timeout=_TIMEOUT_S)
         if completion.error:
             raise RuntimeError(completion.error)

@@ -11,8 +11,16 @@ from queue import SimpleQueue
 import numpy as np
 import pytest
 
-from aegis_ros.backends import Backend, Completion, Ended, backend_names, create_backend
-from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends import (
+    Backend,
+    Completion,
+    Ended,
+    Part,
+    Work,
+    backend_names,
+    create_backend,
+)
+from aegis_ros.backends.base import CompiledNetwork, LoadedNetwork
 from aegis_ros.errors import BackendError
 from aegis_ros.spec import LaneSpec
 from test.backends.fake_tensorrt import fake_backend
@@ -29,8 +37,25 @@ class Device:
         self.cache = cache
         # A GPU is hardly ever at hand: TensorRT and the driver are fakes here.
         self.backend: Backend = fake_backend() if name == "tensorrt" else create_backend(name)
-        self.tell: Ended = lambda lane, done: self.ended[lane].put(done)
-        self.backend.open(LANES, lambda lane, done: self.tell(lane, done), 0)
+        self.tell: Ended = lambda token, done: self.ended[token % len(LANES)].put(done)
+        self.backend.open(LANES, lambda token, done: self.tell(token, done), 0)
+        self._tokens = 0
+
+    def start(
+        self,
+        lane: int,
+        network: LoadedNetwork,
+        step: int,
+        frame: np.ndarray,
+        outputs: Sequence[np.ndarray],
+        *,
+        prefetched: bool = False,
+    ) -> int:
+        """Start one work with a token of its own; return the token."""
+        self._tokens += len(LANES)
+        part = Part(network, [frame], outputs, prefetched=prefetched)
+        self.backend.start(lane, Work([part], step=step, token=self._tokens + lane))
+        return self._tokens + lane
 
     def wait(self, lane: int) -> Completion:
         """Wait until a lane says that its segment has ended."""
@@ -52,11 +77,15 @@ def outputs_of(compiled: CompiledNetwork) -> list[np.ndarray]:
 
 
 def run(
-    device: Device, network: object, frame: np.ndarray, outputs: Sequence[np.ndarray], lane: int = 0
+    device: Device,
+    network: LoadedNetwork,
+    frame: np.ndarray,
+    outputs: Sequence[np.ndarray],
+    lane: int = 0,
 ) -> Completion:
     completion = Completion()
-    for segment in range(network.segments):  # type: ignore[attr-defined]
-        device.backend.start(lane, network, segment, frame, outputs)  # type: ignore[arg-type]
+    for segment in range(network.segments):
+        device.start(lane, network, segment, frame, outputs)
         completion = device.wait(lane)
     return completion
 
@@ -68,17 +97,31 @@ def test_the_next_segment_may_be_started_where_the_last_one_ended(device, make_n
     told: list[str] = []
     last: SimpleQueue[str] = SimpleQueue()
 
-    def ended(lane: int, done: Completion) -> None:
+    def ended(token: int, done: Completion) -> None:
         told.append(threading.current_thread().name + done.error)
         if len(told) < 5:
-            device.backend.start(lane, network, 0, frame, outputs)
+            device.start(0, network, 0, frame, outputs)
         else:
             last.put("ended")
 
     device.tell = ended
-    device.backend.start(0, network, 0, frame, outputs)
+    device.start(0, network, 0, frame, outputs)
     assert last.get(timeout=TIMEOUT_S) == "ended"
     assert told == ["lane-first"] * 5
+
+
+def test_every_completion_carries_the_token_of_its_work(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    networks = [device.backend.load(compiled, lane) for lane in range(2)]
+    frame = np.ones((16, 24, 3), np.uint8)
+    told: SimpleQueue[int] = SimpleQueue()
+    device.tell = lambda token, done: told.put(token)
+    for _ in range(3):
+        sent = {
+            device.start(lane, network, 0, frame, outputs_of(compiled))
+            for lane, network in enumerate(networks)
+        }
+        assert {told.get(timeout=TIMEOUT_S) for _ in networks} == sent
 
 
 def test_compiles_loads_runs_and_unloads(device, make_network):
@@ -121,7 +164,7 @@ def test_both_lanes_run_at_the_same_time(device, make_network):
     networks = [device.backend.load(compiled, lane) for lane in range(2)]
     frame, outputs = np.ones((16, 24, 3), np.uint8), [outputs_of(compiled) for _ in range(2)]
     for lane, network in enumerate(networks):
-        device.backend.start(lane, network, 0, frame, outputs[lane])
+        device.start(lane, network, 0, frame, outputs[lane])
     assert [device.wait(lane).error for lane in range(2)] == ["", ""]
 
 
@@ -183,7 +226,7 @@ def test_an_output_that_is_complete_early_is_in_its_place_when_its_segment_has_e
     run(device, network, frame, whole)
     left = outputs_of(compiled)
     for segment in range(early + 1):
-        device.backend.start(0, network, segment, frame, left)
+        device.start(0, network, segment, frame, left)
         assert device.wait(0).error == ""
     assert np.all(left[0] == 0)
     if device.backend.name != "simulated":  # which numbers its runs instead
@@ -206,10 +249,10 @@ def test_a_job_between_two_segments_waits_for_another_network(device, make_netwo
     alone = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
     run(device, cut, frame, alone)
     between = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
-    device.backend.start(0, cut, 0, frame, between)
+    device.start(0, cut, 0, frame, between)
     assert device.wait(0).error == ""
     assert run(device, whole, other, [np.zeros(3, np.float32)]).error == ""
-    device.backend.start(0, cut, 1, frame, between)
+    device.start(0, cut, 1, frame, between)
     assert device.wait(0).error == ""
     if device.backend.name != "simulated":  # which numbers its runs instead
         assert [one.tobytes() for one in between] == [one.tobytes() for one in alone]
@@ -226,9 +269,9 @@ def test_a_cut_network_that_fails_on_the_way_starts_anew_with_the_next_frame(
         if device.backend.name == "simulated"
         else np.ones((4, 4, 2), np.uint8)
     )
-    device.backend.start(0, network, 0, good, outputs)  # given up half way
+    device.start(0, network, 0, good, outputs)  # given up half way
     assert device.wait(0).error == ""
-    device.backend.start(0, network, 0, bad, outputs)
+    device.start(0, network, 0, bad, outputs)
     assert device.wait(0).error
     assert run(device, network, good, outputs).error == ""
 
@@ -244,11 +287,11 @@ def test_a_frame_brought_ahead_is_the_one_the_job_sees(device, make_network, pin
     made = []
     for value in (3, 9):
         frames[0], frames[1] = value, 100
-        dropped = device.backend.prefetch(network, frames[1])
-        prefetched = device.backend.prefetch(network, frames[0])
+        dropped = device.backend.prefetch(network, [frames[1]])
+        prefetched = device.backend.prefetch(network, [frames[0]])
         assert prefetched == dropped  # as it was with the first one
         outputs = outputs_of(compiled)
-        device.backend.start(0, network, 0, frames[0], outputs, prefetched=prefetched)
+        device.start(0, network, 0, frames[0], outputs, prefetched=prefetched)
         assert device.wait(0).error == ""
         made.append(outputs)
         plain = outputs_of(compiled)
@@ -256,7 +299,7 @@ def test_a_frame_brought_ahead_is_the_one_the_job_sees(device, make_network, pin
         if device.backend.name != "simulated":  # which numbers its runs instead
             assert [one.tobytes() for one in outputs] == [one.tobytes() for one in plain]
     assert made[0][0].tobytes() != made[1][0].tobytes()
-    device.backend.prefetch(network, frames[1])  # of a job that never runs
+    device.backend.prefetch(network, [frames[1]])  # of a job that never runs
     if pinned:
         device.backend.unpin(memory)
     device.backend.unload(network)

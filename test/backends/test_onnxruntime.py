@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from aegis_ros.backends import Part, Work
 from aegis_ros.backends.cut_child import _difference
 from aegis_ros.backends.onnxruntime import OnnxRuntimeBackend, session_options
 from aegis_ros.errors import ModelError
@@ -22,13 +23,13 @@ from aegis_ros.spec import LaneSpec, PreprocessSpec
 def backend():
     made = OnnxRuntimeBackend()
     made.ended = SimpleQueue()
-    made.open((LaneSpec("only"),), lambda lane, done: made.ended.put(done), 0)
+    made.open((LaneSpec("only"),), lambda token, done: made.ended.put(done), 0)
     yield made
     made.close()
 
 
 def run(backend, network, segment, frame, outputs):
-    backend.start(0, network, segment, frame, outputs)
+    backend.start(0, Work([Part(network, [frame], outputs)], step=segment))
     return backend.ended.get(timeout=30.0)
 
 

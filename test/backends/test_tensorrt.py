@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aegis_ros.backends import Completion, create_backend
+from aegis_ros.backends import Completion, Part, create_backend
+from aegis_ros.backends import Work as LaneWork
 from aegis_ros.backends.cuda.network import TensorRtNetwork
 from aegis_ros.backends.cuda.toolkit import Toolkit
 from aegis_ros.backends.tensorrt import TensorRtBackend, _watched
@@ -40,7 +41,7 @@ class Gpu:
         self.backend: TensorRtBackend = fake_backend(
             Toolkit(self.trt, self.driver), on_lost=self.lost.append, graph_pays=ALWAYS
         )
-        self.backend.open(lanes, lambda lane, done: self.ended.put(done), 0)
+        self.backend.open(lanes, lambda token, done: self.ended.put(done), 0)
 
     def load(self, prepared: Any, parts: int = 1, lane: int = 0) -> TensorRtNetwork:
         compiled = self.backend.compile(prepared, self.cache, parts)
@@ -48,10 +49,16 @@ class Gpu:
         assert isinstance(network, TensorRtNetwork)
         return network
 
+    def start(
+        self, lane: int, network: Any, step: int, frame: Any, outputs: Any, *, there: bool = False
+    ) -> None:
+        part = Part(network, [frame], outputs, prefetched=there)
+        self.backend.start(lane, LaneWork([part], step=step))
+
     def run(self, network: Any, frame: Any, outputs: Any, lane: int = 0) -> Any:
         completion = Completion()
         for segment in range(network.segments):
-            self.backend.start(lane, network, segment, frame, outputs)
+            self.start(lane, network, segment, frame, outputs)
             completion = self.ended.get(timeout=30.0)
             if completion.error:
                 break
@@ -370,8 +377,8 @@ def test_a_frame_in_locked_memory_is_copied_from_where_it_lies(gpu, make_network
 def test_a_job_waits_for_a_copy_that_began_before_it_instead_of_copying(gpu, make_network):
     network, means, slots = gpu.load(make_network()), np.zeros(3, np.float32), Slots(gpu)
     gpu.driver.calls.clear()
-    assert gpu.backend.prefetch(network, slots.frames[0])
-    gpu.backend.start(0, network, 0, slots.frames[0], [means], prefetched=True)
+    assert gpu.backend.prefetch(network, [slots.frames[0]])
+    gpu.start(0, network, 0, slots.frames[0], [means], there=True)
     assert gpu.ended.get(timeout=30.0).error == ""
     assert [name for name in gpu.driver.names() if name != "attach"] == [
         *("copy_in", "record"),
@@ -384,7 +391,7 @@ def test_a_copy_for_a_job_that_was_dropped_does_not_land_on_top_of_the_next_fram
     gpu, make_network
 ):
     network, means, slots = gpu.load(make_network()), np.zeros(3, np.float32), Slots(gpu)
-    assert gpu.backend.prefetch(network, slots.frames[0])
+    assert gpu.backend.prefetch(network, [slots.frames[0]])
     assert gpu.run(network, slots.frames[1], [means]).error == ""
     np.testing.assert_allclose(means, slots.frames[1].mean((0, 1)), rtol=1e-5)
     assert gpu.run(network, slots.frames[1], [means]).error == ""
@@ -396,14 +403,14 @@ def test_no_frame_is_brought_over_one_that_segments_still_read(gpu, make_network
     outputs = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
     brought = []
     for segment in range(3):
-        gpu.backend.start(0, network, segment, slots.frames[0], outputs)
+        gpu.start(0, network, segment, slots.frames[0], outputs)
         assert gpu.ended.get(timeout=30.0).error == ""
-        brought.append(gpu.backend.prefetch(network, slots.frames[1]))
+        brought.append(gpu.backend.prefetch(network, [slots.frames[1]]))
     assert brought[-1]
     readers = [segment.frame_input for segment in network._segments]
     assert brought == [not any(readers[at + 1 :]) for at in range(3)]
     network.claim()
-    assert not gpu.backend.prefetch(network, slots.frames[1])
+    assert not gpu.backend.prefetch(network, [slots.frames[1]])
 
 
 @pytest.mark.parametrize(
@@ -415,7 +422,7 @@ def test_a_frame_that_lies_elsewhere_or_does_not_fit_is_not_brought(gpu, make_ne
     if frame.shape != LARGEST and frame.size:
         gpu.backend.pin(frame.reshape(-1))
     gpu.driver.calls.clear()
-    assert not gpu.backend.prefetch(network, frame)
+    assert not gpu.backend.prefetch(network, [frame])
     assert gpu.driver.calls == []
 
 
@@ -423,7 +430,7 @@ def test_a_frame_that_lies_elsewhere_or_does_not_fit_is_not_brought(gpu, make_ne
 def test_a_copy_that_cannot_begin_leaves_the_job_to_copy_itself(gpu, make_network, call):
     network, means, slots = gpu.load(make_network()), np.zeros(3, np.float32), Slots(gpu)
     gpu.driver.fail[call] = [INVALID]
-    assert not gpu.backend.prefetch(network, slots.frames[0])
+    assert not gpu.backend.prefetch(network, [slots.frames[0]])
     assert all(not stream.pending for stream in gpu.driver.streams.values())
     assert gpu.run(network, slots.frames[0], [means]).error == ""
     np.testing.assert_allclose(means, slots.frames[0].mean((0, 1)), rtol=1e-5)
@@ -434,23 +441,23 @@ def test_memory_that_cannot_be_locked_is_told_and_costs_a_copy(gpu, make_network
     slots, means = Slots(gpu), np.zeros(3, np.float32)
     network = gpu.load(make_network())
     assert "frames are copied by the CPU first (pin: CUDA_ERROR_1 (1))" in network.note
-    assert not gpu.backend.prefetch(network, slots.frames[0])
+    assert not gpu.backend.prefetch(network, [slots.frames[0]])
     assert gpu.run(network, slots.frames[0], [means]).error == ""
     gpu.backend.unpin(slots.memory)
 
 
 def test_memory_is_let_go_when_nothing_reads_it_any_more(gpu, make_network):
     network, slots = gpu.load(make_network()), Slots(gpu)
-    assert gpu.backend.prefetch(network, slots.frames[0])
+    assert gpu.backend.prefetch(network, [slots.frames[0]])
     gpu.backend.unpin(slots.memory)  # asserts inside
     assert gpu.driver.held["registered"] == 0
-    assert not gpu.backend.prefetch(network, slots.frames[0])
+    assert not gpu.backend.prefetch(network, [slots.frames[0]])
 
 
 def test_a_gpu_lost_while_a_frame_is_brought_says_that_the_engine_must_restart(gpu, make_network):
     network, slots = gpu.load(make_network()), Slots(gpu)
     gpu.driver.fail["copy_in"] = [ILLEGAL_ADDRESS]
-    assert not gpu.backend.prefetch(network, slots.frames[0])
+    assert not gpu.backend.prefetch(network, [slots.frames[0]])
     assert len(gpu.lost) == 1
 
 
@@ -501,7 +508,7 @@ def test_a_gpu_that_cannot_be_divided_so_is_refused(tmp_path, wanted, said):
     backend = fake_backend(Toolkit(FakeTensorRt(driver), driver))
     lanes = [LaneSpec(f"lane{index}", None, each) for index, each in enumerate(wanted)]
     with pytest.raises(BackendError, match=said):
-        backend.open(lanes, lambda lane, done: None, 0)
+        backend.open(lanes, lambda token, done: None, 0)
     assert not any(driver.held.values()), driver.held
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Ended
+from aegis_ros.backends.base import Ended, Work
 from aegis_ros.backends.worker import CpuLane, open_lanes
 from aegis_ros.engine import ChannelSpec
 from aegis_ros.engine.loop import EngineLoop, LoadedTask
@@ -69,28 +69,26 @@ class Device:
         self.begun: list[tuple[int, bool]] = []
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended) -> None:
-        self.lanes = open_lanes(lanes, ended, 0)
+        self.lanes = open_lanes(lanes, _run, ended, 0)
 
-    def prefetch(self, network: Network, frame: npt.NDArray[np.uint8]) -> bool:
+    def prefetch(self, network: Network, inputs: Sequence[npt.NDArray[np.uint8]]) -> bool:
         if self.fetches:
-            self.brought.append(int(frame.flat[0]))
+            self.brought.append(int(inputs[0].flat[0]))
         return self.fetches
 
-    def start(
-        self,
-        lane: int,
-        network: Network,
-        segment: int,
-        frame: npt.NDArray[np.uint8],
-        outputs: object,
-        *,
-        prefetched: bool = False,
-    ) -> None:
+    def start(self, lane: int, work: Work) -> None:
         if self.refuse is not None:
             raise self.refuse
-        if segment == 0:
-            self.begun.append((int(frame.flat[0]), prefetched))
-        self.lanes[lane].start(network.parts[segment])
+        (part,) = work.parts
+        if work.step == 0:
+            self.begun.append((int(part.inputs[0].flat[0]), part.prefetched))
+        self.lanes[lane].start(work)
+
+
+def _run(work: Work) -> None:
+    network = work.parts[0].network
+    assert isinstance(network, Network)
+    network.parts[work.step]()
 
 
 @dataclass

@@ -218,7 +218,7 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
 
     backend = TensorRtBackend(toolkit)
     try:
-        backend.open((LaneSpec("build"),), lambda lane, completion: None, 0)
+        backend.open((LaneSpec("build"),), lambda token, completion: None, 0)
         loaded = backend.load(network, 0)
         assert isinstance(loaded, TensorRtNetwork)
         facts: dict[str, Any] = {"bytes": loaded.device_bytes, "dynamic": loaded.dynamic}
