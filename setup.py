@@ -20,9 +20,12 @@ setup(
             "demo = aegis_ros.nodes.demo:main",
             "dashboard = aegis_ros.nodes.dashboard:main",
         ],
+        "aegis_ros.programs": [  # what `aegis` becomes, and has no import of
+            "dashboard = aegis_ros.nodes.dashboard:main",
+        ],
         "aegis_ros.backends": [
             "onnxruntime = aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
-            "simulated = aegis_ros.backends.simulated:SimulatedBackend",
+            "simulated = aegis_ros.backends.testing.simulated:SimulatedBackend",
             "tensorrt = aegis_ros.backends.tensorrt:TensorRtBackend",
         ],
         "aegis_ros.decoders": [

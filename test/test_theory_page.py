@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.analysis import assign
-from aegis_ros.cli.task_set import read_task_set
+from aegis_ros.planning.task_set import read_task_set
 
 _PAGE = Path(__file__).parents[1] / "docs" / "theory.md"
 _FILES = re.findall(

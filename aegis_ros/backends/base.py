@@ -70,7 +70,6 @@ class CompiledNetwork:
         max_shape: largest frame.
         outputs: outputs of the last segment, all extents bound.
         arena_bytes: bytes it will take when loaded (weights, activations).
-        simulated_ns: execution time of each segment for the simulated backend.
         dynamic_outputs: names of outputs whose extents are known only after a run; ``outputs``
             then holds the largest extents seen when the network was prepared.
         shares: part of the execution time each segment is expected to take, 0..1 each, 1
@@ -88,7 +87,6 @@ class CompiledNetwork:
     max_shape: tuple[int, ...]
     outputs: tuple[TensorInfo, ...]
     arena_bytes: int
-    simulated_ns: tuple[int, ...] = ()
     dynamic_outputs: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     cuts: str = ""
@@ -98,7 +96,7 @@ class CompiledNetwork:
     @property
     def segments(self) -> int:
         """Number of segments."""
-        return max(len(self.paths), len(self.simulated_ns))
+        return len(self.paths)
 
     @property
     def profile_key(self) -> str:
@@ -145,7 +143,6 @@ class CompiledNetwork:
             "max_shape": list(self.max_shape),
             "outputs": [_tensor_to_json(item) for item in self.outputs],
             "arena_bytes": self.arena_bytes,
-            "simulated_ns": list(self.simulated_ns),
             "dynamic_outputs": list(self.dynamic_outputs),
             "shares": list(self.shares),
             "cuts": self.cuts,
@@ -164,7 +161,6 @@ class CompiledNetwork:
             max_shape=tuple(values["max_shape"]),
             outputs=tuple(_tensor_from_json(item) for item in values["outputs"]),
             arena_bytes=values["arena_bytes"],
-            simulated_ns=tuple(values["simulated_ns"]),
             dynamic_outputs=tuple(values["dynamic_outputs"]),
             shares=tuple(values["shares"]),
             cuts=values["cuts"],

@@ -24,8 +24,9 @@ from aegis_ros.backends.base import (
 )
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
-from aegis_ros.network.prepare import PreparedNetwork, run_child
+from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import DTYPE_OF_ORT
+from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import LaneSpec
 
 __all__ = [

@@ -13,7 +13,7 @@ __all__ = ["backend_names", "create_backend"]
 _GROUP = "aegis_ros.backends"
 _OURS = {
     "onnxruntime": "aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
-    "simulated": "aegis_ros.backends.simulated:SimulatedBackend",
+    "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
     "tensorrt": "aegis_ros.backends.tensorrt:TensorRtBackend",
 }
 

@@ -37,7 +37,8 @@ from aegis_ros.backends.cuda.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.toolkit import Toolkit, find_toolkit
 from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
-from aegis_ros.network.prepare import PreparedNetwork, run_child
+from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import LaneSpec
 
 __all__ = ["PRECISION", "TensorRtBackend"]

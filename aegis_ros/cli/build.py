@@ -17,11 +17,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from aegis_ros.backends import Backend, CompiledNetwork, create_backend
-from aegis_ros.cli.paper import say, sheet, terminal
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
-from aegis_ros.orchestrator.admission import Admission, Candidate, Refusal
+from aegis_ros.planning.admission import Admission, Candidate, Refusal
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
+from aegis_ros.views.terminal import say, sheet, terminal
 from aegis_ros.wcet import ProfileStore
 
 __all__ = ["run"]

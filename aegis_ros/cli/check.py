@@ -11,14 +11,15 @@ from rich.markup import escape
 from rich.text import Text
 
 from aegis_ros.analysis import LaneVerdict, fewer_frames
-from aegis_ros.cli.answer import Answer, as_json, blocker_of, judge
-from aegis_ros.cli.critical import CriticalRun, critical_run
-from aegis_ros.cli.modes import Modes
-from aegis_ros.cli.paper import inequality, reason, say, sheet, sign, terminal, to_ms
-from aegis_ros.cli.slowdown import Slowdown
-from aegis_ros.cli.task_set import read_task_set
+from aegis_ros.cli.answer_json import as_json
 from aegis_ros.errors import ConfigError
+from aegis_ros.planning.answer import Answer, blocker_of, judge
+from aegis_ros.planning.critical import CriticalRun, critical_run
+from aegis_ros.planning.modes import Modes
+from aegis_ros.planning.slowdown import Slowdown
+from aegis_ros.planning.task_set import read_task_set
 from aegis_ros.rationale import Rule, Witness
+from aegis_ros.views.terminal import inequality, reason, say, sheet, sign, terminal, to_ms
 
 __all__ = ["print_lane", "print_reason", "run"]
 

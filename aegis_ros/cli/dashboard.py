@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from aegis_ros.errors import ConfigError
 
-__all__ = ["node_command", "run"]
+__all__ = ["node_arguments", "run"]
 
+_PROGRAMS = "aegis_ros.programs"
 _PORTS = range(65536)
 
 
@@ -31,16 +33,16 @@ def run(
     Raises:
         ConfigError: ROS or the built package is not in the environment, or an argument is wrong.
     """
-    command = node_command(target, host, port, metrics=metrics, results=results, params=params)
-    _require_ros()
+    arguments = node_arguments(target, host, port, metrics=metrics, results=results, params=params)
+    command = [sys.executable, "-m", _program().module, *arguments]
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
-def node_command(
+def node_arguments(
     target: str, host: str, port: int, *, metrics: bool, results: bool, params: Path | None
 ) -> list[str]:
-    """Return the command that runs the node; as :func:`run`."""
+    """Return the arguments of the node's program; as :func:`run`."""
     if port not in _PORTS:
         raise ConfigError("out of range", where="--port", value=port, expected="0 to 65535")
     for name, value in (("--target", target), ("--host", host)):
@@ -55,27 +57,32 @@ def node_command(
         "metrics": str(metrics).lower(),
         "results": str(results).lower(),
     }
-    command = [sys.executable, "-m", "aegis_ros.nodes.dashboard", "--ros-args"]
+    arguments = ["--ros-args"]
     if params is not None:
-        command += ["--params-file", str(params)]
+        arguments += ["--params-file", str(params)]
     for name, value in chosen.items():
-        command += ["-p", f"{name}:={value}"]
-    return command
+        arguments += ["-p", f"{name}:={value}"]
+    return arguments
 
 
-def _require_ros() -> None:
-    for name, missing, hint in (
-        ("rclpy", "ROS 2 is not in the environment", "source /opt/ros/<distro>/setup.bash"),
-        (
-            "aegis_ros.msg",
-            "the built package is not in the environment",
-            "source install/setup.bash",
-        ),
-    ):
-        if find_spec(name) is None:
-            raise ConfigError(
-                missing,
-                where="aegis dashboard",
-                hint=f"In this shell, {hint} first; a recorded run needs no ROS: "
-                "aegis report TRACE -o run.html",
-            )
+def _program() -> EntryPoint:
+    """Return where the node's program starts, as the built package lists it.
+
+    Raises:
+        ConfigError: ROS or the built package is not in the environment.
+    """
+    if find_spec("rclpy") is None:
+        raise _missing("ROS 2 is not", "/opt/ros/<distro>/setup.bash")
+    listed = next(iter(entry_points(group=_PROGRAMS, name="dashboard")), None)
+    if listed is None or find_spec("aegis_ros.msg") is None:
+        raise _missing("the built package is not", "install/setup.bash")
+    return listed
+
+
+def _missing(what: str, script: str) -> ConfigError:
+    return ConfigError(
+        f"{what} in the environment",
+        where="aegis dashboard",
+        hint=f"In this shell, source {script} first; a recorded run needs no ROS: "
+        "aegis report TRACE -o run.html",
+    )

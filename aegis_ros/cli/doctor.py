@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from aegis_ros.cli.paper import say, sheet, terminal
 from aegis_ros.config import load_config
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.host import Finding, Grade, Machine, Needs, examine, measure, standstills
 from aegis_ros.host.finding import unknown
+from aegis_ros.views.terminal import say, sheet, terminal
 
 __all__ = ["run"]
 

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from aegis_ros.cli.paper import inequality, say, sheet, terminal, to_ms
 from aegis_ros.cli.traces import open_trace
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Decision, Rationale
@@ -20,6 +19,7 @@ from aegis_ros.trace.explain import Part, Split, split
 from aegis_ros.trace.history import Ending, Trace, TracedJob
 from aegis_ros.trace.states import run_states, state_sentences
 from aegis_ros.trace.summary import figures, find_job, lane_figures, worst_jobs
+from aegis_ros.views.terminal import inequality, say, sheet, terminal, to_ms
 
 __all__ = ["run"]
 

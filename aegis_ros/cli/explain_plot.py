@@ -6,11 +6,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from aegis_ros.cli.paper import to_ms
 from aegis_ros.errors import ConfigError
 from aegis_ros.trace.causes import Causes
 from aegis_ros.trace.explain import PartKind, Split, split
 from aegis_ros.trace.history import NO_TASK, Ending, Trace, TracedJob
+from aegis_ros.views.terminal import to_ms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

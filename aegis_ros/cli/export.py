@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from aegis_ros.cli.paper import say, terminal
 from aegis_ros.cli.traces import open_trace, written
 from aegis_ros.errors import ConfigError
 from aegis_ros.trace.chrome import chrome_events
+from aegis_ros.views.terminal import say, terminal
 
 __all__ = ["run"]
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from aegis_ros.analysis import LaneVerdict
 from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
-from aegis_ros.cli.paper import inequality, to_ms
 from aegis_ros.errors import ConfigError
 from aegis_ros.simulation import Outcome
+from aegis_ros.views.terminal import inequality, to_ms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

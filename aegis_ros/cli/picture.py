@@ -9,13 +9,13 @@ import numpy as np
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict
 from aegis_ros.analysis.demand import LaneLoad
-from aegis_ros.cli.answer import Answer
-from aegis_ros.cli.critical import CriticalRun, case_of, critical_run
 from aegis_ros.cli.gantt import LanePicture, draw
 from aegis_ros.cli.output_file import require_drawable
-from aegis_ros.cli.paper import reason
+from aegis_ros.planning.answer import Answer
+from aegis_ros.planning.critical import CriticalRun, case_of, critical_run
 from aegis_ros.rationale import Rule
 from aegis_ros.simulation import Outcome
+from aegis_ros.views.terminal import reason
 
 __all__ = ["draw_answer", "draw_timeline", "require_picture"]
 

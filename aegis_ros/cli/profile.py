@@ -32,8 +32,8 @@ from aegis_ros.cli.profile_report import require_report, write_report
 from aegis_ros.config import load_config
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.orchestrator import Orchestrator
-from aegis_ros.orchestrator.admission import Refusal
 from aegis_ros.orchestrator.measuring import Measurement
+from aegis_ros.planning.admission import Refusal
 from aegis_ros.spec import OrchestratorSpec, TaskSpec, TraceSpec
 from aegis_ros.wcet import Cache, Condition, Neighbour, Place, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed

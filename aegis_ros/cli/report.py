@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aegis_ros.cli.paper import say, terminal
 from aegis_ros.cli.traces import open_trace, written
 from aegis_ros.trace.page import report_page
+from aegis_ros.views.terminal import say, terminal
 
 __all__ = ["run"]
 

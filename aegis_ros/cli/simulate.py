@@ -18,12 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from aegis_ros.analysis import AnalysisTask
-from aegis_ros.cli.answer import Answer, judge
-from aegis_ros.cli.paper import say, sheet, terminal, to_ms
-from aegis_ros.cli.task_set import TaskSet, read_task_set
-from aegis_ros.cli.workload import ARRIVALS, EXECUTIONS, make_workload
 from aegis_ros.errors import ConfigError
+from aegis_ros.planning.answer import Answer, judge
+from aegis_ros.planning.task_set import TaskSet, read_task_set
+from aegis_ros.planning.workload import ARRIVALS, EXECUTIONS, make_workload
 from aegis_ros.simulation import Outcome, TaskFigures, Workload, simulate
+from aegis_ros.views.terminal import say, sheet, terminal, to_ms
 
 __all__ = ["parse_duration_ns", "run"]
 

@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.text import Text
 
 from aegis_ros.analysis import AnalysisTask
-from aegis_ros.cli.answer import Answer, as_json, judge
-from aegis_ros.cli.changes import changed
+from aegis_ros.cli.answer_json import as_json
 from aegis_ros.cli.check import print_reason
-from aegis_ros.cli.paper import say, sheet, sign, terminal, to_ms
-from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.errors import ConfigError
+from aegis_ros.planning.answer import Answer, judge
+from aegis_ros.planning.changes import changed
+from aegis_ros.planning.task_set import read_task_set
+from aegis_ros.views.terminal import say, sheet, sign, terminal, to_ms
 
 __all__ = ["run"]
 

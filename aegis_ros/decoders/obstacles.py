@@ -1,4 +1,4 @@
-"""Obstacles from the bird's-eye grid of :mod:`aegis_ros.network.bev`."""
+"""Obstacles from the bird's-eye grid of :mod:`aegis_ros.demo.bev`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import EngineError
-from aegis_ros.network.prepare import child_environment
+from aegis_ros.sandbox.children import child_environment
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["EngineProcess"]

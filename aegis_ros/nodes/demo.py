@@ -24,13 +24,13 @@ from rich.panel import Panel
 from rich.table import Table
 from sensor_msgs.msg import Image
 
-from aegis_ros.cli.status_view import render_snapshot, summary_line
 from aegis_ros.demo.overview import contact_sheet
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.srv import RegisterModel
+from aegis_ros.views.status import render_snapshot, summary_line
 
 __all__ = ["main"]
 

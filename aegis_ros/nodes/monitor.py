@@ -16,7 +16,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rich.console import Console
 from rich.live import Live
 
-from aegis_ros.cli.status_view import (
+from aegis_ros.msg import OrchestratorStatus, Rationale
+from aegis_ros.nodes.spinning import spin_beside
+from aegis_ros.views.status import (
     DecisionRow,
     LaneRow,
     Snapshot,
@@ -24,8 +26,6 @@ from aegis_ros.cli.status_view import (
     render_snapshot,
     summary_line,
 )
-from aegis_ros.msg import OrchestratorStatus, Rationale
-from aegis_ros.nodes.spinning import spin_beside
 
 __all__ = ["Monitor", "main"]
 

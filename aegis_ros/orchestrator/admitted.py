@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane, safe_removal_ns
-from aegis_ros.orchestrator.admission import Candidate, Pace
 from aegis_ros.orchestrator.intake import FedTask
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
+from aegis_ros.planning.admission import Candidate, Pace
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 
 __all__ = ["AdmittedSet", "Entry"]

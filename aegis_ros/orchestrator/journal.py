@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.errors import AegisError, StateError
+from aegis_ros.sandbox.database import Database
 from aegis_ros.spec import TaskSpec
-from aegis_ros.wcet.database import Database
 
 __all__ = ["Journal"]
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from aegis_ros.engine import Channel, ChannelSpec, EngineClient, LoadSpec
 from aegis_ros.errors import AegisError
-from aegis_ros.orchestrator.admission import max_shape
 from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.orchestrator.intake import StreamTable
 from aegis_ros.orchestrator.types import Stream
+from aegis_ros.planning.admission import max_shape
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
 __all__ = ["Loader"]

@@ -29,7 +29,6 @@ from aegis_ros.engine import (
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.network import TensorInfo
-from aegis_ros.orchestrator.admission import Admission, Admitted, Candidate, Refusal
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake
@@ -55,6 +54,7 @@ from aegis_ros.orchestrator.types import (
     Stream,
     result_code,
 )
+from aegis_ros.planning.admission import Admission, Admitted, Candidate, Refusal
 from aegis_ros.rationale import Decision, Rationale, Rule
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.trace.states import RunState

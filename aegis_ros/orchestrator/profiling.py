@@ -13,10 +13,10 @@ import numpy as np
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.engine import EngineClient
 from aegis_ros.errors import AegisError
-from aegis_ros.orchestrator.admission import Admission, Refusal
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.types import ProfileOutcome
+from aegis_ros.planning.admission import Admission, Refusal
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import DeviceSpec, TaskSpec
 from aegis_ros.wcet import Cache, Condition, Profile, ProfileKey, ProfileStore

@@ -10,8 +10,8 @@ from math import floor
 from aegis_ros.analysis import AnalysisTask, every_nth, thinned
 from aegis_ros.device import Change, DeviceState, PaceGovernor, SpeedGovernor
 from aegis_ros.errors import ConfigError
-from aegis_ros.orchestrator.admission import Pace
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.planning.admission import Pace
 from aegis_ros.rationale import Decision, Rule
 
 __all__ = ["Slowed", "Thermal"]

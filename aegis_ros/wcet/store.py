@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.errors import ProfileError
+from aegis_ros.sandbox.database import Database
 from aegis_ros.wcet.condition import Condition
-from aegis_ros.wcet.database import Database
 from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 
 __all__ = ["ProfileStore"]

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 from aegis_ros.errors import ConfigError
-from aegis_ros.network.prepare import child_environment
+from aegis_ros.sandbox.children import child_environment
 from aegis_ros.wcet.condition import Stress
 
 __all__ = ["other_cores", "stressed"]

@@ -15,13 +15,13 @@ from rich.progress import Progress, TaskID
 
 from aegis_ros.analysis import queue_needed
 from aegis_ros.backends import CompiledNetwork
-from aegis_ros.cli.answer import Answer, judge
-from aegis_ros.cli.task_set import TaskSet, read_task_set
 from aegis_ros.config import load_config
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.orchestrator import Orchestrator
-from aegis_ros.orchestrator.admission import max_shape
 from aegis_ros.orchestrator.measuring import Measurement
+from aegis_ros.planning.admission import max_shape
+from aegis_ros.planning.answer import Answer, judge
+from aegis_ros.planning.task_set import TaskSet, read_task_set
 from aegis_ros.spec import TaskSpec
 from aegis_ros.wcet import Cache, Condition, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed

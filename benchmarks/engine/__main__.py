@@ -109,17 +109,17 @@ class Feed:
 
 def simulated(*segment_ns: int) -> CompiledNetwork:
     """Return a network whose segments take so long and compute nothing."""
+    from aegis_ros.backends.testing.simulated import lasting
     from aegis_ros.network import TensorInfo
 
     return CompiledNetwork(
         backend="simulated",
         key="",
-        paths=("simulated",),
+        paths=lasting("simulated", *segment_ns),
         frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
         max_shape=_FRAME,
         outputs=(TensorInfo("values", "float32", (4,)),),
         arena_bytes=0,
-        simulated_ns=segment_ns,
     )
 
 

@@ -19,7 +19,7 @@ from aegis_ros.backends.cuda.build_child import build_engine
 from aegis_ros.config import load_config
 from aegis_ros.errors import ModelError
 from aegis_ros.network import TensorInfo, prepare, resolve_model
-from aegis_ros.orchestrator.admission import max_shape
+from aegis_ros.planning.admission import max_shape
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
 _FOLDER = Path(bindings.__file__).parent

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aegis_ros.backends import CompiledNetwork, backend_names
+from aegis_ros.backends.testing.simulated import lasting
 from aegis_ros.network import TensorInfo
 from benchmarks.compare.rounds import Arm
 from benchmarks.compare.workload import Network, Task, Workload
@@ -22,12 +23,11 @@ def network(cost_ms: int) -> CompiledNetwork:
     return CompiledNetwork(
         backend="simulated",
         key="key",
-        paths=("simulated.onnx",),
+        paths=lasting("simulated.onnx", cost_ms * MS),
         frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
         max_shape=(8, 8, 3),
         outputs=(TensorInfo("values", "float32", (4,)),),
         arena_bytes=1000,
-        simulated_ns=(cost_ms * MS,),
     )
 
 

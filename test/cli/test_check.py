@@ -11,10 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, check_lane, shed_order
-from aegis_ros.cli.answer import judge
-from aegis_ros.cli.critical import critical_run
-from aegis_ros.cli.slowdown import slowdown_of
-from aegis_ros.cli.task_set import read_task_set
+from aegis_ros.planning.answer import judge
+from aegis_ros.planning.critical import critical_run
+from aegis_ros.planning.slowdown import slowdown_of
+from aegis_ros.planning.task_set import read_task_set
 from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES
 from test.task_sets import task_sets

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends import create_backend
-from aegis_ros.cli.task_set import read_task_set
 from aegis_ros.config import load_config
-from aegis_ros.orchestrator.admission import Admission, Refusal
+from aegis_ros.planning.admission import Admission, Refusal
+from aegis_ros.planning.task_set import read_task_set
 from aegis_ros.wcet import Batch, Profile, ProfileStore
 from test.cli.conftest import Aegis
 from test.network.builders import identity_network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ import pytest
 from aegis_ros.cli import dashboard
 from aegis_ros.errors import ConfigError
 
+PROGRAM = EntryPoint("dashboard", "aegis_ros.nodes.dashboard:main", "aegis_ros.programs")
 
-def _command(target: str = "orchestrator", host: str = "127.0.0.1", port: int = 8470) -> list[str]:
-    return dashboard.node_command(target, host, port, metrics=True, results=False, params=None)
+
+def _arguments(
+    target: str = "orchestrator", host: str = "127.0.0.1", port: int = 8470
+) -> list[str]:
+    return dashboard.node_arguments(target, host, port, metrics=True, results=False, params=None)
 
 
 def test_runs_the_node_with_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[list[str]] = []
     monkeypatch.setattr(dashboard, "find_spec", lambda name: object())
+    monkeypatch.setattr(dashboard, "entry_points", lambda **wanted: (PROGRAM,))
     monkeypatch.setattr("os.execv", lambda program, command: became.append(command))
     dashboard.run("/a/b", "127.0.0.1", 0, metrics=True, results=False, params=None)
     (command,) = became
@@ -36,8 +42,10 @@ def test_a_file_of_parameters_goes_first_so_that_options_have_the_last_word(
 ) -> None:
     file = tmp_path / "params.yaml"
     file.touch()
-    command = dashboard.node_command("a", "127.0.0.1", 1, metrics=False, results=True, params=file)
-    assert command[4:6] == ["--params-file", str(file)]
+    arguments = dashboard.node_arguments(
+        "a", "127.0.0.1", 1, metrics=False, results=True, params=file
+    )
+    assert arguments[1:3] == ["--params-file", str(file)]
 
 
 @pytest.mark.parametrize("missing", ["rclpy", "aegis_ros.msg"])
@@ -62,11 +70,11 @@ def test_without_ros_it_says_what_to_source_and_what_works_all_the_same(
 )
 def test_a_wrong_argument_is_named(target: str, host: str, port: int, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        _command(target, host, port)
+        _arguments(target, host, port)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--params"):
-        dashboard.node_command(
+        dashboard.node_arguments(
             "a", "h", 1, metrics=False, results=True, params=tmp_path / "none.yaml"
         )

@@ -11,10 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import assign
-from aegis_ros.cli.answer import Answer, judge
-from aegis_ros.cli.critical import case_of, critical_run
-from aegis_ros.cli.modes import with_tight_bounds
-from aegis_ros.cli.task_set import TaskSet, read_task_set
+from aegis_ros.planning.answer import Answer, judge
+from aegis_ros.planning.critical import case_of, critical_run
+from aegis_ros.planning.modes import with_tight_bounds
+from aegis_ros.planning.task_set import TaskSet, read_task_set
 from aegis_ros.simulation import bursty_arrivals, simulate
 from aegis_ros.spec import Criticality
 from test.cli.conftest import Aegis, Write

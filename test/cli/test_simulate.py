@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aegis_ros.cli.simulate import parse_duration_ns
-from aegis_ros.cli.workload import ARRIVALS
 from aegis_ros.errors import ConfigError
+from aegis_ros.planning.workload import ARRIVALS
 from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES
 

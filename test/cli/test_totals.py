@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aegis_ros.cli.answer import judge
-from aegis_ros.cli.task_set import read_task_set
-from aegis_ros.cli.workload import make_workload
+from aegis_ros.planning.answer import judge
+from aegis_ros.planning.task_set import read_task_set
+from aegis_ros.planning.workload import make_workload
 from test.cli.conftest import Aegis, Write
 
 SET = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aegis_ros.cli.changes import changed
-from aegis_ros.cli.task_set import read_task_set
+from aegis_ros.planning.changes import changed
+from aegis_ros.planning.task_set import read_task_set
 from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.testing.simulated import lasting
 from aegis_ros.engine import (
     Channel,
     ChannelSpec,
@@ -35,12 +36,11 @@ def simulated(*segment_ns: int, path: str = "simulated.onnx") -> CompiledNetwork
     return CompiledNetwork(
         backend="simulated",
         key="key",
-        paths=(path,),
+        paths=lasting(path, *(segment_ns or (MS,))),
         frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
         max_shape=SHAPE,
         outputs=(TensorInfo("values", "float32", (4,)), TensorInfo("more", "int64", (2, 2))),
         arena_bytes=1000,
-        simulated_ns=segment_ns or (MS,),
     )
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from aegis_ros.errors import ModelError
 from aegis_ros.network import PreparedNetwork, prepare
 from aegis_ros.network.graph import estimate_bytes, fuse, load_graph
-from aegis_ros.network.prepare import run_child
+from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import Color, FrameFormat, Layout, PreprocessSpec, ResizeMode
 
 from .builders import identity_network, save, session, sum_network

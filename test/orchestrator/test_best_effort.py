@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, is_schedulable
-from aegis_ros.orchestrator.cutting import advise_cuts, blocking_tolerance
+from aegis_ros.planning.cutting import advise_cuts, blocking_tolerance
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Criticality, TaskSpec
 from test.orchestrator.house import MS, House

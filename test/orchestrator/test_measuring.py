@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from aegis_ros.errors import StateError
-from aegis_ros.orchestrator.admission import Refusal
 from aegis_ros.orchestrator.measuring import Measurement
+from aegis_ros.planning.admission import Refusal
 from aegis_ros.rationale import Rule
 from aegis_ros.wcet import Cache, Condition
 from test.orchestrator.house import MS, House

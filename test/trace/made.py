@@ -6,8 +6,8 @@ import numpy as np
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.simulation import Workload, simulate
+from aegis_ros.simulation.tracing import trace_of
 from aegis_ros.trace.history import Trace
-from aegis_ros.trace.simulated import trace_of
 
 Release = tuple[int, int, int, tuple[int, ...]]  # task, arrival, ready, execution of each segment
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.simulation import simulate, sporadic_arrivals
+from aegis_ros.simulation.tracing import trace_of
 from aegis_ros.trace import RECORD, RecordKind
 from aegis_ros.trace.chrome import chrome_events
 from aegis_ros.trace.history import Trace, TracedTask
-from aegis_ros.trace.simulated import trace_of
 from test.task_sets import task_sets
 
 _MS = 1_000_000

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.scheduling import CwEdf
 from aegis_ros.simulation import Outcome, Run, Workload, simulate, sporadic_arrivals
+from aegis_ros.simulation.tracing import trace_of
 from aegis_ros.spec import Criticality
 from aegis_ros.trace import RECORD, RecordKind
 from aegis_ros.trace.explain import WAITING, Part, PartKind, split
 from aegis_ros.trace.history import Ending, Trace, TracedTask
-from aegis_ros.trace.simulated import trace_of
 from aegis_ros.trace.summary import figures, worst_jobs
 from test.task_sets import task_sets
 from test.trace.made import traced

@@ -12,8 +12,8 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.decoders import FrameInfo, create_decoder, outputs_read
 from aegis_ros.engine import JobResult, OverrunEvent
 from aegis_ros.network import PreparedNetwork, TensorInfo
-from aegis_ros.orchestrator.early_exit import early_exit_problem, stand_in_problem
 from aegis_ros.orchestrator.rationales import overrun_sentence
+from aegis_ros.planning.early_exit import early_exit_problem, stand_in_problem
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import OverrunPolicy, PreprocessSpec, TaskSpec
 from test.backends.networks import make_network

@@ -5,7 +5,7 @@ opening of the lowest points on a coarse grid, and an obstacle wherever points l
 ground than a robot can drive over and lower than it can drive under. The
 cloud may be in any frame whose z axis points up; the sensor's height need not be known.
 
-Run ``python -m aegis_ros.network.bev`` to write the file the package ships.
+Run ``python -m aegis_ros.demo.bev`` to write the file the package ships.
 """
 
 from __future__ import annotations

@@ -7,12 +7,11 @@ import onnxruntime
 import pytest
 
 from aegis_ros.decoders import FrameInfo, Obstacles, create_decoder
-from aegis_ros.network.bev import BevParameters, bev_network, shipped_path
+from aegis_ros.demo.bev import BevParameters, bev_network, shipped_path
 from aegis_ros.network.graph import fuse, load_graph
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import Layout, PreprocessSpec
-
-from .builders import session
+from test.network.builders import session
 
 SPEC = PreprocessSpec(layout=Layout.POINTS)
 SWEEPS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "lidar"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.decoders import FrameInfo, create_decoder, outputs_read
 from aegis_ros.network import PreparedNetwork, TensorInfo
-from aegis_ros.orchestrator.cutting import SEGMENT_COUNTS
+from aegis_ros.planning.cutting import SEGMENT_COUNTS
 from aegis_ros.spec import OverrunPolicy, TaskSpec
 
 __all__ = ["early_exit_problem", "stand_in_problem"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from aegis_ros.analysis import (
     AnalysisTask,
@@ -17,14 +16,14 @@ from aegis_ros.analysis import (
     thinned,
 )
 from aegis_ros.analysis.lanes import admits
-from aegis_ros.cli.modes import Modes, modes_of, with_tight_bounds
-from aegis_ros.cli.slowdown import Slowdown, slowdown_of
-from aegis_ros.cli.task_set import TaskSet
-from aegis_ros.rationale import Counterfactual, ResponseBound, Witness
+from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
+from aegis_ros.planning.slowdown import Slowdown, slowdown_of
+from aegis_ros.planning.task_set import TaskSet
+from aegis_ros.rationale import Counterfactual, ResponseBound
 from aegis_ros.scheduling import CwEdf, Edf, Policy, Table, VirtualDeadlines
 from aegis_ros.spec import Criticality
 
-__all__ = ["Answer", "as_json", "blocker_of", "judge"]
+__all__ = ["Answer", "blocker_of", "judge"]
 
 _MAX_TASKS_TO_ADVISE = 400  # beyond, the search for what would help takes minutes
 _MAX_TASKS_TO_IDLE = 100
@@ -214,26 +213,6 @@ def blocker_of(
     return longest.name, longest.longest_ns(switch_ns)
 
 
-def as_json(answer: Answer) -> dict[str, Any]:
-    """Return the answer in the documented JSON form; times in milliseconds."""
-    return {
-        "schedulable": answer.schedulable,
-        "policy": answer.asked.policy,
-        "lanes": [_lane(answer, verdict) for verdict in answer.assignment.verdicts.values()],
-        "counterfactuals": [
-            {
-                "task": item.task,
-                "change": item.change,
-                "value": item.value,
-                "sentence": item.sentence,
-            }
-            for item in answer.changes
-        ],
-        "rule": str(answer.deciding.rule),
-        "every_nth": dict(answer.factors),
-    }
-
-
 def _spare(verdict: LaneVerdict) -> float:
     witness = verdict.witness
     return 1.0 if witness is None else witness.slack_ns / max(1, witness.t_ns)
@@ -317,57 +296,3 @@ def _declarable(asked: TaskSet, changes: Sequence[Counterfactual]) -> tuple[Coun
             )
         kept.append(change)
     return tuple(kept)
-
-
-def _lane(answer: Answer, verdict: LaneVerdict) -> dict[str, Any]:
-    bounds = {item.task: item for item in verdict.responses}
-    modes = answer.modes_of(verdict.lane)
-    slowdown = answer.slowdown_of(verdict.lane)
-    return {
-        "name": verdict.lane,
-        "utilization": answer.utilization(verdict.lane),
-        "schedulable": verdict.schedulable,
-        "witness": _witness(verdict.witness),
-        "tasks": [_task(task, bounds.get(task.name)) for task in answer.on_lane(verdict.lane)],
-        "best_effort": [
-            {"name": rate.task, "asked_hz": rate.asked, "left_hz": rate.left}
-            for rate in verdict.slack
-        ],
-        "modes": None if modes is None else _modes(modes),
-        "slow_device": None
-        if slowdown is None
-        else {
-            "slowest_speed": slowdown.slowest_speed,
-            "sheds_first": list(slowdown.sheds_first),
-        },
-    }
-
-
-def _modes(modes: Modes) -> dict[str, Any]:
-    return {
-        "low": {"schedulable": modes.low.schedulable, "utilization": modes.low.utilization},
-        "high": {"schedulable": modes.high.schedulable, "utilization": modes.high.utilization},
-        "sheds": list(modes.sheds),
-        "virtual_deadlines_ms": {name: own / 1e6 for name, own in modes.virtual_ns.items()},
-    }
-
-
-def _task(task: AnalysisTask, bound: ResponseBound | None) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "response_bound_ms": None if bound is None else bound.bound_ns / 1e6,
-        "deadline_ms": task.deadline_ns / 1e6,
-        "slack_ms": None if bound is None else (task.deadline_ns - bound.bound_ns) / 1e6,
-    }
-
-
-def _witness(witness: Witness | None) -> dict[str, Any] | None:
-    if witness is None:
-        return None
-    return {
-        "t_ms": witness.t_ns / 1e6,
-        "demand_ms": witness.demand_ns / 1e6,
-        "blocking_ms": witness.blocking_ns / 1e6,
-        "blocking_task": witness.blocking_task,
-        "slack_ms": witness.slack_ns / 1e6,
-    }

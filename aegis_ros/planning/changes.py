@@ -10,8 +10,8 @@ from math import ceil
 from typing import Any
 
 from aegis_ros.analysis import POLICIES, AnalysisTask
-from aegis_ros.cli.task_set import TaskSet, new_task
 from aegis_ros.errors import ConfigError
+from aegis_ros.planning.task_set import TaskSet, new_task
 from aegis_ros.spec import Criticality
 
 __all__ = ["changed"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
 from aegis_ros.analysis.task import by_promise
-from aegis_ros.cli.answer import Answer
-from aegis_ros.cli.modes import in_high_mode, in_low_mode
+from aegis_ros.planning.answer import Answer
+from aegis_ros.planning.modes import in_high_mode, in_low_mode
 from aegis_ros.rationale import Witness
 from aegis_ros.simulation import Outcome, critical_arrivals, periodic_arrivals, simulate
 

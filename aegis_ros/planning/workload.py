@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.analysis import AnalysisTask
-from aegis_ros.cli.answer import Answer
-from aegis_ros.cli.critical import case_of
 from aegis_ros.errors import ConfigError
+from aegis_ros.planning.answer import Answer
+from aegis_ros.planning.critical import case_of
 from aegis_ros.simulation import (
     Workload,
     bursty_arrivals,

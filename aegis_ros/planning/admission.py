@@ -22,7 +22,7 @@ from aegis_ros.backends import Backend, CompiledNetwork
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network import PreparedNetwork, digest, prepare, resolve_model
-from aegis_ros.orchestrator.cutting import (
+from aegis_ros.planning.cutting import (
     SEGMENT_COUNTS,
     Room,
     advise_cuts,
@@ -30,7 +30,7 @@ from aegis_ros.orchestrator.cutting import (
     cut_budget,
     estimated_budget,
 )
-from aegis_ros.orchestrator.early_exit import early_exit_problem, stand_in_problem
+from aegis_ros.planning.early_exit import early_exit_problem, stand_in_problem
 from aegis_ros.rationale import Counterfactual, Rule
 from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore

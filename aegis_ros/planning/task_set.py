@@ -294,7 +294,7 @@ def _ns(milliseconds: float, rounding: str) -> int:
 def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
     from aegis_ros.backends import create_backend
-    from aegis_ros.orchestrator.admission import Admission, Candidate, Refusal
+    from aegis_ros.planning.admission import Admission, Candidate, Refusal
     from aegis_ros.rationale import Rule
     from aegis_ros.wcet import ProfileStore
 

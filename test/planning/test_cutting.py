@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, is_schedulable
 from aegis_ros.orchestrator import Registration
-from aegis_ros.orchestrator.cutting import (
+from aegis_ros.planning.cutting import (
     advise_cuts,
     blocking_tolerance,
     cut_budget,

@@ -22,10 +22,11 @@ from aegis_ros.errors import BackendError
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["SimulatedBackend"]
+__all__ = ["SimulatedBackend", "lasting"]
 
 _BYTES_PER_SECOND = 5e9
 _RAISE, _HANG, _CRASH = 255, 254, 253
+_LASTS = "#ns="
 
 
 @dataclass
@@ -43,6 +44,28 @@ class _Simulated:
     def note(self) -> str:
         """Nothing is chosen when it is loaded."""
         return ""
+
+
+def lasting(path: str, *segment_ns: int) -> tuple[str, ...]:
+    """Return :attr:`CompiledNetwork.paths` of a network whose segments take the given times.
+
+    Args:
+        path: of the network, for people; nothing is read from it.
+        segment_ns: execution time of each segment.
+    """
+    return tuple(f"{path}{_LASTS}{time_ns}" for time_ns in segment_ns)
+
+
+def _segment_ns(path: str) -> int:
+    """Return the time that :func:`lasting` wrote into a path.
+
+    Raises:
+        BackendError: there is none.
+    """
+    _, found, time_ns = path.rpartition(_LASTS)
+    if not found or not time_ns.isdecimal():
+        raise BackendError("the simulated device cannot load this network")
+    return int(time_ns)
 
 
 class SimulatedBackend(ReadsInPlace):
@@ -69,12 +92,13 @@ class SimulatedBackend(ReadsInPlace):
         return CompiledNetwork(
             backend=self.name,
             key=prepared.key,
-            paths=(str(prepared.source),),
+            paths=lasting(
+                str(prepared.source), *(-(-max(guess_ns, 100_000) // segments),) * segments
+            ),
             frame_input=prepared.frame_input,
             max_shape=prepared.max_shape,
             outputs=prepared.outputs,
             arena_bytes=prepared.weight_bytes + prepared.activation_bytes,
-            simulated_ns=(-(-max(guess_ns, 100_000) // segments),) * segments,
             cuts="equal" if segments > 1 else "",
         )
 
@@ -86,11 +110,12 @@ class SimulatedBackend(ReadsInPlace):
         """Remember the times.
 
         Raises:
-            BackendError: there are none.
+            BackendError: the paths hold none.
         """
-        if not compiled.simulated_ns or "unloadable" in "".join(compiled.paths):
+        if "unloadable" in "".join(compiled.paths):
             raise BackendError("the simulated device cannot load this network")
-        return _Simulated(compiled.simulated_ns, compiled.complete_after)
+        times_ns = tuple(_segment_ns(path) for path in compiled.paths)
+        return _Simulated(times_ns, compiled.complete_after)
 
     def start(self, lane: int, work: Work) -> None:
         """Let the lane's thread sleep for the segment's time."""

@@ -1,0 +1,1 @@
+"""Devices that compute nothing, for tests, benchmarks and planning."""

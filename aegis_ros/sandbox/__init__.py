@@ -1,0 +1,1 @@
+"""Child processes and files that survive what goes wrong in them."""
