@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,20 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.engine.channel import Channel
 from aegis_ros.engine.history import CrashHistory
 from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.messages import (
+    CloseChannel,
+    Done,
+    Load,
+    Loaded,
+    OpenChannel,
+    ProfileBegin,
+    ProfileBegun,
+    ProfileEnd,
+    ProfileRuns,
+    ProfileSamples,
+    Request,
+    Unload,
+)
 from aegis_ros.engine.process import EngineProcess
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import (
@@ -161,8 +174,7 @@ class EngineClient:
         Raises:
             EngineError: it does not run.
         """
-        said = self._running().info
-        return EngineInfo(said["pid"], said["backend"], said["device"], said["determinism"])
+        return self._running().info
 
     def stop(self) -> None:
         """End the engine and forget everything; always returns, from any thread.
@@ -218,7 +230,7 @@ class EngineClient:
                 channel = self._channels.pop(key, None)
             if channel is None:
                 return
-            self._tell({"do": "close_channel", "index": channel.index})
+            self._tell(CloseChannel(channel.index))
             channel.close()
 
     def load(self, spec: LoadSpec) -> str:
@@ -255,7 +267,7 @@ class EngineClient:
             self._history.forget(task_id)
             if known is None:
                 return
-            self._tell({"do": "unload", "task_id": task_id})
+            self._tell(Unload(task_id))
             process = self._process
             slots = None if process is None else process.outputs.pop(task_id, None)
             if slots is not None:
@@ -299,20 +311,19 @@ class EngineClient:
         total = runs + warmup
         handles: list[int] = []
 
-        def begin(network: CompiledNetwork, where: int, fed: Any = None) -> int:
-            handles.append(_begin_profile(process, network, where, fed)["handle"])
+        def begin(
+            network: CompiledNetwork, where: int, fed: npt.NDArray[np.generic] | None = None
+        ) -> int:
+            handles.append(_begin_profile(process, network, where, fed))
             return handles[-1]
 
         try:
-            turn = {
-                "do": "profile_runs",
-                "handle": begin(compiled, lane, frames),
-                "cold": cold,
-                "after": begin(after, lane) if after is not None else 0,
-                "beside": [begin(network, where) for network, where in beside],
-            }
+            timed = begin(compiled, lane, frames)
+            before = begin(after, lane) if after is not None else 0
+            others = tuple(begin(network, where) for network, where in beside)
             while len(samples) < total and not self._stopping.is_set():
-                taken = process.ask({**turn, "runs": total - len(samples)})["samples"]
+                turn = ProfileRuns(timed, total - len(samples), cold, before, others)
+                taken = process.ask(turn, ProfileSamples).samples
                 samples += taken
                 counted = samples[max(warmup, len(samples) - len(taken)) :]
                 worst = max([worst, *(sum(row) for row in counted)])
@@ -321,7 +332,7 @@ class EngineClient:
         finally:
             try:
                 for handle in handles:
-                    process.ask({"do": "profile_end", "handle": handle})
+                    process.ask(ProfileEnd(handle), Done)
             except EngineError as error:
                 _log.debug("a measured network was not unloaded: %s", error)
         return np.asarray(samples[warmup:], np.int64).reshape(-1, compiled.segments)
@@ -633,10 +644,10 @@ class EngineClient:
             )
         return process
 
-    def _tell(self, message: dict[str, object]) -> None:
+    def _tell(self, request: Request) -> None:
         """Ask for something that an engine which is gone need not be asked for."""
         try:
-            self._running().ask(message)
+            self._running().ask(request, Done)
         except EngineError as error:
             if error.code != "gone":
                 raise
@@ -755,55 +766,30 @@ def _begin_profile(
     compiled: CompiledNetwork,
     lane: int,
     frames: npt.NDArray[np.generic] | None,
-) -> dict[str, Any]:
-    message = {"do": "profile_begin", "compiled": compiled.to_json(), "lane": lane, "seed": 0}
+) -> int:
+    """Load a network to be measured, and return its handle."""
     if frames is None:
-        return process.ask(message)
+        return process.ask(ProfileBegin(compiled, lane), ProfileBegun).handle
     memory = SharedMemory(frames.nbytes)
     try:
         memory.array(0, frames.shape, frames.dtype)[...] = frames
-        return process.ask({**message, "frames": len(frames)}, (memory.fd,))
+        request = ProfileBegin(compiled, lane, len(frames))
+        return process.ask(request, ProfileBegun, (memory.fd,)).handle
     finally:
         memory.close()
 
 
 def _send_channel(process: EngineProcess, channel: Channel) -> None:
-    spec = channel.spec
-    process.ask(
-        {
-            "do": "open_channel",
-            "index": channel.index,
-            "key": spec.key,
-            "format": str(spec.format),
-            "max_shape": list(spec.max_shape),
-            "slots": spec.slots,
-        },
-        (channel.memory.fd,),
-    )
+    process.ask(OpenChannel(channel.index, channel.spec), Done, (channel.memory.fd,))
 
 
 def _send_load(process: EngineProcess, spec: LoadSpec) -> str:
     """Load a network into one process, return its note; nothing is left when that fails."""
     slots = OutputSlots(spec.compiled, _OUTPUT_SLOTS)
     try:
-        answer = process.ask(
-            {
-                "do": "load",
-                "task_id": spec.task_id,
-                "lane": spec.lane,
-                "queue": spec.queue,
-                "wcet_ns": list(spec.wcet_ns),
-                "criticality": str(spec.criticality),
-                "on_overrun": str(spec.on_overrun),
-                "exit_after": spec.exit_after,
-                "total_ns": spec.total_ns,
-                "slots": _OUTPUT_SLOTS,
-                "compiled": spec.compiled.to_json(),
-            },
-            (slots.memory.fd,),
-        )
+        answer = process.ask(Load(spec, _OUTPUT_SLOTS), Loaded, (slots.memory.fd,))
     except EngineError:
         slots.close()
         raise
     process.outputs[spec.task_id] = slots
-    return str(answer["note"])
+    return answer.note

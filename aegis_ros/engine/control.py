@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
@@ -11,48 +10,50 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Backend, CompiledNetwork, LoadedNetwork, Part, Work
+from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.engine.loop import EngineLoop, LoadedTask, ProfileRun
 from aegis_ros.engine.memory import SharedMemory, aligned
+from aegis_ros.engine.messages import (
+    Answer,
+    Begin,
+    CloseChannel,
+    Done,
+    Hello,
+    Info,
+    Load,
+    Loaded,
+    OpenChannel,
+    ProfileBegin,
+    ProfileBegun,
+    ProfileEnd,
+    ProfileRuns,
+    ProfileSamples,
+    Refused,
+    Request,
+    Unload,
+    decode_request,
+    refusal,
+)
 from aegis_ros.engine.slots import OutputSlots
-from aegis_ros.engine.types import ChannelSpec
-from aegis_ros.errors import AegisError, BackendError
-from aegis_ros.spec import Criticality, FrameFormat, OverrunPolicy
+from aegis_ros.engine.types import EngineInfo
+from aegis_ros.errors import BackendError
 
-__all__ = ["ControlServer", "receive_message", "send_message"]
+__all__ = ["ControlServer"]
 
-_MAX_MESSAGE_BYTES = 150_000
-_MAX_FDS = 4
 _PROFILE_FRAMES = 4
 _PROFILE_TURN_S = 0.2
 # For so many parts that a lane computes, one stays free: the kernel takes 50 ms in a second from
 # real-time threads that leave normal ones none, which no schedulable set of tasks does.
 _PROFILE_GAP = 8
+_MOST_SAMPLES = 8_000  # of one answer, so that it fits into a message
 _SWEEP_BYTES = 96 * 1024 * 1024  # beyond the last-level caches of what robots compute on
-
-
-def send_message(
-    connection: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()
-) -> None:
-    """Send one JSON message, with file descriptors."""
-    data = json.dumps(message).encode()
-    if len(data) > _MAX_MESSAGE_BYTES:
-        raise ValueError(f"a control message of {len(data)} bytes is too long")
-    socket.send_fds(connection, [data], list(fds))
-
-
-def receive_message(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Return the next message and its descriptors, ``None`` when the peer is gone."""
-    data, fds, _, _ = socket.recv_fds(connection, _MAX_MESSAGE_BYTES, _MAX_FDS)
-    if not data:
-        return None
-    message: dict[str, Any] = json.loads(data)
-    return message, fds
 
 
 class ControlServer:
@@ -62,8 +63,10 @@ class ControlServer:
         connection: SOCK_SEQPACKET socket to the node.
         backend: opened backend.
         loop: the loop that owns tasks and channels.
-        info: what ``hello`` answers.
         cores: core of each lane, ``None`` for one that may run anywhere.
+
+    Attributes:
+        info: what the engine says of itself; to be set before :meth:`serve`.
     """
 
     def __init__(
@@ -71,52 +74,71 @@ class ControlServer:
         connection: socket.socket,
         backend: Backend,
         loop: EngineLoop,
-        info: dict[str, Any],
         cores: Sequence[int | None] = (),
     ) -> None:
         """Serve nothing yet."""
         self._connection = connection
         self._backend = backend
         self._loop = loop
-        self._info = info
+        self.info = EngineInfo(os.getpid(), backend.name, "", "")
         self._channels: dict[int, SharedMemory] = {}
         self._measured: dict[int, _Measured] = {}
         self._cores = tuple(cores)
         self._swept: npt.NDArray[np.uint8] | None = None
 
     def serve(self) -> None:
-        """Answer until the node is gone or says ``stop``; then end the loop."""
-        handlers: dict[str, Callable[[dict[str, Any], list[int]], dict[str, Any]]] = {
-            "hello": lambda message, fds: self._info,
-            "open_channel": self._open_channel,
-            "close_channel": self._close_channel,
-            "load": self._load,
-            "unload": self._unload,
-            "profile_begin": self._profile_begin,
-            "profile_runs": self._profile_runs,
-            "profile_end": self._profile_end,
-        }
+        """Answer until the node is gone; then end the loop."""
         try:
             while True:
-                received = receive_message(self._connection)
-                if received is None or received[0]["do"] == "stop":
-                    return
-                message, fds = received
-                answer: dict[str, Any]
                 try:
-                    answer = handlers[message["do"]](message, fds)
-                except AegisError as error:
-                    answer = {"problem": error.problem, "hint": error.hint}
+                    received = receive(self._connection)
+                except ValueError as error:
+                    send(self._connection, refusal(error))
+                    continue
+                if received is None:
+                    return
+                data, fds = received
+                answer: Answer
+                try:
+                    answer = self._answer(decode_request(data), fds)
+                except msgspec.DecodeError as error:
+                    answer = Refused(f"the request cannot be read ({error})")
                 except Exception as error:  # the engine outlives any bad request
-                    answer = {"problem": f"{type(error).__name__}: {error}"}
+                    answer = refusal(error)
                 finally:
                     for fd in fds:  # what the handler did not take
                         os.close(fd)
-                send_message(self._connection, answer)
+                try:
+                    send(self._connection, answer)
+                except ValueError as error:
+                    send(self._connection, refusal(error))
         except OSError:
             return
         finally:
             self._loop.stop()
+
+    def _answer(self, request: Request, fds: list[int]) -> Answer:
+        """Carry out a request; takes the descriptors it uses out of the list."""
+        match request:
+            case Hello():
+                return Info(self.info)
+            case OpenChannel():
+                return self._open_channel(request, fds)
+            case CloseChannel():
+                return self._close_channel(request)
+            case Load():
+                return self._load(request, fds)
+            case Unload():
+                return self._unload(request)
+            case ProfileBegin():
+                return self._profile_begin(request, fds)
+            case ProfileRuns():
+                return self._profile_runs(request)
+            case ProfileEnd():
+                return self._profile_end(request)
+            case Begin():
+                return Refused("the engine has begun already")
+        assert_never(request)
 
     def _in_loop(self, function: Callable[[], None]) -> None:
         done = threading.Event()
@@ -134,42 +156,37 @@ class ControlServer:
         if problem:
             raise problem[0]
 
-    def _open_channel(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        spec = ChannelSpec(
-            message["key"],
-            FrameFormat(message["format"]),
-            tuple(message["max_shape"]),
-            message["slots"],
-        )
+    def _open_channel(self, request: OpenChannel, fds: list[int]) -> Answer:
+        spec = request.spec
         memory = SharedMemory(aligned(spec.slot_bytes) * spec.slots, fds.pop(0))
         self._backend.pin(memory.bytes)
-        self._channels[message["index"]] = memory
-        self._in_loop(lambda: self._loop.add_channel(message["index"], spec, memory))
-        return {}
+        self._channels[request.index] = memory
+        self._in_loop(lambda: self._loop.add_channel(request.index, spec, memory))
+        return Done()
 
-    def _close_channel(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        self._in_loop(lambda: self._loop.remove_channel(message["index"]))
-        memory = self._channels.pop(message["index"], None)
+    def _close_channel(self, request: CloseChannel) -> Answer:
+        self._in_loop(lambda: self._loop.remove_channel(request.index))
+        memory = self._channels.pop(request.index, None)
         if memory is not None:
             self._backend.unpin(memory.bytes)
-        return {}
+        return Done()
 
-    def _load(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        compiled = CompiledNetwork.from_json(message["compiled"])
-        slots = OutputSlots(compiled, message["slots"], fds.pop(0))
+    def _load(self, request: Load, fds: list[int]) -> Answer:
+        spec = request.spec
+        slots = OutputSlots(spec.compiled, request.slots, fds.pop(0))
         try:
-            network = self._backend.load(compiled, message["lane"])
+            network = self._backend.load(spec.compiled, spec.lane)
             try:
-                task = LoadedTask(message["task_id"], network, message["lane"], slots)
+                task = LoadedTask(spec.task_id, network, spec.lane, slots)
                 self._in_loop(
                     lambda: self._loop.add_task(
                         task,
-                        message["queue"],
-                        wcet_ns=tuple(message["wcet_ns"]),
-                        criticality=Criticality(message["criticality"]),
-                        on_overrun=OverrunPolicy(message["on_overrun"]),
-                        exit_after=message["exit_after"],
-                        total_ns=message["total_ns"],
+                        spec.queue,
+                        wcet_ns=spec.wcet_ns,
+                        criticality=spec.criticality,
+                        on_overrun=spec.on_overrun,
+                        exit_after=spec.exit_after,
+                        total_ns=spec.total_ns,
                     )
                 )
             except Exception:
@@ -178,9 +195,9 @@ class ControlServer:
         except Exception:
             slots.close()
             raise
-        return {"note": network.note}
+        return Loaded(network.note)
 
-    def _unload(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    def _unload(self, request: Unload) -> Answer:
         gone = threading.Event()
         found: list[LoadedTask] = []
 
@@ -189,23 +206,23 @@ class ControlServer:
                 found.append(task)
             gone.set()
 
-        self._in_loop(lambda: self._loop.remove_task(message["task_id"], removed))
+        self._in_loop(lambda: self._loop.remove_task(request.task_id, removed))
         gone.wait()
         for task in found:
             self._backend.unload(task.network)
             task.slots.close()
-        return {"found": bool(found)}
+        return Done()
 
-    def _profile_begin(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    def _profile_begin(self, request: ProfileBegin, fds: list[int]) -> Answer:
         """Load a network to be measured, with random or given frames of its largest size."""
-        compiled = CompiledNetwork.from_json(message["compiled"])
-        count = message["frames"] if fds else _PROFILE_FRAMES
-        shape, dtype = (count, *compiled.max_shape), np.dtype(compiled.frame_input.dtype)
+        compiled = request.compiled
+        shape = (request.frames or _PROFILE_FRAMES, *compiled.max_shape)
+        dtype = np.dtype(compiled.frame_input.dtype)
         nbytes = math.prod(shape) * dtype.itemsize
-        memory = SharedMemory(nbytes, fds.pop(0) if fds else None)
+        memory = SharedMemory(nbytes, fds.pop(0) if request.frames else None)
         frames = memory.array(0, shape, dtype)
-        if "frames" not in message:
-            generator = np.random.default_rng(message["seed"])
+        if not request.frames:
+            generator = np.random.default_rng(request.seed)
             for frame in frames:
                 frame[...] = _random_frame(generator, compiled)
         memory.close()  # the pages stay as long as the frames
@@ -214,32 +231,33 @@ class ControlServer:
             undo.callback(slots.close)
             self._backend.pin(memory.bytes)  # as frames of a channel are
             undo.callback(self._backend.unpin, memory.bytes)
-            network = self._backend.load(compiled, message["lane"])
+            network = self._backend.load(compiled, request.lane)
             undo.callback(self._backend.unload, network)
             handle = max(self._measured, default=0) + 1
             self._measured[handle] = _Measured(
-                network, message["lane"], slots, list(frames), undo.pop_all()
+                network, request.lane, slots, list(frames), undo.pop_all()
             )
-        return {"handle": handle}
+        return ProfileBegun(handle)
 
-    def _profile_runs(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    def _profile_runs(self, request: ProfileRuns) -> Answer:
         """Time a few runs, a fraction of a second long, so that other requests get a turn."""
-        measured = self._measured[message["handle"]]
-        before = self._measured[message["after"]] if message.get("after") else None
+        measured = self._measured[request.handle]
+        before = self._measured[request.after] if request.after else None
+        most = min(request.runs, max(1, _MOST_SAMPLES // measured.network.segments))
         samples: list[list[int]] = []
         try:
-            with self._kept_busy([self._measured[each] for each in message.get("beside", ())]):
+            with self._kept_busy([self._measured[each] for each in request.beside]):
                 end = time.monotonic() + _PROFILE_TURN_S
-                while len(samples) < message["runs"] and (not samples or time.monotonic() < end):
-                    if message.get("cold"):
+                while len(samples) < most and (not samples or time.monotonic() < end):
+                    if request.cold:
                         self._sweep(measured.lane)
                     spent = sum(self._whole(before)) if before is not None else 0
                     row = self._whole(measured)
                     samples.append(row)
                     time.sleep((spent + sum(row)) / 1e9 / _PROFILE_GAP)
         except BackendError as error:
-            return {"problem": f"the network failed while it was measured ({error.problem})"}
-        return {"samples": samples}
+            return Refused(f"the network failed while it was measured ({error.problem})")
+        return ProfileSamples(samples)
 
     @contextmanager
     def _kept_busy(self, others: list[_Measured]) -> Iterator[None]:
@@ -305,9 +323,9 @@ class ControlServer:
             with suppress(OSError):
                 os.sched_setaffinity(0, before)
 
-    def _profile_end(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        self._measured.pop(message["handle"]).undo.close()
-        return {}
+    def _profile_end(self, request: ProfileEnd) -> Answer:
+        self._measured.pop(request.handle).undo.close()
+        return Done()
 
     def _timed(self, measured: _Measured, segment: int) -> tuple[int, str]:
         done = threading.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -10,10 +9,22 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from typing import Any
+from typing import TypeVar
 
-from aegis_ros.engine.control import receive_message, send_message
+import msgspec
+
+from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.messages import (
+    Answer,
+    Begin,
+    EngineSettings,
+    Hello,
+    Info,
+    Refused,
+    Request,
+    decode_answer,
+)
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import EngineError
@@ -32,6 +43,8 @@ _ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(16 * 1024 * 1024),
 }
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_Wanted = TypeVar("_Wanted", bound=Answer)
 
 
 class EngineProcess:
@@ -60,21 +73,19 @@ class EngineProcess:
         self._control = control
         self._asking = threading.Lock()
         self._unsent: deque[bytes] = deque()
-        settings = {
-            "backend": device.backend,
-            "priority": device.realtime_priority,
-            "keep_awake": device.keep_awake,
+        settings = EngineSettings.of(
+            device,
             # Those of the process: the thread that starts the engine may keep off lanes.
-            "cores": sorted(os.sched_getaffinity(os.getpid())),
-            "frames_fd": theirs_frames.fileno(),
-            "control_fd": theirs_control.fileno(),
-            "parent": os.getpid(),
-        }
+            cores=tuple(sorted(os.sched_getaffinity(os.getpid()))),
+            frames_fd=theirs_frames.fileno(),
+            control_fd=theirs_control.fileno(),
+            parent=os.getpid(),
+        )
         try:
             # -S: the paths are handed over, and site's start-up hooks (which may execute the
             # interpreter anew) are not needed.
             self._process = subprocess.Popen(
-                [sys.executable, "-S", "-m", "aegis_ros.engine", json.dumps(settings)],
+                [sys.executable, "-S", "-m", "aegis_ros.engine", settings.to_argument()],
                 pass_fds=(theirs_frames.fileno(), theirs_control.fileno()),
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -88,12 +99,11 @@ class EngineProcess:
         finally:
             theirs_frames.close()
             theirs_control.close()
-        lanes = [{"name": lane.name, "cpu": lane.cpu, "sms": lane.sms} for lane in device.lanes]
         try:
-            begin = {"lanes": lanes, "trace_bytes": 0 if trace is None else trace.size}
+            begin = Begin(device.lanes, 0 if trace is None else trace.size)
             shared = [self.page.memory] + ([] if trace is None else [trace])
-            send_message(control, begin, tuple(memory.fd for memory in shared))
-            self.info = self.ask({"do": "hello"}, timeout_s=_START_TIMEOUT_S)
+            send(control, begin, [memory.fd for memory in shared])
+            self.info = self.ask(Hello(), Info, timeout_s=_START_TIMEOUT_S).info
         except (OSError, EngineError) as error:
             self.kill()
             self.close()
@@ -110,11 +120,12 @@ class EngineProcess:
 
     def ask(
         self,
-        message: dict[str, Any],
+        request: Request,
+        wanted: type[_Wanted],
         fds: tuple[int, ...] = (),
         timeout_s: float = _ANSWER_TIMEOUT_S,
-    ) -> dict[str, Any]:
-        """Send one request and return the answer; one request at a time.
+    ) -> _Wanted:
+        """Send one request and return the answer, of the kind that is wanted; one at a time.
 
         An engine that does not answer in time is killed: what it would answer later could not
         be told from the answer to the next request.
@@ -125,23 +136,32 @@ class EngineProcess:
         with self._asking:
             try:
                 self._control.settimeout(timeout_s)
-                send_message(self._control, message, fds)
-                received = receive_message(self._control)
+                send(self._control, request, fds)
+                received = receive(self._control)
             except TimeoutError as error:
                 self._signal()
                 raise EngineError(
-                    f"the engine did not answer {message.get('do')!r} within {timeout_s:.0f} s",
+                    f"the engine did not answer {type(request).__name__} within {timeout_s:.0f} s",
                     code="gone",
                 ) from error
             except OSError as error:
                 raise EngineError(f"the engine is gone ({error})", code="gone") from error
             except ValueError as error:
-                raise EngineError(f"the request cannot be sent ({error})") from error
+                raise EngineError(f"the request cannot be exchanged ({error})") from error
         if received is None:
             raise EngineError("the engine is gone", code="gone")
-        answer = received[0]
-        if "problem" in answer:
-            raise EngineError(answer["problem"], hint=answer.get("hint", ""))
+        try:
+            answer = decode_answer(received[0])
+        except msgspec.DecodeError as error:
+            raise EngineError(f"the engine's answer cannot be read ({error})") from error
+        if isinstance(answer, Refused):
+            raise answer.error()
+        if not isinstance(answer, wanted):
+            raise EngineError(
+                "the engine answered something else",
+                value=type(answer).__name__,
+                expected=wanted.__name__,
+            )
         return answer
 
     def submit(self, record: bytes) -> None:
