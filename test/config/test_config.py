@@ -75,7 +75,7 @@ def test_one_mean_stands_for_every_channel() -> None:
 
 
 def test_the_demo_configuration_is_valid() -> None:
-    assert load_config(Path(__file__).parents[1] / "config" / "demo.yaml").tasks
+    assert load_config(Path(__file__).parents[2] / "config" / "demo.yaml").tasks
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,25 @@
-"""The YAML face of :mod:`aegis_ros.spec`: reads, validates, explains what is wrong.
+"""Every key of the configuration, declared once: its kind, default, range and what it goes with.
 
 The same models validate a task that comes through a service, so there is one validation.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from aegis_ros.errors import ConfigError
+from aegis_ros.config.explain import suggest
 from aegis_ros.spec import (
     MOST_HELD,
     Color,
@@ -45,16 +40,7 @@ from aegis_ros.spec import (
     TraceSpec,
 )
 
-__all__ = [
-    "MESSAGE_TYPES",
-    "Number",
-    "explain",
-    "load_config",
-    "parse_config",
-    "parse_task",
-    "read_yaml",
-    "task_to_mapping",
-]
+__all__ = ["MESSAGE_TYPES", "Config", "Number", "Task"]
 
 MESSAGE_TYPES = (
     "sensor_msgs/msg/Image",
@@ -62,7 +48,6 @@ MESSAGE_TYPES = (
     "sensor_msgs/msg/PointCloud2",
     "sensor_msgs/msg/LaserScan",
 )
-_MAX_FILE_BYTES = 1024 * 1024
 _MAX_OPTIONS_CHARACTERS = 65_536
 _HOUR_MS = 3_600_000.0
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -124,7 +109,7 @@ class _Input(_Model):
     def _known_type(cls, value: str) -> str:
         if value not in MESSAGE_TYPES:
             raise ValueError(
-                f"expected one of {', '.join(MESSAGE_TYPES)}{_suggest(value, MESSAGE_TYPES)}"
+                f"expected one of {', '.join(MESSAGE_TYPES)}{suggest(value, MESSAGE_TYPES)}"
             )
         return value
 
@@ -192,7 +177,9 @@ class _Output(_Model):
 _TensorName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class _Task(_Model):
+class Task(_Model):
+    """One entry of ``tasks``."""
+
     name: str = Field(pattern=_NAME)
     model: str = Field(min_length=1, max_length=4096)
     input: _Input
@@ -216,7 +203,7 @@ class _Task(_Model):
     thin_to: _Int = Field(0, ge=0, le=64)
 
     @model_validator(mode="after")
-    def _thinned(self) -> _Task:
+    def _thinned(self) -> Task:
         if self.thin_to > 1 and self.criticality is not Criticality.LOW:
             raise ValueError(
                 f"thin_to is {self.thin_to} and criticality is {self.criticality}: expected 1, or "
@@ -225,7 +212,7 @@ class _Task(_Model):
         return self
 
     @model_validator(mode="after")
-    def _exits(self) -> _Task:
+    def _exits(self) -> Task:
         leaves = self.on_overrun is OverrunPolicy.EARLY_EXIT
         if leaves and not self.early_exit:
             raise ValueError(
@@ -240,7 +227,7 @@ class _Task(_Model):
         return self
 
     @model_validator(mode="after")
-    def _times(self) -> _Task:
+    def _times(self) -> Task:
         deadline = self.deadline_ms if self.deadline_ms is not None else self.period_ms
         used = self.jitter_ms + self.output.publish_ms
         if _ns(self.jitter_ms) + _ns(self.output.publish_ms) >= _ns(deadline):
@@ -371,22 +358,24 @@ class _Diagnostics(_Model):
     device: _Float = Field(0.95, gt=0.0, le=1.0)
 
 
-class _Config(_Model):
+class Config(_Model):
+    """The whole file."""
+
     device: _Device = Field(default_factory=_Device)
     models: _Models = Field(default_factory=_Models)
     trace: _Trace = Field(default_factory=_Trace)
     diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
-    tasks: list[_Task] = Field(default_factory=list, max_length=256)
+    tasks: list[Task] = Field(default_factory=list, max_length=256)
 
     @model_validator(mode="after")
-    def _names(self) -> _Config:
+    def _names(self) -> Config:
         _refuse_duplicates([task.name for task in self.tasks], "task")
         lanes = [lane.name for lane in self.device.lanes]
         for index, task in enumerate(self.tasks):
             if task.lane and task.lane not in lanes:
                 raise ValueError(
                     f"tasks[{index}].lane is {task.lane!r}: expected one of {', '.join(lanes)}"
-                    + _suggest(task.lane, lanes)
+                    + suggest(task.lane, lanes)
                 )
         return self
 
@@ -409,107 +398,6 @@ class _Config(_Model):
         )
 
 
-def load_config(path: Path) -> OrchestratorSpec:
-    """Read a configuration file.
-
-    Raises:
-        ConfigError: it cannot be read, or is not valid; the text names file, line, path, value,
-            what was expected and how to fix it, for every mistake found.
-    """
-    try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise ConfigError(
-                "the file is too large",
-                where=str(path),
-                value=f"{size} bytes",
-                expected=f"at most {_MAX_FILE_BYTES} bytes",
-            )
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the file cannot be read ({error})",
-            where=str(path),
-            hint="Check the path given as config:=",
-        ) from error
-    return parse_config(text, str(path))
-
-
-def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
-    """Validate the text of a configuration file; errors as :func:`load_config`."""
-    values, lines = read_yaml(text, source)
-    try:
-        return _Config.model_validate(values).to_spec()
-    except ValidationError as error:
-        raise explain(error, _Config, values, source, lines) from None
-
-
-def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
-    """Validate one task given as nested mappings, as a service call brings it.
-
-    Raises:
-        ConfigError: it is not valid.
-    """
-    try:
-        if not isinstance(values, Mapping):
-            raise ConfigError("not a mapping", where=where, expected="the fields of a task")
-        return _Task.model_validate(dict(values)).to_spec()
-    except ValidationError as error:
-        raise explain(error, _Task, values, where, {}) from None
-
-
-def task_to_mapping(task: TaskSpec) -> dict[str, Any]:
-    """Return the mapping that :func:`parse_task` turns into an equal spec."""
-    pre = task.preprocess
-    return {
-        "name": task.name,
-        "model": task.model,
-        "input": {
-            "topic": task.input.topic,
-            "type": task.input.type,
-            "qos": task.input.qos,
-            "max_size": list(task.input.max_size),
-            "max_points": task.input.max_points,
-        },
-        "preprocess": {
-            "size": list(pre.size) if pre.size else None,
-            "color": str(pre.color),
-            "layout": str(pre.layout),
-            "scale": pre.scale,
-            "mean": list(pre.mean),
-            "std": list(pre.std),
-            "resize": str(pre.resize),
-            "pad": pre.pad,
-            "interpolation": str(pre.interpolation),
-            "dtype": pre.dtype,
-            "input_name": pre.input_name,
-        },
-        "period_ms": task.period_ns / 1e6,
-        "deadline_ms": task.deadline_ns / 1e6,
-        "jitter_ms": task.jitter_ns / 1e6,
-        "criticality": str(task.criticality),
-        "on_overrun": str(task.on_overrun),
-        "early_exit": dict(task.early_exit),
-        "queue": task.queue,
-        "lane": task.lane,
-        "sha256": task.sha256,
-        "wcet_ms": task.wcet_ns / 1e6,
-        "segments": task.segments or "auto",
-        "dimensions": dict(task.dimensions),
-        "enabled": task.enabled,
-        "thin_to": task.thin_to,
-        "output": {
-            "topic": task.output.topic,
-            "decoder": task.output.decoder,
-            "options": dict(task.output.options),
-            "annotate": task.output.annotate,
-            "tensors": task.output.tensors,
-            "publish_ms": task.output.publish_ns / 1e6,
-            "constant_latency_ms": task.output.constant_latency_ns / 1e6,
-        },
-    }
-
-
 def _ns(milliseconds: float) -> int:
     return round(milliseconds * 1e6)
 
@@ -524,191 +412,3 @@ def _refuse_duplicates(names: Sequence[str], kind: str) -> None:
         if name in seen:
             raise ValueError(f"two {kind}s are named {name!r}: expected a name of its own for each")
         seen.add(name)
-
-
-def _suggest(value: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-class _Reader(yaml.SafeLoader):
-    """Plain YAML without the parts that surprise: no aliases, no key twice."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not allowed here", event.start_mark
-            )
-        return super().compose_node(parent, index)
-
-
-def read_yaml(
-    text: str, source: str, expected: str = "keys device, models and tasks"
-) -> tuple[Any, dict[tuple[Any, ...], int]]:
-    """Return the mapping a text holds, and the line each path in it begins at.
-
-    Raises:
-        ConfigError: it is not YAML, uses aliases or a key twice, or is not a mapping.
-    """
-    lines: dict[tuple[Any, ...], int] = {}
-    loader: _Reader | None = None
-    try:
-        loader = _Reader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return {}, lines
-        _note_lines(node, (), lines)
-        values = loader.construct_document(node)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{source}:{mark.line + 1}" if mark is not None else source
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        raise ConfigError(
-            f"not valid YAML: {problem}",
-            where=place,
-            hint="Check indentation and punctuation there",
-        ) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
-    if not isinstance(values, dict):
-        raise ConfigError(
-            "not a mapping",
-            where=source,
-            value=type(values).__name__,
-            expected=expected,
-        )
-    return values, lines
-
-
-def _note_lines(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> None:
-    lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} stands twice", key.start_mark
-                )
-            seen.add(name)
-            _note_lines(value, (*path, name), lines)
-            lines[(*path, name)] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _note_lines(value, (*path, index), lines)
-
-
-def explain(
-    error: ValidationError,
-    model: type[BaseModel],
-    values: Any,
-    source: str,
-    lines: Mapping[tuple[Any, ...], int],
-) -> ConfigError:
-    """Return the error that tells every mistake with its place, value and how to fix it.
-
-    Args:
-        error: what pydantic said.
-        model: what was asked to validate.
-        values: what it validated.
-        source: name of the file.
-        lines: from :func:`read_yaml`.
-    """
-    parts = []
-    for item in error.errors(include_url=False):
-        path = tuple(item["loc"])
-        line = next(
-            (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None
-        )
-        place = _path_text(path)
-        where = f"{source}:{line}" if line is not None else source
-        where = f"{where}: {place}" if place else where
-        parts.append((where, *_problem(item, model, path)))
-    first = parts[0]
-    if len(parts) == 1:
-        return ConfigError(
-            first[1], where=first[0], value=first[2], expected=first[3], hint=first[4]
-        )
-    texts = [
-        str(ConfigError(problem, where=where, value=value, expected=expected, hint=hint))
-        for where, problem, value, expected, hint in parts[:20]
-    ]
-    more = f"\n  and {len(parts) - 20} more" if len(parts) > 20 else ""
-    return ConfigError(f"{len(parts)} mistakes:\n  " + "\n  ".join(texts) + more, where=source)
-
-
-def _problem(
-    item: Any, model: type[BaseModel], path: tuple[Any, ...]
-) -> tuple[str, object, str, str]:
-    """Return (problem, value, expected, hint) of one pydantic error."""
-    kind, context = item["type"], item.get("ctx", {})
-    value = item["input"]
-    shown: object = None if isinstance(value, (dict, list)) else repr(value)
-    if kind == "extra_forbidden":
-        known = _fields(model, path[:-1])
-        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
-        hint = f"Did you mean {close[0]!r}?" if close else "Remove it"
-        return "unknown key", None, "one of " + ", ".join(known), hint
-    if kind == "missing" and isinstance(path[-1], int):
-        return "too few values", value, "a value for every dimension", ""
-    if kind == "missing":
-        return "missing", None, "a value", f"Add the key {path[-1]!r}"
-    if kind == "value_error":
-        problem, _, expected = str(context["error"]).partition(": expected ")
-        if not expected and problem.startswith("expected "):
-            problem, expected = "not valid", problem.removeprefix("expected ")
-        return problem, shown, expected, ""
-    if kind == "enum":
-        hint = _suggest(
-            str(value), [part.strip("' ") for part in re.split(",| or ", context["expected"])]
-        )
-        return "not valid", shown, context["expected"], hint.strip(" ()").capitalize()
-    if kind == "literal_error":
-        known = re.findall(r"'([^']*)'", context["expected"])
-        hint = _suggest(str(value), known).strip(" ()").capitalize()
-        return "not valid", shown, context["expected"], hint
-    if kind in ("too_short", "too_long"):
-        least = kind == "too_short"
-        count = context["min_length" if least else "max_length"]
-        items = "item" if count == 1 else "items"
-        found = f"{context['actual_length']} of them"
-        return "not valid", found, f"at {'least' if least else 'most'} {count} {items}", ""
-    if kind == "string_pattern_mismatch":
-        return "not valid", shown, f"text like {context['pattern']}", ""
-    bounds = {
-        "greater_than": "a number above {gt:g}",
-        "greater_than_equal": "a number of at least {ge:g}",
-        "less_than_equal": "a number of at most {le:g}",
-    }
-    if kind in bounds:
-        return "out of range", shown, bounds[kind].format(**context), ""
-    if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
-        return "not a number that can be used", shown, "a finite number", ""
-    message = str(item["msg"])
-    return "not valid", shown, message[:1].lower() + message[1:], ""
-
-
-def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """Return the known keys of the mapping at a path."""
-    current: Any = model
-    for part in path:
-        if isinstance(part, int):
-            continue
-        field = getattr(current, "model_fields", {}).get(part)
-        if field is None:
-            return []
-        annotation = field.annotation
-        arguments = getattr(annotation, "__args__", None)
-        current = (
-            arguments[0] if arguments and not hasattr(annotation, "model_fields") else annotation
-        )
-    return sorted(getattr(current, "model_fields", {}))
-
-
-def _path_text(path: tuple[Any, ...]) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text

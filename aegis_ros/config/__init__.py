@@ -1,0 +1,18 @@
+"""The YAML face of :mod:`aegis_ros.spec`: reads, validates, explains what is wrong."""
+
+from aegis_ros.config.explain import explain
+from aegis_ros.config.load import load_config, parse_config, parse_task
+from aegis_ros.config.mapping import task_to_mapping
+from aegis_ros.config.models import MESSAGE_TYPES, Number
+from aegis_ros.config.yaml_reader import read_yaml
+
+__all__ = [
+    "MESSAGE_TYPES",
+    "Number",
+    "explain",
+    "load_config",
+    "parse_config",
+    "parse_task",
+    "read_yaml",
+    "task_to_mapping",
+]

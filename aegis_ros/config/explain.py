@@ -1,0 +1,135 @@
+"""Translates what pydantic says of a mistake: where it is, what was expected, how to fix it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from aegis_ros.errors import ConfigError
+
+__all__ = ["explain", "suggest"]
+
+
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    values: Any,
+    source: str,
+    lines: Mapping[tuple[Any, ...], int],
+) -> ConfigError:
+    """Return the error that tells every mistake with its place, value and how to fix it.
+
+    Args:
+        error: what pydantic said.
+        model: what was asked to validate.
+        values: what it validated.
+        source: name of the file.
+        lines: from :func:`read_yaml`.
+    """
+    parts = []
+    for item in error.errors(include_url=False):
+        path = tuple(item["loc"])
+        line = next(
+            (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None
+        )
+        place = _path_text(path)
+        where = f"{source}:{line}" if line is not None else source
+        where = f"{where}: {place}" if place else where
+        parts.append((where, *_problem(item, model, path)))
+    first = parts[0]
+    if len(parts) == 1:
+        return ConfigError(
+            first[1], where=first[0], value=first[2], expected=first[3], hint=first[4]
+        )
+    texts = [
+        str(ConfigError(problem, where=where, value=value, expected=expected, hint=hint))
+        for where, problem, value, expected, hint in parts[:20]
+    ]
+    more = f"\n  and {len(parts) - 20} more" if len(parts) > 20 else ""
+    return ConfigError(f"{len(parts)} mistakes:\n  " + "\n  ".join(texts) + more, where=source)
+
+
+def _problem(
+    item: Any, model: type[BaseModel], path: tuple[Any, ...]
+) -> tuple[str, object, str, str]:
+    """Return (problem, value, expected, hint) of one pydantic error."""
+    kind, context = item["type"], item.get("ctx", {})
+    value = item["input"]
+    shown: object = None if isinstance(value, (dict, list)) else repr(value)
+    if kind == "extra_forbidden":
+        known = _fields(model, path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+        hint = f"Did you mean {close[0]!r}?" if close else "Remove it"
+        return "unknown key", None, "one of " + ", ".join(known), hint
+    if kind == "missing" and isinstance(path[-1], int):
+        return "too few values", value, "a value for every dimension", ""
+    if kind == "missing":
+        return "missing", None, "a value", f"Add the key {path[-1]!r}"
+    if kind == "value_error":
+        problem, _, expected = str(context["error"]).partition(": expected ")
+        if not expected and problem.startswith("expected "):
+            problem, expected = "not valid", problem.removeprefix("expected ")
+        return problem, shown, expected, ""
+    if kind == "enum":
+        hint = suggest(
+            str(value), [part.strip("' ") for part in re.split(",| or ", context["expected"])]
+        )
+        return "not valid", shown, context["expected"], hint.strip(" ()").capitalize()
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        hint = suggest(str(value), known).strip(" ()").capitalize()
+        return "not valid", shown, context["expected"], hint
+    if kind in ("too_short", "too_long"):
+        least = kind == "too_short"
+        count = context["min_length" if least else "max_length"]
+        items = "item" if count == 1 else "items"
+        found = f"{context['actual_length']} of them"
+        return "not valid", found, f"at {'least' if least else 'most'} {count} {items}", ""
+    if kind == "string_pattern_mismatch":
+        return "not valid", shown, f"text like {context['pattern']}", ""
+    bounds = {
+        "greater_than": "a number above {gt:g}",
+        "greater_than_equal": "a number of at least {ge:g}",
+        "less_than_equal": "a number of at most {le:g}",
+    }
+    if kind in bounds:
+        return "out of range", shown, bounds[kind].format(**context), ""
+    if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
+        return "not a number that can be used", shown, "a finite number", ""
+    message = str(item["msg"])
+    return "not valid", shown, message[:1].lower() + message[1:], ""
+
+
+def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Return the known keys of the mapping at a path."""
+    current: Any = model
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        annotation = field.annotation
+        arguments = getattr(annotation, "__args__", None)
+        current = (
+            arguments[0] if arguments and not hasattr(annotation, "model_fields") else annotation
+        )
+    return sorted(getattr(current, "model_fields", {}))
+
+
+def _path_text(path: tuple[Any, ...]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def suggest(value: str, known: Sequence[str]) -> str:
+    """Return the nearest known word as a question in parentheses; empty where none is near."""
+    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,68 @@
+"""From a file, its text or one task's mapping to a specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from aegis_ros.config.explain import explain
+from aegis_ros.config.models import Config, Task
+from aegis_ros.config.yaml_reader import read_yaml
+from aegis_ros.errors import ConfigError
+from aegis_ros.spec import OrchestratorSpec, TaskSpec
+
+__all__ = ["load_config", "parse_config", "parse_task"]
+
+_MAX_FILE_BYTES = 1024 * 1024
+
+
+def load_config(path: Path) -> OrchestratorSpec:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not valid; the text names file, line, path, value,
+            what was expected and how to fix it, for every mistake found.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise ConfigError(
+                "the file is too large",
+                where=str(path),
+                value=f"{size} bytes",
+                expected=f"at most {_MAX_FILE_BYTES} bytes",
+            )
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the file cannot be read ({error})",
+            where=str(path),
+            hint="Check the path given as config:=",
+        ) from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
+    """Validate the text of a configuration file; errors as :func:`load_config`."""
+    values, lines = read_yaml(text, source)
+    try:
+        return Config.model_validate(values).to_spec()
+    except ValidationError as error:
+        raise explain(error, Config, values, source, lines) from None
+
+
+def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
+    """Validate one task given as nested mappings, as a service call brings it.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
+    try:
+        if not isinstance(values, Mapping):
+            raise ConfigError("not a mapping", where=where, expected="the fields of a task")
+        return Task.model_validate(dict(values)).to_spec()
+    except ValidationError as error:
+        raise explain(error, Task, values, where, {}) from None
