@@ -6,6 +6,8 @@ fix it, so that the text alone is enough to act on (in a log, a service response
 
 from __future__ import annotations
 
+from aegis_ros.rationale import Rule
+
 __all__ = [
     "AegisError",
     "BackendError",
@@ -28,12 +30,13 @@ class AegisError(Exception):
         value: the offending value as text; shortened to 200 characters; may be empty.
         expected: what would have been accepted; may be empty.
         hint: what the reader can do about it; may be empty.
+        rule: the rule that said no, where it is not that of the class.
 
     Attributes:
-        code: stable machine-readable name of the rule that said no.
+        rule: the rule that said no; that of the class unless the error names another.
     """
 
-    code = "error"
+    rule = Rule.SCHEMA
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class AegisError(Exception):
         value: object = None,
         expected: str = "",
         hint: str = "",
-        code: str = "",
+        rule: Rule | None = None,
     ) -> None:
         """Keep the parts and join those that are present into one message."""
         self.problem = problem.rstrip(".")
@@ -51,8 +54,8 @@ class AegisError(Exception):
         self.value = "" if value is None else _shorten(str(value))
         self.expected = expected
         self.hint = hint
-        if code:
-            self.code = code
+        if rule is not None:
+            self.rule = rule
         super().__init__(self._sentence())
 
     def _sentence(self) -> str:
@@ -71,49 +74,49 @@ class AegisError(Exception):
 class ConfigError(AegisError):
     """A configuration file, a parameter or a task spec is not valid."""
 
-    code = "config"
+    rule = Rule.SCHEMA
 
 
 class ModelError(AegisError):
     """A network file cannot be found, may not be loaded, or is not valid."""
 
-    code = "model"
+    rule = Rule.MODEL_VALID
 
 
 class InputError(AegisError):
     """A sensor message cannot be used as it is."""
 
-    code = "input"
+    rule = Rule.BAD_FRAME
 
 
 class DecodeError(AegisError):
     """A decoder cannot make sense of a network's output."""
 
-    code = "decode"
+    rule = Rule.DECODER
 
 
 class ProfileError(AegisError):
     """A WCET profile is missing, stale or cannot be measured."""
 
-    code = "profile"
+    rule = Rule.WCET_PROFILE
 
 
 class BackendError(AegisError):
     """A backend cannot load or run a network."""
 
-    code = "backend"
+    rule = Rule.MODEL_VALID
 
 
 class EngineError(AegisError):
     """The engine process did not do what was asked."""
 
-    code = "engine"
+    rule = Rule.RUN_FAILED
 
 
 class StateError(AegisError):
     """The request is valid but not possible in the present state."""
 
-    code = "state"
+    rule = Rule.STATE
 
 
 def _shorten(text: str, limit: int = 200) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.errors import AegisError, ConfigError, ModelError
+from aegis_ros.rationale import Rule
 
 
 def test_the_message_has_every_part() -> None:
@@ -20,6 +21,6 @@ def test_a_long_value_is_shortened() -> None:
     assert len(AegisError("bad", value="x" * 10_000).value) == 200
 
 
-def test_the_code_is_that_of_the_family_unless_given() -> None:
-    assert ModelError("bad").code == "model"
-    assert ModelError("bad", code="model_roots").code == "model_roots"
+def test_the_rule_is_that_of_the_family_unless_given() -> None:
+    assert ModelError("bad").rule is Rule.MODEL_VALID
+    assert ModelError("bad", rule=Rule.MODEL_ROOTS).rule is Rule.MODEL_ROOTS

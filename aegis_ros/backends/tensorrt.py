@@ -38,6 +38,7 @@ from aegis_ros.backends.cuda.toolkit import Toolkit, find_toolkit
 from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import LaneSpec
 
@@ -123,7 +124,7 @@ class TensorRtBackend:
                 facts["refused"],
                 where="model",
                 value=prepared.source.name,
-                code="model_valid",
+                rule=Rule.MODEL_VALID,
                 hint="Export it with larger types where numbers grow, or use another backend",
             )
         if "refused" in facts:

@@ -216,7 +216,7 @@ class EngineClient:
                 _send_channel(self._running(), channel)
             except EngineError as error:
                 # An engine that comes back is told of every channel.
-                if error.code != "gone" or self._supervisor is None:
+                if error.rule is not Rule.ENGINE_RESTART or self._supervisor is None:
                     channel.close()
                     raise
             with self._guard:
@@ -516,7 +516,7 @@ class EngineClient:
             try:
                 _send_load(process, spec)
             except EngineError as error:
-                if error.code == "gone":
+                if error.rule is Rule.ENGINE_RESTART:
                     raise
                 failed.append((spec.task_id, str(error)))
             self._loading = ()
@@ -640,7 +640,7 @@ class EngineClient:
             raise EngineError(
                 "the engine is not running",
                 hint="It may be starting again: try once more in a few seconds",
-                code="gone",
+                rule=Rule.ENGINE_RESTART,
             )
         return process
 
@@ -649,7 +649,7 @@ class EngineClient:
         try:
             self._running().ask(request, Done)
         except EngineError as error:
-            if error.code != "gone":
+            if error.rule is not Rule.ENGINE_RESTART:
                 raise
 
     def _why_not_loaded(self, task_id: int) -> tuple[Rule, str]:

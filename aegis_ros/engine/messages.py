@@ -13,6 +13,7 @@ import msgspec
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import AegisError, EngineError
+from aegis_ros.rationale import Rule
 from aegis_ros.spec import DeviceSpec, LaneSpec
 
 __all__ = [
@@ -226,7 +227,7 @@ class Refused(_Message, frozen=True):
     value: str = ""
     expected: str = ""
     hint: str = ""
-    code: str = ""
+    rule: Rule = Rule.RUN_FAILED
 
     def error(self) -> EngineError:
         """Return the error to raise on the node's side."""
@@ -236,7 +237,7 @@ class Refused(_Message, frozen=True):
             value=self.value or None,
             expected=self.expected,
             hint=self.hint,
-            code=self.code,
+            rule=self.rule,
         )
 
 
@@ -299,6 +300,6 @@ def refusal(error: Exception) -> Refused:
             error.value,
             error.expected,
             error.hint,
-            error.code,
+            error.rule,
         )
     return Refused(f"{type(error).__name__}: {error}")

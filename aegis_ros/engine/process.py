@@ -28,6 +28,7 @@ from aegis_ros.engine.messages import (
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import EngineError
+from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import child_environment
 from aegis_ros.spec import DeviceSpec
 
@@ -131,7 +132,7 @@ class EngineProcess:
         be told from the answer to the next request.
 
         Raises:
-            EngineError: the engine says no; code ``gone`` when it is no longer there.
+            EngineError: the engine says no; by ``Rule.ENGINE_RESTART`` when it is no longer there.
         """
         with self._asking:
             try:
@@ -142,14 +143,16 @@ class EngineProcess:
                 self._signal()
                 raise EngineError(
                     f"the engine did not answer {type(request).__name__} within {timeout_s:.0f} s",
-                    code="gone",
+                    rule=Rule.ENGINE_RESTART,
                 ) from error
             except OSError as error:
-                raise EngineError(f"the engine is gone ({error})", code="gone") from error
+                raise EngineError(
+                    f"the engine is gone ({error})", rule=Rule.ENGINE_RESTART
+                ) from error
             except ValueError as error:
                 raise EngineError(f"the request cannot be exchanged ({error})") from error
         if received is None:
-            raise EngineError("the engine is gone", code="gone")
+            raise EngineError("the engine is gone", rule=Rule.ENGINE_RESTART)
         try:
             answer = decode_answer(received[0])
         except msgspec.DecodeError as error:

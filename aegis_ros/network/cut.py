@@ -26,6 +26,7 @@ from onnx import helper
 from aegis_ros.errors import ModelError
 from aegis_ros.network.graph import node_flops
 from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
+from aegis_ros.rationale import Rule
 
 __all__ = [
     "Cut",
@@ -127,7 +128,7 @@ def cut(
         costs: execution time of each operator in any unit; estimated where not given.
 
     Raises:
-        ModelError: code ``model_cut``: it has too few places to be cut at.
+        ModelError: by ``Rule.MODEL_CUT``: it has too few places to be cut at.
     """
     nodes = len(model.graph.node)
     weights = np.asarray(node_flops(model) if costs is None else costs, np.float64)
@@ -198,7 +199,7 @@ def find_cuts(
         parts: how many.
 
     Raises:
-        ModelError: code ``model_cut``: there are too few places.
+        ModelError: by ``Rule.MODEL_CUT``: there are too few places.
     """
     if parts < 1:
         raise ValueError(f"{parts} parts")
@@ -210,7 +211,7 @@ def find_cuts(
             where="segments",
             value=parts,
             expected=f"at most {len(places) + 1}",
-            code="model_cut",
+            rule=Rule.MODEL_CUT,
         )
     ends = np.asarray([0, *places, len(costs)])
     at = sums[ends]
@@ -226,7 +227,7 @@ def split(
     """Return the parts of a network that is cut before the operators ``places``.
 
     Raises:
-        ModelError: code ``model_cut``: it has outputs no operator computes, or sparse constants.
+        ModelError: by ``Rule.MODEL_CUT``: it has outputs no operator computes, or sparse constants.
     """
     graph = model.graph
     nodes = len(graph.node)
@@ -238,7 +239,7 @@ def split(
         raise ModelError(
             "the network has an output that no operator computes, or sparse constants",
             where="segments",
-            code="model_cut",
+            rule=Rule.MODEL_CUT,
         )
     inputs = {item.name: item for item in graph.input}
     constants = {item.name: item for item in graph.initializer}

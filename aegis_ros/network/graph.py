@@ -13,6 +13,7 @@ from onnx import TensorProto, compose, helper, shape_inference, version_converte
 from aegis_ros.errors import ModelError
 from aegis_ros.network.fuse import preprocessing_graph
 from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
 __all__ = [
@@ -61,7 +62,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             where="model",
             value=path.name,
             hint="Copy the file again, and compare its SHA-256 with the original",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         ) from error
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         raise ModelError(
@@ -70,7 +71,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             value=path.name,
             hint="Save them inside: onnx.save_model(onnx.load(file), file, "
             "save_as_external_data=False)",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         )
     try:
         onnx.checker.check_model(model)
@@ -80,7 +81,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             where="model",
             value=path.name,
             hint="Export the network again with a current exporter",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         ) from error
     _strip_initializer_inputs(model)
     return model
@@ -127,7 +128,7 @@ def fuse(
             where="preprocess",
             expected="size, layout and dtype of the network's own input",
             hint="Compare preprocess with the network's documentation",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         ) from error
 
 
@@ -220,7 +221,7 @@ def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfo
                 where="preprocess.input_name",
                 value=spec.input_name,
                 expected=f"one of {names}",
-                code="model_valid",
+                rule=Rule.MODEL_VALID,
             )
     if len(inputs) != 1:
         raise ModelError(
@@ -229,7 +230,7 @@ def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfo
             value=names or "none",
             expected="one input",
             hint="Make the other inputs constants (initializers) of the graph",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         )
     only: onnx.ValueInfoProto = inputs[0]
     return only
@@ -247,7 +248,7 @@ def _bind_input(
             where="preprocess.dtype",
             value=spec.dtype,
             expected=_dtype(tensor),
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         )
     shape = _shape(tensor)
     if spec.layout not in _IMAGE_LAYOUTS:
@@ -258,7 +259,7 @@ def _bind_input(
                 where="preprocess.layout",
                 value=str(spec.layout),
                 expected="rank 2 or 3 for points, 1 or 2 for ranges",
-                code="model_valid",
+                rule=Rule.MODEL_VALID,
             )
         return None
     if len(shape) != 4:
@@ -268,7 +269,7 @@ def _bind_input(
             value=str(spec.layout),
             expected="rank 4 for images",
             hint="Use layout points or ranges for other inputs",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         )
     axes = (1, 2, 3) if spec.layout is Layout.NCHW else (3, 1, 2)
     channels = 1 if spec.color in (Color.MONO, Color.DEPTH) else 3
@@ -280,7 +281,7 @@ def _bind_input(
             where="preprocess.color",
             value=str(spec.color),
             expected="rgb or bgr for 3 channels, mono or depth for 1; nhwc for channels last",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         )
     size: list[int] = []
     for axis, name, wanted in zip(
@@ -300,7 +301,7 @@ def _bind_input(
                 expected="[height, width]",
                 hint="Give preprocess.size, for example [480, 640]"
                 + (f", or dimensions: {{{extent}: 480}}" if extent != "?" else ""),
-                code="model_valid",
+                rule=Rule.MODEL_VALID,
             )
     if spec.size is None and spec.resize is not ResizeMode.NONE:
         # Results are mapped back to the frame with this size; a guess would put them elsewhere.
@@ -310,7 +311,7 @@ def _bind_input(
             expected=f"[{size[0]}, {size[1]}]",
             hint=f"Give preprocess.size: [{size[0]}, {size[1]}], or resize: none if the frames "
             "have that size already",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         )
     bound = {0: 1, axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
     for axis, extent in bound.items():
@@ -341,7 +342,7 @@ def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
             where="model",
             expected=f"opset {_OLDEST_FUSABLE_OPSET} or later",
             hint=f"Export the network again with opset {_FUSE_OPSET}",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         ) from error
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from aegis_ros.errors import ModelError
+from aegis_ros.rationale import Rule
 
 __all__ = ["MAX_MODEL_BYTES", "digest", "expand_root", "resolve_model", "resolve_resource"]
 
@@ -38,7 +39,7 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
             where="model",
             value=uri,
             expected="a file that ends in .onnx",
-            code="model_file",
+            rule=Rule.MODEL_FILE,
         )
     size = path.stat().st_size
     if not 0 < size <= MAX_MODEL_BYTES:
@@ -47,7 +48,7 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
             where="model",
             value=f"{size} bytes",
             expected=f"1 to {MAX_MODEL_BYTES} bytes",
-            code="model_file",
+            rule=Rule.MODEL_FILE,
         )
     return path
 
@@ -63,7 +64,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             "not a file name",
             where="model",
             value=repr(uri[:60]),
-            code="model_file",
+            rule=Rule.MODEL_FILE,
             expected="pypi://dist/path, package://pkg/path or a path",
         )
     match = _URI.match(uri)
@@ -81,7 +82,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             "unknown kind of address",
             where="model",
             value=uri,
-            code="model_file",
+            rule=Rule.MODEL_FILE,
             expected="pypi://dist/path, package://pkg/path or a path",
         )
     else:
@@ -94,7 +95,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             "not a regular file",
             where="model",
             value=uri,
-            code="model_file",
+            rule=Rule.MODEL_FILE,
             expected="a readable file",
         )
     if not os.access(path, os.R_OK):
@@ -102,7 +103,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             "the file cannot be read",
             where="model",
             value=uri,
-            code="model_file",
+            rule=Rule.MODEL_FILE,
             hint=f"Give this user read permission: chmod a+r {path}",
         )
     return path
@@ -141,7 +142,7 @@ def _owner_folder(scheme: str, owner: str, uri: str) -> Path:
             where="model",
             value=uri,
             hint=install,
-            code="model_file",
+            rule=Rule.MODEL_FILE,
         )
     return Path(os.path.realpath(folder))
 
@@ -187,7 +188,7 @@ def _real(path: Path, uri: str) -> Path:
             where="model",
             value=uri,
             hint="Check the path (relative paths start in the orchestrator's working directory)",
-            code="model_file",
+            rule=Rule.MODEL_FILE,
         ) from error
 
 
@@ -200,5 +201,5 @@ def _outside(uri: str, roots: Sequence[str]) -> ModelError:
         if roots
         else "no file: models.roots is empty",
         hint="Move the file, or add its folder to models.roots",
-        code="model_roots",
+        rule=Rule.MODEL_ROOTS,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
+from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
 
 __all__ = ["build"]
@@ -80,7 +81,7 @@ def _probe(
             where="model",
             hint=f"Check that it takes input of size {spec.size or shape[:2]} and that "
             f"ONNX Runtime {onnxruntime.__version__} has all its operators",
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
         ) from error
     infos = []
     for item, first, second in zip(session.get_outputs(), *runs, strict=True):
@@ -89,7 +90,7 @@ def _probe(
                 f"output {item.name!r} is {item.type}, not a tensor of numbers",
                 where="model",
                 hint="Cut it off, or convert it inside the graph",
-                code="model_valid",
+                rule=Rule.MODEL_VALID,
             )
         extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
         infos.append(TensorInfo(item.name, DTYPE_OF_ORT[item.type], extents))
@@ -129,7 +130,7 @@ def main() -> None:
             "value": error.value or None,
             "expected": error.expected,
             "hint": error.hint,
-            "code": error.code,
+            "rule": str(error.rule),
         }
     print(json.dumps(answer))
 

@@ -141,10 +141,10 @@ class Services:
     ) -> Any:
         owner = self._orchestrator()
         if owner is None:
-            response.rationale.sentence = _UNCONFIGURED
-            return response
+            return _not_configured(response)
         answer = await self._beside(lambda: self._answer(owner, name, lambda: ask(owner)))
         response.success = answer.accepted
+        response.result = int(answer.result)
         response.rationale = rationale_to_message(answer.rationale)
         return response
 

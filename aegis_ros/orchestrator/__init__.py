@@ -7,11 +7,11 @@ from aegis_ros.orchestrator.types import (
     OrchestratorState,
     ProfileOutcome,
     Registration,
-    ResultCode,
     Stream,
     TaskState,
     TaskSummary,
 )
+from aegis_ros.rationale import ResultCode
 
 __all__ = [
     "FrameTimes",

@@ -50,12 +50,10 @@ from aegis_ros.orchestrator.thinner import Thinner
 from aegis_ros.orchestrator.types import (
     OrchestratorState,
     Registration,
-    ResultCode,
     Stream,
-    result_code,
 )
 from aegis_ros.planning.admission import Admission, Admitted, Candidate, Refusal
-from aegis_ros.rationale import Decision, Rationale, Rule
+from aegis_ros.rationale import Decision, Rationale, ResultCode, Rule, result_code
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.trace.states import RunState
 from aegis_ros.wcet import ProfileStore
@@ -257,7 +255,7 @@ class Orchestrator:
             except Refusal as refusal:
                 return self._refused(spec.name, refusal, publish=False)
             except AegisError as error:
-                return self._refused(spec.name, Refusal(Rule.STATE, str(error)), publish=False)
+                return self._refused(spec.name, Refusal(error.rule, str(error)), publish=False)
             return self._accepted(candidate, admitted, task_id=0, publish=False)
 
     def unregister(self, name: str) -> Registration:
@@ -270,7 +268,7 @@ class Orchestrator:
                 if not entry.from_file:
                     self._journal.remove(name)
             except StateError as error:
-                return self._refused(name, Refusal(Rule.STATE, str(error)))
+                return self._refused(name, Refusal(error.rule, str(error)))
             self._thinner.leaves(entry)
             self._admitted.remove(entry)
             self._publish_tables()
@@ -291,7 +289,7 @@ class Orchestrator:
                 utilization_after=self._admitted.utilization(entry.lane),
             )
             self._refresh_paces()
-            return Registration(True, ResultCode.ADMITTED, entry.task_id, rationale)
+            return Registration(True, ResultCode.DONE, entry.task_id, rationale)
 
     def set_enabled(self, name: str, enabled: bool) -> Registration:
         """Stop or resume feeding a task; its capacity stays reserved."""
@@ -310,7 +308,7 @@ class Orchestrator:
                 "stays reserved",
                 lane=entry.lane,
             )
-            return Registration(True, ResultCode.ADMITTED, entry.task_id, rationale)
+            return Registration(True, ResultCode.DONE, entry.task_id, rationale)
 
     def device_changed(self, state: DeviceState) -> None:
         """Thin and shed at once what a slower device cannot run in time; undo it with hysteresis.
@@ -493,7 +491,7 @@ class Orchestrator:
         except Refusal as refusal:
             return self._refused(spec.name, refusal)
         except AegisError as error:
-            return self._refused(spec.name, Refusal(Rule.RUN_FAILED, str(error)))
+            return self._refused(spec.name, Refusal(error.rule, str(error)))
         statistics = TaskStatistics()
         task_id = self._next_id
         entry = Entry(
@@ -514,7 +512,7 @@ class Orchestrator:
                 self._journal.add(spec)
             except StateError as error:
                 self._unload(entry)
-                return self._refused(spec.name, Refusal(Rule.STATE, str(error)))
+                return self._refused(spec.name, Refusal(error.rule, str(error)))
         self._next_id += 1
         slower = self._thinner.joins(entry, admitted.factors)
         self._admitted.add(entry)

@@ -105,9 +105,7 @@ class Profiler:
                 )
                 return ProfileOutcome(False, rationale)
             except AegisError as error:
-                rationale = self._log.tell(
-                    spec.name, Decision.REJECTED, Rule.WCET_PROFILE, str(error)
-                )
+                rationale = self._log.tell(spec.name, Decision.REJECTED, error.rule, str(error))
                 return ProfileOutcome(False, rationale)
         warm = measured[0].batches[0].samples_ns
         total = warm.sum(axis=1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from aegis_ros.engine import EngineInfo, EngineStatus
-from aegis_ros.rationale import Rationale, Rule
+from aegis_ros.rationale import Rationale, ResultCode
 from aegis_ros.spec import FrameFormat, TaskSpec
 
 __all__ = [
@@ -14,51 +14,10 @@ __all__ = [
     "OrchestratorState",
     "ProfileOutcome",
     "Registration",
-    "ResultCode",
     "Stream",
     "TaskState",
     "TaskSummary",
-    "result_code",
 ]
-
-
-class ResultCode(IntEnum):
-    """Why a registration ended as it did; the numbers of ``RegisterModel.srv``."""
-
-    ADMITTED = 0
-    INVALID_SPEC = 1
-    MODEL_REFUSED = 2
-    NO_PROFILE = 3
-    ARENA_FULL = 4
-    NOT_SCHEDULABLE = 5
-    NOT_POSSIBLE_NOW = 6
-    ENGINE_FAILED = 7
-
-
-_CODES = {
-    Rule.SCHEMA: ResultCode.INVALID_SPEC,
-    Rule.DUPLICATE_NAME: ResultCode.INVALID_SPEC,
-    Rule.UNKNOWN_TASK: ResultCode.INVALID_SPEC,
-    Rule.TOPIC_TYPE: ResultCode.INVALID_SPEC,
-    Rule.DECODER: ResultCode.INVALID_SPEC,
-    Rule.MODEL_FILE: ResultCode.MODEL_REFUSED,
-    Rule.MODEL_ROOTS: ResultCode.MODEL_REFUSED,
-    Rule.MODEL_DIGEST: ResultCode.MODEL_REFUSED,
-    Rule.MODEL_VALID: ResultCode.MODEL_REFUSED,
-    Rule.WCET_PROFILE: ResultCode.NO_PROFILE,
-    Rule.ARENA: ResultCode.ARENA_FULL,
-    Rule.UTILIZATION: ResultCode.NOT_SCHEDULABLE,
-    Rule.WCET_DEADLINE: ResultCode.NOT_SCHEDULABLE,
-    Rule.DEMAND_BOUND: ResultCode.NOT_SCHEDULABLE,
-    Rule.LIMIT: ResultCode.NOT_POSSIBLE_NOW,
-    Rule.STATE: ResultCode.NOT_POSSIBLE_NOW,
-    Rule.RUN_FAILED: ResultCode.ENGINE_FAILED,
-}
-
-
-def result_code(rule: Rule) -> ResultCode:
-    """Return the code of a rejection by ``rule``."""
-    return _CODES.get(rule, ResultCode.NOT_POSSIBLE_NOW)
 
 
 class TaskState(StrEnum):

@@ -38,16 +38,6 @@ from aegis_ros.wcet import ProfileKey, ProfileStore
 __all__ = ["Admission", "Admitted", "Candidate", "Pace", "Refusal", "max_shape"]
 
 _MIB = 1024 * 1024
-_RULES_OF_CODES = {
-    "model_file": Rule.MODEL_FILE,
-    "model_roots": Rule.MODEL_ROOTS,
-    "model_digest": Rule.MODEL_DIGEST,
-    "model_valid": Rule.MODEL_VALID,
-    "config": Rule.SCHEMA,
-    "decode": Rule.DECODER,
-    "profile": Rule.WCET_PROFILE,
-    "backend": Rule.MODEL_VALID,
-}
 
 Measure = Callable[[TaskSpec, CompiledNetwork, ProfileKey, str], None]
 
@@ -200,7 +190,7 @@ class Admission:
                     where="sha256",
                     value=found,
                     expected=spec.sha256,
-                    code="model_digest",
+                    rule=Rule.MODEL_DIGEST,
                     hint="Restore the file, or declare its new digest",
                 )
             prepared = prepare(
@@ -217,7 +207,7 @@ class Admission:
                 raise Refusal(Rule.SCHEMA, problem)
             compiled = self._backend.compile(prepared, self._cache_dir, spec.segments or 1)
         except AegisError as error:
-            raise Refusal(_RULES_OF_CODES.get(error.code, Rule.SCHEMA), str(error)) from error
+            raise Refusal(error.rule, str(error)) from error
         except OSError as error:
             raise Refusal(Rule.MODEL_FILE, f"{spec.model} cannot be read: {error}") from error
         return self._with_budget(spec, prepared, compiled, measure)
@@ -566,7 +556,7 @@ class Admission:
         try:
             compiled = self._backend.compile(whole.prepared, self._cache_dir, parts)
         except AegisError as error:
-            raise Refusal(_RULES_OF_CODES.get(error.code, Rule.SCHEMA), str(error)) from error
+            raise Refusal(error.rule, str(error)) from error
         if compiled.segments != parts:
             return replace(whole, compiled=compiled)
         try:

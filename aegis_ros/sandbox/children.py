@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.errors import ModelError
+from aegis_ros.rationale import Rule
 
 __all__ = ["child_environment", "run_child"]
 
@@ -34,7 +35,7 @@ def run_child(module: str, request: object, *, timeout_s: float, subject: str) -
             f"preparing the network took longer than {timeout_s:.0f} s",
             where="model",
             value=subject,
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
             hint="Simplify the network, for example with onnxsim",
         ) from error
     if done.returncode != 0:
@@ -44,13 +45,13 @@ def run_child(module: str, request: object, *, timeout_s: float, subject: str) -
             + (f" ({tail[0][:200]})" if tail else ""),
             where="model",
             value=subject,
-            code="model_valid",
+            rule=Rule.MODEL_VALID,
             hint="The file is broken, or needs more memory than this machine has",
         )
     answer: dict[str, Any] = json.loads(done.stdout.decode().splitlines()[-1])
     if "problem" in answer:
-        answer.setdefault("code", "model_valid")
-        raise ModelError(**answer)
+        rule = Rule(answer.pop("rule", Rule.MODEL_VALID))
+        raise ModelError(**answer, rule=rule)
     return answer
 
 

@@ -24,6 +24,7 @@ from aegis_ros.backends.reference import difference
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.rationale import Rule
 from aegis_ros.spec import LaneSpec
 from benchmarks.gpu.plugin import TORCH
 
@@ -224,7 +225,7 @@ class TorchGraphBackend(ReadsInPlace):
         )
         problem = "" if facts["checked"] else self._difference(whole, prepared)
         if problem:
-            raise ModelError(problem, value=prepared.source.name, code="model_valid")
+            raise ModelError(problem, value=prepared.source.name, rule=Rule.MODEL_VALID)
         noted.write_text(json.dumps(facts | {"checked": True}))
         return whole
 

@@ -13,6 +13,7 @@ from aegis_ros.engine import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.engine import messages as m
 from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.errors import BackendError, EngineError
+from aegis_ros.rationale import Rule
 from aegis_ros.spec import Criticality, DeviceSpec, FrameFormat, LaneSpec, OverrunPolicy
 from test.engine.bench import MS, Bench, simulated
 
@@ -47,7 +48,7 @@ ANSWERS = [
     m.Loaded("two engines"),
     m.ProfileBegun(1),
     m.ProfileSamples([[1, 2], [3, 4]]),
-    m.Refused("no", "task", "5", "4", "Ask again", "backend"),
+    m.Refused("no", "task", "5", "4", "Ask again", Rule.MODEL_VALID),
 ]
 
 
@@ -111,7 +112,7 @@ def test_an_error_arrives_with_all_its_parts() -> None:
     answer = m.decode_answer(m.encode(m.refusal(error)))
     assert isinstance(answer, m.Refused)
     arrived = answer.error()
-    assert str(arrived) == str(error) and arrived.code == error.code
+    assert str(arrived) == str(error) and arrived.rule is error.rule
 
 
 def test_an_engine_outlives_requests_it_cannot_read() -> None:

@@ -244,7 +244,7 @@ def test_an_engine_that_is_killed_between_requests_is_no_obstacle_to_them(bench)
                 bench.load(2)
                 break
             except EngineError as error:
-                assert error.code in ("gone", "engine"), error
+                assert error.rule in (Rule.ENGINE_RESTART, Rule.RUN_FAILED), error
                 time.sleep(0.01)
         bench.client.unload(2)
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from aegis_ros.errors import ModelError
 from aegis_ros.network import TensorInfo
 from aegis_ros.network.cut import crossing_tensors, cut, exits_first, find_cuts, split
+from aegis_ros.rationale import Rule
 from test.network.builders import session
 
 LENGTH = 6
@@ -123,7 +124,7 @@ def test_more_parts_than_there_are_places_for_is_refused_with_the_most_there_can
     model = chain(3)
     with pytest.raises(ModelError, match="at most 3") as caught:
         cut(model, 4, tensors=tensors_of(model))
-    assert caught.value.code == "model_cut"
+    assert caught.value.rule is Rule.MODEL_CUT
 
 
 def test_what_is_used_again_later_crosses_every_cut_between() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network import digest, resolve_model
+from aegis_ros.rationale import Rule
 
 from .builders import identity_network
 
@@ -44,28 +45,28 @@ def test_finds_the_networks_this_package_ships() -> None:
     "climb", ["../outside.onnx", "./../outside.onnx", "inside.onnx/../../outside.onnx"]
 )
 def test_refuses_to_climb_out_of_a_root(root: Path, climb: str) -> None:
-    assert refused(f"{root}/{climb}", [str(root)]).code in ("model_roots", "model_file")
+    assert refused(f"{root}/{climb}", [str(root)]).rule in (Rule.MODEL_ROOTS, Rule.MODEL_FILE)
 
 
 def test_refuses_a_symbolic_link_that_leads_out(root: Path) -> None:
     (root / "link.onnx").symlink_to(root.parent / "outside.onnx")
-    assert refused(str(root / "link.onnx"), [str(root)]).code == "model_roots"
+    assert refused(str(root / "link.onnx"), [str(root)]).rule is Rule.MODEL_ROOTS
 
 
 def test_refuses_a_linked_folder_that_leads_out(root: Path) -> None:
     (root / "folder").symlink_to(root.parent)
-    assert refused(str(root / "folder" / "outside.onnx"), [str(root)]).code == "model_roots"
+    assert refused(str(root / "folder" / "outside.onnx"), [str(root)]).rule is Rule.MODEL_ROOTS
 
 
 def test_a_root_whose_name_is_a_prefix_allows_nothing_beside_it(root: Path) -> None:
     beside = root.parent / "models_private"
     beside.mkdir()
     identity_network(beside / "n.onnx")
-    assert refused(str(beside / "n.onnx"), [str(root)]).code == "model_roots"
+    assert refused(str(beside / "n.onnx"), [str(root)]).rule is Rule.MODEL_ROOTS
 
 
 def test_refuses_every_path_where_no_root_is_given(root: Path) -> None:
-    assert refused(str(root / "inside.onnx"), []).code == "model_roots"
+    assert refused(str(root / "inside.onnx"), []).rule is Rule.MODEL_ROOTS
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_refuses_every_path_where_no_root_is_given(root: Path) -> None:
     ],
 )
 def test_refuses_to_climb_out_of_a_package(uri: str) -> None:
-    assert refused(uri, [OWN_MODELS]).code == "model_roots"
+    assert refused(uri, [OWN_MODELS]).rule is Rule.MODEL_ROOTS
 
 
 @pytest.mark.parametrize(
@@ -97,12 +98,12 @@ def test_refuses_to_climb_out_of_a_package(uri: str) -> None:
 )
 def test_says_what_is_wrong_with_an_address(uri: str) -> None:
     error = refused(uri, [OWN_MODELS])
-    assert error.code == "model_file"
+    assert error.rule is Rule.MODEL_FILE
     assert error.expected or error.hint
 
 
 def test_a_percent_sign_is_a_percent_sign(root: Path) -> None:
-    assert refused(f"{root}/%2e%2e/outside.onnx", [str(root)]).code == "model_file"
+    assert refused(f"{root}/%2e%2e/outside.onnx", [str(root)]).rule is Rule.MODEL_FILE
 
 
 def test_refuses_folders_other_kinds_of_file_and_empty_files(root: Path) -> None:
@@ -110,20 +111,20 @@ def test_refuses_folders_other_kinds_of_file_and_empty_files(root: Path) -> None
     (root / "notes.txt").write_text("no network")
     (root / "empty.onnx").touch()
     for name in ("folder.onnx", "notes.txt", "empty.onnx"):
-        assert refused(str(root / name), [str(root)]).code == "model_file"
+        assert refused(str(root / name), [str(root)]).rule is Rule.MODEL_FILE
 
 
 def test_refuses_a_pipe_without_reading_it(root: Path) -> None:
     import os
 
     os.mkfifo(root / "pipe.onnx")
-    assert refused(str(root / "pipe.onnx"), [str(root)]).code == "model_file"
+    assert refused(str(root / "pipe.onnx"), [str(root)]).rule is Rule.MODEL_FILE
 
 
 def test_refuses_a_file_of_absurd_size_without_reading_it(root: Path) -> None:
     with (root / "huge.onnx").open("wb") as file:
         file.truncate(9 * 1024**3)  # sparse: no bytes are written
-    assert refused(str(root / "huge.onnx"), [str(root)]).code == "model_file"
+    assert refused(str(root / "huge.onnx"), [str(root)]).rule is Rule.MODEL_FILE
 
 
 def test_the_digest_is_the_sha256_of_the_bytes(root: Path) -> None:

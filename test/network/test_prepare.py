@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from aegis_ros.errors import ModelError
 from aegis_ros.network import PreparedNetwork, prepare
 from aegis_ros.network.graph import estimate_bytes, fuse, load_graph
+from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import Color, FrameFormat, Layout, PreprocessSpec, ResizeMode
 
@@ -28,7 +29,7 @@ def refused(path: Path, spec: PreprocessSpec = SPEC) -> ModelError:
     """What is wrong with a network, without the child process."""
     with pytest.raises(ModelError) as caught:
         fuse(load_graph(path), spec, {})
-    assert caught.value.code == "model_valid"
+    assert caught.value.rule is Rule.MODEL_VALID
     return caught.value
 
 

@@ -135,7 +135,8 @@ def test_a_disabled_task_gets_no_frames_until_it_is_enabled(
 ) -> None:
     name, camera = admitted
     frame = system.image()
-    assert system.call(SetTaskEnabled, name=name, enabled=False).success
+    paused = system.call(SetTaskEnabled, name=name, enabled=False)
+    assert paused.success and paused.result == RegisterModel.Request.RESULT_DONE
 
     def state() -> Any:
         return next(each for each in system.call(ListModels).tasks if each.spec.name == name)
@@ -152,6 +153,7 @@ def test_unknown_names_are_answered(system: System) -> None:
     for kind, more in ((UnregisterModel, {}), (SetTaskEnabled, {"enabled": True})):
         answer = system.call(kind, name="nobody", **more)
         assert not answer.success
+        assert answer.result == RegisterModel.Request.RESULT_INVALID_SPEC
         assert answer.rationale.rule == "unknown_task"
 
 

@@ -87,6 +87,7 @@ def test_a_task_of_the_file_that_was_removed_is_back_after_a_restart(tmp_path: P
     spec = house.task("a")
     house.restart(spec)
     answer = house.orchestrator.unregister("a")
+    assert answer.accepted and answer.result is ResultCode.DONE
     assert "until the orchestrator is configured again" in answer.rationale.sentence
     house.restart(spec)
     assert house.names() == ["a"]
@@ -238,7 +239,7 @@ def test_a_disabled_task_is_not_fed_and_keeps_its_capacity(house: House) -> None
     orchestrator = house.orchestrator
     orchestrator.register(house.task("a", wcet_ms=60))
     (stream,) = orchestrator.intake.streams()
-    orchestrator.set_enabled("a", False)
+    assert orchestrator.set_enabled("a", False).result is ResultCode.DONE
     assert orchestrator.intake.take(stream.key, time.monotonic_ns()) is None
     assert orchestrator.status().tasks[0].state is TaskState.DISABLED
     assert not orchestrator.register(house.task("b", wcet_ms=60)).accepted

@@ -22,6 +22,7 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.reference import difference, session
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.rationale import Rule
 
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.toolkit import Toolkit
@@ -246,7 +247,7 @@ def _session(model: Any) -> Any:
 
 def _refusal(problem: str, told: Sequence[str]) -> ModelError:
     reason = " ".join(told[0].split())[:300] if told else "it does not say why"
-    return ModelError(f"{problem} ({reason})", code="model_valid")
+    return ModelError(f"{problem} ({reason})", rule=Rule.MODEL_VALID)
 
 
 def _content(path: Path | None) -> bytes:
@@ -273,7 +274,7 @@ def main() -> None:
     except ModelError as error:
         answer = {"problem": error.problem}
     except AegisError as error:
-        answer = {"problem": error.problem, "code": error.code}
+        answer = {"problem": error.problem, "rule": str(error.rule)}
     except Exception as error:  # told to the parent, whatever it is
         answer = {"problem": f"TensorRT refuses the network ({str(error)[:300]})"}
     print(json.dumps(answer))

@@ -1,66 +1,12 @@
-"""A decision with its rule, its numbers and what would have changed it, as plain data."""
+"""A decision on record: its rule, its numbers and what would have changed it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-__all__ = ["Counterfactual", "Decision", "Rationale", "ResponseBound", "Rule", "Witness"]
+from aegis_ros.rationale.names import Decision, Rule
 
-
-class Decision(StrEnum):
-    """What was decided."""
-
-    ADMITTED = "admitted"
-    REJECTED = "rejected"
-    REMOVED = "removed"
-    ENABLED = "enabled"
-    DISABLED = "disabled"
-    SKIPPED = "skipped"
-    SHED = "shed"
-    LOST = "lost"
-    RESTORED = "restored"
-    INFORMED = "informed"
-
-
-class Rule(StrEnum):
-    """The rule a decision was taken by; stable names that programs may match on."""
-
-    # admission
-    SCHEMA = "schema"
-    DUPLICATE_NAME = "duplicate_name"
-    UNKNOWN_TASK = "unknown_task"
-    MODEL_FILE = "model_file"
-    MODEL_ROOTS = "model_roots"
-    MODEL_DIGEST = "model_digest"
-    MODEL_VALID = "model_valid"
-    TOPIC_TYPE = "topic_type"
-    DECODER = "decoder"
-    WCET_PROFILE = "wcet_profile"
-    ARENA = "arena"
-    UTILIZATION = "utilization"
-    WCET_DEADLINE = "wcet_deadline"
-    DEMAND_BOUND = "demand_bound"
-    CRITICAL_WINDOW = "critical_window"
-    TABLE = "table"
-    MODES = "modes"
-    LIMIT = "limit"
-    STATE = "state"
-    # running
-    NEWER_FRAME = "newer_frame"
-    RATE_GATE = "rate_gate"
-    BAD_FRAME = "bad_frame"
-    TOPIC_SILENT = "topic_silent"
-    FRAMES_LOST = "frames_lost"
-    TIME_JUMP = "time_jump"
-    DECODER_FAILED = "decoder_failed"
-    RUN_FAILED = "run_failed"
-    OVERRUN = "overrun"
-    CRITICALITY = "criticality"
-    DEVICE_SPEED = "device_speed"
-    THINNING = "thinning"
-    ENGINE_RESTART = "engine_restart"
-    OPERATOR = "operator"
+__all__ = ["Counterfactual", "Rationale", "ResponseBound", "Witness"]
 
 
 @dataclass(frozen=True, slots=True)
