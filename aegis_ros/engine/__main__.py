@@ -11,19 +11,19 @@ import time
 import traceback
 
 from aegis_ros.backends.registry import create_backend
-from aegis_ros.engine.control import ControlServer
 from aegis_ros.engine.control_socket import receive
-from aegis_ros.engine.host import (
+from aegis_ros.engine.loop import EngineLoop
+from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.messages import Begin, EngineSettings, decode_request
+from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.server.control import ControlServer
+from aegis_ros.engine.server.host import (
     claim_realtime,
     die_with_parent,
     freeze_memory,
     stay_off_lanes,
 )
-from aegis_ros.engine.loop import EngineLoop
-from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.engine.messages import Begin, EngineSettings, decode_request
-from aegis_ros.engine.page import EnginePage
-from aegis_ros.engine.tracing import LoopTrace
+from aegis_ros.engine.server.tracing import LoopTrace
 from aegis_ros.engine.types import EngineInfo
 from aegis_ros.trace import RingWriter
 

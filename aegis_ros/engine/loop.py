@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Backend, Completion, LoadedNetwork, Part, Work
-from aegis_ros.engine.host import collect_garbage
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.server.host import collect_garbage
+from aegis_ros.engine.server.tracing import LoopTrace
 from aegis_ros.engine.slots import OutputSlots
-from aegis_ros.engine.tracing import LoopTrace
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.engine.wire import (
     DONE,

@@ -70,7 +70,7 @@ class Bench:
         )
         self.client = EngineClient(
             device,
-            on_result=self._on_result,
+            on_result=lambda result: self._on_result(result),
             on_skip=lambda *skip: self._note(self.heard.skips, skip),
             on_event=lambda event: self._note(self.heard.events, event),
             on_overrun=lambda event: self._note(self.heard.overruns, event),

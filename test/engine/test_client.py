@@ -323,7 +323,7 @@ def test_a_callback_that_raises_does_not_stop_the_results():
                 raise RuntimeError("a decoder of poor quality")
             result.release()
 
-        bench.client._on_result = fails_first
+        bench._on_result = fails_first  # type: ignore[method-assign]
         bench.feed(channel, 1)
         bench.feed(channel, 1, deadline_ms=2000)
         end = time.monotonic() + 30

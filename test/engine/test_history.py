@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aegis_ros.engine.history import CrashHistory
+from aegis_ros.engine.client.history import CrashHistory
 
 S = 1_000_000_000
 

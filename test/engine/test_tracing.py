@@ -8,7 +8,7 @@ import pytest
 
 from aegis_ros.engine import EngineClient
 from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.engine.tracing import LoopTrace
+from aegis_ros.engine.server.tracing import LoopTrace
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import OverrunPolicy
 from aegis_ros.trace import RingReader, RingWriter, ring_bytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aegis_ros.engine import LoadSpec
+from aegis_ros.engine.client.watch import Trouble, trouble
 from aegis_ros.engine.page import EnginePage
-from aegis_ros.engine.watch import Trouble, trouble
 from test.engine.bench import MS, simulated
 
 S = 1_000_000_000

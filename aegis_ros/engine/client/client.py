@@ -1,0 +1,301 @@
+"""One engine as its node sees it: loads networks, takes frames, hands out results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.client.callbacks import Callbacks
+from aegis_ros.engine.client.contents import Contents
+from aegis_ros.engine.client.in_flight import InFlight
+from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.client.profiling import profile
+from aegis_ros.engine.client.requests import send_channel, send_if_running, send_load
+from aegis_ros.engine.client.results import ResultReader
+from aegis_ros.engine.client.supervisor import Supervisor
+from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.messages import CloseChannel, Unload
+from aegis_ros.engine.types import (
+    ChannelSpec,
+    EngineEvent,
+    EngineInfo,
+    EngineStatus,
+    JobResult,
+    LoadSpec,
+    OverrunEvent,
+)
+from aegis_ros.errors import EngineError
+from aegis_ros.rationale import Rule
+from aegis_ros.spec import DeviceSpec
+
+__all__ = ["EngineClient"]
+
+
+class EngineClient:
+    """One engine, kept alive. Callbacks come from the client's own threads.
+
+    A supervisor thread starts the process, watches it, and replaces it: it sees at once when the
+    process is gone and within a second or so when it hangs. All that was opened and loaded is
+    opened and loaded again; every frame in flight is told as lost, exactly once.
+
+    Args:
+        device: backend, lanes and priority.
+        on_result: a job ran to its end; its owner must release the result.
+        on_skip: a job will not run: (task id, sequence number, rule, text).
+        on_event: the engine as a whole was lost, came back or was given up.
+        on_overrun: a segment took longer than its budget.
+        on_restored: a lane that shed what is below high criticality takes all again: (index of the
+            lane, nanoseconds it had shed).
+        trace: ring that every engine process writes its trace to; stays the caller's.
+    """
+
+    def __init__(
+        self,
+        device: DeviceSpec,
+        *,
+        on_result: Callable[[JobResult], None],
+        on_skip: Callable[[int, int, Rule, str], None],
+        on_event: Callable[[EngineEvent], None],
+        on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
+        on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
+        trace: SharedMemory | None = None,
+    ) -> None:
+        """Start nothing yet."""
+        self._device = device
+        callbacks = Callbacks(on_result, on_skip, on_event, on_overrun, on_restored)
+        self._contents = Contents()
+        self._in_flight = InFlight(callbacks, self._why_not_loaded)
+        self._supervisor = Supervisor(
+            device,
+            trace=trace,
+            contents=self._contents,
+            in_flight=self._in_flight,
+            callbacks=callbacks,
+            read=ResultReader(self._in_flight, self._contents, callbacks).read,
+        )
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def start(self) -> EngineInfo:
+        """Start the engine process.
+
+        Raises:
+            EngineError: it does not start, or runs already.
+        """
+        self._supervisor.start()
+        return self.info()
+
+    def info(self) -> EngineInfo:
+        """Return what the engine says of itself.
+
+        Raises:
+            EngineError: it does not run.
+        """
+        return self._running().info
+
+    def stop(self) -> None:
+        """End the engine and forget everything; always returns, from any thread.
+
+        Jobs in flight are skipped as ``OPERATOR``.
+        """
+        self._supervisor.stop()
+        for channel in self._contents.take_all():
+            channel.close()
+
+    # -- what is loaded -----------------------------------------------------------------------
+
+    def open_channel(self, spec: ChannelSpec) -> Channel:
+        """Create the slots of a stream.
+
+        Raises:
+            EngineError: the key is taken, or the engine was not started.
+        """
+        with self._contents.changing:
+            if self._contents.channel(spec.key) is not None:
+                raise EngineError("the channel is open already", value=spec.key)
+            channel = Channel(self._contents.next_channel(), spec)
+            try:
+                send_channel(self._running(), channel)
+            except EngineError as error:
+                # An engine that comes back is given every channel.
+                if error.rule is not Rule.ENGINE_RESTART or not self._supervisor.wanted:
+                    channel.close()
+                    raise
+            self._contents.add_channel(channel)
+            return channel
+
+    def close_channel(self, key: str) -> None:
+        """Give the slots of a stream back; its tasks must be unloaded. Unknown keys pass."""
+        with self._contents.changing:
+            channel = self._contents.remove_channel(key)
+            if channel is None:
+                return
+            send_if_running(self._in_flight.process, CloseChannel(channel.index))
+            channel.close()
+
+    def load(self, spec: LoadSpec) -> str:
+        """Load a network and make its task known to the scheduler.
+
+        Returns:
+            What the backend chose while it loaded, for people; may be empty.
+
+        Raises:
+            EngineError: the backend refuses, or the engine is gone; nothing has changed.
+        """
+        with self._contents.changing:
+            if self._contents.network(spec.task_id) is not None:
+                raise EngineError("the task is loaded already", value=spec.task_id)
+            if not 0 <= spec.lane < len(self._device.lanes):
+                raise EngineError(
+                    "there is no such lane",
+                    value=spec.lane,
+                    expected=f"0 to {len(self._device.lanes) - 1}",
+                )
+            note = send_load(self._running(), spec)
+            self._contents.add_network(spec)
+            return note
+
+    def unload(self, task_id: int) -> None:
+        """Forget a task and give back what its network took; unknown ids are ignored.
+
+        Its waiting jobs are skipped; one that runs is waited for, and its result dropped.
+        """
+        with self._contents.changing:
+            known = self._contents.remove_network(task_id)
+            self._supervisor.forgive(task_id)
+            if known is None:
+                return
+            send_if_running(self._in_flight.process, Unload(task_id))
+            process = self._in_flight.process
+            slots = None if process is None else process.outputs.pop(task_id, None)
+            if slots is not None:
+                slots.close()
+
+    def profile(
+        self,
+        compiled: CompiledNetwork,
+        lane: int,
+        runs: int,
+        on_progress: Callable[[int, int], bool],
+        warmup: int = 10,
+        *,
+        frames: npt.NDArray[np.generic] | None = None,
+        cold: bool = False,
+        after: CompiledNetwork | None = None,
+        beside: Sequence[tuple[CompiledNetwork, int]] = (),
+    ) -> npt.NDArray[np.int64]:
+        """Time a network on a lane between the jobs that run there.
+
+        Args:
+            compiled: the network.
+            lane: index of the lane.
+            runs: how many runs are timed.
+            on_progress: told (runs done, nanoseconds of the slowest); return False to stop.
+            warmup: runs before the first that counts.
+            frames: what it is fed, [frames, *compiled.max_shape]; ``None`` for random frames.
+            cold: drive its data out of the caches before every run.
+            after: a network that runs on the lane right before every run.
+            beside: networks that run meanwhile, each with the index of its lane, another one.
+
+        Returns:
+            int64 [runs, segments], nanoseconds; fewer runs if stopped.
+
+        Raises:
+            EngineError: the network fails, or the engine is gone.
+        """
+        return profile(
+            self._running(),
+            compiled,
+            lane,
+            runs,
+            on_progress,
+            warmup=warmup,
+            frames=frames,
+            cold=cold,
+            after=after,
+            beside=beside,
+            stopping=lambda: self._supervisor.stopping,
+        )
+
+    # -- frames -------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        channel: Channel,
+        slot: int,
+        shape: tuple[int, ...],
+        received_ns: int,
+        jobs: Sequence[tuple[int, int, int, int]],
+    ) -> None:
+        """Hand a written slot to the engine, for one job or more; never waits.
+
+        A job that cannot be handed over is told through ``on_skip`` before this returns.
+
+        Args:
+            channel: the stream's channel.
+            slot: index that ``acquire`` gave.
+            shape: shape of the frame.
+            received_ns: when the frame came (monotonic).
+            jobs: (task id, sequence number, arrival, absolute deadline) of each job.
+
+        Raises:
+            InputError: the shape has too many extents; the slot is still the caller's.
+        """
+        self._in_flight.submit(channel, slot, shape, received_ns, jobs)
+
+    def set_speed(self, factor: float) -> None:
+        """Set how fast the device is: budgets are scaled by ``1 / factor``; never waits.
+
+        Args:
+            factor: above 0; 1 for as fast as budgets were measured. What is above counts as 1.
+        """
+        speed = self._contents.set_speed(factor)
+        process = self._in_flight.process
+        if process is not None:
+            process.page.set_speed(speed)
+
+    def set_room(self, lane: int, factor: float) -> None:
+        """Set what room the proof leaves on a lane; never waits.
+
+        Args:
+            lane: index of the lane.
+            factor: by which all its budgets can be multiplied and nobody is late, at least 1.
+                What stays within it is reported as an overrun, and nothing else follows.
+        """
+        room = self._contents.set_room(lane, factor)
+        process = self._in_flight.process
+        if process is not None:
+            process.page.set_room(lane, room)
+
+    def status(self) -> EngineStatus:
+        """Return the engine's state without asking it."""
+        process, supervisor = self._in_flight.process, self._supervisor
+        if process is None:
+            return EngineStatus(0, 0, (), supervisor.restarts, supervisor.restart_ns)
+        page = process.page
+        return EngineStatus(
+            process.pid, page.alive_ns, page.lanes(), supervisor.restarts, supervisor.restart_ns
+        )
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _running(self) -> EngineProcess:
+        process = self._in_flight.process
+        if process is None:
+            raise EngineError(
+                "the engine is not running",
+                hint="It may be starting again: try once more in a few seconds",
+                rule=Rule.ENGINE_RESTART,
+            )
+        return process
+
+    def _why_not_loaded(self, task_id: int) -> tuple[Rule, str]:
+        if task_id in self._supervisor.quarantined:
+            return Rule.RUN_FAILED, "the task crashed the engine too often and is quarantined"
+        if self._contents.network(task_id) is not None:
+            return Rule.ENGINE_RESTART, "the task is not loaded again yet"
+        return Rule.STATE, "the task is not loaded"

@@ -1,0 +1,145 @@
+"""What every engine process must hold, so that one that replaces another holds it again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.client.requests import send_channel, send_load
+from aegis_ros.engine.types import LoadSpec
+from aegis_ros.errors import EngineError
+from aegis_ros.rationale import Rule
+from aegis_ros.spec import Criticality
+
+__all__ = ["Contents"]
+
+_IMPORTANCE = list(Criticality)
+
+
+class Contents:
+    """Open channels, loaded networks, and how fast the device is.
+
+    Attributes:
+        changing: held while something is opened, loaded or put into an engine: one at a time.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty, on a device of full speed."""
+        self.changing = threading.Lock()
+        self._guard = threading.Lock()  # of the tables; held for microseconds
+        self._channels: dict[str, Channel] = {}
+        self._loaded: dict[int, LoadSpec] = {}
+        self._next_channel = 1
+        self._speed = 1.0
+        self._room: dict[int, float] = {}
+
+    def next_channel(self) -> int:
+        """Return a number that no channel has had."""
+        self._next_channel += 1
+        return self._next_channel - 1
+
+    def channel(self, key: str) -> Channel | None:
+        """Return an open channel."""
+        return self._channels.get(key)
+
+    def add_channel(self, channel: Channel) -> None:
+        """Keep an open channel."""
+        with self._guard:
+            self._channels[channel.spec.key] = channel
+
+    def remove_channel(self, key: str) -> Channel | None:
+        """Forget a channel; its caller closes it."""
+        with self._guard:
+            return self._channels.pop(key, None)
+
+    def network(self, task_id: int) -> LoadSpec | None:
+        """Return what is loaded for a task."""
+        return self._loaded.get(task_id)
+
+    def networks(self) -> dict[int, LoadSpec]:
+        """Return all that is loaded, by task id."""
+        with self._guard:
+            return dict(self._loaded)
+
+    def names(self, task_ids: Iterable[int]) -> tuple[str, ...]:
+        """Return the names of those tasks that are loaded."""
+        loaded = self.networks()
+        return tuple(loaded[task_id].name for task_id in task_ids if task_id in loaded)
+
+    def add_network(self, spec: LoadSpec) -> None:
+        """Keep what was loaded."""
+        with self._guard:
+            self._loaded[spec.task_id] = spec
+
+    def remove_network(self, task_id: int) -> LoadSpec | None:
+        """Forget what was loaded for a task."""
+        with self._guard:
+            return self._loaded.pop(task_id, None)
+
+    def set_speed(self, factor: float) -> float:
+        """Keep how fast the device is; return it, at most 1."""
+        self._speed = min(1.0, factor)
+        return self._speed
+
+    def set_room(self, lane: int, factor: float) -> float:
+        """Keep what room the proof leaves on a lane; return it, at least 1."""
+        self._room[lane] = max(1.0, factor)
+        return self._room[lane]
+
+    def take_all(self) -> tuple[Channel, ...]:
+        """Forget everything; return the channels, which the caller closes."""
+        with self._guard:
+            channels = tuple(self._channels.values())
+            self._channels.clear()
+            self._loaded.clear()
+        return channels
+
+    def open_in(self, process: EngineProcess) -> None:
+        """Give a new engine the page and the channels; ``changing`` is held.
+
+        Raises:
+            EngineError, OSError: it does not take them.
+        """
+        process.page.set_speed(self._speed)
+        for lane, factor in tuple(self._room.items()):
+            process.page.set_room(lane, factor)
+        for channel in tuple(self._channels.values()):
+            send_channel(process, channel)
+
+    def load_into(
+        self,
+        process: EngineProcess,
+        *,
+        without: Iterable[int],
+        loading: Callable[[tuple[int, ...]], None],
+    ) -> tuple[tuple[int, str], ...]:
+        """Load everything again, the most critical first; ``changing`` is held.
+
+        Args:
+            process: a new engine.
+            without: ids of tasks to leave out.
+            loading: called with the task that is being loaded, then with none.
+
+        Returns:
+            (task id, reason) of what failed to load.
+
+        Raises:
+            EngineError: the engine is gone; the last ``loading`` may be why.
+        """
+        failed: list[tuple[int, str]] = []
+        left_out = frozenset(without)
+        order = sorted(self._loaded.values(), key=lambda spec: _IMPORTANCE.index(spec.criticality))
+        for spec in order:
+            if spec.task_id in left_out:
+                continue
+            loading((spec.task_id,))
+            try:
+                send_load(process, spec)
+            except EngineError as error:
+                if error.rule is Rule.ENGINE_RESTART:
+                    raise
+                failed.append((spec.task_id, str(error)))
+            loading(())
+        return tuple(failed)

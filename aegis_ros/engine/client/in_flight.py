@@ -1,0 +1,140 @@
+"""Hands frames to the engine that runs, and knows every job that is on its way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.client.callbacks import Callbacks
+from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.wire import MAX_DIMS, SUBMIT, Kind
+from aegis_ros.errors import InputError
+from aegis_ros.rationale import Rule
+
+__all__ = ["InFlight", "JobInFlight"]
+
+
+@dataclass(slots=True)
+class JobInFlight:
+    """A job that the engine has, and the slot its frame lies in."""
+
+    channel: Channel
+    slot: int
+    arrival_ns: int
+    received_ns: int
+    deadline_ns: int
+
+
+class InFlight:
+    """The link to the engine that runs, and the jobs on it.
+
+    One lock guards both, held for microseconds: a job is either refused, or known when the
+    process that has it is let go of.
+
+    Args:
+        callbacks: get the jobs that cannot be handed over.
+        why_not_loaded: returns rule and text for a task that the process has not loaded.
+    """
+
+    def __init__(
+        self, callbacks: Callbacks, why_not_loaded: Callable[[int], tuple[Rule, str]]
+    ) -> None:
+        """Begin without an engine."""
+        self._callbacks = callbacks
+        self._why_not_loaded = why_not_loaded
+        self._process: EngineProcess | None = None
+        self._jobs: dict[tuple[int, int], JobInFlight] = {}
+        self._guard = threading.Lock()
+
+    @property
+    def process(self) -> EngineProcess | None:
+        """The engine process that gets the frames."""
+        return self._process
+
+    def connect(self, process: EngineProcess) -> None:
+        """Hand frames to this process from now on."""
+        with self._guard:
+            self._process = process
+
+    def disconnect(self, process: EngineProcess) -> None:
+        """Hand no more frames to this process."""
+        with self._guard:
+            if self._process is process:
+                self._process = None
+
+    def submit(
+        self,
+        channel: Channel,
+        slot: int,
+        shape: tuple[int, ...],
+        received_ns: int,
+        jobs: Sequence[tuple[int, int, int, int]],
+    ) -> None:
+        """Hand a written slot to the engine; as :meth:`~aegis_ros.engine.EngineClient.submit`.
+
+        Raises:
+            InputError: the shape has too many extents.
+        """
+        if len(shape) > MAX_DIMS:
+            raise InputError(
+                "a frame has too many extents", value=shape, expected=f"at most {MAX_DIMS}"
+            )
+        padded = (*shape, *(0,) * (MAX_DIMS - len(shape)))
+        refused: list[tuple[int, int, Rule, str]] = []
+        channel.hold(slot, len(jobs))
+        with self._guard:
+            process = self._process
+            for task_id, seq, arrival_ns, deadline_ns in jobs:
+                if process is None:
+                    refused.append((task_id, seq, Rule.ENGINE_RESTART, "the engine is not running"))
+                    continue
+                if task_id not in process.outputs:
+                    refused.append((task_id, seq, *self._why_not_loaded(task_id)))
+                    continue
+                try:
+                    process.submit(
+                        SUBMIT.pack(
+                            Kind.SUBMIT,
+                            task_id,
+                            seq,
+                            channel.index,
+                            slot,
+                            len(shape),
+                            *padded,
+                            arrival_ns,
+                            received_ns,
+                            deadline_ns,
+                        )
+                    )
+                except BlockingIOError:
+                    text = "the engine does not keep up"
+                    refused.append((task_id, seq, Rule.LIMIT, text))
+                except OSError:
+                    text = "the engine is being restarted"
+                    refused.append((task_id, seq, Rule.ENGINE_RESTART, text))
+                else:
+                    self._jobs[task_id, seq] = JobInFlight(
+                        channel, slot, arrival_ns, received_ns, deadline_ns
+                    )
+        for task_id, seq, rule, text in refused:
+            channel.drop(slot)
+            self._callbacks.skip(task_id, seq, rule, text)
+
+    def take(self, task_id: int, seq: int) -> JobInFlight | None:
+        """Take a job whose end the engine reports, and free the slot it read."""
+        with self._guard:
+            job = self._jobs.pop((task_id, seq), None)
+        if job is not None:
+            job.channel.drop(job.slot)
+        return job
+
+    def take_all(self) -> list[tuple[int, int]]:
+        """Take every job in flight, and free the slots they read."""
+        with self._guard:
+            jobs = dict(self._jobs)
+            self._jobs.clear()
+        for job in jobs.values():
+            job.channel.drop(job.slot)
+        return sorted(jobs)

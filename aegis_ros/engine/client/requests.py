@@ -1,0 +1,55 @@
+"""The requests that an engine process is asked, one function each."""
+
+from __future__ import annotations
+
+from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.messages import Done, Load, Loaded, OpenChannel, Request
+from aegis_ros.engine.slots import OutputSlots
+from aegis_ros.engine.types import LoadSpec
+from aegis_ros.errors import EngineError
+from aegis_ros.rationale import Rule
+
+__all__ = ["send_channel", "send_if_running", "send_load"]
+
+_OUTPUT_SLOTS = 4
+
+
+def send_channel(process: EngineProcess, channel: Channel) -> None:
+    """Have a process map the slots of a stream.
+
+    Raises:
+        EngineError: it does not.
+    """
+    process.ask(OpenChannel(channel.index, channel.spec), Done, (channel.memory.fd,))
+
+
+def send_load(process: EngineProcess, spec: LoadSpec) -> str:
+    """Load a network into one process, return its note; nothing is left when that fails.
+
+    Raises:
+        EngineError: it is not loaded.
+    """
+    slots = OutputSlots(spec.compiled, _OUTPUT_SLOTS)
+    try:
+        answer = process.ask(Load(spec, _OUTPUT_SLOTS), Loaded, (slots.memory.fd,))
+    except EngineError:
+        slots.close()
+        raise
+    process.outputs[spec.task_id] = slots
+    return answer.note
+
+
+def send_if_running(process: EngineProcess | None, request: Request) -> None:
+    """Ask for something that an engine which is gone need not be asked for.
+
+    Raises:
+        EngineError: the engine runs and refuses.
+    """
+    if process is None:
+        return
+    try:
+        process.ask(request, Done)
+    except EngineError as error:
+        if error.rule is not Rule.ENGINE_RESTART:
+            raise

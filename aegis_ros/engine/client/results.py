@@ -1,0 +1,112 @@
+"""Reads the records of an engine process and turns them into what the node hears."""
+
+from __future__ import annotations
+
+from aegis_ros.engine.client.callbacks import Callbacks
+from aegis_ros.engine.client.contents import Contents
+from aegis_ros.engine.client.in_flight import InFlight
+from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.types import JobResult, OverrunEvent
+from aegis_ros.engine.wire import (
+    DONE,
+    MAX_RECORD_BYTES,
+    OUTPUT_FREE,
+    OVERRUN,
+    POLICIES,
+    RESTORED,
+    SKIP_RULES,
+    SKIPPED,
+    Kind,
+)
+from aegis_ros.rationale import Rule
+
+__all__ = ["ResultReader"]
+
+
+class ResultReader:
+    """Hands out results and skips, on a thread of its own for each process.
+
+    Args:
+        in_flight: jobs that the records are about.
+        contents: networks, for the names of early exits.
+        callbacks: hear of them.
+    """
+
+    def __init__(self, in_flight: InFlight, contents: Contents, callbacks: Callbacks) -> None:
+        """Read nothing yet."""
+        self._in_flight = in_flight
+        self._contents = contents
+        self._callbacks = callbacks
+
+    def read(self, process: EngineProcess) -> None:
+        """Read until the process is gone."""
+        buffer = bytearray(MAX_RECORD_BYTES)
+        while True:
+            try:
+                size = process.frames.recv_into(buffer)
+            except OSError:
+                size = 0
+            if size == 0:
+                process.disconnected = True
+                return
+            if buffer[0] == Kind.DONE:
+                self._done(process, buffer)
+            elif buffer[0] == Kind.SKIPPED:
+                self._skipped(buffer, size)
+            elif buffer[0] == Kind.OVERRUN:
+                self._overran(buffer)
+            elif buffer[0] == Kind.RESTORED:
+                _, lane, duration_ns = RESTORED.unpack_from(buffer)
+                self._callbacks.restored(lane, duration_ns)
+
+    def _done(self, process: EngineProcess, buffer: bytearray) -> None:
+        _, early, task_id, seq, _, _, slot, *times = DONE.unpack_from(buffer)
+        released, started, finished, execution = times
+        job = self._in_flight.take(task_id, seq)
+        if job is None:
+            return
+        slots, spec = process.outputs.get(task_id), self._contents.network(task_id)
+        if slots is None or (early and spec is None):
+            self._callbacks.skip(task_id, seq, Rule.OPERATOR, "the task was removed")
+            return
+        outputs = slots.views(slot)
+        if early and spec is not None:
+            taken = spec.compiled.exit_outputs(spec.early_exit)
+            outputs = {name: outputs[source] for name, source in taken.items()}
+
+        def release() -> None:
+            process.give_back(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
+
+        self._callbacks.result(
+            JobResult(
+                task_id,
+                seq,
+                job.arrival_ns,
+                job.received_ns,
+                job.deadline_ns,
+                released,
+                started,
+                finished,
+                execution,
+                outputs,
+                early,
+                release,
+            )
+        )
+
+    def _skipped(self, buffer: bytearray, size: int) -> None:
+        _, rule, task_id, seq, _, _ = SKIPPED.unpack_from(buffer)
+        text = bytes(buffer[SKIPPED.size : size]).decode(errors="replace")
+        if self._in_flight.take(task_id, seq) is not None:
+            self._callbacks.skip(task_id, seq, SKIP_RULES[rule], text)
+
+    def _overran(self, buffer: bytearray) -> None:
+        (_, policy, sheds, absorbed, lane, task_id, seq, segment, skips, taken, budget, used) = (
+            OVERRUN.unpack_from(buffer)
+        )
+        applied = POLICIES[policy]
+        self._callbacks.overrun(
+            OverrunEvent(
+                task_id, seq, lane, segment, taken, budget, used, applied, skips, sheds, absorbed
+            )
+        )

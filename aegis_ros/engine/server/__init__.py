@@ -1,0 +1,1 @@
+"""Inside the engine process: the loop that runs jobs, and the control thread beside it."""
