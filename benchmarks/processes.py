@@ -1,4 +1,4 @@
-"""Starts and ends the processes of a benchmark."""
+"""Starts and ends the processes of a benchmark, and says at once why one does not do its work."""
 
 from __future__ import annotations
 
@@ -11,27 +11,58 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["process", "wait"]
+__all__ = ["last_lines", "process", "wait"]
 
 _PATIENCE_S = 60.0
 _END_S = 15.0
+_LINES = 6
 
 
 def wait(
-    true: Callable[[], Any], what: str, running: subprocess.Popen[bytes] | None = None
+    true: Callable[[], Any],
+    what: str,
+    running: subprocess.Popen[bytes] | None = None,
+    *,
+    log: Path | None = None,
+    refused: Callable[[], str] = str,
+    patience_s: float = _PATIENCE_S,
 ) -> None:
     """Wait until ``true()``.
 
+    Args:
+        true: what is waited for.
+        what: it is, in words.
+        running: the process that should make it happen.
+        log: of that process; its last lines go into the error.
+        refused: returns why it will not happen; empty as long as it may.
+        patience_s: seconds to wait at most.
+
     Raises:
-        SystemExit: it does not happen, or the process that should make it happen has ended.
+        SystemExit: it does not happen, with the reason as far as it is known.
     """
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + patience_s
     while not true():
+        if reason := refused():
+            raise SystemExit(f"{what}: {reason}")
         if running is not None and running.poll() is not None:
-            raise SystemExit(f"{what}: the process ended with {running.returncode}")
+            _give_up(f"{what}: the process ended with code {running.returncode}", log)
         if time.monotonic() > end:
-            raise SystemExit(f"{what}: this did not happen within {_PATIENCE_S:.0f} s")
+            _give_up(f"{what}: nothing within {patience_s:.0f} s", log)
         time.sleep(0.002)
+
+
+def _give_up(text: str, log: Path | None) -> None:
+    said = last_lines(log) if log is not None else ""
+    raise SystemExit(f"{text}; it said last:\n{said}" if said else text)
+
+
+def last_lines(log: Path, count: int = _LINES) -> str:
+    """Return the last lines of a log that say something; empty where there are none."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join([line for line in lines if line.strip()][-count:])
 
 
 @contextmanager

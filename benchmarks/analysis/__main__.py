@@ -1,6 +1,6 @@
 """Times the proof: an admission, what-if answers, the simulator; and plots cost against n.
 
-    python -m benchmarks.analysis [--sets 25] [--out FOLDER] [--json FILE]
+    python -m benchmarks.analysis [--quick] [--sets 25] [--out FOLDER] [--json FILE]
 
 Sets are random (UUniFast, periods of 10 ms to 1 s, deadlines around the period, jitter up to
 2 ms, networks of four segments), each timed once after a warm-up; one core. An admission is what
@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from aegis_ros.analysis import AnalysisTask, assign, check_lane, counterfactuals, is_schedulable
 from aegis_ros.simulation import periodic_arrivals, simulate
 from benchmarks.analysis import against_simso
 from benchmarks.analysis.sets import network_set, split
-from benchmarks.report import parser, publish, table
+from benchmarks.progress import Shown, progress, steps
+from benchmarks.report import console, parser, publish, read_options, table
 
 _COUNTS = (3, 10, 30, 100, 300, 1000)
 _GOALS_MS = {30: 2.0, 300: 20.0, 1000: 150.0}
@@ -80,10 +79,10 @@ def accepted_sets(count: int, wanted: int) -> list[list[AnalysisTask]]:
     return found
 
 
-def answers(wanted: int, console: Console) -> list[dict[str, Any]]:
+def answers(wanted: int, shown: Shown) -> list[dict[str, Any]]:
     """Time each kind of answer against the number of tasks."""
     rows = []
-    for count in track(_COUNTS, "answers", console=console):
+    for count in steps(shown, _COUNTS, "answers"):
         sets = accepted_sets(count, wanted)
         for name, action in _ANSWERS.items():
             action(sets[0])
@@ -93,12 +92,12 @@ def answers(wanted: int, console: Console) -> list[dict[str, Any]]:
     return rows
 
 
-def what_if(wanted: int, console: Console) -> list[dict[str, Any]]:
+def what_if(wanted: int, shown: Shown) -> list[dict[str, Any]]:
     """Time the counterfactuals of rejections of 30 tasks, on one lane and on two."""
     rows = []
     for lanes in (("main",), ("first", "second")):
         times: list[float] = []
-        for seed in track(range(100 * wanted), f"what-if, lanes: {len(lanes)}", console=console):
+        for seed in steps(shown, range(100 * wanted), f"what-if, lanes: {len(lanes)}"):
             running = network_set(
                 29, 0.6 * len(lanes), np.random.default_rng(seed), deadlines=(1.0, 2.0), segments=4
             )
@@ -117,7 +116,7 @@ def what_if(wanted: int, console: Console) -> list[dict[str, Any]]:
     return rows
 
 
-def simulator(console: Console) -> list[dict[str, Any]]:
+def simulator(shown: Shown) -> list[dict[str, Any]]:
     """Time the simulator on 200,000 jobs of 10 tasks, whole and in four segments."""
     rows = []
     tasks = [replace(task, jitter_ns=0) for task in network_set(10, 0.7, np.random.default_rng(1))]
@@ -126,21 +125,21 @@ def simulator(console: Console) -> list[dict[str, Any]]:
         workload = periodic_arrivals(cut, 640_000 * _MS)
         rates = [
             len(workload) / timed_ms(partial(simulate, cut, workload))
-            for _ in track(range(7), f"simulator, segments: {parts}", console=console)
+            for _ in steps(shown, range(7), f"simulator, segments: {parts}")
         ]
         goal = 200.0 if parts == 1 else None
         rows.append(_row(f"simulator, segments: {parts}", 10, "jobs/ms", rates, goal))
     return rows
 
 
-def simso(sets: int, console: Console) -> dict[str, Any]:
+def simso(sets: int, shown: Shown) -> dict[str, Any]:
     """Compare with SimSo; say so where it is missing."""
     if not against_simso.is_installed():
         note = "SimSo is not installed (pip install simso): not compared"
-        console.print(note)
+        shown.console.print(note)
         return {"note": note}
     found = []
-    for seed in track(range(sets), "SimSo", console=console):
+    for seed in steps(shown, range(sets), "SimSo"):
         generator = np.random.default_rng(seed)
         tasks = network_set(10, float(generator.uniform(0.6, 0.95)), generator)
         whole = [replace(task, jitter_ns=0) for task in tasks]
@@ -157,7 +156,7 @@ def simso(sets: int, console: Console) -> dict[str, Any]:
             each.jobs_a_second / each.jobs_a_second_there for each in found
         ),
     }
-    console.print(
+    shown.console.print(
         "SimSo: {jobs} jobs of {sets} sets, {jobs_with_another_response_time} with another "
         "response time; misses {misses} here, {misses_in_simso} there; "
         "{times_as_fast:.0f} times as fast".format(**figures),
@@ -215,34 +214,30 @@ def _row(
 
 
 def main() -> None:
-    """Run all, print a table and JSON, draw."""
+    """Run all, print a table, draw."""
     arguments = parser("benchmarks.analysis", __doc__)
     arguments.add_argument("--sets", type=int, default=25, help="random sets for each figure (25)")
     arguments.add_argument("--out", type=Path, help="folder for cost.png")
-    options = arguments.parse_args()
+    options = read_options(arguments, {"sets": 8})
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # figures are for one core
-    console = Console(stderr=True)
-    rows = [
-        *answers(options.sets, console),
-        *what_if(options.sets, console),
-        *simulator(console),
-    ]
-    figures = {"rows": rows, "simso": simso(options.sets, console)}
+    with progress() as shown:
+        rows = [*answers(options.sets, shown), *what_if(options.sets, shown), *simulator(shown)]
+        compared = simso(options.sets, shown)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         plot(rows, options.out / "cost.png")
-    shown = table("analysis", "name", "tasks", "unit", "p50", "min", "max", "goal")
+    output = table("analysis", "name", "tasks", "unit", "p50", "min", "max", "goal")
     for row in rows:
         goal = row["goal"]
-        shown.add_row(
+        output.add_row(
             row["name"],
             str(row["tasks"]),
             row["unit"],
             *(f"{row[column]:.2f}" for column in ("p50", "min", "max")),
             "" if goal is None else f"{goal:g}",
         )
-    Console().print(shown)
-    publish("benchmarks.analysis", figures, options.json)
+    console().print(output)
+    publish("benchmarks.analysis", options.json, rows, {"simso": compared})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How many random sets are accepted, by utilization: the tests against what could be accepted.
 
-    python -m benchmarks.analysis.acceptance [--sets 200] [--out FOLDER]
+    python -m benchmarks.analysis.acceptance [--quick] [--sets 200] [--out FOLDER]
 
 Sets by UUniFast, periods that divide 200 ms, deadlines of 80 to 100 % of the period, no jitter.
 Each test sees the same sets. Two limits stand beside the tests. "Any scheduler" is exact
@@ -14,27 +14,21 @@ the time limit counts as no.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from aegis_ros.analysis import AnalysisTask, is_schedulable
 from aegis_ros.analysis.demand import LaneLoad
 from aegis_ros.analysis.policies import PolicyName, check_policy
 from aegis_ros.simulation import periodic_arrivals, simulate
 from benchmarks.analysis.sets import scaled_set, split
+from benchmarks.progress import progress
+from benchmarks.report import Figure, console, parser, publish, read_options, table
 
 _MS = 1_000_000
 _COUNTS = (5, 10, 30)
@@ -145,17 +139,12 @@ def plot(ratios: dict[int, dict[str, list[float]]], path: Path) -> None:
 
 
 def main() -> None:
-    """Run the study, print a table and JSON, draw."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.analysis.acceptance",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--sets", type=int, default=200, help="for each point (200)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (all cores)")
-    parser.add_argument("--out", type=Path, help="folder for acceptance.png")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
+    """Run the study, print a table, draw."""
+    arguments = parser("benchmarks.analysis.acceptance", __doc__)
+    arguments.add_argument("--sets", type=int, default=200, help="for each point (200)")
+    arguments.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (all cores)")
+    arguments.add_argument("--out", type=Path, help="folder for acceptance.png")
+    options = read_options(arguments, {"sets": 4})
     cases: list[_Case] = [
         (count, utilization, index)
         for count in _COUNTS
@@ -163,14 +152,12 @@ def main() -> None:
         for index in range(options.sets)
     ]
     votes: dict[int, dict[str, dict[float, list[bool]]]] = {count: {} for count in _COUNTS}
-    with ProcessPoolExecutor(options.jobs) as pool:
-        answers = pool.map(judge, cases, chunksize=4)
-        console = Console(stderr=True)
-        for case, found in zip(
-            cases, track(answers, "sets", total=len(cases), console=console), strict=True
-        ):
+    with ProcessPoolExecutor(options.jobs) as pool, progress() as shown:
+        row = shown.add_task("random sets", total=len(cases))
+        for case, found in zip(cases, pool.map(judge, cases, chunksize=4), strict=True):
             for name, accepted in found.items():
                 votes[case[0]].setdefault(name, {}).setdefault(case[1], []).append(accepted)
+            shown.advance(row)
     ratios = {
         count: {
             name: [100.0 * float(np.mean(by_use[use])) for use in _UTILIZATIONS]
@@ -181,23 +168,22 @@ def main() -> None:
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         plot(ratios, options.out / "acceptance.png")
-    table = Table(title="accepted sets in %, mean over U = 0.4 to 1.0")
-    table.add_column("test")
-    for count in _COUNTS:
-        table.add_column(f"{count} tasks", justify="right")
+    title = "accepted sets in %, mean over U = 0.4 to 1.0"
+    output = table(title, "test", *(f"{count} tasks" for count in _COUNTS))
     for name in ratios[_COUNTS[0]]:
-        table.add_row(name, *(f"{np.mean(ratios[count][name]):.1f}" for count in _COUNTS))
-    Console().print(table)
-    figures: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.analysis.acceptance", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "utilizations": _UTILIZATIONS,
-        "accepted_percent": ratios,
-    }
-    text = json.dumps(figures, indent=1)
-    if options.json:
-        options.json.write_text(text)
-    print(text)
+        output.add_row(name, *(f"{np.mean(ratios[count][name]):.1f}" for count in _COUNTS))
+    console().print(output)
+    sets = options.sets * len(_UTILIZATIONS)
+    publish(
+        "benchmarks.analysis.acceptance",
+        options.json,
+        [
+            Figure(f"accepted by {name}, {count} tasks", "%", sets, float(np.mean(percent)))
+            for count, names in ratios.items()
+            for name, percent in names.items()
+        ],
+        {"utilizations": _UTILIZATIONS, "accepted_percent": ratios},
+    )
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from benchmarks.compare.rounds import Round, TaskRound
 from benchmarks.compare.workload import Task, Workload
+from benchmarks.report import Figure
 
 __all__ = [
     "Lane",
     "bound_goal",
+    "figure_rows",
     "goals",
     "lane_of",
     "lost_goal",
@@ -192,6 +194,41 @@ def missed_high(rows: Mapping[str, Mapping[str, Any]]) -> tuple[int, int]:
     """Return how many frames of high criticality were missed, and how many there were."""
     high = [row for row in rows.values() if row["criticality"] == "high"]
     return sum(missed(row) for row in high), sum(int(row["frames"]) for row in high)
+
+
+def figure_rows(
+    summary: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]
+) -> list[Figure]:
+    """Return the figures that a page shows.
+
+    Args:
+        summary: by load: ``rows`` and ``machine`` by arm.
+        labels: of the arms.
+    """
+    found = []
+    for load, one in summary.items():
+        for arm, rows in one["rows"].items():
+            where = f"load {float(load):.0%}, {labels[arm]}"
+            bad, frames = missed_high(rows)
+            what = "frames of high criticality late or without a result"
+            found.append(Figure(f"{where}: {what}", f"of {frames:,}", frames, bad))
+            slowest = [
+                row["max_over_deadline"]
+                for row in rows.values()
+                if row["criticality"] == "high" and "max_over_deadline" in row
+            ]
+            if slowest:
+                what = "slowest of their responses over its deadline"
+                found.append(Figure(f"{where}: {what}", "", frames - bad, max(slowest)))
+            lane = one["machine"][arm]
+            if "dispatch_p50_us" in lane:
+                times = (lane[f"dispatch_{each}_us"] for each in ("p50", "p99", "max"))
+                what = "release to start on a free lane"
+                found.append(Figure(f"{where}: {what}", "us", frames, *times))
+            if "lane_lost" in lane:
+                what = "lane time lost to dispatch and switching"
+                found.append(Figure(f"{where}: {what}", "%", frames, 100.0 * lane["lane_lost"]))
+    return found
 
 
 def bound_goal(percent: str, rows: Mapping[str, Mapping[str, Any]]) -> tuple[str, str, bool]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +13,6 @@ from types import TracebackType
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 from aegis_ros.analysis import queue_needed
 from aegis_ros.backends import CompiledNetwork
@@ -26,6 +27,7 @@ from aegis_ros.spec import TaskSpec
 from aegis_ros.wcet import Cache, Condition, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed
 from benchmarks.compare.workload import Task, Workload
+from benchmarks.progress import Row, Shown, steps
 
 __all__ = ["Plan", "Planner"]
 
@@ -35,6 +37,7 @@ _SPIKE_MS = 5.0  # more above the median than caches and neighbours explain
 _CLOSE = 0.005
 _ANEW = 3
 _AT_FIRST_MS = 1000.0
+_LEAST_RUNS = 20  # however long they take
 _FEWER = 3  # of so many runs one more with cold caches, and one beside a busy memory
 _LABELS = {
     Condition(): "alone",
@@ -51,6 +54,7 @@ class Plan:
         load: what was asked for.
         tasks: the proven ones and, beyond a load of 1, the extra ones.
         stretch: deadlines of the large networks in periods.
+        slowdown: factor of the periods and deadlines that the workload gives.
         budget_ms: budget of each proven task, in as many segments as it runs.
         segments: how many those are.
         utilization: of the proven tasks, switches included.
@@ -62,6 +66,7 @@ class Plan:
     budget_ms: Mapping[str, float]
     segments: Mapping[str, int]
     utilization: float
+    slowdown: float = 1.0
 
     def told(self) -> str:
         """Return it as a sentence."""
@@ -70,6 +75,8 @@ class Plan:
             if self.stretch == 1.0
             else f"no shorter deadlines of large networks than {self.stretch:g} periods hold"
         )
+        if self.slowdown > 1.0:
+            whose += f", and given periods are {self.slowdown:.3g} times as long on this machine"
         cut = ", ".join(f"{name} in {n}" for name, n in self.segments.items() if n > 1)
         proven = f"proven at {self.utilization:.1%} of the lane"
         extra = f", and low tasks beyond up to {self.load:.0%}" if self.load > 1.0 else ""
@@ -85,13 +92,22 @@ class Planner:
         state: of the orchestrators that will run; profiles that lie there are used again.
         runs: to measure each budget with.
         progress: where that is shown.
+        limit_s: seconds that a budget may take to be measured under one condition, however many
+            runs that is; what the machine spoiled is then not measured anew. ``None``: no limit.
 
     Attributes:
         anew: measurements that were thrown away because the machine stood still, in words.
     """
 
     def __init__(
-        self, workload: Workload, folder: Path, state: Path, runs: int, progress: Progress
+        self,
+        workload: Workload,
+        folder: Path,
+        state: Path,
+        runs: int,
+        progress: Shown,
+        *,
+        limit_s: float | None = None,
     ) -> None:
         """Measure nothing yet."""
         self._workload = workload
@@ -100,6 +116,7 @@ class Planner:
         self._state = state
         self._runs = runs
         self._progress = progress
+        self._limit_s = limit_s
         self._measured: dict[tuple[str, int], float] = {}
         self.anew: list[str] = []
         first = [
@@ -117,7 +134,7 @@ class Planner:
         """Start an engine and measure all networks whole."""
         self._orchestrator.configure(admit=False)
         try:
-            for name in self._workload.networks:
+            for name in steps(self._progress, list(self._workload.networks), "measuring budgets"):
                 self._measure(name, 1)
         except BaseException:
             self._orchestrator.cleanup()
@@ -170,23 +187,36 @@ class Planner:
         """Return tasks whose budgets, as the orchestrator cuts the networks, take ``load``.
 
         Where none can be proven because the machine stood still while networks were measured, those
-        are measured anew, a few times at most, which :attr:`anew` tells.
+        are measured anew, a few times at most, which :attr:`anew` tells. Where the machine is too
+        slow for the periods that the workload gives, they become longer, which the plan tells.
 
         Raises:
             SystemExit: no deadlines up to three periods can be proven.
         """
+        row = self._progress.add_task(f"planning a load of {load:.0%}")
+        try:
+            return self._planned(load)
+        finally:
+            self._progress.remove_task(row)
+
+    def _planned(self, load: float) -> Plan:
         spikes: dict[tuple[str, int], list[str]] = {}
-        for _ in range(1 + _ANEW):
+        first, *slower = self._workload.slowdowns(load, self._costs())
+        for _ in range(1 + (_ANEW if self._limit_s is None else 0)):
             for (name, parts), told in spikes.items():
                 self.anew += told
                 self._orchestrator.profiler.forget(replace(self._specs[name], segments=parts))
                 self._measure(name, parts)
-            found = self._provable(load)
+            found = self._provable(load, first)
             if found is not None:
                 return found
             spikes = self._spikes()
             if not spikes:
                 break
+        for slowdown in slower:
+            found = self._provable(load, slowdown)
+            if found is not None:
+                return found
         text = f"no deadlines up to {_STRETCH[-1]} periods hold at a load of {load:.0%}"
         if spikes:
             told = [line for lines in spikes.values() for line in lines]
@@ -200,15 +230,19 @@ class Planner:
             )
         raise SystemExit(text)
 
-    def _provable(self, load: float) -> Plan | None:
-        cost = {
+    def _costs(self) -> dict[str, float]:
+        """Return the budget of each network, whole, with its switch."""
+        return {
             name: self._measured[name, 1] + self._workload.switch_ms
             for name in self._workload.networks
         }
+
+    def _provable(self, load: float, slowdown: float) -> Plan | None:
+        cost = self._costs()
         second_best: Plan | None = None
         for stretch in _STRETCH:
             for _ in range(_TRIES):
-                tasks = self._workload.tasks_at(load, cost, stretch)
+                tasks = self._workload.tasks_at(load, cost, stretch, slowdown)
                 asked = self._asked([task for task in tasks if not task.extra])
                 new = {task.name: task.wcet_ns(self._switch_ns) / 1e6 for task in asked.tasks}
                 unknown = [
@@ -220,7 +254,9 @@ class Planner:
                     self._measure(name, parts)
                 answer = judge(asked, advise=False)
                 if not unknown and answer.schedulable:
-                    found = _plan(load, tasks, stretch, answer, self._switch_ns)
+                    found = replace(
+                        _plan(load, tasks, stretch, answer, self._switch_ns), slowdown=slowdown
+                    )
                     if all(abs(new[name] / cost[name] - 1.0) < _CLOSE for name in new):
                         return found
                     second_best = second_best or found
@@ -268,10 +304,11 @@ class Planner:
             if runs <= 0:
                 continue
             row = self._progress.add_task(f"{what}, {_LABELS[condition]}", total=runs)
+            end = math.inf if self._limit_s is None else time.monotonic() + self._limit_s
 
-            def told(done: int, worst: int, row: TaskID = row) -> bool:
+            def told(done: int, worst: int, row: Row = row, end: float = end) -> bool:
                 self._progress.update(row, completed=done)
-                return True
+                return done < _LEAST_RUNS or time.monotonic() < end
 
             with stressed(
                 condition.stress,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.compare.figures import machine_row, ratios, task_row, tracing_row
+from benchmarks.compare.figures import figure_rows, machine_row, ratios, task_row, tracing_row
 from benchmarks.compare.picture import draw
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.rounds import Arm, Round
 from benchmarks.compare.tables import show
 from benchmarks.compare.workload import Task, Workload
-from benchmarks.report import machine
+from benchmarks.report import publish
 
-__all__ = ["Results", "write_figures"]
+__all__ = ["Results"]
 
 Goals = Callable[[Mapping[str, Any], Workload], list[tuple[str, str, bool]]]
 
@@ -154,7 +152,7 @@ class Results:
                     for item in self.rounds
                 ],
             }
-            write_figures(package, json_path, values)
+            publish(package, json_path, figure_rows(summary, self._labels), values)
         if plot is not None:
             loads = {float(load): one for load, one in summary.items()}
             ways = {
@@ -170,17 +168,3 @@ class Results:
         if self.rounds:
             summary = self.summary()
             show(summary, self._labels, self._goals(summary, self._workload))
-
-
-def write_figures(package: str, path: Path, values: Mapping[str, Any]) -> None:
-    """Write figures with command and machine.
-
-    Args:
-        package: that is run.
-        path: of the file; whoever reads it meanwhile sees a whole one.
-        values: the figures.
-    """
-    command = " ".join([f"python -m {package}", *sys.argv[1:]])
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps({"command": command, "machine": machine(), **values}, indent=1))
-    fresh.replace(path)

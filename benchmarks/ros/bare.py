@@ -1,6 +1,6 @@
 """The baseline: subscribes raw to the camera and publishes a small message for every image.
 
-    python -m benchmarks.ros.bare
+    python -m benchmarks.ros.bare [TOPIC]
 
 The message is how many milliseconds passed between the image's stamp and its own publication.
 """
@@ -8,6 +8,7 @@ The message is how many milliseconds passed between the image's stamp and its ow
 from __future__ import annotations
 
 import struct
+import sys
 import time
 
 import rclpy
@@ -24,6 +25,7 @@ ANSWER = "/bare/answer"
 
 def main() -> None:
     """Republish until killed."""
+    topic = sys.argv[1] if len(sys.argv) > 1 else TOPIC
     tune_allocator()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("bare")
@@ -33,7 +35,7 @@ def main() -> None:
         sec, nanosec = struct.unpack_from("<iI", raw, 4)  # the stamp is what an Image begins with
         publisher.publish(Float64(data=time.time() * 1e3 - sec * 1e3 - nanosec / 1e6))
 
-    node.create_subscription(Image, TOPIC, answer, qos_profile_sensor_data, raw=True)
+    node.create_subscription(Image, topic, answer, qos_profile_sensor_data, raw=True)
     rclpy.spin(node)
 
 

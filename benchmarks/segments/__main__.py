@@ -1,6 +1,6 @@
 """Times what cutting costs: networks in 2, 4 and 8 segments against the same network whole.
 
-    python -m benchmarks.segments [--seconds 20] [--json FILE]
+    python -m benchmarks.segments [--quick] [--seconds 20] [--json FILE]
 
 One lane, pinned to a core, runs a frame through the whole network and through each of its cuts in
 turn, in a new order every round, so that slow phases of the machine meet all alike. The overhead is
@@ -18,15 +18,15 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from aegis_ros.backends import (
     Backend,
@@ -40,7 +40,8 @@ from aegis_ros.backends import (
 from aegis_ros.network import prepare, resolve_model
 from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
 from aegis_ros.wcet import budget
-from benchmarks.report import parser, publish, table
+from benchmarks.progress import progress, steps
+from benchmarks.report import Figure, console, parser, publish, read_options, table
 
 _FRAME = (480, 640, 3)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -207,23 +208,29 @@ def _rows(name: str, timed: Timed) -> list[dict[str, float | str | int]]:
 
 
 def main() -> None:
-    """Run all and print a table and JSON."""
+    """Run all and print a table."""
     arguments = parser("benchmarks.segments", __doc__)
     arguments.add_argument("--seconds", type=float, default=20.0, help="of each network (20)")
-    options = arguments.parse_args()
+    options = read_options(arguments, {"seconds": 10.0})
     rows = []
     core = max(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory() as folder, opened(core) as (backend, lane):
-        for name, (uri, spec) in _MODELS.items():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        opened(core) as (backend, lane),
+        progress() as shown,
+    ):
+        for name, (uri, spec) in steps(shown, list(_MODELS.items()), "networks"):
+            row = shown.add_task(f"{name}: cut, then timed for {options.seconds:g} s")
             timed = measure(backend, lane, uri, spec, Path(folder), options.seconds)
             rows += _rows(name, timed)
-    shown = table(
+            shown.remove_task(row)
+    output = table(
         f"segments, on core {core}; ms are medians, +- is a 95 % interval",
         *("network", "segments", "rounds", "all ms", "longest ms", "gap us", "overhead"),
         *("budget ms", "added up ms"),
     )
     for row in rows:
-        shown.add_row(
+        output.add_row(
             str(row["network"]),
             str(row["segments"]),
             str(row["rounds"]),
@@ -235,9 +242,26 @@ def main() -> None:
             f"{row['sum_of_budgets_ms']:.1f}",
         )
         if row["note"]:
-            shown.add_row(str(row["note"]))
-    Console().print(shown)
-    publish("benchmarks.segments", {"rows": rows}, options.json)
+            output.add_row(str(row["note"]))
+    console().print(output)
+    publish("benchmarks.segments", options.json, _figures(rows), {"networks": rows})
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """Return the figures that a page shows; the second run of a whole network is their error."""
+    found = []
+    seen: set[str] = set()
+    for row in rows:
+        name, parts, rounds = row["network"], row["segments"], row["rounds"]
+        if parts == 1 and name not in seen:
+            seen.add(name)
+            found.append(Figure(f"{name}, whole", "ms", rounds, row["p50_ms"], row["p99_ms"]))
+            continue
+        what = f"{name}, in {parts} segments" if parts > 1 else f"{name}, whole once more"
+        found.append(Figure(f"{what}: time added", "%", rounds, row["overhead_percent"]))
+        if parts > 1:
+            found.append(Figure(f"{what}: between two of them", "us", rounds, row["gap_p50_us"]))
+    return found
 
 
 if __name__ == "__main__":

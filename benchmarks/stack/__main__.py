@@ -23,21 +23,32 @@ from typing import Any, NoReturn
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
-from rich.console import Console
-from rich.progress import Progress
 
 from aegis_ros.nodes.resources import fastdds_profile
 from benchmarks.compare.figures import goals
 from benchmarks.compare.models import URGENT
 from benchmarks.compare.plan import Plan, Planner
-from benchmarks.compare.results import Results, write_figures
+from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, in_turn
-from benchmarks.report import parser
-from benchmarks.stack.arms import Listener, one_round
-from benchmarks.stack.dispatch import dispatch_lateness, show_dispatch
+from benchmarks.compare.workload import Workload
+from benchmarks.progress import Shown, progress
+from benchmarks.report import parser, publish, read_options
+from benchmarks.stack.arms import Listener, Stage, one_round
+from benchmarks.stack.dispatch import dispatch_lateness, dispatch_rows, show_dispatch
+from benchmarks.stack.transport import seen_transport_ms
 from benchmarks.stack.workload import WORKLOAD
+from benchmarks.transport import declared_jitter_ms
 
 _PACKAGE = "benchmarks.stack"
+_QUICK = {
+    "loads": [1.3],
+    "rounds": 1,
+    "seconds": 8.0,
+    "runs": 100,
+    "measure_seconds": 2.0,
+    "no_floor": True,
+}
+_LOOK_S = 3.0
 _TITLE = "The same networks on one core in these ways"
 
 WAYS = {
@@ -56,7 +67,7 @@ examples:
       what tracing costs: rounds with and without a trace, in turns
   python -m benchmarks.stack --dispatch --seconds 60 --rounds 1
       how late jobs are started while three 720p cameras send
-  python -m benchmarks.stack --seconds 5 --rounds 1 --runs 100 --state /tmp/stack
+  python -m benchmarks.stack --quick --state /tmp/stack
       a first look; what was measured is kept for the next run
 
 Ctrl-C and SIGTERM keep what is done: tables, figures and picture of the rounds so far. The files
@@ -64,10 +75,11 @@ are written anew after every round.
 """
 
 
-def _arms(ways: Sequence[str], floor: bool, trace: bool, keep: bool) -> list[Arm]:
+def _arms(
+    ways: Sequence[str], floor: bool, trace: bool, keep: bool, latency_ms: float
+) -> list[Arm]:
     arms = [Arm(way, WAYS[way], way) for way in ways]
     if "aegis" in ways and floor:
-        latency_ms = WORKLOAD.networks[URGENT].deadline_ms - WORKLOAD.publish_ms
         label = f"aegis_ros, {URGENT} at {latency_ms:g} ms"
         arms.append(Arm("aegis_constant", label, "aegis", latency_ms=latency_ms))
     if floor:
@@ -103,6 +115,11 @@ def main() -> None:
     )
     arguments.add_argument("--runs", type=int, default=500, help="to measure each budget (500)")
     arguments.add_argument(
+        "--measure-seconds",
+        type=float,
+        help="at most, for each condition under which a budget is measured (no limit)",
+    )
+    arguments.add_argument(
         "--trace", action="store_true", help="also run the orchestrator with a trace, in turns"
     )
     arguments.add_argument(
@@ -120,7 +137,7 @@ def main() -> None:
         action="store_true",
         help="only time how late the engine starts a job while three 720p cameras send at 20 Hz",
     )
-    options = arguments.parse_args()
+    options = read_options(arguments, _QUICK)
     if options.keep_traces and (options.trace or not options.state or "aegis" not in options.ways):
         arguments.error("--keep-traces needs --state and the way aegis, and excludes --trace")
     os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
@@ -128,54 +145,71 @@ def main() -> None:
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        Progress(console=Console(stderr=True), transient=True) as progress,
-    ):
+    with tempfile.TemporaryDirectory() as temporary, progress() as shown:
         state = options.state or Path(temporary) / "state"
         folder = state / "run"  # configurations and what the processes say
         folder.mkdir(parents=True, exist_ok=True)
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        runs_on = _fitted(folder, shown)
         if options.dispatch:
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-            figures = dispatch_lateness(folder, state, options.seconds, options.rounds)
+            figures = dispatch_lateness(
+                runs_on, folder, state, options.seconds, options.rounds, shown
+            )
             rclpy.try_shutdown()
             show_dispatch(figures)
-            if options.json is not None:
-                write_figures(_PACKAGE, options.json, figures)
+            publish(_PACKAGE, options.json, dispatch_rows(figures), figures)
             return
-        with Planner(WORKLOAD, folder, state, options.runs, progress) as planner:
-            plans = [planner.plan(load) for load in options.loads]
-            files, budgets = planner.files(), planner.budgets_ms()
-        planner.tell(progress.console)
-        for plan in plans:
-            progress.console.print(f"{plan.load:.0%}: {plan.told()}")
-        floor = not options.no_floor and WORKLOAD.provable in options.loads
-        arms = _arms(options.ways, floor, options.trace, options.keep_traces)
-        facts = {
-            "budgets_ms": budgets,
-            "runs": options.runs,
-            "measured_anew": planner.anew,
-        }
-        results = Results(WORKLOAD, plans, arms, list(WAYS), goals, facts)
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        listener = Listener([*WORKLOAD.networks, *WORKLOAD.extras])
-        with contextlib.suppress(KeyboardInterrupt):
-            _rounds(options, plans, arms, results, files, folder, state, listener, progress)
+        results = _compared(options, runs_on, folder, state, shown)
         rclpy.try_shutdown()
         results.write(_PACKAGE, options.json, options.plot, _TITLE)
     results.show()
 
 
+def _fitted(folder: Path, shown: Shown) -> Workload:
+    """Return the workload with the jitter that images have on this machine."""
+    row = shown.add_task("how long images travel")
+    jitter_ms = declared_jitter_ms(seen_transport_ms(folder, _LOOK_S), WORKLOAD.jitter_ms)
+    if jitter_ms > WORKLOAD.jitter_ms:
+        shown.console.print(f"images are slow here: a jitter of {jitter_ms:g} ms is declared")
+    shown.remove_task(row)
+    return replace(WORKLOAD, jitter_ms=jitter_ms)
+
+
+def _compared(options: Any, runs_on: Workload, folder: Path, state: Path, shown: Shown) -> Results:
+    """Plan all loads, run all turns, and return what they come to."""
+    planner = Planner(runs_on, folder, state, options.runs, shown, limit_s=options.measure_seconds)
+    with planner:
+        plans = [planner.plan(load) for load in options.loads]
+        files, budgets = planner.files(), planner.budgets_ms()
+    planner.tell(shown.console)
+    for plan in plans:
+        shown.console.print(f"{plan.load:.0%}: {plan.told()}")
+    floor = not options.no_floor and runs_on.provable in options.loads
+    urgent = next(
+        (task for plan in plans for task in plan.tasks if task.name == URGENT), plans[0].tasks[0]
+    )
+    latency_ms = urgent.deadline_ms - runs_on.publish_ms
+    arms = _arms(options.ways, floor, options.trace, options.keep_traces, latency_ms)
+    facts = {
+        "budgets_ms": budgets,
+        "runs": options.runs,
+        "measured_anew": planner.anew,
+    }
+    results = Results(runs_on, plans, arms, list(WAYS), goals, facts)
+    listener = Listener([*runs_on.networks, *runs_on.extras])
+    stage = Stage(runs_on, files, folder, state, listener)
+    with contextlib.suppress(KeyboardInterrupt):
+        _rounds(options, stage, plans, arms, results, shown)
+    return results
+
+
 def _rounds(
     options: Any,
+    stage: Stage,
     plans: Sequence[Plan],
     arms: Sequence[Arm],
     results: Results,
-    files: dict[str, str],
-    folder: Path,
-    state: Path,
-    listener: Listener,
-    progress: Progress,
+    shown: Shown,
 ) -> None:
     turns = [
         (number, plan, arm)
@@ -183,19 +217,17 @@ def _rounds(
         for plan in plans
         for arm in _turn(arms, plan.load, number)
     ]
-    row = progress.add_task("", total=len(turns))
+    row = shown.add_task("rounds", total=len(turns))
     for number, plan, arm in turns:
         seconds = options.seconds
         if arm.name == "aegis" and options.aegis_seconds:
             seconds = options.aegis_seconds
-        progress.update(row, description=f"round {number + 1}, {plan.load:.0%}: {arm.label}")
+        shown.update(row, description=f"round {number + 1}, {plan.load:.0%}: {arm.label}")
         tasks = [task for task in plan.tasks if arm.only in ("", task.name)]
-        item, ended = one_round(
-            arm, plan.load, number, tasks, files, folder, state, listener, seconds
-        )
+        item, ended = one_round(stage, arm, plan.load, number, tasks, seconds)
         results.rounds.append(item)
         results.write(_PACKAGE, options.json, options.plot, _TITLE)
-        progress.advance(row)
+        shown.advance(row)
         if ended:
             raise KeyboardInterrupt
 

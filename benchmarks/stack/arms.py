@@ -8,6 +8,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from aegis_ros.nodes.spinning import spin_beside
 from benchmarks.compare.cpu import Cpu
 from benchmarks.compare.rounds import Arm, Round, TaskRound
-from benchmarks.compare.workload import Task
-from benchmarks.processes import process, wait
-from benchmarks.stack.workload import FRAME, WORKLOAD
+from benchmarks.compare.workload import Task, Workload
+from benchmarks.processes import last_lines, process, wait
+from benchmarks.stack.workload import FRAME
 
-__all__ = ["Listener", "one_round"]
+__all__ = ["Listener", "Stage", "one_round"]
 
 _WARM_UP_S = 3.0
 _DRAIN_S = 2.0  # after a round, for results of its last frames
@@ -57,6 +58,7 @@ class Listener:
         self.heard: dict[str, _Heard] = {}
         self.status = OrchestratorStatus()
         self.reasons: dict[str, dict[str, int]] = {}
+        self.rejected: dict[str, str] = {}  # why, by task
         self.paces: dict[str, str] = {}  # what was said last of each task that is thinned
         for name in names:
             self.node.create_subscription(
@@ -76,6 +78,7 @@ class Listener:
         self.heard = {}
         self.reasons = {}
         self.paces = {}
+        self.rejected = {}
         self.status = OrchestratorStatus()
 
     def counters(self) -> dict[str, dict[str, int]]:
@@ -99,24 +102,41 @@ class Listener:
     def _told(self, message: Rationale) -> None:
         if message.rule == _THINNING:
             self.paces[message.task] = message.sentence
+        if message.decision == Rationale.DECISION_REJECTED:
+            self.rejected[message.task] = message.sentence
         if message.decision in _TELLING:
             rules = self.reasons.setdefault(message.task, {})
             rules[message.rule] = rules.get(message.rule, 0) + max(1, int(message.count))
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What every round works with.
+
+    Attributes:
+        workload: what runs.
+        files: the fused file of each network, for the ways without an orchestrator.
+        folder: for configurations and logs.
+        state: state directory of the orchestrator.
+        listener: hears all results.
+        frame: height and width of the images.
+    """
+
+    workload: Workload
+    files: Mapping[str, str]
+    folder: Path
+    state: Path
+    listener: Listener
+    frame: Sequence[int] = FRAME
+
+
 @contextmanager
 def _running(
-    arm: Arm,
-    tasks: Sequence[Task],
-    files: Mapping[str, str],
-    folder: Path,
-    state: Path,
-    listener: Listener,
-    frame: Sequence[int],
-    load: float,
+    stage: Stage, arm: Arm, tasks: Sequence[Task], load: float
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Run one way, and the cameras, until the block is left; yield the processes of the way."""
-    values = [task.as_values() | {"path": files.get(task.network, "")} for task in tasks]
+    folder, listener = stage.folder, stage.listener
+    values = [task.as_values() | {"path": stage.files.get(task.network, "")} for task in tasks]
     log = folder / f"{arm.name}.log"
     (folder / "stamps.npz").unlink(missing_ok=True)
     with ExitStack() as stack:
@@ -125,11 +145,11 @@ def _running(
             config = folder / f"{arm.name}.yaml"
             config.write_text(
                 json.dumps(
-                    WORKLOAD.configuration(
+                    stage.workload.configuration(
                         tasks,
                         trace=f"load_{100 * load:.0f}_%H%M%S.mcap" if arm.trace else "",
                         latency_ms=arm.latency_ms,
-                        frame=frame,
+                        frame=stage.frame,
                     )
                 )
             )
@@ -139,15 +159,29 @@ def _running(
                         log,
                         "aegis_ros.nodes.orchestrator_main",
                         *("--ros-args", "-p", f"config:={config}"),
-                        *("-p", f"state_dir:={state}", "-p", "status_period_s:=0.5"),
+                        *("-p", f"state_dir:={stage.state}", "-p", "status_period_s:=0.5"),
                     )
                 )
             )
-            wait(lambda: listener.status.state == "active", f"{arm.label} ({log})", made[0])
+            needed = {task.name for task in tasks if not task.extra}
+
+            def refused() -> str:
+                told = [text for name, text in listener.rejected.items() if name in needed]
+                return "; ".join(told)
+
+            wait(
+                lambda: listener.status.state == "active",
+                f"{arm.label} does not become active",
+                made[0],
+                log=log,
+                refused=refused,
+            )
             names = {item.spec.name for item in listener.status.tasks}
-            refused = {task.name for task in tasks if task.name not in names and not task.extra}
-            if refused:
-                raise SystemExit(f"{', '.join(sorted(refused))} not admitted; see {log}")
+            if missing := needed - names:
+                said = last_lines(log)
+                raise SystemExit(
+                    f"{arm.label} runs without {', '.join(sorted(missing))}: {refused() or said}"
+                )
         else:
             groups = [[value] for value in values] if arm.way == "nodes" else [values]
             for at, group in enumerate(groups):
@@ -165,35 +199,33 @@ def _running(
                 "benchmarks.stack.cameras",
                 json.dumps(values),
                 str(folder / "stamps.npz"),
-                *map(str, frame),
+                *map(str, stage.frame),
             )
         )
         wait(
             lambda: names <= listener.heard.keys(),
-            f"{arm.label}: a result of each network ({log})",
+            f"{arm.label}: no result of each network",
             cameras,
+            log=log,
         )
         yield made
 
 
 def one_round(
+    stage: Stage,
     arm: Arm,
     load: float,
     number: int,
     tasks: Sequence[Task],
-    files: Mapping[str, str],
-    folder: Path,
-    state: Path,
-    listener: Listener,
     seconds: float,
     *,
-    frame: Sequence[int] = FRAME,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Round, bool]:
     """Return what one way did in one round, and whether it was ended early by the operator."""
+    folder, listener = stage.folder, stage.listener
     listener.clear()
     ended = False
-    with _running(arm, tasks, files, folder, state, listener, frame, load) as made:
+    with _running(stage, arm, tasks, load) as made:
         time.sleep(_WARM_UP_S)
         cpu = Cpu([each.pid for each in made])
         before, begin_ns = listener.counters(), time.time_ns()

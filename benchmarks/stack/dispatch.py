@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from benchmarks.compare.figures import lane_of
 from benchmarks.compare.models import URGENT
 from benchmarks.compare.rounds import Arm, Round
-from benchmarks.compare.workload import Task
-from benchmarks.report import percentiles, table
-from benchmarks.stack.arms import Listener, one_round
+from benchmarks.compare.workload import Task, Workload
+from benchmarks.progress import Shown, steps
+from benchmarks.report import Figure, console, percentiles, table
+from benchmarks.stack.arms import Listener, Stage, one_round
 
-__all__ = ["dispatch_lateness", "show_dispatch"]
+__all__ = ["dispatch_lateness", "dispatch_rows", "show_dispatch"]
 
 _FRAME = (720, 1280)
 _PERIOD_MS = 50.0
 _CAMERAS = 3
+_ROWS = (
+    ("release to start, lane free", "dispatch_us"),
+    ("stamp to release (transport, copy)", "stamp_to_release_us"),
+)
 _P99_US, _MAX_US = 200.0, 1000.0
 
 
-def dispatch_lateness(folder: Path, state: Path, seconds: float, rounds: int) -> dict[str, Any]:
+def dispatch_lateness(
+    workload: Workload, folder: Path, state: Path, seconds: float, rounds: int, shown: Shown
+) -> dict[str, Any]:
     """Run the orchestrator on three cameras with a small network each; return the figures.
 
     Cameras are apart by more than a network takes, so that every job finds the lane free.
@@ -34,12 +39,11 @@ def dispatch_lateness(folder: Path, state: Path, seconds: float, rounds: int) ->
         for n in range(_CAMERAS)
     ]
     listener = Listener([task.name for task in tasks])
+    stage = Stage(workload, {}, folder, state, listener, _FRAME)
     arm = Arm("dispatch", "three 720p cameras at 20 Hz", "aegis")
     found: list[Round] = []
-    for number in range(rounds):
-        item, ended = one_round(
-            arm, 0.0, number, tasks, {}, folder, state, listener, seconds, frame=_FRAME
-        )
+    for number in steps(shown, range(rounds), f"rounds of {seconds:g} s with {arm.label}"):
+        item, ended = one_round(stage, arm, 0.0, number, tasks, seconds)
         found.append(item)
         if ended:
             break
@@ -54,21 +58,31 @@ def dispatch_lateness(folder: Path, state: Path, seconds: float, rounds: int) ->
     }
 
 
+def dispatch_rows(figures: dict[str, Any]) -> list[Figure]:
+    """Return the figures that a page shows."""
+    return [
+        Figure(
+            f"{_CAMERAS} cameras 720p: {what}",
+            "us",
+            figures[key]["count"],
+            *(figures[key][each] for each in ("p50", "p99", "max")),
+        )
+        for what, key in _ROWS
+    ]
+
+
 def show_dispatch(figures: dict[str, Any]) -> None:
     """Print the figures and whether the goal is reached."""
-    console = Console() if sys.stdout.isatty() else Console(width=120, no_color=True)
+    output = console()
     shown = table("three 720p cameras at 20 Hz, us", "what", "count", "p50", "p99", "max")
-    for what, key in (
-        ("release to start, lane free", "dispatch_us"),
-        ("stamp to release (transport, copy)", "stamp_to_release_us"),
-    ):
+    for what, key in _ROWS:
         row = figures[key]
         numbers = (f"{row[each]:.0f}" for each in ("p50", "p99", "max"))
         shown.add_row(what, str(row["count"]), *numbers)
-    console.print(shown)
+    output.print(shown)
     row = figures["dispatch_us"]
     met = row["p99"] <= _P99_US and row["max"] <= _MAX_US
-    console.print(
+    output.print(
         f"p99 <= {_P99_US:.0f} us and max <= {_MAX_US:.0f} us: {'yes' if met else 'no'}; "
         f"{figures['without']} of {figures['frames']} frames without a result; others used "
         f"{figures['cores_others']:.2f} cores"

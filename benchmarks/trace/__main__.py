@@ -1,6 +1,6 @@
 """Times one record on the writer's path, and what the file's writer takes for it elsewhere.
 
-    python -m benchmarks.trace [--records 200000] [--json FILE]
+    python -m benchmarks.trace [--quick] [--records 200000] [--json FILE]
 
 The engine writes about two records a segment and two a job. The first figure is lane time; the
 second is spent by another process, and only has to keep up.
@@ -8,8 +8,6 @@ second is spent by another process, and only has to keep up.
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import tempfile
 import time
@@ -17,43 +15,44 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
 
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.trace import RecordKind, RingReader, RingWriter, ring_bytes
 from aegis_ros.trace.history import TracedTask
 from aegis_ros.trace.mcap_file import TraceFile
+from benchmarks.progress import progress
+from benchmarks.report import Figure, console, figure, parser, publish, read_options, table
 
 _BATCH = 1000
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="What tracing costs.")
-    parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    write_ns, empty_ns, records = _ring(asked.records)
-    file_ns, size = _file(records)
-    figures = {
-        "cpu": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        "records": asked.records,
-        "write_ns_median": float(np.median(write_ns)),
-        "write_ns_p99": float(np.percentile(write_ns, 99)),
-        "loop_ns_median": float(np.median(empty_ns)),
-        "file_ns": file_ns,
-        "file_bytes_a_record": size / len(records),
-    }
-    table = Table(title="one record")
-    for name in figures:
-        table.add_column(name)
-    table.add_row(*(f"{value:.0f}" if isinstance(value, float) else str(value)
-                    for value in figures.values()))  # fmt: skip
-    Console().print(table)
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    arguments = parser("benchmarks.trace", __doc__)
+    arguments.add_argument("--records", type=int, default=200_000, help="to write (200,000)")
+    options = read_options(arguments, {"records": 50_000})
+    with progress() as shown:
+        shown.add_task(f"writing {options.records:,} records")
+        write_ns, empty_ns, records = _ring(options.records)
+        shown.add_task("writing them to a file")
+        file_ns, size = _file(records)
+    rows = [
+        figure("one record on the writer's path", "ns", write_ns),
+        figure("an empty loop, contained in it", "ns", empty_ns),
+        Figure("one record in the process that writes the file", "ns", len(records), file_ns),
+        Figure("one record in the file", "bytes", len(records), size / len(records)),
+    ]
+    output = table("tracing", "what", "unit", "p50", "p99", "max")
+    for row in rows:
+        values = ("" if each is None else f"{each:.0f}" for each in (row.p50, row.p99, row.max))
+        output.add_row(row.name, row.unit, *values)
+    console().print(output)
+    publish(
+        "benchmarks.trace",
+        options.json,
+        rows,
+        {"python": platform.python_version(), "records": options.records},
+    )
 
 
 def _ring(

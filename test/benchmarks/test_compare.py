@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_ros.config import parse_config
-from benchmarks.compare.figures import goals, lane_of, task_row
+from benchmarks.compare.figures import figure_rows, goals, lane_of, task_row
 from benchmarks.compare.workload import Task, Workload
 from benchmarks.gpu.workload import workload
 from benchmarks.stack.workload import WORKLOAD
@@ -57,6 +57,35 @@ def test_beyond_the_lane_only_low_tasks_are_added_to_what_is_proven() -> None:
 def test_small_networks_that_fill_the_load_alone_are_refused() -> None:
     with pytest.raises(SystemExit, match="small networks alone"):
         WORKLOAD.tasks_at(0.1, _COST_MS)
+
+
+def test_given_periods_stay_on_a_machine_that_is_fast_enough() -> None:
+    assert WORKLOAD.slowdowns(0.8, _COST_MS)[0] == 1.0
+
+
+@given(st.floats(1.0, 30.0), st.sampled_from([0.6, 0.8, 0.95, 1.3]))
+def test_given_periods_grow_until_all_fits_on_a_slow_machine(slower: float, load: float) -> None:
+    cost_ms = {name: slower * each for name, each in _COST_MS.items()}
+    for slowdown in WORKLOAD.slowdowns(load, cost_ms):
+        tasks = WORKLOAD.tasks_at(load, cost_ms, slowdown=slowdown)
+        asked = sum(cost_ms[task.network] / task.period_ms for task in tasks)
+        assert asked == pytest.approx(load, abs=1e-3)
+        urgent = tasks[0]
+        assert urgent.period_ms == pytest.approx(40.0 * slowdown)
+        assert urgent.deadline_ms == pytest.approx(40.0 * slowdown)
+
+
+def test_a_summary_gives_the_figures_of_a_page() -> None:
+    row = {"criticality": "high", "frames": 10, "late": 1, "without": 2, "max_over_deadline": 1.5}
+    machine = {"dispatch_p50_us": 1.0, "dispatch_p99_us": 2.0, "dispatch_max_us": 3.0}
+    summary: dict[str, Any] = {"0.8": {"rows": {"aegis": {"one": row}}, "machine": {}}}
+    summary["0.8"]["machine"]["aegis"] = machine | {"lane_lost": 0.01}
+    found = {each.name.split(": ")[1]: each for each in figure_rows(summary, {"aegis": "ours"})}
+    bad = found["frames of high criticality late or without a result"]
+    assert (bad.p50, bad.unit) == (3, "of 10")
+    assert found["slowest of their responses over its deadline"].p50 == 1.5
+    assert found["release to start on a free lane"].max == 3.0
+    assert found["lane time lost to dispatch and switching"].p50 == 1.0
 
 
 @pytest.mark.parametrize("runs", [WORKLOAD, _GPU])

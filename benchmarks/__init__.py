@@ -1,0 +1,1 @@
+"""What is timed: each package is a benchmark, and ``python -m benchmarks`` runs all quick ones."""
