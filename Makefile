@@ -23,8 +23,8 @@ lint: build ## ruff, mypy and the rules on who imports whom
 unit: build ## The tests alone (ARGS="-k name" selects)
 	@source bootstrap/activate.sh && AEGIS_REQUIRE_ROS=1 python -m pytest -n auto $(ARGS)
 
-bench: build ## The benchmarks whose figures stand in the README (that of GPUs: python -m benchmarks.gpu)
-	@source bootstrap/activate.sh && for name in $(filter-out benchmarks/gpu/%,$(wildcard benchmarks/*/__main__.py)) benchmarks/analysis/acceptance.py; do name="$${name%/__main__.py}"; name="$${name%.py}"; (set -x; python -m "$${name//\//.}" $(ARGS)) || exit; done
+bench: build ## Quick runs of the benchmarks; figures go to bench_output/page.md (docs/benchmarks.md)
+	@source bootstrap/activate.sh && python -m benchmarks $(ARGS)
 
 clean: ## Remove what was installed and built here
 	rm -rf .venv build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,7 +22,9 @@ _Item = TypeVar("_Item")
 class Shown(Protocol):
     """Where progress is shown, with the methods of ``rich.progress.Progress`` that are used."""
 
-    console: Console
+    @property
+    def console(self) -> Console:
+        """Where else to print meanwhile."""
 
     def add_task(self, description: str, *, total: float | None = None) -> Row:
         """Begin a step of ``total`` parts; ``None`` where that is not known."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["MODELS", "URGENT"]
 
 URGENT = "direction"
 _OCR = "pypi://rapidocr-onnxruntime/models/"
-_OCR_NORM = {"scale": 1 / 255, "mean": [0.5], "std": [0.5]}
-_IMAGENET = {"scale": 1 / 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+_OCR_NORM: dict[str, Any] = {"scale": 1 / 255, "mean": [0.5], "std": [0.5]}
+_IMAGENET: dict[str, Any] = {
+    "scale": 1 / 255,
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
 # Model and preprocessing.
-MODELS = {
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     URGENT: (
         _OCR + "ch_ppocr_mobile_v2.0_cls_infer.onnx",
         {"size": [48, 192], "color": "bgr", **_OCR_NORM},

@@ -220,10 +220,10 @@ def main() -> None:
         progress() as shown,
     ):
         for name, (uri, spec) in steps(shown, list(_MODELS.items()), "networks"):
-            row = shown.add_task(f"{name}: cut, then timed for {options.seconds:g} s")
+            step = shown.add_task(f"{name}: cut, then timed for {options.seconds:g} s")
             timed = measure(backend, lane, uri, spec, Path(folder), options.seconds)
             rows += _rows(name, timed)
-            shown.remove_task(row)
+            shown.remove_task(step)
     output = table(
         f"segments, on core {core}; ms are medians, +- is a 95 % interval",
         *("network", "segments", "rounds", "all ms", "longest ms", "gap us", "overhead"),

@@ -1,0 +1,38 @@
+"""The benchmarks that ``python -m benchmarks`` runs, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PARTS", "Part"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One benchmark.
+
+    Attributes:
+        name: of its files.
+        title: on the page.
+        module: that is run.
+        options: beside ``--quick``.
+    """
+
+    name: str
+    title: str
+    module: str
+    options: tuple[str, ...] = ()
+
+
+PARTS = (
+    Part("engine", "The engine: dispatch, hand-over, recovery", "benchmarks.engine"),
+    Part("ros", "The node over DDS, against a bare subscriber", "benchmarks.ros"),
+    Part("stack", "Several networks on one core, in four ways", "benchmarks.stack"),
+    Part(
+        "dispatch", "Dispatch beside three 720p cameras", "benchmarks.stack", ("--dispatch",)
+    ),
+    Part("segments", "What cutting a network costs", "benchmarks.segments"),
+    Part("analysis", "The proof and the simulator", "benchmarks.analysis"),
+    Part("acceptance", "How much the tests accept", "benchmarks.analysis.acceptance"),
+    Part("trace", "What tracing costs", "benchmarks.trace"),
+)  # fmt: skip
