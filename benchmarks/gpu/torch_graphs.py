@@ -98,7 +98,7 @@ class TorchNetwork:
         """
         if frame.shape != self._compiled.max_shape:
             raise BackendError(
-                "the frame does not fit", value=frame.shape, expected=self._compiled.max_shape
+                "the frame does not fit", value=frame.shape, expected=str(self._compiled.max_shape)
             )
         segment = self._segments[index]
         with self._context():
