@@ -55,7 +55,8 @@ class AdmittedSet:
         self._device = device
         self._entries: dict[str, Entry] = {}
         self._by_id: dict[int, Entry] = {}
-        self._leaving: list[tuple[int, AnalysisTask, str]] = []
+        # Replaced as a whole, and only under the lock: a reader goes through what it found.
+        self._leaving: tuple[tuple[int, AnalysisTask, str], ...] = ()
         self.verdicts: dict[str, LaneVerdict] = {}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -110,22 +111,17 @@ class AdmittedSet:
         """Forget everything."""
         self._entries.clear()
         self._by_id.clear()
-        self._leaving.clear()
+        self._leaving = ()
         self.verdicts = {}
 
     def running(self, without: Sequence[str] = ()) -> dict[str, tuple[AnalysisTask, str]]:
         """Return how the tests see each task, and its lane; those that are leaving as well."""
-        now = time.monotonic_ns()
-        self._leaving = [item for item in self._leaving if item[0] > now]
         running = {
             entry.spec.name: (entry.analysis_task(), entry.lane)
             for entry in self
             if entry.spec.name not in without
         }
-        for index, (_, task, lane) in enumerate(self._leaving):
-            leaving = replace(task, name=f"{task.name} (leaving {index})")
-            running[leaving.name] = (leaving, lane)
-        return running
+        return running | {task.name: (task, lane) for task, lane in self._still_leaving()}
 
     def paces(self, without: Sequence[str] = ()) -> dict[str, Pace]:
         """Return the pace of each task that may be thinned."""
@@ -161,12 +157,7 @@ class AdmittedSet:
         tasks = self._tasks_on(lane)
         if not tasks:
             return 1.0
-        now = time.monotonic_ns()
-        tasks += [
-            replace(task, name=f"{task.name} (leaving {index})")
-            for index, (until, task, where) in enumerate(self._leaving)
-            if where == lane and until > now
-        ]
+        tasks += [task for task, where in self._still_leaving() if where == lane]
         return min(_MOST_ROOM, max(1.0, breakdown(tasks, self._device.switch_ns)))
 
     def sheddable(self, lane: str) -> list[Entry]:
@@ -192,9 +183,23 @@ class AdmittedSet:
     def _leave(self, entry: Entry) -> None:
         task = entry.analysis_task()
         until = self._free_from_ns(entry)
-        self._leaving = [item for item in self._leaving if item[1:] != (task, entry.lane)]
-        if until > time.monotonic_ns():
-            self._leaving.append((until, task, entry.lane))
+        now = time.monotonic_ns()
+        others = (item for item in self._leaving if item[1:] != (task, entry.lane))
+        self._leaving = tuple(
+            item for item in (*others, (until, task, entry.lane)) if item[0] > now
+        )
+
+    def _still_leaving(self) -> list[tuple[AnalysisTask, str]]:
+        """Return the removed tasks whose last jobs can still delay others, each under its own name.
+
+        The same task may leave more than once, and a new one may have taken its name.
+        """
+        now = time.monotonic_ns()
+        remaining = [(task, lane) for until, task, lane in self._leaving if until > now]
+        return [
+            (replace(task, name=f"{task.name} (leaving {index})"), lane)
+            for index, (task, lane) in enumerate(remaining)
+        ]
 
     def _free_from_ns(self, removed: Entry) -> int:
         """Return from when on no job of a removed task can have left others late; 0 for none."""

@@ -313,7 +313,7 @@ def test_ten_thousand_requests_leave_bounded_memory_behind(house: House) -> None
     assert house.engine.loaded == {}
     assert house.engine.channels == {}
     assert orchestrator._admitted._by_id == {}
-    assert orchestrator._admitted._leaving == []
+    assert orchestrator._admitted._leaving == ()
 
 
 def test_a_task_that_joins_a_full_stream_gets_slots_of_its_own(house: House) -> None:
