@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -26,6 +23,7 @@ from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_la
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import DTYPE_OF_ORT
+from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import LaneSpec
 
@@ -197,26 +195,27 @@ class OnnxRuntimeBackend(ReadsInPlace):
         Raises:
             ModelError: ONNX Runtime cannot take the network, crashes on it or takes too long.
         """
-        folder = cache_dir / "onnxruntime"
-        folder.mkdir(parents=True, exist_ok=True)
+        cache = ArtifactCache(cache_dir / "onnxruntime")
         # The optimiser lays tensors out for this processor: another one optimises again.
         machine = "".join(part for part in cpu_name() if part.isalnum())[:40]
-        target = folder / f"{prepared.key}-{version('onnxruntime')}-{machine}.onnx"
-        facts_path = target.with_suffix(".json")
-        facts = _read_json(facts_path) if target.exists() else None
-        if facts is None:
-            facts = _optimise(prepared, target, facts_path)
+        name = f"{prepared.key}-{version('onnxruntime')}-{machine}"
+        made = cache.find(name, file=f"{name}.onnx") or cache.make(
+            name, lambda scratch: _optimise(prepared, scratch)
+        )
+        facts = made.facts
         whole = CompiledNetwork(
             backend=self.name,
             key=prepared.key,
-            paths=(str(target),),
+            paths=(str(made.paths[0]),),
             frame_input=prepared.frame_input,
             max_shape=prepared.max_shape,
             outputs=prepared.outputs,
             arena_bytes=max(int(facts["bytes"]), prepared.weight_bytes + prepared.activation_bytes),
             dynamic_outputs=tuple(facts["dynamic"]),
         )
-        return whole if segments == 1 else _cut(whole, segments, target, prepared.source.name)
+        if segments == 1:
+            return whole
+        return _cut(whole, segments, cache, f"{name}-{segments}", prepared.source.name)
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
@@ -320,64 +319,45 @@ def cpu_name() -> str:
     return platform.machine()
 
 
-def _optimise(prepared: PreparedNetwork, target: Path, facts_path: Path) -> dict[str, Any]:
-    """Make ``target`` and its facts; nothing is left behind when that fails."""
-    made = target.with_suffix(f".{os.getpid()}.tmp")
-    noted = facts_path.with_suffix(f".{os.getpid()}.jtmp")
-    child = "aegis_ros.backends.optimise_child"
-    subject = prepared.source.name
-    try:
-        run_child(
-            child,
-            {"source": str(prepared.path), "target": str(made)},
-            timeout_s=120.0,
-            subject=subject,
-        )
-        facts = run_child(
-            child,
-            {
-                "target": str(made),
-                "dtype": prepared.frame_input.dtype,
-                "shape": list(prepared.max_shape),
-            },
-            timeout_s=120.0,
-            subject=subject,
-        )
-        noted.write_text(json.dumps(facts))
-        os.replace(made, target)
-        os.replace(noted, facts_path)
-    finally:
-        made.unlink(missing_ok=True)
-        noted.unlink(missing_ok=True)
-    return facts
+def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any], list[Path]]:
+    """Have the graph optimised and measured in children; return the facts and the file."""
+    made = scratch / "optimised.onnx"
+    child, subject = "aegis_ros.backends.optimise_child", prepared.source.name
+    run_child(
+        child,
+        {"source": str(prepared.path), "target": str(made)},
+        timeout_s=120.0,
+        subject=subject,
+    )
+    facts = run_child(
+        child,
+        {
+            "target": str(made),
+            "dtype": prepared.frame_input.dtype,
+            "shape": list(prepared.max_shape),
+        },
+        timeout_s=120.0,
+        subject=subject,
+    )
+    return facts, [made]
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return facts
-
-
-def _cut(whole: CompiledNetwork, parts: int, target: Path, subject: str) -> CompiledNetwork:
-    """Return the network in ``parts`` files beside ``target``, or whole with the reason."""
-    noted = target.with_name(f"{target.stem}-{parts}.json")
-    facts = _read_json(noted)
-    if facts is None or not _is_there(facts):
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            try:
-                facts = _make_parts(whole, parts, target, Path(scratch), subject)
-            except ModelError as error:
-                return replace(whole, note=_stays_whole(parts, error.problem))
-            written = Path(scratch) / "facts"
-            written.write_text(json.dumps(facts))
-            os.replace(written, noted)
+def _cut(
+    whole: CompiledNetwork, parts: int, cache: ArtifactCache, name: str, subject: str
+) -> CompiledNetwork:
+    """Return the network in ``parts`` files, or whole with the reason."""
+    made = cache.find(name)
+    if made is None or not {"refused", "complete_after"} & made.facts.keys():
+        try:
+            made = cache.make(name, lambda scratch: _make_parts(whole, parts, scratch, subject))
+        except ModelError as error:
+            return replace(whole, note=_stays_whole(parts, error.problem))
+    facts = made.facts
     if "refused" in facts:
         return replace(whole, note=_stays_whole(parts, facts["refused"]))
     return replace(
         whole,
-        paths=tuple(facts["paths"]),
+        paths=tuple(str(path) for path in made.paths),
         arena_bytes=max(int(facts["bytes"]), whole.arena_bytes + int(facts["crossing_bytes"])),
         shares=tuple(facts["shares"]),
         cuts=facts["cuts"],
@@ -385,17 +365,10 @@ def _cut(whole: CompiledNetwork, parts: int, target: Path, subject: str) -> Comp
     )
 
 
-def _is_there(facts: dict[str, Any]) -> bool:
-    """Return whether facts of a cut still hold, and say all that is asked of them today."""
-    if "refused" in facts:
-        return True
-    return "complete_after" in facts and all(Path(path).exists() for path in facts["paths"])
-
-
 def _make_parts(
-    whole: CompiledNetwork, parts: int, target: Path, scratch: Path, subject: str
-) -> dict[str, Any]:
-    """Cut the network and move its parts beside ``target``; return the facts to keep."""
+    whole: CompiledNetwork, parts: int, scratch: Path, subject: str
+) -> tuple[dict[str, Any], list[Path]]:
+    """Cut the network and measure its parts; return the facts and the files."""
     facts = run_child(
         "aegis_ros.backends.cut_child",
         {"compiled": whole.to_json(), "parts": parts, "folder": str(scratch)},
@@ -403,19 +376,15 @@ def _make_parts(
         subject=subject,
     )
     if "refused" in facts:
-        return facts
-    paths = []
-    for number, path in enumerate(facts["paths"]):
-        place = target.with_name(f"{target.stem}-{parts}-{facts['cuts']}.{number}.onnx")
-        os.replace(path, place)
-        paths.append(str(place))
+        return facts, []
+    paths = tuple(facts.pop("paths"))
     measured = run_child(
         "aegis_ros.backends.optimise_child",
-        {"compiled": replace(whole, paths=tuple(paths)).to_json()},
+        {"compiled": replace(whole, paths=paths).to_json()},
         timeout_s=120.0,
         subject=subject,
     )
-    return facts | measured | {"paths": paths}
+    return facts | measured, [Path(path) for path in paths]
 
 
 def _stays_whole(parts: int, reason: str) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -18,6 +16,7 @@ from typing import Any
 
 from aegis_ros.network.locate import digest
 from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import FrameFormat, PreprocessSpec
 
@@ -94,25 +93,22 @@ def prepare(
         "dimensions": dict(sorted(bounds.items())),
     }
     key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
-    folder = cache_dir / "networks"
-    folder.mkdir(parents=True, exist_ok=True)
-    fused, facts_path = folder / f"{key}.onnx", folder / f"{key}.json"
-    facts = _read_facts(facts_path) if fused.exists() else None
-    if facts is None:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / "fused.onnx"
-            facts = run_child(
-                "aegis_ros.network.prepare_child",
-                {**request, "source": str(path), "target": str(made)},
-                timeout_s=timeout_s,
-                subject=path.name,
-            )
-            os.replace(made, fused)
-            written = Path(scratch) / "facts.json"
-            written.write_text(json.dumps(facts))
-            os.replace(written, facts_path)
+
+    def build(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+        fused = folder / "fused.onnx"
+        facts = run_child(
+            "aegis_ros.network.prepare_child",
+            {**request, "source": str(path), "target": str(fused)},
+            timeout_s=timeout_s,
+            subject=path.name,
+        )
+        return facts, [fused]
+
+    cache = ArtifactCache(cache_dir / "networks")
+    made = cache.find(key, file=f"{key}.onnx") or cache.make(key, build)
+    facts = made.facts
     return PreparedNetwork(
-        path=fused,
+        path=made.paths[0],
         source=path,
         digest=model_digest,
         key=key,
@@ -125,14 +121,6 @@ def prepare(
         metadata=dict(facts["metadata"]),
         flops=int(facts["flops"]),
     )
-
-
-def _read_facts(path: Path) -> dict[str, Any] | None:
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return facts
 
 
 def _info(item: Mapping[str, Any]) -> TensorInfo:

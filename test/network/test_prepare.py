@@ -59,7 +59,7 @@ def test_prepares_once_and_again_only_when_something_changed(tmp_path: Path) -> 
 def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "n.onnx")
     first = prepared(path)
-    first.path.with_suffix(".json").write_text("{")
+    (first.path.parent / f"{first.key}.json").write_text("{")
     assert prepared(path) == first
 
 
