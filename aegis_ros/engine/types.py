@@ -18,6 +18,7 @@ __all__ = [
     "EngineInfo",
     "EngineStatus",
     "JobResult",
+    "JobSkip",
     "LaneState",
     "LoadSpec",
     "OverrunEvent",
@@ -189,13 +190,33 @@ class OverrunEvent:
     absorbed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class JobSkip:
+    """A job that gives no result.
+
+    Attributes:
+        task_id: whose job it was.
+        seq: sequence number of the job.
+        rule: why.
+        text: more about it, for people; may be empty.
+        origin: what was handed in with the job.
+    """
+
+    task_id: int
+    seq: int
+    rule: Rule
+    text: str = ""
+    origin: object = None
+
+
 @dataclass(slots=True)
 class JobResult:
     """Outputs and timing of one job; all times monotonic nanoseconds.
 
     ``outputs`` are views of shared memory that stay valid until :meth:`release`. Those of a job
     that ended at its ``early_exit`` are what is valid then, stand-ins under the names of what they
-    stand in for.
+    stand in for. ``origin`` is what was handed in with the job; ``handed_ns`` is when the client
+    handed the result out, 0 for not known.
     """
 
     task_id: int
@@ -209,6 +230,8 @@ class JobResult:
     execution_ns: int
     outputs: Mapping[str, npt.NDArray[np.generic]]
     early_exit: bool = False
+    origin: object = None
+    handed_ns: int = 0
     _release: Callable[[], None] | None = field(default=None, repr=False)
 
     def release(self) -> None:

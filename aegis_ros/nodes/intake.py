@@ -42,7 +42,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class FrameOrigin:
-    """Where a job's frame came from.
+    """Where a job's frame came from; travels with the job and comes back with its result.
 
     Attributes:
         header: header of the message.
@@ -106,7 +106,6 @@ class SensorIntake:
     Args:
         node: node to subscribe with.
         orchestrator: where frames go.
-        remember: told (task id, sequence number, origin) of each job before it is released.
         keeps_frames: tells whether a task's frames are kept for annotation.
     """
 
@@ -114,13 +113,11 @@ class SensorIntake:
         self,
         node: Node,
         orchestrator: Orchestrator,
-        remember: Callable[[int, int, FrameOrigin], None],
         keeps_frames: Callable[[tuple[int, ...]], bool],
     ) -> None:
         """Subscribe to nothing yet."""
         self._node = node
         self._orchestrator = orchestrator
-        self._remember = remember
         self._keeps_frames = keeps_frames
         self._subscriptions: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -219,9 +216,4 @@ class SensorIntake:
         times = FrameTimes(header.stamp_ns, received_ns, time.monotonic_ns(), time.time_ns())
         kept = frame.copy() if self._keeps_frames(taken.task_ids) else None
         origin = FrameOrigin(header, frame.shape, times, kept)
-        intake.commit(
-            taken,
-            frame.shape,
-            times,
-            lambda task_id, seq: self._remember(task_id, seq, origin),
-        )
+        intake.commit(taken, frame.shape, times, origin)

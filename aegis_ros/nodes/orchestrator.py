@@ -141,9 +141,7 @@ class OrchestratorNode(LifecycleNode):
                 check_topics=partial(check_topics, self),
             )
             self._results = ResultPublisher(self, orchestrator)
-            self._intake = SensorIntake(
-                self.intake_node, orchestrator, self._results.remember, self._results.keeps_frames
-            )
+            self._intake = SensorIntake(self.intake_node, orchestrator, self._results.keeps_frames)
             self._orchestrator = orchestrator
             orchestrator.configure()
             cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]

@@ -34,7 +34,6 @@ from aegis_ros.spec import MOST_HELD, Criticality, TaskSpec
 __all__ = ["ResultPublisher"]
 
 _QUEUE = 256
-_IN_FLIGHT = 64
 # A result and what is published beside it, and as much again for frames that bunch.
 _MOST_HELD = 2 * 2 * MOST_HELD
 
@@ -90,6 +89,7 @@ class _Job:
     execution_ns: int
     stamped_wall_ns: int
     wall_offset_ns: int
+    handed_ns: int
     decoded_ns: int
     due_ns: int
 
@@ -107,7 +107,6 @@ class ResultPublisher:
         self._node = node
         self._orchestrator = orchestrator
         self._outputs: dict[int, _TaskOutput] = {}
-        self._origins: dict[tuple[int, int], FrameOrigin] = {}
         self._queue: queue.Queue[tuple[TaskSpec, JobResult] | None] = queue.Queue(_QUEUE)
         self._lock = threading.Lock()
         self._holder: Holder[tuple[_Job, Callable[[], None]]] = Holder(self._send, _MOST_HELD)
@@ -124,8 +123,6 @@ class ResultPublisher:
                 output = self._outputs.pop(task_id)
                 self._holder.forget(task_id)
                 output.close(self._node)
-                for key in [key for key in self._origins if key[0] == task_id]:
-                    del self._origins[key]
             for item in tasks:
                 if item.task_id in self._outputs:
                     continue
@@ -140,12 +137,6 @@ class ResultPublisher:
                     )
                 else:
                     self._outputs[item.task_id] = output
-
-    def remember(self, task_id: int, seq: int, origin: FrameOrigin) -> None:
-        """Keep where a job's frame came from until its result is there."""
-        self._origins[(task_id, seq)] = origin
-        # A job that was skipped never asks for its origin: keep only what can still be in flight.
-        self._origins.pop((task_id, seq - _IN_FLIGHT), None)
 
     def keeps_frames(self, task_ids: tuple[int, ...]) -> bool:
         """Whether one of the tasks publishes annotated frames someone listens to."""
@@ -192,13 +183,11 @@ class ResultPublisher:
                 result.release()
 
     def _publish(self, spec: TaskSpec, result: JobResult) -> None:
-        origin = self._origins.pop((result.task_id, result.seq), None)
-        # Jobs of one task end in order: what is older was skipped, and may hold a whole frame.
-        for seq in range(result.seq - _IN_FLIGHT, result.seq):
-            self._origins.pop((result.task_id, seq), None)
+        origin = result.origin
+        assert isinstance(origin, FrameOrigin)  # the intake handed it in
         with self._lock:
             output = self._outputs.get(result.task_id)
-        if origin is None or output is None:
+        if output is None:
             return
         decoded = self._decode(output, result, origin)
         decoded_ns = time.monotonic_ns()
@@ -253,6 +242,7 @@ class ResultPublisher:
             job.execution_ns,
             met,
             seq=job.seq,
+            handed_ns=job.handed_ns,
             decoded_ns=job.decoded_ns,
             due_ns=job.due_ns,
         )
@@ -373,6 +363,7 @@ def _fill_timing(
         result.execution_ns,
         stamped,
         offset,
+        result.handed_ns,
         decoded_ns,
         due_ns,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aegis_ros.engine import EngineEvent, OverrunEvent
+from aegis_ros.engine import EngineEvent, JobSkip, OverrunEvent
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.rationales import RationaleLog, overrun_sentence
 from aegis_ros.rationale import Decision, Rule
@@ -30,9 +30,10 @@ class EngineEvents:
         self._lanes = [lane.name for lane in device.lanes]
         self.shedding: set[str] = set()
 
-    def skipped(self, task_id: int, seq: int, rule: Rule, text: str) -> None:
+    def skipped(self, skip: JobSkip) -> None:
         """Tell that a job will give no result, and why."""
-        entry = self._admitted.of_id(task_id)
+        seq, rule, text = skip.seq, skip.rule, skip.text
+        entry = self._admitted.of_id(skip.task_id)
         if entry is None:
             return
         entry.statistics.skipped += 1

@@ -145,7 +145,7 @@ class FrameTimes:
 
 
 _Submit = Callable[
-    [Channel, int, tuple[int, ...], FrameTimes, list[tuple[int, int, int, int]]], None
+    [Channel, int, tuple[int, ...], FrameTimes, list[tuple[int, int, int, int]], object], None
 ]
 
 
@@ -203,7 +203,7 @@ class Intake:
         taken: Taken,
         shape: tuple[int, ...],
         times: FrameTimes,
-        prepare: Callable[[int, int], None],
+        origin: object = None,
     ) -> None:
         """Release one job a task for the frame that was written.
 
@@ -211,7 +211,7 @@ class Intake:
             taken: what ``take`` returned.
             shape: shape of the frame.
             times: when it was stamped, came, and was ready.
-            prepare: told (task id, sequence number) of each job before it is released.
+            origin: what comes back with the result of each job; never looked at.
         """
         self._watch_stamp(taken.table, times)
         jobs = []
@@ -221,9 +221,8 @@ class Intake:
             seq = task.next_seq
             task.next_seq += 1
             task.statistics.last_deadline_ns = deadline
-            prepare(task.task_id, seq)
             jobs.append((task.task_id, seq, arrival, deadline))
-        self._submit(taken.table.channel, taken.slot, shape, times, jobs)
+        self._submit(taken.table.channel, taken.slot, shape, times, jobs, origin)
 
     def refuse(self, taken: Taken, error: AegisError) -> None:
         """Tell that a frame could not be used, and free its slot."""

@@ -371,6 +371,7 @@ class Orchestrator:
         met: bool,
         *,
         seq: int = -1,
+        handed_ns: int = 0,
         decoded_ns: int = 0,
         due_ns: int = 0,
     ) -> None:
@@ -382,6 +383,7 @@ class Orchestrator:
             execution_ns: lane time of the job.
             met: whether the deadline was.
             seq: number of the job, -1 for not known.
+            handed_ns: when the engine's client handed its result out, 0 for not known.
             decoded_ns: when its outputs were decoded (monotonic), 0 for not known.
             due_ns: until when it was kept for its constant latency, 0 for not at all.
         """
@@ -393,7 +395,7 @@ class Orchestrator:
             entry.statistics.published(now, response_ns, execution_ns, kept)
         recorder = self._recorder
         if recorder is not None and seq >= 0:
-            recorder.published(task_id, seq, decoded_ns, now, due_ns)
+            recorder.published(task_id, seq, decoded_ns, now, handed_ns=handed_ns, due_ns=due_ns)
 
     def status(self) -> OrchestratorState:
         """Return everything as it is now; also publishes events that were folded."""
@@ -715,11 +717,12 @@ class Orchestrator:
         shape: tuple[int, ...],
         times: FrameTimes,
         jobs: list[tuple[int, int, int, int]],
+        origin: object,
     ) -> None:
         recorder = self._recorder
         if recorder is not None:
             recorder.frame([job[:2] for job in jobs], times.stamped_ns, times.ready_ns)
-        self._engine.submit(channel, slot, shape, times.received_ns, jobs)
+        self._engine.submit(channel, slot, shape, times.received_ns, jobs, origin=origin)
 
     # -- inside: what the engine tells --------------------------------------------------------
 
@@ -728,8 +731,5 @@ class Orchestrator:
         if entry is None:
             result.release()
             return
-        recorder = self._recorder
-        if recorder is not None:
-            recorder.handed_out(result.task_id, result.seq)
         entry.statistics.early_exits += result.early_exit
         self._on_result(entry.spec, result)

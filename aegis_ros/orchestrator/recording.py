@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +36,6 @@ __all__ = ["TraceRecorder", "begin_trace", "trace_ring", "traced_task"]
 _RING_RECORDS = 1 << 16
 _INTERVAL_S = 0.1
 _MOST_WAITING = 100_000
-_MOST_HANDED = 4096
 _FILES = 4  # the oldest quarter goes when there is no more room
 
 
@@ -149,7 +147,6 @@ class TraceRecorder:
         self._lost = 0  # as the file says
         self._on_problem = on_problem
         self._waiting: deque[Callable[[], None]] = deque(maxlen=_MOST_WAITING)
-        self._handed: dict[tuple[int, int], int] = {}  # when, by task and number
         self._serial = 0
         self._failed = False
         self._ended = threading.Event()
@@ -177,20 +174,14 @@ class TraceRecorder:
                 )
             )
 
-    def handed_out(self, task_id: int, seq: int) -> None:
-        """Note that the engine's client hands a result out now; :meth:`published` follows."""
-        self._handed[task_id, seq] = time.monotonic_ns()
-        # Some are never published: their task was removed, or nobody keeps up with them.
-        while len(self._handed) > _MOST_HANDED:
-            with suppress(KeyError, RuntimeError, StopIteration):
-                del self._handed[next(iter(self._handed))]
-
     def published(
         self,
         task_id: int,
         seq: int,
         decoded_ns: int,
         published_ns: int,
+        *,
+        handed_ns: int = 0,
         due_ns: int = 0,
     ) -> None:
         """Note that a result left for its readers; monotonic nanoseconds.
@@ -200,9 +191,10 @@ class TraceRecorder:
             seq: number of the job.
             decoded_ns: when it was decoded.
             published_ns: when it was published.
+            handed_ns: when the engine's client handed it out, 0 for not known.
             due_ns: until when it was kept for its constant latency, 0 for not at all.
         """
-        values = [self._handed.pop((task_id, seq), 0), decoded_ns, due_ns, 0]
+        values = [handed_ns, decoded_ns, due_ns, 0]
         self._waiting.append(
             lambda: self._add(RecordKind.PUBLISHED, published_ns, task_id, seq, values)
         )

@@ -32,28 +32,22 @@ class Book:
         self._tasks = tuple(tasks)
         self.stamps: dict[str, array[int]] = {task.name: array("q") for task in tasks}
         self._rows: dict[str, array[int]] = {task.name: array("q") for task in tasks}
-        self._pending: dict[tuple[int, int, int], tuple[str, int]] = {}
 
-    def sent(self, engine: int, task_id: int, seq: int, name: str, stamp_ns: int) -> None:
-        """Note that a job was released for a frame; before it is."""
-        self._pending[engine, task_id, seq] = (name, stamp_ns)
-
-    def result(self, engine: int, result: JobResult) -> None:
-        """Note a result, and hand it back."""
+    def result(self, result: JobResult) -> None:
+        """Note a result, whose origin is (name of the task, stamp of the frame); hand it back."""
         now = time.monotonic_ns()
-        known = self._pending.pop((engine, result.task_id, result.seq), None)
-        if known is not None:
-            name, stamp = known
-            self._rows[name].extend(
-                (
-                    stamp,
-                    result.released_ns,
-                    result.started_ns,
-                    result.finished_ns,
-                    result.execution_ns,
-                    now,
-                )
+        assert isinstance(result.origin, tuple)
+        name, stamp = result.origin
+        self._rows[name].extend(
+            (
+                stamp,
+                result.released_ns,
+                result.started_ns,
+                result.finished_ns,
+                result.execution_ns,
+                now,
             )
+        )
         result.release()
 
     def rounds(self, begin_ns: int, end_ns: int, *, one_lane: bool) -> dict[str, TaskRound]:

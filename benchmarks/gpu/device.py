@@ -117,7 +117,7 @@ def _engine(bench: Bench, lanes: Sequence[LaneSpec], result: Any) -> Iterator[En
     engine = EngineClient(
         bench.device(lanes, DeviceSpec().realtime_priority),
         on_result=result,
-        on_skip=lambda task_id, seq, rule, text: problems.append(f"{rule} {text}"),
+        on_skip=lambda skip: problems.append(f"{skip.rule} {skip.text}"),
         on_event=lambda event: problems.append(event.sentence),
     )
     with ExitStack() as stack:

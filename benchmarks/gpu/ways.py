@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.config import load_config
-from aegis_ros.engine import Channel, ChannelSpec, EngineClient, EngineEvent, LoadSpec
+from aegis_ros.engine import Channel, ChannelSpec, EngineClient, EngineEvent, JobSkip, LoadSpec
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.intake import FrameTimes
 from aegis_ros.rationale import Decision, Rationale, Rule
@@ -141,21 +141,21 @@ def _usual(bench: Bench, way: str, tasks: Sequence[Task], book: Book) -> Iterato
     dropped: dict[str, int] = {}
     problems: list[str] = []
 
-    def skipped(task_id: int, seq: int, rule: Rule, text: str) -> None:
-        name = names[task_id]
+    def skipped(skip: JobSkip) -> None:
+        name = names[skip.task_id]
         dropped[name] = dropped.get(name, 0) + 1
-        if rule is not Rule.NEWER_FRAME:
-            problems.append(f"{name}: {rule} {text}")
+        if skip.rule is not Rule.NEWER_FRAME:
+            problems.append(f"{name}: {skip.rule} {skip.text}")
 
     def event(happened: EngineEvent) -> None:
         problems.append(happened.sentence)
 
     with ExitStack() as stack:
         engines: list[EngineClient] = []
-        for at, device in enumerate(devices):
+        for device in devices:
             engine = EngineClient(
                 device,
-                on_result=lambda result, at=at: book.result(at, result),  # type: ignore[misc]
+                on_result=book.result,
                 on_skip=skipped,
                 on_event=event,
             )
@@ -182,10 +182,10 @@ def _usual(bench: Bench, way: str, tasks: Sequence[Task], book: Book) -> Iterato
             channel.array(slot, image.shape)[...] = image
             sent[task.name] += 1
             at, _ = places[task.name]
-            book.sent(at, ids[task.name], sent[task.name], task.name, stamp_ns)
             span = _FIFO_NS if way == "queue" else round(task.deadline_ms * 1e6)
             job = (ids[task.name], sent[task.name], stamp_ns, stamp_ns + span)
-            engines[at].submit(channel, slot, image.shape, stamp_ns, [job])
+            origin = (task.name, stamp_ns)
+            engines[at].submit(channel, slot, image.shape, stamp_ns, [job], origin=origin)
 
         yield _Running(send, [engine.info().pid for engine in engines], dropped=dropped)
         if problems:
@@ -201,7 +201,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
     orchestrator = Orchestrator(
         spec,
         state_dir=bench.state,
-        on_result=lambda _, result: book.result(0, result),
+        on_result=lambda _, result: book.result(result),
         on_rationale=said.append,
     )
     try:
@@ -222,7 +222,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
                 taken,
                 image.shape,
                 FrameTimes(wall - (now - stamp_ns), stamp_ns, now, wall),
-                lambda task_id, seq: book.sent(0, task_id, seq, task.name, stamp_ns),
+                (task.name, stamp_ns),
             )
 
         def told() -> dict[str, int]:

@@ -18,6 +18,7 @@ from aegis_ros.engine import (
     EngineClient,
     EngineEvent,
     JobResult,
+    JobSkip,
     LoadSpec,
     OverrunEvent,
 )
@@ -71,7 +72,7 @@ class Bench:
         self.client = EngineClient(
             device,
             on_result=lambda result: self._on_result(result),
-            on_skip=lambda *skip: self._note(self.heard.skips, skip),
+            on_skip=lambda skip: self._on_skip(skip),
             on_event=lambda event: self._note(self.heard.events, event),
             on_overrun=lambda event: self._note(self.heard.overruns, event),
             on_restored=lambda *restored: self._note(self.heard.restored, restored),
@@ -94,6 +95,9 @@ class Bench:
             self.heard.outputs.append(copy)
             self.heard.results.append(result)
             self.changed.notify_all()
+
+    def _on_skip(self, skip: JobSkip) -> None:
+        self._note(self.heard.skips, (skip.task_id, skip.seq, skip.rule, skip.text))
 
     def _note(self, kept: list, item: object) -> None:
         with self.changed:
@@ -122,6 +126,7 @@ class Bench:
         value: int = 1,
         deadline_ms: float = 1000.0,
         shape: Sequence[int] = SHAPE,
+        origin: object = None,
     ) -> int:
         """Submit one frame, waiting for a slot if need be; return its sequence number."""
         end = time.monotonic() + TIMEOUT_S
@@ -134,7 +139,7 @@ class Bench:
         deadline = now + int(deadline_ms * MS)
         self.sent |= {(task, self._seq) for task in task_ids}
         jobs = [(task, self._seq, now, deadline) for task in task_ids]
-        self.client.submit(channel, slot, tuple(shape), now, jobs)
+        self.client.submit(channel, slot, tuple(shape), now, jobs, origin=origin)
         return self._seq
 
     def accounted(self) -> list[tuple[int, int]]:

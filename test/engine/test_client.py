@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
 from test.backends.networks import make_network
-from test.engine.bench import MS, RAISE, Bench, simulated
+from test.engine.bench import HANG, MS, RAISE, Bench, simulated
 
 
 @pytest.fixture
@@ -330,6 +332,40 @@ def test_a_callback_that_raises_does_not_stop_the_results():
         while len(seen) < 2:
             assert time.monotonic() < end
             time.sleep(0.005)
+
+
+class _Origin:
+    """Something a node wants back with its job."""
+
+
+def test_what_is_handed_in_with_a_job_comes_out_with_its_end_and_is_then_let_go():
+    given, skips = _Origin(), []
+    alive = weakref.ref(given)
+    with Bench() as bench:
+        channel = bench.channel()
+        bench.load(1)
+        bench._on_skip = skips.append
+        bench.feed(channel, 1, 2, origin=given)  # there is no task 2
+        bench.wait(lambda heard: heard.results, "a result")
+        assert bench.heard.results[0].origin is given
+        assert bench.heard.results[0].handed_ns >= bench.heard.results[0].finished_ns
+        assert [(skip.task_id, skip.origin) for skip in skips] == [(2, given)]
+        bench.heard.results.clear()
+        skips.clear()
+        bench.feed(channel, 1, value=HANG, origin=given)
+        bench.feed(channel, 1, origin=given)  # waits
+        bench.feed(channel, 1, origin=given)  # replaces it
+        end = time.monotonic() + 30
+        while not skips:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        assert [(skip.rule, skip.origin) for skip in skips] == [(Rule.NEWER_FRAME, given)]
+        bench.kill(signal.SIGKILL)
+        bench.wait(lambda heard: heard.events, "a loss")
+        skips.clear()
+        del given
+        gc.collect()
+        assert alive() is None
 
 
 def test_says_what_it_was_permitted(bench):

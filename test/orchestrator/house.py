@@ -100,6 +100,8 @@ class FakeEngine:
         shape: Sequence[int],
         received_ns: int,
         jobs: list[tuple[int, int, int, int]],
+        *,
+        origin: object = None,
     ) -> None:
         self.submitted.append(jobs)
         channel.cancel(slot)

@@ -45,7 +45,7 @@ def test_a_frame_becomes_a_result(tmp_path: Path, backend: str, segments: int) -
         assert taken is not None
         shape = (16, 24, 3)
         taken.array(shape)[:] = 7
-        intake.commit(taken, shape, FrameTimes(0, now, now, now), lambda task, seq: None)
+        intake.commit(taken, shape, FrameTimes(0, now, now, now))
         output = heard.get(timeout=30)
         assert output.shape == (1, 3, 8, 8)
         assert np.allclose(output, 7.0 if backend == "onnxruntime" else output.flat[0])

@@ -10,7 +10,7 @@ import pytest
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.device import DeviceState
-from aegis_ros.engine import EngineEvent, OverrunEvent
+from aegis_ros.engine import EngineEvent, JobSkip, OverrunEvent
 from aegis_ros.orchestrator import FrameTimes, Orchestrator, TaskState
 from aegis_ros.orchestrator.rationales import overrun_sentence
 from aegis_ros.rationale import Decision, Rule
@@ -47,9 +47,7 @@ def feed(orchestrator: Orchestrator, key: str, now_ns: int, stamp_ns: int = 0) -
     if taken is None:
         return False
     wall_ns = stamp_ns or now_ns
-    orchestrator.intake.commit(
-        taken, SHAPE, FrameTimes(stamp_ns, now_ns, now_ns, wall_ns), lambda task, seq: None
-    )
+    orchestrator.intake.commit(taken, SHAPE, FrameTimes(stamp_ns, now_ns, now_ns, wall_ns))
     return True
 
 
@@ -162,7 +160,7 @@ def test_an_overrun_is_told_with_what_it_can_cost_others_and_counted(house: Hous
     rationale = house.told[-1]
     assert (rationale.left, rationale.relation, rationale.right) == (13.0, ">", 10.0)
     assert house.orchestrator.status().tasks[0].overruns == 1
-    house.engine.on_skip(answer.task_id, 8, Rule.OVERRUN, "")
+    house.engine.on_skip(JobSkip(answer.task_id, 8, Rule.OVERRUN))
     assert "makes up for a job of detector" in house.told[-1].sentence
 
 

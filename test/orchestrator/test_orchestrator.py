@@ -140,7 +140,7 @@ def test_capacity_is_given_away_only_when_the_last_job_can_delay_nobody(
     now = time.monotonic_ns()
     taken = orchestrator.intake.take(stream.key, now)
     assert taken is not None
-    orchestrator.intake.commit(taken, (16, 24, 3), FrameTimes(0, now, now, now), lambda *_: None)
+    orchestrator.intake.commit(taken, (16, 24, 3), FrameTimes(0, now, now, now))
     clock = now
     monkeypatch.setattr("time.monotonic_ns", lambda: clock)
     orchestrator.unregister("old")
@@ -197,7 +197,7 @@ def test_absurd_stamps_stop_nothing(house: House, stamp: int) -> None:
         taken = orchestrator.intake.take(stream.key, received)
         assert taken is not None
         orchestrator.intake.commit(
-            taken, (16, 24, 3), FrameTimes(value, received, received, 10**18), lambda *_: None
+            taken, (16, 24, 3), FrameTimes(value, received, received, 10**18)
         )
     assert [jobs[0][1] for jobs in house.engine.submitted] == [0, 1, 2]
 
@@ -211,9 +211,7 @@ def test_stamps_that_go_back_are_told(house: House) -> None:
         received = now + index * 100 * MS
         taken = orchestrator.intake.take(stream.key, received)
         assert taken is not None
-        orchestrator.intake.commit(
-            taken, (16, 24, 3), FrameTimes(value, received, received, value), lambda *_: None
-        )
+        orchestrator.intake.commit(taken, (16, 24, 3), FrameTimes(value, received, received, value))
     (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
     assert "went back by 40.0 s" in told.sentence
 
@@ -229,7 +227,7 @@ def test_a_stamp_from_another_clock_is_told_once(house: House, stamp: int) -> No
         taken = orchestrator.intake.take(stream.key, received)
         assert taken is not None
         orchestrator.intake.commit(
-            taken, (16, 24, 3), FrameTimes(stamp, received, received, 10**18), lambda *_: None
+            taken, (16, 24, 3), FrameTimes(stamp, received, received, 10**18)
         )
     (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
     assert "from this machine's clock" in told.sentence

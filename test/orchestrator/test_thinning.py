@@ -43,7 +43,7 @@ def feed(house: House, name: str, frames: int, *, after_ns: int = 60 * S) -> lis
         frame = intake.take(stream.key, now)
         taken.append(frame is not None)
         if frame is not None:
-            intake.commit(frame, (16, 24, 3), FrameTimes(0, now, now, 0), lambda task, seq: None)
+            intake.commit(frame, (16, 24, 3), FrameTimes(0, now, now, 0))
     return taken
 
 

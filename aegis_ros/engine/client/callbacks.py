@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aegis_ros.engine.types import EngineEvent, JobResult, OverrunEvent
-from aegis_ros.rationale import Rule
+from aegis_ros.engine.types import EngineEvent, JobResult, JobSkip, OverrunEvent
 
 __all__ = ["Callbacks"]
 
@@ -20,14 +19,14 @@ class Callbacks:
 
     Attributes:
         on_result: takes a result and must release it.
-        on_skip: takes (task id, sequence number, rule, text) of a job that will not run.
+        on_skip: takes a job that will not run.
         on_event: takes what happened to the engine as a whole.
         on_overrun: takes what followed from a segment that exceeded its budget.
         on_restored: takes (index of the lane, nanoseconds it had shed).
     """
 
     on_result: Callable[[JobResult], None]
-    on_skip: Callable[[int, int, Rule, str], None]
+    on_skip: Callable[[JobSkip], None]
     on_event: Callable[[EngineEvent], None]
     on_overrun: Callable[[OverrunEvent], None]
     on_restored: Callable[[int, int], None]
@@ -40,10 +39,10 @@ class Callbacks:
             _log.exception("on_result raised")
             result.release()
 
-    def skip(self, task_id: int, seq: int, rule: Rule, text: str) -> None:
+    def skip(self, skip: JobSkip) -> None:
         """Report a job that will not run."""
         try:
-            self.on_skip(task_id, seq, rule, text)
+            self.on_skip(skip)
         except Exception:
             _log.exception("on_skip raised")
 

@@ -25,6 +25,7 @@ from aegis_ros.engine.types import (
     EngineInfo,
     EngineStatus,
     JobResult,
+    JobSkip,
     LoadSpec,
     OverrunEvent,
 )
@@ -45,7 +46,7 @@ class EngineClient:
     Args:
         device: backend, lanes and priority.
         on_result: a job ran to its end; its owner must release the result.
-        on_skip: a job will not run: (task id, sequence number, rule, text).
+        on_skip: a job will not run.
         on_event: the engine as a whole was lost, came back or was given up.
         on_overrun: a segment took longer than its budget.
         on_restored: a lane that shed what is below high criticality takes all again: (index of the
@@ -58,7 +59,7 @@ class EngineClient:
         device: DeviceSpec,
         *,
         on_result: Callable[[JobResult], None],
-        on_skip: Callable[[int, int, Rule, str], None],
+        on_skip: Callable[[JobSkip], None],
         on_event: Callable[[EngineEvent], None],
         on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
         on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
@@ -230,10 +231,12 @@ class EngineClient:
         shape: tuple[int, ...],
         received_ns: int,
         jobs: Sequence[tuple[int, int, int, int]],
+        *,
+        origin: object = None,
     ) -> None:
         """Hand a written slot to the engine, for one job or more; never waits.
 
-        A job that cannot be handed over is told through ``on_skip`` before this returns.
+        A job that cannot be handed over is reported by ``on_skip`` before this returns.
 
         Args:
             channel: the stream's channel.
@@ -241,11 +244,13 @@ class EngineClient:
             shape: shape of the frame.
             received_ns: when the frame came (monotonic).
             jobs: (task id, sequence number, arrival, absolute deadline) of each job.
+            origin: whatever the caller wants back with the result or the skip of each job; never
+                looked at.
 
         Raises:
             InputError: the shape has too many extents; the slot is still the caller's.
         """
-        self._in_flight.submit(channel, slot, shape, received_ns, jobs)
+        self._in_flight.submit(channel, slot, shape, received_ns, jobs, origin)
 
     def set_speed(self, factor: float) -> None:
         """Set how fast the device is: budgets are scaled by ``1 / factor``; never waits.

@@ -1,4 +1,8 @@
-"""Hands frames to the engine that runs, and knows every job that is on its way."""
+"""Hands frames to the engine that runs, and keeps what travels with each job until it ends.
+
+The one table of jobs in flight on the node's side: the wire carries numbers, the node gets its own
+object back.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dataclasses import dataclass
 from aegis_ros.engine.channel import Channel
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.types import JobSkip
 from aegis_ros.engine.wire import MAX_DIMS, SUBMIT, Kind
 from aegis_ros.errors import InputError
 from aegis_ros.rationale import Rule
@@ -18,13 +23,14 @@ __all__ = ["InFlight", "JobInFlight"]
 
 @dataclass(slots=True)
 class JobInFlight:
-    """A job that the engine has, and the slot its frame lies in."""
+    """A job that the engine has, the slot its frame lies in, and what its owner wants back."""
 
     channel: Channel
     slot: int
     arrival_ns: int
     received_ns: int
     deadline_ns: int
+    origin: object
 
 
 class InFlight:
@@ -71,6 +77,7 @@ class InFlight:
         shape: tuple[int, ...],
         received_ns: int,
         jobs: Sequence[tuple[int, int, int, int]],
+        origin: object,
     ) -> None:
         """Hand a written slot to the engine; as :meth:`~aegis_ros.engine.EngineClient.submit`.
 
@@ -116,11 +123,11 @@ class InFlight:
                     refused.append((task_id, seq, Rule.ENGINE_RESTART, text))
                 else:
                     self._jobs[task_id, seq] = JobInFlight(
-                        channel, slot, arrival_ns, received_ns, deadline_ns
+                        channel, slot, arrival_ns, received_ns, deadline_ns, origin
                     )
         for task_id, seq, rule, text in refused:
             channel.drop(slot)
-            self._callbacks.skip(task_id, seq, rule, text)
+            self._callbacks.skip(JobSkip(task_id, seq, rule, text, origin))
 
     def take(self, task_id: int, seq: int) -> JobInFlight | None:
         """Take a job whose end the engine reports, and free the slot it read."""
@@ -130,11 +137,11 @@ class InFlight:
             job.channel.drop(job.slot)
         return job
 
-    def take_all(self) -> list[tuple[int, int]]:
-        """Take every job in flight, and free the slots they read."""
+    def take_all(self) -> list[tuple[tuple[int, int], JobInFlight]]:
+        """Take every job in flight by (task id, number), in order, and free the slots they read."""
         with self._guard:
             jobs = dict(self._jobs)
             self._jobs.clear()
         for job in jobs.values():
             job.channel.drop(job.slot)
-        return sorted(jobs)
+        return sorted(jobs.items(), key=lambda item: item[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
-from aegis_ros.engine.types import JobResult, OverrunEvent
+from aegis_ros.engine.types import JobResult, JobSkip, OverrunEvent
 from aegis_ros.engine.wire import (
     DONE,
     MAX_RECORD_BYTES,
@@ -67,7 +69,8 @@ class ResultReader:
             return
         slots, spec = process.outputs.get(task_id), self._contents.network(task_id)
         if slots is None or (early and spec is None):
-            self._callbacks.skip(task_id, seq, Rule.OPERATOR, "the task was removed")
+            text = "the task was removed"
+            self._callbacks.skip(JobSkip(task_id, seq, Rule.OPERATOR, text, job.origin))
             return
         outputs = slots.views(slot)
         if early and spec is not None:
@@ -90,6 +93,8 @@ class ResultReader:
                 execution,
                 outputs,
                 early,
+                job.origin,
+                time.monotonic_ns(),
                 release,
             )
         )
@@ -97,8 +102,9 @@ class ResultReader:
     def _skipped(self, buffer: bytearray, size: int) -> None:
         _, rule, task_id, seq, _, _ = SKIPPED.unpack_from(buffer)
         text = bytes(buffer[SKIPPED.size : size]).decode(errors="replace")
-        if self._in_flight.take(task_id, seq) is not None:
-            self._callbacks.skip(task_id, seq, SKIP_RULES[rule], text)
+        job = self._in_flight.take(task_id, seq)
+        if job is not None:
+            self._callbacks.skip(JobSkip(task_id, seq, SKIP_RULES[rule], text, job.origin))
 
     def _overran(self, buffer: bytearray) -> None:
         (_, policy, sheds, absorbed, lane, task_id, seq, segment, skips, taken, budget, used) = (

@@ -16,7 +16,7 @@ from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.engine.client.watch import Trouble, trouble
 from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.engine.types import EngineEvent
+from aegis_ros.engine.types import EngineEvent, JobSkip
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import DeviceSpec
@@ -137,8 +137,9 @@ class Supervisor:
 
     def stopped(self) -> None:
         """Report all jobs in flight as skipped because the engine was stopped."""
-        for task_id, seq in self._in_flight.take_all():
-            self._callbacks.skip(task_id, seq, Rule.OPERATOR, "the engine was stopped")
+        for (task_id, seq), job in self._in_flight.take_all():
+            text = "the engine was stopped"
+            self._callbacks.skip(JobSkip(task_id, seq, Rule.OPERATOR, text, job.origin))
 
     def _supervise(self, started: Future[None]) -> None:
         stopping = self._stopping  # of this start: a later one has its own
@@ -215,7 +216,7 @@ class Supervisor:
         if self._stopping.is_set():
             self.stopped()
             return
-        lost = self._in_flight.take_all()
+        lost = tuple(key for key, _ in self._in_flight.take_all())
         guilty = self._history.note(lost_ns, found.suspects)
         names = ", ".join(self._contents.names(guilty))
         sentence = f"{found.cause}; {len(lost)} job(s) in flight lost"
@@ -225,7 +226,7 @@ class Supervisor:
             EngineEvent(
                 Rule.ENGINE_RESTART,
                 sentence,
-                tuple(lost),
+                lost,
                 quarantined=guilty,
                 cause=found.cause,
                 lane=found.lane,
@@ -255,7 +256,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             now = time.monotonic_ns()
-            lost = tuple(self._in_flight.take_all())
+            lost = tuple(key for key, _ in self._in_flight.take_all())
             guilty = self._history.note(now, self._loading)
             self._loading = ()
             self._callbacks.event(
