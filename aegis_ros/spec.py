@@ -267,7 +267,8 @@ class DeviceSpec:
     """The device that is shared.
 
     Attributes:
-        backend: name of a backend (entry point group ``aegis_ros.backends``).
+        backend: name of a backend (entry point group ``aegis_ros.backends``); empty for the
+            default.
         lanes: at least one.
         arena_bytes: budget for all weights and activations.
         switch_ns: cost of starting one segment, charged to every segment in the analysis.
@@ -277,7 +278,7 @@ class DeviceSpec:
             idle cores take more power.
     """
 
-    backend: str = "onnxruntime"
+    backend: str = ""
     lanes: tuple[LaneSpec, ...] = (LaneSpec("main"),)
     arena_bytes: int = 1024 * 1024 * 1024
     switch_ns: int = 200_000

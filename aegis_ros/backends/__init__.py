@@ -10,7 +10,7 @@ from aegis_ros.backends.base import (
     Part,
     Work,
 )
-from aegis_ros.backends.registry import backend_names, create_backend
+from aegis_ros.backends.registry import backend_names, capabilities_of, create_backend
 
 __all__ = [
     "Backend",
@@ -22,5 +22,6 @@ __all__ = [
     "Part",
     "Work",
     "backend_names",
+    "capabilities_of",
     "create_backend",
 ]

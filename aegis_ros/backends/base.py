@@ -48,6 +48,7 @@ class Capabilities:
         streams_weights: loads weights while it runs, so that they need not all fit.
         on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
             then depends on the clock of those cores.
+        distributions: installed distributions whose versions decide how long a run takes.
     """
 
     batches: bool = False
@@ -56,6 +57,7 @@ class Capabilities:
     graphs: bool = False
     streams_weights: bool = False
     on_cores: bool = False
+    distributions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

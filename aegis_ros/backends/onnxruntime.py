@@ -181,7 +181,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
     """Runs networks through ONNX Runtime's CPU provider."""
 
     name = "onnxruntime"
-    capabilities = Capabilities(on_cores=True)
+    capabilities = Capabilities(on_cores=True, distributions=("onnxruntime",))
 
     def __init__(self) -> None:
         """Hold no lane yet."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
-from aegis_ros.backends.base import Backend
+from aegis_ros.backends.base import Backend, Capabilities
 from aegis_ros.errors import ConfigError
+from aegis_ros.spec import LaneSpec
 
-__all__ = ["backend_names", "create_backend"]
+__all__ = ["backend_names", "capabilities_of", "create_backend"]
 
 _GROUP = "aegis_ros.backends"
+_DEFAULT = "onnxruntime"
 _OURS = {
     "onnxruntime": "aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
     "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
@@ -23,21 +27,56 @@ def backend_names() -> list[str]:
     return sorted({*_OURS, *(point.name for point in entry_points(group=_GROUP))})
 
 
-def create_backend(name: str) -> Backend:
+def create_backend(name: str = "", lanes: Sequence[LaneSpec] = ()) -> Backend:
     """Return a new backend.
+
+    Args:
+        name: its name; empty for the default.
+        lanes: those it will be opened with; it must be able to give them what they ask for.
+
+    Raises:
+        ConfigError: there is none of that name, or it cannot have such lanes.
+        BackendError: what it needs is not there; one sentence says how to get it.
+    """
+    factory = _factory(name)
+    _require_divisible(name or _DEFAULT, lanes)
+    backend: Backend = factory()
+    return backend
+
+
+def capabilities_of(name: str = "") -> Capabilities:
+    """Return what a backend can do, without creating it.
+
+    Args:
+        name: its name; empty for the default.
 
     Raises:
         ConfigError: there is none of that name.
-        BackendError: what it needs is not there; one sentence says how to get it.
     """
+    told: Capabilities = getattr(_factory(name), "capabilities", Capabilities())
+    return told
+
+
+def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:
+    if all(lane.sms is None for lane in lanes) or capabilities_of(name).partitions:
+        return
+    able = [each for each in sorted(_OURS) if capabilities_of(each).partitions]
+    raise ConfigError(
+        f"lanes have `sms`, but backend {name!r} has no multiprocessors to give",
+        where="device.lanes",
+        expected="lanes without `sms`, or `backend: " + "` or `".join(able) + "`",
+    )
+
+
+def _factory(name: str) -> Any:
+    """Return what makes a backend: its class, or a function with its ``capabilities``."""
+    name = name or _DEFAULT
     if name in _OURS:
         module, attribute = _OURS[name].split(":")
-        backend: Backend = getattr(import_module(module), attribute)()
-        return backend
+        return getattr(import_module(module), attribute)
     for point in entry_points(group=_GROUP):
         if point.name == name:
-            made: Backend = point.load()()
-            return made
+            return point.load()
     raise ConfigError(
         "there is no such backend",
         where="device.backend",

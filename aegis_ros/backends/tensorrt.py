@@ -71,7 +71,7 @@ class TensorRtBackend:
     """
 
     name = "tensorrt"
-    capabilities = Capabilities(partitions=True, graphs=True)
+    capabilities = Capabilities(partitions=True, graphs=True, distributions=("tensorrt",))
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
     if not spec.tasks:
         raise ConfigError("there is no task to build", where="tasks", expected="at least one")
     state = state_dir or _DEFAULT_STATE
-    used = backend or create_backend(spec.device.backend)
+    used = backend or create_backend(spec.device.backend, spec.device.lanes)
     admission = Admission(spec, used, ProfileStore(state / "profiles.sqlite"), state / "cache")
     found = _build(spec, admission, used)
     if form == "json":

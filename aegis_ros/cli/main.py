@@ -206,8 +206,8 @@ def build(
 ) -> None:
     """Prepare, optimise, cut and build every network ahead, so that starting takes no time.
 
-    With backend tensorrt this makes the engines, which takes minutes. What is there already is
-    not made again.
+    Where the backend compiles for its device, this takes minutes. What is there already is not made
+    again.
     """
     from aegis_ros.cli.build import run
 

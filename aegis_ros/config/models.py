@@ -300,9 +300,6 @@ class Task(_Model):
         )
 
 
-_UNDIVIDED = ("onnxruntime", "simulated")
-
-
 class _Lane(_Model):
     name: str = Field(pattern=_NAME)
     cpu: _Int | None = Field(None, ge=0, le=4095)
@@ -310,7 +307,7 @@ class _Lane(_Model):
 
 
 class _Device(_Model):
-    backend: str = "onnxruntime"
+    backend: str = ""
     lanes: list[_Lane] = Field(
         default_factory=lambda: [_Lane(name="main")], min_length=1, max_length=64
     )
@@ -324,15 +321,6 @@ class _Device(_Model):
     def _unique(cls, lanes: list[_Lane]) -> list[_Lane]:
         _refuse_duplicates([lane.name for lane in lanes], "lane")
         return lanes
-
-    @model_validator(mode="after")
-    def _divisible(self) -> _Device:
-        if self.backend in _UNDIVIDED and any(lane.sms is not None for lane in self.lanes):
-            raise ValueError(
-                f"lanes have `sms`, but backend {self.backend!r} has no multiprocessors to give: "
-                "leave `sms` out, or set `backend: tensorrt`"
-            )
-        return self
 
 
 class _Models(_Model):

@@ -145,8 +145,8 @@ class OrchestratorNode(LifecycleNode):
             self._orchestrator = orchestrator
             orchestrator.configure()
             cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]
-            on_cores = spec.device.backend in ("onnxruntime", "simulated")
-            self.device_monitor = create_monitor(gpu=not on_cores, cores=cores)
+            gpu = not orchestrator.capabilities.on_cores
+            self.device_monitor = create_monitor(gpu=gpu, cores=cores)
         except AegisError as error:
             self.get_logger().error(str(error))
             self._give_back()

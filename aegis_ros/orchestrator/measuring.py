@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends import CompiledNetwork
+from aegis_ros.backends import CompiledNetwork, capabilities_of
 from aegis_ros.device import create_monitor
 from aegis_ros.engine import EngineClient
 from aegis_ros.errors import StateError
@@ -17,8 +17,6 @@ from aegis_ros.wcet import Batch, Cache, Condition
 from aegis_ros.wcet.machine import cpu_shares, cpu_times, describe_machine
 
 __all__ = ["Measurement", "measure_batch"]
-
-_ON_CORES = ("onnxruntime", "simulated")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,9 @@ def measure_batch(
         StateError: it was stopped before the first run that counts.
     """
     how = how or Measurement()
-    machine, before = describe_machine(), cpu_times()
+    capabilities = capabilities_of(compiled.backend)
+    machine = describe_machine(distributions=capabilities.distributions)
+    before = cpu_times()
     samples = engine.profile(
         compiled,
         lane,
@@ -76,14 +76,14 @@ def measure_batch(
     if samples.shape[0] == 0:
         raise StateError("measuring was stopped before the first run that counts")
     machine |= cpu_shares(before, cpu_times())
-    machine |= _device_state(compiled.backend)
+    machine |= _device_state(gpu=not capabilities.on_cores)
     machine["determinism"] = engine.info().determinism
     return Batch(samples, time.time_ns(), how.condition, machine)
 
 
-def _device_state(backend: str) -> dict[str, str]:
+def _device_state(*, gpu: bool) -> dict[str, str]:
     """Return how fast and how hot the device was at the end, as far as it tells."""
-    state = create_monitor(gpu=backend not in _ON_CORES).read()
+    state = create_monitor(gpu=gpu).read()
     found = {"device_speed": f"{state.clock_factor:.0%}", "device_state_from": state.source}
     if state.temperature_c is not None:
         found["temperature_c"] = f"{state.temperature_c:.0f}"

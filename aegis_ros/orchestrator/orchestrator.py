@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, fewer_frames
-from aegis_ros.backends import create_backend
+from aegis_ros.backends import Capabilities, create_backend
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
@@ -90,7 +90,7 @@ class Orchestrator:
         """Open journal and profile store; nothing runs yet.
 
         Raises:
-            ConfigError: there is no such backend.
+            ConfigError: there is no such backend, or it cannot have such lanes.
             StateError, ProfileError: ``state_dir`` cannot be used.
         """
         self.spec = spec
@@ -102,7 +102,7 @@ class Orchestrator:
         self._on_result = on_result
         self._on_streams = on_streams
         self._check_topics = check_topics
-        self._backend = create_backend(spec.device.backend)
+        self._backend = create_backend(spec.device.backend, spec.device.lanes)
         self._journal = Journal(state_dir / "journal.sqlite")
         self._profiles = ProfileStore(state_dir / "profiles.sqlite")
         self._admission = Admission(spec, self._backend, self._profiles, state_dir / "cache")
@@ -357,6 +357,11 @@ class Orchestrator:
             self.log.tell_often(name, Decision.LOST, rule, sentence)
 
     # -- figures ------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the backend can do."""
+        return self._backend.capabilities
 
     @property
     def active(self) -> bool:

@@ -303,7 +303,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
             "there is no task to check", where=f"{path}: tasks", expected="at least one"
         )
     folder = state_dir or Path.home() / ".ros" / "aegis_ros"
-    backend = create_backend(spec.device.backend)
+    backend = create_backend(spec.device.backend, spec.device.lanes)
     profiles = ProfileStore(folder / "profiles.sqlite")
     admission = Admission(spec, backend, profiles, folder / "cache")
     candidates: list[Candidate] = []

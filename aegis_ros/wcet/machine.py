@@ -12,15 +12,15 @@ from aegis_ros import __version__
 
 __all__ = ["cpu_shares", "cpu_times", "describe_machine"]
 
-_PACKAGES = ("onnxruntime", "numpy")
 _COUNTERS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
 
-def describe_machine(root: Path = Path("/")) -> dict[str, str]:
+def describe_machine(root: Path = Path("/"), distributions: Iterable[str] = ()) -> dict[str, str]:
     """Return names and values for people; what cannot be read is left out.
 
     Args:
         root: where ``proc`` and ``sys`` lie.
+        distributions: installed distributions whose versions are noted.
     """
     cpu = root / "sys/devices/system/cpu"
     found = {
@@ -33,7 +33,7 @@ def describe_machine(root: Path = Path("/")) -> dict[str, str]:
         "load_1min": _first(root / "proc/loadavg").split(" ")[0],
         "aegis_ros": __version__,
         "python": platform.python_version(),
-        **{name: _version(name) for name in _PACKAGES},
+        **{name: _version(name) for name in (*distributions, "numpy")},
     }
     return {name: value for name, value in found.items() if value}
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
-from aegis_ros.backends import backend_names, create_backend
+import aegis_ros
+from aegis_ros.backends import backend_names, capabilities_of, create_backend
+from aegis_ros.config import parse_config
 from aegis_ros.errors import ConfigError
+from aegis_ros.spec import LaneSpec
 
 
 def test_ours_are_always_there():
@@ -19,3 +26,54 @@ def test_creates_a_backend_that_knows_its_name():
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(ConfigError, match="onnxruntime, simulated"):
         create_backend("onnxruntim")
+
+
+@pytest.mark.parametrize("name", ["", "onnxruntime", "simulated"])
+def test_lanes_get_multiprocessors_of_their_own_only_where_the_backend_has_them(name):
+    lanes = parse_config(
+        f"device: {{backend: '{name}', lanes: [{{name: a, sms: 8}}, {{name: b}}]}}"
+    ).device.lanes
+    with pytest.raises(ConfigError) as caught:
+        create_backend(name, lanes)
+    text = str(caught.value)
+    assert f"backend '{name or 'onnxruntime'}' has no multiprocessors to give" in text
+    assert "device.lanes" in text
+    assert "`backend: tensorrt`" in text
+    assert create_backend(name, (LaneSpec("main"),)).name == (name or "onnxruntime")
+
+
+def test_what_a_backend_can_do_is_known_without_its_device():
+    assert capabilities_of("tensorrt").partitions
+    assert not capabilities_of("tensorrt").on_cores
+    assert capabilities_of().on_cores
+    with pytest.raises(ConfigError):
+        capabilities_of("onnxruntim")
+
+
+def _texts(path: Path) -> list[str]:
+    """Return the texts of a module, but not the names of distributions whose version it asks."""
+    tree = ast.parse(path.read_text())
+    asked = {
+        id(argument)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "version"
+        for argument in node.args
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in asked
+    ]
+
+
+def test_no_backend_is_named_outside_its_folder():
+    root = Path(aegis_ros.__file__).parent
+    names, special = set(backend_names()), re.compile(r"\b(onnxruntime|tensorrt)\b")
+    found = [
+        f"{path.relative_to(root)}: {text[:60]!r}"
+        for path in root.rglob("*.py")
+        if "backends" not in path.relative_to(root).parts
+        for text in _texts(path)
+        if special.search(text) or text in names
+    ]
+    assert found == []

@@ -127,7 +127,6 @@ def test_the_demo_configuration_is_valid() -> None:
         ("{name: main, cpu: 1}", "{name: a}, {name: a}", "two lanes are named 'a'"),
         ("[{name: main, cpu: 1}]", "[]", "device.lanes"),
         ("cpu: 1", "sms: 0", "device.lanes[0].sms"),
-        ("cpu: 1", "sms: 8", "backend 'onnxruntime' has no multiprocessors to give"),
         ("arena_mib: 1024", "arena_mib: 0", "device.arena_mib"),
         ("arena_mib: 1024", "arena_mb: 1024", "Did you mean 'arena_mib'?"),
         ("models:", "trace: {file: /tmp/run.mcap}\nmodels:", "trace.file"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.orchestrator import ResultCode
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.spec import Criticality, TaskSpec
@@ -231,6 +232,14 @@ def test_refuses_more_tasks_than_there_can_be(
     assert house.orchestrator.evaluate(house.task("c", wcet_ms=1), without=("a",)).accepted
 
 
+@pytest.fixture
+def divisible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the backend of the tests have multiprocessors to give."""
+    able = replace(SimulatedBackend.capabilities, partitions=True)
+    monkeypatch.setattr(SimulatedBackend, "capabilities", able)
+
+
+@pytest.mark.usefixtures("divisible")
 def test_on_a_divided_gpu_a_budget_is_measured_where_the_task_will_run(tmp_path: Path) -> None:
     house = House(tmp_path, sms=(4, 8, None))
     orchestrator = house.start(active=False)
@@ -247,6 +256,7 @@ def test_on_a_divided_gpu_a_budget_is_measured_where_the_task_will_run(tmp_path:
     assert house.engine.measured_on[-1] == 0
 
 
+@pytest.mark.usefixtures("divisible")
 def test_a_single_lane_with_multiprocessors_of_its_own_need_not_be_named(tmp_path: Path) -> None:
     house = House(tmp_path, sms=(4,))
     assert house.start(active=False).register(house.task("a", wcet_ms=0)).accepted
