@@ -74,13 +74,14 @@ class Layout(StrEnum):
     """Layout of the network's input tensor.
 
     ``nchw`` and ``nhwc`` are images, ``points`` float32 [N, 4] (x, y, z in metres, intensity),
-    ``ranges`` float32 [N] (metres).
+    ``ranges`` float32 [N] (metres), ``tensor`` numbers of any rank from 1 to 6.
     """
 
     NCHW = "nchw"
     NHWC = "nhwc"
     POINTS = "points"
     RANGES = "ranges"
+    TENSOR = "tensor"
 
 
 class ResizeMode(StrEnum):
@@ -102,13 +103,21 @@ class FrameFormat(StrEnum):
     """The canonical formats in which a frame lies in a shared-memory slot.
 
     ``rgb8`` uint8 [H, W, 3]; ``depth32f`` float32 [H, W] in metres (REP 118); ``points4f``
-    float32 [N, 4]; ``ranges1f`` float32 [N].
+    float32 [N, 4]; ``ranges1f`` float32 [N]; ``tensor32f`` float32 of any rank; ``crops8`` uint8
+    [N, H, W, 3], parts of one image brought to one size.
     """
 
     RGB8 = "rgb8"
     DEPTH32F = "depth32f"
     POINTS4F = "points4f"
     RANGES1F = "ranges1f"
+    TENSOR32F = "tensor32f"
+    CROPS8 = "crops8"
+
+    @property
+    def dtype(self) -> str:
+        """Numpy name of the element type."""
+        return "uint8" if self in (FrameFormat.RGB8, FrameFormat.CROPS8) else "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +178,8 @@ class PreprocessSpec:
             return FrameFormat.POINTS4F
         if self.layout is Layout.RANGES:
             return FrameFormat.RANGES1F
+        if self.layout is Layout.TENSOR:
+            return FrameFormat.TENSOR32F
         return FrameFormat.DEPTH32F if self.color is Color.DEPTH else FrameFormat.RGB8
 
 

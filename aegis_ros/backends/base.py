@@ -17,11 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from aegis_ros.network.feed import NetworkInput
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import TensorInfo
-from aegis_ros.spec import LaneSpec
+from aegis_ros.spec import FrameFormat, LaneSpec
 
 __all__ = [
+    "MOST_INPUTS",
     "Backend",
     "Capabilities",
     "CompiledNetwork",
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 
+MOST_INPUTS = 8  # that a job can be handed
+
 Arrays = Sequence[npt.NDArray[np.generic]]
 
 
@@ -42,6 +46,7 @@ class Capabilities:
 
     Attributes:
         batches: takes a :class:`Work` of several parts.
+        inputs: how many inputs a network may have.
         state: networks keep state from job to job (:attr:`Part.state`).
         partitions: lanes can have multiprocessors of their own (:attr:`LaneSpec.sms`).
         graphs: replays what it has recorded of a segment.
@@ -52,6 +57,7 @@ class Capabilities:
     """
 
     batches: bool = False
+    inputs: int = 1
     state: bool = False
     partitions: bool = False
     graphs: bool = False
@@ -68,8 +74,7 @@ class CompiledNetwork:
         backend: name of the backend it is for.
         key: key of the prepared network.
         paths: one file a segment, in order of execution.
-        frame_input: input of the first segment.
-        max_shape: largest frame.
+        inputs: what is fed from frames, in order.
         outputs: outputs of the last segment, all extents bound.
         arena_bytes: bytes it will take when loaded (weights, activations).
         dynamic_outputs: names of outputs whose extents are known only after a run; ``outputs``
@@ -85,8 +90,7 @@ class CompiledNetwork:
     backend: str
     key: str
     paths: tuple[str, ...]
-    frame_input: TensorInfo
-    max_shape: tuple[int, ...]
+    inputs: tuple[NetworkInput, ...]
     outputs: tuple[TensorInfo, ...]
     arena_bytes: int
     dynamic_outputs: tuple[str, ...] = ()
@@ -94,6 +98,16 @@ class CompiledNetwork:
     cuts: str = ""
     note: str = ""
     complete_after: tuple[int, ...] = ()
+
+    @property
+    def frame_input(self) -> TensorInfo:
+        """The first input; the only one where the backend takes no more."""
+        return self.inputs[0].tensor
+
+    @property
+    def max_shape(self) -> tuple[int, ...]:
+        """Shape of the first input's largest frame."""
+        return self.inputs[0].max_shape
 
     @property
     def segments(self) -> int:
@@ -141,8 +155,15 @@ class CompiledNetwork:
             "backend": self.backend,
             "key": self.key,
             "paths": list(self.paths),
-            "frame_input": _tensor_to_json(self.frame_input),
-            "max_shape": list(self.max_shape),
+            "inputs": [
+                {
+                    "tensor": _tensor_to_json(item.tensor),
+                    "format": str(item.format),
+                    "max_shape": list(item.max_shape),
+                    "name": item.name,
+                }
+                for item in self.inputs
+            ],
             "outputs": [_tensor_to_json(item) for item in self.outputs],
             "arena_bytes": self.arena_bytes,
             "dynamic_outputs": list(self.dynamic_outputs),
@@ -159,8 +180,15 @@ class CompiledNetwork:
             backend=values["backend"],
             key=values["key"],
             paths=tuple(values["paths"]),
-            frame_input=_tensor_from_json(values["frame_input"]),
-            max_shape=tuple(values["max_shape"]),
+            inputs=tuple(
+                NetworkInput(
+                    _tensor_from_json(item["tensor"]),
+                    FrameFormat(item["format"]),
+                    tuple(item["max_shape"]),
+                    item["name"],
+                )
+                for item in values["inputs"]
+            ),
             outputs=tuple(_tensor_from_json(item) for item in values["outputs"]),
             arena_bytes=values["arena_bytes"],
             dynamic_outputs=tuple(values["dynamic_outputs"]),

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.probes import probes
 from aegis_ros.errors import ModelError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
         model,
         request["parts"],
         tensors=runtime_tensors(model, _session),
-        costs=_measure_operators(model, _probes(whole)[0], folder),
+        costs=_measure_operators(model, _named(whole, probes(whole.inputs)[0]), folder),
     )
     paths = [str(path) for path in made.save(folder)]
     complete_after = [made.completes(item.name) for item in whole.outputs]
@@ -69,7 +70,9 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _measure_operators(model: Any, frame: npt.NDArray[np.generic], folder: Path) -> list[float]:
+def _measure_operators(
+    model: Any, frames: dict[str, npt.NDArray[np.generic]], folder: Path
+) -> list[float]:
     """Return the execution time of each operator, nanoseconds."""
     import onnx
 
@@ -79,7 +82,7 @@ def _measure_operators(model: Any, frame: npt.NDArray[np.generic], folder: Path)
         node.name = f"operator{index}"
     session = _session(named, profile=str(folder / "operators"))
     for _ in range(_TIMED_RUNS):
-        session.run(None, {model.graph.input[0].name: frame})
+        session.run(None, frames)
     told = Path(session.end_profiling())
     taken: dict[str, list[float]] = {}
     for event in json.loads(told.read_text()):
@@ -100,9 +103,9 @@ def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
     from aegis_ros.backends.onnxruntime import load_session
 
     one, other = load_session(whole), load_session(parts)
-    for frame in _probes(whole):
-        wanted = _run(one, frame, whole)
-        found = _run(other, frame, parts)
+    for inputs in probes(whole.inputs):
+        wanted = _run(one, inputs, whole)
+        found = _run(other, inputs, parts)
         for item in whole.outputs:
             if wanted[item.name] != found[item.name]:
                 return f"its output {item.name!r} would not be that of the whole network"
@@ -110,7 +113,7 @@ def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
 
 
 def _run(
-    loaded: OrtNetwork, frame: npt.NDArray[np.generic], compiled: CompiledNetwork
+    loaded: OrtNetwork, inputs: Arrays, compiled: CompiledNetwork
 ) -> dict[str, tuple[tuple[int, ...], bytes]]:
     """Run a network as the engine will; return extents and bytes of each output, by name."""
     from aegis_ros.backends.onnxruntime import output_room
@@ -118,7 +121,7 @@ def _run(
     room = output_room(compiled)
     found: dict[str, tuple[tuple[int, ...], bytes]] = {}
     for segment in range(loaded.segments):
-        shapes = loaded.run(segment, frame, room) or [values.shape for values in room]
+        shapes = loaded.run(segment, inputs, room) or [values.shape for values in room]
         complete = compiled.completed_by(segment)
         for item, values, shape in zip(compiled.outputs, room, shapes, strict=True):
             if item.name in complete and item.name not in found:
@@ -127,22 +130,9 @@ def _run(
     return found
 
 
-def _probes(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
-    """Return random frames of the largest size and of a smaller one, and one that is all 0."""
-    generator = np.random.default_rng(0)
-    largest = compiled.max_shape
-    smaller = tuple(
-        max(1, extent // 2) if isinstance(declared, str) else extent
-        for extent, declared in zip(largest, compiled.frame_input.shape, strict=True)
-    )
-    dtype = np.dtype(compiled.frame_input.dtype)
-    random: list[npt.NDArray[np.generic]] = []
-    for shape in (largest, smaller):
-        if dtype == np.uint8:
-            random.append(generator.integers(0, 256, shape, np.uint8))
-        else:
-            random.append(((generator.random(shape) - 0.5) * 40.0).astype(dtype))
-    return [*random, np.zeros(largest, dtype)]
+def _named(compiled: CompiledNetwork, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:
+    names = [item.tensor.name for item in compiled.inputs]
+    return dict(zip(names, inputs, strict=True))
 
 
 def _session(model: Any, profile: str = "") -> Any:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import (
+    MOST_INPUTS,
+    Arrays,
     Capabilities,
     CompiledNetwork,
     Ended,
@@ -46,7 +48,7 @@ class _Segment:
 
     Attributes:
         session, binding: of ONNX Runtime.
-        takes_frame: whether it reads the frame.
+        fed: (name, place) of the network's inputs that it reads, place being that among them.
         taken: tensors to bind before each run, because earlier segments make them anew.
         read_back: (name, place) of network outputs that it reads from the caller's arrays.
         direct: (name, place) of outputs it writes to the caller's arrays.
@@ -57,7 +59,7 @@ class _Segment:
     def __init__(self, session: Any) -> None:
         self.session = session
         self.binding = session.io_binding()
-        self.takes_frame = False
+        self.fed: list[tuple[str, int]] = []
         self.taken: list[str] = []
         self.read_back: list[tuple[str, int]] = []
         self.direct: list[tuple[str, int]] = []
@@ -74,8 +76,8 @@ class OrtNetwork:
 
     def __init__(self, sessions: Sequence[Any], compiled: CompiledNetwork) -> None:
         """Bind what can be bound before the first run."""
-        self._frame_name = compiled.frame_input.name
-        self._frame_dtype = np.dtype(compiled.frame_input.dtype)
+        self._inputs = {item.tensor.name: index for index, item in enumerate(compiled.inputs)}
+        self._input_dtypes = [np.dtype(item.dtype) for item in compiled.inputs]
         self._outputs = {item.name: index for index, item in enumerate(compiled.outputs)}
         self._dtypes = [np.dtype(item.dtype) for item in compiled.outputs]
         self._dynamic = frozenset(compiled.dynamic_outputs)
@@ -96,28 +98,27 @@ class OrtNetwork:
     def run(
         self,
         index: int,
-        frame: npt.NDArray[np.generic],
-        outputs: Sequence[npt.NDArray[np.generic]],
+        inputs: Arrays,
+        outputs: Arrays,
     ) -> Shapes | None:
         """Run one segment; return the extents of the outputs if some are dynamic.
 
         Extents of outputs that are not complete yet are those of an earlier run.
 
         Raises:
-            BackendError: the frame is not what the network takes, or an output has no room.
+            BackendError: an input is not what the network takes, or an output has no room.
         """
         segment = self._segments[index]
         binding = segment.binding
-        if segment.takes_frame:
-            if frame.dtype != self._frame_dtype or not frame.flags.c_contiguous:
+        for name, place in segment.fed:
+            frame, dtype = inputs[place], self._input_dtypes[place]
+            if frame.dtype != dtype or not frame.flags.c_contiguous:
                 raise BackendError(
                     "the frame does not fit the network's input",
                     value=frame.dtype,
-                    expected=f"contiguous {self._frame_dtype}",
+                    expected=f"contiguous {dtype}",
                 )
-            binding.bind_input(
-                self._frame_name, "cpu", 0, self._frame_dtype, frame.shape, frame.ctypes.data
-            )
+            binding.bind_input(name, "cpu", 0, dtype, frame.shape, frame.ctypes.data)
         for name in segment.taken:
             binding.bind_ortvalue_input(name, self._between[name])
         for name, place in segment.read_back:
@@ -145,8 +146,8 @@ class OrtNetwork:
         segment = _Segment(session)
         for item in session.get_inputs():
             place = self._outputs.get(item.name)
-            if item.name == self._frame_name:
-                segment.takes_frame = True
+            if item.name in self._inputs:
+                segment.fed.append((item.name, self._inputs[item.name]))
             elif place is not None and item.name not in self._dynamic:
                 segment.read_back.append((item.name, place))
             elif item.name in self._between:
@@ -169,7 +170,7 @@ class OrtNetwork:
                 segment.made.append((position, item.name, -1 if place is None else place))
         return segment
 
-    def _collect(self, segment: _Segment, outputs: Sequence[npt.NDArray[np.generic]]) -> None:
+    def _collect(self, segment: _Segment, outputs: Arrays) -> None:
         values = segment.binding.get_outputs()
         for position, name, place in segment.made:
             self._between[name] = values[position]
@@ -181,7 +182,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
     """Runs networks through ONNX Runtime's CPU provider."""
 
     name = "onnxruntime"
-    capabilities = Capabilities(on_cores=True, distributions=("onnxruntime",))
+    capabilities = Capabilities(inputs=MOST_INPUTS, on_cores=True, distributions=("onnxruntime",))
 
     def __init__(self) -> None:
         """Hold no lane yet."""
@@ -207,8 +208,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
             backend=self.name,
             key=prepared.key,
             paths=(str(made.paths[0]),),
-            frame_input=prepared.frame_input,
-            max_shape=prepared.max_shape,
+            inputs=prepared.inputs,
             outputs=prepared.outputs,
             arena_bytes=max(int(facts["bytes"]), prepared.weight_bytes + prepared.activation_bytes),
             dynamic_outputs=tuple(facts["dynamic"]),
@@ -232,10 +232,10 @@ class OnnxRuntimeBackend(ReadsInPlace):
         """
         try:
             loaded = load_session(compiled)
-            frame = np.zeros(compiled.max_shape, compiled.frame_input.dtype)
+            inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
             outputs = output_room(compiled)
             for index in list(range(loaded.segments)) * WARM_UP_RUNS:
-                loaded.run(index, frame, outputs)
+                loaded.run(index, inputs, outputs)
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime cannot load the network ({str(error)[:200]})",
@@ -270,7 +270,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
 def _run(work: Work) -> Shapes | None:
     (part,) = work.parts
     assert isinstance(part.network, OrtNetwork)
-    return part.network.run(work.step, part.inputs[0], part.outputs)
+    return part.network.run(work.step, part.inputs, part.outputs)
 
 
 def load_session(compiled: CompiledNetwork) -> OrtNetwork:
@@ -333,8 +333,9 @@ def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any],
         child,
         {
             "target": str(made),
-            "dtype": prepared.frame_input.dtype,
-            "shape": list(prepared.max_shape),
+            "inputs": {
+                item.tensor.name: [item.dtype, list(item.max_shape)] for item in prepared.inputs
+            },
         },
         timeout_s=120.0,
         subject=subject,

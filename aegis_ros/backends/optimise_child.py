@@ -29,8 +29,10 @@ def optimise(source: str, target: str) -> None:
     onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def measure(target: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+def measure(target: str, inputs: dict[str, tuple[str, list[int]]]) -> dict[str, Any]:
     """Load and run the saved graph as the engine will; return what it took.
+
+    ``inputs`` are element type and shape of each.
 
     The second of two sessions is measured: the first also brings in the runtime's own pages,
     which all networks of an engine share.
@@ -44,7 +46,7 @@ def measure(target: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
     from aegis_ros.backends.onnxruntime import WARM_UP_RUNS, session_options
 
     _lock_memory()
-    frame = np.zeros(shape, dtype)
+    frames = {name: np.zeros(shape, dtype) for name, (dtype, shape) in inputs.items()}
     sessions = []
     before = 0
     for _ in range(2):
@@ -53,7 +55,7 @@ def measure(target: str, dtype: str, shape: tuple[int, ...]) -> dict[str, Any]:
             target, session_options(), providers=["CPUExecutionProvider"]
         )
         for _ in range(WARM_UP_RUNS):
-            session.run(None, {session.get_inputs()[0].name: frame})
+            session.run(None, frames)
         sessions.append(session)
     dynamic = [
         item.name
@@ -76,7 +78,7 @@ def measure_parts(compiled: CompiledNetwork) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer ``{"source", "target"}``, ``{"target", "dtype", "shape"}`` or ``{"compiled"}``."""
+    """Answer ``{"source", "target"}``, ``{"target", "inputs"}`` or ``{"compiled"}``."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
@@ -88,7 +90,7 @@ def main() -> None:
         elif "compiled" in request:
             answer = measure_parts(CompiledNetwork.from_json(request["compiled"]))
         else:
-            answer = measure(request["target"], request["dtype"], tuple(request["shape"]))
+            answer = measure(request["target"], request["inputs"])
     except Exception as error:  # told to the parent, whatever it is
         answer = {"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}
     print(json.dumps(answer))

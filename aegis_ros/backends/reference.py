@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.probes import random_frame
 
 __all__ = ["TOLERANCE", "difference", "session"]
 
@@ -18,12 +19,8 @@ __all__ = ["TOLERANCE", "difference", "session"]
 TOLERANCE = 0.02
 _PROBES = 2
 
-Arrays = Sequence[npt.NDArray[np.generic]]
 
-
-def difference(
-    network: CompiledNetwork, source: Path, compute: Callable[[npt.NDArray[np.generic]], Arrays]
-) -> str:
+def difference(network: CompiledNetwork, source: Path, compute: Callable[[Arrays], Arrays]) -> str:
     """Return which output is off by more than :data:`TOLERANCE` of its largest number, or nothing.
 
     Outputs of whole numbers (labels, places) may jump at the least difference and are not compared,
@@ -32,15 +29,14 @@ def difference(
     Args:
         network: its frames and outputs.
         source: the ONNX file.
-        compute: what is checked: returns the outputs for a frame.
+        compute: what is checked: returns the outputs for one array an input.
     """
     names = [item.name for item in network.outputs]
     reference = session(str(source))
-    fed = reference.get_inputs()[0].name
-    for frame in _probes(network):
-        for name, found, wanted in zip(
-            names, compute(frame), reference.run(names, {fed: frame}), strict=True
-        ):
+    fed = [item.tensor.name for item in network.inputs]
+    for inputs in _probes(network):
+        told = reference.run(names, dict(zip(fed, inputs, strict=True)))
+        for name, found, wanted in zip(names, compute(inputs), told, strict=True):
             if wanted.dtype.kind != "f" or wanted.shape != found.shape or not wanted.size:
                 continue
             scale = float(np.max(np.abs(wanted))) + 1e-6
@@ -63,11 +59,9 @@ def session(model: str | bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _probes(network: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
+def _probes(network: CompiledNetwork) -> list[list[npt.NDArray[np.generic]]]:
     generator = np.random.default_rng(0)
-    dtype = np.dtype(network.frame_input.dtype)
-    if dtype == np.uint8:
-        return [generator.integers(0, 256, network.max_shape, np.uint8) for _ in range(_PROBES)]
     return [
-        ((generator.random(network.max_shape) - 0.5) * 40.0).astype(dtype) for _ in range(_PROBES)
+        [random_frame(generator, item.max_shape, item.dtype) for item in network.inputs]
+        for _ in range(_PROBES)
     ]

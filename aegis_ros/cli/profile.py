@@ -135,7 +135,7 @@ class _Campaign:
             on_result=lambda _, result: result.release(),
         )
         self._profiles: dict[str, Profile] = {}
-        self._frames: dict[str, npt.NDArray[np.generic]] = {}
+        self._frames: dict[str, list[npt.NDArray[np.generic]]] = {}
         self._problems: dict[str, str] = {}
         self._compiled: dict[str, CompiledNetwork] = {}
         self._rows: dict[tuple[str, str], TaskID] = {}
@@ -219,9 +219,10 @@ class _Campaign:
             compiled, known = self._orchestrator.profiler.measured(task)
             self._compiled[task.name] = compiled
             if self._inputs is not None:
-                dtype = compiled.frame_input.dtype
-                frames = image_frames(self._inputs, task, compiled.max_shape, dtype)
-                self._frames[task.name] = frames
+                self._frames[task.name] = [
+                    image_frames(self._inputs, task, item.max_shape, item.dtype)
+                    for item in compiled.inputs
+                ]
             if known is not None and known.segments == compiled.segments:
                 self._profiles[task.name] = known
 
@@ -328,7 +329,7 @@ class _Campaign:
         frames = self._frames.get(task.name)
         if frames is None or self._inputs is None:
             return "random"
-        return f"{len(frames)} images of {self._inputs.name}"
+        return f"{len(frames[0])} images of {self._inputs.name}"
 
     def _problem(self, task: TaskSpec) -> str:
         if task.name in self._problems or task.name in self._profiles:

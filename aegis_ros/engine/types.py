@@ -44,7 +44,7 @@ class ChannelSpec:
     @property
     def dtype(self) -> str:
         """Element type of the frames."""
-        return "uint8" if self.format is FrameFormat.RGB8 else "float32"
+        return self.format.dtype
 
     @property
     def slot_bytes(self) -> int:

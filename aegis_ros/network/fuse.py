@@ -6,6 +6,7 @@ made. :func:`aegis_ros.network.reference.preprocess` is the same arithmetic in O
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from aegis_ros.network.feed import Feed
 from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
-__all__ = ["FRAME_INPUT", "LUMA", "preprocessing_graph"]
+__all__ = ["FRAME_INPUT", "LUMA", "preprocessing_graph", "preprocessing_graphs"]
 
 FRAME_INPUT = "frame"
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV's RGB2GRAY
@@ -24,6 +26,8 @@ _ONNX_TYPES = {
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
     "uint8": TensorProto.UINT8,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
 }
 
 
@@ -32,50 +36,105 @@ class _Builder:
     """Collects nodes and constants; the result of each step is the input of the next."""
 
     current: str
+    prefix: str = "pre"
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
     def constant(self, values: object, dtype: type[np.generic]) -> str:
-        name = f"pre_const_{len(self.constants)}"
+        name = f"{self.prefix}_const_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name
 
     def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        name = f"pre_{len(self.nodes)}_{operator.lower()}"
+        name = f"{self.prefix}_{len(self.nodes)}_{operator.lower()}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
     def then(self, operator: str, *others: str, **attributes: Any) -> None:
         self.current = self.node(operator, [self.current, *others], **attributes)
 
+    def graph(
+        self, frame: onnx.ValueInfoProto, dtype: str, shape: list[int | str]
+    ) -> onnx.GraphProto:
+        """Return what was built, from ``frame`` to the output of the preprocessing."""
+        name = f"{self.prefix}_output"
+        self.nodes.append(
+            helper.make_node("Identity", [self.current], [name], name=f"{self.prefix}_end")
+        )
+        output = helper.make_tensor_value_info(name, _ONNX_TYPES[dtype], shape)
+        return helper.make_graph(
+            self.nodes, "preprocessing", [frame], [output], initializer=self.constants
+        )
+
+
+def preprocessing_graphs(
+    feeds: Sequence[Feed],
+    sizes: Sequence[tuple[int, int] | None],
+    shapes: Sequence[tuple[int | str, ...]],
+) -> tuple[onnx.GraphProto, list[str]]:
+    """Return one graph of the preprocessing of all inputs, and the name of each of its outputs.
+
+    Its inputs are ``frame`` for a single one, or else ``frame0``, ``frame1`` and so on.
+
+    Args:
+        feeds: what feeds each input.
+        sizes: (h, w) each takes; ``None`` keeps the frame's own.
+        shapes: shape of each input of the network.
+    """
+    parts = [
+        preprocessing_graph(feed, size, shape, number="" if len(feeds) == 1 else str(index))
+        for index, (feed, size, shape) in enumerate(zip(feeds, sizes, shapes, strict=True))
+    ]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.node.extend(part.node)
+        whole.input.extend(part.input)
+        whole.output.extend(part.output)
+        whole.initializer.extend(part.initializer)
+    return whole, [item.name for item in whole.output]
+
 
 def preprocessing_graph(
-    spec: PreprocessSpec, size: tuple[int, int] | None, input_shape: tuple[int | str, ...]
+    feed: Feed,
+    size: tuple[int, int] | None,
+    input_shape: tuple[int | str, ...],
+    *,
+    number: str = "",
 ) -> onnx.GraphProto:
     """Return the graph from ``frame`` to the network's input ``pre_output``.
 
     Images: ``frame`` is uint8 [height, width, 3] RGB (float32 [height, width] for depth), both
-    extents free; the output is [1, C, h, w] or [1, h, w, C] of ``spec.dtype``. Points and ranges
-    are passed on, with a leading batch extent where the network has one.
+    extents free; the output is [1, C, h, w] or [1, h, w, C] of ``spec.dtype``. A batch is uint8
+    [N, h, w, 3] in the network's own size; the output is [N, C, h, w] or [N, h, w, C]. Points,
+    ranges and tensors are passed on, with a leading batch extent where the network has one.
 
     Args:
-        spec: what to do.
+        feed: what feeds the input.
         size: (h, w) the network takes; ``None`` keeps the frame's own.
         input_shape: shape of the network's input.
+        number: behind ``frame`` and ``pre``, where there are several.
     """
-    if spec.layout in (Layout.POINTS, Layout.RANGES):
-        return _pass_through(spec, input_shape)
+    spec = feed.preprocess
+    if spec.layout in (Layout.POINTS, Layout.RANGES, Layout.TENSOR):
+        return _pass_through(feed, input_shape, number)
     depth = spec.color is Color.DEPTH
-    frame_shape: list[int | str] = ["frame_height", "frame_width"]
+    name = f"{FRAME_INPUT}{number}"
+    build = _Builder(name, f"pre{number}")
+    frame_shape: list[int | str] = [f"{name}_height", f"{name}_width"]
+    count: int | str = 1
+    if feed.batch:
+        assert size is not None
+        count = input_shape[0] if isinstance(input_shape[0], int) else f"{name}_count"
+        frame_shape = [count, *size]
     if not depth:
         frame_shape.append(3)
     frame = helper.make_tensor_value_info(
-        FRAME_INPUT, TensorProto.FLOAT if depth else TensorProto.UINT8, frame_shape
+        name, TensorProto.FLOAT if depth else TensorProto.UINT8, frame_shape
     )
-    build = _Builder(FRAME_INPUT)
-    build.then("Unsqueeze", build.constant([0, 3] if depth else [0], np.int64))
+    if not feed.batch:
+        build.then("Unsqueeze", build.constant([0, 3] if depth else [0], np.int64))
     channels = 1 if depth else 3
-    if size is not None and spec.resize is not ResizeMode.NONE:
+    if size is not None and spec.resize is not ResizeMode.NONE and not feed.batch:
         _resize(build, spec, size, channels)
     if spec.color is Color.BGR:
         build.then("Gather", build.constant([2, 1, 0], np.int64), axis=3)
@@ -91,37 +150,39 @@ def preprocessing_graph(
         build.then("Transpose", perm=[0, 3, 1, 2])
     if spec.dtype == "float16":
         build.then("Cast", to=TensorProto.FLOAT16)
-    height, width = size if size is not None else ("frame_height", "frame_width")
-    shape = (
-        [1, channels, height, width] if spec.layout is Layout.NCHW else [1, height, width, channels]
-    )
-    build.nodes.append(
-        helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end")
-    )
-    output = helper.make_tensor_value_info("pre_output", _ONNX_TYPES[spec.dtype], shape)
-    return helper.make_graph(
-        build.nodes, "preprocessing", [frame], [output], initializer=build.constants
+    height, width = size if size is not None else (f"{name}_height", f"{name}_width")
+    return build.graph(
+        frame,
+        spec.dtype,
+        [count, channels, height, width]
+        if spec.layout is Layout.NCHW
+        else [count, height, width, channels],
     )
 
 
-def _pass_through(spec: PreprocessSpec, input_shape: tuple[int | str, ...]) -> onnx.GraphProto:
-    extents: list[int | str] = (
-        ["frame_points", 4] if spec.layout is Layout.POINTS else ["frame_ranges"]
-    )
-    frame = helper.make_tensor_value_info(FRAME_INPUT, TensorProto.FLOAT, extents)
-    build = _Builder(FRAME_INPUT)
+def _pass_through(feed: Feed, input_shape: tuple[int | str, ...], number: str) -> onnx.GraphProto:
+    spec, name = feed.preprocess, f"{FRAME_INPUT}{number}"
+    extents: list[int | str]
+    if spec.layout is Layout.POINTS:
+        extents = [f"{name}_points", 4]
+    elif spec.layout is Layout.RANGES:
+        extents = [f"{name}_ranges"]
+    else:
+        own = input_shape[len(input_shape) - len(feed.max_shape) :]
+        extents = [
+            extent if isinstance(extent, int) else f"{name}_extent{axis}"
+            for axis, extent in enumerate(own)
+        ]
+    frame = helper.make_tensor_value_info(name, TensorProto.FLOAT, extents)
+    build = _Builder(name, f"pre{number}")
     shape = extents
     if len(input_shape) == len(extents) + 1:
         build.then("Unsqueeze", build.constant([0], np.int64))
         shape = [1, *extents]
     _normalise(build, spec, 1)
-    build.nodes.append(
-        helper.make_node("Identity", [build.current], ["pre_output"], name="pre_end")
-    )
-    output = helper.make_tensor_value_info("pre_output", TensorProto.FLOAT, shape)
-    return helper.make_graph(
-        build.nodes, "preprocessing", [frame], [output], initializer=build.constants
-    )
+    if spec.dtype != "float32":
+        build.then("Cast", to=_ONNX_TYPES[spec.dtype])
+    return build.graph(frame, spec.dtype, shape)
 
 
 def _resize(build: _Builder, spec: PreprocessSpec, size: tuple[int, int], channels: int) -> None:

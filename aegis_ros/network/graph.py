@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ import onnx
 from onnx import TensorProto, compose, helper, shape_inference, version_converter
 
 from aegis_ros.errors import ModelError
-from aegis_ros.network.fuse import preprocessing_graph
+from aegis_ros.network.feed import Feed
+from aegis_ros.network.fuse import preprocessing_graphs
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
-from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
+from aegis_ros.spec import Color, Layout, ResizeMode
 
 __all__ = [
+    "at_largest",
     "estimate_bytes",
     "estimate_flops",
     "fuse",
@@ -88,39 +90,35 @@ def load_graph(path: Path) -> onnx.ModelProto:
 
 
 def fuse(
-    model: onnx.ModelProto, spec: PreprocessSpec, dimensions: Mapping[str, int]
+    model: onnx.ModelProto, feeds: Sequence[Feed], dimensions: Mapping[str, int]
 ) -> onnx.ModelProto:
     """Return the network with preprocessing in front and every input extent bound.
 
-    The result has one input, ``frame``; see :func:`~aegis_ros.network.fuse.preprocessing_graph`.
+    The result has one input for each feed, in their order; see
+    :func:`~aegis_ros.network.fuse.preprocessing_graphs`.
 
     Raises:
-        ModelError: code ``model_valid``: the spec and the network do not fit together.
+        ModelError: code ``model_valid``: the feeds and the network do not fit together.
     """
-    network_input = _frame_input(model, spec)
-    size = _bind_input(network_input, spec, dimensions)
+    names = [item.name for item in _fed_inputs(model, feeds)]
+    sizes = [
+        _bind_input(item, feed, dimensions)
+        for item, feed in zip(_fed_inputs(model, feeds), feeds, strict=True)
+    ]
     _forget_inferred_shapes(model)
     model = _to_fusable_opset(model)
-    network_input = next(item for item in model.graph.input if item.name == network_input.name)
-    shape = _shape(network_input.type.tensor_type)
+    shapes = {item.name: _shape(item.type.tensor_type) for item in model.graph.input}
+    graph, made = preprocessing_graphs(feeds, sizes, [shapes[name] for name in names])
     front = helper.make_model(
-        preprocessing_graph(spec, size, shape),
+        graph,
         opset_imports=[item for item in model.opset_import if item.domain in ("", "ai.onnx")],
         ir_version=model.ir_version,
     )
     try:
-        merged = compose.merge_models(
-            front,
-            compose.add_prefix(model, "net_") if _names_collide(front, model) else model,
-            io_map=[
-                (
-                    "pre_output",
-                    f"net_{network_input.name}"
-                    if _names_collide(front, model)
-                    else network_input.name,
-                )
-            ],
-        )
+        if _names_collide(front, model):
+            model = compose.add_prefix(model, "net_")
+            names = [f"net_{name}" for name in names]
+        merged = compose.merge_models(front, model, io_map=list(zip(made, names, strict=True)))
         return shape_inference.infer_shapes(merged, strict_mode=False, data_prop=True)
     except Exception as error:
         raise ModelError(
@@ -130,6 +128,17 @@ def fuse(
             hint="Compare preprocess with the network's documentation",
             rule=Rule.MODEL_VALID,
         ) from error
+
+
+def at_largest(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
+    """Return a fused network for frames of their largest shape only, to estimate what it takes."""
+    bound = onnx.ModelProto()
+    bound.CopyFrom(model)
+    _forget_inferred_shapes(bound)
+    for item, feed in zip(bound.graph.input, feeds, strict=True):
+        for dim, extent in zip(item.type.tensor_type.shape.dim, feed.max_shape, strict=True):
+            dim.dim_value = extent
+    return shape_inference.infer_shapes(bound, strict_mode=False, data_prop=True)
 
 
 def tensor_infos(values: object) -> tuple[TensorInfo, ...]:
@@ -208,55 +217,69 @@ def _flops(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     return 0 if node.op_type in _MOVES else elements
 
 
-def _frame_input(model: onnx.ModelProto, spec: PreprocessSpec) -> onnx.ValueInfoProto:
-    inputs = list(model.graph.input)
-    names = ", ".join(item.name for item in inputs)
-    if spec.input_name:
-        for item in inputs:
-            if item.name == spec.input_name:
-                break
-        else:
+def _fed_inputs(model: onnx.ModelProto, feeds: Sequence[Feed]) -> list[onnx.ValueInfoProto]:
+    """Return the network's inputs in the order of what feeds them."""
+    inputs = {item.name: item for item in model.graph.input}
+    names = ", ".join(inputs)
+    for feed in feeds:
+        wanted = feed.name or feed.preprocess.input_name
+        if wanted and wanted not in inputs:
             raise ModelError(
                 "the network has no such input",
-                where="preprocess.input_name",
-                value=spec.input_name,
+                where=f"inputs.{feed.name}" if feed.name else "preprocess.input_name",
+                value=wanted,
                 expected=f"one of {names}",
                 rule=Rule.MODEL_VALID,
             )
-    if len(inputs) != 1:
+    if len(inputs) == len(feeds):
+        if len(feeds) == 1:
+            return list(inputs.values())
+        return [inputs[feed.name] for feed in feeds]
+    if len(feeds) == 1:
         raise ModelError(
             f"the network takes {len(inputs)} inputs and one stream feeds it",
             where="model",
             value=names or "none",
             expected="one input",
-            hint="Make the other inputs constants (initializers) of the graph",
+            hint="Name a stream for each under `inputs`, or make the others constants "
+            "(initializers) of the graph",
             rule=Rule.MODEL_VALID,
         )
-    only: onnx.ValueInfoProto = inputs[0]
-    return only
+    missing = ", ".join(name for name in inputs if name not in {feed.name for feed in feeds})
+    raise ModelError(
+        f"nothing feeds the network's input {missing}",
+        where="inputs",
+        value=", ".join(feed.name for feed in feeds),
+        expected=names,
+        hint="Name a stream for it, or make it a constant (initializer) of the graph",
+        rule=Rule.MODEL_VALID,
+    )
 
 
 def _bind_input(
-    item: onnx.ValueInfoProto, spec: PreprocessSpec, dimensions: Mapping[str, int]
+    item: onnx.ValueInfoProto, feed: Feed, dimensions: Mapping[str, int]
 ) -> tuple[int, int] | None:
-    """Fix every extent of the network's input; return its (height, width) for images."""
+    """Fix every extent of a network's input; return its (height, width) for images."""
     tensor = item.type.tensor_type
-    expected = {"float32": "float32", "float16": "float16", "uint8": "uint8"}[spec.dtype]
-    if _dtype(tensor) != expected:
+    spec, where = feed.preprocess, f"{feed.where}preprocess"
+    if _dtype(tensor) != spec.dtype:
         raise ModelError(
             f"the network's input {item.name!r} is {_dtype(tensor)}",
-            where="preprocess.dtype",
+            where=f"{where}.dtype",
             value=spec.dtype,
             expected=_dtype(tensor),
             rule=Rule.MODEL_VALID,
         )
     shape = _shape(tensor)
+    if spec.layout is Layout.TENSOR:
+        _bind_tensor(item, feed, dimensions)
+        return None
     if spec.layout not in _IMAGE_LAYOUTS:
         features = 1 if spec.layout is Layout.POINTS else 0
         if len(shape) not in (1 + features, 2 + features):
             raise ModelError(
                 f"the network's input {item.name!r} has rank {len(shape)}",
-                where="preprocess.layout",
+                where=f"{where}.layout",
                 value=str(spec.layout),
                 expected="rank 2 or 3 for points, 1 or 2 for ranges",
                 rule=Rule.MODEL_VALID,
@@ -265,7 +288,7 @@ def _bind_input(
     if len(shape) != 4:
         raise ModelError(
             f"the network's input {item.name!r} has rank {len(shape)} and shape {list(shape)}",
-            where="preprocess.layout",
+            where=f"{where}.layout",
             value=str(spec.layout),
             expected="rank 4 for images",
             hint="Use layout points or ranges for other inputs",
@@ -278,7 +301,7 @@ def _bind_input(
         raise ModelError(
             f"the network's input {item.name!r} has {found} channels where "
             f"color {spec.color} and layout {spec.layout} give {channels}",
-            where="preprocess.color",
+            where=f"{where}.color",
             value=str(spec.color),
             expected="rgb or bgr for 3 channels, mono or depth for 1; nhwc for channels last",
             rule=Rule.MODEL_VALID,
@@ -297,7 +320,7 @@ def _bind_input(
         else:
             raise ModelError(
                 f"the {name} of the network's input {item.name!r} is not fixed ({extent!r})",
-                where="preprocess.size",
+                where=f"{where}.size",
                 expected="[height, width]",
                 hint="Give preprocess.size, for example [480, 640]"
                 + (f", or dimensions: {{{extent}: 480}}" if extent != "?" else ""),
@@ -307,17 +330,55 @@ def _bind_input(
         # Results are mapped back to the frame with this size; a guess would put them elsewhere.
         raise ModelError(
             f"the network takes frames of {size[0]} x {size[1]} and no size is given",
-            where="preprocess.size",
+            where=f"{where}.size",
             expected=f"[{size[0]}, {size[1]}]",
             hint=f"Give preprocess.size: [{size[0]}, {size[1]}], or resize: none if the frames "
             "have that size already",
             rule=Rule.MODEL_VALID,
         )
-    bound = {0: 1, axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
+    bound = {axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
+    if not feed.batch:
+        bound[0] = 1
+    elif isinstance(shape[0], int) and feed.max_shape[0] != 1:
+        raise ModelError(
+            f"the network's input {item.name!r} takes exactly {shape[0]} images at once",
+            where=f"{where}.layout",
+            value=list(shape),
+            expected="a first extent that is free",
+            hint="Export the network with a dynamic batch dimension, or set max_crops: 1",
+            rule=Rule.MODEL_VALID,
+        )
     for axis, extent in bound.items():
         tensor.shape.dim[axis].Clear()
         tensor.shape.dim[axis].dim_value = extent
     return size[0], size[1]
+
+
+def _bind_tensor(item: onnx.ValueInfoProto, feed: Feed, dimensions: Mapping[str, int]) -> None:
+    """Fix the extents of an input that takes plain numbers, as far as they are known."""
+    tensor = item.type.tensor_type
+    shape, declared = _shape(tensor), feed.max_shape
+    more = len(shape) - len(declared)
+    own = shape[more:] if more in (0, 1) else ()
+    fits = len(own) == len(declared) and all(
+        dimensions.get(extent, wanted) == wanted if isinstance(extent, str) else extent == wanted
+        for extent, wanted in zip(own, declared, strict=True)
+    )
+    if not fits or (more and shape[0] not in (1, "?") and isinstance(shape[0], int)):
+        raise ModelError(
+            f"the network's input {item.name!r} has shape {list(shape)}",
+            where=f"{feed.where or 'input.'}shape",
+            value=list(declared),
+            expected="its shape, with or without a leading 1",
+            rule=Rule.MODEL_VALID,
+        )
+    bound = dict(enumerate(dimensions.get(str(extent), 0) for extent in shape))
+    if more:
+        bound[0] = 1
+    for axis, extent in bound.items():
+        if extent:
+            tensor.shape.dim[axis].Clear()
+            tensor.shape.dim[axis].dim_value = extent
 
 
 def _forget_inferred_shapes(model: onnx.ModelProto) -> None:
@@ -370,7 +431,8 @@ def _strip_initializer_inputs(model: onnx.ModelProto) -> None:
 
 
 def _names_collide(front: onnx.ModelProto, model: onnx.ModelProto) -> bool:
-    ours = {name for node in front.graph.node for name in node.output} | {"frame"}
+    ours = {name for node in front.graph.node for name in node.output}
+    ours |= {item.name for item in front.graph.input}
     theirs = {name for node in model.graph.node for name in node.output}
     theirs |= {item.name for item in model.graph.input}
     theirs |= {item.name for item in model.graph.initializer}

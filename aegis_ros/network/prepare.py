@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from aegis_ros.network.feed import Feed, NetworkInput
 from aegis_ros.network.locate import digest
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
-from aegis_ros.spec import FrameFormat, PreprocessSpec
+from aegis_ros.spec import FrameFormat
 
 __all__ = ["PreparedNetwork", "prepare"]
 
@@ -30,13 +31,11 @@ class PreparedNetwork:
     """A network with its preprocessing, ready for a backend.
 
     Attributes:
-        path: the fused ONNX file, in the cache; its only input is ``frame``.
+        path: the fused ONNX file, in the cache; its inputs are those of ``inputs``.
         source: the file it was made from.
         digest: SHA-256 of ``source`` in hex.
         key: identifies file, preprocessing and bounds together; profiles are stored under it.
-        frame_input: the input, with run-time extents as names.
-        frame_format: canonical format of the frames it takes.
-        max_shape: largest frame it will get.
+        inputs: what is fed from frames, in order.
         outputs: every output, all extents bound.
         weight_bytes: bytes of the weights.
         activation_bytes: estimated peak of the activations at ``max_shape``.
@@ -48,21 +47,33 @@ class PreparedNetwork:
     source: Path
     digest: str
     key: str
-    frame_input: TensorInfo
-    frame_format: FrameFormat
-    max_shape: tuple[int, ...]
+    inputs: tuple[NetworkInput, ...]
     outputs: tuple[TensorInfo, ...]
     weight_bytes: int
     activation_bytes: int
     metadata: Mapping[str, str]
     flops: int = 0
 
+    @property
+    def frame_input(self) -> TensorInfo:
+        """The first input, with run-time extents as names."""
+        return self.inputs[0].tensor
+
+    @property
+    def frame_format(self) -> FrameFormat:
+        """Canonical format of the first input's frames."""
+        return self.inputs[0].format
+
+    @property
+    def max_shape(self) -> tuple[int, ...]:
+        """Shape of the first input's largest frame."""
+        return self.inputs[0].max_shape
+
 
 def prepare(
     path: Path,
-    preprocess: PreprocessSpec,
+    feeds: Sequence[Feed],
     *,
-    max_shape: tuple[int, ...],
     cache_dir: Path,
     dimensions: Mapping[str, int] | None = None,
     model_digest: str = "",
@@ -72,8 +83,7 @@ def prepare(
 
     Args:
         path: an ONNX file, already found to be allowed.
-        preprocess: what lies between the sensor's bytes and the network.
-        max_shape: shape of the largest frame.
+        feeds: what feeds its inputs, at least one.
         cache_dir: where prepared networks are kept.
         dimensions: values for symbolic extents.
         model_digest: SHA-256 of ``path`` if it is known already.
@@ -88,8 +98,7 @@ def prepare(
         "format": _FORMAT_VERSION,
         "versions": [version("onnx"), version("onnxruntime")],
         "digest": model_digest,
-        "preprocess": asdict(preprocess),
-        "max_shape": list(max_shape),
+        **_identity(feeds),
         "dimensions": dict(sorted(bounds.items())),
     }
     key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
@@ -98,7 +107,12 @@ def prepare(
         fused = folder / "fused.onnx"
         facts = run_child(
             "aegis_ros.network.prepare_child",
-            {**request, "source": str(path), "target": str(fused)},
+            {
+                "feeds": [asdict(feed) for feed in feeds],
+                "dimensions": bounds,
+                "source": str(path),
+                "target": str(fused),
+            },
             timeout_s=timeout_s,
             subject=path.name,
         )
@@ -112,15 +126,25 @@ def prepare(
         source=path,
         digest=model_digest,
         key=key,
-        frame_input=_info(facts["frame_input"]),
-        frame_format=preprocess.frame_format,
-        max_shape=tuple(max_shape),
+        inputs=tuple(
+            NetworkInput(_info(item), feed.format, tuple(feed.max_shape), feed.name)
+            # Of one input, facts of the version before know "frame_input".
+            for item, feed in zip(facts.get("inputs") or [facts["frame_input"]], feeds, strict=True)
+        ),
         outputs=tuple(_info(item) for item in facts["outputs"]),
         weight_bytes=int(facts["weight_bytes"]),
         activation_bytes=int(facts["activation_bytes"]),
         metadata=dict(facts["metadata"]),
         flops=int(facts["flops"]),
     )
+
+
+def _identity(feeds: Sequence[Feed]) -> dict[str, Any]:
+    """Return what feeds a network, as part of its key; of one input as it always was."""
+    first = feeds[0]
+    if len(feeds) == 1 and not first.name and not first.batch:
+        return {"preprocess": asdict(first.preprocess), "max_shape": list(first.max_shape)}
+    return {"feeds": [asdict(feed) for feed in feeds]}
 
 
 def _info(item: Mapping[str, Any]) -> TensorInfo:

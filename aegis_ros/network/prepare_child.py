@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.errors import ModelError
+from aegis_ros.network.feed import Feed
 from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
@@ -27,6 +28,7 @@ def build(request: Mapping[str, Any]) -> dict[str, Any]:
     import onnx
 
     from aegis_ros.network.graph import (
+        at_largest,
         estimate_bytes,
         estimate_flops,
         fuse,
@@ -34,17 +36,18 @@ def build(request: Mapping[str, Any]) -> dict[str, Any]:
         tensor_infos,
     )
 
-    spec = _spec(request["preprocess"])
+    feeds = [_feed(fields) for fields in request["feeds"]]
     model = load_graph(Path(request["source"]))
     metadata = {item.key: item.value for item in model.metadata_props}
-    fused = fuse(model, spec, request["dimensions"])
-    frame_input = tensor_infos(fused.graph.input)[0]
+    fused = fuse(model, feeds, request["dimensions"])
+    inputs = tensor_infos(fused.graph.input)
     onnx.save_model(fused, request["target"])
-    shape = tuple(request["max_shape"])
-    outputs = _probe(Path(request["target"]), frame_input, shape, spec)
+    outputs = _probe(Path(request["target"]), inputs, feeds)
+    if any(feed.batch for feed in feeds):
+        fused = at_largest(fused, feeds)
     weights, activations = estimate_bytes(fused)
     return {
-        "frame_input": asdict(frame_input),
+        "inputs": [asdict(item) for item in inputs],
         "outputs": [asdict(item) for item in outputs],
         "weight_bytes": weights,
         "activation_bytes": activations,
@@ -54,7 +57,7 @@ def build(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _probe(
-    path: Path, frame: TensorInfo, shape: tuple[int, ...], spec: PreprocessSpec
+    path: Path, inputs: Sequence[TensorInfo], feeds: Sequence[Feed]
 ) -> tuple[TensorInfo, ...]:
     """Run the network twice and return its outputs with the extents they had."""
     import onnxruntime
@@ -68,18 +71,24 @@ def _probe(
         )
         names = [item.name for item in session.get_outputs()]
         generator = np.random.default_rng(0)
+        fed = list(zip(inputs, feeds, strict=True))
         runs = [
-            session.run(names, {frame.name: values})
-            for values in (
-                np.zeros(shape, frame.dtype),
-                (generator.random(shape, np.float32) * 255).astype(frame.dtype),
+            session.run(names, frames)
+            for frames in (
+                {item.name: np.zeros(feed.max_shape, item.dtype) for item, feed in fed},
+                {
+                    item.name: (generator.random(feed.max_shape, np.float32) * 255).astype(
+                        item.dtype
+                    )
+                    for item, feed in fed
+                },
             )
         ]
     except Exception as error:
         raise ModelError(
             f"the network cannot be run ({_reason(error)})",
             where="model",
-            hint=f"Check that it takes input of size {spec.size or shape[:2]} and that "
+            hint=f"Check that it takes input of size {_sizes(feeds)} and that "
             f"ONNX Runtime {onnxruntime.__version__} has all its operators",
             rule=Rule.MODEL_VALID,
         ) from error
@@ -95,6 +104,16 @@ def _probe(
         extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
         infos.append(TensorInfo(item.name, DTYPE_OF_ORT[item.type], extents))
     return tuple(infos)
+
+
+def _sizes(feeds: Sequence[Feed]) -> str:
+    return " and ".join(str(feed.preprocess.size or feed.max_shape[:2]) for feed in feeds)
+
+
+def _feed(fields: Mapping[str, Any]) -> Feed:
+    return Feed(
+        _spec(fields["preprocess"]), tuple(fields["max_shape"]), fields["name"], fields["batch"]
+    )
 
 
 def _spec(fields: Mapping[str, Any]) -> PreprocessSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,14 +25,14 @@ class Measurement:
 
     Attributes:
         condition: noted with the runs; loads on other cores are the caller's to start.
-        frames: what it is fed, [frames, *largest shape of a frame], one after the other; ``None``
-            for random ones.
+        frames: what each of its inputs is fed, [frames, *largest shape of a frame], one after the
+            other; ``None`` for random ones.
         after: network that runs right before each run, on the same lane.
         beside: network that runs meanwhile, and the index of its lane.
     """
 
     condition: Condition = field(default_factory=Condition)
-    frames: npt.NDArray[np.generic] | None = None
+    frames: Sequence[npt.NDArray[np.generic]] | None = None
     after: CompiledNetwork | None = None
     beside: tuple[CompiledNetwork, int] | None = None
 

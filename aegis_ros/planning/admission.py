@@ -21,7 +21,7 @@ from aegis_ros.analysis.task import by_promise
 from aegis_ros.backends import Backend, CompiledNetwork
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, ModelError
-from aegis_ros.network import PreparedNetwork, digest, prepare, resolve_model
+from aegis_ros.network import Feed, PreparedNetwork, digest, prepare, resolve_model
 from aegis_ros.planning.cutting import (
     SEGMENT_COUNTS,
     Room,
@@ -195,8 +195,7 @@ class Admission:
                 )
             prepared = prepare(
                 path,
-                spec.preprocess,
-                max_shape=max_shape(spec),
+                (Feed(spec.preprocess, max_shape(spec)),),
                 cache_dir=self._cache_dir,
                 dimensions=spec.dimensions,
                 model_digest=found,

@@ -17,7 +17,7 @@ from rich.console import Console
 from aegis_ros.analysis import queue_needed
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.config import load_config
-from aegis_ros.network import prepare, resolve_model
+from aegis_ros.network import Feed, prepare, resolve_model
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
 from aegis_ros.planning.admission import max_shape
@@ -166,8 +166,7 @@ class Planner:
             name: str(
                 prepare(
                     resolve_model(spec.model, ()),
-                    spec.preprocess,
-                    max_shape=max_shape(spec),
+                    (Feed(spec.preprocess, max_shape(spec)),),
                     cache_dir=self._state / "cache",
                 ).path
             )

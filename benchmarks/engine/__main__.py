@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from aegis_ros.backends import CompiledNetwork, create_backend
 from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobResult, LoadSpec
-from aegis_ros.network import prepare, resolve_model
+from aegis_ros.network import Feed as InputFeed
+from aegis_ros.network import NetworkInput, prepare, resolve_model
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, PreprocessSpec
 from benchmarks.neighbours import Neighbours
 from benchmarks.progress import Shown, progress, steps
@@ -122,8 +123,9 @@ def simulated(*segment_ns: int) -> CompiledNetwork:
         backend="simulated",
         key="",
         paths=lasting("simulated", *segment_ns),
-        frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
-        max_shape=_FRAME,
+        inputs=(
+            NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, _FRAME),
+        ),
         outputs=(TensorInfo("values", "float32", (4,)),),
         arena_bytes=0,
     )
@@ -195,7 +197,7 @@ def compiled_networks(cache: Path) -> list[CompiledNetwork]:
     backend = create_backend("onnxruntime")
     return [
         backend.compile(
-            prepare(resolve_model(uri, []), spec, max_shape=_FRAME, cache_dir=cache), cache
+            prepare(resolve_model(uri, []), (InputFeed(spec, _FRAME),), cache_dir=cache), cache
         )
         for uri, spec in _MODELS.items()
     ]

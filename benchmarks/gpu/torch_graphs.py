@@ -215,8 +215,7 @@ class TorchGraphBackend(ReadsInPlace):
             self.name,
             prepared.key,
             tuple(facts["paths"]),
-            prepared.frame_input,
-            prepared.max_shape,
+            prepared.inputs,
             prepared.outputs,
             prepared.weight_bytes + prepared.activation_bytes,
             shares=tuple(facts["shares"]),
@@ -251,13 +250,13 @@ class TorchGraphBackend(ReadsInPlace):
         except Exception as error:  # a converter may fail in any way
             return f"onnx2torch cannot convert the network ({type(error).__name__}: {error})"
 
-        def computed(frame: Frame) -> list[Frame]:
+        def computed(inputs: Sequence[Frame]) -> list[Frame]:
             rooms: list[Frame] = [
                 np.zeros(tuple(int(extent) for extent in item.shape), item.dtype)
                 for item in compiled.outputs
             ]
             for segment in range(network.segments):
-                network.run(segment, frame, rooms)
+                network.run(segment, inputs[0], rooms)
             return rooms
 
         return difference(compiled, Path(prepared.path), computed)

@@ -37,7 +37,7 @@ from aegis_ros.backends import (
     Work,
     create_backend,
 )
-from aegis_ros.network import prepare, resolve_model
+from aegis_ros.network import Feed, prepare, resolve_model
 from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
 from aegis_ros.wcet import budget
 from benchmarks.progress import progress, steps
@@ -152,7 +152,7 @@ def measure(
     backend: Backend, lane: Lane, uri: str, spec: PreprocessSpec, cache: Path, seconds: float
 ) -> Timed:
     """Cut a network and time it for a while."""
-    prepared = prepare(resolve_model(uri, []), spec, max_shape=_FRAME, cache_dir=cache)
+    prepared = prepare(resolve_model(uri, []), (Feed(spec, _FRAME),), cache_dir=cache)
     whole = backend.compile(prepared, cache)
     ways = (whole, whole, *(backend.compile(prepared, cache, parts) for parts in _PARTS))
     loaded = [backend.load(way, 0) for way in ways]

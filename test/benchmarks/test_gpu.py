@@ -9,7 +9,8 @@ import pytest
 
 from aegis_ros.backends import CompiledNetwork, backend_names
 from aegis_ros.backends.testing.simulated import lasting
-from aegis_ros.network import TensorInfo
+from aegis_ros.network import NetworkInput, TensorInfo
+from aegis_ros.spec import FrameFormat
 from benchmarks.compare.rounds import Arm
 from benchmarks.compare.workload import Network, Task, Workload
 from benchmarks.gpu.goals import goals, wilson
@@ -24,8 +25,9 @@ def network(cost_ms: int) -> CompiledNetwork:
         backend="simulated",
         key="key",
         paths=lasting("simulated.onnx", cost_ms * MS),
-        frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
-        max_shape=(8, 8, 3),
+        inputs=(
+            NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, (8, 8, 3)),
+        ),
         outputs=(TensorInfo("values", "float32", (4,)),),
         arena_bytes=1000,
     )

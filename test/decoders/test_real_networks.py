@@ -22,7 +22,7 @@ from aegis_ros.decoders import (
     create_decoder,
 )
 from aegis_ros.demo.assets import photograph
-from aegis_ros.network import resolve_model
+from aegis_ros.network import Feed, resolve_model
 from aegis_ros.network.graph import fuse, load_graph, tensor_infos
 from aegis_ros.network.reference import preprocess
 from aegis_ros.spec import Color, PreprocessSpec, ResizeMode
@@ -82,7 +82,7 @@ def options() -> onnxruntime.SessionOptions:
 @cache
 def fused_session(name: str) -> onnxruntime.InferenceSession:
     uri, spec, _ = CASES[name]
-    model = fuse(load_graph(resolve_model(uri, [])), spec, {})
+    model = fuse(load_graph(resolve_model(uri, [])), [Feed(spec, (1080, 1920, 3))], {})
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options(), providers=["CPUExecutionProvider"]
     )

@@ -8,6 +8,7 @@ import pytest
 
 from aegis_ros.decoders import FrameInfo, Obstacles, create_decoder
 from aegis_ros.demo.bev import BevParameters, bev_network, shipped_path
+from aegis_ros.network.feed import Feed
 from aegis_ros.network.graph import fuse, load_graph
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import Layout, PreprocessSpec
@@ -24,7 +25,7 @@ OUTPUTS = (
 
 @pytest.fixture(scope="module")
 def network() -> onnxruntime.InferenceSession:
-    return session(fuse(load_graph(shipped_path()), SPEC, {}))
+    return session(fuse(load_graph(shipped_path()), [Feed(SPEC, (20_000, 4))], {}))
 
 
 def obstacles(network: onnxruntime.InferenceSession, points: np.ndarray) -> Obstacles:

@@ -22,7 +22,7 @@ from aegis_ros.engine import (
     LoadSpec,
     OverrunEvent,
 )
-from aegis_ros.network import TensorInfo
+from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 
@@ -38,8 +38,9 @@ def simulated(*segment_ns: int, path: str = "simulated.onnx") -> CompiledNetwork
         backend="simulated",
         key="key",
         paths=lasting(path, *(segment_ns or (MS,))),
-        frame_input=TensorInfo("frame", "uint8", ("h", "w", 3)),
-        max_shape=SHAPE,
+        inputs=(
+            NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, SHAPE),
+        ),
         outputs=(TensorInfo("values", "float32", (4,)), TensorInfo("more", "int64", (2, 2))),
         arena_bytes=1000,
     )

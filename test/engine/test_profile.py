@@ -28,7 +28,7 @@ def go_on(done: int, worst: int) -> bool:
 
 def test_given_frames_are_taken_in_turn(client: EngineClient) -> None:
     network = simulated(MS)
-    frames = np.zeros((3, *network.max_shape), network.frame_input.dtype)
+    frames = [np.zeros((3, *network.max_shape), network.frame_input.dtype)]
     assert client.profile(network, 0, 5, go_on, frames=frames).shape == (5, 1)
 
 
@@ -74,7 +74,7 @@ def test_a_neighbour_that_fails_to_load_leaves_the_engine_whole(where: str) -> N
 
 def test_a_network_that_fails_to_load_leaves_the_engine_whole(client: EngineClient) -> None:
     broken = simulated(path="unloadable.onnx")
-    frames = np.zeros((1, *broken.max_shape), broken.frame_input.dtype)
+    frames = [np.zeros((1, *broken.max_shape), broken.frame_input.dtype)]
     files = _open_files(client)
     for _ in range(3):
         with pytest.raises(EngineError, match="cannot load"):

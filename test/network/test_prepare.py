@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.errors import ModelError
-from aegis_ros.network import PreparedNetwork, prepare
+from aegis_ros.network import Feed, PreparedNetwork, prepare
 from aegis_ros.network.graph import estimate_bytes, fuse, load_graph
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import run_child
@@ -22,13 +22,14 @@ SPEC = PreprocessSpec(size=(12, 16))
 
 
 def prepared(path: Path, spec: PreprocessSpec = SPEC, **options: object) -> PreparedNetwork:
-    return prepare(path, spec, max_shape=(48, 64, 3), cache_dir=path.parent / "cache", **options)  # type: ignore[arg-type]
+    feeds = (Feed(spec, (48, 64, 3)),)
+    return prepare(path, feeds, cache_dir=path.parent / "cache", **options)  # type: ignore[arg-type]
 
 
 def refused(path: Path, spec: PreprocessSpec = SPEC) -> ModelError:
     """What is wrong with a network, without the child process."""
     with pytest.raises(ModelError) as caught:
-        fuse(load_graph(path), spec, {})
+        fuse(load_graph(path), [Feed(spec, (48, 64, 3))], {})
     assert caught.value.rule is Rule.MODEL_VALID
     return caught.value
 
@@ -154,8 +155,7 @@ def test_names_the_dimension_that_is_not_bound(tmp_path: Path) -> None:
 def test_dimensions_bind_what_the_network_leaves_open(tmp_path: Path) -> None:
     network = prepare(
         identity_network(tmp_path / "n.onnx", (1, 3, "rows", "columns")),
-        PreprocessSpec(resize=ResizeMode.NONE),
-        max_shape=(12, 16, 3),
+        (Feed(PreprocessSpec(resize=ResizeMode.NONE), (12, 16, 3)),),
         cache_dir=tmp_path / "cache",
         dimensions={"rows": 12, "columns": 16},
     )
@@ -196,7 +196,7 @@ def test_refuses_a_network_with_two_inputs_and_names_them(tmp_path: Path) -> Non
 
 def test_constants_listed_among_the_inputs_become_constants(tmp_path: Path) -> None:
     path = sum_network(tmp_path / "n.onnx", as_input=True)
-    model = fuse(load_graph(path), SPEC, {})
+    model = fuse(load_graph(path), [Feed(SPEC, (48, 64, 3))], {})
     assert [item.name for item in model.graph.input] == ["frame"]
     result = session(model).run(None, {"frame": np.zeros((12, 16, 3), np.uint8)})[0]
     assert np.all(result == 1.0)

@@ -13,7 +13,7 @@ from rclpy.serialization import serialize_message
 
 from aegis_ros.config import load_config
 from aegis_ros.decoders import Decoded, FrameInfo, create_decoder
-from aegis_ros.network import prepare, resolve_model
+from aegis_ros.network import Feed, prepare, resolve_model
 from aegis_ros.nodes import cdr
 from aegis_ros.nodes.intake import write_frame
 from aegis_ros.nodes.recordings import open_recording
@@ -49,8 +49,7 @@ def answer(name: str, cache_dir: Path) -> Decoded:
     model = spec.model.replace("package://aegis_ros/models", str(root / "aegis_ros" / "models"))
     prepared = prepare(
         resolve_model(model, [str(root)]),
-        spec.preprocess,
-        max_shape=max_shape(spec),
+        (Feed(spec.preprocess, max_shape(spec)),),
         cache_dir=cache_dir,
     )
     frame = frame_of(spec)

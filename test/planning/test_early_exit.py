@@ -47,8 +47,7 @@ def cut(prepared: PreparedNetwork, *complete_after: int, segments: int = 4) -> C
         backend="onnxruntime",
         key="key",
         paths=("part",) * segments,
-        frame_input=prepared.frame_input,
-        max_shape=prepared.max_shape,
+        inputs=prepared.inputs,
         outputs=prepared.outputs,
         arena_bytes=1,
         complete_after=complete_after,
@@ -112,7 +111,7 @@ def test_an_output_the_decoder_reads_needs_a_stand_in_and_others_do_not(house, p
 def test_what_is_complete_beside_the_stand_ins_is_handed_out_too() -> None:
     outputs = tuple(TensorInfo(name, "float32", (2,)) for name in ("late", "early", "side"))
     compiled = CompiledNetwork(
-        "any", "key", ("part",) * 3, outputs[0], (2,), outputs, 1, complete_after=(2, 1, 0)
+        "any", "key", ("part",) * 3, (), outputs, 1, complete_after=(2, 1, 0)
     )
     assert compiled.exit_after(["early"]) == 2 and compiled.exit_after(["late"]) == 3
     assert compiled.exit_outputs({"late": "early"}) == {"late": "early", "side": "side"}

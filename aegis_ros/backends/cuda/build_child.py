@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.base import Arrays, CompiledNetwork
 from aegis_ros.backends.reference import difference, session
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network.tensor import TensorInfo
@@ -224,10 +224,10 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
         assert isinstance(loaded, TensorRtNetwork)
         facts: dict[str, Any] = {"bytes": loaded.device_bytes, "dynamic": loaded.dynamic}
 
-        def computed(frame: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
+        def computed(inputs: Arrays) -> list[npt.NDArray[np.generic]]:
             rooms = loaded.output_rooms()
             for segment in range(loaded.segments):
-                loaded.run(segment, frame, rooms)
+                loaded.run(segment, inputs[0], rooms)
             return [
                 room[: math.prod(shape)].reshape(shape)
                 for room, shape in zip(rooms, loaded.output_shapes, strict=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from aegis_ros.backends.base import (
+    MOST_INPUTS,
     Capabilities,
     CompiledNetwork,
     Ended,
@@ -76,7 +77,7 @@ class SimulatedBackend(ReadsInPlace):
     """
 
     name = "simulated"
-    capabilities = Capabilities(on_cores=True)
+    capabilities = Capabilities(inputs=MOST_INPUTS, on_cores=True)
 
     def __init__(self) -> None:
         """Hold no lane yet."""
@@ -95,8 +96,7 @@ class SimulatedBackend(ReadsInPlace):
             paths=lasting(
                 str(prepared.source), *(-(-max(guess_ns, 100_000) // segments),) * segments
             ),
-            frame_input=prepared.frame_input,
-            max_shape=prepared.max_shape,
+            inputs=prepared.inputs,
             outputs=prepared.outputs,
             arena_bytes=prepared.weight_bytes + prepared.activation_bytes,
             cuts="equal" if segments > 1 else "",

@@ -184,7 +184,7 @@ class EngineClient:
         on_progress: Callable[[int, int], bool],
         warmup: int = 10,
         *,
-        frames: npt.NDArray[np.generic] | None = None,
+        frames: Sequence[npt.NDArray[np.generic]] | None = None,
         cold: bool = False,
         after: CompiledNetwork | None = None,
         beside: Sequence[tuple[CompiledNetwork, int]] = (),
@@ -197,7 +197,8 @@ class EngineClient:
             runs: how many runs are timed.
             on_progress: told (runs done, nanoseconds of the slowest); return False to stop.
             warmup: runs before the first that counts.
-            frames: what it is fed, [frames, *compiled.max_shape]; ``None`` for random frames.
+            frames: what it is fed, for each of its inputs [frames, *largest shape]; ``None`` for
+                random frames.
             cold: drive its data out of the caches before every run.
             after: a network that runs on the lane right before every run.
             beside: networks that run meanwhile, each with the index of its lane, another one.

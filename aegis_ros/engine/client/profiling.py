@@ -19,6 +19,7 @@ from aegis_ros.engine.messages import (
     ProfileRuns,
     ProfileSamples,
 )
+from aegis_ros.engine.probes import inputs_bytes, inputs_in
 from aegis_ros.errors import EngineError
 
 __all__ = ["profile"]
@@ -34,7 +35,7 @@ def profile(
     on_progress: Callable[[int, int], bool],
     *,
     warmup: int,
-    frames: npt.NDArray[np.generic] | None,
+    frames: Sequence[npt.NDArray[np.generic]] | None,
     cold: bool,
     after: CompiledNetwork | None,
     beside: Sequence[tuple[CompiledNetwork, int]],
@@ -56,7 +57,9 @@ def profile(
     handles: list[int] = []
 
     def begin(
-        network: CompiledNetwork, where: int, fed: npt.NDArray[np.generic] | None = None
+        network: CompiledNetwork,
+        where: int,
+        fed: Sequence[npt.NDArray[np.generic]] | None = None,
     ) -> int:
         handles.append(_begin(process, network, where, fed))
         return handles[-1]
@@ -86,15 +89,17 @@ def _begin(
     process: EngineProcess,
     compiled: CompiledNetwork,
     lane: int,
-    frames: npt.NDArray[np.generic] | None,
+    frames: Sequence[npt.NDArray[np.generic]] | None,
 ) -> int:
     """Load a network to be measured, and return its handle."""
     if frames is None:
         return process.ask(ProfileBegin(compiled, lane), ProfileBegun).handle
-    memory = SharedMemory(frames.nbytes)
+    count = len(frames[0])
+    memory = SharedMemory(inputs_bytes(compiled, count))
     try:
-        memory.array(0, frames.shape, frames.dtype)[...] = frames
-        request = ProfileBegin(compiled, lane, len(frames))
+        for place, given in zip(inputs_in(memory, compiled, count), frames, strict=True):
+            place[...] = given
+        request = ProfileBegin(compiled, lane, count)
         return process.ask(request, ProfileBegun, (memory.fd,)).handle
     finally:
         memory.close()

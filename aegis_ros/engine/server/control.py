@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import threading
@@ -16,7 +15,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, CompiledNetwork, LoadedNetwork, Part, Work
+from aegis_ros.backends.base import Backend, LoadedNetwork, Part, Work
+from aegis_ros.backends.probes import random_frame
 from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.engine.loop import EngineLoop, LoadedTask, ProfileRun
 from aegis_ros.engine.memory import SharedMemory, aligned
@@ -41,6 +41,7 @@ from aegis_ros.engine.messages import (
     decode_request,
     refusal,
 )
+from aegis_ros.engine.probes import inputs_bytes, inputs_in
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import EngineInfo
 from aegis_ros.errors import BackendError
@@ -53,6 +54,7 @@ _PROFILE_TURN_S = 0.2
 # real-time threads that leave normal ones none, which no schedulable set of tasks does.
 _PROFILE_GAP = 8
 _MOST_SAMPLES = 8_000  # of one answer, so that it fits into a message
+_BELOW = 253  # of random bytes: larger ones mean something to backends for tests
 _SWEEP_BYTES = 96 * 1024 * 1024  # beyond the last-level caches of what robots compute on
 
 
@@ -216,15 +218,14 @@ class ControlServer:
     def _profile_begin(self, request: ProfileBegin, fds: list[int]) -> Answer:
         """Load a network to be measured, with random or given frames of its largest size."""
         compiled = request.compiled
-        shape = (request.frames or _PROFILE_FRAMES, *compiled.max_shape)
-        dtype = np.dtype(compiled.frame_input.dtype)
-        nbytes = math.prod(shape) * dtype.itemsize
-        memory = SharedMemory(nbytes, fds.pop(0) if request.frames else None)
-        frames = memory.array(0, shape, dtype)
+        count = request.frames or _PROFILE_FRAMES
+        memory = SharedMemory(inputs_bytes(compiled, count), fds.pop(0) if request.frames else None)
+        frames = inputs_in(memory, compiled, count)
         if not request.frames:
             generator = np.random.default_rng(request.seed)
-            for frame in frames:
-                frame[...] = _random_frame(generator, compiled)
+            for stack in frames:
+                for frame in stack:
+                    frame[...] = random_frame(generator, frame.shape, str(frame.dtype), _BELOW)
         memory.close()  # the pages stay as long as the frames
         slots = OutputSlots(compiled, 1)
         with ExitStack() as undo:
@@ -234,9 +235,7 @@ class ControlServer:
             network = self._backend.load(compiled, request.lane)
             undo.callback(self._backend.unload, network)
             handle = max(self._measured, default=0) + 1
-            self._measured[handle] = _Measured(
-                network, request.lane, slots, list(frames), undo.pop_all()
-            )
+            self._measured[handle] = _Measured(network, request.lane, slots, frames, undo.pop_all())
         return ProfileBegun(handle)
 
     def _profile_runs(self, request: ProfileRuns) -> Answer:
@@ -335,8 +334,9 @@ class ControlServer:
             result.append((taken, error))
             done.set()
 
-        frame = measured.frames[measured.runs % len(measured.frames)]
-        work = Work([Part(measured.network, [frame], measured.slots.arrays(0))], step=segment)
+        turn = measured.runs % len(measured.frames[0])
+        inputs = [stack[turn] for stack in measured.frames]
+        work = Work([Part(measured.network, inputs, measured.slots.arrays(0))], step=segment)
         self._loop.call(lambda: self._loop.profile(measured.lane, ProfileRun(work, finish)))
         done.wait()
         return result[0]
@@ -347,13 +347,6 @@ class _Measured:
     network: LoadedNetwork
     lane: int
     slots: OutputSlots
-    frames: list[Any]
+    frames: list[Any]  # of each input
     undo: ExitStack
     runs: int = 0
-
-
-def _random_frame(generator: np.random.Generator, compiled: CompiledNetwork) -> Any:
-    if compiled.frame_input.dtype == "uint8":
-        return generator.integers(0, 254, compiled.max_shape, np.uint8)
-    values = generator.random(compiled.max_shape, np.float32)
-    return ((values - 0.5) * 40.0).astype(compiled.frame_input.dtype)
