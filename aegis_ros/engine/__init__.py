@@ -2,6 +2,7 @@
 
 from aegis_ros.engine.channel import Channel
 from aegis_ros.engine.client import EngineClient
+from aegis_ros.engine.protocol import Engine
 from aegis_ros.engine.types import (
     ChannelSpec,
     EngineEvent,
@@ -17,6 +18,7 @@ from aegis_ros.engine.types import (
 __all__ = [
     "Channel",
     "ChannelSpec",
+    "Engine",
     "EngineClient",
     "EngineEvent",
     "EngineInfo",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from aegis_ros.engine import Channel, ChannelSpec, EngineClient, LoadSpec
+from aegis_ros.engine import Channel, ChannelSpec, Engine, LoadSpec
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.orchestrator.intake import StreamTable
@@ -29,7 +29,7 @@ class Loader:
         spec: lanes, and the tasks of the file, which get their slots together.
     """
 
-    def __init__(self, engine: EngineClient, spec: OrchestratorSpec) -> None:
+    def __init__(self, engine: Engine, spec: OrchestratorSpec) -> None:
         """Begin without channels."""
         self._engine = engine
         self._spec = spec

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends import CompiledNetwork, capabilities_of
 from aegis_ros.device import create_monitor
-from aegis_ros.engine import EngineClient
+from aegis_ros.engine import Engine
 from aegis_ros.errors import StateError
 from aegis_ros.wcet import Batch, Cache, Condition
 from aegis_ros.wcet.machine import cpu_shares, cpu_times, describe_machine
@@ -38,7 +38,7 @@ class Measurement:
 
 
 def measure_batch(
-    engine: EngineClient,
+    engine: Engine,
     compiled: CompiledNetwork,
     lane: int,
     runs: int,

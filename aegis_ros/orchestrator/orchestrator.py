@@ -21,6 +21,7 @@ from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
     Channel,
+    Engine,
     EngineClient,
     EngineEvent,
     EngineInfo,
@@ -73,7 +74,7 @@ class Orchestrator:
         on_rationale: told every decision.
         on_streams: told the streams to subscribe to whenever tasks or activity change.
         check_topics: raises ``ConfigError`` for a task whose topics cannot be used.
-        engine_factory: for tests.
+        engine_factory: makes the engine from the device and the callbacks.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Orchestrator:
         on_rationale: Callable[[Rationale], None] = lambda rationale: None,
         on_streams: Callable[[tuple[Stream, ...]], None] = lambda streams: None,
         check_topics: Callable[[TaskSpec], None] = lambda spec: None,
-        engine_factory: Callable[..., EngineClient] = EngineClient,
+        engine_factory: Callable[..., Engine] = EngineClient,
     ) -> None:
         """Open journal and profile store; nothing runs yet.
 

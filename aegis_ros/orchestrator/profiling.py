@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.backends import CompiledNetwork
-from aegis_ros.engine import EngineClient
+from aegis_ros.engine import Engine
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -46,7 +46,7 @@ class Profiler:
 
     def __init__(
         self,
-        engine: EngineClient,
+        engine: Engine,
         admission: Admission,
         profiles: ProfileStore,
         log: RationaleLog,

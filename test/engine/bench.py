@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,13 @@ class Heard:
 class Bench:
     """One engine client whose callbacks are recorded and can be waited for."""
 
-    def __init__(self, lanes: int = 1, backend: str = "simulated", release: bool = True) -> None:
+    def __init__(
+        self,
+        lanes: int = 1,
+        backend: str = "simulated",
+        release: bool = True,
+        engine: Callable[..., Any] = EngineClient,
+    ) -> None:
         self.heard = Heard()
         self.changed = threading.Condition()
         self.release = release
@@ -70,7 +77,7 @@ class Bench:
             lanes=tuple(LaneSpec(f"lane{index}") for index in range(lanes)),
             realtime_priority=0,
         )
-        self.client = EngineClient(
+        self.client = engine(
             device,
             on_result=lambda result: self._on_result(result),
             on_skip=lambda skip: self._on_skip(skip),

@@ -2,118 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from aegis_ros.config import parse_task
 from aegis_ros.engine import (
-    Channel,
-    ChannelSpec,
-    EngineClient,
-    EngineInfo,
-    EngineStatus,
+    Engine,
     JobResult,
-    LoadSpec,
 )
-from aegis_ros.errors import EngineError
 from aegis_ros.orchestrator import Orchestrator, Stream
 from aegis_ros.rationale import Rationale
 from aegis_ros.spec import DeviceSpec, LaneSpec, ModelsSpec, OrchestratorSpec, TaskSpec
+from test.engine.fake import FakeEngine
 
 MS = 1_000_000
-
-
-class FakeEngine:
-    """Loads whatever it is told to and measures what it is told to say."""
-
-    def __init__(self, device: DeviceSpec, **callbacks: Any) -> None:
-        self.on_result = callbacks["on_result"]
-        self.on_skip = callbacks["on_skip"]
-        self.on_event = callbacks["on_event"]
-        self.on_overrun = callbacks["on_overrun"]
-        self.on_restored = callbacks["on_restored"]
-        self.loaded: dict[int, LoadSpec] = {}
-        self.channels: dict[str, Channel] = {}
-        self.submitted: list[list[tuple[int, int, int, int]]] = []
-        self.measured = 0
-        self.measured_on: list[int] = []
-        self.speed = 1.0
-        self.room: dict[int, float] = {}
-        self.run_ns = 5 * MS
-        self.refuses_load = False
-        self.load_note = ""
-        self.refuses_channel = False
-        self.while_measuring: Callable[[], None] = lambda: None
-
-    def start(self) -> EngineInfo:
-        return self.info()
-
-    def info(self) -> EngineInfo:
-        return EngineInfo(1, "simulated", "fake device", "none")
-
-    def stop(self) -> None:
-        for key in list(self.channels):
-            self.close_channel(key)
-        self.loaded.clear()
-
-    def open_channel(self, spec: ChannelSpec) -> Channel:
-        if self.refuses_channel:
-            raise EngineError("no memory for a channel")
-        self.channels[spec.key] = Channel(len(self.channels), spec)
-        return self.channels[spec.key]
-
-    def close_channel(self, key: str) -> None:
-        self.channels.pop(key).close()
-
-    def load(self, spec: LoadSpec) -> str:
-        if self.refuses_load:
-            raise EngineError("the backend refuses the network")
-        self.loaded[spec.task_id] = spec
-        return self.load_note
-
-    def unload(self, task_id: int) -> None:
-        self.loaded.pop(task_id)
-
-    def profile(
-        self,
-        compiled: Any,
-        lane: int,
-        runs: int,
-        on_progress: Callable[[int, int], bool],
-        **how: Any,
-    ) -> np.ndarray:
-        self.measured += not how.get("cold", False)
-        self.measured_on.append(lane)
-        self.while_measuring()
-        on_progress(runs, self.run_ns)
-        return np.full((runs, compiled.segments), self.run_ns, np.int64)
-
-    def submit(
-        self,
-        channel: Channel,
-        slot: int,
-        shape: Sequence[int],
-        received_ns: int,
-        jobs: list[tuple[int, int, int, int]],
-        *,
-        origin: object = None,
-    ) -> None:
-        self.submitted.append(jobs)
-        channel.cancel(slot)
-
-    def set_speed(self, factor: float) -> None:
-        self.speed = factor
-
-    def set_room(self, lane: int, factor: float) -> None:
-        self.room[lane] = factor
-
-    def status(self) -> EngineStatus:
-        return EngineStatus(1, 0, (), 0, 0)
 
 
 class House:
@@ -150,9 +56,9 @@ class House:
         self.orchestrator = self._open()
 
     def _open(self) -> Orchestrator:
-        def engine(device: DeviceSpec, **callbacks: Any) -> EngineClient:
+        def engine(device: DeviceSpec, **callbacks: Any) -> Engine:
             self.engine = FakeEngine(device, **callbacks)
-            return self.engine  # type: ignore[return-value]
+            return self.engine
 
         return Orchestrator(
             self.spec,

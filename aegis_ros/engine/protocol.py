@@ -1,0 +1,161 @@
+"""What the orchestrator needs of an engine: the seam behind which its process stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.types import ChannelSpec, EngineInfo, EngineStatus, LoadSpec
+
+__all__ = ["Engine"]
+
+
+class Engine(Protocol):
+    """Runs jobs and reports how each ended: by one result or one skip, or in an event as lost.
+
+    Made with a device and the callbacks that :class:`~aegis_ros.engine.EngineClient` takes; they
+    may come from any thread. ``test/engine/test_contract.py`` holds every implementation to it.
+    """
+
+    def start(self) -> EngineInfo:
+        """Start the engine process.
+
+        Raises:
+            EngineError: it does not start, or runs already.
+        """
+        ...
+
+    def info(self) -> EngineInfo:
+        """Return what the engine says of itself.
+
+        Raises:
+            EngineError: it does not run.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End the engine and forget everything; always returns, from any thread.
+
+        Jobs in flight are skipped as ``OPERATOR``.
+        """
+        ...
+
+    def open_channel(self, spec: ChannelSpec) -> Channel:
+        """Create the slots of a stream.
+
+        Raises:
+            EngineError: the key is taken, or the engine was not started.
+        """
+        ...
+
+    def close_channel(self, key: str) -> None:
+        """Give the slots of a stream back; its tasks must be unloaded. Unknown keys pass."""
+        ...
+
+    def load(self, spec: LoadSpec) -> str:
+        """Load a network and make its task known to the scheduler.
+
+        Returns:
+            What the backend chose while it loaded, for people; may be empty.
+
+        Raises:
+            EngineError: the backend refuses, or the engine is gone; nothing has changed.
+        """
+        ...
+
+    def unload(self, task_id: int) -> None:
+        """Forget a task and give back what its network took; unknown ids are ignored.
+
+        Its waiting jobs are skipped; one that runs is waited for, and its result dropped.
+        """
+        ...
+
+    def profile(
+        self,
+        compiled: CompiledNetwork,
+        lane: int,
+        runs: int,
+        on_progress: Callable[[int, int], bool],
+        warmup: int = 10,
+        *,
+        frames: Sequence[npt.NDArray[np.generic]] | None = None,
+        cold: bool = False,
+        after: CompiledNetwork | None = None,
+        beside: Sequence[tuple[CompiledNetwork, int]] = (),
+    ) -> npt.NDArray[np.int64]:
+        """Time a network on a lane between the jobs that run there.
+
+        Args:
+            compiled: the network.
+            lane: index of the lane.
+            runs: how many runs are timed.
+            on_progress: told (runs done, nanoseconds of the slowest); return False to stop.
+            warmup: runs before the first that counts.
+            frames: what it is fed, for each of its inputs [frames, *largest shape]; ``None`` for
+                random frames.
+            cold: drive its data out of the caches before every run.
+            after: a network that runs on the lane right before every run.
+            beside: networks that run meanwhile, each with the index of its lane, another one.
+
+        Returns:
+            int64 [runs, segments], nanoseconds; fewer runs if stopped.
+
+        Raises:
+            EngineError: the network fails, or the engine is gone.
+        """
+        ...
+
+    def submit(
+        self,
+        channel: Channel,
+        slot: int,
+        shape: tuple[int, ...],
+        received_ns: int,
+        jobs: Sequence[tuple[int, int, int, int]],
+        *,
+        origin: object = None,
+    ) -> None:
+        """Hand a written slot to the engine, for one job or more; never waits.
+
+        A job that cannot be handed over is reported by ``on_skip`` before this returns.
+
+        Args:
+            channel: the stream's channel.
+            slot: index that ``acquire`` gave.
+            shape: shape of the frame.
+            received_ns: when the frame came (monotonic).
+            jobs: (task id, sequence number, arrival, absolute deadline) of each job.
+            origin: whatever the caller wants back with the result or the skip of each job; never
+                looked at.
+
+        Raises:
+            InputError: the shape has too many extents; the slot is still the caller's.
+        """
+        ...
+
+    def set_speed(self, factor: float) -> None:
+        """Set how fast the device is: budgets are scaled by ``1 / factor``; never waits.
+
+        Args:
+            factor: above 0; 1 for as fast as budgets were measured. What is above counts as 1.
+        """
+        ...
+
+    def set_room(self, lane: int, factor: float) -> None:
+        """Set what room the proof leaves on a lane; never waits.
+
+        Args:
+            lane: index of the lane.
+            factor: by which all its budgets can be multiplied and nobody is late, at least 1.
+                What stays within it is reported as an overrun, and nothing else follows.
+        """
+        ...
+
+    def status(self) -> EngineStatus:
+        """Return the engine's state without asking it."""
+        ...

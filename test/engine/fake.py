@@ -1,0 +1,208 @@
+"""The one fake engine of all tests: keeps the contract of an engine, and runs nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.engine import (
+    Channel,
+    ChannelSpec,
+    EngineEvent,
+    EngineInfo,
+    EngineStatus,
+    JobResult,
+    JobSkip,
+    LaneState,
+    LoadSpec,
+    OverrunEvent,
+)
+from aegis_ros.engine.wire import MAX_DIMS
+from aegis_ros.errors import EngineError, InputError
+from aegis_ros.rationale import Rule
+from aegis_ros.spec import DeviceSpec
+
+MS = 1_000_000
+RAISE, HANG = 255, 254  # first byte of a frame, as the simulated backend understands it
+
+
+class FakeEngine:
+    """Loads whatever it is asked to, and measures what it is told to say.
+
+    Attributes:
+        runs: whether jobs end within ``submit``; else they stay in flight until :meth:`stop`.
+        run_ns: what every segment takes when it is measured.
+    """
+
+    def __init__(
+        self,
+        device: DeviceSpec,
+        *,
+        on_result: Callable[[JobResult], None],
+        on_skip: Callable[[JobSkip], None],
+        on_event: Callable[[EngineEvent], None],
+        on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
+        on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
+        trace: object = None,
+    ) -> None:
+        self.device = device
+        self.on_result = on_result
+        self.on_skip = on_skip
+        self.on_event = on_event
+        self.on_overrun = on_overrun
+        self.on_restored = on_restored
+        self.started = False
+        self.runs = False
+        self.loaded: dict[int, LoadSpec] = {}
+        self.channels: dict[str, Channel] = {}
+        self.in_flight: dict[tuple[int, int], object] = {}
+        self.submitted: list[list[tuple[int, int, int, int]]] = []
+        self.measured = 0
+        self.measured_on: list[int] = []
+        self.speed = 1.0
+        self.room: dict[int, float] = {}
+        self.run_ns = 5 * MS
+        self.refuses_load = False
+        self.load_note = ""
+        self.refuses_channel = False
+        self.while_measuring: Callable[[], None] = lambda: None
+
+    def start(self) -> EngineInfo:
+        if self.started:
+            raise EngineError("the engine runs already")
+        self.started = True
+        return self.info()
+
+    def info(self) -> EngineInfo:
+        self._require_started()
+        return EngineInfo(1, "simulated", "fake device", "none")
+
+    def stop(self) -> None:
+        self.started = False
+        self._skip_all("the engine was stopped", lambda task_id: True)
+        for key in list(self.channels):
+            self.close_channel(key)
+        self.loaded.clear()
+
+    def open_channel(self, spec: ChannelSpec) -> Channel:
+        self._require_started()
+        if self.refuses_channel:
+            raise EngineError("no memory for a channel")
+        if spec.key in self.channels:
+            raise EngineError("the channel is open already", value=spec.key)
+        self.channels[spec.key] = Channel(len(self.channels), spec)
+        return self.channels[spec.key]
+
+    def close_channel(self, key: str) -> None:
+        channel = self.channels.pop(key, None)
+        if channel is not None:
+            channel.close()
+
+    def load(self, spec: LoadSpec) -> str:
+        self._require_started()
+        if self.refuses_load:
+            raise EngineError("the backend refuses the network")
+        if spec.task_id in self.loaded:
+            raise EngineError("the task is loaded already", value=spec.task_id)
+        if not 0 <= spec.lane < len(self.device.lanes):
+            raise EngineError("there is no such lane", value=spec.lane)
+        self.loaded[spec.task_id] = spec
+        return self.load_note
+
+    def unload(self, task_id: int) -> None:
+        self.loaded.pop(task_id, None)
+        self._skip_all("the task was removed", lambda other: other == task_id)
+
+    def profile(
+        self,
+        compiled: CompiledNetwork,
+        lane: int,
+        runs: int,
+        on_progress: Callable[[int, int], bool],
+        warmup: int = 10,
+        **how: Any,
+    ) -> np.ndarray:
+        self._require_started()
+        self.measured += not how.get("cold", False)
+        self.measured_on.append(lane)
+        self.while_measuring()
+        on_progress(runs, self.run_ns)
+        return np.full((runs, compiled.segments), self.run_ns, np.int64)
+
+    def submit(
+        self,
+        channel: Channel,
+        slot: int,
+        shape: Sequence[int],
+        received_ns: int,
+        jobs: Sequence[tuple[int, int, int, int]],
+        *,
+        origin: object = None,
+    ) -> None:
+        if len(shape) > MAX_DIMS:
+            raise InputError("a frame has too many extents", value=shape)
+        self.submitted.append(list(jobs))
+        first = channel.array(slot, tuple(shape)).flat[0]
+        channel.cancel(slot)  # read at once
+        for job in jobs:
+            task_id, seq, *_ = job
+            spec = self.loaded.get(task_id)
+            if not self.started:
+                text = "the engine is not running"
+                self.on_skip(JobSkip(task_id, seq, Rule.ENGINE_RESTART, text, origin))
+            elif spec is None:
+                self.on_skip(JobSkip(task_id, seq, Rule.STATE, "the task is not loaded", origin))
+            elif not self.runs or first == HANG:
+                self.in_flight[task_id, seq] = origin
+            elif first == RAISE:
+                self.on_skip(JobSkip(task_id, seq, Rule.RUN_FAILED, "it failed", origin))
+            else:
+                self._run(spec, job, received_ns, origin)
+
+    def set_speed(self, factor: float) -> None:
+        self.speed = factor
+
+    def set_room(self, lane: int, factor: float) -> None:
+        self.room[lane] = factor
+
+    def status(self) -> EngineStatus:
+        if not self.started:
+            return EngineStatus(0, 0, (), 0, 0)
+        lanes = tuple(LaneState(-1, 0, 0, 0) for _ in self.device.lanes)
+        return EngineStatus(1, time.monotonic_ns(), lanes, 0, 0)
+
+    def _run(
+        self, spec: LoadSpec, job: tuple[int, int, int, int], received_ns: int, origin: object
+    ) -> None:
+        task_id, seq, arrival_ns, deadline_ns = job
+        now = time.monotonic_ns()
+        outputs = {item.name: np.zeros(item.shape, item.dtype) for item in spec.compiled.outputs}
+        self.on_result(
+            JobResult(
+                task_id,
+                seq,
+                arrival_ns,
+                received_ns,
+                deadline_ns,
+                released_ns=now,
+                started_ns=now,
+                finished_ns=now + 1,
+                execution_ns=1,
+                outputs=outputs,
+                origin=origin,
+                handed_ns=now + 1,
+            )
+        )
+
+    def _skip_all(self, text: str, of: Callable[[int], bool]) -> None:
+        for task_id, seq in [key for key in self.in_flight if of(key[0])]:
+            origin = self.in_flight.pop((task_id, seq))
+            self.on_skip(JobSkip(task_id, seq, Rule.OPERATOR, text, origin))
+
+    def _require_started(self) -> None:
+        if not self.started:
+            raise EngineError("the engine is not running", rule=Rule.ENGINE_RESTART)
