@@ -45,7 +45,7 @@ _QUICK = {
     "rounds": 1,
     "seconds": 8.0,
     "runs": 100,
-    "measure_seconds": 2.0,
+    "measure_seconds": 1.0,
     "no_floor": True,
 }
 _LOOK_S = 3.0

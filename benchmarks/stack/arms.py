@@ -207,8 +207,15 @@ def _running(
             f"{arm.label}: no result of each network",
             cameras,
             log=log,
+            refused=lambda: _ended(made, log),
         )
         yield made
+
+
+def _ended(made: Sequence[subprocess.Popen[bytes]], log: Path) -> str:
+    """Return what a process said last that has ended before its time; empty where none has."""
+    gone = [each for each in made if each.poll() is not None]
+    return f"a process ended with code {gone[0].returncode}: {last_lines(log)}" if gone else ""
 
 
 def one_round(

@@ -47,8 +47,9 @@ def seen_transport_ms(folder: Path, seconds: float) -> list[float]:
     values = json.dumps([task.as_values() for task in tasks])
     stamps = str(folder / "stamps.npz")
     with (
-        process(folder / "bare.log", "benchmarks.ros.bare", tasks[0].topic),
+        # Ended last: a subscriber that no image reaches does not hear that it is to end.
         process(log, "benchmarks.stack.cameras", values, stamps) as cameras,
+        process(folder / "bare.log", "benchmarks.ros.bare", tasks[0].topic),
     ):
         wait(heard, "no images of the cameras", cameras, log=log)
         found.clear()
