@@ -277,12 +277,14 @@ class Completion:
         error: what went wrong; empty for nothing.
         shapes: extents of every output, when one of them is dynamic; else ``None``. Those of an
             output that is not complete yet mean nothing.
+        outcome: what the execution plan of the job is told, where its next step depends on that.
     """
 
     started_ns: int = 0
     finished_ns: int = 0
     error: str = ""
     shapes: tuple[tuple[int, ...], ...] | None = None
+    outcome: object = None
 
 
 Ended = Callable[[int, Completion], None]

@@ -194,8 +194,7 @@ def _simulate(answer: Answer, asked_for: _AskedFor, keep_runs: bool) -> tuple[_L
                 workload,
                 switch_ns=answer.asked.switch_ns,
                 policy=answer.policy_of(name),
-                low_budgets_ns=answer.low_budgets_ns(name),
-                low_totals_ns=answer.low_totals_ns(name),
+                low=answer.low_plans(name),
                 keep_runs=keep_runs,
                 progress=None if advance is None else _shifted(advance, done),
             )

@@ -40,7 +40,20 @@ from aegis_ros.engine.wire import (
     skip_code,
 )
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import Job, Overrun, Scheduler
+from aegis_ros.scheduling import (
+    Actions,
+    Dispatch,
+    ExecutionPlan,
+    Finished,
+    Job,
+    Overrun,
+    Restored,
+    Scheduler,
+    SegmentPlan,
+    Shed,
+    Skipped,
+    WakeAt,
+)
 from aegis_ros.spec import Criticality, OverrunPolicy
 
 __all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
@@ -123,15 +136,27 @@ class ProfileRun:
 
 
 class _Frame:
-    """The payload of a job: where its frame lies and what happened to it."""
+    """The payload of a job: whose it is, where its frame lies and what happened to it."""
 
-    __slots__ = ("channel", "execution_ns", "inputs", "output", "shape", "slot", "started_ns")
+    __slots__ = (
+        "channel",
+        "execution_ns",
+        "inputs",
+        "output",
+        "shape",
+        "slot",
+        "started_ns",
+        "task",
+    )
 
-    def __init__(self, channel: int, slot: int, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, task: LoadedTask | None, channel: int, slot: int, shape: tuple[int, ...]
+    ) -> None:
+        self.task = task
         self.channel = channel
         self.slot = slot
         self.shape = shape
-        self.inputs: list[npt.NDArray[np.generic]] = []  # once it has its turn
+        self.inputs: list[npt.NDArray[np.generic]] = []
         self.output = -1
         self.started_ns = 0
         self.execution_ns = 0
@@ -165,6 +190,7 @@ class EngineLoop:
         self._lanes = lanes
         self._scheduler = Scheduler(lanes) if scheduler is None else scheduler
         self._shed_since_ns = [0] * lanes  # 0: the lane takes all
+        self._wake_ns = [0] * lanes  # until when the scheduler keeps a lane idle; 0: it does not
         self._page_version = 0
         self.trace: LoopTrace | None = None
         self._tasks: dict[int, LoadedTask] = {}
@@ -195,8 +221,8 @@ class EngineLoop:
                 self._work[lane].parts.clear()  # an idle lane keeps nothing of a job alive
                 now = time.monotonic_ns()
                 self._complete(lane, completion, now)
-                self._dispatch(lane, now)
-                if self._scheduler.wake_ns(lane):  # the loop sleeps for too long
+                self._tick(now)
+                if self._wake_ns[lane]:  # the loop sleeps for too long
                     os.eventfd_write(self._wake_fd, 1)
         except BaseException:
             self.stop()
@@ -226,38 +252,35 @@ class EngineLoop:
         task: LoadedTask,
         queue: int,
         *,
-        wcet_ns: tuple[int, ...] = (),
+        plan: ExecutionPlan | None = None,
         criticality: Criticality = Criticality.HIGH,
         on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
-        exit_after: int = 0,
-        total_ns: int = 0,
     ) -> None:
         """Make a task known (under :meth:`call`); as in :class:`~aegis_ros.engine.LoadSpec`."""
+        if plan is None:
+            plan = SegmentPlan(task.network.segments)
         self._scheduler.add_task(
             task.task_id,
             lane=task.lane,
-            segments=task.network.segments,
+            plan=plan,
             criticality=criticality,
             queue=queue,
-            wcet_ns=wcet_ns,
             on_overrun=on_overrun,
-            low_ns=wcet_ns if criticality is Criticality.HIGH else (),
-            exit_after=exit_after,
-            total_ns=total_ns,
-            low_total_ns=total_ns if criticality is Criticality.HIGH else 0,
+            low=plan if criticality is Criticality.HIGH else None,
         )
         self._tasks[task.task_id] = task
 
     def remove_task(self, task_id: int, removed: Callable[[LoadedTask | None], None]) -> None:
-        """Forget a task (under :meth:`call`); ``removed`` is told when its network runs no more."""
+        """Forget a task (under :meth:`call`).
+
+        ``removed`` is called when its network runs no more.
+        """
         task = self._tasks.pop(task_id, None)
         if task is None:
             removed(None)
             return
-        for job in self._scheduler.remove_task(task_id):
-            self._skip(job, Rule.OPERATOR, "the task was removed")
-        running = self._scheduler.running(task.lane)
-        if running is not None and running.task_id == task_id:
+        self._follow(self._scheduler.remove(task_id), time.monotonic_ns())
+        if any(job.task_id == task_id for job in self._scheduler.running(task.lane)):
             self._orphans[task.lane] = (task, removed)
             return
         removed(task)
@@ -265,7 +288,7 @@ class EngineLoop:
     def profile(self, lane: int, run: ProfileRun) -> None:
         """Queue one timed run (under :meth:`call`)."""
         self._profiles[lane].append(run)
-        self._dispatch(lane, time.monotonic_ns())
+        self._tick(time.monotonic_ns())
 
     def run(self) -> None:
         """Serve until ``stop`` or until the node is gone."""
@@ -302,21 +325,18 @@ class EngineLoop:
                 function = self._calls.popleft()
                 with self._lock:
                     function()
-            for lane in range(self._lanes):
-                if self._scheduler.running(lane) is None:
-                    with self._lock:
-                        self._dispatch(lane, clock())
+            with self._lock:
+                self._tick(clock())
 
     def _idle(self) -> bool:
-        return all(self._scheduler.running(lane) is None for lane in range(self._lanes))
+        return not any(self._scheduler.running(lane) for lane in range(self._lanes))
 
     def _end(self) -> None:
         self._running = False
 
     def _timeout_s(self) -> float:
         timeout = _HEARTBEAT_S
-        for lane in range(self._lanes):
-            wake = self._scheduler.wake_ns(lane)
+        for wake in self._wake_ns:
             if wake:
                 timeout = min(timeout, max(0.0, (wake - time.monotonic_ns()) / 1e9))
         return timeout
@@ -346,66 +366,77 @@ class EngineLoop:
         (_, task_id, seq, channel, slot, rank, *numbers) = SUBMIT.unpack_from(buffer)
         extents, (arrival, received, deadline) = numbers[:3], numbers[3:]
         now = time.monotonic_ns()
-        job = Job(
-            task_id, seq, arrival, deadline, now, _Frame(channel, slot, tuple(extents[:rank]))
-        )
         task = self._tasks.get(task_id)
+        frame = _Frame(task, channel, slot, tuple(extents[:rank]))
+        job = Job(task_id, seq, arrival, deadline, frame)
         if task is None:
             self._skip(job, Rule.STATE, "the task is not loaded")
             return
-        displaced = self._scheduler.release(job, now)
+        actions = self._scheduler.release(job, now)
         if self.trace is not None:
             self.trace.released(job, task.lane, received, now)
-        if displaced is not None:
-            if displaced is task.ahead:
-                task.ahead = None
-            self._skip(displaced, displaced.reason or Rule.NEWER_FRAME, "")
-        if self._scheduler.running(task.lane) is None:
-            self._dispatch(task.lane, now)
-        elif displaced is not job and task.ahead is None:
+        taken_in = True
+        for action in actions:
+            assert type(action) is Skipped
+            taken_in = taken_in and action.job is not job
+            self._skip(action.job, action.rule, action.detail)
+        if not self._scheduler.running(task.lane):
+            self._tick(now)
+        elif taken_in and task.ahead is None:
             self._bring(job, task)
 
-    def _dispatch(self, lane: int, now: int) -> None:
-        if self._profiling[lane] is not None:
-            return
-        while True:
-            job = self._scheduler.dispatch(lane, now)
-            if job is None:
-                if self._shed_since_ns[lane] and not self._scheduler.shedding(lane):
-                    shed_ns = now - self._shed_since_ns[lane]
-                    self._shed_since_ns[lane] = 0
-                    if self.trace is not None:
-                        self.trace.restored(lane, now)
-                    self._send(RESTORED.pack(Kind.RESTORED, lane, shed_ns))
-                self._start_profile(lane)
-                return
-            frame = job.payload
-            assert isinstance(frame, _Frame)
-            task = self._tasks[job.task_id]
-            if job.segment == 0 and not self._place(job, frame, task):
-                self._scheduler.abandon(lane)
-                continue
-            part = task.part
-            part.inputs, part.outputs = frame.inputs, task.slots.arrays(frame.output)
-            part.prefetched = False
-            if job.segment == 0:
-                part.prefetched, task.ahead = task.ahead is job, None
-            work = self._work[lane]
-            work.parts[:] = (part,)
-            work.step = job.segment
-            try:
-                self._start(lane, work)
-            except Exception as error:  # a backend may fail in any way; its job is told
-                self._scheduler.abandon(lane, now)
-                self._tell_overrun(lane, now)
-                task.free.append(frame.output)
-                self._skip(job, Rule.RUN_FAILED, f"{type(error).__name__}: {error}")
-                continue
-            # While the lane wakes up; the segment's end waits for the lock.
-            self._page.lane_busy(lane, job.task_id, now)
-            if self.trace is not None:
-                self.trace.started(job, lane, now, self._scheduler.share_ns(job))
-            return
+    def _tick(self, now: int) -> None:
+        """Start whatever may start now: jobs, and timed runs where there is nothing else to do."""
+        for lane, wake in enumerate(self._wake_ns):
+            if wake and wake <= now:
+                self._wake_ns[lane] = 0
+        failed = True
+        while failed:
+            failed = False
+            for action in self._scheduler.tick(now):
+                if type(action) is Dispatch:
+                    failed |= not self._begin(action.lane, action.jobs[0], now)
+                elif type(action) is WakeAt:
+                    self._wake_ns[action.lane] = action.time_ns
+                elif type(action) is Restored:
+                    self._restored(action.lane, now)
+        for lane, runs in enumerate(self._profiles):
+            if runs and self._scheduler.reserve(lane):
+                self._start_profile(lane, runs.popleft())
+
+    def _begin(self, lane: int, job: Job, now: int) -> bool:
+        """Have a lane run a job's next step; ``False`` where it cannot, and the job is skipped."""
+        self._wake_ns[lane] = 0
+        frame = job.payload
+        assert isinstance(frame, _Frame) and frame.task is not None
+        task = frame.task
+        begins = frame.output < 0
+        if begins:
+            problem = self._place(frame, task)
+            if problem is not None:
+                rule, text = problem
+                self._follow(self._scheduler.abandon(lane, now, rule=rule, detail=text), now)
+                return False
+        part = task.part
+        part.inputs, part.outputs = frame.inputs, task.slots.arrays(frame.output)
+        part.prefetched = False
+        if begins:
+            part.prefetched, task.ahead = task.ahead is job, None
+        work = self._work[lane]
+        work.parts[:] = (part,)
+        work.step = job.step
+        try:
+            self._start(lane, work)
+        except Exception as error:  # a backend may fail in any way; its job is skipped
+            self._follow(
+                self._scheduler.abandon(lane, now, detail=f"{type(error).__name__}: {error}"), now
+            )
+            return False
+        # While the lane wakes up; the step's end waits for the lock.
+        self._page.lane_busy(lane, job.task_id, now)
+        if self.trace is not None:
+            self.trace.started(job, lane, now, self._scheduler.share_ns(job))
+        return True
 
     def _start(self, lane: int, work: Work) -> None:
         """Have a lane run a work under a token of its own; raises what the backend raises."""
@@ -432,37 +463,33 @@ class EngineLoop:
         if self._backend.prefetch(task.network, (view,)):
             task.ahead = job
 
-    def _place(self, job: Job, frame: _Frame, task: LoadedTask) -> bool:
-        """Find the frame's memory and a slot for its outputs; else the job is skipped."""
+    def _place(self, frame: _Frame, task: LoadedTask) -> tuple[Rule, str] | None:
+        """Find the frame's memory and a slot for its outputs; return why that cannot be."""
         channel = self._channels.get(frame.channel)
         if channel is None:
-            self._skip(job, Rule.STATE, "the frame's channel is closed")
-            return False
+            return Rule.STATE, "the frame's channel is closed"
         if not task.free:
-            self._skip(job, Rule.LIMIT, "all output slots are held by the node")
-            return False
+            return Rule.LIMIT, "all output slots are held by the node"
         try:
             frame.inputs.append(channel.frame(frame.slot, frame.shape))
         except (TypeError, ValueError) as error:
-            self._skip(job, Rule.RUN_FAILED, f"the frame does not fit its slot ({error})")
-            return False
+            return Rule.RUN_FAILED, f"the frame does not fit its slot ({error})"
         frame.output = task.free.pop()
-        return True
+        return None
 
-    def _start_profile(self, lane: int) -> None:
-        if self._profiles[lane]:
-            run = self._profiles[lane].popleft()
-            self._profiling[lane] = run
-            now = time.monotonic_ns()
-            self._page.lane_busy(lane, -2, now)
-            if self.trace is not None:
-                self.trace.timed_run(lane, now, begins=True)
-            try:
-                self._start(lane, run.work)
-            except Exception as error:
-                self._profiling[lane] = None
-                self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
-                run.finish(0, f"{type(error).__name__}: {error}")
+    def _start_profile(self, lane: int, run: ProfileRun) -> None:
+        self._profiling[lane] = run
+        now = time.monotonic_ns()
+        self._page.lane_busy(lane, -2, now)
+        if self.trace is not None:
+            self.trace.timed_run(lane, now, begins=True)
+        try:
+            self._start(lane, run.work)
+        except Exception as error:
+            self._profiling[lane] = None
+            self._scheduler.give_back(lane)
+            self._page.lane_idle(lane, 0, self._scheduler.waiting(lane))
+            run.finish(0, f"{type(error).__name__}: {error}")
 
     def _complete(self, lane: int, completion: Completion, now: int) -> None:
         taken = completion.finished_ns - completion.started_ns
@@ -472,66 +499,69 @@ class EngineLoop:
             if self.trace is not None:
                 self.trace.timed_run(lane, now, begins=False)
             self._profiling[lane] = None
+            self._scheduler.give_back(lane)
             run.finish(taken, completion.error)
             return
-        job = self._scheduler.running(lane)
-        if job is None:
-            return
-        frame = job.payload
-        assert isinstance(frame, _Frame)
-        if job.segment == 0:
-            frame.started_ns = completion.started_ns
-        frame.execution_ns += taken
-        if self.trace is not None:
-            self.trace.ended(job, lane, completion, now)
-        orphan = self._orphans.pop(lane, None)
-        if completion.error or orphan is not None:
-            self._scheduler.abandon(lane, now, taken)
-            self._tell_overrun(lane, now)
-            task = self._tasks[job.task_id] if orphan is None else orphan[0]
-            task.free.append(frame.output)
-            rule = Rule.RUN_FAILED if completion.error else Rule.OPERATOR
-            self._skip(job, rule, completion.error or "the task was removed")
-            if orphan is not None:
-                orphan[1](orphan[0])
-            return
-        finished = self._scheduler.segment_done(lane, now, taken)
-        self._tell_overrun(lane, now)
-        if finished is not None:
-            if finished.displaced:
-                self._give_up(finished, "stopped")
-                return
+        for job in self._scheduler.running(lane):
+            frame = job.payload
+            assert isinstance(frame, _Frame)
+            if not frame.started_ns:
+                frame.started_ns = completion.started_ns
+            frame.execution_ns += taken
             if self.trace is not None:
-                self.trace.finished(job, lane, frame.execution_ns, now)
-            if completion.shapes is not None:
-                self._tasks[job.task_id].slots.note_extents(frame.output, completion.shapes)
-            self._send(
-                DONE.pack(
-                    Kind.DONE,
-                    finished.early,
-                    job.task_id,
-                    job.seq,
-                    frame.channel,
-                    frame.slot,
-                    frame.output,
-                    job.ready_ns,
-                    frame.started_ns,
-                    completion.finished_ns,
-                    frame.execution_ns,
-                )
-            )
+                self.trace.ended(job, lane, completion, now)
+        if completion.error:
+            actions = self._scheduler.abandon(lane, now, taken, detail=completion.error)
+        else:
+            actions = self._scheduler.step_done(lane, now, taken, completion.outcome)
+        for action in actions:
+            if type(action) is Finished:
+                self._finish(action, lane, completion, now)
+            else:
+                self._follow((action,), now)
+        orphan = self._orphans.pop(lane, None)
+        if orphan is not None:
+            task, removed = orphan
+            removed(task)
 
-    def _tell_overrun(self, lane: int, now: int) -> None:
-        """Tell what the scheduler decided about the segment that ended, if it took too long."""
-        overrun = self._scheduler.take_overrun(lane)
-        if overrun is not None:
-            self._overran(lane, overrun, now)
-
-    def _overran(self, lane: int, overrun: Overrun, now: int) -> None:
-        if overrun.sheds:
-            self._shed_since_ns[lane] = now
+    def _finish(self, action: Finished, lane: int, completion: Completion, now: int) -> None:
+        """Hand the outputs of a job to the node."""
+        job = action.job
+        frame = job.payload
+        assert isinstance(frame, _Frame) and frame.task is not None
         if self.trace is not None:
-            self.trace.overran(lane, overrun, now)
+            self.trace.finished(action, lane, frame.execution_ns, now)
+        if completion.shapes is not None:
+            frame.task.slots.note_extents(frame.output, completion.shapes)
+        self._send(
+            DONE.pack(
+                Kind.DONE,
+                action.early,
+                job.task_id,
+                job.seq,
+                frame.channel,
+                frame.slot,
+                frame.output,
+                job.ready_ns,
+                frame.started_ns,
+                completion.finished_ns,
+                frame.execution_ns,
+            )
+        )
+
+    def _follow(self, actions: Actions, now: int) -> None:
+        """Do what the scheduler wants done besides starting and finishing jobs."""
+        for action in actions:
+            if type(action) is Skipped:
+                self._skip(action.job, action.rule, action.detail)
+            elif type(action) is Overrun:
+                self._overran(action, now)
+            elif type(action) is Shed:
+                self._shed_since_ns[action.lane] = now
+
+    def _overran(self, overrun: Overrun, now: int) -> None:
+        if self.trace is not None:
+            self.trace.overran(overrun, now)
         job = overrun.job
         self._send(
             OVERRUN.pack(
@@ -539,30 +569,34 @@ class EngineLoop:
                 POLICIES.index(overrun.applied),
                 overrun.sheds,
                 overrun.absorbed,
-                lane,
+                overrun.lane,
                 job.task_id,
                 job.seq,
-                overrun.segment,
+                overrun.step,
                 min(overrun.skips, 2**32 - 1),
                 overrun.taken_ns,
                 overrun.budget_ns,
                 overrun.used_ns,
             )
         )
-        for dropped in overrun.dropped:
-            self._give_up(dropped, "")
 
-    def _give_up(self, job: Job, text: str) -> None:
-        """Tell that the scheduler dropped a job, and take back what it held."""
-        frame = job.payload
-        assert isinstance(frame, _Frame)
-        if frame.output >= 0:
-            self._tasks[job.task_id].free.append(frame.output)
-        self._skip(job, job.reason or Rule.STATE, text)
+    def _restored(self, lane: int, now: int) -> None:
+        if self.trace is not None:
+            self.trace.restored(lane, now)
+        self._send(RESTORED.pack(Kind.RESTORED, lane, now - self._shed_since_ns[lane]))
+        self._shed_since_ns[lane] = 0
 
     def _skip(self, job: Job, rule: Rule, text: str) -> None:
+        """Report that a job will not end, and take back what it held."""
         frame = job.payload
         assert isinstance(frame, _Frame)
+        if frame.task is not None:
+            if frame.output >= 0:
+                frame.task.free.append(frame.output)
+            if frame.task.ahead is job:
+                frame.task.ahead = None
+        if rule is Rule.OPERATOR:
+            text = "the task was removed"
         if self.trace is not None:
             self.trace.skipped(job, rule, time.monotonic_ns())
         head = SKIPPED.pack(

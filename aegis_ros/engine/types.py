@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import Criticality, FrameFormat, OverrunPolicy
 
 __all__ = [
@@ -63,13 +64,13 @@ class LoadSpec:
         lane: index of the lane.
         channel: key of the channel its frames come through.
         queue: jobs that may wait.
-        wcet_ns: budget of each segment; empty while unknown. A lane that is busy for many times
-            this long is taken for stuck.
+        plan: what its jobs are made of, with the budget of each step; ``None`` for one segment
+            after the other with budgets unknown. A lane that is busy for many times as long as a
+            step may take is taken for stuck.
         criticality: after a loss of the engine, what matters most is loaded first; a lane sheds
             what is below high when a task of high criticality exceeds its budget.
         on_overrun: what becomes of a job that exceeds its budget.
         early_exit: for ``early_exit``: by the name of an output, that of its stand-in.
-        total_ns: budget of a whole job; 0 for the sum of ``wcet_ns``.
     """
 
     task_id: int
@@ -78,19 +79,10 @@ class LoadSpec:
     lane: int
     channel: str
     queue: int = 1
-    wcet_ns: tuple[int, ...] = ()
+    plan: ExecutionPlan | None = None
     criticality: Criticality = Criticality.HIGH
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
-    total_ns: int = 0
     early_exit: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def exit_after(self) -> int:
-        """Number of segments after which its early exit is complete; 0 for none."""
-        if self.on_overrun is not OverrunPolicy.EARLY_EXIT or not self.early_exit:
-            return 0
-        after = self.compiled.exit_after(self.early_exit.values())
-        return after if after < self.compiled.segments else 0
 
 
 @dataclass(frozen=True, slots=True)

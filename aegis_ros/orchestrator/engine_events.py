@@ -72,7 +72,7 @@ class EngineEvents:
                 event,
                 name,
                 entry.lane,
-                len(entry.candidate.wcet_ns),
+                entry.candidate.plan.steps,
                 whole_ns,
                 entry.candidate.compiled.exit_after(entry.spec.early_exit.values()),
             ),

@@ -82,10 +82,9 @@ class Loader:
                     lanes.index(entry.lane),
                     key,
                     entry.spec.queue,
-                    entry.candidate.wcet_ns,
+                    entry.candidate.plan,
                     entry.spec.criticality,
                     entry.spec.on_overrun,
-                    total_ns=entry.candidate.total_ns,
                     early_exit=entry.spec.early_exit,
                 )
             )

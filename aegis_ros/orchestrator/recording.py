@@ -112,11 +112,11 @@ def traced_task(entry: Entry, bound_ns: int) -> TracedTask:
         spec.deadline_ns,
         spec.output.publish_ns,
         spec.jitter_ns,
-        tuple(entry.candidate.wcet_ns),
+        entry.candidate.plan.budgets_ns,
         str(spec.criticality),
         bound_ns,
         entry.candidate.prepared.digest,
-        entry.candidate.total_ns,
+        entry.candidate.plan.total_ns,
     )
 
 

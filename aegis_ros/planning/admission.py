@@ -30,8 +30,9 @@ from aegis_ros.planning.cutting import (
     cut_budget,
     estimated_budget,
 )
-from aegis_ros.planning.early_exit import early_exit_problem, stand_in_problem
+from aegis_ros.planning.early_exit import early_exit_problem, plan_for, stand_in_problem
 from aegis_ros.rationale import Counterfactual, Rule
+from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
 
@@ -57,7 +58,7 @@ class Refusal(Exception):
 class Candidate:
     """A task whose network is ready and whose budget is known.
 
-    ``wcet_ns`` are the budgets of its segments, ``total_ns`` that of a whole job, 0 for their sum.
+    ``plan`` has the budgets of its segments and of a whole job, without the cost of switching.
     ``cut_sentence`` says why it runs in as many segments as it does; empty for one that is whole
     and need not be anything else.
     """
@@ -65,16 +66,15 @@ class Candidate:
     spec: TaskSpec
     prepared: PreparedNetwork
     compiled: CompiledNetwork
-    wcet_ns: tuple[int, ...]
+    plan: SegmentPlan
     wcet_source: str
     wcet_sentence: str
     cut_sentence: str = ""
-    total_ns: int = 0
 
     @property
     def work_ns(self) -> int:
         """Budget of a whole job."""
-        return self.total_ns or sum(self.wcet_ns)
+        return self.plan.total_ns or sum(self.plan.budgets_ns)
 
     def analysis_task(self, every: int = 1) -> AnalysisTask:
         """Return the task as the tests see it: the time kept for publishing is not available.
@@ -85,13 +85,13 @@ class Candidate:
         spec = self.spec
         return AnalysisTask(
             spec.name,
-            self.wcet_ns,
+            self.plan.budgets_ns,
             spec.period_ns * every,
             spec.deadline_ns - spec.output.publish_ns,
             spec.jitter_ns,
             spec.criticality,
             spec.lane,
-            total_ns=self.total_ns,
+            total_ns=self.plan.total_ns,
         )
 
 
@@ -504,7 +504,9 @@ class Admission:
                 spec,
                 prepared,
                 compiled,
-                cut_budget(spec.wcet_ns, compiled.segments, compiled.shares),
+                plan_for(
+                    spec, compiled, cut_budget(spec.wcet_ns, compiled.segments, compiled.shares)
+                ),
                 "declared",
                 f"budget of {spec.wcet_ns / 1e6:.2f} ms as declared, not measured",
                 note,
@@ -542,11 +544,10 @@ class Admission:
             spec,
             prepared,
             compiled,
-            tuple(item.value_ns for item in budgets),
+            plan_for(spec, compiled, tuple(item.value_ns for item in budgets), total_ns),
             "measured",
             sentence,
             note,
-            total_ns,
         )
 
     def _in_segments(
@@ -566,8 +567,9 @@ class Admission:
         return replace(
             whole,
             compiled=compiled,
-            wcet_ns=estimated_budget(whole.work_ns, parts, compiled.shares),
-            total_ns=0,
+            plan=plan_for(
+                whole.spec, compiled, estimated_budget(whole.work_ns, parts, compiled.shares)
+            ),
             wcet_source="estimated",
             wcet_sentence=f"{parts} segments, estimated from the whole: {whole.wcet_sentence}",
         )
@@ -649,8 +651,9 @@ def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> str:
 
 def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> str:
     waits, tolerance_ms = room.tolerates()
+    longest_ms = max(cut.plan.budgets_ns) / 1e6
     return (
-        f"it runs in {len(cut.wcet_ns)} segments, the longest {max(cut.wcet_ns) / 1e6:.2f} ms, "
+        f"it runs in {cut.plan.steps} segments, the longest {longest_ms:.2f} ms, "
         f"because {waits} can wait {tolerance_ms:.2f} ms and the whole network takes "
         f"{whole.work_ns / 1e6:.2f} ms"
     )
@@ -659,8 +662,8 @@ def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> str:
 def _why_whole(cut: Candidate, rooms: Sequence[Room]) -> str:
     waits, tolerance_ms = max((room.tolerates() for room in rooms), key=lambda item: item[1])
     return (
-        f"it stays whole, because in {len(cut.wcet_ns)} segments the longest still takes "
-        f"{max(cut.wcet_ns) / 1e6:.2f} ms, and {waits} can wait {tolerance_ms:.2f} ms"
+        f"it stays whole, because in {cut.plan.steps} segments the longest still takes "
+        f"{max(cut.plan.budgets_ns) / 1e6:.2f} ms, and {waits} can wait {tolerance_ms:.2f} ms"
     )
 
 

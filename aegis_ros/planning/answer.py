@@ -20,7 +20,15 @@ from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
 from aegis_ros.planning.slowdown import Slowdown, slowdown_of
 from aegis_ros.planning.task_set import TaskSet
 from aegis_ros.rationale import Counterfactual, ResponseBound
-from aegis_ros.scheduling import CwEdf, Edf, Policy, Table, VirtualDeadlines
+from aegis_ros.scheduling import (
+    CwEdf,
+    Edf,
+    ExecutionPlan,
+    Policy,
+    Table,
+    VirtualDeadlines,
+)
+from aegis_ros.simulation import plan_of
 from aegis_ros.spec import Criticality
 
 __all__ = ["Answer", "blocker_of", "judge"]
@@ -105,29 +113,19 @@ class Answer:
         }
         return slowdown_of(self.on_lane(lane), self.asked.switch_ns, most)
 
-    def low_budgets_ns(self, lane: str) -> dict[int, list[int]]:
+    def low_plans(self, lane: str) -> dict[int, ExecutionPlan]:
         """Return the budgets that make a lane drop tasks when they are exceeded.
 
-        By number of the task as in :meth:`on_lane`, one a segment, with switches; empty where
-        nothing is ever dropped.
+        By number of the task as in :meth:`on_lane`, with switches; empty where nothing is ever
+        dropped.
         """
         modes = self.modes_of(lane)
         if modes is None or (modes.high.schedulable and not modes.sheds):
             return {}
-        switch_ns = self.asked.switch_ns
         return {
-            index: [part + switch_ns for part in task.segments_ns]
+            index: plan_of(task, self.asked.switch_ns)
             for index, task in enumerate(self.on_lane(lane))
             if task.criticality is Criticality.HIGH
-        }
-
-    def low_totals_ns(self, lane: str) -> dict[int, int]:
-        """Return the same for whole jobs, of tasks that have such a budget."""
-        tasks = self.on_lane(lane)
-        return {
-            index: tasks[index].switched(self.asked.switch_ns).total_ns
-            for index in self.low_budgets_ns(lane)
-            if tasks[index].total_ns
         }
 
     def bound_of(self, name: str) -> ResponseBound | None:

@@ -10,9 +10,10 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.decoders import FrameInfo, create_decoder, outputs_read
 from aegis_ros.network import PreparedNetwork, TensorInfo
 from aegis_ros.planning.cutting import SEGMENT_COUNTS
+from aegis_ros.scheduling import EarlyExitPlan, SegmentPlan
 from aegis_ros.spec import OverrunPolicy, TaskSpec
 
-__all__ = ["early_exit_problem", "stand_in_problem"]
+__all__ = ["early_exit_problem", "plan_for", "stand_in_problem"]
 
 _OTHERWISE = "or choose another on_overrun"
 
@@ -59,6 +60,24 @@ def early_exit_problem(spec: TaskSpec, prepared: PreparedNetwork, compiled: Comp
                 f"what does in early_exit, {_OTHERWISE}"
             )
     return ""
+
+
+def plan_for(
+    spec: TaskSpec, compiled: CompiledNetwork, budgets_ns: tuple[int, ...], total_ns: int = 0
+) -> SegmentPlan:
+    """Return what the jobs of a task are made of.
+
+    Args:
+        spec: the task.
+        compiled: its network.
+        budgets_ns: of each segment; as many as the network has.
+        total_ns: of a whole job; 0 for the sum of its segments.
+    """
+    if spec.on_overrun is OverrunPolicy.EARLY_EXIT and spec.early_exit:
+        after = compiled.exit_after(spec.early_exit.values())
+        if after < compiled.segments:
+            return EarlyExitPlan(compiled.segments, budgets_ns, total_ns, after)
+    return SegmentPlan(len(budgets_ns), budgets_ns, total_ns)
 
 
 def _too_late(spec: TaskSpec, compiled: CompiledNetwork) -> str:

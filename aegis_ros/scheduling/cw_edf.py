@@ -23,7 +23,7 @@ class CwEdf:
     says that one of them would be late for certain. What such tasks are promised is decided by
     following them through their cycle (:mod:`aegis_ros.analysis.periodic`).
 
-    A lane stays taken for the whole budget of a segment even when it ends early, so that a run is
+    A lane stays taken for the whole budget of a step even when it ends early, so that a run is
     never worse than one in which every job takes its budget: jobs start exactly when they would
     with full budgets. Jobs of best effort run where nothing else is ready; nobody idles for them,
     and they do not idle for others, so that they may be there only where idling is not needed.
@@ -31,6 +31,8 @@ class CwEdf:
 
     __slots__ = ("_coming", "_expected", "_need", "_taken_until_ns", "_tasks", "_total_ns")
     observes = True
+    idles = True
+    reranks = False
     fills = False
 
     def __init__(self) -> None:
@@ -48,12 +50,12 @@ class CwEdf:
         Raises:
             ConfigError: it has no period, deadline or budget to look ahead with.
         """
-        if not task.period_ns or not task.deadline_ns or not task.wcet_ns:
+        need = task.plan.remaining_ns(task.plan.first())
+        if not task.period_ns or not task.deadline_ns or not need:
             raise ConfigError(
                 "CW-EDF looks ahead and needs period, deadline and budget of every task",
                 where=f"task {task.task_id}",
             )
-        need = sum(task.wcet_ns)
         self._tasks[task.task_id] = task
         if task.criticality is Criticality.BEST_EFFORT:  # nobody idles for it
             return
@@ -80,10 +82,10 @@ class CwEdf:
         insort(self._coming[task.lane], entry)
 
     def started(self, lane: int, job: Job, now_ns: int) -> None:
-        """Take the lane for the whole budget."""
+        """Take the lane for the whole budget of the step."""
         task = self._tasks.get(job.task_id)
         if task is not None:
-            self._taken_until_ns[lane] = now_ns + task.wcet_ns[job.segment]
+            self._taken_until_ns[lane] = now_ns + task.plan.limit(job.step)
 
     def shedding(self, lane: int, on: bool) -> None:
         """Need nothing."""
@@ -101,8 +103,8 @@ class CwEdf:
         task = self._tasks.get(task_id)
         if task is None or task_id not in self._need:
             return 0
-        parts = task.wcet_ns
-        end = now_ns + parts[job.segment]
+        part_ns = task.plan.limit(job.step)
+        end = now_ns + part_ns
         packed = end + self._total_ns[lane]
         until = end  # everything that comes, and is due by then, one after the other
         for due, at, need, key in self._coming[lane]:
@@ -120,7 +122,7 @@ class CwEdf:
             if at >= now_ns and key != task_id
         ]
         return idle_until(
-            now_ns, parts[job.segment], sum(parts[job.segment :]), job.deadline_ns, coming
+            now_ns, part_ns, task.plan.remaining_ns(job.step), job.deadline_ns, coming
         )
 
     def _take_back(self, task: TaskTiming) -> None:

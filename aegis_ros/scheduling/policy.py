@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aegis_ros.scheduling.job import Job
+from aegis_ros.scheduling.plans import ExecutionPlan
 from aegis_ros.spec import Criticality
 
 __all__ = ["Edf", "Policy", "TaskTiming"]
@@ -18,36 +19,45 @@ class TaskTiming:
     Attributes:
         task_id: unique.
         lane: index of its lane.
-        segments: number of segments.
+        plan: what its jobs are made of, with the budget of each step.
         period_ns: minimum inter-arrival time, 0 for unknown.
         deadline_ns: relative deadline, 0 for unknown.
         jitter_ns: release jitter.
         criticality: what is shed first.
-        wcet_ns: budget of each segment, switch cost included; empty for unknown.
     """
 
     task_id: int
     lane: int
-    segments: int
+    plan: ExecutionPlan
     period_ns: int = 0
     deadline_ns: int = 0
     jitter_ns: int = 0
     criticality: Criticality = Criticality.HIGH
-    wcet_ns: tuple[int, ...] = ()
 
 
 class Policy(Protocol):
-    """What a scheduler asks and tells.
+    """What a scheduler asks of a policy, and reports to it.
 
-    ``priority`` is asked once, when a job is released; ``hold_until`` each time the lane is idle,
-    about the first job in line (and, where ``fills`` is true, about those behind it in turn when
-    it is held). ``admit``, ``forget``, ``released``, ``started`` and ``shedding`` are called only
-    where ``observes`` is true.
+    ``priority`` is asked once, when a job is released, and again before each step where
+    ``reranks`` is true. ``hold_until`` is asked where ``idles`` is true, each time the lane is
+    idle, about the first job in line (and, where ``fills`` is true, about those behind it in turn
+    when it is held). ``admit``, ``forget``, ``released``, ``started`` and ``shedding`` are called
+    only where ``observes`` is true.
     """
 
     @property
     def observes(self) -> bool:
         """Whether the policy wants to be told what happens."""
+        ...
+
+    @property
+    def idles(self) -> bool:
+        """Whether it may keep a lane idle while a job is ready."""
+        ...
+
+    @property
+    def reranks(self) -> bool:
+        """Whether the priority of a job changes from step to step, or when its lane sheds."""
         ...
 
     @property
@@ -68,13 +78,13 @@ class Policy(Protocol):
         ...
 
     def started(self, lane: int, job: Job, now_ns: int) -> None:
-        """Note that the segment ``job.segment`` starts."""
+        """Note that the step ``job.step`` starts."""
         ...
 
     def shedding(self, lane: int, on: bool) -> None:
         """Note that a lane enters or leaves high-criticality mode.
 
-        On entry the ``priority`` of every ready job is asked again.
+        On entry the ``priority`` of every ready job is asked again where ``reranks`` is true.
         """
         ...
 
@@ -92,6 +102,8 @@ class Edf:
 
     __slots__ = ()
     observes = False
+    idles = False
+    reranks = False
     fills = False
 
     def admit(self, task: TaskTiming) -> None:

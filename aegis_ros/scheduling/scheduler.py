@@ -1,14 +1,12 @@
-"""The scheduler: decides which job's next segment runs on which lane.
+"""The scheduler: events in, actions out; decides which job's next step runs on which lane.
 
-A plain object without I/O, threads or a clock ("one scheduler, two clocks"): the engine calls it
-with real times, the simulator with virtual ones. Within a lane, jobs are ordered by a
-:class:`~aegis_ros.scheduling.policy.Policy` (EDF by default). A segment is never interrupted; a
-more urgent job takes over at the next segment boundary (limited preemption with fixed points,
+A plain object without I/O, threads or a clock ("one scheduler, two clocks"): the engine tells it
+events with real times, the simulator with virtual ones, on all lanes at once. Within a lane, jobs
+are ordered by a :class:`~aegis_ros.scheduling.policy.Policy` (EDF by default). A step is never
+interrupted; a more urgent job takes over where it ends (limited preemption with fixed points,
 Bertogna & Baruah 2010). Partitioned: every task is bound to one lane.
 
-Budgets are checked where a segment ends. What a job takes beyond its whole budget is owed by its
-task and paid back, by time in which the lane has nothing to do and by jobs that are skipped, so
-that an overrun stays with the task that caused it.
+All that happens at one instant is told first, in any order; ``tick`` then says what starts.
 """
 
 from __future__ import annotations
@@ -16,11 +14,22 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heapify, heappop, heappush
-from itertools import accumulate, pairwise
 
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling.job import Job
-from aegis_ros.scheduling.overrun import Overrun
+from aegis_ros.scheduling.actions import (
+    Action,
+    Actions,
+    Dispatch,
+    Finished,
+    Overrun,
+    Restored,
+    Shed,
+    Skipped,
+    WakeAt,
+)
+from aegis_ros.scheduling.budgets import Budget
+from aegis_ros.scheduling.job import BEGUN, DROPPED, EARLY, LATE, NEW, Job
+from aegis_ros.scheduling.plans import ExecutionPlan, SegmentPlan
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
 from aegis_ros.spec import Criticality, OverrunPolicy
 
@@ -30,102 +39,53 @@ _Entry = tuple[int, int, int, int, Job]
 _NO_RANK = -(1 << 63)
 # Behind every deadline and every job a table has no place for; those there are served in turn.
 _BACKGROUND = 7 << 60
-_NO_LIMIT = 1 << 62
 _BUSY = -1
 _SHED_ORDER = (Criticality.BEST_EFFORT, Criticality.LOW, Criticality.HIGH)
+_NOTHING: Actions = ()
+_WHOLE = SegmentPlan()
 
 
 class _Task:
     __slots__ = (
-        "_declared_low_ns",
-        "_declared_low_total_ns",
-        "_declared_ns",
-        "_declared_total_ns",
+        "after",
         "background",
         "best_effort",
-        "budgets_ns",
+        "budget",
+        "checked",
         "criticality",
-        "exit_after",
+        "first",
+        "follows",
         "high",
         "lane",
         "last_rank",
-        "limits_ns",
-        "low_ns",
-        "low_total_ns",
-        "marks_ns",
-        "on_overrun",
-        "owed_ns",
-        "owes_little",
         "queue",
-        "segments",
-        "shares_ns",
-        "tell_total_ns",
-        "total_ns",
         "waiting",
     )
 
     def __init__(
         self,
+        *,
         lane: int,
-        segments: int,
+        plan: ExecutionPlan,
         queue: int,
         criticality: Criticality,
-        budgets_ns: tuple[int, ...],
-        on_overrun: OverrunPolicy | None,
-        low_ns: tuple[int, ...],
-        exit_after: int,
-        totals_ns: tuple[int, int],
-        stretch: tuple[float, float],
+        budget: Budget,
     ) -> None:
         self.lane = lane
-        self.segments = segments
+        self.first = plan.first()
+        self.after = plan.after
+        self.follows: tuple[int | None, ...] | None = None
+        if not plan.branches:
+            self.follows = tuple(plan.after(step, None) for step in range(plan.steps))
         self.best_effort = criticality is Criticality.BEST_EFFORT
         self.queue = 1 if self.best_effort else queue
         self.criticality = criticality
         self.high = criticality is Criticality.HIGH
+        self.budget = budget
+        self.checked = bool(budget.limits_ns)
         self.waiting: deque[Job] = deque()
         self.last_rank = _NO_RANK
-        self.on_overrun = on_overrun if budgets_ns else None
-        self.exit_after = exit_after if on_overrun is OverrunPolicy.EARLY_EXIT else 0
-        self.owed_ns = 0  # lane time taken beyond the budget and not paid back yet
-        self.owes_little = False  # less than a budget
         self.background: Job | None = None  # its job that was demoted
-        self._declared_ns = budgets_ns
-        self._declared_low_ns = low_ns
-        self._declared_total_ns, self._declared_low_total_ns = totals_ns
-        self.stretch(*stretch)
-
-    def stretch(self, told: float, enforced: float) -> None:
-        """Tell of what takes longer than ``told`` times its budget, act from ``enforced`` times."""
-        self.budgets_ns = tuple(math.ceil(part * enforced) for part in self._declared_ns)
-        self.low_ns = tuple(math.ceil(part * enforced) for part in self._declared_low_ns)
-        # What a segment may take before anything has to be said; empty for any time.
-        declared = self._declared_ns if self.on_overrun is not None else self._declared_low_ns
-        lowest = map(min, zip(declared, self._declared_low_ns or declared, strict=True))
-        self.limits_ns = tuple(math.ceil(part * told) for part in lowest)
-        self.total_ns = sum(self.budgets_ns) if self.on_overrun is not None else _NO_LIMIT
-        self.low_total_ns = _NO_LIMIT
-        # Lane time of a whole job beyond which something has to be said or done. The sum of the
-        # segments is no such mark: who exceeds that has exceeded a segment's.
-        marks = []
-        if self._declared_total_ns and self.on_overrun is not None:
-            self.total_ns = min(self.total_ns, math.ceil(self._declared_total_ns * enforced))
-            marks += [math.ceil(self._declared_total_ns * told), self.total_ns]
-        if self._declared_low_total_ns:
-            self.low_total_ns = math.ceil(self._declared_low_total_ns * enforced)
-            marks += [math.ceil(self._declared_low_total_ns * told), self.low_total_ns]
-        self.marks_ns = tuple(sorted(set(marks)))
-        self.tell_total_ns = self.marks_ns[0] if marks else _NO_LIMIT
-        shares = [min(self.tell_total_ns, each) for each in accumulate(self.limits_ns)]
-        self.shares_ns = tuple(after - before for before, after in pairwise([0, *shares]))
-
-    def allowed_ns(self, segments: int) -> int:
-        """Return what the first segments of a job may take together."""
-        return min(self.total_ns, sum(self.budgets_ns[:segments]))
-
-    def passes_mark(self, used_ns: int, taken_ns: int) -> bool:
-        """Return whether a job has passed a budget of its whole with the segment just ended."""
-        return any(used_ns - taken_ns <= mark < used_ns for mark in self.marks_ns)
 
 
 class Scheduler:
@@ -150,142 +110,149 @@ class Scheduler:
         self._policy: Policy = Edf() if policy is None else policy
         self._tasks: dict[int, _Task] = {}
         self._ready: list[list[_Entry]] = [[] for _ in range(lanes)]
-        self._running: list[Job | None] = [None] * lanes
-        self._wake_ns: list[int] = [0] * lanes
+        self._running: list[tuple[Job, ...] | None] = [None] * lanes
         self._waiting = [0] * lanes
+        self._reserved = [False] * lanes
         self._shedding = [False] * lanes
-        self._owing = [False] * lanes
+        self._strained = [False] * lanes  # a release may be refused: it sheds, or somebody owes
+        self._owing = [False] * lanes  # somebody owes less than a budget
         self._idle_ns = [_BUSY] * lanes  # since when nothing is to do, while something is owed
-        self._overrun: list[Overrun | None] = [None] * lanes
         self._stretch = [(1.0, 1.0)] * lanes
         self._line = _BACKGROUND  # the next place in line of what has no deadline to keep
+        self._due: list[int] = []  # idle lanes on which something may start
+        self._held: dict[int, int] = {}  # lanes that idle on purpose, and until when
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
         self._observer = self._policy if self._policy.observes else None
+        self._reranks = self._policy.reranks
         self._fills = self._policy.fills
-        # A policy that never idles is not asked about each job.
-        self._hold_until = None if type(self._policy) is Edf else self._policy.hold_until
+        self._hold_until = self._policy.hold_until if self._policy.idles else None
+        # The usual answers, made once.
+        self._dispatch = [Dispatch(lane) for lane in range(lanes)]
+        self._one_dispatch: list[list[Action]] = [[each] for each in self._dispatch]
+        nobody = Job(-1, -1, 0, 0)
+        self._finished = Finished(nobody)
+        self._one_finished: list[Action] = [self._finished]
+
+    # -- the set of tasks ---------------------------------------------------------------------
 
     def add_task(
         self,
         task_id: int,
         *,
         lane: int,
-        segments: int = 1,
+        plan: ExecutionPlan = _WHOLE,
         deadline_ns: int = 0,
         period_ns: int = 0,
         jitter_ns: int = 0,
         criticality: Criticality = Criticality.HIGH,
         queue: int = 1,
-        wcet_ns: tuple[int, ...] = (),
         on_overrun: OverrunPolicy | None = None,
-        low_ns: tuple[int, ...] = (),
-        exit_after: int = 0,
-        total_ns: int = 0,
-        low_total_ns: int = 0,
+        low: ExecutionPlan | None = None,
     ) -> None:
-        """Make a task known. EDF needs no more than lane, segments and queue.
+        """Make a task known. EDF needs no more than lane, plan and queue.
 
         Args:
             task_id: unique.
             lane: index of the lane it is bound to.
-            segments: number of segments of its network, at least 1.
+            plan: what its jobs are made of, and what each step may take.
             deadline_ns: relative deadline, 0 for unknown.
             period_ns: minimum inter-arrival time, 0 for unknown.
             jitter_ns: release jitter.
             criticality: tasks below ``HIGH`` are shed by :meth:`shed`.
             queue: how many released jobs may wait, at least 1; of best effort only the newest does.
-            wcet_ns: budget of each segment, switch cost included; empty for unknown.
-            on_overrun: what becomes of a job that exceeds ``wcet_ns``; ``None`` not to enforce it.
-            low_ns: low-mode budget of each segment, which makes the lane :meth:`shed` when it is
-                exceeded; empty for never.
-            exit_after: number of segments after which its early exit is complete; 0 for none, and
-                ``early_exit`` is then ``skip_next``.
-            total_ns: budget of a whole job, switch costs included; 0 for the sum of ``wcet_ns``.
-                The first k segments may take no more than it, nor than the sum of theirs.
-            low_total_ns: the same of ``low_ns``.
+            on_overrun: what becomes of a job that exceeds ``plan``; ``None`` not to enforce it.
+                Where the plan has no early exit, ``early_exit`` is ``skip_next``.
+            low: low-mode budgets of the same steps, which make the lane :meth:`shed` when they are
+                exceeded; ``None`` for never.
 
         Raises:
             ValueError: a value is out of range or the id is taken.
         """
         if task_id in self._tasks:
             raise ValueError(f"task {task_id} is known already")
-        if not 0 <= lane < len(self._ready) or segments < 1 or queue < 1:
-            raise ValueError(f"task {task_id}: lane {lane}, segments {segments}, queue {queue}")
-        if not 0 <= exit_after < segments:
-            raise ValueError(f"task {task_id}: an exit after {exit_after} of {segments} segments")
-        for budgets in (wcet_ns, low_ns):
-            if budgets and len(budgets) != segments:
-                raise ValueError(f"task {task_id}: {len(budgets)} budgets for {segments} segments")
+        if not 0 <= lane < len(self._ready) or queue < 1:
+            raise ValueError(f"task {task_id}: lane {lane}, queue {queue}")
+        if low is not None and low.steps != plan.steps:
+            raise ValueError(f"task {task_id}: low budgets of {low.steps} for {plan.steps} steps")
         if self._observer is not None:
             self._observer.admit(
                 TaskTiming(
-                    task_id,
-                    lane,
-                    segments,
-                    period_ns,
-                    deadline_ns,
-                    jitter_ns,
-                    criticality,
-                    wcet_ns,
+                    task_id=task_id,
+                    lane=lane,
+                    plan=plan,
+                    period_ns=period_ns,
+                    deadline_ns=deadline_ns,
+                    jitter_ns=jitter_ns,
+                    criticality=criticality,
                 )
             )
         self._tasks[task_id] = _Task(
-            lane,
-            segments,
-            queue,
-            criticality,
-            wcet_ns,
-            on_overrun,
-            low_ns,
-            exit_after,
-            (total_ns, low_total_ns),
-            self._stretch[lane],
+            lane=lane,
+            plan=plan,
+            queue=queue,
+            criticality=criticality,
+            budget=Budget(plan, low, on_overrun, self._stretch[lane]),
         )
 
-    def remove_task(self, task_id: int) -> list[Job]:
-        """Forget a task; return its jobs that were waiting or preempted between segments.
+    def remove(self, task_id: int) -> Actions:
+        """Forget a task; its jobs that wait, or wait between two steps, are skipped.
 
-        A job whose segment runs now is finished by the caller as usual: ``segment_done`` returns
-        it, whatever segments were left.
+        A job whose step runs now is skipped when that has ended, whatever steps were left.
         """
         task = self._tasks.pop(task_id)
-        running = self._running[task.lane]
-        if running is not None and running.task_id == task_id:
-            running.displaced = True
-            running.reason = Rule.OPERATOR
+        lane = task.lane
+        for job in self._running[lane] or ():
+            if job.task_id == task_id:
+                job.state = DROPPED
         if self._observer is not None:
             self._observer.forget(task_id)
-        return self._drop(task.lane, {task_id}, Rule.OPERATOR)
+        dropped = self._drop(lane, {task_id})
+        self._look_at(lane)
+        return [Skipped(job, Rule.OPERATOR) for job in dropped]
 
-    def release(self, job: Job, now_ns: int) -> Job | None:
-        """Take in a job; return the job that is dropped for it, if any; its ``reason`` says why.
+    def stretch_budgets(self, lane: int, reported: float, enforced: float) -> None:
+        """Stretch what was declared: a device is slower, or a lane has room.
+
+        Where a set of tasks is proven with all budgets multiplied by a factor, nobody is late for
+        a step that takes so much longer: it is reported, and nothing else follows. What the policy
+        was told of budgets stays as it was.
+
+        Args:
+            lane: index of the lane.
+            reported: factor on budgets beyond which an overrun is reported.
+            enforced: factor beyond which something follows from it, not below ``reported``.
+
+        Raises:
+            ValueError: a factor is not above 0 and finite, or they are the wrong way around.
+        """
+        if not 0.0 < reported <= enforced < math.inf:
+            raise ValueError(f"budgets cannot be stretched by {reported} and {enforced}")
+        self._stretch[lane] = (reported, enforced)
+        for task in self._tasks.values():
+            if task.lane == lane:
+                task.budget.stretch(reported, enforced)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def release(self, job: Job, now_ns: int) -> Actions:
+        """Take in a job; answers with :class:`Skipped` where one is dropped.
 
         That is the oldest waiting job of its task if the queue overflowed, or ``job`` itself
-        where its lane sheds tasks of its criticality, where its task has lane time to pay back, or
+        where its lane sheds tasks of its criticality, where its task has lane time to repay, or
         where an older job of its task was demoted and has not ended.
         """
         task = self._tasks[job.task_id]
         lane = task.lane
         job.ready_ns = now_ns
-        if self._owing[lane] and self._idle_ns[lane] != _BUSY:
-            self._pay_back(lane, now_ns)
-        if self._shedding[lane] and not task.high:
-            job.displaced = True
-            job.reason = Rule.CRITICALITY
-            return job
-        if task.owed_ns > 0:
-            task.owed_ns -= task.total_ns
-            task.owes_little = False
-            job.displaced = True
-            job.reason = Rule.OVERRUN
-            return job
-        if task.background is not None:
-            job.displaced = True
-            job.reason = Rule.OVERRUN
-            return job
+        if self._strained[lane]:
+            rule = self._refusal(lane, task, now_ns)
+            if rule is not None:
+                job.state = DROPPED
+                return [Skipped(job, rule)]
+        waiting = task.waiting
         if task.best_effort:
-            rank = task.waiting[0].rank if task.waiting else self._next_in_line()
+            rank = waiting[0].rank if waiting else self._next_in_line()
         else:
             rank = self._priority(job)
             if rank < task.last_rank:  # a stamp that went backwards does not overtake
@@ -293,290 +260,326 @@ class Scheduler:
             else:
                 task.last_rank = rank
         job.rank = rank
-        waiting = task.waiting
-        displaced = None
-        if len(waiting) >= task.queue:
-            displaced = waiting.popleft()
-            displaced.displaced = True
-            displaced.reason = Rule.NEWER_FRAME
-        else:
-            self._waiting[lane] += 1
-        waiting.append(job)
+        job.step = task.first
+        if task.checked:
+            job.used_ns = job.allowed_ns = 0
         heappush(self._ready[lane], (rank, now_ns, job.task_id, job.seq, job))
         if self._observer is not None:
             self._observer.released(job, now_ns)
-        return displaced
+        if self._running[lane] is None and lane not in self._due:
+            self._due.append(lane)
+        if len(waiting) >= task.queue:
+            displaced = waiting.popleft()
+            displaced.state = DROPPED
+            waiting.append(job)
+            return [Skipped(displaced, Rule.NEWER_FRAME)]
+        waiting.append(job)
+        self._waiting[lane] += 1
+        return _NOTHING
 
-    def dispatch(self, lane: int, now_ns: int) -> Job | None:
-        """Return the job whose segment ``job.segment`` must start now on an idle lane.
+    def step_done(
+        self, lane: int, now_ns: int, taken_ns: int = 0, outcome: object = None
+    ) -> Actions:
+        """Note the end of a lane's work; answers with what became of its jobs.
 
-        ``None`` when the lane is busy, nothing is ready, or the policy idles (``wake_ns``).
-        """
-        if self._running[lane] is not None:
-            return None
-        ready = self._ready[lane]
-        while ready:
-            job = ready[0][4]
-            if job.displaced:
-                heappop(ready)
-                continue
-            if self._hold_until is not None:
-                hold = self._hold_until(lane, job, now_ns)
-                if hold > now_ns:
-                    return self._fill(lane, now_ns, hold)
-            heappop(ready)
-            self._start(lane, job, now_ns)
-            return job
-        self._wake_ns[lane] = 0
-        if self._owing[lane] and self._idle_ns[lane] == _BUSY:
-            self._idle_ns[lane] = now_ns
-        if self._shedding[lane]:
-            self._stop_shedding(lane)
-        return None
-
-    def segment_done(self, lane: int, now_ns: int, taken_ns: int = 0) -> Job | None:
-        """Note the end of the lane's segment; return the job if it has ended with it.
-
-        A job that ended before its last segment is ``displaced`` where its task was removed or it
-        was stopped for an overrun, and ``early`` where it ended at its early exit.
-        :meth:`take_overrun` must be asked after every call.
+        :class:`Finished` for a job that has ended with it, :class:`Skipped` for one that was
+        stopped or whose task was removed, before it :class:`Overrun` and what follows from that.
 
         Args:
             lane: index of the lane.
             now_ns: present time.
-            taken_ns: lane time the segment took; 0 where budgets are not enforced.
+            taken_ns: lane time it took; 0 where budgets are not enforced.
+            outcome: what the backend made of it, for plans whose steps depend on that.
 
         Raises:
             ValueError: the lane is idle.
         """
-        job = self._running[lane]
-        if job is None:
+        jobs = self._running[lane]
+        if jobs is None:
             raise ValueError(f"lane {lane} is idle")
         self._running[lane] = None
-        segment = job.segment
-        job.segment = segment + 1
-        if job.displaced:
-            return job
+        self._due.append(lane)
+        (job,) = jobs
+        if job.state == DROPPED:
+            return [Skipped(job, Rule.OPERATOR)]
         task = self._tasks[job.task_id]
-        job.used_ns += taken_ns
-        ended = job.segment >= task.segments
-        if job.late and not ended:
-            ended = self._leaves(task, job)
-        limits = task.limits_ns
-        if limits and (
-            taken_ns > limits[segment]
-            or (ended and job.used_ns > task.total_ns)
-            or (job.used_ns > task.tell_total_ns and task.passes_mark(job.used_ns, taken_ns))
-        ):
-            return self._exceeded(lane, task, job, now_ns, taken_ns, ended)
-        if ended:
-            if task.background is job:
+        step = job.step
+        follows = task.follows
+        following = follows[step] if follows is not None else task.after(step, outcome)
+        if task.checked:
+            budget = task.budget
+            job.used_ns += taken_ns
+            job.allowed_ns += budget.declared_ns[step]
+            if job.state == LATE and following is not None and budget.leaves(job, step):
+                following = None
+            if budget.is_exceeded(job, step, taken_ns, ended=following is None):
+                return self._exceeded(lane, task, job, taken_ns, following)
+            if following is None and task.background is job:
                 task.background = None
-            return job
-        self._push(lane, task, job)
-        return None
+        if following is None:
+            self._finished.job = job
+            return self._one_finished
+        job.step = following
+        if self._reranks and job.rank < _BACKGROUND:
+            job.rank = self._priority(job)  # a table has a place for every step
+        heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
+        self._waiting[lane] += 1
+        return _NOTHING
 
-    def abandon(self, lane: int, now_ns: int = 0, taken_ns: int = 0) -> Job | None:
-        """Give up the job that runs on a lane (it failed, or the lane died); return it.
+    def abandon(
+        self,
+        lane: int,
+        now_ns: int,
+        taken_ns: int = 0,
+        *,
+        rule: Rule = Rule.RUN_FAILED,
+        detail: str = "",
+    ) -> Actions:
+        """Give up the jobs that run on a lane; answers with :class:`Skipped` for each.
 
         Args:
             lane: index of the lane.
             now_ns: present time.
-            taken_ns: lane time the failed segment took; it counts like that of any other.
+            taken_ns: lane time the failed work took; it counts like that of any other.
+            rule: why they are given up.
+            detail: more of it, handed on.
         """
-        job = self._running[lane]
+        jobs = self._running[lane]
+        if jobs is None:
+            return _NOTHING
         self._running[lane] = None
-        if job is None or job.displaced:
-            return job
-        task = self._tasks[job.task_id]
-        job.used_ns += taken_ns
-        segment = job.segment
-        limits = task.limits_ns
-        if limits and (
-            taken_ns > limits[segment]
-            or job.used_ns > task.total_ns
-            or (job.used_ns > task.tell_total_ns and task.passes_mark(job.used_ns, taken_ns))
-        ):
-            job.segment = segment + 1
-            return self._exceeded(lane, task, job, now_ns, taken_ns, ended=True)
-        if task.background is job:
-            task.background = None
-        return job
+        self._due.append(lane)
+        actions: list[Action] = []
+        for job in jobs:
+            if job.state == DROPPED:
+                actions.append(Skipped(job, rule, detail))
+                continue
+            task = self._tasks[job.task_id]
+            if task.checked:
+                budget = task.budget
+                job.used_ns += taken_ns
+                job.allowed_ns += budget.declared_ns[job.step]
+                if budget.is_exceeded(job, job.step, taken_ns, ended=True):
+                    told = self._exceeded(lane, task, job, taken_ns, None)
+                    actions += [each for each in told if type(each) is not Finished]
+            if task.background is job:
+                task.background = None
+            job.state = DROPPED
+            actions.append(Skipped(job, rule, detail))
+        return actions
 
-    def take_overrun(self, lane: int) -> Overrun | None:
-        """Return what was decided about the segment that ended last, once; ``None`` for nothing."""
-        overrun = self._overrun[lane]
-        self._overrun[lane] = None
-        return overrun
-
-    def shed(self, lane: int, now_ns: int) -> list[Job]:
+    def shed(self, lane: int) -> Actions:
         """Enter high-criticality mode: drop what waits below ``HIGH`` and refuse more of it.
 
-        To be called when a job of high criticality exceeds its low-mode budget (Vestal 2007).
-        The mode ends when the lane has nothing left to do.
-
-        Returns:
-            The jobs dropped, those of best effort first.
+        To be called when a job of high criticality exceeds its low-mode budget (Vestal 2007);
+        jobs of best effort are given up first. The mode ends when the lane next goes idle.
         """
-        self._shedding[lane] = True
+        actions: list[Action] = [Shed(lane)]
+        self._shedding[lane] = self._strained[lane] = True
         tasks = self._tasks
         low = {key for key, task in tasks.items() if task.lane == lane and not task.high}
-        dropped = self._drop(lane, low, Rule.CRITICALITY)
+        dropped = self._drop(lane, low)
         dropped.sort(key=lambda job: _SHED_ORDER.index(tasks[job.task_id].criticality))
+        actions += [Skipped(job, Rule.CRITICALITY) for job in dropped]
         if self._observer is not None:
             self._observer.shedding(lane, True)
+        if self._reranks:
             self._rank_again(lane)
-        return dropped
+        self._look_at(lane)
+        return actions
+
+    def tick(self, now_ns: int) -> Actions:
+        """Answer with what starts now: :class:`Dispatch` for idle lanes on which a job is ready.
+
+        Also :class:`WakeAt` for each lane that idles on purpose, and :class:`Restored` for one
+        that has gone idle after it had shed. To be called when all events of this instant have
+        been told.
+        """
+        due = self._due
+        if self._held:
+            for lane, until_ns in self._held.items():
+                if until_ns <= now_ns and lane not in due:
+                    due.append(lane)
+        if not due:
+            return _NOTHING
+        lane = due.pop()
+        if not due:
+            return self._decide(lane, now_ns)
+        due.append(lane)
+        due.sort(reverse=True)
+        actions: list[Action] = []
+        while due:
+            actions += self._decide(due.pop(), now_ns)
+        return actions
+
+    # -- timed runs ---------------------------------------------------------------------------
+
+    def reserve(self, lane: int) -> bool:
+        """Keep a lane that has nothing to do for the caller; return whether it could be had."""
+        if self._running[lane] is not None or self._ready[lane] or self._reserved[lane]:
+            return False
+        self._reserved[lane] = True
+        return True
+
+    def give_back(self, lane: int) -> None:
+        """Take a lane back that was reserved."""
+        self._reserved[lane] = False
+        self._look_at(lane)
+
+    # -- state --------------------------------------------------------------------------------
 
     def share_ns(self, job: Job) -> int:
-        """Return by how much a job's next segment raises what it may have used before it is told.
+        """Return by how much a job's step raises what it may have used before it is reported.
 
         In ns; 0 where its budgets are not known.
         """
-        shares = self._tasks[job.task_id].shares_ns
-        # Of a job that may use no more, not even nothing: that would stand for an unknown budget.
-        return max(1, shares[job.segment]) if shares else 0
-
-    def stretch_budgets(self, lane: int, told: float, enforced: float) -> None:
-        """Stretch what was declared: a device is slower, or a lane has room.
-
-        Where a set of tasks is proven with all budgets multiplied by a factor, nobody is late for
-        a segment that takes so much longer: it is told, and nothing else follows. What the policy
-        was told of budgets stays as it was.
-
-        Args:
-            lane: index of the lane.
-            told: factor on budgets beyond which an overrun is told.
-            enforced: factor beyond which something follows from it, not below ``told``.
-
-        Raises:
-            ValueError: a factor is not above 0 and finite, or they are the wrong way around.
-        """
-        if not 0.0 < told <= enforced < math.inf:
-            raise ValueError(f"budgets cannot be stretched by {told} and {enforced}")
-        self._stretch[lane] = (told, enforced)
-        for task in self._tasks.values():
-            if task.lane == lane:
-                task.stretch(told, enforced)
+        return self._tasks[job.task_id].budget.share_ns(job)
 
     def shedding(self, lane: int) -> bool:
         """Return whether the lane is in high-criticality mode."""
         return self._shedding[lane]
 
-    def running(self, lane: int) -> Job | None:
-        """Return the job whose segment runs on the lane now."""
-        return self._running[lane]
+    def running(self, lane: int) -> tuple[Job, ...]:
+        """Return the jobs whose step runs on the lane now; empty for none."""
+        return self._running[lane] or ()
 
     def waiting(self, lane: int) -> int:
         """Return how many jobs are ready and not running on the lane."""
         return self._waiting[lane]
 
-    def wake_ns(self, lane: int) -> int:
-        """Return when ``dispatch`` must be asked again although nothing happens; 0 for never."""
-        return self._wake_ns[lane]
+    # -- inside -------------------------------------------------------------------------------
 
-    def _push(self, lane: int, task: _Task, job: Job) -> None:
-        """Have a job wait for its next segment."""
-        if self._hold_until is not None and job.rank < _BACKGROUND:
-            job.rank = self._priority(job)  # a table has a place for every segment
-        heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
-        self._waiting[lane] += 1
+    def _look_at(self, lane: int) -> None:
+        """Have the next tick decide about a lane, if it is idle."""
+        if self._running[lane] is None and lane not in self._due:
+            self._due.append(lane)
+
+    def _decide(self, lane: int, now_ns: int) -> Actions:
+        """Return what a lane does from now on; the lane is idle or reserved."""
+        if self._held:
+            self._held.pop(lane, None)
+        if self._running[lane] is not None or self._reserved[lane]:
+            return _NOTHING
+        ready = self._ready[lane]
+        while ready:
+            job = ready[0][4]
+            if self._hold_until is not None and job.state != DROPPED:
+                hold = self._hold_until(lane, job, now_ns)
+                if hold > now_ns:
+                    return self._fill(lane, now_ns, hold)
+            heappop(ready)
+            if job.state != DROPPED:
+                return self._start(lane, job, now_ns)
+        if self._owing[lane] and self._idle_ns[lane] == _BUSY:
+            self._idle_ns[lane] = now_ns
+        if self._shedding[lane]:
+            self._stop_shedding(lane)
+            return [Restored(lane)]
+        return _NOTHING
+
+    def _start(self, lane: int, job: Job, now_ns: int) -> Actions:
+        if job.state == NEW:
+            job.state = BEGUN
+            waiting = self._tasks[job.task_id].waiting
+            if waiting[0] is job:
+                waiting.popleft()
+            else:  # a policy let it overtake
+                waiting.remove(job)
+        self._waiting[lane] -= 1
+        self._idle_ns[lane] = _BUSY
+        if self._observer is not None:
+            self._observer.started(lane, job, now_ns)
+        self._dispatch[lane].jobs = self._running[lane] = (job,)
+        return self._one_dispatch[lane]
 
     def _exceeded(
-        self, lane: int, task: _Task, job: Job, now_ns: int, taken_ns: int, ended: bool
-    ) -> Job | None:
-        """Decide what follows from a segment that took too long; return the job if it has ended."""
-        segment = job.segment - 1
-        dropped: list[Job] = []
+        self,
+        lane: int,
+        task: _Task,
+        job: Job,
+        taken_ns: int,
+        following: int | None,
+    ) -> list[Action]:
+        """Decide what follows from a step that took too long."""
+        step = job.step
+        budget = task.budget
+        ended = following is None
+        stopped = False
         applied: OverrunPolicy | None = None
-        owed_ns = 0
-        policy = task.on_overrun
+        skips = 0
+        dropped: list[Job] = []
+        policy = budget.policy
         # The rest of a demoted job runs in time that nobody else wants: nothing more is owed.
         if policy is not None and task.background is not job:
-            over = job.used_ns > task.allowed_ns(job.segment)
-            if over and not ended and policy is not OverrunPolicy.SKIP_NEXT:
+            if not ended and policy is not OverrunPolicy.SKIP_NEXT and budget.is_over(job):
                 applied = policy
                 if policy is OverrunPolicy.STOP:
-                    job.displaced = ended = True
-                    job.reason = Rule.OVERRUN
+                    stopped = ended = True
                 elif policy is OverrunPolicy.DEMOTE:
                     task.background = job
+                    self._strained[lane] = True
                     job.rank = self._next_in_line()
-                elif task.exit_after:
-                    ended = self._leaves(task, job)
+                elif budget.has_exit:
+                    ended = budget.leaves(job, step)
                 else:
                     applied = None
-            if job.early:
+            if job.state == EARLY:
                 applied = policy
             if ended or task.background is job:
-                owed_ns = max(0, job.used_ns - task.total_ns)
-                task.owed_ns = owed_ns  # what was paid too much before is no credit
-                task.owes_little = 0 < owed_ns < task.total_ns
-                self._owing[lane] |= task.owes_little
-            while task.waiting and (task.owed_ns > 0 or task.background is not None):
+                skips = budget.charge(job.used_ns)
+                self._strained[lane] |= skips > 0
+                self._owing[lane] |= budget.owes_little
+            while task.waiting and (budget.owed_ns > 0 or task.background is not None):
                 waited = task.waiting.popleft()
-                waited.displaced = True
-                waited.reason = Rule.OVERRUN
-                task.owed_ns -= task.total_ns if task.owed_ns > 0 else 0
+                waited.state = DROPPED
+                if budget.owed_ns > 0:
+                    budget.owed_ns -= budget.total_ns
                 self._waiting[lane] -= 1
                 dropped.append(waited)
         if ended:
             if task.background is job:
                 task.background = None
         else:
-            self._push(lane, task, job)
-        low = task.low_ns
-        over_low = bool(low) and (taken_ns > low[segment] or job.used_ns > task.low_total_ns)
+            assert following is not None
+            job.step = following
+            heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
+            self._waiting[lane] += 1
+        over_low = budget.is_over_low(step, taken_ns, job.used_ns)
         sheds = over_low and not self._shedding[lane]
+        actions: list[Action] = [
+            Overrun(
+                lane=lane,
+                job=job,
+                step=step,
+                taken_ns=taken_ns,
+                budget_ns=budget.limits_ns[step],
+                used_ns=job.used_ns,
+                applied=applied,
+                skips=skips,
+                sheds=sheds,
+                absorbed=budget.is_absorbed(step, taken_ns, job.used_ns),
+            )
+        ]
+        actions += [Skipped(each, Rule.OVERRUN) for each in dropped]
         if sheds:
-            dropped += self.shed(lane, now_ns)
-        self._overrun[lane] = Overrun(
-            job,
-            segment,
-            taken_ns,
-            task.limits_ns[segment],
-            job.used_ns,
-            applied,
-            -(-owed_ns // task.total_ns),
-            tuple(dropped),
-            sheds,
-            absorbed=bool(task.budgets_ns)
-            and taken_ns <= task.budgets_ns[segment]
-            and job.used_ns <= task.total_ns,
-        )
-        return job if ended else None
-
-    @staticmethod
-    def _leaves(task: _Task, job: Job) -> bool:
-        """Return whether a job over its budget ends here; it goes on where it has caught up."""
-        job.late = job.used_ns > task.allowed_ns(job.segment)
-        job.early = job.late and job.segment >= task.exit_after
-        return job.early
+            actions += self.shed(lane)
+        if stopped:
+            job.state = DROPPED
+            actions.append(Skipped(job, Rule.OVERRUN, "stopped"))
+        elif ended:
+            actions.append(Finished(job))
+        return actions
 
     def _next_in_line(self) -> int:
         """Return the rank behind everything that is known."""
         self._line += 1
         return self._line
 
-    def _start(self, lane: int, job: Job, now_ns: int) -> None:
-        if job.segment == 0:
-            waiting = self._tasks[job.task_id].waiting
-            if waiting[0] is job:
-                waiting.popleft()
-            else:
-                waiting.remove(job)
-        self._waiting[lane] -= 1
-        self._running[lane] = job
-        self._idle_ns[lane] = _BUSY
-        self._wake_ns[lane] = 0
-        if self._observer is not None:
-            self._observer.started(lane, job, now_ns)
-
-    def _fill(self, lane: int, now_ns: int, hold_ns: int) -> Job | None:
-        """Return a job behind the held one that may start now; else note when to wake."""
+    def _fill(self, lane: int, now_ns: int, hold_ns: int) -> Actions:
+        """Start a job behind the held one that may start now; else say when to wake."""
         hold_until = self._hold_until
         if self._fills and hold_until is not None:
-            kept = sorted(entry for entry in self._ready[lane] if not entry[4].displaced)
+            kept = sorted(entry for entry in self._ready[lane] if entry[4].state != DROPPED)
             held: set[int] = set()
             for index, entry in enumerate(kept):
                 if entry[2] in held:  # an older job of its task waits for a gap
@@ -586,34 +589,44 @@ class Scheduler:
                 if hold <= now_ns:
                     del kept[index]
                     self._ready[lane] = kept  # sorted: a heap as it is
-                    self._start(lane, entry[4], now_ns)
-                    return entry[4]
+                    return self._start(lane, entry[4], now_ns)
                 hold_ns = min(hold_ns, hold)
-        self._wake_ns[lane] = hold_ns
+        self._held[lane] = hold_ns
+        return [WakeAt(lane, hold_ns)]
+
+    def _refusal(self, lane: int, task: _Task, now_ns: int) -> Rule | None:
+        """Return why a job of a task is not taken in now; ``None`` where it is."""
+        if self._owing[lane] and self._idle_ns[lane] != _BUSY:
+            self._repay(lane, now_ns)
+        if self._shedding[lane] and not task.high:
+            return Rule.CRITICALITY
+        if task.budget.owed_ns > 0:
+            task.budget.skip_one()
+            return Rule.OVERRUN
+        if task.background is not None:
+            return Rule.OVERRUN
+        self._strained[lane] = self._shedding[lane] or any(
+            each.lane == lane and (each.budget.owed_ns > 0 or each.background is not None)
+            for each in self._tasks.values()
+        )
         return None
 
-    def _pay_back(self, lane: int, now_ns: int) -> None:
-        """Have the time in which the lane had nothing to do pay for what tasks took too much.
-
-        Only for less than a budget: who takes more often makes others late, and must come less
-        often however much time there is between.
-        """
+    def _repay(self, lane: int, now_ns: int) -> None:
+        """Have the time in which the lane had nothing to do repay what tasks took too much."""
         spare = now_ns - self._idle_ns[lane]
         self._idle_ns[lane] = now_ns
         owing = False
         for task in self._tasks.values():
-            if task.lane == lane and task.owes_little:
-                paid = min(spare, task.owed_ns)
-                task.owed_ns -= paid
-                spare -= paid
-                task.owes_little = task.owed_ns > 0
-                owing |= task.owes_little
+            if task.lane == lane and task.budget.owes_little:
+                spare -= task.budget.repay(spare)
+                owing |= task.budget.owes_little
         self._owing[lane] = owing
 
     def _stop_shedding(self, lane: int) -> None:
         self._shedding[lane] = False
         if self._observer is not None:
             self._observer.shedding(lane, False)
+        if self._reranks:
             for task in self._tasks.values():  # nothing waits that a new job could overtake
                 if task.lane == lane:
                     task.last_rank = _NO_RANK
@@ -625,26 +638,23 @@ class Scheduler:
         ranked: list[_Entry] = []
         for _, ready_ns, task_id, seq, job in sorted(self._ready[lane]):
             task = self._tasks[task_id]
-            if job.displaced:
+            if job.state == DROPPED:
                 continue
-            if job.rank >= _BACKGROUND:
-                ranked.append((job.rank, ready_ns, task_id, seq, job))
-                continue
-            task.last_rank = job.rank = max(self._priority(job), task.last_rank)
+            if job.rank < _BACKGROUND:
+                task.last_rank = job.rank = max(self._priority(job), task.last_rank)
             ranked.append((job.rank, ready_ns, task_id, seq, job))
         heapify(ranked)
         self._ready[lane] = ranked
 
-    def _drop(self, lane: int, task_ids: set[int], reason: Rule) -> list[Job]:
+    def _drop(self, lane: int, task_ids: set[int]) -> list[Job]:
         dropped: list[Job] = []
         kept: list[_Entry] = []
         for entry in sorted(self._ready[lane]):
             job = entry[4]
-            if job.displaced:
+            if job.state == DROPPED:
                 continue
             if job.task_id in task_ids:
-                job.displaced = True
-                job.reason = reason
+                job.state = DROPPED
                 dropped.append(job)
             else:
                 kept.append(entry)
@@ -652,7 +662,7 @@ class Scheduler:
             if task_id in self._tasks:
                 task = self._tasks[task_id]
                 task.waiting.clear()
-                if task.background is not None and task.background.displaced:
+                if task.background is not None and task.background.state == DROPPED:
                     task.background = None
         self._ready[lane] = kept
         self._waiting[lane] = len(kept)

@@ -52,6 +52,8 @@ class Table:
 
     __slots__ = ("_cycle_ns", "_epoch_ns", "_in_table", "_places", "_starts", "_tasks")
     observes = True
+    idles = True
+    reranks = True
     fills = True
 
     def __init__(
@@ -118,7 +120,7 @@ class Table:
         Raises:
             ConfigError: it has no budget, or a place that no arrival can be told for.
         """
-        if not task.wcet_ns:
+        if not all(task.plan.limit(step) for step in range(task.plan.steps)):
             raise ConfigError(
                 "a table needs the budget of every task to keep its places free",
                 where=f"task {task.task_id}",
@@ -173,7 +175,7 @@ class Table:
         base = since - since % cycle
         index = bisect_right(starts, since - base - 1)
         next_start = base + starts[index] if index < len(starts) else base + cycle + starts[0]
-        if since + task.wcet_ns[job.segment] <= next_start:
+        if since + task.plan.limit(job.step) <= next_start:
             return 0
         return self._epoch_ns + next_start + 1
 
@@ -189,7 +191,7 @@ class Table:
         since = job.arrival_ns - self._epoch_ns
         number = (2 * since + task.jitter_ns + task.period_ns) // (2 * task.period_ns)
         in_cycle = cycle // task.period_ns
-        place = self._places.get((job.task_id, number % in_cycle, job.segment))
+        place = self._places.get((job.task_id, number % in_cycle, job.step))
         if place is None:
             return None
         shift = self._epoch_ns + number // in_cycle * cycle

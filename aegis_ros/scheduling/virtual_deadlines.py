@@ -22,6 +22,8 @@ class VirtualDeadlines:
 
     __slots__ = ("_shedding", "_tasks", "_virtual_ns")
     observes = True
+    idles = False
+    reranks = True
     fills = False
 
     def __init__(self, virtual_ns: Mapping[int, int]) -> None:

@@ -7,18 +7,21 @@ from aegis_ros.simulation.arrivals import (
     sporadic_arrivals,
     traced_arrivals,
 )
+from aegis_ros.simulation.interference import Slowdown
 from aegis_ros.simulation.outcome import Outcome, Run, TaskFigures
-from aegis_ros.simulation.simulator import simulate
+from aegis_ros.simulation.simulator import plan_of, simulate
 from aegis_ros.simulation.workload import Workload
 
 __all__ = [
     "Outcome",
     "Run",
+    "Slowdown",
     "TaskFigures",
     "Workload",
     "bursty_arrivals",
     "critical_arrivals",
     "periodic_arrivals",
+    "plan_of",
     "simulate",
     "sporadic_arrivals",
     "traced_arrivals",

@@ -18,12 +18,13 @@ _Array = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One segment that ran: index of its job in the workload, segment, start and end."""
+    """One step that ran: index of its job in the workload, step, start, end and lane."""
 
     job: int
-    segment: int
+    step: int
     start_ns: int
     end_ns: int
+    lane: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,12 @@ class Outcome:
         tasks: as simulated.
         workload: as simulated.
         deadline_ns: int64 [N], absolute.
-        started_ns: int64 [N], start of the first segment.
-        finished_ns: int64 [N], end of the last segment; -1 for a job that was skipped.
-        busy_ns: time the lane was executing.
+        started_ns: int64 [N], start of the first step.
+        finished_ns: int64 [N], end of the last step; -1 for a job that was skipped.
+        lane_busy_ns: for how long each lane was executing.
         end_ns: when the last thing happened.
-        runs: every segment in order, if asked for.
+        runs: every step in the order of their starts, if asked for.
+        lanes: index of the lane of each task.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -60,9 +62,15 @@ class Outcome:
     deadline_ns: _Array
     started_ns: _Array
     finished_ns: _Array
-    busy_ns: int
+    lane_busy_ns: tuple[int, ...]
     end_ns: int
     runs: tuple[Run, ...] = ()
+    lanes: tuple[int, ...] = ()
+
+    @property
+    def busy_ns(self) -> int:
+        """For how long lanes were executing, all together."""
+        return sum(self.lane_busy_ns)
 
     @property
     def response_ns(self) -> _Array:
@@ -89,8 +97,9 @@ class Outcome:
 
     @property
     def utilization(self) -> float:
-        """Share of the simulated time in which the lane was executing."""
-        return self.busy_ns / self.end_ns if self.end_ns > 0 else 0.0
+        """Share of the simulated time in which a lane was executing; the mean of all lanes."""
+        whole_ns = self.end_ns * len(self.lane_busy_ns)
+        return self.busy_ns / whole_ns if whole_ns > 0 else 0.0
 
     def worst_response_ns(self) -> _Array:
         """Return the longest response time of each task, int64 [tasks]; -1 where none ended."""

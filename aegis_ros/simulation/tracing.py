@@ -65,14 +65,14 @@ def _rows(lane: int, first: int, outcome: Outcome, switch_ns: int) -> list[tuple
         )  # fmt: skip
     for run in outcome.runs:
         owner = task[run.job]
-        budget = _share_ns(outcome.tasks[owner - first].switched(switch_ns), run.segment)
+        budget = _share_ns(outcome.tasks[owner - first].switched(switch_ns), run.step)
         last[run.job] = run.end_ns
         rows.append(
-            (RecordKind.SEGMENT_STARTED, lane, run.segment, owner, run.job, run.start_ns,
+            (RecordKind.SEGMENT_STARTED, lane, run.step, owner, run.job, run.start_ns,
              rank[run.job], budget, 0, 0)
         )  # fmt: skip
         rows.append(
-            (RecordKind.SEGMENT_ENDED, lane, run.segment, owner, run.job, run.end_ns, run.start_ns,
+            (RecordKind.SEGMENT_ENDED, lane, run.step, owner, run.job, run.end_ns, run.start_ns,
              run.end_ns, 0, 0)
         )  # fmt: skip
     for job, end in enumerate(finished):

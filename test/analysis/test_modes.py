@@ -25,6 +25,7 @@ from aegis_ros.simulation import (
     Workload,
     bursty_arrivals,
     periodic_arrivals,
+    plan_of,
     simulate,
     sporadic_arrivals,
 )
@@ -80,14 +81,10 @@ def run(
 ) -> Outcome:
     ids = {task.name: index for index, task in enumerate(tasks)}
     low = {
-        index: [part + switch for part in task.segments_ns]
-        for index, task in enumerate(tasks)
-        if task.criticality is HIGH
+        index: plan_of(task, switch) for index, task in enumerate(tasks) if task.criticality is HIGH
     }
     policy = VirtualDeadlines({ids[name]: value for name, value in virtual_ns.items()})
-    return simulate(
-        tasks, jobs, switch_ns=switch, policy=policy, low_budgets_ns=low if virtual_ns else None
-    )
+    return simulate(tasks, jobs, switch_ns=switch, policy=policy, low=low if virtual_ns else None)
 
 
 @given(mixed_sets(), st.integers(0, 2), st.integers(0, 2**32))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, check_modes
 from aegis_ros.scheduling import VirtualDeadlines
-from aegis_ros.simulation import simulate, sporadic_arrivals
+from aegis_ros.simulation import plan_of, simulate, sporadic_arrivals
 from aegis_ros.spec import Criticality
 from test.task_sets import sets_with_totals
 
@@ -58,8 +58,7 @@ def test_what_passes_in_both_modes_is_on_time_when_a_whole_job_exceeds_its_budge
         mixed,
         workload,
         policy=VirtualDeadlines({0: modes.virtual_ns[mixed[0].name]}) if sheds else None,
-        low_budgets_ns={0: mixed[0].segments_ns} if sheds else None,
-        low_totals_ns={0: mixed[0].total_ns} if sheds else None,
+        low={0: plan_of(mixed[0])} if sheds else None,
     )
     bound = modes.verdict.responses[0].bound_ns
     counted = outcome.workload.task == 0 if sheds else np.ones(len(workload), bool)

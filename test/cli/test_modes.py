@@ -222,7 +222,7 @@ def test_bounds_shown_are_the_smaller_ones_and_hold_in_both_modes(asked: TaskSet
             replace(jobs, execution_ns=execution),
             switch_ns=asked.switch_ns,
             policy=answer.policy_of("main"),
-            low_budgets_ns=answer.low_budgets_ns("main"),
+            low=answer.low_plans("main"),
         )
         for item in outcome.figures():
             bound = answer.bound_of(item.name)

@@ -25,6 +25,7 @@ from aegis_ros.engine import (
 )
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import EarlyExitPlan, ExecutionPlan, SegmentPlan
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 
 SHAPE = (16, 24, 3)
@@ -45,6 +46,18 @@ def simulated(*segment_ns: int, path: str = "simulated.onnx") -> CompiledNetwork
         outputs=(TensorInfo("values", "float32", (4,)), TensorInfo("more", "int64", (2, 2))),
         arena_bytes=1000,
     )
+
+
+def plan(
+    budgets_ns: tuple[int, ...], exit_after: int = 0, total_ns: int = 0
+) -> ExecutionPlan | None:
+    """Return a plan with budgets; ``None`` where none are given."""
+    if not budgets_ns:
+        return None
+    steps = len(budgets_ns)
+    if exit_after:
+        return EarlyExitPlan(steps, budgets_ns, total_ns, exit_after)
+    return SegmentPlan(steps, budgets_ns, total_ns)
 
 
 @dataclass
@@ -124,7 +137,12 @@ class Bench:
         network = simulated(*segment_ns)
         # Budgets that no machine is slow enough to exceed by chance.
         budgets = tuple(10 * part + 1000 * MS for part in segment_ns)
-        spec = {"lane": 0, "channel": "camera", "wcet_ns": budgets, "compiled": network}
+        spec = {"lane": 0, "channel": "camera", "compiled": network}
+        fields.setdefault("wcet_ns", budgets)
+        compiled = fields.get("compiled", network)
+        stand_ins = fields.get("early_exit", {}).values()  # type: ignore[attr-defined]
+        exit_after = compiled.exit_after(stand_ins) if stand_ins else 0  # type: ignore[attr-defined]
+        fields["plan"] = plan(fields.pop("wcet_ns"), exit_after)  # type: ignore[arg-type]
         self.client.load(LoadSpec(task_id, f"task{task_id}", **(spec | fields)))  # type: ignore[arg-type]
 
     def feed(

@@ -30,7 +30,7 @@ from aegis_ros.engine.wire import (
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import Scheduler
 from aegis_ros.spec import Criticality, FrameFormat, LaneSpec, OverrunPolicy
-from test.engine.bench import MS, SHAPE, TIMEOUT_S, simulated
+from test.engine.bench import MS, SHAPE, TIMEOUT_S, plan, simulated
 
 _SLOTS = 64
 _OUTPUTS = 512  # a node that reads only at the end holds them all
@@ -100,24 +100,24 @@ class Told:
 
 
 class Inside:
-    """One loop with one lane in a thread, and the node's end of its socket."""
+    """One loop in a thread, and the node's end of its socket."""
 
-    def __init__(self, scheduler: Scheduler | None = None) -> None:
+    def __init__(self, scheduler: Scheduler | None = None, lanes: int = 1) -> None:
         self.device = Device()
         self.told = Told()
         self._node, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._node.settimeout(TIMEOUT_S)
         frames.setblocking(False)
         self._frames = frames
-        self._page = EnginePage(1)
+        self._page = EnginePage(lanes)
         self.loop = EngineLoop(
             self.device,  # type: ignore[arg-type]
             frames,
             self._page,
-            1,
+            lanes,
             scheduler,
         )
-        self.device.open([LaneSpec("main")], self.loop.ended)
+        self.device.open([LaneSpec(f"lane{index}") for index in range(lanes)], self.loop.ended)
         spec = ChannelSpec("camera", FrameFormat.RGB8, SHAPE, _SLOTS)
         memory = SharedMemory(aligned(spec.slot_bytes) * _SLOTS)
         memory.bytes.reshape(_SLOTS, -1)[:] = np.arange(_SLOTS)[:, np.newaxis]
@@ -143,6 +143,7 @@ class Inside:
         self,
         task_id: int,
         *parts: Callable[[], None],
+        lane: int = 0,
         deadline_ns: int = 1000 * MS,
         wcet_ns: tuple[int, ...] = (),
         criticality: Criticality = Criticality.HIGH,
@@ -155,13 +156,11 @@ class Inside:
         """Make a task known; to be called before the loop runs."""
         slots = OutputSlots(simulated(), outputs)
         self.loop.add_task(
-            LoadedTask(task_id, Network(parts), 0, slots),  # type: ignore[arg-type]
+            LoadedTask(task_id, Network(parts), lane, slots),  # type: ignore[arg-type]
             queue,
-            wcet_ns=wcet_ns,
+            plan=plan(wcet_ns, exit_after, total_ns),
             criticality=criticality,
             on_overrun=on_overrun,
-            exit_after=exit_after,
-            total_ns=total_ns,
         )
         self._deadline_ns[task_id] = deadline_ns
 

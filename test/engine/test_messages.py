@@ -14,6 +14,7 @@ from aegis_ros.engine import messages as m
 from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.errors import BackendError, EngineError
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import EarlyExitPlan, SegmentPlan
 from aegis_ros.spec import Criticality, DeviceSpec, FrameFormat, LaneSpec, OverrunPolicy
 from test.engine.bench import MS, Bench, simulated
 
@@ -25,10 +26,9 @@ SPEC = LoadSpec(
     1,
     "key",
     queue=2,
-    wcet_ns=(MS, 2 * MS),
+    plan=EarlyExitPlan(2, (MS, 2 * MS), 3 * MS, 1),
     criticality=Criticality.LOW,
     on_overrun=OverrunPolicy.EARLY_EXIT,
-    total_ns=3 * MS,
     early_exit={"values": "more"},
 )
 REQUESTS = [
@@ -37,6 +37,8 @@ REQUESTS = [
     m.OpenChannel(3, ChannelSpec("camera", FrameFormat.RGB8, (16, 24, 3), 8)),
     m.CloseChannel(3),
     m.Load(SPEC, 4),
+    m.Load(replace(SPEC, plan=SegmentPlan(2, (MS, MS))), 4),
+    m.Load(replace(SPEC, plan=None), 4),
     m.Unload(7),
     m.ProfileBegin(NETWORK, 1, frames=5, seed=2),
     m.ProfileRuns(1, 300, cold=True, after=2, beside=(3, 4)),

@@ -7,7 +7,7 @@ import pytest
 from aegis_ros.engine import LoadSpec
 from aegis_ros.engine.client.watch import Trouble, trouble
 from aegis_ros.engine.page import EnginePage
-from test.engine.bench import MS, simulated
+from test.engine.bench import MS, plan, simulated
 
 S = 1_000_000_000
 
@@ -20,7 +20,7 @@ def page():
     made.close()
 
 
-LOADED = {1: LoadSpec(1, "slow", simulated(), 0, "camera", wcet_ns=(400 * MS, 100 * MS))}
+LOADED = {1: LoadSpec(1, "slow", simulated(), 0, "camera", plan=plan((400 * MS, 100 * MS)))}
 
 
 def test_an_engine_that_beats_and_idles_is_well(page):
@@ -55,7 +55,7 @@ def test_a_segment_may_take_twenty_times_the_budget_of_the_longest(page):
 
 
 def test_a_short_segment_may_take_two_seconds(page):
-    short = {1: LoadSpec(1, "short", simulated(), 0, "camera", wcet_ns=(MS,))}
+    short = {1: LoadSpec(1, "short", simulated(), 0, "camera", plan=plan((MS,)))}
     page.lane_busy(0, 1, 100 * S)
     page.beat(102 * S)
     assert trouble(None, page, short, 102 * S) is None

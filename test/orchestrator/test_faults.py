@@ -186,7 +186,7 @@ def test_the_engine_is_told_the_policy_and_the_budget(house: House) -> None:
     answer = house.orchestrator.register(house.task(on_overrun="demote", criticality="low"))
     loaded = house.engine.loaded[answer.task_id]
     assert loaded.on_overrun is OverrunPolicy.DEMOTE
-    assert loaded.wcet_ns == (10 * MS,)
+    assert loaded.plan.budgets_ns == (10 * MS,)
 
 
 def test_the_engine_is_told_that_budgets_count_more_on_a_slower_device(house: House) -> None:

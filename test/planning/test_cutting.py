@@ -234,16 +234,16 @@ def test_a_network_in_segments_is_budgeted_by_its_runs_not_by_the_slowest_of_eac
     answer = house.orchestrator.register(slow(house, wcet_ms=0, segments=4))
     assert answer.accepted
     (loaded,) = house.engine.loaded.values()
-    assert loaded.total_ns == pytest.approx(1.1 * 40 * MS, abs=10)
-    assert loaded.wcet_ns == pytest.approx((1.1 * 25 * MS,) * 4, abs=10)
+    assert loaded.plan.total_ns == pytest.approx(1.1 * 40 * MS, abs=10)
+    assert loaded.plan.budgets_ns == pytest.approx((1.1 * 25 * MS,) * 4, abs=10)
     assert answer.utilization_after == pytest.approx(0.044 / 0.4, abs=1e-3)
     (told,) = house.orchestrator.status().tasks
-    assert told.wcet_ns == loaded.total_ns
+    assert told.wcet_ns == loaded.plan.total_ns
     assert "budget 44.00 ms" in answer.rationale.sentence
     house.orchestrator.unregister("slow")
     assert house.orchestrator.register(slow(house, wcet_ms=40, segments=4)).accepted
     (loaded,) = house.engine.loaded.values()  # declared: as before, and in equal shares
-    assert loaded.total_ns == 0 and sum(loaded.wcet_ns) == 40 * MS
+    assert loaded.plan.total_ns == 0 and sum(loaded.plan.budgets_ns) == 40 * MS
 
 
 def test_a_question_about_segments_never_measured_is_answered_with_an_estimate(

@@ -6,7 +6,7 @@ import pytest
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.errors import ConfigError
-from aegis_ros.scheduling import CwEdf, Scheduler
+from aegis_ros.scheduling import CwEdf, Scheduler, SegmentPlan
 from aegis_ros.simulation import periodic_arrivals, simulate
 
 # Nasri & Fohler 2016, figure 2: work-conserving EDF cannot run it.
@@ -51,5 +51,5 @@ def test_a_task_that_cannot_be_foreseen_is_refused(
 ) -> None:
     with pytest.raises(ConfigError):
         Scheduler(1, CwEdf()).add_task(
-            0, lane=0, period_ns=period, deadline_ns=deadline, wcet_ns=budgets
+            0, lane=0, period_ns=period, deadline_ns=deadline, plan=SegmentPlan(1, budgets)
         )

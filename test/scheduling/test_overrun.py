@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import Job, Scheduler
-from aegis_ros.simulation import Workload, simulate
+from aegis_ros.scheduling import EarlyExitPlan, Job, Scheduler, SegmentPlan
+from aegis_ros.simulation import Workload, plan_of, simulate
 from aegis_ros.spec import Criticality, OverrunPolicy
+from test.scheduling.lane import Ended, dispatched, ended, read, released, skips
 
 SKIP_NEXT, DEMOTE, STOP = OverrunPolicy.SKIP_NEXT, OverrunPolicy.DEMOTE, OverrunPolicy.STOP
 EARLY_EXIT = OverrunPolicy.EARLY_EXIT
@@ -22,36 +23,35 @@ def scheduler(
 ) -> Scheduler:
     """Task 0 with budgets, and task 1 that nothing is asked of."""
     made = Scheduler(1)
-    made.add_task(
-        0,
-        lane=0,
-        segments=len(budgets_ns),
-        wcet_ns=budgets_ns,
-        on_overrun=policy,
-        queue=queue,
-        exit_after=exit_after,
-    )
+    made.add_task(0, lane=0, plan=plan(budgets_ns, exit_after), on_overrun=policy, queue=queue)
     made.add_task(1, lane=0)
     return made
 
 
-def run(made: Scheduler, job: Job, now_ns: int, *taken_ns: int) -> Job | None:
+def plan(budgets_ns: tuple[int, ...], exit_after: int = 0) -> SegmentPlan:
+    if exit_after:
+        return EarlyExitPlan(len(budgets_ns), budgets_ns, 0, exit_after)
+    return SegmentPlan(len(budgets_ns), budgets_ns)
+
+
+def run(made: Scheduler, job: Job, now_ns: int, *taken_ns: int) -> Ended:
     """Release a job and run as many segments of it as there are times."""
-    assert made.release(job, now_ns) is None
-    done = None
+    assert released(made, job, now_ns) is None
+    over = Ended()
     for taken in taken_ns:
-        assert made.dispatch(0, now_ns) is job
+        assert dispatched(made, now_ns) is job
         now_ns += taken
-        done = made.segment_done(0, now_ns, taken)
-    return done
+        before, over = over, ended(made, now_ns, taken)
+        over.overrun = over.overrun or before.overrun
+    return over
 
 
 @pytest.mark.parametrize("policy", OverrunPolicy)
 def test_a_job_within_its_budget_changes_nothing(policy: OverrunPolicy) -> None:
     made = scheduler(policy, 10, 20)
-    assert run(made, Job(0, 0, 0, 99), 0, 10, 20) is not None
-    assert made.take_overrun(0) is None
-    assert made.release(Job(0, 1, 50, 149), 50) is None
+    over = run(made, Job(0, 0, 0, 99), 0, 10, 20)
+    assert over.finished is not None and over.overrun is None
+    assert released(made, Job(0, 1, 50, 149), 50) is None
 
 
 @pytest.mark.parametrize("policy", OverrunPolicy)
@@ -60,40 +60,34 @@ def test_what_is_taken_beyond_the_budget_is_paid_back_by_the_next_jobs(
     policy: OverrunPolicy, taken: int, skips: int
 ) -> None:
     made = scheduler(policy, 30)
-    done = run(made, Job(0, 0, 0, 99), 0, taken)
-    assert done is not None and not done.displaced
-    told = made.take_overrun(0)
+    over = run(made, Job(0, 0, 0, 99), 0, taken)
+    assert over.finished is not None and not over.skipped
+    told = over.overrun
     assert told is not None
     assert (told.taken_ns, told.budget_ns, told.skips) == (taken, 30, skips)
-    assert made.take_overrun(0) is None
     for seq in range(1, skips + 1):
         job = Job(0, seq, 100 * seq, 100 * seq + 99)
-        assert made.release(job, 100 * seq) is job
-        assert job.displaced and job.reason is Rule.OVERRUN
-    assert made.release(Job(0, 99, 2000, 2099), 2000) is None
+        assert released(made, job, 100 * seq) == (job, Rule.OVERRUN)
+    assert released(made, Job(0, 99, 2000, 2099), 2000) is None
 
 
 def test_what_was_paid_too_much_is_no_credit_for_the_next_overrun() -> None:
     made = scheduler(SKIP_NEXT, 30)
     for start in (0, 1000, 2000):
-        run(made, Job(0, start, start, start + 99), start, 31)
-        told = made.take_overrun(0)
+        told = run(made, Job(0, start, start, start + 99), start, 31).overrun
         assert told is not None and told.skips == 1
         paying = Job(0, start + 1, start + 100, start + 199)
-        assert made.release(paying, start + 100) is paying
+        assert released(made, paying, start + 100) == (paying, Rule.OVERRUN)
 
 
 def test_on_a_slower_device_budgets_count_as_much_more() -> None:
     made = scheduler(STOP, 10, 20)
     made.stretch_budgets(0, 1.5, 1.5)
-    made.add_task(2, lane=0, wcet_ns=(10,), on_overrun=SKIP_NEXT)
-    run(made, Job(0, 0, 0, 99), 0, 15, 30)
-    assert made.take_overrun(0) is None
-    run(made, Job(2, 0, 100, 199), 100, 15)
-    assert made.take_overrun(0) is None
+    made.add_task(2, lane=0, plan=plan((10,)), on_overrun=SKIP_NEXT)
+    assert run(made, Job(0, 0, 0, 99), 0, 15, 30).overrun is None
+    assert run(made, Job(2, 0, 100, 199), 100, 15).overrun is None
     made.stretch_budgets(0, 1.0, 1.0)
-    run(made, Job(0, 1, 200, 299), 200, 11)
-    told = made.take_overrun(0)
+    told = run(made, Job(0, 1, 200, 299), 200, 11).overrun
     assert told is not None and (told.budget_ns, told.applied) == (10, STOP)
 
 
@@ -112,104 +106,99 @@ def test_an_overrun_the_lane_has_room_for_is_told_and_nothing_follows(
     for seq, parts in enumerate(((20, 40), (15, 45))):
         start = 1000 * seq
         job = Job(0, seq, start, start + 99)
-        assert made.release(job, start) is None
+        assert released(made, job, start) is None
         for part in parts:
-            assert made.dispatch(0, start) is job
-            made.segment_done(0, start, part)
-            told = made.take_overrun(0)
+            assert dispatched(made, start) is job
+            told = ended(made, start, part).overrun
             assert told is not None
             assert told.applied is None and told.skips == 0
             assert told.absorbed == (part <= 40)
-    assert made.release(Job(0, 2, 2000, 2099), 2000) is None
+    assert released(made, Job(0, 2, 2000, 2099), 2000) is None
 
 
 def test_a_critical_overrun_the_lane_has_room_for_sheds_nobody() -> None:
     made = mixed()
     made.stretch_budgets(0, 1.0, 2.0)
-    made.release(Job(0, 0, 0, 50), 0)
-    made.dispatch(0, 0)
-    made.segment_done(0, 20, 20)
-    told = made.take_overrun(0)
+    released(made, Job(0, 0, 0, 50), 0)
+    dispatched(made, 0)
+    told = ended(made, 20, 20).overrun
     assert told is not None and told.absorbed and not told.sheds
 
 
 @pytest.mark.parametrize(("idle", "pays"), [(4, True), (5, False)])
 def test_time_that_nobody_wants_pays_for_a_small_overrun(idle: int, pays: bool) -> None:
     made = scheduler(SKIP_NEXT, 10)
-    made.release(Job(0, 0, 0, 99), 0)
-    made.dispatch(0, 0)
-    assert made.segment_done(0, 15, 15) is not None
-    told = made.take_overrun(0)
+    released(made, Job(0, 0, 0, 99), 0)
+    dispatched(made, 0)
+    told = ended(made, 15, 15).overrun
     assert told is not None and told.skips == 1
-    assert made.dispatch(0, 15) is None  # from here on there is nothing to do
+    assert dispatched(made, 15) is None  # from here on there is nothing to do
     following = Job(0, 1, 15 + idle, 199)
-    assert (made.release(following, 15 + idle) is following) is pays
+    assert (released(made, following, 15 + idle) == (following, Rule.OVERRUN)) is pays
 
 
 def test_time_between_other_jobs_pays_together_and_time_that_is_used_does_not() -> None:
     made = scheduler(SKIP_NEXT, 10)
-    made.release(Job(0, 0, 0, 99), 0)
-    made.dispatch(0, 0)
-    made.segment_done(0, 15, 15)
-    made.take_overrun(0)
+    released(made, Job(0, 0, 0, 99), 0)
+    dispatched(made, 0)
+    ended(made, 15, 15)
     now = 15
     for seq in range(2):  # 2 idle, 50 busy, 2 idle, 50 busy
-        assert made.dispatch(0, now) is None
-        made.release(Job(1, seq, now + 2, 999), now + 2)
-        assert made.dispatch(0, now + 2) is not None
+        assert dispatched(made, now) is None
+        released(made, Job(1, seq, now + 2, 999), now + 2)
+        assert dispatched(made, now + 2) is not None
         now += 52
-        made.segment_done(0, now, 50)
-    assert made.dispatch(0, now) is None
+        ended(made, now, 50)
+    assert dispatched(made, now) is None
     early = Job(0, 1, now, 999)
-    assert made.release(early, now) is early and early.reason is Rule.OVERRUN
+    assert released(made, early, now) == (early, Rule.OVERRUN)
     following = Job(0, 2, now, 999)
-    assert made.release(following, now) is None
+    assert released(made, following, now) is None
 
 
 @pytest.mark.parametrize("idle", [0, 10**9])
 def test_who_takes_twice_its_budget_comes_less_often_whatever_time_there_is(idle: int) -> None:
     made = scheduler(SKIP_NEXT, 10)
-    made.release(Job(0, 0, 0, 99), 0)
-    made.dispatch(0, 0)
-    made.segment_done(0, 20, 20)
-    made.take_overrun(0)
-    made.dispatch(0, 20)
+    released(made, Job(0, 0, 0, 99), 0)
+    dispatched(made, 0)
+    ended(made, 20, 20)
+    dispatched(made, 20)
     following = Job(0, 1, 20 + idle, 99)
-    assert made.release(following, 20 + idle) is following
+    assert released(made, following, 20 + idle) == (following, Rule.OVERRUN)
 
 
 def test_a_job_that_waits_already_pays_first() -> None:
     made = scheduler(SKIP_NEXT, 30, queue=2)
     first, second, third = Job(0, 0, 0, 99), Job(0, 1, 10, 109), Job(0, 2, 20, 119)
-    made.release(first, 0)
-    made.dispatch(0, 0)
-    made.release(second, 10)
-    made.release(third, 20)
-    assert made.segment_done(0, 40, 40) is first
-    told = made.take_overrun(0)
-    assert told is not None and told.dropped == (second,) and told.skips == 1
+    released(made, first, 0)
+    dispatched(made, 0)
+    released(made, second, 10)
+    released(made, third, 20)
+    over = ended(made, 40, 40)
+    assert over.finished is first and over.dropped == (second,)
+    assert over.overrun is not None and over.overrun.skips == 1
     assert made.waiting(0) == 1
-    assert made.dispatch(0, 40) is third
+    assert dispatched(made, 40) is third
 
 
 def test_time_that_earlier_segments_left_unused_is_the_jobs_own() -> None:
     made = scheduler(STOP, 10, 20)
-    done = run(made, Job(0, 0, 0, 99), 0, 5, 25)
-    assert done is not None and not done.displaced
-    told = made.take_overrun(0)
+    over = run(made, Job(0, 0, 0, 99), 0, 5, 25)
+    assert over.finished is not None and not over.skipped
+    told = over.overrun
     assert told is not None and told.skips == 0 and told.applied is None  # told, nobody pays
-    assert made.release(Job(0, 1, 100, 199), 100) is None
+    assert released(made, Job(0, 1, 100, 199), 100) is None
 
 
 def test_a_stopped_job_ends_at_the_boundary_and_owes_nothing_it_did_not_take() -> None:
     made = scheduler(STOP, 10, 20)
     job = Job(0, 0, 0, 99)
-    assert run(made, job, 0, 12) is job
-    assert job.displaced and job.reason is Rule.OVERRUN and job.segment == 1
-    told = made.take_overrun(0)
+    over = run(made, job, 0, 12)
+    assert over.skipped == [(job, Rule.OVERRUN)] and over.finished is None and job.step == 0
+    told = over.overrun
     assert told is not None and told.applied is STOP and told.skips == 0
-    assert made.dispatch(0, 12) is None
-    assert made.release(Job(0, 1, 100, 199), 100) is None
+    assert dispatched(made, 12) is None
+    assert released(made, Job(0, 1, 100, 199), 100) is None
 
 
 @pytest.mark.parametrize(("taken", "skips"), [(11, 0), (60, 0), (61, 1), (180, 2)])
@@ -218,60 +207,65 @@ def test_a_job_over_its_budget_ends_at_its_early_exit_and_owes_what_it_took(
 ) -> None:
     made = scheduler(EARLY_EXIT, 10, 20, 30, exit_after=1)
     job = Job(0, 0, 0, 99)
-    assert run(made, job, 0, taken) is job
-    assert job.early and not job.displaced and job.segment == 1
-    told = made.take_overrun(0)
+    over = run(made, job, 0, taken)
+    assert over.finished is job and over.early and job.step == 0
+    told = over.overrun
     assert told is not None and (told.applied, told.skips) == (EARLY_EXIT, skips)
     for seq in range(1, skips + 1):
         paying = Job(0, seq, 200, 299)
-        assert made.release(paying, 200) is paying and paying.reason is Rule.OVERRUN
-    assert run(made, Job(0, 9, 400, 499), 400, 10, 20, 30) is not None
-    assert made.take_overrun(0) is None
+        assert released(made, paying, 200) == (paying, Rule.OVERRUN)
+    over = run(made, Job(0, 9, 400, 499), 400, 10, 20, 30)
+    assert over.finished is not None and not over.early and over.overrun is None
 
 
 def test_a_job_over_its_budget_before_its_exit_is_complete_runs_on_until_it_is() -> None:
     made = scheduler(EARLY_EXIT, 10, 20, 30, 40, exit_after=3)
     job = Job(0, 0, 0, 999)
-    assert run(made, job, 0, 150) is None
-    told = made.take_overrun(0)
-    assert told is not None and (told.applied, told.skips, job.early) == (EARLY_EXIT, 0, False)
-    assert made.dispatch(0, 150) is job and made.segment_done(0, 170, 20) is None
-    assert made.take_overrun(0) is None  # within its budget, and told already
-    assert made.dispatch(0, 170) is job and made.segment_done(0, 200, 30) is job
-    assert job.early and not job.displaced and job.segment == 3
-    told = made.take_overrun(0)
+    over = run(made, job, 0, 150)
+    told = over.overrun
+    assert over.finished is None
+    assert told is not None and (told.applied, told.skips) == (EARLY_EXIT, 0)
+    assert dispatched(made, 150) is job
+    assert ended(made, 170, 20) == Ended()  # within its budget, and reported already
+    assert dispatched(made, 170) is job
+    over = ended(made, 200, 30)
+    assert over.finished is job and over.early and job.step == 2
+    told = over.overrun
     assert told is not None and (told.applied, told.used_ns, told.skips) == (EARLY_EXIT, 200, 1)
 
 
 def test_a_late_job_that_ends_at_its_exit_within_its_whole_budget_owes_nothing() -> None:
     made = scheduler(EARLY_EXIT, 10, 20, 30, exit_after=2)
     job = Job(0, 0, 0, 99)
-    assert run(made, job, 0, 35, 20) is job
-    assert job.early and made.take_overrun(0) is not None  # of the first segment
-    assert made.take_overrun(0) is None
-    assert made.release(Job(0, 1, 100, 199), 100) is None
+    assert run(made, job, 0, 35).overrun is not None  # of the first segment
+    assert dispatched(made, 35) is job
+    over = ended(made, 55, 20)
+    assert over.finished is job and over.early and over.overrun is None
+    assert released(made, Job(0, 1, 100, 199), 100) is None
 
 
 def test_a_late_job_that_has_caught_up_where_its_exit_is_complete_runs_to_its_end() -> None:
     made = scheduler(EARLY_EXIT, 10, 20, 30, exit_after=2)
     job = Job(0, 0, 0, 99)
-    assert run(made, job, 0, 15, 15, 30) is job
-    assert not job.early and job.segment == 3
+    over = run(made, job, 0, 15, 15, 30)
+    assert over.finished is job and not over.early and job.step == 2
 
 
 def test_a_job_that_exceeds_its_budget_in_its_last_segment_alone_has_its_full_result() -> None:
     made = scheduler(EARLY_EXIT, 10, 20, exit_after=1)
     job = Job(0, 0, 0, 99)
-    assert run(made, job, 0, 10, 25) is job
-    told = made.take_overrun(0)
-    assert told is not None and (told.applied, told.skips, job.early) == (None, 1, False)
+    over = run(made, job, 0, 10, 25)
+    told = over.overrun
+    assert over.finished is job and not over.early
+    assert told is not None and (told.applied, told.skips) == (None, 1)
 
 
 def test_what_has_no_early_exit_runs_to_its_end() -> None:
     made = scheduler(EARLY_EXIT, 10, 20)
     job = Job(0, 0, 0, 99)
-    assert run(made, job, 0, 25, 10) is job and not job.early
-    told = made.take_overrun(0)
+    over = run(made, job, 0, 25, 10)
+    assert over.finished is job and not over.early
+    told = over.overrun
     assert told is not None and (told.applied, told.skips) == (None, 1)
 
 
@@ -289,7 +283,8 @@ def test_others_wait_no_longer_for_a_simulated_job_that_leaves_early() -> None:
         np.array([0, 500], np.int64),
         [(495, 10, 10), (5,)],
     )
-    left = simulate(tasks, jobs, on_overrun=[EARLY_EXIT, None], exit_after=[1, 0])
+    plans = [plan_of(tasks[0], exit_after=1), plan_of(tasks[1])]
+    left = simulate(tasks, jobs, on_overrun=[EARLY_EXIT, None], plans=plans)
     stayed = simulate(tasks, jobs, on_overrun=[SKIP_NEXT, None])
     assert (left.finished_ns.tolist(), left.busy_ns) == ([495, 505], 500)
     assert stayed.finished_ns[0] == 520
@@ -298,23 +293,23 @@ def test_others_wait_no_longer_for_a_simulated_job_that_leaves_early() -> None:
 def test_a_demoted_job_runs_behind_everything_and_is_not_overtaken_by_its_own_task() -> None:
     made = scheduler(DEMOTE, 10, 20)
     demoted, waits = Job(0, 0, 0, 50), Job(0, 1, 5, 55)
-    made.release(demoted, 0)
-    assert made.dispatch(0, 0) is demoted
-    made.release(waits, 5)
+    released(made, demoted, 0)
+    assert dispatched(made, 0) is demoted
+    released(made, waits, 5)
     late = Job(1, 0, 5, 10_000)
-    made.release(late, 5)
-    assert made.segment_done(0, 12, 12) is None
-    told = made.take_overrun(0)
-    assert told is not None and told.applied is DEMOTE and told.dropped == (waits,)
-    assert made.dispatch(0, 12) is late
+    released(made, late, 5)
+    over = ended(made, 12, 12)
+    assert over.finished is None and over.skipped == [(waits, Rule.OVERRUN)]
+    assert over.overrun is not None and over.overrun.applied is DEMOTE
+    assert dispatched(made, 12) is late
     newer = Job(0, 2, 20, 70)
-    assert made.release(newer, 20) is newer and newer.reason is Rule.OVERRUN
-    made.segment_done(0, 30)
-    assert made.dispatch(0, 30) is demoted
-    assert made.segment_done(0, 500, 470) is demoted
-    told = made.take_overrun(0)
-    assert told is not None and told.skips == 0  # taken from nobody
-    assert made.release(Job(0, 3, 600, 650), 600) is None
+    assert released(made, newer, 20) == (newer, Rule.OVERRUN)
+    ended(made, 30)
+    assert dispatched(made, 30) is demoted
+    over = ended(made, 500, 470)
+    assert over.finished is demoted
+    assert over.overrun is not None and over.overrun.skips == 0  # taken from nobody
+    assert released(made, Job(0, 3, 600, 650), 600) is None
 
 
 @pytest.mark.parametrize("ended", ["failed", "removed", "shed"])
@@ -323,34 +318,32 @@ def test_a_demoted_job_that_ends_early_leaves_nothing_behind(ended: str) -> None
     made.add_task(
         0,
         lane=0,
-        segments=2,
-        wcet_ns=(10, 20),
+        plan=plan((10, 20)),
         on_overrun=DEMOTE,
         criticality=Criticality.LOW,
     )
     job = Job(0, 0, 0, 50)
     run(made, job, 0, 12)
     if ended == "failed":
-        assert made.dispatch(0, 12) is job
-        assert made.abandon(0, 20, 8) is job
+        assert dispatched(made, 12) is job
+        assert read(made.abandon(0, 20, 8)).skipped == [(job, Rule.RUN_FAILED)]
     elif ended == "removed":
-        assert made.remove_task(0) == [job]
+        assert skips(made.remove(0)) == [(job, Rule.OPERATOR)]
         made.add_task(0, lane=0)
     else:
-        assert made.shed(0, 12) == [job]
-        assert made.dispatch(0, 13) is None
-    assert made.release(Job(0, 1, 100, 150), 100) is None
+        assert read(made.shed(0)).skipped == [(job, Rule.CRITICALITY)]
+        assert dispatched(made, 13) is None
+    assert released(made, Job(0, 1, 100, 150), 100) is None
 
 
 def test_a_job_that_fails_late_pays_like_any_other() -> None:
     made = scheduler(SKIP_NEXT, 30)
-    made.release(Job(0, 0, 0, 99), 0)
-    made.dispatch(0, 0)
-    made.abandon(0, 100, 100)
-    told = made.take_overrun(0)
-    assert told is not None and told.skips == 3
+    released(made, Job(0, 0, 0, 99), 0)
+    dispatched(made, 0)
+    over = read(made.abandon(0, 100, 100))
+    assert over.overrun is not None and over.overrun.skips == 3 and over.finished is None
     job = Job(0, 1, 100, 199)
-    assert made.release(job, 100) is job
+    assert released(made, job, 100) == (job, Rule.OVERRUN)
 
 
 def mixed() -> Scheduler:
@@ -360,10 +353,10 @@ def mixed() -> Scheduler:
         made.add_task(
             task,
             lane=0,
-            wcet_ns=(10,),
+            plan=plan((10,)),
             criticality=level,
             on_overrun=SKIP_NEXT,
-            low_ns=(10,) if level is Criticality.HIGH else (),
+            low=plan((10,)) if level is Criticality.HIGH else None,
         )
     return made
 
@@ -372,25 +365,23 @@ def test_a_critical_overrun_sheds_best_effort_then_low_until_the_lane_was_idle_o
     made = mixed()
     high, low, rest = Job(0, 0, 0, 50), Job(1, 0, 0, 60), Job(2, 0, 0, 70)
     for job in (high, low, rest):
-        made.release(job, 0)
-    assert made.dispatch(0, 0) is high
-    assert made.segment_done(0, 11, 11) is high
-    told = made.take_overrun(0)
-    assert told is not None and told.sheds and told.dropped == (rest, low)
-    assert {job.reason for job in told.dropped} == {Rule.CRITICALITY}
+        released(made, job, 0)
+    assert dispatched(made, 0) is high
+    over = ended(made, 11, 11)
+    assert over.finished is high and over.overrun is not None and over.overrun.sheds
+    assert over.skipped == [(rest, Rule.CRITICALITY), (low, Rule.CRITICALITY)]
     refused = Job(1, 1, 12, 72)
-    assert made.release(refused, 12) is refused and refused.reason is Rule.CRITICALITY
-    assert made.dispatch(0, 13) is None and not made.shedding(0)
-    assert made.release(Job(1, 2, 20, 80), 20) is None
+    assert released(made, refused, 12) == (refused, Rule.CRITICALITY)
+    assert dispatched(made, 13) is None and not made.shedding(0)
+    assert released(made, Job(1, 2, 20, 80), 20) is None
 
 
 @pytest.mark.parametrize("task", [1, 2])
 def test_what_is_not_critical_sheds_nobody(task: int) -> None:
     made = mixed()
-    made.release(Job(task, 0, 0, 50), 0)
-    made.dispatch(0, 0)
-    made.segment_done(0, 500, 500)
-    told = made.take_overrun(0)
+    released(made, Job(task, 0, 0, 50), 0)
+    dispatched(made, 0)
+    told = ended(made, 500, 500).overrun
     assert told is not None and not told.sheds and not made.shedding(0)
 
 
@@ -408,22 +399,21 @@ def test_no_task_gets_more_of_the_lane_in_the_long_run_than_its_budget(
     now = 0
     for seq, parts in enumerate(times):
         job = Job(0, seq, now, now + 99)
-        if made.release(job, now) is None:
+        if released(made, job, now) is None:
             demoted = False
             debt = 0
             for part in parts:
-                if made.dispatch(0, now) is None:
+                if dispatched(made, now) is None:
                     break
                 now += part
-                made.segment_done(0, now, part)
+                told = ended(made, now, part).overrun
                 used += 0 if demoted else part
-                told = made.take_overrun(0)
                 if told is not None:
                     demoted |= told.applied is DEMOTE
                     debt = max(debt, told.skips)
         else:
             debt -= 1
-        made.dispatch(0, now)  # the lane finds that there is nothing to do
+        dispatched(made, now)  # the lane finds that there is nothing to do
         assert used <= 30 * (seq + 1 + max(0, debt)) + idle
         now += gap
         idle += gap

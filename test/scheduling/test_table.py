@@ -7,7 +7,7 @@ import pytest
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.errors import ConfigError
-from aegis_ros.scheduling import Scheduler, Slot, Table
+from aegis_ros.scheduling import Scheduler, SegmentPlan, Slot, Table
 from aegis_ros.simulation import Outcome, Workload, simulate
 from aegis_ros.spec import Criticality
 
@@ -85,11 +85,13 @@ def test_a_task_whose_place_cannot_be_told_is_refused(
 ) -> None:
     scheduler = Scheduler(1, Table({0: PLACES}, 20))
     with pytest.raises(ConfigError):
-        scheduler.add_task(0, lane=0, period_ns=period, jitter_ns=jitter, wcet_ns=budgets)
+        scheduler.add_task(
+            0, lane=0, period_ns=period, jitter_ns=jitter, plan=SegmentPlan(1, budgets)
+        )
 
 
 def test_each_lane_has_a_cycle_of_its_own() -> None:
     table = Table({0: [Slot(0, 0, 0, 1, 4)], 1: [Slot(1, 0, 0, 2, 9)]}, {0: 10, 1: 30})
     scheduler = Scheduler(2, table)
-    scheduler.add_task(0, lane=0, period_ns=10, wcet_ns=(3,))
-    scheduler.add_task(1, lane=1, period_ns=30, wcet_ns=(7,))
+    scheduler.add_task(0, lane=0, period_ns=10, plan=SegmentPlan(1, (3,)))
+    scheduler.add_task(1, lane=1, period_ns=30, plan=SegmentPlan(1, (7,)))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, check_lane
-from aegis_ros.scheduling import VirtualDeadlines
+from aegis_ros.scheduling import SegmentPlan, VirtualDeadlines
 from aegis_ros.simulation import (
     Workload,
     critical_arrivals,
@@ -102,7 +102,7 @@ def test_low_criticality_is_shed_until_the_lane_is_idle() -> None:
             )
         ],
     )
-    outcome = simulate(tasks, rough, policy=VirtualDeadlines({0: 4}), low_budgets_ns={0: [2]})
+    outcome = simulate(tasks, rough, policy=VirtualDeadlines({0: 4}), low={0: SegmentPlan(1, (2,))})
     dropped = [
         (tasks[task].name, int(arrival))
         for task, arrival, skipped in zip(

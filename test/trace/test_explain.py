@@ -69,7 +69,7 @@ def test_every_part_was_spent_on_what_really_ran_then(outcome: Outcome) -> None:
                     assert run is not None and run.job == job.seq
                 elif span.by is not None:
                     assert run is not None and run.job == span.by.seq != job.seq
-                    assert run.segment == span.by.segment
+                    assert run.step == span.by.segment
                     less_urgent = outcome.deadline_ns[run.job] > outcome.deadline_ns[job.seq]
                     same = work.task[run.job] == job.task
                     assert same == (span.kind is PartKind.BACKLOG)

@@ -59,7 +59,8 @@ def trouble(
         if lane.task_id == -1:
             continue
         # The page tells when a segment began, not which one it is.
-        budget = max(spec.wcet_ns, default=0) if spec is not None else 0
+        plan = None if spec is None else spec.plan
+        budget = max(map(plan.limit, range(plan.steps))) if plan is not None else 0
         limit = max(_STUCK_FACTOR * budget, _STUCK_LEAST_NS) if budget else _STUCK_UNKNOWN_NS
         busy = now_ns - lane.since_ns
         if busy > limit:

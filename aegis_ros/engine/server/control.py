@@ -184,11 +184,9 @@ class ControlServer:
                     lambda: self._loop.add_task(
                         task,
                         spec.queue,
-                        wcet_ns=spec.wcet_ns,
+                        plan=spec.plan,
                         criticality=spec.criticality,
                         on_overrun=spec.on_overrun,
-                        exit_after=spec.exit_after,
-                        total_ns=spec.total_ns,
                     )
                 )
             except Exception:

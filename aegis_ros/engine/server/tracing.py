@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aegis_ros.backends.base import Completion
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import Job, Overrun
+from aegis_ros.scheduling import Finished, Job, Overrun
 from aegis_ros.trace import NO_RANK, RecordKind, RingWriter, rule_code
 
 __all__ = ["NO_TASK", "LoopTrace"]
@@ -52,7 +52,7 @@ class LoopTrace:
 
     def started(self, job: Job, lane: int, now_ns: int, budget_ns: int) -> None:
         """Note that a lane is given to a job's next segment, and its budget (0 for unknown)."""
-        self._write(_STARTED, now_ns, job.task_id, job.seq, lane, job.segment, job.rank, budget_ns)
+        self._write(_STARTED, now_ns, job.task_id, job.seq, lane, job.step, job.rank, budget_ns)
 
     def ended(self, job: Job, lane: int, completion: Completion, now_ns: int) -> None:
         """Note that a segment has ended; before the scheduler is told."""
@@ -62,7 +62,7 @@ class LoopTrace:
             job.task_id,
             job.seq,
             lane,
-            job.segment,
+            job.step,
             completion.started_ns,
             completion.finished_ns,
             1 if completion.error else 0,
@@ -75,8 +75,9 @@ class LoopTrace:
         else:
             self._write(_ENDED, now_ns, NO_TASK, 0, lane)
 
-    def finished(self, job: Job, lane: int, used_ns: int, now_ns: int) -> None:
+    def finished(self, finished: Finished, lane: int, used_ns: int, now_ns: int) -> None:
         """Note that a job's result goes to the node."""
+        job = finished.job
         self._write(
             _FINISHED,
             now_ns,
@@ -87,23 +88,23 @@ class LoopTrace:
             job.arrival_ns,
             job.deadline_ns,
             used_ns,
-            1 if job.early else 0,
+            1 if finished.early else 0,
         )
 
     def skipped(self, job: Job, rule: Rule, now_ns: int) -> None:
         """Note that a job will not end."""
-        self._write(_SKIPPED, now_ns, job.task_id, job.seq, 0, job.segment, rule_code(rule))
+        self._write(_SKIPPED, now_ns, job.task_id, job.seq, 0, job.step, rule_code(rule))
 
-    def overran(self, lane: int, overrun: Overrun, now_ns: int) -> None:
+    def overran(self, overrun: Overrun, now_ns: int) -> None:
         """Note what was decided about a segment that took too long."""
-        job = overrun.job
+        job, lane = overrun.job, overrun.lane
         self._write(
             _OVERRUN,
             now_ns,
             job.task_id,
             job.seq,
             lane,
-            overrun.segment,
+            overrun.step,
             overrun.taken_ns,
             overrun.budget_ns,
             overrun.skips,

@@ -1,0 +1,184 @@
+"""What a task's jobs may take of a lane, what they have taken too much, and what is still owed.
+
+Budgets are checked where a step ends. What a job takes beyond its whole budget is owed by its task
+and repaid, by time in which the lane has nothing to do and by jobs that are skipped, so that an
+overrun stays with the task that caused it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from aegis_ros.scheduling.job import BEGUN, EARLY, LATE, Job
+from aegis_ros.scheduling.plans import ExecutionPlan
+from aegis_ros.spec import OverrunPolicy
+
+__all__ = ["NO_LIMIT", "Budget"]
+
+NO_LIMIT = 1 << 62
+
+
+class Budget:
+    """The account of one task.
+
+    Args:
+        plan: budgets of its steps and of a whole job.
+        low: low-mode budgets; ``None`` where exceeding them has no consequence.
+        policy: what becomes of a job beyond ``plan``; ``None`` not to enforce it.
+        stretch: factors on all of them, as in :meth:`stretch`.
+
+    Attributes:
+        declared_ns: budget of each step as declared, the one that is looked at; empty for none.
+        limits_ns: what a step may take before anything has to be reported; empty for any time.
+        total_ns: what a whole job may take before anything follows.
+        report_total_ns: what a whole job may take before anything has to be reported.
+        owed_ns: lane time taken beyond the budget and not repaid yet.
+        owes_little: less than a whole budget is owed.
+    """
+
+    __slots__ = (
+        "_budgets_ns",
+        "_enforced",
+        "_exit_after",
+        "_low",
+        "_low_declared_ns",
+        "_low_ns",
+        "_low_total_ns",
+        "_marks_ns",
+        "_plan",
+        "_plan_ns",
+        "_reported",
+        "declared_ns",
+        "limits_ns",
+        "owed_ns",
+        "owes_little",
+        "policy",
+        "report_total_ns",
+        "total_ns",
+    )
+
+    def __init__(
+        self,
+        plan: ExecutionPlan,
+        low: ExecutionPlan | None,
+        policy: OverrunPolicy | None,
+        stretch: tuple[float, float],
+    ) -> None:
+        """Owe nothing."""
+        self._plan = plan
+        self._low = low
+        self._plan_ns = _limits(plan)
+        self._low_declared_ns = _limits(low) if low is not None else ()
+        self.policy = policy if self._plan_ns else None
+        self.declared_ns = self._plan_ns if self.policy is not None else self._low_declared_ns
+        self._exit_after = plan.exit_after if policy is OverrunPolicy.EARLY_EXIT else 0
+        self.owed_ns = 0
+        self.owes_little = False
+        self.stretch(*stretch)
+
+    def stretch(self, reported: float, enforced: float) -> None:
+        """Report what takes longer than ``reported`` times its budget, act from ``enforced``."""
+        self._reported, self._enforced = reported, enforced
+        self._budgets_ns = tuple(math.ceil(part * enforced) for part in self._plan_ns)
+        self._low_ns = tuple(math.ceil(part * enforced) for part in self._low_declared_ns)
+        pairs = zip(self.declared_ns, self._low_declared_ns or self.declared_ns, strict=True)
+        lowest = map(min, pairs)
+        self.limits_ns = tuple(math.ceil(part * reported) for part in lowest)
+        self.total_ns = sum(self._budgets_ns) if self.policy is not None else NO_LIMIT
+        self._low_total_ns = NO_LIMIT
+        # Lane time of a whole job beyond which something has to be said or done. The sum of the
+        # steps is no such mark: who exceeds that has exceeded a step's.
+        marks = []
+        if self._plan.total_ns and self.policy is not None:
+            self.total_ns = min(self.total_ns, math.ceil(self._plan.total_ns * enforced))
+            marks += [math.ceil(self._plan.total_ns * reported), self.total_ns]
+        if self._low is not None and self._low.total_ns:
+            self._low_total_ns = math.ceil(self._low.total_ns * enforced)
+            marks += [math.ceil(self._low.total_ns * reported), self._low_total_ns]
+        self._marks_ns = tuple(sorted(set(marks)))
+        self.report_total_ns = self._marks_ns[0] if marks else NO_LIMIT
+
+    def share_ns(self, job: Job) -> int:
+        """Return by how much a job's next step raises what it may use unreported; 0 for unknown."""
+        if not self.limits_ns:
+            return 0
+        so_far = math.ceil(job.allowed_ns * self._reported)
+        before = min(self.report_total_ns, so_far)
+        after = min(self.report_total_ns, so_far + self.limits_ns[job.step])
+        # Of a job that may use no more, not even nothing: that would stand for an unknown budget.
+        return max(1, after - before)
+
+    def is_exceeded(self, job: Job, step: int, taken_ns: int, *, ended: bool) -> bool:
+        """Return whether something has to be reported of a step that has just ended.
+
+        It took too long itself, its job has ended with more than a whole one may take, or has
+        passed a budget of its whole with it.
+        """
+        used_ns = job.used_ns
+        return (
+            taken_ns > self.limits_ns[step]
+            or (ended and used_ns > self.total_ns)
+            or (
+                used_ns > self.report_total_ns
+                and any(used_ns - taken_ns <= mark < used_ns for mark in self._marks_ns)
+            )
+        )
+
+    def is_over(self, job: Job) -> bool:
+        """Return whether a job has used more than the steps it has ended may take together."""
+        return job.used_ns > min(self.total_ns, math.ceil(job.allowed_ns * self._enforced))
+
+    def is_absorbed(self, step: int, taken_ns: int, used_ns: int) -> bool:
+        """Return whether an overrun stays within what is enforced."""
+        return bool(self._budgets_ns) and (
+            taken_ns <= self._budgets_ns[step] and used_ns <= self.total_ns
+        )
+
+    def is_over_low(self, step: int, taken_ns: int, used_ns: int) -> bool:
+        """Return whether a low-mode budget is exceeded."""
+        return bool(self._low_ns) and (
+            taken_ns > self._low_ns[step] or used_ns > self._low_total_ns
+        )
+
+    @property
+    def has_exit(self) -> bool:
+        """Whether a job beyond its budget may end early."""
+        return self._exit_after > 0
+
+    def leaves(self, job: Job, step: int) -> bool:
+        """Return whether a job over its budget ends after this step; not where it has caught up."""
+        if not self.is_over(job):
+            job.state = BEGUN
+            return False
+        job.state = EARLY if step + 1 >= self._exit_after else LATE
+        return job.state == EARLY
+
+    def charge(self, used_ns: int) -> int:
+        """Owe what a job that has ended took too much; return how many jobs repay it."""
+        owed = max(0, used_ns - self.total_ns)
+        self.owed_ns = owed  # what was repaid too much before is no credit
+        self.owes_little = 0 < owed < self.total_ns
+        return -(-owed // self.total_ns)
+
+    def skip_one(self) -> None:
+        """Repay with a job that is skipped."""
+        if self.owed_ns > 0:
+            self.owed_ns -= self.total_ns
+            self.owes_little = False
+
+    def repay(self, spare_ns: int) -> int:
+        """Repay with time in which nobody wanted the lane; return how much of it was used.
+
+        Only less than a budget: who takes more often makes others late, and must come less often
+        however much time there is between.
+        """
+        paid = min(spare_ns, self.owed_ns)
+        self.owed_ns -= paid
+        self.owes_little = self.owed_ns > 0
+        return paid
+
+
+def _limits(plan: ExecutionPlan) -> tuple[int, ...]:
+    """Return the budget of each step; empty where they are not known."""
+    limits = tuple(plan.limit(step) for step in range(plan.steps))
+    return limits if any(limits) else ()

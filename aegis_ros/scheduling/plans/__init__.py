@@ -1,0 +1,6 @@
+"""What a job is made of: one file for each kind of execution plan."""
+
+from aegis_ros.scheduling.plans.base import ExecutionPlan
+from aegis_ros.scheduling.plans.segments import EarlyExitPlan, SegmentPlan
+
+__all__ = ["EarlyExitPlan", "ExecutionPlan", "SegmentPlan"]
