@@ -14,11 +14,12 @@ import re
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from mcap.exceptions import McapError
@@ -27,16 +28,19 @@ from mcap.stream_reader import StreamReader
 from mcap.writer import Writer
 
 from aegis_ros.errors import ConfigError
-from aegis_ros.rationale import (
-    Counterfactual,
-    Decision,
-    Rationale,
-    ResponseBound,
-    Rule,
-    Witness,
+from aegis_ros.rationale import Rationale
+from aegis_ros.trace.history import Trace, TracedTask
+from aegis_ros.trace.records import RECORD
+from aegis_ros.trace.rows import (
+    LostRow,
+    RecordRow,
+    StateRow,
+    decode_row,
+    encode_row,
+    record_of,
+    record_row,
+    row_schemas,
 )
-from aegis_ros.trace.history import NO_TASK, Trace, TracedTask
-from aegis_ros.trace.records import FIELDS, RECORD, RecordKind, rule_of
 
 __all__ = ["Rotation", "TraceFile", "parts_of", "read_trace"]
 
@@ -47,81 +51,12 @@ _FLUSH_NS = 1_000_000_000
 _MAGIC_BYTES = 8  # at both ends of a file
 _FRAME = struct.Struct("<BQ")  # kind and length of every record in it
 _LAST_TIME_NS = 2**64 - 1
-_INTEGER = {"type": "integer"}
-_NUMBER = {"type": "number"}
-_TEXT = {"type": "string"}
 
-
-def _object(**properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties}
-
-
-_SCHEMAS: dict[str, dict[str, Any]] = {
-    "record": {
-        "kind": _TEXT,
-        "time_ns": _INTEGER,
-        "lane": _INTEGER,
-        "segment": _INTEGER,
-        "task_id": _INTEGER,
-        "task": _TEXT,
-        "seq": _INTEGER,
-        "serial": _INTEGER,
-        **{name: _INTEGER for names in FIELDS.values() for name in names},
-        "rule_name": _TEXT,
-        "response_ms": _NUMBER,
-        "deadline_ms": _NUMBER,
-        "execution_ms": _NUMBER,
-    },
-    "task": {
-        "id": _INTEGER,
-        "name": _TEXT,
-        "lane": _TEXT,
-        "period_ns": _INTEGER,
-        "deadline_ns": _INTEGER,
-        "publish_ns": _INTEGER,
-        "jitter_ns": _INTEGER,
-        "segments_ns": {"type": "array", "items": _INTEGER},
-        "total_ns": _INTEGER,
-        "criticality": _TEXT,
-        "bound_ns": _INTEGER,
-        "model_sha256": _TEXT,
-    },
-    "rationale": {
-        "id": _INTEGER,
-        "time_ns": _INTEGER,
-        "task": _TEXT,
-        "decision": _TEXT,
-        "rule": _TEXT,
-        "sentence": _TEXT,
-        "job": _INTEGER,
-        "left": _NUMBER,
-        "relation": _TEXT,
-        "right": _NUMBER,
-        "unit": _TEXT,
-    },
-    "state": {
-        "time_ns": _INTEGER,
-        "state": {
-            "type": "object",
-            "properties": {
-                "arena": _object(used_bytes=_INTEGER, budget_bytes=_INTEGER),
-                "device": _object(
-                    clock_factor=_NUMBER,
-                    temperature_c=_NUMBER,
-                    throttled={"type": "boolean"},
-                    source=_TEXT,
-                ),
-                "engine": _object(pid=_INTEGER, restarts=_INTEGER),
-                "lanes": {
-                    "type": "array",
-                    "items": _object(name=_TEXT, waiting=_INTEGER, shedding={"type": "boolean"}),
-                },
-                "tasks": {"type": "object"},
-            },
-        },
-    },
-    "lost": {"time_ns": _INTEGER, "lost": _INTEGER},
-}
+_records = msgspec.json.Decoder(RecordRow)
+_tasks = msgspec.json.Decoder(TracedTask)
+_rationales = msgspec.json.Decoder(Rationale)
+_states = msgspec.json.Decoder(StateRow)
+_losses = msgspec.json.Decoder(LostRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +118,6 @@ class TraceFile:
             "wall_offset_ns": str(offset),
         }
         self._tasks: dict[int, TracedTask] = {}
-        self._names: dict[int, str] = {NO_TASK: "null"}
         self._part = 0
         self._last_ns = 0
         for old in parts_of(path)[1:]:
@@ -215,33 +149,30 @@ class TraceFile:
     def add_task(self, task: TracedTask) -> None:
         """Note the contract of a task; that of an earlier task of the same number is replaced."""
         self._tasks[task.id] = task
-        self._names[task.id] = json.dumps(task.name)
-        self._message("task", self._last_ns, json.dumps(asdict(task)))
+        self._message("task", self._last_ns, encode_row(task))
 
     def add_records(self, records: npt.NDArray[np.void]) -> None:
         """Write records, RECORD [N]."""
         for kind, lane, segment, task, seq, time_ns, values, serial in zip(
             *(records[name].tolist() for name in RECORD.names or ()), strict=True
         ):
-            text = _record_json(
-                kind, lane, segment, task, seq, time_ns, values, serial, self._names.get(task)
-            )
-            self._message("record", time_ns, text)
+            known = self._tasks.get(task)
+            name = None if known is None else known.name
+            row = record_row(kind, lane, segment, task, seq, time_ns, values, serial, name=name)
+            self._message("record", time_ns, encode_row(row))
 
     def add_rationale(self, rationale: Rationale) -> None:
         """Write a decision."""
-        text = json.dumps(asdict(rationale))
-        self._message("rationale", rationale.time_ns - self._offset_ns, text)
+        self._message("rationale", rationale.time_ns - self._offset_ns, encode_row(rationale))
 
     def add_state(self, time_ns: int, state: Mapping[str, Any]) -> None:
         """Write what cannot be told from the records: arena, engine, device."""
-        text = json.dumps({"time_ns": time_ns, "state": dict(state)})
-        self._message("state", time_ns, text)
+        self._message("state", time_ns, encode_row(StateRow(time_ns, dict(state))))
 
     def add_lost(self, time_ns: int, count: int) -> None:
         """Note that ``count`` records were overwritten before they were read."""
         if count:
-            self._message("lost", time_ns, json.dumps({"time_ns": time_ns, "lost": count}))
+            self._message("lost", time_ns, encode_row(LostRow(time_ns, count)))
 
     def flush(self) -> None:
         """Write what was added, so that it survives this process."""
@@ -270,23 +201,22 @@ class TraceFile:
         self._writer = Writer(self._stream, chunk_size=_CHUNK_BYTES)
         self._writer.start(_PROFILE, "aegis_ros")
         self._writer.add_metadata("aegis_ros", self._run)
-        for name, properties in _SCHEMAS.items():
-            schema = {"type": "object", "title": name, "properties": properties}
+        for name, schema in row_schemas().items():
             number = self._writer.register_schema(
                 f"aegis_ros.{name}", "jsonschema", json.dumps(schema).encode()
             )
             self._channels[name] = self._writer.register_channel(f"/aegis/{name}", "json", number)
         self._stream.flush()
         for task in self._tasks.values():
-            self._write("task", self._last_ns, json.dumps(asdict(task)))
+            self._write("task", self._last_ns, encode_row(task))
 
-    def _write(self, channel: str, time_ns: int, text: str) -> None:
+    def _write(self, channel: str, time_ns: int, data: bytes) -> None:
         wall = min(max(0, time_ns + self._offset_ns), _LAST_TIME_NS)
-        self._writer.add_message(self._channels[channel], wall, text.encode(), wall)
+        self._writer.add_message(self._channels[channel], wall, data, wall)
 
-    def _message(self, channel: str, time_ns: int, text: str) -> None:
+    def _message(self, channel: str, time_ns: int, data: bytes) -> None:
         self._last_ns = time_ns
-        self._write(channel, time_ns, text)
+        self._write(channel, time_ns, data)
         now = time.monotonic_ns()
         if now - self._flushed_ns > _FLUSH_NS:
             self.flush()
@@ -374,13 +304,13 @@ class _Reading:
                     elif isinstance(record, Channel):
                         topics[record.id] = record.topic
                     elif isinstance(record, Message):
-                        self._take(topics[record.channel_id], json.loads(record.data))
+                        self._take(topics[record.channel_id], record.data)
                     closed |= isinstance(record, Footer)
         except OSError as error:
             raise ConfigError(
                 f"the trace cannot be read ({error.strerror})", where="TRACE", value=path
             ) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
             raise ConfigError(
                 f"the trace is damaged ({type(error).__name__}: {error})", where="TRACE", value=path
             ) from error
@@ -414,18 +344,19 @@ class _Reading:
             self.cut,
         )
 
-    def _take(self, topic: str, data: dict[str, Any]) -> None:
+    def _take(self, topic: str, data: bytes) -> None:
         if topic == "/aegis/record":
-            self.rows.append(_record_row(data))
+            self.rows.append(record_of(decode_row(data, _records)))
         elif topic == "/aegis/task":
-            task = TracedTask(**{**data, "segments_ns": tuple(data["segments_ns"])})
+            task = decode_row(data, _tasks)
             self.tasks[task.id] = task
         elif topic == "/aegis/rationale":
-            self.rationales.append(_rationale(data))
+            self.rationales.append(decode_row(data, _rationales))
         elif topic == "/aegis/state":
-            self.states.append((data["time_ns"], data["state"]))
+            row = decode_row(data, _states)
+            self.states.append((row.time_ns, row.state))
         elif topic == "/aegis/lost":
-            self.lost += data["lost"]
+            self.lost += decode_row(data, _losses).lost
 
 
 def _records_of(stream: BinaryIO) -> Iterator[object]:
@@ -451,62 +382,3 @@ def _whole_bytes(stream: BinaryIO) -> int:
     stream.seek(0)
     # What is left of a file that was ended is its closing mark.
     return size if size - at == _MAGIC_BYTES else min(at, size)
-
-
-def _record_json(
-    kind: int,
-    lane: int,
-    segment: int,
-    task: int,
-    seq: int,
-    time_ns: int,
-    values: list[int],
-    serial: int,
-    name: str | None,
-) -> str:
-    known = RecordKind(kind)
-    text = (
-        f'{{"kind":"{known.name.lower()}","time_ns":{time_ns},"lane":{lane},"segment":{segment},'
-        f'"task_id":{task},"task":{name or "null"},"seq":{seq},"serial":{serial}'
-    )
-    for field_name, value in zip(FIELDS[known], values, strict=False):
-        text += f',"{field_name}":{value}'
-    if known is RecordKind.FINISHED:  # what people plot
-        arrival, deadline, used, _ = values
-        text += (
-            f',"response_ms":{(time_ns - arrival) / 1e6},"deadline_ms":{(deadline - arrival) / 1e6}'
-            f',"execution_ms":{used / 1e6}'
-        )
-    elif known is RecordKind.SKIPPED:
-        rule = rule_of(values[0])
-        text += f',"rule_name":"{rule or ""}"'
-    return text + "}"
-
-
-def _record_row(data: Mapping[str, Any]) -> tuple[Any, ...]:
-    kind = RecordKind[data["kind"].upper()]
-    values = [data.get(name, 0) for name in FIELDS[kind]]  # older files lack some
-    return (
-        int(kind),
-        data["lane"],
-        data["segment"],
-        data["task_id"],
-        data["seq"],
-        data["time_ns"],
-        values + [0] * (4 - len(values)),
-        data["serial"],
-    )
-
-
-def _rationale(data: dict[str, Any]) -> Rationale:
-    witness = data["witness"]
-    return Rationale(
-        **{
-            **data,
-            "decision": Decision(data["decision"]),
-            "rule": Rule(data["rule"]),
-            "witness": None if witness is None else Witness(**witness),
-            "responses": tuple(ResponseBound(**item) for item in data["responses"]),
-            "counterfactuals": tuple(Counterfactual(**item) for item in data["counterfactuals"]),
-        }
-    )

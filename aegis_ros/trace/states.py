@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from aegis_ros.trace.history import Trace
+from aegis_ros.trace.rows import ArenaRow, DeviceRow, EngineRow, LaneRow, RunStateRow
 
 __all__ = ["RunState", "run_states", "shown_series", "state_sentences"]
 
@@ -47,21 +50,18 @@ class RunState:
 
     def plain(self) -> dict[str, Any]:
         """Return it as it lies in a file."""
-        return {
-            "arena": {"used_bytes": self.arena_used_bytes, "budget_bytes": self.arena_budget_bytes},
-            "device": {
-                "clock_factor": self.clock_factor,
-                "temperature_c": self.temperature_c,
-                "throttled": self.throttled,
-                "source": self.device_source,
-            },
-            "engine": {"pid": self.engine_pid, "restarts": self.restarts},
-            "lanes": [
-                {"name": name, "waiting": waiting, "shedding": name in self.shedding}
+        row = RunStateRow(
+            ArenaRow(self.arena_used_bytes, self.arena_budget_bytes),
+            DeviceRow(self.clock_factor, self.temperature_c, self.throttled, self.device_source),
+            EngineRow(self.engine_pid, self.restarts),
+            [
+                LaneRow(name, waiting, name in self.shedding)
                 for name, waiting in self.waiting.items()
             ],
-            "tasks": dict(self.tasks),
-        }
+            dict(self.tasks),
+        )
+        plain: dict[str, Any] = msgspec.to_builtins(row)
+        return plain
 
 
 # What viewers draw over time: name, unit, value of a state (``None`` for unknown).

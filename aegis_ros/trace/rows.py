@@ -1,0 +1,237 @@
+"""The JSON rows of a trace file: one struct for each topic, from which its schema is made.
+
+Rows only gain fields, each with a default, so that older files are read; fields that a newer
+version added are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from aegis_ros.rationale import Rationale
+from aegis_ros.trace.history import TracedTask
+from aegis_ros.trace.records import FIELDS, RecordKind, rule_of
+
+__all__ = [
+    "ArenaRow",
+    "DeviceRow",
+    "EngineRow",
+    "LaneRow",
+    "LostRow",
+    "RecordRow",
+    "RunStateRow",
+    "StateRow",
+    "decode_row",
+    "encode_row",
+    "record_of",
+    "record_row",
+    "row_schemas",
+]
+
+_Row = TypeVar("_Row")
+_Number = int | UnsetType
+
+
+class RecordRow(msgspec.Struct, frozen=True, gc=False):
+    """A record by the names of its values, and what people plot of it.
+
+    Which values a kind has is told in :data:`~aegis_ros.trace.records.FIELDS`.
+    """
+
+    kind: str
+    time_ns: int
+    lane: int
+    segment: int
+    task_id: int
+    task: str | None
+    seq: int
+    serial: int
+    arrival_ns: _Number = UNSET
+    received_ns: _Number = UNSET
+    deadline_ns: _Number = UNSET
+    rank: _Number = UNSET
+    budget_ns: _Number = UNSET
+    began_ns: _Number = UNSET
+    ended_ns: _Number = UNSET
+    failed: _Number = UNSET
+    used_ns: _Number = UNSET
+    early_exit: _Number = UNSET
+    rule: _Number = UNSET
+    taken_ns: _Number = UNSET
+    skips: _Number = UNSET
+    handed_ns: _Number = UNSET
+    decoded_ns: _Number = UNSET
+    due_ns: _Number = UNSET
+    stamped_ns: _Number = UNSET
+    rule_name: str | UnsetType = UNSET
+    response_ms: float | UnsetType = UNSET
+    deadline_ms: float | UnsetType = UNSET
+    execution_ms: float | UnsetType = UNSET
+
+
+class ArenaRow(msgspec.Struct, frozen=True):
+    """The memory for networks and their buffers."""
+
+    used_bytes: int
+    budget_bytes: int
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """How fast and how hot the device was."""
+
+    clock_factor: float
+    temperature_c: float | None
+    throttled: bool
+    source: str
+
+
+class EngineRow(msgspec.Struct, frozen=True):
+    """The engine process."""
+
+    pid: int
+    restarts: int
+
+
+class LaneRow(msgspec.Struct, frozen=True):
+    """A lane at one moment."""
+
+    name: str
+    waiting: int
+    shedding: bool
+
+
+class RunStateRow(msgspec.Struct, frozen=True):
+    """A run at one moment."""
+
+    arena: ArenaRow
+    device: DeviceRow
+    engine: EngineRow
+    lanes: list[LaneRow]
+    tasks: dict[str, str]
+
+
+class _DescribedStateRow(msgspec.Struct, frozen=True):
+    time_ns: int
+    state: RunStateRow
+
+
+class StateRow(msgspec.Struct, frozen=True):
+    """A state as it is read: other versions may know more or less of it than this one."""
+
+    time_ns: int
+    state: dict[str, Any]
+
+
+class LostRow(msgspec.Struct, frozen=True):
+    """How many records were overwritten before they were read."""
+
+    time_ns: int
+    lost: int
+
+
+_SHOWN: dict[str, type] = {
+    "record": RecordRow,
+    "task": TracedTask,
+    "rationale": Rationale,
+    "state": _DescribedStateRow,
+    "lost": LostRow,
+}
+_KINDS = {int(kind): (kind.name.lower(), names) for kind, names in FIELDS.items()}
+_encoder = msgspec.json.Encoder()
+
+
+def encode_row(row: object) -> bytes:
+    """Return a row as JSON."""
+    return _encoder.encode(row)
+
+
+def decode_row(data: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
+    """Return the row in JSON, also in that of versions that wrote numbers JSON does not have.
+
+    Raises:
+        msgspec.DecodeError, ValueError: it is not such a row.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.DecodeError:
+        row: _Row = msgspec.convert(json.loads(data), decoder.type)
+        return row
+
+
+def record_row(
+    kind: int,
+    lane: int,
+    segment: int,
+    task: int,
+    seq: int,
+    time_ns: int,
+    values: list[int],
+    serial: int,
+    *,
+    name: str | None,
+) -> RecordRow:
+    """Return a record as a row; ``name`` is that of the task, ``None`` for unknown."""
+    known, names = _KINDS[kind]
+    shown: dict[str, Any] = dict(zip(names, values, strict=False))
+    if kind == RecordKind.FINISHED:  # what people plot
+        arrival, deadline, used, _ = values
+        shown["response_ms"] = (time_ns - arrival) / 1e6
+        shown["deadline_ms"] = (deadline - arrival) / 1e6
+        shown["execution_ms"] = used / 1e6
+    elif kind == RecordKind.SKIPPED:
+        shown["rule_name"] = str(rule_of(values[0]) or "")
+    return RecordRow(known, time_ns, lane, segment, task, name, seq, serial, **shown)
+
+
+def record_of(row: RecordRow) -> tuple[Any, ...]:
+    """Return the values of RECORD that a row tells; what older files lack is 0.
+
+    Raises:
+        KeyError: its kind is not known here.
+    """
+    kind = RecordKind[row.kind.upper()]
+    values = [getattr(row, name) for name in FIELDS[kind]]
+    whole = [0 if value is UNSET else value for value in values]
+    return (
+        int(kind),
+        row.lane,
+        row.segment,
+        row.task_id,
+        row.seq,
+        row.time_ns,
+        whole + [0] * (4 - len(whole)),
+        row.serial,
+    )
+
+
+def row_schemas() -> dict[str, dict[str, Any]]:
+    """Return a JSON schema for each topic, in the plain form that viewers understand."""
+    return {name: {**_plain(*_schema(row)), "title": name} for name, row in _SHOWN.items()}
+
+
+def _schema(row: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    (schema,), components = msgspec.json.schema_components([row], ref_template="{name}")
+    return schema, components
+
+
+def _plain(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema with references replaced by what they name, without alternatives."""
+    if "$ref" in schema:
+        return _plain(components[schema["$ref"]], components)
+    if "anyOf" in schema:
+        chosen = next(each for each in schema["anyOf"] if each.get("type") != "null")
+        return _plain(chosen, components)
+    if "enum" in schema:
+        return {"type": "string"}
+    plain: dict[str, Any] = {"type": schema.get("type", "object")}
+    if "properties" in schema:
+        plain["properties"] = {
+            name: _plain(each, components) for name, each in schema["properties"].items()
+        }
+    if isinstance(schema.get("items"), dict):
+        plain["items"] = _plain(schema["items"], components)
+    return plain
