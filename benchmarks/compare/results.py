@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.compare.figures import figure_rows, machine_row, ratios, task_row, tracing_row
-from benchmarks.compare.picture import draw
 from benchmarks.compare.plan import Plan
 from benchmarks.compare.rounds import Arm, Round
 from benchmarks.compare.tables import show
@@ -154,6 +153,8 @@ class Results:
             }
             publish(package, json_path, figure_rows(summary, self._labels), values)
         if plot is not None:
+            from benchmarks.compare.picture import draw  # whose package may be missing
+
             loads = {float(load): one for load, one in summary.items()}
             ways = {
                 way: self._labels[way]

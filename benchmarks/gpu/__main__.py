@@ -9,42 +9,42 @@ one, on two lanes and on divided multiprocessors.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from aegis_ros.backends import backend_names, create_backend
+from aegis_ros.backends import CompiledNetwork, backend_names, create_backend
 from aegis_ros.errors import AegisError
-from benchmarks.compare.plan import Plan, Planner
+from benchmarks.compare.plan import Planner
 from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, in_turn
 from benchmarks.gpu.device import contention, segment_cost
 from benchmarks.gpu.goals import goals
-from benchmarks.gpu.plugin import TORCH, offered_here
 from benchmarks.gpu.ways import WAYS, Bench, one_round
 from benchmarks.gpu.workload import workload
-from benchmarks.report import parser, table
+from benchmarks.report import parser, publish, table
 
 _PACKAGE = "benchmarks.gpu"
 _TITLE = "The same networks on one device in these ways"
 _PARTS = 8
 _GOAL_US = 50.0
-_EXAMPLES = f"""
+_EXAMPLES = """
 examples:
   python -m benchmarks.gpu --json gpu.json --plot gpu.png
       TensorRT; some minutes, of which most build engines the first time
   python -m benchmarks.gpu --sms 8 --scale 2
       larger frames, and the GPU divided: 8 multiprocessors and the rest
-  python -m benchmarks.gpu --backend {TORCH}
-      PyTorch and CUDA graphs, where TensorRT is not to be had
+  python -m benchmarks.gpu --backend onnxruntime_cuda
+      ONNX Runtime on CUDA streams, where TensorRT is not to be had
   python -m benchmarks.gpu --backend onnxruntime --seconds 5 --runs 100
       the same on a processor core: shows that the benchmark works, and says nothing of a GPU
 """
@@ -52,22 +52,7 @@ examples:
 
 def main() -> None:
     """Run everything; tables to the terminal, figures and picture to files."""
-    arguments = parser(_PACKAGE, __doc__)
-    arguments.epilog = _EXAMPLES
-    arguments.add_argument(
-        "--backend", default="tensorrt", choices=sorted({*backend_names(), TORCH} - {"simulated"})
-    )
-    arguments.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.8, 0.95, 1.3])
-    arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
-    arguments.add_argument("--rounds", type=int, default=2, help="of each way at each load (2)")
-    arguments.add_argument("--seconds", type=float, default=10.0, help="of each round (10)")
-    arguments.add_argument("--runs", type=int, default=1000, help="to measure each budget (1000)")
-    arguments.add_argument("--scale", type=int, default=1, help="of the large networks' frames (1)")
-    arguments.add_argument("--switch-ms", type=float, default=0.2, help="cost of a segment (0.2)")
-    arguments.add_argument("--sms", type=int, help="multiprocessors of the first of two lanes")
-    arguments.add_argument("--state", type=Path, help="folder that keeps engines and profiles")
-    arguments.add_argument("--plot", type=Path, help="also draw the figures to this file")
-    options = arguments.parse_args()
+    options = _options()
     core = None
     cores = sorted(os.sched_getaffinity(0))
     if options.backend == "onnxruntime":
@@ -82,7 +67,6 @@ def main() -> None:
     runs_on = workload(device, core, options.scale)
     with (
         tempfile.TemporaryDirectory() as temporary,
-        offered_here(Path(temporary)),
         Progress(console=Console(stderr=True), transient=True) as progress,
     ):
         state = options.state or Path(temporary) / "state"
@@ -92,54 +76,128 @@ def main() -> None:
             named = create_backend(options.backend).device_name()
         except AegisError as error:
             raise SystemExit(str(error)) from error
-        with Planner(runs_on, folder, state, options.runs, progress) as planner:
-            plans = [planner.plan(load) for load in options.loads]
-            compiled, budgets = planner.compiled(), planner.budgets_ms()
-            cut = {name: planner.in_segments(name, _PARTS) for name in runs_on.networks}
-        planner.tell(progress.console)
-        for plan in plans:
-            progress.console.print(f"{plan.load:.0%}: {plan.told()}")
-        bench = Bench(runs_on, compiled, state, folder, tuple(cores))
-        costs = segment_cost(bench, cut)
-        shared = contention(bench, compiled, options.runs, options.sms)
-        facts = {
+        arms = [Arm(way, WAYS[way], way) for way in options.ways]
+        facts: dict[str, Any] = {
             "device": named,
             "date": time.strftime("%Y-%m-%d"),
             "runs": options.runs,
-            "budgets_ms": budgets,
-            "measured_anew": planner.anew,
-            "between_segments_us": costs,
-            "contention": shared,
+            "failed": [],
         }
-        arms = [Arm(way, WAYS[way], way) for way in options.ways]
-        results = Results(runs_on, plans, arms, options.ways, goals, facts)
+        results = Results(runs_on, [], arms, options.ways, goals, facts)
+        told = Told(facts, results, options.json, options.plot)
+        with Planner(runs_on, folder, state, options.runs, progress) as planner:
+            facts["measured_anew"] = planner.anew
+            cut: dict[str, CompiledNetwork] = {}
+            for load in options.loads:
+                with told.part(f"a plan for {load:.0%}"):
+                    results.plans[load] = planner.plan(load)
+                    progress.console.print(f"{load:.0%}: {results.plans[load].told()}")
+            compiled = planner.compiled()
+            for name in runs_on.networks:
+                with told.part(f"{name} in {_PARTS} segments"):
+                    cut[name] = planner.in_segments(name, _PARTS)
+            facts["budgets_ms"] = planner.budgets_ms()
+        planner.tell(progress.console)
+        bench = Bench(runs_on, compiled, state, folder, tuple(cores))
+        costs: dict[str, dict[str, Any]] = {}
+        facts["between_segments_us"] = costs
+        for name, network in cut.items():
+            with told.part(f"segments of {name}"):
+                costs |= segment_cost(bench, {name: network})
+        shared: list[dict[str, Any]] = []
+        facts["contention"] = shared
+        with told.part("contention"):
+            shared += contention(bench, compiled, options.runs)
+        if options.sms:
+            with told.part("contention on divided multiprocessors"):
+                shared += contention(bench, compiled, options.runs, options.sms, alone=shared)
         with contextlib.suppress(KeyboardInterrupt):
-            _rounds(options, bench, plans, arms, results, progress)
-        results.write(_PACKAGE, options.json, options.plot, _TITLE)
+            _rounds(options, bench, arms, results, told, progress)
     results.show()
     _show(named, costs, shared)
+    for line in facts["failed"]:
+        print(f"left out, because it failed: {line}")
+
+
+class Told:
+    """Writes what is known after each part of the benchmark, and notes the parts that fail.
+
+    Args:
+        facts: where they are noted, under ``failed``.
+        results: of the rounds.
+        json: file for figures.
+        plot: file for the picture.
+    """
+
+    def __init__(
+        self, facts: dict[str, Any], results: Results, json: Path | None, plot: Path | None
+    ) -> None:
+        """Write nothing yet."""
+        self._facts = facts
+        self._results = results
+        self._json = json
+        self._plot = plot
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Do one part; whatever it raises costs this part alone."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            self._facts["failed"].append(f"{name}: {type(error).__name__}: {error}"[:500])
+        if self._results.rounds:
+            self._results.write(_PACKAGE, self._json, None, _TITLE)
+        else:
+            publish(_PACKAGE, self._json, [], self._facts)
+
+    def draw(self) -> None:
+        """Write figures and picture."""
+        self._results.write(_PACKAGE, self._json, self._plot, _TITLE)
+
+
+def _options() -> argparse.Namespace:
+    arguments = parser(_PACKAGE, __doc__)
+    arguments.epilog = _EXAMPLES
+    arguments.add_argument(
+        "--backend", default="tensorrt", choices=sorted({*backend_names()} - {"simulated"})
+    )
+    arguments.add_argument("--loads", type=float, nargs="+", default=[0.6, 0.8, 0.95, 1.3])
+    arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    arguments.add_argument("--rounds", type=int, default=2, help="of each way at each load (2)")
+    arguments.add_argument("--seconds", type=float, default=10.0, help="of each round (10)")
+    arguments.add_argument("--runs", type=int, default=1000, help="to measure each budget (1000)")
+    arguments.add_argument("--scale", type=int, default=1, help="of the large networks' frames (1)")
+    arguments.add_argument("--switch-ms", type=float, default=0.2, help="cost of a segment (0.2)")
+    arguments.add_argument("--sms", type=int, help="multiprocessors of the first of two lanes")
+    arguments.add_argument("--state", type=Path, help="folder that keeps engines and profiles")
+    arguments.add_argument("--plot", type=Path, help="also draw the figures to this file")
+    return arguments.parse_args()
 
 
 def _rounds(
-    options: Any,
+    options: argparse.Namespace,
     bench: Bench,
-    plans: Sequence[Plan],
     arms: Sequence[Arm],
     results: Results,
+    told: Told,
     progress: Progress,
 ) -> None:
     turns = [
         (number, plan, arm)
         for number in range(options.rounds)
-        for plan in plans
+        for plan in results.plans.values()
         for arm in in_turn(arms, number)
     ]
     row = progress.add_task("", total=len(turns))
     for number, plan, arm in turns:
-        progress.update(row, description=f"round {number + 1}, {plan.load:.0%}: {arm.label}")
-        results.rounds.append(one_round(bench, arm, plan.load, number, plan.tasks, options.seconds))
-        results.write(_PACKAGE, options.json, options.plot, _TITLE)
+        what = f"round {number + 1}, {plan.load:.0%}: {arm.label}"
+        progress.update(row, description=what)
+        with told.part(what):
+            results.rounds.append(
+                one_round(bench, arm, plan.load, number, plan.tasks, options.seconds)
+            )
         progress.advance(row)
+    told.draw()
 
 
 def _show(

@@ -19,7 +19,7 @@ __all__ = ["contention", "segment_cost"]
 
 _JOBS = 300
 _TIMEOUT_S = 30.0
-_P999 = 99.9
+_TOLD = (50.0, 99.9)
 
 
 def segment_cost(bench: Bench, cut: Mapping[str, CompiledNetwork]) -> dict[str, dict[str, Any]]:
@@ -66,7 +66,12 @@ def _gaps(bench: Bench, name: str, compiled: CompiledNetwork) -> tuple[list[floa
 
 
 def contention(
-    bench: Bench, networks: Mapping[str, CompiledNetwork], runs: int, sms: int | None
+    bench: Bench,
+    networks: Mapping[str, CompiledNetwork],
+    runs: int,
+    sms: int | None = None,
+    *,
+    alone: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Return how much longer networks take while the heaviest other one runs on a second lane.
 
@@ -75,16 +80,21 @@ def contention(
         networks: whole.
         runs: of each, alone and beside.
         sms: multiprocessors of the first lane where the GPU is divided, the second one having the
-            rest; ``None`` to leave that out.
+            rest; ``None`` for two lanes on all of it, and before that for one lane.
+        alone: rows of an earlier call, for what a network takes on one lane of the whole GPU.
     """
     ways: dict[str, Sequence[LaneSpec]] = {
-        "two lanes": [LaneSpec("first", bench.workload.core), LaneSpec("second")]
+        "one lane": [LaneSpec("main", bench.workload.core)],
+        "two lanes": [LaneSpec("first", bench.workload.core), LaneSpec("second")],
     }
     if sms is not None:
-        ways["two lanes, divided"] = [LaneSpec("first", None, sms), LaneSpec("second")]
-    alone: dict[str, np.ndarray] = {}
+        ways = {
+            f"one lane on {sms}": [LaneSpec("first", None, sms)],
+            f"two lanes, {sms} and the rest": [LaneSpec("first", None, sms), LaneSpec("second")],
+        }
+    usual = {str(row["network"]): row for row in alone if row["way"] == "one lane"}
     rows: list[dict[str, Any]] = []
-    for way, lanes in [("one lane", [LaneSpec("main", bench.workload.core)]), *ways.items()]:
+    for way, lanes in ways.items():
         with _engine(bench, lanes, lambda result: result.release()) as engine:
             for name, compiled in networks.items():
                 others = [each for other, each in networks.items() if other != name]
@@ -93,21 +103,13 @@ def contention(
                 samples = engine.profile(
                     compiled, 0, runs, lambda done, worst: True, beside=beside
                 ).sum(axis=1)
-                alone.setdefault(name, samples)
-                middle, tail = (
-                    float(np.percentile(samples, each) / np.percentile(alone[name], each))
-                    for each in (50.0, _P999)
-                )
-                rows.append(
-                    {
-                        "network": name,
-                        "way": way,
-                        "runs": len(samples),
-                        "p50_ms": float(np.median(samples)) / 1e6,
-                        "p50_factor": middle,
-                        "p999_factor": tail,
-                    }
-                )
+                p50_ms, p999_ms = (float(each) / 1e6 for each in np.percentile(samples, _TOLD))
+                row = {"network": name, "way": way, "runs": len(samples), "p50_ms": p50_ms}
+                row["p999_ms"] = p999_ms
+                reference = usual.setdefault(name, row)
+                row["p50_factor"] = p50_ms / float(reference["p50_ms"])
+                row["p999_factor"] = p999_ms / float(reference["p999_ms"])
+                rows.append(row)
     return rows
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aegis_ros.backends import CompiledNetwork, backend_names
+from aegis_ros.backends import CompiledNetwork
 from aegis_ros.backends.testing.simulated import lasting
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.spec import FrameFormat
+from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm
 from benchmarks.compare.workload import Network, Task, Workload
+from benchmarks.gpu.__main__ import Told
 from benchmarks.gpu.goals import goals, wilson
-from benchmarks.gpu.plugin import TORCH, offered_here
 from benchmarks.gpu.ways import Bench, one_round
 
 MS = 1_000_000
@@ -68,11 +70,19 @@ def test_a_usual_way_runs_every_network_and_books_every_frame(bench: Bench, way:
     assert way != "queue" or waited >= 10.0
 
 
-def test_the_benchmarks_own_backend_is_found_by_its_entry_point(tmp_path: Path) -> None:
-    assert TORCH not in backend_names()
-    with offered_here(tmp_path):
-        assert TORCH in backend_names()
-    assert TORCH not in backend_names()
+def test_a_part_that_fails_costs_itself_alone_and_is_noted(tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"device": "none", "failed": []}
+    results = Results(Workload({}, {}, "a", {}, None, 1.0, 0.5), [], [], [], goals, facts)
+    told = Told(facts, results, tmp_path / "gpu.json", None)
+    with told.part("one that ends the process"):
+        raise SystemExit("no result within 30 s")
+    with told.part("one that works"):
+        facts["measured"] = 7
+    written = json.loads((tmp_path / "gpu.json").read_text())
+    assert written["measured"] == 7
+    assert written["failed"] == ["one that ends the process: SystemExit: no result within 30 s"]
+    with pytest.raises(KeyboardInterrupt), told.part("one that a person ends"):
+        raise KeyboardInterrupt
 
 
 def test_the_interval_of_a_share() -> None:
