@@ -25,6 +25,7 @@ setup(
         ],
         "aegis_ros.backends": [
             "onnxruntime = aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
+            "onnxruntime_cuda = aegis_ros.backends.onnxruntime_cuda:OnnxRuntimeCudaBackend",
             "simulated = aegis_ros.backends.testing.simulated:SimulatedBackend",
             "tensorrt = aegis_ros.backends.tensorrt:TensorRtBackend",
         ],

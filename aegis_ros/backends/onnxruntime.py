@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from aegis_ros.backends.base import (
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import DTYPE_OF_ORT
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
@@ -199,7 +199,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         cache = ArtifactCache(cache_dir / "onnxruntime")
         # The optimiser lays tensors out for this processor: another one optimises again.
         machine = "".join(part for part in cpu_name() if part.isalnum())[:40]
-        name = f"{prepared.key}-{version('onnxruntime')}-{machine}"
+        name = f"{prepared.key}-{runtime_version()}-{machine}"
         made = cache.find(name, file=f"{name}.onnx") or cache.make(
             name, lambda scratch: _optimise(prepared, scratch)
         )
@@ -254,7 +254,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
 
     def device_name(self) -> str:
         """Return processor and runtime version."""
-        return f"{cpu_name()}, ONNX Runtime {version('onnxruntime')}"
+        return f"{cpu_name()}, ONNX Runtime {runtime_version()}"
 
     def determinism(self) -> str:
         """Say what the lanes were permitted."""

@@ -17,6 +17,7 @@ _GROUP = "aegis_ros.backends"
 _DEFAULT = "onnxruntime"
 _OURS = {
     "onnxruntime": "aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
+    "onnxruntime_cuda": "aegis_ros.backends.onnxruntime_cuda:OnnxRuntimeCudaBackend",
     "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
     "tensorrt": "aegis_ros.backends.tensorrt:TensorRtBackend",
 }

@@ -16,6 +16,7 @@ from typing import Any
 
 from aegis_ros.network.feed import Feed, NetworkInput
 from aegis_ros.network.locate import digest
+from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
@@ -96,7 +97,7 @@ def prepare(
     bounds = dict(dimensions or {})
     request = {
         "format": _FORMAT_VERSION,
-        "versions": [version("onnx"), version("onnxruntime")],
+        "versions": [version("onnx"), runtime_version()],
         "digest": model_digest,
         **_identity(feeds),
         "dimensions": dict(sorted(bounds.items())),

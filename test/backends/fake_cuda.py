@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,7 @@ class Work:
             two waits for the other.
         exclusive: device memory nothing on another stream may use meanwhile.
         check: raises where it may not be run any more (a graph of a changed context).
+        kind: what it is in a graph.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Work:
     writes: Sequence[Range] = ()
     exclusive: Sequence[Range] = ()
     check: Callable[[], None] = lambda: None
+    kind: str = "kernel"
 
 
 @dataclass
@@ -301,6 +304,11 @@ class FakeDriver:
             handle = next(self._handles)
             self._graphs[handle] = captured
             return handle
+
+    def graph_kinds(self, graph: int) -> dict[str, int]:
+        with self._lock:
+            self._called("graph_kinds")
+            return dict(Counter(work.kind for work in self._graphs[graph]))
 
     def launch(self, graph: int, stream: int) -> None:
         with self._lock:

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from aegis_ros.backends.cuda.build_child import build
-from aegis_ros.backends.cuda.toolkit import Toolkit
+from aegis_ros.backends.cuda.trt.build_child import build
+from aegis_ros.backends.cuda.trt.toolkit import Toolkit
 from aegis_ros.backends.tensorrt import TensorRtBackend
 from test.backends.fake_cuda import FakeDriver, Work
 

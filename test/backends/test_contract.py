@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,20 +23,26 @@ from aegis_ros.backends import (
 from aegis_ros.backends.base import CompiledNetwork, LoadedNetwork
 from aegis_ros.errors import BackendError
 from aegis_ros.spec import LaneSpec
-from test.backends.fake_tensorrt import fake_backend
+from test.backends import fake_ort, fake_tensorrt
 
 LANES = (LaneSpec("first"), LaneSpec("second"))
 TIMEOUT_S = 30.0
+# A GPU is hardly ever at hand: its runtimes and the driver are fakes here.
+FAKES: dict[str, Callable[[], Backend]] = {
+    "tensorrt": fake_tensorrt.fake_backend,
+    "onnxruntime_cuda": fake_ort.fake_backend,
+}
+OURS = {"onnxruntime", "simulated", *FAKES}
 
 
 class Device:
     """An opened backend and what its lanes said."""
 
-    def __init__(self, name: str, cache: Path) -> None:
+    def __init__(self, name: str, cache: Path, backend: Backend | None = None) -> None:
         self.ended: list[SimpleQueue[Completion]] = [SimpleQueue() for _ in LANES]
         self.cache = cache
-        # A GPU is hardly ever at hand: TensorRT and the driver are fakes here.
-        self.backend: Backend = fake_backend() if name == "tensorrt" else create_backend(name)
+        make = FAKES.get(name)
+        self.backend = backend or (create_backend(name) if make is None else make())
         self.tell: Ended = lambda token, done: self.ended[token % len(LANES)].put(done)
         self.backend.open(LANES, lambda token, done: self.tell(token, done), 0)
         self._tokens = 0
@@ -65,7 +71,7 @@ class Device:
         self.backend.close()
 
 
-@pytest.fixture(params=sorted(set(backend_names()) & {"onnxruntime", "simulated", "tensorrt"}))
+@pytest.fixture(params=sorted(set(backend_names()) & OURS))
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
     opened = Device(request.param, tmp_path / "cache")
     yield opened

@@ -13,16 +13,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from aegis_ros.backends.cuda import OUT_OF_MEMORY, STICKY, bindings, build_child
+from aegis_ros.backends.cuda import OUT_OF_MEMORY, STICKY, bindings
 from aegis_ros.backends.cuda.bindings import BindingsDriver
-from aegis_ros.backends.cuda.build_child import build_engine
+from aegis_ros.backends.cuda.parts import cut_source
+from aegis_ros.backends.cuda.trt import build_child
+from aegis_ros.backends.cuda.trt.build_child import build_engine
 from aegis_ros.config import load_config
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model
 from aegis_ros.planning.admission import max_shape
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
-_FOLDER = Path(bindings.__file__).parent
+_FOLDER = Path(build_child.__file__).parent
 # What a variable of ours holds, by its name.
 _CLASSES = {
     "trt": "",
@@ -295,7 +297,7 @@ def test_the_real_builder_takes_the_demos_networks(task, parts, tmp_path, shared
         with pytest.raises(ModelError, match="ScatterElements"):
             build_engine(trt, source, tmp_path / "engine", frame=frame)
         return
-    sources = [source] if parts == 1 else build_child.cut_source(source, parts).save(tmp_path)
+    sources = [source] if parts == 1 else cut_source(source, parts).save(tmp_path)
     for number, part in enumerate(sources):
         build_engine(trt, part, tmp_path / f"{number}.engine", frame=frame)
         assert (tmp_path / f"{number}.engine").stat().st_size > 10_000

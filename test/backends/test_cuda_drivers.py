@@ -27,14 +27,15 @@ class Result(enum.IntEnum):
     CUDA_ERROR_OUT_OF_MEMORY = 2
     CUDA_ERROR_NO_DEVICE = 100
     CUDA_ERROR_ILLEGAL_ADDRESS = 700
+    CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION = 915
 
 
 class Resource:
-    """Some multiprocessors; of no kind where there are none."""
+    """Some multiprocessors, which come in pairs; of no kind where there are none."""
 
     def __init__(self, count: int) -> None:
         self.type = 1 if count else 0
-        self.sm = SimpleNamespace(smCount=count)
+        self.sm = SimpleNamespace(smCount=count, minSmPartitionSize=2)
 
 
 class Bindings:
@@ -78,24 +79,39 @@ class Bindings:
             "cuStreamEndCapture": (8,),
             "cuGraphInstantiate": (9,),
             "cuDeviceGetDevResource": (Resource(16),),
-            "cuDevResourceGenerateDesc": (21,),
             "cuGreenCtxStreamCreate": (4,),
         }
         self.green = 90
+        self.sizes: dict[int, int] = {}  # of green contexts
+        self.odd_rest = False  # whether what no group takes cannot be joined to one
 
     def cuDevSmResourceSplitByCount(
         self, groups: int, resource: Resource, flags: int, least: int
     ) -> tuple[Any, ...]:
         self.calls.append(("cuDevSmResourceSplitByCount", groups, resource.sm.smCount, least))
-        if least > resource.sm.smCount:
-            return (Result.CUDA_ERROR_INVALID_VALUE,)
-        rest = Resource(resource.sm.smCount - least)
-        return (Result.CUDA_SUCCESS, [Resource(least)], 1, rest)
+        if resource is not self.values["cuDeviceGetDevResource"][0]:  # as on hardware
+            return (Result.CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION,)
+        least += least % 2
+        made = min(groups, resource.sm.smCount // least)
+        rest = Resource(resource.sm.smCount - made * least)
+        # The package hands back as many as were asked for; those beyond are empty.
+        given = [Resource(least if at < made else 0) for at in range(groups)]
+        return (Result.CUDA_SUCCESS, given, made, rest)
+
+    def cuDevResourceGenerateDesc(self, resources: list[Resource], count: int) -> tuple[Any, ...]:
+        assert len(resources) == count > 0
+        if self.odd_rest and any(each.sm.smCount % 2 for each in resources) and count > 1:
+            return (Result.CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION,)
+        return (Result.CUDA_SUCCESS, sum(each.sm.smCount for each in resources))
 
     def cuGreenCtxCreate(self, described: int, device: int, flags: int) -> tuple[Any, ...]:
         self.green += 1
         self.calls.append(("cuGreenCtxCreate", described, device, flags))
+        self.sizes[self.green] = described
         return (Result(self.told.get("cuGreenCtxCreate", 0)), self.green)
+
+    def cuGreenCtxGetDevResource(self, green: int, kind: int) -> tuple[Any, ...]:
+        return (Result(self.told.get("cuGreenCtxGetDevResource", 0)), Resource(self.sizes[green]))
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cu"):
@@ -192,6 +208,53 @@ def test_a_gpu_is_divided_into_green_contexts_and_streams_are_made_on_them():
     ]
     assert [each.sms for each in made.split([16])] == [16, 0]
     made.unite(0)
+
+
+@pytest.mark.parametrize(
+    ("sms", "counts", "parts"),
+    [
+        (16, [4], [4, 12]),
+        (16, [3, 5, 2], [4, 6, 2, 4]),
+        (17, [8, 8], [8, 8, 1]),
+        (17, [4, 4], [4, 4, 9]),
+    ],
+)
+def test_one_split_serves_all_counts_and_each_part_says_what_it_really_has(sms, counts, parts):
+    cuda = Bindings()
+    cuda.values["cuDeviceGetDevResource"] = (Resource(sms),)
+    assert [each.sms for each in BindingsDriver(cuda).split(counts)] == parts
+    assert [call[0] for call in cuda.calls].count("cuDevSmResourceSplitByCount") == 1
+
+
+def test_what_cannot_be_joined_to_the_rest_is_left_idle():
+    cuda = Bindings()
+    cuda.values["cuDeviceGetDevResource"] = (Resource(17),)
+    cuda.odd_rest = True
+    assert [each.sms for each in BindingsDriver(cuda).split([4])] == [4, 12]
+    assert [each.sms for each in BindingsDriver(cuda).split([16])] == [16, 1]
+
+
+def test_a_part_whose_size_is_not_told_is_given_back():
+    cuda = Bindings(cuGreenCtxGetDevResource=1)
+    with pytest.raises(CudaError, match="cuGreenCtxGetDevResource"):
+        BindingsDriver(cuda).split([4])
+    names = [call[0] for call in cuda.calls]
+    assert names.count("cuGreenCtxCreate") == names.count("cuGreenCtxDestroy") == 1
+
+
+def test_operations_of_a_graph_are_counted_by_kind():
+    class Kind(enum.IntEnum):
+        CU_GRAPH_NODE_TYPE_KERNEL = 0
+        CU_GRAPH_NODE_TYPE_HOST = 3
+
+    cuda = Bindings()
+    kinds = iter([Kind.CU_GRAPH_NODE_TYPE_KERNEL, Kind.CU_GRAPH_NODE_TYPE_HOST] * 2)
+    cuda.values["cuGraphGetNodes"] = ([31, 32, 33], 3)
+    cuda.cuGraphNodeGetType = lambda node: (Result.CUDA_SUCCESS, next(kinds))  # type: ignore[attr-defined]
+    made = BindingsDriver(cuda)
+    assert made.graph_kinds(made.end_capture(3)) == {"kernel": 2, "host": 1}
+    cuda.values["cuGraphGetNodes"] = ([], 0)
+    assert made.graph_kinds(made.end_capture(3)) == {}
 
 
 @pytest.mark.parametrize("counts", [[20], [10, 10]])

@@ -16,7 +16,7 @@ from aegis_ros.spec import LaneSpec
 
 
 def test_ours_are_always_there():
-    assert {"onnxruntime", "simulated"} <= set(backend_names())
+    assert {"onnxruntime", "onnxruntime_cuda", "simulated"} <= set(backend_names())
 
 
 def test_creates_a_backend_that_knows_its_name():
@@ -24,7 +24,7 @@ def test_creates_a_backend_that_knows_its_name():
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match="onnxruntime, simulated"):
+    with pytest.raises(ConfigError, match="onnxruntime, onnxruntime_cuda, simulated"):
         create_backend("onnxruntim")
 
 
@@ -38,7 +38,7 @@ def test_lanes_get_multiprocessors_of_their_own_only_where_the_backend_has_them(
     text = str(caught.value)
     assert f"backend '{name or 'onnxruntime'}' has no multiprocessors to give" in text
     assert "device.lanes" in text
-    assert "`backend: tensorrt`" in text
+    assert "`backend: onnxruntime_cuda` or `tensorrt`" in text
     assert create_backend(name, (LaneSpec("main"),)).name == (name or "onnxruntime")
 
 

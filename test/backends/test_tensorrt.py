@@ -14,8 +14,9 @@ import pytest
 
 from aegis_ros.backends import Completion, Part, create_backend
 from aegis_ros.backends import Work as LaneWork
-from aegis_ros.backends.cuda.network import TensorRtNetwork
-from aegis_ros.backends.cuda.toolkit import Toolkit
+from aegis_ros.backends.cuda import backend as cuda_backend
+from aegis_ros.backends.cuda.trt.network import TensorRtNetwork
+from aegis_ros.backends.cuda.trt.toolkit import Toolkit
 from aegis_ros.backends.tensorrt import TensorRtBackend, _watched
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec
@@ -225,7 +226,7 @@ def test_whichever_call_of_loading_fails_nothing_is_left_behind(gpu, make_networ
             continue
         gpu.driver.fail_at = None
         if gpu.driver.failed:  # what cannot be captured runs without a graph
-            assert gpu.driver.failed in ("begin_capture", "end_capture")
+            assert gpu.driver.failed in ("begin_capture", "end_capture", "graph_kinds")
             assert not all(network.graphs)
         assert gpu.run(network, random_frame(), [np.zeros(3, np.float32)] * 2).error == ""
         gpu.driver.fail_at = None
@@ -274,11 +275,9 @@ def test_a_gpu_lost_inside_tensorrt_is_noticed_when_its_stream_is_drained(tmp_pa
 
 
 def test_an_engine_that_loses_the_gpu_ends_its_process(capfd, monkeypatch):
-    from aegis_ros.backends import tensorrt
-
     codes: list[int] = []
-    monkeypatch.setattr(tensorrt.os, "_exit", codes.append)
-    tensorrt._end_process("the GPU is lost")
+    monkeypatch.setattr(cuda_backend.os, "_exit", codes.append)
+    cuda_backend._end_process("the GPU is lost")
     assert codes == [70]
     assert "the GPU is lost" in capfd.readouterr().err
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,10 @@ from aegis_ros.backends.cuda.driver import NOT_SUPPORTED, CudaError, CudaUnavail
 __all__ = ["BindingsDriver"]
 
 _OF_DEVICE = 0
+_SMALLEST_GROUP = 8  # multiprocessors, where the package does not say (that of 12.x)
+_TOO_FEW = 915
+_TOO_FEW_NAME = "CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION"
+_KIND = "CU_GRAPH_NODE_TYPE_"
 
 
 class BindingsDriver:
@@ -83,16 +88,27 @@ class BindingsDriver:
         return int(free), int(total)
 
     def split(self, counts: Sequence[int]) -> list[Partition]:
-        """Make a green context a count, and one of the rest."""
+        """Make a green context a count, and one of the rest.
+
+        What is left after a split cannot be split again, so one call makes as many equal groups as
+        the GPU has, and each context gets as many of them as its count takes.
+        """
         made: list[Partition] = []
         try:
             kind = self._cuda.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM
-            rest = self._do("cuDeviceGetDevResource", self._device, kind)
+            whole = self._do("cuDeviceGetDevResource", self._device, kind)
+            unit = max(1, int(getattr(whole.sm, "minSmPartitionSize", 0)) or _SMALLEST_GROUP)
+            most = max(1, int(whole.sm.smCount) // unit)
+            groups, made_of, rest = self._do("cuDevSmResourceSplitByCount", most, whole, 0, unit)
+            free = list(groups)[: int(made_of)]
             for count in counts:
-                groups, _, rest = self._do("cuDevSmResourceSplitByCount", 1, rest, 0, count)
-                made.append(self._partition(groups[0]))
-            left = int(rest.type) == int(kind) and int(rest.sm.smCount) > 0
-            made.append(self._partition(rest) if left else Partition(0, 0))
+                size = int(free[0].sm.smCount) if free else unit
+                wanted = -(-count // size)
+                if wanted > len(free):
+                    raise CudaError("cuDevSmResourceSplitByCount", _TOO_FEW, _TOO_FEW_NAME)
+                made.append(self._partition(free[:wanted]))
+                del free[:wanted]
+            made.append(self._rest(free, rest, int(kind)))
         except BaseException as error:
             for each in made:
                 self.unite(each.handle)
@@ -102,12 +118,29 @@ class BindingsDriver:
             raise
         return made
 
-    def _partition(self, resource: Any) -> Partition:
-        described = self._do("cuDevResourceGenerateDesc", [resource], 1)
+    def _rest(self, free: list[Any], remainder: Any, kind: int) -> Partition:
+        """Return what no count took; without the remainder where that is of another alignment."""
+        left = int(remainder.type) == kind and int(remainder.sm.smCount) > 0
+        if left:
+            try:
+                return self._partition([*free, remainder])
+            except CudaError as error:
+                if error.sticky or not free:
+                    raise
+        return self._partition(free) if free else Partition(0, 0)
+
+    def _partition(self, resources: list[Any]) -> Partition:
+        described = self._do("cuDevResourceGenerateDesc", resources, len(resources))
         flags = int(self._cuda.CUgreenCtxCreate_flags.CU_GREEN_CTX_DEFAULT_STREAM)
         green = self._do("cuGreenCtxCreate", described, self._device, flags)
         self._partitions[int(green)] = green
-        return Partition(int(green), int(resource.sm.smCount))
+        kind = self._cuda.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM
+        try:
+            has = self._do("cuGreenCtxGetDevResource", green, kind)
+        except BaseException:
+            self.unite(int(green))
+            raise
+        return Partition(int(green), int(has.sm.smCount))
 
     def unite(self, partition: int) -> None:
         """Destroy a green context."""
@@ -208,6 +241,19 @@ class BindingsDriver:
             self.destroy_graph(int(executable))
             raise
         return int(executable)
+
+    def graph_kinds(self, graph: int) -> Mapping[str, int]:
+        """Count the operations of a graph."""
+        made_of = self._graphs[graph]
+        _, count = self._do("cuGraphGetNodes", made_of, 0)
+        if not int(count):
+            return {}
+        nodes, _ = self._do("cuGraphGetNodes", made_of, int(count))
+        kinds = Counter(self._do("cuGraphNodeGetType", node) for node in nodes)
+        return {
+            str(getattr(kind, "name", kind)).removeprefix(_KIND).lower(): number
+            for kind, number in kinds.items()
+        }
 
     def launch(self, graph: int, stream: int) -> None:
         """Launch a graph."""

@@ -7,7 +7,7 @@ so, and a test can count them. Two Python packages offer the driver; neither is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
@@ -118,9 +118,10 @@ class CudaDriver(Protocol):
         """Divide the multiprocessors; return one partition a count and one for what is left.
 
         Green contexts of the primary one: what is put on a stream of a partition computes on its
-        multiprocessors alone. Counts are rounded up to what the GPU can part; the last partition
-        has none where nothing is left. Raises :class:`CudaError` where there are too few, or where
-        driver or package have no green contexts.
+        multiprocessors alone. Counts are rounded up to what the GPU can part, and each partition
+        says how many it really has; the last one has none where nothing is left. Raises
+        :class:`CudaError` where there are too few, or where driver or package have no green
+        contexts.
         """
         ...
 
@@ -204,6 +205,14 @@ class CudaDriver(Protocol):
 
     def end_capture(self, stream: int) -> int:
         """Return what was collected as an executable graph; ends the capture even if it raises."""
+        ...
+
+    def graph_kinds(self, graph: int) -> Mapping[str, int]:
+        """Return how many operations of each kind a graph has.
+
+        Kinds are ``kernel``, ``memcpy``, ``memset``, ``host`` (a call back into the host) and
+        others under the driver's own names in small letters.
+        """
         ...
 
     def launch(self, graph: int, stream: int) -> None:

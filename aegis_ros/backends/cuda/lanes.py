@@ -24,6 +24,7 @@ class GpuLane:
     Attributes:
         stream, event: of the driver.
         copies: stream for copies that run beside ``stream``.
+        urgency: of both streams, as :meth:`CudaDriver.create_stream` takes it.
         partition: handle of the multiprocessors it has for itself; 0 for all of the GPU.
         sms: how many those are.
         arena: activation memory.
@@ -34,6 +35,7 @@ class GpuLane:
     stream: int
     event: int
     copies: int
+    urgency: int
     partition: int
     sms: int
     arena: Arena
@@ -66,7 +68,8 @@ def make_lanes(
         undo.callback(driver.destroy_stream, copies)
         event = driver.create_event()
         undo.callback(driver.destroy_event, event)
-        made.append(GpuLane(stream, event, copies, part.handle, part.sms, Arena(driver), frames))
+        lane = GpuLane(stream, event, copies, urgency, part.handle, part.sms, Arena(driver), frames)
+        made.append(lane)
     return made
 
 

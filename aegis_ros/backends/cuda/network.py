@@ -1,148 +1,73 @@
-"""One network in TensorRT on one lane: contexts, memory, graphs, and the run of a segment."""
+"""One network on one lane: frames to the device, a segment on the stream, results back."""
 
 from __future__ import annotations
 
-import ctypes
-import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.backends.cuda.arena import Block
-from aegis_ros.backends.cuda.driver import CudaError
+from aegis_ros.backends.cuda.buffers import Buffers
+from aegis_ros.backends.cuda.driver import CudaDriver
 from aegis_ros.backends.cuda.frames import FrameInput
 from aegis_ros.backends.cuda.lanes import GpuLane
-from aegis_ros.backends.cuda.toolkit import Toolkit, collecting_logger
 from aegis_ros.backends.worker import Shapes
 from aegis_ros.errors import BackendError
 
-__all__ = ["Outputs", "TensorRtNetwork", "faster"]
-
-_WARM_UP_RUNS = 3
-_TIMED_RUNS = 5
+__all__ = ["GpuNetwork", "Outputs", "Sent"]
 
 Outputs = Sequence[npt.NDArray[np.generic]]
+Sent = tuple[str, int, int]
+"""Name of an output, its place among the network's, and the bytes on their way to the host."""
 
 
-def faster(raw_ns: float, graph_ns: float) -> bool:
-    """Return whether a graph is worth it."""
-    return graph_ns < raw_ns
+class GpuNetwork(ABC):
+    """What all runtimes on the GPU share; a subclass says how a segment gets onto a stream.
 
-
-@dataclass(frozen=True)
-class _Buffer:
-    """A tensor on the device, and in page-locked memory where it comes from or goes to the host.
-
-    Attributes:
-        device: address on the device.
-        nbytes: room.
-        host: page-locked memory of the same size, uint8 [nbytes]; ``None`` for a tensor that
-            segments hand to each other.
-    """
-
-    device: int
-    nbytes: int
-    host: npt.NDArray[np.uint8] | None
-
-
-class _Segment:
-    """One execution context.
-
-    Attributes:
-        context: of TensorRT.
-        frame_input: whether it reads the frame.
-        results: (name, place) of the network's outputs it writes.
-        measured: outputs whose extents only the run tells, by name.
-        graph: handle of the CUDA graph for the largest frame; ``None`` where there is none.
-        gain: time as a graph over time without one, as measured when it was loaded; ``None`` where
-            it cannot be captured.
-        smaller: context for other frames beside a graph, whose own context must stay as it was
-            captured; ``None`` where all frames go through ``context``.
-        shapes: frame each context is set to.
-    """
-
-    def __init__(self, engine: Any, context: Any) -> None:
-        self.engine = engine  # must outlive the contexts
-        self.context = context
-        self.smaller: Any = None
-        self.frame_input = False
-        self.results: list[tuple[str, int]] = []
-        self.measured: dict[str, Any] = {}
-        self.graph: int | None = None
-        self.gain: float | None = None
-        self.shapes: dict[int, tuple[int, ...]] = {}
-
-
-class TensorRtNetwork:
-    """One network on one lane; everything it needs is allocated here.
-
-    Activations lie in the lane's arena. Between two segments another network may use it: what
-    segments hand to each other has memory of its own.
+    A subclass's constructor enters ``self._undo`` and leaves nothing behind where it raises.
 
     Args:
-        toolkit: TensorRT and the driver.
-        compiled: engines and what is known of the network.
+        driver: the GPU.
+        compiled: files and what is known of the network.
         lane: streams, event and arena.
-        graph_pays: as for :class:`TensorRtBackend`.
-
-    Raises:
-        BackendError: TensorRT refuses; nothing is left behind.
-        CudaError: as the driver says; nothing is left behind.
     """
 
-    def __init__(
-        self,
-        toolkit: Toolkit,
-        compiled: CompiledNetwork,
-        lane: GpuLane,
-        *,
-        graph_pays: Callable[[float, float], bool] = faster,
-    ) -> None:
-        """Load the engines, run them on an empty frame, capture them."""
+    def __init__(self, driver: CudaDriver, compiled: CompiledNetwork, lane: GpuLane) -> None:
+        """Hold nothing yet."""
         self.lane = lane
-        self._trt = toolkit.trt
-        self._driver = toolkit.driver
+        self._driver = driver
         self._compiled = compiled
+        self._stream = lane.stream  # where its segments run
         self._frame_dtype = np.dtype(compiled.frame_input.dtype)
         self._places = {item.name: index for index, item in enumerate(compiled.outputs)}
         self._shapes = [tuple(item.shape) for item in compiled.outputs]
-        self._buffers: dict[str, _Buffer] = {}
-        self._segments: list[_Segment] = []
-        self._log, self._errors = collecting_logger(self._trt)
+        self._undo = ExitStack()
+        self._buffers = Buffers(driver, self._undo)
+        self._input: FrameInput
+        self._last_reader = 0  # index of the last segment that reads the frame
         self.dynamic: list[str] = []  # outputs whose extents differ from run to run
         self.device_bytes = 0  # taken on the device, the lane's arena counted as its own
-        with ExitStack() as undo:
-            self._undo = undo
-            self._driver.attach()
-            undo.callback(self._buffers.clear)
-            undo.callback(self._segments.clear)
-            for path in compiled.paths:
-                self._segments.append(self._deserialised(Path(path)))
-            for segment in self._segments:
-                self._place_tensors(segment)
-            self._input = self._frame_input()
-            readers = [at for at, segment in enumerate(self._segments) if segment.frame_input]
-            self._last_reader = max(readers, default=0)
-            self._activations = max(
-                int(segment.engine.device_memory_size_v2) for segment in self._segments
-            )
-            self.device_bytes += self._activations
-            block = lane.arena.take(self._activations)
-            undo.callback(lane.arena.give_back, block)
-            self._prepare(block, graph_pays)
-            self._undo = undo.pop_all()
 
     @property
+    @abstractmethod
     def segments(self) -> int:
         """Number of segments."""
-        return len(self._segments)
+
+    @property
+    @abstractmethod
+    def graphs(self) -> tuple[bool, ...]:
+        """Whether each segment is launched as a CUDA graph."""
+
+    @property
+    def note(self) -> str:
+        """What was chosen when it was loaded; empty where there was no choice."""
+        copied = ""
+        if self.lane.frames.refusal:
+            copied = f"frames are copied by the CPU first ({self.lane.frames.refusal})"
+        return "; ".join(filter(None, (self._graphs_note(), copied)))
 
     def output_rooms(self) -> list[npt.NDArray[np.generic]]:
         """Return a flat array for each output, as large as it can be."""
@@ -155,38 +80,6 @@ class TensorRtNetwork:
     def output_shapes(self) -> Shapes:
         """Extents of the outputs after the last run."""
         return tuple(tuple(int(extent) for extent in shape) for shape in self._shapes)
-
-    @property
-    def graphs(self) -> tuple[bool, ...]:
-        """Whether each segment is launched as a CUDA graph."""
-        return tuple(segment.graph is not None for segment in self._segments)
-
-    @property
-    def note(self) -> str:
-        """What was chosen when it was loaded; empty where there was no choice."""
-        copied = ""
-        if self.lane.frames.refusal:
-            copied = f"frames are copied by the CPU first ({self.lane.frames.refusal})"
-        return "; ".join(filter(None, (self._graphs_note(), copied)))
-
-    def _graphs_note(self) -> str:
-        """Which segments are launched as CUDA graphs, and what that gains."""
-        if not self._driver.graphs:
-            return ""
-        told = []
-        for kind, launched in (("yes", True), ("no", False)):
-            gains = [
-                segment.gain
-                for segment in self._segments
-                if segment.gain is not None and (segment.graph is not None) == launched
-            ]
-            if gains:
-                took = f"{min(gains):.0%} to {max(gains):.0%} of the time without"
-                told.append(f"{len(gains)} {kind}; {took}")
-        hopeless = sum(segment.gain is None for segment in self._segments)
-        if hopeless:
-            told.append(f"{hopeless} that cannot be")
-        return f"segments launched as CUDA graphs: {', '.join(told)}"
 
     def close(self) -> None:
         """Give everything back."""
@@ -229,13 +122,12 @@ class TensorRtNetwork:
             CudaError: as the driver says.
         """
         self._driver.attach()
-        segment, stream = self._segments[index], self.lane.stream
+        stream = self._stream
         self._require_fitting(frame)
         try:
             if index == 0:
                 self._input.send(frame, stream, prefetched=prefetched)
-            context = self._enqueue(segment, tuple(frame.shape), stream)
-            sent = self._fetch(segment, context, stream)
+            sent = self._put(index, tuple(frame.shape), stream)
             self._driver.record(self.lane.event, stream)
             self._driver.synchronize(self.lane.event)
         except BaseException:
@@ -248,7 +140,19 @@ class TensorRtNetwork:
             self._deliver(name, place, nbytes, outputs[place])
         return self.output_shapes if self._compiled.dynamic_outputs else None
 
-    # -- one run ------------------------------------------------------------------------------
+    @abstractmethod
+    def _put(self, index: int, shape: tuple[int, ...], stream: int) -> Sequence[Sent]:
+        """Put a segment and the copies of its results on the stream; wait for nothing.
+
+        Args:
+            index: which segment.
+            shape: extents of the frame, which fits.
+            stream: where.
+        """
+
+    @abstractmethod
+    def _graphs_note(self) -> str:
+        """Which segments are launched as CUDA graphs; empty where there was no choice."""
 
     def _fits(self, frame: npt.NDArray[np.generic]) -> bool:
         declared, largest = self._compiled.frame_input.shape, self._compiled.max_shape
@@ -271,43 +175,21 @@ class TensorRtNetwork:
                 expected=f"contiguous {self._frame_dtype} {list(declared)}, at most {largest}",
             )
 
-    def _enqueue(self, segment: _Segment, shape: tuple[int, ...], stream: int) -> Any:
-        """Put a segment on the stream; return the context that knows its outputs' extents."""
-        if segment.graph is not None and shape == self._compiled.max_shape:
-            self._driver.launch(segment.graph, stream)
-            return segment.context
-        context = segment.smaller or segment.context
-        self._set_shape(segment, context, shape)
-        self._errors.clear()
-        if not context.execute_async_v3(stream):
-            raise BackendError(f"TensorRT refuses to run the segment ({self._reason()})")
-        return context
+    def _copy_back(self, name: str, place: int, shape: tuple[int, ...], device: int) -> Sent:
+        """Put the copy of an output on the network's stream.
 
-    def _set_shape(self, segment: _Segment, context: Any, shape: tuple[int, ...]) -> None:
-        if not segment.frame_input or segment.shapes.get(id(context)) == shape:
-            return
-        if not context.set_input_shape(self._compiled.frame_input.name, shape):
-            raise BackendError(f"TensorRT refuses a frame of {list(shape)} ({self._reason()})")
-        segment.shapes[id(context)] = shape
-
-    def _fetch(self, segment: _Segment, context: Any, stream: int) -> list[tuple[str, int, int]]:
-        """Put the copies of a segment's results on the stream; return name, place and bytes."""
-        sent = []
-        for name, place in segment.results:
-            buffer, info = self._buffers[name], self._compiled.outputs[place]
-            if name in segment.measured:
-                shape = segment.measured[name].shape
-            else:
-                shape = tuple(context.get_tensor_shape(name))
-            self._shapes[place] = shape
-            nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(info.dtype).itemsize
-            if nbytes > buffer.nbytes or nbytes < 0:
-                raise BackendError(f"output {name!r} has extents {list(shape)}, beyond its memory")
-            assert buffer.host is not None
-            if nbytes:
-                self._driver.copy_out(buffer.host.ctypes.data, buffer.device, nbytes, stream)
-            sent.append((name, place, nbytes))
-        return sent
+        Raises:
+            BackendError: it is larger than its memory.
+        """
+        self._shapes[place] = shape
+        buffer, info = self._buffers[name], self._compiled.outputs[place]
+        nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(info.dtype).itemsize
+        if nbytes > buffer.nbytes or nbytes < 0:
+            raise BackendError(f"output {name!r} has extents {list(shape)}, beyond its memory")
+        assert buffer.host is not None
+        if nbytes:
+            self._driver.copy_out(buffer.host.ctypes.data, device, nbytes, self._stream)
+        return name, place, nbytes
 
     def _deliver(self, name: str, place: int, nbytes: int, room: npt.NDArray[np.generic]) -> None:
         host = self._buffers[name].host
@@ -322,33 +204,8 @@ class TensorRtNetwork:
             )
         room.reshape(-1)[: values.size] = values
 
-    # -- loading ------------------------------------------------------------------------------
-
-    def _deserialised(self, path: Path) -> _Segment:
-        # One runtime an engine: nothing of it is used afterwards, but it must live as long.
-        runtime = self._trt.Runtime(self._log)
-        self._errors.clear()
-        try:
-            plan = path.read_bytes()
-        except OSError as error:
-            raise BackendError(f"TensorRT cannot load the network ({error})") from error
-        engine = runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise BackendError(
-                f"TensorRT cannot load the network ({self._reason()})",
-                hint="Remove the cache folder and register the task again",
-            )
-        self.device_bytes += path.stat().st_size  # its weights
-        return _Segment(engine, self._new_context(engine))
-
-    def _new_context(self, engine: Any) -> Any:
-        strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = engine.create_execution_context(strategy)
-        if context is None:
-            raise BackendError(f"TensorRT cannot load the network ({self._reason()})")
-        return context
-
     def _frame_input(self) -> FrameInput:
+        """Return the way of the frame to its buffer."""
         buffer = self._buffers[self._compiled.frame_input.name]
         assert buffer.host is not None
         arrived = self._driver.create_event()
@@ -357,201 +214,3 @@ class TensorRtNetwork:
         return FrameInput(
             self._driver, lane.frames, lane.copies, arrived, buffer.device, buffer.host
         )
-
-    def _place_tensors(self, segment: _Segment) -> None:
-        """Give every tensor of a segment memory, and tell the context where."""
-        engine, context = segment.engine, segment.context
-        frame = self._compiled.frame_input.name
-        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        inputs = {n for n in names if engine.get_tensor_mode(n) == self._trt.TensorIOMode.INPUT}
-        if frame in inputs:
-            segment.frame_input = True
-            self._require_dtype(engine, frame, self._frame_dtype)
-            self._set_shape(segment, context, self._compiled.max_shape)
-            if frame not in self._buffers:
-                count = int(np.prod(self._compiled.max_shape, dtype=np.int64))
-                self._take(frame, count * self._frame_dtype.itemsize, with_host=True)
-        for name in names:
-            if engine.get_tensor_location(name) != self._trt.TensorLocation.DEVICE:
-                raise BackendError(
-                    f"TensorRT cannot load the network: it wants {name!r} in the host's memory",
-                    hint="Export the network without extents among its inputs and outputs",
-                )
-            if name in inputs:
-                if name not in self._buffers:
-                    raise BackendError(f"TensorRT cannot load the network: nothing writes {name!r}")
-            else:
-                self._place_output(segment, name)
-            self._set_address(context, name)
-
-    def _set_address(self, context: Any, name: str) -> None:
-        if not context.set_tensor_address(name, self._buffers[name].device):
-            raise BackendError(f"TensorRT refuses an address ({self._reason()})")
-
-    def _place_output(self, segment: _Segment, name: str) -> None:
-        context = segment.context
-        place = self._places.get(name)
-        dtype = np.dtype(self._trt.nptype(segment.engine.get_tensor_dtype(name)))
-        shape = tuple(context.get_tensor_shape(name))
-        if -1 in shape:
-            nbytes = int(context.get_max_output_size(name))
-        else:
-            nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        self._take(name, max(nbytes, 1), with_host=place is not None)
-        if place is not None:
-            self._require_dtype(segment.engine, name, np.dtype(self._compiled.outputs[place].dtype))
-            segment.results.append((name, place))
-            if -1 in tuple(segment.engine.get_tensor_shape(name)):
-                self.dynamic.append(name)
-        if -1 in shape:
-            allocator = _room_in(self._trt, self._buffers[name])
-            segment.measured[name] = allocator
-            if not context.set_output_allocator(name, allocator):
-                raise BackendError(f"TensorRT refuses an allocator ({self._reason()})")
-
-    def _require_dtype(self, engine: Any, name: str, wanted: np.dtype[Any]) -> None:
-        found = np.dtype(self._trt.nptype(engine.get_tensor_dtype(name)))
-        if found != wanted:
-            raise BackendError(
-                f"TensorRT cannot load the network: it makes {name!r} {found}, not {wanted}",
-                hint=f"Export the network with {found} there",
-            )
-
-    def _take(self, name: str, nbytes: int, *, with_host: bool) -> None:
-        device = self._driver.allocate(nbytes)
-        self._undo.callback(self._driver.free, device)
-        self.device_bytes += nbytes
-        host = None
-        if with_host:
-            address = self._driver.allocate_pinned(nbytes)
-            self._undo.callback(self._driver.free_pinned, address)
-            host = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
-            host[:] = 0
-        self._buffers[name] = _Buffer(device, nbytes, host)
-
-    def _prepare(self, block: Block, graph_pays: Callable[[float, float], bool]) -> None:
-        """Run every segment, so that nothing is left to do for the first job; choose graphs.
-
-        Other networks of the lane may run meanwhile, in the very block of activations that this
-        one is to use. So it runs here in memory of its own, on a stream of its own.
-        """
-        stream = self._driver.create_stream(0, self.lane.partition)
-        try:
-            with ExitStack() as after:
-                address = block.address
-                if block.users > 1:
-                    address = self._driver.allocate(block.nbytes)
-                    after.callback(self._driver.free, address)
-                after.callback(self._driver.synchronize_stream, stream)
-                self._use_memory(address, block.nbytes)
-                pays = self._warm_up(stream, graph_pays)
-            self._use_memory(block.address, block.nbytes)
-            for segment, worth in zip(self._segments, pays, strict=True):
-                if worth:
-                    segment.graph = self._captured(segment, stream)
-                    if segment.graph is not None:
-                        self._undo.callback(self._driver.destroy_graph, segment.graph)
-                        self._add_context(segment, block)
-            self._driver.synchronize_stream(stream)
-        finally:
-            self._driver.destroy_stream(stream)
-
-    def _add_context(self, segment: _Segment, block: Block) -> None:
-        """Add a context for frames smaller than those of the graph, where there may be any."""
-        if not segment.frame_input or self._compiled.frame_input.static:
-            return
-        context = self._new_context(segment.engine)
-        self._set_shape(segment, context, self._compiled.max_shape)
-        for index in range(segment.engine.num_io_tensors):
-            self._set_address(context, segment.engine.get_tensor_name(index))
-        context.set_device_memory(block.address, block.nbytes)
-        segment.smaller = context
-
-    def _use_memory(self, address: int, nbytes: int) -> None:
-        for segment in self._segments:
-            segment.context.set_device_memory(address, nbytes)
-
-    def _warm_up(self, stream: int, graph_pays: Callable[[float, float], bool]) -> list[bool]:
-        """Return for each segment whether a graph is worth it."""
-        frame = np.zeros(self._compiled.max_shape, self._frame_dtype)
-        self._input.send(frame, stream, prefetched=False)
-        pays = []
-        for segment in self._segments:
-
-            def raw(of: _Segment = segment) -> None:
-                self._enqueue(of, self._compiled.max_shape, stream)
-                self._driver.synchronize_stream(stream)
-
-            for _ in range(_WARM_UP_RUNS):
-                raw()
-            graph = self._captured(segment, stream)
-            if graph is None:
-                pays.append(False)
-                continue
-
-            def launched(handle: int = graph) -> None:
-                self._driver.launch(handle, stream)
-                self._driver.synchronize_stream(stream)
-
-            with ExitStack() as after:
-                after.callback(self._driver.destroy_graph, graph)
-                after.callback(self._driver.synchronize_stream, stream)
-                launched()
-                raw_ns, graph_ns = _median_ns(raw), _median_ns(launched)
-                segment.gain = graph_ns / max(raw_ns, 1.0)
-                pays.append(graph_pays(raw_ns, graph_ns))
-        return pays
-
-    def _captured(self, segment: _Segment, stream: int) -> int | None:
-        """Return a segment as a graph, or ``None`` where that is not possible."""
-        if not self._driver.graphs or segment.measured:
-            return None
-        self._set_shape(segment, segment.context, self._compiled.max_shape)
-        try:
-            self._driver.begin_capture(stream)
-            try:
-                accepted = bool(segment.context.execute_async_v3(stream))
-            finally:
-                graph = self._driver.end_capture(stream)
-        except CudaError as error:
-            if error.sticky or error.out_of_memory:
-                raise
-            return None  # it does something that cannot be captured
-        if not accepted:
-            self._driver.destroy_graph(graph)
-            return None
-        return graph
-
-    def _reason(self) -> str:
-        return self._errors[0][:300] if self._errors else "it does not say why"
-
-
-def _room_in(trt: Any, buffer: _Buffer) -> Any:
-    """Return an allocator that hands out memory taken at load, and keeps the extents it is told."""
-
-    class Room(trt.IOutputAllocator):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.IOutputAllocator.__init__(self)
-            self.shape: tuple[int, ...] = ()
-
-        def reallocate_output(self, name: str, memory: int, size: int, alignment: int) -> int:
-            return buffer.device if size <= buffer.nbytes else 0
-
-        def reallocate_output_async(
-            self, name: str, memory: int, size: int, alignment: int, stream: int
-        ) -> int:
-            return buffer.device if size <= buffer.nbytes else 0
-
-        def notify_shape(self, name: str, shape: Any) -> None:
-            self.shape = tuple(int(extent) for extent in shape)
-
-    return Room()
-
-
-def _median_ns(work: Callable[[], None]) -> float:
-    taken = []
-    for _ in range(_TIMED_RUNS):
-        start = time.perf_counter_ns()
-        work()
-        taken.append(time.perf_counter_ns() - start)
-    return float(median(taken))

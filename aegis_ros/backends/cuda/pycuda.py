@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -169,6 +169,10 @@ class PyCudaDriver:
     def end_capture(self, stream: int) -> int:
         """Not with PyCUDA."""
         raise CudaError("end_capture", NOT_SUPPORTED, "PyCUDA has no graphs")
+
+    def graph_kinds(self, graph: int) -> Mapping[str, int]:
+        """Not with PyCUDA."""
+        raise CudaError("graph_kinds", NOT_SUPPORTED, "PyCUDA has no graphs")
 
     def launch(self, graph: int, stream: int) -> None:
         """Not with PyCUDA."""

@@ -19,18 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork
-from aegis_ros.backends.reference import difference, session
+from aegis_ros.backends.cuda.parts import cut_source
+from aegis_ros.backends.reference import difference
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
 
 if TYPE_CHECKING:
-    from aegis_ros.backends.cuda.toolkit import Toolkit
-    from aegis_ros.network.cut import Cut
+    from aegis_ros.backends.cuda.trt.toolkit import Toolkit
 
-__all__ = ["build", "build_engine", "cut_source", "main"]
-
-_CROSSES = ("float32", "float16")  # others may be extents, which TensorRT wants on the host
+__all__ = ["build", "build_engine", "main"]
 
 
 def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
@@ -105,7 +103,7 @@ def build_engine(
     Raises:
         ModelError: TensorRT refuses.
     """
-    from aegis_ros.backends.cuda.toolkit import collecting_logger
+    from aegis_ros.backends.cuda.trt.toolkit import collecting_logger
 
     log, errors = collecting_logger(trt)
     builder = trt.Builder(log)
@@ -152,7 +150,7 @@ def _typed(source: Path, folder: Path) -> Path:
     """Return the network as TensorRT takes it, whose numbers ONNX Runtime tells as well."""
     import onnx
 
-    from aegis_ros.backends.cuda.types import cast_bytes_first
+    from aegis_ros.backends.cuda.trt.types import cast_bytes_first
 
     model = onnx.load_model(str(source))
     changed = cast_bytes_first(model)
@@ -188,32 +186,9 @@ def _monitor(trt: Any, progress: Any) -> Any:
     return Monitor()
 
 
-def cut_source(source: Path, parts: int) -> Cut:
-    """Return the network in parts.
-
-    Raises:
-        ModelError: there are too few places to cut at.
-    """
-    import onnx
-
-    from aegis_ros.network.cut import cut, runtime_tensors
-
-    model = onnx.load_model(str(source))
-    tensors = {
-        name: info
-        for name, info in runtime_tensors(model, _session).items()
-        if info.static and info.dtype in _CROSSES
-    }
-    try:
-        shown = onnx.shape_inference.infer_shapes(model)
-    except Exception:  # it only improves the estimate of costs
-        shown = model
-    return cut(shown, parts, tensors=tensors)
-
-
 def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str, Any]:
     """Load the engines as the backend will, and compare what they compute with ONNX Runtime."""
-    from aegis_ros.backends.cuda.network import TensorRtNetwork
+    from aegis_ros.backends.cuda.trt.network import TensorRtNetwork
     from aegis_ros.backends.tensorrt import TensorRtBackend
     from aegis_ros.spec import LaneSpec
 
@@ -241,10 +216,6 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
         backend.close()
 
 
-def _session(model: Any) -> Any:
-    return session(model.SerializeToString())
-
-
 def _refusal(problem: str, told: Sequence[str]) -> ModelError:
     reason = " ".join(told[0].split())[:300] if told else "it does not say why"
     return ModelError(f"{problem} ({reason})", rule=Rule.MODEL_VALID)
@@ -265,7 +236,7 @@ def _note(path: Path, phase: str, done: float) -> None:
 
 def main() -> None:
     """Answer one request."""
-    from aegis_ros.backends.cuda.toolkit import find_toolkit
+    from aegis_ros.backends.cuda.trt.toolkit import find_toolkit
 
     request = json.loads(sys.stdin.read())
     answer: dict[str, Any]

@@ -1,0 +1,192 @@
+"""Lanes of one NVIDIA GPU: a stream and a thread each, whatever runtime enqueues the segments.
+
+A lane's thread puts the copy of the frame, the segment and the copies out on a stream, and sleeps
+in the driver until an event behind them has happened; the loop of the engine is never kept
+waiting. A job that finds the lane busy has its frame copied meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import Arrays, Ended, LoadedNetwork, Work
+from aegis_ros.backends.cuda.driver import CudaDriver, CudaError
+from aegis_ros.backends.cuda.frames import FrameMemory
+from aegis_ros.backends.cuda.lanes import GpuLane, make_lanes
+from aegis_ros.backends.cuda.network import GpuNetwork
+from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
+from aegis_ros.errors import BackendError
+from aegis_ros.spec import LaneSpec
+
+__all__ = ["CudaBackend"]
+
+_EXIT_CODE = 70
+
+
+class CudaBackend:
+    """The run-time half of a backend on the GPU, but for loading.
+
+    Args:
+        driver: the GPU.
+        on_lost: called with a sentence when the GPU's context is lost and no call on it can work
+            any more. Ends the process if not given: whoever started the engine starts a new one.
+    """
+
+    def __init__(self, driver: CudaDriver, on_lost: Callable[[str], None] | None = None) -> None:
+        """Hold no lane yet."""
+        self._driver = driver
+        self._on_lost = on_lost or _end_process
+        self._lost = ""
+        self._threads: list[CpuLane] = []
+        self._lanes: list[GpuLane] = []
+        self._frames = FrameMemory(self._driver)
+        self._loaded: list[GpuNetwork] = []
+        self._undo = ExitStack()  # of what ``open`` made
+
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
+        """Create streams, an event and a thread a lane; earlier lanes are the more urgent ones.
+
+        Raises:
+            BackendError: the GPU cannot be used, or not be divided among the lanes.
+        """
+        with self._telling("the GPU cannot be used"), ExitStack() as undo:
+            self._driver.attach()
+            undo.callback(self._driver.close)
+            made = make_lanes(self._driver, lanes, self._frames, undo)
+            self._threads = open_lanes(lanes, self._run, ended, priority)
+            self._lanes = made
+            self._undo = undo.pop_all()
+
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Lock its pages, so that copies read them directly; where that fails, the CPU copies.
+
+        Raises:
+            BackendError: the GPU is lost.
+        """
+        with self._telling("frames cannot be shared with the GPU"):
+            self._driver.attach()
+            self._frames.pin(memory)
+
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Let its pages go, once no copy reads them.
+
+        Raises:
+            BackendError: as the driver says.
+        """
+        with self._telling("frames cannot be taken back from the GPU"):
+            self._driver.attach()
+            for lane in self._lanes:
+                self._driver.synchronize_stream(lane.copies)
+            self._frames.unpin(memory)
+
+    def prefetch(self, network: LoadedNetwork, inputs: Arrays) -> bool:
+        """Begin to copy a waiting job's frame while the lane computes for another one."""
+        assert isinstance(network, GpuNetwork)
+        try:
+            with self._telling("the frame cannot be copied"):
+                return network.prefetch(inputs[0])
+        except BackendError:
+            return False  # the job will copy it itself, and be told if that fails, too
+
+    def start(self, lane: int, work: Work) -> None:
+        """Hand the segment to the lane's thread."""
+        network = work.parts[0].network
+        assert isinstance(network, GpuNetwork)
+        if work.step == 0:
+            network.claim()
+        self._threads[lane].start(work)
+
+    def unload(self, network: LoadedNetwork) -> None:
+        """Give its memory back."""
+        assert isinstance(network, GpuNetwork)
+        with self._telling("the network cannot be unloaded"):
+            self._loaded.remove(network)
+            network.close()
+
+    def determinism(self) -> str:
+        """Say what the lanes were permitted."""
+        has = "with priorities" if self._driver.priorities else "without priorities"
+        graphs = "CUDA graphs" if self._driver.graphs else "no CUDA graphs"
+        parts = ", ".join(str(lane.sms) for lane in self._lanes if lane.partition)
+        divided = f"; multiprocessors of the lanes: {parts}" if parts else ""
+        return (
+            f"{describe_lanes(self._threads)}; streams {has}, {graphs} ({self._driver.name})"
+            f"{divided}"
+        )
+
+    def close(self) -> None:
+        """End the lanes; what a lane that hangs still uses is left to the end of the process."""
+        for thread in self._threads:
+            thread.stop()
+        hangs = any(lane.busy for lane in self._lanes)
+        lanes, self._lanes, self._threads = self._lanes, [], []
+        loaded, self._loaded = self._loaded, []
+        undo, self._undo = self._undo, ExitStack()
+        if hangs or self._lost or not lanes:
+            undo.pop_all()
+            return
+        with self._telling("the GPU cannot be given back"), undo:
+            self._driver.attach()
+            undo.callback(self._frames.close)
+            for network in loaded:
+                undo.callback(network.close)
+
+    def _keep(self, network: GpuNetwork) -> GpuNetwork:
+        """Remember a network that was loaded, to give it back with the lanes."""
+        self._loaded.append(network)
+        return network
+
+    def _run(self, work: Work) -> Shapes | None:
+        (part,) = work.parts
+        network = part.network
+        assert isinstance(network, GpuNetwork)
+        network.lane.busy = True
+        try:
+            with self._telling("the segment failed"):
+                return network.run(
+                    work.step, part.inputs[0], part.outputs, prefetched=part.prefetched
+                )
+        finally:
+            network.lane.busy = False
+
+    @contextmanager
+    def _telling(self, problem: str) -> Iterator[None]:
+        """Turn errors of the driver into ours, and say so where the context is lost.
+
+        Raises:
+            BackendError: in place of :class:`CudaError`.
+        """
+        if self._lost:
+            raise BackendError(f"{problem} ({self._lost})")
+        try:
+            yield
+        except CudaError as error:
+            if error.sticky:
+                self._lost = f"the GPU is lost, the engine must restart: {error}"
+                self._on_lost(self._lost)
+                raise BackendError(f"{problem} ({self._lost})") from error
+            if error.out_of_memory:
+                raise BackendError(
+                    f"{problem}: the GPU's memory does not suffice ({self._free()})",
+                    hint="Unload another network, or give this one a smaller input",
+                ) from error
+            raise BackendError(f"{problem} ({error})") from error
+
+    def _free(self) -> str:
+        try:
+            free, total = self._driver.memory()
+        except CudaError as error:
+            return str(error)
+        return f"{free / 2**20:.0f} of {total / 2**20:.0f} MiB are free"
+
+
+def _end_process(sentence: str) -> None:
+    """End the engine: nothing on this context works any more, and a new process gets a new one."""
+    print(f"aegis: {sentence}", file=sys.stderr, flush=True)
+    os._exit(_EXIT_CODE)

@@ -1,0 +1,1 @@
+"""ONNX Runtime's CUDA provider as what enqueues a segment on the CUDA floor."""

@@ -1,0 +1,191 @@
+"""The child process that folds and cuts a network, tries captures and checks what is computed.
+
+JSON request on stdin, JSON answer on stdout. A capture that fails can spoil ONNX Runtime for the
+rest of its process: it fails here, and the process that runs the jobs never tries it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.cuda.ort.network import Advice, OrtCudaNetwork
+from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit
+from aegis_ros.backends.cuda.parts import cut_source
+from aegis_ros.backends.reference import FLOAT32, TF32, difference
+from aegis_ros.errors import AegisError, ModelError
+from aegis_ros.rationale import Rule
+
+if TYPE_CHECKING:
+    from aegis_ros.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
+
+__all__ = ["build", "fold", "main"]
+
+# What sessions were seen to take, and so much more for chance: addresses fall as they fall.
+_ROOM = 1.5
+_ROOM_BYTES = 64 * 2**20
+
+
+def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
+    """Make one file a part, find out which can be captured, and hold them to the CPU's numbers.
+
+    Args:
+        request: ``source`` (ONNX), ``parts``, ``folder`` for what is made, ``tf32``, ``network`` (a
+            :class:`CompiledNetwork` without files), ``eager`` (by index of a part, as text, why it
+            is not to be captured: what an earlier answer told).
+        toolkit: ONNX Runtime and the driver.
+
+    Returns:
+        ``paths``, ``bytes``, ``dynamic``, ``shares``, ``cuts``, ``complete_after``, ``eager``; or
+        ``refused``, a sentence; or ``eager`` alone, after a capture that failed: ask again with it
+        in a new process.
+
+    Raises:
+        ModelError: ONNX Runtime cannot take the network.
+        BackendError: it cannot be loaded.
+    """
+    folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
+    parts, tf32 = int(request["parts"]), bool(request["tf32"])
+    eager = {int(index): str(reason) for index, reason in request["eager"].items()}
+    source = fold(Path(request["source"]), folder / "whole.onnx")
+    sources = [source]
+    known: dict[str, Any] = {"shares": [1.0], "cuts": "", "complete_after": []}
+    if parts > 1:
+        try:
+            made = cut_source(source, parts)
+        except ModelError as error:
+            return {"refused": error.problem}
+        sources = made.save(folder)
+        known = {
+            "shares": list(made.shares),
+            "cuts": made.identity,
+            "complete_after": [made.completes(item.name) for item in network.outputs],
+        }
+    network = replace(network, paths=tuple(str(path) for path in sources))
+    with _opened(toolkit, tf32=tf32) as backend:
+        with _loaded(backend, network, folder) as loaded:
+            for index, reason in enumerate(loaded.off_device()):
+                if reason:
+                    eager.setdefault(index, f"not all of it runs on the GPU ({reason})")
+        for index, path in enumerate(network.paths):
+            Advice(eager.get(index, "")).save(path)
+        with _loaded(backend, network) as loaded:
+            failed = eager | loaded.failed_captures
+            if loaded.failed_captures:
+                return {"eager": {str(index): why for index, why in failed.items()}}
+        # Loaded once more: what ONNX Runtime takes for the process as a whole is there already.
+        with _loaded(backend, network) as loaded:
+            made_eager = dict(enumerate(loaded.eager))
+            limits = [int(used * _ROOM) + _ROOM_BYTES for used in loaded.session_bytes]
+            facts: dict[str, Any] = {
+                "paths": list(network.paths),
+                "bytes": loaded.device_bytes,
+                "dynamic": loaded.dynamic,
+                "eager": {str(index): why for index, why in made_eager.items() if why},
+            }
+            refused = difference(
+                network,
+                Path(request["source"]),
+                lambda inputs: _computed(loaded, inputs[0]),
+                TF32 if tf32 else FLOAT32,
+            )
+    if refused:
+        return {"refused": refused}
+    for index, path in enumerate(network.paths):
+        Advice(made_eager[index], limits[index]).save(path)
+    return facts | known
+
+
+def fold(source: Path, target: Path) -> Path:
+    """Write a network with its constant operators computed, extents among them; return the file.
+
+    Extents that are computed on the CPU while the network runs would keep it from being captured,
+    and cuts from going where they cross.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the network.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Only what suits every provider.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common type
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"ONNX Runtime refuses the network ({reason})", rule=Rule.MODEL_VALID
+        ) from error
+    return target
+
+
+@contextmanager
+def _opened(toolkit: OrtToolkit, *, tf32: bool) -> Iterator[OnnxRuntimeCudaBackend]:
+    """Open the backend with one lane, and close it."""
+    from aegis_ros.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
+    from aegis_ros.spec import LaneSpec
+
+    backend = OnnxRuntimeCudaBackend(toolkit, tf32=tf32)
+    try:
+        backend.open((LaneSpec("build"),), lambda token, completion: None, 0)
+        yield backend
+    finally:
+        backend.close()
+
+
+@contextmanager
+def _loaded(
+    backend: OnnxRuntimeCudaBackend, network: CompiledNetwork, profile: Path | None = None
+) -> Iterator[OrtCudaNetwork]:
+    """Load a network as the backend will, and give it back."""
+    loaded = backend.loaded_for_build(network, profile)
+    try:
+        yield loaded
+    finally:
+        backend.unload(loaded)
+
+
+def _computed(
+    loaded: OrtCudaNetwork, frame: npt.NDArray[np.generic]
+) -> list[npt.NDArray[np.generic]]:
+    rooms = loaded.output_rooms()
+    for segment in range(loaded.segments):
+        loaded.run(segment, frame, rooms)
+    return [
+        room[: math.prod(shape)].reshape(shape)
+        for room, shape in zip(rooms, loaded.output_shapes, strict=True)
+    ]
+
+
+def main() -> None:
+    """Answer one request."""
+    from aegis_ros.backends.cuda.ort.toolkit import find_ort_toolkit
+
+    request = json.loads(sys.stdin.read())
+    answer: dict[str, Any]
+    try:
+        answer = build(request, find_ort_toolkit())
+    except ModelError as error:
+        answer = {"problem": error.problem}
+    except AegisError as error:
+        answer = {"problem": error.problem, "rule": str(error.rule)}
+    except Exception as error:  # told to the parent, whatever it is
+        answer = {"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""TensorRT as what enqueues a segment on the CUDA floor."""

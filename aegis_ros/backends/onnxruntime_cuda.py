@@ -1,0 +1,180 @@
+"""ONNX Runtime's CUDA provider on one NVIDIA GPU: our streams, our buffers, our CUDA graphs.
+
+For PCs and Jetsons without TensorRT. Sessions put their operators on streams of ours and wait for
+nothing; what they put there is captured when a network is loaded, and a job only launches it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
+from aegis_ros.backends.cuda.backend import CudaBackend
+from aegis_ros.backends.cuda.kept import (
+    as_compiled,
+    keep,
+    only_letters,
+    read_facts,
+    without_files,
+)
+from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
+from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit, find_ort_toolkit
+from aegis_ros.errors import ModelError
+from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.rationale import Rule
+from aegis_ros.sandbox.children import run_child
+
+__all__ = ["OnnxRuntimeCudaBackend"]
+
+_BUILD_TIMEOUT_S = 600.0
+
+Build = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class OnnxRuntimeCudaBackend(CudaBackend):
+    """Runs networks through ONNX Runtime's CUDA provider.
+
+    Args:
+        toolkit: what to work with; ``None`` for what is installed.
+        build: makes parts as :func:`aegis_ros.backends.cuda.ort.build_child.build` does; in a child
+            process if not given.
+        on_lost: as for :class:`CudaBackend`.
+        tf32: whether float32 may be multiplied as TF32, which is faster and less exact.
+
+    Raises:
+        BackendError: ONNX Runtime with CUDA, the driver or the GPU is missing.
+    """
+
+    name = "onnxruntime_cuda"
+    capabilities = Capabilities(partitions=True, graphs=True, distributions=("onnxruntime-gpu",))
+
+    def __init__(
+        self,
+        toolkit: OrtToolkit | None = None,
+        *,
+        build: Build | None = None,
+        on_lost: Callable[[str], None] | None = None,
+        tf32: bool = False,
+    ) -> None:
+        """Find ONNX Runtime and the GPU, and hold no lane yet."""
+        self._build = build
+        self._toolkit = toolkit or find_ort_toolkit()
+        self._tf32 = tf32
+        super().__init__(self._toolkit.driver, on_lost)
+
+    def compile(
+        self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
+    ) -> CompiledNetwork:
+        """Fold, cut and try the network in a child process, and check its numbers there.
+
+        Kernels are chosen by how long they take, so that numbers are held to those of ONNX Runtime
+        on the CPU within :data:`~aegis_ros.backends.reference.FLOAT32` (or its wider neighbour for
+        TF32), not to the bit.
+
+        Raises:
+            ModelError: ONNX Runtime cannot take the network, or computes something else.
+        """
+        folder = cache_dir / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        precision = "tf32" if self._tf32 else "fp32"
+        made_for = only_letters(f"{self._toolkit.version}-{self._driver.device_name()}-{precision}")
+        stem = f"{prepared.key}-{made_for}-{segments}"
+        facts = read_facts(folder / f"{stem}.json")
+        if facts is None:
+            try:
+                facts = self._make(prepared, folder, stem, segments)
+            except ModelError as error:
+                if segments == 1:
+                    raise
+                facts = {"refused": error.problem}
+        if "refused" in facts and segments == 1:
+            raise ModelError(
+                facts["refused"],
+                where="model",
+                value=prepared.source.name,
+                rule=Rule.MODEL_VALID,
+                hint="Export it with larger types where numbers grow, or use another backend",
+            )
+        if "refused" in facts:
+            whole = self.compile(prepared, cache_dir)
+            return replace(whole, note=f"not cut into {segments} segments: {facts['refused']}")
+        return as_compiled(self.name, prepared, facts, segments)
+
+    def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
+        """Create the sessions, take all memory, run once and capture graphs.
+
+        Raises:
+            BackendError: ONNX Runtime refuses, or the memory does not suffice; nothing is left
+                behind.
+        """
+        return self._load(compiled, lane)
+
+    def loaded_for_build(self, compiled: CompiledNetwork, profile: Path | None) -> OrtCudaNetwork:
+        """Load a network on the first lane for the child that builds, profiled where wanted.
+
+        Raises:
+            BackendError: as :meth:`load`.
+        """
+        return self._load(compiled, 0, profile)
+
+    def device_name(self) -> str:
+        """Return the GPU's name and the runtime's version."""
+        return f"{self._driver.device_name()}, {self._toolkit.version}"
+
+    def _load(
+        self, compiled: CompiledNetwork, lane: int, profile: Path | None = None
+    ) -> OrtCudaNetwork:
+        with self._telling("ONNX Runtime cannot load the network"):
+            network = OrtCudaNetwork(
+                self._toolkit, compiled, self._lanes[lane], tf32=self._tf32, profile=profile
+            )
+        self._keep(network)
+        return network
+
+    def _make(
+        self, prepared: PreparedNetwork, folder: Path, stem: str, segments: int
+    ) -> dict[str, Any]:
+        """Build the parts, move them to ``folder`` and return the facts that are kept there.
+
+        A child answers after the first captures that fail and a new one goes on without them, so
+        that none judges by a stream that may be spoilt.
+
+        Raises:
+            ModelError: ONNX Runtime cannot take the network.
+        """
+        eager: dict[str, str] = {}
+        for _ in range(segments + 1):
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                facts = self._built(
+                    {
+                        "source": str(prepared.path),
+                        "parts": segments,
+                        "folder": scratch,
+                        "tf32": self._tf32,
+                        "eager": eager,
+                        "network": without_files(self.name, prepared).to_json(),
+                    },
+                    prepared.source.name,
+                )
+                if "paths" in facts or "refused" in facts:
+                    return keep(
+                        facts, folder, stem, ".onnx", beside=[".json"], scratch=Path(scratch)
+                    )
+                eager = facts["eager"]
+        raise ModelError(
+            "captures of the network fail, each time another one", rule=Rule.MODEL_VALID
+        )
+
+    def _built(self, request: dict[str, Any], subject: str) -> dict[str, Any]:
+        if self._build is not None:
+            return self._build(request)
+        return run_child(
+            "aegis_ros.backends.cuda.ort.build_child",
+            request,
+            timeout_s=_BUILD_TIMEOUT_S,
+            subject=subject,
+        )

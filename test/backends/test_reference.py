@@ -1,0 +1,69 @@
+"""What a backend computes is held to the reference: what is off, stale or only rounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aegis_ros.backends import CompiledNetwork
+from aegis_ros.backends.reference import FLOAT32, TF32, Tolerance, _candidates, difference, session
+from aegis_ros.network import NetworkInput, TensorInfo
+from aegis_ros.spec import FrameFormat
+
+
+@pytest.fixture
+def network(make_network):
+    prepared = make_network("exits")
+    compiled = CompiledNetwork(
+        "any", prepared.key, (str(prepared.path),), prepared.inputs, prepared.outputs, 0
+    )
+    return prepared, compiled, session(str(prepared.path))
+
+
+def test_what_computes_the_same_is_accepted(network):
+    prepared, compiled, reference = network
+    assert difference(compiled, prepared.path, lambda inputs: _run(reference, inputs)) == ""
+
+
+@pytest.mark.parametrize("tolerance", [TF32, FLOAT32])
+def test_what_returns_the_results_of_an_earlier_frame_is_found(network, tolerance):
+    prepared, compiled, reference = network
+    calls: list[object] = []
+
+    def late_by_one(inputs):
+        calls.append(_run(reference, inputs))
+        return calls[max(0, len(calls) - 2)]
+
+    def first_for_ever(inputs):
+        calls.append(_run(reference, inputs))
+        return calls[0]
+
+    for stale in (late_by_one, first_for_ever):
+        calls.clear()
+        assert "is off from" in difference(compiled, prepared.path, stale, tolerance)
+
+
+def test_an_output_may_be_off_by_less_than_tells_two_frames_apart():
+    tolerance = Tolerance(0.02, 0.001)
+    far = [np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.5, 0.5])]
+    assert tolerance.allowed(far) == pytest.approx(0.02, rel=1e-3)
+    # Of two classes, as told by a network that hardly tells them apart.
+    near = [np.array([0.50, 0.50]), np.array([0.51, 0.49]), np.array([0.52, 0.48])]
+    assert tolerance.allowed(near) == pytest.approx(0.01 / 4, rel=1e-3)
+    same = [np.array([1.0, 1.0])] * 3
+    assert tolerance.allowed(same) == pytest.approx(0.001, rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (9, 4), (40, 60, 3), (2, 30, 20, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_there_are_frames_of_every_rank_that_differ(shape, dtype):
+    item = NetworkInput(TensorInfo("input", dtype, shape), FrameFormat.RGB8, shape)
+    frames = _candidates(item)
+    assert all(frame.shape == shape and frame.dtype == dtype for frame in frames)
+    assert all(frame.flags.c_contiguous for frame in frames)
+    different = len({frame.tobytes() for frame in frames})
+    assert different >= (9 if len(shape) > 2 else 3)
+
+
+def _run(reference, inputs):
+    return reference.run(None, {reference.get_inputs()[0].name: inputs[0]})
