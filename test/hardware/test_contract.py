@@ -1,0 +1,27 @@
+"""The contract of all backends, against those of the GPU with nothing replaced by a fake."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.backends import create_backend
+from aegis_ros.errors import BackendError
+from test.backends.test_contract import *  # noqa: F403
+from test.backends.test_contract import Device
+
+
+@pytest.fixture(params=["onnxruntime_cuda", "tensorrt"])
+def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+    try:
+        backend = create_backend(request.param)
+    except BackendError as error:
+        if os.environ.get("AEGIS_REQUIRE_GPU") and request.param == "onnxruntime_cuda":
+            raise
+        pytest.skip(str(error))
+    opened = Device(request.param, tmp_path / "cache", backend)
+    yield opened
+    opened.close()
