@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from aegis_ros.errors import ConfigError
 from aegis_ros.planning.answer import Answer, judge
 from aegis_ros.planning.task_set import TaskSet, read_task_set
 from aegis_ros.planning.workload import ARRIVALS, EXECUTIONS, make_workload
+from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.simulation import Outcome, TaskFigures, Workload, simulate
 from aegis_ros.views.terminal import say, sheet, terminal, to_ms
 
@@ -170,36 +171,45 @@ def _require_few(asked: TaskSet, until_ns: int, arrivals: str) -> None:
 
 
 def _simulate(answer: Answer, asked_for: _AskedFor, keep_runs: bool) -> tuple[_Lane, ...]:
-    prepared: list[tuple[str, tuple[AnalysisTask, ...], Workload]] = []
-    for index, name in enumerate(answer.asked.lanes):
-        tasks = answer.on_lane(name)
-        if tasks:
-            workload = make_workload(
-                answer,
-                name,
-                tasks,
-                asked_for.until_ns,
-                np.random.default_rng([asked_for.seed, index]),
-                asked_for.arrivals,
-                asked_for.execution,
-                asked_for.overrun,
-            )
-            prepared.append((name, tasks, workload))
+    """Run all lanes together, under one scheduler."""
+    names = [name for name in answer.asked.lanes if answer.on_lane(name)]
+    planned: list[AnalysisTask] = []
+    places: list[int] = []
+    low: dict[int, ExecutionPlan] = {}
+    together: Workload | None = None
+    for place, name in enumerate(names):
+        first = len(planned)
+        workload = make_workload(
+            answer,
+            name,
+            answer.on_lane(name),
+            asked_for.until_ns,
+            np.random.default_rng([asked_for.seed, answer.asked.lanes.index(name)]),
+            asked_for.arrivals,
+            asked_for.execution,
+            asked_for.overrun,
+        )
+        planned += answer.planned_on(name)
+        places += [place] * (len(planned) - first)
+        low |= {first + index: plan for index, plan in answer.low_plans(name).items()}
+        together = workload if together is None else together.beside(workload, first)
+    if together is None:
+        return ()
+    with _progress(len(together)) as advance:
+        outcome = simulate(
+            planned,
+            together,
+            lanes=places,
+            switch_ns=answer.asked.switch_ns,
+            policy=answer.policy_on(names),
+            low=low,
+            keep_runs=keep_runs,
+            progress=advance,
+        )
     result = []
-    with _progress(sum(len(workload) for _, _, workload in prepared)) as advance:
-        done = 0
-        for name, tasks, workload in prepared:
-            outcome = simulate(
-                answer.planned_on(name),
-                workload,
-                switch_ns=answer.asked.switch_ns,
-                policy=answer.policy_of(name),
-                low=answer.low_plans(name),
-                keep_runs=keep_runs,
-                progress=None if advance is None else _shifted(advance, done),
-            )
-            done += len(workload)
-            result.append(_Lane(name, tasks, outcome, tuple(outcome.figures())))
+    for place, name in enumerate(names):
+        own = outcome.on_lane(place)
+        result.append(_Lane(name, answer.on_lane(name), own, tuple(own.figures())))
     return tuple(result)
 
 
@@ -220,10 +230,6 @@ def _progress(jobs: int) -> Any:
     ) as bar:
         task = bar.add_task("", total=jobs)
         yield lambda done: bar.update(task, completed=done)
-
-
-def _shifted(advance: Callable[[int], None], before: int) -> Callable[[int], None]:
-    return lambda done: advance(before + done)
 
 
 def _as_json(answer: Answer, lanes: Sequence[_Lane], asked_for: _AskedFor) -> dict[str, Any]:

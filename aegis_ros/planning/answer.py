@@ -81,16 +81,31 @@ class Answer:
 
         ``None`` where the policy is a table and there is none for the lane.
         """
-        ids = {task.name: index for index, task in enumerate(self.on_lane(lane))}
+        if self.asked.policy == "table" and lane not in self.assignment.tables:
+            return None
+        return self.policy_on((lane,))
+
+    def policy_on(self, lanes: Sequence[str]) -> Policy:
+        """Return what orders the jobs of several lanes, numbered in this order.
+
+        Their tasks are numbered as in :meth:`on_lane`, those of the first lane first. A lane for
+        which there is no table runs in deadline order.
+        """
+        named = [task.name for lane in lanes for task in self.on_lane(lane)]
+        ids = {name: index for index, name in enumerate(named)}
         if self.asked.policy == "table":
-            table = self.assignment.tables.get(lane)
-            return None if table is None else Table.of({0: table}, ids)
+            tables = self.assignment.tables
+            made = {index: tables[lane] for index, lane in enumerate(lanes) if lane in tables}
+            return Table.of(made, ids)
         if self.asked.policy == "cw_edf":
             return CwEdf()
-        modes = self.modes_of(lane)
-        if modes is not None and modes.virtual_ns:
-            return VirtualDeadlines({ids[name]: own for name, own in modes.virtual_ns.items()})
-        return Edf()
+        virtual_ns = {
+            ids[name]: own
+            for lane in lanes
+            if (modes := self.modes_of(lane)) is not None
+            for name, own in modes.virtual_ns.items()
+        }
+        return VirtualDeadlines(virtual_ns) if virtual_ns else Edf()
 
     def planned_on(self, lane: str) -> tuple[AnalysisTask, ...]:
         """Return the tasks of :meth:`on_lane` with the budgets that the scheduler plans by.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,28 @@ class Outcome:
     def busy_ns(self) -> int:
         """For how long lanes were executing, all together."""
         return sum(self.lane_busy_ns)
+
+    def on_lane(self, lane: int) -> Outcome:
+        """Return the part of one lane, with its tasks and jobs numbered anew from 0."""
+        own = [index for index, where in enumerate(self.lanes) if where == lane]
+        tasks = {index: number for number, index in enumerate(own)}
+        mask = np.isin(self.workload.task, own)
+        jobs = np.cumsum(mask) - 1
+        return Outcome(
+            tasks=tuple(self.tasks[index] for index in own),
+            workload=self.workload.of_tasks(tasks),
+            deadline_ns=self.deadline_ns[mask],
+            started_ns=self.started_ns[mask],
+            finished_ns=self.finished_ns[mask],
+            lane_busy_ns=(self.lane_busy_ns[lane],),
+            end_ns=self.end_ns,
+            runs=tuple(
+                replace(run, job=int(jobs[run.job]), lane=0)
+                for run in self.runs
+                if run.lane == lane
+            ),
+            lanes=(0,) * len(own),
+        )
 
     @property
     def response_ns(self) -> _Array:

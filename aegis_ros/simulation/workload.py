@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +116,21 @@ class Workload:
             for owner, parts in zip(self.task.tolist(), self.execution_ns, strict=True)
         ]
         return Workload(self.task, self.arrival_ns, self.ready_ns, execution)
+
+    def of_tasks(self, numbers: Mapping[int, int]) -> Workload:
+        """Return the jobs of some tasks, with these new numbers by their old ones."""
+        kept = self._kept(np.isin(self.task, list(numbers)))
+        task = np.array([numbers[each] for each in kept.task.tolist()], np.int64)
+        return Workload(task, kept.arrival_ns, kept.ready_ns, kept.execution_ns)
+
+    def beside(self, other: Workload, first: int) -> Workload:
+        """Return these jobs and those of another set, whose tasks are numbered from ``first``."""
+        return Workload.of(
+            np.concatenate([self.task, other.task + first]),
+            np.concatenate([self.arrival_ns, other.arrival_ns]),
+            np.concatenate([self.ready_ns, other.ready_ns]),
+            [*self.execution_ns, *other.execution_ns],
+        )
 
     def _kept(self, kept: npt.NDArray[np.bool_]) -> Workload:
         execution = [
