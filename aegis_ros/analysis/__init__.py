@@ -10,13 +10,13 @@ from aegis_ros.analysis.chains import (
 from aegis_ros.analysis.change import restorable, safe_removal_ns, shed_order
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
-from aegis_ros.analysis.leftover import SlackRate, slack_rates
+from aegis_ros.analysis.leftover import slack_rates
 from aegis_ros.analysis.modes import ModesVerdict, check_modes
 from aegis_ros.analysis.periodic import Place
 from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
 from aegis_ros.analysis.sensitivity import counterfactuals
 from aegis_ros.analysis.task import AnalysisTask
-from aegis_ros.analysis.thinning import every_nth, fewer_frames, thin, thinned
+from aegis_ros.analysis.thinning import thin, thinned
 from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.analysis.witness import CriticalArrival, witness_schedule
 
@@ -32,7 +32,6 @@ __all__ = [
     "ModesVerdict",
     "Place",
     "PolicyName",
-    "SlackRate",
     "TimeTable",
     "assign",
     "breakdown",
@@ -41,8 +40,6 @@ __all__ = [
     "check_modes",
     "check_policy",
     "counterfactuals",
-    "every_nth",
-    "fewer_frames",
     "is_schedulable",
     "queue_needed",
     "restorable",

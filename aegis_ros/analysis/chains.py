@@ -8,6 +8,14 @@ from dataclasses import dataclass, replace
 from aegis_ros.analysis.lane import LaneVerdict, check_lane
 from aegis_ros.analysis.task import AnalysisTask, require_unique
 from aegis_ros.errors import ConfigError
+from aegis_ros.rationale.verdicts import (
+    ChainsHold,
+    ChainsUndecided,
+    ChainTooLong,
+    Finding,
+    LateWithChainJitter,
+)
+from aegis_ros.rationale.wording import words
 
 __all__ = ["Chain", "ChainBound", "ChainsVerdict", "chain_reaction_bound"]
 
@@ -56,14 +64,19 @@ class ChainsVerdict:
         bounds: of each chain; empty where a lane does not pass.
         jitters_ns: release jitter of every task, the chains' included.
         verdicts: of each lane, with those jitters.
-        sentence: for people.
+        findings: what is wrong, one for each chain or lane that fails; else that all is well.
     """
 
     schedulable: bool
     bounds: tuple[ChainBound, ...]
     jitters_ns: dict[str, int]
     verdicts: dict[str, LaneVerdict]
-    sentence: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The findings for people, without a full stop."""
+        return "; ".join(words(finding) for finding in self.findings)
 
 
 def chain_reaction_bound(
@@ -119,7 +132,7 @@ def chain_reaction_bound(
                 (),
                 jitters,
                 verdicts,
-                f"with the jitter that the chains cause, {failed[0].sentence}",
+                (LateWithChainJitter(failed[0].finding),),
             )
         response = {
             bound.task: bound.bound_ns
@@ -140,8 +153,7 @@ def chain_reaction_bound(
         (),
         jitters,
         verdicts,
-        "the jitter that the chains cause kept growing within the limits of the search; what "
-        "cannot be decided is rejected",
+        (ChainsUndecided(),),
     )
 
 
@@ -196,22 +208,18 @@ def _settled(
     verdicts: dict[str, LaneVerdict],
 ) -> ChainsVerdict:
     bounds = []
-    late = []
+    late: list[Finding] = []
     for chain in chains:
         *earlier, last = chain.stages
         latency = sum(best[stage] for stage in earlier) + response[last]
         reaction = latency + by_name[chain.stages[0]].period_ns
         bounds.append(ChainBound(chain.name, latency, reaction, chain.deadline_ns))
         if 0 < chain.deadline_ns < latency:
-            late.append(
-                f"{chain.name} can take {latency / 1e6:.2f} ms from the arrival at "
-                f"{chain.stages[0]} to the end of {last}, more than its deadline of "
-                f"{chain.deadline_ns / 1e6:.2f} ms"
-            )
+            late.append(ChainTooLong(chain.name, chain.stages[0], last, latency, chain.deadline_ns))
     return ChainsVerdict(
         not late,
         tuple(bounds),
         jitters,
         verdicts,
-        "; ".join(late) or "every chain ends in time, and every stage meets its own deadline",
+        tuple(late) or (ChainsHold(),),
     )

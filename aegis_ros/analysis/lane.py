@@ -15,10 +15,22 @@ from aegis_ros.analysis.demand import (
     demand_at,
     qpa,
 )
-from aegis_ros.analysis.leftover import SlackRate, slack_rates
+from aegis_ros.analysis.leftover import slack_rates
 from aegis_ros.analysis.response import curve_bounds, start_time_bounds
 from aegis_ros.analysis.task import AnalysisTask, by_promise, require_unique
-from aegis_ros.rationale import ResponseBound, Rule, Witness
+from aegis_ros.rationale import Inequality, ResponseBound, Rule, Witness
+from aegis_ros.rationale.verdicts import (
+    DemandFits,
+    DemandTooHigh,
+    Finding,
+    LaneEmpty,
+    LaneOverloaded,
+    NoDeadlines,
+    SlackShare,
+    TaskTooLong,
+    Undecided,
+)
+from aegis_ros.rationale.wording import verdict_words
 
 __all__ = ["LaneVerdict", "check_lane", "is_schedulable", "queue_needed"]
 
@@ -42,7 +54,7 @@ class LaneVerdict:
         responses: bound on the response time of each task, when schedulable; none for a task of
             best effort.
         left, relation, right, unit: the inequality that decided.
-        sentence: the same for people.
+        finding: what the test found, with its numbers.
         slack: what is left for each task of best effort.
     """
 
@@ -56,8 +68,18 @@ class LaneVerdict:
     relation: str
     right: float
     unit: str
-    sentence: str
-    slack: tuple[SlackRate, ...] = ()
+    finding: Finding
+    slack: tuple[SlackShare, ...] = ()
+
+    @property
+    def test(self) -> Inequality:
+        """The inequality that decided."""
+        return Inequality(self.left, self.relation, self.right, self.unit)
+
+    @property
+    def sentence(self) -> str:
+        """The finding for people, without a full stop."""
+        return verdict_words(self.finding, self.slack if self.schedulable else ())
 
 
 def check_lane(
@@ -86,48 +108,19 @@ def check_lane(
         ConfigError: two tasks have the same name.
     """
     if not tasks:
-        nothing = f"lane {lane} has nothing to do"
-        return LaneVerdict(lane, True, Rule.UTILIZATION, 0.0, None, (), 0.0, "<=", 1.0, "", nothing)
+        return _idle(lane, LaneEmpty(lane))
     require_unique(tasks)
     promised, slack = by_promise(tasks)
     verdict = (
         _check(tasks, promised, lane, switch_ns, tight)
         if promised
-        else LaneVerdict(
-            lane,
-            True,
-            Rule.UTILIZATION,
-            0.0,
-            None,
-            (),
-            0.0,
-            "<=",
-            1.0,
-            "",
-            f"nothing has a deadline to meet on lane {lane}",
-        )
+        else _idle(lane, NoDeadlines(lane))
     )
-    if not slack:
-        return verdict
-    rates = slack_rates(tasks, switch_ns)
-    if not verdict.schedulable:
-        return replace(verdict, slack=rates)
-    return replace(verdict, slack=rates, sentence=f"{verdict.sentence}; {in_slack(rates)}")
+    return replace(verdict, slack=slack_rates(tasks, switch_ns)) if slack else verdict
 
 
-def in_slack(rates: Sequence[SlackRate]) -> str:
-    """Return the sentence on what tasks of best effort can expect."""
-    names = [rate.task for rate in rates]
-    left = ", ".join(
-        f"{rate.left:.3g} of {rate.asked:.3g} frames a second"
-        + (f" of {rate.task}" if len(rates) > 1 else "")
-        for rate in rates
-    )
-    return (
-        f"{' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))} "
-        f"{'runs' if len(names) == 1 else 'run'} in the slack: no deadline is promised, and there "
-        f"is time for about {left} on average"
-    )
+def _idle(lane: str, finding: Finding) -> LaneVerdict:
+    return LaneVerdict(lane, True, Rule.UTILIZATION, 0.0, None, (), 0.0, "<=", 1.0, "", finding)
 
 
 def _check(
@@ -153,7 +146,7 @@ def _check(
             ">",
             1.0,
             "",
-            f"the tasks of lane {lane} together need {_percent(load)} of it",
+            LaneOverloaded(lane, load.utilization),
         )
     return _demand_verdict(load, lane, tight)
 
@@ -216,12 +209,6 @@ def _demand_verdict(load: LaneLoad, lane: str, tight: bool) -> LaneVerdict:
         )
     need = (witness.demand_ns + witness.blocking_ns) / 1e6
     if witness.slack_ns < 0:
-        blocker = (
-            f", after {witness.blocking_task} has just begun a segment that holds the lane for "
-            f"{_ms(witness.blocking_ns)}"
-            if witness.blocking_task
-            else ""
-        )
         return LaneVerdict(
             lane,
             False,
@@ -233,8 +220,7 @@ def _demand_verdict(load: LaneLoad, lane: str, tight: bool) -> LaneVerdict:
             ">",
             witness.t_ns / 1e6,
             "ms",
-            f"within {_ms(witness.t_ns)} the tasks of lane {lane} can demand "
-            f"{_ms(witness.demand_ns)}{blocker}: {_ms(-witness.slack_ns)} too much",
+            DemandTooHigh(lane, witness),
         )
     return LaneVerdict(
         lane,
@@ -247,8 +233,7 @@ def _demand_verdict(load: LaneLoad, lane: str, tight: bool) -> LaneVerdict:
         "<=",
         witness.t_ns / 1e6,
         "ms",
-        f"in every interval the tasks of lane {lane} demand no more than its length; closest at "
-        f"{_ms(witness.t_ns)}, where {_ms(witness.slack_ns)} are left",
+        DemandFits(lane, witness),
     )
 
 
@@ -313,7 +298,6 @@ def _too_long_alone(
 ) -> LaneVerdict:
     wcet = task.wcet_ns(switch_ns)
     t_ns = task.deadline_ns - task.jitter_ns
-    also = f" and {_ms(task.jitter_ns)} of jitter" if task.jitter_ns else ""
     return LaneVerdict(
         lane,
         False,
@@ -325,8 +309,7 @@ def _too_long_alone(
         ">",
         task.deadline_ns / 1e6,
         "ms",
-        f"{task.name} alone needs {_ms(wcet)} of execution{also}, more than its deadline of "
-        f"{_ms(task.deadline_ns)}",
+        TaskTooLong(task.name, wcet, task.jitter_ns, task.deadline_ns),
     )
 
 
@@ -362,19 +345,5 @@ def _undecided(load: LaneLoad, lane: str) -> LaneVerdict:
         "<=",
         1.0,
         "",
-        f"lane {lane} is so close to fully used ({_percent(load)}) that the test has no end "
-        "within its limits; what cannot be decided is rejected",
+        Undecided(lane, load.utilization, load.compare_to_one()),
     )
-
-
-def _percent(load: LaneLoad) -> str:
-    """Return the utilization with as many digits as it takes to tell it from 100 %."""
-    for digits in (1, 3, 6):
-        text = f"{load.utilization:.{digits}%}"
-        if load.compare_to_one() == 0 or text != f"{1.0:.{digits}%}":
-            return text
-    return "a little more than 100 %" if load.compare_to_one() > 0 else "a little less than 100 %"
-
-
-def _ms(value_ns: int) -> str:
-    return f"{value_ns / 1e6:.6g} ms" if value_ns < 10_000 else f"{value_ns / 1e6:.2f} ms"

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aegis_ros.analysis.task import AnalysisTask, by_promise
+from aegis_ros.rationale.verdicts import SlackShare
 
-__all__ = ["SlackRate", "slack_rates"]
-
-
-@dataclass(frozen=True, slots=True)
-class SlackRate:
-    """What a task of best effort can expect, in the long run, while the others take all they may.
-
-    Attributes:
-        task: name.
-        asked: frames that come in a second, at most.
-        left: frames in a second that there is time for; no promise of when.
-    """
-
-    task: str
-    asked: float
-    left: float
-
-    @property
-    def share(self) -> float:
-        """Part of its frames that there is time for, 0 to 1."""
-        return self.left / self.asked
+__all__ = ["slack_rates"]
 
 
-def slack_rates(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> tuple[SlackRate, ...]:
+def slack_rates(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> tuple[SlackShare, ...]:
     """Return the rate that is left for each task of best effort on a lane.
 
     They are served in turn, one job each. So all that are not content with less get the same
@@ -51,4 +31,4 @@ def slack_rates(tasks: Sequence[AnalysisTask], switch_ns: int = 0) -> tuple[Slac
         rates[task.name] = min(1e9 / task.period_ns, 1e9 * spare / round_ns)
         spare = max(0.0, spare - rates[task.name] * need_ns / 1e9)
         round_ns -= need_ns
-    return tuple(SlackRate(task.name, 1e9 / task.period_ns, rates[task.name]) for task in slack)
+    return tuple(SlackShare(task.name, 1e9 / task.period_ns, rates[task.name]) for task in slack)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from aegis_ros.analysis.lane import LaneVerdict, check_lane, in_slack, is_schedulable
+from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable
 from aegis_ros.analysis.task import AnalysisTask, require_unique
 from aegis_ros.rationale import ResponseBound, Rule
+from aegis_ros.rationale.verdicts import LateInHighMode, ModesHold, NothingToDrop
 from aegis_ros.spec import Criticality
 
 __all__ = ["ModesVerdict", "check_modes", "passes_modes"]
@@ -68,13 +69,7 @@ def check_modes(
         return ModesVerdict(plain)
     high = [task for task in tasks if task.criticality is Criticality.HIGH]
     if len(high) == len(tasks):
-        return ModesVerdict(
-            replace(
-                whole,
-                sentence=f"{whole.sentence}, when budgets are exceeded; and nothing is below high "
-                "criticality that could be dropped",
-            )
-        )
+        return ModesVerdict(replace(whole, finding=NothingToDrop(whole.finding)))
     deadlines = _virtual(high, switch_ns)
     if deadlines is None:
         soonest = _in_high_mode(high, {task.name: _earliest(task, switch_ns) for task in high})
@@ -166,9 +161,7 @@ def _no(whole: LaneVerdict, failed: LaneVerdict, lane: str) -> LaneVerdict:
     return replace(
         deciding,
         rule=Rule.MODES if deciding.rule is Rule.DEMAND_BOUND else deciding.rule,
-        sentence=f"as long as no budget is exceeded everything on lane {lane} is on time, but when "
-        "one is, what is of high criticality can be late even if all else is dropped: "
-        f"{deciding.sentence}",
+        finding=LateInHighMode(lane, deciding.finding),
     )
 
 
@@ -192,8 +185,6 @@ def _yes(
             for task in tasks
             if task.name in low
         ),
-        sentence=f"everything on lane {lane} is on time as long as no budget is exceeded; when one "
-        "is, all below high criticality is dropped, and what is of high criticality stays on time"
-        + (f"; {in_slack(in_low.slack)}" if in_low.slack else ""),
+        finding=ModesHold(lane),
         slack=in_low.slack,
     )

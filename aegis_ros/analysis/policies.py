@@ -6,13 +6,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from aegis_ros.analysis.lane import LaneVerdict, check_lane, in_slack
+from aegis_ros.analysis.lane import LaneVerdict, check_lane
 from aegis_ros.analysis.modes import check_modes
 from aegis_ros.analysis.periodic import MAX_PLACES, Followed, cycle_ns, follow, places_in
 from aegis_ros.analysis.task import AnalysisTask, by_promise
 from aegis_ros.analysis.timetable import MAX_SOLVED_PLACES, TimeTable, make_table
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import ResponseBound, Rule
+from aegis_ros.rationale.verdicts import (
+    BlockedInSlack,
+    CycleTooLong,
+    Finding,
+    IdlingHelps,
+    IdlingUnneeded,
+    JitterHidesJobs,
+    LateDespiteIdling,
+    NoGapFits,
+    NoTableExists,
+    PlacesAmbiguous,
+    TableHolds,
+    UndecidedSchedule,
+    UndecidedTable,
+)
 
 __all__ = ["POLICIES", "PolicyName", "check_policy"]
 
@@ -80,51 +95,35 @@ def _critical_window(
     tasks: Sequence[AnalysisTask], verdict: LaneVerdict, switch_ns: int
 ) -> LaneVerdict:
     if verdict.schedulable:
-        return replace(verdict, sentence=f"{verdict.sentence}; so the lane never has to idle")
-    slack = [task.name for task in tasks if task.best_effort]
+        return replace(verdict, finding=IdlingUnneeded(verdict.finding))
+    slack = tuple(task.name for task in tasks if task.best_effort)
     if slack:
-        return replace(
-            verdict,
-            sentence=f"{verdict.sentence}; idling in time for the next job could help, but what is "
-            f"of best effort ({_names(slack)}) then needs gaps that are known: use the policy "
-            "table, or cut it more finely",
-        )
-    late = [task.name for task in tasks if task.jitter_ns]
+        return replace(verdict, finding=BlockedInSlack(verdict.finding, slack))
+    late = tuple(task.name for task in tasks if task.jitter_ns)
     if late:
-        return replace(
-            verdict,
-            sentence=f"{verdict.sentence}; idling in time for the next job could help, but it "
-            f"cannot be foreseen when the jobs of {_names(late)} become ready (release jitter)",
-        )
+        return replace(verdict, finding=JitterHidesJobs(verdict.finding, late))
     run = follow(tasks, switch_ns=switch_ns)
     if run is None:
-        return _beyond(
-            verdict,
-            f"{_too_long(tasks, MAX_PLACES)}the schedule of lane {verdict.lane} did not repeat "
-            "within the limits of the test; what cannot be decided is rejected",
-        )
+        return _beyond(verdict, UndecidedSchedule(verdict.lane, _too_long(tasks, MAX_PLACES)))
     if run.late:
         due = next(task.deadline_ns for task in tasks if task.name == run.late)
         took = run.late_end_ns - run.late_arrival_ns
         return replace(
-            _no(verdict, Rule.CRITICAL_WINDOW, ""),
+            _no(
+                verdict,
+                Rule.CRITICAL_WINDOW,
+                LateDespiteIdling(verdict.lane, run.late, run.late_arrival_ns, took, due),
+            ),
             left=took / 1e6,
             relation=">",
             right=due / 1e6,
             unit="ms",
-            sentence=(
-                f"even with idling in time for the next job, the one of {run.late} that arrives "
-                f"at {run.late_arrival_ns / 1e6:g} ms ends {took / 1e6:g} ms later, after its "
-                f"deadline of {due / 1e6:g} ms, when all tasks arrive periodically and together"
-            ),
         )
     return _yes(
         verdict,
         _bounds(tasks, verdict.lane, run),
         Rule.CRITICAL_WINDOW,
-        f"no job of lane {verdict.lane} is late in a whole cycle of {run.cycle_ns / 1e6:g} ms with "
-        "idling in time for the next job; this holds where all tasks arrive strictly "
-        "periodically and begin together, not for any other arrivals",
+        IdlingHelps(verdict.lane, run.cycle_ns),
     )
 
 
@@ -134,43 +133,25 @@ def _table(
     placed, others = by_promise(tasks)
     if not placed:  # a table without places is EDF
         return verdict, None
-    vague = [task.name for task in placed if task.jitter_ns >= task.period_ns]
+    vague = tuple(task.name for task in placed if task.jitter_ns >= task.period_ns)
     if vague:
-        return _no(
-            verdict,
-            Rule.TABLE,
-            f"a job of {_names(vague)} cannot be told from the next: its jitter is not below its "
-            "period, and a table needs to know which place is whose",
-        ), None
+        return _no(verdict, Rule.TABLE, PlacesAmbiguous(vague)), None
     table, certain = make_table(placed, switch_ns=switch_ns, limit_s=limit_s)
     if table is None and certain:
-        return _no(
-            verdict,
-            Rule.TABLE,
-            f"no table of lane {verdict.lane} exists: every order of the segments within a cycle "
-            "makes a job late",
-        ), None
+        return _no(verdict, Rule.TABLE, NoTableExists(verdict.lane)), None
     if table is None:
-        return _beyond(
-            verdict,
-            f"{_too_long(placed, MAX_SOLVED_PLACES)}no table of lane {verdict.lane} was "
-            "found within the limits of the search; what cannot be decided is rejected",
-        ), None
+        cycle = _too_long(placed, MAX_SOLVED_PLACES)
+        return _beyond(verdict, UndecidedTable(verdict.lane, cycle)), None
     table = replace(table, event_triggered=tuple(task.name for task in others))
-    about = (
-        f"a table of {len(table.places)} places in a cycle of {table.cycle_ns / 1e6:g} ms holds "
-        f"all tasks of lane {verdict.lane} that arrive periodically"
-    )
+    places = len(table.places)
     widest = _widest_gap_ns(table)
-    starved = [task.name for task in others if task.longest_ns(switch_ns) > widest]
+    starved = tuple(task.name for task in others if task.longest_ns(switch_ns) > widest)
     if starved:
         return _no(
             verdict,
             Rule.TABLE,
-            f"{about}, but a segment of {_names(starved)} fits in none of its gaps, of which the "
-            f"longest has {widest / 1e6:g} ms",
+            NoGapFits(verdict.lane, places, table.cycle_ns, starved, widest),
         ), table
-    gaps = f"; {in_slack(verdict.slack)} at most, in its gaps" if others else ""
     return _yes(
         verdict,
         tuple(
@@ -178,8 +159,7 @@ def _table(
             for task in placed
         ),
         Rule.TABLE,
-        f"{about}{gaps}; this holds where they arrive strictly periodically from the start of "
-        "the table on",
+        TableHolds(verdict.lane, places, table.cycle_ns),
     ), table
 
 
@@ -194,7 +174,7 @@ def _yes(
     verdict: LaneVerdict,
     responses: tuple[ResponseBound, ...],
     rule: Rule,
-    sentence: str,
+    finding: Finding,
 ) -> LaneVerdict:
     return replace(
         verdict,
@@ -206,11 +186,11 @@ def _yes(
         relation="<=",
         right=0.0,
         unit="ms",
-        sentence=sentence,
+        finding=finding,
     )
 
 
-def _no(verdict: LaneVerdict, rule: Rule, sentence: str) -> LaneVerdict:
+def _no(verdict: LaneVerdict, rule: Rule, finding: Finding) -> LaneVerdict:
     """Reject, without the figures of the demand test: they did not decide."""
     return replace(
         verdict,
@@ -222,13 +202,13 @@ def _no(verdict: LaneVerdict, rule: Rule, sentence: str) -> LaneVerdict:
         relation="",
         right=0.0,
         unit="",
-        sentence=sentence,
+        finding=finding,
     )
 
 
-def _beyond(verdict: LaneVerdict, sentence: str) -> LaneVerdict:
+def _beyond(verdict: LaneVerdict, finding: Finding) -> LaneVerdict:
     return replace(
-        _no(verdict, Rule.LIMIT, sentence),
+        _no(verdict, Rule.LIMIT, finding),
         left=verdict.utilization,
         relation="<=",
         right=1.0,
@@ -236,16 +216,12 @@ def _beyond(verdict: LaneVerdict, sentence: str) -> LaneVerdict:
     )
 
 
-def _too_long(tasks: Sequence[AnalysisTask], limit: int) -> str:
-    """Say so where the periods have a common cycle that is too long to look at."""
+def _too_long(tasks: Sequence[AnalysisTask], limit: int) -> CycleTooLong | None:
+    """Return the common cycle of the periods where it is too long to look at."""
     cycle = cycle_ns(tasks)
     if cycle is not None and places_in(tasks, cycle) <= limit:
-        return ""
-    length = "hours" if cycle is None else f"{cycle / 1e9:g} s"
-    return (
-        f"the periods have a common cycle of {length}, with more than {limit:,} segments in it: "
-        "choose periods that divide each other; "
-    )
+        return None
+    return CycleTooLong(cycle, limit)
 
 
 def _widest_gap_ns(table: TimeTable) -> int:
@@ -256,7 +232,3 @@ def _widest_gap_ns(table: TimeTable) -> int:
     return max(
         after - start - length for (start, length), after in zip(taken, following, strict=True)
     )
-
-
-def _names(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

@@ -12,11 +12,19 @@ from dataclasses import replace
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.rationale import Counterfactual
+from aegis_ros.rationale.changes import (
+    BudgetSmaller,
+    CutTask,
+    DeadlineExtended,
+    DropTask,
+    DropTasks,
+    PeriodLonger,
+)
+from aegis_ros.rationale.wording import counterfactual
 from aegis_ros.spec import Criticality
 
 __all__ = ["counterfactuals"]
 
-_NS_PER_MS = 1_000_000
 _GRAIN_NS = 100_000  # answers are given in tenths of a millisecond
 _SINGLE_TRIALS = 64
 _RANK = {Criticality.BEST_EFFORT: 0, Criticality.LOW: 1, Criticality.HIGH: 2}
@@ -94,14 +102,8 @@ def _longer_period(task: AnalysisTask, reserve_ns: int, passes: _Passes) -> Coun
     grains = _bisect(low, low * 64 + 64, lambda value: passes(changed(value)))
     if grains is None:
         return None
-    value = grains * _GRAIN_NS / _NS_PER_MS
-    also = " (and the deadline with it)" if implicit else ""
-    return Counterfactual(
-        task.name,
-        "period_ms",
-        value,
-        f"{task.name} would be admitted with a period of {value:g} ms{also}, "
-        f"that is {1000.0 / value:.1f} instead of {1e9 / task.period_ns:.1f} frames a second",
+    return counterfactual(
+        PeriodLonger(task.name, grains * _GRAIN_NS, task.period_ns, with_deadline=implicit)
     )
 
 
@@ -112,13 +114,9 @@ def _longer_deadline(task: AnalysisTask, passes: _Passes) -> Counterfactual | No
     )
     if grains is None:
         return None
-    value = grains * _GRAIN_NS / _NS_PER_MS
-    return Counterfactual(
-        task.name,
-        "deadline_ms",
-        value,
-        f"{task.name} would be admitted with {value - task.deadline_ns / _NS_PER_MS:g} ms more "
-        "until its deadline",
+    deadline_ns = grains * _GRAIN_NS
+    return counterfactual(
+        DeadlineExtended(task.name, deadline_ns, more_ns=deadline_ns - task.deadline_ns)
     )
 
 
@@ -138,14 +136,7 @@ def _smaller_budget(task: AnalysisTask, passes: _Passes) -> Counterfactual | Non
     saved = _bisect(0, most, lambda value: passes(changed(value)))
     if saved is None:
         return None
-    value = (total - saved * _GRAIN_NS) / _NS_PER_MS
-    return Counterfactual(
-        task.name,
-        "wcet_ms",
-        value,
-        f"{task.name} would be admitted with a budget of {value:.1f} ms instead of "
-        f"{total / _NS_PER_MS:.1f} ms (a smaller input size or network)",
-    )
+    return counterfactual(BudgetSmaller(task.name, total - saved * _GRAIN_NS, total))
 
 
 def _split(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
@@ -154,13 +145,7 @@ def _split(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
             continue
         pieces = task.cut(parts)
         if passes(pieces):
-            return Counterfactual(
-                task.name,
-                "segments",
-                parts,
-                f"{task.name} would be admitted if its network ran as {parts} segments of "
-                f"{pieces.segments_ns[0] / _NS_PER_MS:.1f} ms",
-            )
+            return counterfactual(CutTask(task.name, parts, pieces.segments_ns[0]))
     return None
 
 
@@ -176,15 +161,7 @@ def _without(
     )
     for item in order[:_SINGLE_TRIALS]:
         if passes([other for other in others if other is not item]):
-            return [
-                Counterfactual(
-                    item.name,
-                    "drop",
-                    0.0,
-                    f"{task.name} would be admitted if {item.name} ({item.criticality}) "
-                    "were removed",
-                )
-            ]
+            return [counterfactual(DropTask(task.name, item.name, str(item.criticality)))]
 
     def passes_without(dropped: Sequence[AnalysisTask]) -> bool:
         names = {item.name for item in dropped}
@@ -202,12 +179,4 @@ def _without(
         ]
         if passes_without(needed):
             dropped = needed
-    names = ", ".join(item.name for item in dropped)
-    return [
-        Counterfactual(
-            names,
-            "drop",
-            0.0,
-            f"{task.name} would be admitted if these were removed: {names}",
-        )
-    ]
+    return [counterfactual(DropTasks(task.name, tuple(item.name for item in dropped)))]

@@ -15,7 +15,7 @@ from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Criticality
 
-__all__ = ["every_nth", "fewer_frames", "thin", "thinned"]
+__all__ = ["thin", "thinned"]
 
 _Fits = Callable[[Mapping[str, int]], bool]
 
@@ -88,20 +88,6 @@ def thinned(tasks: Sequence[AnalysisTask], factors: Mapping[str, int]) -> list[A
         else task
         for task in tasks
     ]
-
-
-def every_nth(n: int) -> str:
-    """Return which frames are taken, in words."""
-    if n == 1:
-        return "every frame"
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(n % 10 if n % 100 not in (11, 12, 13) else 0, "th")
-    return f"every {n}{ending} frame"
-
-
-def fewer_frames(name: str, period_ns: int, n: int) -> str:
-    """Return how many frames a task takes where it takes every n-th, in words."""
-    full = 1e9 / period_ns
-    return f"{name} takes {every_nth(n)} ({full / n:.1f} instead of {full:.1f} a second)"
 
 
 def _raised(

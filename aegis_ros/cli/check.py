@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from aegis_ros.analysis import LaneVerdict, fewer_frames
+from aegis_ros.analysis import LaneVerdict
 from aegis_ros.cli.answer_json import as_json
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.answer import Answer, blocker_of, judge
@@ -19,6 +19,7 @@ from aegis_ros.planning.modes import Modes
 from aegis_ros.planning.slowdown import Slowdown
 from aegis_ros.planning.task_set import read_task_set
 from aegis_ros.rationale import Rule, Witness
+from aegis_ros.rationale.wording import fewer_frames
 from aegis_ros.views.terminal import inequality, reason, say, sheet, sign, terminal, to_ms
 
 __all__ = ["print_lane", "print_reason", "run"]

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.rationale import Rule
+from aegis_ros.rationale import Reason, Rule
+from aegis_ros.rationale.wording import sentence
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import Criticality, FrameFormat, OverrunPolicy
 
@@ -121,8 +122,7 @@ class EngineEvent:
     """Something happened to the engine as a whole.
 
     Attributes:
-        rule: ``ENGINE_RESTART`` for a loss or a restart, ``LIMIT`` when it is given up.
-        sentence: what happened, for people.
+        reason: what happened, one of :mod:`aegis_ros.rationale.engine`.
         lost: (task id, sequence number) of the jobs that were in flight.
         recovered: True once everything is loaded again.
         duration_ns: time from the loss to the recovery.
@@ -133,8 +133,7 @@ class EngineEvent:
         stood_ns: for how long it had.
     """
 
-    rule: Rule
-    sentence: str
+    reason: Reason
     lost: tuple[tuple[int, int], ...] = ()
     recovered: bool = False
     duration_ns: int = 0
@@ -143,6 +142,11 @@ class EngineEvent:
     cause: str = ""
     lane: int = -1
     stood_ns: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for people."""
+        return sentence(self.reason)
 
     def outage_ns(self, lane: int) -> int:
         """Return for how long a lane ran nothing until the recovery."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from aegis_ros.msg import ResponseBound as ResponseBoundMsg
 from aegis_ros.msg import Witness as WitnessMsg
 from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Registration, TaskSummary
 from aegis_ros.rationale import Rationale, Witness
+from aegis_ros.rationale.plain import kind_of, to_plain
 from aegis_ros.spec import TaskSpec
 
 __all__ = [
@@ -159,6 +161,8 @@ def rationale_to_message(rationale: Rationale) -> RationaleMsg:
         decision=str(rationale.decision),
         rule=str(rationale.rule),
         sentence=rationale.sentence,
+        kind="" if rationale.reason is None else kind_of(type(rationale.reason)),
+        data_json="" if rationale.reason is None else json.dumps(to_plain(rationale.reason)),
         left=float(rationale.left),
         relation=rationale.relation,
         right=float(rationale.right),

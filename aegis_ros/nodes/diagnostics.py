@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from aegis_ros.analysis import every_nth
 from aegis_ros.device import DeviceState
 from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Stream, TaskState, TaskSummary
+from aegis_ros.rationale.wording import every_nth
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 
 __all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "diagnose"]

@@ -27,7 +27,7 @@ from aegis_ros.nodes.images import (
 )
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
 from aegis_ros.orchestrator import FrameTimes, Orchestrator, Stream
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.frames import CannotSubscribe, FramesLost
 from aegis_ros.spec import FrameFormat
 
 __all__ = ["FrameOrigin", "SensorIntake", "write_frame"]
@@ -136,10 +136,7 @@ class SensorIntake:
                 except Exception as error:  # the others must get their frames
                     for name in self._orchestrator.intake.fed_by(key):
                         self._orchestrator.fail(
-                            name,
-                            Rule.TOPIC_TYPE,
-                            f"{stream.topic} cannot be subscribed to as {stream.type}: {error}; "
-                            f"unregister {name} and choose another topic",
+                            name, CannotSubscribe(name, stream.topic, stream.type, str(error))
                         )
 
     def close(self) -> None:
@@ -169,14 +166,10 @@ class SensorIntake:
             return self._create(stream, qos, None)
 
     def _lost(self, stream: Stream, info: Any) -> None:
-        """Tell of messages that were sent and never came; as the middleware counts them."""
+        """Report messages that were sent and never came; as the middleware counts them."""
         for name in self._orchestrator.intake.fed_by(stream.key):
-            self._orchestrator.log.tell_often(
-                name,
-                Decision.LOST,
-                Rule.FRAMES_LOST,
-                f"messages of {stream.topic} were lost on the way here, {info.total_count} so far; "
-                "large ones need the Fast DDS profile in their publisher's process, too",
+            self._orchestrator.log.report_often(
+                FramesLost(name, stream.topic, info.total_count),
                 count=max(1, info.total_count_change),
             )
 

@@ -28,7 +28,13 @@ from aegis_ros.nodes.intake import FrameOrigin
 from aegis_ros.nodes.sealing import SealedResult
 from aegis_ros.nodes.vision import VisionPublisher
 from aegis_ros.orchestrator import Orchestrator, TaskSummary
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.results import (
+    CannotPublish,
+    DecoderFailed,
+    NotPublished,
+    PublishingTooSlow,
+    TooManyHeld,
+)
 from aegis_ros.spec import MOST_HELD, Criticality, TaskSpec
 
 __all__ = ["ResultPublisher"]
@@ -131,9 +137,7 @@ class ResultPublisher:
                 except Exception as error:  # the others must get their publishers
                     self._orchestrator.fail(
                         item.spec.name,
-                        Rule.TOPIC_TYPE,
-                        f"results of {item.spec.name} cannot be published on "
-                        f"{item.spec.output.topic}: {error}; unregister it and choose another",
+                        CannotPublish(item.spec.name, item.spec.output.topic, str(error)),
                     )
                 else:
                     self._outputs[item.task_id] = output
@@ -153,14 +157,7 @@ class ResultPublisher:
             self._queue.put_nowait((spec, result))
         except queue.Full:
             result.release()
-            self._orchestrator.log.tell_often(
-                spec.name,
-                Decision.LOST,
-                Rule.LIMIT,
-                f"a result of {spec.name} was dropped: publishing does not keep up "
-                f"({_QUEUE} results wait)",
-                job=result.seq,
-            )
+            self._orchestrator.log.report_often(PublishingTooSlow(spec.name, result.seq, _QUEUE))
 
     def close(self) -> None:
         """End the threads and give all publishers back; results that are kept are dropped."""
@@ -250,13 +247,8 @@ class ResultPublisher:
     def _hold(self, job: _Job, publish: Callable[[], None]) -> None:
         if not self._holder.put(job.task_id, job.due_ns, (job, publish)):
             spec = job.output.spec
-            self._orchestrator.log.tell_often(
-                spec.name,
-                Decision.LOST,
-                Rule.LIMIT,
-                f"a result of {spec.name} was dropped: too many wait until they are "
-                f"{spec.output.constant_latency_ns / 1e6:g} ms old (output.constant_latency_ms)",
-                job=job.seq,
+            self._orchestrator.log.report_often(
+                TooManyHeld(spec.name, job.seq, spec.output.constant_latency_ns)
             )
 
     def _send(self, held: tuple[_Job, Callable[[], None]]) -> None:
@@ -270,13 +262,7 @@ class ResultPublisher:
             self._unpublished(job.output.spec, job.seq, error)
 
     def _unpublished(self, spec: TaskSpec, seq: int, error: Exception) -> None:
-        self._orchestrator.log.tell_often(
-            spec.name,
-            Decision.LOST,
-            Rule.DECODER_FAILED,
-            f"a result of {spec.name} could not be published: {error}",
-            job=seq,
-        )
+        self._orchestrator.log.report_often(NotPublished(spec.name, seq, str(error)))
 
     def _decode(
         self, output: _TaskOutput, result: JobResult, origin: FrameOrigin
@@ -286,13 +272,13 @@ class ResultPublisher:
                 result.outputs, FrameInfo.of(origin.shape, output.spec.preprocess)
             )
         except Exception as error:  # a plug-in may raise anything; the next frame goes on
-            self._orchestrator.log.tell_often(
-                output.spec.name,
-                Decision.INFORMED,
-                Rule.DECODER_FAILED,
-                f"decoder {output.spec.output.decoder} failed on job {result.seq} of "
-                f"{output.spec.name} ({type(error).__name__}: {error}); its tensors were published",
-                job=result.seq,
+            self._orchestrator.log.report_often(
+                DecoderFailed(
+                    output.spec.name,
+                    result.seq,
+                    output.spec.output.decoder,
+                    f"{type(error).__name__}: {error}",
+                )
             )
             return None
 

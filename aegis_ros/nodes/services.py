@@ -21,8 +21,10 @@ from aegis_ros.nodes.conversions import (
     task_from_message,
     task_status,
 )
-from aegis_ros.orchestrator import Orchestrator, ProfileOutcome, Registration, ResultCode
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.orchestrator import Orchestrator, ProfileOutcome, Registration
+from aegis_ros.rationale import Reason, ResultCode, result_code
+from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
+from aegis_ros.rationale.wording import sentence
 from aegis_ros.srv import (
     EvaluateModel,
     ListModels,
@@ -163,19 +165,17 @@ class Services:
         try:
             return ask()
         except ConfigError as error:
-            rule, result, text = Rule.SCHEMA, ResultCode.INVALID_SPEC, str(error)
+            reason: Reason = Invalid(name[:64], error.rule, str(error))
         except Exception as error:
             self._node.get_logger().error(traceback.format_exc())
-            rule, result = Rule.STATE, ResultCode.NOT_POSSIBLE_NOW
-            text = f"the request failed in a way that was not foreseen ({error!r})"[:500]
-        rationale = owner.log.tell(name[:64], Decision.REJECTED, rule, text)
-        return Registration(False, result, 0, rationale)
+            reason = Unforeseen(name[:64], repr(error))
+        return Registration(False, result_code(reason.rule), 0, owner.log.report(reason))
 
     async def _profile(self, goal: Any) -> ProfileModel.Result:
         result = ProfileModel.Result()
         owner = self._orchestrator()
         if owner is None:
-            result.rationale.sentence = _UNCONFIGURED
+            _explain_unconfigured(result)
             goal.abort()
             return result
 
@@ -211,14 +211,14 @@ class Services:
         return result
 
 
-_UNCONFIGURED = (
-    "The orchestrator is not configured. Configure it first: ros2 lifecycle set <node> configure."
-)
-
-
 def _not_configured(response: Any) -> Any:
     response.result = int(ResultCode.NOT_POSSIBLE_NOW)
-    response.rationale.decision = str(Decision.REJECTED)
-    response.rationale.rule = str(Rule.STATE)
-    response.rationale.sentence = _UNCONFIGURED
+    _explain_unconfigured(response)
     return response
+
+
+def _explain_unconfigured(response: Any) -> None:
+    reason = NotConfigured("")
+    response.rationale.decision = str(reason.decision)
+    response.rationale.rule = str(reason.rule)
+    response.rationale.sentence = sentence(reason)

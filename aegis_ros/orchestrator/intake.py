@@ -13,7 +13,13 @@ from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.frames import (
+    BadFrame,
+    FrameTooEarly,
+    NoFrameSlot,
+    StampsOffClock,
+    StampsWentBack,
+)
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
 
@@ -153,7 +159,7 @@ class Intake:
     """The path of every frame. ``replace`` swaps the whole table in one step.
 
     Args:
-        log: where skips are told.
+        log: where skips are reported.
         submit: hands a written slot to the engine.
     """
 
@@ -194,7 +200,11 @@ class Intake:
             return None
         slot = table.channel.acquire()
         if slot is None:
-            self._skip(tasks, Rule.LIMIT, "all frame slots are in use")
+            for task in tasks:
+                task.statistics.skipped += 1
+                self._log.report_often(
+                    NoFrameSlot(task.spec.name, task.next_seq, table.stream.topic)
+                )
             return None
         return Taken(table, tasks, slot)
 
@@ -225,10 +235,12 @@ class Intake:
         self._submit(taken.table.channel, taken.slot, shape, times, jobs, origin)
 
     def refuse(self, taken: Taken, error: AegisError) -> None:
-        """Tell that a frame could not be used, and free its slot."""
+        """Report that a frame could not be used, and free its slot."""
         taken.table.channel.cancel(taken.slot)
         topic = taken.table.stream.topic
-        self._skip(taken.tasks, Rule.BAD_FRAME, f"a frame on {topic}: {error}")
+        for task in taken.tasks:
+            task.statistics.skipped += 1
+            self._log.report_often(BadFrame(task.spec.name, task.next_seq, topic, str(error)))
 
     def _wants(self, task: FedTask, table: StreamTable, received_ns: int) -> bool:
         if not task.enabled:
@@ -250,24 +262,16 @@ class Intake:
             task.passed_by = 0
             return True
         task.statistics.skipped += 1
-        self._log.tell_often(
-            task.spec.name,
-            Decision.SKIPPED,
-            Rule.RATE_GATE,
-            f"a frame on {table.stream.topic} came sooner than the declared period of "
-            f"{task.spec.period_ns / 1e6:g} ms allows "
-            f"(jitter {task.spec.jitter_ns / 1e6:g} ms); declare the true period and jitter if "
-            "every frame matters",
-            job=task.next_seq,
+        self._log.report_often(
+            FrameTooEarly(
+                task.spec.name,
+                task.next_seq,
+                table.stream.topic,
+                task.spec.period_ns,
+                task.spec.jitter_ns,
+            )
         )
         return False
-
-    def _skip(self, tasks: tuple[FedTask, ...], rule: Rule, sentence: str) -> None:
-        for task in tasks:
-            task.statistics.skipped += 1
-            self._log.tell_often(
-                task.spec.name, Decision.SKIPPED, rule, sentence, job=task.next_seq
-            )
 
     def _watch_stamp(self, table: StreamTable, times: FrameTimes) -> None:
         stamp_ns = times.stamp_ns
@@ -276,21 +280,13 @@ class Intake:
         key = table.stream.key
         before = self._last_stamp_ns.get(key, stamp_ns)
         self._last_stamp_ns[key] = stamp_ns
-        text = ""
+        topic = table.stream.topic
         if before - stamp_ns > _BACKWARDS_NS:
-            text = (
-                f"the stamps on {table.stream.topic} went back by "
-                f"{(before - stamp_ns) / 1e9:.1f} s (a bag that loops, or a clock that was set); "
-                "deadlines are kept on the monotonic clock and go on as before"
-            )
+            for task in table.tasks:
+                back = StampsWentBack(task.spec.name, topic, before - stamp_ns)
+                self._log.report_often(back)
         elif not times.trusted and key not in self._distrusted:
             self._distrusted.add(key)
-            ahead_s = (stamp_ns - times.wall_ns) / 1e9
-            text = (
-                f"the stamps on {table.stream.topic} are {ahead_s:+.1f} s from "
-                "this machine's clock (another machine's clock, a driver that does not stamp, or "
-                "an old recording); response times count from reception instead"
-            )
-        if text:
             for task in table.tasks:
-                self._log.tell_often(task.spec.name, Decision.INFORMED, Rule.TIME_JUMP, text)
+                ahead = StampsOffClock(task.spec.name, topic, stamp_ns - times.wall_ns)
+                self._log.report_often(ahead)

@@ -60,7 +60,7 @@ class Journal:
             try:
                 specs.append(parse_task(json.loads(text), f"journal entry {name}"))
             except (AegisError, ValueError) as error:
-                problems.append(f"{name} cannot be restored: {error}")
+                problems.append(f"task {name} of the journal cannot be restored: {error}")
         return specs, problems
 
     def add(self, spec: TaskSpec) -> None:

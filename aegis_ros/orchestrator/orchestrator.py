@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from aegis_ros.analysis import AnalysisTask, LaneVerdict, fewer_frames
+from aegis_ros.analysis import AnalysisTask
 from aegis_ros.backends import Capabilities, create_backend
 from aegis_ros.config import parse_task, task_to_mapping
 from aegis_ros.device import DeviceState
@@ -31,12 +31,13 @@ from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.answers import admission_reason
 from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
-from aegis_ros.orchestrator.rationales import RationaleLog, latency_sentences
+from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.recording import (
     TraceRecorder,
     begin_trace,
@@ -54,7 +55,27 @@ from aegis_ros.orchestrator.types import (
     Stream,
 )
 from aegis_ros.planning.admission import Admission, Admitted, Candidate, Refusal
-from aegis_ros.rationale import Decision, Rationale, ResultCode, Rule, result_code
+from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule, result_code
+from aegis_ros.rationale.decimation import DecimationCause
+from aegis_ros.rationale.engine import NotUnloaded
+from aegis_ros.rationale.rejection import (
+    CriticalRunning,
+    Failed,
+    Invalid,
+    NameTaken,
+    NoSuchTask,
+    NotConfigured,
+    TooManyTasks,
+)
+from aegis_ros.rationale.requests import (
+    FileDecides,
+    JournalUnreadable,
+    NotTraced,
+    StoreDamaged,
+    TaskDisabled,
+    TaskEnabled,
+    TaskRemoved,
+)
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.trace.states import RunState
 from aegis_ros.wcet import ProfileStore
@@ -70,9 +91,9 @@ class Orchestrator:
     Args:
         spec: configuration.
         state_dir: journal, profiles and caches live here.
-        on_result: told every finished job by the engine's reader thread; must release it.
-        on_rationale: told every decision.
-        on_streams: told the streams to subscribe to whenever tasks or activity change.
+        on_result: called with every finished job by the engine's reader thread; must release it.
+        on_rationale: called with every decision.
+        on_streams: called with the streams to subscribe to whenever tasks or activity change.
         check_topics: raises ``ConfigError`` for a task whose topics cannot be used.
         engine_factory: makes the engine from the device and the callbacks.
     """
@@ -170,26 +191,15 @@ class Orchestrator:
             )
             answers = [self._register(task, from_file=True) for task in self.spec.tasks]
             for problem in problems:
-                self.log.tell("", Decision.INFORMED, Rule.SCHEMA, problem)
+                self.log.report(JournalUnreadable(problem))
             for what, aside in (
                 ("the journal of admitted tasks", self._journal.moved_aside),
                 ("the store of WCET profiles", self._profiles.moved_aside),
             ):
                 if aside is not None:
-                    self.log.tell(
-                        "",
-                        Decision.INFORMED,
-                        Rule.STATE,
-                        f"{what} was damaged; it was moved to {aside} and begun anew",
-                    )
+                    self.log.report(StoreDamaged(what, str(aside)))
             for name in sorted(in_file & {task.name for task in remembered}):
-                self.log.tell(
-                    name,
-                    Decision.INFORMED,
-                    Rule.DUPLICATE_NAME,
-                    f"{name} was also admitted through a service earlier; the configuration file "
-                    "has the last word",
-                )
+                self.log.report(FileDecides(name))
             answers += [
                 self._register(task, from_file=False)
                 for task in remembered
@@ -251,12 +261,12 @@ class Orchestrator:
         """
         with self._admin:
             try:
-                self._require_known(without)
+                self._require_known(spec.name, without)
                 candidate, admitted = self._judge(spec, without=without, measure=False)
             except Refusal as refusal:
-                return self._refused(spec.name, refusal, publish=False)
+                return self._refused(refusal.reason, publish=False)
             except AegisError as error:
-                return self._refused(spec.name, Refusal(error.rule, str(error)), publish=False)
+                return self._refused(Invalid(spec.name, error.rule, str(error)), publish=False)
             return self._accepted(candidate, admitted, task_id=0, publish=False)
 
     def unregister(self, name: str) -> Registration:
@@ -269,25 +279,22 @@ class Orchestrator:
                 if not entry.from_file:
                     self._journal.remove(name)
             except StateError as error:
-                return self._refused(name, Refusal(error.rule, str(error)))
+                return self._refused(Invalid(name, error.rule, str(error)))
             self._thinner.leaves(entry)
             self._admitted.remove(entry)
             self._publish_tables()
             self.log.forget(name)
             self._set_changed()
             self._unload(entry)
-            again = " until the orchestrator is configured again" if entry.from_file else ""
-            rationale = self.log.tell(
-                name,
-                Decision.REMOVED,
-                Rule.OPERATOR,
-                f"{name} was removed on request{again}; lane {entry.lane} is used to "
-                f"{self._admitted.utilization(entry.lane):.1%} from now on",
-                lane=entry.lane,
-                utilization_before=self._admitted.utilization(
-                    entry.lane, [entry.candidate.analysis_task()]
-                ),
-                utilization_after=self._admitted.utilization(entry.lane),
+            lane, task = entry.lane, entry.candidate.analysis_task()
+            rationale = self.log.report(
+                TaskRemoved(
+                    name,
+                    lane,
+                    entry.from_file,
+                    utilization_before=self._admitted.utilization(lane, [task]),
+                    utilization_after=self._admitted.utilization(lane),
+                )
             )
             self._refresh_paces()
             return Registration(True, ResultCode.DONE, entry.task_id, rationale)
@@ -299,16 +306,8 @@ class Orchestrator:
             if entry is None:
                 return self._unknown(name)
             entry.fed.enabled = enabled
-            decision = Decision.ENABLED if enabled else Decision.DISABLED
-            text = "is fed again" if enabled else "is not fed until it is enabled again"
-            rationale = self.log.tell(
-                name,
-                decision,
-                Rule.OPERATOR,
-                f"{name} {text}; its {self._admitted.share(entry):.1%} of lane {entry.lane} "
-                "stays reserved",
-                lane=entry.lane,
-            )
+            kind = TaskEnabled if enabled else TaskDisabled
+            rationale = self.log.report(kind(name, entry.lane, self._admitted.share(entry)))
             return Registration(True, ResultCode.DONE, entry.task_id, rationale)
 
     def device_changed(self, state: DeviceState) -> None:
@@ -350,12 +349,12 @@ class Orchestrator:
             recorder.state(self._run_state(state))
         self._refresh_paces()
 
-    def fail(self, name: str, rule: Rule, sentence: str) -> None:
-        """Mark a task that the outside cannot serve as failed, and tell why."""
+    def fail(self, name: str, reason: Reason) -> None:
+        """Mark a task that the outside cannot serve as failed, and report why."""
         entry = self._admitted.get(name)
         if entry is not None:
             entry.failed = True
-            self.log.tell_often(name, Decision.LOST, rule, sentence)
+            self.log.report_often(reason)
 
     # -- figures ------------------------------------------------------------------------------
 
@@ -435,30 +434,20 @@ class Orchestrator:
         self, spec: TaskSpec, without: Sequence[str], measure: bool
     ) -> tuple[Candidate, Admitted]:
         if not self._configured:
-            raise Refusal(
-                Rule.STATE,
-                "the orchestrator is not configured; configure it first "
-                "(ros2 lifecycle set <node> configure)",
-            )
+            raise Refusal(NotConfigured(spec.name))
         if self._admitted.get(spec.name) is not None and spec.name not in without:
-            raise Refusal(
-                Rule.DUPLICATE_NAME,
-                f"a task named {spec.name} is admitted already; unregister it first, or choose "
-                "another name",
-            )
+            raise Refusal(NameTaken(spec.name))
         try:
             # Whoever builds a spec by hand is held to what a file is held to.
             parse_task(task_to_mapping(spec), "task")
         except (AegisError, AttributeError, TypeError, ValueError) as error:
-            raise Refusal(Rule.SCHEMA, str(error)) from error
+            raise Refusal(Invalid(spec.name, Rule.SCHEMA, str(error))) from error
         try:
             self._check_topics(spec)
         except ConfigError as error:
-            raise Refusal(Rule.TOPIC_TYPE, str(error)) from error
+            raise Refusal(Invalid(spec.name, Rule.TOPIC_TYPE, str(error))) from error
         if len(self._admitted) - len(set(without)) >= _MAX_TASKS:
-            raise Refusal(
-                Rule.LIMIT, f"{_MAX_TASKS} tasks are admitted, which is the most there can be"
-            )
+            raise Refusal(TooManyTasks(spec.name, _MAX_TASKS))
         may_measure = measure and not self._critical_running()
         measuring = self.profiler.measure_for if may_measure else None
         candidate = self._admission.prepare(spec, measuring)
@@ -497,9 +486,9 @@ class Orchestrator:
         try:
             candidate, admitted = self._judge(spec, without=(), measure=True)
         except Refusal as refusal:
-            return self._refused(spec.name, refusal)
+            return self._refused(refusal.reason)
         except AegisError as error:
-            return self._refused(spec.name, Refusal(error.rule, str(error)))
+            return self._refused(Invalid(spec.name, error.rule, str(error)))
         statistics = TaskStatistics()
         task_id = self._next_id
         entry = Entry(
@@ -514,30 +503,32 @@ class Orchestrator:
         try:
             loaded = self._loader.load(entry)
         except (AegisError, OSError, MemoryError) as error:
-            return self._refused(spec.name, Refusal(Rule.RUN_FAILED, str(error) or repr(error)))
+            return self._refused(Failed(spec.name, str(error) or repr(error)))
         if not from_file:
             try:
                 self._journal.add(spec)
             except StateError as error:
                 self._unload(entry)
-                return self._refused(spec.name, Refusal(error.rule, str(error)))
+                return self._refused(Invalid(spec.name, error.rule, str(error)))
         self._next_id += 1
         slower = self._thinner.joins(entry, admitted.factors)
         self._admitted.add(entry)
         self._set_changed()
         self._publish_tables()
         answer = self._accepted(candidate, admitted, task_id, publish=True, loaded=loaded)
-        self._thinner.tell(slower, f"so that {spec.name} fits", answer.rationale.id)
+        self._thinner.report(
+            slower, DecimationCause.ADMITTED, spec.name, related=answer.rationale.id
+        )
         return answer
 
     def _begin_trace(self, memory: SharedMemory, info: EngineInfo) -> None:
-        def failed(problem: str) -> None:
-            self.log.tell("", Decision.INFORMED, Rule.STATE, problem)
+        def ended(problem: str) -> None:
+            self.log.report(NotTraced(problem, begun=True))
 
         try:
-            self._recorder = begin_trace(self.spec, memory, self._trace_folder, info, failed)
+            self._recorder = begin_trace(self.spec, memory, self._trace_folder, info, ended)
         except ConfigError as error:
-            failed(f"this run is not traced: {error}")
+            self.log.report(NotTraced(str(error), begun=False))
 
     def _run_state(self, device: DeviceState) -> RunState:
         engine, shedding = self._engine.status(), self._events.shedding
@@ -576,42 +567,12 @@ class Orchestrator:
         publish: bool,
         loaded: str = "",
     ) -> Registration:
-        spec = candidate.spec
-        verdict: LaneVerdict = admitted.assignment.verdicts[admitted.lane]
-        bound = next((item for item in verdict.responses if item.task == spec.name), None)
-        due = (
-            ""
-            if bound is None
-            else f" Its result is due {bound.deadline_ns / 1e6:.1f} ms after the frame and there "
-            f"after {bound.bound_ns / 1e6:.1f} ms at the latest;"
+        name = candidate.spec.name
+        others = [each.spec for each in self._admitted if each.spec.name != name]
+        reason = admission_reason(
+            candidate, admitted, others, lanes=len(self.spec.device.lanes), load_note=loaded
         )
-        how = (
-            f" (lane chosen by {admitted.assignment.method})"
-            if len(self.spec.device.lanes) > 1
-            else ""
-        )
-        others = [each.spec for each in self._admitted if each.spec.name != spec.name]
-        latencies = latency_sentences(spec, others, verdict.responses)
-        rationale = self.log.make(
-            spec.name,
-            Decision.ADMITTED,
-            verdict.rule,
-            f"{spec.name} runs on lane {admitted.lane}{how}: {verdict.sentence}.{due} "
-            f"{candidate.wcet_source if due else candidate.wcet_source.capitalize()} budget "
-            f"{candidate.work_ns / 1e6:.2f} ms ({candidate.wcet_sentence})"
-            + "".join(f"; {each}" for each in (candidate.cut_sentence, loaded) if each)
-            + "".join(f". {each}" for each in latencies)
-            + self._told_of_frames(candidate, admitted),
-            left=verdict.left,
-            relation=verdict.relation,
-            right=verdict.right,
-            unit=verdict.unit,
-            lane=admitted.lane,
-            utilization_before=admitted.utilization_before,
-            utilization_after=verdict.utilization,
-            witness=verdict.witness,
-            responses=verdict.responses,
-        )
+        rationale = self.log.make(reason)
         if publish:
             self.log.record(rationale)
         return Registration(
@@ -619,24 +580,12 @@ class Orchestrator:
             ResultCode.ADMITTED,
             task_id,
             rationale,
-            admitted.utilization_before,
-            verdict.utilization,
-            verdict.right,
-            0 if bound is None else bound.bound_ns,
+            reason.utilization_before,
+            reason.utilization_after,
+            rationale.right,
+            reason.bound_ns,
             candidate.analysis_task().deadline_ns,
         )
-
-    def _told_of_frames(self, candidate: Candidate, admitted: Admitted) -> str:
-        """Return which frames are left out from now on; empty for none."""
-        factors = admitted.factors or {}
-        name = candidate.spec.name
-        others = [entry.spec for entry in self._admitted if entry.spec.name != name]
-        told = [
-            fewer_frames("it" if each.name == name else each.name, each.period_ns, every)
-            for each in (candidate.spec, *others)
-            if (every := factors.get(each.name, 1)) > 1
-        ]
-        return f". So that all of this fits, {', '.join(told)}" if told else ""
 
     def _refresh_paces(self) -> None:
         """Give frames back that need not be left out any more; keep what is told of it apart."""
@@ -648,15 +597,13 @@ class Orchestrator:
         finally:
             self._admin.release()
 
-    def _refused(self, name: str, refusal: Refusal, publish: bool = True) -> Registration:
-        rationale = self.log.make(
-            name, Decision.REJECTED, refusal.rule, refusal.sentence, **refusal.details
-        )
+    def _refused(self, reason: Reason, publish: bool = True) -> Registration:
+        rationale = self.log.make(reason)
         if publish:
             self.log.record(rationale)
         return Registration(
             False,
-            result_code(refusal.rule),
+            result_code(reason.rule),
             0,
             rationale,
             rationale.utilization_before,
@@ -665,29 +612,25 @@ class Orchestrator:
         )
 
     def _unknown(self, name: str) -> Registration:
-        known = ", ".join(sorted(entry.spec.name for entry in self._admitted)) or "none"
-        return self._refused(
-            name[:64],
-            Refusal(Rule.UNKNOWN_TASK, f"there is no task {name[:64]!r}; admitted: {known}"),
-        )
+        return self._refused(self._no_such(name, name))
+
+    def _no_such(self, task: str, name: str) -> NoSuchTask:
+        known = tuple(sorted(entry.spec.name for entry in self._admitted))
+        return NoSuchTask(task[:64], name[:64], known)
 
     def _require_configured(self) -> None:
         if not self._configured:
             raise StateError("the orchestrator is not configured", hint="Configure it first")
 
-    def _require_known(self, names: Sequence[str]) -> None:
+    def _require_known(self, task: str, names: Sequence[str]) -> None:
         for name in names:
             if self._admitted.get(name) is None:
-                raise Refusal(Rule.UNKNOWN_TASK, f"there is no task {name[:64]!r} to leave out")
+                raise Refusal(self._no_such(task, name))
 
-    def _require_undisturbed(self) -> None:
+    def _require_undisturbed(self, task: str) -> None:
         self._require_configured()
         if self._critical_running():
-            raise Refusal(
-                Rule.STATE,
-                "tasks of high criticality are running, and measuring would disturb them; "
-                "deactivate the orchestrator or disable them first",
-            )
+            raise Refusal(CriticalRunning(task))
 
     def _critical_running(self) -> bool:
         return self._active and any(
@@ -701,7 +644,7 @@ class Orchestrator:
         try:
             self._loader.unload(entry, self._admitted)
         except AegisError as error:
-            self.log.tell(entry.spec.name, Decision.INFORMED, Rule.ENGINE_RESTART, str(error))
+            self.log.report(NotUnloaded(entry.spec.name, str(error)))
         self._admitted.forget(entry)
 
     def _publish_tables(self) -> None:
@@ -709,7 +652,7 @@ class Orchestrator:
         self._on_streams(self.intake.streams())
 
     def _set_changed(self) -> None:
-        """Tell engine and trace what is proven now: who comes or goes changes it for the others."""
+        """Give engine and trace what is proven now: who comes or goes changes it for the others."""
         for index, lane in enumerate(self.spec.device.lanes):
             self._engine.set_room(index, self._admitted.room(lane.name))
         if self._recorder is not None:
@@ -730,7 +673,7 @@ class Orchestrator:
             recorder.frame([job[:2] for job in jobs], times.stamped_ns, times.ready_ns)
         self._engine.submit(channel, slot, shape, times.received_ns, jobs, origin=origin)
 
-    # -- inside: what the engine tells --------------------------------------------------------
+    # -- inside: what the engine reports ------------------------------------------------------
 
     def _result(self, result: JobResult) -> None:
         entry = self._admitted.of_id(result.task_id)

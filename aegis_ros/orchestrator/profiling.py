@@ -17,7 +17,8 @@ from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.types import ProfileOutcome
 from aegis_ros.planning.admission import Admission, Refusal
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.rejection import Invalid
+from aegis_ros.rationale.requests import Measured, Measuring
 from aegis_ros.spec import DeviceSpec, TaskSpec
 from aegis_ros.wcet import Cache, Condition, Profile, ProfileKey, ProfileStore
 
@@ -38,10 +39,11 @@ class Profiler:
         engine: measures.
         admission: prepares networks.
         profiles: where profiles are kept.
-        log: where it is told.
+        log: where it is reported.
         device: names of the lanes.
         lock: held meanwhile; one request at a time.
-        undisturbed: raises ``Refusal`` or ``StateError`` where measuring would disturb.
+        undisturbed: called with the task; raises ``Refusal`` or ``StateError`` where measuring
+            it would disturb.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Profiler:
         device: DeviceSpec,
         *,
         lock: AbstractContextManager[Any],
-        undisturbed: Callable[[], None],
+        undisturbed: Callable[[str], None],
     ) -> None:
         """Measure nothing yet."""
         self._engine = engine
@@ -78,7 +80,7 @@ class Profiler:
         runs = runs or _PROFILE_RUNS
         with self._lock:
             try:
-                self._undisturbed()
+                self._undisturbed(spec.name)
                 measured: list[Profile] = []
 
                 def measure(
@@ -100,22 +102,14 @@ class Profiler:
                     key = self._admission.profile_key(spec, candidate.compiled)
                     measure(spec, candidate.compiled, key, candidate.prepared.digest)
             except Refusal as refusal:
-                rationale = self._log.tell(
-                    spec.name, Decision.REJECTED, refusal.rule, refusal.sentence, **refusal.details
-                )
-                return ProfileOutcome(False, rationale)
+                return ProfileOutcome(False, self._log.report(refusal.reason))
             except AegisError as error:
-                rationale = self._log.tell(spec.name, Decision.REJECTED, error.rule, str(error))
-                return ProfileOutcome(False, rationale)
+                reason = Invalid(spec.name, error.rule, str(error))
+                return ProfileOutcome(False, self._log.report(reason))
         warm = measured[0].batches[0].samples_ns
         total = warm.sum(axis=1)
         budget_ns, decided = measured[0].total_ns(), measured[0].deciding_total()[1]
-        rationale = self._log.tell(
-            spec.name,
-            Decision.INFORMED,
-            Rule.WCET_PROFILE,
-            f"{spec.name} was measured: budget {budget_ns / 1e6:.2f} ms, {decided.sentence}",
-        )
+        rationale = self._log.report(Measured(spec.name, budget_ns, decided.sentence))
         return ProfileOutcome(
             True,
             rationale,
@@ -159,7 +153,7 @@ class Profiler:
             EngineError, ProfileError, StateError: it cannot be measured or kept.
         """
         with self._lock:
-            self._undisturbed()
+            self._undisturbed(spec.name)
             candidate = self._admission.prepare(replace(spec, wcet_ns=1), None)
             compiled = candidate.compiled
             key = self._admission.profile_key(spec, compiled)
@@ -183,13 +177,8 @@ class Profiler:
         self, spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
     ) -> None:
         """Measure what an admission needs to know; some seconds at most."""
-        self._log.tell(
-            spec.name,
-            Decision.INFORMED,
-            Rule.WCET_PROFILE,
-            f"{spec.name} has no WCET profile on this device; measuring it now "
-            f"({_PROFILE_RUNS} runs, {_PROFILE_SECONDS:.0f} s at most)",
-        )
+        limit_ns = round(_PROFILE_SECONDS * 1e9)
+        self._log.report(Measuring(spec.name, _PROFILE_RUNS, limit_ns))
         end = time.monotonic() + _PROFILE_SECONDS
         self._measure(
             spec,

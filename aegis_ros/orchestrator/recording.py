@@ -229,7 +229,7 @@ class TraceRecorder:
         except Exception as error:  # a trace must never be what stops a robot
             self._failed = True
             _log.exception("the trace ends here")
-            self._on_problem(f"nothing more is traced: {type(error).__name__}: {error}")
+            self._on_problem(f"{type(error).__name__}: {error}")
 
     def _drain(self) -> None:
         self._file.add_records(self._reader.read())

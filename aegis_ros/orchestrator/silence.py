@@ -1,4 +1,4 @@
-"""Tells when a sensor that was there falls silent, and when it is back."""
+"""Reports when a sensor that was there falls silent, and when it is back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.frames import TopicBack, TopicSilent
 
 __all__ = ["Heard", "Silences"]
 
@@ -47,7 +47,7 @@ class Silences:
     what counts is the longer one of the period and the usual time between the frames that came.
 
     Args:
-        log: where it is told.
+        log: where it is reported.
     """
 
     def __init__(self, log: RationaleLog) -> None:
@@ -56,7 +56,7 @@ class Silences:
         self._ears: dict[str, _Ear] = {}
 
     def watch(self, tasks: Iterable[Heard], now_ns: int) -> None:
-        """Tell what fell silent or came back since the last call.
+        """Report what fell silent or came back since the last call.
 
         Args:
             tasks: those that frames are wanted for; what is left out is forgotten.
@@ -69,11 +69,8 @@ class Silences:
                 ear = _Ear(heard.received, now_ns, heard.received, now_ns)
             elif heard.received > ear.received:
                 if ear.silent:
-                    self._tell(
-                        heard,
-                        f"{heard.topic} is back after {(now_ns - ear.changed_ns) / 1e9:.1f} s",
-                        (now_ns - ear.changed_ns) / 1e9,
-                    )
+                    silent_ns = now_ns - ear.changed_ns
+                    self._log.report(TopicBack(heard.task, heard.topic, silent_ns))
                 ear.received, ear.changed_ns, ear.silent = heard.received, now_ns, False
             else:
                 self._judge(heard, ear, now_ns)
@@ -83,30 +80,9 @@ class Silences:
     def _judge(self, heard: Heard, ear: _Ear, now_ns: int) -> None:
         came = ear.received - ear.first
         if ear.silent or came == 0:
-            return  # what was never there is told by the diagnostics
+            return  # what was never there is reported by the diagnostics
         usual_ns = max(heard.period_ns, (ear.changed_ns - ear.first_ns) // came)
         silent_ns, limit_ns = now_ns - ear.changed_ns, max(_LEAST_NS, _PERIODS * usual_ns)
         if silent_ns > limit_ns:
             ear.silent = True
-            self._tell(
-                heard,
-                f"{heard.task} has had no frame for {silent_ns / 1e9:.1f} s, one came every "
-                f"{usual_ns / 1e9:.3g} s before; look for who publishes {heard.topic}",
-                silent_ns / 1e9,
-                relation=">",
-                right=limit_ns / 1e9,
-            )
-
-    def _tell(
-        self, heard: Heard, sentence: str, left: float, relation: str = "", right: float = 0.0
-    ) -> None:
-        self._log.tell(
-            heard.task,
-            Decision.INFORMED,
-            Rule.TOPIC_SILENT,
-            sentence,
-            left=left,
-            relation=relation,
-            right=right,
-            unit="s",
-        )
+            self._log.report(TopicSilent(heard.task, heard.topic, silent_ns, usual_ns, limit_ns))

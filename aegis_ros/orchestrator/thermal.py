@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
-from aegis_ros.analysis import AnalysisTask, every_nth, thinned
+from aegis_ros.analysis import AnalysisTask, thinned
 from aegis_ros.device import Change, DeviceState, PaceGovernor, SpeedGovernor
 from aegis_ros.errors import ConfigError
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.planning.admission import Pace
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.decimation import DecimationCause, DecimationChanged
+from aegis_ros.rationale.device import DeviceSpeed, RestoredForSpeed, ShedForSpeed
 
 __all__ = ["Slowed", "Thermal"]
 
 _GRAIN = 0.005  # of the speed
-_TOLD_STEP = 0.05  # of the speed, before a change that sheds nothing is worth telling
+_REPORTED_STEP = 0.05  # of the speed, before a change that sheds nothing is worth a report
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Thermal:
     """Follows the speed of the device, one governor a lane.
 
     Args:
-        log: where decisions are told.
+        log: where decisions are reported.
         switch_ns: cost of starting one segment.
     """
 
@@ -48,8 +49,8 @@ class Thermal:
         self._switch_ns = switch_ns
         self._governors: dict[str, SpeedGovernor] = {}
         self._pacers: dict[str, PaceGovernor] = {}
-        self._told_paces: dict[str, dict[str, int]] = {}
-        self._told_factor = 1.0
+        self._reported_paces: dict[str, dict[str, int]] = {}
+        self._reported_factor = 1.0
         self._lock = threading.Lock()
 
     def changed(
@@ -106,17 +107,17 @@ class Thermal:
                 if slow is not None:
                     slowed[lane] = slow
             moves = self._moves(lanes, slowed, nominal_paces)
-            nominal = factor == 1.0 and self._told_factor < 1.0
-            moved = nominal or abs(factor - self._told_factor) >= _TOLD_STEP
-            told = 0
+            nominal = factor == 1.0 and self._reported_factor < 1.0
+            moved = nominal or abs(factor - self._reported_factor) >= _REPORTED_STEP
+            cause = 0
             if moved or moves or any(item.shed or item.restored for item in changes.values()):
-                told = self._tell_speed(state, factor, slowed, nominal_paces)
+                cause = self._report_speed(state, factor, slowed, nominal_paces)
             for lane, change in changes.items():
                 running = thinned(lanes[lane], slowed.get(lane, nominal_paces))
-                self._tell_shed(change.shed, running, lane, factor, told)
-                self._tell_restored(change.restored, running, lane, factor, told)
+                self._report_shed(change.shed, running, lane, factor, cause)
+                self._report_restored(change.restored, running, lane, factor, cause)
             for lane, task, before, after in moves:
-                self._tell_pace(task, lane, before, after, factor, told)
+                self._report_pace(task, lane, before, after, factor, cause)
             shed = frozenset(name for item in self._governors.values() for name in item.shed)
             return Slowed(shed, slowed)
 
@@ -125,8 +126,8 @@ class Thermal:
         with self._lock:
             self._governors.clear()
             self._pacers.clear()
-            self._told_paces.clear()
-            self._told_factor = 1.0
+            self._reported_paces.clear()
+            self._reported_factor = 1.0
 
     def _moves(
         self,
@@ -136,7 +137,7 @@ class Thermal:
     ) -> list[tuple[str, AnalysisTask, int, int]]:
         """Return lane, task, n before and n now of each task whose pace the speed changes."""
         moves = []
-        before, self._told_paces = self._told_paces, {}
+        before, self._reported_paces = self._reported_paces, {}
         for lane, tasks in lanes.items():
             shed = self._governors[lane].shed
             for task in tasks:
@@ -146,70 +147,42 @@ class Thermal:
                 if was != now and task.name not in shed:
                     moves.append((lane, task, was, now))
                 if lane in slowed:
-                    self._told_paces.setdefault(lane, {})[task.name] = now
+                    self._reported_paces.setdefault(lane, {})[task.name] = now
         return moves
 
-    def _tell_pace(
+    def _report_pace(
         self, task: AnalysisTask, lane: str, before: int, after: int, factor: float, related: int
     ) -> None:
-        full = 1e9 / task.period_ns
-        rates = f"{full / after:.1f} instead of {full / before:.1f} a second"
-        why = (
-            f"at {factor:.0%} of its nominal speed the device runs no more of lane {lane} in time"
-            if after > before
-            else f"the device, now at {factor:.0%} of its nominal speed, runs that of lane {lane} "
-            "in time"
-        )
-        self._log.tell(
-            task.name,
-            Decision.INFORMED,
-            Rule.THINNING,
-            f"{task.name} now takes {every_nth(after)} ({rates}): {why}",
-            lane=lane,
+        self._log.report(
+            DecimationChanged(
+                task.name,
+                lane,
+                task.period_ns,
+                before,
+                after,
+                DecimationCause.SLOWER if after > before else DecimationCause.FASTER,
+                factor=factor,
+            ),
             related=related,
         )
 
-    def _tell_speed(
+    def _report_speed(
         self,
         state: DeviceState,
         factor: float,
         slowed: Mapping[str, Mapping[str, int]],
         nominal: Mapping[str, int],
     ) -> int:
-        self._told_factor = factor
-        heat = f", {state.temperature_c:.0f} °C" if state.temperature_c is not None else ""
-        source = f" ({state.source}{heat})" if state.source or heat else ""
-        away = sum(len(governor.shed) for governor in self._governors.values())
-        follows = (
-            f"{away} tasks are shed"
-            if away > 1
-            else "one task is shed"
-            if away
-            else "every deadline holds"
-        )
+        self._reported_factor = factor
         fewer = sum(
             n > nominal.get(name, 1) for each in slowed.values() for name, n in each.items()
         )
-        if fewer:
-            follows += f", with fewer frames of {fewer} task{'s' if fewer > 1 else ''}"
-        sentence = (
-            f"the device runs at its nominal speed{source}; {follows}"
-            if factor == 1.0
-            else f"the device runs at {factor:.0%} of its nominal speed{source}, so that budgets "
-            f"count {1 / factor:.2f} times; {follows}"
-        )
-        told = self._log.tell(
-            "",
-            Decision.INFORMED,
-            Rule.DEVICE_SPEED,
-            sentence,
-            left=factor,
-            relation="<" if factor < 1.0 else "=",
-            right=1.0,
-        )
-        return told.id
+        away = sum(len(governor.shed) for governor in self._governors.values())
+        return self._log.report(
+            DeviceSpeed(factor, state.source, state.temperature_c, away, fewer)
+        ).id
 
-    def _tell_shed(
+    def _report_shed(
         self,
         names: Sequence[str],
         tasks: Sequence[AnalysisTask],
@@ -220,20 +193,19 @@ class Thermal:
         share = self._utilization(tasks) / factor
         for name in names:
             task = next(item for item in tasks if item.name == name)
-            self._log.tell(
-                name,
-                Decision.SHED,
-                Rule.DEVICE_SPEED,
-                f"{name} ({task.criticality}) is shed: at {factor:.0%} of its nominal speed the "
-                f"device cannot keep all deadlines of lane {lane}, which would be used to "
-                f"{share:.1%}; what matters more, or is smaller, stays",
-                lane=lane,
-                utilization_before=share,
-                utilization_after=self._utilization(tasks, self._governors[lane].shed) / factor,
+            self._log.report(
+                ShedForSpeed(
+                    name,
+                    str(task.criticality),
+                    lane,
+                    factor,
+                    share,
+                    self._utilization(tasks, self._governors[lane].shed) / factor,
+                ),
                 related=related,
             )
 
-    def _tell_restored(
+    def _report_restored(
         self,
         names: Sequence[str],
         tasks: Sequence[AnalysisTask],
@@ -243,17 +215,9 @@ class Thermal:
     ) -> None:
         governor = self._governors[lane]
         share = self._utilization(tasks, governor.shed) / factor
-        reserve = f", with {governor.margin:.0%} in reserve" if factor < 1.0 else ""
         for name in names:
-            self._log.tell(
-                name,
-                Decision.RESTORED,
-                Rule.DEVICE_SPEED,
-                f"{name} runs again: for {governor.hold_ns / 1e9:g} s the device, now at "
-                f"{factor:.0%} of its nominal speed, could keep its deadline beside all others of "
-                f"lane {lane}{reserve}",
-                lane=lane,
-                utilization_after=share,
+            self._log.report(
+                RestoredForSpeed(name, lane, factor, governor.hold_ns, governor.margin, share),
                 related=related,
             )
 

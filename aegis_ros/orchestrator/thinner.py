@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
-from aegis_ros.analysis import AnalysisTask, every_nth, safe_removal_ns, thin
+from aegis_ros.analysis import AnalysisTask, safe_removal_ns, thin
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.intake import NEVER_NS, FramePace
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.decimation import DecimationCause, DecimationChanged
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["PaceChange", "Thinner"]
@@ -41,7 +41,7 @@ class Thinner:
 
     Args:
         admitted: the tasks.
-        log: where changes are told.
+        log: where changes are reported.
         device: cost of a switch.
     """
 
@@ -76,7 +76,7 @@ class Thinner:
             factors: what was proven; ``None`` where the task fits beside what runs as it runs.
 
         Returns:
-            What changes for the others, still to be told.
+            What changes for the others, still to be reported.
         """
         with self._lock:
             now = time.monotonic_ns()
@@ -93,7 +93,7 @@ class Thinner:
             return changes
 
     def slowed(self, paces: Mapping[str, Mapping[str, int]], speed: float) -> None:
-        """Keep to the paces of a slow device; what is told of it, is told by who found them.
+        """Keep to the paces of a slow device; whoever found them reports them.
 
         Args:
             paces: by lane, n of each task; a lane that is not named runs as it was proven.
@@ -112,21 +112,34 @@ class Thinner:
             changed |= self._refresh(lane)
         return changed
 
-    def tell(self, changes: Sequence[PaceChange], why: str, related: int = 0) -> None:
-        """Tell what changes for tasks that run already."""
+    def report(
+        self,
+        changes: Sequence[PaceChange],
+        cause: DecimationCause,
+        other: str = "",
+        related: int = 0,
+    ) -> None:
+        """Report what changes for tasks that run already.
+
+        Args:
+            changes: of their decimation.
+            cause: why.
+            other: the task that was admitted or removed.
+            related: id of the rationale this follows from, 0 for none.
+        """
         for change in changes:
-            spec = change.entry.spec
-            now, before = (
-                f"{1e9 / spec.period_ns / every:.1f}" for every in (change.after, change.before)
-            )
-            self._log.tell(
-                spec.name,
-                Decision.INFORMED,
-                Rule.THINNING,
-                f"{spec.name} now takes {every_nth(change.after)} ({now} instead of {before} a "
-                f"second) {why}",
-                lane=change.entry.lane,
-                utilization_after=self._admitted.utilization(change.entry.lane),
+            spec, lane = change.entry.spec, change.entry.lane
+            self._log.report(
+                DecimationChanged(
+                    task=spec.name,
+                    lane=lane,
+                    period_ns=spec.period_ns,
+                    before=change.before,
+                    after=change.after,
+                    cause=cause,
+                    other=other,
+                    utilization_after=self._admitted.utilization(lane),
+                ),
                 related=related,
             )
 
@@ -148,7 +161,8 @@ class Thinner:
             self._admitted_as(changes)
             self._pace(lane, time.monotonic_ns())
         gone = self._left.pop(lane, "") if not leaving else self._left.get(lane, "")
-        self.tell(changes, f"since {gone} is gone" if gone else "as frames are shared anew")
+        cause = DecimationCause.REMOVED if gone else DecimationCause.SHARED_ANEW
+        self.report(changes, cause, gone)
         return True
 
     def _changes(self, lane: str, factors: Mapping[str, int]) -> list[PaceChange]:

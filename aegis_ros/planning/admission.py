@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from aegis_ros.analysis import (
     AnalysisTask,
@@ -31,7 +30,31 @@ from aegis_ros.planning.cutting import (
     estimated_budget,
 )
 from aegis_ros.planning.early_exit import early_exit_problem, plan_for, stand_in_problem
-from aegis_ros.rationale import Counterfactual, Rule
+from aegis_ros.rationale import Counterfactual, Reason, Rule
+from aegis_ros.rationale.admission import (
+    BudgetBasis,
+    CutAsDeclared,
+    CutForOthers,
+    CutNote,
+    CutNotWorth,
+    CutReason,
+    DeclaredBudget,
+    EstimatedBudget,
+    MeasuredBudget,
+    SegmentsBudget,
+)
+from aegis_ros.rationale.changes import ArenaLarger, Change, DeadlineLonger, DropForArena
+from aegis_ros.rationale.rejection import (
+    ArenaFull,
+    Invalid,
+    LaneUnnamed,
+    ModelUnreadable,
+    NoProfile,
+    NoSuchLane,
+    NotSchedulable,
+    ProfileUnreadable,
+)
+from aegis_ros.rationale.wording import counterfactual, words
 from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
@@ -44,14 +67,22 @@ Measure = Callable[[TaskSpec, CompiledNetwork, ProfileKey, str], None]
 
 
 class Refusal(Exception):
-    """A task is refused by a rule; ``details`` are fields of the rationale."""
+    """A request is rejected for a reason."""
 
-    def __init__(self, rule: Rule, sentence: str, **details: Any) -> None:
-        """Keep rule, sentence and numbers."""
-        super().__init__(sentence)
-        self.rule = rule
-        self.sentence = sentence
-        self.details = details
+    def __init__(self, reason: Reason) -> None:
+        """Keep the reason."""
+        super().__init__(words(reason))
+        self.reason = reason
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that said no."""
+        return self.reason.rule
+
+    @property
+    def sentence(self) -> str:
+        """The reason for people, without a full stop."""
+        return words(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +90,8 @@ class Candidate:
     """A task whose network is ready and whose budget is known.
 
     ``plan`` has the budgets of its segments and of a whole job, without the cost of switching.
-    ``cut_sentence`` says why it runs in as many segments as it does; empty for one that is whole
-    and need not be anything else.
+    ``cut`` says why it runs in as many segments as it does; ``None`` for one that is whole and
+    need not be anything else.
     """
 
     spec: TaskSpec
@@ -68,8 +99,8 @@ class Candidate:
     compiled: CompiledNetwork
     plan: SegmentPlan
     wcet_source: str
-    wcet_sentence: str
-    cut_sentence: str = ""
+    wcet_basis: BudgetBasis
+    cut: CutReason | None = None
 
     @property
     def work_ns(self) -> int:
@@ -171,16 +202,9 @@ class Admission:
             Refusal: the first step that says no.
         """
         if spec.lane and spec.lane not in self._lanes:
-            raise Refusal(
-                Rule.SCHEMA,
-                f"there is no lane {spec.lane!r}; the lanes are {', '.join(self._lanes)}",
-            )
+            raise Refusal(NoSuchLane(spec.name, spec.lane, self._lanes))
         if not spec.lane and len(self._lanes) > 1 and self._spec.device.part_of(self._lanes[0]):
-            raise Refusal(
-                Rule.SCHEMA,
-                f"{spec.name} names no lane, but the lanes have multiprocessors of their own, and "
-                f"its budget depends on which it gets; name one of {', '.join(self._lanes)}",
-            )
+            raise Refusal(LaneUnnamed(spec.name, self._lanes))
         try:
             path = resolve_model(spec.model, self._spec.models.roots)
             found = digest(path)
@@ -202,13 +226,13 @@ class Admission:
             )
             self._check_decoder(spec, prepared)
             problem = stand_in_problem(spec, prepared)
-            if problem:
-                raise Refusal(Rule.SCHEMA, problem)
+            if problem is not None:
+                raise Refusal(problem)
             compiled = self._backend.compile(prepared, self._cache_dir, spec.segments or 1)
         except AegisError as error:
-            raise Refusal(error.rule, str(error)) from error
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
-            raise Refusal(Rule.MODEL_FILE, f"{spec.model} cannot be read: {error}") from error
+            raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
         return self._with_budget(spec, prepared, compiled, measure)
 
     def cut_to_fit(
@@ -242,7 +266,7 @@ class Admission:
             return candidate
         task = candidate.analysis_task(every)
         known: dict[int, Candidate] = {}
-        tried = ""
+        tried: CutReason | None = None
         for coming in (awaited, ()):
             rooms = self._rooms(task, admitted, coming)
             if any(room.fits(task) for room in rooms):
@@ -255,15 +279,15 @@ class Admission:
                     known[parts] = self._in_segments(candidate, parts, measure, estimate)
                 cut = known[parts]
                 if cut.compiled.segments != parts and task.best_effort:
-                    tried = cut.compiled.note
+                    tried = _note(cut)
                     continue
                 if cut.compiled.segments != parts:
-                    return replace(candidate, cut_sentence=cut.compiled.note)
+                    return replace(candidate, cut=_note(cut))
                 for room in blocked:
                     if room.fits(cut.analysis_task(every)):
-                        return replace(cut, cut_sentence=_why_cut(candidate, cut, room))
+                        return replace(cut, cut=_why_cut(candidate, cut, room))
                 tried = _why_whole(cut, blocked)
-        return replace(candidate, cut_sentence=tried)
+        return replace(candidate, cut=tried)
 
     def foresee(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return tasks as they will be cut when they are registered one after the other.
@@ -356,8 +380,8 @@ class Admission:
             Refusal: it does not fit, with the numbers and what would help.
         """
         problem = early_exit_problem(candidate.spec, candidate.prepared, candidate.compiled)
-        if problem:
-            raise Refusal(Rule.SCHEMA, problem)
+        if problem is not None:
+            raise Refusal(problem)
         self._check_arena(candidate, arena_used)
         task = candidate.analysis_task()
         tasks = [item for item, _ in admitted.values()]
@@ -408,21 +432,20 @@ class Admission:
                 if change.change != "segments" or candidate.spec.segments
             ),
         )
-        cut = f"; {candidate.cut_sentence}" if candidate.cut_sentence else ""
-        advice = changes[0].sentence if changes else "no single change that was tried would help"
-        everywhere = f" (no other of {len(self._lanes)} lanes fits)" if len(self._lanes) > 1 else ""
         raise Refusal(
-            verdict.rule,
-            f"{task.name} is rejected: {verdict.sentence}{everywhere}{cut}. {advice}",
-            left=verdict.left,
-            relation=verdict.relation,
-            right=verdict.right,
-            unit=verdict.unit,
-            lane=lane,
-            utilization_before=before,
-            utilization_after=verdict.utilization,
-            witness=verdict.witness,
-            counterfactuals=changes,
+            NotSchedulable(
+                task=task.name,
+                rule=verdict.rule,
+                lane=lane,
+                lanes=len(self._lanes),
+                test=verdict.test,
+                finding=verdict.finding,
+                cut=candidate.cut,
+                utilization_before=before,
+                utilization_after=verdict.utilization,
+                witness=verdict.witness,
+                counterfactuals=changes,
+            )
         )
 
     def _with_fewer_frames(
@@ -489,7 +512,7 @@ class Admission:
                 prepared.metadata,
             )
         except AegisError as error:
-            raise Refusal(Rule.DECODER, str(error)) from error
+            raise Refusal(Invalid(spec.name, Rule.DECODER, str(error))) from error
 
     def _with_budget(
         self,
@@ -508,7 +531,7 @@ class Admission:
                     spec, compiled, cut_budget(spec.wcet_ns, compiled.segments, compiled.shares)
                 ),
                 "declared",
-                f"budget of {spec.wcet_ns / 1e6:.2f} ms as declared, not measured",
+                DeclaredBudget(spec.wcet_ns),
                 note,
             )
         key = self.profile_key(spec, compiled)
@@ -516,37 +539,27 @@ class Admission:
         if profile is None or profile.samples_ns.shape[1] != compiled.segments:
             if measure is None:
                 raise Refusal(
-                    Rule.WCET_PROFILE,
-                    f"{spec.name} has no WCET profile{_in_segments(spec, compiled)} on "
-                    f"{key.device}, and measuring one now would "
-                    "disturb tasks of high criticality. Measure it while the orchestrator is "
-                    "inactive: `ros2 lifecycle set <node> deactivate`, then register again, or "
-                    "beforehand with `aegis profile <config.yaml>`; or declare wcet_ms",
+                    NoProfile(spec.name, key.device, compiled.segments, bool(spec.segments))
                 )
             measure(spec, compiled, key, prepared.digest)
             profile = self._profiles.get(key)
             if profile is None:
-                raise Refusal(
-                    Rule.WCET_PROFILE,
-                    f"{spec.name} was measured, but its profile cannot be read back; "
-                    "check the disk that state_dir lies on",
-                )
+                raise Refusal(ProfileUnreadable(spec.name))
         budgets = profile.budgets()
         longest = max(budgets, key=lambda item: item.value_ns)
-        sentence, total_ns = longest.sentence, 0
+        basis: BudgetBasis = MeasuredBudget(longest.sentence)
+        total_ns = 0
         if len(budgets) > 1:
             total_ns = profile.total_ns()
-            sentence = (
-                f"{len(budgets)} segments of one run: {profile.deciding_total()[1].sentence}; "
-                f"the longest segment {longest.value_ns / 1e6:.2f} ms"
-            )
+            decided = profile.deciding_total()[1].sentence
+            basis = SegmentsBudget(len(budgets), decided, longest.value_ns)
         return Candidate(
             spec,
             prepared,
             compiled,
             plan_for(spec, compiled, tuple(item.value_ns for item in budgets), total_ns),
             "measured",
-            sentence,
+            basis,
             note,
         )
 
@@ -556,7 +569,7 @@ class Admission:
         try:
             compiled = self._backend.compile(whole.prepared, self._cache_dir, parts)
         except AegisError as error:
-            raise Refusal(error.rule, str(error)) from error
+            raise Refusal(Invalid(whole.spec.name, error.rule, str(error))) from error
         if compiled.segments != parts:
             return replace(whole, compiled=compiled)
         try:
@@ -571,7 +584,7 @@ class Admission:
                 whole.spec, compiled, estimated_budget(whole.work_ns, parts, compiled.shares)
             ),
             wcet_source="estimated",
-            wcet_sentence=f"{parts} segments, estimated from the whole: {whole.wcet_sentence}",
+            wcet_basis=EstimatedBudget(parts, whole.wcet_basis),
         )
 
     def _rooms(
@@ -600,83 +613,45 @@ class Admission:
         if taken + need <= budget:
             return
         missing = taken + need - budget
-        changes = [
-            Counterfactual(
-                candidate.spec.name,
-                "arena_mib",
-                -(-(taken + need) // _MIB),
-                f"{candidate.spec.name} would be admitted with device.arena_mib of "
-                f"{-(-(taken + need) // _MIB)} or more",
-            )
-        ]
-        enough = sorted((size, name) for name, size in used.items() if size >= missing)
+        name = candidate.spec.name
+        changes: list[Change] = [ArenaLarger(name, -(-(taken + need) // _MIB))]
+        enough = sorted((size, other) for other, size in used.items() if size >= missing)
         if enough:
-            size, name = enough[0]
-            changes.append(
-                Counterfactual(
-                    name,
-                    "drop",
-                    0.0,
-                    f"{candidate.spec.name} would be admitted if {name} ({size / _MIB:.0f} MiB) "
-                    "were removed",
-                )
-            )
+            size, other = enough[0]
+            changes.append(DropForArena(name, other, size))
         raise Refusal(
-            Rule.ARENA,
-            f"{candidate.spec.name} needs {need / _MIB:.0f} MiB and {(budget - taken) / _MIB:.0f} "
-            f"of {budget / _MIB:.0f} MiB are free. {changes[0].sentence}",
-            left=(taken + need) / _MIB,
-            relation=">",
-            right=budget / _MIB,
-            unit="MiB",
-            counterfactuals=tuple(changes),
+            ArenaFull(name, need, taken, budget, tuple(counterfactual(each) for each in changes))
         )
 
 
-def _in_segments(spec: TaskSpec, compiled: CompiledNetwork) -> str:
-    """Return which profile is missing, and under which declaration it is measured beforehand."""
-    if compiled.segments == 1:
-        return ""
-    said = "" if spec.segments else f" (segments: {compiled.segments})"
-    return f" in {compiled.segments} segments{said}"
-
-
-def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> str:
+def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> CutReason | None:
     if compiled.note:
-        return compiled.note
-    if spec.segments > 1:
-        return f"it runs in {compiled.segments} segments, as declared"
-    return ""
+        return CutNote(compiled.note)
+    return CutAsDeclared(compiled.segments) if spec.segments > 1 else None
 
 
-def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> str:
-    waits, tolerance_ms = room.tolerates()
-    longest_ms = max(cut.plan.budgets_ns) / 1e6
-    return (
-        f"it runs in {cut.plan.steps} segments, the longest {longest_ms:.2f} ms, "
-        f"because {waits} can wait {tolerance_ms:.2f} ms and the whole network takes "
-        f"{whole.work_ns / 1e6:.2f} ms"
+def _note(cut: Candidate) -> CutReason | None:
+    return CutNote(cut.compiled.note) if cut.compiled.note else None
+
+
+def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> CutReason:
+    waiting, tolerance_ns = room.tolerates()
+    return CutForOthers(
+        cut.plan.steps, max(cut.plan.budgets_ns), whole.work_ns, waiting, tolerance_ns
     )
 
 
-def _why_whole(cut: Candidate, rooms: Sequence[Room]) -> str:
-    waits, tolerance_ms = max((room.tolerates() for room in rooms), key=lambda item: item[1])
-    return (
-        f"it stays whole, because in {cut.plan.steps} segments the longest still takes "
-        f"{max(cut.plan.budgets_ns) / 1e6:.2f} ms, and {waits} can wait {tolerance_ms:.2f} ms"
-    )
+def _why_whole(cut: Candidate, rooms: Sequence[Room]) -> CutReason:
+    waiting, tolerance_ns = max((room.tolerates() for room in rooms), key=lambda item: item[1])
+    return CutNotWorth(cut.plan.steps, max(cut.plan.budgets_ns), waiting, tolerance_ns)
 
 
 def _as_declared(change: Counterfactual, spec: TaskSpec) -> Counterfactual:
     """Return a change of the tests' deadline as one of the declared deadline."""
     if change.change != "deadline_ms":
         return change
-    value = change.value + spec.output.publish_ns / 1e6
-    return replace(
-        change,
-        value=value,
-        sentence=f"{spec.name} would be admitted with a deadline of {value:g} ms",
-    )
+    deadline_ns = round(change.value * 1e6) + spec.output.publish_ns
+    return counterfactual(DeadlineLonger(spec.name, deadline_ns))
 
 
 def _at_pace(task: AnalysisTask, pace: Pace, every: int = 1) -> AnalysisTask:

@@ -20,6 +20,8 @@ from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
 from aegis_ros.planning.slowdown import Slowdown, slowdown_of
 from aegis_ros.planning.task_set import TaskSet
 from aegis_ros.rationale import Counterfactual, ResponseBound
+from aegis_ros.rationale.changes import DeadlineLonger, DropForRest
+from aegis_ros.rationale.wording import counterfactual
 from aegis_ros.scheduling import (
     CwEdf,
     Edf,
@@ -272,9 +274,8 @@ def _shed(asked: TaskSet) -> tuple[Counterfactual, ...]:
             dropped = fewer
     if len(dropped) == len(order):
         return ()
-    names = ", ".join(task.name for task in dropped)
-    sentence = f"the other {len(order) - len(dropped)} tasks would be admitted without {names}"
-    return (Counterfactual(names, "drop", 0.0, sentence),)
+    names = tuple(task.name for task in dropped)
+    return (counterfactual(DropForRest(names, len(order) - len(dropped))),)
 
 
 def _hint(asked: TaskSet) -> str:
@@ -302,10 +303,6 @@ def _declarable(asked: TaskSet, changes: Sequence[Counterfactual]) -> tuple[Coun
             continue
         if change.change == "deadline_ms":
             value = change.value + asked.kept_free_ns.get(change.task, 0) / 1e6
-            change = replace(
-                change,
-                value=value,
-                sentence=f"{change.task} would be admitted with a deadline of {value:g} ms",
-            )
+            change = counterfactual(DeadlineLonger(change.task, round(value * 1e6)))
         kept.append(change)
     return tuple(kept)

@@ -17,6 +17,8 @@ from aegis_ros.analysis import AnalysisTask, is_schedulable
 from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
 from aegis_ros.analysis.task import by_promise
 from aegis_ros.rationale import Counterfactual
+from aegis_ros.rationale.changes import CutOther
+from aegis_ros.rationale.wording import counterfactual
 
 __all__ = ["SEGMENT_COUNTS", "Room", "Tolerance", "advise_cuts", "blocking_tolerance", "cut_budget"]
 
@@ -54,11 +56,11 @@ class Room:
     tolerance: Tolerance | None
     switch_ns: int
 
-    def tolerates(self) -> tuple[str, float]:
-        """Return who decides how long others wait here, and how long that is, milliseconds."""
+    def tolerates(self) -> tuple[str, int]:
+        """Return who decides how long others wait here, and how long that is, nanoseconds."""
         if self.tolerance is None:
-            return "nobody", float("inf")
-        return self.tolerance.task, self.tolerance.longest_ns / 1e6
+            return "nobody", 1 << 62
+        return self.tolerance.task, self.tolerance.longest_ns
 
     def waits(self, task: AnalysisTask) -> bool:
         """Return whether the more urgent tasks can wait for every segment of ``task``."""
@@ -138,17 +140,8 @@ def advise_cuts(
         for parts in SEGMENT_COUNTS:
             cut = _expected_cut(blocking, parts)
             if parts > len(blocking.segments_ns) and passes([*others, cut]):
-                longest_ms = max(cut.segments_ns) / 1e6
-                return (
-                    Counterfactual(
-                        blocking.name,
-                        "segments",
-                        parts,
-                        f"{task.name} would be admitted if {blocking.name} ran in {parts} segments "
-                        f"of {longest_ms:.1f} ms at most: declare segments: {parts} for it and "
-                        "register it again",
-                    ),
-                )
+                change = CutOther(task.name, blocking.name, parts, max(cut.segments_ns))
+                return (counterfactual(change),)
     return ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aegis_ros.rationale.names import Decision, Rule
+from aegis_ros.rationale.reason import Reason
 
 __all__ = ["Counterfactual", "Rationale", "ResponseBound", "Witness"]
 
@@ -80,6 +81,7 @@ class Rationale:
         counterfactuals: verified changes that turn the answer around.
         count: how many equal events this record stands for (skips are aggregated).
         related: id of an earlier rationale this one follows from, 0 for none.
+        reason: all numbers put into the decision; ``None`` where a file does not hold them.
     """
 
     id: int
@@ -101,3 +103,4 @@ class Rationale:
     counterfactuals: tuple[Counterfactual, ...] = ()
     count: int = 1
     related: int = 0
+    reason: Reason | None = None

@@ -33,10 +33,13 @@ from aegis_ros.trace.history import Trace, TracedTask
 from aegis_ros.trace.records import RECORD
 from aegis_ros.trace.rows import (
     LostRow,
+    RationaleRow,
     RecordRow,
     StateRow,
     decode_row,
     encode_row,
+    rationale_of,
+    rationale_row,
     record_of,
     record_row,
     row_schemas,
@@ -54,7 +57,7 @@ _LAST_TIME_NS = 2**64 - 1
 
 _records = msgspec.json.Decoder(RecordRow)
 _tasks = msgspec.json.Decoder(TracedTask)
-_rationales = msgspec.json.Decoder(Rationale)
+_rationales = msgspec.json.Decoder(RationaleRow)
 _states = msgspec.json.Decoder(StateRow)
 _losses = msgspec.json.Decoder(LostRow)
 
@@ -163,7 +166,9 @@ class TraceFile:
 
     def add_rationale(self, rationale: Rationale) -> None:
         """Write a decision."""
-        self._message("rationale", rationale.time_ns - self._offset_ns, encode_row(rationale))
+        self._message(
+            "rationale", rationale.time_ns - self._offset_ns, encode_row(rationale_row(rationale))
+        )
 
     def add_state(self, time_ns: int, state: Mapping[str, Any]) -> None:
         """Write what cannot be told from the records: arena, engine, device."""
@@ -351,7 +356,7 @@ class _Reading:
             task = decode_row(data, _tasks)
             self.tasks[task.id] = task
         elif topic == "/aegis/rationale":
-            self.rationales.append(decode_row(data, _rationales))
+            self.rationales.append(rationale_of(decode_row(data, _rationales)))
         elif topic == "/aegis/state":
             row = decode_row(data, _states)
             self.states.append((row.time_ns, row.state))

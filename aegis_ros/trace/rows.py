@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from aegis_ros.rationale import Rationale
+from aegis_ros.rationale import (
+    Counterfactual,
+    Decision,
+    Rationale,
+    ResponseBound,
+    Rule,
+    Witness,
+)
+from aegis_ros.rationale.plain import from_plain, to_plain
 from aegis_ros.trace.history import TracedTask
 from aegis_ros.trace.records import FIELDS, RecordKind, rule_of
 
@@ -22,11 +30,14 @@ __all__ = [
     "EngineRow",
     "LaneRow",
     "LostRow",
+    "RationaleRow",
     "RecordRow",
     "RunStateRow",
     "StateRow",
     "decode_row",
     "encode_row",
+    "rationale_of",
+    "rationale_row",
     "record_of",
     "record_row",
     "row_schemas",
@@ -71,6 +82,31 @@ class RecordRow(msgspec.Struct, frozen=True, gc=False):
     response_ms: float | UnsetType = UNSET
     deadline_ms: float | UnsetType = UNSET
     execution_ms: float | UnsetType = UNSET
+
+
+class RationaleRow(msgspec.Struct, frozen=True):
+    """A decision: the fields of a rationale, its reason as plain data that names its kind."""
+
+    id: int
+    time_ns: int
+    task: str
+    decision: Decision
+    rule: Rule
+    sentence: str
+    job: int = -1
+    left: float = 0.0
+    relation: str = ""
+    right: float = 0.0
+    unit: str = ""
+    lane: str = ""
+    utilization_before: float = 0.0
+    utilization_after: float = 0.0
+    witness: Witness | None = None
+    responses: tuple[ResponseBound, ...] = ()
+    counterfactuals: tuple[Counterfactual, ...] = ()
+    count: int = 1
+    related: int = 0
+    reason: dict[str, Any] | None = None
 
 
 class ArenaRow(msgspec.Struct, frozen=True):
@@ -136,7 +172,7 @@ class LostRow(msgspec.Struct, frozen=True):
 _SHOWN: dict[str, type] = {
     "record": RecordRow,
     "task": TracedTask,
-    "rationale": Rationale,
+    "rationale": RationaleRow,
     "state": _DescribedStateRow,
     "lost": LostRow,
 }
@@ -160,6 +196,20 @@ def decode_row(data: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
     except msgspec.DecodeError:
         row: _Row = msgspec.convert(json.loads(data), decoder.type)
         return row
+
+
+def rationale_row(rationale: Rationale) -> RationaleRow:
+    """Return a decision as a row."""
+    values = {name: getattr(rationale, name) for name in RationaleRow.__struct_fields__}
+    reason = None if rationale.reason is None else to_plain(rationale.reason)
+    return RationaleRow(**{**values, "reason": reason})
+
+
+def rationale_of(row: RationaleRow) -> Rationale:
+    """Return the decision of a row; without its reason where another version knows another one."""
+    values = {name: getattr(row, name) for name in RationaleRow.__struct_fields__}
+    reason = None if row.reason is None else from_plain(row.reason)
+    return Rationale(**{**values, "reason": reason})
 
 
 def record_row(

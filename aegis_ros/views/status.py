@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from aegis_ros.analysis import every_nth
+from aegis_ros.rationale.wording import every_nth
 from aegis_ros.spec import Criticality
 
 __all__ = ["DecisionRow", "LaneRow", "Snapshot", "TaskRow", "render_snapshot", "summary_line"]

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aegis_ros.analysis import LaneVerdict
-from aegis_ros.rationale import Rule, Witness
+from aegis_ros.rationale import Witness
+from aegis_ros.rationale.verdicts import TaskTooLong
 
 __all__ = ["inequality", "reason", "say", "sheet", "sign", "terminal", "to_ms"]
 
@@ -50,7 +51,7 @@ def say(console: Console, sentence: str, *, bullet: str = "", style: str = "") -
 def reason(verdict: LaneVerdict) -> str:
     """Return the sentence of a verdict with a capital, where it does not begin with a name."""
     text = verdict.sentence
-    named = verdict.rule is Rule.WCET_DEADLINE and not text.startswith("as long as ")
+    named = isinstance(verdict.finding, TaskTooLong)
     return text if named else text[:1].upper() + text[1:]
 
 

@@ -139,7 +139,7 @@ def test_a_set_that_is_late_even_when_all_else_is_dropped_is_rejected() -> None:
     eager = replace(PILOT, high_segments_ns=(18,))
     answer = check_modes([eager, replace(MAPPER, segments_ns=(5, 5, 4))])
     assert not answer.verdict.schedulable
-    assert "even if all else is dropped" in answer.verdict.sentence
+    assert "even if all others are dropped" in answer.verdict.sentence
 
 
 def test_a_set_that_is_late_without_overruns_is_rejected_for_that() -> None:

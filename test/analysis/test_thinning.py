@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_ros.analysis import AnalysisTask, every_nth, is_schedulable, thin, thinned
+from aegis_ros.analysis import AnalysisTask, is_schedulable, thin, thinned
 from aegis_ros.errors import ConfigError
+from aegis_ros.rationale.wording import every_nth
 from aegis_ros.simulation import periodic_arrivals, simulate, sporadic_arrivals
 from aegis_ros.spec import Criticality
 from test.task_sets import task_sets

@@ -43,7 +43,7 @@ def test_says_no_with_the_blocker_the_inequality_and_what_would_help(
     assert said.code == 1
     assert "NOT schedulable" in said.out
     assert "demand 2.00 + blocking 30.00 (slow) = 32.00 > t = 10.00 ms" in said.out
-    assert "slow would be admitted if its network ran as 4 segments" in said.out
+    assert "slow would be admitted if its network ran in 4 segments" in said.out
 
 
 def test_shows_the_miss_that_the_simulator_finds(aegis: Aegis, write: Write) -> None:

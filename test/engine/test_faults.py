@@ -19,6 +19,7 @@ from aegis_ros.engine import EngineEvent
 from aegis_ros.errors import EngineError
 from aegis_ros.network import TensorInfo
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.engine import EngineBack
 from aegis_ros.scheduling import Scheduler
 from aegis_ros.spec import Criticality, OverrunPolicy
 from test.backends.networks import make_network
@@ -328,5 +329,5 @@ def test_an_engine_at_its_memory_limit_refuses_a_network_and_runs_the_others(ben
 
 
 def test_an_outage_counts_what_stood_still_before_the_loss() -> None:
-    event = EngineEvent(Rule.ENGINE_RESTART, "", recovered=True, duration_ns=5, stood_ns=7)
+    event = EngineEvent(EngineBack(5, 0), recovered=True, duration_ns=5, stood_ns=7)
     assert event.outage_ns(0) == event.outage_ns(3) == 12

@@ -48,7 +48,7 @@ def test_best_effort_is_admitted_beyond_the_capacity_of_its_lane_and_promised_no
     assert answer.utilization_before == answer.utilization_after == pytest.approx(0.125)
     told = answer.rationale
     assert "caption runs in the slack: no deadline is promised" in told.sentence
-    assert "Its result is due" not in told.sentence
+    assert "worst-case response" not in told.sentence
     assert [bound.task for bound in told.responses] == ["brake"]
     assert house.orchestrator.status().tasks[1].utilization == 0.0
 
@@ -57,9 +57,7 @@ def test_best_effort_alone_is_admitted_and_a_task_with_a_deadline_beside_it(hous
     alone = house.orchestrator.register(caption(house, segments=2))
     assert alone.accepted and alone.rationale.rule is Rule.UTILIZATION
     later = house.orchestrator.register(brake(house))
-    assert (
-        later.accepted and "Its result is due 38.0 ms after the frame" in later.rationale.sentence
-    )
+    assert later.accepted and "Deadline 38.0 ms, worst-case response" in later.rationale.sentence
 
 
 def test_best_effort_that_cannot_stay_whole_is_cut_as_finely_as_it_can_be(house: House) -> None:

@@ -12,8 +12,10 @@ from aegis_ros.analysis import AnalysisTask
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineEvent, JobSkip, OverrunEvent
 from aegis_ros.orchestrator import FrameTimes, Orchestrator, TaskState
-from aegis_ros.orchestrator.rationales import overrun_sentence
 from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.engine import EngineBack, EngineLost
+from aegis_ros.rationale.jobs import Overran
+from aegis_ros.rationale.wording import words
 from aegis_ros.simulation import Outcome, Workload, simulate
 from aegis_ros.spec import OverrunPolicy, TaskSpec
 from test.orchestrator.house import MS, House
@@ -147,39 +149,57 @@ def overrun(task_id: int, **changes: object) -> OverrunEvent:
     return OverrunEvent(task_id, 7, **(fields | {"used_ns": 13 * MS} | changes))  # type: ignore[arg-type]
 
 
+def overran(segments: int = 1, **changes: object) -> str:
+    fields: dict[str, object] = {
+        "task": "detector",
+        "job": 7,
+        "lane": "lane0",
+        "segment": 0,
+        "segments": segments,
+        "taken_ns": 13 * MS,
+        "budget_ns": 10 * MS,
+        "used_ns": 13 * MS,
+        "whole_ns": segments * 10 * MS,
+    }
+    return words(Overran(**(fields | changes)))  # type: ignore[arg-type]
+
+
 def test_an_overrun_is_told_with_what_it_can_cost_others_and_counted(house: House) -> None:
     answer = house.orchestrator.register(house.task())
     house.engine.on_overrun(overrun(answer.task_id, skips=1))
     ((task, decision, sentence),) = told(house, Rule.OVERRUN)
     assert (task, decision) == ("detector", Decision.INFORMED)
     assert sentence == (
-        "Job 7 of detector took 13.00 ms, its budget is 10.00 ms; what waited for lane lane0 can "
-        "be later than promised by 3.00 ms, no more. The next frame is skipped to pay that back, "
-        "unless the lane has as much time to spare before."
+        "Job 7 of detector took 13.00 ms, more than its budget of 10.00 ms; jobs that waited for "
+        "lane lane0 can end up to 3.00 ms later than proven. The next frame is skipped to repay "
+        "it, unless the lane is idle for as long before."
     )
     rationale = house.told[-1]
     assert (rationale.left, rationale.relation, rationale.right) == (13.0, ">", 10.0)
     assert house.orchestrator.status().tasks[0].overruns == 1
     house.engine.on_skip(JobSkip(answer.task_id, 8, Rule.OVERRUN))
-    assert "makes up for a job of detector" in house.told[-1].sentence
+    assert "job 8 of detector skipped to repay" in house.told[-1].sentence.lower()
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "expected"),
     [
-        ({"applied": OverrunPolicy.STOP}, "The job ends there (on_overrun: stop)"),
-        ({"applied": OverrunPolicy.DEMOTE}, "Its rest runs behind everything else"),
+        ({"applied": "stop"}, "The job is stopped (on_overrun: stop)"),
+        ({"applied": "demote"}, "The rest of the job runs after everything else"),
         ({"skips": 9}, "The next 9 frames are skipped"),
-        ({"taken_ns": 9 * MS, "used_ns": 12 * MS}, "used 12.00 ms, its budget is 10.00 ms"),
+        (
+            {"taken_ns": 9 * MS, "used_ns": 12 * MS},
+            "used 12.00 ms, more than its budget of 10",
+        ),
     ],
 )
-def test_what_follows_from_an_overrun_is_told(changes: dict[str, object], words: str) -> None:
-    assert words in overrun_sentence(overrun(1, **changes), "detector", "lane0", 1, 10 * MS)
+def test_what_follows_from_an_overrun_is_told(changes: dict[str, object], expected: str) -> None:
+    assert expected in overran(**changes)  # type: ignore[arg-type]
 
 
 def test_an_overrun_of_a_segment_names_the_segment() -> None:
-    sentence = overrun_sentence(overrun(1, segment=1), "detector", "lane0", 4, 40 * MS)
-    assert sentence.startswith("segment 2 of 4 of job 7 of detector took 13.00 ms")
+    said = overran(segments=4, segment=1)
+    assert said.startswith("segment 2 of 4 of job 7 of detector took 13.00 ms")
 
 
 def test_the_engine_is_told_the_policy_and_the_budget(house: House) -> None:
@@ -203,9 +223,9 @@ def test_the_engine_is_told_what_room_the_proof_leaves(house: House) -> None:
     assert house.engine.room[0] == 5.0
 
 
-def test_an_overrun_with_room_says_that_nobody_is_late() -> None:
-    sentence = overrun_sentence(overrun(1, absorbed=True), "detector", "lane0", 1, 10 * MS)
-    assert "leaves room for that on lane lane0, and nobody is late for it" in sentence
+def test_an_overrun_with_room_says_that_no_deadline_is_at_risk() -> None:
+    expected = "has room for that on lane lane0, so no deadline is at risk"
+    assert expected in overran(absorbed=True)
 
 
 def test_a_lane_that_sheds_is_told_task_by_task_and_so_is_its_return(house: House) -> None:
@@ -240,7 +260,7 @@ def test_an_engine_that_starts_anew_sheds_nothing(house: House) -> None:
     vital = house.orchestrator.register(house.task("vital", lane="lane0"))
     house.orchestrator.register(house.task("useful", criticality="low", lane="lane0"))
     house.engine.on_overrun(overrun(vital.task_id, sheds=True))
-    house.engine.on_event(EngineEvent(Rule.ENGINE_RESTART, "gone"))
+    house.engine.on_event(EngineEvent(EngineLost("gone", 0)))
     states = [item.state for item in house.orchestrator.status().tasks]
     assert TaskState.SHED not in states
 
@@ -252,8 +272,7 @@ def test_after_a_hang_each_task_is_told_how_long_it_had_no_lane_and_why(house: H
     for name, lane in (("hog", "lane0"), ("beside", "lane0"), ("other", "lane1")):
         house.orchestrator.register(house.task(name, lane=lane))
     event = EngineEvent(
-        Rule.ENGINE_RESTART,
-        "the engine is back",
+        EngineBack(600 * MS, 3),
         recovered=True,
         duration_ns=600 * MS,
         cause="hog has been running for 2.1 s (its budget is 10.0 ms a segment)",
@@ -263,6 +282,6 @@ def test_after_a_hang_each_task_is_told_how_long_it_had_no_lane_and_why(house: H
     house.engine.on_event(event)
     back = {task: text for task, _, text in told(house, Rule.ENGINE_RESTART) if task}
     assert set(back) == {"hog", "beside", "other"}
-    assert "lane lane0 ran nothing of it for 2700 ms (27 of its periods)" in back["beside"]
-    assert "lane lane1 ran nothing of it for 600 ms (6 of its periods)" in back["other"]
+    assert "lane lane0 ran none of its jobs for 2700 ms (27 periods)" in back["beside"]
+    assert "lane lane1 ran none of its jobs for 600 ms (6 periods)" in back["other"]
     assert all("because hog has been running for 2.1 s" in text for text in back.values())

@@ -14,6 +14,7 @@ from aegis_ros.errors import ConfigError, StateError
 from aegis_ros.orchestrator import FrameTimes, ResultCode, TaskState
 from aegis_ros.orchestrator.intake import Taken
 from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.engine import EngineBack, EngineLost
 from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import MS, House
 
@@ -79,7 +80,7 @@ def test_the_file_has_the_last_word_on_a_name_and_says_so(house: House) -> None:
     house.restart(house.task("a", wcet_ms=20))
     (task,) = house.orchestrator.status().tasks
     assert task.wcet_ns == 20 * MS
-    assert any("the last word" in item.sentence for item in house.told)
+    assert any("takes precedence" in item.sentence for item in house.told)
 
 
 def test_a_task_of_the_file_that_was_removed_is_back_after_a_restart(tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_tasks_on_one_topic_share_one_stream(house: House) -> None:
 
 def test_jobs_lost_with_the_engine_are_accounted_for(house: House) -> None:
     house.orchestrator.register(house.task())
-    house.engine.on_event(EngineEvent(Rule.ENGINE_RESTART, "killed", lost=((1, 0), (1, 1))))
+    house.engine.on_event(EngineEvent(EngineLost("killed", 2), lost=((1, 0), (1, 1))))
     (task,) = house.orchestrator.status().tasks
     assert task.lost == 2
     (told,) = [item for item in house.told if item.decision is Decision.LOST]
@@ -265,9 +266,7 @@ def test_jobs_lost_with_the_engine_are_accounted_for(house: House) -> None:
 
 def test_a_task_that_cannot_be_loaded_again_has_failed_and_says_why(house: House) -> None:
     house.orchestrator.register(house.task())
-    house.engine.on_event(
-        EngineEvent(Rule.ENGINE_RESTART, "back", recovered=True, failed=((1, "no memory"),))
-    )
+    house.engine.on_event(EngineEvent(EngineBack(5, 0), recovered=True, failed=((1, "no memory"),)))
     (task,) = house.orchestrator.status().tasks
     assert task.state is TaskState.FAILED
     assert any("no memory" in item.sentence for item in house.told)
@@ -351,4 +350,4 @@ def test_nothing_is_kept_of_the_events_of_a_task_that_goes(house: House) -> None
     house.orchestrator.unregister("a")
     told = [item for item in house.told if item.rule is Rule.RATE_GATE]
     assert [item.count for item in told] == [1, 1]
-    assert not house.orchestrator.log._told_ns and not house.orchestrator.log._folded
+    assert not house.orchestrator.log._reported_ns and not house.orchestrator.log._folded

@@ -120,7 +120,7 @@ def test_a_disk_that_fails_ends_the_trace_and_nothing_else(tmp_path: Path) -> No
         recorder.rationale(Rationale(1, 1, "", Decision.INFORMED, Rule.STATE, "."))
         time.sleep(0.25)
     recorder.close()
-    assert problems == ["nothing more is traced: OSError: no space left on device"]
+    assert problems == ["OSError: no space left on device"]
 
 
 def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_path: Path) -> None:

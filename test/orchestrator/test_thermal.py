@@ -64,7 +64,7 @@ def test_what_matters_least_is_shed_and_told_with_its_numbers(house: House) -> N
     speed, shed = house.told
     assert speed.rule is shed.rule is Rule.DEVICE_SPEED
     assert "60% of its nominal speed (made up, 91 °C)" in speed.sentence
-    assert "budgets count 1.67 times; one task is shed" in speed.sentence
+    assert "budgets are scaled by 1.67; one task is shed" in speed.sentence
     assert (shed.task, shed.decision, shed.related) == ("vlm", Decision.SHED, speed.id)
     assert shed.utilization_before == pytest.approx(0.7 / 0.6)
     assert shed.utilization_after == pytest.approx(0.5 / 0.6)
@@ -170,7 +170,7 @@ def test_a_slow_device_costs_frames_before_it_costs_tasks(patient: House) -> Non
     assert thinned[0].rule is Rule.THINNING and thinned[0].related == speed.id
     assert thinned[0].sentence == (
         "map now takes every 2nd frame (5.0 instead of 10.0 a second): at 65% of its nominal speed "
-        "the device runs no more of lane lane0 in time."
+        "the device cannot run more of lane lane0 in time."
     )
 
 

@@ -65,7 +65,7 @@ def test_a_newcomer_that_has_to_be_thinned_is_cut_for_those_it_would_block(house
     assert paces(house) == {"pilot": 1, "map": 2}
     assert "it runs in 4 segments" in answer.rationale.sentence
     assert answer.rationale.sentence.endswith(
-        "because pilot can wait 18.00 ms and the whole network takes 70.00 ms. So that all of this "
+        "because pilot can wait 18.00 ms and the whole network takes 70.00 ms. So that everything "
         "fits, it takes every 2nd frame (5.0 instead of 10.0 a second)."
     )
 
@@ -142,7 +142,7 @@ def test_frames_come_back_when_a_task_has_left(house: House) -> None:
     house.orchestrator.unregister("pilot")
     assert paces(house) == {"a": 1}
     assert house.told[-1].sentence == (
-        "a now takes every frame (10.0 instead of 5.0 a second) since pilot is gone."
+        "a now takes every frame (10.0 instead of 5.0 a second) because pilot was removed."
     )
     assert feed(house, "a", 4) == [True] * 4
 

@@ -41,7 +41,7 @@ def test_tells_what_the_backend_chose_when_it_loaded(house: House) -> None:
     ("constant_ms", "said"),
     [
         (40, "Every result of a is published when its frame is 40 ms old"),
-        (5, "Results of a are kept until their frame is 5 ms"),
+        (5, "Results of a are held until their frame is 5 ms"),
     ],
 )
 def test_says_whether_the_constant_latency_holds_and_which_would(
@@ -67,7 +67,7 @@ def test_says_whose_constant_latency_a_new_task_breaks(house: House) -> None:
     assert "Every result of a" in first.rationale.sentence
     second = house.orchestrator.register(house.task("b", wcet_ms=20))
     assert second.accepted
-    assert "Results of a are kept until their frame is 15 ms" in second.rationale.sentence
+    assert "Results of a are held until their frame is 15 ms" in second.rationale.sentence
     assert "32 would hold for all" in second.rationale.sentence
 
 

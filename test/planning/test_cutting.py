@@ -161,7 +161,7 @@ def test_a_network_whose_longest_part_cannot_be_made_short_stays_whole(
     answer = house.orchestrator.register(slow(house))
     assert not answer.accepted
     assert (
-        "it stays whole, because in 8 segments the longest still takes 36.00 ms, and brake can "
+        "it is not cut, because in 8 segments the longest would still take 36.00 ms, and brake can "
         "wait 33.00 ms" in answer.rationale.sentence
     )
 

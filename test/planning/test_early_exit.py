@@ -10,11 +10,12 @@ import pytest
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.decoders import FrameInfo, create_decoder, outputs_read
-from aegis_ros.engine import JobResult, OverrunEvent
+from aegis_ros.engine import JobResult
 from aegis_ros.network import PreparedNetwork, TensorInfo
-from aegis_ros.orchestrator.rationales import overrun_sentence
 from aegis_ros.planning.early_exit import early_exit_problem, stand_in_problem
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.jobs import Overran
+from aegis_ros.rationale.wording import words
 from aegis_ros.spec import OverrunPolicy, PreprocessSpec, TaskSpec
 from test.backends.networks import make_network
 from test.orchestrator.house import MS, House
@@ -56,21 +57,21 @@ def cut(prepared: PreparedNetwork, *complete_after: int, segments: int = 4) -> C
 
 def test_an_exit_that_is_complete_before_the_last_segment_is_admitted(house, prepared) -> None:
     spec = task(house, logits="exit")
-    assert stand_in_problem(spec, prepared) == ""
-    assert early_exit_problem(spec, prepared, cut(prepared, 3, 2)) == ""
+    assert stand_in_problem(spec, prepared) is None
+    assert early_exit_problem(spec, prepared, cut(prepared, 3, 2)) is None
 
 
 @pytest.mark.parametrize(
-    ("early_exit", "words"),
+    ("early_exit", "expected"),
     [
         ({"logits": "aux"}, "names output 'aux', which the network does not have"),
         ({"boxes": "exit"}, "its outputs are logits, exit"),
     ],
 )
 def test_names_of_outputs_that_do_not_exist_are_refused(
-    house, prepared, early_exit: dict[str, str], words: str
+    house, prepared, early_exit: dict[str, str], expected: str
 ) -> None:
-    assert words in stand_in_problem(task(house, **early_exit), prepared)
+    assert expected in words(stand_in_problem(task(house, **early_exit), prepared))
 
 
 @pytest.mark.parametrize(
@@ -78,34 +79,38 @@ def test_names_of_outputs_that_do_not_exist_are_refused(
 )
 def test_an_output_of_another_type_or_extents_cannot_stand_in(house, prepared, other) -> None:
     changed = replace(prepared, outputs=(prepared.outputs[0], other))
-    problem = stand_in_problem(task(house, logits="exit"), changed)
+    problem = words(stand_in_problem(task(house, logits="exit"), changed))
     assert problem.startswith("output 'exit' (") and "cannot stand in for 'logits'" in problem
 
 
 @pytest.mark.parametrize(
-    ("segments", "complete_after", "words"),
+    ("segments", "complete_after", "expected"),
     [
-        (1, (), "is complete with its only segment. Cut it into more segments (segments: 2)"),
-        (2, (1, 1), "is complete with segment 2 of 2, the last. Cut it into more segments (segm"),
-        (4, (), "is in its place with the last segment only: backend onnxruntime knows nothing"),
+        (
+            1,
+            (),
+            "is complete with its only segment, not before. Cut the network into more",
+        ),
+        (2, (1, 1), "is complete with segment 2 of 2, not before. Cut the network into more"),
+        (4, (), "is available only after the last segment: backend onnxruntime does not"),
     ],
 )
 def test_an_exit_that_is_complete_with_the_end_only_is_refused_with_what_mends_it(
-    house, prepared, segments: int, complete_after: tuple[int, ...], words: str
+    house, prepared, segments: int, complete_after: tuple[int, ...], expected: str
 ) -> None:
     compiled = cut(prepared, *complete_after, segments=segments)
-    problem = early_exit_problem(task(house, logits="exit"), prepared, compiled)
+    problem = words(early_exit_problem(task(house, logits="exit"), prepared, compiled))
     assert "output 'exit', which stands in for 'logits' at the early exit of detector" in problem
-    assert words in problem and problem.endswith("or choose another on_overrun")
+    assert expected in problem and problem.endswith("or choose another on_overrun")
 
 
 def test_an_output_the_decoder_reads_needs_a_stand_in_and_others_do_not(house, prepared) -> None:
     compiled = cut(prepared, 3, 2)
     # The decoder reads logits; exit stands in for itself.
-    problem = early_exit_problem(task(house, exit="exit"), prepared, compiled)
+    problem = words(early_exit_problem(task(house, exit="exit"), prepared, compiled))
     assert "reads output 'logits', and nothing stands in for it" in problem
     assert "after segment 3 of 4" in problem
-    assert early_exit_problem(task(house, "raw", exit="exit"), prepared, compiled) == ""
+    assert early_exit_problem(task(house, "raw", exit="exit"), prepared, compiled) is None
 
 
 def test_what_is_complete_beside_the_stand_ins_is_handed_out_too() -> None:
@@ -133,16 +138,28 @@ def test_the_admission_refuses_an_early_exit_that_cannot_be(house: House) -> Non
 
 
 @pytest.mark.parametrize(
-    ("segment", "words"),
+    ("segment", "expected"),
     [
-        (0, "The job ends with the network's early exit after segment 2, unless it has caught up"),
-        (1, "The job ends there, with the network's early exit (on_overrun: early_exit)"),
-        (2, "The job ends there, with the network's early exit (on_overrun: early_exit)"),
+        (0, "The job ends at the network's early exit after segment 2, unless it has caught up"),
+        (1, "The job ends there, at the network's early exit (on_overrun: early_exit)"),
+        (2, "The job ends there, at the network's early exit (on_overrun: early_exit)"),
     ],
 )
-def test_an_overrun_says_where_the_job_ends(segment: int, words: str) -> None:
-    event = OverrunEvent(1, 7, 0, segment, 12 * MS, 10 * MS, 12 * MS, EARLY_EXIT)
-    assert words in overrun_sentence(event, "detector", "lane0", 4, 40 * MS, 2)
+def test_an_overrun_says_where_the_job_ends(segment: int, expected: str) -> None:
+    overran = Overran(
+        task="detector",
+        job=7,
+        lane="lane0",
+        segment=segment,
+        segments=4,
+        taken_ns=12 * MS,
+        budget_ns=10 * MS,
+        used_ns=12 * MS,
+        whole_ns=40 * MS,
+        applied=str(EARLY_EXIT),
+        exit_after=2,
+    )
+    assert expected in words(overran)
 
 
 def test_results_that_ended_early_are_counted(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,10 +17,20 @@ from aegis_ros.rationale import (
     Rule,
     Witness,
 )
+from aegis_ros.rationale.frames import NewerFrame
 from aegis_ros.trace import FIELDS, RecordKind
 from aegis_ros.trace.explain import split
 from aegis_ros.trace.history import Ending, TracedTask
-from aegis_ros.trace.rows import RecordRow, decode_row, encode_row, record_row, row_schemas
+from aegis_ros.trace.rows import (
+    RationaleRow,
+    RecordRow,
+    decode_row,
+    encode_row,
+    rationale_of,
+    rationale_row,
+    record_row,
+    row_schemas,
+)
 from aegis_ros.trace.states import RunState, run_states
 
 pytest.importorskip("mcap")
@@ -68,12 +79,25 @@ def test_schemas_are_plain_and_name_what_rows_hold() -> None:
 
 
 def test_numbers_that_json_does_not_have_are_read_and_odd_rows_are_not() -> None:
-    decoder = msgspec.json.Decoder(Rationale)
-    rationale = Rationale(1, 2, "camera", Decision.ADMITTED, Rule.LIMIT, "It fits.")
+    decoder = msgspec.json.Decoder(RationaleRow)
+    rationale = rationale_row(Rationale(1, 2, "camera", Decision.ADMITTED, Rule.LIMIT, "It fits."))
     odd = encode_row(rationale).replace(b'"left":0.0', b'"left":Infinity')
     assert decode_row(odd, decoder).left == float("inf")
     with pytest.raises(msgspec.ValidationError):
         decode_row(encode_row(rationale).replace(b'"id":1', b'"id":"one"'), decoder)
+
+
+def test_a_decision_comes_back_with_the_numbers_of_its_reason() -> None:
+    decoder = msgspec.json.Decoder(RationaleRow)
+    reason = NewerFrame("camera", 5)
+    decided = Rationale(
+        1, 2, "camera", Decision.SKIPPED, Rule.NEWER_FRAME, "Skipped.", job=5, reason=reason
+    )
+    data = encode_row(rationale_row(decided))
+    assert b'"reason":{"kind":"newer_frame","task":"camera","job":5}' in data
+    assert rationale_of(decode_row(data, decoder)) == decided
+    newer = data.replace(b'"newer_frame","task"', b'"not_known_yet","task"')
+    assert rationale_of(decode_row(newer, decoder)) == replace(decided, reason=None)
 
 
 def test_a_file_of_the_version_before_is_read_as_it_was_meant() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-__all__ = ["CrashHistory"]
+__all__ = ["GIVE_UP_LOSSES", "GIVE_UP_WITHIN_NS", "CrashHistory"]
 
-_WINDOW_NS = 60_000_000_000
+GIVE_UP_WITHIN_NS = 60_000_000_000
 _BLAME_WINDOW_NS = 600_000_000_000
-_CRASHES_TO_GIVE_UP = 5
+GIVE_UP_LOSSES = 5
 _CRASHES_TO_QUARANTINE = 3
 _FIRST_DELAY_NS = 100_000_000
 _LONGEST_DELAY_NS = 2_000_000_000
@@ -48,7 +48,7 @@ class CrashHistory:
 
     def hopeless(self, now_ns: int) -> bool:
         """Return whether it crashes for no reason that could be taken away."""
-        return self._recent(now_ns) >= _CRASHES_TO_GIVE_UP
+        return self._recent(now_ns) >= GIVE_UP_LOSSES
 
     def delay_ns(self, now_ns: int) -> int:
         """Return how long to wait before the next start: nothing after a first crash."""
@@ -64,6 +64,6 @@ class CrashHistory:
 
     def _recent(self, now_ns: int) -> int:
         return sum(
-            now_ns - time_ns <= _WINDOW_NS and not running & self._quarantined
+            now_ns - time_ns <= GIVE_UP_WITHIN_NS and not running & self._quarantined
             for time_ns, running in self._crashes
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
-from aegis_ros.engine.client.history import CrashHistory
+from aegis_ros.engine.client.history import GIVE_UP_LOSSES, GIVE_UP_WITHIN_NS, CrashHistory
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.engine.client.watch import Trouble, trouble
@@ -19,6 +19,7 @@ from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.types import EngineEvent, JobSkip
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.engine import EngineBack, EngineGivenUp, EngineLost, EngineNotBack
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["Supervisor"]
@@ -218,14 +219,9 @@ class Supervisor:
             return
         lost = tuple(key for key, _ in self._in_flight.take_all())
         guilty = self._history.note(lost_ns, found.suspects)
-        names = ", ".join(self._contents.names(guilty))
-        sentence = f"{found.cause}; {len(lost)} job(s) in flight lost"
-        if names:
-            sentence += f"; {names} crashed it too often and is quarantined"
         self._callbacks.event(
             EngineEvent(
-                Rule.ENGINE_RESTART,
-                sentence,
+                EngineLost(found.cause, len(lost), tuple(self._contents.names(guilty))),
                 lost,
                 quarantined=guilty,
                 cause=found.cause,
@@ -239,13 +235,7 @@ class Supervisor:
         """Decide when to start again, if at all."""
         if self._history.hopeless(now_ns):
             self._outage = None
-            self._callbacks.event(
-                EngineEvent(
-                    Rule.LIMIT,
-                    "the engine was lost 5 times within a minute and is not started again; "
-                    "deactivate and activate the orchestrator to try once more",
-                )
-            )
+            self._callbacks.event(EngineEvent(EngineGivenUp(GIVE_UP_LOSSES, GIVE_UP_WITHIN_NS)))
             return
         self._outage = _Outage(lost_ns, now_ns + self._history.delay_ns(now_ns), found)
 
@@ -259,14 +249,8 @@ class Supervisor:
             lost = tuple(key for key, _ in self._in_flight.take_all())
             guilty = self._history.note(now, self._loading)
             self._loading = ()
-            self._callbacks.event(
-                EngineEvent(
-                    Rule.ENGINE_RESTART,
-                    f"the engine did not come back: {error}",
-                    lost,
-                    quarantined=guilty,
-                )
-            )
+            event = EngineEvent(EngineNotBack(str(error)), lost, quarantined=guilty)
+            self._callbacks.event(event)
             self._plan(outage.lost_ns, now, outage.trouble)
             return
         self._outage = None
@@ -275,7 +259,6 @@ class Supervisor:
         self.restart_ns = duration
         self._callbacks.event(
             EngineEvent(
-                Rule.ENGINE_RESTART,
                 self._recovery(duration, failed),
                 recovered=True,
                 duration_ns=duration,
@@ -287,20 +270,16 @@ class Supervisor:
             )
         )
 
-    def _recovery(self, duration_ns: int, failed: tuple[tuple[int, str], ...]) -> str:
-        """Return a sentence on what is there again and what is not."""
+    def _recovery(self, duration_ns: int, failed: tuple[tuple[int, str], ...]) -> EngineBack:
+        """Return what is there again and what is not."""
         process = self._in_flight.process
-        count = 0 if process is None else len(process.outputs)
-        sentence = f"the engine is back after {duration_ns / 1e6:.0f} ms with {count} task(s)"
         loaded = self._contents.networks()
-        left_out = [spec.name for task, spec in loaded.items() if task in self._history.quarantined]
-        if left_out:
-            sentence += f"; left out for crashing it: {', '.join(left_out)}"
-        if failed:
-            sentence += "; not loaded again: " + ", ".join(
-                f"{loaded[task].name} ({reason})" for task, reason in failed if task in loaded
-            )
-        return sentence
+        return EngineBack(
+            duration_ns,
+            0 if process is None else len(process.outputs),
+            tuple(spec.name for task, spec in loaded.items() if task in self._history.quarantined),
+            tuple((loaded[task].name, reason) for task, reason in failed if task in loaded),
+        )
 
     def _retire(self, process: EngineProcess) -> None:
         """Let go of a dead process once its last records are read."""

@@ -1,0 +1,84 @@
+"""Makes the reason of an admission from the proof and from what else it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from aegis_ros.planning.admission import Admitted, Candidate
+from aegis_ros.rationale import ResponseBound
+from aegis_ros.rationale.admission import Budget, ConstantLatency, TaskAdmitted
+from aegis_ros.rationale.decimation import EveryNth
+from aegis_ros.spec import TaskSpec
+
+__all__ = ["admission_reason"]
+
+_TENTH_MS_NS = 100_000
+
+
+def admission_reason(
+    candidate: Candidate,
+    admitted: Admitted,
+    others: Sequence[TaskSpec],
+    *,
+    lanes: int,
+    load_note: str = "",
+) -> TaskAdmitted:
+    """Return why a task is admitted, and what follows for those that run.
+
+    Args:
+        candidate: the task.
+        admitted: lane and proof.
+        others: running tasks.
+        lanes: how many lanes there are.
+        load_note: what the engine says of the network it loaded; may be empty.
+    """
+    spec = candidate.spec
+    verdict = admitted.assignment.verdicts[admitted.lane]
+    bound = next((item for item in verdict.responses if item.task == spec.name), None)
+    factors = admitted.factors or {}
+    return TaskAdmitted(
+        task=spec.name,
+        rule=verdict.rule,
+        lane=admitted.lane,
+        lane_method=admitted.assignment.method if lanes > 1 else "",
+        test=verdict.test,
+        finding=verdict.finding,
+        slack=verdict.slack,
+        bound_ns=0 if bound is None else bound.bound_ns,
+        deadline_ns=0 if bound is None else bound.deadline_ns,
+        budget=Budget(candidate.wcet_source, candidate.work_ns, candidate.wcet_basis),
+        cut=candidate.cut,
+        load_note=load_note,
+        latencies=_constant_latencies(spec, others, verdict.responses),
+        decimated=tuple(
+            EveryNth(each.name, each.period_ns, n)
+            for each in (spec, *others)
+            if (n := factors.get(each.name, 1)) > 1
+        ),
+        utilization_before=admitted.utilization_before,
+        utilization_after=verdict.utilization,
+        witness=verdict.witness,
+        responses=verdict.responses,
+    )
+
+
+def _constant_latencies(
+    spec: TaskSpec, others: Iterable[TaskSpec], responses: Iterable[ResponseBound]
+) -> tuple[ConstantLatency, ...]:
+    """Return what admitting a task means for constant latencies on its lane.
+
+    Of the task itself whether its own holds, of the others those that do not hold.
+    """
+    bounds = {each.task: each for each in responses}
+    found = []
+    for each in (spec, *others):
+        constant, kept = each.output.constant_latency_ns, each.output.publish_ns
+        if not constant or each.name not in bounds:
+            continue
+        latest = bounds[each.name].bound_ns + kept
+        if latest <= constant and each is not spec:
+            continue
+        holds = -(-latest // _TENTH_MS_NS) * _TENTH_MS_NS
+        possible = holds <= each.deadline_ns - kept
+        found.append(ConstantLatency(each.name, constant, latest, holds if possible else 0))
+    return tuple(found)

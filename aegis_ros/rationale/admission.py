@@ -1,0 +1,178 @@
+"""A task is admitted: the proof, and what is said of its budget, its cut and its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aegis_ros.rationale.decimation import EveryNth
+from aegis_ros.rationale.names import Decision, Rule
+from aegis_ros.rationale.reason import Inequality, Reason
+from aegis_ros.rationale.record import ResponseBound, Witness
+from aegis_ros.rationale.verdicts import Finding, SlackShare
+
+__all__ = [
+    "Budget",
+    "BudgetBasis",
+    "ConstantLatency",
+    "CutAsDeclared",
+    "CutForOthers",
+    "CutNotWorth",
+    "CutNote",
+    "CutReason",
+    "DeclaredBudget",
+    "EstimatedBudget",
+    "MeasuredBudget",
+    "SegmentsBudget",
+    "TaskAdmitted",
+]
+
+
+class BudgetBasis:
+    """What a budget rests on; each kind is a frozen dataclass of plain values."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredBudget(BudgetBasis):
+    """The budget is the one that was declared."""
+
+    budget_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredBudget(BudgetBasis):
+    """``basis`` says how the budget follows from the runs that were measured."""
+
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsBudget(BudgetBasis):
+    """A budget of whole jobs from the sums of runs, and the longest one of a segment."""
+
+    segments: int
+    basis: str
+    longest_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatedBudget(BudgetBasis):
+    """Budgets of segments that were never measured, from the budget of the whole."""
+
+    segments: int
+    whole: BudgetBasis
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Budget of a whole job: where it is from (measured, declared, estimated), and its basis."""
+
+    source: str
+    work_ns: int
+    basis: BudgetBasis
+
+
+class CutReason:
+    """Why a network runs in as many segments as it does; each kind is a frozen dataclass."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CutAsDeclared(CutReason):
+    """The number of segments is declared."""
+
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutNote(CutReason):
+    """What the backend says of a network it did not cut as asked."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class CutForOthers(CutReason):
+    """The network is cut because ``waiting`` can wait no longer than ``tolerance_ns``."""
+
+    segments: int
+    longest_ns: int
+    whole_ns: int
+    waiting: str
+    tolerance_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutNotWorth(CutReason):
+    """The network stays whole: cut as far as it goes, its longest segment is still too long."""
+
+    segments: int
+    longest_ns: int
+    waiting: str
+    tolerance_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantLatency:
+    """What the proof means for a task whose results are published at a constant age.
+
+    Attributes:
+        task: its name.
+        constant_ns: the age that is declared.
+        latest_ns: the age a result can have by the proof.
+        holds_ns: the least age that would hold for every result; 0 where none would.
+    """
+
+    task: str
+    constant_ns: int
+    latest_ns: int
+    holds_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAdmitted(Reason):
+    """A task is admitted.
+
+    Attributes:
+        task: its name.
+        rule: the test that decided.
+        lane: where it runs.
+        lane_method: how the lane was chosen; empty where there is only one.
+        test: the inequality that decided.
+        finding: what the test found.
+        slack: what is left for tasks of best effort.
+        bound_ns: worst-case response time, 0 for a task of best effort.
+        deadline_ns: what it is held against.
+        budget: of a whole job.
+        cut: why it runs in as many segments as it does; ``None`` for whole without more ado.
+        load_note: what the engine says of the network it loaded; may be empty.
+        latencies: of tasks with a constant latency.
+        decimated: tasks of the lane that take every n-th frame from now on.
+    """
+
+    decision = Decision.ADMITTED
+
+    task: str
+    rule: Rule
+    lane: str
+    lane_method: str
+    test: Inequality
+    finding: Finding
+    slack: tuple[SlackShare, ...]
+    bound_ns: int
+    deadline_ns: int
+    budget: Budget
+    cut: CutReason | None
+    load_note: str
+    latencies: tuple[ConstantLatency, ...]
+    decimated: tuple[EveryNth, ...]
+    utilization_before: float
+    utilization_after: float
+    witness: Witness | None
+    responses: tuple[ResponseBound, ...]
+
+    def tested(self) -> Inequality:
+        """Return the inequality that decided."""
+        return self.test

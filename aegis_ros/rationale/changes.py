@@ -1,0 +1,199 @@
+"""Changes that would turn a rejection around, each verified by running the test with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "ArenaLarger",
+    "BudgetSmaller",
+    "Change",
+    "CutOther",
+    "CutTask",
+    "DeadlineExtended",
+    "DeadlineLonger",
+    "DropForArena",
+    "DropForRest",
+    "DropTask",
+    "DropTasks",
+    "PeriodLonger",
+]
+
+
+class Change:
+    """A change that admits ``admits``; each kind is a frozen dataclass of plain values.
+
+    Attributes:
+        change: name of what is changed (``period_ms``, ``wcet_ms``, ``deadline_ms``, ``drop`` …).
+    """
+
+    __slots__ = ()
+
+    change: str
+
+    def of(self) -> tuple[str, float]:
+        """Return the task to change, and the value that passes, in the unit ``change`` names."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodLonger(Change):
+    """The task comes less often; ``with_deadline``: an implicit deadline moves along."""
+
+    change = "period_ms"
+
+    admits: str
+    period_ns: int
+    before_ns: int
+    with_deadline: bool
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and its period."""
+        return self.admits, self.period_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineExtended(Change):
+    """The deadline that the test uses is ``more_ns`` later."""
+
+    change = "deadline_ms"
+
+    admits: str
+    deadline_ns: int
+    more_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and the deadline of the test."""
+        return self.admits, self.deadline_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineLonger(Change):
+    """The deadline as it is declared is later."""
+
+    change = "deadline_ms"
+
+    admits: str
+    deadline_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and its declared deadline."""
+        return self.admits, self.deadline_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSmaller(Change):
+    """The network takes less time."""
+
+    change = "wcet_ms"
+
+    admits: str
+    budget_ns: int
+    before_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and its budget."""
+        return self.admits, self.budget_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class CutTask(Change):
+    """The task's own network runs in more segments."""
+
+    change = "segments"
+
+    admits: str
+    segments: int
+    longest_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and its number of segments."""
+        return self.admits, self.segments
+
+
+@dataclass(frozen=True, slots=True)
+class CutOther(Change):
+    """The network of another task runs in more segments."""
+
+    change = "segments"
+
+    admits: str
+    task: str
+    segments: int
+    longest_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the other task and its number of segments."""
+        return self.task, self.segments
+
+
+@dataclass(frozen=True, slots=True)
+class DropTask(Change):
+    """Another task is removed."""
+
+    change = "drop"
+
+    admits: str
+    task: str
+    criticality: str
+
+    def of(self) -> tuple[str, float]:
+        """Return the other task."""
+        return self.task, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DropTasks(Change):
+    """Several other tasks are removed."""
+
+    change = "drop"
+
+    admits: str
+    tasks: tuple[str, ...]
+
+    def of(self) -> tuple[str, float]:
+        """Return the other tasks, separated by commas."""
+        return ", ".join(self.tasks), 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DropForArena(Change):
+    """Another task is removed and its memory with it."""
+
+    change = "drop"
+
+    admits: str
+    task: str
+    arena_bytes: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the other task."""
+        return self.task, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaLarger(Change):
+    """The device's arena is larger."""
+
+    change = "arena_mib"
+
+    admits: str
+    arena_mib: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and the size of the arena."""
+        return self.admits, self.arena_mib
+
+
+@dataclass(frozen=True, slots=True)
+class DropForRest(Change):
+    """Without these tasks, the ``kept`` others of a set fit together."""
+
+    change = "drop"
+
+    tasks: tuple[str, ...]
+    kept: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the tasks, separated by commas."""
+        return ", ".join(self.tasks), 0.0

@@ -1,0 +1,154 @@
+"""Frames: those that become no job, and topics that are not as declared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aegis_ros.rationale.names import Decision, Rule
+from aegis_ros.rationale.reason import Inequality, Reason
+
+__all__ = [
+    "BadFrame",
+    "CannotSubscribe",
+    "FrameTooEarly",
+    "FramesLost",
+    "NewerFrame",
+    "NoFrameSlot",
+    "StampsOffClock",
+    "StampsWentBack",
+    "TopicBack",
+    "TopicSilent",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NewerFrame(Reason):
+    """A newer frame arrived while the job waited."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.NEWER_FRAME
+
+    task: str
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTooEarly(Reason):
+    """A frame arrived earlier than the declared period and jitter allow."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.RATE_GATE
+
+    task: str
+    job: int
+    topic: str
+    period_ns: int
+    jitter_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadFrame(Reason):
+    """A frame cannot be used as it is."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.BAD_FRAME
+
+    task: str
+    job: int
+    topic: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoFrameSlot(Reason):
+    """A frame found no free slot in shared memory."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.LIMIT
+
+    task: str
+    job: int
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSilent(Reason):
+    """No frame has arrived for longer than ``limit_ns``; one arrived every ``usual_ns`` before."""
+
+    decision = Decision.INFORMED
+    rule = Rule.TOPIC_SILENT
+
+    task: str
+    topic: str
+    silent_ns: int
+    usual_ns: int
+    limit_ns: int
+
+    def tested(self) -> Inequality:
+        """Return the time without a frame against its limit."""
+        return Inequality(self.silent_ns / 1e9, ">", self.limit_ns / 1e9, "s")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicBack(Reason):
+    """Frames arrive again."""
+
+    decision = Decision.INFORMED
+    rule = Rule.TOPIC_SILENT
+
+    task: str
+    topic: str
+    silent_ns: int
+
+    def tested(self) -> Inequality:
+        """Return the time without a frame; nothing was tested."""
+        return Inequality(self.silent_ns / 1e9, "", 0.0, "s")
+
+
+@dataclass(frozen=True, slots=True)
+class FramesLost(Reason):
+    """Messages were sent and never arrived, as the middleware counts them."""
+
+    decision = Decision.LOST
+    rule = Rule.FRAMES_LOST
+
+    task: str
+    topic: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class StampsWentBack(Reason):
+    """The stamps of a topic went back in time."""
+
+    decision = Decision.INFORMED
+    rule = Rule.TIME_JUMP
+
+    task: str
+    topic: str
+    back_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StampsOffClock(Reason):
+    """The stamps of a topic are not on this machine's clock; negative: behind it."""
+
+    decision = Decision.INFORMED
+    rule = Rule.TIME_JUMP
+
+    task: str
+    topic: str
+    ahead_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CannotSubscribe(Reason):
+    """The node cannot subscribe to a task's topic."""
+
+    decision = Decision.LOST
+    rule = Rule.TOPIC_TYPE
+
+    task: str
+    topic: str
+    type: str
+    problem: str

@@ -1,0 +1,316 @@
+"""A request is rejected: by which rule, with which numbers, and what would have changed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aegis_ros.rationale.admission import CutReason
+from aegis_ros.rationale.names import Decision, Rule
+from aegis_ros.rationale.reason import Inequality, Reason
+from aegis_ros.rationale.record import Counterfactual, Witness
+from aegis_ros.rationale.verdicts import Finding
+
+__all__ = [
+    "ArenaFull",
+    "CriticalRunning",
+    "ExitIncomplete",
+    "ExitUnknownToBackend",
+    "Failed",
+    "Invalid",
+    "LaneUnnamed",
+    "ModelUnreadable",
+    "NameTaken",
+    "NoProfile",
+    "NoStandIn",
+    "NoSuchLane",
+    "NoSuchOutput",
+    "NoSuchTask",
+    "NotConfigured",
+    "NotSchedulable",
+    "OutputsDiffer",
+    "ProfileUnreadable",
+    "TooManyTasks",
+    "Unforeseen",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid(Reason):
+    """An error said no; ``problem`` says what is wrong, where, and what to do."""
+
+    decision = Decision.REJECTED
+
+    task: str
+    rule: Rule
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Reason):
+    """The engine could not load the network."""
+
+    decision = Decision.REJECTED
+    rule = Rule.RUN_FAILED
+
+    task: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unforeseen(Reason):
+    """A request failed in a way that is a mistake of this package."""
+
+    decision = Decision.REJECTED
+    rule = Rule.STATE
+
+    task: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotConfigured(Reason):
+    """The orchestrator is not configured."""
+
+    decision = Decision.REJECTED
+    rule = Rule.STATE
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalRunning(Reason):
+    """Measuring would disturb tasks of high criticality that run."""
+
+    decision = Decision.REJECTED
+    rule = Rule.STATE
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameTaken(Reason):
+    """A task of this name is admitted."""
+
+    decision = Decision.REJECTED
+    rule = Rule.DUPLICATE_NAME
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchTask(Reason):
+    """No task of this name is admitted; ``known`` are."""
+
+    decision = Decision.REJECTED
+    rule = Rule.UNKNOWN_TASK
+
+    task: str
+    asked: str
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyTasks(Reason):
+    """As many tasks are admitted as there can be."""
+
+    decision = Decision.REJECTED
+    rule = Rule.LIMIT
+
+    task: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchLane(Reason):
+    """The task names a lane that does not exist."""
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    asked: str
+    lanes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneUnnamed(Reason):
+    """Lanes have multiprocessors of their own, and the task does not name one."""
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    lanes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnreadable(Reason):
+    """The network's file cannot be read."""
+
+    decision = Decision.REJECTED
+    rule = Rule.MODEL_FILE
+
+    task: str
+    model: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoProfile(Reason):
+    """The network was never measured, and cannot be now.
+
+    Attributes:
+        task: its name.
+        device: where it was not measured.
+        segments: in how many it would run.
+        declared: whether that number is declared.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.WCET_PROFILE
+
+    task: str
+    device: str
+    segments: int
+    declared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUnreadable(Reason):
+    """The network was measured, and its profile cannot be read back."""
+
+    decision = Decision.REJECTED
+    rule = Rule.WCET_PROFILE
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaFull(Reason):
+    """The network needs more memory than the arena has left."""
+
+    decision = Decision.REJECTED
+    rule = Rule.ARENA
+
+    task: str
+    need_bytes: int
+    used_bytes: int
+    arena_bytes: int
+    counterfactuals: tuple[Counterfactual, ...]
+
+    def tested(self) -> Inequality:
+        """Return what would be used against the size of the arena."""
+        mib = 1024 * 1024
+        total = self.used_bytes + self.need_bytes
+        return Inequality(total / mib, ">", self.arena_bytes / mib, "MiB")
+
+
+@dataclass(frozen=True, slots=True)
+class NotSchedulable(Reason):
+    """A deadline could be missed.
+
+    Attributes:
+        task: its name.
+        rule: the test that decided.
+        lane: where it came closest to fitting.
+        lanes: how many there are.
+        test: the inequality that decided.
+        finding: what the test found.
+        cut: why it runs in as many segments as it does.
+        counterfactuals: changes that would admit it.
+    """
+
+    decision = Decision.REJECTED
+
+    task: str
+    rule: Rule
+    lane: str
+    lanes: int
+    test: Inequality
+    finding: Finding
+    cut: CutReason | None
+    utilization_before: float
+    utilization_after: float
+    witness: Witness | None
+    counterfactuals: tuple[Counterfactual, ...]
+
+    def tested(self) -> Inequality:
+        """Return the inequality that decided."""
+        return self.test
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchOutput(Reason):
+    """``early_exit`` names an output that the network does not have."""
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    output: str
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsDiffer(Reason):
+    """A stand-in has another type or shape than the output it stands in for."""
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    output: str
+    output_type: str
+    stand_in: str
+    stand_in_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoStandIn(Reason):
+    """The decoder reads an output that neither is complete at the early exit nor has a stand-in."""
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    decoder: str
+    output: str
+    exit_after: int
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExitUnknownToBackend(Reason):
+    """The backend cannot hand out a stand-in before the last segment has ended."""
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    output: str
+    stand_in: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExitIncomplete(Reason):
+    """A stand-in is complete with the last segment only.
+
+    Attributes:
+        task: its name.
+        output: what it stands in for.
+        stand_in: the stand-in.
+        segments: in how many the network runs.
+        advised: in how many it should.
+        note: what the backend says of the cut; may be empty.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.SCHEMA
+
+    task: str
+    output: str
+    stand_in: str
+    segments: int
+    advised: int
+    note: str

@@ -1,0 +1,124 @@
+"""Requests of people and programs: tasks removed, paused, measured, and what is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aegis_ros.rationale.names import Decision, Rule
+from aegis_ros.rationale.reason import Reason
+
+__all__ = [
+    "FileDecides",
+    "JournalUnreadable",
+    "Measured",
+    "Measuring",
+    "NotTraced",
+    "StoreDamaged",
+    "TaskDisabled",
+    "TaskEnabled",
+    "TaskRemoved",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRemoved(Reason):
+    """A task was removed; one of the file is back when the orchestrator is configured again."""
+
+    decision = Decision.REMOVED
+    rule = Rule.OPERATOR
+
+    task: str
+    lane: str
+    from_file: bool
+    utilization_before: float
+    utilization_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnabled(Reason):
+    """A task gets frames again; ``share`` of its lane was reserved for it all the time."""
+
+    decision = Decision.ENABLED
+    rule = Rule.OPERATOR
+
+    task: str
+    lane: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDisabled(Reason):
+    """A task gets no frames; ``share`` of its lane stays reserved for it."""
+
+    decision = Decision.DISABLED
+    rule = Rule.OPERATOR
+
+    task: str
+    lane: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring(Reason):
+    """A network without a profile is measured before it is admitted."""
+
+    decision = Decision.INFORMED
+    rule = Rule.WCET_PROFILE
+
+    task: str
+    runs: int
+    limit_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Reason):
+    """A network was measured; ``basis`` says how its budget follows from the runs."""
+
+    decision = Decision.INFORMED
+    rule = Rule.WCET_PROFILE
+
+    task: str
+    budget_ns: int
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDecides(Reason):
+    """A task is in the configuration file, and was admitted through a service before."""
+
+    decision = Decision.INFORMED
+    rule = Rule.DUPLICATE_NAME
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalUnreadable(Reason):
+    """A part of the journal of admitted tasks cannot be read; ``problem`` says which and why."""
+
+    decision = Decision.INFORMED
+    rule = Rule.SCHEMA
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDamaged(Reason):
+    """A file of the orchestrator was damaged, and was moved aside."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    store: str
+    moved_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTraced(Reason):
+    """Nothing is traced, or nothing more."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    problem: str
+    begun: bool

@@ -1,0 +1,71 @@
+"""Results that cannot be decoded, held or published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aegis_ros.rationale.names import Decision, Rule
+from aegis_ros.rationale.reason import Reason
+
+__all__ = ["CannotPublish", "DecoderFailed", "NotPublished", "PublishingTooSlow", "TooManyHeld"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishingTooSlow(Reason):
+    """A result was dropped: so many wait to be published already."""
+
+    decision = Decision.LOST
+    rule = Rule.LIMIT
+
+    task: str
+    job: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyHeld(Reason):
+    """A result was dropped: too many are held for their constant latency."""
+
+    decision = Decision.LOST
+    rule = Rule.LIMIT
+
+    task: str
+    job: int
+    constant_latency_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotPublished(Reason):
+    """A result could not be published."""
+
+    decision = Decision.LOST
+    rule = Rule.DECODER_FAILED
+
+    task: str
+    job: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderFailed(Reason):
+    """A decoder failed; the result was published without what it would have made of it."""
+
+    decision = Decision.INFORMED
+    rule = Rule.DECODER_FAILED
+
+    task: str
+    job: int
+    decoder: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class CannotPublish(Reason):
+    """The node cannot publish on a task's topic."""
+
+    decision = Decision.LOST
+    rule = Rule.TOPIC_TYPE
+
+    task: str
+    topic: str
+    problem: str

@@ -1,0 +1,106 @@
+"""The English of :mod:`aegis_ros.rationale.admission`."""
+
+from __future__ import annotations
+
+from aegis_ros.rationale import admission
+from aegis_ros.rationale.wording.units import fewer_frames, ms
+from aegis_ros.rationale.wording.verdicts import verdict_words
+from aegis_ros.rationale.wording.words import words, words_of
+
+
+@words_of(admission.TaskAdmitted)
+def _task_admitted(reason: admission.TaskAdmitted) -> str:
+    how = f" (chosen by {reason.lane_method})" if reason.lane_method else ""
+    budget = words(reason.budget)
+    times = (
+        f"Deadline {reason.deadline_ns / 1e6:.1f} ms, worst-case response "
+        f"{reason.bound_ns / 1e6:.1f} ms; {budget}"
+        if reason.bound_ns
+        else budget[:1].upper() + budget[1:]
+    )
+    notes = [times, words(reason.cut) if reason.cut is not None else "", reason.load_note]
+    sentences = [
+        f"{reason.task} runs on lane {reason.lane}{how}: "
+        f"{verdict_words(reason.finding, reason.slack)}",
+        "; ".join(filter(None, notes)),
+        *(words(each) for each in reason.latencies),
+    ]
+    if reason.decimated:
+        fewer = [
+            fewer_frames("it" if each.task == reason.task else each.task, each.period_ns, each.n)
+            for each in reason.decimated
+        ]
+        sentences.append(f"So that everything fits, {', '.join(fewer)}")
+    return ". ".join(sentences)
+
+
+@words_of(admission.Budget)
+def _budget(budget: admission.Budget) -> str:
+    return f"{budget.source} budget {budget.work_ns / 1e6:.2f} ms ({words(budget.basis)})"
+
+
+@words_of(admission.DeclaredBudget)
+def _declared(basis: admission.DeclaredBudget) -> str:
+    return "not measured"
+
+
+@words_of(admission.MeasuredBudget)
+def _measured(basis: admission.MeasuredBudget) -> str:
+    return basis.basis
+
+
+@words_of(admission.SegmentsBudget)
+def _segments(basis: admission.SegmentsBudget) -> str:
+    return (
+        f"{basis.segments} segments of one run: {basis.basis}; the longest segment "
+        f"{basis.longest_ns / 1e6:.2f} ms"
+    )
+
+
+@words_of(admission.EstimatedBudget)
+def _estimated(basis: admission.EstimatedBudget) -> str:
+    return f"{basis.segments} segments, estimated from the whole network: {words(basis.whole)}"
+
+
+@words_of(admission.CutAsDeclared)
+def _cut_as_declared(cut: admission.CutAsDeclared) -> str:
+    return f"it runs in {cut.segments} segments, as declared"
+
+
+@words_of(admission.CutNote)
+def _cut_note(cut: admission.CutNote) -> str:
+    return cut.note
+
+
+@words_of(admission.CutForOthers)
+def _cut_for_others(cut: admission.CutForOthers) -> str:
+    return (
+        f"it runs in {cut.segments} segments, the longest {ms(cut.longest_ns)}, because "
+        f"{cut.waiting} can wait {ms(cut.tolerance_ns)} and the whole network takes "
+        f"{ms(cut.whole_ns)}"
+    )
+
+
+@words_of(admission.CutNotWorth)
+def _cut_not_worth(cut: admission.CutNotWorth) -> str:
+    return (
+        f"it is not cut, because in {cut.segments} segments the longest would still take "
+        f"{ms(cut.longest_ns)}, and {cut.waiting} can wait {ms(cut.tolerance_ns)}"
+    )
+
+
+@words_of(admission.ConstantLatency)
+def _constant_latency(item: admission.ConstantLatency) -> str:
+    age = f"{item.constant_ns / 1e6:g} ms old (output.constant_latency_ms)"
+    if item.latest_ns <= item.constant_ns:
+        return f"Every result of {item.task} is published when its frame is {age}"
+    advice = (
+        f"{item.holds_ns / 1e6:g} would hold for all"
+        if item.holds_ns
+        else "no value that leaves time to publish before the deadline holds for all"
+    )
+    return (
+        f"Results of {item.task} are held until their frame is {age}; by the proof one can take "
+        f"up to {item.latest_ns / 1e6:.1f} ms, so some may be published later than that, yet "
+        f"before the deadline; {advice}"
+    )

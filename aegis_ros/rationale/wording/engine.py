@@ -1,0 +1,72 @@
+"""The English of :mod:`aegis_ros.rationale.engine`."""
+
+from __future__ import annotations
+
+from aegis_ros.rationale import engine
+from aegis_ros.rationale.wording.units import names, plural
+from aegis_ros.rationale.wording.words import words_of
+
+
+@words_of(engine.EngineLost)
+def _engine_lost(reason: engine.EngineLost) -> str:
+    text = f"{reason.cause}; {plural(reason.jobs, 'job')} in flight lost"
+    if reason.quarantined:
+        verb = "is" if len(reason.quarantined) == 1 else "are"
+        text += f"; {names(reason.quarantined)} crashed it too often and {verb} quarantined"
+    return text
+
+
+@words_of(engine.EngineNotBack)
+def _engine_not_back(reason: engine.EngineNotBack) -> str:
+    return f"the engine did not restart: {reason.problem}"
+
+
+@words_of(engine.EngineGivenUp)
+def _engine_given_up(reason: engine.EngineGivenUp) -> str:
+    return (
+        f"the engine was lost {reason.losses} times within {reason.within_ns / 1e9:g} s and is not "
+        "restarted; deactivate and activate the orchestrator to try again"
+    )
+
+
+@words_of(engine.EngineBack)
+def _engine_back(reason: engine.EngineBack) -> str:
+    text = (
+        f"the engine is back after {reason.outage_ns / 1e6:.0f} ms with "
+        f"{plural(reason.tasks, 'task')}"
+    )
+    if reason.quarantined:
+        text += f"; left out for crashing it: {', '.join(reason.quarantined)}"
+    if reason.failed:
+        text += "; not loaded again: " + ", ".join(
+            f"{name} ({problem})" for name, problem in reason.failed
+        )
+    return text
+
+
+@words_of(engine.JobsLost)
+def _jobs_lost(reason: engine.JobsLost) -> str:
+    verb = "was" if reason.jobs == 1 else "were"
+    return f"{plural(reason.jobs, 'frame')} of {reason.task} {verb} in the engine when it was lost"
+
+
+@words_of(engine.TaskNotReloaded)
+def _task_not_reloaded(reason: engine.TaskNotReloaded) -> str:
+    return (
+        f"{reason.task} could not be loaded again: {reason.problem}; fix that, then unregister and "
+        "register it again"
+    )
+
+
+@words_of(engine.LaneOutage)
+def _lane_outage(reason: engine.LaneOutage) -> str:
+    periods = -(-reason.outage_ns // reason.period_ns)
+    return (
+        f"{reason.task} runs again: lane {reason.lane} ran none of its jobs for "
+        f"{reason.outage_ns / 1e6:.0f} ms ({plural(periods, 'period')}) because {reason.cause}"
+    )
+
+
+@words_of(engine.NotUnloaded)
+def _not_unloaded(reason: engine.NotUnloaded) -> str:
+    return f"the engine did not unload {reason.task}: {reason.problem}"

@@ -1,0 +1,76 @@
+"""The English of :mod:`aegis_ros.rationale.frames`."""
+
+from __future__ import annotations
+
+from aegis_ros.rationale import frames
+from aegis_ros.rationale.wording.words import words_of
+
+
+@words_of(frames.NewerFrame)
+def _newer_frame(reason: frames.NewerFrame) -> str:
+    return f"job {reason.job} of {reason.task} skipped: a newer frame arrived while it waited"
+
+
+@words_of(frames.FrameTooEarly)
+def _frame_too_early(reason: frames.FrameTooEarly) -> str:
+    return (
+        f"a frame on {reason.topic} arrived earlier than the declared period of "
+        f"{reason.period_ns / 1e6:g} ms with {reason.jitter_ns / 1e6:g} ms of jitter allows, and "
+        "was skipped; declare the true period and jitter if every frame matters"
+    )
+
+
+@words_of(frames.BadFrame)
+def _bad_frame(reason: frames.BadFrame) -> str:
+    return f"a frame on {reason.topic} was skipped: {reason.problem}"
+
+
+@words_of(frames.NoFrameSlot)
+def _no_frame_slot(reason: frames.NoFrameSlot) -> str:
+    return f"a frame on {reason.topic} was skipped: all frame slots are in use"
+
+
+@words_of(frames.TopicSilent)
+def _topic_silent(reason: frames.TopicSilent) -> str:
+    return (
+        f"{reason.task} has received no frame for {reason.silent_ns / 1e9:.1f} s; before, one "
+        f"arrived every {reason.usual_ns / 1e9:.3g} s. Check the publisher of {reason.topic}"
+    )
+
+
+@words_of(frames.TopicBack)
+def _topic_back(reason: frames.TopicBack) -> str:
+    return f"{reason.topic} is back after {reason.silent_ns / 1e9:.1f} s"
+
+
+@words_of(frames.FramesLost)
+def _frames_lost(reason: frames.FramesLost) -> str:
+    return (
+        f"messages on {reason.topic} were lost in transport, {reason.total} so far; large messages "
+        "need the Fast DDS profile in the publisher's process, too"
+    )
+
+
+@words_of(frames.StampsWentBack)
+def _stamps_went_back(reason: frames.StampsWentBack) -> str:
+    return (
+        f"the stamps on {reason.topic} went back by {reason.back_ns / 1e9:.1f} s (a bag that "
+        "loops, or a clock that was set); deadlines follow the monotonic clock and are not affected"
+    )
+
+
+@words_of(frames.StampsOffClock)
+def _stamps_off_clock(reason: frames.StampsOffClock) -> str:
+    return (
+        f"the stamps on {reason.topic} are {reason.ahead_ns / 1e9:+.1f} s from this machine's "
+        "clock (another machine's clock, a driver that does not stamp, or an old recording); "
+        "response times are measured from reception instead"
+    )
+
+
+@words_of(frames.CannotSubscribe)
+def _cannot_subscribe(reason: frames.CannotSubscribe) -> str:
+    return (
+        f"cannot subscribe to {reason.topic} as {reason.type}: {reason.problem}; unregister "
+        f"{reason.task} and choose another topic"
+    )

@@ -1,0 +1,171 @@
+"""The English of :mod:`aegis_ros.rationale.rejection`."""
+
+from __future__ import annotations
+
+from aegis_ros.rationale import rejection
+from aegis_ros.rationale.wording.units import mib
+from aegis_ros.rationale.wording.words import words, words_of
+
+_OTHERWISE = "or choose another on_overrun"
+
+
+@words_of(rejection.Invalid)
+def _invalid(reason: rejection.Invalid) -> str:
+    return reason.problem
+
+
+@words_of(rejection.Failed)
+def _failed(reason: rejection.Failed) -> str:
+    return reason.problem
+
+
+@words_of(rejection.Unforeseen)
+def _unforeseen(reason: rejection.Unforeseen) -> str:
+    return f"the request failed unexpectedly ({reason.problem})"[:500]
+
+
+@words_of(rejection.NotConfigured)
+def _not_configured(reason: rejection.NotConfigured) -> str:
+    return (
+        "the orchestrator is not configured; configure it first: ros2 lifecycle set <node> "
+        "configure"
+    )
+
+
+@words_of(rejection.CriticalRunning)
+def _critical_running(reason: rejection.CriticalRunning) -> str:
+    return (
+        "tasks of high criticality are running, and measuring would disturb them; deactivate the "
+        "orchestrator or disable them first"
+    )
+
+
+@words_of(rejection.NameTaken)
+def _name_taken(reason: rejection.NameTaken) -> str:
+    return (
+        f"a task named {reason.task} is already admitted; unregister it first, or choose another "
+        "name"
+    )
+
+
+@words_of(rejection.NoSuchTask)
+def _no_such_task(reason: rejection.NoSuchTask) -> str:
+    known = ", ".join(reason.known) or "none"
+    return f"there is no task {reason.asked!r}; admitted: {known}"
+
+
+@words_of(rejection.TooManyTasks)
+def _too_many_tasks(reason: rejection.TooManyTasks) -> str:
+    return f"{reason.most} tasks are admitted, which is the maximum"
+
+
+@words_of(rejection.NoSuchLane)
+def _no_such_lane(reason: rejection.NoSuchLane) -> str:
+    return f"there is no lane {reason.asked!r}; the lanes are {', '.join(reason.lanes)}"
+
+
+@words_of(rejection.LaneUnnamed)
+def _lane_unnamed(reason: rejection.LaneUnnamed) -> str:
+    return (
+        f"{reason.task} names no lane, but lanes have multiprocessors of their own and its budget "
+        f"depends on the lane; name one of {', '.join(reason.lanes)}"
+    )
+
+
+@words_of(rejection.ModelUnreadable)
+def _model_unreadable(reason: rejection.ModelUnreadable) -> str:
+    return f"{reason.model} cannot be read: {reason.problem}"
+
+
+@words_of(rejection.NoProfile)
+def _no_profile(reason: rejection.NoProfile) -> str:
+    cut = f" in {reason.segments} segments" if reason.segments > 1 else ""
+    declare = f" (segments: {reason.segments})" if cut and not reason.declared else ""
+    return (
+        f"{reason.task} has no WCET profile{cut}{declare} on {reason.device}, and measuring one "
+        "now would disturb tasks of high criticality. Measure it while the orchestrator is "
+        "inactive (`ros2 lifecycle set <node> deactivate`, then register again) or beforehand "
+        "(`aegis profile <config.yaml>`), or declare wcet_ms"
+    )
+
+
+@words_of(rejection.ProfileUnreadable)
+def _profile_unreadable(reason: rejection.ProfileUnreadable) -> str:
+    return (
+        f"{reason.task} was measured, but its profile cannot be read back; check the disk that "
+        "holds state_dir"
+    )
+
+
+@words_of(rejection.ArenaFull)
+def _arena_full(reason: rejection.ArenaFull) -> str:
+    free = reason.arena_bytes - reason.used_bytes
+    advice = f". {reason.counterfactuals[0].sentence}" if reason.counterfactuals else ""
+    return (
+        f"{reason.task} needs {mib(reason.need_bytes)}, but only {mib(free)} of "
+        f"{mib(reason.arena_bytes)} are free{advice}"
+    )
+
+
+@words_of(rejection.NotSchedulable)
+def _not_schedulable(reason: rejection.NotSchedulable) -> str:
+    everywhere = f" (no other of {reason.lanes} lanes fits)" if reason.lanes > 1 else ""
+    cut = f"; {words(reason.cut)}" if reason.cut is not None else ""
+    advice = (
+        reason.counterfactuals[0].sentence
+        if reason.counterfactuals
+        else "No single change that was tried would help"
+    )
+    return f"{reason.task} is rejected: {words(reason.finding)}{everywhere}{cut}. {advice}"
+
+
+@words_of(rejection.NoSuchOutput)
+def _no_such_output(reason: rejection.NoSuchOutput) -> str:
+    return (
+        f"early_exit of {reason.task} names output {reason.output!r}, which the network does not "
+        f"have; its outputs are {', '.join(reason.outputs)}"
+    )
+
+
+@words_of(rejection.OutputsDiffer)
+def _outputs_differ(reason: rejection.OutputsDiffer) -> str:
+    return (
+        f"output {reason.stand_in!r} ({reason.stand_in_type}) cannot stand in for "
+        f"{reason.output!r} ({reason.output_type}) in early_exit of {reason.task}: the same "
+        "decoder reads both, so type and shape must be equal"
+    )
+
+
+@words_of(rejection.NoStandIn)
+def _no_stand_in(reason: rejection.NoStandIn) -> str:
+    return (
+        f"decoder {reason.decoder} of {reason.task} reads output {reason.output!r}, and nothing "
+        f"stands in for it at the early exit after segment {reason.exit_after} of "
+        f"{reason.segments}; name a stand-in in early_exit, {_OTHERWISE}"
+    )
+
+
+@words_of(rejection.ExitUnknownToBackend)
+def _exit_unknown(reason: rejection.ExitUnknownToBackend) -> str:
+    return (
+        f"{_stand_in(reason)} is available only after the last segment: backend {reason.backend} "
+        f"does not support early exits. Use another backend, {_OTHERWISE}"
+    )
+
+
+@words_of(rejection.ExitIncomplete)
+def _exit_incomplete(reason: rejection.ExitIncomplete) -> str:
+    count = reason.segments
+    which = f"segment {count} of {count}" if count > 1 else "its only segment"
+    note = f" ({reason.note})" if reason.note else ""
+    return (
+        f"{_stand_in(reason)} is complete with {which}, not before{note}. Cut the network into "
+        f"more segments (segments: {reason.advised}), {_OTHERWISE}"
+    )
+
+
+def _stand_in(reason: rejection.ExitUnknownToBackend | rejection.ExitIncomplete) -> str:
+    return (
+        f"output {reason.stand_in!r}, which stands in for {reason.output!r} at the early exit of "
+        f"{reason.task},"
+    )

@@ -1,0 +1,46 @@
+"""The English of :mod:`aegis_ros.rationale.results`."""
+
+from __future__ import annotations
+
+from aegis_ros.rationale import results
+from aegis_ros.rationale.wording.units import plural
+from aegis_ros.rationale.wording.words import words_of
+
+
+@words_of(results.PublishingTooSlow)
+def _publishing_too_slow(reason: results.PublishingTooSlow) -> str:
+    return (
+        f"the result of job {reason.job} of {reason.task} was dropped: publishing cannot keep up "
+        f"({plural(reason.waiting, 'result')} waiting)"
+    )
+
+
+@words_of(results.TooManyHeld)
+def _too_many_held(reason: results.TooManyHeld) -> str:
+    return (
+        f"the result of job {reason.job} of {reason.task} was dropped: too many results are held "
+        f"until they are {reason.constant_latency_ns / 1e6:g} ms old (output.constant_latency_ms)"
+    )
+
+
+@words_of(results.NotPublished)
+def _not_published(reason: results.NotPublished) -> str:
+    return (
+        f"the result of job {reason.job} of {reason.task} could not be published: {reason.problem}"
+    )
+
+
+@words_of(results.DecoderFailed)
+def _decoder_failed(reason: results.DecoderFailed) -> str:
+    return (
+        f"decoder {reason.decoder} failed on job {reason.job} of {reason.task} "
+        f"({reason.problem}); the tensors were published without it"
+    )
+
+
+@words_of(results.CannotPublish)
+def _cannot_publish(reason: results.CannotPublish) -> str:
+    return (
+        f"cannot publish results of {reason.task} on {reason.topic}: {reason.problem}; unregister "
+        "it and choose another topic"
+    )

@@ -1,0 +1,311 @@
+"""One example or more of everything that is put into words, with numbers as they occur."""
+
+from __future__ import annotations
+
+from aegis_ros.rationale import Inequality, ResponseBound, Rule, Witness
+from aegis_ros.rationale import admission as a
+from aegis_ros.rationale import changes as c
+from aegis_ros.rationale import decimation as n
+from aegis_ros.rationale import device as d
+from aegis_ros.rationale import engine as e
+from aegis_ros.rationale import frames as f
+from aegis_ros.rationale import jobs as j
+from aegis_ros.rationale import rejection as r
+from aegis_ros.rationale import requests as q
+from aegis_ros.rationale import results as p
+from aegis_ros.rationale import verdicts as v
+from aegis_ros.rationale.wording import counterfactual
+
+MS = 1_000_000
+S = 1_000_000_000
+MIB = 1024 * 1024
+
+TIGHT = Witness("main", 25 * MS, 10 * MS, 8_240_000, "caption", 6_760_000)
+TOO_MUCH = Witness("main", 25 * MS, 22 * MS, 8_240_000, "caption", -5_240_000)
+UNBLOCKED = Witness("main", 25 * MS, 31 * MS, 0, "", -6 * MS)
+SLACK = (v.SlackShare("caption", 5.0, 3.25),)
+LATE = v.DemandTooHigh("main", TOO_MUCH)
+MORE_TIME = counterfactual(c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=True))
+
+
+def overran(**changes: object) -> j.Overran:
+    """Return an overrun of a job in one segment, changed."""
+    fields: dict[str, object] = {
+        "task": "detector",
+        "job": 7,
+        "lane": "main",
+        "segment": 0,
+        "segments": 1,
+        "taken_ns": 13 * MS,
+        "budget_ns": 10 * MS,
+        "used_ns": 13 * MS,
+        "whole_ns": 10 * MS,
+    }
+    return j.Overran(**(fields | changes))  # type: ignore[arg-type]
+
+
+def admitted(**changes: object) -> a.TaskAdmitted:
+    """Return an admission to the only lane, changed."""
+    fields: dict[str, object] = {
+        "task": "detector",
+        "rule": Rule.DEMAND_BOUND,
+        "lane": "main",
+        "lane_method": "",
+        "test": Inequality(18.24, "<=", 25.0, "ms"),
+        "finding": v.DemandFits("main", TIGHT),
+        "slack": (),
+        "bound_ns": 61_500_000,
+        "deadline_ns": 98 * MS,
+        "budget": a.Budget(
+            "measured", 22 * MS, a.MeasuredBudget("the slowest of 300 runs, times 1.2")
+        ),
+        "cut": None,
+        "load_note": "",
+        "latencies": (),
+        "decimated": (),
+        "utilization_before": 0.2,
+        "utilization_after": 0.42,
+        "witness": TIGHT,
+        "responses": (ResponseBound("detector", "main", 61_500_000, 98 * MS),),
+    }
+    return a.TaskAdmitted(**(fields | changes))  # type: ignore[arg-type]
+
+
+def rejected(**changes: object) -> r.NotSchedulable:
+    """Return a rejection by the demand test on the only lane, changed."""
+    fields: dict[str, object] = {
+        "task": "detector",
+        "rule": Rule.DEMAND_BOUND,
+        "lane": "main",
+        "lanes": 1,
+        "test": Inequality(30.24, ">", 25.0, "ms"),
+        "finding": LATE,
+        "cut": None,
+        "utilization_before": 0.2,
+        "utilization_after": 0.42,
+        "witness": TOO_MUCH,
+        "counterfactuals": (MORE_TIME,),
+    }
+    return r.NotSchedulable(**(fields | changes))  # type: ignore[arg-type]
+
+
+def decimated(before: int, after: int, cause: n.DecimationCause) -> n.DecimationChanged:
+    """Return a change of decimation of a camera at 10 Hz."""
+    slow = cause in (n.DecimationCause.SLOWER, n.DecimationCause.FASTER)
+    other = "pilot" if cause in (n.DecimationCause.ADMITTED, n.DecimationCause.REMOVED) else ""
+    return n.DecimationChanged(
+        "map", "main", 100 * MS, before, after, cause, other, 0.6 if slow else 1.0
+    )
+
+
+REASONS = (
+    # frames
+    f.NewerFrame("detector", 5),
+    f.FrameTooEarly("detector", 5, "/camera/image", 50 * MS, 5 * MS),
+    f.BadFrame("detector", 5, "/camera/image", "data: too short (got 200); expected 921600."),
+    f.NoFrameSlot("detector", 5, "/camera/image"),
+    f.TopicSilent("detector", "/camera/image", 2 * S, 50 * MS, S),
+    f.TopicBack("detector", "/camera/image", 31 * S),
+    f.FramesLost("detector", "/camera/image", 12),
+    f.StampsWentBack("detector", "/camera/image", 40 * S),
+    f.StampsOffClock("detector", "/camera/image", -3600 * S),
+    f.CannotSubscribe("detector", "/camera/image", "sensor_msgs/msg/Image", "type mismatch"),
+    # jobs
+    j.JobFailed("detector", 5, "ValueError: no such kernel"),
+    j.JobNotRun("detector", 5, Rule.LIMIT, "all output slots are held by the node"),
+    overran(),
+    overran(absorbed=True),
+    overran(segments=4, segment=1, whole_ns=40 * MS, skips=1),
+    overran(taken_ns=9 * MS, used_ns=12 * MS),
+    overran(applied="stop", skips=3),
+    overran(applied="demote"),
+    overran(applied="early_exit", segments=4, exit_after=2),
+    overran(applied="early_exit", segments=4, segment=1, exit_after=2),
+    j.SkippedToRepay("detector", 5),
+    j.JobStopped("detector", 5),
+    j.SkippedWhileShedding("detector", 5, "main"),
+    j.ShedForOverrun("detector", "low", "main", "brake", 7),
+    j.RestoredAtIdle("detector", "main", 12 * MS),
+    # engine
+    e.EngineLost("the engine was killed by SIGKILL", 1),
+    e.EngineLost("the engine was killed by SIGKILL", 3, ("detector", "map")),
+    e.EngineNotBack("the engine did not answer within 10 s."),
+    e.EngineGivenUp(5, 60 * S),
+    e.EngineBack(612 * MS, 1),
+    e.EngineBack(612 * MS, 2, ("detector",), (("map", "out of memory"),)),
+    e.JobsLost("detector", 1),
+    e.JobsLost("detector", 2),
+    e.TaskNotReloaded("detector", "out of memory"),
+    e.LaneOutage("detector", "main", 2700 * MS, 100 * MS, "the engine was killed by SIGKILL"),
+    e.NotUnloaded("detector", "the engine is gone."),
+    # device
+    d.DeviceSpeed(0.6, "nvml", 91.0, 1, 0),
+    d.DeviceSpeed(0.8, "", None, 0, 2),
+    d.DeviceSpeed(0.3, "nvml", 95.0, 2, 1),
+    d.DeviceSpeed(1.0, "nvml", 60.0, 0, 0),
+    d.ShedForSpeed("caption", "best_effort", "main", 0.6, 1.133, 0.833),
+    d.RestoredForSpeed("caption", "main", 0.9, 10 * S, 0.05, 0.75),
+    d.RestoredForSpeed("caption", "main", 1.0, 10 * S, 0.05, 0.68),
+    # decimation
+    decimated(1, 2, n.DecimationCause.ADMITTED),
+    decimated(2, 1, n.DecimationCause.REMOVED),
+    decimated(3, 2, n.DecimationCause.SHARED_ANEW),
+    decimated(1, 3, n.DecimationCause.SLOWER),
+    decimated(3, 1, n.DecimationCause.FASTER),
+    # results
+    p.PublishingTooSlow("detector", 5, 64),
+    p.TooManyHeld("detector", 5, 80 * MS),
+    p.NotPublished("detector", 5, "the context is not valid"),
+    p.DecoderFailed("detector", 5, "boxes", "IndexError: 4"),
+    p.CannotPublish("detector", "/boxes", "type mismatch"),
+    # requests
+    q.TaskRemoved("detector", "main", False, 0.42, 0.2),
+    q.TaskRemoved("detector", "main", True, 0.42, 0.2),
+    q.TaskEnabled("detector", "main", 0.22),
+    q.TaskDisabled("detector", "main", 0.22),
+    q.Measuring("detector", 300, 10 * S),
+    q.Measured("detector", 22 * MS, "the slowest of 300 runs, times 1.2"),
+    q.FileDecides("detector"),
+    q.JournalUnreadable(
+        "task detector of the journal cannot be restored: period_ms: out of range (got 0)."
+    ),
+    q.StoreDamaged("the journal of admitted tasks", "/state/journal.sqlite.damaged"),
+    q.NotTraced("OSError: no space left on device", begun=True),
+    q.NotTraced("trace.file: cannot be written.", begun=False),
+    # rejections
+    r.Invalid("detector", Rule.SCHEMA, "task.period_ms: out of range (got 0); expected above 0."),
+    r.Invalid("detector", Rule.MODEL_ROOTS, "model: outside the roots (got /etc/passwd)."),
+    r.Invalid("detector", Rule.MODEL_DIGEST, "sha256: not the file that was declared."),
+    r.Invalid("detector", Rule.MODEL_VALID, "model: not an ONNX file."),
+    r.Invalid("detector", Rule.MODEL_CUT, "segments: the network can be cut at 3 places."),
+    r.Invalid("detector", Rule.DECODER, "output.decoder: no such decoder."),
+    r.Failed("detector", "the GPU's memory does not suffice."),
+    r.Unforeseen("detector", "KeyError('x')"),
+    r.NotConfigured("detector"),
+    r.CriticalRunning("detector"),
+    r.NameTaken("detector"),
+    r.NoSuchTask("detektor", "detektor", ("detector", "map")),
+    r.NoSuchTask("detector", "detector", ()),
+    r.TooManyTasks("detector", 256),
+    r.NoSuchLane("detector", "gpu", ("main", "side")),
+    r.LaneUnnamed("detector", ("main", "side")),
+    r.ModelUnreadable("detector", "detector.onnx", "[Errno 13] Permission denied"),
+    r.NoProfile("detector", "Orin", 1, False),
+    r.NoProfile("detector", "Orin", 4, False),
+    r.NoProfile("detector", "Orin", 4, True),
+    r.ProfileUnreadable("detector"),
+    r.ArenaFull(
+        "detector",
+        300 * MIB,
+        900 * MIB,
+        1024 * MIB,
+        (
+            counterfactual(c.ArenaLarger("detector", 1200)),
+            counterfactual(c.DropForArena("detector", "map", 400 * MIB)),
+        ),
+    ),
+    rejected(),
+    rejected(lanes=2, cut=a.CutAsDeclared(4), counterfactuals=()),
+    r.NoSuchOutput("detector", "aux", ("logits", "exit")),
+    r.OutputsDiffer("detector", "logits", "float32 [4]", "exit", "int64 [4]"),
+    r.NoStandIn("detector", "boxes", "logits", 3, 4),
+    r.ExitUnknownToBackend("detector", "logits", "exit", "tensorrt"),
+    r.ExitIncomplete("detector", "logits", "exit", 1, 2, ""),
+    r.ExitIncomplete("detector", "logits", "exit", 2, 4, "not cut into 4 segments: too small"),
+    # admissions
+    admitted(),
+    admitted(
+        lane_method="best fit",
+        slack=SLACK,
+        budget=a.Budget("declared", 22 * MS, a.DeclaredBudget(22 * MS)),
+        load_note="two engines",
+    ),
+    admitted(
+        task="caption",
+        finding=v.NoDeadlines("main"),
+        rule=Rule.UTILIZATION,
+        slack=SLACK,
+        bound_ns=0,
+        deadline_ns=0,
+    ),
+    admitted(
+        budget=a.Budget(
+            "measured", 44 * MS, a.SegmentsBudget(2, "the slowest of 300 runs, times 1.2", 23 * MS)
+        ),
+        cut=a.CutForOthers(2, 23 * MS, 44 * MS, "brake", 33 * MS),
+        latencies=(
+            a.ConstantLatency("detector", 80 * MS, 63_500_000, 63_500_000),
+            a.ConstantLatency("map", 15 * MS, 32 * MS, 32 * MS),
+            a.ConstantLatency("gate", 15 * MS, 32 * MS, 0),
+        ),
+        decimated=(n.EveryNth("detector", 100 * MS, 2), n.EveryNth("map", 200 * MS, 3)),
+    ),
+    admitted(
+        budget=a.Budget("estimated", 25 * MS, a.EstimatedBudget(2, a.DeclaredBudget(22 * MS))),
+        cut=a.CutNotWorth(8, 9 * MS, "brake", 3 * MS),
+    ),
+    admitted(cut=a.CutNote("not cut into 2 segments: its output 'x' differs")),
+)
+
+FINDINGS = (
+    v.LaneEmpty("main"),
+    v.NoDeadlines("main"),
+    v.LaneOverloaded("main", 1.12),
+    v.LaneOverloaded("main", 1.0000001),
+    v.LaneOverloaded("main", 1.0 + 1e-12),
+    v.TaskTooLong("detector", 120 * MS, 0, 100 * MS),
+    v.TaskTooLong("detector", 90 * MS, 20 * MS, 100 * MS),
+    LATE,
+    v.DemandTooHigh("main", UNBLOCKED),
+    v.DemandFits("main", TIGHT),
+    v.Undecided("main", 0.9999, -1),
+    v.Undecided("main", 1.0, 0),
+    v.NothingToDrop(LATE),
+    v.LateInHighMode("main", LATE),
+    v.ModesHold("main"),
+    v.IdlingUnneeded(v.DemandFits("main", TIGHT)),
+    v.BlockedInSlack(LATE, ("caption",)),
+    v.JitterHidesJobs(LATE, ("detector", "map")),
+    v.LateDespiteIdling("main", "detector", 200 * MS, 45_500_000, 40 * MS),
+    v.IdlingHelps("main", 600 * MS),
+    v.CycleTooLong(90 * S, 100_000),
+    v.UndecidedSchedule("main", None),
+    v.UndecidedSchedule("main", v.CycleTooLong(90 * S, 100_000)),
+    v.UndecidedTable("main", v.CycleTooLong(None, 2_000)),
+    v.PlacesAmbiguous(("detector",)),
+    v.NoTableExists("main"),
+    v.NoGapFits("main", 12, 600 * MS, ("caption",), 7_500_000),
+    v.TableHolds("main", 12, 600 * MS),
+    v.LateWithChainJitter(LATE),
+    v.ChainTooLong("avoid", "detect", "track", 92 * MS, 80 * MS),
+    v.ChainsHold(),
+    v.ChainsUndecided(),
+)
+
+CHANGES = (
+    c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=True),
+    c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=False),
+    c.DeadlineExtended("detector", 52 * MS, 12 * MS),
+    c.DeadlineLonger("detector", 54 * MS),
+    c.BudgetSmaller("detector", 18_200_000, 22 * MS),
+    c.CutTask("detector", 4, 6 * MS),
+    c.CutOther("detector", "map", 4, 6 * MS),
+    c.DropTask("detector", "map", "low"),
+    c.DropTasks("detector", ("map", "caption")),
+    c.DropForArena("detector", "map", 400 * MIB),
+    c.ArenaLarger("detector", 1200),
+    c.DropForRest(("map", "caption"), 3),
+)
+
+PARTS = (
+    a.Budget("measured", 22 * MS, a.MeasuredBudget("the slowest of 300 runs, times 1.2")),
+    a.DeclaredBudget(22 * MS),
+    a.MeasuredBudget("the slowest of 300 runs, times 1.2"),
+    a.SegmentsBudget(2, "the slowest of 300 runs, times 1.2", 23 * MS),
+    a.EstimatedBudget(2, a.DeclaredBudget(22 * MS)),
+    a.CutAsDeclared(4),
+    a.CutNote("not cut into 2 segments: its output 'x' differs"),
+    a.CutForOthers(2, 23 * MS, 44 * MS, "brake", 33 * MS),
+    a.CutNotWorth(8, 9 * MS, "brake", 3 * MS),
+    a.ConstantLatency("detector", 80 * MS, 63_500_000, 63_500_000),
+)
