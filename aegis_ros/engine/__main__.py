@@ -12,7 +12,6 @@ import traceback
 
 from aegis_ros.backends.registry import create_backend
 from aegis_ros.engine.control_socket import receive
-from aegis_ros.engine.loop import EngineLoop
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import Begin, EngineSettings, decode_request
 from aegis_ros.engine.page import EnginePage
@@ -23,6 +22,7 @@ from aegis_ros.engine.server.host import (
     freeze_memory,
     stay_off_lanes,
 )
+from aegis_ros.engine.server.loop import EngineLoop
 from aegis_ros.engine.server.tracing import LoopTrace
 from aegis_ros.engine.types import EngineInfo
 from aegis_ros.trace import RingWriter

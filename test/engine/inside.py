@@ -14,9 +14,9 @@ import numpy.typing as npt
 from aegis_ros.backends.base import Ended, Work
 from aegis_ros.backends.worker import CpuLane, open_lanes
 from aegis_ros.engine import ChannelSpec
-from aegis_ros.engine.loop import EngineLoop, LoadedTask
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.server.loop import EngineLoop, LoadedTask
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.wire import (
     DONE,

@@ -5,20 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, assert_never
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, LoadedNetwork, Part, Work
-from aegis_ros.backends.probes import random_frame
+from aegis_ros.backends.base import Backend
 from aegis_ros.engine.control_socket import receive, send
-from aegis_ros.engine.loop import EngineLoop, LoadedTask, ProfileRun
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.messages import (
     Answer,
@@ -31,31 +24,20 @@ from aegis_ros.engine.messages import (
     Loaded,
     OpenChannel,
     ProfileBegin,
-    ProfileBegun,
     ProfileEnd,
     ProfileRuns,
-    ProfileSamples,
     Refused,
     Request,
     Unload,
     decode_request,
     refusal,
 )
-from aegis_ros.engine.probes import inputs_bytes, inputs_in
+from aegis_ros.engine.server.loop import EngineLoop, LoadedTask
+from aegis_ros.engine.server.profiler import Profiler
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import EngineInfo
-from aegis_ros.errors import BackendError
 
 __all__ = ["ControlServer"]
-
-_PROFILE_FRAMES = 4
-_PROFILE_TURN_S = 0.2
-# For so many parts that a lane computes, one stays free: the kernel takes 50 ms in a second from
-# real-time threads that leave normal ones none, which no schedulable set of tasks does.
-_PROFILE_GAP = 8
-_MOST_SAMPLES = 8_000  # of one answer, so that it fits into a message
-_BELOW = 253  # of random bytes: larger ones mean something to backends for tests
-_SWEEP_BYTES = 96 * 1024 * 1024  # beyond the last-level caches of what robots compute on
 
 
 class ControlServer:
@@ -84,9 +66,7 @@ class ControlServer:
         self._loop = loop
         self.info = EngineInfo(os.getpid(), backend.name, "", "")
         self._channels: dict[int, SharedMemory] = {}
-        self._measured: dict[int, _Measured] = {}
-        self._cores = tuple(cores)
-        self._swept: npt.NDArray[np.uint8] | None = None
+        self._profiler = Profiler(backend, loop, cores)
 
     def serve(self) -> None:
         """Answer until the node is gone; then end the loop."""
@@ -133,11 +113,11 @@ class ControlServer:
             case Unload():
                 return self._unload(request)
             case ProfileBegin():
-                return self._profile_begin(request, fds)
+                return self._profiler.begin(request, fds)
             case ProfileRuns():
-                return self._profile_runs(request)
+                return self._profiler.run(request)
             case ProfileEnd():
-                return self._profile_end(request)
+                return self._profiler.end(request)
             case Begin():
                 return Refused("the engine has begun already")
         assert_never(request)
@@ -212,139 +192,3 @@ class ControlServer:
             self._backend.unload(task.network)
             task.slots.close()
         return Done()
-
-    def _profile_begin(self, request: ProfileBegin, fds: list[int]) -> Answer:
-        """Load a network to be measured, with random or given frames of its largest size."""
-        compiled = request.compiled
-        count = request.frames or _PROFILE_FRAMES
-        memory = SharedMemory(inputs_bytes(compiled, count), fds.pop(0) if request.frames else None)
-        frames = inputs_in(memory, compiled, count)
-        if not request.frames:
-            generator = np.random.default_rng(request.seed)
-            for stack in frames:
-                for frame in stack:
-                    frame[...] = random_frame(generator, frame.shape, str(frame.dtype), _BELOW)
-        memory.close()  # the pages stay as long as the frames
-        slots = OutputSlots(compiled, 1)
-        with ExitStack() as undo:
-            undo.callback(slots.close)
-            self._backend.pin(memory.bytes)  # as frames of a channel are
-            undo.callback(self._backend.unpin, memory.bytes)
-            network = self._backend.load(compiled, request.lane)
-            undo.callback(self._backend.unload, network)
-            handle = max(self._measured, default=0) + 1
-            self._measured[handle] = _Measured(network, request.lane, slots, frames, undo.pop_all())
-        return ProfileBegun(handle)
-
-    def _profile_runs(self, request: ProfileRuns) -> Answer:
-        """Time a few runs, a fraction of a second long, so that other requests get a turn."""
-        measured = self._measured[request.handle]
-        before = self._measured[request.after] if request.after else None
-        most = min(request.runs, max(1, _MOST_SAMPLES // measured.network.segments))
-        samples: list[list[int]] = []
-        try:
-            with self._kept_busy([self._measured[each] for each in request.beside]):
-                end = time.monotonic() + _PROFILE_TURN_S
-                while len(samples) < most and (not samples or time.monotonic() < end):
-                    if request.cold:
-                        self._sweep(measured.lane)
-                    spent = sum(self._whole(before)) if before is not None else 0
-                    row = self._whole(measured)
-                    samples.append(row)
-                    time.sleep((spent + sum(row)) / 1e9 / _PROFILE_GAP)
-        except BackendError as error:
-            return Refused(f"the network failed while it was measured ({error.problem})")
-        return ProfileSamples(samples)
-
-    @contextmanager
-    def _kept_busy(self, others: list[_Measured]) -> Iterator[None]:
-        """Run networks again and again on their lanes; each has run once before it begins."""
-        ended = threading.Event()
-        ran = [threading.Event() for _ in others]
-        problems: list[BackendError] = []
-
-        def run(other: _Measured, once: threading.Event) -> None:
-            try:
-                while not ended.is_set():
-                    time.sleep(sum(self._whole(other)) / 1e9 / _PROFILE_GAP)
-                    once.set()
-            except BackendError as error:
-                problems.append(error)
-            finally:
-                once.set()
-
-        threads = [
-            threading.Thread(target=run, args=each, name="beside", daemon=True)
-            for each in zip(others, ran, strict=True)
-        ]
-        try:
-            for thread in threads:
-                thread.start()
-            for once in ran:
-                once.wait()
-            yield
-        finally:
-            ended.set()
-            for thread in threads:
-                thread.join()
-        if problems:
-            raise problems[0]
-
-    def _whole(self, measured: _Measured) -> list[int]:
-        """Run a network once; return the nanoseconds of each segment.
-
-        Raises:
-            BackendError: it failed.
-        """
-        row = []
-        for segment in range(measured.network.segments):
-            taken, error = self._timed(measured, segment)
-            if error:
-                raise BackendError(error)
-            row.append(taken)
-        measured.runs += 1
-        return row
-
-    def _sweep(self, lane: int) -> None:
-        """Fill the caches of a lane's core with something else, from that very core."""
-        core = self._cores[lane] if lane < len(self._cores) else None
-        before = os.sched_getaffinity(0)
-        if core is not None:
-            with suppress(OSError):
-                os.sched_setaffinity(0, {core})
-        try:
-            if self._swept is None:
-                self._swept = np.zeros(_SWEEP_BYTES, np.uint8)
-            self._swept += 1  # reads and writes every line
-        finally:
-            with suppress(OSError):
-                os.sched_setaffinity(0, before)
-
-    def _profile_end(self, request: ProfileEnd) -> Answer:
-        self._measured.pop(request.handle).undo.close()
-        return Done()
-
-    def _timed(self, measured: _Measured, segment: int) -> tuple[int, str]:
-        done = threading.Event()
-        result: list[tuple[int, str]] = []
-
-        def finish(taken: int, error: str) -> None:
-            result.append((taken, error))
-            done.set()
-
-        turn = measured.runs % len(measured.frames[0])
-        inputs = [stack[turn] for stack in measured.frames]
-        work = Work([Part(measured.network, inputs, measured.slots.arrays(0))], step=segment)
-        self._loop.call(lambda: self._loop.profile(measured.lane, ProfileRun(work, finish)))
-        done.wait()
-        return result[0]
-
-
-@dataclass(slots=True)
-class _Measured:
-    network: LoadedNetwork
-    lane: int
-    slots: OutputSlots
-    frames: list[Any]  # of each input
-    undo: ExitStack
-    runs: int = 0
