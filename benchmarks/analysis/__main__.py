@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from benchmarks.report import console, parser, publish, read_options, table
 
 _COUNTS = (3, 10, 30, 100, 300, 1000)
 _GOALS_MS = {30: 2.0, 300: 20.0, 1000: 150.0}
+_RATE_GOALS = {(1, 1): 200.0, (4, 1): 300.0}  # jobs a millisecond, by lanes and segments
+_LANES = 4
 _UTILIZATION = 0.8
 _LANE = "main"
 _MS = 1_000_000
@@ -117,18 +120,25 @@ def what_if(wanted: int, shown: Shown) -> list[dict[str, Any]]:
 
 
 def simulator(shown: Shown) -> list[dict[str, Any]]:
-    """Time the simulator on 200,000 jobs of 10 tasks, whole and in four segments."""
+    """Time the simulator on 200,000 jobs, 10 tasks a lane, whole and in four segments."""
     rows = []
-    tasks = [replace(task, jitter_ns=0) for task in network_set(10, 0.7, np.random.default_rng(1))]
-    for parts in (1, 4):
-        cut = split(tasks, parts)
-        workload = periodic_arrivals(cut, 640_000 * _MS)
-        rates = [
-            len(workload) / timed_ms(partial(simulate, cut, workload))
-            for _ in steps(shown, range(7), f"simulator, segments: {parts}")
+    for lanes, parts in product((1, _LANES), (1, 4)):
+        tasks = [
+            replace(task, name=f"{task.name}_{lane}", jitter_ns=0)
+            for lane in range(lanes)
+            for task in network_set(10, 0.7, np.random.default_rng(1 + lane))
         ]
-        goal = 200.0 if parts == 1 else None
-        rows.append(_row(f"simulator, segments: {parts}", 10, "jobs/ms", rates, goal))
+        cut = split(tasks, parts)
+        workload = periodic_arrivals(cut, 640_000 * _MS // lanes)
+        places = [index // 10 for index in range(len(tasks))]
+        # Names of before there were several, so that the figures of older commits are found.
+        name = f"simulator, segments: {parts}" + (f", lanes: {lanes}" if lanes > 1 else "")
+        rates = [
+            len(workload) / timed_ms(partial(simulate, cut, workload, lanes=places))
+            for _ in steps(shown, range(7), name)
+        ]
+        goal = _RATE_GOALS.get((lanes, parts))
+        rows.append(_row(name, len(tasks), "jobs/ms", rates, goal))
     return rows
 
 
