@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "DEFAULT_MAX_DECIMATION",
+    "MAX_DECIMATION",
     "MOST_HELD",
-    "THIN_TO",
     "Color",
     "Criticality",
     "DeviceSpec",
@@ -35,7 +36,8 @@ __all__ = [
 # Periods a result may be kept for, so that what is kept of a task is bounded.
 MOST_HELD = 32
 
-THIN_TO = 8  # of a task of low criticality that does not say
+MAX_DECIMATION = 64  # that may be declared
+DEFAULT_MAX_DECIMATION = 8  # of a task of low criticality that declares none
 
 
 class Criticality(StrEnum):
@@ -228,8 +230,8 @@ class TaskSpec:
         segments: in how many parts the network runs; 0 for as few as more urgent tasks need.
         dimensions: values for symbolic dimensions of the network's other inputs or outputs.
         enabled: admitted and running (capacity stays reserved while disabled).
-        thin_to: of how many frames one at least becomes a job where not everything fits; 1 for
-            every frame, 0 for the default of the criticality.
+        max_decimation: largest n of which the task may take only every n-th frame where not
+            everything fits; 1 for every frame, 0 for the default of the criticality.
     """
 
     name: str
@@ -249,13 +251,14 @@ class TaskSpec:
     dimensions: dict[str, int] = field(default_factory=dict)
     enabled: bool = True
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
-    thin_to: int = 0
+    max_decimation: int = 0
     early_exit: dict[str, str] = field(default_factory=dict)
 
     @property
-    def thinnest(self) -> int:
+    def decimation_limit(self) -> int:
         """The largest n of which every n-th frame is enough; 1 where all of them are wanted."""
-        return self.thin_to or (THIN_TO if self.criticality is Criticality.LOW else 1)
+        default = DEFAULT_MAX_DECIMATION if self.criticality is Criticality.LOW else 1
+        return self.max_decimation or default
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ def _print_conclusion(console: Console, answer: Answer) -> None:
             n = answer.factors.get(task.name, 1)
             if n > 1:
                 frames = fewer_frames(task.name, task.period_ns // n, n)
-                say(console, f"{frames} ({task.criticality}, thin_to)", bullet=" •")
+                say(console, f"{frames} ({task.criticality}, max_decimation)", bullet=" •")
         return
     say(console, "Not every deadline holds", style="red")
     if answer.changes:

@@ -1,9 +1,10 @@
 """The YAML face of :mod:`aegis_ros.spec`: reads, validates, explains what is wrong."""
 
+from aegis_ros.config.convert import to_mapping
 from aegis_ros.config.explain import explain
 from aegis_ros.config.load import load_config, parse_config, parse_task
-from aegis_ros.config.mapping import task_to_mapping
 from aegis_ros.config.models import MESSAGE_TYPES, Number
+from aegis_ros.config.renamed import with_present_names
 from aegis_ros.config.yaml_reader import read_yaml
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "parse_config",
     "parse_task",
     "read_yaml",
-    "task_to_mapping",
+    "to_mapping",
+    "with_present_names",
 ]

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from aegis_ros.config.explain import explain
 from aegis_ros.config.models import Config, Task
+from aegis_ros.config.renamed import with_present_names
 from aegis_ros.config.yaml_reader import read_yaml
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
@@ -49,7 +50,8 @@ def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
     """Validate the text of a configuration file; errors as :func:`load_config`."""
     values, lines = read_yaml(text, source)
     try:
-        return Config.model_validate(values).to_spec()
+        present = with_present_names(values, source, lines)
+        return Config.model_validate(present).to_spec()
     except ValidationError as error:
         raise explain(error, Config, values, source, lines) from None
 
@@ -63,6 +65,6 @@ def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
     try:
         if not isinstance(values, Mapping):
             raise ConfigError("not a mapping", where=where, expected="the fields of a task")
-        return Task.model_validate(dict(values)).to_spec()
+        return Task.model_validate(with_present_names(values)).to_spec()
     except ValidationError as error:
         raise explain(error, Task, values, where, {}) from None

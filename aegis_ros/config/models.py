@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import (
@@ -19,28 +20,23 @@ from pydantic import (
     model_validator,
 )
 
+from aegis_ros.config.convert import ns, to_spec
 from aegis_ros.config.explain import suggest
 from aegis_ros.spec import (
+    DEFAULT_MAX_DECIMATION,
+    MAX_DECIMATION,
     MOST_HELD,
     Color,
     Criticality,
-    DeviceSpec,
-    DiagnosticsSpec,
-    InputSpec,
     Interpolation,
-    LaneSpec,
     Layout,
-    ModelsSpec,
     OrchestratorSpec,
-    OutputSpec,
     OverrunPolicy,
-    PreprocessSpec,
     ResizeMode,
     TaskSpec,
-    TraceSpec,
 )
 
-__all__ = ["MESSAGE_TYPES", "Config", "Number", "Task"]
+__all__ = ["MESSAGE_TYPES", "Config", "Number", "Shown", "Task"]
 
 MESSAGE_TYPES = (
     "sensor_msgs/msg/Image",
@@ -60,6 +56,24 @@ def _no_truth(value: object) -> object:
     if isinstance(value, (bool, bytes)):
         raise ValueError("expected a number")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the reference says of a key where its declaration says too little.
+
+    Attributes:
+        default: what it is if left out.
+        values: what it may be; empty for what the declaration says.
+    """
+
+    default: str
+    values: str = ""
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    quoted = [f"`{name}`" for name in names]
+    return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 Number = BeforeValidator(_no_truth)
@@ -96,11 +110,26 @@ def _check_topic(topic: str) -> str:
 
 
 class _Input(_Model):
-    topic: str
-    type: str = "sensor_msgs/msg/Image"
-    qos: str = Field("sensor_data", pattern="^(sensor_data|reliable|best_effort)$")
-    max_size: tuple[_Pixels, _Pixels] = (1080, 1920)
-    max_points: _Int = Field(200_000, ge=1, le=10_000_000)
+    topic: str = Field(description="ROS topic that the frames arrive on")
+    type: str = Field(
+        "sensor_msgs/msg/Image", description="type of its messages: " + _alternatives(MESSAGE_TYPES)
+    )
+    qos: str = Field(
+        "sensor_data",
+        pattern="^(sensor_data|reliable|best_effort)$",
+        description="quality of service of the subscription",
+    )
+    max_size: tuple[_Pixels, _Pixels] = Field(
+        (1080, 1920),
+        description="largest image, height and width in pixels; the budget is measured at this "
+        "size",
+    )
+    max_points: _Int = Field(
+        200_000,
+        ge=1,
+        le=10_000_000,
+        description="largest number of points or ranges in a message",
+    )
 
     _topic = field_validator("topic")(_check_topic)
 
@@ -115,17 +144,43 @@ class _Input(_Model):
 
 
 class _Preprocess(_Model):
-    size: tuple[_Pixels, _Pixels] | None = None
-    color: Color = Color.RGB
-    layout: Layout = Layout.NCHW
-    scale: _Finite = 1.0
-    mean: list[_Finite] = Field(default_factory=lambda: [0.0], min_length=1, max_length=4)
-    std: list[_Finite] = Field(default_factory=lambda: [1.0], min_length=1, max_length=4)
-    resize: ResizeMode = ResizeMode.STRETCH
-    pad: _Float = Field(114.0, ge=0.0, le=255.0)
-    interpolation: Interpolation = Interpolation.LINEAR
-    dtype: str = Field("float32", pattern="^(float32|float16|uint8)$")
-    input_name: str = Field("", max_length=256)
+    size: Annotated[tuple[_Pixels, _Pixels] | None, Shown("the frame's size")] = Field(
+        None, description="height and width that the network takes, in pixels"
+    )
+    color: Color = Field(Color.RGB, description="channels that the network takes, in their order")
+    layout: Layout = Field(Layout.NCHW, description="layout of the network's input")
+    scale: _Finite = Field(
+        1.0, description="factor on each value; the network sees `(value * scale - mean) / std`"
+    )
+    mean: list[_Finite] = Field(
+        default_factory=lambda: [0.0],
+        min_length=1,
+        max_length=4,
+        description="subtracted from each scaled value; one number, or one a channel",
+    )
+    std: list[_Finite] = Field(
+        default_factory=lambda: [1.0],
+        min_length=1,
+        max_length=4,
+        description="divides what is left; one number, or one a channel",
+    )
+    resize: ResizeMode = Field(
+        ResizeMode.STRETCH, description="how a frame is brought to the network's size"
+    )
+    pad: _Float = Field(
+        114.0, ge=0.0, le=255.0, description="raw value of the border that `letterbox` adds"
+    )
+    interpolation: Interpolation = Field(
+        Interpolation.LINEAR, description="how pixels are resampled"
+    )
+    dtype: str = Field(
+        "float32",
+        pattern="^(float32|float16|uint8)$",
+        description="element type of the network's input",
+    )
+    input_name: Annotated[str, Shown("the only or first one")] = Field(
+        "", max_length=256, description="name of the network's input that takes the frame"
+    )
 
     @field_validator("std")
     @classmethod
@@ -149,13 +204,25 @@ class _Preprocess(_Model):
 
 
 class _Output(_Model):
-    topic: str
-    decoder: str = Field("raw", pattern=r"^[a-z][a-z0-9_]*$")
-    options: dict[str, Any] = Field(default_factory=dict, max_length=64)
-    annotate: bool = False
-    tensors: bool = True
-    publish_ms: _MillisecondsOrZero = 2.0
-    constant_latency_ms: _MillisecondsOrZero = 0.0
+    topic: str = Field(description="ROS topic of the results")
+    decoder: str = Field(
+        "raw", pattern=r"^[a-z][a-z0-9_]*$", description="name of what turns tensors into results"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, max_length=64, description="options of the decoder"
+    )
+    annotate: bool = Field(
+        False, description="also publish the frame with the result drawn in, on `<topic>/annotated`"
+    )
+    tensors: bool = Field(True, description="publish the raw tensors with the result")
+    publish_ms: _MillisecondsOrZero = Field(
+        2.0, description="time reserved before the deadline for decoding and publishing"
+    )
+    constant_latency_ms: _MillisecondsOrZero = Field(
+        0.0,
+        description="results are published no earlier than this after the frame's stamp: see "
+        "[Constant latency](#constant-latency)",
+    )
 
     _topic = field_validator("topic")(_check_topic)
 
@@ -180,34 +247,82 @@ _TensorName = Annotated[str, Field(min_length=1, max_length=256)]
 class Task(_Model):
     """One entry of ``tasks``."""
 
-    name: str = Field(pattern=_NAME)
-    model: str = Field(min_length=1, max_length=4096)
-    input: _Input
-    output: _Output
-    period_ms: _Milliseconds
-    deadline_ms: _Milliseconds | None = None
-    jitter_ms: _MillisecondsOrZero = 0.0
-    preprocess: _Preprocess = Field(default_factory=_Preprocess)
-    criticality: Criticality = Criticality.HIGH
-    on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
-    early_exit: dict[_TensorName, _TensorName] = Field(default_factory=dict, max_length=64)
-    queue: _Int = Field(1, ge=1, le=16)
-    lane: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$")
-    sha256: str = Field("", pattern=r"^([0-9a-fA-F]{64})?$")
-    wcet_ms: _MillisecondsOrZero = 0.0
-    segments: Annotated[int, BeforeValidator(_segments)] = 0
-    dimensions: dict[str, Annotated[int, Number, Field(ge=1, le=1_000_000)]] = Field(
-        default_factory=dict, max_length=64
+    name: str = Field(
+        pattern=_NAME,
+        description="unique; lower-case letters, digits and underscores, at most 63",
     )
-    enabled: bool = True
-    thin_to: _Int = Field(0, ge=0, le=64)
+    model: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="network: `pypi://dist/path.onnx`, `package://pkg/path.onnx` or a path",
+    )
+    sha256: Annotated[str, Shown("any")] = Field(
+        "",
+        pattern=r"^([0-9a-fA-F]{64})?$",
+        description="SHA-256 digest of the file in hex; another file is refused",
+    )
+    input: _Input
+    preprocess: _Preprocess = Field(default_factory=_Preprocess)
+    period_ms: _Milliseconds = Field(description="shortest time between two frames")
+    deadline_ms: Annotated[_Milliseconds | None, Shown("the period")] = Field(
+        None, description="from the frame's stamp to its published result"
+    )
+    jitter_ms: _MillisecondsOrZero = Field(
+        0.0,
+        description="longest time from the frame's stamp until the frame is ready in the engine; "
+        "with `output.publish_ms` it must be shorter than the deadline",
+    )
+    criticality: Criticality = Field(
+        Criticality.HIGH,
+        description="what is shed first, and what is guaranteed: see [Best effort](#best-effort)",
+    )
+    on_overrun: OverrunPolicy = Field(
+        OverrunPolicy.SKIP_NEXT,
+        description="what happens to a job that exceeds its budget: see "
+        "[When a budget is exceeded](#when-a-budget-is-exceeded)",
+    )
+    early_exit: dict[_TensorName, _TensorName] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="`{output: stand-in}`, for `on_overrun: early_exit`",
+    )
+    queue: _Int = Field(
+        1, ge=1, le=16, description="frames that may wait; the newest replaces the oldest"
+    )
+    max_decimation: Annotated[
+        _Int, Shown(f"{DEFAULT_MAX_DECIMATION} for `low`, else 1", f"1 to {MAX_DECIMATION}")
+    ] = Field(
+        0,
+        ge=0,
+        le=MAX_DECIMATION,
+        description="largest n of which the task may take only every n-th frame where not "
+        "everything fits, 1 for every frame: see [Decimation](#decimation)",
+    )
+    lane: Annotated[str, Shown("chosen")] = Field(
+        "", pattern=r"^([a-z][a-z0-9_]*)?$", description="lane to run on"
+    )
+    wcet_ms: Annotated[_MillisecondsOrZero, Shown("measured")] = Field(
+        0.0, description="budget that is declared instead of a measured one"
+    )
+    segments: Annotated[
+        int, BeforeValidator(_segments), Shown("`auto`", f"`auto`, 1 to {_MAX_SEGMENTS}")
+    ] = Field(0, description="parts that the network runs in: see [Segments](#segments)")
+    dimensions: dict[str, Annotated[int, Number, Field(ge=1, le=1_000_000)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="values of the network's symbolic extents, as `{batch: 1}`",
+    )
+    enabled: bool = Field(
+        True, description="false: the task is admitted, but gets no frames until it is enabled"
+    )
+    output: _Output
 
     @model_validator(mode="after")
-    def _thinned(self) -> Task:
-        if self.thin_to > 1 and self.criticality is not Criticality.LOW:
+    def _decimated(self) -> Task:
+        if self.max_decimation > 1 and self.criticality is not Criticality.LOW:
             raise ValueError(
-                f"thin_to is {self.thin_to} and criticality is {self.criticality}: expected 1, or "
-                "criticality low"
+                f"max_decimation is {self.max_decimation} and criticality is {self.criticality}: "
+                "expected 1, or criticality low"
             )
         return self
 
@@ -230,7 +345,7 @@ class Task(_Model):
     def _times(self) -> Task:
         deadline = self.deadline_ms if self.deadline_ms is not None else self.period_ms
         used = self.jitter_ms + self.output.publish_ms
-        if _ns(self.jitter_ms) + _ns(self.output.publish_ms) >= _ns(deadline):
+        if ns(self.jitter_ms) + ns(self.output.publish_ms) >= ns(deadline):
             raise ValueError(
                 f"deadline_ms is {deadline:g} and jitter_ms ({self.jitter_ms:g}) plus "
                 f"output.publish_ms ({self.output.publish_ms:g}) leave no time to execute: "
@@ -252,14 +367,14 @@ class Task(_Model):
 
     def _constant_latency(self, deadline_ms: float) -> None:
         constant = self.output.constant_latency_ms
-        if _ns(constant) > _ns(deadline_ms) - _ns(self.output.publish_ms):
+        if ns(constant) > ns(deadline_ms) - ns(self.output.publish_ms):
             raise ValueError(
                 f"output.constant_latency_ms is {constant:g}, and a result held until then would "
                 f"miss deadline_ms ({deadline_ms:g}), of which output.publish_ms "
                 f"({self.output.publish_ms:g}) is kept for publishing: expected at most "
                 f"{deadline_ms - self.output.publish_ms:g}"
             )
-        if _ns(constant) > MOST_HELD * _ns(self.period_ms):
+        if ns(constant) > MOST_HELD * ns(self.period_ms):
             raise ValueError(
                 f"output.constant_latency_ms is {constant:g}, and at period_ms "
                 f"{self.period_ms:g} more results than can be kept would wait for it: expected at "
@@ -269,52 +384,64 @@ class Task(_Model):
     def to_spec(self) -> TaskSpec:
         """Return the plain data of this task."""
         channels = 1 if self.preprocess.color in (Color.MONO, Color.DEPTH) else 3
-        return TaskSpec(
-            name=self.name,
-            model=self.model,
-            input=InputSpec(**self.input.model_dump()),
-            output=OutputSpec(
-                **self.output.model_dump(exclude={"publish_ms", "constant_latency_ms"}),
-                publish_ns=_ns(self.output.publish_ms),
-                constant_latency_ns=_ns(self.output.constant_latency_ms),
-            ),
-            period_ns=_ns(self.period_ms),
-            deadline_ns=_ns(self.period_ms if self.deadline_ms is None else self.deadline_ms),
-            jitter_ns=_ns(self.jitter_ms),
-            preprocess=PreprocessSpec(
-                **self.preprocess.model_dump(exclude={"mean", "std"}),
+        spec = to_spec(TaskSpec, self)
+        return replace(
+            spec,
+            deadline_ns=spec.period_ns if self.deadline_ms is None else spec.deadline_ns,
+            preprocess=replace(
+                spec.preprocess,
                 mean=_broadcast(self.preprocess.mean, channels),
                 std=_broadcast(self.preprocess.std, channels),
             ),
-            criticality=self.criticality,
-            on_overrun=self.on_overrun,
-            early_exit=dict(self.early_exit),
-            queue=self.queue,
-            lane=self.lane,
             sha256=self.sha256.lower(),
-            wcet_ns=_ns(self.wcet_ms),
-            segments=self.segments,
-            dimensions=dict(self.dimensions),
-            enabled=self.enabled,
-            thin_to=self.thin_to,
         )
 
 
 class _Lane(_Model):
-    name: str = Field(pattern=_NAME)
-    cpu: _Int | None = Field(None, ge=0, le=4095)
-    sms: _Int | None = Field(None, ge=1, le=1024)
+    name: str = Field(pattern=_NAME, description="unique")
+    cpu: Annotated[_Int | None, Shown("any")] = Field(
+        None, ge=0, le=4095, description="processor core that the lane's thread is pinned to"
+    )
+    sms: Annotated[_Int | None, Shown("shared")] = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="multiprocessors of the GPU that the lane has to itself, with a backend that "
+        "can divide a GPU: see [gpu.md](gpu.md#lanes-and-contention)",
+    )
 
 
 class _Device(_Model):
-    backend: str = ""
-    lanes: list[_Lane] = Field(
-        default_factory=lambda: [_Lane(name="main")], min_length=1, max_length=64
+    backend: Annotated[str, Shown("that of the processor")] = Field(
+        "", description="runtime of the networks: see [Backends](#backends)"
     )
-    arena_mib: _Float = Field(1024.0, ge=0.001, le=1_048_576.0)
-    switch_ms: _Float = Field(0.2, ge=0.0, le=100.0)
-    realtime_priority: _Int = Field(40, ge=0, le=98)
-    keep_awake: bool = True
+    lanes: Annotated[list[_Lane], Shown("`[{name: main}]`")] = Field(
+        default_factory=lambda: [_Lane(name="main")],
+        min_length=1,
+        max_length=64,
+        description="what networks run on, one job at a time each",
+    )
+    arena_mib: _Float = Field(
+        1024.0,
+        ge=0.001,
+        le=1_048_576.0,
+        description="memory that all admitted networks may take together",
+    )
+    switch_ms: _Float = Field(
+        0.2, ge=0.0, le=100.0, description="cost charged for starting a segment"
+    )
+    realtime_priority: _Int = Field(
+        40,
+        ge=0,
+        le=98,
+        description="SCHED_FIFO priority of the engine, 0 for none; the node's threads between a "
+        "frame and its result get two less",
+    )
+    keep_awake: bool = Field(
+        True,
+        description="keep idle cores from falling asleep while the engine runs: frames start "
+        "sooner, idle cores take more power",
+    )
 
     @field_validator("lanes")
     @classmethod
@@ -325,25 +452,70 @@ class _Device(_Model):
 
 class _Models(_Model):
     roots: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
-        default_factory=lambda: ["package://aegis_ros/models"], max_length=64
+        default_factory=lambda: ["package://aegis_ros/models"],
+        max_length=64,
+        description="folders that networks may be loaded from, `package://` URIs or paths; "
+        "`pypi://` files of installed distributions are allowed too, nothing else is",
     )
 
 
 class _Trace(_Model):
     # A name, not a path: a configuration may write where traces are kept, and nowhere else.
-    file: str = Field("", max_length=128, pattern=r"^([A-Za-z0-9%][A-Za-z0-9%_.-]*\.mcap)?$")
-    max_mib: _Float = Field(1024.0, ge=1.0, le=1_048_576.0)
+    file: Annotated[str, Shown("none")] = Field(
+        "",
+        max_length=128,
+        pattern=r"^([A-Za-z0-9%][A-Za-z0-9%_.-]*\.mcap)?$",
+        description="MCAP file that every run is traced to ([tracing.md](tracing.md)), as "
+        "`run_%Y%m%d_%H%M%S.mcap`: `strftime` fields keep runs apart; a name, not a path: files "
+        "lie in `traces/` of the state directory",
+    )
+    max_mib: _Float = Field(
+        1024.0,
+        ge=1.0,
+        le=1_048_576.0,
+        description="of all files of a run together; the oldest quarter is deleted beyond it",
+    )
 
 
 class _Diagnostics(_Model):
-    silent_periods: _Int = Field(10, ge=2, le=10_000)
-    loss: _Float = Field(0.1, ge=0.0, le=1.0)
-    late_error: _Float = Field(0.01, ge=0.0, le=1.0)
-    deadline: _Float = Field(1.0, gt=0.0, le=1.0)
-    budget: _Float = Field(1.0, gt=0.0, le=10.0)
-    arena: _Float = Field(0.9, gt=0.0, le=1.0)
-    lane: _Float = Field(0.1, ge=0.0, le=1.0)
-    device: _Float = Field(0.95, gt=0.0, le=1.0)
+    silent_periods: _Int = Field(
+        10,
+        ge=2,
+        le=10_000,
+        description="a topic without a message for so many periods (at least 1 s) is silent",
+    )
+    loss: _Float = Field(
+        0.1, ge=0.0, le=1.0, description="share of the declared frames that may be missing"
+    )
+    late_error: _Float = Field(
+        0.01,
+        ge=0.0,
+        le=1.0,
+        description="share of late results above which they are an error; a warning below",
+    )
+    deadline: _Float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="share of the deadline that the 99th percentile of the response may take",
+    )
+    budget: _Float = Field(
+        1.0, gt=0.0, le=10.0, description="share of the budget that the slowest run may take"
+    )
+    arena: _Float = Field(0.9, gt=0.0, le=1.0, description="share of the arena that may be used")
+    lane: _Float = Field(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="how far the measured load of a lane may exceed the admitted one, as a share "
+        "of the lane",
+    )
+    device: _Float = Field(
+        0.95,
+        gt=0.0,
+        le=1.0,
+        description="speed of the device, over its nominal one, below which it counts as slow",
+    )
 
 
 class Config(_Model):
@@ -369,25 +541,7 @@ class Config(_Model):
 
     def to_spec(self) -> OrchestratorSpec:
         """Return the plain data of this configuration."""
-        device = self.device
-        return OrchestratorSpec(
-            device=DeviceSpec(
-                backend=device.backend,
-                lanes=tuple(LaneSpec(lane.name, lane.cpu, lane.sms) for lane in device.lanes),
-                arena_bytes=int(device.arena_mib * _MIB),
-                switch_ns=_ns(device.switch_ms),
-                realtime_priority=device.realtime_priority,
-                keep_awake=device.keep_awake,
-            ),
-            models=ModelsSpec(tuple(self.models.roots)),
-            trace=TraceSpec(self.trace.file, int(self.trace.max_mib * _MIB)),
-            diagnostics=DiagnosticsSpec(**self.diagnostics.model_dump()),
-            tasks=tuple(task.to_spec() for task in self.tasks),
-        )
-
-
-def _ns(milliseconds: float) -> int:
-    return round(milliseconds * 1e6)
+        return to_spec(OrchestratorSpec, self, tasks=tuple(task.to_spec() for task in self.tasks))
 
 
 def _broadcast(values: Sequence[float], channels: int) -> tuple[float, ...]:

@@ -1,153 +1,37 @@
-"""Between messages and the plain data of the library; alone knows both."""
+"""From decisions and figures of the library to messages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import yaml
 from builtin_interfaces.msg import Time
 
-from aegis_ros.config import parse_task, task_to_mapping
-from aegis_ros.errors import ConfigError
 from aegis_ros.msg import Counterfactual as CounterfactualMsg
-from aegis_ros.msg import LaneStatus, ModelTask, OrchestratorStatus, TaskStatus, Tensor
+from aegis_ros.msg import LaneStatus, OrchestratorStatus, TaskStatus, Tensor
 from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.msg import ResponseBound as ResponseBoundMsg
 from aegis_ros.msg import Witness as WitnessMsg
+from aegis_ros.nodes.task_message import task_to_message
 from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Registration, TaskSummary
 from aegis_ros.rationale import Rationale, Witness
 from aegis_ros.rationale.plain import kind_of, to_plain
-from aegis_ros.spec import TaskSpec
 
 __all__ = [
     "fill_registration",
     "rationale_to_message",
     "status_to_message",
-    "task_from_message",
-    "task_to_message",
+    "task_status",
     "tensor_to_message",
     "time_from_ns",
 ]
-
-_MAX_OPTIONS = 65_536
 
 
 def time_from_ns(value_ns: int) -> Time:
     """Return nanoseconds since 1970 as a message; times before it as 0."""
     sec, nanosec = divmod(max(value_ns, 0), 1_000_000_000)
     return Time(sec=min(sec, 2**31 - 1), nanosec=nanosec)
-
-
-def task_from_message(message: ModelTask) -> TaskSpec:
-    """Validate a task that came through a service.
-
-    Empty fields mean the default, so they are left out before the models of the configuration
-    file see the rest.
-
-    Raises:
-        ConfigError: it is not valid; the text names the field as in the configuration file.
-    """
-    source, pre, output = message.input, message.preprocess, message.output
-    values: dict[str, Any] = {
-        "name": message.name,
-        "model": message.model,
-        "period_ms": message.period_ms,
-        "jitter_ms": message.jitter_ms,
-        "input": _given(
-            topic=source.topic,
-            type=source.type,
-            qos=source.qos,
-            max_size=list(source.max_size),
-            max_points=source.max_points,
-        ),
-        "preprocess": _given(
-            size=list(pre.size),
-            color=pre.color,
-            layout=pre.layout,
-            scale=pre.scale,
-            mean=list(pre.mean),
-            std=list(pre.std),
-            resize=pre.resize,
-            interpolation=pre.interpolation,
-            dtype=pre.dtype,
-            input_name=pre.input_name,
-        )
-        | ({"pad": pre.pad} if pre.pad_set else {}),
-        "output": _given(
-            topic=output.topic,
-            decoder=output.decoder,
-            options=_mapping(output.options, "task.output.options", "{threshold: 0.5}"),
-            annotate=output.annotate,
-            publish_ms=output.publish_ms,
-            constant_latency_ms=output.constant_latency_ms,
-        )
-        | {"tensors": not output.omit_tensors},
-        "dimensions": _dimensions(message.dimensions),
-    }
-    values |= _given(
-        deadline_ms=message.deadline_ms,
-        criticality=message.criticality,
-        on_overrun=message.on_overrun,
-        early_exit=_mapping(message.early_exit, "task.early_exit", "{logits: aux_logits}"),
-        queue=message.queue,
-        lane=message.lane,
-        sha256=message.sha256,
-        wcet_ms=message.wcet_ms,
-        segments=message.segments,
-        thin_to=message.thin_to,
-    )
-    return parse_task(values)
-
-
-def task_to_message(spec: TaskSpec) -> ModelTask:
-    """Return the message that :func:`task_from_message` turns into an equal spec."""
-    values = task_to_mapping(spec)
-    message = ModelTask()
-    for name in (
-        "name",
-        "model",
-        "period_ms",
-        "deadline_ms",
-        "jitter_ms",
-        "criticality",
-        "on_overrun",
-        "queue",
-        "lane",
-        "sha256",
-        "wcet_ms",
-    ):
-        setattr(message, name, values[name])
-    for name in ("topic", "type", "qos", "max_size", "max_points"):
-        setattr(message.input, name, values["input"][name])
-    pre = values["preprocess"]
-    for name in (
-        "color",
-        "layout",
-        "scale",
-        "mean",
-        "std",
-        "resize",
-        "pad",
-        "interpolation",
-        "dtype",
-        "input_name",
-    ):
-        setattr(message.preprocess, name, pre[name])
-    message.segments = spec.segments
-    message.thin_to = spec.thin_to
-    message.early_exit = _mapping_text(values["early_exit"])
-    message.preprocess.size = pre["size"] or []
-    message.preprocess.pad_set = True
-    output = values["output"]
-    for name in ("topic", "decoder", "annotate", "publish_ms", "constant_latency_ms"):
-        setattr(message.output, name, output[name])
-    message.output.omit_tensors = not output["tensors"]
-    message.output.options = _mapping_text(output["options"])
-    message.dimensions = [f"{name}={value}" for name, value in values["dimensions"].items()]
-    return message
 
 
 def rationale_to_message(rationale: Rationale) -> RationaleMsg:
@@ -239,6 +123,8 @@ def task_status(item: TaskSummary) -> TaskStatus:
         missed=item.missed,
         skipped=item.skipped,
         lost=item.lost,
+        decimation=item.every_nth,
+        decimated=item.thinned,
         every_nth=item.every_nth,
         thinned=item.thinned,
         overruns=item.overruns,
@@ -259,45 +145,6 @@ def tensor_to_message(name: str, values: np.ndarray) -> Tensor:
     # bytes are taken over as they are; an ndarray would be converted value by value
     message.data = np.ascontiguousarray(values).tobytes()
     return message
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """Leave out what is empty, zero or false: it means the default."""
-    return {name: value for name, value in values.items() if value}
-
-
-def _mapping(text: str, where: str, example: str) -> dict[str, Any]:
-    """Return the mapping that a field holds as YAML."""
-    if not text.strip():
-        return {}
-    if len(text) > _MAX_OPTIONS:
-        raise ConfigError("too long", where=where, value=f"{len(text)} characters")
-    expected = f"YAML such as {example}"
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(
-            "not a mapping", where=where, value=text[:80], expected=expected
-        ) from error
-    if not isinstance(values, dict):
-        raise ConfigError("not a mapping", where=where, value=text[:80], expected=expected)
-    return values
-
-
-def _mapping_text(values: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(values), default_flow_style=True).strip() if values else ""
-
-
-def _dimensions(items: list[str]) -> dict[str, int]:
-    values = {}
-    for item in items:
-        name, separator, extent = item.rpartition("=")
-        if not separator or not name or not extent.isdigit():
-            raise ConfigError(
-                "not name=value", where="task.dimensions", value=item, expected="batch=1"
-            )
-        values[name] = int(extent)
-    return values
 
 
 def _witness(witness: Witness | None) -> WitnessMsg:

@@ -18,9 +18,9 @@ from aegis_ros.msg import ModelTask
 from aegis_ros.nodes.conversions import (
     fill_registration,
     rationale_to_message,
-    task_from_message,
     task_status,
 )
+from aegis_ros.nodes.task_message import task_from_message
 from aegis_ros.orchestrator import Orchestrator, ProfileOutcome, Registration
 from aegis_ros.rationale import Reason, ResultCode, result_code
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen

@@ -126,9 +126,9 @@ class AdmittedSet:
     def paces(self, without: Sequence[str] = ()) -> dict[str, Pace]:
         """Return the pace of each task that may be thinned."""
         return {
-            entry.spec.name: Pace(entry.every, entry.spec.thinnest)
+            entry.spec.name: Pace(entry.every, entry.spec.decimation_limit)
             for entry in self
-            if entry.spec.thinnest > 1 and entry.spec.name not in without
+            if entry.spec.decimation_limit > 1 and entry.spec.name not in without
         }
 
     def arena_used(self, without: Sequence[str] = ()) -> dict[str, int]:

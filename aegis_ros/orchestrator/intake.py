@@ -81,7 +81,7 @@ class FedTask:
         self.gate = RateGate(spec.period_ns, spec.jitter_ns)
         self.next_seq = 0
         self.pace = FramePace()
-        self.passed_by = spec.thinnest  # frames since the last that became a job
+        self.passed_by = spec.decimation_limit  # frames since the last that became a job
 
 
 @dataclass(frozen=True)

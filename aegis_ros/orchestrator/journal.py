@@ -6,7 +6,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from aegis_ros.config import parse_task, task_to_mapping
+from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.errors import AegisError, StateError
 from aegis_ros.sandbox.database import Database
 from aegis_ros.spec import TaskSpec
@@ -73,7 +73,7 @@ class Journal:
             with self._database.connect() as connection:
                 connection.execute(
                     "INSERT OR REPLACE INTO task (name, spec) VALUES (?, ?)",
-                    (spec.name, json.dumps(task_to_mapping(spec))),
+                    (spec.name, json.dumps(to_mapping(spec))),
                 )
         except sqlite3.Error as error:
             raise StateError(f"the journal cannot be written ({error})") from error

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.backends import Capabilities, create_backend
-from aegis_ros.config import parse_task, task_to_mapping
+from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
     Channel,
@@ -439,7 +439,7 @@ class Orchestrator:
             raise Refusal(NameTaken(spec.name))
         try:
             # Whoever builds a spec by hand is held to what a file is held to.
-            parse_task(task_to_mapping(spec), "task")
+            parse_task(to_mapping(spec), "task")
         except (AegisError, AttributeError, TypeError, ValueError) as error:
             raise Refusal(Invalid(spec.name, Rule.SCHEMA, str(error))) from error
         try:

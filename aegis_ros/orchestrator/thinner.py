@@ -151,7 +151,7 @@ class Thinner:
         if self._asked.get(lane) == asked:
             return False
         self._asked[lane] = asked
-        most = {entry.spec.name: entry.spec.thinnest for entry in own}
+        most = {entry.spec.name: entry.spec.decimation_limit for entry in own}
         fixed = {task.name: lane for task in (*tasks, *leaving)}
         factors = thin([*tasks, *leaving], most, [lane], switch_ns=self._switch_ns, fixed=fixed)
         changes = [] if factors is None else self._changes(lane, factors)

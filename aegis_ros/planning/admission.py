@@ -314,7 +314,7 @@ class Admission:
                 admitted[task.name] = (task, found.lane_of[task.name])
                 continue
             # Rejected ones are waited for by nobody; thinned ones are.
-            paces = {item.spec.name: Pace(1, item.spec.thinnest) for item in cut}
+            paces = {item.spec.name: Pace(1, item.spec.decimation_limit) for item in cut}
             thinner = self._with_fewer_frames(cut[-1], admitted, paces)
             if thinner is None:
                 finer = self.cut_for_fewer_frames(candidate, admitted, paces, None)
@@ -346,7 +346,7 @@ class Admission:
             Refusal: as :meth:`cut_to_fit`.
         """
         spare = self.thinnest(admitted, paces)
-        every = candidate.spec.thinnest
+        every = candidate.spec.decimation_limit
         return self.cut_to_fit(candidate, spare, (), measure, estimate=estimate, every=every)
 
     def thinnest(
@@ -459,7 +459,7 @@ class Admission:
             return None  # nobody gives up a promise for what has none
         task = candidate.analysis_task()
         most = {name: pace.most for name, pace in paces.items()}
-        most[task.name] = candidate.spec.thinnest
+        most[task.name] = candidate.spec.decimation_limit
         switch_ns = self._spec.device.switch_ns
         full = {
             name: (_at_pace(item, pace) if (pace := paces.get(name)) else item, lane)

@@ -126,7 +126,8 @@ class Answer:
         if not self.assignment.verdicts[lane].schedulable or self.asked.policy != "edf":
             return None
         most = {
-            name: limit // self.factors.get(name, 1) for name, limit in self.asked.thinnest.items()
+            name: limit // self.factors.get(name, 1)
+            for name, limit in self.asked.decimation_limits.items()
         }
         return slowdown_of(self.on_lane(lane), self.asked.switch_ns, most)
 
@@ -203,7 +204,7 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
 def _factors(asked: TaskSet) -> dict[str, int] | None:
     if asked.policy != "edf" or len(asked.tasks) > _MAX_TASKS_TO_THIN:
         return None
-    return thin(asked.tasks, asked.thinnest, asked.lanes, switch_ns=asked.switch_ns)
+    return thin(asked.tasks, asked.decimation_limits, asked.lanes, switch_ns=asked.switch_ns)
 
 
 def blocker_of(

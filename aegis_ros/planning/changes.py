@@ -12,7 +12,7 @@ from typing import Any
 from aegis_ros.analysis import POLICIES, AnalysisTask
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.task_set import TaskSet, new_task
-from aegis_ros.spec import Criticality
+from aegis_ros.spec import MAX_DECIMATION, Criticality
 
 __all__ = ["changed"]
 
@@ -28,8 +28,9 @@ _FIELDS = (
     "criticality",
     "lane",
     "copies",
-    "thin_to",
+    "max_decimation",
 )
+_RENAMED = {"thin_to": "max_decimation"}
 _OF_THE_SET = ("policy", "switch_us")
 
 
@@ -86,7 +87,7 @@ def _typed(key: str, value: str, where: str) -> Any:
     if key in ("segments_ms", "high_segments_ms"):
         parts = [part for part in re.split(r"[;\s]+", value.strip("[] ")) if part]
         return [_number(part, f"{where} {key}") for part in parts]
-    if key in ("copies", "thin_to"):
+    if key in ("copies", "max_decimation"):
         number = _number(value, f"{where} {key}")
         if number != int(number):
             raise ConfigError("not a whole number", where=f"{where} {key}", value=value)
@@ -113,6 +114,7 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
     if "." not in target:
         return _with_setting(asked, target, value)
     name, _, field = target.rpartition(".")
+    field = _RENAMED.get(field, field)
     task = _task_named(asked, name, "--set")
     if field not in _FIELDS:
         raise ConfigError(
@@ -122,8 +124,8 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
             expected="one of " + ", ".join(_FIELDS),
             hint=_did_you_mean(field, _FIELDS),
         )
-    if field == "thin_to":
-        return _with_thin_to(asked, task, _typed(field, value, f"--set {name}."))
+    if field == "max_decimation":
+        return _with_max_decimation(asked, task, _typed(field, value, f"--set {name}."))
     made = _with_field(asked, task, field, _typed(field, value, f"--set {name}."), value)
     at = asked.tasks.index(task)
     result = replace(asked, tasks=(*asked.tasks[:at], *made, *asked.tasks[at + 1 :]))
@@ -131,16 +133,16 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
     return result
 
 
-def _with_thin_to(asked: TaskSet, task: AnalysisTask, value: int) -> TaskSet:
+def _with_max_decimation(asked: TaskSet, task: AnalysisTask, value: int) -> TaskSet:
     low = task.criticality is Criticality.LOW
-    if not 1 <= value <= 64 or (value > 1 and not low):
+    if not 1 <= value <= MAX_DECIMATION or (value > 1 and not low):
         raise ConfigError(
             "out of range",
-            where=f"--set {task.name}.thin_to",
+            where=f"--set {task.name}.max_decimation",
             value=value,
-            expected="1 to 64" if low else f"1 for criticality {task.criticality}",
+            expected=f"1 to {MAX_DECIMATION}" if low else f"1 for criticality {task.criticality}",
         )
-    return replace(asked, thin_to={**asked.thin_to, task.name: value})
+    return replace(asked, max_decimation={**asked.max_decimation, task.name: value})
 
 
 def _with_setting(asked: TaskSet, key: str, value: str) -> TaskSet:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aegis_ros.analysis import AnalysisTask, PolicyName
-from aegis_ros.config import Number, explain, parse_config, read_yaml
+from aegis_ros.config import Number, explain, parse_config, read_yaml, with_present_names
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import THIN_TO, Criticality, OrchestratorSpec
+from aegis_ros.spec import DEFAULT_MAX_DECIMATION, MAX_DECIMATION, Criticality, OrchestratorSpec
 
 __all__ = ["TaskSet", "new_task", "read_task_set"]
 
@@ -41,7 +41,8 @@ class TaskSet:
             and so is missing in the deadline of ``tasks``; only where it is not 0.
         samples_ns: by task name, measured execution times, int64 [runs, segments].
         configured: whether this is an orchestrator's YAML, where segments cannot be declared.
-        thin_to: by task name, of how many frames one at least is wanted; only where it is declared.
+        max_decimation: by task name, the largest n of which every n-th frame is enough; only where
+            it is declared.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -51,13 +52,13 @@ class TaskSet:
     kept_free_ns: Mapping[str, int] = field(default_factory=dict)
     samples_ns: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     configured: bool = False
-    thin_to: Mapping[str, int] = field(default_factory=dict)
+    max_decimation: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def thinnest(self) -> dict[str, int]:
-        """How far each task of low criticality may be thinned, by name."""
+    def decimation_limits(self) -> dict[str, int]:
+        """The largest n of which every n-th frame is enough, of each task of low criticality."""
         return {
-            task.name: self.thin_to.get(task.name, THIN_TO)
+            task.name: self.max_decimation.get(task.name, DEFAULT_MAX_DECIMATION)
             for task in self.tasks
             if task.criticality is Criticality.LOW
         }
@@ -75,7 +76,7 @@ class _Task(BaseModel):
     high_total_ms: _Ms | None = None
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
-    thin_to: Annotated[int, Number, Field(ge=1, le=64)] | None = None
+    max_decimation: Annotated[int, Number, Field(ge=1, le=MAX_DECIMATION)] | None = None
     copies: Annotated[int, Number, Field(ge=1, le=_MAX_TASKS)] = 1
 
 
@@ -114,7 +115,7 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     if configured:
         return _configured_set(parse_config(text, str(path)), path, state_dir)
     try:
-        parsed = _Set.model_validate(values)
+        parsed = _Set.model_validate(with_present_names(values, str(path), lines))
     except ValidationError as error:
         raise explain(error, _Set, values, str(path), lines) from None
     return _bare_set(parsed, path)
@@ -129,7 +130,7 @@ def new_task(
         ConfigError: they are not valid.
     """
     try:
-        return _copies(_Task.model_validate(dict(values)), lanes, where)
+        return _copies(_Task.model_validate(with_present_names(values)), lanes, where)
     except ValidationError as error:
         raise explain(error, _Task, values, where, {}) from None
 
@@ -181,13 +182,13 @@ def _bare_set(parsed: _Set, path: Path) -> TaskSet:
                 expected=f"at most {_MAX_TASKS}",
             )
     switch_ns = _ns(parsed.switch_us / 1e3, ROUND_CEILING)
-    thin_to = {
-        name: task.thin_to
+    max_decimation = {
+        name: task.max_decimation
         for task in parsed.tasks
-        if task.thin_to is not None
+        if task.max_decimation is not None
         for name in _names_of(task)
     }
-    return TaskSet(tuple(tasks), lanes, switch_ns, parsed.policy, thin_to=thin_to)
+    return TaskSet(tuple(tasks), lanes, switch_ns, parsed.policy, max_decimation=max_decimation)
 
 
 def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask, ...]:
@@ -217,11 +218,11 @@ def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask
             task.total_ms or sum(task.segments_ms),
         ),
     )
-    if (task.thin_to or 1) > 1 and task.criticality is not Criticality.LOW:
+    if (task.max_decimation or 1) > 1 and task.criticality is not Criticality.LOW:
         raise ConfigError(
-            "only a task of low criticality can be thinned",
-            where=f"{where}.thin_to",
-            value=task.thin_to,
+            "only a task of low criticality can be decimated",
+            where=f"{where}.max_decimation",
+            value=task.max_decimation,
             expected="1, or criticality: low",
         )
     return tuple(replace(one, name=name) for name in _names_of(task))
@@ -337,7 +338,13 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
                 samples[candidate.spec.name] = profile.samples_ns
     free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
     tasks = tuple(candidate.analysis_task() for candidate in candidates)
-    thin_to = {task.name: task.thinnest for task in spec.tasks}
     return TaskSet(
-        tasks, lanes, spec.device.switch_ns, "edf", free, samples, configured=True, thin_to=thin_to
+        tasks,
+        lanes,
+        spec.device.switch_ns,
+        "edf",
+        free,
+        samples,
+        configured=True,
+        max_decimation={task.name: task.decimation_limit for task in spec.tasks},
     )

@@ -139,11 +139,12 @@ def test_what_fits_with_fewer_frames_only_is_told_which(aegis: Aegis, write: Wri
 
 
 def test_a_task_that_wants_every_frame_is_not_thinned(aegis: Aegis, write: Write) -> None:
-    every = THINNED.replace("criticality: low", "criticality: low, thin_to: 1")
+    every = THINNED.replace("criticality: low", "criticality: low, max_decimation: 1")
     said = aegis("check", write(every))
     assert said.code == 1 and "every 2nd frame" not in said.out
-    assert aegis("whatif", write(every), "--set", "map.thin_to=2").code == 0
-    refused = aegis("check", write(THINNED.replace("[50]", "[50], thin_to: 3")))
+    assert aegis("whatif", write(every), "--set", "map.max_decimation=2").code == 0
+    assert aegis("whatif", write(every), "--set", "map.thin_to=2").code == 0  # its old name
+    refused = aegis("check", write(THINNED.replace("[50]", "[50], max_decimation: 3")))
     assert refused.code == 2 and "low criticality" in refused.out + refused.err
 
 

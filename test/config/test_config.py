@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_ros.config import load_config, parse_config, parse_task, task_to_mapping
+from aegis_ros.config import load_config, parse_config, parse_task, to_mapping
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import Color, Criticality, Layout, OverrunPolicy
 
@@ -150,13 +150,14 @@ def test_tells_every_mistake_at_once() -> None:
 def test_only_tasks_of_low_criticality_may_lose_frames() -> None:
     task = {"name": "a", "model": "m.onnx", "input": {"topic": "/in"}, "output": {"topic": "/out"}}
     low = parse_task(task | {"period_ms": 50, "criticality": "low"})
-    assert (low.thin_to, low.thinnest) == (0, 8)
-    assert parse_task(task | {"period_ms": 50, "criticality": "low", "thin_to": 3}).thinnest == 3
-    assert parse_task(task | {"period_ms": 50}).thinnest == 1
-    assert parse_task(task | {"period_ms": 50, "thin_to": 1}).thinnest == 1
+    assert (low.max_decimation, low.decimation_limit) == (0, 8)
+    third = parse_task(task | {"period_ms": 50, "criticality": "low", "max_decimation": 3})
+    assert third.decimation_limit == 3
+    assert parse_task(task | {"period_ms": 50}).decimation_limit == 1
+    assert parse_task(task | {"period_ms": 50, "max_decimation": 1}).decimation_limit == 1
     for criticality in ("high", "best_effort"):
         with pytest.raises(ConfigError, match="criticality low"):
-            parse_task(task | {"period_ms": 50, "criticality": criticality, "thin_to": 2})
+            parse_task(task | {"period_ms": 50, "criticality": criticality, "max_decimation": 2})
 
 
 def test_refuses_two_tasks_of_one_name() -> None:
@@ -281,7 +282,7 @@ def test_an_early_exit_says_with_which_outputs() -> None:
     spec = parse_task(given)
     assert spec.on_overrun is OverrunPolicy.EARLY_EXIT
     assert spec.early_exit == {"logits": "aux_logits"}
-    assert parse_task(json.loads(json.dumps(task_to_mapping(spec)))) == spec
+    assert parse_task(json.loads(json.dumps(to_mapping(spec)))) == spec
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,7 @@ def test_a_policy_without_exits_and_exits_without_the_policy_are_refused(
 @given(tasks())
 def test_a_task_survives_being_written_down_and_read_again(values: dict[str, Any]) -> None:
     spec = parse_task(values)
-    written = json.loads(json.dumps(task_to_mapping(spec)))
+    written = json.loads(json.dumps(to_mapping(spec)))
     assert parse_task(written) == spec
 
 

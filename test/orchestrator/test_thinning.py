@@ -115,7 +115,7 @@ def test_tasks_that_share_a_stream_keep_their_own_pace(house: House) -> None:
 
 def test_a_task_that_wants_every_frame_is_refused_instead(house: House) -> None:
     house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
-    answer = house.orchestrator.register(extra(house, "a", 60, thin_to=1))
+    answer = house.orchestrator.register(extra(house, "a", 60, max_decimation=1))
     assert answer.result is ResultCode.NOT_SCHEDULABLE
     assert house.names() == ["pilot"]
 

@@ -6,7 +6,7 @@ import pytest
 from aegis_ros.msg import ModelTask
 
 from aegis_ros.config import parse_task
-from aegis_ros.nodes.conversions import task_from_message, task_to_message
+from aegis_ros.nodes.task_message import task_from_message, task_to_message
 
 
 @pytest.mark.parametrize("segments", ["auto", 1, 4])
