@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from aegis_ros.backends.base import Backend, Capabilities
 from aegis_ros.errors import ConfigError
+from aegis_ros.plugins import Plugins
 from aegis_ros.spec import LaneSpec
 
 __all__ = ["backend_names", "capabilities_of", "create_backend"]
 
-_GROUP = "aegis_ros.backends"
 _DEFAULT = "onnxruntime"
-_OURS = {
-    "onnxruntime": "aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
-    "onnxruntime_cuda": "aegis_ros.backends.onnxruntime_cuda:OnnxRuntimeCudaBackend",
-    "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
-    "tensorrt": "aegis_ros.backends.tensorrt:TensorRtBackend",
-}
+_BACKENDS = Plugins(
+    "backend",
+    "aegis_ros.backends",
+    "device.backend",
+    {
+        "onnxruntime": "aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
+        "onnxruntime_cuda": "aegis_ros.backends.onnxruntime_cuda:OnnxRuntimeCudaBackend",
+        "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
+        "tensorrt": "aegis_ros.backends.tensorrt:TensorRtBackend",
+    },
+)
 
 
 def backend_names() -> list[str]:
     """Return the names of all backends that can be created."""
-    return sorted({*_OURS, *(point.name for point in entry_points(group=_GROUP))})
+    return list(_BACKENDS.names())
 
 
 def create_backend(name: str = "", lanes: Sequence[LaneSpec] = ()) -> Backend:
@@ -61,7 +64,7 @@ def capabilities_of(name: str = "") -> Capabilities:
 def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:
     if all(lane.sms is None for lane in lanes) or capabilities_of(name).partitions:
         return
-    able = [each for each in sorted(_OURS) if capabilities_of(each).partitions]
+    able = [each for each in sorted(_BACKENDS.ours) if capabilities_of(each).partitions]
     raise ConfigError(
         f"lanes have `sms`, but backend {name!r} has no multiprocessors to give",
         where="device.lanes",
@@ -71,17 +74,4 @@ def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:
 
 def _factory(name: str) -> Any:
     """Return what makes a backend: its class, or a function with its ``capabilities``."""
-    name = name or _DEFAULT
-    if name in _OURS:
-        module, attribute = _OURS[name].split(":")
-        return getattr(import_module(module), attribute)
-    for point in entry_points(group=_GROUP):
-        if point.name == name:
-            return point.load()
-    raise ConfigError(
-        "there is no such backend",
-        where="device.backend",
-        value=name,
-        expected="one of " + ", ".join(backend_names()),
-        hint=f"Install a distribution that offers it (entry point group {_GROUP})",
-    )
+    return _BACKENDS.load(name or _DEFAULT)

@@ -1,0 +1,65 @@
+"""Finds plug-ins by name: ours, and those that other distributions offer as entry points.
+
+Ours are listed here by code as well as in setup.py, so that they are found in a checkout that is
+not installed; what another distribution offers under one of our names is never used.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from aegis_ros.errors import ConfigError
+
+__all__ = ["Plugins"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """The plug-ins of one kind.
+
+    Attributes:
+        kind: what they are, for people: ``backend``.
+        group: entry point group.
+        where: key of the configuration that names one.
+        ours: ``module:attribute`` of each that comes with the package, by name.
+    """
+
+    kind: str
+    group: str
+    where: str
+    ours: Mapping[str, str]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all that can be had, sorted."""
+        return tuple(
+            sorted({*self.ours, *(point.name for point in entry_points(group=self.group))})
+        )
+
+    def load(self, name: str) -> Any:
+        """Return what a plug-in's entry point names: its class or another factory.
+
+        Raises:
+            ConfigError: there is none of that name.
+            Exception: whatever the import of another's module raises.
+        """
+        target = self.ours.get(name)
+        if target is not None:
+            module, _, attribute = target.partition(":")
+            return getattr(import_module(module), attribute)
+        for point in entry_points(group=self.group, name=name):
+            return point.load()
+        names = self.names()
+        close = difflib.get_close_matches(name, names, 1)
+        offer = f"install a distribution that offers it (entry point group {self.group})"
+        raise ConfigError(
+            f"there is no such {self.kind}",
+            where=self.where,
+            value=name,
+            expected="one of " + ", ".join(names),
+            hint=f"Did you mean {close[0]!r}? Or {offer}" if close else offer.capitalize(),
+        )
