@@ -21,13 +21,13 @@ from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus
 from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.nodes.conversions import rationale_to_message, status_to_message, time_from_ns
+from aegis_ros.nodes.decision_publisher import DecisionPublisher
 from aegis_ros.nodes.diagnostics import diagnose
 from aegis_ros.nodes.health import Health, publish_health
 from aegis_ros.nodes.intake import SensorIntake
 from aegis_ros.nodes.publishing import ResultPublisher
+from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
 from aegis_ros.nodes.services import Services
-from aegis_ros.nodes.steadying import GoFirst, settle_memory, stay_off_lanes
-from aegis_ros.nodes.telling import Teller
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.orchestrator import Orchestrator, OrchestratorState, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
@@ -56,7 +56,7 @@ class OrchestratorNode(LifecycleNode):
             durability=DurabilityPolicy.TRANSIENT_LOCAL,
         )
         self._rationale_publisher = self.create_publisher(RationaleMsg, "~/rationale", latched)
-        self._teller = Teller(self._publish_rationale, self._decisions_lost)
+        self._decisions = DecisionPublisher(self._publish_rationale, self._decisions_lost)
         self._status_publisher = self.create_publisher(OrchestratorStatus, "~/status", 1)
         self.control_executor = SingleThreadedExecutor(context=self.context)
         self.intake_executor = SingleThreadedExecutor(context=self.context)
@@ -78,7 +78,7 @@ class OrchestratorNode(LifecycleNode):
         self._received_before: dict[str, tuple[int, float]] = {}
         self._lifecycle = "unconfigured"
         self._device: DeviceState | None = None
-        self._threads: GoFirst | None = None
+        self._threads: FramePathPriority | None = None
         self._requests = Services(self, self.control_executor, lambda: self._orchestrator)
         self.create_timer(self.get_parameter("status_period_s").value, self._publish_status)
         self._health_publisher = publish_health(
@@ -136,7 +136,7 @@ class OrchestratorNode(LifecycleNode):
                 spec,
                 state_dir=self._state_dir(),
                 on_result=self._on_result,
-                on_rationale=self._teller.tell,
+                on_rationale=self._decisions.put,
                 on_streams=self._on_streams,
                 check_topics=partial(check_topics, self),
             )
@@ -160,10 +160,10 @@ class OrchestratorNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and run."""
         assert self._orchestrator is not None
-        settle_memory()
+        freeze_heap()
         self._orchestrator.activate()
         device = self._orchestrator.spec.device
-        self._threads = GoFirst(device.realtime_priority, len(device.lanes))
+        self._threads = FramePathPriority(device.realtime_priority, len(device.lanes))
         told = self._threads.claim()
         if self._threads.refused:
             self.get_logger().warning(told)
@@ -207,7 +207,7 @@ class OrchestratorNode(LifecycleNode):
         """Give everything back, whatever the state."""
         self._requests.close()
         self._give_back()
-        self._teller.close()
+        self._decisions.close()
 
     def _give_back(self) -> None:
         if self._intake is not None:

@@ -27,9 +27,9 @@ def main(args: list[str] | None = None) -> int:
     from rclpy.signals import SignalHandlerOptions
 
     from aegis_ros.nodes.orchestrator import OrchestratorNode
-    from aegis_ros.nodes.steadying import switch_threads_often
+    from aegis_ros.nodes.realtime import shorten_switch_interval
 
-    switch_threads_often()
+    shorten_switch_interval()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

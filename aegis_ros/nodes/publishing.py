@@ -25,7 +25,7 @@ from aegis_ros.msg import InferenceResult, JobTiming
 from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
 from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
-from aegis_ros.nodes.sealing import SealedResult
+from aegis_ros.nodes.preserialized import PreserializedResult
 from aegis_ros.nodes.vision import VisionPublisher
 from aegis_ros.orchestrator import Orchestrator, TaskSummary
 from aegis_ros.rationale.results import (
@@ -203,8 +203,8 @@ class ResultPublisher:
             ]
         job = _fill_timing(message.timing, output, result, origin, decoded_ns)
         if job.due_ns:
-            sealed = SealedResult(message)
-            self._hold(job, lambda: self._publish_sealed(job, sealed))
+            serialized = PreserializedResult(message)
+            self._hold(job, lambda: self._publish_serialized(job, serialized))
         else:
             self._publish_now(job, message)
         if decoded is None:
@@ -224,11 +224,11 @@ class ResultPublisher:
         job.output.results.publish(message)
         self._count(job, response_ns, met)
 
-    def _publish_sealed(self, job: _Job, sealed: SealedResult) -> None:
+    def _publish_serialized(self, job: _Job, serialized: PreserializedResult) -> None:
         published_ns, response_ns, met = _published(job)
         at = time_from_ns(published_ns)
         job.output.results.publish(
-            sealed.published(at.sec, at.nanosec, met=met, response_ms=response_ns / 1e6)
+            serialized.published(at.sec, at.nanosec, met=met, response_ms=response_ns / 1e6)
         )
         self._count(job, response_ns, met)
 

@@ -11,7 +11,7 @@ import pytest
 
 _SCRIPT = """
 import os, sys, threading
-from aegis_ros.nodes.steadying import stay_off_lanes
+from aegis_ros.nodes.realtime import stay_off_lanes
 
 asked = [int(text) for text in sys.argv[1:]]
 early = threading.Event()
@@ -55,7 +55,7 @@ def test_a_lane_without_a_core_takes_none() -> None:
 
 _FIRST = """
 import os, sys, threading
-from aegis_ros.nodes.steadying import GoFirst
+from aegis_ros.nodes.realtime import FramePathPriority
 
 end, named = threading.Event(), threading.Event()
 
@@ -76,14 +76,14 @@ def classes(threads):
 
 threads = [started(end.wait, "intake"), started(end.wait, "control"), started(middleware)]
 named.wait()
-first = GoFirst(int(sys.argv[1]), int(sys.argv[2]))
+first = FramePathPriority(int(sys.argv[1]), int(sys.argv[2]))
 print(first.claim())
 classes(threads)
 late = started(end.wait, "engine-results")
 print(first.claim())
 print(first.claim())
 classes([late])
-print(GoFirst(0, 1).claim())
+print(FramePathPriority(0, 1).claim())
 classes([*threads, late])
 end.set()
 """
@@ -125,7 +125,7 @@ def test_memory_that_was_settled_is_collected_anew_the_next_time() -> None:
     import gc
     import weakref
 
-    from aegis_ros.nodes.steadying import settle_memory
+    from aegis_ros.nodes.realtime import freeze_heap
 
     class Node:
         other: Node | None = None
@@ -135,11 +135,11 @@ def test_memory_that_was_settled_is_collected_anew_the_next_time() -> None:
     gone = threading.Event()
     weakref.finalize(one, gone.set)
     try:
-        settle_memory()
+        freeze_heap()
         assert gc.get_freeze_count() > 0
         del one, two
         assert not gone.is_set()
-        settle_memory()
+        freeze_heap()
         assert gone.is_set()
     finally:
         gc.unfreeze()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 
 from aegis_ros.nodes.conversions import time_from_ns
-from aegis_ros.nodes.sealing import SealedResult
+from aegis_ros.nodes.preserialized import PreserializedResult
 
 _MOMENT = st.integers(10**18, 2 * 10**18)
 
@@ -42,8 +42,8 @@ def test_the_open_fields_are_filled_in_and_nothing_else_changes(
     )
     message.tensors = [Tensor(name="t", data=each) for each in data]
     message.timing = timing
-    sealed = SealedResult(message)
-    got = sealed.published(published.sec, published.nanosec, met, response)
+    serialized = PreserializedResult(message)
+    got = serialized.published(published.sec, published.nanosec, met, response)
     assert isinstance(got, bytes)
     timing.published, timing.met, timing.response_ms = published, met, response
     assert deserialize_message(got, InferenceResult) == message
@@ -52,8 +52,8 @@ def test_the_open_fields_are_filled_in_and_nothing_else_changes(
 
 def test_a_message_whose_moments_cannot_be_found_is_published_as_it_is() -> None:
     message = InferenceResult(task="a")  # all moments are 0
-    sealed = SealedResult(message)
-    got = sealed.published(5, 6, True, 7.0)
+    serialized = PreserializedResult(message)
+    got = serialized.published(5, 6, True, 7.0)
     assert isinstance(got, InferenceResult)
     assert (got.timing.published.sec, got.timing.published.nanosec) == (5, 6)
     assert got.timing.met and got.timing.response_ms == 7.0

@@ -8,7 +8,7 @@ from rclpy.serialization import serialize_message
 
 from aegis_ros.msg import InferenceResult, JobTiming
 
-__all__ = ["SealedResult"]
+__all__ = ["PreserializedResult"]
 
 # JobTiming is the last field of an InferenceResult: five moments that are known, 40 bytes, then
 # published, deadline and met; response_ms ends the message. Between met and the two numbers lie
@@ -17,7 +17,7 @@ _PUBLISHED, _MET = 40, 56
 _TAILS = (76, 80)
 
 
-class SealedResult:
+class PreserializedResult:
     """A result that only lacks ``published``, ``met`` and ``response_ms`` of its timing.
 
     Where the bytes are not laid out as plain CDR lays them out (another middleware, another

@@ -9,22 +9,22 @@ from collections.abc import Callable
 
 from aegis_ros.rationale import Rationale
 
-__all__ = ["Teller"]
+__all__ = ["DecisionPublisher"]
 
 _log = logging.getLogger(__name__)
 _MOST = 4096  # decisions; minutes of them
 _END_S = 2.0
 
 
-class Teller:
-    """Hands decisions on in their order; whoever takes one never waits.
+class DecisionPublisher:
+    """Publishes decisions in their order; whoever queues one never waits.
 
-    A change of the lane's mode tells as many as ten at once, and each costs a message, a line of
+    A mode change of a lane brings as many as ten at once, and each costs a message, a line in the
     log and a write to disk: half a millisecond.
 
     Args:
         publish: called with each decision; an exception is logged.
-        on_lost: told how many decisions there was no room for.
+        on_lost: called with the number of decisions that the queue was too full for.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Teller:
         self._on_lost = on_lost
         self._lost = 0
         self._queue: queue.Queue[Rationale | None] = queue.Queue(_MOST)
-        self._thread = threading.Thread(target=self._run, name="tell", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="decisions", daemon=True)
         self._thread.start()
 
-    def tell(self, rationale: Rationale) -> None:
-        """Hand a decision on; one too many is counted and told as such."""
+    def put(self, rationale: Rationale) -> None:
+        """Queue a decision; one too many is counted, and reported as lost."""
         try:
             self._queue.put_nowait(rationale)
         except queue.Full:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from aegis_ros.nodes import telling
-from aegis_ros.nodes.telling import Teller
+from aegis_ros.nodes import decision_publisher
+from aegis_ros.nodes.decision_publisher import DecisionPublisher
 from aegis_ros.rationale import Decision, Rationale, Rule
 
 
@@ -15,15 +15,15 @@ def _decision(number: int) -> Rationale:
 
 def test_decisions_are_published_in_their_order_before_the_end() -> None:
     told: list[Rationale] = []
-    teller = Teller(told.append, lambda count: None)
+    publisher = DecisionPublisher(told.append, lambda count: None)
     for number in range(100):
-        teller.tell(_decision(number))
-    teller.close()
+        publisher.put(_decision(number))
+    publisher.close()
     assert [item.id for item in told] == list(range(100))
 
 
 def test_a_publisher_that_hangs_holds_nobody_up_and_what_is_lost_is_told(monkeypatch) -> None:
-    monkeypatch.setattr(telling, "_MOST", 4)
+    monkeypatch.setattr(decision_publisher, "_MOST", 4)
     begun, go_on = threading.Event(), threading.Event()
     told: list[int] = []
     lost: list[int] = []
@@ -33,13 +33,13 @@ def test_a_publisher_that_hangs_holds_nobody_up_and_what_is_lost_is_told(monkeyp
         go_on.wait()
         told.append(rationale.id)
 
-    teller = Teller(publish, lost.append)
-    teller.tell(_decision(0))
+    publisher = DecisionPublisher(publish, lost.append)
+    publisher.put(_decision(0))
     begun.wait()
     for number in range(1, 10):
-        teller.tell(_decision(number))
+        publisher.put(_decision(number))
     go_on.set()
-    teller.close()
+    publisher.close()
     assert told == [0, 1, 2, 3, 4]
     assert lost == [5]
 
@@ -52,9 +52,9 @@ def test_a_decision_that_cannot_be_published_silences_no_other(caplog) -> None:
             raise ValueError("a message that cannot be")
         told.append(rationale.id)
 
-    teller = Teller(publish, lambda count: None)
+    publisher = DecisionPublisher(publish, lambda count: None)
     for number in range(3):
-        teller.tell(_decision(number))
-    teller.close()
+        publisher.put(_decision(number))
+    publisher.close()
     assert told == [0, 2]
     assert "could not be published" in caplog.text

@@ -1,4 +1,4 @@
-"""What the node's process does so that its own threads and its memory do not make results late."""
+"""Keeps the threads and the memory of the node's process from making results late."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["GoFirst", "settle_memory", "stay_off_lanes", "switch_threads_often"]
+__all__ = ["FramePathPriority", "freeze_heap", "shorten_switch_interval", "stay_off_lanes"]
 
 # How long one thread may keep the interpreter lock once another wants it; Python's own is 5 ms.
 _SWITCH_INTERVAL_S = 0.0005
@@ -21,18 +21,18 @@ _MIDDLEWARE = (b"dds.", b"recv", b"tev", b"dq.")
 _BELOW_ENGINE = 2  # the engine's loop and lanes go before
 
 
-def switch_threads_often() -> None:
-    """Have the thread that takes a frame wait less for the one that writes a diagnostic."""
+def shorten_switch_interval() -> None:
+    """Shorten the time that one thread keeps the interpreter lock while another one waits."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
 
 def stay_off_lanes(cores: Iterable[int]) -> frozenset[int]:
     """Keep all threads but the main one off the cores of lanes, if any core is left.
 
-    A thread that is woken up on the core of a lane, and be it for a microsecond, waits there until
-    the lane has nothing to do; with the interpreter lock in hand, all others wait with it. Threads
-    and processes that are started later inherit it; the main thread, which only waits, keeps the
-    cores that the process was given.
+    A thread that wakes up on the core of a lane, even for a microsecond, waits there until the lane
+    is idle; if it holds the interpreter lock, all others wait with it. Threads and processes that
+    are started later inherit the affinity; the main thread, which only waits, keeps the cores that
+    the process was given.
 
     Args:
         cores: of the lanes.
@@ -50,11 +50,11 @@ def stay_off_lanes(cores: Iterable[int]) -> frozenset[int]:
     return frozenset(free)
 
 
-class GoFirst:
-    """Lets the threads between a frame and its result run before other programs.
+class FramePathPriority:
+    """Gives the threads between a frame and its result priority over other programs.
 
-    A lane that keeps its time helps nobody whose result waits for a core behind a compiler. What
-    these threads start runs as usual.
+    A lane that is in time is of no use if the result then waits for a core behind a compiler.
+    Processes that these threads start run at the usual priority.
 
     Args:
         priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
@@ -67,8 +67,8 @@ class GoFirst:
 
     def __init__(self, priority: int, lanes: int) -> None:
         """Claim nothing yet."""
-        room = len(os.sched_getaffinity(os.getpid())) > lanes
-        self._priority = max(0, priority - _BELOW_ENGINE) if room else 0
+        spare = len(os.sched_getaffinity(os.getpid())) > lanes
+        self._priority = max(0, priority - _BELOW_ENGINE) if spare else 0
         self._known: set[int] = set()
         self.refused = False
 
@@ -118,8 +118,8 @@ def _set_class(thread: int, priority: int) -> None:
         os.sched_setscheduler(thread, policy, os.sched_param(priority))
 
 
-def settle_memory() -> None:
-    """Keep what is there for long out of the garbage collector's sight.
+def freeze_heap() -> None:
+    """Exclude everything that is allocated by now from garbage collection.
 
     A full collection of a node with its libraries holds the interpreter lock for 50 ms.
     """
