@@ -24,6 +24,7 @@ from aegis_ros.spec import FrameFormat, LaneSpec
 
 __all__ = [
     "MOST_INPUTS",
+    "Arrays",
     "Backend",
     "Capabilities",
     "CompiledNetwork",
@@ -31,6 +32,8 @@ __all__ = [
     "Ended",
     "LoadedNetwork",
     "Part",
+    "Partial",
+    "Shapes",
     "Work",
 ]
 
@@ -38,6 +41,7 @@ __all__ = [
 MOST_INPUTS = 8  # that a job can be handed
 
 Arrays = Sequence[npt.NDArray[np.generic]]
+Shapes = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +217,21 @@ class LoadedNetwork(Protocol):
         ...
 
 
+class Partial(Protocol):
+    """Takes outputs that a work has completed before its end; may be called on any thread."""
+
+    def __call__(self, token: int, part: int, outputs: int, shapes: Shapes | None = None) -> None:
+        """Take some outputs of one part.
+
+        Args:
+            token: of the work.
+            part: index of the part.
+            outputs: which are complete: bit 0 for the network's first, and so on.
+            shapes: extents of every output, when one of them is dynamic.
+        """
+        ...
+
+
 class Part:
     """What one job takes part in a :class:`Work` with; reused for the lane's next work.
 
@@ -256,15 +275,24 @@ class Work:
         token: identifies this start; its completion carries it.
         step: index of the segment.
         parts: one a job, at least one; several where the backend ``batches``.
+        partial: called with what is complete before the end; ``None`` where nobody waits for it.
     """
 
-    __slots__ = ("parts", "step", "token")
+    __slots__ = ("partial", "parts", "step", "token")
 
-    def __init__(self, parts: list[Part], *, step: int = 0, token: int = 0) -> None:
+    def __init__(
+        self,
+        parts: list[Part],
+        *,
+        step: int = 0,
+        token: int = 0,
+        partial: Partial | None = None,
+    ) -> None:
         """Keep what the lane is to do."""
         self.parts = parts
         self.step = step
         self.token = token
+        self.partial = partial
 
 
 @dataclass(slots=True)

@@ -14,12 +14,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Work
+from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Shapes, Work
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["CpuLane", "ReadsInPlace", "Run", "describe_lanes", "lane_priorities", "open_lanes"]
+__all__ = [
+    "CpuLane",
+    "ReadsInPlace",
+    "Run",
+    "Shapes",
+    "describe_lanes",
+    "lane_priorities",
+    "open_lanes",
+]
 
-Shapes = tuple[tuple[int, ...], ...]
 Run = Callable[[Work], Shapes | None]
 """Runs one work; returns the extents of the outputs where they are known only now."""
 

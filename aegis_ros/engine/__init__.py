@@ -1,6 +1,6 @@
 """The separate real-time process that owns backend, lanes and scheduler, and its client."""
 
-from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.channel import Channel, SlotFrame
 from aegis_ros.engine.client import EngineClient
 from aegis_ros.engine.protocol import Engine
 from aegis_ros.engine.types import (
@@ -13,6 +13,7 @@ from aegis_ros.engine.types import (
     LaneState,
     LoadSpec,
     OverrunEvent,
+    PartialResult,
 )
 
 __all__ = [
@@ -28,4 +29,6 @@ __all__ = [
     "LaneState",
     "LoadSpec",
     "OverrunEvent",
+    "PartialResult",
+    "SlotFrame",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,11 @@ from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.errors import InputError
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "SlotFrame"]
 
 
 class Channel:
-    """Slots of one stream. A slot is free, being written, or needed by a number of jobs.
+    """Slots of one stream. A slot is free, or needed by a number of jobs and of others.
 
     Args:
         index: number of the channel on the wire.
@@ -33,9 +34,13 @@ class Channel:
         self._lock = threading.Lock()
 
     def acquire(self) -> int | None:
-        """Take a free slot to write to; ``None`` when all are in use."""
+        """Take a free slot, which the caller needs from then on; ``None`` when all are in use."""
         with self._lock:
-            return self._free.pop() if self._free else None
+            if not self._free:
+                return None
+            slot = self._free.pop()
+            self._needed[slot] = 1
+            return slot
 
     def array(self, slot: int, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
         """Return a view of a slot for a frame of ``shape``.
@@ -54,15 +59,13 @@ class Channel:
             )
         return self.memory.array(slot * self._stride, shape, self.spec.dtype)
 
-    def hold(self, slot: int, jobs: int) -> None:
-        """Note that ``jobs`` jobs read the slot."""
+    def hold(self, slot: int, times: int = 1) -> None:
+        """Note that the slot is needed by so many more; each has to :meth:`drop` it."""
         with self._lock:
-            self._needed[slot] = jobs
-            if jobs == 0:
-                self._free.append(slot)
+            self._needed[slot] += times
 
     def drop(self, slot: int) -> None:
-        """Note that one job no longer needs the slot."""
+        """Note that one of those who need the slot does not any more."""
         with self._lock:
             self._needed[slot] -= 1
             if self._needed[slot] == 0:
@@ -70,8 +73,29 @@ class Channel:
 
     def cancel(self, slot: int) -> None:
         """Give an acquired slot back without submitting it."""
-        self.hold(slot, 0)
+        self.drop(slot)
 
     def close(self) -> None:
         """Give the memory back once the last view of it is gone."""
         self.memory.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFrame:
+    """A frame that lies in a slot."""
+
+    channel: Channel
+    slot: int
+    shape: tuple[int, ...]
+
+    def array(self) -> npt.NDArray[np.generic]:
+        """Return a view of the frame; valid while somebody needs the slot."""
+        return self.channel.array(self.slot, self.shape)
+
+    def hold(self, times: int = 1) -> None:
+        """Need the slot so many times more."""
+        self.channel.hold(self.slot, times)
+
+    def drop(self) -> None:
+        """Need the slot once less."""
+        self.channel.drop(self.slot)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.channel import Channel, SlotFrame
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, EngineStatus, LoadSpec
 
 __all__ = ["Engine"]
@@ -112,29 +112,27 @@ class Engine(Protocol):
 
     def submit(
         self,
-        channel: Channel,
-        slot: int,
-        shape: tuple[int, ...],
+        frames: Sequence[SlotFrame],
         received_ns: int,
         jobs: Sequence[tuple[int, int, int, int]],
         *,
         origin: object = None,
     ) -> None:
-        """Hand a written slot to the engine, for one job or more; never waits.
+        """Hand written slots to the engine, for one job or more; never waits.
 
         A job that cannot be handed over is reported by ``on_skip`` before this returns.
 
         Args:
-            channel: the stream's channel.
-            slot: index that ``acquire`` gave.
-            shape: shape of the frame.
+            frames: one an input of the network, in its order. The caller needs their slots no
+                longer; whoever wants to keep one holds it before.
             received_ns: when the frame came (monotonic).
             jobs: (task id, sequence number, arrival, absolute deadline) of each job.
             origin: whatever the caller wants back with the result or the skip of each job; never
                 looked at.
 
         Raises:
-            InputError: the shape has too many extents; the slot is still the caller's.
+            InputError: there are too many frames, or a shape has too many extents; the slots are
+                still the caller's.
         """
         ...
 

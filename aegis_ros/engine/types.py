@@ -24,6 +24,7 @@ __all__ = [
     "LaneState",
     "LoadSpec",
     "OverrunEvent",
+    "PartialResult",
 ]
 
 
@@ -202,6 +203,26 @@ class JobSkip:
     seq: int
     rule: Rule
     text: str = ""
+    origin: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartialResult:
+    """Outputs that a job has completed before its end; its result or its skip is yet to come.
+
+    Attributes:
+        task_id: whose job it is.
+        seq: sequence number of the job.
+        number: how many came before it for this job.
+        outputs: complete ones by name: views of shared memory that stay valid until the result is
+            released, or, where the job is skipped, until the callback returns.
+        origin: what was handed in with the job.
+    """
+
+    task_id: int
+    seq: int
+    number: int
+    outputs: Mapping[str, npt.NDArray[np.generic]]
     origin: object = None
 
 

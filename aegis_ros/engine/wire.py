@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from enum import IntEnum
 
+from aegis_ros.backends.base import MOST_INPUTS
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import OverrunPolicy
 
 __all__ = [
     "DONE",
-    "MAX_DIMS",
+    "MAX_RANK",
     "MAX_RECORD_BYTES",
     "OUTPUT_FREE",
     "OVERRUN",
+    "PARTIAL",
     "POLICIES",
     "RESTORED",
     "SKIPPED",
     "SKIP_RULES",
     "SUBMIT",
     "Kind",
+    "pack_submit",
     "skip_code",
 ]
 
-MAX_DIMS = 3
+MAX_RANK = 7
 MAX_RECORD_BYTES = 512
 
 
@@ -36,17 +40,21 @@ class Kind(IntEnum):
     SKIPPED = 4
     OVERRUN = 5
     RESTORED = 6
+    PARTIAL = 7
 
 
-# kind, task, seq, channel, slot, rank, extents x3, arrival, received, deadline (all monotonic ns)
-SUBMIT = struct.Struct("<BxxxIQIIIIIIqqq")
+# kind, number of frames, task, seq, arrival, received, deadline (all monotonic ns); then of each
+# frame channel, slot, rank, extents x7. Indexed by the number of frames.
+SUBMIT = tuple(struct.Struct("<BBxxIQqqq" + "10I" * count) for count in range(MOST_INPUTS + 1))
 # kind, task, output slot
 OUTPUT_FREE = struct.Struct("<BxxxII")
-# kind, whether it ended at its early exit, task, seq, channel, slot, output slot, released,
-# started, finished, execution
-DONE = struct.Struct("<B?xxIQIIIqqqq")
-# kind, rule, task, seq, channel, slot; followed by UTF-8 text
-SKIPPED = struct.Struct("<BBxxIQII")
+# kind, whether it ended at its early exit, task, seq, output slot, released, started, finished,
+# execution
+DONE = struct.Struct("<B?xxIQIqqqq")
+# kind, rule, task, seq; followed by UTF-8 text
+SKIPPED = struct.Struct("<BBxxIQ")
+# kind, task, seq, output slot, how many came before it, complete outputs (bit 0 for the first)
+PARTIAL = struct.Struct("<BxxxIQIIQ")
 
 # kind, policy applied, whether the lane sheds from here on, whether it had room, lane, task, seq,
 # segment, jobs skipped for it, taken, budget, used by the whole job
@@ -63,7 +71,31 @@ SKIP_RULES = (
     Rule.OVERRUN,
     Rule.CRITICALITY,
 )
+_PADDING = tuple((0,) * (MAX_RANK - rank) for rank in range(MAX_RANK + 1))
 POLICIES: tuple[OverrunPolicy | None, ...] = (None, *OverrunPolicy)
+
+
+def pack_submit(
+    task_id: int,
+    seq: int,
+    times_ns: tuple[int, int, int],
+    frames: Sequence[tuple[int, int, tuple[int, ...]]],
+) -> bytes:
+    """Return a SUBMIT record.
+
+    Args:
+        task_id: whose job it is.
+        seq: sequence number of the job.
+        times_ns: arrival, reception and absolute deadline.
+        frames: channel, slot and shape of each, at most :data:`~aegis_ros.backends.MOST_INPUTS` of
+            rank 7 or less.
+    """
+    numbers = [
+        number
+        for channel, slot, shape in frames
+        for number in (channel, slot, len(shape), *shape, *_PADDING[len(shape)])
+    ]
+    return SUBMIT[len(frames)].pack(Kind.SUBMIT, len(frames), task_id, seq, *times_ns, *numbers)
 
 
 def skip_code(rule: Rule) -> int:

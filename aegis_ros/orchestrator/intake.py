@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.engine import Channel
+from aegis_ros.engine import Channel, SlotFrame
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.statistics import TaskStatistics
@@ -150,9 +150,7 @@ class FrameTimes:
         return max(0, self.stamp_ns - self.wall_offset_ns) if self.trusted else 0
 
 
-_Submit = Callable[
-    [Channel, int, tuple[int, ...], FrameTimes, list[tuple[int, int, int, int]], object], None
-]
+_Submit = Callable[[Sequence[SlotFrame], FrameTimes, list[tuple[int, int, int, int]], object], None]
 
 
 class Intake:
@@ -232,7 +230,8 @@ class Intake:
             task.next_seq += 1
             task.statistics.last_deadline_ns = deadline
             jobs.append((task.task_id, seq, arrival, deadline))
-        self._submit(taken.table.channel, taken.slot, shape, times, jobs, origin)
+        frame = SlotFrame(taken.table.channel, taken.slot, shape)
+        self._submit((frame,), times, jobs, origin)
 
     def refuse(self, taken: Taken, error: AegisError) -> None:
         """Report that a frame could not be used, and free its slot."""

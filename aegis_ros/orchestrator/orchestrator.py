@@ -20,12 +20,12 @@ from aegis_ros.backends import Capabilities, create_backend
 from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
-    Channel,
     Engine,
     EngineClient,
     EngineEvent,
     EngineInfo,
     JobResult,
+    SlotFrame,
 )
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.errors import AegisError, ConfigError, StateError
@@ -661,9 +661,7 @@ class Orchestrator:
 
     def _submit(
         self,
-        channel: Channel,
-        slot: int,
-        shape: tuple[int, ...],
+        frames: Sequence[SlotFrame],
         times: FrameTimes,
         jobs: list[tuple[int, int, int, int]],
         origin: object,
@@ -671,7 +669,7 @@ class Orchestrator:
         recorder = self._recorder
         if recorder is not None:
             recorder.frame([job[:2] for job in jobs], times.stamped_ns, times.ready_ns)
-        self._engine.submit(channel, slot, shape, times.received_ns, jobs, origin=origin)
+        self._engine.submit(frames, times.received_ns, jobs, origin=origin)
 
     # -- inside: what the engine reports ------------------------------------------------------
 

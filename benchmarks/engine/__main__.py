@@ -26,7 +26,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends import CompiledNetwork, create_backend
-from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobResult, LoadSpec
+from aegis_ros.engine import (
+    Channel,
+    ChannelSpec,
+    EngineClient,
+    JobResult,
+    LoadSpec,
+    SlotFrame,
+)
 from aegis_ros.network import Feed as InputFeed
 from aegis_ros.network import NetworkInput, prepare, resolve_model
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, PreprocessSpec
@@ -111,7 +118,7 @@ class Feed:
         self.seq += 1
         now = time.monotonic_ns()
         jobs = [(task, self.seq, now, now + 100 * _MS) for task in task_ids]
-        self.client.submit(self.channel, slot, _FRAME, now, jobs)
+        self.client.submit((SlotFrame(self.channel, slot, _FRAME),), now, jobs)
 
 
 def simulated(*segment_ns: int) -> CompiledNetwork:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.backends import CompiledNetwork
-from aegis_ros.engine import ChannelSpec, EngineClient, JobResult, LoadSpec
+from aegis_ros.engine import ChannelSpec, EngineClient, JobResult, LoadSpec, SlotFrame
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from benchmarks.gpu.ways import Bench
 from benchmarks.report import percentiles
@@ -59,7 +59,7 @@ def _gaps(bench: Bench, name: str, compiled: CompiledNetwork) -> tuple[list[floa
             slot = channel.acquire()
             assert slot is not None, "the job before still holds its frame"
             ended.clear()
-            engine.submit(channel, slot, shape, 1, [(0, seq, 1, 2**62)])
+            engine.submit((SlotFrame(channel, slot, shape),), 1, [(0, seq, 1, 2**62)])
             if not ended.wait(_TIMEOUT_S):
                 raise SystemExit(f"{name} gave no result within {_TIMEOUT_S:.0f} s")
     return gaps, note

@@ -21,7 +21,15 @@ import numpy.typing as npt
 
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.config import load_config
-from aegis_ros.engine import Channel, ChannelSpec, EngineClient, EngineEvent, JobSkip, LoadSpec
+from aegis_ros.engine import (
+    Channel,
+    ChannelSpec,
+    EngineClient,
+    EngineEvent,
+    JobSkip,
+    LoadSpec,
+    SlotFrame,
+)
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.intake import FrameTimes
 from aegis_ros.rationale import Decision, Rationale, Rule
@@ -185,7 +193,9 @@ def _usual(bench: Bench, way: str, tasks: Sequence[Task], book: Book) -> Iterato
             span = _FIFO_NS if way == "queue" else round(task.deadline_ms * 1e6)
             job = (ids[task.name], sent[task.name], stamp_ns, stamp_ns + span)
             origin = (task.name, stamp_ns)
-            engines[at].submit(channel, slot, image.shape, stamp_ns, [job], origin=origin)
+            engines[at].submit(
+                (SlotFrame(channel, slot, image.shape),), stamp_ns, [job], origin=origin
+            )
 
         yield _Running(send, [engine.info().pid for engine in engines], dropped=dropped)
         if problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +116,28 @@ def _exits() -> onnx.GraphProto:
     )
 
 
+def _pair() -> onnx.GraphProto:
+    """``frame`` uint8 [H, W, 3] and ``numbers`` float32 of rank 7 -> ``means`` and ``doubled``."""
+    graph = _means()
+    extents = [1, 2, 1, 3, 1, 2, "last"]
+    graph.node.append(helper.make_node("Add", ["numbers", "numbers"], ["doubled"]))
+    graph.input.append(helper.make_tensor_value_info("numbers", TensorProto.FLOAT, extents))
+    extents[-1] = 2
+    graph.output.append(helper.make_tensor_value_info("doubled", TensorProto.FLOAT, extents))
+    return graph
+
+
 _OUTPUTS = {
     "means": (_means, (TensorInfo("means", "float32", (3,)),)),
     # Prepared with a frame that has few bright places.
     "bright": (_bright, (TensorInfo("bright", "int64", (3, 8)),)),
+    "pair": (
+        _pair,
+        (
+            TensorInfo("means", "float32", (3,)),
+            TensorInfo("doubled", "float32", (1, 2, 1, 3, 1, 2, 2)),
+        ),
+    ),
     "chain": (
         _chain,
         (TensorInfo("means", "float32", (3,)), TensorInfo("middle", "float32", (3,))),
@@ -128,6 +147,17 @@ _OUTPUTS = {
         (TensorInfo("logits", "float32", (4,)), TensorInfo("exit", "float32", (4,))),
     ),
 }
+
+
+def _inputs(kind: str, shape: tuple[int, ...]) -> tuple[NetworkInput, ...]:
+    frame = NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, shape)
+    if kind != "pair":
+        return (frame,)
+    numbers = TensorInfo("numbers", "float32", (1, 2, 1, 3, 1, 2, "last"))
+    return (
+        replace(frame, name="frame"),
+        NetworkInput(numbers, FrameFormat.TENSOR32F, (1, 2, 1, 3, 1, 2, 2), "numbers"),
+    )
 
 
 def make_network(
@@ -145,9 +175,7 @@ def make_network(
         source=path,
         digest=digest,
         key=f"{digest[:16]}{shape[0]}x{shape[1]}",
-        inputs=(
-            NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, shape),
-        ),
+        inputs=_inputs(kind, shape),
         outputs=outputs,
         weight_bytes=16,
         activation_bytes=shape[0] * shape[1] * 12,

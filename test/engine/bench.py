@@ -22,6 +22,8 @@ from aegis_ros.engine import (
     JobSkip,
     LoadSpec,
     OverrunEvent,
+    PartialResult,
+    SlotFrame,
 )
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.rationale import Rule
@@ -70,6 +72,8 @@ class Heard:
     events: list[EngineEvent] = field(default_factory=list)
     overruns: list[OverrunEvent] = field(default_factory=list)
     restored: list[tuple[int, int]] = field(default_factory=list)
+    partials: list[tuple[PartialResult, dict[str, np.ndarray], int]] = field(default_factory=list)
+    """With the number of results that were there before."""
 
 
 class Bench:
@@ -97,6 +101,14 @@ class Bench:
             on_event=lambda event: self._note(self.heard.events, event),
             on_overrun=lambda event: self._note(self.heard.overruns, event),
             on_restored=lambda *restored: self._note(self.heard.restored, restored),
+            on_partial=lambda partial: self._note(
+                self.heard.partials,
+                (
+                    partial,
+                    {name: value.copy() for name, value in partial.outputs.items()},
+                    len(self.heard.results),
+                ),
+            ),
         )
         self.sent: set[tuple[int, int]] = set()
         self._seq = 0
@@ -165,7 +177,7 @@ class Bench:
         deadline = now + int(deadline_ms * MS)
         self.sent |= {(task, self._seq) for task in task_ids}
         jobs = [(task, self._seq, now, deadline) for task in task_ids]
-        self.client.submit(channel, slot, tuple(shape), now, jobs, origin=origin)
+        self.client.submit((SlotFrame(channel, slot, tuple(shape)),), now, jobs, origin=origin)
         return self._seq
 
     def accounted(self) -> list[tuple[int, int]]:

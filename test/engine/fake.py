@@ -20,8 +20,10 @@ from aegis_ros.engine import (
     LaneState,
     LoadSpec,
     OverrunEvent,
+    PartialResult,
+    SlotFrame,
 )
-from aegis_ros.engine.wire import MAX_DIMS
+from aegis_ros.engine.wire import MAX_RANK
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import DeviceSpec
@@ -47,6 +49,7 @@ class FakeEngine:
         on_event: Callable[[EngineEvent], None],
         on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
         on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
+        on_partial: Callable[[PartialResult], None] = lambda partial: None,
         trace: object = None,
     ) -> None:
         self.device = device
@@ -135,19 +138,18 @@ class FakeEngine:
 
     def submit(
         self,
-        channel: Channel,
-        slot: int,
-        shape: Sequence[int],
+        frames: Sequence[SlotFrame],
         received_ns: int,
         jobs: Sequence[tuple[int, int, int, int]],
         *,
         origin: object = None,
     ) -> None:
-        if len(shape) > MAX_DIMS:
-            raise InputError("a frame has too many extents", value=shape)
+        if any(len(frame.shape) > MAX_RANK for frame in frames):
+            raise InputError("a frame has too many extents")
         self.submitted.append(list(jobs))
-        first = channel.array(slot, tuple(shape)).flat[0]
-        channel.cancel(slot)  # read at once
+        first = frames[0].array().flat[0] if frames else 0
+        for frame in frames:
+            frame.drop()  # read at once
         for job in jobs:
             task_id, seq, *_ = job
             spec = self.loaded.get(task_id)

@@ -24,8 +24,8 @@ from aegis_ros.engine.wire import (
     OUTPUT_FREE,
     SKIP_RULES,
     SKIPPED,
-    SUBMIT,
     Kind,
+    pack_submit,
 )
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import Scheduler
@@ -170,17 +170,11 @@ class Inside:
             now = time.monotonic_ns()
             self._sent += 1
             self._node.send(
-                SUBMIT.pack(
-                    Kind.SUBMIT,
+                pack_submit(
                     task_id,
                     self._sent,
-                    1,
-                    self._sent % _SLOTS,
-                    len(SHAPE),
-                    *SHAPE,
-                    now,
-                    now,
-                    now + self._deadline_ns[task_id],
+                    (now, now, now + self._deadline_ns[task_id]),
+                    [(1, self._sent % _SLOTS, SHAPE)],
                 )
             )
 
@@ -197,11 +191,11 @@ class Inside:
         while len(self.told.done) + len(self.told.skipped) < self._sent:
             size = self._node.recv_into(buffer)
             if buffer[0] == Kind.DONE:
-                _, _, task_id, seq, _, _, slot, *_ = DONE.unpack_from(buffer)
+                _, _, task_id, seq, slot, *_ = DONE.unpack_from(buffer)
                 self.told.done.append((task_id, seq))
                 self._node.send(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
             elif buffer[0] == Kind.SKIPPED:
-                _, rule, task_id, seq, _, _ = SKIPPED.unpack_from(buffer)
+                _, rule, task_id, seq = SKIPPED.unpack_from(buffer)
                 text = bytes(buffer[SKIPPED.size : size]).decode()
                 self.told.skipped.append((task_id, seq, SKIP_RULES[rule], text))
         return self.told

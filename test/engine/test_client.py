@@ -12,6 +12,7 @@ import weakref
 import numpy as np
 import pytest
 
+from aegis_ros.engine import SlotFrame
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
 from test.backends.networks import make_network
@@ -141,7 +142,7 @@ def test_a_slot_or_shape_that_cannot_be_is_a_skip_and_no_crash(bench):
     channel = bench.channel()
     bench.load(1)
     slot = channel.acquire()
-    bench.client.submit(channel, slot, (60_000, 60_000, 3), 0, [(1, 1, 0, 0)])
+    bench.client.submit((SlotFrame(channel, slot, (60_000, 60_000, 3)),), 0, [(1, 1, 0, 0)])
     bench.wait(lambda heard: heard.skips, "a skip")
     assert bench.heard.skips[0][2] is Rule.RUN_FAILED
     bench.feed(channel, 1)
@@ -152,7 +153,7 @@ def test_a_frame_of_too_many_extents_is_refused(bench):
     channel = bench.channel()
     slot = channel.acquire()
     with pytest.raises(InputError, match="too many extents"):
-        bench.client.submit(channel, slot, (1, 2, 3, 4), 0, [(1, 1, 0, 0)])
+        bench.client.submit((SlotFrame(channel, slot, (1,) * 8),), 0, [(1, 1, 0, 0)])
 
 
 def test_a_network_that_cannot_be_loaded_leaves_nothing(bench):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobSkip, LoadSpec
+from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobSkip, LoadSpec, SlotFrame
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import FrameFormat
@@ -109,7 +109,7 @@ def test_a_job_that_cannot_be_handed_over_is_skipped_before_submit_returns(bench
     slot = channel.acquire()
     assert slot is not None
     bench.client.stop()
-    bench.client.submit(channel, slot, SHAPE, 0, [(1, 5, 0, 0)], origin=origin)
+    bench.client.submit((SlotFrame(channel, slot, SHAPE),), 0, [(1, 5, 0, 0)], origin=origin)
     assert [(each.task_id, each.seq, each.rule) for each in skips] == [(1, 5, Rule.ENGINE_RESTART)]
     assert skips[0].origin is origin
 
@@ -121,7 +121,7 @@ def test_a_frame_of_too_many_extents_leaves_its_slot_with_the_caller(bench: Benc
     slot = channel.acquire()
     assert slot is not None
     with pytest.raises(InputError, match="extents"):
-        bench.client.submit(channel, slot, (1,) * 9, 0, [(1, 1, 0, 0)])
+        bench.client.submit((SlotFrame(channel, slot, (1,) * 9),), 0, [(1, 1, 0, 0)])
     assert _free(channel) == free - 1
     channel.cancel(slot)
     assert bench.accounted() == []

@@ -28,12 +28,14 @@ __all__ = ["SimulatedBackend", "lasting"]
 _BYTES_PER_SECOND = 5e9
 _RAISE, _HANG, _CRASH = 255, 254, 253
 _LASTS = "#ns="
+_REPORTS = "#reports"
 
 
 @dataclass
 class _Simulated:
     segment_ns: tuple[int, ...]
     complete_after: tuple[int, ...] = ()
+    reports: bool = False
     calls: int = field(default=0)
 
     @property
@@ -47,13 +49,16 @@ class _Simulated:
         return ""
 
 
-def lasting(path: str, *segment_ns: int) -> tuple[str, ...]:
+def lasting(path: str, *segment_ns: int, reports: bool = False) -> tuple[str, ...]:
     """Return :attr:`CompiledNetwork.paths` of a network whose segments take the given times.
 
     Args:
         path: of the network, for people; nothing is read from it.
         segment_ns: execution time of each segment.
+        reports: whether its outputs become complete one after the other, each but the last
+            reported before the end.
     """
+    path += _REPORTS if reports else ""
     return tuple(f"{path}{_LASTS}{time_ns}" for time_ns in segment_ns)
 
 
@@ -115,7 +120,8 @@ class SimulatedBackend(ReadsInPlace):
         if "unloadable" in "".join(compiled.paths):
             raise BackendError("the simulated device cannot load this network")
         times_ns = tuple(_segment_ns(path) for path in compiled.paths)
-        return _Simulated(times_ns, compiled.complete_after)
+        reports = any(_REPORTS in path for path in compiled.paths)
+        return _Simulated(times_ns, compiled.complete_after, reports)
 
     def start(self, lane: int, work: Work) -> None:
         """Let the lane's thread sleep for the segment's time."""
@@ -143,18 +149,26 @@ def _run(work: Work) -> None:
     (part,) = work.parts
     network = part.network
     assert isinstance(network, _Simulated)
-    frame = part.inputs[0]
-    first = frame.reshape(-1).view(np.uint8)[0] if frame.size else 0
+    frame = part.inputs[0] if part.inputs else None
+    first = frame.reshape(-1).view(np.uint8)[0] if frame is not None and frame.size else 0
     if first == _RAISE:
         raise BackendError("the simulated device was told to fail")
     if first == _HANG:
         time.sleep(3600.0)
     if first == _CRASH:
         os._exit(70)
-    time.sleep(network.segment_ns[work.step] / 1e9)
     network.calls += work.step == 0
     last = network.segments - 1
     after = network.complete_after or (last,) * len(part.outputs)
-    for output, complete in zip(part.outputs, after, strict=True):
-        if complete == work.step:
-            output.fill(network.calls)
+    ready = [index for index, complete in enumerate(after) if complete == work.step]
+    pause_s = network.segment_ns[work.step] / 1e9
+    if network.reports and work.partial is not None:
+        pause_s /= max(1, len(ready))
+        for index in ready[:-1]:
+            time.sleep(pause_s)
+            part.outputs[index].fill(network.calls)
+            work.partial(work.token, 0, 1 << index)
+        ready = ready[-1:]
+    time.sleep(pause_s)
+    for index in ready:
+        part.outputs[index].fill(network.calls)

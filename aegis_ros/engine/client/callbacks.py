@@ -6,7 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aegis_ros.engine.types import EngineEvent, JobResult, JobSkip, OverrunEvent
+from aegis_ros.engine.types import (
+    EngineEvent,
+    JobResult,
+    JobSkip,
+    OverrunEvent,
+    PartialResult,
+)
 
 __all__ = ["Callbacks"]
 
@@ -23,6 +29,7 @@ class Callbacks:
         on_event: takes what happened to the engine as a whole.
         on_overrun: takes what followed from a segment that exceeded its budget.
         on_restored: takes (index of the lane, nanoseconds it had shed).
+        on_partial: takes the outputs that a job has completed before its end.
     """
 
     on_result: Callable[[JobResult], None]
@@ -30,6 +37,7 @@ class Callbacks:
     on_event: Callable[[EngineEvent], None]
     on_overrun: Callable[[OverrunEvent], None]
     on_restored: Callable[[int, int], None]
+    on_partial: Callable[[PartialResult], None]
 
     def result(self, result: JobResult) -> None:
         """Hand a result out; released here when that fails."""
@@ -38,6 +46,13 @@ class Callbacks:
         except Exception:
             _log.exception("on_result raised")
             result.release()
+
+    def partial(self, partial: PartialResult) -> None:
+        """Hand out what a job has completed before its end."""
+        try:
+            self.on_partial(partial)
+        except Exception:
+            _log.exception("on_partial raised")
 
     def skip(self, skip: JobSkip) -> None:
         """Report a job that will not run."""

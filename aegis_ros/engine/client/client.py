@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.engine.channel import Channel
+from aegis_ros.engine.channel import Channel, SlotFrame
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
 from aegis_ros.engine.client.in_flight import InFlight
@@ -28,6 +28,7 @@ from aegis_ros.engine.types import (
     JobSkip,
     LoadSpec,
     OverrunEvent,
+    PartialResult,
 )
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
@@ -51,6 +52,7 @@ class EngineClient:
         on_overrun: a segment took longer than its budget.
         on_restored: a lane that shed what is below high criticality takes all again: (index of the
             lane, nanoseconds it had shed).
+        on_partial: a job has completed some of its outputs before its end.
         trace: ring that every engine process writes its trace to; stays the caller's.
     """
 
@@ -63,11 +65,12 @@ class EngineClient:
         on_event: Callable[[EngineEvent], None],
         on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
         on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
+        on_partial: Callable[[PartialResult], None] = lambda partial: None,
         trace: SharedMemory | None = None,
     ) -> None:
         """Start nothing yet."""
         self._device = device
-        callbacks = Callbacks(on_result, on_skip, on_event, on_overrun, on_restored)
+        callbacks = Callbacks(on_result, on_skip, on_event, on_overrun, on_restored, on_partial)
         self._contents = Contents()
         self._in_flight = InFlight(callbacks, self._why_not_loaded)
         self._supervisor = Supervisor(
@@ -227,31 +230,29 @@ class EngineClient:
 
     def submit(
         self,
-        channel: Channel,
-        slot: int,
-        shape: tuple[int, ...],
+        frames: Sequence[SlotFrame],
         received_ns: int,
         jobs: Sequence[tuple[int, int, int, int]],
         *,
         origin: object = None,
     ) -> None:
-        """Hand a written slot to the engine, for one job or more; never waits.
+        """Hand written slots to the engine, for one job or more; never waits.
 
         A job that cannot be handed over is reported by ``on_skip`` before this returns.
 
         Args:
-            channel: the stream's channel.
-            slot: index that ``acquire`` gave.
-            shape: shape of the frame.
+            frames: one an input of the network, in its order. The caller needs their slots no
+                longer; whoever wants to keep one holds it before.
             received_ns: when the frame came (monotonic).
             jobs: (task id, sequence number, arrival, absolute deadline) of each job.
             origin: whatever the caller wants back with the result or the skip of each job; never
                 looked at.
 
         Raises:
-            InputError: the shape has too many extents; the slot is still the caller's.
+            InputError: there are too many frames, or a shape has too many extents; the slots are
+                still the caller's.
         """
-        self._in_flight.submit(channel, slot, shape, received_ns, jobs, origin)
+        self._in_flight.submit(frames, received_ns, jobs, origin)
 
     def set_speed(self, factor: float) -> None:
         """Set how fast the device is: budgets are scaled by ``1 / factor``; never waits.

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aegis_ros.engine.channel import Channel
+from aegis_ros.backends.base import MOST_INPUTS
+from aegis_ros.engine.channel import SlotFrame
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.engine.types import JobSkip
-from aegis_ros.engine.wire import MAX_DIMS, SUBMIT, Kind
+from aegis_ros.engine.wire import MAX_RANK, pack_submit
 from aegis_ros.errors import InputError
 from aegis_ros.rationale import Rule
 
@@ -23,10 +24,9 @@ __all__ = ["InFlight", "JobInFlight"]
 
 @dataclass(slots=True)
 class JobInFlight:
-    """A job that the engine has, the slot its frame lies in, and what its owner wants back."""
+    """A job that the engine has, the frames it reads, and what its owner wants back."""
 
-    channel: Channel
-    slot: int
+    frames: Sequence[SlotFrame]
     arrival_ns: int
     received_ns: int
     deadline_ns: int
@@ -72,25 +72,31 @@ class InFlight:
 
     def submit(
         self,
-        channel: Channel,
-        slot: int,
-        shape: tuple[int, ...],
+        frames: Sequence[SlotFrame],
         received_ns: int,
         jobs: Sequence[tuple[int, int, int, int]],
         origin: object,
     ) -> None:
-        """Hand a written slot to the engine; as :meth:`~aegis_ros.engine.EngineClient.submit`.
+        """Hand written slots to the engine; as :meth:`~aegis_ros.engine.EngineClient.submit`.
 
         Raises:
-            InputError: the shape has too many extents.
+            InputError: there are too many frames, or a shape has too many extents.
         """
-        if len(shape) > MAX_DIMS:
+        if len(frames) > MOST_INPUTS:
             raise InputError(
-                "a frame has too many extents", value=shape, expected=f"at most {MAX_DIMS}"
+                "a job has too many inputs", value=len(frames), expected=f"at most {MOST_INPUTS}"
             )
-        padded = (*shape, *(0,) * (MAX_DIMS - len(shape)))
+        for frame in frames:
+            if len(frame.shape) > MAX_RANK:
+                raise InputError(
+                    "a frame has too many extents",
+                    value=frame.shape,
+                    expected=f"at most {MAX_RANK}",
+                )
+        places = [(frame.channel.index, frame.slot, frame.shape) for frame in frames]
         refused: list[tuple[int, int, Rule, str]] = []
-        channel.hold(slot, len(jobs))
+        for frame in frames:
+            frame.hold(len(jobs))
         with self._guard:
             process = self._process
             for task_id, seq, arrival_ns, deadline_ns in jobs:
@@ -101,20 +107,8 @@ class InFlight:
                     refused.append((task_id, seq, *self._why_not_loaded(task_id)))
                     continue
                 try:
-                    process.submit(
-                        SUBMIT.pack(
-                            Kind.SUBMIT,
-                            task_id,
-                            seq,
-                            channel.index,
-                            slot,
-                            len(shape),
-                            *padded,
-                            arrival_ns,
-                            received_ns,
-                            deadline_ns,
-                        )
-                    )
+                    times_ns = (arrival_ns, received_ns, deadline_ns)
+                    process.submit(pack_submit(task_id, seq, times_ns, places))
                 except BlockingIOError:
                     text = "the engine does not keep up"
                     refused.append((task_id, seq, Rule.LIMIT, text))
@@ -123,18 +117,24 @@ class InFlight:
                     refused.append((task_id, seq, Rule.ENGINE_RESTART, text))
                 else:
                     self._jobs[task_id, seq] = JobInFlight(
-                        channel, slot, arrival_ns, received_ns, deadline_ns, origin
+                        frames, arrival_ns, received_ns, deadline_ns, origin
                     )
+        _drop(frames)  # of the caller
         for task_id, seq, rule, text in refused:
-            channel.drop(slot)
+            _drop(frames)
             self._callbacks.skip(JobSkip(task_id, seq, rule, text, origin))
 
+    def get(self, task_id: int, seq: int) -> JobInFlight | None:
+        """Return a job that the engine has."""
+        with self._guard:
+            return self._jobs.get((task_id, seq))
+
     def take(self, task_id: int, seq: int) -> JobInFlight | None:
-        """Take a job whose end the engine reports, and free the slot it read."""
+        """Take a job whose end the engine reports, and free the slots it read."""
         with self._guard:
             job = self._jobs.pop((task_id, seq), None)
         if job is not None:
-            job.channel.drop(job.slot)
+            _drop(job.frames)
         return job
 
     def take_all(self) -> list[tuple[tuple[int, int], JobInFlight]]:
@@ -143,5 +143,10 @@ class InFlight:
             jobs = dict(self._jobs)
             self._jobs.clear()
         for job in jobs.values():
-            job.channel.drop(job.slot)
+            _drop(job.frames)
         return sorted(jobs.items(), key=lambda item: item[0])
+
+
+def _drop(frames: Sequence[SlotFrame]) -> None:
+    for frame in frames:
+        frame.drop()

@@ -8,12 +8,13 @@ from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
-from aegis_ros.engine.types import JobResult, JobSkip, OverrunEvent
+from aegis_ros.engine.types import JobResult, JobSkip, OverrunEvent, PartialResult
 from aegis_ros.engine.wire import (
     DONE,
     MAX_RECORD_BYTES,
     OUTPUT_FREE,
     OVERRUN,
+    PARTIAL,
     POLICIES,
     RESTORED,
     SKIP_RULES,
@@ -55,6 +56,8 @@ class ResultReader:
                 self._done(process, buffer)
             elif buffer[0] == Kind.SKIPPED:
                 self._skipped(buffer, size)
+            elif buffer[0] == Kind.PARTIAL:
+                self._partial(process, buffer)
             elif buffer[0] == Kind.OVERRUN:
                 self._overran(buffer)
             elif buffer[0] == Kind.RESTORED:
@@ -62,7 +65,7 @@ class ResultReader:
                 self._callbacks.restored(lane, duration_ns)
 
     def _done(self, process: EngineProcess, buffer: bytearray) -> None:
-        _, early, task_id, seq, _, _, slot, *times = DONE.unpack_from(buffer)
+        _, early, task_id, seq, slot, *times = DONE.unpack_from(buffer)
         released, started, finished, execution = times
         job = self._in_flight.take(task_id, seq)
         if job is None:
@@ -99,8 +102,20 @@ class ResultReader:
             )
         )
 
+    def _partial(self, process: EngineProcess, buffer: bytearray) -> None:
+        _, task_id, seq, slot, number, complete = PARTIAL.unpack_from(buffer)
+        job, slots = self._in_flight.get(task_id, seq), process.outputs.get(task_id)
+        if job is None or slots is None:
+            return
+        outputs = {
+            name: values
+            for index, (name, values) in enumerate(slots.views(slot).items())
+            if complete >> index & 1
+        }
+        self._callbacks.partial(PartialResult(task_id, seq, number, outputs, job.origin))
+
     def _skipped(self, buffer: bytearray, size: int) -> None:
-        _, rule, task_id, seq, _, _ = SKIPPED.unpack_from(buffer)
+        _, rule, task_id, seq = SKIPPED.unpack_from(buffer)
         text = bytes(buffer[SKIPPED.size : size]).decode(errors="replace")
         job = self._in_flight.take(task_id, seq)
         if job is not None:

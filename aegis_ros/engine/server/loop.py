@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, Completion, LoadedNetwork, Part, Work
+from aegis_ros.backends.base import Backend, Completion, LoadedNetwork, Part, Shapes, Work
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.server.host import collect_garbage
@@ -32,6 +32,7 @@ from aegis_ros.engine.wire import (
     MAX_RECORD_BYTES,
     OUTPUT_FREE,
     OVERRUN,
+    PARTIAL,
     POLICIES,
     RESTORED,
     SKIPPED,
@@ -60,6 +61,7 @@ __all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
 
 _HEARTBEAT_S = 0.1
 _NONE = -1  # of the tokens
+_PLACE = 10  # numbers of a frame in a SUBMIT record
 _GARBAGE_INTERVAL_NS = 10_000_000_000
 
 
@@ -136,27 +138,25 @@ class ProfileRun:
 
 
 class _Frame:
-    """The payload of a job: whose it is, where its frame lies and what happened to it."""
+    """The payload of a job: whose it is, where its inputs lie and what happened to it."""
 
     __slots__ = (
-        "channel",
         "execution_ns",
         "inputs",
         "output",
-        "shape",
-        "slot",
+        "partials",
+        "places",
         "started_ns",
         "task",
     )
 
     def __init__(
-        self, task: LoadedTask | None, channel: int, slot: int, shape: tuple[int, ...]
+        self, task: LoadedTask | None, places: list[tuple[int, int, tuple[int, ...]]]
     ) -> None:
         self.task = task
-        self.channel = channel
-        self.slot = slot
-        self.shape = shape
-        self.inputs: list[npt.NDArray[np.generic]] = []
+        self.places = places  # channel, slot and shape of each input
+        self.partials = 0
+        self.inputs: list[npt.NDArray[np.generic]] = []  # once it has its turn
         self.output = -1
         self.started_ns = 0
         self.execution_ns = 0
@@ -197,7 +197,9 @@ class EngineLoop:
         self._channels: dict[int, _Channel] = {}
         self._profiles: list[deque[ProfileRun]] = [deque() for _ in range(lanes)]
         self._profiling: list[ProfileRun | None] = [None] * lanes
-        self._work = [Work([]) for _ in range(lanes)]  # of the jobs; one at a time
+        self._work = [
+            Work([], partial=self.partial) for _ in range(lanes)
+        ]  # of the jobs; one at a time
         self._awaited = [_NONE] * lanes  # token of what each lane runs
         self._starts = 0
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
@@ -227,6 +229,27 @@ class EngineLoop:
         except BaseException:
             self.stop()
             raise
+
+    def partial(self, token: int, part: int, outputs: int, shapes: Shapes | None = None) -> None:
+        """Report outputs that are complete before the end; may be called from any thread.
+
+        A token that is not awaited (any more) is ignored; so are timed runs.
+        """
+        lane = token % self._lanes
+        with self._lock:
+            if self._awaited[lane] != token or self._profiling[lane] is not None:
+                return
+            job = self._scheduler.running(lane)[part]
+            frame = job.payload
+            assert isinstance(frame, _Frame) and frame.task is not None
+            if shapes is not None:
+                frame.task.slots.note_extents(frame.output, shapes)
+            self._send(
+                PARTIAL.pack(
+                    Kind.PARTIAL, job.task_id, job.seq, frame.output, frame.partials, outputs
+                )
+            )
+            frame.partials += 1
 
     def call(self, function: Callable[[], None]) -> None:
         """Have the loop's thread run ``function`` soon; may be called from any thread."""
@@ -363,11 +386,16 @@ class EngineLoop:
                         task.free.append(slot)
 
     def _release(self, buffer: bytearray) -> None:
-        (_, task_id, seq, channel, slot, rank, *numbers) = SUBMIT.unpack_from(buffer)
-        extents, (arrival, received, deadline) = numbers[:3], numbers[3:]
+        (_, count, task_id, seq, arrival, received, deadline, *numbers) = SUBMIT[
+            buffer[1]
+        ].unpack_from(buffer)
+        places = [
+            (numbers[at], numbers[at + 1], tuple(numbers[at + 3 : at + 3 + numbers[at + 2]]))
+            for at in range(0, _PLACE * count, _PLACE)
+        ]
         now = time.monotonic_ns()
         task = self._tasks.get(task_id)
-        frame = _Frame(task, channel, slot, tuple(extents[:rank]))
+        frame = _Frame(task, places)
         job = Job(task_id, seq, arrival, deadline, frame)
         if task is None:
             self._skip(job, Rule.STATE, "the task is not loaded")
@@ -453,25 +481,24 @@ class EngineLoop:
         """Have a waiting job's frame brought to the device while the lane is busy."""
         frame = job.payload
         assert isinstance(frame, _Frame)
-        channel = self._channels.get(frame.channel)
-        if channel is None:
-            return
         try:
-            view = channel.frame(frame.slot, frame.shape)
-        except (TypeError, ValueError):
-            return  # told when its turn has come
-        if self._backend.prefetch(task.network, (view,)):
+            inputs = [
+                self._channels[channel].frame(slot, shape) for channel, slot, shape in frame.places
+            ]
+        except (KeyError, TypeError, ValueError):
+            return  # reported when its turn has come
+        if self._backend.prefetch(task.network, inputs):
             task.ahead = job
 
     def _place(self, frame: _Frame, task: LoadedTask) -> tuple[Rule, str] | None:
-        """Find the frame's memory and a slot for its outputs; return why that cannot be."""
-        channel = self._channels.get(frame.channel)
-        if channel is None:
-            return Rule.STATE, "the frame's channel is closed"
+        """Find the inputs' memory and a slot for the outputs; return why that cannot be."""
         if not task.free:
             return Rule.LIMIT, "all output slots are held by the node"
         try:
-            frame.inputs.append(channel.frame(frame.slot, frame.shape))
+            for channel, slot, shape in frame.places:
+                frame.inputs.append(self._channels[channel].frame(slot, shape))
+        except KeyError:
+            return Rule.STATE, "the frame's channel is closed"
         except (TypeError, ValueError) as error:
             return Rule.RUN_FAILED, f"the frame does not fit its slot ({error})"
         frame.output = task.free.pop()
@@ -539,8 +566,6 @@ class EngineLoop:
                 action.early,
                 job.task_id,
                 job.seq,
-                frame.channel,
-                frame.slot,
                 frame.output,
                 job.ready_ns,
                 frame.started_ns,
@@ -599,9 +624,7 @@ class EngineLoop:
             text = "the task was removed"
         if self.trace is not None:
             self.trace.skipped(job, rule, time.monotonic_ns())
-        head = SKIPPED.pack(
-            Kind.SKIPPED, skip_code(rule), job.task_id, job.seq, frame.channel, frame.slot
-        )
+        head = SKIPPED.pack(Kind.SKIPPED, skip_code(rule), job.task_id, job.seq)
         self._send(head + text.encode()[: MAX_RECORD_BYTES - len(head)])
 
     def _send(self, record: bytes) -> None:
