@@ -269,11 +269,13 @@ class LaneSpec:
         name: unique.
         cpu: CPU core the lane's worker is pinned to; ``None`` leaves it to the kernel.
         sms: multiprocessors of the GPU it has for itself; ``None`` for what others leave.
+        backend: name of the backend that runs its work; empty for that of the device.
     """
 
     name: str
     cpu: int | None = None
     sms: int | None = None
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +283,8 @@ class DeviceSpec:
     """The device that is shared.
 
     Attributes:
-        backend: name of a backend (entry point group ``aegis_ros.backends``); empty for the
-            default.
+        backend: name of the backend of all lanes that name none of their own (entry point group
+            ``aegis_ros.backends``); empty for the default.
         lanes: at least one.
         arena_bytes: budget for all weights and activations.
         switch_ns: cost of starting one segment, charged to every segment in the analysis.
@@ -298,15 +300,6 @@ class DeviceSpec:
     switch_ns: int = 200_000
     realtime_priority: int = 40
     keep_awake: bool = True
-
-    def part_of(self, lane: str) -> str:
-        """Return which part of a divided GPU a lane has; empty where none is divided."""
-        wanted = {each.name: each.sms for each in self.lanes if each.sms is not None}
-        if not wanted:
-            return ""
-        if lane in wanted:
-            return f"{wanted[lane]} multiprocessors"
-        return f"what {sum(wanted.values())} multiprocessors leave"
 
 
 @dataclass(frozen=True, slots=True)

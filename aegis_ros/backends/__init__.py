@@ -8,8 +8,10 @@ from aegis_ros.backends.base import (
     Ended,
     LoadedNetwork,
     Part,
+    Runtime,
     Work,
 )
+from aegis_ros.backends.lanes import LaneClass, create_backends, lane_classes
 from aegis_ros.backends.registry import backend_names, capabilities_of, create_backend
 
 __all__ = [
@@ -18,10 +20,14 @@ __all__ = [
     "CompiledNetwork",
     "Completion",
     "Ended",
+    "LaneClass",
     "LoadedNetwork",
     "Part",
+    "Runtime",
     "Work",
     "backend_names",
     "capabilities_of",
     "create_backend",
+    "create_backends",
+    "lane_classes",
 ]

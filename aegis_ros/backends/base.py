@@ -33,6 +33,7 @@ __all__ = [
     "LoadedNetwork",
     "Part",
     "Partial",
+    "Runtime",
     "Shapes",
     "Work",
 ]
@@ -320,28 +321,8 @@ Ended = Callable[[int, Completion], None]
 The lane is idle then, and the next work may be started from inside the call."""
 
 
-class Backend(Protocol):
-    """A runtime adaptor. ``open`` comes first, ``close`` last."""
-
-    name: str
-    capabilities: Capabilities
-
-    def compile(
-        self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
-    ) -> CompiledNetwork:
-        """Return the network in the form this runtime loads fastest (offline half).
-
-        Args:
-            prepared: the network.
-            cache_dir: what was made is kept here.
-            segments: in how many parts it is to run. Outputs must be those of the whole, to the
-                bit, or within a tolerance that is stated where the runtime's own builds differ;
-                a network that cannot be cut so stays whole, and ``note`` says why.
-
-        Raises:
-            BackendError: the runtime cannot take it.
-        """
-        ...
+class Runtime(Protocol):
+    """What the engine uses of a backend: ``open`` comes first, ``close`` last."""
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Create the lanes.
@@ -418,6 +399,30 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """End the lanes."""
+        ...
+
+
+class Backend(Runtime, Protocol):
+    """A runtime adaptor: both halves."""
+
+    name: str
+    capabilities: Capabilities
+
+    def compile(
+        self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
+    ) -> CompiledNetwork:
+        """Return the network in the form this runtime loads fastest (offline half).
+
+        Args:
+            prepared: the network.
+            cache_dir: what was made is kept here.
+            segments: in how many parts it is to run. Outputs must be those of the whole, to the
+                bit, or within a tolerance that is stated where the runtime's own builds differ;
+                a network that cannot be cut so stays whole, and ``note`` says why.
+
+        Raises:
+            BackendError: the runtime cannot take it.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from aegis_ros.errors import ConfigError
 from aegis_ros.plugins import Plugins
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["backend_names", "capabilities_of", "create_backend"]
+__all__ = ["backend_name", "backend_names", "capabilities_of", "create_backend"]
 
 _DEFAULT = "onnxruntime"
 _BACKENDS = Plugins(
@@ -29,6 +29,11 @@ _BACKENDS = Plugins(
 def backend_names() -> list[str]:
     """Return the names of all backends that can be created."""
     return list(_BACKENDS.names())
+
+
+def backend_name(name: str = "") -> str:
+    """Return a backend's name, that of the default for an empty one."""
+    return name or _DEFAULT
 
 
 def create_backend(name: str = "", lanes: Sequence[LaneSpec] = ()) -> Backend:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from aegis_ros.backends import Backend, CompiledNetwork, create_backend
+from aegis_ros.backends import Backend, CompiledNetwork, create_backends, lane_classes
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.admission import Admission, Candidate, Refusal
@@ -61,7 +61,7 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
         path: YAML of the orchestrator.
         state_dir: where the orchestrator keeps its cache and profiles.
         form: ``text`` or ``json``.
-        backend: to build for; the configured one if not given.
+        backend: to build for; those that the lanes name if not given.
 
     Returns:
         0 when everything is there, 1 when a network was refused.
@@ -76,20 +76,27 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
     if not spec.tasks:
         raise ConfigError("there is no task to build", where="tasks", expected="at least one")
     state = state_dir or _DEFAULT_STATE
-    used = backend or create_backend(spec.device.backend, spec.device.lanes)
+    used = (
+        create_backends(spec.device)
+        if backend is None
+        else {each.backend: backend for each in lane_classes(spec.device)}
+    )
     admission = Admission(spec, used, ProfileStore(state / "profiles.sqlite"), state / "cache")
     found = _build(spec, admission, used)
     if form == "json":
         print(json.dumps([_as_json(item) for item in found], indent=2))
     else:
-        _print(terminal(), found, used.device_name(), state)
+        devices = " + ".join(each.device_name() for each in used.values())
+        _print(terminal(), found, devices, state)
     return 1 if any(item.problem for item in found) else 0
 
 
-def _build(spec: OrchestratorSpec, admission: Admission, backend: Backend) -> list[_Built]:
+def _build(
+    spec: OrchestratorSpec, admission: Admission, backends: Mapping[str, Backend]
+) -> list[_Built]:
     found = [_Built(task) for task in spec.tasks]
     measured: list[tuple[_Built, Candidate]] = []
-    with _progress(backend, len(found)) as bar:
+    with _progress(backends.values(), len(found)) as bar:
         for item in found:
             bar.begin(item.task.name)
             start = time.monotonic()
@@ -118,7 +125,7 @@ def _stop(spec: TaskSpec, compiled: CompiledNetwork, key: object, digest: str) -
 
 
 class _Bar:
-    """One bar over all networks; a backend that tells more moves it in smaller steps."""
+    """One bar over all networks; a backend that reports more moves it in smaller steps."""
 
     def __init__(self, progress: Progress, networks: int) -> None:
         self._progress = progress
@@ -128,7 +135,7 @@ class _Bar:
     def begin(self, name: str) -> None:
         self._progress.update(self._row, description=escape(name), phase="")
 
-    def tell(self, phase: str, done: float) -> None:
+    def report(self, phase: str, done: float) -> None:
         self._progress.update(self._row, completed=self._done + done, phase=escape(phase))
 
     def end(self) -> None:
@@ -137,7 +144,7 @@ class _Bar:
 
 
 @contextmanager
-def _progress(backend: Backend, networks: int) -> Iterator[_Bar]:
+def _progress(backends: Iterable[Backend], networks: int) -> Iterator[_Bar]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -147,14 +154,14 @@ def _progress(backend: Backend, networks: int) -> Iterator[_Bar]:
     to_terminal = sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), disable=not to_terminal) as progress:
         bar = _Bar(progress, networks)
-        telling: Any = backend
-        if hasattr(telling, "on_progress"):
-            telling.on_progress = bar.tell
+        reporting: list[Any] = [each for each in backends if hasattr(each, "on_progress")]
+        for each in reporting:
+            each.on_progress = bar.report
         try:
             yield bar
         finally:
-            if hasattr(telling, "on_progress"):
-                telling.on_progress = None
+            for each in reporting:
+                each.on_progress = None
 
 
 def _print(console: Console, found: Sequence[_Built], device: str, state: Path) -> None:

@@ -409,11 +409,18 @@ class _Lane(_Model):
         description="multiprocessors of the GPU that the lane has to itself, with a backend that "
         "can divide a GPU: see [gpu.md](gpu.md#lanes-and-contention)",
     )
+    backend: Annotated[str, Shown("`device.backend`")] = Field(
+        "",
+        max_length=64,
+        description="runtime of the networks on this lane: see [Backends](#backends)",
+    )
 
 
 class _Device(_Model):
     backend: Annotated[str, Shown("that of the processor")] = Field(
-        "", description="runtime of the networks: see [Backends](#backends)"
+        "",
+        description="runtime of the networks on all lanes that name none: see "
+        "[Backends](#backends)",
     )
     lanes: Annotated[list[_Lane], Shown("`[{name: main}]`")] = Field(
         default_factory=lambda: [_Lane(name="main")],

@@ -10,11 +10,11 @@ import threading
 import time
 import traceback
 
-from aegis_ros.backends.registry import create_backend
 from aegis_ros.engine.control_socket import receive
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import Begin, EngineSettings, decode_request
 from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.server.composed import runtime_for
 from aegis_ros.engine.server.control import ControlServer
 from aegis_ros.engine.server.host import (
     claim_realtime,
@@ -50,7 +50,7 @@ def main() -> None:
     assert isinstance(begin, Begin)
     lanes = begin.lanes
     page = EnginePage(len(lanes), fds[0])
-    backend = create_backend(settings.backend)
+    backend, backend_names = runtime_for(settings.backend, lanes)
     priority = settings.priority
     loop = EngineLoop(backend, frames, page, len(lanes))
     # Lanes just below the loop: a release must be able to interrupt a computation.
@@ -68,7 +68,10 @@ def main() -> None:
     thread.start()
     granted = claim_realtime(priority, affinity, awake=settings.keep_awake)
     server.info = EngineInfo(
-        os.getpid(), backend.name, backend.device_name(), f"{granted}; {backend.determinism()}"
+        os.getpid(),
+        backend_names,
+        backend.device_name(),
+        f"{granted}; {backend.determinism()}",
     )
     freeze_memory()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

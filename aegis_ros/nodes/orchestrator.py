@@ -145,7 +145,7 @@ class OrchestratorNode(LifecycleNode):
             self._orchestrator = orchestrator
             orchestrator.configure()
             cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]
-            gpu = not orchestrator.capabilities.on_cores
+            gpu = not orchestrator.on_cores
             self.device_monitor = create_monitor(gpu=gpu, cores=cores)
         except AegisError as error:
             self.get_logger().error(str(error))

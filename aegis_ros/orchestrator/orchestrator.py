@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aegis_ros.analysis import AnalysisTask
-from aegis_ros.backends import Capabilities, create_backend
+from aegis_ros.backends import create_backends
 from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
@@ -124,10 +124,10 @@ class Orchestrator:
         self._on_result = on_result
         self._on_streams = on_streams
         self._check_topics = check_topics
-        self._backend = create_backend(spec.device.backend, spec.device.lanes)
+        self._backends = create_backends(spec.device)
         self._journal = Journal(state_dir / "journal.sqlite")
         self._profiles = ProfileStore(state_dir / "profiles.sqlite")
-        self._admission = Admission(spec, self._backend, self._profiles, state_dir / "cache")
+        self._admission = Admission(spec, self._backends, self._profiles, state_dir / "cache")
         self._admitted = AdmittedSet(spec.device)
         self._events = EngineEvents(self._admitted, self.log, spec.device)
         self._engine = engine_factory(
@@ -359,9 +359,9 @@ class Orchestrator:
     # -- figures ------------------------------------------------------------------------------
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What the backend can do."""
-        return self._backend.capabilities
+    def on_cores(self) -> bool:
+        """Whether all lanes compute on the processor's cores, and none on a device of its own."""
+        return all(each.capabilities.on_cores for each in self._backends.values())
 
     @property
     def active(self) -> bool:

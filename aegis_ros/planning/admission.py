@@ -17,7 +17,7 @@ from aegis_ros.analysis import (
 )
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.analysis.task import by_promise
-from aegis_ros.backends import Backend, CompiledNetwork
+from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network import Feed, PreparedNetwork, digest, prepare, resolve_model
@@ -170,7 +170,7 @@ class Admission:
 
     Args:
         spec: device, lanes, arena and roots.
-        backend: for its offline half.
+        backends: by name, for their offline halves; all that the lanes name.
         profiles: measured budgets.
         cache_dir: prepared and compiled networks.
     """
@@ -178,13 +178,14 @@ class Admission:
     def __init__(
         self,
         spec: OrchestratorSpec,
-        backend: Backend,
+        backends: Mapping[str, Backend],
         profiles: ProfileStore,
         cache_dir: Path,
     ) -> None:
         """Keep what the steps need."""
         self._spec = spec
-        self._backend = backend
+        self._backends = dict(backends)
+        self._classes = lane_classes(spec.device)
         self._profiles = profiles
         self._cache_dir = cache_dir
         self._lanes = tuple(lane.name for lane in spec.device.lanes)
@@ -203,7 +204,7 @@ class Admission:
         """
         if spec.lane and spec.lane not in self._lanes:
             raise Refusal(NoSuchLane(spec.name, spec.lane, self._lanes))
-        if not spec.lane and len(self._lanes) > 1 and self._spec.device.part_of(self._lanes[0]):
+        if not spec.lane and len(self._classes) > 1:
             raise Refusal(LaneUnnamed(spec.name, self._lanes))
         try:
             path = resolve_model(spec.model, self._spec.models.roots)
@@ -228,7 +229,8 @@ class Admission:
             problem = stand_in_problem(spec, prepared)
             if problem is not None:
                 raise Refusal(problem)
-            compiled = self._backend.compile(prepared, self._cache_dir, spec.segments or 1)
+            backend = self._backends[self.lane_class(spec).backend]
+            compiled = backend.compile(prepared, self._cache_dir, spec.segments or 1)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
@@ -497,9 +499,15 @@ class Admission:
 
     def profile_key(self, spec: TaskSpec, compiled: CompiledNetwork) -> ProfileKey:
         """Return the key under which the profile of a task's network is kept."""
-        part = self._spec.device.part_of(spec.lane or self._lanes[0])
-        device = ", ".join(filter(None, (self._backend.device_name(), part)))
-        return ProfileKey(compiled.profile_key, self._backend.name, device)
+        lanes = self.lane_class(spec)
+        backend = self._backends[lanes.backend]
+        device = ", ".join(filter(None, (backend.device_name(), lanes.share)))
+        return ProfileKey(compiled.profile_key, backend.name, device)
+
+    def lane_class(self, spec: TaskSpec) -> LaneClass:
+        """Return the class of the lane that a task names, or of the first lane."""
+        lane = spec.lane or self._lanes[0]
+        return next(each for each in self._classes if lane in each.lanes)
 
     @staticmethod
     def _check_decoder(spec: TaskSpec, prepared: PreparedNetwork) -> None:
@@ -567,7 +575,8 @@ class Admission:
         self, whole: Candidate, parts: int, measure: Measure | None, estimate: bool
     ) -> Candidate:
         try:
-            compiled = self._backend.compile(whole.prepared, self._cache_dir, parts)
+            backend = self._backends[self.lane_class(whole.spec).backend]
+            compiled = backend.compile(whole.prepared, self._cache_dir, parts)
         except AegisError as error:
             raise Refusal(Invalid(whole.spec.name, error.rule, str(error))) from error
         if compiled.segments != parts:

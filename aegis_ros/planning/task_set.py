@@ -294,7 +294,7 @@ def _ns(milliseconds: float, rounding: str) -> int:
 
 def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
-    from aegis_ros.backends import create_backend
+    from aegis_ros.backends import create_backends
     from aegis_ros.planning.admission import Admission, Candidate, Refusal
     from aegis_ros.rationale import Rule
     from aegis_ros.wcet import ProfileStore
@@ -304,9 +304,9 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
             "there is no task to check", where=f"{path}: tasks", expected="at least one"
         )
     folder = state_dir or Path.home() / ".ros" / "aegis_ros"
-    backend = create_backend(spec.device.backend, spec.device.lanes)
+    backends = create_backends(spec.device)
     profiles = ProfileStore(folder / "profiles.sqlite")
-    admission = Admission(spec, backend, profiles, folder / "cache")
+    admission = Admission(spec, backends, profiles, folder / "cache")
     candidates: list[Candidate] = []
     samples: dict[str, npt.NDArray[np.int64]] = {}
     unknown: list[str] = []
@@ -321,8 +321,9 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
             continue
         candidates.append(candidate)
     if unknown:
+        devices = " or ".join(backend.device_name() for backend in backends.values())
         raise ConfigError(
-            f"no WCET profile on {backend.device_name()} of: {', '.join(unknown)}",
+            f"no WCET profile on {devices} of: {', '.join(unknown)}",
             where=str(path),
             hint=f"Measure them with `aegis profile {path}`, name the folder that has them with "
             f"--state-dir (looked in {folder}), or declare wcet_ms",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aegis_ros.backends import create_backend
+from aegis_ros.backends import create_backends
 from aegis_ros.config import load_config
 from aegis_ros.planning.admission import Admission, Refusal
 from aegis_ros.planning.task_set import read_task_set
@@ -34,8 +34,8 @@ def config(tmp_path: Path) -> Path:
 def _remember(config: Path, state: Path, taken_ns: int) -> None:
     """Put a profile into the store as if the network had been measured."""
     spec = load_config(config)
-    backend, profiles = create_backend("onnxruntime"), ProfileStore(state / "profiles.sqlite")
-    admission = Admission(spec, backend, profiles, state / "cache")
+    profiles = ProfileStore(state / "profiles.sqlite")
+    admission = Admission(spec, create_backends(spec.device), profiles, state / "cache")
 
     def measure(_: object, compiled: object, key: object, digest: str) -> None:
         samples = np.full((50, 1), taken_ns, np.int64)

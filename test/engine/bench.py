@@ -85,13 +85,15 @@ class Bench:
         backend: str = "simulated",
         release: bool = True,
         engine: Callable[..., Any] = EngineClient,
+        backends: Sequence[str] = (),
     ) -> None:
         self.heard = Heard()
         self.changed = threading.Condition()
         self.release = release
+        names = backends or [""] * lanes  # of each lane, empty for the device's
         device = DeviceSpec(
             backend=backend,
-            lanes=tuple(LaneSpec(f"lane{index}") for index in range(lanes)),
+            lanes=tuple(LaneSpec(f"lane{index}", backend=each) for index, each in enumerate(names)),
             realtime_priority=0,
         )
         self.client = engine(

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import msgspec
 
-from aegis_ros.backends.base import Backend
+from aegis_ros.backends.base import Runtime
 from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.messages import (
@@ -45,7 +45,7 @@ class ControlServer:
 
     Args:
         connection: SOCK_SEQPACKET socket to the node.
-        backend: opened backend.
+        backend: what runs the work of the lanes, opened.
         loop: the loop that owns tasks and channels.
         cores: core of each lane, ``None`` for one that may run anywhere.
 
@@ -56,7 +56,7 @@ class ControlServer:
     def __init__(
         self,
         connection: socket.socket,
-        backend: Backend,
+        backend: Runtime,
         loop: EngineLoop,
         cores: Sequence[int | None] = (),
     ) -> None:
@@ -64,7 +64,7 @@ class ControlServer:
         self._connection = connection
         self._backend = backend
         self._loop = loop
-        self.info = EngineInfo(os.getpid(), backend.name, "", "")
+        self.info = EngineInfo(os.getpid(), "", "", "")
         self._channels: dict[int, SharedMemory] = {}
         self._profiler = Profiler(backend, loop, cores)
 

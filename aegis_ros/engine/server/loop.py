@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, Completion, LoadedNetwork, Part, Shapes, Work
+from aegis_ros.backends.base import Completion, LoadedNetwork, Part, Runtime, Shapes, Work
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.server.host import collect_garbage
@@ -175,7 +175,7 @@ class EngineLoop:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Runtime,
         frames: socket.socket,
         page: EnginePage,
         lanes: int,

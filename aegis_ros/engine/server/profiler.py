@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Backend, LoadedNetwork, Part, Work
+from aegis_ros.backends.base import LoadedNetwork, Part, Runtime, Work
 from aegis_ros.backends.probes import random_frame
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import (
@@ -57,12 +57,12 @@ class Profiler:
     """Answers the requests that measure; on the control thread, beside the loop.
 
     Args:
-        backend: opened backend.
+        backend: what runs the work of the lanes, opened.
         loop: the loop that owns the lanes.
         cores: core of each lane, ``None`` for one that may run anywhere.
     """
 
-    def __init__(self, backend: Backend, loop: EngineLoop, cores: Sequence[int | None]) -> None:
+    def __init__(self, backend: Runtime, loop: EngineLoop, cores: Sequence[int | None]) -> None:
         """Measure nothing yet."""
         self._backend = backend
         self._loop = loop
