@@ -45,6 +45,42 @@ _NOTHING: Actions = ()
 _WHOLE = SegmentPlan()
 
 
+class _Lane:
+    """The state of one lane; ``due`` while the next tick has to decide about it."""
+
+    __slots__ = (
+        "action",
+        "answer",
+        "due",
+        "idle_ns",
+        "index",
+        "owing",
+        "ready",
+        "reserved",
+        "running",
+        "shedding",
+        "strained",
+        "stretch",
+        "waiting",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.ready: list[_Entry] = []
+        self.running: tuple[Job, ...] | None = None
+        self.waiting = 0
+        self.due = False
+        self.reserved = False
+        self.shedding = False
+        self.strained = False  # a release may be refused: it sheds, or somebody owes
+        self.owing = False  # somebody owes less than a budget
+        self.idle_ns = _BUSY  # since when nothing is to do, while something is owed
+        self.stretch = (1.0, 1.0)
+        # The usual answer, made once.
+        self.action = Dispatch(index)
+        self.answer: list[Action] = [self.action]
+
+
 class _Task:
     __slots__ = (
         "after",
@@ -65,7 +101,7 @@ class _Task:
     def __init__(
         self,
         *,
-        lane: int,
+        lane: _Lane,
         plan: ExecutionPlan,
         queue: int,
         criticality: Criticality,
@@ -109,29 +145,18 @@ class Scheduler:
             raise ValueError(f"a scheduler needs at least one lane, got {lanes}")
         self._policy: Policy = Edf() if policy is None else policy
         self._tasks: dict[int, _Task] = {}
-        self._ready: list[list[_Entry]] = [[] for _ in range(lanes)]
-        self._running: list[tuple[Job, ...] | None] = [None] * lanes
-        self._waiting = [0] * lanes
-        self._reserved = [False] * lanes
-        self._shedding = [False] * lanes
-        self._strained = [False] * lanes  # a release may be refused: it sheds, or somebody owes
-        self._owing = [False] * lanes  # somebody owes less than a budget
-        self._idle_ns = [_BUSY] * lanes  # since when nothing is to do, while something is owed
-        self._stretch = [(1.0, 1.0)] * lanes
+        self._lanes = tuple(_Lane(index) for index in range(lanes))
         self._line = _BACKGROUND  # the next place in line of what has no deadline to keep
-        self._due: list[int] = []  # idle lanes on which something may start
-        self._held: dict[int, int] = {}  # lanes that idle on purpose, and until when
+        self._due: list[_Lane] = []  # idle lanes on which something may start
+        self._held: dict[_Lane, int] = {}  # lanes that idle on purpose, and until when
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
         self._observer = self._policy if self._policy.observes else None
         self._reranks = self._policy.reranks
         self._fills = self._policy.fills
         self._hold_until = self._policy.hold_until if self._policy.idles else None
-        # The usual answers, made once.
-        self._dispatch = [Dispatch(lane) for lane in range(lanes)]
-        self._one_dispatch: list[list[Action]] = [[each] for each in self._dispatch]
-        nobody = Job(-1, -1, 0, 0)
-        self._finished = Finished(nobody)
+        # The usual answer to the end of a job, made once.
+        self._finished = Finished(Job(-1, -1, 0, 0))
         self._one_finished: list[Action] = [self._finished]
 
     # -- the set of tasks ---------------------------------------------------------------------
@@ -171,7 +196,7 @@ class Scheduler:
         """
         if task_id in self._tasks:
             raise ValueError(f"task {task_id} is known already")
-        if not 0 <= lane < len(self._ready) or queue < 1:
+        if not 0 <= lane < len(self._lanes) or queue < 1:
             raise ValueError(f"task {task_id}: lane {lane}, queue {queue}")
         if low is not None and low.steps != plan.steps:
             raise ValueError(f"task {task_id}: low budgets of {low.steps} for {plan.steps} steps")
@@ -187,12 +212,13 @@ class Scheduler:
                     criticality=criticality,
                 )
             )
+        where = self._lanes[lane]
         self._tasks[task_id] = _Task(
-            lane=lane,
+            lane=where,
             plan=plan,
             queue=queue,
             criticality=criticality,
-            budget=Budget(plan, low, on_overrun, self._stretch[lane]),
+            budget=Budget(plan, low, on_overrun, where.stretch),
         )
 
     def remove(self, task_id: int) -> Actions:
@@ -202,7 +228,7 @@ class Scheduler:
         """
         task = self._tasks.pop(task_id)
         lane = task.lane
-        for job in self._running[lane] or ():
+        for job in lane.running or ():
             if job.task_id == task_id:
                 job.state = DROPPED
         if self._observer is not None:
@@ -228,9 +254,10 @@ class Scheduler:
         """
         if not 0.0 < reported <= enforced < math.inf:
             raise ValueError(f"budgets cannot be stretched by {reported} and {enforced}")
-        self._stretch[lane] = (reported, enforced)
+        where = self._lanes[lane]
+        where.stretch = (reported, enforced)
         for task in self._tasks.values():
-            if task.lane == lane:
+            if task.lane is where:
                 task.budget.stretch(reported, enforced)
 
     # -- events -------------------------------------------------------------------------------
@@ -245,7 +272,7 @@ class Scheduler:
         task = self._tasks[job.task_id]
         lane = task.lane
         job.ready_ns = now_ns
-        if self._strained[lane]:
+        if lane.strained:
             rule = self._refusal(lane, task, now_ns)
             if rule is not None:
                 job.state = DROPPED
@@ -263,18 +290,18 @@ class Scheduler:
         job.step = task.first
         if task.checked:
             job.used_ns = job.allowed_ns = 0
-        heappush(self._ready[lane], (rank, now_ns, job.task_id, job.seq, job))
+        heappush(lane.ready, (rank, now_ns, job.task_id, job.seq, job))
         if self._observer is not None:
             self._observer.released(job, now_ns)
-        if self._running[lane] is None and lane not in self._due:
+        if lane.running is None and not lane.due:
+            lane.due = True
             self._due.append(lane)
-        if len(waiting) >= task.queue:
+        waiting.append(job)
+        if len(waiting) > task.queue:
             displaced = waiting.popleft()
             displaced.state = DROPPED
-            waiting.append(job)
             return [Skipped(displaced, Rule.NEWER_FRAME)]
-        waiting.append(job)
-        self._waiting[lane] += 1
+        lane.waiting += 1
         return _NOTHING
 
     def step_done(
@@ -294,11 +321,13 @@ class Scheduler:
         Raises:
             ValueError: the lane is idle.
         """
-        jobs = self._running[lane]
+        where = self._lanes[lane]
+        jobs = where.running
         if jobs is None:
             raise ValueError(f"lane {lane} is idle")
-        self._running[lane] = None
-        self._due.append(lane)
+        where.running = None
+        where.due = True
+        self._due.append(where)
         (job,) = jobs
         if job.state == DROPPED:
             return [Skipped(job, Rule.OPERATOR)]
@@ -313,7 +342,7 @@ class Scheduler:
             if job.state == LATE and following is not None and budget.leaves(job, step):
                 following = None
             if budget.is_exceeded(job, step, taken_ns, ended=following is None):
-                return self._exceeded(lane, task, job, taken_ns, following)
+                return self._exceeded(where, task, job, taken_ns, following)
             if following is None and task.background is job:
                 task.background = None
         if following is None:
@@ -322,8 +351,8 @@ class Scheduler:
         job.step = following
         if self._reranks and job.rank < _BACKGROUND:
             job.rank = self._priority(job)  # a table has a place for every step
-        heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
-        self._waiting[lane] += 1
+        heappush(where.ready, (job.rank, job.ready_ns, job.task_id, job.seq, job))
+        where.waiting += 1
         return _NOTHING
 
     def abandon(
@@ -344,11 +373,13 @@ class Scheduler:
             rule: why they are given up.
             detail: more of it, handed on.
         """
-        jobs = self._running[lane]
+        where = self._lanes[lane]
+        jobs = where.running
         if jobs is None:
             return _NOTHING
-        self._running[lane] = None
-        self._due.append(lane)
+        where.running = None
+        where.due = True
+        self._due.append(where)
         actions: list[Action] = []
         for job in jobs:
             if job.state == DROPPED:
@@ -360,7 +391,7 @@ class Scheduler:
                 job.used_ns += taken_ns
                 job.allowed_ns += budget.declared_ns[job.step]
                 if budget.is_exceeded(job, job.step, taken_ns, ended=True):
-                    told = self._exceeded(lane, task, job, taken_ns, None)
+                    told = self._exceeded(where, task, job, taken_ns, None)
                     actions += [each for each in told if type(each) is not Finished]
             if task.background is job:
                 task.background = None
@@ -374,19 +405,7 @@ class Scheduler:
         To be called when a job of high criticality exceeds its low-mode budget (Vestal 2007);
         jobs of best effort are given up first. The mode ends when the lane next goes idle.
         """
-        actions: list[Action] = [Shed(lane)]
-        self._shedding[lane] = self._strained[lane] = True
-        tasks = self._tasks
-        low = {key for key, task in tasks.items() if task.lane == lane and not task.high}
-        dropped = self._drop(lane, low)
-        dropped.sort(key=lambda job: _SHED_ORDER.index(tasks[job.task_id].criticality))
-        actions += [Skipped(job, Rule.CRITICALITY) for job in dropped]
-        if self._observer is not None:
-            self._observer.shedding(lane, True)
-        if self._reranks:
-            self._rank_again(lane)
-        self._look_at(lane)
-        return actions
+        return self._shed(self._lanes[lane])
 
     def tick(self, now_ns: int) -> Actions:
         """Answer with what starts now: :class:`Dispatch` for idle lanes on which a job is ready.
@@ -395,18 +414,18 @@ class Scheduler:
         that has gone idle after it had shed. To be called when all events of this instant have
         been told.
         """
-        due = self._due
         if self._held:
             for lane, until_ns in self._held.items():
-                if until_ns <= now_ns and lane not in due:
-                    due.append(lane)
+                if until_ns <= now_ns:
+                    self._look_at(lane)
+        due = self._due
         if not due:
             return _NOTHING
         lane = due.pop()
         if not due:
             return self._decide(lane, now_ns)
         due.append(lane)
-        due.sort(reverse=True)
+        due.sort(key=lambda each: -each.index)
         actions: list[Action] = []
         while due:
             actions += self._decide(due.pop(), now_ns)
@@ -416,15 +435,17 @@ class Scheduler:
 
     def reserve(self, lane: int) -> bool:
         """Keep a lane that has nothing to do for the caller; return whether it could be had."""
-        if self._running[lane] is not None or self._ready[lane] or self._reserved[lane]:
+        where = self._lanes[lane]
+        if where.running is not None or where.ready or where.reserved:
             return False
-        self._reserved[lane] = True
+        where.reserved = True
         return True
 
     def give_back(self, lane: int) -> None:
         """Take a lane back that was reserved."""
-        self._reserved[lane] = False
-        self._look_at(lane)
+        where = self._lanes[lane]
+        where.reserved = False
+        self._look_at(where)
 
     # -- state --------------------------------------------------------------------------------
 
@@ -437,47 +458,64 @@ class Scheduler:
 
     def shedding(self, lane: int) -> bool:
         """Return whether the lane is in high-criticality mode."""
-        return self._shedding[lane]
+        return self._lanes[lane].shedding
 
     def running(self, lane: int) -> tuple[Job, ...]:
         """Return the jobs whose step runs on the lane now; empty for none."""
-        return self._running[lane] or ()
+        return self._lanes[lane].running or ()
 
     def waiting(self, lane: int) -> int:
         """Return how many jobs are ready and not running on the lane."""
-        return self._waiting[lane]
+        return self._lanes[lane].waiting
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _look_at(self, lane: int) -> None:
+    def _look_at(self, lane: _Lane) -> None:
         """Have the next tick decide about a lane, if it is idle."""
-        if self._running[lane] is None and lane not in self._due:
+        if lane.running is None and not lane.due:
+            lane.due = True
             self._due.append(lane)
 
-    def _decide(self, lane: int, now_ns: int) -> Actions:
-        """Return what a lane does from now on; the lane is idle or reserved."""
+    def _shed(self, lane: _Lane) -> list[Action]:
+        actions: list[Action] = [Shed(lane.index)]
+        lane.shedding = lane.strained = True
+        tasks = self._tasks
+        low = {key for key, task in tasks.items() if task.lane is lane and not task.high}
+        dropped = self._drop(lane, low)
+        dropped.sort(key=lambda job: _SHED_ORDER.index(tasks[job.task_id].criticality))
+        actions += [Skipped(job, Rule.CRITICALITY) for job in dropped]
+        if self._observer is not None:
+            self._observer.shedding(lane.index, True)
+        if self._reranks:
+            self._rank_again(lane)
+        self._look_at(lane)
+        return actions
+
+    def _decide(self, lane: _Lane, now_ns: int) -> Actions:
+        """Return what an idle lane does from now on."""
+        lane.due = False
         if self._held:
             self._held.pop(lane, None)
-        if self._running[lane] is not None or self._reserved[lane]:
+        if lane.reserved:
             return _NOTHING
-        ready = self._ready[lane]
+        ready = lane.ready
         while ready:
             job = ready[0][4]
             if self._hold_until is not None and job.state != DROPPED:
-                hold = self._hold_until(lane, job, now_ns)
+                hold = self._hold_until(lane.index, job, now_ns)
                 if hold > now_ns:
                     return self._fill(lane, now_ns, hold)
             heappop(ready)
             if job.state != DROPPED:
                 return self._start(lane, job, now_ns)
-        if self._owing[lane] and self._idle_ns[lane] == _BUSY:
-            self._idle_ns[lane] = now_ns
-        if self._shedding[lane]:
+        if lane.owing and lane.idle_ns == _BUSY:
+            lane.idle_ns = now_ns
+        if lane.shedding:
             self._stop_shedding(lane)
-            return [Restored(lane)]
+            return [Restored(lane.index)]
         return _NOTHING
 
-    def _start(self, lane: int, job: Job, now_ns: int) -> Actions:
+    def _start(self, lane: _Lane, job: Job, now_ns: int) -> Actions:
         if job.state == NEW:
             job.state = BEGUN
             waiting = self._tasks[job.task_id].waiting
@@ -485,16 +523,16 @@ class Scheduler:
                 waiting.popleft()
             else:  # a policy let it overtake
                 waiting.remove(job)
-        self._waiting[lane] -= 1
-        self._idle_ns[lane] = _BUSY
+        lane.waiting -= 1
+        lane.idle_ns = _BUSY
         if self._observer is not None:
-            self._observer.started(lane, job, now_ns)
-        self._dispatch[lane].jobs = self._running[lane] = (job,)
-        return self._one_dispatch[lane]
+            self._observer.started(lane.index, job, now_ns)
+        lane.action.jobs = lane.running = (job,)
+        return lane.answer
 
     def _exceeded(
         self,
-        lane: int,
+        lane: _Lane,
         task: _Task,
         job: Job,
         taken_ns: int,
@@ -517,7 +555,7 @@ class Scheduler:
                     stopped = ended = True
                 elif policy is OverrunPolicy.DEMOTE:
                     task.background = job
-                    self._strained[lane] = True
+                    lane.strained = True
                     job.rank = self._next_in_line()
                 elif budget.has_exit:
                     ended = budget.leaves(job, step)
@@ -527,14 +565,14 @@ class Scheduler:
                 applied = policy
             if ended or task.background is job:
                 skips = budget.charge(job.used_ns)
-                self._strained[lane] |= skips > 0
-                self._owing[lane] |= budget.owes_little
+                lane.strained |= skips > 0
+                lane.owing |= budget.owes_little
             while task.waiting and (budget.owed_ns > 0 or task.background is not None):
                 waited = task.waiting.popleft()
                 waited.state = DROPPED
                 if budget.owed_ns > 0:
                     budget.owed_ns -= budget.total_ns
-                self._waiting[lane] -= 1
+                lane.waiting -= 1
                 dropped.append(waited)
         if ended:
             if task.background is job:
@@ -542,13 +580,13 @@ class Scheduler:
         else:
             assert following is not None
             job.step = following
-            heappush(self._ready[lane], (job.rank, job.ready_ns, job.task_id, job.seq, job))
-            self._waiting[lane] += 1
+            heappush(lane.ready, (job.rank, job.ready_ns, job.task_id, job.seq, job))
+            lane.waiting += 1
         over_low = budget.is_over_low(step, taken_ns, job.used_ns)
-        sheds = over_low and not self._shedding[lane]
+        sheds = over_low and not lane.shedding
         actions: list[Action] = [
             Overrun(
-                lane=lane,
+                lane=lane.index,
                 job=job,
                 step=step,
                 taken_ns=taken_ns,
@@ -562,7 +600,7 @@ class Scheduler:
         ]
         actions += [Skipped(each, Rule.OVERRUN) for each in dropped]
         if sheds:
-            actions += self.shed(lane)
+            actions += self._shed(lane)
         if stopped:
             job.state = DROPPED
             actions.append(Skipped(job, Rule.OVERRUN, "stopped"))
@@ -575,68 +613,68 @@ class Scheduler:
         self._line += 1
         return self._line
 
-    def _fill(self, lane: int, now_ns: int, hold_ns: int) -> Actions:
+    def _fill(self, lane: _Lane, now_ns: int, hold_ns: int) -> Actions:
         """Start a job behind the held one that may start now; else say when to wake."""
         hold_until = self._hold_until
         if self._fills and hold_until is not None:
-            kept = sorted(entry for entry in self._ready[lane] if entry[4].state != DROPPED)
+            kept = sorted(entry for entry in lane.ready if entry[4].state != DROPPED)
             held: set[int] = set()
             for index, entry in enumerate(kept):
                 if entry[2] in held:  # an older job of its task waits for a gap
                     continue
                 held.add(entry[2])
-                hold = hold_until(lane, entry[4], now_ns)
+                hold = hold_until(lane.index, entry[4], now_ns)
                 if hold <= now_ns:
                     del kept[index]
-                    self._ready[lane] = kept  # sorted: a heap as it is
+                    lane.ready = kept  # sorted: a heap as it is
                     return self._start(lane, entry[4], now_ns)
                 hold_ns = min(hold_ns, hold)
         self._held[lane] = hold_ns
-        return [WakeAt(lane, hold_ns)]
+        return [WakeAt(lane.index, hold_ns)]
 
-    def _refusal(self, lane: int, task: _Task, now_ns: int) -> Rule | None:
+    def _refusal(self, lane: _Lane, task: _Task, now_ns: int) -> Rule | None:
         """Return why a job of a task is not taken in now; ``None`` where it is."""
-        if self._owing[lane] and self._idle_ns[lane] != _BUSY:
+        if lane.owing and lane.idle_ns != _BUSY:
             self._repay(lane, now_ns)
-        if self._shedding[lane] and not task.high:
+        if lane.shedding and not task.high:
             return Rule.CRITICALITY
         if task.budget.owed_ns > 0:
             task.budget.skip_one()
             return Rule.OVERRUN
         if task.background is not None:
             return Rule.OVERRUN
-        self._strained[lane] = self._shedding[lane] or any(
-            each.lane == lane and (each.budget.owed_ns > 0 or each.background is not None)
+        lane.strained = lane.shedding or any(
+            each.lane is lane and (each.budget.owed_ns > 0 or each.background is not None)
             for each in self._tasks.values()
         )
         return None
 
-    def _repay(self, lane: int, now_ns: int) -> None:
+    def _repay(self, lane: _Lane, now_ns: int) -> None:
         """Have the time in which the lane had nothing to do repay what tasks took too much."""
-        spare = now_ns - self._idle_ns[lane]
-        self._idle_ns[lane] = now_ns
+        spare = now_ns - lane.idle_ns
+        lane.idle_ns = now_ns
         owing = False
         for task in self._tasks.values():
-            if task.lane == lane and task.budget.owes_little:
+            if task.lane is lane and task.budget.owes_little:
                 spare -= task.budget.repay(spare)
                 owing |= task.budget.owes_little
-        self._owing[lane] = owing
+        lane.owing = owing
 
-    def _stop_shedding(self, lane: int) -> None:
-        self._shedding[lane] = False
+    def _stop_shedding(self, lane: _Lane) -> None:
+        lane.shedding = False
         if self._observer is not None:
-            self._observer.shedding(lane, False)
+            self._observer.shedding(lane.index, False)
         if self._reranks:
             for task in self._tasks.values():  # nothing waits that a new job could overtake
-                if task.lane == lane:
+                if task.lane is lane:
                     task.last_rank = _NO_RANK
 
-    def _rank_again(self, lane: int) -> None:
+    def _rank_again(self, lane: _Lane) -> None:
         for task in self._tasks.values():
-            if task.lane == lane:
+            if task.lane is lane:
                 task.last_rank = _NO_RANK
         ranked: list[_Entry] = []
-        for _, ready_ns, task_id, seq, job in sorted(self._ready[lane]):
+        for _, ready_ns, task_id, seq, job in sorted(lane.ready):
             task = self._tasks[task_id]
             if job.state == DROPPED:
                 continue
@@ -644,12 +682,12 @@ class Scheduler:
                 task.last_rank = job.rank = max(self._priority(job), task.last_rank)
             ranked.append((job.rank, ready_ns, task_id, seq, job))
         heapify(ranked)
-        self._ready[lane] = ranked
+        lane.ready = ranked
 
-    def _drop(self, lane: int, task_ids: set[int]) -> list[Job]:
+    def _drop(self, lane: _Lane, task_ids: set[int]) -> list[Job]:
         dropped: list[Job] = []
         kept: list[_Entry] = []
-        for entry in sorted(self._ready[lane]):
+        for entry in sorted(lane.ready):
             job = entry[4]
             if job.state == DROPPED:
                 continue
@@ -664,6 +702,6 @@ class Scheduler:
                 task.waiting.clear()
                 if task.background is not None and task.background.state == DROPPED:
                     task.background = None
-        self._ready[lane] = kept
-        self._waiting[lane] = len(kept)
+        lane.ready = kept
+        lane.waiting = len(kept)
         return dropped

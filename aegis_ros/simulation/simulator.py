@@ -117,14 +117,19 @@ def simulate(
     running = [(-1, 0, 0)] * count_of_lanes  # job, step, since when
     wakes: dict[int, int] = {}
     several = count_of_lanes > 1
-    watched = keep_runs or interference is not None
+    watched = several or keep_runs or interference is not None
     soonest = _NEVER  # the first of `ends`, on lane `first`
     next_job = last = first = 0
     idle = count_of_lanes
     report_at = _NEVER if progress is None else 0
     ready.append(_NEVER)
+    coming = ready[0]
     while True:
-        coming = ready[next_job]
+        if not idle:  # nothing can start before something ends
+            while coming < soonest:
+                release(Job(owner[next_job], next_job, arrival[next_job], due[next_job]), coming)
+                next_job += 1
+                coming = ready[next_job]
         now = coming if coming < soonest else soonest
         if wakes:
             now = min(now, *wakes.values())
@@ -138,27 +143,23 @@ def simulate(
                 if type(action) is Finished:
                     finished[job] = now
             if watched:
+                busy[first] += now - begun
                 if keep_runs:
                     runs.append(Run(job, step, begun, now, first))
                 if interference is not None:
                     interference.ended(first, now)
-            busy[first] += now - begun
             idle += 1
-            last = now
-            soonest = _NEVER
             if several:
                 ends[first] = _NEVER
                 soonest = min(ends)
                 first = ends.index(soonest)
+            else:
+                soonest = _NEVER
+            last = now
         while coming <= now:
             release(Job(owner[next_job], next_job, arrival[next_job], due[next_job]), now)
             next_job += 1
             coming = ready[next_job]
-        if next_job > report_at and progress is not None:
-            progress(next_job)
-            report_at = next_job + _REPORT_EVERY
-        if not idle:
-            continue
         for action in tick(now):
             if type(action) is Dispatch:
                 lane = action.lane
@@ -168,18 +169,24 @@ def simulate(
                     started[job] = now
                 length = execution[job][step] + switch_ns
                 running[lane] = (job, step, now)
-                end = ends[lane] = now + length
+                end = now + length
                 if end < soonest:
                     soonest, first = end, lane
                 idle -= 1
-                if wakes:
-                    wakes.pop(lane, None)
-                if interference is not None:
-                    interference.started(lane, owner[job], length, now)
+                if watched:
+                    ends[lane] = end
+                    if interference is not None:
+                        interference.started(lane, owner[job], length, now)
+                else:
+                    busy[lane] += length
             elif type(action) is WakeAt:
                 wakes[action.lane] = action.time_ns
         if wakes:
+            # A lane that works has no use for it, and is asked when it ends.
             wakes = {lane: at for lane, at in wakes.items() if at > now}
+        if next_job > report_at and progress is not None:
+            progress(next_job)
+            report_at = next_job + _REPORT_EVERY
         if interference is not None:
             ends = interference.ends(now)
             soonest = min(ends)
