@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.rationale import Reason, Rule
+from aegis_ros.rationale.engine import EngineCause
 from aegis_ros.rationale.wording import sentence
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import Criticality, FrameFormat, OverrunPolicy
@@ -129,7 +130,7 @@ class EngineEvent:
         duration_ns: time from the loss to the recovery.
         quarantined: ids of the tasks that are not loaded any more because they crash the engine.
         failed: (task id, reason) of tasks that could not be loaded again.
-        cause: why it was lost; told with the recovery, too.
+        cause: why it was lost; with the recovery, too.
         lane: the lane that had stood still before the loss; -1 for all of them.
         stood_ns: for how long it had.
     """
@@ -140,7 +141,7 @@ class EngineEvent:
     duration_ns: int = 0
     quarantined: tuple[int, ...] = ()
     failed: tuple[tuple[int, str], ...] = ()
-    cause: str = ""
+    cause: EngineCause | None = None
     lane: int = -1
     stood_ns: int = 0
 

@@ -9,14 +9,53 @@ from aegis_ros.rationale.reason import Inequality, Reason
 
 __all__ = [
     "EngineBack",
+    "EngineCause",
+    "EngineEnded",
     "EngineGivenUp",
     "EngineLost",
     "EngineNotBack",
     "JobsLost",
     "LaneOutage",
+    "LaneStuck",
+    "LoopStuck",
     "NotUnloaded",
     "TaskNotReloaded",
 ]
+
+
+class EngineCause:
+    """Why the engine is lost, as far as can be seen; each kind is a frozen dataclass."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEnded(EngineCause):
+    """Its process ended with an exit code; negative: that signal ended it."""
+
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStuck(EngineCause):
+    """Its loop has not moved for ``stuck_ns``."""
+
+    stuck_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStuck(EngineCause):
+    """A segment has been running for ``busy_ns``.
+
+    Attributes:
+        task: whose it is; empty for a network that is measured.
+        busy_ns: since it began.
+        budget_ns: the longest budget of a segment of it, 0 for unknown.
+    """
+
+    task: str
+    busy_ns: int
+    budget_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +71,7 @@ class EngineLost(Reason):
     decision = Decision.INFORMED
     rule = Rule.ENGINE_RESTART
 
-    cause: str
+    cause: EngineCause
     jobs: int
     quarantined: tuple[str, ...] = ()
 
@@ -111,7 +150,7 @@ class LaneOutage(Reason):
     lane: str
     outage_ns: int
     period_ns: int
-    cause: str
+    cause: EngineCause | None
 
     def tested(self) -> Inequality:
         """Return the length of the outage; nothing was tested."""

@@ -13,7 +13,7 @@ from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineEvent, JobSkip, OverrunEvent
 from aegis_ros.orchestrator import FrameTimes, Orchestrator, TaskState
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.rationale.engine import EngineBack, EngineLost
+from aegis_ros.rationale.engine import EngineBack, EngineEnded, EngineLost, LaneStuck
 from aegis_ros.rationale.jobs import Overran
 from aegis_ros.rationale.wording import words
 from aegis_ros.simulation import Outcome, Workload, simulate
@@ -260,7 +260,7 @@ def test_an_engine_that_starts_anew_sheds_nothing(house: House) -> None:
     vital = house.orchestrator.register(house.task("vital", lane="lane0"))
     house.orchestrator.register(house.task("useful", criticality="low", lane="lane0"))
     house.engine.on_overrun(overrun(vital.task_id, sheds=True))
-    house.engine.on_event(EngineEvent(EngineLost("gone", 0)))
+    house.engine.on_event(EngineEvent(EngineLost(EngineEnded(-9), 0)))
     states = [item.state for item in house.orchestrator.status().tasks]
     assert TaskState.SHED not in states
 
@@ -275,7 +275,7 @@ def test_after_a_hang_each_task_is_told_how_long_it_had_no_lane_and_why(house: H
         EngineBack(600 * MS, 3),
         recovered=True,
         duration_ns=600 * MS,
-        cause="hog has been running for 2.1 s (its budget is 10.0 ms a segment)",
+        cause=LaneStuck("hog", 2100 * MS, 10 * MS),
         lane=0,
         stood_ns=2100 * MS,
     )

@@ -14,7 +14,7 @@ from aegis_ros.errors import ConfigError, StateError
 from aegis_ros.orchestrator import FrameTimes, ResultCode, TaskState
 from aegis_ros.orchestrator.intake import Taken
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.rationale.engine import EngineBack, EngineLost
+from aegis_ros.rationale.engine import EngineBack, EngineEnded, EngineLost
 from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import MS, House
 
@@ -256,7 +256,7 @@ def test_tasks_on_one_topic_share_one_stream(house: House) -> None:
 
 def test_jobs_lost_with_the_engine_are_accounted_for(house: House) -> None:
     house.orchestrator.register(house.task())
-    house.engine.on_event(EngineEvent(EngineLost("killed", 2), lost=((1, 0), (1, 1))))
+    house.engine.on_event(EngineEvent(EngineLost(EngineEnded(-9), 2), lost=((1, 0), (1, 1))))
     (task,) = house.orchestrator.status().tasks
     assert task.lost == 2
     (told,) = [item for item in house.told if item.decision is Decision.LOST]

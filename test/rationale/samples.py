@@ -127,8 +127,8 @@ REASONS = (
     j.ShedForOverrun("detector", "low", "main", "brake", 7),
     j.RestoredAtIdle("detector", "main", 12 * MS),
     # engine
-    e.EngineLost("the engine was killed by SIGKILL", 1),
-    e.EngineLost("the engine was killed by SIGKILL", 3, ("detector", "map")),
+    e.EngineLost(e.EngineEnded(-9), 1),
+    e.EngineLost(e.LoopStuck(1_200 * MS), 3, ("detector", "map")),
     e.EngineNotBack("the engine did not answer within 10 s."),
     e.EngineGivenUp(5, 60 * S),
     e.EngineBack(612 * MS, 1),
@@ -136,7 +136,7 @@ REASONS = (
     e.JobsLost("detector", 1),
     e.JobsLost("detector", 2),
     e.TaskNotReloaded("detector", "out of memory"),
-    e.LaneOutage("detector", "main", 2700 * MS, 100 * MS, "the engine was killed by SIGKILL"),
+    e.LaneOutage("detector", "main", 2700 * MS, 100 * MS, e.LaneStuck("hog", 2100 * MS, 10 * MS)),
     e.NotUnloaded("detector", "the engine is gone."),
     # device
     d.DeviceSpeed(0.6, "nvml", 91.0, 1, 0),
@@ -298,6 +298,12 @@ CHANGES = (
 )
 
 PARTS = (
+    e.EngineEnded(-9),
+    e.EngineEnded(-99),
+    e.EngineEnded(70),
+    e.LoopStuck(1_200 * MS),
+    e.LaneStuck("hog", 2100 * MS, 10 * MS),
+    e.LaneStuck("", 61 * S, 0),
     a.Budget("measured", 22 * MS, a.MeasuredBudget("the slowest of 300 runs, times 1.2")),
     a.DeclaredBudget(22 * MS),
     a.MeasuredBudget("the slowest of 300 runs, times 1.2"),

@@ -8,7 +8,9 @@ from dataclasses import is_dataclass
 import pytest
 
 from aegis_ros.rationale import Reason, Rule
+from aegis_ros.rationale.admission import BudgetBasis, CutReason
 from aegis_ros.rationale.changes import Change
+from aegis_ros.rationale.engine import EngineCause
 from aegis_ros.rationale.plain import KINDS, from_plain, kind_of, to_plain
 from aegis_ros.rationale.verdicts import Finding
 from aegis_ros.rationale.wording import sentence, words
@@ -29,18 +31,14 @@ def test_everything_with_words_has_an_example() -> None:
 
 
 def test_everything_that_is_decided_has_words() -> None:
-    decided = {kind for kind in KINDS.values() if issubclass(kind, Reason | Finding | Change)}
+    families = (Reason, Finding, Change, CutReason, BudgetBasis, EngineCause)
+    decided = {kind for kind in KINDS.values() if issubclass(kind, families)}
     assert decided <= WORDED
 
 
 def test_every_rule_decides_something() -> None:
-    # These three decide through verdicts whose findings are among the examples.
-    by_verdict = {
-        Rule.WCET_DEADLINE,
-        Rule.CRITICAL_WINDOW,
-        Rule.TABLE,
-        Rule.MODES,
-    }
+    # These decide through verdicts whose findings are among the examples.
+    by_verdict = {Rule.WCET_DEADLINE, Rule.CRITICAL_WINDOW, Rule.TABLE, Rule.MODES}
     assert {item.rule for item in REASONS} | by_verdict == set(Rule)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.types import LoadSpec
+from aegis_ros.rationale.engine import EngineCause, EngineEnded, LaneStuck, LoopStuck
 
 __all__ = ["Trouble", "trouble"]
 
@@ -22,13 +22,13 @@ class Trouble:
     """What is wrong with an engine.
 
     Attributes:
-        cause: for people.
+        cause: what is wrong.
         suspects: ids of the tasks that may have caused it.
         since_ns: from when on nothing useful happened, monotonic.
         lane: where; -1 for everywhere.
     """
 
-    cause: str
+    cause: EngineCause
     suspects: tuple[int, ...]
     since_ns: int
     lane: int = -1
@@ -48,12 +48,11 @@ def trouble(
     lanes = page.lanes()
     running = tuple(lane.task_id for lane in lanes if lane.task_id >= 0)
     if exit_code is not None:
-        return Trouble(f"the engine ended ({_reason(exit_code)})", running, page.alive_ns)
+        return Trouble(EngineEnded(exit_code), running, page.alive_ns)
     stale = now_ns - page.alive_ns
     if stale > _STALE_LOOP_NS:
         # A loop that stands still says nothing about what the lanes do.
-        cause = f"the engine's loop has not moved for {stale / 1e9:.1f} s"
-        return Trouble(cause, (), page.alive_ns)
+        return Trouble(LoopStuck(stale), (), page.alive_ns)
     for index, lane in enumerate(lanes):
         spec = loaded.get(lane.task_id)
         if lane.task_id == -1:
@@ -64,22 +63,7 @@ def trouble(
         limit = max(_STUCK_FACTOR * budget, _STUCK_LEAST_NS) if budget else _STUCK_UNKNOWN_NS
         busy = now_ns - lane.since_ns
         if busy > limit:
-            name = spec.name if spec is not None else "a measured network"
             suspects = (lane.task_id,) if spec is not None else ()
-            cause = f"{name} has been running for {busy / 1e9:.1f} s ({_budget(budget)})"
+            cause = LaneStuck("" if spec is None else spec.name, busy, budget)
             return Trouble(cause, suspects, lane.since_ns, index)
     return None
-
-
-def _reason(exit_code: int) -> str:
-    if exit_code >= 0:
-        return f"exit code {exit_code}"
-    try:
-        return signal.Signals(-exit_code).name
-    except ValueError:
-        return f"signal {-exit_code}"
-
-
-def _budget(budget_ns: int) -> str:
-    known = f"its budget is {budget_ns / 1e6:.1f} ms a segment"
-    return known if budget_ns else "its budget is unknown"

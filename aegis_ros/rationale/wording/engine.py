@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import signal
+
 from aegis_ros.rationale import engine
 from aegis_ros.rationale.wording.units import names, plural
-from aegis_ros.rationale.wording.words import words_of
+from aegis_ros.rationale.wording.words import words, words_of
+
+
+@words_of(engine.EngineEnded)
+def _engine_ended(cause: engine.EngineEnded) -> str:
+    return f"the engine ended ({_how(cause.exit_code)})"
+
+
+def _how(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
+
+
+@words_of(engine.LoopStuck)
+def _loop_stuck(cause: engine.LoopStuck) -> str:
+    return f"the engine's loop has not moved for {cause.stuck_ns / 1e9:.1f} s"
+
+
+@words_of(engine.LaneStuck)
+def _lane_stuck(cause: engine.LaneStuck) -> str:
+    budget = (
+        f"its budget is {cause.budget_ns / 1e6:.1f} ms a segment"
+        if cause.budget_ns
+        else "its budget is unknown"
+    )
+    name = cause.task or "a measured network"
+    return f"{name} has been running for {cause.busy_ns / 1e9:.1f} s ({budget})"
 
 
 @words_of(engine.EngineLost)
 def _engine_lost(reason: engine.EngineLost) -> str:
-    text = f"{reason.cause}; {plural(reason.jobs, 'job')} in flight lost"
+    text = f"{words(reason.cause)}; {plural(reason.jobs, 'job')} in flight lost"
     if reason.quarantined:
         verb = "is" if len(reason.quarantined) == 1 else "are"
         text += f"; {names(reason.quarantined)} crashed it too often and {verb} quarantined"
@@ -61,9 +93,10 @@ def _task_not_reloaded(reason: engine.TaskNotReloaded) -> str:
 @words_of(engine.LaneOutage)
 def _lane_outage(reason: engine.LaneOutage) -> str:
     periods = -(-reason.outage_ns // reason.period_ns)
+    because = "" if reason.cause is None else f" because {words(reason.cause)}"
     return (
         f"{reason.task} runs again: lane {reason.lane} ran none of its jobs for "
-        f"{reason.outage_ns / 1e6:.0f} ms ({plural(periods, 'period')}) because {reason.cause}"
+        f"{reason.outage_ns / 1e6:.0f} ms ({plural(periods, 'period')}){because}"
     )
 
 
