@@ -146,6 +146,11 @@ class EngineEvent:
     stood_ns: int = 0
 
     @property
+    def rule(self) -> Rule:
+        """``ENGINE_RESTART`` for a loss or a restart, ``LIMIT`` when it is given up."""
+        return self.reason.rule
+
+    @property
     def sentence(self) -> str:
         """What happened, for people."""
         return sentence(self.reason)
