@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.network.feed import NetworkInput
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import TensorInfo
-from aegis_ros.spec import FrameFormat, LaneSpec
+from aegis_ros.spec import LaneSpec
 
 __all__ = [
     "MOST_INPUTS",
@@ -156,52 +157,17 @@ class CompiledNetwork:
 
     def to_json(self) -> dict[str, Any]:
         """Return a mapping that :meth:`from_json` understands."""
-        return {
-            "backend": self.backend,
-            "key": self.key,
-            "paths": list(self.paths),
-            "inputs": [
-                {
-                    "tensor": _tensor_to_json(item.tensor),
-                    "format": str(item.format),
-                    "max_shape": list(item.max_shape),
-                    "name": item.name,
-                }
-                for item in self.inputs
-            ],
-            "outputs": [_tensor_to_json(item) for item in self.outputs],
-            "arena_bytes": self.arena_bytes,
-            "dynamic_outputs": list(self.dynamic_outputs),
-            "shares": list(self.shares),
-            "cuts": self.cuts,
-            "note": self.note,
-            "complete_after": list(self.complete_after),
-        }
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
 
     @staticmethod
-    def from_json(values: dict[str, Any]) -> CompiledNetwork:
-        """Return the network :meth:`to_json` described."""
-        return CompiledNetwork(
-            backend=values["backend"],
-            key=values["key"],
-            paths=tuple(values["paths"]),
-            inputs=tuple(
-                NetworkInput(
-                    _tensor_from_json(item["tensor"]),
-                    FrameFormat(item["format"]),
-                    tuple(item["max_shape"]),
-                    item["name"],
-                )
-                for item in values["inputs"]
-            ),
-            outputs=tuple(_tensor_from_json(item) for item in values["outputs"]),
-            arena_bytes=values["arena_bytes"],
-            dynamic_outputs=tuple(values["dynamic_outputs"]),
-            shares=tuple(values["shares"]),
-            cuts=values["cuts"],
-            note=values["note"],
-            complete_after=tuple(values["complete_after"]),
-        )
+    def from_json(values: Mapping[str, Any]) -> CompiledNetwork:
+        """Return the network :meth:`to_json` described.
+
+        Raises:
+            msgspec.ValidationError: it described none.
+        """
+        return msgspec.convert(values, CompiledNetwork)
 
 
 class LoadedNetwork(Protocol):
@@ -424,11 +390,3 @@ class Backend(Runtime, Protocol):
             BackendError: the runtime cannot take it.
         """
         ...
-
-
-def _tensor_to_json(item: TensorInfo) -> dict[str, Any]:
-    return {"name": item.name, "dtype": item.dtype, "shape": list(item.shape)}
-
-
-def _tensor_from_json(values: dict[str, Any]) -> TensorInfo:
-    return TensorInfo(values["name"], values["dtype"], tuple(values["shape"]))

