@@ -8,6 +8,7 @@ from aegis_ros.analysis.chains import (
     chain_reaction_bound,
 )
 from aegis_ros.analysis.change import restorable, safe_removal_ns, shed_order
+from aegis_ros.analysis.decimation import decimated, find_decimation
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
 from aegis_ros.analysis.leftover import slack_rates
@@ -16,7 +17,6 @@ from aegis_ros.analysis.periodic import Place
 from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
 from aegis_ros.analysis.sensitivity import counterfactuals
 from aegis_ros.analysis.task import AnalysisTask
-from aegis_ros.analysis.thinning import thin, thinned
 from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.analysis.witness import CriticalArrival, witness_schedule
 
@@ -40,13 +40,13 @@ __all__ = [
     "check_modes",
     "check_policy",
     "counterfactuals",
+    "decimated",
+    "find_decimation",
     "is_schedulable",
     "queue_needed",
     "restorable",
     "safe_removal_ns",
     "shed_order",
     "slack_rates",
-    "thin",
-    "thinned",
     "witness_schedule",
 ]

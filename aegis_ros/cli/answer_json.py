@@ -28,7 +28,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
             for item in answer.changes
         ],
         "rule": str(answer.deciding.rule),
-        "every_nth": dict(answer.factors),
+        "every_nth": dict(answer.decimation),
     }
 
 

@@ -203,12 +203,12 @@ def _print_conclusion(console: Console, answer: Answer) -> None:
             but = "; where a budget is exceeded, those of high criticality"
         elif answer.asked.policy != "edf" and any(t.high_segments_ns for t in answer.asked.tasks):
             but = f"; under {answer.asked.policy} nothing is dropped, and high budgets count always"
-        if answer.factors:
+        if answer.decimation:
             but += ", but not every frame is taken"
         text = f"Every deadline holds, for {_ARRIVALS[_promise(answer)]}{but}"
-        say(console, text, style="yellow" if answer.factors else "green")
+        say(console, text, style="yellow" if answer.decimation else "green")
         for task in answer.asked.tasks:
-            n = answer.factors.get(task.name, 1)
+            n = answer.decimation.get(task.name, 1)
             if n > 1:
                 frames = fewer_frames(task.name, task.period_ns // n, n)
                 say(console, f"{frames} ({task.criticality}, max_decimation)", bullet=" •")

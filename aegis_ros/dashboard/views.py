@@ -32,7 +32,7 @@ class TaskView:
     """One admitted task; counts since activation, figures over the last window.
 
     ``publish_ms`` is kept free before the deadline; ``segments`` is 0 where it was not declared.
-    Of ``every_nth`` frames one becomes a job; ``thinned`` were left out for that.
+    Of ``decimation`` frames one becomes a job; ``decimated`` were left out for that.
     """
 
     name: str
@@ -63,8 +63,8 @@ class TaskView:
     execution_p50_ms: float
     execution_max_ms: float
     result_age_s: float
-    every_nth: int = 1
-    thinned: int = 0
+    decimation: int = 1
+    decimated: int = 0
     early_exits: int = 0
 
 

@@ -128,7 +128,7 @@ def _of(task: TaskView) -> AnalysisTask | None:
     return analysis_task(
         task.name,
         wcet_ms=task.wcet_ms,
-        period_ms=task.period_ms * task.every_nth,
+        period_ms=task.period_ms * task.decimation,
         deadline_ms=task.deadline_ms,
         publish_ms=task.publish_ms,
         jitter_ms=task.jitter_ms,

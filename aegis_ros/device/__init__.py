@@ -1,6 +1,6 @@
 """How fast the device runs now, and what can be promised at that speed."""
 
-from aegis_ros.device.governor import Change, PaceGovernor, SpeedGovernor
+from aegis_ros.device.governor import Change, DecimationGovernor, SpeedGovernor
 from aegis_ros.device.monitor import create_monitor
 from aegis_ros.device.nvml import NvmlMonitor
 from aegis_ros.device.state import DeviceMonitor, DeviceState
@@ -9,11 +9,11 @@ from aegis_ros.device.sysfs import CpuMonitor, JetsonMonitor
 __all__ = [
     "Change",
     "CpuMonitor",
+    "DecimationGovernor",
     "DeviceMonitor",
     "DeviceState",
     "JetsonMonitor",
     "NvmlMonitor",
-    "PaceGovernor",
     "SpeedGovernor",
     "create_monitor",
 ]

@@ -1,4 +1,4 @@
-"""Decides what to thin and shed while a device is slow, and what comes back, without flapping."""
+"""Decides what a slow device decimates and sheds, and what comes back, without flapping."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 
-from aegis_ros.analysis import AnalysisTask, restorable, shed_order, thin, thinned
+from aegis_ros.analysis import AnalysisTask, decimated, find_decimation, restorable, shed_order
 from aegis_ros.errors import ConfigError
 
-__all__ = ["Change", "PaceGovernor", "SpeedGovernor"]
+__all__ = ["Change", "DecimationGovernor", "SpeedGovernor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class SpeedGovernor:
 
 
 @dataclass
-class PaceGovernor:
+class DecimationGovernor:
     """Leaves frames out while a device is slow, as few and as fairly as possible.
 
     What no longer fits loses frames at once. Frames come back when more of them have fitted, with
@@ -136,7 +136,7 @@ class PaceGovernor:
 
     margin: float = 0.05
     hold_ns: int = 10_000_000_000
-    _factors: dict[str, int] | None = None
+    _decimation: dict[str, int] | None = None
     _better_since: int | None = None
     _asked: object = None  # what the answers below belong to; most readings change nothing
     _holds: bool = True
@@ -145,13 +145,13 @@ class PaceGovernor:
     @property
     def slow(self) -> bool:
         """Whether frames are left out because the device is slow."""
-        return self._factors is not None
+        return self._decimation is not None
 
     def decide(
         self,
         tasks: Sequence[AnalysisTask],
         nominal: Mapping[str, int],
-        most: Mapping[str, int],
+        limits: Mapping[str, int],
         speed: float,
         now_ns: int,
         *,
@@ -162,27 +162,29 @@ class PaceGovernor:
         Args:
             tasks: everything that runs on the lane, with the periods of its frames.
             nominal: n of each task at nominal speed, by name; 1 for what is not named.
-            most: by name, how far a task may be thinned.
+            limits: by name, how far a task may be decimated.
             speed: of the device, above 0; more than nominal counts as nominal.
             now_ns: monotonic time.
             switch_ns: cost of starting one segment.
         """
         speed = min(1.0, speed)
-        present = dict(nominal) if self._factors is None else self._factors
+        present = dict(nominal) if self._decimation is None else self._decimation
         asked = (tuple(tasks), tuple(sorted(present.items())), speed, switch_ns)
         if asked != self._asked:
-            self._holds = _passes(thinned(tasks, present), speed, switch_ns)
+            self._holds = _passes(decimated(tasks, present), speed, switch_ns)
             margin = self.margin if speed < 1.0 else 0.0
-            self._calm = _thin(tasks, most, speed * (1.0 - margin), switch_ns)
+            self._calm = _least_decimation(tasks, limits, speed * (1.0 - margin), switch_ns)
             self._asked = asked
         if not self._holds:
-            found = _thin(tasks, most, speed, switch_ns)
+            found = _least_decimation(tasks, limits, speed, switch_ns)
             names = [task.name for task in tasks]
-            self._factors = {name: most.get(name, 1) for name in names} if found is None else found
+            self._decimation = (
+                {name: limits.get(name, 1) for name in names} if found is None else found
+            )
             self._better_since = None
-        elif self._factors is not None:
-            self._give_back(self._factors, speed, now_ns)
-        return self._factors
+        elif self._decimation is not None:
+            self._give_back(self._decimation, speed, now_ns)
+        return self._decimation
 
     def _give_back(self, present: Mapping[str, int], speed: float, now_ns: int) -> None:
         calm = self._calm
@@ -192,7 +194,7 @@ class PaceGovernor:
         if self._better_since is None:
             self._better_since = now_ns
         if now_ns - self._better_since >= self.hold_ns:
-            self._factors = calm if speed < 1.0 else None
+            self._decimation = calm if speed < 1.0 else None
             self._better_since = None
 
 
@@ -200,8 +202,8 @@ def _more(calm: Mapping[str, int], present: Mapping[str, int]) -> bool:
     """Return whether the task that loses most loses less, or else the next one, and so on."""
     names = {*calm, *present}
 
-    def losses(factors: Mapping[str, int]) -> list[int]:
-        return sorted((factors.get(name, 1) for name in names), reverse=True)
+    def losses(decimation: Mapping[str, int]) -> list[int]:
+        return sorted((decimation.get(name, 1) for name in names), reverse=True)
 
     return losses(calm) < losses(present)
 
@@ -212,16 +214,16 @@ def _slower(task: AnalysisTask, speed: float) -> AnalysisTask:
 
 
 def _passes(tasks: Sequence[AnalysisTask], speed: float, switch_ns: int) -> bool:
-    return _thin(tasks, {}, speed, switch_ns) is not None
+    return _least_decimation(tasks, {}, speed, switch_ns) is not None
 
 
-def _thin(
-    tasks: Sequence[AnalysisTask], most: Mapping[str, int], speed: float, switch_ns: int
+def _least_decimation(
+    tasks: Sequence[AnalysisTask], limits: Mapping[str, int], speed: float, switch_ns: int
 ) -> dict[str, int] | None:
     lane = next((task.lane for task in tasks if task.lane), "main")
-    return thin(
+    return find_decimation(
         [_slower(task, speed) for task in tasks],
-        most,
+        limits,
         [lane],
         switch_ns=ceil(switch_ns / Fraction(speed)),
         fixed={task.name: lane for task in tasks},

@@ -330,8 +330,8 @@ def _task_view(message: Any) -> TaskView:
         execution_p50_ms=message.execution_p50_ms,
         execution_max_ms=message.execution_max_ms,
         result_age_s=message.result_age_s,
-        every_nth=max(1, message.every_nth),
-        thinned=message.thinned,
+        decimation=max(1, message.decimation),
+        decimated=message.decimated,
         early_exits=message.early_exits,
     )
 

@@ -174,8 +174,8 @@ def _task(
         "missed": str(task.missed),
         "skipped": str(task.skipped),
         "lost": str(task.lost),
-        "every_nth": str(task.every_nth),
-        "thinned": str(task.thinned),
+        "every_nth": str(task.decimation),
+        "thinned": str(task.decimated),
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
     level, message = _task_level(task, active, publishers, received_hz, declared_hz, limits)
@@ -231,7 +231,7 @@ def _task_level(
             f"p99 of the response is {task.response_p99_ns / 1e6:.1f} of "
             f"{spec.deadline_ns / 1e6:.0f} ms; aegis check tells who it waits for"
         )
-    fewer = f" from {every_nth(task.every_nth)}" if task.every_nth > 1 else ""
+    fewer = f" from {every_nth(task.decimation)}" if task.decimation > 1 else ""
     return OK, (
         f"{task.rate_hz:.1f} results a second{fewer}, p99 {task.response_p99_ns / 1e6:.1f} of "
         f"{spec.deadline_ns / 1e6:.0f} ms"

@@ -118,8 +118,8 @@ def _task_row(task: Any) -> TaskRow:
         missed=task.missed,
         skipped=task.skipped,
         lost=task.lost,
-        every_nth=task.every_nth,
-        thinned=task.thinned,
+        decimation=task.decimation,
+        decimated=task.decimated,
     )
 
 

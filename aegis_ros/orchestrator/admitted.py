@@ -10,7 +10,7 @@ from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane,
 from aegis_ros.orchestrator.intake import FedTask
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
-from aegis_ros.planning.admission import Candidate, Pace
+from aegis_ros.planning.admission import Candidate, Decimation
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 
 __all__ = ["AdmittedSet", "Entry"]
@@ -31,11 +31,11 @@ class Entry:
     statistics: TaskStatistics
     from_file: bool
     failed: bool = False
-    every: int = 1  # n of which the proof at nominal speed takes every n-th frame
+    decimation: int = 1  # n of which the proof at nominal speed takes every n-th frame
 
     def analysis_task(self) -> AnalysisTask:
         """Return the task as the tests see it at its present rate."""
-        return self.candidate.analysis_task(self.every)
+        return self.candidate.analysis_task(self.decimation)
 
     @property
     def spec(self) -> TaskSpec:
@@ -93,12 +93,12 @@ class AdmittedSet:
         responses = verdict.responses if verdict is not None else ()
         return next((item.bound_ns for item in responses if item.task == entry.spec.name), 0)
 
-    def thin(self, factors: Mapping[str, int]) -> None:
+    def decimate(self, decimation: Mapping[str, int]) -> None:
         """Prove these tasks with every n-th of their frames from now on."""
-        for name, every in factors.items():
+        for name, n in decimation.items():
             entry = self._entries.get(name)
             if entry is not None:
-                entry.every = every
+                entry.decimation = n
         self._judge()
 
     def forget(self, entry: Entry) -> None:
@@ -123,10 +123,10 @@ class AdmittedSet:
         }
         return running | {task.name: (task, lane) for task, lane in self._still_leaving()}
 
-    def paces(self, without: Sequence[str] = ()) -> dict[str, Pace]:
-        """Return the pace of each task that may be thinned."""
+    def decimations(self, without: Sequence[str] = ()) -> dict[str, Decimation]:
+        """Return the decimation of each task that may be decimated."""
         return {
-            entry.spec.name: Pace(entry.every, entry.spec.decimation_limit)
+            entry.spec.name: Decimation(entry.decimation, entry.spec.decimation_limit)
             for entry in self
             if entry.spec.decimation_limit > 1 and entry.spec.name not in without
         }

@@ -35,7 +35,7 @@ def admission_reason(
     spec = candidate.spec
     verdict = admitted.assignment.verdicts[admitted.lane]
     bound = next((item for item in verdict.responses if item.task == spec.name), None)
-    factors = admitted.factors or {}
+    decimation = admitted.decimation or {}
     return TaskAdmitted(
         task=spec.name,
         rule=verdict.rule,
@@ -53,7 +53,7 @@ def admission_reason(
         decimated=tuple(
             EveryNth(each.name, each.period_ns, n)
             for each in (spec, *others)
-            if (n := factors.get(each.name, 1)) > 1
+            if (n := decimation.get(each.name, 1)) > 1
         ),
         utilization_before=admitted.utilization_before,
         utilization_after=verdict.utilization,

@@ -23,7 +23,7 @@ from aegis_ros.rationale.frames import (
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["NEVER_NS", "FedTask", "FramePace", "FrameTimes", "Intake", "StreamTable", "Taken"]
+__all__ = ["NEVER_NS", "FedTask", "FrameDecimation", "FrameTimes", "Intake", "StreamTable", "Taken"]
 
 _BACKWARDS_NS = 1_000_000_000
 _TRUSTED_NS = 10_000_000_000
@@ -31,39 +31,39 @@ NEVER_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class FramePace:
+class FrameDecimation:
     """Of how many frames one becomes a job; replaced as a whole, never changed.
 
     Attributes:
-        every: n of which every n-th frame is taken until ``from_ns``.
+        n: every n-th frame is taken until ``from_ns``.
         later: the same from then on.
         from_ns: monotonic time.
         opens_ns: before it, no frame is taken at all.
     """
 
-    every: int = 1
+    n: int = 1
     later: int = 1
     from_ns: int = 0
     opens_ns: int = 0
 
     def at(self, now_ns: int) -> int:
         """Return n at a moment."""
-        return self.every if now_ns < self.from_ns else self.later
+        return self.n if now_ns < self.from_ns else self.later
 
     @property
     def reached(self) -> int:
         """The least n that can come without another change."""
-        return self.every if self.from_ns == NEVER_NS else min(self.every, self.later)
+        return self.n if self.from_ns == NEVER_NS else min(self.n, self.later)
 
 
 class FedTask:
     """An admitted task as the intake sees it; counted in by the intake thread only."""
 
     __slots__ = (
+        "decimation",
         "enabled",
         "gate",
         "next_seq",
-        "pace",
         "passed_by",
         "shed",
         "spec",
@@ -80,7 +80,7 @@ class FedTask:
         self.shed = False  # while the device is too slow for it
         self.gate = RateGate(spec.period_ns, spec.jitter_ns)
         self.next_seq = 0
-        self.pace = FramePace()
+        self.decimation = FrameDecimation()
         self.passed_by = spec.decimation_limit  # frames since the last that became a job
 
 
@@ -248,15 +248,15 @@ class Intake:
         if task.shed:
             task.statistics.skipped += 1
             return False
-        pace = task.pace
-        if received_ns < pace.opens_ns:
-            task.statistics.thinned += 1
+        decimation = task.decimation
+        if received_ns < decimation.opens_ns:
+            task.statistics.decimated += 1
             return False
         if task.gate.accept(received_ns):
             # Counted, not timed: a sensor slower than declared loses no more than its share.
             task.passed_by += 1
-            if task.passed_by < pace.at(received_ns):
-                task.statistics.thinned += 1
+            if task.passed_by < decimation.at(received_ns):
+                task.statistics.decimated += 1
                 return False
             task.passed_by = 0
             return True

@@ -32,6 +32,7 @@ from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.answers import admission_reason
+from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake
 from aegis_ros.orchestrator.journal import Journal
@@ -48,7 +49,6 @@ from aegis_ros.orchestrator.silence import Heard, Silences
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.summaries import Summaries, task_state
 from aegis_ros.orchestrator.thermal import Thermal
-from aegis_ros.orchestrator.thinner import Thinner
 from aegis_ros.orchestrator.types import (
     OrchestratorState,
     Registration,
@@ -157,7 +157,7 @@ class Orchestrator:
         self._active = False
         self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
         self._thermal = Thermal(self.log, spec.device.switch_ns)
-        self._thinner = Thinner(self._admitted, self.log, spec.device)
+        self._decimator = Decimator(self._admitted, self.log, spec.device)
         self._silences = Silences(self.log)
         self.intake = Intake(self.log, self._submit)
 
@@ -240,7 +240,7 @@ class Orchestrator:
             self._summaries.clear()
             self._events.shedding.clear()
             self._thermal.forget()
-            self._thinner.forget()
+            self._decimator.forget()
             self._configured = False
             self._info = None
             self._on_streams(())
@@ -280,7 +280,7 @@ class Orchestrator:
                     self._journal.remove(name)
             except StateError as error:
                 return self._refused(Invalid(name, error.rule, str(error)))
-            self._thinner.leaves(entry)
+            self._decimator.leaves(entry)
             self._admitted.remove(entry)
             self._publish_tables()
             self.log.forget(name)
@@ -311,7 +311,7 @@ class Orchestrator:
             return Registration(True, ResultCode.DONE, entry.task_id, rationale)
 
     def device_changed(self, state: DeviceState) -> None:
-        """Thin and shed at once what a slower device cannot run in time; undo it with hysteresis.
+        """Decimate and shed at once what a slower device cannot run; undo it with hysteresis.
 
         To be called about once a second, whether something changed or not. A task that is shed
         stays admitted and gets no frames.
@@ -326,11 +326,13 @@ class Orchestrator:
         lanes: dict[str, list[AnalysisTask]] = {}
         for entry in entries:
             lanes.setdefault(entry.lane, []).append(entry.candidate.analysis_task())
-        slowed = self._thermal.changed(state, lanes, time.monotonic_ns(), self._admitted.paces())
+        slowed = self._thermal.changed(
+            state, lanes, time.monotonic_ns(), self._admitted.decimations()
+        )
         self._engine.set_speed(state.clock_factor)
         for entry in entries:
             entry.fed.shed = entry.spec.name in slowed.shed
-        self._thinner.slowed(slowed.paces, state.clock_factor)
+        self._decimator.slowed(slowed.decimations, state.clock_factor)
         self._silences.watch(
             [
                 Heard(
@@ -460,16 +462,16 @@ class Orchestrator:
             estimate=not measure,
         )
         arena = self._admitted.arena_used(without)
-        paces = self._admitted.paces(without)
+        decimations = self._admitted.decimations(without)
         try:
-            return candidate, self._admission.decide(candidate, running, arena, paces)
+            return candidate, self._admission.decide(candidate, running, arena, decimations)
         except Refusal:
             cut = self._admission.cut_for_fewer_frames(
-                candidate, running, paces, measuring, estimate=not measure
+                candidate, running, decimations, measuring, estimate=not measure
             )
             if cut.compiled.segments == candidate.compiled.segments:
                 raise
-            return cut, self._admission.decide(cut, running, arena, paces)
+            return cut, self._admission.decide(cut, running, arena, decimations)
 
     def _await(self, specs: Sequence[TaskSpec]) -> None:
         """Note all that will be registered, so that the first are cut for the sake of the last."""
@@ -511,12 +513,12 @@ class Orchestrator:
                 self._unload(entry)
                 return self._refused(Invalid(spec.name, error.rule, str(error)))
         self._next_id += 1
-        slower = self._thinner.joins(entry, admitted.factors)
+        slower = self._decimator.joins(entry, admitted.decimation)
         self._admitted.add(entry)
         self._set_changed()
         self._publish_tables()
         answer = self._accepted(candidate, admitted, task_id, publish=True, loaded=loaded)
-        self._thinner.report(
+        self._decimator.report(
             slower, DecimationCause.ADMITTED, spec.name, related=answer.rationale.id
         )
         return answer
@@ -592,7 +594,7 @@ class Orchestrator:
         if not self._admin.acquire(blocking=False):  # a network is measured: next time
             return
         try:
-            if self._thinner.refresh():
+            if self._decimator.refresh():
                 self._set_changed()
         finally:
             self._admin.release()

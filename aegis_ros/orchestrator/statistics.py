@@ -13,14 +13,14 @@ _WINDOW_NS = 5_000_000_000
 class TaskStatistics:
     """Figures since activation, and over the last results.
 
-    Counters are written by one thread each (intake: received, thinned; results: the others) and
+    Counters are written by one thread each (intake: received, decimated; results: the others) and
     read by any; a reader may see a figure that is one job old.
     """
 
     def __init__(self) -> None:
         """Begin at zero."""
         self.received = 0
-        self.thinned = 0  # frames left out because only every n-th is taken
+        self.decimated = 0  # frames left out because only every n-th is taken
         self.completed = 0
         self.missed = 0
         self.skipped = 0

@@ -1,4 +1,4 @@
-"""Thins and sheds what a slower device cannot run in time, lets it come back, and says so."""
+"""Decimates and sheds what a slower device cannot run in time, lets it come back, and says so."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
-from aegis_ros.analysis import AnalysisTask, thinned
-from aegis_ros.device import Change, DeviceState, PaceGovernor, SpeedGovernor
+from aegis_ros.analysis import AnalysisTask, decimated
+from aegis_ros.device import Change, DecimationGovernor, DeviceState, SpeedGovernor
 from aegis_ros.errors import ConfigError
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.planning.admission import Pace
+from aegis_ros.planning.admission import Decimation
 from aegis_ros.rationale.decimation import DecimationCause, DecimationChanged
 from aegis_ros.rationale.device import DeviceSpeed, RestoredForSpeed, ShedForSpeed
 
@@ -27,12 +27,12 @@ class Slowed:
 
     Attributes:
         shed: names of the tasks that get no frames.
-        paces: by lane, n of each task that takes every n-th frame, where that is not as it was
-            proven at nominal speed.
+        decimations: by lane, n of each task that takes every n-th frame, where that differs from
+            what was proven at nominal speed.
     """
 
     shed: frozenset[str]
-    paces: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    decimations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class Thermal:
@@ -48,7 +48,7 @@ class Thermal:
         self._log = log
         self._switch_ns = switch_ns
         self._governors: dict[str, SpeedGovernor] = {}
-        self._pacers: dict[str, PaceGovernor] = {}
+        self._decimators: dict[str, DecimationGovernor] = {}
         self._reported_paces: dict[str, dict[str, int]] = {}
         self._reported_factor = 1.0
         self._lock = threading.Lock()
@@ -58,9 +58,9 @@ class Thermal:
         state: DeviceState,
         lanes: Mapping[str, Sequence[AnalysisTask]],
         now_ns: int,
-        paces: Mapping[str, Pace] | None = None,
+        decimations: Mapping[str, Decimation] | None = None,
     ) -> Slowed:
-        """Re-test every lane with budgets C / f and return what is to be thinned and shed.
+        """Re-test every lane with budgets C / f and return what is to be decimated and shed.
 
         Nothing is shed as long as leaving frames out, as far as tasks allow it, is enough.
 
@@ -68,7 +68,7 @@ class Thermal:
             state: of the device.
             lanes: everything admitted to each lane, shed or not, with the periods of its frames.
             now_ns: monotonic time.
-            paces: of the tasks that may be thinned.
+            decimations: of the tasks that may be decimated.
 
         Raises:
             ConfigError: the speed is not above 0; nothing is changed.
@@ -86,34 +86,34 @@ class Thermal:
         with self._lock:
             for lane in [name for name in self._governors if name not in lanes]:
                 del self._governors[lane]
-                self._pacers.pop(lane, None)
-            shared = {} if paces is None else paces
-            most = {name: pace.most for name, pace in shared.items()}
-            nominal_paces = {name: pace.every for name, pace in shared.items()}
+                self._decimators.pop(lane, None)
+            shared = {} if decimations is None else decimations
+            limits = {name: own.limit for name, own in shared.items()}
+            nominal_decimations = {name: own.n for name, own in shared.items()}
             changes: dict[str, Change] = {}
             slowed: dict[str, Mapping[str, int]] = {}
             for lane, tasks in lanes.items():
                 governor = self._governors.setdefault(lane, SpeedGovernor())
-                pacer = self._pacers.setdefault(lane, PaceGovernor())
-                if not (factor < 1.0 or governor.shed or pacer.slow):
+                decimator = self._decimators.setdefault(lane, DecimationGovernor())
+                if not (factor < 1.0 or governor.shed or decimator.slow):
                     continue  # it is as it was admitted
                 changes[lane] = governor.decide(
-                    thinned(tasks, most), factor, now_ns, switch_ns=self._switch_ns
+                    decimated(tasks, limits), factor, now_ns, switch_ns=self._switch_ns
                 )
                 kept = [task for task in tasks if task.name not in governor.shed]
-                slow = pacer.decide(
-                    kept, nominal_paces, most, factor, now_ns, switch_ns=self._switch_ns
+                slow = decimator.decide(
+                    kept, nominal_decimations, limits, factor, now_ns, switch_ns=self._switch_ns
                 )
                 if slow is not None:
                     slowed[lane] = slow
-            moves = self._moves(lanes, slowed, nominal_paces)
+            moves = self._moves(lanes, slowed, nominal_decimations)
             nominal = factor == 1.0 and self._reported_factor < 1.0
             moved = nominal or abs(factor - self._reported_factor) >= _REPORTED_STEP
             cause = 0
             if moved or moves or any(item.shed or item.restored for item in changes.values()):
-                cause = self._report_speed(state, factor, slowed, nominal_paces)
+                cause = self._report_speed(state, factor, slowed, nominal_decimations)
             for lane, change in changes.items():
-                running = thinned(lanes[lane], slowed.get(lane, nominal_paces))
+                running = decimated(lanes[lane], slowed.get(lane, nominal_decimations))
                 self._report_shed(change.shed, running, lane, factor, cause)
                 self._report_restored(change.restored, running, lane, factor, cause)
             for lane, task, before, after in moves:
@@ -125,7 +125,7 @@ class Thermal:
         """Begin again at nominal speed, with nothing shed."""
         with self._lock:
             self._governors.clear()
-            self._pacers.clear()
+            self._decimators.clear()
             self._reported_paces.clear()
             self._reported_factor = 1.0
 
@@ -135,7 +135,7 @@ class Thermal:
         slowed: Mapping[str, Mapping[str, int]],
         nominal: Mapping[str, int],
     ) -> list[tuple[str, AnalysisTask, int, int]]:
-        """Return lane, task, n before and n now of each task whose pace the speed changes."""
+        """Return lane, task, n before and n now of each task whose decimation the speed changes."""
         moves = []
         before, self._reported_paces = self._reported_paces, {}
         for lane, tasks in lanes.items():

@@ -80,8 +80,8 @@ class Stream:
 class TaskSummary:
     """An admitted task with its figures; times in nanoseconds.
 
-    ``every_nth`` is n where every n-th frame becomes a job, and ``thinned`` counts the frames that
-    were left out for that; ``skipped`` and ``lost`` do not.
+    ``decimation`` is n where every n-th frame becomes a job, and ``decimated`` counts the frames
+    that were left out for that; ``skipped`` and ``lost`` do not.
     """
 
     task_id: int
@@ -101,8 +101,8 @@ class TaskSummary:
     lost: int
     overruns: int
     early_exits: int
-    thinned: int
-    every_nth: int
+    decimated: int
+    decimation: int
     rate_hz: float
     response_p50_ns: int
     response_p99_ns: int

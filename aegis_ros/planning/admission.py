@@ -11,9 +11,9 @@ from aegis_ros.analysis import (
     Assignment,
     assign,
     counterfactuals,
+    decimated,
+    find_decimation,
     safe_removal_ns,
-    thin,
-    thinned,
 )
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.analysis.task import by_promise
@@ -59,7 +59,7 @@ from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
 
-__all__ = ["Admission", "Admitted", "Candidate", "Pace", "Refusal", "max_shape"]
+__all__ = ["Admission", "Admitted", "Candidate", "Decimation", "Refusal", "max_shape"]
 
 _MIB = 1024 * 1024
 
@@ -107,17 +107,17 @@ class Candidate:
         """Budget of a whole job."""
         return self.plan.total_ns or sum(self.plan.budgets_ns)
 
-    def analysis_task(self, every: int = 1) -> AnalysisTask:
+    def analysis_task(self, decimation: int = 1) -> AnalysisTask:
         """Return the task as the tests see it: the time kept for publishing is not available.
 
         Args:
-            every: n where every n-th frame becomes a job.
+            decimation: n where every n-th frame becomes a job.
         """
         spec = self.spec
         return AnalysisTask(
             spec.name,
             self.plan.budgets_ns,
-            spec.period_ns * every,
+            spec.period_ns * decimation,
             spec.deadline_ns - spec.output.publish_ns,
             spec.jitter_ns,
             spec.criticality,
@@ -127,30 +127,30 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How many frames of a running task become jobs.
+class Decimation:
+    """The decimation of a running task.
 
     Attributes:
-        every: n of which every n-th frame does now.
-        most: how large n may become.
+        n: every n-th frame becomes a job now.
+        limit: how large n may become.
     """
 
-    every: int
-    most: int
+    n: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """The yes: the lane, and the proof.
 
-    ``factors`` is n of each task of the lane that takes every n-th frame from now on, where that
+    ``decimation`` is n of each task of the lane that takes every n-th frame from now on, where that
     changes for any of them or for the new one; else ``None``.
     """
 
     lane: str
     assignment: Assignment
     utilization_before: float
-    factors: Mapping[str, int] | None = None
+    decimation: Mapping[str, int] | None = None
 
 
 def max_shape(spec: TaskSpec) -> tuple[int, ...]:
@@ -245,7 +245,7 @@ class Admission:
         measure: Measure | None,
         *,
         estimate: bool = False,
-        every: int = 1,
+        decimation: int = 1,
     ) -> Candidate:
         """Return the task in the fewest of 1, 2, 4 and 8 segments that more urgent tasks can bear.
 
@@ -259,14 +259,14 @@ class Admission:
             awaited: tasks that are known to come; they count where they leave any time at all.
             measure: as for :meth:`prepare`.
             estimate: take the budgets of segments that cannot be measured now from the whole's.
-            every: n where the task is to take every n-th frame.
+            decimation: n where the task is to take every n-th frame.
 
         Raises:
             Refusal: segments would have to be measured, and that is not possible now.
         """
         if candidate.spec.segments or candidate.compiled.segments > 1:
             return candidate
-        task = candidate.analysis_task(every)
+        task = candidate.analysis_task(decimation)
         known: dict[int, Candidate] = {}
         tried: CutReason | None = None
         for coming in (awaited, ()):
@@ -286,7 +286,7 @@ class Admission:
                 if cut.compiled.segments != parts:
                     return replace(candidate, cut=_note(cut))
                 for room in blocked:
-                    if room.fits(cut.analysis_task(every)):
+                    if room.fits(cut.analysis_task(decimation)):
                         return replace(cut, cut=_why_cut(candidate, cut, room))
                 tried = _why_whole(cut, blocked)
         return replace(candidate, cut=tried)
@@ -315,48 +315,57 @@ class Admission:
             if found.schedulable:
                 admitted[task.name] = (task, found.lane_of[task.name])
                 continue
-            # Rejected ones are waited for by nobody; thinned ones are.
-            paces = {item.spec.name: Pace(1, item.spec.decimation_limit) for item in cut}
-            thinner = self._with_fewer_frames(cut[-1], admitted, paces)
-            if thinner is None:
-                finer = self.cut_for_fewer_frames(candidate, admitted, paces, None)
-                thinner = self._with_fewer_frames(finer, admitted, paces)
-                cut[-1] = cut[-1] if thinner is None else finer
-            if thinner is not None:
-                admitted[task.name] = (cut[-1].analysis_task(), thinner.lane)
+            # Rejected ones are waited for by nobody; decimated ones are.
+            decimations = {
+                item.spec.name: Decimation(1, item.spec.decimation_limit) for item in cut
+            }
+            with_fewer = self._with_fewer_frames(cut[-1], admitted, decimations)
+            if with_fewer is None:
+                finer = self.cut_for_fewer_frames(candidate, admitted, decimations, None)
+                with_fewer = self._with_fewer_frames(finer, admitted, decimations)
+                cut[-1] = cut[-1] if with_fewer is None else finer
+            if with_fewer is not None:
+                admitted[task.name] = (cut[-1].analysis_task(), with_fewer.lane)
         return cut
 
     def cut_for_fewer_frames(
         self,
         candidate: Candidate,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
-        paces: Mapping[str, Pace],
+        decimations: Mapping[str, Decimation],
         measure: Measure | None,
         *,
         estimate: bool = True,
     ) -> Candidate:
-        """Return a task cut for what others can bear once all that may be thinned are.
+        """Return a task cut for what others can bear once all that may be decimated are.
 
         Args:
             candidate: as for :meth:`cut_to_fit`, and so with the rest.
             admitted: for each running task, how the tests see it and its lane.
-            paces: of the running tasks that may be thinned.
+            decimations: of the running tasks that may be decimated.
             measure: called to measure a missing profile.
             estimate: take the budgets of segments that cannot be measured now from the whole's.
 
         Raises:
             Refusal: as :meth:`cut_to_fit`.
         """
-        spare = self.thinnest(admitted, paces)
-        every = candidate.spec.decimation_limit
-        return self.cut_to_fit(candidate, spare, (), measure, estimate=estimate, every=every)
+        spare = self.most_decimated(admitted, decimations)
+        decimation = candidate.spec.decimation_limit
+        return self.cut_to_fit(
+            candidate, spare, (), measure, estimate=estimate, decimation=decimation
+        )
 
-    def thinnest(
-        self, admitted: Mapping[str, tuple[AnalysisTask, str]], paces: Mapping[str, Pace]
+    def most_decimated(
+        self,
+        admitted: Mapping[str, tuple[AnalysisTask, str]],
+        decimations: Mapping[str, Decimation],
     ) -> dict[str, tuple[AnalysisTask, str]]:
         """Return the running tasks at the lowest rates they may have."""
         return {
-            name: (_at_pace(task, pace, pace.most) if (pace := paces.get(name)) else task, lane)
+            name: (
+                _with_decimation(task, own, own.limit) if (own := decimations.get(name)) else task,
+                lane,
+            )
             for name, (task, lane) in admitted.items()
         }
 
@@ -365,7 +374,7 @@ class Admission:
         candidate: Candidate,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         arena_used: Mapping[str, int],
-        paces: Mapping[str, Pace] | None = None,
+        decimations: Mapping[str, Decimation] | None = None,
     ) -> Admitted:
         """Test arena and schedulability beside what runs already.
 
@@ -376,7 +385,7 @@ class Admission:
             candidate: the new task.
             admitted: for each running task, how the tests see it and its lane.
             arena_used: bytes of each running task.
-            paces: of the running tasks that may be thinned.
+            decimations: of the running tasks that may be decimated.
 
         Raises:
             Refusal: it does not fit, with the numbers and what would help.
@@ -395,17 +404,17 @@ class Admission:
             [item for item, where in admitted.values() if where == lane], switch_ns
         )
         verdict = found.verdicts[lane]
-        shared = {} if paces is None else paces
+        shared = {} if decimations is None else decimations
         calm = all(
-            shared[name].every == 1
+            shared[name].n == 1
             for name, (_, where) in admitted.items()
             if where == lane and name in shared
         )
         if found.schedulable and (calm or candidate.spec.criticality is Criticality.BEST_EFFORT):
             return Admitted(lane, found, before)
-        thinner = self._with_fewer_frames(candidate, admitted, shared)
-        if thinner is not None:
-            return thinner
+        with_fewer = self._with_fewer_frames(candidate, admitted, shared)
+        if with_fewer is not None:
+            return with_fewer
         if found.schedulable:
             return Admitted(lane, found, before)
         changes = (
@@ -454,17 +463,17 @@ class Admission:
         self,
         candidate: Candidate,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
-        paces: Mapping[str, Pace],
+        decimations: Mapping[str, Decimation],
     ) -> Admitted | None:
         """Return how a task fits where frames are left out, on the lane that loses least by it."""
         if candidate.spec.criticality is Criticality.BEST_EFFORT:
             return None  # nobody gives up a promise for what has none
         task = candidate.analysis_task()
-        most = {name: pace.most for name, pace in paces.items()}
-        most[task.name] = candidate.spec.decimation_limit
+        limits = {name: own.limit for name, own in decimations.items()}
+        limits[task.name] = candidate.spec.decimation_limit
         switch_ns = self._spec.device.switch_ns
         full = {
-            name: (_at_pace(item, pace) if (pace := paces.get(name)) else item, lane)
+            name: (_with_decimation(item, own) if (own := decimations.get(name)) else item, lane)
             for name, (item, lane) in admitted.items()
         }
         found: list[tuple[int, int, str, dict[str, int]]] = []
@@ -472,30 +481,37 @@ class Admission:
             running = [item for item, where in admitted.values() if where == lane]
             if safe_removal_ns(running, 0, switch_ns=switch_ns) is None:
                 continue  # no instant is certain from which on the lane runs at other rates
-            own = [*(item for item, where in full.values() if where == lane), task]
-            factors = thin(
-                own, most, [lane], switch_ns=switch_ns, fixed={item.name: lane for item in own}
+            together = [*(item for item, where in full.values() if where == lane), task]
+            decimation = find_decimation(
+                together,
+                limits,
+                [lane],
+                switch_ns=switch_ns,
+                fixed={item.name: lane for item in together},
             )
-            if factors is not None:
-                most_out = max(factors.values(), default=1)
-                found.append((most_out, sum(factors.values()), lane, factors))
+            if decimation is not None:
+                most_out = max(decimation.values(), default=1)
+                found.append((most_out, sum(decimation.values()), lane, decimation))
         if not found:
             return None
-        _, _, lane, factors = min(found, key=lambda item: item[:2])
-        together = [
-            item if where != lane else thinned([full[name][0]], factors)[0]
+        _, _, lane, decimation = min(found, key=lambda item: item[:2])
+        running = [
+            item if where != lane else decimated([full[name][0]], decimation)[0]
             for name, (item, where) in admitted.items()
         ]
         fixed = {name: where for name, (_, where) in admitted.items()} | {task.name: lane}
         assignment = assign(
-            [*together, *thinned([task], factors)], self._lanes, switch_ns=switch_ns, fixed=fixed
+            [*running, *decimated([task], decimation)],
+            self._lanes,
+            switch_ns=switch_ns,
+            fixed=fixed,
         )
         if not assignment.schedulable:
             return None
         before = _utilization(
             [item for item, where in admitted.values() if where == lane], switch_ns
         )
-        return Admitted(lane, replace(assignment, method="least thinning"), before, factors)
+        return Admitted(lane, replace(assignment, method="least decimation"), before, decimation)
 
     def profile_key(self, spec: TaskSpec, compiled: CompiledNetwork) -> ProfileKey:
         """Return the key under which the profile of a task's network is kept."""
@@ -663,9 +679,9 @@ def _as_declared(change: Counterfactual, spec: TaskSpec) -> Counterfactual:
     return counterfactual(DeadlineLonger(spec.name, deadline_ns))
 
 
-def _at_pace(task: AnalysisTask, pace: Pace, every: int = 1) -> AnalysisTask:
-    """Return a task that runs at a pace with every n-th frame instead."""
-    return replace(task, period_ns=task.period_ns // pace.every * every)
+def _with_decimation(task: AnalysisTask, own: Decimation, decimation: int = 1) -> AnalysisTask:
+    """Return a task that is decimated with every n-th frame instead."""
+    return replace(task, period_ns=task.period_ns // own.n * decimation)
 
 
 def _utilization(tasks: Sequence[AnalysisTask], switch_ns: int) -> float:

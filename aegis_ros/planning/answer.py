@@ -12,8 +12,8 @@ from aegis_ros.analysis import (
     LaneVerdict,
     assign,
     counterfactuals,
-    thin,
-    thinned,
+    decimated,
+    find_decimation,
 )
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
@@ -37,7 +37,7 @@ __all__ = ["Answer", "blocker_of", "judge"]
 
 _MAX_TASKS_TO_ADVISE = 400  # beyond, the search for what would help takes minutes
 _MAX_TASKS_TO_IDLE = 100
-_MAX_TASKS_TO_THIN = 256
+_MAX_TASKS_TO_DECIMATE = 256
 _MAX_CANDIDATES = 12
 
 
@@ -50,7 +50,7 @@ class Answer:
         assignment: lane of each task, and a verdict for each lane.
         changes: verified changes that would turn a rejection around.
         hint: what else may be said of a rejection; empty for nothing.
-        factors: n of each task that takes every n-th frame so that everything fits, by name; the
+        decimation: n of each task that takes every n-th frame so that everything fits, by name; the
             periods of ``asked`` are n times those of its frames.
     """
 
@@ -58,7 +58,7 @@ class Answer:
     assignment: Assignment
     changes: tuple[Counterfactual, ...]
     hint: str = ""
-    factors: Mapping[str, int] = field(default_factory=dict)
+    decimation: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def schedulable(self) -> bool:
@@ -125,11 +125,11 @@ class Answer:
         """Return how slow the device may become; ``None`` where that is not known."""
         if not self.assignment.verdicts[lane].schedulable or self.asked.policy != "edf":
             return None
-        most = {
-            name: limit // self.factors.get(name, 1)
+        limits = {
+            name: limit // self.decimation.get(name, 1)
             for name, limit in self.asked.decimation_limits.items()
         }
-        return slowdown_of(self.on_lane(lane), self.asked.switch_ns, most)
+        return slowdown_of(self.on_lane(lane), self.asked.switch_ns, limits)
 
     def low_plans(self, lane: str) -> dict[int, ExecutionPlan]:
         """Return the budgets that make a lane drop tasks when they are exceeded.
@@ -189,22 +189,24 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
     found = with_tight_bounds(found, asked.tasks, asked.switch_ns)
     if found.schedulable:
         return Answer(asked, found, ())
-    factors = _factors(asked) if share else None
-    if factors is not None:
-        asked = replace(asked, tasks=tuple(thinned(asked.tasks, factors)))
-        thinner = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns)
-        if thinner.schedulable:
-            thinner = with_tight_bounds(thinner, asked.tasks, asked.switch_ns)
-            return Answer(asked, thinner, (), factors=factors)
+    decimation = _decimation(asked) if share else None
+    if decimation is not None:
+        asked = replace(asked, tasks=tuple(decimated(asked.tasks, decimation)))
+        decimated_lanes = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns)
+        if decimated_lanes.schedulable:
+            decimated_lanes = with_tight_bounds(decimated_lanes, asked.tasks, asked.switch_ns)
+            return Answer(asked, decimated_lanes, (), decimation=decimation)
     if not advise:
         return Answer(asked, found, ())
     return Answer(asked, found, _changes(asked), _hint(asked))
 
 
-def _factors(asked: TaskSet) -> dict[str, int] | None:
-    if asked.policy != "edf" or len(asked.tasks) > _MAX_TASKS_TO_THIN:
+def _decimation(asked: TaskSet) -> dict[str, int] | None:
+    if asked.policy != "edf" or len(asked.tasks) > _MAX_TASKS_TO_DECIMATE:
         return None
-    return thin(asked.tasks, asked.decimation_limits, asked.lanes, switch_ns=asked.switch_ns)
+    return find_decimation(
+        asked.tasks, asked.decimation_limits, asked.lanes, switch_ns=asked.switch_ns
+    )
 
 
 def blocker_of(

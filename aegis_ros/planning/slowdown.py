@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from aegis_ros.analysis import AnalysisTask, breakdown, shed_order, thinned
+from aegis_ros.analysis import AnalysisTask, breakdown, decimated, shed_order
 
 __all__ = ["Slowdown", "slowdown_of"]
 
@@ -30,14 +30,14 @@ class Slowdown:
 
 
 def slowdown_of(
-    tasks: Sequence[AnalysisTask], switch_ns: int, most: Mapping[str, int] | None = None
+    tasks: Sequence[AnalysisTask], switch_ns: int, limits: Mapping[str, int] | None = None
 ) -> Slowdown | None:
     """Return what a schedulable lane bears under EDF; ``None`` where it is empty or very large.
 
     Args:
         tasks: of the lane.
         switch_ns: cost of starting one segment; it takes longer on a slow device, too.
-        most: by name, by how much frames may become fewer before a task is shed.
+        limits: by name, by how much frames may become fewer before a task is shed.
     """
     if not 0 < len(tasks) <= _MAX_TASKS:
         return None
@@ -47,5 +47,5 @@ def slowdown_of(
     while grains < _GRAIN and shed_order(tasks, grains / _GRAIN, switch_ns=switch_ns):
         grains, step = min(_GRAIN, grains + step), 2 * step
     speed = grains / _GRAIN
-    thinnest = thinned(tasks, {} if most is None else most)
-    return Slowdown(speed, shed_order(thinnest, speed * _BELOW, switch_ns=switch_ns))
+    least_load = decimated(tasks, {} if limits is None else limits)
+    return Slowdown(speed, shed_order(least_load, speed * _BELOW, switch_ns=switch_ns))

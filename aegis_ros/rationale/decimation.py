@@ -46,7 +46,7 @@ class DecimationChanged(Reason):
     """
 
     decision = Decision.INFORMED
-    rule = Rule.THINNING
+    rule = Rule.DECIMATION
 
     task: str
     lane: str

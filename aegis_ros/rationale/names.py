@@ -58,9 +58,14 @@ class Rule(StrEnum):
     OVERRUN = "overrun"
     CRITICALITY = "criticality"
     DEVICE_SPEED = "device_speed"
-    THINNING = "thinning"
+    DECIMATION = "decimation"
     ENGINE_RESTART = "engine_restart"
     OPERATOR = "operator"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Rule | None:
+        """Read the name that a rule had in earlier versions, as old traces hold it."""
+        return cls.DECIMATION if value == "thinning" else None
 
 
 class ResultCode(IntEnum):

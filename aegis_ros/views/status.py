@@ -47,8 +47,8 @@ class TaskRow:
     missed: int
     skipped: int
     lost: int
-    every_nth: int = 1
-    thinned: int = 0
+    decimation: int = 1
+    decimated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def summary_line(snapshot: Snapshot) -> str:
     tasks = "  ".join(
         f"{task.name} {task.rate_hz:.1f} Hz p99 {task.p99_ms:.1f}/{task.deadline_ms:.0f} ms "
         f"missed {task.missed} skipped {task.skipped}"
-        + (f" takes {every_nth(task.every_nth)}" if task.every_nth > 1 else "")
+        + (f" takes {every_nth(task.decimation)}" if task.decimation > 1 else "")
         for task in snapshot.tasks
     )
     lanes = " ".join(f"{lane.name} {lane.measured:.0%}" for lane in snapshot.lanes)
@@ -165,7 +165,7 @@ def _rate(task: TaskRow) -> Text:
     if not task.period_ms:
         return Text("")
     rate = f"{task.rate_hz:.1f} of {1000 / task.period_ms:.1f}"
-    return Text(f"{rate}/{task.every_nth}", style="yellow") if task.every_nth > 1 else Text(rate)
+    return Text(f"{rate}/{task.decimation}", style="yellow") if task.decimation > 1 else Text(rate)
 
 
 def _against_deadline(value_ms: float, task: TaskRow) -> Text:

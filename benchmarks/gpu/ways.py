@@ -237,7 +237,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
 
         def told() -> dict[str, int]:
             return {
-                item.spec.name: item.skipped + item.lost + item.thinned
+                item.spec.name: item.skipped + item.lost + item.decimated
                 for item in orchestrator.status().tasks
             }
 
@@ -253,7 +253,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
                 if name not in bounds:
                     one.told = one.without
             for each in said:
-                if each.rule is Rule.THINNING:
+                if each.rule is Rule.DECIMATION:
                     item.paces[each.task] = each.sentence
                 if each.decision in _LEFT_OUT:
                     rules = item.reasons.setdefault(each.task, {})

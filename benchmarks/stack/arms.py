@@ -29,7 +29,7 @@ __all__ = ["Listener", "Stage", "one_round"]
 _WARM_UP_S = 3.0
 _DRAIN_S = 2.0  # after a round, for results of its last frames
 _TELLING = ("skipped", "shed", "lost", "thinned")
-_THINNING = "thinning"
+_THINNING = ("decimation", "thinning")  # the rule, and its name in earlier versions
 _BLURRED = 2  # counters are read twice a second, so the ends of a round are not sharp in them
 _CUT_OFF_S = 1.0  # of a round that is ended early: its last results may be missing
 
@@ -100,7 +100,7 @@ class Listener:
         self.status = message
 
     def _told(self, message: Rationale) -> None:
-        if message.rule == _THINNING:
+        if message.rule in _THINNING:
             self.paces[message.task] = message.sentence
         if message.decision == Rationale.DECISION_REJECTED:
             self.rejected[message.task] = message.sentence

@@ -138,7 +138,7 @@ def test_what_fits_with_fewer_frames_only_is_told_which(aegis: Aegis, write: Wri
     assert answer["lanes"][0]["slow_device"]["sheds_first"] == []
 
 
-def test_a_task_that_wants_every_frame_is_not_thinned(aegis: Aegis, write: Write) -> None:
+def test_a_task_that_wants_every_frame_is_not_decimated(aegis: Aegis, write: Write) -> None:
     every = THINNED.replace("criticality: low", "criticality: low, max_decimation: 1")
     said = aegis("check", write(every))
     assert said.code == 1 and "every 2nd frame" not in said.out

@@ -152,8 +152,8 @@ def fill(feed: Feed, now_ms: float, rate_hz: int = 100, seconds: float = 6.0) ->
                     arena_bytes=(20 + 30 * index) * 2**20,
                     missed=2 if index == 2 else 0,
                     criticality=("high", "high", "low", "best_effort")[index],
-                    every_nth=2 if index == 2 else 1,
-                    thinned=1204 if index == 2 else 0,
+                    decimation=2 if index == 2 else 1,
+                    decimated=1204 if index == 2 else 0,
                     early_exits=7 if index == 1 else 0,
                 )
                 for index, (name, lane) in enumerate(zip(_NAMES, lanes, strict=True))

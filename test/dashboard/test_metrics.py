@@ -50,7 +50,7 @@ def test_durations_are_seconds_and_counts_end_in_total() -> None:
 
 def test_frames_left_out_and_early_exits_are_counted() -> None:
     feed = Feed()
-    feed.put_status(a_status((a_task(every_nth=3, thinned=20, early_exits=4),)))
+    feed.put_status(a_status((a_task(decimation=3, decimated=20, early_exits=4),)))
     found = _read(feed)
     assert found["aegis_task_every_nth"][0][1] == 3.0
     assert found["aegis_task_frames_thinned_total"][0][1] == 20.0

@@ -79,7 +79,7 @@ def test_what_a_task_does_without_is_told_and_best_effort_is_never_late(browser:
     feed.put_status(
         a_status(
             (
-                a_task("thinned", criticality="low", every_nth=2, thinned=1204, early_exits=1),
+                a_task("thinned", criticality="low", decimation=2, decimated=1204, early_exits=1),
                 a_task("slack", criticality="best_effort", missed=9, response_max_ms=400.0),
             )
         )

@@ -96,7 +96,7 @@ def test_best_effort_is_shown_only_where_it_blocks_and_thinned_tasks_at_their_ow
     assert asked is not None
     others = [
         a_task("slack", wcet_ms=20.0, criticality="best_effort"),
-        a_task("thinned", wcet_ms=10.0, period_ms=20.0, deadline_ms=20.0, every_nth=4),
+        a_task("thinned", wcet_ms=10.0, period_ms=20.0, deadline_ms=20.0, decimation=4),
     ]
     window = critical_window(others, asked, WitnessView("main", 100.0, 30.0, 0.0, "", 70.0))
     assert window is not None

@@ -41,8 +41,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     now = [0]
     real = Thermal.changed
 
-    def at(self: Thermal, state: DeviceState, lanes: object, now_ns: int, paces: object) -> Slowed:
-        return real(self, state, lanes, now[0], paces)  # type: ignore[arg-type]
+    def at(
+        self: Thermal, state: DeviceState, lanes: object, now_ns: int, decimations: object
+    ) -> Slowed:
+        return real(self, state, lanes, now[0], decimations)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Thermal, "changed", at)
     return now
@@ -156,19 +158,19 @@ def patient(tmp_path: Path) -> House:
     return made
 
 
-def every(house: House) -> dict[str, int]:
-    return {task.spec.name: task.every_nth for task in house.orchestrator.status().tasks}
+def decimation_of(house: House) -> dict[str, int]:
+    return {task.spec.name: task.decimation for task in house.orchestrator.status().tasks}
 
 
 def test_a_slow_device_costs_frames_before_it_costs_tasks(patient: House) -> None:
     patient.orchestrator.device_changed(hot(0.65))
     assert TaskState.SHED not in states(patient).values()
-    assert every(patient) == {"pilot": 1, "map": 2, "text": 2}
-    speed, *thinned = patient.told
+    assert decimation_of(patient) == {"pilot": 1, "map": 2, "text": 2}
+    speed, *decimated = patient.told
     assert "every deadline holds, with fewer frames of 2 tasks" in speed.sentence
-    assert [item.task for item in thinned] == ["map", "text"]
-    assert thinned[0].rule is Rule.THINNING and thinned[0].related == speed.id
-    assert thinned[0].sentence == (
+    assert [item.task for item in decimated] == ["map", "text"]
+    assert decimated[0].rule is Rule.DECIMATION and decimated[0].related == speed.id
+    assert decimated[0].sentence == (
         "map now takes every 2nd frame (5.0 instead of 10.0 a second): at 65% of its nominal speed "
         "the device cannot run more of lane lane0 in time."
     )
@@ -188,11 +190,11 @@ def test_frames_come_back_with_hysteresis_when_the_device_is_fast_again(
     for second in range(1, 10):
         clock[0] = second * S
         patient.orchestrator.device_changed(hot(0.65 if second == 3 else 1.0))
-        assert every(patient)["map"] == 2
+        assert decimation_of(patient)["map"] == 2
     clock[0] = 14 * S
     patient.orchestrator.device_changed(DeviceState())
-    assert patient.orchestrator._admitted.get("map").fed.pace.later == 1  # type: ignore[union-attr]
-    back = [item for item in patient.told if item.rule is Rule.THINNING]
+    assert patient.orchestrator._admitted.get("map").fed.decimation.later == 1  # type: ignore[union-attr]
+    back = [item for item in patient.told if item.rule is Rule.DECIMATION]
     assert [item.task for item in back] == ["map", "text"]
     assert "takes every frame (10.0 instead of 5.0 a second)" in back[0].sentence
 
@@ -201,14 +203,14 @@ def test_a_speed_that_swings_moves_frames_once(patient: House, clock: list[int])
     for second in range(60):
         clock[0] = second * S
         patient.orchestrator.device_changed(hot(0.78 if second % 8 < 4 else 0.81))
-    assert [item.task for item in patient.told if item.rule is Rule.THINNING] == ["text"]
+    assert [item.task for item in patient.told if item.rule is Rule.DECIMATION] == ["text"]
 
 
-def test_a_slow_device_thins_further_what_is_thinned_already(patient: House) -> None:
+def test_a_slow_device_decimates_further_what_is_decimated_already(patient: House) -> None:
     more = patient.task("more", criticality="low", wcet_ms=25, deadline_ms=600)
     assert patient.orchestrator.register(more).accepted
-    before = every(patient)
+    before = decimation_of(patient)
     patient.orchestrator.device_changed(hot(0.7))
-    after = every(patient)
+    after = decimation_of(patient)
     assert TaskState.SHED not in states(patient).values()
     assert max(after.values()) > max(before.values()) and after["pilot"] == 1

@@ -39,3 +39,10 @@ def test_every_error_names_its_rule() -> None:
     families = [getattr(errors, name) for name in errors.__all__]
     assert all(isinstance(family("it broke").rule, Rule) for family in families)
     assert errors.ModelError("it broke", rule=Rule.MODEL_CUT).rule is Rule.MODEL_CUT
+
+
+def test_a_rule_is_read_by_the_name_it_had_before() -> None:
+    assert Rule("thinning") is Rule.DECIMATION
+    assert str(Rule.DECIMATION) == "decimation"
+    with pytest.raises(ValueError):
+        Rule("thinly")

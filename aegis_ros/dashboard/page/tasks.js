@@ -9,8 +9,8 @@ function less(task) {
   const found = [];
   if (task.criticality === "best_effort") found.push("best effort: in the slack, no deadline promised");
   else if (task.criticality && task.criticality !== "high") found.push(task.criticality);
-  if (task.every_nth > 1) found.push(`every ${ordinal(task.every_nth)} frame`);
-  if (task.thinned) found.push(`${count(task.thinned)} left out`);
+  if (task.decimation > 1) found.push(`every ${ordinal(task.decimation)} frame`);
+  if (task.decimated) found.push(`${count(task.decimated)} left out`);
   if (task.early_exits) found.push(`${count(task.early_exits)} early exit${task.early_exits === 1 ? "" : "s"}`);
   return found;
 }
@@ -88,7 +88,7 @@ export class Tasks {
       [done ? ms(task.response_max_ms) : "–", against(task.response_max_ms)],
       [promised ? ms(task.deadline_ms) : "none", ""],
       [`${done ? ms(task.execution_max_ms) : "–"} / ${ms(task.wcet_ms)}`, done && task.execution_max_ms > task.wcet_ms ? "warn" : ""],
-      [`${number(task.rate_hz)} of ${task.period_ms ? number(1000 / task.period_ms / task.every_nth) : "–"}`, ""],
+      [`${number(task.rate_hz)} of ${task.period_ms ? number(1000 / task.period_ms / task.decimation) : "–"}`, ""],
       [promised ? count(task.missed) : "–", promised && task.missed ? "bad" : ""],
       [count(task.skipped + task.lost), task.skipped + task.lost ? "warn" : ""],
     ];

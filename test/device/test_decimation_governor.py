@@ -9,8 +9,8 @@ from math import ceil
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aegis_ros.analysis import AnalysisTask, is_schedulable, thin, thinned
-from aegis_ros.device import PaceGovernor
+from aegis_ros.analysis import AnalysisTask, decimated, find_decimation, is_schedulable
+from aegis_ros.device import DecimationGovernor
 from aegis_ros.spec import Criticality
 from test.task_sets import task_sets
 
@@ -24,12 +24,12 @@ MOST = {"map": 8, "text": 8}
 
 
 def test_a_device_that_is_fast_enough_changes_nothing() -> None:
-    governor = PaceGovernor()
+    governor = DecimationGovernor()
     assert governor.decide(TASKS, {}, MOST, 0.8, 0) is None and not governor.slow
 
 
 def test_frames_go_at_once_and_come_back_after_the_hold() -> None:
-    governor = PaceGovernor(hold_ns=10 * S)
+    governor = DecimationGovernor(hold_ns=10 * S)
     assert governor.decide(TASKS, {}, MOST, 0.55, 0) == {"map": 2, "text": 2}
     assert governor.decide(TASKS, {}, MOST, 0.62, 1 * S) == {"map": 2, "text": 2}
     assert governor.decide(TASKS, {}, MOST, 0.66, 2 * S) == {"map": 2, "text": 2}
@@ -39,7 +39,7 @@ def test_frames_go_at_once_and_come_back_after_the_hold() -> None:
 
 
 def test_a_dip_begins_the_hold_anew() -> None:
-    governor = PaceGovernor(hold_ns=10 * S)
+    governor = DecimationGovernor(hold_ns=10 * S)
     governor.decide(TASKS, {}, MOST, 0.55, 0)
     governor.decide(TASKS, {}, MOST, 0.9, 1 * S)
     governor.decide(TASKS, {}, MOST, 0.55, 9 * S)
@@ -48,10 +48,10 @@ def test_a_dip_begins_the_hold_anew() -> None:
     assert governor.decide(TASKS, {}, MOST, 0.9, 20 * S) == {}
 
 
-def test_what_is_thinned_at_nominal_speed_stays_so_afterwards() -> None:
+def test_what_is_decimated_at_nominal_speed_stays_so_afterwards() -> None:
     busy = (replace(PILOT, segments_ns=(65,)), MAP, TEXT)
     nominal = {"text": 2}
-    governor = PaceGovernor(hold_ns=0)
+    governor = DecimationGovernor(hold_ns=0)
     assert governor.decide(busy, nominal, MOST, 0.94, 0) == {"map": 2, "text": 2}
     assert governor.decide(busy, nominal, MOST, 1.0, 1) is None
 
@@ -69,10 +69,10 @@ def test_what_fits_at_any_pace_fits_at_the_one_that_is_chosen(
         for task in tasks
     ]
     most = {task.name: 8 for task in tasks if task.criticality is LOW}
-    nominal = thin(tasks, most)
+    nominal = find_decimation(tasks, most)
     assume(nominal is not None)  # what does not fit at nominal speed is not admitted
     assert nominal is not None
-    governor = PaceGovernor(hold_ns=3)
+    governor = DecimationGovernor(hold_ns=3)
     now = 0
     for speed, later in readings:
         now += later
@@ -80,5 +80,5 @@ def test_what_fits_at_any_pace_fits_at_the_one_that_is_chosen(
         factors = nominal if told is None else told
         exact = Fraction(min(1.0, speed))
         slower = [task.scaled(lambda part, by=exact: ceil(part / by)) for task in tasks]  # type: ignore[misc]
-        if is_schedulable(thinned(slower, most)):
-            assert is_schedulable(thinned(slower, factors))
+        if is_schedulable(decimated(slower, most)):
+            assert is_schedulable(decimated(slower, factors))

@@ -15,18 +15,18 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
-from aegis_ros.analysis import AnalysisTask, safe_removal_ns, thin
+from aegis_ros.analysis import AnalysisTask, find_decimation, safe_removal_ns
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
-from aegis_ros.orchestrator.intake import NEVER_NS, FramePace
+from aegis_ros.orchestrator.intake import NEVER_NS, FrameDecimation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale.decimation import DecimationCause, DecimationChanged
 from aegis_ros.spec import DeviceSpec
 
-__all__ = ["PaceChange", "Thinner"]
+__all__ = ["DecimationChange", "Decimator"]
 
 
 @dataclass(frozen=True, slots=True)
-class PaceChange:
+class DecimationChange:
     """A running task that takes every n-th frame from now on, and did so before."""
 
     entry: Entry
@@ -34,7 +34,7 @@ class PaceChange:
     after: int
 
 
-class Thinner:
+class Decimator:
     """Changes how many frames the tasks of a lane take.
 
     Called under the orchestrator's lock but for :meth:`slowed`, which never waits for long.
@@ -55,7 +55,7 @@ class Thinner:
         self._asked: dict[str, object] = {}
         self._slow: Mapping[str, Mapping[str, int]] = {}
         self._speed = Fraction(1)
-        self._lock = threading.RLock()  # of the paces, apart from what may take minutes
+        self._lock = threading.RLock()  # of the decimations, apart from what may take minutes
 
     def forget(self) -> None:
         """Begin again."""
@@ -68,12 +68,12 @@ class Thinner:
         """Note that a task is about to be removed."""
         self._left[entry.lane] = entry.spec.name
 
-    def joins(self, entry: Entry, factors: Mapping[str, int] | None) -> list[PaceChange]:
-        """Change the paces of a lane for the sake of a task that is about to be added to it.
+    def joins(self, entry: Entry, decimation: Mapping[str, int] | None) -> list[DecimationChange]:
+        """Change the decimations of a lane for the sake of a task that is about to be added to it.
 
         Args:
-            entry: the new task; it is given its own pace.
-            factors: what was proven; ``None`` where the task fits beside what runs as it runs.
+            entry: the new task; it is given its own decimation.
+            decimation: what was proven; ``None`` where the task fits beside what runs as it runs.
 
         Returns:
             What changes for the others, still to be reported.
@@ -82,39 +82,39 @@ class Thinner:
             now = time.monotonic_ns()
             settled_ns = self._settled_ns.get(entry.lane, 0)
             opens_ns = settled_ns if settled_ns > now else 0
-            changes: list[PaceChange] = []
-            if factors is not None:
-                entry.every = factors.get(entry.spec.name, 1)
-                changes = self._changes(entry.lane, factors)
+            changes: list[DecimationChange] = []
+            if decimation is not None:
+                entry.decimation = decimation.get(entry.spec.name, 1)
+                changes = self._changes(entry.lane, decimation)
                 if changes:
                     self._admitted_as(changes)
-                    opens_ns = self._pace(entry.lane, now)
-            entry.fed.pace = FramePace(entry.every, entry.every, 0, opens_ns)
+                    opens_ns = self._apply(entry.lane, now)
+            entry.fed.decimation = FrameDecimation(entry.decimation, entry.decimation, 0, opens_ns)
             return changes
 
-    def slowed(self, paces: Mapping[str, Mapping[str, int]], speed: float) -> None:
-        """Keep to the paces of a slow device; whoever found them reports them.
+    def slowed(self, decimations: Mapping[str, Mapping[str, int]], speed: float) -> None:
+        """Keep to the decimations of a slow device; whoever found them reports them.
 
         Args:
-            paces: by lane, n of each task; a lane that is not named runs as it was proven.
+            decimations: by lane, n of each task; a lane that is not named runs as it was proven.
             speed: of the device.
         """
         with self._lock:
-            self._slow, self._speed = paces, Fraction(min(1.0, speed))
+            self._slow, self._speed = decimations, Fraction(min(1.0, speed))
             now = time.monotonic_ns()
             for lane in {entry.lane for entry in self._admitted}:
-                self._pace(lane, now)
+                self._apply(lane, now)
 
     def refresh(self) -> bool:
         """Share frames anew on every lane that leaves some out; return whether anything changed."""
         changed = False
-        for lane in {entry.lane for entry in self._admitted if entry.every > 1}:
+        for lane in {entry.lane for entry in self._admitted if entry.decimation > 1}:
             changed |= self._refresh(lane)
         return changed
 
     def report(
         self,
-        changes: Sequence[PaceChange],
+        changes: Sequence[DecimationChange],
         cause: DecimationCause,
         other: str = "",
         related: int = 0,
@@ -147,39 +147,42 @@ class Thinner:
         own = [entry for entry in self._admitted if entry.lane == lane]
         tasks = [entry.candidate.analysis_task() for entry in own]
         leaving = self._leaving(lane)
-        asked = (tuple(tasks), tuple(leaving), tuple(entry.every for entry in own))
+        asked = (tuple(tasks), tuple(leaving), tuple(entry.decimation for entry in own))
         if self._asked.get(lane) == asked:
             return False
         self._asked[lane] = asked
-        most = {entry.spec.name: entry.spec.decimation_limit for entry in own}
+        limits = {entry.spec.name: entry.spec.decimation_limit for entry in own}
         fixed = {task.name: lane for task in (*tasks, *leaving)}
-        factors = thin([*tasks, *leaving], most, [lane], switch_ns=self._switch_ns, fixed=fixed)
-        changes = [] if factors is None else self._changes(lane, factors)
+        decimation = find_decimation(
+            [*tasks, *leaving], limits, [lane], switch_ns=self._switch_ns, fixed=fixed
+        )
+        changes = [] if decimation is None else self._changes(lane, decimation)
         if not changes or self._free_ns(lane, 0) is None:
             return False
         with self._lock:
             self._admitted_as(changes)
-            self._pace(lane, time.monotonic_ns())
+            self._apply(lane, time.monotonic_ns())
         gone = self._left.pop(lane, "") if not leaving else self._left.get(lane, "")
         cause = DecimationCause.REMOVED if gone else DecimationCause.SHARED_ANEW
         self.report(changes, cause, gone)
         return True
 
-    def _changes(self, lane: str, factors: Mapping[str, int]) -> list[PaceChange]:
+    def _changes(self, lane: str, decimation: Mapping[str, int]) -> list[DecimationChange]:
         return [
-            PaceChange(entry, entry.every, after)
+            DecimationChange(entry, entry.decimation, after)
             for entry in self._admitted
-            if entry.lane == lane and entry.every != (after := factors.get(entry.spec.name, 1))
+            if entry.lane == lane
+            and entry.decimation != (after := decimation.get(entry.spec.name, 1))
         ]
 
-    def _admitted_as(self, changes: Sequence[PaceChange]) -> None:
-        self._admitted.thin({change.entry.spec.name: change.after for change in changes})
+    def _admitted_as(self, changes: Sequence[DecimationChange]) -> None:
+        self._admitted.decimate({change.entry.spec.name: change.after for change in changes})
 
-    def _pace(self, lane: str, now: int) -> int:
-        """Bring a lane to its paces; return from when on everything may come as it is proven."""
+    def _apply(self, lane: str, now: int) -> int:
+        """Apply the decimation of a lane; return from when on frames may come as proven."""
         slow = self._slow.get(lane)
         wanted = {
-            entry.spec.name: entry.every if slow is None else slow.get(entry.spec.name, 1)
+            entry.spec.name: entry.decimation if slow is None else slow.get(entry.spec.name, 1)
             for entry in self._admitted
             if entry.lane == lane
         }
@@ -187,7 +190,8 @@ class Thinner:
         changing = [
             entry
             for entry in own
-            if entry.fed.pace.later != wanted[entry.spec.name] or entry.fed.pace.from_ns == NEVER_NS
+            if entry.fed.decimation.later != wanted[entry.spec.name]
+            or entry.fed.decimation.from_ns == NEVER_NS
         ]
         settled_ns = self._settled_ns.get(lane, 0)
         if not changing:
@@ -196,11 +200,11 @@ class Thinner:
         if free_ns is not None:
             self._settled_ns[lane] = free_ns
         for entry in changing:
-            every = wanted[entry.spec.name]
-            entry.fed.pace = replace(
-                entry.fed.pace,
-                every=max(entry.fed.pace.at(now), every),
-                later=every,
+            n = wanted[entry.spec.name]
+            entry.fed.decimation = replace(
+                entry.fed.decimation,
+                n=max(entry.fed.decimation.at(now), n),
+                later=n,
                 from_ns=NEVER_NS if free_ns is None else free_ns,
             )
         return NEVER_NS if free_ns is None else free_ns
@@ -208,7 +212,7 @@ class Thinner:
     def _free_ns(self, lane: str, since_ns: int) -> int | None:
         """Return an instant after which nothing is pending that came before it at other rates."""
         before = [
-            entry.candidate.analysis_task(entry.fed.pace.reached).scaled(
+            entry.candidate.analysis_task(entry.fed.decimation.reached).scaled(
                 lambda part: ceil(part / self._speed)
             )
             for entry in self._admitted

@@ -29,8 +29,8 @@ def extra(house: House, name: str, wcet_ms: float = 30, **changes: object) -> Ta
     return house.task(name, **{**values, **changes})
 
 
-def paces(house: House) -> dict[str, int]:
-    return {entry.spec.name: entry.every for entry in house.orchestrator._admitted}
+def decimation_of(house: House) -> dict[str, int]:
+    return {entry.spec.name: entry.decimation for entry in house.orchestrator._admitted}
 
 
 def feed(house: House, name: str, frames: int, *, after_ns: int = 60 * S) -> list[bool]:
@@ -53,16 +53,16 @@ def test_what_would_be_too_much_takes_fewer_frames_and_says_so(house: House) -> 
     assert register(extra(house, "text_areas")).accepted
     answer = register(extra(house, "map"))
     assert answer.accepted
-    assert sorted(paces(house).values()) == [1, 1, 2]
+    assert sorted(decimation_of(house).values()) == [1, 1, 2]
     assert "takes every 2nd frame (5.0 instead of 10.0 a second)" in answer.rationale.sentence
 
 
-def test_a_newcomer_that_has_to_be_thinned_is_cut_for_those_it_would_block(house: House) -> None:
+def test_a_newcomer_that_has_to_be_decimated_is_cut_for_those_it_would_block(house: House) -> None:
     pilot = house.task("pilot", wcet_ms=40, deadline_ms=60)
     assert house.orchestrator.register(pilot).accepted
     answer = house.orchestrator.register(extra(house, "map", 70))
     assert answer.accepted, answer.rationale.sentence
-    assert paces(house) == {"pilot": 1, "map": 2}
+    assert decimation_of(house) == {"pilot": 1, "map": 2}
     assert "it runs in 4 segments" in answer.rationale.sentence
     assert answer.rationale.sentence.endswith(
         "because pilot can wait 18.00 ms and the whole network takes 70.00 ms. So that everything "
@@ -73,12 +73,12 @@ def test_a_newcomer_that_has_to_be_thinned_is_cut_for_those_it_would_block(house
 def test_a_task_that_runs_makes_room_for_one_that_matters_more(house: House) -> None:
     house.orchestrator.register(extra(house, "text_areas", 60))
     answer = house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
-    assert answer.accepted and paces(house) == {"text_areas": 2, "pilot": 1}
+    assert answer.accepted and decimation_of(house) == {"text_areas": 2, "pilot": 1}
     told = house.told[-1]
     assert (told.task, told.decision, told.rule) == (
         "text_areas",
         Decision.INFORMED,
-        Rule.THINNING,
+        Rule.DECIMATION,
     )
     assert told.related == answer.rationale.id
     assert told.sentence == (
@@ -90,7 +90,7 @@ def test_equal_tasks_lose_alike_and_what_is_critical_loses_nothing(house: House)
     house.orchestrator.register(house.task("pilot", wcet_ms=50))
     for name in ("a", "b", "c", "d"):
         assert house.orchestrator.register(extra(house, name, 20)).accepted
-    found = paces(house)
+    found = decimation_of(house)
     assert found.pop("pilot") == 1
     assert max(found.values()) - min(found.values()) <= 1 and max(found.values()) > 1
     assert feed(house, "pilot", 8) == [True] * 8
@@ -101,7 +101,7 @@ def test_every_nth_frame_becomes_a_job_and_the_others_are_counted_apart(house: H
     house.orchestrator.register(extra(house, "a", 60))
     assert feed(house, "a", 6) == [True, False, True, False, True, False]
     (a,) = [item for item in house.orchestrator.status().tasks if item.spec.name == "a"]
-    assert (a.received, a.thinned, a.skipped, a.lost, a.every_nth) == (6, 3, 0, 0, 2)
+    assert (a.received, a.decimated, a.skipped, a.lost, a.decimation) == (6, 3, 0, 0, 2)
 
 
 def test_tasks_that_share_a_stream_keep_their_own_pace(house: House) -> None:
@@ -120,11 +120,11 @@ def test_a_task_that_wants_every_frame_is_refused_instead(house: House) -> None:
     assert house.names() == ["pilot"]
 
 
-def test_what_no_thinning_makes_fit_is_refused_and_nobody_loses_a_frame(house: House) -> None:
+def test_what_no_decimation_makes_fit_is_refused_and_nobody_loses_a_frame(house: House) -> None:
     house.orchestrator.register(extra(house, "a", 60))
     answer = house.orchestrator.register(house.task("pilot", wcet_ms=97))
     assert answer.result is ResultCode.NOT_SCHEDULABLE
-    assert paces(house) == {"a": 1}
+    assert decimation_of(house) == {"a": 1}
 
 
 def test_a_question_changes_no_pace_and_is_answered_the_same(house: House) -> None:
@@ -132,7 +132,7 @@ def test_a_question_changes_no_pace_and_is_answered_the_same(house: House) -> No
     pilot = house.task("pilot", wcet_ms=60, deadline_ms=200)
     asked = house.orchestrator.evaluate(pilot)
     assert asked.accepted and "a takes every 2nd frame" in asked.rationale.sentence
-    assert paces(house) == {"a": 1}
+    assert decimation_of(house) == {"a": 1}
     assert house.orchestrator.register(pilot).rationale.sentence == asked.rationale.sentence
 
 
@@ -140,7 +140,7 @@ def test_frames_come_back_when_a_task_has_left(house: House) -> None:
     house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
     house.orchestrator.register(extra(house, "a", 60))
     house.orchestrator.unregister("pilot")
-    assert paces(house) == {"a": 1}
+    assert decimation_of(house) == {"a": 1}
     assert house.told[-1].sentence == (
         "a now takes every frame (10.0 instead of 5.0 a second) because pilot was removed."
     )
@@ -154,7 +154,7 @@ def test_more_frames_come_only_once_nothing_of_the_old_rates_is_pending(house: H
     assert feed(house, "pilot", 1) == [True]
     house.orchestrator.unregister("pilot")
     house.orchestrator.device_changed(DeviceState())
-    assert paces(house) == {"a": 2}, "the last job of pilot can still delay others"
+    assert decimation_of(house) == {"a": 2}, "the last job of pilot can still delay others"
 
 
 def test_frames_come_back_by_themselves_when_what_left_is_over(
@@ -167,7 +167,7 @@ def test_frames_come_back_by_themselves_when_what_left_is_over(
     later = time.monotonic_ns() + 120 * S
     monkeypatch.setattr(time, "monotonic_ns", lambda: later)
     house.orchestrator.device_changed(DeviceState())
-    assert paces(house) == {"a": 1}
+    assert decimation_of(house) == {"a": 1}
 
 
 def test_only_the_lane_of_the_newcomer_loses_frames(tmp_path: Path) -> None:
@@ -177,20 +177,20 @@ def test_only_the_lane_of_the_newcomer_loses_frames(tmp_path: Path) -> None:
     house.orchestrator.register(extra(house, "b", 90, lane="lane1"))
     pilot = house.task("pilot", wcet_ms=60, deadline_ms=200)
     assert house.orchestrator.register(pilot).accepted
-    assert paces(house) == {"a": 2, "b": 1, "pilot": 1}
+    assert decimation_of(house) == {"a": 2, "b": 1, "pilot": 1}
 
 
 def test_after_a_restart_the_same_tasks_fit_again(house: House) -> None:
     for spec in (extra(house, "a", 60), house.task("pilot", wcet_ms=60, deadline_ms=200)):
         house.orchestrator.register(spec)
     house.restart()
-    assert paces(house) == {"a": 2, "pilot": 1}
+    assert decimation_of(house) == {"a": 2, "pilot": 1}
 
 
 def test_best_effort_costs_nobody_a_frame(house: House) -> None:
     house.orchestrator.register(extra(house, "a", 60))
     house.orchestrator.register(house.task("vlm", wcet_ms=60, criticality="best_effort"))
-    assert paces(house)["a"] == 1
+    assert decimation_of(house)["a"] == 1
 
 
 def test_at_130_percent_the_critical_keep_everything_and_the_others_share(house: House) -> None:
@@ -199,7 +199,7 @@ def test_at_130_percent_the_critical_keep_everything_and_the_others_share(house:
         assert house.orchestrator.register(pilot).accepted
     for index in range(6):  # 90 % more
         assert house.orchestrator.register(extra(house, f"extra{index}", 15)).accepted
-    found = paces(house)
+    found = decimation_of(house)
     assert {name: n for name, n in found.items() if n == 1 and "pilot" in name} == {
         "pilot0": 1,
         "pilot1": 1,
@@ -217,4 +217,4 @@ def test_tasks_that_come_with_the_configuration_share_as_well(tmp_path: Path) ->
     house = House(tmp_path)
     low = [extra(house, name, 60) for name in ("a", "b")]
     house.restart(house.task("pilot", wcet_ms=30), *low)
-    assert sorted(paces(house).values()) == [1, 2, 2]
+    assert sorted(decimation_of(house).values()) == [1, 2, 2]
