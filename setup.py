@@ -24,10 +24,10 @@ setup(
             "dashboard = aegis_ros.nodes.dashboard:main",
         ],
         "aegis_ros.backends": [
-            "onnxruntime = aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
-            "onnxruntime_cuda = aegis_ros.backends.onnxruntime_cuda:OnnxRuntimeCudaBackend",
+            "onnxruntime = aegis_ros.backends.cpu.onnxruntime:OnnxRuntimeBackend",
+            "onnxruntime_cuda = aegis_ros.backends.cuda.ort.backend:OnnxRuntimeCudaBackend",
             "simulated = aegis_ros.backends.testing.simulated:SimulatedBackend",
-            "tensorrt = aegis_ros.backends.tensorrt:TensorRtBackend",
+            "tensorrt = aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
         ],
         "aegis_ros.decoders": [
             "bev_obstacles = aegis_ros.decoders.obstacles:ObstaclesDecoder",

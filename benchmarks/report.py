@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from aegis_ros.backends.onnxruntime import cpu_name
+from aegis_ros.backends.cpu.onnxruntime import cpu_name
 
 __all__ = [
     "Figure",

@@ -18,10 +18,10 @@ _BACKENDS = Plugins(
     "aegis_ros.backends",
     "device.backend",
     {
-        "onnxruntime": "aegis_ros.backends.onnxruntime:OnnxRuntimeBackend",
-        "onnxruntime_cuda": "aegis_ros.backends.onnxruntime_cuda:OnnxRuntimeCudaBackend",
+        "onnxruntime": "aegis_ros.backends.cpu.onnxruntime:OnnxRuntimeBackend",
+        "onnxruntime_cuda": "aegis_ros.backends.cuda.ort.backend:OnnxRuntimeCudaBackend",
         "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
-        "tensorrt": "aegis_ros.backends.tensorrt:TensorRtBackend",
+        "tensorrt": "aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
     },
 )
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
 from aegis_ros.backends.cuda.ort.build_child import build
 from aegis_ros.backends.cuda.ort.toolkit import PROVIDER, OrtToolkit
-from aegis_ros.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
 from test.backends.fake_cuda import FakeDriver, Work
 
 _ARENA_BYTES = 4096

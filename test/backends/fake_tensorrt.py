@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from aegis_ros.backends.cuda.trt.backend import TensorRtBackend
 from aegis_ros.backends.cuda.trt.build_child import build
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit
-from aegis_ros.backends.tensorrt import TensorRtBackend
 from test.backends.fake_cuda import FakeDriver, Work
 
 _MAGIC = b"an engine of the fake TensorRT\n"

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from aegis_ros.backends import Part, Work
-from aegis_ros.backends.cut_child import _difference
-from aegis_ros.backends.onnxruntime import OnnxRuntimeBackend, session_options
+from aegis_ros.backends.cpu.cut_child import _difference
+from aegis_ros.backends.cpu.onnxruntime import OnnxRuntimeBackend, session_options
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model
 from aegis_ros.spec import LaneSpec, PreprocessSpec
@@ -186,7 +186,7 @@ def test_a_cut_that_fails_is_not_remembered_and_a_lost_part_is_made_again(
     def broken(*args: object, **more: object) -> dict[str, object]:
         raise ModelError("the process that prepares the network ended with code -9")
 
-    monkeypatch.setattr("aegis_ros.backends.onnxruntime.run_child", broken)
+    monkeypatch.setattr("aegis_ros.backends.cpu.onnxruntime.run_child", broken)
     compiled = backend.compile(prepared, tmp_path, 2)
     assert replace(compiled, note="") == whole
     assert "ended with code -9" in compiled.note

@@ -15,9 +15,9 @@ import pytest
 from aegis_ros.backends import Completion, Part, create_backend
 from aegis_ros.backends import Work as LaneWork
 from aegis_ros.backends.cuda import backend as cuda_backend
+from aegis_ros.backends.cuda.trt.backend import TensorRtBackend, _watched
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit
-from aegis_ros.backends.tensorrt import TensorRtBackend, _watched
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec
 from test.backends.fake_cuda import FakeDriver, Work

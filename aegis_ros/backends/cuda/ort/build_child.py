@@ -27,7 +27,7 @@ from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.rationale import Rule
 
 if TYPE_CHECKING:
-    from aegis_ros.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
+    from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
 
 __all__ = ["build", "fold", "main"]
 
@@ -135,7 +135,7 @@ def fold(source: Path, target: Path) -> Path:
 @contextmanager
 def _opened(toolkit: OrtToolkit, *, tf32: bool) -> Iterator[OnnxRuntimeCudaBackend]:
     """Open the backend with one lane, and close it."""
-    from aegis_ros.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
+    from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
     from aegis_ros.spec import LaneSpec
 
     backend = OnnxRuntimeCudaBackend(toolkit, tf32=tf32)

@@ -188,8 +188,8 @@ def _monitor(trt: Any, progress: Any) -> Any:
 
 def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str, Any]:
     """Load the engines as the backend will, and compare what they compute with ONNX Runtime."""
+    from aegis_ros.backends.cuda.trt.backend import TensorRtBackend
     from aegis_ros.backends.cuda.trt.network import TensorRtNetwork
-    from aegis_ros.backends.tensorrt import TensorRtBackend
     from aegis_ros.spec import LaneSpec
 
     backend = TensorRtBackend(toolkit)

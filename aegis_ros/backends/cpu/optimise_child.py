@@ -43,7 +43,7 @@ def measure(target: str, inputs: dict[str, tuple[str, list[int]]]) -> dict[str, 
     """
     import onnxruntime
 
-    from aegis_ros.backends.onnxruntime import WARM_UP_RUNS, session_options
+    from aegis_ros.backends.cpu.onnxruntime import WARM_UP_RUNS, session_options
 
     _lock_memory()
     frames = {name: np.zeros(shape, dtype) for name, (dtype, shape) in inputs.items()}
@@ -67,7 +67,7 @@ def measure(target: str, inputs: dict[str, tuple[str, list[int]]]) -> dict[str, 
 
 def measure_parts(compiled: CompiledNetwork) -> dict[str, Any]:
     """Load a network as the engine will, twice; return the ``bytes`` the second one took."""
-    from aegis_ros.backends.onnxruntime import OnnxRuntimeBackend
+    from aegis_ros.backends.cpu.onnxruntime import OnnxRuntimeBackend
 
     _lock_memory()
     backend = OnnxRuntimeBackend()

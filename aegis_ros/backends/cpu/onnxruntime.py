@@ -325,7 +325,7 @@ def cpu_name() -> str:
 def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any], list[Path]]:
     """Have the graph optimised and measured in children; return the facts and the file."""
     made = scratch / "optimised.onnx"
-    child, subject = "aegis_ros.backends.optimise_child", prepared.source.name
+    child, subject = "aegis_ros.backends.cpu.optimise_child", prepared.source.name
     run_child(
         child,
         {"source": str(prepared.path), "target": str(made)},
@@ -375,7 +375,7 @@ def _make_parts(
 ) -> tuple[dict[str, Any], list[Path]]:
     """Cut the network and measure its parts; return the facts and the files."""
     facts = run_child(
-        "aegis_ros.backends.cut_child",
+        "aegis_ros.backends.cpu.cut_child",
         {"compiled": whole.to_json(), "parts": parts, "folder": str(scratch)},
         timeout_s=120.0,
         subject=subject,
@@ -384,7 +384,7 @@ def _make_parts(
         return facts, []
     paths = tuple(facts.pop("paths"))
     measured = run_child(
-        "aegis_ros.backends.optimise_child",
+        "aegis_ros.backends.cpu.optimise_child",
         {"compiled": replace(whole, paths=paths).to_json()},
         timeout_s=120.0,
         subject=subject,

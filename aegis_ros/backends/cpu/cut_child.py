@@ -21,7 +21,7 @@ from aegis_ros.backends.probes import probes
 from aegis_ros.errors import ModelError
 
 if TYPE_CHECKING:
-    from aegis_ros.backends.onnxruntime import OrtNetwork
+    from aegis_ros.backends.cpu.onnxruntime import OrtNetwork
 
 __all__ = ["main"]
 
@@ -100,7 +100,7 @@ def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
 
     Each output is taken where it is complete, as an early exit would find it.
     """
-    from aegis_ros.backends.onnxruntime import load_session
+    from aegis_ros.backends.cpu.onnxruntime import load_session
 
     one, other = load_session(whole), load_session(parts)
     for inputs in probes(whole.inputs):
@@ -116,7 +116,7 @@ def _run(
     loaded: OrtNetwork, inputs: Arrays, compiled: CompiledNetwork
 ) -> dict[str, tuple[tuple[int, ...], bytes]]:
     """Run a network as the engine will; return extents and bytes of each output, by name."""
-    from aegis_ros.backends.onnxruntime import output_room
+    from aegis_ros.backends.cpu.onnxruntime import output_room
 
     room = output_room(compiled)
     found: dict[str, tuple[tuple[int, ...], bytes]] = {}
@@ -138,7 +138,7 @@ def _named(compiled: CompiledNetwork, inputs: Arrays) -> dict[str, npt.NDArray[n
 def _session(model: Any, profile: str = "") -> Any:
     import onnxruntime
 
-    from aegis_ros.backends.onnxruntime import session_options
+    from aegis_ros.backends.cpu.onnxruntime import session_options
 
     options = session_options()
     if profile:

@@ -1,0 +1,1 @@
+"""Networks on processor cores, one core a lane."""
