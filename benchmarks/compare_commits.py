@@ -6,6 +6,9 @@ Both must have been built (`make build`). Each runs its own benchmarks in its ow
 the same options; the one that begins changes from round to round, so that slow phases of the
 machine meet both. A ratio is new over old of one round, or old over new where more is better: above
 1, the new one is worse. Beside the median of the ratios stand the smallest and the largest.
+
+With --same-benchmarks this checkout's benchmarks run on both packages, where both have what they
+import: so a way to measure that is newer than the old commit can judge it, too.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -30,7 +34,7 @@ from benchmarks.processes import last_lines
 from benchmarks.progress import Shown, progress
 from benchmarks.report import Figure, console, figures_in, machine, table
 
-__all__ = ["Ratio", "clean_environment", "main", "ratios"]
+__all__ = ["Ratio", "clean_environment", "main", "mixed_folder", "ratios"]
 
 _ROOT = Path(__file__).parents[1]
 _OPTIONS = {
@@ -40,6 +44,8 @@ _OPTIONS = {
     "segments": ("--seconds", "10"),
     "trace": ("--records", "100000"),
 }
+# Of benchmarks that need little of the package, with what an old one can do.
+_SAME_OPTIONS = {"analysis": ("--sets", "15", "--lanes", "1"), "trace": _OPTIONS["trace"]}
 _LIMIT_S = 900.0
 _PATHS = (
     "PATH",
@@ -73,6 +79,15 @@ class Ratio:
     least: float
     most: float
     rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What is run: which benchmark, with which options, and whether of this checkout for both."""
+
+    name: str
+    options: tuple[str, ...]
+    same: bool
 
 
 def ratios(rounds: Sequence[tuple[Sequence[Figure], Sequence[Figure]]]) -> list[Ratio]:
@@ -135,21 +150,27 @@ def main() -> None:
     arguments.add_argument(
         "--benchmarks", nargs="+", choices=list(_OPTIONS), default=["engine", "ros", "analysis"]
     )
+    arguments.add_argument(
+        "--same-benchmarks", action="store_true", help="this checkout's, on both"
+    )
     arguments.add_argument("--rounds", type=int, default=3, help="of each benchmark (3)")
     arguments.add_argument("--json", type=Path, help="also write the ratios to this file")
     options = arguments.parse_args()
+    known = _SAME_OPTIONS if options.same_benchmarks else _OPTIONS
+    if unknown := set(options.benchmarks) - set(known):
+        arguments.error(f"--same-benchmarks does not know {', '.join(sorted(unknown))}")
     sides = options.old.resolve(), options.new.resolve()
     output = console(150)
     found: dict[str, list[Ratio]] = {}
     with tempfile.TemporaryDirectory() as folder, progress() as shown:
         for name in options.benchmarks:
             others = Neighbours()
-            rounds = in_turns(name, sides, options.rounds, Path(folder), shown)
+            way = _Way(name, known[name], options.same_benchmarks)
+            rounds = in_turns(way, sides, options.rounds, Path(folder), shown)
             found[name] = ratios(rounds)
             title = (
                 f"benchmarks.{name}, {len(rounds)} rounds, others used {others.share():.2f} cores"
             )
-            shown.console.print(title)
             output.print(shown_ratios(title, found[name]))
     if options.json is not None:
         values = {
@@ -165,10 +186,11 @@ def main() -> None:
 
 
 def in_turns(
-    name: str, sides: tuple[Path, Path], count: int, folder: Path, shown: Shown
+    way: _Way, sides: tuple[Path, Path], count: int, folder: Path, shown: Shown
 ) -> list[tuple[list[Figure], list[Figure]]]:
     """Run a benchmark of both, and return the figures of each round in which both gave some."""
     found = []
+    name = way.name
     row = shown.add_task(name, total=2 * count)
     for number in range(count):
         of: dict[Path, list[Figure]] = {}
@@ -176,7 +198,7 @@ def in_turns(
             which = "old" if side == sides[0] else "new"
             shown.update(row, description=f"{name}, round {number + 1} of {count}: {which}")
             try:
-                of[side] = run(name, side, folder)
+                of[side] = run(way, side, folder)
             except RuntimeError as error:
                 shown.console.print(f"{name}, {which}: {error}")
             shown.advance(row)
@@ -186,7 +208,7 @@ def in_turns(
     return found
 
 
-def run(name: str, side: Path, folder: Path) -> list[Figure]:
+def run(way: _Way, side: Path, folder: Path) -> list[Figure]:
     """Run one benchmark of one checkout.
 
     Raises:
@@ -194,11 +216,12 @@ def run(name: str, side: Path, folder: Path) -> list[Figure]:
     """
     figures, log = folder / "figures.json", folder / "log"
     figures.unlink(missing_ok=True)
-    words = ["python", "-m", f"benchmarks.{name}", *_OPTIONS[name], "--json", str(figures)]
+    words = ["python", "-m", f"benchmarks.{way.name}", *way.options, "--json", str(figures)]
+    activate = shlex.quote(str(side / "bootstrap" / "activate.sh"))
     with log.open("wb") as output, contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
-            ["bash", "-c", 'source bootstrap/activate.sh && exec "$@"', "bash", *words],
-            cwd=side,
+            ["bash", "-c", f'source {activate} && exec "$@"', "bash", *words],
+            cwd=mixed_folder(side, folder) if way.same else side,
             env=clean_environment(os.environ, _ROOT),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -208,6 +231,14 @@ def run(name: str, side: Path, folder: Path) -> list[Figure]:
     if not figures.exists():
         raise RuntimeError(last_lines(log) or f"no figures within {_LIMIT_S:.0f} s")
     return figures_in(json.loads(figures.read_text(encoding="utf-8")))
+
+
+def mixed_folder(side: Path, folder: Path) -> Path:
+    """Return a folder with this checkout's benchmarks and a side's package."""
+    made = Path(tempfile.mkdtemp(dir=folder))
+    (made / "benchmarks").symlink_to(_ROOT / "benchmarks")
+    (made / "aegis_ros").symlink_to(side / "aegis_ros")
+    return made
 
 
 def commit(side: Path) -> str:

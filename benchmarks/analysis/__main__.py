@@ -34,7 +34,6 @@ from benchmarks.report import console, parser, publish, read_options, table
 _COUNTS = (3, 10, 30, 100, 300, 1000)
 _GOALS_MS = {30: 2.0, 300: 20.0, 1000: 150.0}
 _RATE_GOALS = {(1, 1): 200.0, (4, 1): 300.0}  # jobs a millisecond, by lanes and segments
-_LANES = 4
 _UTILIZATION = 0.8
 _LANE = "main"
 _MS = 1_000_000
@@ -119,10 +118,15 @@ def what_if(wanted: int, shown: Shown) -> list[dict[str, Any]]:
     return rows
 
 
-def simulator(shown: Shown) -> list[dict[str, Any]]:
-    """Time the simulator on 200,000 jobs, 10 tasks a lane, whole and in four segments."""
+def simulator(counts: Sequence[int], shown: Shown) -> list[dict[str, Any]]:
+    """Time the simulator on 200,000 jobs, 10 tasks a lane, whole and in four segments.
+
+    Args:
+        counts: of lanes.
+        shown: where progress is shown.
+    """
     rows = []
-    for lanes, parts in product((1, _LANES), (1, 4)):
+    for lanes, parts in product(counts, (1, 4)):
         tasks = [
             replace(task, name=f"{task.name}_{lane}", jitter_ns=0)
             for lane in range(lanes)
@@ -130,11 +134,14 @@ def simulator(shown: Shown) -> list[dict[str, Any]]:
         ]
         cut = split(tasks, parts)
         workload = periodic_arrivals(cut, 640_000 * _MS // lanes)
-        places = [index // 10 for index in range(len(tasks))]
+        # Left out for one lane, so that versions which knew no more can be timed.
+        places: dict[str, Any] = {}
+        if lanes > 1:
+            places["lanes"] = [index // 10 for index in range(len(tasks))]
         # Names of before there were several, so that the figures of older commits are found.
         name = f"simulator, segments: {parts}" + (f", lanes: {lanes}" if lanes > 1 else "")
         rates = [
-            len(workload) / timed_ms(partial(simulate, cut, workload, lanes=places))
+            len(workload) / timed_ms(partial(simulate, cut, workload, **places))
             for _ in steps(shown, range(7), name)
         ]
         goal = _RATE_GOALS.get((lanes, parts))
@@ -227,11 +234,18 @@ def main() -> None:
     """Run all, print a table, draw."""
     arguments = parser("benchmarks.analysis", __doc__)
     arguments.add_argument("--sets", type=int, default=25, help="random sets for each figure (25)")
+    arguments.add_argument(
+        "--lanes", type=int, nargs="+", default=[1, 4], help="of the simulator (1 4)"
+    )
     arguments.add_argument("--out", type=Path, help="folder for cost.png")
     options = read_options(arguments, {"sets": 8})
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # figures are for one core
     with progress() as shown:
-        rows = [*answers(options.sets, shown), *what_if(options.sets, shown), *simulator(shown)]
+        rows = [
+            *answers(options.sets, shown),
+            *what_if(options.sets, shown),
+            *simulator(options.lanes, shown),
+        ]
         compared = simso(options.sets, shown)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)

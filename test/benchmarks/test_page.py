@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.__main__ as suite
-from benchmarks.compare_commits import clean_environment, ratios
+from benchmarks.compare_commits import clean_environment, mixed_folder, ratios
 from benchmarks.page import Outcome, as_values, page
 from benchmarks.parts import PARTS, Part
 from benchmarks.report import Figure
@@ -109,3 +109,11 @@ def test_another_checkouts_environment_begins_without_this_ones() -> None:
         "HOME": "/home/robot",
     }
     assert clean_environment(environ, root) == {"PATH": "/usr/bin", "HOME": "/home/robot"}
+
+
+def test_this_checkouts_benchmarks_can_run_on_another_package(tmp_path: Path) -> None:
+    side = tmp_path / "side"
+    (side / "aegis_ros").mkdir(parents=True)
+    mixed = mixed_folder(side, tmp_path)
+    assert (mixed / "benchmarks" / "report.py").exists()
+    assert (mixed / "aegis_ros").resolve() == side / "aegis_ros"
