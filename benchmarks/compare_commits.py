@@ -247,6 +247,13 @@ def commit(side: Path) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def _verdict(row: Ratio) -> str:
+    """Say that the new one is worse only where every round says so."""
+    if row.ratio <= _WORSE:
+        return ""
+    return "worse" if row.least > 1.0 else "unsure"
+
+
 def shown_ratios(title: str, rows: Sequence[Ratio]) -> Table:
     """Return a table in which what became worse is marked."""
     made = table(title, "what", "unit", "old", "new", "ratio", "least", "most", "rounds", "")
@@ -258,7 +265,7 @@ def shown_ratios(title: str, rows: Sequence[Ratio]) -> Table:
             *(f"{value:.3g}" for value in numbers[:2]),
             *(f"{value:.2f}" for value in numbers[2:]),
             str(row.rounds),
-            "worse" if row.ratio > _WORSE else "",
+            _verdict(row),
         )
     return made
 
