@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,24 +62,29 @@ class ArtifactCache:
             return None
         return Artifact(facts, paths) if all(path.exists() for path in paths) else None
 
-    def make(self, name: str, build: Build) -> Artifact:
+    def make(self, name: str, build: Build, *, beside: Sequence[str] = ()) -> Artifact:
         """Build an artifact, in place of an earlier one; nothing is left behind if that fails.
 
         Args:
             name: of the artifact.
             build: whatever it raises is raised.
+            beside: suffixes of files that lie beside each of the artifact's and stay there.
         """
         with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
             facts, files = build(Path(scratch))
-            paths = tuple(self._keep(name, file) for file in files)
+            paths = tuple(
+                self._keep(file, f"{name}.{number}", beside) for number, file in enumerate(files)
+            )
             noted = Path(scratch) / "facts"
             noted.write_text(json.dumps({**facts, _PATHS: [path.name for path in paths]}))
             os.replace(noted, self._folder / f"{name}.json")
         return Artifact(facts, paths)
 
-    def _keep(self, name: str, file: Path) -> Path:
+    def _keep(self, file: Path, name: str, beside: Sequence[str]) -> Path:
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         place = self._folder / f"{name}-{digest[:16]}{file.suffix}"
+        for suffix in beside:
+            os.replace(file.with_suffix(suffix), place.with_suffix(suffix))
         os.replace(file, place)
         return place

@@ -100,3 +100,16 @@ def test_artifacts_of_the_version_before_are_found(tmp_path: Path) -> None:
     whole, cut = cache.find("whole", file="whole.onnx"), cache.find("cut")
     assert whole is not None and whole.paths == (tmp_path / "whole.onnx",)
     assert cut is not None and cut.paths == (part,) and cut.facts == {"cuts": "c"}
+
+
+def test_what_lies_beside_a_file_goes_with_it_and_equal_files_keep_their_own(
+    tmp_path: Path,
+) -> None:
+    def make(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+        facts, files = build("same", "same")(folder)
+        for number, file in enumerate(files):
+            file.with_suffix(".note").write_text(str(number))
+        return facts, files
+
+    made = ArtifactCache(tmp_path).make("net-1.2", make, beside=[".note"])
+    assert [path.with_suffix(".note").read_text() for path in made.paths] == ["0", "1"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,11 @@ import msgspec
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.facts import BuildFacts, facts_of
+from aegis_ros.errors import ModelError
 from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.sandbox.artifacts import ArtifactCache, Build
 
-__all__ = ["as_compiled", "keep", "only_letters", "read_facts", "without_files"]
+__all__ = ["as_compiled", "built", "files_of", "only_letters", "without_files"]
 
 
 def only_letters(text: str) -> str:
@@ -22,49 +22,40 @@ def only_letters(text: str) -> str:
     return "".join(part if part.isalnum() else "_" for part in text)[:80]
 
 
-def read_facts(path: Path) -> dict[str, Any] | None:
-    """Return the facts of a build; ``None`` where there are none, or its files are gone."""
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    known = facts_of(facts) if isinstance(facts, dict) else None
-    if known is None:
-        return None
-    whole = known.complete_after is not None and all(Path(made).exists() for made in known.paths)
-    return facts if known.refused or whole else None
-
-
-def keep(
-    facts: dict[str, Any],
-    folder: Path,
-    stem: str,
-    suffix: str,
-    *,
-    beside: Sequence[str] = (),
-    scratch: Path,
-) -> dict[str, Any]:
-    """Move what was built to the cache, then write its facts; return them with the new paths.
+def built(
+    cache: ArtifactCache, stem: str, build: Build, *, segments: int, beside: Sequence[str] = ()
+) -> tuple[BuildFacts, tuple[Path, ...]]:
+    """Return what was built, from the cache or anew; facts with a refusal come without files.
 
     Args:
-        facts: of the build; ``paths`` where there is anything to keep.
-        folder: in the cache.
-        stem: of the files' names.
-        suffix: of the built files.
-        beside: suffixes of files that lie beside each of them.
-        scratch: folder on the same file system, thrown away afterwards.
+        cache: of the backend.
+        stem: name of the build.
+        build: makes it, as for :meth:`ArtifactCache.make`.
+        segments: wanted.
+        beside: suffixes of files that lie beside each built one.
+
+    Raises:
+        ModelError: the whole network cannot be built; of a cut one, that is a refusal.
     """
-    if "paths" in facts:
-        places = [folder / f"{stem}.{n}{suffix}" for n in range(len(facts["paths"]))]
-        for path, place in zip(facts["paths"], places, strict=True):
-            for other in beside:
-                os.replace(Path(path).with_suffix(other), place.with_suffix(other))
-            os.replace(path, place)
-        facts = facts | {"paths": [str(place) for place in places]}
-    noted = scratch / "facts"
-    noted.write_text(json.dumps(facts))
-    os.replace(noted, folder / f"{stem}.json")
-    return facts
+    found = cache.find(stem)
+    facts = None if found is None else facts_of(found.facts)
+    if found is not None and facts is not None:
+        whole = found.paths and facts.complete_after is not None
+        if facts.refused or whole:
+            return facts, found.paths
+    try:
+        made = cache.make(stem, build, beside=beside)
+    except ModelError as error:
+        if segments == 1:
+            raise
+        return BuildFacts(refused=error.problem), ()
+    return msgspec.convert(made.facts, BuildFacts), made.paths
+
+
+def files_of(facts: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:
+    """Return the answer of a building child as facts to keep and files to keep."""
+    paths = [Path(path) for path in facts.get("paths", ())]
+    return {key: value for key, value in facts.items() if key != "paths"}, paths
 
 
 def without_files(backend: str, prepared: PreparedNetwork) -> CompiledNetwork:
@@ -80,19 +71,22 @@ def without_files(backend: str, prepared: PreparedNetwork) -> CompiledNetwork:
 
 
 def as_compiled(
-    backend: str, prepared: PreparedNetwork, facts: Mapping[str, Any], segments: int
+    backend: str,
+    prepared: PreparedNetwork,
+    facts: BuildFacts,
+    paths: Sequence[Path],
+    segments: int,
 ) -> CompiledNetwork:
     """Return a network from the facts of its build."""
-    known = msgspec.convert(facts, BuildFacts)
     return CompiledNetwork(
         backend=backend,
         key=prepared.key,
-        paths=known.paths,
+        paths=tuple(str(path) for path in paths),
         inputs=prepared.inputs,
         outputs=prepared.outputs,
-        arena_bytes=known.bytes,
-        dynamic_outputs=known.dynamic,
-        shares=known.shares if segments > 1 else (),
-        cuts=known.cuts if segments > 1 else "",
-        complete_after=known.complete_after or (),
+        arena_bytes=facts.bytes,
+        dynamic_outputs=facts.dynamic,
+        shares=facts.shares if segments > 1 else (),
+        cuts=facts.cuts if segments > 1 else "",
+        complete_after=facts.complete_after or (),
     )

@@ -6,7 +6,6 @@ nothing; what they put there is captured when a network is loaded, and a job onl
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,9 @@ from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
 from aegis_ros.backends.cuda.kept import (
     as_compiled,
-    keep,
+    built,
+    files_of,
     only_letters,
-    read_facts,
     without_files,
 )
 from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
@@ -26,6 +25,7 @@ from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit, find_ort_toolkit
 from aegis_ros.errors import ModelError
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.rationale import Rule
+from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
 
 __all__ = ["OnnxRuntimeCudaBackend"]
@@ -78,31 +78,29 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         Raises:
             ModelError: ONNX Runtime cannot take the network, or computes something else.
         """
-        folder = cache_dir / self.name
-        folder.mkdir(parents=True, exist_ok=True)
+        cache = ArtifactCache(cache_dir / self.name)
         precision = "tf32" if self._tf32 else "fp32"
         made_for = only_letters(f"{self._toolkit.version}-{self._driver.device_name()}-{precision}")
         stem = f"{prepared.key}-{made_for}-{segments}"
-        facts = read_facts(folder / f"{stem}.json")
-        if facts is None:
-            try:
-                facts = self._make(prepared, folder, stem, segments)
-            except ModelError as error:
-                if segments == 1:
-                    raise
-                facts = {"refused": error.problem}
-        if "refused" in facts and segments == 1:
+        facts, paths = built(
+            cache,
+            stem,
+            lambda scratch: self._make(prepared, scratch, segments),
+            segments=segments,
+            beside=[".json"],
+        )
+        if facts.refused and segments == 1:
             raise ModelError(
-                facts["refused"],
+                facts.refused,
                 where="model",
                 value=prepared.source.name,
                 rule=Rule.MODEL_VALID,
                 hint="Export it with larger types where numbers grow, or use another backend",
             )
-        if "refused" in facts:
+        if facts.refused:
             whole = self.compile(prepared, cache_dir)
-            return replace(whole, note=f"not cut into {segments} segments: {facts['refused']}")
-        return as_compiled(self.name, prepared, facts, segments)
+            return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
+        return as_compiled(self.name, prepared, facts, paths, segments)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Create the sessions, take all memory, run once and capture graphs.
@@ -136,9 +134,9 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         return network
 
     def _make(
-        self, prepared: PreparedNetwork, folder: Path, stem: str, segments: int
-    ) -> dict[str, Any]:
-        """Build the parts, move them to ``folder`` and return the facts that are kept there.
+        self, prepared: PreparedNetwork, scratch: Path, segments: int
+    ) -> tuple[dict[str, Any], list[Path]]:
+        """Build the parts below ``scratch``; return the facts and the files to keep.
 
         A child answers after the first captures that fail and a new one goes on without them, so
         that none judges by a stream that may be spoilt.
@@ -147,24 +145,23 @@ class OnnxRuntimeCudaBackend(CudaBackend):
             ModelError: ONNX Runtime cannot take the network.
         """
         eager: dict[str, str] = {}
-        for _ in range(segments + 1):
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                facts = self._built(
-                    {
-                        "source": str(prepared.path),
-                        "parts": segments,
-                        "folder": scratch,
-                        "tf32": self._tf32,
-                        "eager": eager,
-                        "network": without_files(self.name, prepared).to_json(),
-                    },
-                    prepared.source.name,
-                )
-                if "paths" in facts or "refused" in facts:
-                    return keep(
-                        facts, folder, stem, ".onnx", beside=[".json"], scratch=Path(scratch)
-                    )
-                eager = facts["eager"]
+        for attempt in range(segments + 1):
+            folder = scratch / str(attempt)
+            folder.mkdir()
+            facts = self._built(
+                {
+                    "source": str(prepared.path),
+                    "parts": segments,
+                    "folder": str(folder),
+                    "tf32": self._tf32,
+                    "eager": eager,
+                    "network": without_files(self.name, prepared).to_json(),
+                },
+                prepared.source.name,
+            )
+            if "paths" in facts or "refused" in facts:
+                return files_of(facts)
+            eager = facts["eager"]
         raise ModelError(
             "captures of the network fail, each time another one", rule=Rule.MODEL_VALID
         )

@@ -6,7 +6,6 @@ Only API that TensorRT 10.3 to 11 share is used.
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +15,13 @@ from typing import Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
-from aegis_ros.backends.cuda.kept import as_compiled, keep, only_letters, read_facts, without_files
+from aegis_ros.backends.cuda.kept import as_compiled, built, files_of, only_letters, without_files
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
 from aegis_ros.errors import ModelError
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.rationale import Rule
+from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
 
 __all__ = ["PRECISION", "TensorRtBackend"]
@@ -81,30 +81,27 @@ class TensorRtBackend(CudaBackend):
         Raises:
             ModelError: TensorRT cannot take the network, or computes something else.
         """
-        folder = cache_dir / self.name
-        folder.mkdir(parents=True, exist_ok=True)
+        cache = ArtifactCache(cache_dir / self.name)
         made_for = f"{self._toolkit.version}-{self._driver.device_name()}-{PRECISION}"
         stem = f"{prepared.key}-{only_letters(made_for)}-{segments}"
-        facts = read_facts(folder / f"{stem}.json")
-        if facts is None:
-            try:
-                facts = self._make(prepared, folder, stem, segments)
-            except ModelError as error:
-                if segments == 1:
-                    raise
-                facts = {"refused": error.problem}
-        if "refused" in facts and segments == 1:
+        facts, paths = built(
+            cache,
+            stem,
+            lambda scratch: self._make(prepared, cache_dir / self.name, scratch, segments),
+            segments=segments,
+        )
+        if facts.refused and segments == 1:
             raise ModelError(
-                facts["refused"],
+                facts.refused,
                 where="model",
                 value=prepared.source.name,
                 rule=Rule.MODEL_VALID,
                 hint="Export it with larger types where numbers grow, or use another backend",
             )
-        if "refused" in facts:
+        if facts.refused:
             whole = self.compile(prepared, cache_dir)
-            return replace(whole, note=f"not cut into {segments} segments: {facts['refused']}")
-        return as_compiled(self.name, prepared, facts, segments)
+            return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
+        return as_compiled(self.name, prepared, facts, paths, segments)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Take all memory, set all addresses, run once and capture graphs.
@@ -124,34 +121,33 @@ class TensorRtBackend(CudaBackend):
         return f"{self._driver.device_name()}, {self._toolkit.version}"
 
     def _make(
-        self, prepared: PreparedNetwork, folder: Path, stem: str, segments: int
-    ) -> dict[str, Any]:
-        """Build engines, move them to ``folder`` and return the facts that are kept there.
+        self, prepared: PreparedNetwork, kept: Path, scratch: Path, segments: int
+    ) -> tuple[dict[str, Any], list[Path]]:
+        """Build engines in ``scratch``; return the facts and the files to keep.
+
+        What TensorRT has timed is kept for later builds in ``kept``.
 
         Raises:
             ModelError: TensorRT cannot take the network.
         """
         device = only_letters(f"{self._toolkit.version}-{self._driver.device_name()}")
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            request = {
-                "source": str(prepared.path),
-                "parts": segments,
-                "folder": scratch,
-                "timing_cache": str(folder / f"timing-{device}.cache"),
-                "network": without_files(self.name, prepared).to_json(),
-            }
-            with _watched(Path(scratch) / "progress", self.on_progress):
-                facts = (
-                    self._build(request)
-                    if self._build is not None
-                    else run_child(
-                        "aegis_ros.backends.cuda.trt.build_child",
-                        request,
-                        timeout_s=_BUILD_TIMEOUT_S,
-                        subject=prepared.source.name,
-                    )
-                )
-            return keep(facts, folder, stem, ".engine", scratch=Path(scratch))
+        request = {
+            "source": str(prepared.path),
+            "parts": segments,
+            "folder": str(scratch),
+            "timing_cache": str(kept / f"timing-{device}.cache"),
+            "network": without_files(self.name, prepared).to_json(),
+        }
+        with _watched(scratch / "progress", self.on_progress):
+            if self._build is not None:
+                return files_of(self._build(request))
+            facts = run_child(
+                "aegis_ros.backends.cuda.trt.build_child",
+                request,
+                timeout_s=_BUILD_TIMEOUT_S,
+                subject=prepared.source.name,
+            )
+        return files_of(facts)
 
 
 @contextmanager
