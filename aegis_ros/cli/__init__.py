@@ -1,1 +1,1 @@
-"""People's way in from a terminal."""
+"""The commands of `aegis`: what a person asks from a terminal."""

@@ -1,4 +1,4 @@
-"""The live page and the metrics, without ROS: what is shown is put in, questions are taken out.
+"""The live page and the metrics, without ROS: status goes in, questions come out.
 
 Importing :mod:`aegis_ros.dashboard.server` needs the packages of the extra ``dashboard``.
 """

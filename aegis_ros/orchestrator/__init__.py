@@ -1,4 +1,4 @@
-"""Registry, admission, arena and engine client in one; no ROS, usable as a library."""
+"""What a robot asks for, answered: registry, tick, journal and adaptive control; no ROS."""
 
 from aegis_ros.orchestrator.intake import FrameTimes
 from aegis_ros.orchestrator.orchestrator import Orchestrator

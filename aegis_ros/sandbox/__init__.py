@@ -1,1 +1,1 @@
-"""Child processes and files that survive what goes wrong in them."""
+"""Child processes that may fail without harm, the cache of what they make, and SQLite files."""

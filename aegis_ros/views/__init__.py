@@ -1,1 +1,1 @@
-"""What the terminal, the monitor and the page share of how things are shown."""
+"""How tasks, lanes and verdicts are shown in a terminal, shared by commands and the monitor."""
