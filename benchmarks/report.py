@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -17,8 +18,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-
-from aegis_ros.backends.cpu.onnxruntime import cpu_name
 
 __all__ = [
     "Figure",
@@ -134,7 +133,16 @@ def _words(value: Any) -> str:
 
 def machine() -> str:
     """Return processor, architecture and number of cores."""
-    return f"{cpu_name()}, {platform.machine()}, {os.cpu_count()} cores"
+    return f"{_processor()}, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    """Return the name of the processor; taken from nothing of the package, which may be older."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"
 
 
 def console(width: int = 120) -> Console:
