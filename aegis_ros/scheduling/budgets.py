@@ -31,6 +31,7 @@ class Budget:
         declared_ns: budget of each step as declared, the one that is looked at; empty for none.
         limits_ns: what a step may take before anything has to be reported; empty for any time.
         total_ns: what a whole job may take before anything follows.
+        least_total_ns: the smaller one of ``total_ns`` and ``report_total_ns``.
         report_total_ns: what a whole job may take before anything has to be reported.
         owed_ns: lane time taken beyond the budget and not repaid yet.
         owes_little: less than a whole budget is owed.
@@ -49,6 +50,7 @@ class Budget:
         "_plan_ns",
         "_reported",
         "declared_ns",
+        "least_total_ns",
         "limits_ns",
         "owed_ns",
         "owes_little",
@@ -97,6 +99,7 @@ class Budget:
             marks += [math.ceil(self._low.total_ns * reported), self._low_total_ns]
         self._marks_ns = tuple(sorted(set(marks)))
         self.report_total_ns = self._marks_ns[0] if marks else NO_LIMIT
+        self.least_total_ns = min(self.total_ns, self.report_total_ns)
 
     def share_ns(self, job: Job) -> int:
         """Return by how much a job's next step raises what it may use unreported; 0 for unknown."""

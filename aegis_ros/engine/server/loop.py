@@ -79,7 +79,7 @@ class LoadedTask:
         part: what its jobs take part in a work with, one after the other.
     """
 
-    __slots__ = ("ahead", "free", "lane", "network", "part", "slots", "task_id")
+    __slots__ = ("ahead", "free", "lane", "network", "part", "parts", "slots", "task_id")
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class LoadedTask:
         self.free = list(range(slots.count))
         self.ahead: Job | None = None
         self.part = Part(network, [], ())
+        self.parts = (self.part,)
 
 
 class _Channel:
@@ -190,18 +191,21 @@ class EngineLoop:
         self._lanes = lanes
         self._scheduler = Scheduler(lanes) if scheduler is None else scheduler
         self._shed_since_ns = [0] * lanes  # 0: the lane takes all
-        self._wake_ns = [0] * lanes  # until when the scheduler keeps a lane idle; 0: it does not
+        # Until when the scheduler keeps a lane idle; 0: it does not. And whether it ever has.
+        self._wake_ns = [0] * lanes
+        self._holds = False
         self._page_version = 0
         self.trace: LoopTrace | None = None
         self._tasks: dict[int, LoadedTask] = {}
         self._channels: dict[int, _Channel] = {}
         self._profiles: list[deque[ProfileRun]] = [deque() for _ in range(lanes)]
+        self._to_profile = 0  # runs that wait in all of them
         self._profiling: list[ProfileRun | None] = [None] * lanes
         self._work = [
             Work([], partial=self.partial) for _ in range(lanes)
         ]  # of the jobs; one at a time
         self._awaited = [_NONE] * lanes  # token of what each lane runs
-        self._starts = 0
+        self._token = 0  # a multiple of the number of lanes
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._unsent: deque[bytes] = deque()
@@ -220,12 +224,13 @@ class EngineLoop:
                 if self._awaited[lane] != token:
                     return
                 self._awaited[lane] = _NONE
-                self._work[lane].parts.clear()  # an idle lane keeps nothing of a job alive
                 now = time.monotonic_ns()
                 self._complete(lane, completion, now)
                 self._tick(now)
-                if self._wake_ns[lane]:  # the loop sleeps for too long
-                    os.eventfd_write(self._wake_fd, 1)
+                if self._awaited[lane] == _NONE:
+                    self._work[lane].parts.clear()  # an idle lane keeps nothing of a job alive
+                    if self._wake_ns[lane]:  # the loop sleeps for too long
+                        os.eventfd_write(self._wake_fd, 1)
         except BaseException:
             self.stop()
             raise
@@ -311,6 +316,7 @@ class EngineLoop:
     def profile(self, lane: int, run: ProfileRun) -> None:
         """Queue one timed run (under :meth:`call`)."""
         self._profiles[lane].append(run)
+        self._to_profile += 1
         self._tick(time.monotonic_ns())
 
     def run(self) -> None:
@@ -389,10 +395,10 @@ class EngineLoop:
         (_, count, task_id, seq, arrival, received, deadline, *numbers) = SUBMIT[
             buffer[1]
         ].unpack_from(buffer)
-        places = [
-            (numbers[at], numbers[at + 1], tuple(numbers[at + 3 : at + 3 + numbers[at + 2]]))
-            for at in range(0, _PLACE * count, _PLACE)
-        ]
+        places = []
+        for at in range(0, _PLACE * count, _PLACE):
+            channel, slot, rank = numbers[at : at + 3]
+            places.append((channel, slot, tuple(numbers[at + 3 : at + 3 + rank])))
         now = time.monotonic_ns()
         task = self._tasks.get(task_id)
         frame = _Frame(task, places)
@@ -415,9 +421,10 @@ class EngineLoop:
 
     def _tick(self, now: int) -> None:
         """Start whatever may start now: jobs, and timed runs where there is nothing else to do."""
-        for lane, wake in enumerate(self._wake_ns):
-            if wake and wake <= now:
-                self._wake_ns[lane] = 0
+        if self._holds:
+            for lane, wake in enumerate(self._wake_ns):
+                if wake and wake <= now:
+                    self._wake_ns[lane] = 0
         failed = True
         while failed:
             failed = False
@@ -426,18 +433,22 @@ class EngineLoop:
                     failed |= not self._begin(action.lane, action.jobs[0], now)
                 elif type(action) is WakeAt:
                     self._wake_ns[action.lane] = action.time_ns
+                    self._holds = True
                 elif type(action) is Restored:
                     self._restored(action.lane, now)
-        for lane, runs in enumerate(self._profiles):
-            if runs and self._scheduler.reserve(lane):
-                self._start_profile(lane, runs.popleft())
+        if self._to_profile:
+            for lane, runs in enumerate(self._profiles):
+                if runs and self._scheduler.reserve(lane):
+                    self._to_profile -= 1
+                    self._start_profile(lane, runs.popleft())
 
     def _begin(self, lane: int, job: Job, now: int) -> bool:
         """Have a lane run a job's next step; ``False`` where it cannot, and the job is skipped."""
-        self._wake_ns[lane] = 0
-        frame = job.payload
-        assert isinstance(frame, _Frame) and frame.task is not None
-        task = frame.task
+        if self._holds:
+            self._wake_ns[lane] = 0
+        frame: _Frame = job.payload  # type: ignore[assignment]  # checked where jobs are made
+        task: LoadedTask = frame.task  # type: ignore[assignment]
+        part = task.part
         begins = frame.output < 0
         if begins:
             problem = self._place(frame, task)
@@ -445,13 +456,13 @@ class EngineLoop:
                 rule, text = problem
                 self._follow(self._scheduler.abandon(lane, now, rule=rule, detail=text), now)
                 return False
-        part = task.part
-        part.inputs, part.outputs = frame.inputs, task.slots.arrays(frame.output)
-        part.prefetched = False
-        if begins:
             part.prefetched, task.ahead = task.ahead is job, None
+        else:
+            part.prefetched = False
+        if part.inputs is not frame.inputs:
+            part.inputs, part.outputs = frame.inputs, task.slots.arrays(frame.output)
         work = self._work[lane]
-        work.parts[:] = (part,)
+        work.parts[:] = task.parts
         work.step = job.step
         try:
             self._start(lane, work)
@@ -468,9 +479,8 @@ class EngineLoop:
 
     def _start(self, lane: int, work: Work) -> None:
         """Have a lane run a work under a token of its own; raises what the backend raises."""
-        self._starts += 1
-        work.token = self._starts * self._lanes + lane
-        self._awaited[lane] = work.token
+        self._token += self._lanes
+        work.token = self._awaited[lane] = self._token + lane
         try:
             self._backend.start(lane, work)
         except Exception:
@@ -530,8 +540,7 @@ class EngineLoop:
             run.finish(taken, completion.error)
             return
         for job in self._scheduler.running(lane):
-            frame = job.payload
-            assert isinstance(frame, _Frame)
+            frame: _Frame = job.payload  # type: ignore[assignment]
             if not frame.started_ns:
                 frame.started_ns = completion.started_ns
             frame.execution_ns += taken
@@ -546,9 +555,8 @@ class EngineLoop:
                 self._finish(action, lane, completion, now)
             else:
                 self._follow((action,), now)
-        orphan = self._orphans.pop(lane, None)
-        if orphan is not None:
-            task, removed = orphan
+        if lane in self._orphans:
+            task, removed = self._orphans.pop(lane)
             removed(task)
 
     def _finish(self, action: Finished, lane: int, completion: Completion, now: int) -> None:
