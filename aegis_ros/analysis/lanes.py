@@ -13,14 +13,18 @@ from aegis_ros.analysis.task import AnalysisTask, by_promise
 from aegis_ros.analysis.timetable import TimeTable
 from aegis_ros.rationale import Rule
 
-__all__ = ["Assignment", "admits", "assign"]
+__all__ = ["Assignment", "Budgets", "admits", "assign"]
 
 _EXACT_SEARCH_TASKS = 8
 _BEST_FIT_TASKS = 256
 _REFUSALS = 64  # of one lane, after which it is left as it is
 
+Budgets = Mapping[str, Mapping[str, AnalysisTask]]
+"""By name of a task and of a lane, how the tests see it there; it cannot run on lanes left out."""
+
 _Bins = Mapping[str, Sequence[AnalysisTask]]
 _Passes = Callable[[Sequence[AnalysisTask], str], bool]
+_Seen = Callable[[AnalysisTask, str], AnalysisTask | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ def assign(
     *,
     switch_ns: int = 0,
     fixed: Mapping[str, str] | None = None,
+    budgets: Budgets | None = None,
     policy: PolicyName = "edf",
     limit_s: float = 5.0,
 ) -> Assignment:
@@ -68,26 +73,30 @@ def assign(
         lanes: names of the lanes.
         switch_ns: charged to every segment.
         fixed: lanes of tasks that stay there.
+        budgets: of tasks that take different times on different lanes; the others take the same
+            on all.
         policy: what orders the jobs of a lane; see :func:`check_policy` for what each promises.
         limit_s: seconds that each search for a static table may take.
 
     Raises:
         ConfigError: the policy is not known, or what it needs is not installed.
     """
-    bins, free = _bound_and_free(tasks, lanes, fixed)
+    seen = _seen_by(budgets)
+    bins, free = _bound_and_free(tasks, lanes, fixed, seen)
     trial = _Trial(policy, switch_ns, limit_s)
     if len(lanes) == 1:  # there is nothing to search
-        bound = next(iter(bins.values()))
-        bound.extend(free)
+        lane, bound = next(iter(bins.items()))
+        bound.extend(seen(task, lane) or task for task in free)
         answer = trial.answer(bins, "first fit")
         return answer if answer.schedulable else replace(answer, method="none fits")
-    found, method = _place(free, bins, trial.passes)
+    found, method = _place(free, bins, trial.passes, seen)
     if found is not None:
         return trial.answer(found, method)
     fallback = {lane: list(bound) for lane, bound in bins.items()}
     for task in free:
-        least = min(fallback, key=lambda lane: sum(_use(item) for item in fallback[lane]))
-        fallback[least].append(task)
+        able = [lane for lane in fallback if seen(task, lane) is not None] or list(fallback)
+        least = min(able, key=lambda lane: sum(_use(item) for item in fallback[lane]))
+        fallback[least].append(seen(task, least) or task)
     return trial.answer(fallback, "none fits")
 
 
@@ -97,6 +106,7 @@ def admits(
     *,
     switch_ns: int = 0,
     fixed: Mapping[str, str] | None = None,
+    budgets: Budgets | None = None,
     known: dict[frozenset[AnalysisTask], bool] | None = None,
 ) -> bool:
     """Return only whether :func:`assign` finds a lane for every task under EDF.
@@ -106,6 +116,7 @@ def admits(
         lanes: names of the lanes.
         switch_ns: charged to every segment.
         fixed: lanes of tasks that stay there.
+        budgets: as for :func:`assign`.
         known: answers for lanes so far, which a search over many similar sets hands on.
     """
     trial = _Trial("edf", switch_ns, 0.0)
@@ -118,15 +129,33 @@ def admits(
             found = answers[key] = trial.passes(bound, lane)
         return found
 
-    bins, free = _bound_and_free(tasks, lanes, fixed)
+    seen = _seen_by(budgets)
+    bins, free = _bound_and_free(tasks, lanes, fixed, seen)
     if len(lanes) == 1:
         lane, bound = next(iter(bins.items()))
-        return passes([*bound, *free], lane)
-    return _place(free, bins, passes)[0] is not None
+        there = [seen(task, lane) for task in free]
+        able = [task for task in there if task is not None]
+        return len(able) == len(free) and passes([*bound, *able], lane)
+    return _place(free, bins, passes, seen)[0] is not None
+
+
+def _seen_by(budgets: Budgets | None) -> _Seen:
+    """Return how a lane sees a task: with its budget there, ``None`` where it cannot run."""
+    if not budgets:
+        return lambda task, lane: task
+
+    def seen(task: AnalysisTask, lane: str) -> AnalysisTask | None:
+        own = budgets.get(task.name)
+        return task if own is None else own.get(lane)
+
+    return seen
 
 
 def _bound_and_free(
-    tasks: Sequence[AnalysisTask], lanes: Sequence[str], fixed: Mapping[str, str] | None
+    tasks: Sequence[AnalysisTask],
+    lanes: Sequence[str],
+    fixed: Mapping[str, str] | None,
+    seen: _Seen,
 ) -> tuple[dict[str, list[AnalysisTask]], list[AnalysisTask]]:
     """Return what is bound to each lane, and the others by decreasing density."""
     kept = dict(fixed or {})
@@ -135,7 +164,7 @@ def _bound_and_free(
     for task in tasks:
         lane = task.lane or kept.get(task.name, "")
         if lane:
-            bins[lane].append(task)
+            bins[lane].append(seen(task, lane) or task)
         else:
             free.append(task)
     free.sort(key=lambda task: task.density, reverse=True)
@@ -143,7 +172,7 @@ def _bound_and_free(
 
 
 def _place(
-    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes, seen: _Seen
 ) -> tuple[dict[str, list[AnalysisTask]] | None, str]:
     """Return lanes that hold everything and how they were found; ``None`` if none were.
 
@@ -151,22 +180,22 @@ def _place(
     """
     promised, slack = by_promise(free)
     if promised and slack:
-        found, method = _place(promised, bins, passes)
-        found = None if found is None else _best_left(slack, found, passes)
+        found, method = _place(promised, bins, passes, seen)
+        found = None if found is None else _best_left(slack, found, passes, seen)
         if found is not None:
             return found, method
     elif slack:
-        found = _best_left(slack, bins, passes)
+        found = _best_left(slack, bins, passes, seen)
         return found, "none fits" if found is None else "first fit"
-    found = _first_fit(free, bins, passes)
+    found = _first_fit(free, bins, passes, seen)
     if found is not None:
         return found, "first fit"
     if len(free) <= _BEST_FIT_TASKS:
-        found = _best_fit(free, bins, passes)
+        found = _best_fit(free, bins, passes, seen)
         if found is not None:
             return found, "best fit"
     if 1 < len(free) <= _EXACT_SEARCH_TASKS:
-        return _search(free, bins, passes), "exact search"
+        return _search(free, bins, passes, seen), "exact search"
     return None, "none fits"
 
 
@@ -224,20 +253,24 @@ class _Trial:
 
 
 def _first_fit(
-    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes, seen: _Seen
 ) -> dict[str, list[AnalysisTask]] | None:
     """Fill one lane after the other, each with every task in turn that still fits."""
     filled: dict[str, list[AnalysisTask]] = {}
     rest = list(free)
     for lane, bound in bins.items():
-        filled[lane], rest = _fill(bound, rest, lane, passes)
+        filled[lane], rest = _fill(bound, rest, lane, passes, seen)
     if not rest and all(passes(bound, lane) for lane, bound in filled.items()):
         return filled
     return None
 
 
 def _fill(
-    bound: Sequence[AnalysisTask], free: Sequence[AnalysisTask], lane: str, passes: _Passes
+    bound: Sequence[AnalysisTask],
+    free: Sequence[AnalysisTask],
+    lane: str,
+    passes: _Passes,
+    seen: _Seen,
 ) -> tuple[list[AnalysisTask], list[AnalysisTask]]:
     """Return what the lane holds in the end, and the tasks that did not fit.
 
@@ -246,50 +279,59 @@ def _fill(
     """
     held = list(bound)
     refused: list[AnalysisTask] = []
+    there = [(task, own) for task in free if (own := seen(task, lane)) is not None]
+    able = [own for _, own in there]
     at = 0
-    while at < len(free) and len(refused) < _REFUSALS:
-        left = len(free) - at
+    while at < len(able) and len(refused) < _REFUSALS:
+        left = len(able) - at
         fits, fails, step = 0, left + 1, 1
         while fails - fits > 1:
-            if passes([*held, *free[at : at + step]], lane):
+            if passes([*held, *able[at : at + step]], lane):
                 fits = step
                 step = min(2 * step, left) if fails > left else (fits + fails) // 2
             else:
                 fails = step
                 step = (fits + fails) // 2
-        held += free[at : at + fits]
-        refused += free[at + fits : at + fits + 1]
+        held += able[at : at + fits]
+        refused += [task for task, _ in there[at + fits : at + fits + 1]]
         at += fits + 1
-    return held, [*refused, *free[at:]]
+    rest = [*refused, *(task for task, _ in there[at:])]
+    if len(there) < len(free):  # in their order, with those that cannot run here at all
+        names = {task.name for task in rest}
+        rest = [task for task in free if task.name in names or seen(task, lane) is None]
+    return held, rest
 
 
 def _best_fit(
-    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes, seen: _Seen
 ) -> dict[str, list[AnalysisTask]] | None:
     """Put each task in turn on the fullest lane where it fits."""
-    return _in_turn(free, bins, passes, lambda task, bound: sum(_use(item) for item in bound))
+    return _in_turn(free, bins, passes, seen, lambda task, bound: sum(_use(item) for item in bound))
 
 
 def _best_left(
-    slack: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+    slack: Sequence[AnalysisTask], bins: _Bins, passes: _Passes, seen: _Seen
 ) -> dict[str, list[AnalysisTask]] | None:
     """Put each task of best effort in turn where it gets the largest part of its frames served."""
-    return _in_turn(slack, bins, passes, lambda task, bound: slack_rates([*bound, task])[-1].share)
+    return _in_turn(
+        slack, bins, passes, seen, lambda task, bound: slack_rates([*bound, task])[-1].share
+    )
 
 
 def _in_turn(
     tasks: Sequence[AnalysisTask],
     bins: _Bins,
     passes: _Passes,
+    seen: _Seen,
     worth: Callable[[AnalysisTask, Sequence[AnalysisTask]], float],
 ) -> dict[str, list[AnalysisTask]] | None:
     """Put each task in turn on the lane of most worth, beside what is there, where it fits."""
     filled = {lane: list(bound) for lane, bound in bins.items()}
     for task in tasks:
-        order = sorted(filled, key=lambda lane: -worth(task, filled[lane]))
-        for lane in order:
-            if passes([*filled[lane], task], lane):
-                filled[lane].append(task)
+        able = [(lane, own) for lane in filled if (own := seen(task, lane)) is not None]
+        for lane, own in sorted(able, key=lambda item: -worth(item[1], filled[item[0]])):
+            if passes([*filled[lane], own], lane):
+                filled[lane].append(own)
                 break
         else:
             return None
@@ -297,19 +339,23 @@ def _in_turn(
 
 
 def _search(
-    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes
+    free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes, seen: _Seen
 ) -> dict[str, list[AnalysisTask]] | None:
     if not free:
         return {lane: list(bound) for lane, bound in bins.items()}
     task, rest = free[0], free[1:]
-    tried_empty = False
+    tried: set[tuple[AnalysisTask | None, ...]] = set()
     for lane, bound in bins.items():
-        if not bound:
-            if tried_empty:  # empty lanes are alike
+        own = seen(task, lane)
+        if own is None:
+            continue
+        if not bound:  # empty lanes are alike where every task takes the same time on them
+            alike = tuple(seen(each, lane) for each in free)
+            if alike in tried:
                 continue
-            tried_empty = True
-        if passes([*bound, task], lane):
-            found = _search(rest, {**bins, lane: [*bound, task]}, passes)
+            tried.add(alike)
+        if passes([*bound, own], lane):
+            found = _search(rest, {**bins, lane: [*bound, own]}, passes, seen)
             if found is not None:
                 return found
     return None
