@@ -6,8 +6,8 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rich.text import Text
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends, lane_classes
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
-from aegis_ros.planning.admission import Admission, Candidate, Refusal
+from aegis_ros.planning.admission import Admission, Options, Refusal
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 from aegis_ros.views.terminal import say, sheet, terminal
 from aegis_ros.wcet import ProfileStore
@@ -35,12 +35,14 @@ class _Built:
 
     Attributes:
         task: its task.
+        lanes: the lanes it is for, where not all lanes are alike; else empty.
         seconds: how long it took; next to nothing where it was there already.
         compiled: what was made; ``None`` where it was refused.
         problem: why, in a sentence.
     """
 
     task: TaskSpec
+    lanes: str = ""
     seconds: float = 0.0
     compiled: CompiledNetwork | None = None
     problem: str = ""
@@ -94,15 +96,18 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
 def _build(
     spec: OrchestratorSpec, admission: Admission, backends: Mapping[str, Backend]
 ) -> list[_Built]:
-    found = [_Built(task) for task in spec.tasks]
-    measured: list[tuple[_Built, Candidate]] = []
+    several = len(lane_classes(spec.device)) > 1
+    found = [
+        _Built(replace(task, lane=task.lane or each.lanes[0]), each.label if several else "")
+        for task in spec.tasks
+        for each in admission.lane_classes(task)
+    ]
     with _progress(backends.values(), len(found)) as bar:
         for item in found:
             bar.begin(item.task.name)
             start = time.monotonic()
             try:
-                measured.append((item, admission.prepare(item.task, _stop)))
-                item.compiled = measured[-1][1].compiled
+                item.compiled = admission.prepare(item.task, _stop).candidates[0].compiled
             except _NotMeasured as done:
                 item.compiled = done.compiled
             except Refusal as refusal:
@@ -111,13 +116,27 @@ def _build(
             bar.end()
         # Where budgets are known, so is in how many segments the orchestrator will want them.
         try:
-            cut = admission.foresee([candidate for _, candidate in measured])
+            _cut_ahead(spec, admission, found)
         except Refusal as refusal:
             say(Console(stderr=True), f"not cut ahead: {refusal.sentence}")
-        else:
-            for (item, _), candidate in zip(measured, cut, strict=True):
-                item.compiled = candidate.compiled
     return found
+
+
+def _cut_ahead(spec: OrchestratorSpec, admission: Admission, found: Sequence[_Built]) -> None:
+    """Compile networks whose budgets are known as they will be cut on their lanes.
+
+    Raises:
+        Refusal: a network cannot be compiled again.
+    """
+    known: list[Options] = []
+    for task in spec.tasks:
+        with suppress(Refusal):  # not measured, or reported above
+            known.append(admission.prepare(task, None))
+    for each in admission.foresee(known):
+        lanes = each.candidate.lanes
+        for item in found:
+            if item.task.name == each.candidate.spec.name and item.task.lane in lanes:
+                item.compiled = each.candidate.compiled
 
 
 def _stop(spec: TaskSpec, compiled: CompiledNetwork, key: object, digest: str) -> None:
@@ -171,7 +190,7 @@ def _print(console: Console, found: Sequence[_Built], device: str, state: Path) 
         if item.compiled is None:
             continue
         table.add_row(
-            Text(item.task.name),
+            Text(_name(item)),
             str(item.compiled.segments),
             f"{item.compiled.arena_bytes / 2**20:.1f}",
             f"{item.seconds:.1f}",
@@ -182,7 +201,7 @@ def _print(console: Console, found: Sequence[_Built], device: str, state: Path) 
         note = item.problem or (item.compiled.note if item.compiled is not None else "")
         if note:
             style = "red" if item.problem else ""
-            say(console, f"{item.task.name}: {note}", style=style)
+            say(console, f"{_name(item)}: {note}", style=style)
     refused = sum(bool(item.problem) for item in found)
     if refused:
         say(console, f"{refused} of {len(found)} networks cannot be run", style="red")
@@ -191,11 +210,16 @@ def _print(console: Console, found: Sequence[_Built], device: str, state: Path) 
         say(console, f"{count} ready in {state / 'cache'}", style="green")
 
 
+def _name(item: _Built) -> str:
+    return f"{item.task.name} on {item.lanes}" if item.lanes else item.task.name
+
+
 def _as_json(item: _Built) -> dict[str, Any]:
+    what = {"task": item.task.name} | ({"lanes": item.lanes} if item.lanes else {})
     if item.compiled is None:
-        return {"task": item.task.name, "built": False, "problem": item.problem}
+        return {**what, "built": False, "problem": item.problem}
     return {
-        "task": item.task.name,
+        **what,
         "built": True,
         "segments": item.compiled.segments,
         "arena_bytes": item.compiled.arena_bytes,

@@ -50,6 +50,7 @@ class _TaskOutput:
     def __init__(self, node: Node, summary: TaskSummary, decoder: Decoder) -> None:
         spec = summary.spec
         self.spec = spec
+        self.owner = summary.task_id  # of what is held; stays, though a task that moves has another
         self.decoder = decoder
         self.sha256 = summary.model_sha256
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
@@ -122,13 +123,21 @@ class ResultPublisher:
     def follow(
         self, tasks: tuple[TaskSummary, ...], decoder_for: Callable[[TaskSummary], Decoder]
     ) -> None:
-        """Have publishers for exactly these tasks."""
-        known = {item.task_id for item in tasks}
+        """Have publishers for exactly these tasks.
+
+        A task that moved to another lane has another id and the same specification: it keeps its
+        publishers, which also take the last results of its former id.
+        """
         with self._lock:
-            for task_id in [each for each in self._outputs if each not in known]:
-                output = self._outputs.pop(task_id)
-                self._holder.forget(task_id)
-                output.close(self._node)
+            before = {id(output.spec): output for output in self._outputs.values()}
+            kept = {
+                item.task_id: before[id(item.spec)] for item in tasks if id(item.spec) in before
+            }
+            for gone in before.values():
+                if gone not in kept.values():
+                    self._holder.forget(gone.owner)
+                    gone.close(self._node)
+            self._outputs = kept
             for item in tasks:
                 if item.task_id in self._outputs:
                     continue
@@ -183,7 +192,9 @@ class ResultPublisher:
         origin = result.origin
         assert isinstance(origin, FrameOrigin)  # the intake handed it in
         with self._lock:
-            output = self._outputs.get(result.task_id)
+            output = self._outputs.get(result.task_id) or next(
+                (each for each in self._outputs.values() if each.spec is spec), None
+            )
         if output is None:
             return
         decoded = self._decode(output, result, origin)
@@ -245,7 +256,7 @@ class ResultPublisher:
         )
 
     def _hold(self, job: _Job, publish: Callable[[], None]) -> None:
-        if not self._holder.put(job.task_id, job.due_ns, (job, publish)):
+        if not self._holder.put(job.output.owner, job.due_ns, (job, publish)):
             spec = job.output.spec
             self._orchestrator.log.report_often(
                 TooManyHeld(spec.name, job.seq, spec.output.constant_latency_ns)
@@ -254,7 +265,7 @@ class ResultPublisher:
     def _send(self, held: tuple[_Job, Callable[[], None]]) -> None:
         """Publish what was held; called by the holder's thread."""
         job, publish = held
-        if self._outputs.get(job.task_id) is not job.output:
+        if job.output not in self._outputs.values():
             return  # its publishers are gone
         try:
             publish()

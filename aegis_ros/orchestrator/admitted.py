@@ -10,7 +10,7 @@ from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane,
 from aegis_ros.orchestrator.intake import FedTask
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
-from aegis_ros.planning.admission import Candidate, Decimation
+from aegis_ros.planning.admission import Candidate, Decimation, Options
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 
 __all__ = ["AdmittedSet", "Entry"]
@@ -32,6 +32,7 @@ class Entry:
     from_file: bool
     failed: bool = False
     decimation: int = 1  # n of which the proof at nominal speed takes every n-th frame
+    options: Options | None = None  # the task on all lanes it may go to
 
     def analysis_task(self) -> AnalysisTask:
         """Return the task as the tests see it at its present rate."""
@@ -86,6 +87,43 @@ class AdmittedSet:
         del self._entries[entry.spec.name]
         self._leave(entry)
         self._judge()
+
+    def move(self, before: Entry, after: Entry) -> None:
+        """Admit a task on another lane, under another id; the former id is heard of until forgot.
+
+        Its time on the lane it leaves has to be kept by :meth:`vacate` once it is fed no more.
+        """
+        self._entries[after.spec.name] = after
+        self._by_id[after.task_id] = after
+        self._judge()
+
+    def vacate(self, before: Entry) -> int:
+        """Keep the time of a task that moved on the lane it left, and return until when.
+
+        Returns:
+            Monotonic time from which on nothing of it can delay others there.
+        """
+        return self._leave(before)
+
+    def movable(self, without: Sequence[str] = ()) -> dict[str, dict[str, AnalysisTask]]:
+        """Return, of each task that may be moved, how the tests see it on each lane it may go to.
+
+        Those that name their lane stay there, and those that take every n-th frame only.
+        """
+        return {
+            entry.spec.name: entry.options.by_lane()
+            for entry in self
+            if entry.options is not None
+            and not entry.spec.lane
+            and entry.decimation == 1
+            and entry.spec.name not in without
+        }
+
+    def at_rest(self) -> bool:
+        """Whether no job of any task has been released yet, nor of one that was removed lately."""
+        return not self._still_leaving() and all(
+            not entry.statistics.last_deadline_ns for entry in self
+        )
 
     def bound_ns(self, entry: Entry) -> int:
         """Return the proven response bound of a task beside what is admitted now; 0 for none."""
@@ -180,7 +218,8 @@ class AdmittedSet:
     def _tasks_on(self, lane: str) -> list[AnalysisTask]:
         return [entry.analysis_task() for entry in self if entry.lane == lane]
 
-    def _leave(self, entry: Entry) -> None:
+    def _leave(self, entry: Entry) -> int:
+        """Keep the time of a task on its lane, and return until when."""
         task = entry.analysis_task()
         until = self._free_from_ns(entry)
         now = time.monotonic_ns()
@@ -188,6 +227,7 @@ class AdmittedSet:
         self._leaving = tuple(
             item for item in (*others, (until, task, entry.lane)) if item[0] > now
         )
+        return until
 
     def _still_leaving(self) -> list[tuple[AnalysisTask, str]]:
         """Return the removed tasks whose last jobs can still delay others, each under its own name.

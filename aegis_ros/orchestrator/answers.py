@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from aegis_ros.planning.admission import Admitted, Candidate
+from aegis_ros.planning.admission import Admitted, Candidate, Options
 from aegis_ros.rationale import ResponseBound
-from aegis_ros.rationale.admission import Budget, ConstantLatency, TaskAdmitted
+from aegis_ros.rationale.admission import Budget, ConstantLatency, MovedTask, TaskAdmitted
 from aegis_ros.rationale.decimation import EveryNth
+from aegis_ros.rationale.wording import words
 from aegis_ros.spec import TaskSpec
 
 __all__ = ["admission_reason"]
@@ -18,6 +19,7 @@ _TENTH_MS_NS = 100_000
 def admission_reason(
     candidate: Candidate,
     admitted: Admitted,
+    options: Options,
     others: Sequence[TaskSpec],
     *,
     lanes: int,
@@ -28,6 +30,7 @@ def admission_reason(
     Args:
         candidate: the task.
         admitted: lane and proof.
+        options: the task on all lanes it may go to.
         others: running tasks.
         lanes: how many lanes there are.
         load_note: what the engine says of the network it loaded; may be empty.
@@ -59,6 +62,8 @@ def admission_reason(
         utilization_after=verdict.utilization,
         witness=verdict.witness,
         responses=verdict.responses,
+        moved=tuple(MovedTask(each.task, each.before, each.after) for each in admitted.moves),
+        barred=tuple(words(each) for each in options.barred),
     )
 
 

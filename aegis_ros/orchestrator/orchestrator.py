@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from aegis_ros.analysis import AnalysisTask
@@ -37,6 +38,7 @@ from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.loading import Loader
+from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.recording import (
@@ -54,7 +56,7 @@ from aegis_ros.orchestrator.types import (
     Registration,
     Stream,
 )
-from aegis_ros.planning.admission import Admission, Admitted, Candidate, Refusal
+from aegis_ros.planning.admission import Admission, Admitted, Candidate, Options, Refusal
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule, result_code
 from aegis_ros.rationale.decimation import DecimationCause
 from aegis_ros.rationale.engine import NotUnloaded
@@ -159,6 +161,15 @@ class Orchestrator:
         self._thermal = Thermal(self.log, spec.device.switch_ns)
         self._decimator = Decimator(self._admitted, self.log, spec.device)
         self._silences = Silences(self.log)
+        self._mover = Mover(
+            self._admitted,
+            self._loader,
+            self.log,
+            new_id=self._new_id,
+            announce=self._publish_tables,
+            changed=self._set_changed,
+            unload=self._unload,
+        )
         self.intake = Intake(self.log, self._submit)
 
     # -- life ---------------------------------------------------------------------------------
@@ -262,12 +273,12 @@ class Orchestrator:
         with self._admin:
             try:
                 self._require_known(spec.name, without)
-                candidate, admitted = self._judge(spec, without=without, measure=False)
+                options, candidate, admitted = self._judge(spec, without=without, measure=False)
             except Refusal as refusal:
                 return self._refused(refusal.reason, publish=False)
             except AegisError as error:
                 return self._refused(Invalid(spec.name, error.rule, str(error)), publish=False)
-            return self._accepted(candidate, admitted, task_id=0, publish=False)
+            return self._accepted(candidate, admitted, options, task_id=0, publish=False)
 
     def unregister(self, name: str) -> Registration:
         """Remove a task. Its capacity is given away once its last job can delay nobody more."""
@@ -434,7 +445,7 @@ class Orchestrator:
 
     def _judge(
         self, spec: TaskSpec, without: Sequence[str], measure: bool
-    ) -> tuple[Candidate, Admitted]:
+    ) -> tuple[Options, Candidate, Admitted]:
         if not self._configured:
             raise Refusal(NotConfigured(spec.name))
         if self._admitted.get(spec.name) is not None and spec.name not in without:
@@ -452,26 +463,33 @@ class Orchestrator:
             raise Refusal(TooManyTasks(spec.name, _MAX_TASKS))
         may_measure = measure and not self._critical_running()
         measuring = self.profiler.measure_for if may_measure else None
-        candidate = self._admission.prepare(spec, measuring)
+        options = self._admission.prepare(spec, measuring)
         running = self._admitted.running(without)
-        candidate = self._admission.cut_to_fit(
-            candidate,
+        options = self._admission.cut_to_fit(
+            options,
             running,
             tuple(self._awaited.values()),
             measuring,
             estimate=not measure,
         )
-        arena = self._admitted.arena_used(without)
         decimations = self._admitted.decimations(without)
+        decide = partial(
+            self._admission.decide,
+            admitted=running,
+            arena_used=self._admitted.arena_used(without),
+            decimations=decimations,
+            movable=self._admitted.movable(without),
+            at_rest=self._admitted.at_rest(),
+        )
         try:
-            return candidate, self._admission.decide(candidate, running, arena, decimations)
+            return options, *decide(options)
         except Refusal:
             cut = self._admission.cut_for_fewer_frames(
-                candidate, running, decimations, measuring, estimate=not measure
+                options, running, decimations, measuring, estimate=not measure
             )
-            if cut.compiled.segments == candidate.compiled.segments:
+            if cut.segments == options.segments:
                 raise
-            return cut, self._admission.decide(cut, running, arena, decimations)
+            return cut, *decide(cut)
 
     def _await(self, specs: Sequence[TaskSpec]) -> None:
         """Note all that will be registered, so that the first are cut for the sake of the last."""
@@ -480,19 +498,24 @@ class Orchestrator:
             return
         for spec in specs:
             with suppress(Refusal, AegisError):  # told when it is registered
-                candidate = self._admission.prepare(spec, self.profiler.measure_for)
-                self._awaited[spec.name] = candidate.analysis_task()
+                options = self._admission.prepare(spec, self.profiler.measure_for)
+                self._awaited[spec.name] = options.candidates[0].analysis_task()
 
     def _register(self, spec: TaskSpec, from_file: bool) -> Registration:
         self._awaited.pop(spec.name, None)
         try:
-            candidate, admitted = self._judge(spec, without=(), measure=True)
+            options, candidate, admitted = self._judge(spec, without=(), measure=True)
         except Refusal as refusal:
             return self._refused(refusal.reason)
         except AegisError as error:
             return self._refused(Invalid(spec.name, error.rule, str(error)))
+        try:
+            for move in admitted.moves:
+                self._mover.move(move, spec.name)
+        except (AegisError, OSError, MemoryError) as error:
+            return self._refused(Failed(spec.name, str(error) or repr(error)))
         statistics = TaskStatistics()
-        task_id = self._next_id
+        task_id = self._new_id()
         entry = Entry(
             task_id,
             candidate,
@@ -501,6 +524,7 @@ class Orchestrator:
             FedTask(task_id, spec, statistics),
             statistics,
             from_file,
+            options=options,
         )
         try:
             loaded = self._loader.load(entry)
@@ -512,12 +536,11 @@ class Orchestrator:
             except StateError as error:
                 self._unload(entry)
                 return self._refused(Invalid(spec.name, error.rule, str(error)))
-        self._next_id += 1
         slower = self._decimator.joins(entry, admitted.decimation)
         self._admitted.add(entry)
         self._set_changed()
         self._publish_tables()
-        answer = self._accepted(candidate, admitted, task_id, publish=True, loaded=loaded)
+        answer = self._accepted(candidate, admitted, options, task_id, publish=True, loaded=loaded)
         self._decimator.report(
             slower, DecimationCause.ADMITTED, spec.name, related=answer.rationale.id
         )
@@ -564,6 +587,7 @@ class Orchestrator:
         self,
         candidate: Candidate,
         admitted: Admitted,
+        options: Options,
         task_id: int,
         *,
         publish: bool,
@@ -572,7 +596,12 @@ class Orchestrator:
         name = candidate.spec.name
         others = [each.spec for each in self._admitted if each.spec.name != name]
         reason = admission_reason(
-            candidate, admitted, others, lanes=len(self.spec.device.lanes), load_note=loaded
+            candidate,
+            admitted,
+            options,
+            others,
+            lanes=len(self.spec.device.lanes),
+            load_note=loaded,
         )
         rationale = self.log.make(reason)
         if publish:
@@ -639,6 +668,11 @@ class Orchestrator:
             entry.spec.criticality is Criticality.HIGH and entry.fed.enabled
             for entry in self._admitted
         )
+
+    def _new_id(self) -> int:
+        """Return an id that no task has had, in the engine and in traces."""
+        self._next_id += 1
+        return self._next_id - 1
 
     # -- inside: what is loaded ---------------------------------------------------------------
 

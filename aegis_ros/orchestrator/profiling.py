@@ -69,7 +69,7 @@ class Profiler:
     def profile(
         self, spec: TaskSpec, runs: int, on_progress: Callable[[int, int, int], bool]
     ) -> ProfileOutcome:
-        """Measure a network without registering it.
+        """Measure a network on each class of lanes it may go to, without registering it.
 
         Args:
             spec: the task.
@@ -97,10 +97,13 @@ class Profiler:
                         )
                     )
 
-                candidate = self._admission.prepare(replace(spec, wcet_ns=0), measure)
+                unknown = replace(spec, wcet_ns=0)
+                options = self._admission.prepare(unknown, measure)
                 if not measured:
-                    key = self._admission.profile_key(spec, candidate.compiled)
-                    measure(spec, candidate.compiled, key, candidate.prepared.digest)
+                    for each in options.candidates:
+                        key = self._admission.profile_key_of(each)
+                        there = replace(unknown, lane=each.lanes[0])
+                        measure(there, each.compiled, key, each.prepared.digest)
             except Refusal as refusal:
                 return ProfileOutcome(False, self._log.report(refusal.reason))
             except AegisError as error:
@@ -127,7 +130,7 @@ class Profiler:
             ProfileError: the profiles cannot be read.
         """
         with self._lock:
-            compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
+            _, compiled = self._admission.network(spec)
             return compiled, self._profiles.get(self._admission.profile_key(spec, compiled))
 
     def measure(
@@ -154,12 +157,11 @@ class Profiler:
         """
         with self._lock:
             self._undisturbed(spec.name)
-            candidate = self._admission.prepare(replace(spec, wcet_ns=1), None)
-            compiled = candidate.compiled
+            prepared, compiled = self._admission.network(spec)
             key = self._admission.profile_key(spec, compiled)
             lane = self._lane(spec)
             batch = measure_batch(self._engine, compiled, lane, runs, go_on, how)
-            profile = Profile(key, candidate.prepared.digest, (batch,))
+            profile = Profile(key, prepared.digest, (batch,))
             self._profiles.add(profile)
             return self._profiles.get(key) or profile
 
@@ -170,7 +172,7 @@ class Profiler:
             Refusal, ProfileError: as :meth:`measured`.
         """
         with self._lock:
-            compiled = self._admission.prepare(replace(spec, wcet_ns=1), None).compiled
+            _, compiled = self._admission.network(spec)
             self._profiles.forget(self._admission.profile_key(spec, compiled))
 
     def measure_for(

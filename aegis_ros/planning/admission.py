@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from aegis_ros.analysis import (
@@ -15,7 +16,7 @@ from aegis_ros.analysis import (
     find_decimation,
     safe_removal_ns,
 )
-from aegis_ros.analysis.lanes import admits
+from aegis_ros.analysis.lanes import Budgets, admits
 from aegis_ros.analysis.task import by_promise
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
@@ -30,6 +31,7 @@ from aegis_ros.planning.cutting import (
     estimated_budget,
 )
 from aegis_ros.planning.early_exit import early_exit_problem, plan_for, stand_in_problem
+from aegis_ros.planning.relocation import Move, Relocated, relocate
 from aegis_ros.rationale import Counterfactual, Reason, Rule
 from aegis_ros.rationale.admission import (
     BudgetBasis,
@@ -47,7 +49,6 @@ from aegis_ros.rationale.changes import ArenaLarger, Change, DeadlineLonger, Dro
 from aegis_ros.rationale.rejection import (
     ArenaFull,
     Invalid,
-    LaneUnnamed,
     ModelUnreadable,
     NoProfile,
     NoSuchLane,
@@ -59,7 +60,16 @@ from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
 
-__all__ = ["Admission", "Admitted", "Candidate", "Decimation", "Refusal", "max_shape"]
+__all__ = [
+    "Admission",
+    "Admitted",
+    "Candidate",
+    "Decimation",
+    "Foreseen",
+    "Options",
+    "Refusal",
+    "max_shape",
+]
 
 _MIB = 1024 * 1024
 
@@ -91,7 +101,7 @@ class Candidate:
 
     ``plan`` has the budgets of its segments and of a whole job, without the cost of switching.
     ``cut`` says why it runs in as many segments as it does; ``None`` for one that is whole and
-    need not be anything else.
+    need not be anything else. ``lanes`` are those it may go to with this budget, all of one class.
     """
 
     spec: TaskSpec
@@ -101,6 +111,7 @@ class Candidate:
     wcet_source: str
     wcet_basis: BudgetBasis
     cut: CutReason | None = None
+    lanes: tuple[str, ...] = ()
 
     @property
     def work_ns(self) -> int:
@@ -127,6 +138,59 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """A task on every class of lanes it can run on, each with a budget and a cut of its own.
+
+    Attributes:
+        candidates: one a class, at least one, in the order of the lanes.
+        barred: why it cannot run on lanes of the other classes it may go to.
+    """
+
+    candidates: tuple[Candidate, ...]
+    barred: tuple[Reason, ...] = ()
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What was asked for."""
+        return self.candidates[0].spec
+
+    @property
+    def segments(self) -> tuple[int, ...]:
+        """In how many segments it runs on each class."""
+        return tuple(each.compiled.segments for each in self.candidates)
+
+    def on(self, lane: str) -> Candidate:
+        """Return the task as it runs on a lane it may go to."""
+        return next(each for each in self.candidates if lane in each.lanes)
+
+    def by_lane(self, decimation: int = 1) -> dict[str, AnalysisTask]:
+        """Return, for each lane it may go to, how the tests see it there.
+
+        Args:
+            decimation: n where every n-th frame becomes a job.
+        """
+        return {
+            lane: each.analysis_task(decimation) for each in self.candidates for lane in each.lanes
+        }
+
+    def each(self, change: Callable[[Candidate], Candidate]) -> Options:
+        """Return the task with every candidate changed; those for which that fails are barred.
+
+        Raises:
+            Refusal: it fails for all of them.
+        """
+        return _options([partial(change, one) for one in self.candidates], self.barred)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A task as it will run, and its lane; the lane is empty for one that will be rejected."""
+
+    candidate: Candidate
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decimation:
     """The decimation of a running task.
 
@@ -144,13 +208,15 @@ class Admitted:
     """The yes: the lane, and the proof.
 
     ``decimation`` is n of each task of the lane that takes every n-th frame from now on, where that
-    changes for any of them or for the new one; else ``None``.
+    changes for any of them or for the new one; else ``None``. ``moves`` are running tasks that go
+    to other lanes before it comes.
     """
 
     lane: str
     assignment: Assignment
     utilization_before: float
     decimation: Mapping[str, int] | None = None
+    moves: tuple[Move, ...] = ()
 
 
 def max_shape(spec: TaskSpec) -> tuple[int, ...]:
@@ -190,22 +256,49 @@ class Admission:
         self._cache_dir = cache_dir
         self._lanes = tuple(lane.name for lane in spec.device.lanes)
 
-    def prepare(self, spec: TaskSpec, measure: Measure | None) -> Candidate:
-        """Locate, check, fuse and compile the network, and find its budget.
+    def prepare(self, spec: TaskSpec, measure: Measure | None) -> Options:
+        """Locate, check and fuse the network, then compile it and find its budget for each class.
 
         A network whose number of segments is to be chosen is whole until :meth:`cut_to_fit`.
 
         Args:
-            spec: the task.
-            measure: called to measure a missing profile; ``None`` where that is not possible now.
+            spec: the task; one that names no lane is prepared for every class of lanes.
+            measure: called to measure a missing profile, with a task that names a lane of the
+                class; ``None`` where that is not possible now.
 
         Raises:
-            Refusal: the first step that says no.
+            Refusal: the first step that says no, if no class of lanes can run it.
+        """
+        classes = self.lane_classes(spec)
+        prepared = self._prepared(spec)
+
+        def on(lanes: LaneClass) -> Candidate:
+            compiled = self._compiled(spec, prepared, lanes, spec.segments or 1)
+            return self._with_budget(spec, prepared, compiled, lanes, measure)
+
+        return _options([partial(on, each) for each in classes])
+
+    def network(self, spec: TaskSpec) -> tuple[PreparedNetwork, CompiledNetwork]:
+        """Return a task's network for the first of its lane classes; no budget is asked for.
+
+        Raises:
+            Refusal: the network cannot be used there.
+        """
+        lanes = self.lane_classes(spec)[0]
+        prepared = self._prepared(spec)
+        return prepared, self._compiled(spec, prepared, lanes, spec.segments or 1)
+
+    def lane_classes(self, spec: TaskSpec) -> tuple[LaneClass, ...]:
+        """Return the classes of the lanes that a task may go to.
+
+        Raises:
+            Refusal: it names a lane that does not exist.
         """
         if spec.lane and spec.lane not in self._lanes:
             raise Refusal(NoSuchLane(spec.name, spec.lane, self._lanes))
-        if not spec.lane and len(self._classes) > 1:
-            raise Refusal(LaneUnnamed(spec.name, self._lanes))
+        return tuple(each for each in self._classes if not spec.lane or spec.lane in each.lanes)
+
+    def _prepared(self, spec: TaskSpec) -> PreparedNetwork:
         try:
             path = resolve_model(spec.model, self._spec.models.roots)
             found = digest(path)
@@ -225,36 +318,44 @@ class Admission:
                 dimensions=spec.dimensions,
                 model_digest=found,
             )
-            self._check_decoder(spec, prepared)
-            problem = stand_in_problem(spec, prepared)
-            if problem is not None:
-                raise Refusal(problem)
-            backend = self._backends[self.lane_class(spec).backend]
-            compiled = backend.compile(prepared, self._cache_dir, spec.segments or 1)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
             raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
-        return self._with_budget(spec, prepared, compiled, measure)
+        self._check_decoder(spec, prepared)
+        problem = stand_in_problem(spec, prepared)
+        if problem is not None:
+            raise Refusal(problem)
+        return prepared
+
+    def _compiled(
+        self, spec: TaskSpec, prepared: PreparedNetwork, lanes: LaneClass, parts: int
+    ) -> CompiledNetwork:
+        try:
+            return self._backends[lanes.backend].compile(prepared, self._cache_dir, parts)
+        except AegisError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
+        except OSError as error:
+            raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
 
     def cut_to_fit(
         self,
-        candidate: Candidate,
+        options: Options,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         awaited: Sequence[AnalysisTask],
         measure: Measure | None,
         *,
         estimate: bool = False,
         decimation: int = 1,
-    ) -> Candidate:
+    ) -> Options:
         """Return the task in the fewest of 1, 2, 4 and 8 segments that more urgent tasks can bear.
 
-        A task of best effort that cannot stay whole gets as many of them as its cut allows. A task
-        whose number of segments is declared, and one that would not fit however finely it were
-        cut, is returned as it is.
+        On each class of lanes by itself. A task of best effort that cannot stay whole gets as many
+        of them as its cut allows. A task whose number of segments is declared, and one that would
+        not fit however finely it were cut, is returned as it is.
 
         Args:
-            candidate: whole, as :meth:`prepare` returns it.
+            options: whole, as :meth:`prepare` returns it.
             admitted: as for :meth:`decide`.
             awaited: tasks that are known to come; they count where they leave any time at all.
             measure: as for :meth:`prepare`.
@@ -264,13 +365,29 @@ class Admission:
         Raises:
             Refusal: segments would have to be measured, and that is not possible now.
         """
+        return options.each(
+            lambda one: self._cut(
+                one, admitted, awaited, measure, estimate=estimate, decimation=decimation
+            )
+        )
+
+    def _cut(
+        self,
+        candidate: Candidate,
+        admitted: Mapping[str, tuple[AnalysisTask, str]],
+        awaited: Sequence[AnalysisTask],
+        measure: Measure | None,
+        *,
+        estimate: bool,
+        decimation: int,
+    ) -> Candidate:
         if candidate.spec.segments or candidate.compiled.segments > 1:
             return candidate
         task = candidate.analysis_task(decimation)
         known: dict[int, Candidate] = {}
         tried: CutReason | None = None
         for coming in (awaited, ()):
-            rooms = self._rooms(task, admitted, coming)
+            rooms = self._rooms(task, candidate.lanes, admitted, coming)
             if any(room.fits(task) for room in rooms):
                 break
             blocked = [room for room in rooms if not room.waits(task)]
@@ -291,56 +408,63 @@ class Admission:
                 tried = _why_whole(cut, blocked)
         return replace(candidate, cut=tried)
 
-    def foresee(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Return tasks as they will be cut when they are registered one after the other.
+    def foresee(self, tasks: Sequence[Options]) -> list[Foreseen]:
+        """Return tasks as they will be cut and placed when they are registered one by one.
 
         Budgets of segments that were never measured are estimated from the whole's.
 
         Args:
-            candidates: as :meth:`prepare` returns them.
+            tasks: as :meth:`prepare` returns them.
 
         Raises:
             Refusal: a network cannot be compiled again.
         """
         admitted: dict[str, tuple[AnalysisTask, str]] = {}
-        cut: list[Candidate] = []
-        for index, candidate in enumerate(candidates):
-            coming = [item.analysis_task() for item in candidates[index + 1 :]]
-            cut.append(self.cut_to_fit(candidate, admitted, coming, None, estimate=True))
-            task = cut[-1].analysis_task()
-            running = [item for item, _ in admitted.values()]
-            fixed = {name: lane for name, (_, lane) in admitted.items()}
-            switch_ns = self._spec.device.switch_ns
-            found = assign([*running, task], self._lanes, switch_ns=switch_ns, fixed=fixed)
-            if found.schedulable:
-                admitted[task.name] = (task, found.lane_of[task.name])
+        cut: dict[str, Options] = {}
+        for index, options in enumerate(tasks):
+            coming = [item.candidates[0].analysis_task() for item in tasks[index + 1 :]]
+            own = self.cut_to_fit(options, admitted, coming, None, estimate=True)
+            name = own.spec.name
+            cut[name] = own
+            movable = {each: cut[each].by_lane() for each in admitted if not cut[each].spec.lane}
+            found = self._place(own, admitted, movable, at_rest=True)
+            if found is None:
+                # Rejected ones are waited for by nobody; decimated ones are.
+                decimations = {
+                    each: Decimation(1, item.spec.decimation_limit) for each, item in cut.items()
+                }
+                with_fewer = self._with_fewer_frames(own, admitted, decimations)
+                if with_fewer is None:
+                    finer = self.cut_for_fewer_frames(options, admitted, decimations, None)
+                    with_fewer = self._with_fewer_frames(finer, admitted, decimations)
+                    cut[name] = own if with_fewer is None else finer
+                if with_fewer is not None:
+                    lane = with_fewer.lane
+                    admitted[name] = (cut[name].on(lane).analysis_task(), lane)
                 continue
-            # Rejected ones are waited for by nobody; decimated ones are.
-            decimations = {
-                item.spec.name: Decimation(1, item.spec.decimation_limit) for item in cut
-            }
-            with_fewer = self._with_fewer_frames(cut[-1], admitted, decimations)
-            if with_fewer is None:
-                finer = self.cut_for_fewer_frames(candidate, admitted, decimations, None)
-                with_fewer = self._with_fewer_frames(finer, admitted, decimations)
-                cut[-1] = cut[-1] if with_fewer is None else finer
-            if with_fewer is not None:
-                admitted[task.name] = (cut[-1].analysis_task(), with_fewer.lane)
-        return cut
+            for move in found.moves:
+                admitted[move.task] = (movable[move.task][move.after], move.after)
+            lane = found.assignment.lane_of[name]
+            admitted[name] = (own.on(lane).analysis_task(), lane)
+        return [
+            Foreseen(options.on(lane) if lane else options.candidates[0], lane)
+            for name, options in cut.items()
+            for lane in [admitted[name][1] if name in admitted else ""]
+        ]
 
     def cut_for_fewer_frames(
         self,
-        candidate: Candidate,
+        options: Options,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         decimations: Mapping[str, Decimation],
         measure: Measure | None,
         *,
         estimate: bool = True,
-    ) -> Candidate:
+    ) -> Options:
         """Return a task cut for what others can bear once all that may be decimated are.
 
         Args:
-            candidate: as for :meth:`cut_to_fit`, and so with the rest.
+            options: as for :meth:`cut_to_fit`, and so with the rest.
             admitted: for each running task, how the tests see it and its lane.
             decimations: of the running tasks that may be decimated.
             measure: called to measure a missing profile.
@@ -350,9 +474,9 @@ class Admission:
             Refusal: as :meth:`cut_to_fit`.
         """
         spare = self.most_decimated(admitted, decimations)
-        decimation = candidate.spec.decimation_limit
+        decimation = options.spec.decimation_limit
         return self.cut_to_fit(
-            candidate, spare, (), measure, estimate=estimate, decimation=decimation
+            options, spare, (), measure, estimate=estimate, decimation=decimation
         )
 
     def most_decimated(
@@ -371,78 +495,66 @@ class Admission:
 
     def decide(
         self,
-        candidate: Candidate,
+        options: Options,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         arena_used: Mapping[str, int],
         decimations: Mapping[str, Decimation] | None = None,
-    ) -> Admitted:
+        *,
+        movable: Budgets | None = None,
+        at_rest: bool = False,
+    ) -> tuple[Candidate, Admitted]:
         """Test arena and schedulability beside what runs already.
 
-        Where the task does not fit, frames of tasks of low criticality are left out so that it
-        does, if that is possible.
+        Where the task fits on no lane, a running one is moved to another lane so that it does, if
+        that is possible; else frames of tasks of low criticality are left out.
 
         Args:
-            candidate: the new task.
+            options: the new task.
             admitted: for each running task, how the tests see it and its lane.
             arena_used: bytes of each running task.
             decimations: of the running tasks that may be decimated.
+            movable: of the running tasks that may move, how the tests see them on each lane they
+                may go to.
+            at_rest: whether no job has been released yet.
+
+        Returns:
+            The task with the budget and the cut of its lane, and the proof.
 
         Raises:
             Refusal: it does not fit, with the numbers and what would help.
         """
-        problem = early_exit_problem(candidate.spec, candidate.prepared, candidate.compiled)
-        if problem is not None:
-            raise Refusal(problem)
-        self._check_arena(candidate, arena_used)
-        task = candidate.analysis_task()
+        options = options.each(lambda one: self._loadable(one, arena_used))
+        spec = options.spec
+        task = options.candidates[0].analysis_task()
         tasks = [item for item, _ in admitted.values()]
         fixed = {name: lane for name, (_, lane) in admitted.items()}
         switch_ns = self._spec.device.switch_ns
-        found = assign([*tasks, task], self._lanes, switch_ns=switch_ns, fixed=fixed)
-        lane = found.lane_of[task.name]
-        before = _utilization(
-            [item for item, where in admitted.values() if where == lane], switch_ns
-        )
-        verdict = found.verdicts[lane]
+        found = self._place(options, admitted, movable or {}, at_rest=at_rest)
         shared = {} if decimations is None else decimations
-        calm = all(
-            shared[name].n == 1
-            for name, (_, where) in admitted.items()
-            if where == lane and name in shared
-        )
-        if found.schedulable and (calm or candidate.spec.criticality is Criticality.BEST_EFFORT):
-            return Admitted(lane, found, before)
-        with_fewer = self._with_fewer_frames(candidate, admitted, shared)
+        if found is not None:
+            lane = found.assignment.lane_of[task.name]
+            calm = all(
+                shared[name].n == 1
+                for name, (_, where) in admitted.items()
+                if where == lane and name in shared
+            )
+            fits = Admitted(lane, found.assignment, self._before(admitted, lane), moves=found.moves)
+            if calm or spec.criticality is Criticality.BEST_EFFORT:
+                return options.on(lane), fits
+        with_fewer = self._with_fewer_frames(options, admitted, shared)
         if with_fewer is not None:
-            return with_fewer
-        if found.schedulable:
-            return Admitted(lane, found, before)
-        changes = (
-            *advise_cuts(
-                task,
-                # One that is leaving has a name no task can have.
-                {name: item for name, (item, _) in admitted.items() if " " not in name},
-                lambda kept: admits(
-                    [*kept, *(item for item in tasks if " " in item.name), task],
-                    self._lanes,
-                    switch_ns=switch_ns,
-                    fixed=fixed,
-                ),
-            ),
-            *(
-                _as_declared(change, candidate.spec)
-                for change in counterfactuals(
-                    [*tasks, task],
-                    task.name,
-                    self._lanes,
-                    switch_ns=switch_ns,
-                    fixed=fixed,
-                    reserve_ns=candidate.spec.output.publish_ns,
-                )
-                # Where the number is not declared, all have been tried on the network itself.
-                if change.change != "segments" or candidate.spec.segments
-            ),
+            return options.on(with_fewer.lane), with_fewer
+        if found is not None:
+            return options.on(lane), fits
+        rejected = assign(
+            [*tasks, task],
+            self._lanes,
+            switch_ns=switch_ns,
+            fixed=fixed,
+            budgets={task.name: options.by_lane()},
         )
+        lane = rejected.lane_of[task.name]
+        verdict = rejected.verdicts[lane]
         raise Refusal(
             NotSchedulable(
                 task=task.name,
@@ -451,33 +563,128 @@ class Admission:
                 lanes=len(self._lanes),
                 test=verdict.test,
                 finding=verdict.finding,
-                cut=candidate.cut,
-                utilization_before=before,
+                cut=options.on(lane).cut,
+                utilization_before=self._before(admitted, lane),
                 utilization_after=verdict.utilization,
                 witness=verdict.witness,
-                counterfactuals=changes,
+                counterfactuals=self._changes(options, admitted, lane),
             )
+        )
+
+    def _place(
+        self,
+        options: Options,
+        admitted: Mapping[str, tuple[AnalysisTask, str]],
+        movable: Budgets,
+        *,
+        at_rest: bool,
+    ) -> Relocated | None:
+        """Return where a task fits beside what runs, moved to other lanes if need be."""
+        task = options.candidates[0].analysis_task()
+        own = {task.name: options.by_lane()}
+        switch_ns = self._spec.device.switch_ns
+        found = assign(
+            [*(item for item, _ in admitted.values()), task],
+            self._lanes,
+            switch_ns=switch_ns,
+            fixed={name: lane for name, (_, lane) in admitted.items()},
+            budgets=own,
+        )
+        if found.schedulable:
+            return Relocated((), found)
+        if not movable or task.best_effort:
+            return None  # nobody is moved for what has no promise
+        return relocate(
+            task,
+            admitted,
+            self._lanes,
+            budgets={**movable, **own},
+            switch_ns=switch_ns,
+            at_rest=at_rest,
+        )
+
+    def _before(self, admitted: Mapping[str, tuple[AnalysisTask, str]], lane: str) -> float:
+        """Return how much of a lane is used by what runs there."""
+        running = [item for item, where in admitted.values() if where == lane]
+        return _utilization(running, self._spec.device.switch_ns)
+
+    def _loadable(self, candidate: Candidate, arena_used: Mapping[str, int]) -> Candidate:
+        """Return a candidate whose network can be loaded and run as it is declared.
+
+        Raises:
+            Refusal: its early exit is not possible in this cut, or the arena is full.
+        """
+        problem = early_exit_problem(candidate.spec, candidate.prepared, candidate.compiled)
+        if problem is not None:
+            raise Refusal(problem)
+        self._check_arena(candidate, arena_used)
+        return candidate
+
+    def _changes(
+        self, options: Options, admitted: Mapping[str, tuple[AnalysisTask, str]], first: str
+    ) -> tuple[Counterfactual, ...]:
+        """Return changes that would admit a task, those on the lanes it comes closest to first."""
+        found: dict[tuple[str, str], Counterfactual] = {}
+        for candidate in sorted(options.candidates, key=lambda each: first not in each.lanes):
+            for change in self._changes_on(candidate, admitted):
+                # What is told of the task itself is told once: of the class it is closest to.
+                about = change.task if change.change in ("drop", "segments") else ""
+                found.setdefault((change.change, about), change)
+        return tuple(found.values())
+
+    def _changes_on(
+        self, candidate: Candidate, admitted: Mapping[str, tuple[AnalysisTask, str]]
+    ) -> tuple[Counterfactual, ...]:
+        task, lanes = candidate.analysis_task(), candidate.lanes
+        switch_ns = self._spec.device.switch_ns
+        there = {name: item for name, (item, lane) in admitted.items() if lane in lanes}
+        fixed = {name: admitted[name][1] for name in there}
+        return (
+            *advise_cuts(
+                task,
+                # One that is leaving has a name no task can have.
+                {name: item for name, item in there.items() if " " not in name},
+                lambda kept: admits(
+                    [*kept, *(item for item in there.values() if " " in item.name), task],
+                    lanes,
+                    switch_ns=switch_ns,
+                    fixed=fixed,
+                ),
+            ),
+            *(
+                _as_declared(change, candidate.spec)
+                for change in counterfactuals(
+                    [*there.values(), task],
+                    task.name,
+                    lanes,
+                    switch_ns=switch_ns,
+                    fixed=fixed,
+                    reserve_ns=candidate.spec.output.publish_ns,
+                )
+                # Where the number is not declared, all have been tried on the network itself.
+                if change.change != "segments" or candidate.spec.segments
+            ),
         )
 
     def _with_fewer_frames(
         self,
-        candidate: Candidate,
+        options: Options,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         decimations: Mapping[str, Decimation],
     ) -> Admitted | None:
         """Return how a task fits where frames are left out, on the lane that loses least by it."""
-        if candidate.spec.criticality is Criticality.BEST_EFFORT:
+        spec = options.spec
+        if spec.criticality is Criticality.BEST_EFFORT:
             return None  # nobody gives up a promise for what has none
-        task = candidate.analysis_task()
         limits = {name: own.limit for name, own in decimations.items()}
-        limits[task.name] = candidate.spec.decimation_limit
+        limits[spec.name] = spec.decimation_limit
         switch_ns = self._spec.device.switch_ns
         full = {
             name: (_with_decimation(item, own) if (own := decimations.get(name)) else item, lane)
             for name, (item, lane) in admitted.items()
         }
         found: list[tuple[int, int, str, dict[str, int]]] = []
-        for lane in (task.lane,) if task.lane else self._lanes:
+        for lane, task in options.by_lane().items():
             running = [item for item, where in admitted.values() if where == lane]
             if safe_removal_ns(running, 0, switch_ns=switch_ns) is None:
                 continue  # no instant is certain from which on the lane runs at other rates
@@ -495,6 +702,7 @@ class Admission:
         if not found:
             return None
         _, _, lane, decimation = min(found, key=lambda item: item[:2])
+        task = options.by_lane()[lane]
         running = [
             item if where != lane else decimated([full[name][0]], decimation)[0]
             for name, (item, where) in admitted.items()
@@ -508,22 +716,24 @@ class Admission:
         )
         if not assignment.schedulable:
             return None
-        before = _utilization(
-            [item for item, where in admitted.values() if where == lane], switch_ns
-        )
+        before = self._before(admitted, lane)
         return Admitted(lane, replace(assignment, method="least decimation"), before, decimation)
 
     def profile_key(self, spec: TaskSpec, compiled: CompiledNetwork) -> ProfileKey:
-        """Return the key under which the profile of a task's network is kept."""
-        lanes = self.lane_class(spec)
+        """Return the key of the profile of a task's network, on the first of its lane classes."""
+        return self._profile_key(compiled, self.lane_classes(spec)[0])
+
+    def profile_key_of(self, candidate: Candidate) -> ProfileKey:
+        """Return the key of the profile that a candidate's budget is from, if it was measured."""
+        return self._profile_key(candidate.compiled, self._class_of(candidate))
+
+    def _profile_key(self, compiled: CompiledNetwork, lanes: LaneClass) -> ProfileKey:
         backend = self._backends[lanes.backend]
         device = ", ".join(filter(None, (backend.device_name(), lanes.share)))
         return ProfileKey(compiled.profile_key, backend.name, device)
 
-    def lane_class(self, spec: TaskSpec) -> LaneClass:
-        """Return the class of the lane that a task names, or of the first lane."""
-        lane = spec.lane or self._lanes[0]
-        return next(each for each in self._classes if lane in each.lanes)
+    def _class_of(self, candidate: Candidate) -> LaneClass:
+        return next(each for each in self._classes if candidate.lanes[0] in each.lanes)
 
     @staticmethod
     def _check_decoder(spec: TaskSpec, prepared: PreparedNetwork) -> None:
@@ -543,8 +753,10 @@ class Admission:
         spec: TaskSpec,
         prepared: PreparedNetwork,
         compiled: CompiledNetwork,
+        lanes: LaneClass,
         measure: Measure | None,
     ) -> Candidate:
+        there = (spec.lane,) if spec.lane else lanes.lanes
         note = _as_declared_cut(spec, compiled)
         if spec.wcet_ns:
             return Candidate(
@@ -557,15 +769,16 @@ class Admission:
                 "declared",
                 DeclaredBudget(spec.wcet_ns),
                 note,
+                there,
             )
-        key = self.profile_key(spec, compiled)
+        key = self._profile_key(compiled, lanes)
         profile = self._profiles.get(key)
         if profile is None or profile.samples_ns.shape[1] != compiled.segments:
             if measure is None:
                 raise Refusal(
                     NoProfile(spec.name, key.device, compiled.segments, bool(spec.segments))
                 )
-            measure(spec, compiled, key, prepared.digest)
+            measure(replace(spec, lane=there[0]), compiled, key, prepared.digest)
             profile = self._profiles.get(key)
             if profile is None:
                 raise Refusal(ProfileUnreadable(spec.name))
@@ -585,20 +798,18 @@ class Admission:
             "measured",
             basis,
             note,
+            there,
         )
 
     def _in_segments(
         self, whole: Candidate, parts: int, measure: Measure | None, estimate: bool
     ) -> Candidate:
-        try:
-            backend = self._backends[self.lane_class(whole.spec).backend]
-            compiled = backend.compile(whole.prepared, self._cache_dir, parts)
-        except AegisError as error:
-            raise Refusal(Invalid(whole.spec.name, error.rule, str(error))) from error
+        lanes = self._class_of(whole)
+        compiled = self._compiled(whole.spec, whole.prepared, lanes, parts)
         if compiled.segments != parts:
             return replace(whole, compiled=compiled)
         try:
-            return self._with_budget(whole.spec, whole.prepared, compiled, measure)
+            return self._with_budget(whole.spec, whole.prepared, compiled, lanes, measure)
         except Refusal:
             if not estimate:
                 raise
@@ -615,12 +826,13 @@ class Admission:
     def _rooms(
         self,
         task: AnalysisTask,
+        lanes: Sequence[str],
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         awaited: Sequence[AnalysisTask],
     ) -> list[Room]:
         switch_ns = self._spec.device.switch_ns
         rooms = []
-        for lane in (task.lane,) if task.lane else self._lanes:
+        for lane in lanes:
             others = tuple(item for item, where in admitted.values() if where == lane)
             # Of those that may go anywhere, it is not known yet whom they will meet.
             coming = [
@@ -647,6 +859,24 @@ class Admission:
         raise Refusal(
             ArenaFull(name, need, taken, budget, tuple(counterfactual(each) for each in changes))
         )
+
+
+def _options(attempts: Sequence[Callable[[], Candidate]], barred: Sequence[Reason] = ()) -> Options:
+    """Return the candidates that can be had.
+
+    Raises:
+        Refusal: the first, where there is none.
+    """
+    found: list[Candidate] = []
+    refusals: list[Refusal] = []
+    for attempt in attempts:
+        try:
+            found.append(attempt())
+        except Refusal as refusal:
+            refusals.append(refusal)
+    if not found:
+        raise refusals[0]
+    return Options(tuple(found), (*barred, *(refusal.reason for refusal in refusals)))
 
 
 def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> CutReason | None:

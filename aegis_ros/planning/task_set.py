@@ -294,8 +294,8 @@ def _ns(milliseconds: float, rounding: str) -> int:
 
 def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
-    from aegis_ros.backends import create_backends
-    from aegis_ros.planning.admission import Admission, Candidate, Refusal
+    from aegis_ros.backends import create_backends, lane_classes
+    from aegis_ros.planning.admission import Admission, Options, Refusal
     from aegis_ros.rationale import Rule
     from aegis_ros.wcet import ProfileStore
 
@@ -307,19 +307,18 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
     backends = create_backends(spec.device)
     profiles = ProfileStore(folder / "profiles.sqlite")
     admission = Admission(spec, backends, profiles, folder / "cache")
-    candidates: list[Candidate] = []
+    options: list[Options] = []
     samples: dict[str, npt.NDArray[np.int64]] = {}
     unknown: list[str] = []
     lanes = tuple(lane.name for lane in spec.device.lanes)
+    classes = len(lane_classes(spec.device))
     for task in spec.tasks:
         try:
-            candidate = admission.prepare(task, None)
+            options.append(admission.prepare(task, None))
         except Refusal as refusal:
             if refusal.rule is not Rule.WCET_PROFILE:
                 raise ConfigError(refusal.sentence, where=f"{path}: {task.name}") from refusal
             unknown.append(task.name)
-            continue
-        candidates.append(candidate)
     if unknown:
         devices = " or ".join(backend.device_name() for backend in backends.values())
         raise ConfigError(
@@ -329,16 +328,21 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
             f"--state-dir (looked in {folder}), or declare wcet_ms",
         )
     try:
-        candidates = admission.foresee(candidates)
+        foreseen = admission.foresee(options)
     except Refusal as refusal:
         raise ConfigError(refusal.sentence, where=str(path)) from refusal
-    for candidate in candidates:
+    for candidate in (each.candidate for each in foreseen):
         if candidate.wcet_source == "measured":
-            profile = profiles.get(admission.profile_key(candidate.spec, candidate.compiled))
+            profile = profiles.get(admission.profile_key_of(candidate))
             if profile is not None:
                 samples[candidate.spec.name] = profile.samples_ns
     free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
-    tasks = tuple(candidate.analysis_task() for candidate in candidates)
+    tasks = tuple(
+        # With several classes of lanes its budget is that of one of them.
+        replace(task, lane=each.lane or each.candidate.lanes[0]) if classes > 1 else task
+        for each in foreseen
+        for task in [each.candidate.analysis_task()]
+    )
     return TaskSet(
         tasks,
         lanes,

@@ -22,6 +22,7 @@ __all__ = [
     "DeclaredBudget",
     "EstimatedBudget",
     "MeasuredBudget",
+    "MovedTask",
     "SegmentsBudget",
     "TaskAdmitted",
 ]
@@ -132,6 +133,15 @@ class ConstantLatency:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedTask:
+    """A running task that goes to another lane so that a new one fits."""
+
+    task: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskAdmitted(Reason):
     """A task is admitted.
 
@@ -150,6 +160,8 @@ class TaskAdmitted(Reason):
         load_note: what the engine says of the network it loaded; may be empty.
         latencies: of tasks with a constant latency.
         decimated: tasks of the lane that take every n-th frame from now on.
+        moved: running tasks that go to other lanes first.
+        barred: why it cannot run on lanes of other classes, one sentence each.
     """
 
     decision = Decision.ADMITTED
@@ -172,6 +184,8 @@ class TaskAdmitted(Reason):
     utilization_after: float
     witness: Witness | None
     responses: tuple[ResponseBound, ...]
+    moved: tuple[MovedTask, ...] = ()
+    barred: tuple[str, ...] = ()
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

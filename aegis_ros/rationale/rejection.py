@@ -17,7 +17,6 @@ __all__ = [
     "ExitUnknownToBackend",
     "Failed",
     "Invalid",
-    "LaneUnnamed",
     "ModelUnreadable",
     "NameTaken",
     "NoProfile",
@@ -129,17 +128,6 @@ class NoSuchLane(Reason):
 
     task: str
     asked: str
-    lanes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LaneUnnamed(Reason):
-    """Lanes have multiprocessors of their own, and the task does not name one."""
-
-    decision = Decision.REJECTED
-    rule = Rule.SCHEMA
-
-    task: str
     lanes: tuple[str, ...]
 
 

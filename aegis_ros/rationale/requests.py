@@ -16,6 +16,7 @@ __all__ = [
     "StoreDamaged",
     "TaskDisabled",
     "TaskEnabled",
+    "TaskMoved",
     "TaskRemoved",
 ]
 
@@ -31,6 +32,30 @@ class TaskRemoved(Reason):
     lane: str
     from_file: bool
     utilization_before: float
+    utilization_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMoved(Reason):
+    """A task runs on another lane, so that ``admits`` fits; no frame was lost.
+
+    Attributes:
+        task: its name.
+        lane: where it runs now.
+        before: where it ran.
+        admits: the task that fits by that.
+        work_ns: budget of a whole job on its lane.
+        utilization_after: of its lane.
+    """
+
+    decision = Decision.INFORMED
+    rule = Rule.UTILIZATION
+
+    task: str
+    lane: str
+    before: str
+    admits: str
+    work_ns: int
     utilization_after: float
 
 

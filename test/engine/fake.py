@@ -38,6 +38,8 @@ class FakeEngine:
     Attributes:
         runs: whether jobs end within ``submit``; else they stay in flight until :meth:`stop`.
         run_ns: what every segment takes when it is measured.
+        run_ns_on: the same of lanes that differ, by index.
+        calls: what was loaded and unloaded, in order: (verb, task id).
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class FakeEngine:
         self.speed = 1.0
         self.room: dict[int, float] = {}
         self.run_ns = 5 * MS
+        self.run_ns_on: dict[int, int] = {}
+        self.calls: list[tuple[str, int]] = []
         self.refuses_load = False
         self.load_note = ""
         self.refuses_channel = False
@@ -114,10 +118,12 @@ class FakeEngine:
         if not 0 <= spec.lane < len(self.device.lanes):
             raise EngineError("there is no such lane", value=spec.lane)
         self.loaded[spec.task_id] = spec
+        self.calls.append(("load", spec.task_id))
         return self.load_note
 
     def unload(self, task_id: int) -> None:
         self.loaded.pop(task_id, None)
+        self.calls.append(("unload", task_id))
         self._skip_all("the task was removed", lambda other: other == task_id)
 
     def profile(
@@ -133,8 +139,9 @@ class FakeEngine:
         self.measured += not how.get("cold", False)
         self.measured_on.append(lane)
         self.while_measuring()
-        on_progress(runs, self.run_ns)
-        return np.full((runs, compiled.segments), self.run_ns, np.int64)
+        taken_ns = self.run_ns_on.get(lane, self.run_ns)
+        on_progress(runs, taken_ns)
+        return np.full((runs, compiled.segments), taken_ns, np.int64)
 
     def submit(
         self,

@@ -149,7 +149,7 @@ def test_what_no_cut_would_help_is_not_cut(house: House) -> None:
 def test_a_network_whose_longest_part_cannot_be_made_short_stays_whole(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = house.orchestrator._backend
+    backend = house.orchestrator._backends["simulated"]
     compiled = backend.compile
 
     def uneven(prepared: Any, cache: Path, segments: int = 1) -> Any:
@@ -179,7 +179,7 @@ def test_a_network_that_cannot_be_cut_says_so(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.orchestrator.register(brake(house))
-    backend = house.orchestrator._backend
+    backend = house.orchestrator._backends["simulated"]
     compiled = backend.compile
 
     def refuse(prepared: Any, cache: Path, segments: int = 1) -> Any:

@@ -161,6 +161,7 @@ REASONS = (
     # requests
     q.TaskRemoved("detector", "main", False, 0.42, 0.2),
     q.TaskRemoved("detector", "main", True, 0.42, 0.2),
+    q.TaskMoved("map", "cpu0", "gpu0", "detector", 22 * MS, 0.42),
     q.TaskEnabled("detector", "main", 0.22),
     q.TaskDisabled("detector", "main", 0.22),
     q.Measuring("detector", 300, 10 * S),
@@ -188,7 +189,6 @@ REASONS = (
     r.NoSuchTask("detector", "detector", ()),
     r.TooManyTasks("detector", 256),
     r.NoSuchLane("detector", "gpu", ("main", "side")),
-    r.LaneUnnamed("detector", ("main", "side")),
     r.ModelUnreadable("detector", "detector.onnx", "[Errno 13] Permission denied"),
     r.NoProfile("detector", "Orin", 1, False),
     r.NoProfile("detector", "Orin", 4, False),
@@ -243,6 +243,11 @@ REASONS = (
     admitted(
         budget=a.Budget("estimated", 25 * MS, a.EstimatedBudget(2, a.DeclaredBudget(22 * MS))),
         cut=a.CutNotWorth(8, 9 * MS, "brake", 3 * MS),
+    ),
+    admitted(
+        lane_method="moving another task",
+        moved=(a.MovedTask("map", "gpu0", "cpu0"), a.MovedTask("text", "gpu0", "cpu1")),
+        barred=("detector has no WCET profile on Orin, and measuring it now would disturb others",),
     ),
     admitted(cut=a.CutNote("not cut into 2 segments: its output 'x' differs")),
 )

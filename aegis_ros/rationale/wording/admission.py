@@ -31,6 +31,12 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
             for each in reason.decimated
         ]
         sentences.append(f"So that everything fits, {', '.join(fewer)}")
+    if reason.moved:
+        moves = [
+            f"{each.task} moves from lane {each.before} to {each.after}" for each in reason.moved
+        ]
+        sentences.append(f"So that it fits, {', '.join(moves)}")
+    sentences += [f"It cannot run on other lanes: {each}" for each in reason.barred]
     return ". ".join(sentences)
 
 

@@ -64,14 +64,6 @@ def _no_such_lane(reason: rejection.NoSuchLane) -> str:
     return f"there is no lane {reason.asked!r}; the lanes are {', '.join(reason.lanes)}"
 
 
-@words_of(rejection.LaneUnnamed)
-def _lane_unnamed(reason: rejection.LaneUnnamed) -> str:
-    return (
-        f"{reason.task} names no lane, but lanes have multiprocessors of their own and its budget "
-        f"depends on the lane; name one of {', '.join(reason.lanes)}"
-    )
-
-
 @words_of(rejection.ModelUnreadable)
 def _model_unreadable(reason: rejection.ModelUnreadable) -> str:
     return f"{reason.model} cannot be read: {reason.problem}"

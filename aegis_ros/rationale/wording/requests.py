@@ -16,6 +16,15 @@ def _task_removed(reason: requests.TaskRemoved) -> str:
     )
 
 
+@words_of(requests.TaskMoved)
+def _task_moved(reason: requests.TaskMoved) -> str:
+    return (
+        f"{reason.task} moved from lane {reason.before} to lane {reason.lane} so that "
+        f"{reason.admits} fits; its budget there is {ms(reason.work_ns)}, and lane {reason.lane} "
+        f"is now used to {reason.utilization_after:.1%}"
+    )
+
+
 @words_of(requests.TaskEnabled)
 def _task_enabled(reason: requests.TaskEnabled) -> str:
     return f"{reason.task} receives frames again; {_reserved(reason)}"

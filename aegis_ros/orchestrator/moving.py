@@ -1,0 +1,87 @@
+"""Moves a running task to another lane without losing a frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.loading import Loader
+from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.planning.relocation import Move
+from aegis_ros.rationale.requests import TaskMoved
+
+__all__ = ["Mover"]
+
+
+class Mover:
+    """Makes before it breaks: loads on the new lane, feeds that one, and empties the old one.
+
+    The network is in memory twice meanwhile. The new lane was proven with the task. On the old one
+    its last jobs run to their ends: its time there is given away, and its network unloaded, once
+    nothing can be pending any more, as after a removal. Called under the orchestrator's lock.
+
+    Args:
+        admitted: the tasks.
+        loader: loads and unloads.
+        log: where a move is reported.
+        new_id: returns an id that no task has had.
+        announce: called when tasks have other ids, before any job runs under them.
+        changed: called when the set of a lane has changed.
+        unload: takes the network of a former entry out of the engine, and its id out of the set.
+    """
+
+    def __init__(
+        self,
+        admitted: AdmittedSet,
+        loader: Loader,
+        log: RationaleLog,
+        *,
+        new_id: Callable[[], int],
+        announce: Callable[[], None],
+        changed: Callable[[], None],
+        unload: Callable[[Entry], None],
+    ) -> None:
+        """Move nothing yet."""
+        self._admitted = admitted
+        self._loader = loader
+        self._log = log
+        self._new_id = new_id
+        self._announce = announce
+        self._changed = changed
+        self._unload = unload
+
+    def move(self, move: Move, admits: str) -> None:
+        """Move a task; returns when its old lane is free of it.
+
+        Args:
+            move: which one, and where to.
+            admits: the task that fits by that.
+
+        Raises:
+            AegisError, OSError, MemoryError: it cannot be loaded there; it stays where it is.
+        """
+        before = self._admitted.get(move.task)
+        assert before is not None and before.options is not None
+        candidate = before.options.on(move.after)
+        after = replace(before, task_id=self._new_id(), candidate=candidate, lane=move.after)
+        self._loader.load(after)
+        self._admitted.move(before, after)
+        self._announce()
+        # The next frame is a job of the new lane: one store, which the intake reads once a job.
+        before.fed.task_id = after.task_id
+        free_ns = self._admitted.vacate(before)
+        self._changed()
+        time.sleep(max(0, free_ns - time.monotonic_ns()) / 1e9)
+        self._unload(before)
+        self._log.report(
+            TaskMoved(
+                task=move.task,
+                lane=move.after,
+                before=move.before,
+                admits=admits,
+                work_ns=candidate.work_ns,
+                utilization_after=self._admitted.utilization(move.after),
+            )
+        )
