@@ -83,7 +83,7 @@ def test_only_what_is_of_low_criticality_can_be_decimated(criticality: Criticali
 
 
 def test_a_factor_below_one_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="thin_to"):
+    with pytest.raises(ConfigError, match="max_decimation"):
         find_decimation([low("a", 1)], {"a": 0})
 
 
