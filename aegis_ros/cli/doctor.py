@@ -1,4 +1,4 @@
-"""`aegis doctor`: what on this machine costs determinism, and the command that fixes it."""
+"""`aegis doctor`: what on this machine costs determinism, and which backends can be used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from aegis_ros.backends.availability import Availability, availability
+from aegis_ros.backends.lanes import lanes_by_backend
 from aegis_ros.config import load_config
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.host import Finding, Grade, Machine, Needs, examine, measure, standstills
@@ -28,9 +30,16 @@ _SIGNS = {
 
 
 def run(
-    config: Path | None, form: str, machine: Machine | None = None, *, stalls_s: float = 0.0
+    config: Path | None,
+    form: str,
+    machine: Machine | None = None,
+    *,
+    stalls_s: float = 0.0,
+    backends: Sequence[Availability] | None = None,
 ) -> int:
-    """Print what was found; return 0 where nothing costs determinism, 1 where something does.
+    """Print what was found.
+
+    Returns 0 where nothing costs determinism and the lanes' backends can be used, 1 otherwise.
 
     Nothing is changed: the commands are for the reader to run.
 
@@ -40,27 +49,39 @@ def run(
         machine: what to look at; this one if not given.
         stalls_s: for how long each core of a lane (the last core, without a configuration) is kept
             busy to see whether it is ever stopped; 0 for not at all.
+        backends: what can be used; this machine's if not given.
 
     Raises:
         ConfigError: the format or the file is not valid.
     """
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
-    needs = Needs()
+    needs, used = Needs(), frozenset[str]()
     if config is not None:
         device = load_config(config).device
         cores = sorted({lane.cpu for lane in device.lanes if lane.cpu is not None})
         needs = Needs(tuple(cores), device.realtime_priority)
+        used = frozenset(lanes_by_backend(device.backend, device.lanes))
     found = examine(machine or Machine(environment=os.environ), needs)
     if stalls_s:
         found = (*found, _stalls(needs.cores or (max(os.sched_getaffinity(0)),), stalls_s))
     bad = [item for item in found if item.grade is Grade.COSTS]
+    tried = availability(used) if backends is None else backends
+    lacking = [each for each in tried if each.missing and each.name in used]
     if form == "json":
-        answer = {"deterministic": not bad, "findings": [asdict(item) for item in found]}
+        answer = {
+            "deterministic": not bad,
+            "findings": [asdict(item) for item in found],
+            "backends": [asdict(each) | {"used": each.name in used} for each in tried],
+        }
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        _print(terminal(), found, bad)
-    return 1 if bad else 0
+        console = terminal()
+        _print_backends(console, tried, used)
+        _print(console, found, bad)
+        for each in lacking:
+            say(console, f"A lane uses {each.name}, which cannot be used here", style="red")
+    return 1 if bad or lacking else 0
 
 
 def _stalls(cores: Sequence[int], seconds: float) -> Finding:
@@ -101,3 +122,16 @@ def _print(console: Console, found: Sequence[Finding], bad: Sequence[Finding]) -
         say(console, f"{len(bad)} of {len(found)} cost determinism{more}", style="red")
     else:
         say(console, f"Nothing that was found costs determinism{more}", style="green")
+
+
+def _print_backends(console: Console, tried: Sequence[Availability], used: frozenset[str]) -> None:
+    """Print a table; a backend that is missing counts only where a lane uses it."""
+    table = sheet("backends", [("", "left"), ("name", "left"), ("here", "left")])
+    for each in tried:
+        mark, style = _SIGNS[Grade.COSTS if each.missing else Grade.GOOD]
+        dim = ""
+        if each.missing and each.name not in used:
+            mark, style, dim = "–", "dim", "dim"
+        here = Text(each.missing or each.device, dim)
+        table.add_row(Text(mark, style=style), Text(each.name, dim), here)
+    console.print(table)

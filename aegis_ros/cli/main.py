@@ -258,7 +258,8 @@ def whatif(
     "aegis doctor\n\n"
     "aegis doctor robot.yaml --format json\n\n"
     "aegis doctor robot.yaml --stalls 60\n\n"
-    "Exit code: 0 nothing costs determinism, 1 something does, 2 bad input."
+    "Exit code: 0 nothing costs determinism, 1 something does or a lane's backend cannot be used, "
+    "2 bad input."
 )
 def doctor(
     file: Annotated[
@@ -278,7 +279,8 @@ def doctor(
 ) -> None:
     """Say what on this machine costs determinism, by what, and the command that fixes it.
 
-    It only reads: nothing is changed.
+    Also says which backends can be used here, and what the others lack. It only reads: nothing is
+    changed.
     """
     from aegis_ros.cli.doctor import run
 

@@ -341,10 +341,9 @@ class Scheduler:
             job.allowed_ns += budget.declared_ns[step]
             if job.state == LATE and following is not None and budget.leaves(job, step):
                 following = None
-            if (
-                taken_ns > budget.limits_ns[step]
-                or (job.used_ns > budget.least_total_ns
-                and budget.is_exceeded(job, step, taken_ns, ended=following is None))
+            if taken_ns > budget.limits_ns[step] or (
+                job.used_ns > budget.least_total_ns
+                and budget.is_exceeded(job, step, taken_ns, ended=following is None)
             ):
                 return self._exceeded(where, task, job, taken_ns, following)
             if following is None and task.background is job:

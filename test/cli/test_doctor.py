@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aegis_ros.backends.availability import Availability
 from aegis_ros.cli.doctor import run
 from test.cli.conftest import Aegis
 from test.host.made import CPU, machine
@@ -54,7 +55,8 @@ def test_commands_are_not_broken_on_narrow_terminals(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    assert run(None, "text", machine(tmp_path, {f"{CPU}/isolated": ""})) == 1
+    bad = machine(tmp_path, {f"{CPU}/isolated": ""})
+    assert run(None, "text", bad, backends=[Availability("mine", "a device")]) == 1
     out = capsys.readouterr().out
     assert "\x1b[" in out
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
@@ -73,3 +75,40 @@ def test_this_machine_gets_an_answer(aegis: Aegis) -> None:
     said = aegis("doctor", "--format", "json")
     assert said.code in (0, 1)
     assert json.loads(said.out)["deterministic"] is (said.code == 0)
+
+
+HERE = Availability("here", device="Some GPU, Runtime 1.2")
+AWAY = Availability("away", missing="backend away needs a driver: `install it`")
+
+
+def test_backends_are_listed_with_their_device_or_with_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(None, "text", machine(tmp_path), backends=[HERE, AWAY]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split(None, 2) == ["✓", "here", HERE.device] for line in map(str.strip, lines))
+    assert any(line.split(None, 2) == ["–", "away", AWAY.missing] for line in map(str.strip, lines))
+
+
+def test_a_missing_backend_of_a_lane_is_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text("device: {lanes: [{name: main, cpu: 2}, {name: more, backend: tensorrt}]}\n")
+    tried = [Availability("onnxruntime", "CPU"), Availability("tensorrt", missing="no driver")]
+    assert run(config, "text", machine(tmp_path), backends=tried) == 1
+    out = capsys.readouterr().out
+    assert out.rstrip().endswith("A lane uses tensorrt, which cannot be used here.")
+    assert any(line.split() == ["✗", "tensorrt", "no", "driver"] for line in out.splitlines())
+
+
+def test_json_says_which_backends_the_lanes_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text("device: {lanes: [{name: main, cpu: 2}]}\n")
+    run(config, "json", machine(tmp_path))
+    told = {each["name"]: each for each in json.loads(capsys.readouterr().out)["backends"]}
+    assert [name for name, each in told.items() if each["used"]] == ["onnxruntime"]
+    assert "ONNX Runtime" in told["onnxruntime"]["device"] and not told["onnxruntime"]["missing"]
+    assert all(bool(each["device"]) != bool(each["missing"]) for each in told.values())
