@@ -9,18 +9,17 @@ from aegis_ros.engine.types import LaneState
 
 __all__ = ["EnginePage"]
 
-_LANE_FIELDS = 5  # running task, since, busy, waiting; room
-_HEAD_FIELDS = 3  # loop time; speed, version of speed and room
+_LANE_FIELDS = 5  # running task, since, busy, waiting; critical scaling
+_HEAD_FIELDS = 3  # loop time; speed, version of speed and scaling
 _ONE_PPM = 1_000_000
 
 
 class EnginePage:
     """Loop time, and for each lane: task that runs, since when, busy time, waiting jobs.
 
-    The other way around, the node tells the loop how fast the device is, and what room each lane
-    has. Each field is one aligned
-    64-bit word written by one process, so a reader never sees half of one; fields are not
-    consistent with each other, which a watchdog does not need.
+    The other way around, the node sets how fast the device is, and the critical scaling factor of
+    each lane. Each field is one aligned 64-bit word written by one process, so a reader never sees
+    half of one; fields are not consistent with each other, which a watchdog does not need.
     """
 
     def __init__(self, lanes: int, fd: int | None = None) -> None:
@@ -46,14 +45,14 @@ class EnginePage:
         self._speed[0] = max(1, round(factor * _ONE_PPM))
         self._version[0] += 1
 
-    def set_room(self, lane: int, factor: float) -> None:
+    def set_critical_scaling(self, lane: int, factor: float) -> None:
         """Note by what all budgets of a lane can be multiplied and nobody is late."""
         self._lanes[lane, 4] = int(factor * _ONE_PPM)
         self._version[0] += 1
 
     @property
     def version(self) -> int:
-        """Changes whenever speed or room do."""
+        """Changes whenever speed or scaling do."""
         return int(self._version[0])
 
     def stretch(self, lane: int) -> tuple[float, float]:

@@ -144,8 +144,8 @@ class Engine(Protocol):
         """
         ...
 
-    def set_room(self, lane: int, factor: float) -> None:
-        """Set what room the proof leaves on a lane; never waits.
+    def set_critical_scaling(self, lane: int, factor: float) -> None:
+        """Set by what the proof lets all budgets of a lane be scaled; never waits.
 
         Args:
             lane: index of the lane.

@@ -16,7 +16,7 @@ from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 __all__ = ["AdmittedSet", "Entry"]
 
 _NEVER_NS = 1 << 62
-_MOST_ROOM = 20.0  # what takes longer is taken for hung
+_MOST_SCALING = 20.0  # what takes longer is taken for hung
 
 
 @dataclass
@@ -190,13 +190,13 @@ class AdmittedSet:
         own = sum(self.share(entry) for entry in self if entry.lane == lane)
         return own + sum(self._share(task) for task in more)
 
-    def room(self, lane: str) -> float:
+    def critical_scaling(self, lane: str) -> float:
         """Return by what all budgets of a lane can be multiplied before anybody is late."""
         tasks = self._tasks_on(lane)
         if not tasks:
             return 1.0
         tasks += [task for task, where in self._still_leaving() if where == lane]
-        return min(_MOST_ROOM, max(1.0, breakdown(tasks, self._device.switch_ns)))
+        return min(_MOST_SCALING, max(1.0, breakdown(tasks, self._device.switch_ns)))
 
     def sheddable(self, lane: str) -> list[Entry]:
         """Return the tasks of a lane that are not of high criticality, what is shed first first."""

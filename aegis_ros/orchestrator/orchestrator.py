@@ -47,7 +47,7 @@ from aegis_ros.orchestrator.recording import (
     trace_ring,
     traced_task,
 )
-from aegis_ros.orchestrator.silence import Heard, Silences
+from aegis_ros.orchestrator.silent_topics import SilentTopics, TopicCount
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.summaries import Summaries, task_state
 from aegis_ros.orchestrator.thermal import Thermal
@@ -160,7 +160,7 @@ class Orchestrator:
         self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
         self._thermal = Thermal(self.log, spec.device.switch_ns)
         self._decimator = Decimator(self._admitted, self.log, spec.device)
-        self._silences = Silences(self.log)
+        self._silent_topics = SilentTopics(self.log)
         self._mover = Mover(
             self._admitted,
             self._loader,
@@ -344,9 +344,9 @@ class Orchestrator:
         for entry in entries:
             entry.fed.shed = entry.spec.name in slowed.shed
         self._decimator.slowed(slowed.decimations, state.clock_factor)
-        self._silences.watch(
+        self._silent_topics.watch(
             [
-                Heard(
+                TopicCount(
                     entry.spec.name,
                     entry.spec.input.topic,
                     entry.spec.period_ns,
@@ -690,7 +690,7 @@ class Orchestrator:
     def _set_changed(self) -> None:
         """Give engine and trace what is proven now: who comes or goes changes it for the others."""
         for index, lane in enumerate(self.spec.device.lanes):
-            self._engine.set_room(index, self._admitted.room(lane.name))
+            self._engine.set_critical_scaling(index, self._admitted.critical_scaling(lane.name))
         if self._recorder is not None:
             for entry in self._admitted:
                 self._recorder.task(traced_task(entry, self._admitted.bound_ns(entry)))

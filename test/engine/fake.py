@@ -69,7 +69,7 @@ class FakeEngine:
         self.measured = 0
         self.measured_on: list[int] = []
         self.speed = 1.0
-        self.room: dict[int, float] = {}
+        self.scaling: dict[int, float] = {}
         self.run_ns = 5 * MS
         self.run_ns_on: dict[int, int] = {}
         self.calls: list[tuple[str, int]] = []
@@ -175,8 +175,8 @@ class FakeEngine:
     def set_speed(self, factor: float) -> None:
         self.speed = factor
 
-    def set_room(self, lane: int, factor: float) -> None:
-        self.room[lane] = factor
+    def set_critical_scaling(self, lane: int, factor: float) -> None:
+        self.scaling[lane] = factor
 
     def status(self) -> EngineStatus:
         if not self.started:

@@ -206,8 +206,8 @@ def test_measuring_gives_a_row_for_each_run_and_reports_progress(bench: Bench) -
     assert told[-1][0] == 3 and told[-1][1] > 0
 
 
-def test_speed_and_room_can_be_set_at_any_time(bench: Bench) -> None:
+def test_speed_and_scaling_can_be_set_at_any_time(bench: Bench) -> None:
     for _ in range(2):
         bench.client.set_speed(0.5)
-        bench.client.set_room(1, 1.5)
+        bench.client.set_critical_scaling(1, 1.5)
         bench.client.stop()

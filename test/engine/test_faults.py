@@ -209,7 +209,7 @@ def test_on_a_slower_device_budgets_count_more_also_after_a_restart(bench):
 
 def test_an_overrun_the_proof_has_room_for_is_told_and_costs_nobody_a_frame(bench):
     channel = bench.channel()
-    bench.client.set_room(0, 1000.0)
+    bench.client.set_critical_scaling(0, 1000.0)
     bench.load(1, 5 * MS, wcet_ns=(MS,))
     bench.load(2, MS, criticality=LOW)
     for _ in range(3):

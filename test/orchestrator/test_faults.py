@@ -216,11 +216,11 @@ def test_the_engine_is_told_that_budgets_count_more_on_a_slower_device(house: Ho
 
 def test_the_engine_is_told_what_room_the_proof_leaves(house: House) -> None:
     house.orchestrator.register(house.task("one", deadline_ms=52, lane="lane0"))
-    assert house.engine.room == {0: 5.0, 1: 1.0}  # (52 - 2) / 10
+    assert house.engine.scaling == {0: 5.0, 1: 1.0}  # (52 - 2) / 10
     house.orchestrator.register(house.task("two", deadline_ms=52, lane="lane0"))
-    assert house.engine.room[0] == 2.5
+    assert house.engine.scaling[0] == 2.5
     house.orchestrator.unregister("two")
-    assert house.engine.room[0] == 5.0
+    assert house.engine.scaling[0] == 5.0
 
 
 def test_an_overrun_with_room_says_that_no_deadline_is_at_risk() -> None:

@@ -265,18 +265,18 @@ class EngineClient:
         if process is not None:
             process.page.set_speed(speed)
 
-    def set_room(self, lane: int, factor: float) -> None:
-        """Set what room the proof leaves on a lane; never waits.
+    def set_critical_scaling(self, lane: int, factor: float) -> None:
+        """Set by what the proof lets all budgets of a lane be scaled; never waits.
 
         Args:
             lane: index of the lane.
             factor: by which all its budgets can be multiplied and nobody is late, at least 1.
                 What stays within it is reported as an overrun, and nothing else follows.
         """
-        room = self._contents.set_room(lane, factor)
+        scaling = self._contents.set_critical_scaling(lane, factor)
         process = self._in_flight.process
         if process is not None:
-            process.page.set_room(lane, room)
+            process.page.set_critical_scaling(lane, scaling)
 
     def status(self) -> EngineStatus:
         """Return the engine's state without asking it."""

@@ -33,7 +33,7 @@ class Contents:
         self._loaded: dict[int, LoadSpec] = {}
         self._next_channel = 1
         self._speed = 1.0
-        self._room: dict[int, float] = {}
+        self._scaling: dict[int, float] = {}
 
     def next_channel(self) -> int:
         """Return a number that no channel has had."""
@@ -83,10 +83,10 @@ class Contents:
         self._speed = min(1.0, factor)
         return self._speed
 
-    def set_room(self, lane: int, factor: float) -> float:
-        """Keep what room the proof leaves on a lane; return it, at least 1."""
-        self._room[lane] = max(1.0, factor)
-        return self._room[lane]
+    def set_critical_scaling(self, lane: int, factor: float) -> float:
+        """Keep by what all budgets of a lane may be scaled; return it, at least 1."""
+        self._scaling[lane] = max(1.0, factor)
+        return self._scaling[lane]
 
     def take_all(self) -> tuple[Channel, ...]:
         """Forget everything; return the channels, which the caller closes."""
@@ -103,8 +103,8 @@ class Contents:
             EngineError, OSError: it does not take them.
         """
         process.page.set_speed(self._speed)
-        for lane, factor in tuple(self._room.items()):
-            process.page.set_room(lane, factor)
+        for lane, factor in tuple(self._scaling.items()):
+            process.page.set_critical_scaling(lane, factor)
         for channel in tuple(self._channels.values()):
             send_channel(process, channel)
 

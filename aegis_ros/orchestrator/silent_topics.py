@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale.frames import TopicBack, TopicSilent
 
-__all__ = ["Heard", "Silences"]
+__all__ = ["SilentTopics", "TopicCount"]
 
 _PERIODS = 10
 _LEAST_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What has been heard of a task's topic until now.
+class TopicCount:
+    """How many messages a task's topic has brought until now.
 
     Attributes:
         task: its name.
@@ -32,7 +32,7 @@ class Heard:
 
 
 @dataclass(slots=True)
-class _Ear:
+class _Watched:
     first: int
     first_ns: int
     received: int
@@ -40,7 +40,7 @@ class _Ear:
     silent: bool = False
 
 
-class Silences:
+class SilentTopics:
     """Watches counts of frames; to be called about once a second, by one thread.
 
     A period is declared as the shortest time between frames, and a topic may rightly be slower:
@@ -53,36 +53,36 @@ class Silences:
     def __init__(self, log: RationaleLog) -> None:
         """Know nothing yet."""
         self._log = log
-        self._ears: dict[str, _Ear] = {}
+        self._watched: dict[str, _Watched] = {}
 
-    def watch(self, tasks: Iterable[Heard], now_ns: int) -> None:
+    def watch(self, tasks: Iterable[TopicCount], now_ns: int) -> None:
         """Report what fell silent or came back since the last call.
 
         Args:
             tasks: those that frames are wanted for; what is left out is forgotten.
             now_ns: monotonic time.
         """
-        ears = {}
-        for heard in tasks:
-            ear = self._ears.get(heard.task)
-            if ear is None or heard.received < ear.received:
-                ear = _Ear(heard.received, now_ns, heard.received, now_ns)
-            elif heard.received > ear.received:
-                if ear.silent:
-                    silent_ns = now_ns - ear.changed_ns
-                    self._log.report(TopicBack(heard.task, heard.topic, silent_ns))
-                ear.received, ear.changed_ns, ear.silent = heard.received, now_ns, False
+        watched = {}
+        for count in tasks:
+            last = self._watched.get(count.task)
+            if last is None or count.received < last.received:
+                last = _Watched(count.received, now_ns, count.received, now_ns)
+            elif count.received > last.received:
+                if last.silent:
+                    silent_ns = now_ns - last.changed_ns
+                    self._log.report(TopicBack(count.task, count.topic, silent_ns))
+                last.received, last.changed_ns, last.silent = count.received, now_ns, False
             else:
-                self._judge(heard, ear, now_ns)
-            ears[heard.task] = ear
-        self._ears = ears
+                self._judge(count, last, now_ns)
+            watched[count.task] = last
+        self._watched = watched
 
-    def _judge(self, heard: Heard, ear: _Ear, now_ns: int) -> None:
-        came = ear.received - ear.first
-        if ear.silent or came == 0:
+    def _judge(self, count: TopicCount, last: _Watched, now_ns: int) -> None:
+        came = last.received - last.first
+        if last.silent or came == 0:
             return  # what was never there is reported by the diagnostics
-        usual_ns = max(heard.period_ns, (ear.changed_ns - ear.first_ns) // came)
-        silent_ns, limit_ns = now_ns - ear.changed_ns, max(_LEAST_NS, _PERIODS * usual_ns)
+        usual_ns = max(count.period_ns, (last.changed_ns - last.first_ns) // came)
+        silent_ns, limit_ns = now_ns - last.changed_ns, max(_LEAST_NS, _PERIODS * usual_ns)
         if silent_ns > limit_ns:
-            ear.silent = True
-            self._log.report(TopicSilent(heard.task, heard.topic, silent_ns, usual_ns, limit_ns))
+            last.silent = True
+            self._log.report(TopicSilent(count.task, count.topic, silent_ns, usual_ns, limit_ns))

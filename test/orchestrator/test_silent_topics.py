@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.orchestrator.silence import Heard, Silences
+from aegis_ros.orchestrator.silent_topics import SilentTopics, TopicCount
 from aegis_ros.rationale import Decision, Rationale, Rule
 
 _SECOND = 10**9
@@ -12,7 +12,7 @@ _SECOND = 10**9
 class _House:
     def __init__(self, period_ns: int = _SECOND // 10) -> None:
         self.told: list[Rationale] = []
-        self.silences = Silences(RationaleLog(self.told.append))
+        self.watched = SilentTopics(RationaleLog(self.told.append))
         self.period_ns = period_ns
         self.at = self.count = 0
 
@@ -20,7 +20,9 @@ class _House:
         for _ in range(count):
             self.at += _SECOND
             self.count += frames
-            self.silences.watch([Heard("camera", "/image", self.period_ns, self.count)], self.at)
+            self.watched.watch(
+                [TopicCount("camera", "/image", self.period_ns, self.count)], self.at
+            )
 
 
 def test_silence_is_told_once_and_so_is_the_return() -> None:
@@ -51,7 +53,7 @@ def test_what_never_came_or_is_not_wanted_is_not_told() -> None:
     house = _House()
     house.seconds(100, 0)
     house.seconds(3, 10)
-    house.silences.watch([], house.at)  # disabled, or the node is not active
+    house.watched.watch([], house.at)  # disabled, or the node is not active
     house.at += 100 * _SECOND
     house.seconds(1, 0)
     assert house.told == []
