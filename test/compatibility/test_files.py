@@ -14,7 +14,7 @@ from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.spec import Criticality, OverrunPolicy, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "v0_1"
 
 # The request that README showed, for `ros2 service call`.
 REQUEST = """

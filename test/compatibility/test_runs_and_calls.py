@@ -1,12 +1,10 @@
-"""What users of version 0.1 have still works: their files, service calls, journals and traces.
+"""Runs, task sets and service calls of users of version 0.1 still work.
 
 The files below ``v0_1`` were written by that version and are never renewed.
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,12 @@ import yaml
 
 from aegis_ros.cli.main import main
 from aegis_ros.config import load_config
-from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.planning.task_set import read_task_set
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.spec import Criticality
 from aegis_ros.trace.explain import split
 from aegis_ros.trace.history import Ending
 from aegis_ros.trace.mcap_file import read_trace
 from aegis_ros.trace.states import run_states
-from aegis_ros.wcet import ProfileKey, ProfileStore
 
 FILES = Path(__file__).parent / "v0_1"
 
@@ -37,39 +32,9 @@ def test_a_configuration_file_is_read_without_a_note(
     assert not caplog.messages
 
 
-def test_a_declared_limit_of_decimation_is_read_by_its_old_key(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    text = (FILES / "config" / "readme.yaml").read_text()
-    path = tmp_path / "robot.yaml"
-    path.write_text(text.replace("criticality: high", "thin_to: 1\n    criticality: high"))
-    with caplog.at_level(logging.WARNING):
-        (task,) = load_config(path).tasks
-    assert task.decimation_limit == 1
-    assert "'thin_to' is now called 'max_decimation'" in caplog.text
-
-
 @pytest.mark.parametrize("name", ["driving_stack", "driving_stack_overloaded", "mixed_criticality"])
 def test_a_bare_set_is_read(name: str) -> None:
     assert read_task_set(FILES / "config" / f"{name}.yaml").tasks
-
-
-def test_tasks_of_a_journal_are_restored(tmp_path: Path) -> None:
-    shutil.copy(FILES / "journal.sqlite", tmp_path)
-    journal = Journal(tmp_path / "journal.sqlite")
-    tasks, problems = journal.tasks()
-    assert (problems, journal.moved_aside) == ([], None)
-    assert [task.name for task in tasks] == ["pilot", "map"]
-    assert tasks[1].criticality is Criticality.LOW
-    assert (tasks[1].max_decimation, tasks[1].wcet_ns) == (4, 40_000_000)
-
-
-def test_a_measured_profile_needs_no_new_measurement(tmp_path: Path) -> None:
-    shutil.copy(FILES / "profiles.sqlite", tmp_path)
-    key = ProfileKey("a" * 32 + "/2-cut", "onnxruntime", "a processor, ONNX Runtime 1.20")
-    profile = ProfileStore(tmp_path / "profiles.sqlite").get(key)
-    assert profile is not None
-    assert profile.samples_ns.tolist() == [[3_000_000, 2_000_000]] * 3
 
 
 def test_a_trace_is_read_and_explained() -> None:
