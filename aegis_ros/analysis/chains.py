@@ -194,7 +194,7 @@ def _predecessors(chains: Sequence[Chain], by_name: Mapping[str, AnalysisTask]) 
                 f"{chain.stages[0]} begins this chain and is triggered by "
                 f"{before[chain.stages[0]]} in another, or in this one again",
                 where=f"chains.{chain.name}.stages",
-                expected="the whole chain, from the sensor on, and no loop",
+                expected="the whole chain, beginning at the sensor, without a loop",
             )
     return before
 

@@ -71,7 +71,7 @@ def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:
         return
     able = [each for each in sorted(_BACKENDS.ours) if capabilities_of(each).partitions]
     raise ConfigError(
-        f"lanes have `sms`, but backend {name!r} has no multiprocessors to give",
+        f"lanes have `sms`, but backend {name!r} cannot divide a GPU",
         where="device.lanes",
         expected="lanes without `sms`, or `backend: " + "` or `".join(able) + "`",
     )

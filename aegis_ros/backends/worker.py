@@ -183,5 +183,5 @@ def describe_lanes(lanes: Sequence[CpuLane]) -> str:
     """Return a sentence on the affinity and priority of CPU lanes."""
     permitted = sorted({item for lane in lanes for item in lane.permitted})
     refused = sorted({item for lane in lanes for item in lane.refused})
-    text = "lanes: " + (", ".join(permitted) if permitted else "as any thread")
+    text = "lanes: " + (", ".join(permitted) if permitted else "no affinity, normal priority")
     return text + (f"; refused: {', '.join(refused)}" if refused else "")

@@ -25,7 +25,7 @@ from aegis_ros.views.terminal import inequality, reason, say, sheet, sign, termi
 __all__ = ["print_lane", "print_reason", "run"]
 
 _ARRIVALS = {
-    "sporadic": "every arrival that keeps period and jitter",
+    "sporadic": "all arrivals that respect period and jitter",
     "periodic": "arrivals that are strictly periodic and begin together, and only for those",
 }
 _MANY_NAMES = 20
@@ -114,9 +114,9 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         table.add_row(*cells)
     console.print(table)
     if any(task.name in answer.asked.kept_free_ns for task in tasks):
-        say(console, "Deadlines are without the time that is kept for publishing (publish_ms)")
+        say(console, "Deadlines exclude the time reserved for publishing (publish_ms)")
     if len(shown) < len(tasks):
-        say(console, f"The {len(shown)} tasks with least slack of {len(tasks)} are shown")
+        say(console, f"Shown are the {len(shown)} of {len(tasks)} tasks with the least slack")
 
 
 def print_reason(console: Console, answer: Answer) -> None:
@@ -170,14 +170,15 @@ def _print_modes(console: Console, modes: Modes) -> None:
 
 def _when_slow(slowdown: Slowdown) -> str:
     if slowdown.slowest_speed >= 1.0:
-        text = "On a device that slows down, nothing is in reserve"
+        text = "Deadlines hold only at the full speed of the device"
     else:
-        text = f"On a device that slows down, all that holds down to {slowdown.slowest_speed:.1%}"
-        text += " of its speed"
+        text = (
+            f"All deadlines hold down to {slowdown.slowest_speed:.1%} of the device's nominal speed"
+        )
     if slowdown.sheds_first:
-        text += f"; below, the first to be shed: {_names(slowdown.sheds_first)}"
+        text += f"; below that, {_names(slowdown.sheds_first)} would be shed first"
     elif slowdown.slowest_speed > _STANDS_STILL:
-        text += "; below, tasks of low criticality take fewer frames"
+        text += "; below that, tasks of low criticality take fewer frames"
     return text
 
 
@@ -195,14 +196,14 @@ def _print_conclusion(console: Console, answer: Answer) -> None:
             console,
             f"Lanes were chosen by {found.method}"
             if answer.schedulable
-            else "No way to share the tasks among the lanes was found",
+            else "No assignment of the tasks to the lanes was found",
         )
     if answer.schedulable:
         but = ""
         if any(modes.sheds for modes in _all_modes(answer)):
             but = "; where a budget is exceeded, those of high criticality"
         elif answer.asked.policy != "edf" and any(t.high_segments_ns for t in answer.asked.tasks):
-            but = f"; under {answer.asked.policy} nothing is dropped, and high budgets count always"
+            but = f"; under {answer.asked.policy} nothing is dropped, and high budgets always count"
         if answer.decimation:
             but += ", but not every frame is taken"
         text = f"Every deadline holds, for {_ARRIVALS[_promise(answer)]}{but}"
@@ -260,15 +261,17 @@ def _what_happens(shown: CriticalRun) -> str:
     miss = shown.first_miss
     meant = f" ({shown.case.words})" if shown.case.words else ""
     if miss is None and shown.witness is None:
-        return "Simulated for a while from a common start, strictly periodic, nothing is late yet"
+        return (
+            "Simulated from a common start with strictly periodic arrivals, no job is late so far"
+        )
     if miss is None:
         return (
-            f"Simulated{meant}, this very pattern misses no deadline; the test is sufficient, not "
+            f"Simulated{meant}, this pattern misses no deadline; the test is sufficient, not "
             "exact, where tasks have jitter or several segments"
         )
     since = "times since all others became ready" if shown.witness else "times since the start"
     return (
-        f"Simulated{meant}: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, is due at "
-        f"{to_ms(miss.deadline_ns)} ms and ends at {to_ms(miss.finished_ns)} ms, "
+        f"Simulated{meant}: {miss.task} arrives at {to_ms(miss.arrival_ns)} ms, has its deadline "
+        f"at {to_ms(miss.deadline_ns)} ms and ends at {to_ms(miss.finished_ns)} ms, "
         f"{to_ms(miss.finished_ns - miss.deadline_ns)} ms late ({since})"
     )

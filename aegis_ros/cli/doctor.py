@@ -91,12 +91,12 @@ def _stalls(cores: Sequence[int], seconds: float) -> Finding:
         for core in cores:
             row = progress.add_task(f"core {core}", total=1.0)
 
-            def told(share: float, row: TaskID = row) -> None:
+            def show(share: float, row: TaskID = row) -> None:
                 progress.update(row, completed=share)
 
             try:
-                seen.append(measure(core, seconds, told))
-            except AegisError as error:  # what the other checks found is told all the same
+                seen.append(measure(core, seconds, show))
+            except AegisError as error:  # the findings of the other checks are printed all the same
                 return unknown("standstills", str(error))
     return standstills(seen)
 
@@ -117,11 +117,15 @@ def _print(console: Console, found: Sequence[Finding], bad: Sequence[Finding]) -
         console.print(Text(f"  {item.hint}", style="cyan"), soft_wrap=True)
         console.print()
     unknown = sum(item.grade is Grade.UNKNOWN for item in found)
-    more = f"; {unknown} cannot be told here" if unknown else ""
+    more = f"; {unknown} cannot be checked here" if unknown else ""
     if bad:
-        say(console, f"{len(bad)} of {len(found)} cost determinism{more}", style="red")
+        say(
+            console,
+            f"{len(bad)} of {len(found)} checks found a cost to determinism{more}",
+            style="red",
+        )
     else:
-        say(console, f"Nothing that was found costs determinism{more}", style="green")
+        say(console, f"No check found a cost to determinism{more}", style="green")
 
 
 def _print_backends(console: Console, tried: Sequence[Availability], used: frozenset[str]) -> None:

@@ -79,14 +79,14 @@ def _job(trace: Trace, name: str) -> TracedJob:
     for number, jobs in trace.by_task.items():
         if trace.task_name(number) == task:
             raise ConfigError(
-                "no such job is on record",
+                "there is no such job in the trace",
                 where="--job",
                 value=name,
                 expected=f"{task}#{jobs[0].seq} to {task}#{jobs[-1].seq}",
             )
     known = ", ".join(trace.task_name(number) for number in trace.by_task)
     raise ConfigError(
-        "no such task is on record",
+        "there is no such task in the trace",
         where="--job",
         value=name,
         expected=f"task#number with one of: {known or 'none, the trace holds no job'}",
@@ -136,7 +136,7 @@ def _run(trace: Trace, form: str) -> int:
             _say_job(console, trace, job, causes, most=1)
     if worst:
         name = trace.job_name(worst[0].task, worst[0].seq)
-        say(console, f"Where the time of a job went: aegis explain TRACE --job {name}")
+        say(console, f"To take a job apart: aegis explain TRACE --job {name}")
     _say_decisions(console, trace)
     return int(late > 0)
 
@@ -262,11 +262,11 @@ def _say_job(console: Console, trace: Trace, job: TracedJob, causes: Causes, *, 
         say(console, "It ended at an early exit of its network", bullet="-")
     found = causes.of(job)[:most]
     for index, cause in enumerate(found):
-        lead = "Because " if index == 0 and job.late_ns > 0 else "Out of the ordinary: "
-        tail = "; without that it had been in time" if cause.enough else ""
+        lead = "Because " if index == 0 and job.late_ns > 0 else "Unusual: "
+        tail = "; without it, the job would have met its deadline" if cause.enough else ""
         say(console, f"{lead}{cause.sentence}{tail}", bullet="-")
     if not found and job.ending is Ending.FINISHED:
-        say(console, "Nothing in it was out of the ordinary", bullet="-")
+        say(console, "Nothing in it was unusual", bullet="-")
 
 
 def _headline(trace: Trace, job: TracedJob) -> str:
@@ -277,13 +277,11 @@ def _headline(trace: Trace, job: TracedJob) -> str:
     if job.ending is Ending.LOST:
         return f"{name} was lost with the engine {to_ms(job.latency_ns)} ms after its frame"
     if job.ending is Ending.OPEN:
-        return (
-            f"{name} had not ended when the trace did, {to_ms(job.latency_ns)} ms after its frame"
-        )
+        return f"{name} still ran when the trace ended, {to_ms(job.latency_ns)} ms after its frame"
     if not job.promised:
         return (
-            f"{name} was {to_ms(job.latency_ns)} ms old; it is of best effort, and no deadline is "
-            "promised to it"
+            f"the result of {name} was {to_ms(job.latency_ns)} ms old; best effort has no deadline "
+            "that is promised"
         )
     allowed = job.deadline_ns - job.begin_ns
     word = f"{to_ms(job.late_ns)} ms late" if job.late_ns > 0 else "in time"
@@ -349,7 +347,7 @@ def _decision(trace: Trace, number: int, form: str) -> int:
     if found is None:
         known = ", ".join(str(item.id) for item in trace.rationales[-20:])
         raise ConfigError(
-            "no such decision is on record",
+            "there is no such decision in the trace",
             where="--decision",
             value=number,
             expected=f"one of: {known}" if known else "none, the trace holds no decision",
@@ -379,7 +377,7 @@ def _decision(trace: Trace, number: int, form: str) -> int:
             )
         console.print(table)
     for change in found.counterfactuals:
-        say(console, f"It would be the other way round with: {change.sentence}", bullet="-")
+        say(console, f"What would change it: {change.sentence}", bullet="-")
     if found.related:
         say(console, f"It follows from decision {found.related}")
     return int(bad)
@@ -403,4 +401,4 @@ def _say_numbers(console: Console, found: Rationale) -> None:
             bullet="-",
         )
     if found.count > 1:
-        say(console, f"It stands for {found.count} equal events", bullet="-")
+        say(console, f"It is one record for {found.count} equal events", bullet="-")

@@ -63,7 +63,9 @@ def check(
 def simulate(
     file: _File,
     duration: Annotated[str, typer.Option(help="Simulated time: us, ms, s, min or h.")] = "10s",
-    seed: Annotated[int, typer.Option(help="Of all chance: the same gives the same run.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of all random draws: the same seed repeats the run.")
+    ] = 0,
     arrivals: Annotated[
         str,
         typer.Option(
@@ -85,7 +87,7 @@ def simulate(
     plot: _Plot = None,
     state_dir: _State = None,
 ) -> None:
-    """Run the schedule of a set under a virtual clock, and tell what was late."""
+    """Run the schedule of a set under a virtual clock, and report what was late."""
     from aegis_ros.cli.simulate import run
 
     code = run(
@@ -107,20 +109,20 @@ def simulate(
     "aegis profile config/demo.yaml\n\n"
     "aegis profile robot.yaml --task faces --runs 20000 --stress both --report faces.html\n\n"
     "aegis profile network.onnx --inputs images/\n\n"
-    "Exit code: 0 all measured, 1 a network was refused, 2 bad input, 130 interrupted: what was "
-    "measured is kept, and the same command goes on."
+    "Exit code: 0 all measured, 1 a network was refused, 2 bad input, 130 interrupted: runs "
+    "measured so far are kept, and the same command continues."
 )
 def profile(
     file: Annotated[Path, typer.Argument(help="YAML of the orchestrator, or one ONNX network.")],
     task: Annotated[
-        list[str] | None, typer.Option(help="Measure this task only; may be given again.")
+        list[str] | None, typer.Option(help="Measure only this task; repeatable.")
     ] = None,
     runs: Annotated[
         int,
         typer.Option(
             min=10,
             max=10_000_000,
-            help="Runs of each network and load, with those that were measured before.",
+            help="Runs of each network and load, earlier runs included.",
         ),
     ] = 300,
     cold_runs: Annotated[
@@ -134,8 +136,8 @@ def profile(
         typer.Option(
             min=0,
             max=1_000_000,
-            help="As --runs, but right after each other network, and while each runs on each other "
-            "lane; 0 for none.",
+            help="As --runs, but right after each other network, and while each other network runs "
+            "on another lane; 0 for none.",
         ),
     ] = 50,
     stress: Annotated[
@@ -146,31 +148,33 @@ def profile(
         ),
     ] = "none",
     inputs: Annotated[
-        Path | None, typer.Option(help="Folder of images to feed instead of random frames.")
+        Path | None, typer.Option(help="Folder of images to use instead of random frames.")
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Also write a report with plots: FILE.html or FILE.png.")
     ] = None,
-    fresh: Annotated[bool, typer.Option(help="Forget what was measured before.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Discard earlier runs.")] = False,
     size: Annotated[
         str,
-        typer.Option(help="Height x width (480x640) for an ONNX file that leaves them open."),
+        typer.Option(
+            help="Height x width (480x640) for an ONNX file whose input size is not fixed."
+        ),
     ] = "",
     segments: Annotated[
         int,
         typer.Option(
             min=0,
             max=64,
-            help="Measure in so many segments, which have a profile of their own; 0 as declared.",
+            help="Measure in this many segments, which have their own profile; 0: as declared.",
         ),
     ] = 0,
     format: Annotated[str, typer.Option(help="text or json")] = "text",
     state_dir: _State = None,
 ) -> None:
-    """Measure networks and keep the profiles for the orchestrator, which budgets from them.
+    """Measure networks and store the profiles that the orchestrator takes budgets from.
 
-    Run it while the robot is idle: what else runs on the device is measured, too. Runs are kept
-    as they come; --runs that are there already are not measured again.
+    Run it while the robot is idle: other load on the device is part of the measurement. Runs are
+    stored as they come; earlier runs count and are not repeated.
     """
     from aegis_ros.cli.profile import run
 
@@ -197,17 +201,17 @@ def profile(
     "aegis build robot.yaml\n\n"
     "aegis build robot.yaml --format json --state-dir /tmp/state\n\n"
     "Exit code: 0 everything is ready, 1 a network was refused, 2 bad input, or the backend "
-    "cannot be had here."
+    "is not available here."
 )
 def build(
     file: Annotated[Path, typer.Argument(help="YAML of the orchestrator.")],
     format: _Format = "text",
     state_dir: _State = None,
 ) -> None:
-    """Prepare, optimise, cut and build every network ahead, so that starting takes no time.
+    """Prepare, optimise, cut and build every network ahead, so that the node starts quickly.
 
-    Where the backend compiles for its device, this takes minutes. What is there already is not made
-    again.
+    Where the backend compiles for its device, this takes minutes. Networks that are already built
+    are skipped.
     """
     from aegis_ros.cli.build import run
 
@@ -229,7 +233,7 @@ def whatif(
         list[str] | None, typer.Option(help="Task to add, as key=value pairs; repeatable.")
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(help="Name of a task to take out; repeatable.")
+        list[str] | None, typer.Option(help="Name of a task to remove; repeatable.")
     ] = None,
     set: Annotated[
         list[str] | None,
@@ -238,7 +242,7 @@ def whatif(
     format: _Format = "text",
     state_dir: _State = None,
 ) -> None:
-    """Give the answer before and after a change, side by side, without making it."""
+    """Compare the answer before and after a change, without making the change."""
     from aegis_ros.cli.whatif import run
 
     raise typer.Exit(
@@ -264,23 +268,22 @@ def whatif(
 def doctor(
     file: Annotated[
         Path | None,
-        typer.Argument(help="YAML of the orchestrator: its lanes' cores are looked at."),
+        typer.Argument(help="YAML of the orchestrator: check the cores of its lanes."),
     ] = None,
     stalls: Annotated[
         float,
         typer.Option(
-            help="Also keep each core of a lane busy for so many seconds, and tell for how long "
-            "the machine stopped it. Not on a robot that runs: nothing else gets the core.",
+            help="Also keep each core of a lane busy for this many seconds, and report how long "
+            "the machine stopped it. Not on a running robot: no other program gets the core.",
             min=0.0,
             max=86400.0,
         ),
     ] = 0.0,
     format: _Format = "text",
 ) -> None:
-    """Say what on this machine costs determinism, by what, and the command that fixes it.
+    """Say what on this machine costs determinism, how much, and which command fixes it.
 
-    Also says which backends can be used here, and what the others lack. It only reads: nothing is
-    changed.
+    It also lists the backends that can run here, and what the others lack. It changes nothing.
     """
     from aegis_ros.cli.doctor import run
 
@@ -297,19 +300,24 @@ def doctor(
 )
 def explain(
     trace: _Trace,
-    job: Annotated[str, typer.Option(help="Take this job apart: TASK#NUMBER.")] = "",
+    job: Annotated[str, typer.Option(help="Split the latency of this job: TASK#NUMBER.")] = "",
     worst: Annotated[
-        bool, typer.Option("--worst", help="Take the latest job apart, or the nearest to late.")
+        bool,
+        typer.Option(
+            "--worst",
+            help="Split the latency of the latest job, or of the one closest to its deadline.",
+        ),
     ] = False,
     decision: Annotated[
-        int | None, typer.Option(help="Give a decision with its numbers, by its id.")
+        int | None, typer.Option(help="Show the decision with this id, with its numbers.")
     ] = None,
     format: _Format = "text",
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw the job, or the worst: FILE.png, .svg or .pdf.")
+        Path | None,
+        typer.Option(help="Also draw the job, or the worst one: FILE.png, .svg or .pdf."),
     ] = None,
 ) -> None:
-    """Say what happened in a run, and where the time of a job went."""
+    """Report what happened in a run, and where the time of a job went."""
     from aegis_ros.cli.explain import run
 
     code = run(trace, job=job, worst=worst, decision=decision, form=format, plot=plot)
@@ -343,7 +351,7 @@ def report(
     trace: _Trace,
     output: Annotated[Path, typer.Option("--output", "-o", help="Page to write: FILE.html.")],
 ) -> None:
-    """Make one page of a trace, with nothing outside it, to look at or attach to a report."""
+    """Write one self-contained page about a trace, to read or to attach to a report."""
     from aegis_ros.cli.report import run
 
     raise typer.Exit(run(trace, output))
@@ -353,8 +361,8 @@ def report(
     epilog="Examples:\n\n"
     "aegis dashboard\n\n"
     "aegis dashboard --target /robot1/orchestrator --port 8471 --metrics\n\n"
-    "A run that was recorded: aegis report run.mcap -o run.html\n\n"
-    "Exit code: 0 ended by Ctrl+C, 1 it could not be served, 2 bad input, or no ROS here."
+    "For a recorded run: aegis report run.mcap -o run.html\n\n"
+    "Exit code: 0 ended by Ctrl+C, 1 the page cannot be served, 2 bad input or no ROS."
 )
 def dashboard(
     target: Annotated[str, typer.Option(help="Name of the orchestrator node.")] = "orchestrator",
@@ -362,7 +370,7 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8470,
     metrics: Annotated[bool, typer.Option("--metrics", help="Serve /metrics, too.")] = False,
     results: Annotated[
-        bool, typer.Option(help="Listen to results; without, the timeline stays empty.")
+        bool, typer.Option(help="Subscribe to results; without them the timeline stays empty.")
     ] = True,
     params: Annotated[
         Path | None, typer.Option(help="File of ROS parameters, such as the token.")
@@ -383,7 +391,7 @@ def version() -> None:
 def main() -> int:
     """Run the command; bad input becomes one message on stderr and exit code 2.
 
-    A mistake of ours ends with 3, since 1 is an answer.
+    A bug in aegis ends with 3, since 1 is an answer.
     """
     try:
         app(standalone_mode=True)
@@ -393,7 +401,7 @@ def main() -> int:
         return 2
     except Exception:
         traceback.print_exc()
-        print("aegis: this is a mistake in aegis itself; please report it", file=sys.stderr)
+        print("aegis: this is a bug in aegis; please report it", file=sys.stderr)
         return 3
     return 0
 

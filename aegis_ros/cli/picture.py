@@ -53,7 +53,7 @@ def draw_answer(answer: Answer, path: Path) -> None:
     if answer.schedulable:
         heading = f"Schedulable under {answer.asked.policy}: {pattern} of each lane"
     else:
-        heading = f"NOT schedulable under {answer.asked.policy}: {pattern}, and what is late"
+        heading = f"NOT schedulable under {answer.asked.policy}: {pattern}, and which jobs are late"
     draw(heading, lanes, path)
 
 
@@ -145,7 +145,7 @@ def _title(verdict: LaneVerdict, run: CriticalRun, share: float) -> str:
         title += f" Shown: {run.case.words}."
     if not verdict.schedulable and run.first_miss is None and run.witness is not None:
         title += (
-            " This very pattern is late for nobody: with jitter or segments the test is "
+            " No job of this pattern is late: with jitter or segments the test is "
             "sufficient, not exact."
         )
     return title

@@ -114,7 +114,10 @@ def run(
     if report is not None:
         write_report(report, found)
     if campaign.stopped:
-        print("interrupted; what was measured is kept, the same command goes on", file=sys.stderr)
+        print(
+            "interrupted; runs measured so far are kept, and the same command continues",
+            file=sys.stderr,
+        )
         return _INTERRUPTED
     return 1 if any(item.problem for item in found) else 0
 

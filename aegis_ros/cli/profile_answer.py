@@ -52,7 +52,7 @@ class Measured:
             text += f", in {count} segments whose budgets add up to {apart:.2f} ms"
         if len(self.profile.conditions) == 1:
             return f"{text}; {found.sentence}"
-        return f"{text}; worst {condition.label}: {found.sentence}"
+        return f"{text}; worst condition: {condition.label}; {found.sentence}"
 
 
 def fastest_to_slowest(profile: Profile, condition: Condition) -> tuple[float, ...]:

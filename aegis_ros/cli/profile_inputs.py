@@ -149,5 +149,5 @@ def _first_input(path: Path) -> tuple[tuple[int, ...], str]:
         where=str(path),
         value=", ".join(seen) or "no input",
         expected="an input with four extents",
-        hint="Write a configuration that says what it takes, and measure that",
+        hint="Describe its input in a configuration, and measure that",
     )

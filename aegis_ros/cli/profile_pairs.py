@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["draw_pairs", "has_pairs", "print_pairs"]
 
 _TITLES = {
-    Place.AFTER: "Right after another network: median and slowest run, in medians alone",
-    Place.BESIDE: "Beside another one (network@lane): median and slowest, in medians alone",
+    Place.AFTER: "Right after another network: median and slowest run, relative to alone",
+    Place.BESIDE: "Beside another one (network@lane): median and slowest, relative to alone",
 }
 _CELL, _GAP = 9, 3  # characters of a cell, and between two columns
 _WARM, _HOT = 1.5, 2.0  # slowest run, in medians alone, from which a cell is coloured
@@ -154,7 +154,7 @@ def draw_pairs(axes: Axes, found: Sequence[tuple[str, Profile]]) -> None:
     )
     axes.set_yticks(range(len(rows)), [name[:_NAMES] for name, _ in rows], fontsize=9)
     axes.set_title(
-        "what networks do to each other: median and slowest run (the colour), in medians alone",
+        "what networks do to each other: median and slowest run (the colour), relative to alone",
         loc="left",
         fontsize=10,
     )

@@ -314,7 +314,7 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
             )
         console.print(table)
         if len(rows) > _MANY_TASKS:
-            say(console, f"The {_MANY_TASKS} tightest of {len(rows)} tasks are shown")
+            say(console, f"Shown are the {_MANY_TASKS} tightest of {len(rows)} tasks")
     gone = f", {dropped:,} dropped" if dropped else ""
     say(
         console,
@@ -328,7 +328,7 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
         if task.best_effort
     )
     if dropped > filling:
-        say(console, "Dropped were jobs below high criticality, because a budget was exceeded")
+        say(console, "Jobs below high criticality were dropped because a budget was exceeded")
     if filling:
         say(console, f"{filling:,} frames of best effort gave way to newer ones, or to overruns")
     if missed and answer.schedulable:
@@ -337,13 +337,13 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
     elif not missed and not answer.schedulable:
         say(
             console,
-            "Nothing was late this time, but that is no promise: the test finds arrivals for "
-            "which a deadline does not hold (aegis check tells which)",
+            "No job was late this time, but that is no proof: the test finds arrivals for which "
+            "a deadline does not hold (aegis check shows them)",
         )
     elif missed:
-        say(console, "The test says so too (aegis check tells why)")
+        say(console, "The test agrees (aegis check says why)")
     else:
-        say(console, "And nothing can be: the bounds hold for every arrival the test covers")
+        say(console, "No job can be: the bounds hold for all arrivals that the test covers")
 
 
 def _response(value_ns: int, task: AnalysisTask) -> Text:

@@ -52,7 +52,7 @@ def run(
             "nothing is changed",
             where="whatif",
             expected="--add, --drop or --set",
-            hint="The answer without a change is given by `aegis check`",
+            hint="`aegis check` gives the answer without a change",
         )
     asked = read_task_set(path, state_dir)
     wanted = changed(asked, add=add, drop=drop, change=change)
@@ -112,7 +112,7 @@ def _print(console: Console, before: Answer, after: Answer) -> None:
         )
     console.print(table)
     if len(shown) < len(names):
-        say(console, f"Of {len(names)} tasks {len(shown)} that change are shown")
+        say(console, f"Shown are the {len(shown)} of {len(names)} tasks that change")
     for lane in after.asked.lanes:
         one, two = before.utilization(lane), after.utilization(lane)
         say(

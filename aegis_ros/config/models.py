@@ -331,7 +331,7 @@ class Task(_Model):
         leaves = self.on_overrun is OverrunPolicy.EARLY_EXIT
         if leaves and not self.early_exit:
             raise ValueError(
-                "on_overrun is early_exit and it is not said with which outputs: expected "
+                "on_overrun is early_exit, but early_exit names no output: expected "
                 "early_exit: {output: the output that stands in for it}"
             )
         if self.early_exit and not leaves:
@@ -480,7 +480,7 @@ class _Trace(_Model):
         1024.0,
         ge=1.0,
         le=1_048_576.0,
-        description="of all files of a run together; the oldest quarter is deleted beyond it",
+        description="limit of all files of a run; beyond it, the oldest quarter is deleted",
     )
 
 
@@ -489,7 +489,7 @@ class _Diagnostics(_Model):
         10,
         ge=2,
         le=10_000,
-        description="a topic without a message for so many periods (at least 1 s) is silent",
+        description="a topic without a message for this many periods (at least 1 s) is silent",
     )
     loss: _Float = Field(
         0.1, ge=0.0, le=1.0, description="share of the declared frames that may be missing"

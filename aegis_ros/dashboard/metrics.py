@@ -44,7 +44,7 @@ _TASK_GAUGES: tuple[tuple[str, str, Callable[[TaskView], float]], ...] = (
     ),
     ("utilization_ratio", "Lane time the task may use, 0..1", lambda task: task.utilization),
     ("arena_bytes", "Bytes of the arena the task takes", lambda task: task.arena_bytes),
-    ("every_nth", "Of how many frames one becomes a job", lambda task: task.decimation),
+    ("every_nth", "Decimation n: every n-th frame becomes a job", lambda task: task.decimation),
     ("rate_hertz", "Results a second over the last window", lambda task: task.rate_hz),
     (
         "result_age_seconds",
@@ -58,7 +58,7 @@ _TASK_COUNTERS: tuple[tuple[str, str, Callable[[TaskView], int]], ...] = (
     ("deadline_misses", "Results published after their deadline", lambda task: task.missed),
     ("frames_skipped", "Frames not run, for all reasons", lambda task: task.skipped),
     ("jobs_lost", "Jobs lost with the engine", lambda task: task.lost),
-    ("frames_thinned", "Frames left out where every n-th is taken", lambda task: task.decimated),
+    ("frames_thinned", "Frames left out by decimation", lambda task: task.decimated),
     ("early_exits", "Jobs that ended at an early exit", lambda task: task.early_exits),
 )
 _QUANTILES: tuple[tuple[str, str, tuple[tuple[str, Callable[[TaskView], float]], ...]], ...] = (
@@ -131,7 +131,7 @@ class Metrics:
     def _decisions(self) -> CounterMetricFamily:
         family = CounterMetricFamily(
             "aegis_decisions",
-            "Decisions heard, by decision and rule",
+            "Decisions received, by decision and rule",
             labels=["orchestrator", "decision", "rule"],
         )
         for (decision, rule), count in sorted(self._feed.decision_counts().items()):

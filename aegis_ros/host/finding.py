@@ -40,7 +40,7 @@ def good(name: str, found: str) -> Finding:
     return Finding(name, found, Grade.GOOD)
 
 
-def unknown(name: str, found: str = "not told by this kernel") -> Finding:
+def unknown(name: str, found: str = "this kernel does not report it") -> Finding:
     """Return a finding of nothing."""
     return Finding(name, found, Grade.UNKNOWN)
 

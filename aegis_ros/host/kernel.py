@@ -46,8 +46,8 @@ def preemption(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         kind[0] if kind else "none",
-        "while the kernel works for another program or a device, a lane waits: up to milliseconds "
-        "when there is much input and output",
+        "a lane waits while the kernel works for another program or a device: up to milliseconds "
+        "under heavy input and output",
         hint,
     )
 
@@ -57,7 +57,7 @@ def realtime_limit(machine: Machine, needs: Needs) -> Finding:
     name = "real-time priority"
     most = machine.limit("Max realtime priority")
     if not needs.priority:
-        return good(name, "not asked for (realtime_priority: 0)")
+        return good(name, "not requested (realtime_priority: 0)")
     if machine.capable(_CAP_SYS_NICE):
         return good(name, "allowed (CAP_SYS_NICE)")
     if most is None:
@@ -67,8 +67,8 @@ def realtime_limit(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"allowed up to {most:.0f}, wanted {needs.priority}",
-        "the engine takes turns with every program on its cores; a competitor on the core of a "
-        "lane makes a network take twice as long",
+        "the engine shares its cores with every other program; one competitor on the core of a "
+        "lane doubles the execution time of its networks",
         'echo "$USER - rtprio 98" | sudo tee /etc/security/limits.d/aegis_rtprio.conf'
         "   # then log in again",
     )
@@ -87,7 +87,9 @@ def realtime_group(machine: Machine, needs: Needs) -> Finding | None:
         return None
     name = "real-time group"
     if runtime > 0 or runtime == -1:
-        return good(name, f"may run {runtime / 1e3:.0f} ms a second" if runtime > 0 else "may run")
+        return good(
+            name, f"allowed for {runtime / 1e3:.0f} ms a second" if runtime > 0 else "allowed"
+        )
     return costs(
         name,
         "no time for real-time threads",
@@ -107,12 +109,12 @@ def realtime_gap(machine: Machine, needs: Needs) -> Finding:
         if left and not any(left.values()):
             return good(name, "off (fair server)")
         share = f"{max(left.values()) / 1e6:.0f} ms in every second" if left else "50 ms a second"
-        told = "" if left else ", unless it was changed"
+        note = "" if left else ", unless changed"
         # Where groups have real-time budgets of their own, the old throttling is there as well.
         grouped = bool(machine.paths("/sys/fs/cgroup/cpu*/cpu.rt_runtime_us"))
         return costs(
             name,
-            f"up to {share} go to others (fair server{told})",
+            f"up to {share} go to others (fair server{note})",
             f"a lane that is busy without a gap is stopped for {share}, if anything else waits for "
             "its core",
             f"sudo sh -c 'echo 0 | tee {files}'"
@@ -144,7 +146,7 @@ def timer_slack(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         here,
-        f"timers of the node that takes frames in are up to {slack / 1e3:.0f} µs late",
+        f"timers of the node that receives frames are up to {slack / 1e3:.0f} µs late",
         f"echo {_SLACK_NS} | sudo tee /proc/$$/timerslack_ns",
     )
 
@@ -163,10 +165,10 @@ def clock_source(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         source,
-        "every reading of the time takes microseconds in the kernel",
+        "reading the time costs microseconds in the kernel",
         f"echo {better} | sudo tee {folder}/current_clocksource"
         if better
-        else "dmesg | grep -i -e tsc -e clocksource   # says why the kernel gave up the TSC",
+        else "dmesg | grep -i -e tsc -e clocksource   # shows why the kernel dropped the TSC",
     )
 
 
@@ -189,8 +191,8 @@ def cpu_quota(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"{share:.2g} cores{times}",
-        f"when all threads together have used {quota / 1e3:.0f} ms, everything here stops until "
-        f"the {period / 1e3:.0f} ms are over, real-time threads excepted",
+        f"once all threads together have used {quota / 1e3:.0f} ms, all but real-time threads "
+        f"stop until the period of {period / 1e3:.0f} ms ends",
         "docker update --cpus 0 CONTAINER   # on the host"
         if machine.in_container()
         else f"echo max | sudo tee {folder}/cpu.max"

@@ -28,8 +28,7 @@ def lock_limit(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"up to {most / _MIB:.0f} MiB",
-        "weights can be paged out while a network waits for its next frame, and come back from "
-        "the disk within it",
+        "the kernel can page out weights between two frames; the next job then waits for the disk",
         'echo "$USER - memlock unlimited" | sudo tee /etc/security/limits.d/aegis_memlock.conf'
         "   # then log in again",
     )
@@ -48,7 +47,7 @@ def swap(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"{size / 1024:.0f} MiB on {', '.join(area[0] for area in areas)}",
-        "a page that was moved out comes back in milliseconds, inside whatever network needs it",
+        "reading a page back takes milliseconds, in the middle of the network that needs it",
         "sudo swapoff -a",
     )
 
@@ -65,7 +64,7 @@ def huge_pages(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         "always",
-        "the kernel stops a program to put its pages together, for up to milliseconds each",
+        "the kernel stops a program to merge its pages, for up to milliseconds each time",
         f"echo madvise | sudo tee {path}",
     )
 
@@ -82,7 +81,7 @@ def numa_balancing(machine: Machine, needs: Needs) -> Finding | None:
     return costs(
         name,
         f"on, {len(nodes)} nodes",
-        "the kernel takes pages away to see who needs them, and moves them under a running network",
+        "the kernel unmaps pages to find out who uses them, and moves them under a running network",
         "sudo sysctl -w kernel.numa_balancing=0",
     )
 
@@ -99,8 +98,8 @@ def shared_memory(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         here,
-        "frames go from process to process in it; where it is full they are lost or copied "
-        "through the network",
+        "frames pass between processes through it; when it is full, they are lost or take the "
+        "network",
         "docker run --shm-size=1g …"
         if machine.in_container()
         else "sudo mount -o remount,size=1G /dev/shm"

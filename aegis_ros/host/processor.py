@@ -33,7 +33,7 @@ def governor(machine: Machine, needs: Needs) -> Finding:
     found = {machine.text(path) for path in machine.paths(f"{_CPU}/cpu*/cpufreq/scaling_governor")}
     kinds = sorted(kind for kind in found if kind)
     if not kinds:
-        return unknown(name, "no cpufreq: clocks are up to firmware or the host")
+        return unknown(name, "no cpufreq: firmware or the host sets the clocks")
     if kinds == ["performance"]:
         return good(name, "performance")
     lowest = list(machine.numbers(f"{_CPU}/cpu*/cpufreq/cpuinfo_min_freq").values()) or [0]
@@ -42,8 +42,8 @@ def governor(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         ", ".join(kinds),
-        f"a core that was idle starts slow, and the same network takes up to{times} longer than "
-        "it was measured to",
+        f"an idle core starts at a low clock, and a network takes up to{times} longer than "
+        "measured",
         "sudo nvpmodel -m 0 && sudo jetson_clocks"
         if machine.is_jetson()
         else f"echo performance | sudo tee {_CPU}/cpu*/cpufreq/scaling_governor",
@@ -75,11 +75,11 @@ def idle_states(machine: Machine, needs: Needs) -> Finding:
     """Return how long a core takes to wake up."""
     name = "sleep states"
     if machine.writable("/dev/cpu_dma_latency"):
-        return good(name, "kept away while an engine runs")
+        return good(name, "disabled while the engine runs")
     slowest = 0
     states = machine.numbers(f"{_CPU}/cpu*/cpuidle/state*/latency")
     if not states:
-        return unknown(name, "no cpuidle: sleep is up to firmware or the host")
+        return unknown(name, "no cpuidle: firmware or the host decides on sleep")
     for path, latency_us in states.items():
         if machine.number(path.replace("/latency", "/disable")) != 1:
             slowest = max(slowest, latency_us)
@@ -88,8 +88,8 @@ def idle_states(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"awake within {slowest} µs",
-        f"a frame that finds its core asleep starts up to {slowest} µs late, and an engine may not "
-        "keep it awake",
+        f"a frame whose core is asleep starts up to {slowest} µs late, and the engine has no "
+        "permission to keep it awake",
         """echo 'KERNEL=="cpu_dma_latency", MODE="0666"' | sudo tee """
         "/etc/udev/rules.d/60-aegis.rules && sudo udevadm trigger   # lets engines do so",
     )
@@ -106,8 +106,8 @@ def smt(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         "on",
-        "two threads share the units and the cache of a core, so that what runs beside a lane "
-        "slows it by a third and more",
+        "two threads share the units and the cache of a core; a program beside a lane slows it "
+        "by a third or more",
         f"echo off | sudo tee {_CPU}/smt/control",
     )
 
@@ -127,9 +127,9 @@ def isolation(machine: Machine, needs: Needs) -> Finding:
     if not missing:
         return costs(
             name,
-            "none; there is one core only",
-            "everything else takes turns with the lanes on it",
-            "run on a machine, or give this one, at least two cores",
+            "none; there is only one core",
+            "all other programs share it with the lanes",
+            "use a machine with at least two cores",
         )
     here = f"{_shown(isolated)}; not {_shown(missing)}" if isolated else f"none of {len(cores)}"
     return costs(
@@ -148,7 +148,7 @@ def interrupts(machine: Machine, needs: Needs) -> Finding:
     if not table:
         return unknown(name)
     if not lanes:
-        return unknown(name, "there is one core only")
+        return unknown(name, "there is only one core")
     columns = [head.removeprefix("CPU") for head in table[0].split()]
     found: list[tuple[int, str, str]] = []
     for line in table[1:]:
@@ -174,9 +174,9 @@ def interrupts(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"{shown}{more} on {_shown(sorted(lanes))}",
-        "a segment stands still while the kernel serves a disk or a network",
+        "a segment stops while the kernel serves a disk or a network",
         f"for n in {numbers}; do echo {_shown(others)} | sudo tee /proc/irq/$n/smp_affinity_list; "
-        "done   # or, where that is refused, lanes on other cores"
+        "done   # if the kernel refuses, move the lanes to other cores"
         if others
         else "give lanes fewer cores",
     )
@@ -191,7 +191,7 @@ def ticks(machine: Machine, needs: Needs) -> Finding:
         return good(name, f"none on {_shown(found)}")
     missing = sorted(wanted - set(found)) or _suggested(machine.cores())
     if not missing:
-        return unknown(name, "there is one core only")
+        return unknown(name, "there is only one core")
     return costs(
         name,
         f"on {_shown(missing)}" if found else "on all cores",
@@ -215,7 +215,7 @@ def steal(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         f"yes; the host took {share:.2%} of the time since boot",
-        "the host can stop a core in the midst of a network, and shows it only afterwards, as "
+        "the host can stop a core while a network runs; the machine sees it only afterwards, as "
         "steal time",
         "run without virtualisation, or on the host: virsh vcpupin DOMAIN VCPU CORE for each core",
     )
@@ -229,14 +229,14 @@ def competition(machine: Machine, needs: Needs) -> Finding:
     if found is None:
         return unknown(name)
     share = float(found[2])
-    here = f"somebody waited for a core in {share:.0f} % of the last minute"
+    here = f"a program waited for a core in {share:.0f} % of the last minute"
     if share <= _WAIT_LIMIT_PERCENT:
         return good(name, here)
     return costs(
         name,
         here,
-        "more runs here than there are cores; budgets measured now are those of a busy machine",
-        "top -o %CPU   # and end or move what is not needed",
+        "more programs run than there are cores; budgets measured now describe a busy machine",
+        "top -o %CPU   # then end or move what is not needed",
     )
 
 

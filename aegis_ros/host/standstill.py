@@ -58,7 +58,7 @@ def measure(
     Args:
         core: which.
         seconds: for how long.
-        on_progress: told the share that is done, 0..1.
+        on_progress: called with the share that is done, 0..1.
 
     Raises:
         AegisError: the core cannot be used.
@@ -94,16 +94,16 @@ def standstills(seen: Sequence[Standstill]) -> Finding:
     if not longest:
         return good(name, f"none above {_LEAST_NS / 1e3:.0f} µs in {worst.seconds:.0f} s")
     times = f"{len(worst.stops_ns)} time{'s' * (len(worst.stops_ns) != 1)}"
-    told = f"core {worst.core}: {times} in {worst.seconds:.0f} s, up to {longest / 1e6:.2f} ms"
+    here = f"core {worst.core}: {times} in {worst.seconds:.0f} s, up to {longest / 1e6:.2f} ms"
     if longest <= _LIMIT_NS:
-        return good(name, told)
+        return good(name, here)
     return costs(
         name,
-        told,
-        "what runs meanwhile takes that much longer, and no budget that was measured in quieter "
-        "minutes knows of it",
-        "sudo apt install rt-tests && sudo hwlatdetect --duration=60 --threshold=50   # firmware "
-        "or a host, if it finds them too; else interrupts: isolate the core",
+        here,
+        "a segment that runs meanwhile takes that much longer, and budgets measured in quieter "
+        "minutes do not cover it",
+        "sudo apt install rt-tests && sudo hwlatdetect --duration=60 --threshold=50   # if it "
+        "finds them too: firmware or a host; else interrupts: isolate the core",
     )
 
 

@@ -13,7 +13,7 @@ _MIB = 1024 * 1024
 _BUFFER_BYTES = 8 * _MIB  # a colour image of 1920 x 1080 has 6.2 MB
 _SEGMENT_BYTES = 16 * _MIB
 _VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-_MEND = (
+_HINT = (
     "export FASTRTPS_DEFAULT_PROFILES_FILE="
     "$(ros2 pkg prefix aegis_ros)/share/aegis_ros/config/fastdds.xml"
 )
@@ -31,32 +31,33 @@ def socket_buffers(machine: Machine, needs: Needs) -> Finding:
     return costs(
         name,
         here,
-        "a large image from another computer does not fit; when the reader is a little late, parts "
-        "are lost, and the frame with them",
+        "a large image from another computer does not fit; when the reader is slightly late, parts "
+        "are lost, and with them the frame",
         f"sudo sysctl -w net.core.rmem_max={4 * _BUFFER_BYTES}",
     )
 
 
 def dds_profile(machine: Machine, needs: Needs) -> Finding:
-    """Return whether Fast DDS is told to use shared memory that holds whole images."""
+    """Return whether Fast DDS uses shared memory that holds whole images."""
     name = "Fast DDS profile"
     middleware = machine.environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     if not middleware.startswith("rmw_fastrtps"):
         return good(name, f"not used ({middleware})")
     cost = (
-        "the standard segment of shared memory holds 512 KiB: of best-effort images above VGA most "
-        "are lost without a word. Every process that publishes images needs it, camera drivers too"
+        "the default shared-memory segment holds 512 KiB: most best-effort images above VGA are "
+        "lost without an error. Every process that publishes images needs the profile, camera "
+        "drivers too"
     )
     variable = next((item for item in _VARIABLES if machine.environment.get(item)), "")
     if not variable:
-        return costs(name, "not set", cost, _MEND)
+        return costs(name, "not set", cost, _HINT)
     path = machine.environment[variable]
     text = machine.text(path)
     if text is None:
-        return costs(name, f"{path}, which cannot be read", cost, _MEND)
+        return costs(name, f"{path}, which cannot be read", cost, _HINT)
     sizes = [int(item) for item in re.findall(r"<segment_size>\s*(\d{1,18})\s*<", text)]
     if not sizes:
-        return costs(name, f"{path}, which has no segment_size", cost, _MEND)
+        return costs(name, f"{path}, which has no segment_size", cost, _HINT)
     if max(sizes) < _SEGMENT_BYTES:
-        return costs(name, f"a segment of {max(sizes) / _MIB:.2g} MiB", cost, _MEND)
+        return costs(name, f"a segment of {max(sizes) / _MIB:.2g} MiB", cost, _HINT)
     return good(name, f"a segment of {max(sizes) / _MIB:.0f} MiB")

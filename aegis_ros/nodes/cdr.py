@@ -143,7 +143,7 @@ class Reader:
                 where="message",
                 value=f"{len(self._data)} bytes",
                 expected=f"at least {start + size}",
-                hint="Look for a driver that lies about sizes",
+                hint="Check the driver: the sizes it reports are wrong",
             )
         self._position = start + size
         return start

@@ -97,13 +97,13 @@ class DashboardNode(Node):
         declare(
             "port",
             8470,
-            "Port to listen on. 0: any free one; the log tells which.",
+            "Port to listen on. 0: any free one; the log says which.",
             integer_range=[IntegerRange(from_value=0, to_value=65535, step=1)],
         )
         declare(
             "token",
             "",
-            "What a browser must know to stop and resume tasks (16 characters or more). "
+            "Token that a browser needs to pause and resume tasks (16 characters or more). "
             "Empty: the page is read-only.",
         )
         declare("page", True, "Serve the page.")
@@ -116,7 +116,7 @@ class DashboardNode(Node):
         declare(
             "batch_s",
             0.25,
-            "Seconds between two batches of news to a browser.",
+            "Seconds between two batches of updates to a browser.",
             floating_point_range=[FloatingPointRange(from_value=0.05, to_value=10.0)],
         )
 
@@ -420,7 +420,7 @@ def main(args: list[str] | None = None) -> int:
     node.get_logger().info(f"{what} of {node.target} at {server.url}")
     if not node.settings.loopback:
         node.get_logger().warning(
-            f"everybody who reaches {node.settings.host} can look, and nothing is encrypted; "
+            f"anyone who can reach {node.settings.host} can read the page, unencrypted; "
             "a tunnel (ssh -L) to 127.0.0.1 is safer"
         )
     end.wait()

@@ -168,7 +168,7 @@ def _decision_card(response: Any) -> Panel:
         )
     for counterfactual in rationale.counterfactuals:
         grid.add_row("would pass", escape(counterfactual.sentence))
-    return Panel(grid, title="a registration that must be rejected", title_align="left")
+    return Panel(grid, title="a registration that cannot be admitted", title_align="left")
 
 
 class _Demo:
@@ -262,7 +262,7 @@ class _Demo:
         self._console.print(_decision_card(self._answer))
         sheet = self._writer.overview()
         if sheet is not None:
-            self._console.print(f"annotated frames: {sheet} and beside it", soft_wrap=True)
+            self._console.print(f"annotated frames: {sheet} and its folder", soft_wrap=True)
         silent = [task.name for task in snapshot.tasks if not task.completed]
         if silent:
             self._console.print(f"[red]no result from {', '.join(silent)}[/red]")

@@ -79,7 +79,7 @@ def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
         return Diagnosis(
             "engine",
             ERROR,
-            "the engine was given up after too many crashes; see ~/rationale, then "
+            "the engine crashed too often and is not restarted; see ~/rationale, then "
             "deactivate, clean up and configure the node",
             values,
         )
@@ -88,7 +88,7 @@ def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
             "engine",
             WARN,
             f"restarted {status.restarts} time(s), the last within "
-            f"{status.restart_ns / 1e6:.0f} ms; ~/rationale tells why",
+            f"{status.restart_ns / 1e6:.0f} ms; ~/rationale says why",
             values,
         )
     return Diagnosis("engine", OK, "running", values)
@@ -107,14 +107,14 @@ def _device(device: DeviceState | None, limits: DiagnosticsSpec) -> Diagnosis:
         return Diagnosis(
             "device",
             ERROR,
-            f"{text}; its memory had {device.uncorrected_errors} error(s) that could not be "
-            "corrected since it is watched: reset it, and replace it if they come back",
+            f"{text}; its memory had {device.uncorrected_errors} uncorrected error(s) since "
+            "monitoring began: reset the device, and replace it if errors recur",
             values,
         )
     if device.clock_factor < limits.device:
-        why = " (heat or power hold it back)" if device.throttled else ""
-        text += f"{why}; frames are left out and tasks shed where that is not enough: cool it, "
-        return Diagnosis("device", WARN, text + "raise its power limit, or ask for less", values)
+        why = " (limited by heat or power)" if device.throttled else ""
+        text += f"{why}; frames are decimated first, then tasks are shed: cool the device, raise "
+        return Diagnosis("device", WARN, text + "its power limit, or reduce the load", values)
     return Diagnosis("device", OK, text, values)
 
 
@@ -147,7 +147,7 @@ def _lane(lane: LaneSummary, filled: bool, active: bool, limits: DiagnosticsSpec
     }
     text = f"busy {lane.utilization_measured:.0%}, admitted {lane.utilization_admitted:.0%}"
     if filled:
-        text += ", and best effort in what is left"
+        text += "; best effort fills the slack"
     elif active and lane.utilization_measured > lane.utilization_admitted + limits.lane:
         return Diagnosis(
             f"lane {lane.name}",
@@ -192,13 +192,16 @@ def _task_level(
 ) -> tuple[int, str]:
     spec, topic = task.spec, task.spec.input.topic
     if task.state is TaskState.FAILED:
-        return ERROR, "left out after crashing the engine; unregister it and check the network"
+        return (
+            ERROR,
+            "quarantined after crashing the engine; unregister the task and check the network",
+        )
     if task.state is TaskState.DISABLED:
         return OK, "disabled on request"
     if not active:
-        return OK, "admitted; waits for the node to be activated"
+        return OK, "admitted; runs once the node is active"
     if publishers == 0:
-        return WARN, f"nobody publishes {topic}; start the driver, or remap the topic"
+        return WARN, f"{topic} has no publisher; start the driver, or remap the topic"
     silent_s = limits.silent_periods * spec.period_ns / 1e9
     if task.received == 0 or (received_hz == 0.0 and task.result_age_s > max(silent_s, 1.0)):
         return WARN, (
@@ -229,7 +232,7 @@ def _task_level(
     if task.response_p99_ns > limits.deadline * spec.deadline_ns:
         return WARN, (
             f"p99 of the response is {task.response_p99_ns / 1e6:.1f} of "
-            f"{spec.deadline_ns / 1e6:.0f} ms; aegis check tells who it waits for"
+            f"{spec.deadline_ns / 1e6:.0f} ms; aegis check shows what it waits for"
         )
     fewer = f" from {every_nth(task.decimation)}" if task.decimation > 1 else ""
     return OK, (

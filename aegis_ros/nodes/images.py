@@ -192,7 +192,7 @@ def _check_size(height: int, width: int) -> None:
             where="height, width",
             value=[height, width],
             expected="both at least 1",
-            hint="Look at the driver: it publishes empty frames",
+            hint="Check the driver: it publishes empty frames",
         )
 
 
@@ -253,7 +253,7 @@ def _check_step(image: ImageView, used: int, rows: int) -> None:
             where="data",
             value=f"{len(image.data)} bytes",
             expected=f"at least {need}",
-            hint="Look at the driver: data does not fit height and step",
+            hint="Check the driver: data does not fit height and step",
         )
 
 

@@ -105,9 +105,7 @@ class OrchestratorNode(LifecycleNode):
                 "Folder for journal, WCET profiles and prepared networks. Empty: ~/.ros/aegis_ros."
             ),
         )
-        self.declare_parameter(
-            "autostart", True, describe("Configure and activate at start, without being asked.")
-        )
+        self.declare_parameter("autostart", True, describe("Configure and activate at start."))
         self.declare_parameter(
             "status_period_s",
             0.5,
@@ -121,7 +119,7 @@ class OrchestratorNode(LifecycleNode):
         self.declare_parameter(
             "device_period_s",
             1.0,
-            describe("Seconds between two looks at the clock of the device.", 0.1, 60.0),
+            describe("Seconds between two readings of the speed of the device.", 0.1, 60.0),
         )
 
     # -- lifecycle ----------------------------------------------------------------------------
@@ -251,8 +249,8 @@ class OrchestratorNode(LifecycleNode):
 
     def _decisions_lost(self, count: int) -> None:
         self.get_logger().error(
-            f"{count} decisions were not published: they came faster than they could be; "
-            "aegis explain finds them in the trace, if there is one"
+            f"{count} decisions were not published because they arrived too fast; "
+            "a trace of this run holds them"
         )
 
     def _on_streams(self, streams: tuple[Stream, ...]) -> None:

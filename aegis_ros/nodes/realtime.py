@@ -94,10 +94,10 @@ class FramePathPriority:
             return ""
         if why:
             return (
-                f"frames and results wait behind other programs: SCHED_FIFO is refused ({why}; "
-                "allow it with: ulimit -r 99)"
+                f"threads for frames and results have normal priority: SCHED_FIFO is refused "
+                f"({why}; allow it with: ulimit -r 99)"
             )
-        return f"frames and results go before other programs: SCHED_FIFO {self._priority}"
+        return f"threads for frames and results run as SCHED_FIFO {self._priority}"
 
 
 def _threads() -> list[int]:

@@ -188,7 +188,7 @@ class Orchestrator:
         """
         with self._admin:
             if self._configured:
-                raise StateError("the orchestrator is configured already")
+                raise StateError("the orchestrator is already configured")
             self._info = self._engine.start()
             self._configured = True
             if self._trace is not None:

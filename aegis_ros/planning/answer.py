@@ -284,15 +284,15 @@ def _shed(asked: TaskSet) -> tuple[Counterfactual, ...]:
 def _hint(asked: TaskSet) -> str:
     """Return whether another policy would do, or why nothing was searched for."""
     if len(asked.tasks) > _MAX_TASKS_TO_ADVISE:
-        return f"With more than {_MAX_TASKS_TO_ADVISE} tasks no change is searched for"
+        return f"No changes are searched for in sets of more than {_MAX_TASKS_TO_ADVISE} tasks"
     if asked.policy != "edf" or asked.configured or len(asked.tasks) > _MAX_TASKS_TO_IDLE:
         return ""
     idling = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy="cw_edf")
     if not idling.schedulable:
         return ""
     return (
-        "With policy: cw_edf, which idles in time for the next job, every deadline would hold, but "
-        "only for arrivals that are strictly periodic and begin together"
+        "With policy: cw_edf, which keeps a lane idle for a job that arrives soon, every deadline "
+        "would hold, but only if all arrivals are strictly periodic and begin together"
     )
 
 

@@ -73,7 +73,7 @@ def _fields_of(text: str) -> dict[str, Any]:
                 "not a task",
                 where="--add",
                 value=part,
-                expected="key=value pairs with commas between, segments with semicolons, such as "
+                expected="key=value pairs separated by commas, segments by semicolons, such as "
                 "'name=x,period_ms=50,segments_ms=3;4'",
             )
         if key in fields:

@@ -177,7 +177,7 @@ def _bare_set(parsed: _Set, path: Path) -> TaskSet:
             tasks.append(made)
         if len(tasks) > _MAX_TASKS:
             raise ConfigError(
-                "with all copies these are too many tasks",
+                "too many tasks, copies included",
                 where=f"{path}: tasks",
                 expected=f"at most {_MAX_TASKS}",
             )

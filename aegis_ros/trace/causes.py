@@ -1,6 +1,6 @@
-"""Says what a job's latency is to be blamed on, most of all first.
+"""Names the causes of a job's latency, the largest first.
 
-A part of a latency is to blame as far as it is more than what was to be expected. Where a contract
+A part of a latency is a cause as far as it exceeds what was expected. Where a contract
 says what that is, the rest is a breach: time beyond a budget, frames later than the declared
 jitter or sooner than the declared period, results that take longer to publish than declared.
 Elsewhere it is what the other jobs of the task usually spend on it (the median).
@@ -51,9 +51,9 @@ class Cause:
         task: number of the task that did it; -1 where none did.
         jobs: numbers of its jobs.
         length_ns: how much time of the job it took.
-        excess_ns: how much of it was beyond what was to be expected.
+        excess_ns: how much of it exceeds what was expected.
         breach: whether a contract was broken by it.
-        enough: whether the job would have been in time without the excess.
+        enough: whether the job would have met its deadline without the excess.
         sentence: for people.
     """
 
@@ -96,15 +96,15 @@ class Causes:
         self._early: dict[int, frozenset[int]] = {}
 
     def of(self, job: TracedJob) -> tuple[Cause, ...]:
-        """Return what a job's latency is to be blamed on, most of all first.
+        """Return the causes of a job's latency, the largest first.
 
-        A breach of contract without which a late job had been in time comes before all that is
-        none. Causes without any excess worth telling (1 % of the latency) are left out.
+        A breach of contract without which a late job would have met its deadline comes before all
+        others. Causes with an excess below 1 % of the latency are left out.
         """
         late = job.late_ns
         found = []
         for group in self._groups(split(self._trace, job)):
-            excess, breach, told = self._judge(job, group)
+            excess, breach, sentence = self._judge(job, group)
             enough = 0 < late <= excess
             if excess <= 0 or (not enough and excess < _LEAST_SHARE * job.latency_ns):
                 continue
@@ -117,7 +117,7 @@ class Causes:
                     excess,
                     breach,
                     enough,
-                    told,
+                    sentence,
                 )
             )
         # The worst of what broke a contract, if that alone explains it; else simply the worst.
@@ -192,13 +192,13 @@ class Causes:
             allowed, contract = _BREACHES[kind](self._trace, job)
             if contract:
                 excess = group.length_ns - allowed
-                return excess, True, self._told(group, contract)
+                return excess, True, self._sentence(group, contract)
         usual = self._usually(job, kind, group.task)
         excess = group.length_ns - usual
         text = f"usually {_ms(usual)}" if usual else ""
-        return excess, False, self._told(group, text)
+        return excess, False, self._sentence(group, text)
 
-    def _told(self, group: _Group, compared: str) -> str:
+    def _sentence(self, group: _Group, compared: str) -> str:
         trace, length = self._trace, _ms(group.length_ns)
         name = trace.task_name(group.task) if group.task >= 0 else ""
         jobs = _jobs(trace, group)
@@ -206,9 +206,9 @@ class Causes:
             CauseKind.OWN_OVERRUN: f"it ran {length} beyond its budget",
             CauseKind.OTHERS_OVERRUN: f"{jobs} ran {length} beyond the budget of {name} "
             "while it waited",
-            CauseKind.LATE_FRAME: f"its frame took {length} to get here",
+            CauseKind.LATE_FRAME: f"its frame took {length} to arrive",
             CauseKind.SLOW_INTAKE: f"its frame took {length} from reception to release",
-            CauseKind.BURST: f"{jobs} came sooner than the contract of {name} allows and took "
+            CauseKind.BURST: f"{jobs} arrived sooner than the contract of {name} allows and took "
             f"{length}",
             CauseKind.BLOCKING: f"{jobs}, less urgent but already running, blocked it for {length}",
             CauseKind.INTERFERENCE: f"{jobs}, more urgent, ran for {length} while it waited",

@@ -32,7 +32,7 @@ class Budget:
         runs: how many it rests on.
         largest_ns: slowest of them.
         tolerance_ns: tolerance limit of the quantile asked for; 0 with too few runs.
-        pwcet_ns: time exceeded with the target probability; 0 where it cannot be told.
+        pwcet_ns: time exceeded with the target probability; 0 where it is not known.
         target: that probability, of one run.
         tests: of independence and likeness; ``None`` with too few runs.
         tail: what the pWCET was read from.
@@ -96,8 +96,8 @@ def budget(
 ) -> Budget:
     """Return the budget of one segment under one condition.
 
-    The sentence tells which quantile the runs can vouch for; with too few runs for the one asked
-    for, it says so.
+    The sentence names the quantile that the runs bound; with too few runs for the requested one,
+    it says how many are needed.
 
     Args:
         samples_ns: int64 [runs] in the order of measurement, at least one, each > 0.
@@ -126,7 +126,7 @@ def budget(
         (
             _source(runs, largest, pwcet, target) + f" plus {margin:.0%}",
             _vouched(runs, reached, sure, quantile, confidence, enough),
-            tests.sentence if tests else "too few runs to test their independence",
+            tests.sentence if tests else "too few runs to test independence",
         )
     )
     return Budget(
@@ -147,7 +147,7 @@ def budget(
 
 def _tail(samples_ns: npt.NDArray[np.int64], tests: IidTests | None) -> tuple[Tail | None, str]:
     if tests is None or not tests.passed:
-        return None, tests.sentence if tests else "too few runs to test their independence"
+        return None, tests.sentence if tests else "too few runs to test independence"
     try:
         return fit_tail(samples_ns), ""
     except NoTail as reason:
@@ -155,21 +155,23 @@ def _tail(samples_ns: npt.NDArray[np.int64], tests: IidTests | None) -> tuple[Ta
 
 
 def _source(runs: int, largest: int, pwcet: int, target: float) -> str:
-    seen = f"largest of {runs} runs ({largest / 1e6:.2f} ms)"
+    seen = f"the slowest of {runs} runs ({largest / 1e6:.2f} ms)"
     if pwcet <= largest:
         return seen
     often = f"one run in {1.0 / target:,.0f}"
-    return f"pWCET of {pwcet / 1e6:.2f} ms, exceeded by {often} (tail fitted; {seen})"
+    return f"the pWCET of {pwcet / 1e6:.2f} ms, exceeded by {often} (tail fitted; {seen})"
 
 
 def _vouched(
     runs: int, reached: float, sure: float, quantile: float, confidence: float, enough: bool
 ) -> str:
     if enough:
-        return f"before the margin it bounds {quantile:.1%} of runs with {sure:.1%} confidence"
+        return (
+            f"without the margin, it bounds {quantile:.1%} of all runs with {sure:.1%} confidence"
+        )
     return (
-        f"{runs} runs can vouch for {reached:.1%} of runs at {confidence:.0%} confidence, "
-        f"{quantile:.1%} needs {runs_needed(quantile, confidence)}"
+        f"{runs} runs bound {reached:.1%} of all runs with {confidence:.0%} confidence; "
+        f"{quantile:.1%} takes {runs_needed(quantile, confidence)} runs"
     )
 
 

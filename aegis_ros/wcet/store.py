@@ -140,11 +140,11 @@ class ProfileStore:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise ProfileError(
-                "the profiles were kept by a later version of aegis",
+                "the profiles were written by a later version of aegis",
                 where="state_dir",
                 value=str(self._path.parent),
                 expected=f"version {_VERSION} or earlier, found {version}",
-                hint="Give another state_dir, or use that version",
+                hint="Use another state_dir, or that version",
             )
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_SCHEMA)
@@ -157,7 +157,7 @@ class ProfileStore:
 
     def _refused(self, error: Exception) -> ProfileError:
         return ProfileError(
-            f"profiles cannot be kept ({error})",
+            f"profiles cannot be stored ({error})",
             where="state_dir",
             value=str(self._path.parent),
             expected="a folder that can be written to",

@@ -36,7 +36,7 @@ def test_lanes_get_multiprocessors_of_their_own_only_where_the_backend_has_them(
     with pytest.raises(ConfigError) as caught:
         create_backend(name, lanes)
     text = str(caught.value)
-    assert f"backend '{name or 'onnxruntime'}' has no multiprocessors to give" in text
+    assert f"backend '{name or 'onnxruntime'}' cannot divide a GPU" in text
     assert "device.lanes" in text
     assert "`backend: onnxruntime_cuda` or `tensorrt`" in text
     assert create_backend(name, (LaneSpec("main"),)).name == (name or "onnxruntime")

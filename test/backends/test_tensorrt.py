@@ -136,7 +136,8 @@ def test_a_graph_that_does_not_pay_is_not_used(tmp_path, make_network):
     assert gpu.run(network, random_frame(), [np.zeros(3, np.float32)]).error == ""
     assert gpu.driver.held["graphs"] == 0
     assert re.fullmatch(
-        r"segments launched as CUDA graphs: 1 no; \d+% to \d+% of the time without", network.note
+        r"segments launched as CUDA graphs: 1 no; \d+% to \d+% of the time without a graph",
+        network.note,
     )
     gpu.close()
 
@@ -156,7 +157,7 @@ def test_works_with_a_driver_that_has_neither_priorities_nor_graphs(tmp_path, ma
 def test_extents_known_only_after_the_run_are_told_and_never_beyond_the_slot(gpu, make_network):
     network = gpu.load(make_network("bright"))
     assert network.graphs == (False,)
-    assert network.note == "segments launched as CUDA graphs: 1 that cannot be"
+    assert network.note == "segments launched as CUDA graphs: 1 cannot be captured"
     frame = np.zeros(LARGEST, np.uint8)
     frame[2, 3, 1] = frame[5, 6, 2] = 9
     room = np.zeros(100, np.int64)

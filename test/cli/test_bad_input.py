@@ -144,4 +144,4 @@ def test_a_mistake_of_ours_is_no_answer(aegis: Aegis, monkeypatch: pytest.Monkey
     monkeypatch.setattr("aegis_ros.cli.check.run", broken)
     said = aegis("check", "any.yaml")
     assert said.code == 3
-    assert "mistake in aegis itself" in said.err
+    assert "a bug in aegis" in said.err

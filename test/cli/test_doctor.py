@@ -19,7 +19,7 @@ def test_a_good_machine_is_told_so_with_exit_code_0(
 ) -> None:
     assert run(None, "text", machine(tmp_path)) == 0
     out = capsys.readouterr().out
-    assert "Nothing that was found costs determinism" in out and "\x1b[" not in out
+    assert "No check found a cost to determinism" in out and "\x1b[" not in out
 
 
 def test_what_costs_is_told_with_exit_code_1_and_the_command_on_a_line_of_its_own(
@@ -29,7 +29,7 @@ def test_what_costs_is_told_with_exit_code_1_and_the_command_on_a_line_of_its_ow
     assert run(None, "text", bad) == 1
     out = capsys.readouterr().out
     assert "1024 MiB on /swapfile" in out
-    assert "\n  sudo swapoff -a\n" in out and "1 of 22 cost determinism" in out
+    assert "\n  sudo swapoff -a\n" in out and "1 of 22 checks found a cost" in out
 
 
 def test_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

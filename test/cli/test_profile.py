@@ -176,7 +176,7 @@ def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
         assert run(config, ["good"], 1_000_000, state, "json") == 130
     kept, told_more = capsys.readouterr()
     (answer,) = json.loads(kept)
-    assert "what was measured is kept" in told_more
+    assert "runs measured so far are kept" in told_more
     assert 0 < answer["runs"] < 1_000_000
     assert measured(capsys, config, state, answer["runs"] + 7)["runs"] == answer["runs"] + 7
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -40,7 +40,7 @@ def test_the_critical_pattern_of_a_rejected_set_is_late(aegis: Aegis, write: Wri
 def test_no_miss_of_a_rejected_set_is_not_called_a_promise(aegis: Aegis, write: Write) -> None:
     said = aegis("simulate", write(BLOCKED), "--duration", "9ms", "--arrivals", "periodic")
     late_at_once = aegis("simulate", write(BLOCKED), "--arrivals", "periodic")
-    assert said.code == 0 and "no promise" in said.out
+    assert said.code == 0 and "no proof" in said.out
     assert late_at_once.code == 1
 
 

@@ -288,7 +288,7 @@ def test_an_early_exit_says_with_which_outputs() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"on_overrun": "early_exit"}, "it is not said with which outputs"),
+        ({"on_overrun": "early_exit"}, "early_exit names no output"),
         ({"early_exit": {"a": "b"}}, "early_exit is given and on_overrun is skip_next"),
         ({"on_overrun": "early_exit", "early_exit": {"a": ""}}, "early_exit.a"),
     ],

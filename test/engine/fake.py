@@ -80,7 +80,7 @@ class FakeEngine:
 
     def start(self) -> EngineInfo:
         if self.started:
-            raise EngineError("the engine runs already")
+            raise EngineError("the engine is already running")
         self.started = True
         return self.info()
 
@@ -100,7 +100,7 @@ class FakeEngine:
         if self.refuses_channel:
             raise EngineError("no memory for a channel")
         if spec.key in self.channels:
-            raise EngineError("the channel is open already", value=spec.key)
+            raise EngineError("the channel is already open", value=spec.key)
         self.channels[spec.key] = Channel(len(self.channels), spec)
         return self.channels[spec.key]
 
@@ -114,7 +114,7 @@ class FakeEngine:
         if self.refuses_load:
             raise EngineError("the backend refuses the network")
         if spec.task_id in self.loaded:
-            raise EngineError("the task is loaded already", value=spec.task_id)
+            raise EngineError("the task is already loaded", value=spec.task_id)
         if not 0 <= spec.lane < len(self.device.lanes):
             raise EngineError("there is no such lane", value=spec.lane)
         self.loaded[spec.task_id] = spec

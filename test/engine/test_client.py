@@ -116,7 +116,7 @@ def test_a_network_that_raises_costs_its_job_alone(bench):
     bench.feed(channel, 1, value=RAISE)
     bench.wait(lambda heard: heard.skips, "a skip")
     assert bench.heard.skips[0][2] is Rule.RUN_FAILED
-    assert "told to fail" in bench.heard.skips[0][3]
+    assert "set to fail" in bench.heard.skips[0][3]
     for _ in range(10):  # its output slots are all there
         bench.feed(channel, 1)
         bench.wait(lambda _: bench.accounted() == sorted(bench.sent), "a result")
@@ -179,7 +179,7 @@ def test_loading_twice_or_on_no_lane_is_refused(bench):
 
 def test_opening_a_channel_twice_is_refused(bench):
     bench.channel()
-    with pytest.raises(EngineError, match="open already"):
+    with pytest.raises(EngineError, match="already open"):
         bench.channel()
 
 

@@ -163,7 +163,7 @@ def test_it_begins_anew_after_a_stop(bench: Bench) -> None:
 
 def test_a_task_is_loaded_once_and_again_when_it_was_unloaded(bench: Bench) -> None:
     bench.load(1)
-    with pytest.raises(EngineError, match="loaded already"):
+    with pytest.raises(EngineError, match="already loaded"):
         bench.load(1)
     bench.client.unload(1)
     bench.client.unload(1)
@@ -174,7 +174,7 @@ def test_a_task_is_loaded_once_and_again_when_it_was_unloaded(bench: Bench) -> N
 
 def test_a_channel_is_opened_once_and_again_when_it_was_closed(bench: Bench) -> None:
     bench.channel("camera")
-    with pytest.raises(EngineError, match="open already"):
+    with pytest.raises(EngineError, match="already open"):
         bench.channel("camera")
     bench.client.close_channel("camera")
     bench.client.close_channel("camera")

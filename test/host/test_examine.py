@@ -48,7 +48,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
             "proc/interrupts": "CPU0 CPU1 CPU2 CPU3\n 36: 0 0 0 7 PCI-MSIX 1-edge nvme0q1",
             "proc/irq/36/effective_affinity_list": "3",
         },
-        "stands still",
+        "a segment stops",
         "for n in 36; do echo 0-2 | sudo tee /proc/irq/$n/smp_affinity_list; done",
     ),
     "kernel ticks": ({f"{CPU}/nohz_full": "(null)"}, "interrupts", "nohz_full=3 rcu_nocbs=3"),
@@ -69,7 +69,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
     ),
     "real-time priority": (
         {"proc/self/limits": LIMITS.format(memlock="unlimited", rtprio="0")},
-        "takes turns",
+        "shares its cores",
         "rtprio 98",
     ),
     "real-time throttling": (
@@ -79,7 +79,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
     ),
     "CPU quota": (
         {f"{CGROUP}/user.slice/cpu.max": "150000 100000"},
-        "used 150 ms, everything here stops until the 100 ms are over",
+        "used 150 ms, all but real-time threads stop until the period of 100 ms ends",
         "echo max | sudo tee /sys/fs/cgroup/user.slice/cpu.max",
     ),
     "timer slack": ({"proc/self/timerslack_ns": "40000000"}, "40000 µs late", "timerslack_ns"),
@@ -90,7 +90,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
     ),
     "memory lock": (
         {"proc/self/limits": LIMITS.format(memlock="8388608", rtprio="98")},
-        "paged out",
+        "page out",
         "memlock unlimited",
     ),
     "swap": (
@@ -106,7 +106,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
     "NUMA balancing": ({"proc/sys/kernel/numa_balancing": "1"}, "moves them", "numa_balancing=0"),
     "shared memory": (
         {"proc/mounts": "shm /dev/shm tmpfs rw,size=65536k 0 0"},
-        "where it is full",
+        "when it is full",
         "sudo mount -o remount,size=1G /dev/shm",
     ),
     "socket buffers": ({"proc/sys/net/core/rmem_max": "212992"}, "does not fit", "net.core.rmem"),

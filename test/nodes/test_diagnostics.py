@@ -35,7 +35,7 @@ def test_a_lane_busier_than_admitted_is_a_warning_unless_best_effort_fills_it(
     assert _said(replace(busy, active=False))["lane lane0"].level == OK  # it measures
     house.orchestrator.register(house.task("caption", criticality="best_effort"))
     lane = _said(_busy(house.orchestrator.status()))["lane lane0"]
-    assert lane.level == OK and "best effort in what is left" in lane.message
+    assert lane.level == OK and "best effort fills the slack" in lane.message
     assert lane.values["utilization_admitted"] == "0.1000"
 
 
@@ -66,15 +66,15 @@ def test_a_slow_device_is_a_warning_that_says_what_follows(tmp_path: Path) -> No
     hot = DeviceState(0.7, 91.0, throttled=True, source="nvml")
     assert told(hot).level == WARN
     assert told(hot).message == (
-        "at 70% of its nominal speed, 91 degrees (heat or power hold it back); frames are left out "
-        "and tasks shed where that is not enough: cool it, raise its power limit, or ask for less"
+        "at 70% of its nominal speed, 91 degrees (limited by heat or power); frames are decimated "
+        "first, then tasks are shed: cool the device, raise its power limit, or reduce the load"
     )
     assert told(hot).values == {"speed": "0.700", "source": "nvml", "temperature_c": "91.0"}
     assert told(hot, limit=0.7).level == OK
     assert told(DeviceState()).message == "at 100% of its nominal speed"
     assert told(None).message == "not read yet"
     worn = DeviceState(uncorrected_errors=2, details={"power_w": "31"})
-    assert told(worn).level == ERROR and "2 error(s)" in told(worn).message
+    assert told(worn).level == ERROR and "2 uncorrected error(s)" in told(worn).message
     assert told(worn).values["power_w"] == "31"
 
 
@@ -99,7 +99,7 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
     assert said()[0] == OK
     assert said(deadline=0.5) == (
         WARN,
-        "p99 of the response is 60.0 of 100 ms; aegis check tells who it waits for",
+        "p99 of the response is 60.0 of 100 ms; aegis check shows what it waits for",
     )
     assert said(budget=0.8)[0] == WARN
     assert said(loss=0.01)[0] == WARN

@@ -20,7 +20,7 @@ from aegis_ros.nodes.health import Health, publish_health
 
 _ENGINE = Diagnosis("engine", OK, "running", {"pid": "7"})
 _FRONT = Diagnosis("task front", ERROR, "3 of 4 results were late", {"missed": "3", "lost": "0"})
-_REAR = Diagnosis("task rear", WARN, "nobody publishes /rear", {"missed": "0"})
+_REAR = Diagnosis("task rear", WARN, "/rear has no publisher", {"missed": "0"})
 _PERIOD_S = 0.02
 
 

@@ -108,7 +108,7 @@ def test_threads_on_the_way_of_a_frame_go_first_where_that_is_allowed() -> None:
     if "is refused" in told:
         assert intake == middleware == late == _NORMAL and "ulimit -r" in told
         pytest.skip("SCHED_FIFO is not allowed here")
-    assert told == later == "frames and results go before other programs: SCHED_FIFO 38"
+    assert told == later == "threads for frames and results run as SCHED_FIFO 38"
     assert again == "", "no thread has come since"
     assert intake == middleware == late == f"{os.SCHED_FIFO} 38"
     assert (back, after) == ("", [_NORMAL] * 4), "a configuration without a priority undoes it"

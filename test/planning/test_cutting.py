@@ -183,7 +183,9 @@ def test_a_network_that_cannot_be_cut_says_so(
     compiled = backend.compile
 
     def refuse(prepared: Any, cache: Path, segments: int = 1) -> Any:
-        note = f"not cut into {segments} segments: its output 'x' would not be that of the whole"
+        note = (
+            f"not cut into {segments} segments: its output 'x' would differ from that of the whole"
+        )
         return replace(compiled(prepared, cache), note=note if segments > 1 else "")
 
     monkeypatch.setattr(backend, "compile", refuse)

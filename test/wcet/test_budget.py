@@ -1,4 +1,4 @@
-"""A budget says what the runs can vouch for, and no more."""
+"""A budget claims what the runs prove, and no more."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_too_few_runs_are_said_to_be_too_few() -> None:
     found = budget(np.arange(1, 101) * 1_000_000)
     assert found.quantile < 0.999
     assert found.sentence == (
-        "largest of 100 runs (100.00 ms) plus 10%; 100 runs can vouch for 97.0% of runs at 95% "
-        "confidence, 99.9% needs 2995; not i.i.d. (Ljung-Box p < 0.0001, runs test p < 0.0001, "
-        "halves p < 0.0001)"
+        "the slowest of 100 runs (100.00 ms) plus 10%; 100 runs bound 97.0% of all runs with "
+        "95% confidence; 99.9% takes 2995 runs; not i.i.d. (Ljung-Box p < 0.0001, runs test p "
+        "< 0.0001, halves p < 0.0001)"
     )
 
 
@@ -61,7 +61,7 @@ def test_independent_runs_are_budgeted_beyond_the_slowest_seen() -> None:
     assert found.pwcet_ns > found.largest_ns >= found.tolerance_ns > 0
     assert found.value_ns == math.ceil(found.pwcet_ns * 1.1)
     assert "exceeded by one run in 1,000,000" in found.sentence
-    assert "99.9% of runs with 95.0% confidence; i.i.d." in found.sentence
+    assert "99.9% of all runs with 95.0% confidence; i.i.d." in found.sentence
 
 
 def test_runs_that_depend_on_each_other_are_not_extrapolated() -> None:

@@ -108,7 +108,7 @@ def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
         found = _run(other, inputs, parts)
         for item in whole.outputs:
             if wanted[item.name] != found[item.name]:
-                return f"its output {item.name!r} would not be that of the whole network"
+                return f"its output {item.name!r} would differ from that of the whole network"
     return ""
 
 

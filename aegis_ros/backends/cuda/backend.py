@@ -79,7 +79,7 @@ class CudaBackend:
         Raises:
             BackendError: as the driver says.
         """
-        with self._telling("frames cannot be taken back from the GPU"):
+        with self._telling("frames cannot be unregistered from the GPU"):
             self._driver.attach()
             for lane in self._lanes:
                 self._driver.synchronize_stream(lane.copies)
@@ -103,7 +103,7 @@ class CudaBackend:
         self._threads[lane].start(work)
 
     def unload(self, network: LoadedNetwork) -> None:
-        """Give its memory back."""
+        """Release its memory."""
         assert isinstance(network, GpuNetwork)
         with self._telling("the network cannot be unloaded"):
             self._loaded.remove(network)
@@ -131,7 +131,7 @@ class CudaBackend:
         if hangs or self._lost or not lanes:
             undo.pop_all()
             return
-        with self._telling("the GPU cannot be given back"), undo:
+        with self._telling("the GPU cannot be released"), undo:
             self._driver.attach()
             undo.callback(self._frames.close)
             for network in loaded:

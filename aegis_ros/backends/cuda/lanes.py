@@ -86,8 +86,8 @@ def _parts(driver: CudaDriver, lanes: Sequence[LaneSpec], undo: ExitStack) -> li
             f"the GPU cannot be divided among the lanes ({error})",
             where="device.lanes.sms",
             value=wanted,
-            hint="Ask for fewer multiprocessors, or leave `sms` out. It takes a driver of CUDA "
-            "12.5 or newer and `pip install cuda-python`",
+            hint="Use fewer multiprocessors, or remove `sms`. Dividing a GPU takes a driver of "
+            "CUDA 12.5 or newer and `pip install cuda-python`",
         ) from error
     for each in (*own, rest):
         undo.callback(driver.unite, each.handle)

@@ -152,7 +152,7 @@ def _run(work: Work) -> None:
     frame = part.inputs[0] if part.inputs else None
     first = frame.reshape(-1).view(np.uint8)[0] if frame is not None and frame.size else 0
     if first == _RAISE:
-        raise BackendError("the simulated device was told to fail")
+        raise BackendError("the simulated device is set to fail")
     if first == _HANG:
         time.sleep(3600.0)
     if first == _CRASH:

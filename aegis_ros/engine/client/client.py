@@ -120,7 +120,7 @@ class EngineClient:
         """
         with self._contents.changing:
             if self._contents.channel(spec.key) is not None:
-                raise EngineError("the channel is open already", value=spec.key)
+                raise EngineError("the channel is already open", value=spec.key)
             channel = Channel(self._contents.next_channel(), spec)
             try:
                 send_channel(self._running(), channel)
@@ -152,7 +152,7 @@ class EngineClient:
         """
         with self._contents.changing:
             if self._contents.network(spec.task_id) is not None:
-                raise EngineError("the task is loaded already", value=spec.task_id)
+                raise EngineError("the task is already loaded", value=spec.task_id)
             if not 0 <= spec.lane < len(self._device.lanes):
                 raise EngineError(
                     "there is no such lane",
@@ -295,7 +295,7 @@ class EngineClient:
         if process is None:
             raise EngineError(
                 "the engine is not running",
-                hint="It may be starting again: try once more in a few seconds",
+                hint="It may be restarting; try again in a few seconds",
                 rule=Rule.ENGINE_RESTART,
             )
         return process

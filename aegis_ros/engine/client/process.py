@@ -110,8 +110,8 @@ class EngineProcess:
             self.close()
             raise EngineError(
                 f"the engine did not start (exit code {self._process.returncode})",
-                hint="Its own words are on stderr of this process; "
-                f"try: {sys.executable} -c 'import aegis_ros.engine.__main__'",
+                hint="Its error output is on stderr of this process; "
+                f"to reproduce it: {sys.executable} -c 'import aegis_ros.engine.__main__'",
             ) from error
 
     @property
@@ -161,7 +161,7 @@ class EngineProcess:
             raise answer.error()
         if not isinstance(answer, wanted):
             raise EngineError(
-                "the engine answered something else",
+                "the engine sent an unexpected answer",
                 value=type(answer).__name__,
                 expected=wanted.__name__,
             )

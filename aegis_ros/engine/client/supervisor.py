@@ -110,7 +110,7 @@ class Supervisor:
         """
         with self._life:
             if self._thread is not None:
-                raise EngineError("the engine runs already")
+                raise EngineError("the engine is already running")
             self._stopping = threading.Event()
             self._wake.clear()
             self._history = CrashHistory()
@@ -158,7 +158,7 @@ class Supervisor:
             try:
                 self._look_after()
             except Exception:  # the one thread that must not end
-                _log.exception("the engine's supervisor met an error it goes on after")
+                _log.exception("the engine's supervisor continues after an error")
         process = self._in_flight.process
         if process is not None:
             process.stop()

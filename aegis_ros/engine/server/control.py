@@ -119,7 +119,7 @@ class ControlServer:
             case ProfileEnd():
                 return self._profiler.end(request)
             case Begin():
-                return Refused("the engine has begun already")
+                return Refused("the engine has already started")
         assert_never(request)
 
     def _in_loop(self, function: Callable[[], None]) -> None:

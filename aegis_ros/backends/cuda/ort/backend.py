@@ -163,7 +163,8 @@ class OnnxRuntimeCudaBackend(CudaBackend):
                 return files_of(facts)
             eager = facts["eager"]
         raise ModelError(
-            "captures of the network fail, each time another one", rule=Rule.MODEL_VALID
+            "capturing the network keeps failing, each time in another segment",
+            rule=Rule.MODEL_VALID,
         )
 
     def _built(self, request: dict[str, Any], subject: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Advice:
         arena_bytes: most its session may take on the device; 0 for no limit.
     """
 
-    eager: str = "nobody tried whether it can be captured"
+    eager: str = "capturing it was never tried"
     arena_bytes: int = 0
 
     @staticmethod

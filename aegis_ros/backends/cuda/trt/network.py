@@ -122,7 +122,7 @@ class TensorRtNetwork(GpuNetwork):
         """Which segments are launched as CUDA graphs, and what that gains."""
         if not self._driver.graphs:
             return ""
-        told = []
+        notes = []
         for kind, launched in (("yes", True), ("no", False)):
             gains = [
                 segment.gain
@@ -130,12 +130,12 @@ class TensorRtNetwork(GpuNetwork):
                 if segment.gain is not None and (segment.graph is not None) == launched
             ]
             if gains:
-                took = f"{min(gains):.0%} to {max(gains):.0%} of the time without"
-                told.append(f"{len(gains)} {kind}; {took}")
+                took = f"{min(gains):.0%} to {max(gains):.0%} of the time without a graph"
+                notes.append(f"{len(gains)} {kind}; {took}")
         hopeless = sum(segment.gain is None for segment in self._segments)
         if hopeless:
-            told.append(f"{hopeless} that cannot be")
-        return f"segments launched as CUDA graphs: {', '.join(told)}"
+            notes.append(f"{hopeless} cannot be captured")
+        return f"segments launched as CUDA graphs: {', '.join(notes)}"
 
     # -- one run ------------------------------------------------------------------------------
 
