@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.engine.channel import Channel, SlotFrame
-from aegis_ros.engine.types import ChannelSpec, EngineInfo, EngineStatus, LoadSpec
+from aegis_ros.engine.events import EngineStatus
+from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 
 __all__ = ["Engine"]
 

@@ -14,12 +14,13 @@ from aegis_ros.rationale.engine import EngineCause
 from aegis_ros.rationale.plain import KINDS, from_plain, kind_of, to_plain
 from aegis_ros.rationale.verdicts import Finding
 from aegis_ros.rationale.wording import sentence, words
+from aegis_ros.rationale.wording.words import known
 
 from .golden import FILE, text
 from .samples import CHANGES, FINDINGS, PARTS, REASONS
 
 SAMPLES = (*REASONS, *FINDINGS, *CHANGES, *PARTS)
-WORDED = {kind for kind in words.registry if kind is not object}
+WORDED = {kind for kind in known().registry if kind is not object}
 
 
 def test_the_sentences_are_those_a_person_has_read() -> None:

@@ -6,13 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aegis_ros.engine.types import (
-    EngineEvent,
-    JobResult,
-    JobSkip,
-    OverrunEvent,
-    PartialResult,
-)
+from aegis_ros.engine.events import EngineEvent, JobResult, JobSkip, OverrunEvent, PartialResult
 
 __all__ = ["Callbacks"]
 

@@ -17,19 +17,17 @@ from aegis_ros.engine.client.profiling import profile
 from aegis_ros.engine.client.requests import send_channel, send_if_running, send_load
 from aegis_ros.engine.client.results import ResultReader
 from aegis_ros.engine.client.supervisor import Supervisor
-from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.engine.messages import CloseChannel, Unload
-from aegis_ros.engine.types import (
-    ChannelSpec,
+from aegis_ros.engine.events import (
     EngineEvent,
-    EngineInfo,
     EngineStatus,
     JobResult,
     JobSkip,
-    LoadSpec,
     OverrunEvent,
     PartialResult,
 )
+from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.messages import CloseChannel, Unload
+from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import DeviceSpec

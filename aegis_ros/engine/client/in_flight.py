@@ -14,7 +14,7 @@ from aegis_ros.backends.base import MOST_INPUTS
 from aegis_ros.engine.channel import SlotFrame
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.process import EngineProcess
-from aegis_ros.engine.types import JobSkip
+from aegis_ros.engine.events import JobSkip
 from aegis_ros.engine.wire import MAX_RANK, pack_submit
 from aegis_ros.errors import InputError
 from aegis_ros.rationale import Rule

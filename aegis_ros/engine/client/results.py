@@ -8,7 +8,7 @@ from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
-from aegis_ros.engine.types import JobResult, JobSkip, OverrunEvent, PartialResult
+from aegis_ros.engine.events import JobResult, JobSkip, OverrunEvent, PartialResult
 from aegis_ros.engine.wire import (
     DONE,
     MAX_RECORD_BYTES,

@@ -15,8 +15,8 @@ from aegis_ros.engine.client.history import GIVE_UP_LOSSES, GIVE_UP_WITHIN_NS, C
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.engine.client.watch import Trouble, trouble
+from aegis_ros.engine.events import EngineEvent, JobSkip
 from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.engine.types import EngineEvent, JobSkip
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.engine import EngineBack, EngineGivenUp, EngineLost, EngineNotBack

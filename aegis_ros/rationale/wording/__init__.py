@@ -1,18 +1,5 @@
 """All English that says why something was decided: one module for each module of data."""
 
-from aegis_ros.rationale.wording import (  # noqa: F401  (each registers its words)
-    admission,
-    changes,
-    decimation,
-    device,
-    engine,
-    frames,
-    jobs,
-    rejection,
-    requests,
-    results,
-    verdicts,
-)
 from aegis_ros.rationale.wording.counterfactuals import counterfactual
 from aegis_ros.rationale.wording.units import every_nth, fewer_frames
 from aegis_ros.rationale.wording.verdicts import in_slack, verdict_words

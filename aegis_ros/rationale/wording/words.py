@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
+from functools import cache, singledispatch
+from importlib import import_module
 from typing import Any, TypeVar
 
 from aegis_ros.rationale.reason import Reason
 
-__all__ = ["sentence", "words", "words_of"]
+__all__ = ["known", "sentence", "words", "words_of"]
+
+_THEMES = (
+    "admission",
+    "changes",
+    "decimation",
+    "device",
+    "engine",
+    "frames",
+    "jobs",
+    "rejection",
+    "requests",
+    "results",
+    "verdicts",
+)
 
 _Wording = TypeVar("_Wording", bound=Callable[[Any], str])
 
 
 @singledispatch
+def _wording(item: object) -> str:
+    raise TypeError(f"{type(item).__name__} has no wording")
+
+
+@cache
+def known() -> Any:
+    """Return the function that puts data into words, with all that is registered.
+
+    The modules of the wordings are imported when the first sentence is asked for: an engine that
+    is started anew speaks none, and a robot waits for it.
+    """
+    for theme in _THEMES:
+        import_module(f"aegis_ros.rationale.wording.{theme}")
+    return _wording
+
+
 def words(item: object) -> str:
     """Return the English of a reason, a finding or a part of one, without a full stop.
 
@@ -25,14 +56,15 @@ def words(item: object) -> str:
     Raises:
         TypeError: nobody has put this kind of data into words.
     """
-    raise TypeError(f"{type(item).__name__} has no wording")
+    text: str = known()(item)
+    return text
 
 
 def words_of(kind: type) -> Callable[[_Wording], _Wording]:
     """Register the decorated function as the wording of a kind of data."""
 
     def register(wording: _Wording) -> _Wording:
-        words.register(kind, wording)
+        _wording.register(kind, wording)
         return wording
 
     return register
