@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 setup(
     name="aegis_ros",
-    version="0.1.0",
+    version="0.2.0",
     packages=find_packages(include=["aegis_ros", "aegis_ros.*"]),
     package_data={
         "aegis_ros": ["py.typed", "models/*.onnx"],

@@ -9,4 +9,4 @@ from pkgutil import extend_path
 # The generated message modules may be installed elsewhere on the path under the same name.
 __path__ = extend_path(__path__, __name__)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
