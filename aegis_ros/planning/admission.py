@@ -24,7 +24,7 @@ from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network import Feed, PreparedNetwork, digest, prepare, resolve_model
 from aegis_ros.planning.cutting import (
     SEGMENT_COUNTS,
-    Room,
+    BlockingCheck,
     advise_cuts,
     blocking_tolerance,
     cut_budget,
@@ -387,12 +387,12 @@ class Admission:
         known: dict[int, Candidate] = {}
         tried: CutReason | None = None
         for coming in (awaited, ()):
-            rooms = self._rooms(task, candidate.lanes, admitted, coming)
-            if any(room.fits(task) for room in rooms):
+            checks = self._blocking_checks(task, candidate.lanes, admitted, coming)
+            if any(check.fits(task) for check in checks):
                 break
-            blocked = [room for room in rooms if not room.waits(task)]
+            blocked = [check for check in checks if not check.waits(task)]
             for parts in reversed(SEGMENT_COUNTS) if task.best_effort else SEGMENT_COUNTS:
-                if not any(room.fits(task.cut(parts)) for room in blocked):
+                if not any(check.fits(task.cut(parts)) for check in blocked):
                     continue
                 if parts not in known:
                     known[parts] = self._in_segments(candidate, parts, measure, estimate)
@@ -402,9 +402,9 @@ class Admission:
                     continue
                 if cut.compiled.segments != parts:
                     return replace(candidate, cut=_note(cut))
-                for room in blocked:
-                    if room.fits(cut.analysis_task(decimation)):
-                        return replace(cut, cut=_why_cut(candidate, cut, room))
+                for check in blocked:
+                    if check.fits(cut.analysis_task(decimation)):
+                        return replace(cut, cut=_why_cut(candidate, cut, check))
                 tried = _why_whole(cut, blocked)
         return replace(candidate, cut=tried)
 
@@ -823,15 +823,15 @@ class Admission:
             wcet_basis=EstimatedBudget(parts, whole.wcet_basis),
         )
 
-    def _rooms(
+    def _blocking_checks(
         self,
         task: AnalysisTask,
         lanes: Sequence[str],
         admitted: Mapping[str, tuple[AnalysisTask, str]],
         awaited: Sequence[AnalysisTask],
-    ) -> list[Room]:
+    ) -> list[BlockingCheck]:
         switch_ns = self._spec.device.switch_ns
-        rooms = []
+        checks = []
         for lane in lanes:
             others = tuple(item for item, where in admitted.values() if where == lane)
             # Of those that may go anywhere, it is not known yet whom they will meet.
@@ -841,8 +841,8 @@ class Admission:
                 if item.name != task.name and (item.lane == lane or self._lanes == (lane,))
             ]
             tolerance = blocking_tolerance([*others, *coming], task, switch_ns)
-            rooms.append(Room(others, tolerance, switch_ns))
-        return rooms
+            checks.append(BlockingCheck(others, tolerance, switch_ns))
+        return checks
 
     def _check_arena(self, candidate: Candidate, used: Mapping[str, int]) -> None:
         budget = self._spec.device.arena_bytes
@@ -889,15 +889,15 @@ def _note(cut: Candidate) -> CutReason | None:
     return CutNote(cut.compiled.note) if cut.compiled.note else None
 
 
-def _why_cut(whole: Candidate, cut: Candidate, room: Room) -> CutReason:
-    waiting, tolerance_ns = room.tolerates()
+def _why_cut(whole: Candidate, cut: Candidate, check: BlockingCheck) -> CutReason:
+    waiting, tolerance_ns = check.tolerates()
     return CutForOthers(
         cut.plan.steps, max(cut.plan.budgets_ns), whole.work_ns, waiting, tolerance_ns
     )
 
 
-def _why_whole(cut: Candidate, rooms: Sequence[Room]) -> CutReason:
-    waiting, tolerance_ns = max((room.tolerates() for room in rooms), key=lambda item: item[1])
+def _why_whole(cut: Candidate, checks: Sequence[BlockingCheck]) -> CutReason:
+    waiting, tolerance_ns = max((check.tolerates() for check in checks), key=lambda item: item[1])
     return CutNotWorth(cut.plan.steps, max(cut.plan.budgets_ns), waiting, tolerance_ns)
 
 

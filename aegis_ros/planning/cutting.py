@@ -20,7 +20,14 @@ from aegis_ros.rationale import Counterfactual
 from aegis_ros.rationale.changes import CutOther
 from aegis_ros.rationale.wording import counterfactual
 
-__all__ = ["SEGMENT_COUNTS", "Room", "Tolerance", "advise_cuts", "blocking_tolerance", "cut_budget"]
+__all__ = [
+    "SEGMENT_COUNTS",
+    "BlockingCheck",
+    "Tolerance",
+    "advise_cuts",
+    "blocking_tolerance",
+    "cut_budget",
+]
 
 SEGMENT_COUNTS = (2, 4, 8)
 # What a cut network takes over the whole, and its longest part over an equal one, in advice.
@@ -43,7 +50,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class BlockingCheck:
     """One lane as a new task finds it.
 
     Attributes:
