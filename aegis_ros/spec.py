@@ -286,7 +286,7 @@ class DeviceSpec:
         backend: name of the backend of all lanes that name none of their own (entry point group
             ``aegis_ros.backends``); empty for the default.
         lanes: at least one.
-        arena_bytes: budget for all weights and activations.
+        arena_bytes: limit of what all footprints take together.
         switch_ns: cost of starting one segment, charged to every segment in the analysis.
         realtime_priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler; threads of
             the node between a frame and its result get two less.

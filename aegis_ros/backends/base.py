@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aegis_ros.memory import Footprint
 from aegis_ros.network.feed import NetworkInput
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import TensorInfo
@@ -56,6 +57,8 @@ class Capabilities:
         state: networks keep state from job to job (:attr:`Part.state`).
         partitions: lanes can have multiprocessors of their own (:attr:`LaneSpec.sms`).
         graphs: replays what it has recorded of a segment.
+        shares_activations: networks of one lane, which never run together, have their activations
+            in the same memory.
         streams_weights: loads weights while it runs, so that they need not all fit.
         on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
             then depends on the clock of those cores.
@@ -67,6 +70,7 @@ class Capabilities:
     state: bool = False
     partitions: bool = False
     graphs: bool = False
+    shares_activations: bool = False
     streams_weights: bool = False
     on_cores: bool = False
     distributions: tuple[str, ...] = ()
@@ -82,7 +86,7 @@ class CompiledNetwork:
         paths: one file a segment, in order of execution.
         inputs: what is fed from frames, in order.
         outputs: outputs of the last segment, all extents bound.
-        arena_bytes: bytes it will take when loaded (weights, activations).
+        footprint: what it will take when loaded, without the slots of frames and outputs.
         dynamic_outputs: names of outputs whose extents are known only after a run; ``outputs``
             then holds the largest extents seen when the network was prepared.
         shares: part of the execution time each segment is expected to take, 0..1 each, 1
@@ -98,7 +102,7 @@ class CompiledNetwork:
     paths: tuple[str, ...]
     inputs: tuple[NetworkInput, ...]
     outputs: tuple[TensorInfo, ...]
-    arena_bytes: int
+    footprint: Footprint
     dynamic_outputs: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     cuts: str = ""

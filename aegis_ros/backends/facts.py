@@ -18,6 +18,9 @@ class BuildFacts(msgspec.Struct, frozen=True):
         dynamic: names of outputs whose extents are known only after a run.
         shares: part of the execution time of each segment.
         cuts: identifies where it was cut.
+        activation_bytes: those of ``bytes`` that are activations; ``None`` in facts of versions
+            that did not tell them apart.
+        staging_bytes: those of ``bytes`` that inputs and outputs lie in.
         crossing_bytes: of the tensors that one segment hands to the next.
         complete_after: index of the segment with whose end each output is complete; ``None`` in
             facts of versions that did not know it.
@@ -29,6 +32,8 @@ class BuildFacts(msgspec.Struct, frozen=True):
     dynamic: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     cuts: str = ""
+    activation_bytes: int | None = None
+    staging_bytes: int = 0
     crossing_bytes: int = 0
     complete_after: tuple[int, ...] | None = None
     paths: tuple[str, ...] = ()

@@ -192,7 +192,7 @@ def _print(console: Console, found: Sequence[_Built], device: str, state: Path) 
         table.add_row(
             Text(_name(item)),
             str(item.compiled.segments),
-            f"{item.compiled.arena_bytes / 2**20:.1f}",
+            f"{item.compiled.footprint.total / 2**20:.1f}",
             f"{item.seconds:.1f}",
         )
     if table.row_count:
@@ -222,7 +222,7 @@ def _as_json(item: _Built) -> dict[str, Any]:
         **what,
         "built": True,
         "segments": item.compiled.segments,
-        "arena_bytes": item.compiled.arena_bytes,
+        "arena_bytes": item.compiled.footprint.total,
         "seconds": round(item.seconds, 3),
         "paths": list(item.compiled.paths),
         "note": item.compiled.note,

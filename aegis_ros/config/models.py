@@ -432,7 +432,7 @@ class _Device(_Model):
         1024.0,
         ge=0.001,
         le=1_048_576.0,
-        description="memory that all admitted networks may take together",
+        description="memory that all admitted tasks may take together: see [Memory](#memory)",
     )
     switch_ms: _Float = Field(
         0.2, ge=0.0, le=100.0, description="cost charged for starting a segment"

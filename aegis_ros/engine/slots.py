@@ -8,7 +8,9 @@ import numpy.typing as npt
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.engine.memory import SharedMemory, aligned
 
-__all__ = ["OutputSlots"]
+__all__ = ["OUTPUT_SLOTS", "OutputSlots", "output_bytes"]
+
+OUTPUT_SLOTS = 4  # of each task
 
 _MAX_RANK = 7
 _DYNAMIC_SLACK_BYTES = 64 * 1024
@@ -32,19 +34,7 @@ class OutputSlots:
         self._names = [item.name for item in compiled.outputs]
         self._dynamic = [item.name in compiled.dynamic_outputs for item in compiled.outputs]
         count = len(compiled.outputs)
-        places: list[tuple[int, tuple[int, ...], str]] = []
-        size = count * (1 + _MAX_RANK) * 8
-        for item, dynamic in zip(compiled.outputs, self._dynamic, strict=True):
-            size = (size + 63) // 64 * 64
-            shape = tuple(int(extent) for extent in item.shape)
-            nbytes = item.nbytes
-            if dynamic:
-                itemsize = np.dtype(item.dtype).itemsize
-                shape = ((2 * nbytes + _DYNAMIC_SLACK_BYTES) // itemsize,)
-                nbytes = shape[0] * itemsize
-            places.append((size, shape, item.dtype))
-            size += nbytes
-        stride = aligned(size)
+        places, stride = _layout(compiled)
         self.memory = SharedMemory(stride * slots, fd)
         self.count = slots
         self._arrays = [
@@ -84,3 +74,27 @@ class OutputSlots:
     def close(self) -> None:
         """Give the memory back once this object and the last view are gone."""
         self.memory.close()
+
+
+def output_bytes(compiled: CompiledNetwork) -> int:
+    """Return the size of all output slots of a task that runs a network."""
+    return _layout(compiled)[1] * OUTPUT_SLOTS
+
+
+def _layout(
+    compiled: CompiledNetwork,
+) -> tuple[list[tuple[int, tuple[int, ...], str]], int]:
+    """Return (offset, shape, element type) of each output in a slot, and the size of a slot."""
+    places: list[tuple[int, tuple[int, ...], str]] = []
+    size = len(compiled.outputs) * (1 + _MAX_RANK) * 8
+    for item in compiled.outputs:
+        size = (size + 63) // 64 * 64
+        shape = tuple(int(extent) for extent in item.shape)
+        nbytes = item.nbytes
+        if item.name in compiled.dynamic_outputs:
+            itemsize = np.dtype(item.dtype).itemsize
+            shape = ((2 * nbytes + _DYNAMIC_SLACK_BYTES) // itemsize,)
+            nbytes = shape[0] * itemsize
+        places.append((size, shape, item.dtype))
+        size += nbytes
+    return places, aligned(size)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane, safe_removal_ns
+from aegis_ros.memory import Holding
 from aegis_ros.orchestrator.intake import FedTask
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
@@ -105,13 +106,13 @@ class AdmittedSet:
         """
         return self._leave(before)
 
-    def movable(self, without: Sequence[str] = ()) -> dict[str, dict[str, AnalysisTask]]:
-        """Return, of each task that may be moved, how the tests see it on each lane it may go to.
+    def movable(self, without: Sequence[str] = ()) -> dict[str, Options]:
+        """Return each task that may be moved, as it runs on each lane it may go to.
 
         Those that name their lane stay there, and those that take every n-th frame only.
         """
         return {
-            entry.spec.name: entry.options.by_lane()
+            entry.spec.name: entry.options
             for entry in self
             if entry.options is not None
             and not entry.spec.lane
@@ -169,13 +170,11 @@ class AdmittedSet:
             if entry.spec.decimation_limit > 1 and entry.spec.name not in without
         }
 
-    def arena_used(self, without: Sequence[str] = ()) -> dict[str, int]:
-        """Return the bytes each task takes."""
-        return {
-            entry.spec.name: entry.candidate.compiled.arena_bytes
-            for entry in self
-            if entry.spec.name not in without
-        }
+    def holdings(self, without: Sequence[str] = ()) -> list[Holding]:
+        """Return what is in memory for each task, without the frames of its stream."""
+        return [
+            entry.candidate.holding(entry.lane) for entry in self if entry.spec.name not in without
+        ]
 
     def share(self, entry: Entry) -> float:
         """Return which part of its lane is reserved for a task; nothing is for best effort."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from aegis_ros.engine import Channel, ChannelSpec, Engine, LoadSpec
 from aegis_ros.errors import AegisError
+from aegis_ros.memory import Footprint, Holding
 from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.orchestrator.intake import StreamTable
 from aegis_ros.orchestrator.types import Stream
@@ -65,13 +66,7 @@ class Loader:
         key = entry.stream.key
         opened = key not in self._channels
         if opened:
-            sharing = {task.name: task for task in self._spec.tasks if _stream(task).key == key} | {
-                entry.spec.name: entry.spec
-            }
-            slots = sum(task.queue + 1 for task in sharing.values()) + _SPARE_SLOTS
-            self._channels[key] = self._engine.open_channel(
-                ChannelSpec(key, entry.spec.preprocess.frame_format, max_shape(entry.spec), slots)
-            )
+            self._channels[key] = self._engine.open_channel(self._channel_spec(key, entry.spec))
         lanes = [lane.name for lane in self._spec.device.lanes]
         try:
             return self._engine.load(
@@ -94,6 +89,29 @@ class Loader:
                 with suppress(AegisError):
                     self._engine.close_channel(key)
             raise
+
+    def frames_for(self, spec: TaskSpec, admitted: Iterable[Entry]) -> Footprint:
+        """Return what the slots of a new task's stream would take; nothing where they are there."""
+        stream = self.stream_for(spec, admitted)
+        if stream.key in self._channels:
+            return Footprint()
+        return _slots(self._channel_spec(stream.key, spec))
+
+    def holdings(self, entries: Iterable[Entry]) -> list[Holding]:
+        """Return what the streams of these tasks take."""
+        users: dict[str, list[str]] = {}
+        for entry in entries:
+            users.setdefault(entry.stream.key, []).append(entry.spec.name)
+        return [
+            Holding(tuple(names), _slots(channel.spec))
+            for key, names in users.items()
+            if (channel := self._channels.get(key)) is not None
+        ]
+
+    def _channel_spec(self, key: str, spec: TaskSpec) -> ChannelSpec:
+        sharing = {task.name: task for task in self._spec.tasks if _stream(task).key == key}
+        slots = sum(task.queue + 1 for task in (sharing | {spec.name: spec}).values())
+        return ChannelSpec(key, spec.preprocess.frame_format, max_shape(spec), slots + _SPARE_SLOTS)
 
     def unload(self, entry: Entry, others: Iterable[Entry]) -> None:
         """Take the network out of the engine, and the channel where no other task needs it.
@@ -120,6 +138,10 @@ class Loader:
     def clear(self) -> None:
         """Forget the channels of an engine that has ended."""
         self._channels.clear()
+
+
+def _slots(spec: ChannelSpec) -> Footprint:
+    return Footprint(staging=spec.slot_bytes * spec.slots)
 
 
 def _stream(spec: TaskSpec) -> Stream:

@@ -30,6 +30,7 @@ from aegis_ros.engine import (
 )
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.errors import AegisError, ConfigError, StateError
+from aegis_ros.memory import Holding, held
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.answers import admission_reason
@@ -425,7 +426,7 @@ class Orchestrator:
             self._info,
             engine,
             self.spec.device.arena_bytes,
-            sum(self._admitted.arena_used().values()),
+            held(self._memory()).total,
             self._summaries.lanes(engine.lanes),
             tuple(self._summaries.task(entry, self._events.shedding) for entry in self._admitted),
         )
@@ -476,10 +477,11 @@ class Orchestrator:
         decide = partial(
             self._admission.decide,
             admitted=running,
-            arena_used=self._admitted.arena_used(without),
+            memory=self._memory(without),
             decimations=decimations,
             movable=self._admitted.movable(without),
             at_rest=self._admitted.at_rest(),
+            frames=self._loader.frames_for(spec, self._admitted),
         )
         try:
             return options, *decide(options)
@@ -490,6 +492,11 @@ class Orchestrator:
             if cut.segments == options.segments:
                 raise
             return cut, *decide(cut)
+
+    def _memory(self, without: Sequence[str] = ()) -> list[Holding]:
+        """Return what is in memory for the admitted tasks."""
+        entries = [entry for entry in self._admitted if entry.spec.name not in without]
+        return [*self._admitted.holdings(without), *self._loader.holdings(entries)]
 
     def _await(self, specs: Sequence[TaskSpec]) -> None:
         """Note all that will be registered, so that the first are cut for the sake of the last."""
@@ -560,7 +567,7 @@ class Orchestrator:
         lanes = [lane.name for lane in self.spec.device.lanes]
         return RunState(
             time.monotonic_ns(),
-            sum(self._admitted.arena_used().values()),
+            held(self._memory()).total,
             self.spec.device.arena_bytes,
             device.clock_factor,
             device.temperature_c,

@@ -88,7 +88,7 @@ class Summaries:
             entry.candidate.wcet_source,
             bound,
             self._admitted.share(entry),
-            entry.candidate.compiled.arena_bytes,
+            entry.candidate.footprint.total,
             statistics.received,
             statistics.completed,
             statistics.missed,

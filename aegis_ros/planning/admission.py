@@ -20,7 +20,9 @@ from aegis_ros.analysis.lanes import Budgets, admits
 from aegis_ros.analysis.task import by_promise
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
+from aegis_ros.engine.slots import output_bytes
 from aegis_ros.errors import AegisError, ModelError
+from aegis_ros.memory import Footprint, Holding, held, without
 from aegis_ros.network import Feed, PreparedNetwork, digest, prepare, resolve_model
 from aegis_ros.planning.cutting import (
     SEGMENT_COUNTS,
@@ -48,6 +50,8 @@ from aegis_ros.rationale.admission import (
 from aegis_ros.rationale.changes import ArenaLarger, Change, DeadlineLonger, DropForArena
 from aegis_ros.rationale.rejection import (
     ArenaFull,
+    ArenaShares,
+    Holder,
     Invalid,
     ModelUnreadable,
     NoProfile,
@@ -72,6 +76,8 @@ __all__ = [
 ]
 
 _MIB = 1024 * 1024
+_NOTHING = Footprint()
+_HOLDERS_SHOWN = 3  # of those that hold most, in a rejection
 
 Measure = Callable[[TaskSpec, CompiledNetwork, ProfileKey, str], None]
 
@@ -112,11 +118,21 @@ class Candidate:
     wcet_basis: BudgetBasis
     cut: CutReason | None = None
     lanes: tuple[str, ...] = ()
+    shares_activations: bool = False
 
     @property
     def work_ns(self) -> int:
         """Budget of a whole job."""
         return self.plan.total_ns or sum(self.plan.budgets_ns)
+
+    @property
+    def footprint(self) -> Footprint:
+        """What its network and the slots of its outputs take."""
+        return self.compiled.footprint + Footprint(staging=output_bytes(self.compiled))
+
+    def holding(self, lane: str) -> Holding:
+        """Return what is in memory for it while it runs on a lane."""
+        return Holding((self.spec.name,), self.footprint, lane, self.shares_activations)
 
     def analysis_task(self, decimation: int = 1) -> AnalysisTask:
         """Return the task as the tests see it: the time kept for publishing is not available.
@@ -497,11 +513,12 @@ class Admission:
         self,
         options: Options,
         admitted: Mapping[str, tuple[AnalysisTask, str]],
-        arena_used: Mapping[str, int],
+        memory: Sequence[Holding],
         decimations: Mapping[str, Decimation] | None = None,
         *,
-        movable: Budgets | None = None,
+        movable: Mapping[str, Options] | None = None,
         at_rest: bool = False,
+        frames: Footprint = _NOTHING,
     ) -> tuple[Candidate, Admitted]:
         """Test arena and schedulability beside what runs already.
 
@@ -511,11 +528,11 @@ class Admission:
         Args:
             options: the new task.
             admitted: for each running task, how the tests see it and its lane.
-            arena_used: bytes of each running task.
+            memory: what is in memory for the running tasks.
             decimations: of the running tasks that may be decimated.
-            movable: of the running tasks that may move, how the tests see them on each lane they
-                may go to.
+            movable: the running tasks that may move.
             at_rest: whether no job has been released yet.
+            frames: slots that the stream of the task needs beyond those that are there.
 
         Returns:
             The task with the budget and the cut of its lane, and the proof.
@@ -523,13 +540,22 @@ class Admission:
         Raises:
             Refusal: it does not fit, with the numbers and what would help.
         """
-        options = options.each(lambda one: self._loadable(one, arena_used))
+        options = options.each(lambda one: self._loadable(one, memory, frames))
         spec = options.spec
         task = options.candidates[0].analysis_task()
         tasks = [item for item, _ in admitted.values()]
         fixed = {name: lane for name, (_, lane) in admitted.items()}
         switch_ns = self._spec.device.switch_ns
-        found = self._place(options, admitted, movable or {}, at_rest=at_rest)
+        movable = movable or {}
+        budgets = {name: each.by_lane() for name, each in movable.items()}
+        found = self._place(options, admitted, budgets, at_rest=at_rest)
+        if found is not None and found.moves:
+            # What moves is in memory twice for a while; counted beside everything else.
+            twice = [movable[move.task].on(move.after).holding(move.after) for move in found.moves]
+            lane = found.assignment.lane_of[task.name]
+            own = [options.on(lane).holding(lane), Holding((task.name,), frames)]
+            if held([*memory, *twice, *own]).total > self._spec.device.arena_bytes:
+                found = None
         shared = {} if decimations is None else decimations
         if found is not None:
             lane = found.assignment.lane_of[task.name]
@@ -608,8 +634,10 @@ class Admission:
         running = [item for item, where in admitted.values() if where == lane]
         return _utilization(running, self._spec.device.switch_ns)
 
-    def _loadable(self, candidate: Candidate, arena_used: Mapping[str, int]) -> Candidate:
-        """Return a candidate whose network can be loaded and run as it is declared.
+    def _loadable(
+        self, candidate: Candidate, memory: Sequence[Holding], frames: Footprint
+    ) -> Candidate:
+        """Return a candidate with the lanes on which its network can be loaded and run.
 
         Raises:
             Refusal: its early exit is not possible in this cut, or the arena is full.
@@ -617,8 +645,16 @@ class Admission:
         problem = early_exit_problem(candidate.spec, candidate.prepared, candidate.compiled)
         if problem is not None:
             raise Refusal(problem)
-        self._check_arena(candidate, arena_used)
-        return candidate
+        stream = Holding((candidate.spec.name,), frames)
+        budget = self._spec.device.arena_bytes
+        after = {
+            lane: held([*memory, stream, candidate.holding(lane)]).total for lane in candidate.lanes
+        }
+        able = tuple(lane for lane, total in after.items() if total <= budget)
+        if not able:
+            least = min(candidate.lanes, key=after.__getitem__)
+            raise Refusal(self._arena_full(candidate, least, memory, stream))
+        return replace(candidate, lanes=able)
 
     def _changes(
         self, options: Options, admitted: Mapping[str, tuple[AnalysisTask, str]], first: str
@@ -757,6 +793,7 @@ class Admission:
         measure: Measure | None,
     ) -> Candidate:
         there = (spec.lane,) if spec.lane else lanes.lanes
+        shares = self._backends[lanes.backend].capabilities.shares_activations
         note = _as_declared_cut(spec, compiled)
         if spec.wcet_ns:
             return Candidate(
@@ -770,6 +807,7 @@ class Admission:
                 DeclaredBudget(spec.wcet_ns),
                 note,
                 there,
+                shares,
             )
         key = self._profile_key(compiled, lanes)
         profile = self._profiles.get(key)
@@ -799,6 +837,7 @@ class Admission:
             basis,
             note,
             there,
+            shares,
         )
 
     def _in_segments(
@@ -844,20 +883,30 @@ class Admission:
             checks.append(BlockingCheck(others, tolerance, switch_ns))
         return checks
 
-    def _check_arena(self, candidate: Candidate, used: Mapping[str, int]) -> None:
-        budget = self._spec.device.arena_bytes
-        need, taken = candidate.compiled.arena_bytes, sum(used.values())
-        if taken + need <= budget:
-            return
-        missing = taken + need - budget
-        name = candidate.spec.name
-        changes: list[Change] = [ArenaLarger(name, -(-(taken + need) // _MIB))]
-        enough = sorted((size, other) for other, size in used.items() if size >= missing)
+    def _arena_full(
+        self, candidate: Candidate, lane: str, memory: Sequence[Holding], stream: Holding
+    ) -> ArenaFull:
+        """Return why a task cannot be loaded on the lane on which it takes least."""
+        budget, name = self._spec.device.arena_bytes, candidate.spec.name
+        own = [stream, candidate.holding(lane)]
+        used, total = held(memory).total, held([*memory, *own]).total
+        changes: list[Change] = [ArenaLarger(name, -(-total // _MIB))]
+        tasks = sorted({task for each in memory for task in each.holders})
+        freed = {task: total - held([*without(memory, task), *own]).total for task in tasks}
+        enough = sorted((size, task) for task, size in freed.items() if total - size <= budget)
         if enough:
-            size, other = enough[0]
-            changes.append(DropForArena(name, other, size))
-        raise Refusal(
-            ArenaFull(name, need, taken, budget, tuple(counterfactual(each) for each in changes))
+            size, task = enough[0]
+            changes.append(DropForArena(name, task, size))
+        largest = sorted(((size, task) for task, size in freed.items()), reverse=True)
+        kinds = candidate.footprint + stream.footprint
+        return ArenaFull(
+            name,
+            total - used,
+            used,
+            budget,
+            tuple(counterfactual(each) for each in changes),
+            ArenaShares(kinds.weights, kinds.activations, kinds.state, kinds.staging),
+            tuple(Holder(task, size) for size, task in largest[:_HOLDERS_SHOWN] if size),
         )
 
 

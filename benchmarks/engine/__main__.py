@@ -34,6 +34,7 @@ from aegis_ros.engine import (
     LoadSpec,
     SlotFrame,
 )
+from aegis_ros.memory import Footprint
 from aegis_ros.network import Feed as InputFeed
 from aegis_ros.network import NetworkInput, prepare, resolve_model
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, PreprocessSpec
@@ -134,7 +135,7 @@ def simulated(*segment_ns: int) -> CompiledNetwork:
             NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, _FRAME),
         ),
         outputs=(TensorInfo("values", "float32", (4,)),),
-        arena_bytes=0,
+        footprint=Footprint(),
     )
 
 

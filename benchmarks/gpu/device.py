@@ -98,7 +98,7 @@ def contention(
         with _engine(bench, lanes, lambda result: result.release()) as engine:
             for name, compiled in networks.items():
                 others = [each for other, each in networks.items() if other != name]
-                heaviest = max(others, key=lambda each: each.arena_bytes)
+                heaviest = max(others, key=lambda each: each.footprint.total)
                 beside = [(heaviest, 1)] if len(lanes) > 1 else []
                 samples = engine.profile(
                     compiled, 0, runs, lambda done, worst: True, beside=beside

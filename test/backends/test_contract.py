@@ -145,7 +145,7 @@ def test_compiles_loads_runs_and_unloads(device, make_network):
 def test_compiled_network_survives_its_journey_as_json(device, make_network):
     compiled = device.backend.compile(make_network(), device.cache)
     assert CompiledNetwork.from_json(compiled.to_json()) == compiled
-    assert compiled.arena_bytes > 0
+    assert compiled.footprint.total > 0
     assert compiled.segments >= 1
 
 

@@ -222,7 +222,7 @@ def test_a_real_network_is_cut_evenly_and_computes_the_same(tmp_path):
     assert (compiled.segments, compiled.note) == (4, "")
     assert max(compiled.shares) < 0.45
     whole = OnnxRuntimeBackend().compile(prepared, tmp_path)
-    assert compiled.arena_bytes >= whole.arena_bytes
+    assert compiled.footprint.total >= whole.footprint.total
 
 
 def test_sessions_use_one_thread_and_never_spin():
@@ -248,7 +248,7 @@ def test_a_damaged_cache_is_made_again(backend, make_network, tmp_path):
     (facts,) = Path(first.paths[0]).parent.glob("*.json")
     facts.write_text("{half")
     again = backend.compile(network, tmp_path)
-    assert replace(again, arena_bytes=first.arena_bytes) == first
+    assert replace(again, footprint=first.footprint) == first
     assert facts.read_text().endswith("}")
 
 

@@ -244,7 +244,7 @@ def test_the_memory_of_sessions_is_counted_and_limited(gpu, make_network):
     network = gpu.backend.load(compiled, 0)
     assert isinstance(network, OrtCudaNetwork)
     assert network.session_bytes == [4096, 4096]  # the arenas of the fake
-    assert compiled.arena_bytes == network.device_bytes > 8192
+    assert compiled.footprint.total == network.device_bytes > 8192
     limits = [options["gpu_mem_limit"] for options in gpu.ort.options[-2:]]
     assert limits == [str(each.arena_bytes) for each in advice]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -530,6 +531,18 @@ def test_engines_are_built_once_for_a_gpu_and_a_version(gpu, make_network):
 def test_an_engine_that_was_removed_is_built_again(gpu, make_network):
     compiled = gpu.backend.compile(make_network(), gpu.cache)
     Path(compiled.paths[0]).unlink()
+    assert gpu.backend.compile(make_network(), gpu.cache) == compiled
+    assert gpu.trt.built == 2
+
+
+def test_facts_that_do_not_tell_activations_apart_are_made_again(gpu, make_network):
+    compiled = gpu.backend.compile(make_network(), gpu.cache)
+    assert compiled.footprint.activations == gpu.trt.activation_bytes
+    assert min(compiled.footprint.weights, compiled.footprint.staging) > 0
+    (noted,) = (path for path in (gpu.cache / "tensorrt").glob("*.json"))
+    facts = json.loads(noted.read_text())
+    del facts["activation_bytes"], facts["staging_bytes"]
+    noted.write_text(json.dumps(facts))
     assert gpu.backend.compile(make_network(), gpu.cache) == compiled
     assert gpu.trt.built == 2
 

@@ -10,6 +10,7 @@ import pytest
 
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.backends.testing.simulated import lasting
+from aegis_ros.memory import Footprint
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.spec import FrameFormat
 from benchmarks.compare.results import Results
@@ -31,7 +32,7 @@ def network(cost_ms: int) -> CompiledNetwork:
             NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, (8, 8, 3)),
         ),
         outputs=(TensorInfo("values", "float32", (4,)),),
-        arena_bytes=1000,
+        footprint=Footprint(1000),
     )
 
 

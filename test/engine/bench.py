@@ -25,6 +25,7 @@ from aegis_ros.engine import (
     PartialResult,
     SlotFrame,
 )
+from aegis_ros.memory import Footprint
 from aegis_ros.network import NetworkInput, TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import EarlyExitPlan, ExecutionPlan, SegmentPlan
@@ -46,7 +47,7 @@ def simulated(*segment_ns: int, path: str = "simulated.onnx") -> CompiledNetwork
             NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, SHAPE),
         ),
         outputs=(TensorInfo("values", "float32", (4,)), TensorInfo("more", "int64", (2, 2))),
-        arena_bytes=1000,
+        footprint=Footprint(1000),
     )
 
 

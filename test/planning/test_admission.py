@@ -10,6 +10,7 @@ import pytest
 from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.orchestrator import ResultCode
 from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.rejection import ArenaFull
 from aegis_ros.spec import Criticality, TaskSpec
 from test.orchestrator.house import MS, House
 
@@ -261,3 +262,92 @@ def test_on_a_divided_gpu_a_budget_is_measured_where_the_task_will_run(tmp_path:
 def test_a_single_lane_with_multiprocessors_of_its_own_need_not_be_named(tmp_path: Path) -> None:
     house = House(tmp_path, sms=(4,))
     assert house.start(active=False).register(house.task("a", wcet_ms=0)).accepted
+
+
+def in_arena(folder: Path, arena_bytes: int) -> House:
+    """An orchestrator with so much memory."""
+    house = House(folder)
+    house.spec = replace(house.spec, device=replace(house.spec.device, arena_bytes=arena_bytes))
+    house.orchestrator = house._open()
+    house.start()
+    return house
+
+
+def test_slots_of_frames_and_outputs_are_counted_and_frames_of_a_stream_once(house: House) -> None:
+    def used() -> int:
+        return house.orchestrator.status().arena_used_bytes
+
+    topic = {"topic": "/camera", "max_size": [16, 24]}
+    house.orchestrator.register(house.task("a", input=topic))
+    (one,) = house.orchestrator.status().tasks
+    frames = used() - one.arena_bytes
+    assert frames == 16 * 24 * 3 * house.engine.channels[one_key(house)].spec.slots
+    house.orchestrator.register(house.task("b", input=topic))
+    assert used() == frames + 2 * one.arena_bytes
+    house.orchestrator.unregister("a")
+    assert used() == frames + one.arena_bytes
+    house.orchestrator.unregister("b")
+    assert used() == 0
+
+
+def one_key(house: House) -> str:
+    (key,) = house.engine.channels
+    return key
+
+
+def test_activations_of_a_lane_count_once_where_the_backend_shares_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = House(tmp_path / "alone")
+    alone.start()
+    alone.orchestrator.register(alone.task("a", input={"topic": "/eye", "max_size": [16, 24]}))
+    network = next(iter(alone.engine.loaded.values())).compiled.footprint
+    one = alone.orchestrator.status().arena_used_bytes
+    added = one - network.activations - 16 * 24 * 3 * 8  # without what the first one brought
+    for shares in (False, True):
+        able = replace(SimulatedBackend.capabilities, shares_activations=shares)
+        monkeypatch.setattr(SimulatedBackend, "capabilities", able)
+        house = in_arena(tmp_path / str(shares), one + added)
+        tasks = [
+            house.task(name, input={"topic": "/eye", "max_size": [16, 24]}) for name in ("a", "b")
+        ]
+        assert house.orchestrator.register(tasks[0]).accepted
+        answer = house.orchestrator.register(tasks[1])
+        assert answer.accepted == shares, answer.rationale.sentence
+
+
+def test_a_lane_with_room_for_activations_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = replace(SimulatedBackend.capabilities, shares_activations=True)
+    monkeypatch.setattr(SimulatedBackend, "capabilities", able)
+    house = House(tmp_path, lanes=2)
+    house.start()
+    assert house.orchestrator.register(house.task("a", lane="lane1")).accepted
+    used = house.orchestrator.status().arena_used_bytes
+    network = next(iter(house.engine.loaded.values())).compiled.footprint
+    device = replace(house.spec.device, arena_bytes=2 * used - network.activations)
+    small = House(tmp_path / "small", lanes=2)
+    small.spec = replace(small.spec, device=device)
+    small.orchestrator = small._open()
+    small.start()
+    small.orchestrator.register(small.task("a", lane="lane1"))
+    # On the first lane its activations would be memory of their own.
+    assert small.orchestrator.register(small.task("b")).accepted
+    assert {task.lane for task in small.orchestrator.status().tasks} == {"lane1"}
+
+
+def test_a_full_arena_says_who_holds_what(tmp_path: Path) -> None:
+    full = House(tmp_path)
+    full.start()
+    full.orchestrator.register(full.task("a"))
+    used = full.orchestrator.status().arena_used_bytes
+    house = in_arena(tmp_path / "small", used + 100)
+    house.orchestrator.register(house.task("a"))
+    reason = house.orchestrator.register(house.task("b")).rationale.reason
+    assert isinstance(reason, ArenaFull)
+    assert reason.used_bytes == used and reason.need_bytes == used
+    assert [(each.task, each.freed_bytes) for each in reason.holders] == [("a", used)]
+    needs = reason.needs
+    assert needs.weights + needs.activations + needs.state + needs.staging == used
+    assert needs.staging >= 16 * 24 * 3 * 8

@@ -11,6 +11,7 @@ import pytest
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.decoders import FrameInfo, create_decoder, outputs_read
 from aegis_ros.engine import JobResult
+from aegis_ros.memory import Footprint
 from aegis_ros.network import PreparedNetwork, TensorInfo
 from aegis_ros.planning.early_exit import early_exit_problem, stand_in_problem
 from aegis_ros.rationale import Rule
@@ -50,7 +51,7 @@ def cut(prepared: PreparedNetwork, *complete_after: int, segments: int = 4) -> C
         paths=("part",) * segments,
         inputs=prepared.inputs,
         outputs=prepared.outputs,
-        arena_bytes=1,
+        footprint=Footprint(1),
         complete_after=complete_after,
     )
 

@@ -24,6 +24,7 @@ from aegis_ros.backends.base import (
 from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, ModelError
+from aegis_ros.memory import Footprint
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import DTYPE_OF_ORT
@@ -213,7 +214,10 @@ class OnnxRuntimeBackend(ReadsInPlace):
             paths=(str(made.paths[0]),),
             inputs=prepared.inputs,
             outputs=prepared.outputs,
-            arena_bytes=max(facts.bytes, prepared.weight_bytes + prepared.activation_bytes),
+            footprint=Footprint(
+                weights=max(facts.bytes - prepared.activation_bytes, prepared.weight_bytes),
+                activations=prepared.activation_bytes,
+            ),
             dynamic_outputs=facts.dynamic,
         )
         if segments == 1:
@@ -360,10 +364,14 @@ def _cut(
         facts = msgspec.convert(made.facts, BuildFacts)
     if facts.refused:
         return replace(whole, note=_stays_whole(parts, facts.refused))
+    activations = whole.footprint.activations + facts.crossing_bytes
     return replace(
         whole,
         paths=tuple(str(path) for path in made.paths),
-        arena_bytes=max(facts.bytes, whole.arena_bytes + facts.crossing_bytes),
+        footprint=Footprint(
+            weights=max(whole.footprint.weights, facts.bytes - activations),
+            activations=activations,
+        ),
         shares=facts.shares,
         cuts=facts.cuts,
         complete_after=facts.complete_after or (),

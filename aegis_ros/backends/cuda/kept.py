@@ -11,6 +11,7 @@ import msgspec
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.errors import ModelError
+from aegis_ros.memory import Footprint
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.sandbox.artifacts import ArtifactCache, Build
 
@@ -40,7 +41,8 @@ def built(
     found = cache.find(stem)
     facts = None if found is None else facts_of(found.facts)
     if found is not None and facts is not None:
-        whole = found.paths and facts.complete_after is not None
+        # What another version built, without what is asked for today, is built again.
+        whole = found.paths and None not in (facts.complete_after, facts.activation_bytes)
         if facts.refused or whole:
             return facts, found.paths
     try:
@@ -66,7 +68,7 @@ def without_files(backend: str, prepared: PreparedNetwork) -> CompiledNetwork:
         (),
         prepared.inputs,
         prepared.outputs,
-        0,
+        Footprint(),
     )
 
 
@@ -84,7 +86,11 @@ def as_compiled(
         paths=tuple(str(path) for path in paths),
         inputs=prepared.inputs,
         outputs=prepared.outputs,
-        arena_bytes=facts.bytes,
+        footprint=Footprint(
+            weights=max(0, facts.bytes - (facts.activation_bytes or 0) - facts.staging_bytes),
+            activations=facts.activation_bytes or 0,
+            staging=facts.staging_bytes,
+        ),
         dynamic_outputs=facts.dynamic,
         shares=facts.shares if segments > 1 else (),
         cuts=facts.cuts if segments > 1 else "",

@@ -49,7 +49,13 @@ class GpuNetwork(ABC):
         self._input: FrameInput
         self._last_reader = 0  # index of the last segment that reads the frame
         self.dynamic: list[str] = []  # outputs whose extents differ from run to run
+        self.activation_bytes = 0  # those of `device_bytes` that lie in the lane's arena
         self.device_bytes = 0  # taken on the device, the lane's arena counted as its own
+
+    @property
+    def staging_bytes(self) -> int:
+        """Those of ``device_bytes`` that inputs and outputs lie in."""
+        return self._buffers.device_bytes
 
     @property
     @abstractmethod

@@ -20,6 +20,7 @@ from aegis_ros.backends.base import (
 )
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
+from aegis_ros.memory import Footprint
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.spec import LaneSpec
 
@@ -103,7 +104,7 @@ class SimulatedBackend(ReadsInPlace):
             ),
             inputs=prepared.inputs,
             outputs=prepared.outputs,
-            arena_bytes=prepared.weight_bytes + prepared.activation_bytes,
+            footprint=Footprint(prepared.weight_bytes, prepared.activation_bytes),
             cuts="equal" if segments > 1 else "",
         )
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from aegis_ros.engine.channel import Channel
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.engine.messages import Done, Load, Loaded, OpenChannel, Request
-from aegis_ros.engine.slots import OutputSlots
+from aegis_ros.engine.slots import OUTPUT_SLOTS, OutputSlots
 from aegis_ros.engine.types import LoadSpec
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 
 __all__ = ["send_channel", "send_if_running", "send_load"]
-
-_OUTPUT_SLOTS = 4
 
 
 def send_channel(process: EngineProcess, channel: Channel) -> None:
@@ -30,9 +28,9 @@ def send_load(process: EngineProcess, spec: LoadSpec) -> str:
     Raises:
         EngineError: it is not loaded.
     """
-    slots = OutputSlots(spec.compiled, _OUTPUT_SLOTS)
+    slots = OutputSlots(spec.compiled, OUTPUT_SLOTS)
     try:
-        answer = process.ask(Load(spec, _OUTPUT_SLOTS), Loaded, (slots.memory.fd,))
+        answer = process.ask(Load(spec, OUTPUT_SLOTS), Loaded, (slots.memory.fd,))
     except EngineError:
         slots.close()
         raise

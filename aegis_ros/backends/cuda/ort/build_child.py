@@ -90,6 +90,9 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
             facts: dict[str, Any] = {
                 "paths": list(network.paths),
                 "bytes": loaded.device_bytes,
+                # A session does not tell its weights from its activations: all count as weights.
+                "activation_bytes": 0,
+                "staging_bytes": loaded.staging_bytes,
                 "dynamic": loaded.dynamic,
                 "eager": {str(index): why for index, why in made_eager.items() if why},
             }

@@ -52,7 +52,9 @@ class TensorRtBackend(CudaBackend):
     """
 
     name = "tensorrt"
-    capabilities = Capabilities(partitions=True, graphs=True, distributions=("tensorrt",))
+    capabilities = Capabilities(
+        partitions=True, graphs=True, shares_activations=True, distributions=("tensorrt",)
+    )
 
     def __init__(
         self,

@@ -197,7 +197,12 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
         backend.open((LaneSpec("build"),), lambda token, completion: None, 0)
         loaded = backend.load(network, 0)
         assert isinstance(loaded, TensorRtNetwork)
-        facts: dict[str, Any] = {"bytes": loaded.device_bytes, "dynamic": loaded.dynamic}
+        facts: dict[str, Any] = {
+            "bytes": loaded.device_bytes,
+            "activation_bytes": loaded.activation_bytes,
+            "staging_bytes": loaded.staging_bytes,
+            "dynamic": loaded.dynamic,
+        }
 
         def computed(inputs: Arrays) -> list[npt.NDArray[np.generic]]:
             rooms = loaded.output_rooms()

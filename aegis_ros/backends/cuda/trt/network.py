@@ -99,11 +99,11 @@ class TensorRtNetwork(GpuNetwork):
             self._input = self._frame_input()
             readers = [at for at, segment in enumerate(self._segments) if segment.frame_input]
             self._last_reader = max(readers, default=0)
-            self._activations = max(
+            self.activation_bytes = max(
                 int(segment.engine.device_memory_size_v2) for segment in self._segments
             )
-            self.device_bytes += self._activations + self._buffers.device_bytes
-            block = lane.arena.take(self._activations)
+            self.device_bytes += self.activation_bytes + self._buffers.device_bytes
+            block = lane.arena.take(self.activation_bytes)
             undo.callback(lane.arena.give_back, block)
             self._prepare(block, graph_pays)
             self._undo = undo.pop_all()
