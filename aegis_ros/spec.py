@@ -15,6 +15,7 @@ __all__ = [
     "MOST_HELD",
     "Color",
     "Criticality",
+    "CropsSpec",
     "DeviceSpec",
     "DiagnosticsSpec",
     "FrameFormat",
@@ -28,8 +29,12 @@ __all__ = [
     "OverrunPolicy",
     "PreprocessSpec",
     "ResizeMode",
+    "SourceSpec",
+    "SyncSpec",
     "TaskSpec",
+    "TimerSpec",
     "TraceSpec",
+    "TriggerSpec",
 ]
 
 
@@ -132,6 +137,7 @@ class InputSpec:
         qos: ``sensor_data``, ``reliable`` or ``best_effort``.
         max_size: largest image that will come, (height, width) in pixels.
         max_points: largest number of points or ranges in one message.
+        shape: largest shape of the numbers in one message, for plain tensors.
     """
 
     topic: str
@@ -139,6 +145,7 @@ class InputSpec:
     qos: str = "sensor_data"
     max_size: tuple[int, int] = (1080, 1920)
     max_points: int = 200_000
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +193,69 @@ class PreprocessSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceSpec(InputSpec):
+    """The stream that feeds one of several inputs of a network.
+
+    Attributes:
+        preprocess: what lies between the sensor's bytes and that input.
+    """
+
+    preprocess: PreprocessSpec = field(default_factory=PreprocessSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSpec:
+    """How frames of several inputs are brought together.
+
+    Attributes:
+        tolerance_ns: longest time between the earliest and the latest stamp of a job's frames.
+        queue: frames of each input that may wait for their partners.
+    """
+
+    tolerance_ns: int
+    queue: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TimerSpec:
+    """A timer that releases jobs."""
+
+    period_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CropsSpec:
+    """Which parts of a frame another task's boxes choose.
+
+    Attributes:
+        max_crops: most crops a job takes, those of the best scores.
+        margin: added to each side of a box, as a share of its width or height.
+        min_score: boxes with a lesser score are left out.
+        labels: boxes with other labels are left out; empty for any.
+    """
+
+    max_crops: int = 8
+    margin: float = 0.0
+    min_score: float = 0.0
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerSpec:
+    """What releases the jobs of a task, where it is not a frame: a timer, or another task.
+
+    Attributes:
+        timer: releases a job with the newest frame of each input, if it has any.
+        task: name of the task whose result releases a job on crops of its frame.
+        crops: which crops.
+    """
+
+    timer: TimerSpec | None = None
+    task: str = ""
+    crops: CropsSpec = field(default_factory=CropsSpec)
+
+
+@dataclass(frozen=True, slots=True)
 class OutputSpec:
     """Where results go.
 
@@ -211,11 +281,12 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """One network, the stream that triggers it and its timing contract.
+    """One network, what triggers it and its timing contract.
 
     Attributes:
         name: unique, ``[a-z][a-z0-9_]*``.
         model: ``pypi://dist/path.onnx``, ``package://pkg/path.onnx`` or a file path.
+        input: the stream that feeds its only input; ``None`` where ``inputs`` or ``trigger`` say.
         period_ns: minimum inter-arrival time (> 0).
         deadline_ns: relative deadline, from the frame's stamp to its published result (> 0).
         jitter_ns: longest time from stamp to ready in the engine (transport, conversion).
@@ -232,11 +303,15 @@ class TaskSpec:
         enabled: admitted and running (capacity stays reserved while disabled).
         max_decimation: largest n of which the task may take only every n-th frame where not
             everything fits; 1 for every frame, 0 for the default of the criticality.
+        inputs: the streams of a network with several inputs by their names in the network, in the
+            order of declaration.
+        sync: how their frames are brought together; ``None`` for one input, or for a timer.
+        trigger: what releases jobs; ``None`` for frames.
     """
 
     name: str
     model: str
-    input: InputSpec
+    input: InputSpec | None
     output: OutputSpec
     period_ns: int
     deadline_ns: int
@@ -253,10 +328,51 @@ class TaskSpec:
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
     max_decimation: int = 0
     early_exit: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, SourceSpec] = field(default_factory=dict)
+    sync: SyncSpec | None = None
+    trigger: TriggerSpec | None = None
+
+    @property
+    def sources(self) -> tuple[tuple[str, InputSpec, PreprocessSpec], ...]:
+        """Name (empty for the only one), stream and preprocessing of each input fed by a topic."""
+        if self.inputs:
+            return tuple((name, each, each.preprocess) for name, each in self.inputs.items())
+        return () if self.input is None else (("", self.input, self.preprocess),)
+
+    @property
+    def main_preprocess(self) -> PreprocessSpec:
+        """Preprocessing of the first input, in whose frames results lie."""
+        sources = self.sources
+        return sources[0][2] if sources else self.preprocess
+
+    @property
+    def topics(self) -> str:
+        """The topics that feed it, for people; of a chain, the task before it."""
+        return ", ".join(each.topic for _, each, _ in self.sources) or self.follows
+
+    @property
+    def follows(self) -> str:
+        """Name of the task whose results release its jobs; empty for none."""
+        return "" if self.trigger is None else self.trigger.task
+
+    @property
+    def timed(self) -> bool:
+        """Whether a timer releases its jobs."""
+        return self.trigger is not None and self.trigger.timer is not None
+
+    @property
+    def release_jitter_ns(self) -> int:
+        """Longest time from the earliest stamp of a job's frames until the job is released.
+
+        Its frames may be stamped ``sync.tolerance_ns`` apart, and the last of them is waited for.
+        """
+        return self.jitter_ns + (0 if self.sync is None else self.sync.tolerance_ns)
 
     @property
     def decimation_limit(self) -> int:
         """The largest n of which every n-th frame is enough; 1 where all of them are wanted."""
+        if self.follows:
+            return 1
         default = DEFAULT_MAX_DECIMATION if self.criticality is Criticality.LOW else 1
         return self.max_decimation or default
 

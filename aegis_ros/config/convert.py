@@ -7,10 +7,11 @@ the library counts ``_ns`` and ``_bytes``. What a field is called is said once, 
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 __all__ = ["ns", "to_mapping", "to_spec"]
 
@@ -76,12 +77,20 @@ def _key(name: str) -> str:
 
 def _as(kind: Any, value: Any) -> Any:
     """Return a declared value as the type of its field wants it."""
+    if value is None:
+        return None
+    arguments = get_args(kind)
+    if isinstance(kind, types.UnionType):
+        kind = next(each for each in arguments if each is not type(None))
     if is_dataclass(kind):
         return to_spec(kind, value)  # type: ignore[arg-type]
     if isinstance(value, (list, tuple)):
         item = getattr(kind, "__args__", (None,))[0]
         return tuple(_as(item, each) for each in value)
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        item = arguments[1] if len(arguments) == 2 else None
+        return {key: _as(item, each) for key, each in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:

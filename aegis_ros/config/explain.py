@@ -108,17 +108,18 @@ def _problem(
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     """Return the known keys of the mapping at a path."""
     current: Any = model
+    named = False  # whether the next part is a name of the user's
     for part in path:
-        if isinstance(part, int):
+        if isinstance(part, int) or named:
+            named = False
             continue
         field = getattr(current, "model_fields", {}).get(part)
         if field is None:
             return []
         annotation = field.annotation
-        arguments = getattr(annotation, "__args__", None)
-        current = (
-            arguments[0] if arguments and not hasattr(annotation, "model_fields") else annotation
-        )
+        named = getattr(annotation, "__origin__", None) is dict
+        inside = (annotation, *getattr(annotation, "__args__", ()))
+        current = next((each for each in inside if hasattr(each, "model_fields")), None)
     return sorted(getattr(current, "model_fields", {}))
 
 

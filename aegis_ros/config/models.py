@@ -32,6 +32,7 @@ from aegis_ros.spec import (
     Layout,
     OrchestratorSpec,
     OverrunPolicy,
+    PreprocessSpec,
     ResizeMode,
     TaskSpec,
 )
@@ -43,7 +44,17 @@ MESSAGE_TYPES = (
     "sensor_msgs/msg/CompressedImage",
     "sensor_msgs/msg/PointCloud2",
     "sensor_msgs/msg/LaserScan",
+    "std_msgs/msg/Float32MultiArray",
 )
+# Layouts that a type of message can fill.
+_LAYOUTS = {
+    "sensor_msgs/msg/Image": (Layout.NCHW, Layout.NHWC),
+    "sensor_msgs/msg/CompressedImage": (Layout.NCHW, Layout.NHWC),
+    "sensor_msgs/msg/PointCloud2": (Layout.POINTS, Layout.RANGES),
+    "sensor_msgs/msg/LaserScan": (Layout.POINTS, Layout.RANGES),
+    "std_msgs/msg/Float32MultiArray": (Layout.TENSOR,),
+}
+_IMAGES = (Layout.NCHW, Layout.NHWC)
 _MAX_OPTIONS_CHARACTERS = 65_536
 _HOUR_MS = 3_600_000.0
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -130,6 +141,11 @@ class _Input(_Model):
         le=10_000_000,
         description="largest number of points or ranges in a message",
     )
+    shape: list[Annotated[int, Number, Field(ge=1, le=1_000_000)]] = Field(
+        default_factory=list,
+        max_length=6,
+        description="largest shape of the numbers in a `Float32MultiArray`",
+    )
 
     _topic = field_validator("topic")(_check_topic)
 
@@ -141,6 +157,23 @@ class _Input(_Model):
                 f"expected one of {', '.join(MESSAGE_TYPES)}{suggest(value, MESSAGE_TYPES)}"
             )
         return value
+
+
+def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
+    """Refuse a layout that the messages of a stream cannot fill."""
+    fitting = _LAYOUTS[source.type]
+    if preprocess.layout not in fitting:
+        raise ValueError(
+            f"{where}preprocess.layout {preprocess.layout} does not fit {source.type}: expected "
+            "nchw or nhwc for images, points or ranges for PointCloud2 and LaserScan, tensor for "
+            "Float32MultiArray"
+        )
+    place = where or "input."
+    if (preprocess.layout is Layout.TENSOR) != bool(source.shape):
+        raise ValueError(
+            f"{place}shape is {'missing' if not source.shape else 'given for ' + source.type}: "
+            "expected the shape of the numbers, as [6], for Float32MultiArray and nothing else"
+        )
 
 
 class _Preprocess(_Model):
@@ -175,8 +208,8 @@ class _Preprocess(_Model):
     )
     dtype: str = Field(
         "float32",
-        pattern="^(float32|float16|uint8)$",
-        description="element type of the network's input",
+        pattern="^(float32|float16|uint8|int32|int64)$",
+        description="element type of the network's input; `int32` and `int64` for tensors only",
     )
     input_name: Annotated[str, Shown("the only or first one")] = Field(
         "", max_length=256, description="name of the network's input that takes the frame"
@@ -198,8 +231,61 @@ class _Preprocess(_Model):
                 raise ValueError(f"{name} has {len(values)} values: expected 1 or {channels}")
         if self.layout in (Layout.POINTS, Layout.RANGES) and self.dtype != "float32":
             raise ValueError("dtype: points and ranges are float32")
+        if self.dtype in ("int32", "int64") and self.layout is not Layout.TENSOR:
+            raise ValueError(f"dtype: {self.dtype} needs layout tensor")
         if self.color is Color.MONO and self.dtype == "uint8":
             raise ValueError("dtype: mono needs float32 or float16")
+        return self
+
+
+class _Source(_Input):
+    preprocess: _Preprocess = Field(default_factory=_Preprocess)
+
+
+class _Sync(_Model):
+    tolerance_ms: _MillisecondsOrZero = Field(
+        description="longest time between the stamps of the frames that one job reads; it adds to "
+        "the jitter"
+    )
+    queue: _Int = Field(
+        4, ge=1, le=64, description="frames of each input that may wait for their partners"
+    )
+
+
+class _Timer(_Model):
+    period_ms: _Milliseconds = Field(
+        description="time between two jobs; `period_ms` of the task may be left out"
+    )
+
+
+class _Crops(_Model):
+    max_crops: _Int = Field(
+        8, ge=1, le=256, description="most crops a job takes, those of the best scores"
+    )
+    margin: _Finite = Field(
+        0.0, ge=0.0, le=4.0, description="added to each side of a box, as a share of the box"
+    )
+    min_score: _Finite = Field(
+        0.0, ge=0.0, le=1.0, description="boxes with a lesser score are left out"
+    )
+    labels: Annotated[list[Annotated[str, Field(max_length=256)]], Shown("any")] = Field(
+        default_factory=list, max_length=256, description="boxes with other labels are left out"
+    )
+
+
+class _Trigger(_Model):
+    timer: Annotated[_Timer | None, Shown("none")] = None
+    task: Annotated[str, Shown("none")] = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_]{0,62})?$",
+        description="task whose result releases a job on the crops it found: see [Chains](#chains)",
+    )
+    crops: _Crops = Field(default_factory=_Crops)
+
+    @model_validator(mode="after")
+    def _one(self) -> _Trigger:
+        if (self.timer is None) == (not self.task):
+            raise ValueError("expected either timer or task")
         return self
 
 
@@ -261,9 +347,14 @@ class Task(_Model):
         pattern=r"^([0-9a-fA-F]{64})?$",
         description="SHA-256 digest of the file in hex; another file is refused",
     )
-    input: _Input
+    input: _Input | None = None
     preprocess: _Preprocess = Field(default_factory=_Preprocess)
-    period_ms: _Milliseconds = Field(description="shortest time between two frames")
+    inputs: dict[_TensorName, _Source] = Field(default_factory=dict, max_length=8)
+    sync: _Sync | None = None
+    trigger: _Trigger | None = None
+    period_ms: Annotated[_Milliseconds | None, Shown("that of `trigger.timer`, else required")] = (
+        Field(None, description="shortest time between two frames, or two jobs of a timer")
+    )
     deadline_ms: Annotated[_Milliseconds | None, Shown("the period")] = Field(
         None, description="from the frame's stamp to its published result"
     )
@@ -318,6 +409,61 @@ class Task(_Model):
     output: _Output
 
     @model_validator(mode="after")
+    def _fed(self) -> Task:
+        timer = None if self.trigger is None else self.trigger.timer
+        chained = self.trigger is not None and bool(self.trigger.task)
+        given = [name for name in ("input", "inputs") if getattr(self, name)]
+        if len(given) == 2:
+            raise ValueError("input and inputs are both given: expected one of them")
+        if chained and given:
+            raise ValueError(
+                f"{given[0]} is given beside trigger.task: expected no stream of its own"
+            )
+        if not given and self.trigger is None:
+            raise ValueError("input is missing: expected input, inputs or trigger")
+        own = _each_channel(to_spec(PreprocessSpec, self.preprocess))
+        if self.inputs and own != PreprocessSpec():
+            raise ValueError(
+                "preprocess is given beside inputs: expected preprocess inside each of the inputs"
+            )
+        synced = len(self.inputs) > 1 and timer is None
+        if synced and self.sync is None:
+            raise ValueError(
+                "sync is missing: expected sync: {tolerance_ms: …}, how far apart the stamps of "
+                "the inputs' frames may lie"
+            )
+        if self.sync is not None and not synced:
+            raise ValueError("sync is given: expected it with several inputs and no timer only")
+        if self.period_ms is None and timer is None:
+            raise ValueError("period_ms is missing: expected a value")
+        if timer is not None and self.period_ms not in (None, timer.period_ms):
+            raise ValueError(
+                f"period_ms is {self.period_ms:g} and trigger.timer.period_ms "
+                f"{timer.period_ms:g}: expected one of them, or the same twice"
+            )
+        if self.input is not None:
+            _require_fit("", self.input, self.preprocess)
+        for name, source in self.inputs.items():
+            _require_fit(f"inputs.{name}.", source, source.preprocess)
+        if chained:
+            self._chained()
+        return self
+
+    def _chained(self) -> None:
+        pre = self.preprocess
+        if pre.size is None or pre.layout not in _IMAGES or pre.color is Color.DEPTH:
+            raise ValueError(
+                "preprocess does not fit crops: expected size [height, width] that they are "
+                "brought to, layout nchw or nhwc, and color rgb, bgr or mono"
+            )
+        if self.output.annotate:
+            raise ValueError("output.annotate is given with trigger.task: expected it without")
+        if self.max_decimation > 1:
+            raise ValueError(
+                "max_decimation is given with trigger.task: expected it at the task before"
+            )
+
+    @model_validator(mode="after")
     def _decimated(self) -> Task:
         if self.max_decimation > 1 and self.criticality is not Criticality.LOW:
             raise ValueError(
@@ -343,29 +489,31 @@ class Task(_Model):
 
     @model_validator(mode="after")
     def _times(self) -> Task:
-        deadline = self.deadline_ms if self.deadline_ms is not None else self.period_ms
-        used = self.jitter_ms + self.output.publish_ms
-        if ns(self.jitter_ms) + ns(self.output.publish_ms) >= ns(deadline):
+        period = self._period_ms()
+        deadline = self.deadline_ms if self.deadline_ms is not None else period
+        tolerance = 0.0 if self.sync is None else self.sync.tolerance_ms
+        used = self.jitter_ms + tolerance + self.output.publish_ms
+        if ns(self.jitter_ms) + ns(tolerance) + ns(self.output.publish_ms) >= ns(deadline):
+            apart = f", sync.tolerance_ms ({tolerance:g})" if self.sync is not None else ""
             raise ValueError(
-                f"deadline_ms is {deadline:g} and jitter_ms ({self.jitter_ms:g}) plus "
+                f"deadline_ms is {deadline:g} and jitter_ms ({self.jitter_ms:g}){apart} plus "
                 f"output.publish_ms ({self.output.publish_ms:g}) leave no time to execute: "
                 f"expected deadline_ms above {used:g}"
             )
-        self._constant_latency(deadline)
+        self._constant_latency(deadline, period)
         if 0.0 < self.wcet_ms < 0.001:
             raise ValueError(
                 f"wcet_ms is {self.wcet_ms:g}: expected 0 (measured), or at least 0.001"
             )
-        points = self.preprocess.layout in (Layout.POINTS, Layout.RANGES)
-        images = self.input.type.endswith("Image")
-        if points == images:
-            raise ValueError(
-                f"preprocess.layout {self.preprocess.layout} does not fit {self.input.type}: "
-                "expected nchw or nhwc for images, points or ranges for PointCloud2 and LaserScan"
-            )
         return self
 
-    def _constant_latency(self, deadline_ms: float) -> None:
+    def _period_ms(self) -> float:
+        if self.period_ms is not None:
+            return self.period_ms
+        assert self.trigger is not None and self.trigger.timer is not None
+        return self.trigger.timer.period_ms
+
+    def _constant_latency(self, deadline_ms: float, period_ms: float) -> None:
         constant = self.output.constant_latency_ms
         if ns(constant) > ns(deadline_ms) - ns(self.output.publish_ms):
             raise ValueError(
@@ -374,25 +522,26 @@ class Task(_Model):
                 f"({self.output.publish_ms:g}) is kept for publishing: expected at most "
                 f"{deadline_ms - self.output.publish_ms:g}"
             )
-        if ns(constant) > MOST_HELD * ns(self.period_ms):
+        if ns(constant) > MOST_HELD * ns(period_ms):
             raise ValueError(
                 f"output.constant_latency_ms is {constant:g}, and at period_ms "
-                f"{self.period_ms:g} more results than can be kept would wait for it: expected at "
-                f"most {MOST_HELD * self.period_ms:g}, {MOST_HELD} periods"
+                f"{period_ms:g} more results than can be kept would wait for it: expected at "
+                f"most {MOST_HELD * period_ms:g}, {MOST_HELD} periods"
             )
 
     def to_spec(self) -> TaskSpec:
         """Return the plain data of this task."""
-        channels = 1 if self.preprocess.color in (Color.MONO, Color.DEPTH) else 3
         spec = to_spec(TaskSpec, self)
+        period_ns = ns(self._period_ms())
         return replace(
             spec,
-            deadline_ns=spec.period_ns if self.deadline_ms is None else spec.deadline_ns,
-            preprocess=replace(
-                spec.preprocess,
-                mean=_broadcast(self.preprocess.mean, channels),
-                std=_broadcast(self.preprocess.std, channels),
-            ),
+            period_ns=period_ns,
+            deadline_ns=period_ns if self.deadline_ms is None else spec.deadline_ns,
+            preprocess=_each_channel(spec.preprocess),
+            inputs={
+                name: replace(each, preprocess=_each_channel(each.preprocess))
+                for name, each in spec.inputs.items()
+            },
             sha256=self.sha256.lower(),
         )
 
@@ -549,6 +698,12 @@ class Config(_Model):
     def to_spec(self) -> OrchestratorSpec:
         """Return the plain data of this configuration."""
         return to_spec(OrchestratorSpec, self, tasks=tuple(task.to_spec() for task in self.tasks))
+
+
+def _each_channel(spec: PreprocessSpec) -> PreprocessSpec:
+    """Return a preprocessing with a mean and a divisor for each channel."""
+    channels = 1 if spec.color in (Color.MONO, Color.DEPTH) else 3
+    return replace(spec, mean=_broadcast(spec.mean, channels), std=_broadcast(spec.std, channels))
 
 
 def _broadcast(values: Sequence[float], channels: int) -> tuple[float, ...]:

@@ -57,8 +57,9 @@ def _keys(model: type[BaseModel], before: str) -> Iterator[tuple[str, FieldInfo]
         if field.description is not None:
             yield path, field
         if inner is not None:
-            listed = get_origin(field.annotation) is list
-            yield from _keys(inner, f"{path}[]." if listed else f"{path}.")
+            within = {list: f"{path}[].", dict: f"{path}.NAME."}
+            origin: Any = get_origin(field.annotation)
+            yield from _keys(inner, within.get(origin, f"{path}."))
 
 
 def _inner(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:

@@ -2,12 +2,14 @@
 
 from aegis_ros.decoders.as_json import to_json
 from aegis_ros.decoders.base import Decoder, DecoderContext, DecoderFactory
+from aegis_ros.decoders.crops import decode_crops
 from aegis_ros.decoders.drawing import draw
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.reading import outputs_read
 from aegis_ros.decoders.registry import create_decoder, decoder_names
 from aegis_ros.decoders.results import (
     Classification,
+    CropResults,
     Decoded,
     Detections,
     Obstacles,
@@ -18,6 +20,7 @@ from aegis_ros.decoders.results import (
 
 __all__ = [
     "Classification",
+    "CropResults",
     "Decoded",
     "Decoder",
     "DecoderContext",
@@ -29,6 +32,7 @@ __all__ = [
     "SegmentationMask",
     "TextRegions",
     "create_decoder",
+    "decode_crops",
     "decoder_names",
     "draw",
     "outputs_read",

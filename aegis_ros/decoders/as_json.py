@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.decoders.results import (
     Classification,
+    CropResults,
     Decoded,
     Detections,
     Obstacles,
@@ -69,6 +70,15 @@ def _plain(decoded: Decoded) -> dict[str, Any]:
             "items": [
                 {"box_m": box, "height_m": height, "distance_m": distance}
                 for box, height, distance in found
+            ],
+        }
+    if isinstance(decoded, CropResults):
+        parts = zip(decoded.boxes.tolist(), decoded.labels, decoded.results, strict=True)
+        return {
+            "kind": "crops",
+            "items": [
+                {"box": box, "label": label, "result": _plain(result)}
+                for box, label, result in parts
             ],
         }
     return _tensors(decoded)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 __all__ = [
     "Classification",
+    "CropResults",
     "Decoded",
     "Detections",
     "Obstacles",
@@ -112,4 +113,29 @@ class Obstacles:
     resolution: float
 
 
-Decoded = RawTensors | Detections | Classification | SegmentationMask | TextRegions | Obstacles
+@dataclass(frozen=True, slots=True, eq=False)
+class CropResults:
+    """What was made of parts of a frame, each by itself.
+
+    Attributes:
+        boxes: int32 [N, 4], left, top, right, bottom of each part in pixels of the source frame.
+        labels: N names, from the task that found the parts.
+        results: N results; places in them are pixels of their part.
+    """
+
+    boxes: npt.NDArray[np.int32]
+    labels: tuple[str, ...]
+    results: tuple[
+        RawTensors | Detections | Classification | SegmentationMask | TextRegions | Obstacles, ...
+    ]
+
+
+Decoded = (
+    RawTensors
+    | Detections
+    | Classification
+    | SegmentationMask
+    | TextRegions
+    | Obstacles
+    | CropResults
+)

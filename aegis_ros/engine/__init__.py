@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LaneState, LoadSpec
 
 if TYPE_CHECKING:
-    from aegis_ros.engine.channel import Channel, SlotFrame
+    from aegis_ros.engine.channel import Channel, KeptFrame, SlotFrame
     from aegis_ros.engine.client import EngineClient
     from aegis_ros.engine.events import (
         EngineEvent,
@@ -32,6 +32,7 @@ __all__ = [
     "EngineStatus",
     "JobResult",
     "JobSkip",
+    "KeptFrame",
     "LaneState",
     "LoadSpec",
     "OverrunEvent",
@@ -47,6 +48,7 @@ _OF_CLIENTS = {
     "EngineStatus": "events",
     "JobResult": "events",
     "JobSkip": "events",
+    "KeptFrame": "channel",
     "OverrunEvent": "events",
     "PartialResult": "events",
     "SlotFrame": "channel",

@@ -12,7 +12,7 @@ from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.errors import InputError
 
-__all__ = ["Channel", "SlotFrame"]
+__all__ = ["Channel", "KeptFrame", "SlotFrame"]
 
 
 class Channel:
@@ -99,3 +99,18 @@ class SlotFrame:
     def drop(self) -> None:
         """Need the slot once less."""
         self.channel.drop(self.slot)
+
+
+class KeptFrame:
+    """Keeps a frame in its slot for as long as somebody refers to this object."""
+
+    __slots__ = ("frame",)
+
+    def __init__(self, frame: SlotFrame) -> None:
+        """Need the slot once more."""
+        frame.hold()
+        self.frame = frame
+
+    def __del__(self) -> None:
+        """Need it once less: the job that it travelled with has ended, in whatever way."""
+        self.frame.drop()

@@ -108,6 +108,8 @@ def fuse(
     _forget_inferred_shapes(model)
     model = _to_fusable_opset(model)
     shapes = {item.name: _shape(item.type.tensor_type) for item in model.graph.input}
+    if not feeds:
+        return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
     graph, made = preprocessing_graphs(feeds, sizes, [shapes[name] for name in names])
     front = helper.make_model(
         graph,

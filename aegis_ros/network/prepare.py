@@ -84,7 +84,7 @@ def prepare(
 
     Args:
         path: an ONNX file, already found to be allowed.
-        feeds: what feeds its inputs, at least one.
+        feeds: what feeds its inputs.
         cache_dir: where prepared networks are kept.
         dimensions: values for symbolic extents.
         model_digest: SHA-256 of ``path`` if it is known already.
@@ -130,7 +130,7 @@ def prepare(
         inputs=tuple(
             NetworkInput(_info(item), feed.format, tuple(feed.max_shape), feed.name)
             # Of one input, facts of the version before know "frame_input".
-            for item, feed in zip(facts.get("inputs") or [facts["frame_input"]], feeds, strict=True)
+            for item, feed in zip(_inputs_of(facts), feeds, strict=True)
         ),
         outputs=tuple(_info(item) for item in facts["outputs"]),
         weight_bytes=int(facts["weight_bytes"]),
@@ -140,10 +140,15 @@ def prepare(
     )
 
 
+def _inputs_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    inputs: list[dict[str, Any]] = facts["inputs"] if "inputs" in facts else [facts["frame_input"]]
+    return inputs
+
+
 def _identity(feeds: Sequence[Feed]) -> dict[str, Any]:
     """Return what feeds a network, as part of its key; of one input as it always was."""
-    first = feeds[0]
-    if len(feeds) == 1 and not first.name and not first.batch:
+    if len(feeds) == 1 and not feeds[0].name and not feeds[0].batch:
+        first = feeds[0]
         return {"preprocess": asdict(first.preprocess), "max_shape": list(first.max_shape)}
     return {"feeds": [asdict(feed) for feed in feeds]}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.network.fuse import LUMA
-from aegis_ros.network.geometry import letterbox
-from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
+from aegis_ros.network.resizing import resized
+from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
 __all__ = ["preprocess"]
 
@@ -27,7 +26,7 @@ def preprocess(frame: npt.NDArray[np.generic], spec: PreprocessSpec) -> npt.NDAr
     """
     image = frame
     if spec.size is not None and spec.resize is not ResizeMode.NONE:
-        image = _resize(image, spec, spec.size)
+        image = resized(image, spec, spec.size)
     if image.ndim == 2:
         image = image[:, :, None]
     if spec.color is Color.BGR:
@@ -43,23 +42,3 @@ def preprocess(frame: npt.NDArray[np.generic], spec: PreprocessSpec) -> npt.NDAr
     if spec.layout is Layout.NCHW:
         image = image.transpose(2, 0, 1)
     return np.ascontiguousarray(image)[None]
-
-
-def _resize(
-    image: npt.NDArray[np.generic], spec: PreprocessSpec, size: tuple[int, int]
-) -> npt.NDArray[np.generic]:
-    method = cv2.INTER_LINEAR if spec.interpolation is Interpolation.LINEAR else cv2.INTER_NEAREST
-    if spec.resize is ResizeMode.STRETCH:
-        return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=method))
-    box = letterbox((image.shape[0], image.shape[1]), size)
-    inner = cv2.resize(image, (box.inner_width, box.inner_height), interpolation=method)
-    padded = cv2.copyMakeBorder(
-        inner,
-        box.top,
-        size[0] - box.inner_height - box.top,
-        box.left,
-        size[1] - box.inner_width - box.left,
-        cv2.BORDER_CONSTANT,
-        value=(spec.pad,) * 3,
-    )
-    return np.asarray(padded)

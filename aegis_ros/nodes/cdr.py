@@ -10,6 +10,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from aegis_ros.errors import InputError
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "PointFieldView",
     "Reader",
     "read_compressed_image",
+    "read_float32_multi_array",
     "read_header",
     "read_image",
     "read_laser_scan",
@@ -264,3 +268,26 @@ def read_laser_scan(reader: Reader, header: HeaderView) -> LaserScanView:
         reader.bytes("intensities", 4),
         reader.bigendian,
     )
+
+
+def read_float32_multi_array(
+    reader: Reader,
+) -> tuple[npt.NDArray[np.float32], tuple[int, ...]]:
+    """Read a std_msgs/Float32MultiArray: its numbers, float32 [N], and the extents it declares."""
+    count = reader.uint32("the number of dimensions")
+    if count > _MAX_FIELDS:
+        raise InputError(
+            "the array has too many dimensions",
+            where="layout.dim",
+            value=count,
+            expected=f"at most {_MAX_FIELDS}",
+        )
+    extents = []
+    for _ in range(count):
+        reader.string("the label of a dimension")
+        extents.append(reader.uint32("the size of a dimension"))
+        reader.uint32("the stride of a dimension")
+    offset = reader.uint32("data_offset")
+    order = ">" if reader.bigendian else "<"
+    values = np.frombuffer(reader.bytes("data", 4), order + "f4")
+    return values[offset:].astype(np.float32, copy=False), tuple(extents)

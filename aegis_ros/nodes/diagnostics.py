@@ -57,8 +57,9 @@ def diagnose(
     entries += [_lane(lane, lane.name in filled, state.active, limits) for lane in state.lanes]
     topics = {stream.topic for stream in streams}
     for task in state.tasks:
-        topic = task.spec.input.topic
-        heard = publishers.get(topic, 0) if topic in topics else 0
+        own = [source.topic for _, source, _ in task.spec.sources]
+        # Of several inputs, the one with the fewest publishers; a task without any needs none.
+        heard = min((publishers.get(each, 0) if each in topics else 0 for each in own), default=1)
         hz = received_hz.get(task.spec.name, 0.0)
         entries.append(_task(task, state.active, heard, hz, limits))
     return entries
@@ -190,7 +191,7 @@ def _task_level(
     declared_hz: float,
     limits: DiagnosticsSpec,
 ) -> tuple[int, str]:
-    spec, topic = task.spec, task.spec.input.topic
+    spec, topic = task.spec, task.spec.topics
     if task.state is TaskState.FAILED:
         return (
             ERROR,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2
+from std_msgs.msg import Float32MultiArray
 
+from aegis_ros.engine import KeptFrame
 from aegis_ros.errors import AegisError, InputError
 from aegis_ros.nodes import cdr
 from aegis_ros.nodes.images import (
@@ -25,18 +27,20 @@ from aegis_ros.nodes.images import (
     write_decoded,
     write_depth,
 )
+from aegis_ros.nodes.numbers import numbers_shape
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
-from aegis_ros.orchestrator import FrameTimes, Orchestrator, Stream
+from aegis_ros.orchestrator import Crops, FrameTimes, Orchestrator, Stream
 from aegis_ros.rationale.frames import CannotSubscribe, FramesLost
 from aegis_ros.spec import FrameFormat
 
-__all__ = ["FrameOrigin", "SensorIntake", "write_frame"]
+__all__ = ["FrameOrigin", "SensorIntake", "join_origins", "read_header", "write_frame"]
 
 _TYPES = {
     "sensor_msgs/msg/Image": Image,
     "sensor_msgs/msg/CompressedImage": CompressedImage,
     "sensor_msgs/msg/PointCloud2": PointCloud2,
     "sensor_msgs/msg/LaserScan": LaserScan,
+    "std_msgs/msg/Float32MultiArray": Float32MultiArray,
 }
 
 
@@ -49,12 +53,32 @@ class FrameOrigin:
         shape: shape of the frame in its slot.
         times: when it was stamped, came, and was ready.
         frame: the frame itself, kept only for annotation.
+        kept: keeps the frame in its slot, where another task is to get crops of it.
+        crops: parts of the frame that the job's inputs were cut from; ``None`` for whole frames.
     """
 
     header: cdr.HeaderView
     shape: tuple[int, ...]
     times: FrameTimes
     frame: np.ndarray | None
+    kept: KeptFrame | None = None
+    crops: Crops | None = None
+
+
+def join_origins(origins: Sequence[object], times: FrameTimes) -> FrameOrigin:
+    """Return the origin of a job: that of its first input's frame, with the job's own times."""
+    first = next((each for each in origins if isinstance(each, FrameOrigin)), None)
+    if first is not None:
+        return replace(first, times=times)
+    sec, nanosec = divmod(times.received_ns + times.wall_offset_ns, 1_000_000_000)
+    return FrameOrigin(cdr.HeaderView(sec, nanosec, ""), (), times, None)
+
+
+def read_header(stream: Stream, reader: cdr.Reader) -> cdr.HeaderView:
+    """Return the header of a message; of a type without one, an empty one that has no stamp."""
+    if stream.type.endswith("MultiArray"):
+        return cdr.HeaderView(0, 0, "")
+    return cdr.read_header(reader)
 
 
 def write_frame(
@@ -92,6 +116,11 @@ def write_frame(
             raise InputError("a cloud has no ranges", where="preprocess.layout", expected="points")
         target = place((cloud_points(cloud), 4))
         write_cloud(cloud, target)
+        return target
+    if stream.type.endswith("/Float32MultiArray"):
+        values, extents = cdr.read_float32_multi_array(reader)
+        target = place(numbers_shape(extents, values.size, stream.max_shape))
+        target[...] = values.reshape(target.shape)
         return target
     scan = cdr.read_laser_scan(reader, header)
     count = scan_ranges(scan)
@@ -197,7 +226,7 @@ class SensorIntake:
             return
         try:
             reader = cdr.Reader(raw)
-            header = cdr.read_header(reader)
+            header = read_header(stream, reader)
             frame = write_frame(stream, reader, header, taken.array)
         except AegisError as error:
             intake.refuse(taken, error)
@@ -207,6 +236,6 @@ class SensorIntake:
             intake.refuse(taken, InputError(f"the message cannot be used ({text[:200]})"))
             return
         times = FrameTimes(header.stamp_ns, received_ns, time.monotonic_ns(), time.time_ns())
-        kept = frame.copy() if self._keeps_frames(taken.task_ids) else None
-        origin = FrameOrigin(header, frame.shape, times, kept)
+        copy = frame.copy() if self._keeps_frames(taken.task_ids) else None
+        origin = FrameOrigin(header, frame.shape, times, copy, taken.keep(frame.shape))
         intake.commit(taken, frame.shape, times, origin)

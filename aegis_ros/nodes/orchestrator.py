@@ -24,7 +24,7 @@ from aegis_ros.nodes.conversions import rationale_to_message, status_to_message,
 from aegis_ros.nodes.decision_publisher import DecisionPublisher
 from aegis_ros.nodes.diagnostics import diagnose
 from aegis_ros.nodes.health import Health, publish_health
-from aegis_ros.nodes.intake import SensorIntake
+from aegis_ros.nodes.intake import SensorIntake, join_origins
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
 from aegis_ros.nodes.services import Services
@@ -137,6 +137,7 @@ class OrchestratorNode(LifecycleNode):
                 on_rationale=self._decisions.put,
                 on_streams=self._on_streams,
                 check_topics=partial(check_topics, self),
+                join_origins=join_origins,
             )
             self._results = ResultPublisher(self, orchestrator)
             self._intake = SensorIntake(self.intake_node, orchestrator, self._results.keeps_frames)
@@ -315,7 +316,7 @@ def _decoder_for(orchestrator: Orchestrator) -> Any:
         spec = summary.spec
         outputs, metadata = orchestrator.network_facts(spec.name)
         return create_decoder(
-            spec.output.decoder, spec.output.options, spec.preprocess, outputs, metadata
+            spec.output.decoder, spec.output.options, spec.main_preprocess, outputs, metadata
         )
 
     return make

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,15 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from aegis_ros.decoders import Decoded, Decoder, FrameInfo, SegmentationMask, draw, to_json
+from aegis_ros.decoders import (
+    Decoded,
+    Decoder,
+    FrameInfo,
+    SegmentationMask,
+    decode_crops,
+    draw,
+    to_json,
+)
 from aegis_ros.engine import JobResult
 from aegis_ros.msg import InferenceResult, JobTiming
 from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
@@ -27,7 +35,7 @@ from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
 from aegis_ros.nodes.preserialized import PreserializedResult
 from aegis_ros.nodes.vision import VisionPublisher
-from aegis_ros.orchestrator import Orchestrator, TaskSummary
+from aegis_ros.orchestrator import Crops, Orchestrator, TaskSummary
 from aegis_ros.rationale.results import (
     CannotPublish,
     DecoderFailed,
@@ -187,6 +195,7 @@ class ResultPublisher:
                 self._unpublished(spec, result.seq, error)
             finally:
                 result.release()
+                result.origin = None  # it may keep a frame, and the next result may be far off
 
     def _publish(self, spec: TaskSpec, result: JobResult) -> None:
         origin = result.origin
@@ -218,15 +227,31 @@ class ResultPublisher:
             self._hold(job, lambda: self._publish_serialized(job, serialized))
         else:
             self._publish_now(job, message)
-        if decoded is None:
+        if decoded is not None:
+            beside = self._beside(output, message.header, decoded, origin)
+            if job.due_ns:
+                made = list(beside)
+                if made:
+                    self._hold(job, lambda: _publish_all(made))
+            else:
+                _publish_all(beside)
+        self._trigger(spec, result, origin, decoded)
+
+    def _trigger(
+        self, spec: TaskSpec, result: JobResult, origin: FrameOrigin, decoded: Decoded | None
+    ) -> None:
+        """Release jobs of the tasks that follow, once the result itself is on its way."""
+        if origin.kept is None:
             return
-        beside = self._beside(output, message.header, decoded, origin)
-        if job.due_ns:
-            made = list(beside)
-            if made:
-                self._hold(job, lambda: _publish_all(made))
-        else:
-            _publish_all(beside)
+        chains = self._orchestrator.chains
+        if decoded is None:
+            chains.missed(spec.name, result.seq)
+            return
+
+        def origin_of(crops: Crops) -> FrameOrigin:
+            return replace(origin, frame=None, kept=None, crops=crops)
+
+        chains.follow(spec.name, decoded, origin.kept, origin.times, result.arrival_ns, origin_of)
 
     def _publish_now(self, job: _Job, message: InferenceResult) -> None:
         published_ns, response_ns, met = _published(job)
@@ -278,9 +303,18 @@ class ResultPublisher:
     def _decode(
         self, output: _TaskOutput, result: JobResult, origin: FrameOrigin
     ) -> Decoded | None:
+        preprocess = output.spec.main_preprocess
         try:
+            if origin.crops is not None:
+                return decode_crops(
+                    output.decoder,
+                    result.outputs,
+                    origin.crops.boxes,
+                    origin.crops.labels,
+                    preprocess,
+                )
             return output.decoder.decode(
-                result.outputs, FrameInfo.of(origin.shape, output.spec.preprocess)
+                result.outputs, FrameInfo.of(origin.shape or (1, 1), preprocess)
             )
         except Exception as error:  # a plug-in may raise anything; the next frame goes on
             self._orchestrator.log.report_often(

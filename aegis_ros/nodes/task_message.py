@@ -15,7 +15,7 @@ import yaml
 
 from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.errors import ConfigError
-from aegis_ros.msg import ModelTask
+from aegis_ros.msg import ModelTask, TaskSource
 from aegis_ros.spec import TaskSpec
 
 __all__ = ["task_from_message", "task_to_message"]
@@ -72,7 +72,9 @@ def _values(message: Any, path: str) -> dict[str, Any]:
         elif name in _FLAGS.values():
             continue
         elif hasattr(value, "get_fields_and_field_types"):
-            values[name] = _values(value, place)
+            inner = _values(value, place)
+            if inner or name not in _OPTIONAL:
+                values[name] = inner
         elif not isinstance(value, (str, bool, int, float)):  # an array of numbers or messages
             items = [
                 _values(item, f"{place}[{index}]")
@@ -95,7 +97,7 @@ def _fill(message: Any, values: Mapping[str, Any]) -> None:
             setattr(message, name, special.write(values[special.key]))
         elif name in _FLAGS.values():
             setattr(message, name, True)
-        elif name in values:
+        elif values.get(name) is not None or (name in values and name not in _OPTIONAL):
             value = values[name]
             inner = getattr(message, name)
             if hasattr(inner, "get_fields_and_field_types"):
@@ -150,6 +152,42 @@ _FIELDS = {
         lambda values: [f"{name}={value}" for name, value in values.items()],
     ),
     "omit_tensors": _Field("tensors", lambda omit, _: not omit, lambda tensors: not tensors),
+}
+
+
+def _sources(messages: Any, where: str) -> dict[str, Any]:
+    """Return the streams of a network's inputs by name."""
+    found: dict[str, Any] = {}
+    for index, message in enumerate(messages):
+        place = f"{where}[{index}]"
+        if message.name in found:
+            raise ConfigError("the input stands twice", where=f"{place}.name", value=message.name)
+        found[message.name] = {
+            **_values(message.stream, f"{place}.stream"),
+            "preprocess": _values(message.preprocess, f"{place}.preprocess"),
+        }
+    return found
+
+
+def _source_messages(values: Mapping[str, Any]) -> list[TaskSource]:
+    messages = []
+    for name, source in values.items():
+        message = TaskSource(name=name)
+        _fill(message.stream, source)
+        _fill(message.preprocess, source["preprocess"])
+        messages.append(message)
+    return messages
+
+
+# Mappings that may be left out as a whole.
+_OPTIONAL = ("input", "sync", "trigger", "crops")
+_FIELDS |= {
+    "inputs": _Field("inputs", _sources, _source_messages),
+    "timer_period_ms": _Field(
+        "timer",
+        lambda period_ms, _: {"period_ms": period_ms} if period_ms else None,
+        lambda timer: 0.0 if timer is None else timer["period_ms"],
+    ),
 }
 
 # Fields of which zero is not the default: by name, the field that says whether they are set.

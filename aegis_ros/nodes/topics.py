@@ -29,7 +29,9 @@ def check_topics(node: Node, spec: TaskSpec) -> None:
     wanted = [("output.topic", spec.output.topic, _RESULT, everyone)]
     if spec.output.annotate:
         wanted.append(("output.annotate", f"{spec.output.topic}/annotated", _IMAGE, everyone))
-    wanted.append(("input.topic", spec.input.topic, spec.input.type, own))
+    for name, source, _ in spec.sources:
+        field = f"inputs.{name}.topic" if name else "input.topic"
+        wanted.append((field, source.topic, source.type, own))
     for field, topic, kind, used in wanted:
         try:
             name = node.resolve_topic_name(topic)

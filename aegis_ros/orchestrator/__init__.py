@@ -1,5 +1,6 @@
 """What a robot asks for, answered: registry, tick, journal and adaptive control; no ROS."""
 
+from aegis_ros.orchestrator.crops import Crops
 from aegis_ros.orchestrator.intake import FrameTimes
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.types import (
@@ -14,6 +15,7 @@ from aegis_ros.orchestrator.types import (
 from aegis_ros.rationale import ResultCode
 
 __all__ = [
+    "Crops",
     "FrameTimes",
     "LaneSummary",
     "Orchestrator",

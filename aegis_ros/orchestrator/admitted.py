@@ -6,12 +6,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aegis_ros.analysis import AnalysisTask, LaneVerdict, breakdown, check_lane, safe_removal_ns
+from aegis_ros.analysis import (
+    AnalysisTask,
+    ChainsVerdict,
+    LaneVerdict,
+    breakdown,
+    check_lane,
+    safe_removal_ns,
+)
 from aegis_ros.memory import Holding
-from aegis_ros.orchestrator.intake import FedTask
+from aegis_ros.orchestrator.intake import FedTask, Joint
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.planning.admission import Candidate, Decimation, Options
+from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 
 __all__ = ["AdmittedSet", "Entry"]
@@ -27,7 +35,7 @@ class Entry:
     task_id: int
     candidate: Candidate
     lane: str
-    stream: Stream
+    streams: tuple[Stream, ...]
     fed: FedTask
     statistics: TaskStatistics
     from_file: bool
@@ -38,6 +46,15 @@ class Entry:
     def analysis_task(self) -> AnalysisTask:
         """Return the task as the tests see it at its present rate."""
         return self.candidate.analysis_task(self.decimation)
+
+    def __post_init__(self) -> None:
+        """Make the place where its frames wait for each other."""
+        self.joint = Joint(self.fed, tuple(stream.topic for stream in self.streams))
+
+    @property
+    def joined(self) -> bool:
+        """Whether its jobs need more than one frame, or wait for a timer."""
+        return len(self.streams) > 1 or self.spec.timed
 
     @property
     def spec(self) -> TaskSpec:
@@ -117,6 +134,10 @@ class AdmittedSet:
             if entry.options is not None
             and not entry.spec.lane
             and entry.decimation == 1
+            # Frames that wait for each other, and results that release jobs, stay with their lane.
+            and not entry.joined
+            and not entry.spec.follows
+            and not entry.fed.followed
             and entry.spec.name not in without
         }
 
@@ -189,6 +210,31 @@ class AdmittedSet:
         own = sum(self.share(entry) for entry in self if entry.lane == lane)
         return own + sum(self._share(task) for task in more)
 
+    def judge_chains(
+        self, tasks: Mapping[str, tuple[AnalysisTask, str]], more: Candidate | None = None
+    ) -> ChainsVerdict | None:
+        """Return the proof of all chains among these tasks; ``None`` where there are none.
+
+        Args:
+            tasks: how the tests see each task, and its lane.
+            more: one of them that is not admitted yet.
+
+        Raises:
+            ConfigError: it cannot follow the task it names.
+        """
+        candidates = [entry.candidate for entry in self] + ([] if more is None else [more])
+        own = [each for each in candidates if each.spec.follows]
+        return chains_verdict(
+            tasks,
+            {each.spec.name: each.spec.follows for each in own},
+            {each.spec.name: each.chain_jitter_ns for each in own},
+            switch_ns=self._device.switch_ns,
+        )
+
+    def followers(self, name: str) -> tuple[str, ...]:
+        """Return the names of the tasks that results of a task trigger."""
+        return tuple(entry.spec.name for entry in self if entry.spec.follows == name)
+
     def critical_scaling(self, lane: str) -> float:
         """Return by what all budgets of a lane can be multiplied before anybody is late."""
         tasks = self._tasks_on(lane)
@@ -209,6 +255,16 @@ class AdmittedSet:
 
     def _judge(self) -> None:
         switch_ns = self._device.switch_ns
+        proven = self.judge_chains(self.running())
+        for entry in self:
+            jitter_ns = 0
+            if proven is not None and entry.spec.follows:
+                own = entry.candidate
+                jitter_ns = proven.jitters_ns[entry.spec.name] - (
+                    own.analysis_task().jitter_ns - own.chain_jitter_ns
+                )
+            entry.candidate = replace(entry.candidate, chain_jitter_ns=jitter_ns)
+            entry.fed.followed = any(other.spec.follows == entry.spec.name for other in self)
         self.verdicts = {
             lane.name: check_lane(self._tasks_on(lane.name), lane=lane.name, switch_ns=switch_ns)
             for lane in self._device.lanes

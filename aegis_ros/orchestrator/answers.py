@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from aegis_ros.analysis import ChainsVerdict
 from aegis_ros.planning.admission import Admitted, Candidate, Options
 from aegis_ros.rationale import ResponseBound
-from aegis_ros.rationale.admission import Budget, ConstantLatency, MovedTask, TaskAdmitted
+from aegis_ros.rationale.admission import (
+    Budget,
+    ChainTime,
+    ConstantLatency,
+    MovedTask,
+    TaskAdmitted,
+)
 from aegis_ros.rationale.decimation import EveryNth
 from aegis_ros.rationale.wording import words
 from aegis_ros.spec import TaskSpec
@@ -64,6 +71,16 @@ def admission_reason(
         responses=verdict.responses,
         moved=tuple(MovedTask(each.task, each.before, each.after) for each in admitted.moves),
         barred=tuple(words(each) for each in options.barred),
+        chains=() if admitted.chains is None else _chains_of(spec.name, admitted.chains),
+    )
+
+
+def _chains_of(name: str, verdict: ChainsVerdict) -> tuple[ChainTime, ...]:
+    """Return the bounds of the chains that a task is part of."""
+    return tuple(
+        ChainTime(each.chain, each.latency_ns, each.deadline_ns)
+        for each in verdict.bounds
+        if name in each.chain.split(" → ")
     )
 
 

@@ -2,120 +2,49 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.engine import Channel, SlotFrame
+from aegis_ros.engine import Channel, KeptFrame, SlotFrame
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.statistics import TaskStatistics
+from aegis_ros.orchestrator.synchroniser import Dropped, Synchroniser, Unmatched
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.rationale.frames import (
     BadFrame,
     FrameTooEarly,
+    FrameUnmatched,
+    NewerSet,
     NoFrameSlot,
+    NoFrameYet,
     StampsOffClock,
     StampsWentBack,
 )
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["NEVER_NS", "FedTask", "FrameDecimation", "FrameTimes", "Intake", "StreamTable", "Taken"]
+__all__ = [
+    "NEVER_NS",
+    "FedTask",
+    "FrameDecimation",
+    "FrameTimes",
+    "Intake",
+    "Joint",
+    "StreamTable",
+    "Taken",
+    "first_origin",
+    "job_of",
+]
 
 _BACKWARDS_NS = 1_000_000_000
 _TRUSTED_NS = 10_000_000_000
 NEVER_NS = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class FrameDecimation:
-    """Of how many frames one becomes a job; replaced as a whole, never changed.
-
-    Attributes:
-        n: every n-th frame is taken until ``from_ns``.
-        later: the same from then on.
-        from_ns: monotonic time.
-        opens_ns: before it, no frame is taken at all.
-    """
-
-    n: int = 1
-    later: int = 1
-    from_ns: int = 0
-    opens_ns: int = 0
-
-    def at(self, now_ns: int) -> int:
-        """Return n at a moment."""
-        return self.n if now_ns < self.from_ns else self.later
-
-    @property
-    def reached(self) -> int:
-        """The least n that can come without another change."""
-        return self.n if self.from_ns == NEVER_NS else min(self.n, self.later)
-
-
-class FedTask:
-    """An admitted task as the intake sees it; counted in by the intake thread only."""
-
-    __slots__ = (
-        "decimation",
-        "enabled",
-        "gate",
-        "next_seq",
-        "passed_by",
-        "shed",
-        "spec",
-        "statistics",
-        "task_id",
-    )
-
-    def __init__(self, task_id: int, spec: TaskSpec, statistics: TaskStatistics) -> None:
-        """Begin with an open gate."""
-        self.task_id = task_id
-        self.spec = spec
-        self.statistics = statistics
-        self.enabled = spec.enabled
-        self.shed = False  # while the device is too slow for it
-        self.gate = RateGate(spec.period_ns, spec.jitter_ns)
-        self.next_seq = 0
-        self.decimation = FrameDecimation()
-        self.passed_by = spec.decimation_limit  # frames since the last that became a job
-
-
-@dataclass(frozen=True)
-class StreamTable:
-    """A stream, its slots and the tasks it feeds."""
-
-    stream: Stream
-    channel: Channel
-    tasks: tuple[FedTask, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The tasks that take one frame, and the slot it is written to.
-
-    It keeps its table, so that a change of the tasks meanwhile cannot take the slot away.
-    """
-
-    table: StreamTable
-    tasks: tuple[FedTask, ...]
-    slot: int
-
-    @property
-    def task_ids(self) -> tuple[int, ...]:
-        """Ids of the tasks."""
-        return tuple(task.task_id for task in self.tasks)
-
-    def array(self, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
-        """Return the slot's memory for a frame of ``shape``.
-
-        Raises:
-            InputError: the frame is larger than declared.
-        """
-        return self.table.channel.array(self.slot, shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +79,163 @@ class FrameTimes:
         return max(0, self.stamp_ns - self.wall_offset_ns) if self.trusted else 0
 
 
+@dataclass(frozen=True, slots=True)
+class FrameDecimation:
+    """Of how many frames one becomes a job; replaced as a whole, never changed.
+
+    Attributes:
+        n: every n-th frame is taken until ``from_ns``.
+        later: the same from then on.
+        from_ns: monotonic time.
+        opens_ns: before it, no frame is taken at all.
+    """
+
+    n: int = 1
+    later: int = 1
+    from_ns: int = 0
+    opens_ns: int = 0
+
+    def at(self, now_ns: int) -> int:
+        """Return n at a moment."""
+        return self.n if now_ns < self.from_ns else self.later
+
+    @property
+    def reached(self) -> int:
+        """The least n that can come without another change."""
+        return self.n if self.from_ns == NEVER_NS else min(self.n, self.later)
+
+
+class FedTask:
+    """An admitted task as the intake sees it; counted in by the intake thread only."""
+
+    __slots__ = (
+        "decimation",
+        "enabled",
+        "followed",
+        "gate",
+        "next_seq",
+        "passed_by",
+        "shed",
+        "spec",
+        "statistics",
+        "task_id",
+    )
+
+    def __init__(self, task_id: int, spec: TaskSpec, statistics: TaskStatistics) -> None:
+        """Begin with an open gate."""
+        self.task_id = task_id
+        self.spec = spec
+        self.statistics = statistics
+        self.enabled = spec.enabled
+        self.shed = False  # while the device is too slow for it
+        self.followed = False  # whether results of it release jobs of another task
+        self.gate = RateGate(spec.period_ns, spec.release_jitter_ns)
+        self.next_seq = 0
+        self.decimation = FrameDecimation()
+        self.passed_by = spec.decimation_limit  # frames since the last that became a job
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A frame that waits for those of the other inputs, or for a timer; its slot is held."""
+
+    frame: SlotFrame
+    times: FrameTimes
+    origin: object
+
+
+class Joint:
+    """A task whose jobs read what several frames brought, or whatever is there when a timer ticks.
+
+    Args:
+        task: the task.
+        topics: topic of each of its inputs.
+    """
+
+    def __init__(self, task: FedTask, topics: tuple[str, ...]) -> None:
+        """Hold no frame."""
+        sync = task.spec.sync
+        self.task = task
+        self.topics = topics
+        self.sync = sync
+        self.lock = threading.Lock()
+        self.waiting: Synchroniser[Waiting] | None = None
+        if sync is not None:
+            self.waiting = Synchroniser(len(topics), sync.tolerance_ns, sync.queue)
+        self.newest: list[Waiting | None] = [None] * len(topics)
+
+    def close(self) -> None:
+        """Let all frames go."""
+        with self.lock:
+            for each in (*(self.waiting or ()), *self.newest):
+                if each is not None:
+                    each.frame.drop()
+            self.newest = [None] * len(self.topics)
+            if self.sync is not None:
+                self.waiting = Synchroniser(
+                    len(self.topics), self.sync.tolerance_ns, self.sync.queue
+                )
+
+
+@dataclass(frozen=True)
+class StreamTable:
+    """A stream, its slots and what it feeds.
+
+    Attributes:
+        stream, channel: the stream and its slots.
+        tasks: tasks each of whose jobs reads one frame.
+        joints: tasks of several inputs or of a timer, with the index of the input that it feeds.
+    """
+
+    stream: Stream
+    channel: Channel
+    tasks: tuple[FedTask, ...] = ()
+    joints: tuple[tuple[Joint, int], ...] = ()
+
+    @property
+    def fed(self) -> tuple[FedTask, ...]:
+        """All tasks it feeds."""
+        return (*self.tasks, *(joint.task for joint, _ in self.joints))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The tasks that take one frame, and the slot it is written to.
+
+    It keeps its table, so that a change of the tasks meanwhile cannot take the slot away.
+    """
+
+    table: StreamTable
+    tasks: tuple[FedTask, ...]
+    slot: int
+    joints: tuple[tuple[Joint, int], ...] = ()
+
+    @property
+    def fed(self) -> tuple[FedTask, ...]:
+        """The tasks."""
+        return (*self.tasks, *(joint.task for joint, _ in self.joints))
+
+    @property
+    def task_ids(self) -> tuple[int, ...]:
+        """Ids of the tasks."""
+        return tuple(task.task_id for task in self.fed)
+
+    def keep(self, shape: tuple[int, ...]) -> KeptFrame | None:
+        """Return what keeps the frame until its results have been used, where others follow."""
+        if not any(task.followed for task in self.fed):
+            return None
+        return KeptFrame(SlotFrame(self.table.channel, self.slot, shape))
+
+    def array(self, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+        """Return the slot's memory for a frame of ``shape``.
+
+        Raises:
+            InputError: the frame is larger than declared.
+        """
+        return self.table.channel.array(self.slot, shape)
+
+
+_Join = Callable[[Sequence[object], FrameTimes], object]
 _Submit = Callable[[Sequence[SlotFrame], FrameTimes, list[tuple[int, int, int, int]], object], None]
 
 
@@ -158,13 +244,21 @@ class Intake:
 
     Args:
         log: where skips are reported.
-        submit: hands a written slot to the engine.
+        submit: hands written slots to the engine.
+        join: returns the origin of a job from those of its frames and the job's own times; that of
+            the first frame if not given.
     """
 
-    def __init__(self, log: RationaleLog, submit: _Submit) -> None:
+    def __init__(
+        self,
+        log: RationaleLog,
+        submit: _Submit,
+        join: _Join | None = None,
+    ) -> None:
         """Begin closed and without streams."""
         self._log = log
         self._submit = submit
+        self._join = join or first_origin
         self._tables: Mapping[str, StreamTable] = {}
         self._last_stamp_ns: dict[str, int] = {}
         self._distrusted: set[str] = set()
@@ -182,7 +276,7 @@ class Intake:
     def fed_by(self, key: str) -> tuple[str, ...]:
         """Return the names of the tasks a stream feeds."""
         table = self._tables.get(key)
-        return tuple(task.spec.name for task in table.tasks) if table is not None else ()
+        return tuple(task.spec.name for task in table.fed) if table is not None else ()
 
     def take(self, key: str, received_ns: int) -> Taken | None:
         """Return a slot for a frame received now; ``None`` means: drop it undecoded.
@@ -193,18 +287,21 @@ class Intake:
         table = self._tables.get(key)
         if table is None or not self.open:
             return None
-        tasks = tuple(task for task in table.tasks if self._wants(task, table, received_ns))
-        if not tasks:
+        tasks = tuple(
+            task for task in table.tasks if self._wants(task, table.stream.topic, received_ns)
+        )
+        joints = tuple(each for each in table.joints if _takes(each[0].task))
+        if not tasks and not joints:
             return None
         slot = table.channel.acquire()
         if slot is None:
-            for task in tasks:
+            for task in (*tasks, *(joint.task for joint, _ in joints)):
                 task.statistics.skipped += 1
                 self._log.report_often(
                     NoFrameSlot(task.spec.name, task.next_seq, table.stream.topic)
                 )
             return None
-        return Taken(table, tasks, slot)
+        return Taken(table, tasks, slot, joints)
 
     def commit(
         self,
@@ -222,54 +319,151 @@ class Intake:
             origin: what comes back with the result of each job; never looked at.
         """
         self._watch_stamp(taken.table, times)
-        jobs = []
-        for task in taken.tasks:
-            arrival = task.gate.settle(times.ready_ns)
-            deadline = arrival + task.spec.deadline_ns - task.spec.output.publish_ns
-            seq = task.next_seq
-            task.next_seq += 1
-            task.statistics.last_deadline_ns = deadline
-            jobs.append((task.task_id, seq, arrival, deadline))
         frame = SlotFrame(taken.table.channel, taken.slot, shape)
+        for joint, index in taken.joints:
+            self._join_in(joint, index, frame, times, origin)
+        if not taken.tasks:
+            frame.drop()
+            return
+        jobs = [job_of(task, task.gate.settle(times.ready_ns)) for task in taken.tasks]
         self._submit((frame,), times, jobs, origin)
+
+    def tick(self, joint: Joint, due_ns: int) -> None:
+        """Release a job of a task with a timer; called by the timers' thread.
+
+        It reads the newest frame of each input. Its arrival is the moment at which the timer was
+        due, and so does its response time count from there.
+
+        Args:
+            joint: the task.
+            due_ns: when the timer was due (monotonic).
+        """
+        task = joint.task
+        if not self.open or not _takes(task):
+            return
+        task.statistics.received += 1
+        now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        if self._passed_over(task, now_ns):
+            return
+        with joint.lock:
+            newest = tuple(each for each in joint.newest if each is not None)
+            if len(newest) == len(joint.newest):
+                for each in newest:
+                    each.frame.hold()
+            else:
+                absent = next(
+                    topic
+                    for topic, each in zip(joint.topics, joint.newest, strict=True)
+                    if each is None
+                )
+                task.statistics.skipped += 1
+                self._log.report_often(NoFrameYet(task.spec.name, task.next_seq, absent))
+                return
+        times = FrameTimes(0, due_ns, now_ns, wall_ns)
+        origin = self._join([each.origin for each in newest], times)
+        self._submit([each.frame for each in newest], times, [job_of(task, due_ns)], origin)
+
+    def _join_in(
+        self, joint: Joint, index: int, frame: SlotFrame, times: FrameTimes, origin: object
+    ) -> None:
+        """Have a frame wait for its partners or for the timer; release the job it completes."""
+        waiting = Waiting(frame, times, origin)
+        frame.hold()
+        if joint.sync is None:
+            with joint.lock:
+                before, joint.newest[index] = joint.newest[index], waiting
+            if before is not None:
+                before.frame.drop()
+            return
+        with joint.lock:
+            assert joint.waiting is not None
+            told = joint.waiting.add(index, _stamp_ns(times), waiting)
+        for dropped in told.dropped:
+            self._unmatched(joint, dropped)
+        if told.frames is not None:
+            self._release(joint, told.frames)
+
+    def _release(self, joint: Joint, frames: Sequence[Waiting]) -> None:
+        """Release a job on a set of frames, whose slots are held for it.
+
+        Its times are those of the earliest stamp; it was received and ready with the last frame.
+        """
+        task = joint.task
+        task.statistics.received += 1
+        last = max(frames, key=lambda each: each.times.ready_ns).times
+        if not self._paced(task, joint.topics[0], last.received_ns):
+            for each in frames:
+                each.frame.drop()
+            return
+        earliest = min(frames, key=lambda each: _stamp_ns(each.times)).times
+        times = replace(
+            last,
+            stamp_ns=earliest.stamp_ns,
+            received_ns=last.received_ns if earliest.trusted else earliest.received_ns,
+        )
+        origin = self._join([each.origin for each in frames], times)
+        jobs = [job_of(task, task.gate.settle(times.ready_ns))]
+        self._submit([each.frame for each in frames], times, jobs, origin)
+
+    def _unmatched(self, joint: Joint, dropped: Dropped[Waiting]) -> None:
+        dropped.frame.frame.drop()
+        task, topic = joint.task, joint.topics[dropped.index]
+        assert joint.sync is not None
+        task.statistics.skipped += 1
+        if dropped.why is Unmatched.SUPERSEDED:
+            self._log.report_often(NewerSet(task.spec.name, task.next_seq, topic))
+        else:
+            tolerance_ns, queue = joint.sync.tolerance_ns, joint.sync.queue
+            self._log.report_often(
+                FrameUnmatched(task.spec.name, task.next_seq, topic, tolerance_ns, queue)
+            )
 
     def refuse(self, taken: Taken, error: AegisError) -> None:
         """Report that a frame could not be used, and free its slot."""
         taken.table.channel.cancel(taken.slot)
         topic = taken.table.stream.topic
-        for task in taken.tasks:
+        for task in taken.fed:
             task.statistics.skipped += 1
             self._log.report_often(BadFrame(task.spec.name, task.next_seq, topic, str(error)))
 
-    def _wants(self, task: FedTask, table: StreamTable, received_ns: int) -> bool:
+    def _wants(self, task: FedTask, topic: str, received_ns: int) -> bool:
         if not task.enabled:
             return False
         task.statistics.received += 1
         if task.shed:
             task.statistics.skipped += 1
             return False
-        decimation = task.decimation
-        if received_ns < decimation.opens_ns:
+        return self._paced(task, topic, received_ns)
+
+    def _paced(self, task: FedTask, topic: str, received_ns: int) -> bool:
+        """Return whether a task's rate and its decimation let a job through."""
+        if received_ns < task.decimation.opens_ns:
             task.statistics.decimated += 1
             return False
         if task.gate.accept(received_ns):
-            # Counted, not timed: a sensor slower than declared loses no more than its share.
-            task.passed_by += 1
-            if task.passed_by < decimation.at(received_ns):
-                task.statistics.decimated += 1
-                return False
-            task.passed_by = 0
-            return True
+            return not self._passed_over(task, received_ns)
         task.statistics.skipped += 1
         self._log.report_often(
             FrameTooEarly(
                 task.spec.name,
                 task.next_seq,
-                table.stream.topic,
+                topic,
                 task.spec.period_ns,
-                task.spec.jitter_ns,
+                task.spec.release_jitter_ns,
             )
         )
+        return False
+
+    def _passed_over(self, task: FedTask, received_ns: int) -> bool:
+        """Return whether this is one of the frames that decimation leaves out."""
+        # Counted, not timed: a sensor slower than declared loses no more than its share.
+        task.passed_by += 1
+        if received_ns < task.decimation.opens_ns or task.passed_by < task.decimation.at(
+            received_ns
+        ):
+            task.statistics.decimated += 1
+            return True
+        task.passed_by = 0
         return False
 
     def _watch_stamp(self, table: StreamTable, times: FrameTimes) -> None:
@@ -281,11 +475,35 @@ class Intake:
         self._last_stamp_ns[key] = stamp_ns
         topic = table.stream.topic
         if before - stamp_ns > _BACKWARDS_NS:
-            for task in table.tasks:
+            for task in table.fed:
                 back = StampsWentBack(task.spec.name, topic, before - stamp_ns)
                 self._log.report_often(back)
         elif not times.trusted and key not in self._distrusted:
             self._distrusted.add(key)
-            for task in table.tasks:
+            for task in table.fed:
                 ahead = StampsOffClock(task.spec.name, topic, stamp_ns - times.wall_ns)
                 self._log.report_often(ahead)
+
+
+def first_origin(origins: Sequence[object], times: FrameTimes) -> object:
+    """Return the origin of the first frame, ``None`` where there is no frame."""
+    return origins[0] if origins else None
+
+
+def job_of(task: FedTask, arrival_ns: int) -> tuple[int, int, int, int]:
+    """Return the next job of a task: its id, number, arrival and absolute deadline."""
+    deadline_ns = arrival_ns + task.spec.deadline_ns - task.spec.output.publish_ns
+    seq = task.next_seq
+    task.next_seq += 1
+    task.statistics.last_deadline_ns = deadline_ns
+    return task.task_id, seq, arrival_ns, deadline_ns
+
+
+def _takes(task: FedTask) -> bool:
+    """Return whether frames are of use to a task at all."""
+    return task.enabled and not task.shed
+
+
+def _stamp_ns(times: FrameTimes) -> int:
+    """Return when a frame was taken, on the wall clock; its reception where it has no stamp."""
+    return times.stamp_ns or times.received_ns + times.wall_offset_ns

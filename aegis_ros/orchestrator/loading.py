@@ -10,13 +10,14 @@ from dataclasses import replace
 from aegis_ros.engine import Channel, ChannelSpec, Engine, LoadSpec
 from aegis_ros.errors import AegisError
 from aegis_ros.memory import Footprint, Holding
+from aegis_ros.network import Feed
 from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.orchestrator.intake import StreamTable
 from aegis_ros.orchestrator.types import Stream
-from aegis_ros.planning.admission import max_shape
-from aegis_ros.spec import OrchestratorSpec, TaskSpec
+from aegis_ros.planning.feeds import feeds
+from aegis_ros.spec import InputSpec, OrchestratorSpec, TaskSpec
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "crops_key"]
 
 _SPARE_SLOTS = 6  # beyond what the tasks of the file can hold
 _LEAST_SPARE_SLOTS = 2  # being written, or on the way back
@@ -36,26 +37,30 @@ class Loader:
         self._spec = spec
         self._channels: dict[str, Channel] = {}
 
-    def stream_for(self, spec: TaskSpec, admitted: Iterable[Entry]) -> Stream:
-        """Return the stream a new task shares: one that has slots for its waiting frames, too.
+    def streams_for(self, spec: TaskSpec, admitted: Iterable[Entry]) -> tuple[Stream, ...]:
+        """Return the streams a new task shares: ones that have slots for its frames, too.
 
         Where all are full, a second subscription with slots of its own; running tasks keep theirs.
         """
-        stream = _stream(spec)
-        key = stream.key
         others = tuple(admitted)
+        return tuple(self._with_room(stream, spec, others) for stream in _streams(spec))
+
+    def _with_room(self, stream: Stream, spec: TaskSpec, others: tuple[Entry, ...]) -> Stream:
+        key = stream.key
         for number in itertools.count(2):
             channel = self._channels.get(key)
             if channel is None:
                 break
-            held = sum(each.spec.queue + 1 for each in others if each.stream.key == key)
-            if held + spec.queue + 1 + _LEAST_SPARE_SLOTS <= channel.spec.slots:
+            held = sum(
+                _held(each.spec) for each in others if any(used.key == key for used in each.streams)
+            )
+            if held + _held(spec) + _LEAST_SPARE_SLOTS <= channel.spec.slots:
                 break
             key = f"{stream.key}|{number}"
         return replace(stream, key=key)
 
     def load(self, entry: Entry) -> str:
-        """Open the stream's channel where it is not open, and load the network.
+        """Open the channels of its streams where they are not open, and load the network.
 
         Returns:
             What the backend chose meanwhile, for people; may be empty.
@@ -63,19 +68,20 @@ class Loader:
         Raises:
             AegisError, OSError, MemoryError: it does not work; nothing has changed.
         """
-        key = entry.stream.key
-        opened = key not in self._channels
-        if opened:
-            self._channels[key] = self._engine.open_channel(self._channel_spec(key, entry.spec))
         lanes = [lane.name for lane in self._spec.device.lanes]
+        opened: list[str] = []
         try:
+            for spec in self._channels_of(entry.spec, entry.streams):
+                if spec.key not in self._channels:
+                    self._channels[spec.key] = self._engine.open_channel(spec)
+                    opened.append(spec.key)
             return self._engine.load(
                 LoadSpec(
                     entry.task_id,
                     entry.spec.name,
                     entry.candidate.compiled,
                     lanes.index(entry.lane),
-                    key,
+                    ", ".join(_keys(entry)),
                     entry.spec.queue,
                     entry.candidate.plan,
                     entry.spec.criticality,
@@ -84,55 +90,79 @@ class Loader:
                 )
             )
         except (AegisError, OSError, MemoryError):
-            if opened:
+            for key in opened:
                 del self._channels[key]
                 with suppress(AegisError):
                     self._engine.close_channel(key)
             raise
 
     def frames_for(self, spec: TaskSpec, admitted: Iterable[Entry]) -> Footprint:
-        """Return what the slots of a new task's stream would take; nothing where they are there."""
-        stream = self.stream_for(spec, admitted)
-        if stream.key in self._channels:
-            return Footprint()
-        return _slots(self._channel_spec(stream.key, spec))
+        """Return what the slots of a new task's frames would take; nothing where they are there."""
+        wanted = self._channels_of(spec, self.streams_for(spec, admitted))
+        return Footprint(
+            staging=sum(
+                each.slot_bytes * each.slots for each in wanted if each.key not in self._channels
+            )
+        )
 
     def holdings(self, entries: Iterable[Entry]) -> list[Holding]:
-        """Return what the streams of these tasks take."""
+        """Return what the slots of these tasks' frames take."""
         users: dict[str, list[str]] = {}
         for entry in entries:
-            users.setdefault(entry.stream.key, []).append(entry.spec.name)
+            for key in _keys(entry):
+                users.setdefault(key, []).append(entry.spec.name)
         return [
             Holding(tuple(names), _slots(channel.spec))
             for key, names in users.items()
             if (channel := self._channels.get(key)) is not None
         ]
 
-    def _channel_spec(self, key: str, spec: TaskSpec) -> ChannelSpec:
-        sharing = {task.name: task for task in self._spec.tasks if _stream(task).key == key}
-        slots = sum(task.queue + 1 for task in (sharing | {spec.name: spec}).values())
-        return ChannelSpec(key, spec.preprocess.frame_format, max_shape(spec), slots + _SPARE_SLOTS)
+    def _channels_of(self, spec: TaskSpec, streams: tuple[Stream, ...]) -> list[ChannelSpec]:
+        """Return the slots that a task's frames need; those of a file get theirs together."""
+        found = []
+        for stream in streams:
+            sharing = {
+                task.name: task
+                for task in self._spec.tasks
+                if any(each.key == stream.key for each in _streams(task))
+            } | {spec.name: spec}
+            slots = sum(_held(task) for task in sharing.values()) + _SPARE_SLOTS
+            found.append(ChannelSpec(stream.key, stream.format, stream.max_shape, slots))
+        if spec.follows:
+            (feed,) = feeds(spec)
+            slots = spec.queue + 1 + _LEAST_SPARE_SLOTS
+            found.append(ChannelSpec(crops_key(spec), feed.format, feed.max_shape, slots))
+        return found
+
+    def channel(self, key: str) -> Channel | None:
+        """Return the slots of a stream, ``None`` where they are not open."""
+        return self._channels.get(key)
 
     def unload(self, entry: Entry, others: Iterable[Entry]) -> None:
-        """Take the network out of the engine, and the channel where no other task needs it.
+        """Take the network out of the engine, and the channels that no other task needs.
 
         Raises:
             AegisError: the engine does not answer.
         """
         self._engine.unload(entry.task_id)
-        key = entry.stream.key
-        used = any(other.stream.key == key for other in others)
-        if not used and self._channels.pop(key, None) is not None:
-            self._engine.close_channel(key)
+        used = {key for other in others for key in _keys(other)}
+        for key in _keys(entry):
+            if key not in used and self._channels.pop(key, None) is not None:
+                self._engine.close_channel(key)
 
     def tables(self, admitted: Iterable[Entry]) -> dict[str, StreamTable]:
         """Return which stream feeds which tasks."""
         tables: dict[str, StreamTable] = {}
         for entry in admitted:
-            stream = entry.stream
-            before = tables.get(stream.key)
-            tasks = (*before.tasks, entry.fed) if before else (entry.fed,)
-            tables[stream.key] = StreamTable(stream, self._channels[stream.key], tasks)
+            for index, stream in enumerate(entry.streams):
+                table = tables.setdefault(
+                    stream.key, StreamTable(stream, self._channels[stream.key])
+                )
+                tables[stream.key] = (
+                    replace(table, joints=(*table.joints, (entry.joint, index)))
+                    if entry.joined
+                    else replace(table, tasks=(*table.tasks, entry.fed))
+                )
         return tables
 
     def clear(self) -> None:
@@ -144,14 +174,38 @@ def _slots(spec: ChannelSpec) -> Footprint:
     return Footprint(staging=spec.slot_bytes * spec.slots)
 
 
-def _stream(spec: TaskSpec) -> Stream:
-    layout, shape = spec.preprocess.frame_format, max_shape(spec)
-    size = "x".join(str(extent) for extent in shape)
+def crops_key(spec: TaskSpec) -> str:
+    """Return the key of the channel that a task's crops lie in."""
+    return f"crops|{spec.name}"
+
+
+def _keys(entry: Entry) -> tuple[str, ...]:
+    own = (crops_key(entry.spec),) if entry.spec.follows else ()
+    return (*(stream.key for stream in entry.streams), *own)
+
+
+def _held(spec: TaskSpec) -> int:
+    """Return how many slots of each of its streams a task may need at once."""
+    waiting = 0 if spec.sync is None else spec.sync.queue + 1
+    return spec.queue + 1 + waiting + (2 if spec.timed else 0)
+
+
+def _streams(spec: TaskSpec) -> tuple[Stream, ...]:
+    if not spec.sources:
+        return ()
+    return tuple(
+        _stream(source, feed)
+        for (_, source, _), feed in zip(spec.sources, feeds(spec), strict=True)
+    )
+
+
+def _stream(source: InputSpec, feed: Feed) -> Stream:
+    size = "x".join(str(extent) for extent in feed.max_shape)
     return Stream(
-        f"{spec.input.topic}|{spec.input.type}|{spec.input.qos}|{layout}|{size}",
-        spec.input.topic,
-        spec.input.type,
-        spec.input.qos,
-        layout,
-        shape,
+        f"{source.topic}|{source.type}|{source.qos}|{feed.format}|{size}",
+        source.topic,
+        source.type,
+        source.qos,
+        feed.format,
+        feed.max_shape,
     )

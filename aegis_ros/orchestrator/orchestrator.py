@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from aegis_ros.analysis import AnalysisTask
+from aegis_ros.analysis import AnalysisTask, decimated
 from aegis_ros.backends import create_backends
 from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.device import DeviceState
@@ -26,6 +27,8 @@ from aegis_ros.engine import (
     EngineEvent,
     EngineInfo,
     JobResult,
+    JobSkip,
+    PartialResult,
     SlotFrame,
 )
 from aegis_ros.engine.memory import SharedMemory
@@ -34,9 +37,10 @@ from aegis_ros.memory import Holding, held
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.answers import admission_reason
+from aegis_ros.orchestrator.chains import Chains
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
-from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake
+from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake, first_origin
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
@@ -52,18 +56,22 @@ from aegis_ros.orchestrator.silent_topics import SilentTopics, TopicCount
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.summaries import Summaries, task_state
 from aegis_ros.orchestrator.thermal import Thermal
+from aegis_ros.orchestrator.timers import Timers
 from aegis_ros.orchestrator.types import (
     OrchestratorState,
     Registration,
     Stream,
 )
 from aegis_ros.planning.admission import Admission, Admitted, Candidate, Options, Refusal
+from aegis_ros.planning.feeds import decoded_outputs
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule, result_code
 from aegis_ros.rationale.decimation import DecimationCause
 from aegis_ros.rationale.engine import NotUnloaded
 from aegis_ros.rationale.rejection import (
+    ChainLate,
     CriticalRunning,
     Failed,
+    Followed,
     Invalid,
     NameTaken,
     NoSuchTask,
@@ -98,6 +106,10 @@ class Orchestrator:
         on_rationale: called with every decision.
         on_streams: called with the streams to subscribe to whenever tasks or activity change.
         check_topics: raises ``ConfigError`` for a task whose topics cannot be used.
+        on_partial: called with outputs that a job has completed before its end; they are valid
+            until the call returns.
+        join_origins: returns the origin of a job from those of its frames (none for a timer without
+            inputs) and the job's own times.
         engine_factory: makes the engine from the device and the callbacks.
     """
 
@@ -110,6 +122,8 @@ class Orchestrator:
         on_rationale: Callable[[Rationale], None] = lambda rationale: None,
         on_streams: Callable[[tuple[Stream, ...]], None] = lambda streams: None,
         check_topics: Callable[[TaskSpec], None] = lambda spec: None,
+        on_partial: Callable[[TaskSpec, PartialResult], None] = lambda spec, partial: None,
+        join_origins: Callable[[Sequence[object], FrameTimes], object] = first_origin,
         engine_factory: Callable[..., Engine] = EngineClient,
     ) -> None:
         """Open journal and profile store; nothing runs yet.
@@ -126,6 +140,7 @@ class Orchestrator:
         self.log = RationaleLog(self._decided)
         self._on_result = on_result
         self._on_streams = on_streams
+        self._on_partial = on_partial
         self._check_topics = check_topics
         self._backends = create_backends(spec.device)
         self._journal = Journal(state_dir / "journal.sqlite")
@@ -136,10 +151,11 @@ class Orchestrator:
         self._engine = engine_factory(
             spec.device,
             on_result=self._result,
-            on_skip=self._events.skipped,
+            on_skip=self._skipped,
             on_event=self._engine_event,
             on_overrun=self._events.overran,
             on_restored=self._events.lane_restored,
+            on_partial=self._partial,
             **({} if self._trace is None else {"trace": self._trace}),
         )
         self._info: EngineInfo | None = None
@@ -171,7 +187,9 @@ class Orchestrator:
             changed=self._set_changed,
             unload=self._unload,
         )
-        self.intake = Intake(self.log, self._submit)
+        self.intake = Intake(self.log, self._submit, join_origins)
+        self._timers = Timers(self.intake.tick)
+        self.chains = Chains(self._admitted, self._loader.channel, self.log, self._submit)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -201,7 +219,9 @@ class Orchestrator:
             self._await(
                 [*self.spec.tasks, *(task for task in remembered if task.name not in in_file)]
             )
-            answers = [self._register(task, from_file=True) for task in self.spec.tasks]
+            answers = [
+                self._register(task, from_file=True) for task in _firsts_first(self.spec.tasks)
+            ]
             for problem in problems:
                 self.log.report(JournalUnreadable(problem))
             for what, aside in (
@@ -214,7 +234,7 @@ class Orchestrator:
                 self.log.report(FileDecides(name))
             answers += [
                 self._register(task, from_file=False)
-                for task in remembered
+                for task in _firsts_first(remembered)
                 if task.name not in in_file
             ]
             return tuple(answers)
@@ -243,6 +263,9 @@ class Orchestrator:
         with self._admin:
             self.deactivate()
             self.intake.replace({})
+            self._timers.close()
+            for entry in self._admitted:
+                entry.joint.close()
             self._engine.stop()
             recorder, self._recorder = self._recorder, None
             if recorder is not None:
@@ -287,6 +310,9 @@ class Orchestrator:
             entry = self._admitted.get(name)
             if entry is None:
                 return self._unknown(name)
+            followers = self._admitted.followers(name)
+            if followers:
+                return self._refused(Followed(name, followers))
             try:
                 if not entry.from_file:
                     self._journal.remove(name)
@@ -349,12 +375,16 @@ class Orchestrator:
             [
                 TopicCount(
                     entry.spec.name,
-                    entry.spec.input.topic,
+                    entry.spec.topics,
                     entry.spec.period_ns,
                     entry.statistics.received,
                 )
                 for entry in entries
-                if self._active and entry.fed.enabled and not entry.fed.shed
+                if self._active
+                and entry.fed.enabled
+                and not entry.fed.shed
+                and entry.spec.sources
+                and not entry.spec.timed
             ],
             time.monotonic_ns(),
         )
@@ -440,7 +470,8 @@ class Orchestrator:
         entry = self._admitted.get(name)
         if entry is None:
             raise StateError("there is no such task", value=name)
-        return entry.candidate.prepared.outputs, entry.candidate.prepared.metadata
+        prepared = entry.candidate.prepared
+        return decoded_outputs(entry.spec, prepared), prepared.metadata
 
     # -- inside: admission --------------------------------------------------------------------
 
@@ -464,7 +495,13 @@ class Orchestrator:
             raise Refusal(TooManyTasks(spec.name, _MAX_TASKS))
         may_measure = measure and not self._critical_running()
         measuring = self.profiler.measure_for if may_measure else None
+        first = self._admitted.get(spec.follows) if spec.follows else None
+        if spec.follows and (first is None or spec.follows in without):
+            raise Refusal(self._no_such(spec.name, spec.follows))
         options = self._admission.prepare(spec, measuring)
+        if first is not None:
+            jitter_ns = self._admitted.bound_ns(first)
+            options = options.each(lambda one: replace(one, chain_jitter_ns=jitter_ns))
         running = self._admitted.running(without)
         options = self._admission.cut_to_fit(
             options,
@@ -484,14 +521,58 @@ class Orchestrator:
             frames=self._loader.frames_for(spec, self._admitted),
         )
         try:
-            return options, *decide(options)
+            candidate, admitted = decide(options)
+            return options, candidate, self._with_chains(candidate, admitted, running)
         except Refusal:
             cut = self._admission.cut_for_fewer_frames(
                 options, running, decimations, measuring, estimate=not measure
             )
             if cut.segments == options.segments:
                 raise
-            return cut, *decide(cut)
+            candidate, admitted = decide(cut)
+            return cut, candidate, self._with_chains(candidate, admitted, running)
+
+    def _with_chains(
+        self,
+        candidate: Candidate,
+        admitted: Admitted,
+        running: Mapping[str, tuple[AnalysisTask, str]],
+    ) -> Admitted:
+        """Return an admission with the proof of all chains.
+
+        Raises:
+            Refusal: a chain could be late.
+        """
+        name, factors = candidate.spec.name, admitted.decimation or {}
+        moved = {move.task: move.after for move in admitted.moves}
+        together = {each: (task, moved.get(each, lane)) for each, (task, lane) in running.items()}
+        together[name] = (candidate.analysis_task(), admitted.lane)
+        together = {
+            each: (decimated([task], factors)[0], lane) for each, (task, lane) in together.items()
+        }
+        try:
+            proven = self._admitted.judge_chains(together, candidate)
+        except ConfigError as error:
+            raise Refusal(Invalid(name, Rule.SCHEMA, str(error))) from error
+        if proven is None:
+            return admitted
+        if not proven.schedulable:
+            late = next(
+                (each for each in proven.bounds if 0 < each.deadline_ns < each.latency_ns), None
+            )
+            raise Refusal(
+                ChainLate(
+                    name,
+                    admitted.lane,
+                    proven.findings,
+                    0 if late is None else late.latency_ns,
+                    0 if late is None else late.deadline_ns,
+                )
+            )
+        # Bounds of this proof: its jitters are those with the new task.
+        verdicts = {**admitted.assignment.verdicts, **proven.verdicts}
+        assignment = replace(admitted.assignment, verdicts=verdicts)
+        return replace(admitted, assignment=assignment, chains=proven)
 
     def _memory(self, without: Sequence[str] = ()) -> list[Holding]:
         """Return what is in memory for the admitted tasks."""
@@ -527,7 +608,7 @@ class Orchestrator:
             task_id,
             candidate,
             admitted.lane,
-            self._loader.stream_for(spec, self._admitted),
+            self._loader.streams_for(spec, self._admitted),
             FedTask(task_id, spec, statistics),
             statistics,
             from_file,
@@ -589,6 +670,10 @@ class Orchestrator:
         if self._recorder is not None:
             self._recorder.lost(event.lost)
         self._events.engine_event(event)
+        for task_id, seq in event.lost:
+            entry = self._admitted.of_id(task_id)
+            if entry is not None and entry.fed.followed:
+                self.chains.missed(entry.spec.name, seq)
 
     def _accepted(
         self,
@@ -684,6 +769,7 @@ class Orchestrator:
     # -- inside: what is loaded ---------------------------------------------------------------
 
     def _unload(self, entry: Entry) -> None:
+        entry.joint.close()
         try:
             self._loader.unload(entry, self._admitted)
         except AegisError as error:
@@ -692,6 +778,7 @@ class Orchestrator:
 
     def _publish_tables(self) -> None:
         self.intake.replace(self._loader.tables(self._admitted))
+        self._timers.replace([entry.joint for entry in self._admitted if entry.spec.timed])
         self._on_streams(self.intake.streams())
 
     def _set_changed(self) -> None:
@@ -716,6 +803,17 @@ class Orchestrator:
 
     # -- inside: what the engine reports ------------------------------------------------------
 
+    def _skipped(self, skip: JobSkip) -> None:
+        self._events.skipped(skip)
+        entry = self._admitted.of_id(skip.task_id)
+        if entry is not None and entry.fed.followed:
+            self.chains.missed(entry.spec.name, skip.seq)
+
+    def _partial(self, partial: PartialResult) -> None:
+        entry = self._admitted.of_id(partial.task_id)
+        if entry is not None:
+            self._on_partial(entry.spec, partial)
+
     def _result(self, result: JobResult) -> None:
         entry = self._admitted.of_id(result.task_id)
         if entry is None:
@@ -723,3 +821,14 @@ class Orchestrator:
             return
         entry.statistics.early_exits += result.early_exit
         self._on_result(entry.spec, result)
+
+
+def _firsts_first(specs: Iterable[TaskSpec]) -> list[TaskSpec]:
+    """Return tasks in their order, but each after the one whose results trigger it."""
+    waiting, ordered = list(specs), []
+    while waiting:
+        names = {spec.name for spec in waiting}
+        ready = [spec for spec in waiting if spec.follows not in names]
+        ordered += ready or waiting  # a loop: whatever comes first is rejected
+        waiting = [spec for spec in waiting if spec not in ordered]
+    return ordered

@@ -10,6 +10,7 @@ from pathlib import Path
 from aegis_ros.analysis import (
     AnalysisTask,
     Assignment,
+    ChainsVerdict,
     assign,
     counterfactuals,
     decimated,
@@ -23,7 +24,7 @@ from aegis_ros.decoders import create_decoder
 from aegis_ros.engine.slots import output_bytes
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.memory import Footprint, Holding, held, without
-from aegis_ros.network import Feed, PreparedNetwork, digest, prepare, resolve_model
+from aegis_ros.network import PreparedNetwork, digest, prepare, resolve_model
 from aegis_ros.planning.cutting import (
     SEGMENT_COUNTS,
     BlockingCheck,
@@ -33,6 +34,7 @@ from aegis_ros.planning.cutting import (
     estimated_budget,
 )
 from aegis_ros.planning.early_exit import early_exit_problem, plan_for, stand_in_problem
+from aegis_ros.planning.feeds import decoded_outputs, feeds, max_shape
 from aegis_ros.planning.relocation import Move, Relocated, relocate
 from aegis_ros.rationale import Counterfactual, Reason, Rule
 from aegis_ros.rationale.admission import (
@@ -61,7 +63,7 @@ from aegis_ros.rationale.rejection import (
 )
 from aegis_ros.rationale.wording import counterfactual, words
 from aegis_ros.scheduling import SegmentPlan
-from aegis_ros.spec import Criticality, FrameFormat, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
 
 __all__ = [
@@ -108,6 +110,8 @@ class Candidate:
     ``plan`` has the budgets of its segments and of a whole job, without the cost of switching.
     ``cut`` says why it runs in as many segments as it does; ``None`` for one that is whole and
     need not be anything else. ``lanes`` are those it may go to with this budget, all of one class.
+    ``chain_jitter_ns`` is the proven response of the task before it in a chain, which counts as
+    release jitter.
     """
 
     spec: TaskSpec
@@ -119,6 +123,7 @@ class Candidate:
     cut: CutReason | None = None
     lanes: tuple[str, ...] = ()
     shares_activations: bool = False
+    chain_jitter_ns: int = 0
 
     @property
     def work_ns(self) -> int:
@@ -146,7 +151,7 @@ class Candidate:
             self.plan.budgets_ns,
             spec.period_ns * decimation,
             spec.deadline_ns - spec.output.publish_ns,
-            spec.jitter_ns,
+            spec.release_jitter_ns + self.chain_jitter_ns,
             spec.criticality,
             spec.lane,
             total_ns=self.plan.total_ns,
@@ -225,7 +230,8 @@ class Admitted:
 
     ``decimation`` is n of each task of the lane that takes every n-th frame from now on, where that
     changes for any of them or for the new one; else ``None``. ``moves`` are running tasks that go
-    to other lanes before it comes.
+    to other lanes before it comes. ``chains`` is the proof of all chains with the new task;
+    ``None`` where there are none.
     """
 
     lane: str
@@ -233,18 +239,7 @@ class Admitted:
     utilization_before: float
     decimation: Mapping[str, int] | None = None
     moves: tuple[Move, ...] = ()
-
-
-def max_shape(spec: TaskSpec) -> tuple[int, ...]:
-    """Return the shape of the largest frame of a task, in its canonical format."""
-    layout = spec.preprocess.frame_format
-    if layout is FrameFormat.POINTS4F:
-        return (spec.input.max_points, 4)
-    if layout is FrameFormat.RANGES1F:
-        return (spec.input.max_points,)
-    if layout is FrameFormat.DEPTH32F:
-        return spec.input.max_size
-    return (*spec.input.max_size, 3)
+    chains: ChainsVerdict | None = None
 
 
 class Admission:
@@ -329,7 +324,7 @@ class Admission:
                 )
             prepared = prepare(
                 path,
-                (Feed(spec.preprocess, max_shape(spec)),),
+                feeds(spec),
                 cache_dir=self._cache_dir,
                 dimensions=spec.dimensions,
                 model_digest=found,
@@ -347,8 +342,15 @@ class Admission:
     def _compiled(
         self, spec: TaskSpec, prepared: PreparedNetwork, lanes: LaneClass, parts: int
     ) -> CompiledNetwork:
+        backend = self._backends[lanes.backend]
+        if len(prepared.inputs) > backend.capabilities.inputs:
+            too_many = (
+                f"inputs: the network has {len(prepared.inputs)} inputs, and backend "
+                f"{backend.name} takes at most {backend.capabilities.inputs}"
+            )
+            raise Refusal(Invalid(spec.name, Rule.SCHEMA, too_many))
         try:
-            return self._backends[lanes.backend].compile(prepared, self._cache_dir, parts)
+            return backend.compile(prepared, self._cache_dir, parts)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
@@ -777,10 +779,12 @@ class Admission:
             create_decoder(
                 spec.output.decoder,
                 spec.output.options,
-                spec.preprocess,
-                prepared.outputs,
+                spec.main_preprocess,
+                decoded_outputs(spec, prepared),
                 prepared.metadata,
             )
+        except ModelError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except AegisError as error:
             raise Refusal(Invalid(spec.name, Rule.DECODER, str(error))) from error
 

@@ -10,6 +10,7 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.decoders import FrameInfo, create_decoder, outputs_read
 from aegis_ros.network import PreparedNetwork, TensorInfo
 from aegis_ros.planning.cutting import SEGMENT_COUNTS
+from aegis_ros.planning.feeds import decoded_outputs
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.rejection import (
     ExitIncomplete,
@@ -93,12 +94,14 @@ def _read(spec: TaskSpec, prepared: PreparedNetwork) -> tuple[str, ...]:
     decoder = create_decoder(
         spec.output.decoder,
         spec.output.options,
-        spec.preprocess,
-        prepared.outputs,
+        spec.main_preprocess,
+        decoded_outputs(spec, prepared),
         prepared.metadata,
     )
-    frame = FrameInfo.of(prepared.max_shape, spec.preprocess)
-    return outputs_read(decoder, prepared.outputs, frame)
+    # Of a chain, a decoder sees one crop as its frame.
+    shape = prepared.max_shape[1:] if spec.follows else prepared.max_shape
+    frame = FrameInfo.of(shape, spec.main_preprocess)
+    return outputs_read(decoder, decoded_outputs(spec, prepared), frame)
 
 
 def _alike(one: TensorInfo, other: TensorInfo) -> bool:

@@ -13,6 +13,7 @@ from aegis_ros.rationale.verdicts import Finding, SlackShare
 __all__ = [
     "Budget",
     "BudgetBasis",
+    "ChainTime",
     "ConstantLatency",
     "CutAsDeclared",
     "CutForOthers",
@@ -142,6 +143,21 @@ class MovedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainTime:
+    """The bound of a chain, from the frame that triggers its first task to the end of its last.
+
+    Attributes:
+        chain: its tasks in order.
+        bound_ns: longest time to the end of the last task's job.
+        deadline_ns: what it is held against.
+    """
+
+    chain: str
+    bound_ns: int
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskAdmitted(Reason):
     """A task is admitted.
 
@@ -162,6 +178,7 @@ class TaskAdmitted(Reason):
         decimated: tasks of the lane that take every n-th frame from now on.
         moved: running tasks that go to other lanes first.
         barred: why it cannot run on lanes of other classes, one sentence each.
+        chains: what is proven, end to end, of the chains that it is part of.
     """
 
     decision = Decision.ADMITTED
@@ -186,6 +203,7 @@ class TaskAdmitted(Reason):
     responses: tuple[ResponseBound, ...]
     moved: tuple[MovedTask, ...] = ()
     barred: tuple[str, ...] = ()
+    chains: tuple[ChainTime, ...] = ()
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

@@ -11,9 +11,12 @@ __all__ = [
     "BadFrame",
     "CannotSubscribe",
     "FrameTooEarly",
+    "FrameUnmatched",
     "FramesLost",
     "NewerFrame",
+    "NewerSet",
     "NoFrameSlot",
+    "NoFrameYet",
     "StampsOffClock",
     "StampsWentBack",
     "TopicBack",
@@ -44,6 +47,44 @@ class FrameTooEarly(Reason):
     topic: str
     period_ns: int
     jitter_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewerSet(Reason):
+    """A frame waited for those of the other inputs, and a newer set was complete first."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.SYNC
+
+    task: str
+    job: int
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameUnmatched(Reason):
+    """No frames of the other inputs arrived whose stamps lie within the tolerance."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.SYNC
+
+    task: str
+    job: int
+    topic: str
+    tolerance_ns: int
+    queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoFrameYet(Reason):
+    """A timer wanted to release a job, and no frame of an input has arrived yet."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.SYNC
+
+    task: str
+    job: int
+    topic: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from aegis_ros.rationale.names import Decision, Rule
 from aegis_ros.rationale.reason import Inequality, Reason
 
 __all__ = [
+    "FirstStageMissed",
     "JobFailed",
     "JobNotRun",
     "JobStopped",
+    "NoBoxes",
     "Overran",
     "RestoredAtIdle",
     "ShedForOverrun",
@@ -150,3 +152,28 @@ class RestoredAtIdle(Reason):
     task: str
     lane: str
     after_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStageMissed(Reason):
+    """The task before it in a chain gave no result for a frame."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.CHAIN
+
+    task: str
+    job: int
+    first: str
+    first_job: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoBoxes(Reason):
+    """The result of the task before it in a chain is of a kind that holds no boxes."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.CHAIN
+
+    task: str
+    job: int
+    first: str

@@ -50,6 +50,8 @@ class Rule(StrEnum):
     NEWER_FRAME = "newer_frame"
     RATE_GATE = "rate_gate"
     BAD_FRAME = "bad_frame"
+    SYNC = "sync"
+    CHAIN = "chain"
     TOPIC_SILENT = "topic_silent"
     FRAMES_LOST = "frames_lost"
     TIME_JUMP = "time_jump"
@@ -106,6 +108,7 @@ _REJECTED_BY = {
         Rule.CRITICAL_WINDOW,
         Rule.TABLE,
         Rule.MODES,
+        Rule.CHAIN,
     ),
     ResultCode.ENGINE_FAILED: (Rule.RUN_FAILED, Rule.ENGINE_RESTART),
 }

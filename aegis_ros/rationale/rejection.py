@@ -13,10 +13,12 @@ from aegis_ros.rationale.verdicts import Finding
 __all__ = [
     "ArenaFull",
     "ArenaShares",
+    "ChainLate",
     "CriticalRunning",
     "ExitIncomplete",
     "ExitUnknownToBackend",
     "Failed",
+    "Followed",
     "Holder",
     "Invalid",
     "ModelUnreadable",
@@ -334,3 +336,41 @@ class ExitIncomplete(Reason):
     segments: int
     advised: int
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLate(Reason):
+    """With the task, a chain could miss its deadline.
+
+    Attributes:
+        task: its name.
+        lane: where it would run.
+        findings: what fails, one for each chain or lane.
+        bound_ns: of the first chain that fails, from its frame to its last result; 0 where a lane
+            fails before that can be said.
+        deadline_ns: what that is held against.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.CHAIN
+
+    task: str
+    lane: str
+    findings: tuple[Finding, ...]
+    bound_ns: int
+    deadline_ns: int
+
+    def tested(self) -> Inequality:
+        """Return the bound of the chain against its deadline."""
+        return Inequality(self.bound_ns / 1e6, ">", self.deadline_ns / 1e6, "ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Followed(Reason):
+    """A task cannot be removed while results of it trigger others."""
+
+    decision = Decision.REJECTED
+    rule = Rule.STATE
+
+    task: str
+    followers: tuple[str, ...]

@@ -23,6 +23,7 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
         f"{reason.task} runs on lane {reason.lane}{how}: "
         f"{verdict_words(reason.finding, reason.slack)}",
         "; ".join(filter(None, notes)),
+        *(words(each) for each in reason.chains),
         *(words(each) for each in reason.latencies),
     ]
     if reason.decimated:
@@ -38,6 +39,14 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
         sentences.append(f"So that it fits, {', '.join(moves)}")
     sentences += [f"It cannot run on other lanes: {each}" for each in reason.barred]
     return ". ".join(sentences)
+
+
+@words_of(admission.ChainTime)
+def _chain_time(time: admission.ChainTime) -> str:
+    return (
+        f"End to end, {time.chain} takes at most {time.bound_ns / 1e6:.1f} ms from the frame, of "
+        f"{time.deadline_ns / 1e6:.1f} ms"
+    )
 
 
 @words_of(admission.Budget)

@@ -20,6 +20,28 @@ def _frame_too_early(reason: frames.FrameTooEarly) -> str:
     )
 
 
+@words_of(frames.NewerSet)
+def _newer_set(reason: frames.NewerSet) -> str:
+    return (
+        f"a frame on {reason.topic} was skipped: newer frames of all inputs of {reason.task} "
+        "arrived first"
+    )
+
+
+@words_of(frames.FrameUnmatched)
+def _frame_unmatched(reason: frames.FrameUnmatched) -> str:
+    return (
+        f"a frame on {reason.topic} was skipped: no frames of the other inputs of {reason.task} "
+        f"arrived that are stamped within {reason.tolerance_ns / 1e6:g} ms of it "
+        f"(sync.tolerance_ms), and {reason.queue} frames may wait (sync.queue)"
+    )
+
+
+@words_of(frames.NoFrameYet)
+def _no_frame_yet(reason: frames.NoFrameYet) -> str:
+    return f"job {reason.job} of {reason.task} skipped: no frame on {reason.topic} has arrived yet"
+
+
 @words_of(frames.BadFrame)
 def _bad_frame(reason: frames.BadFrame) -> str:
     return f"a frame on {reason.topic} was skipped: {reason.problem}"

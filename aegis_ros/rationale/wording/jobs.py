@@ -93,3 +93,19 @@ def _restored_at_idle(reason: jobs.RestoredAtIdle) -> str:
         f"{reason.task} runs again after {reason.after_ns / 1e6:.1f} ms: lane {reason.lane} went "
         "idle"
     )
+
+
+@words_of(jobs.FirstStageMissed)
+def _first_stage_missed(reason: jobs.FirstStageMissed) -> str:
+    return (
+        f"job {reason.job} of {reason.task} skipped: job {reason.first_job} of {reason.first}, "
+        "which triggers it, gave no result"
+    )
+
+
+@words_of(jobs.NoBoxes)
+def _no_boxes(reason: jobs.NoBoxes) -> str:
+    return (
+        f"job {reason.job} of {reason.task} skipped: results of {reason.first}, which triggers it, "
+        f"hold no boxes; give {reason.first} a decoder of detections or of text regions"
+    )

@@ -174,3 +174,20 @@ def _stand_in(reason: rejection.ExitUnknownToBackend | rejection.ExitIncomplete)
         f"output {reason.stand_in!r}, which stands in for {reason.output!r} at the early exit of "
         f"{reason.task},"
     )
+
+
+@words_of(rejection.ChainLate)
+def _chain_late(reason: rejection.ChainLate) -> str:
+    return (
+        f"{reason.task} is rejected on lane {reason.lane}: "
+        + "; ".join(words(each) for each in reason.findings)
+        + ". Lengthen the deadline at the end of the chain, or the periods on its lanes"
+    )
+
+
+@words_of(rejection.Followed)
+def _followed(reason: rejection.Followed) -> str:
+    return (
+        f"{reason.task} stays: its results trigger {', '.join(reason.followers)}, which would get "
+        "nothing; unregister what follows first"
+    )

@@ -1,0 +1,242 @@
+"""From frames of several inputs, from a timer and from results to jobs; without an engine."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from aegis_ros.decoders import Classification, Detections
+from aegis_ros.engine import JobSkip, KeptFrame, SlotFrame
+from aegis_ros.orchestrator import FrameTimes
+from aegis_ros.rationale import Rule
+from aegis_ros.spec import TaskSpec
+from test.orchestrator.house import MS, House
+
+S = 1_000_000_000
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    made = House(tmp_path)
+    shape = [1, 3, 8, 8]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["left", "right"], ["output"])],
+        "pair",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in _SIDES],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(model, str(tmp_path / "pair.onnx"))
+    batch = ["n", 3, 8, 8]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["input"], ["output"])],
+        "crops",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, batch)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, batch)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(model, str(tmp_path / "crops.onnx"))
+    made.start()
+    return made
+
+
+_SIDES = ("left", "right")
+
+
+def pair(house: House, **changes: Any) -> TaskSpec:
+    inputs = {
+        name: {"topic": f"/{name}", "max_size": [16, 24], "preprocess": {"size": [8, 8]}}
+        for name in _SIDES
+    }
+    fields: dict[str, Any] = {
+        "model": str(house.folder / "pair.onnx"),
+        "input": None,
+        "preprocess": {},
+        "inputs": inputs,
+        "sync": {"tolerance_ms": 20, "queue": 2},
+    }
+    values = fields | changes
+    return house.task(values.pop("name", "stereo"), **values)
+
+
+def feed(house: House, topic: str, stamp_ns: int, value: int = 1) -> None:
+    """Bring one frame, stamped this long after a moment that is trusted."""
+    intake = house.orchestrator.intake
+    key = next(each.key for each in intake.streams() if each.topic == topic)
+    taken = intake.take(key, time.monotonic_ns())
+    if taken is None:
+        return
+    taken.array((16, 24, 3))[...] = value
+    now, wall = time.monotonic_ns(), time.time_ns()
+    intake.commit(taken, (16, 24, 3), FrameTimes(wall + stamp_ns, now, now, wall), value)
+
+
+def free(house: House) -> list[bool]:
+    """Whether all slots of every channel are free."""
+    return [len(channel._free) == channel.spec.slots for channel in house.engine.channels.values()]
+
+
+def told(house: House, rule: Rule) -> list[str]:
+    house.orchestrator.status()
+    return [each.sentence for each in house.told if each.rule is rule]
+
+
+def test_the_tolerance_counts_as_jitter_in_the_proof(house: House) -> None:
+    plain = house.orchestrator.evaluate(house.task("plain"))
+    answer = house.orchestrator.register(pair(house))
+    assert answer.accepted, answer.rationale.sentence
+    assert answer.response_bound_ns == plain.response_bound_ns + 20 * MS
+    too_tight = pair(house, sync={"tolerance_ms": 88}, name="tight")
+    refused = house.orchestrator.register(too_tight)
+    assert not refused.accepted
+
+
+def test_the_job_is_released_with_the_last_frame_and_all_slots_come_back(house: House) -> None:
+    assert house.orchestrator.register(pair(house)).accepted
+    feed(house, "/left", 0)
+    assert house.engine.submitted == []
+    feed(house, "/right", 5 * MS)
+    assert len(house.engine.submitted) == 1
+    feed(house, "/right", 300 * MS)
+    assert len(house.engine.submitted) == 1
+    assert free(house) == [True, False]
+    assert house.orchestrator.unregister("stereo").accepted
+    assert free(house) == []
+
+
+def test_what_finds_no_partner_is_reported_and_its_slot_freed(house: House) -> None:
+    assert house.orchestrator.register(pair(house)).accepted
+    for number in range(4):
+        feed(house, "/left", number * 100 * MS)
+    assert any("no frames of the other inputs" in each for each in told(house, Rule.SYNC))
+    feed(house, "/right", 300 * MS)
+    assert len(house.engine.submitted) == 1
+    assert all(free(house))
+
+
+def test_a_camera_that_feeds_two_tasks_shares_its_slots(house: House) -> None:
+    assert house.orchestrator.register(pair(house)).accepted
+    single = house.task("single", input={"topic": "/left", "max_size": [16, 24]})
+    assert house.orchestrator.register(single).accepted
+    assert len(house.engine.channels) == 2
+    feed(house, "/left", 0)
+    feed(house, "/right", 0)
+    assert [len(jobs) for jobs in house.engine.submitted] == [1, 1]
+    assert all(free(house))
+
+
+def test_a_timer_reads_the_newest_frame_of_each_input_again_and_again(house: House) -> None:
+    task = pair(house, sync=None, trigger={"timer": {"period_ms": 20}}, period_ms=None)
+    assert house.orchestrator.register(task).accepted
+    end = time.monotonic() + 30.0
+    while not told(house, Rule.SYNC):
+        assert time.monotonic() < end
+    feed(house, "/left", 0)
+    feed(house, "/right", 3 * S)
+    while len(house.engine.submitted) < 5:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    arrivals = [jobs[0][2] for jobs in house.engine.submitted]
+    assert all((b - a) % (20 * MS) == 0 and b > a for a, b in pairwise(arrivals))
+    house.orchestrator.deactivate()
+    house.orchestrator.cleanup()
+
+
+def classifier(house: House, **changes: Any) -> TaskSpec:
+    fields: dict[str, Any] = {
+        "model": str(house.folder / "crops.onnx"),
+        "input": None,
+        "trigger": {"task": "detector", "crops": {"max_crops": 3}},
+        "output": {"topic": "/classifier/result"},
+    }
+    values = fields | changes
+    return house.task(values.pop("name", "classifier"), **values)
+
+
+def boxes(count: int) -> Detections:
+    corners = np.asarray([[n, n, n + 4, n + 4] for n in range(count)], np.float32)
+    return Detections(
+        corners.reshape(-1, 4), np.linspace(0.9, 0.5, count, dtype=np.float32), ("x",) * count
+    )
+
+
+def kept(house: House) -> KeptFrame:
+    channel = next(iter(house.engine.channels.values()))
+    slot = channel.acquire()
+    assert slot is not None
+    frame = KeptFrame(SlotFrame(channel, slot, (16, 24, 3)))
+    channel.drop(slot)
+    return frame
+
+
+def test_a_result_releases_a_job_on_as_many_crops_as_are_wanted(house: House) -> None:
+    orchestrator = house.orchestrator
+    assert orchestrator.register(house.task()).accepted
+    assert orchestrator.register(classifier(house)).accepted
+    crops: list[int] = []
+    frame = kept(house)
+    now = time.monotonic_ns()
+    times = FrameTimes(0, now, now, time.time_ns())
+    for count in (5, 1, 0):
+        orchestrator.chains.follow(
+            "detector", boxes(count), frame, times, now, lambda found: crops.append(len(found))
+        )
+    assert crops == [3, 1]
+    assert [jobs[0][2:] for jobs in house.engine.submitted] == [(now, now + 98 * MS)] * 2
+    label = Classification(("cat",), np.ones(1, np.float32))
+    orchestrator.chains.follow("detector", label, frame, times, now, lambda found: None)
+    assert any("hold no boxes" in each for each in told(house, Rule.CHAIN))
+    del frame
+    assert all(free(house))
+
+
+def test_what_the_first_stage_skips_is_told_for_the_second(house: House) -> None:
+    orchestrator = house.orchestrator
+    first = orchestrator.register(house.task())
+    assert orchestrator.register(classifier(house)).accepted
+    house.engine.on_skip(JobSkip(first.task_id, 7, Rule.NEWER_FRAME))
+    (said,) = told(house, Rule.CHAIN)
+    assert "job 7 of detector" in said
+    summaries = {task.spec.name: task for task in orchestrator.status().tasks}
+    assert summaries["classifier"].skipped == summaries["detector"].skipped == 1
+
+
+def test_the_response_of_the_first_stage_is_jitter_of_the_second(house: House) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task())
+    alone = orchestrator.evaluate(
+        house.task("other", wcet_ms=10, deadline_ms=100)
+    ).response_bound_ns
+    answer = orchestrator.register(classifier(house))
+    assert answer.accepted, answer.rationale.sentence
+    (chain,) = answer.rationale.reason.chains
+    assert chain.chain == "detector → classifier"
+    assert chain.bound_ns > alone
+    assert chain.deadline_ns == 98 * MS
+
+
+def test_a_task_with_followers_stays_and_followers_need_their_first(house: House) -> None:
+    orchestrator = house.orchestrator
+    refused = orchestrator.register(classifier(house))
+    assert refused.rationale.rule is Rule.UNKNOWN_TASK
+    orchestrator.register(house.task())
+    assert orchestrator.register(classifier(house)).accepted
+    assert not orchestrator.unregister("detector").accepted
+    slow = classifier(house, name="slow", period_ms=200, output={"topic": "/slow"})
+    refused = orchestrator.register(slow)
+    assert "declares fewer jobs than detector triggers" in refused.rationale.sentence
+    assert orchestrator.unregister("classifier").accepted
+    assert orchestrator.unregister("detector").accepted
+
+
+def test_after_a_restart_followers_are_registered_behind_their_first(house: House) -> None:
+    tasks = (classifier(house), house.task())
+    house.restart(*tasks)
+    assert house.names() == ["detector", "classifier"]
