@@ -1,4 +1,4 @@
-"""Run the many neural networks of a robot on one GPU with deadlines that hold, and say why.
+"""Run a robot's neural networks on shared accelerators with deadlines that hold, and say why.
 
 Usable as a library without ROS (analysis, simulation, admission); the ROS 2 nodes are in
 :mod:`aegis_ros.nodes`.

@@ -1,6 +1,6 @@
 """The one family of errors this package raises on purpose.
 
-Every error tells what is wrong, where, which value was found, what was expected and how to
+Every error says what is wrong, where, which value was found, what was expected and how to
 fix it, so that the text alone is enough to act on (in a log, a service response or a terminal).
 """
 

@@ -1,7 +1,7 @@
 """What a user declares: tasks, lanes and the device, as plain data.
 
-All times are integer nanoseconds, all sizes bytes. Instances are immutable; the YAML and service
-faces of these types, with validation of what people type, are in :mod:`aegis_ros.config`.
+All times are integer nanoseconds, all sizes bytes. Instances are immutable. :mod:`aegis_ros.config`
+reads them from YAML and service requests, and validates the input.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-# Periods a result may be kept for, so that what is kept of a task is bounded.
+# Periods for which a result may be held, so that the number of held results is bounded.
 MOST_HELD = 32
 
 MAX_DECIMATION = 64  # that may be declared
@@ -46,7 +46,7 @@ DEFAULT_MAX_DECIMATION = 8  # of a task of low criticality that declares none
 
 
 class Criticality(StrEnum):
-    """How much it matters that the deadline holds; what is shed first is last here."""
+    """How critical a deadline is; the last value here is shed first."""
 
     HIGH = "high"
     LOW = "low"
@@ -54,12 +54,12 @@ class Criticality(StrEnum):
 
 
 class OverrunPolicy(StrEnum):
-    """What becomes of a job that has used more than its budget.
+    """What happens to a job that has used more than its budget.
 
-    Checked where a segment ends. ``skip_next`` lets the job run to its end, ``demote`` lets its
-    rest run behind everything else, ``stop`` ends it without a result, ``early_exit`` with outputs
-    that the network has computed by then. Whatever the policy, lane time taken beyond the whole
-    budget is paid back by the task's next jobs, which are skipped.
+    Checked where a segment ends. ``skip_next`` lets the job run to its end, ``demote`` runs its
+    remaining segments behind everything else, ``stop`` ends it without a result, ``early_exit``
+    with the outputs that the network has computed by then. Whatever the policy, the task's next
+    jobs are skipped to repay lane time beyond the whole budget.
     """
 
     SKIP_NEXT = "skip_next"
@@ -92,7 +92,7 @@ class Layout(StrEnum):
 
 
 class ResizeMode(StrEnum):
-    """How a frame is brought to the network's input size."""
+    """How a frame is resized to the network's input size."""
 
     STRETCH = "stretch"
     LETTERBOX = "letterbox"
@@ -111,7 +111,7 @@ class FrameFormat(StrEnum):
 
     ``rgb8`` uint8 [H, W, 3]; ``depth32f`` float32 [H, W] in metres (REP 118); ``points4f``
     float32 [N, 4]; ``ranges1f`` float32 [N]; ``tensor32f`` float32 of any rank; ``crops8`` uint8
-    [N, H, W, 3], parts of one image brought to one size.
+    [N, H, W, 3], parts of one image resized to one size.
     """
 
     RGB8 = "rgb8"
@@ -135,7 +135,7 @@ class InputSpec:
         topic: absolute or relative ROS topic name.
         type: ROS message type, as ``sensor_msgs/msg/Image``.
         qos: ``sensor_data``, ``reliable`` or ``best_effort``.
-        max_size: largest image that will come, (height, width) in pixels.
+        max_size: largest image on the topic, (height, width) in pixels.
         max_points: largest number of points or ranges in one message.
         shape: largest shape of the numbers in one message, for plain tensors.
     """
@@ -150,12 +150,12 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class PreprocessSpec:
-    """What lies between the sensor's bytes and the network's input.
+    """How the sensor's bytes become the network's input.
 
     The network sees ``(pixel * scale - mean[c]) / std[c]``, c in the order of ``color``.
 
     Attributes:
-        size: (height, width) the network takes, pixels; ``None`` keeps the frame's own size.
+        size: (height, width) that the network takes, pixels; ``None`` keeps the frame's own size.
         color: channel order of the network.
         layout: layout of the input tensor.
         scale: factor on the raw 0..255 (or metre) value.
@@ -182,7 +182,7 @@ class PreprocessSpec:
 
     @property
     def frame_format(self) -> FrameFormat:
-        """The canonical format of the frames this network is fed from."""
+        """The canonical format of the frames that this network reads."""
         if self.layout is Layout.POINTS:
             return FrameFormat.POINTS4F
         if self.layout is Layout.RANGES:
@@ -265,9 +265,9 @@ class OutputSpec:
         options: decoder options, checked by the decoder at registration.
         annotate: also publish the frame with the result drawn in (``<topic>/annotated``).
         tensors: put the raw output tensors into the ``InferenceResult``.
-        publish_ns: time kept free before the deadline for decoding and publishing.
+        publish_ns: time reserved before the deadline for decoding and publishing.
         constant_latency_ns: a result is published no earlier than this long after its frame's
-            stamp; 0 publishes it as soon as it is there.
+            stamp; 0 publishes it as soon as it is ready.
     """
 
     topic: str
@@ -291,14 +291,14 @@ class TaskSpec:
         deadline_ns: relative deadline, from the frame's stamp to its published result (> 0).
         jitter_ns: longest time from stamp to ready in the engine (transport, conversion).
         criticality: what is shed first.
-        on_overrun: what becomes of a job that exceeds its budget.
+        on_overrun: what happens to a job that exceeds its budget.
         early_exit: for ``early_exit``: by the name of an output that the decoder reads, that of
             the one that stands in for it where a job ends early.
         queue: frames that may wait; the newest replaces the oldest.
-        lane: name of the lane to run on; empty lets the admission choose.
+        lane: name of the lane to run on; empty: admission chooses.
         sha256: expected digest of the model file in hex; empty for any.
         wcet_ns: budget declared by the user instead of a measured profile; 0 for measured.
-        segments: in how many parts the network runs; 0 for as few as more urgent tasks need.
+        segments: number of segments; 0 for as few as more urgent tasks allow.
         dimensions: values for symbolic dimensions of the network's other inputs or outputs.
         enabled: admitted and running (capacity stays reserved while disabled).
         max_decimation: largest n of which the task may take only every n-th frame where not
@@ -370,7 +370,7 @@ class TaskSpec:
 
     @property
     def decimation_limit(self) -> int:
-        """The largest n of which every n-th frame is enough; 1 where all of them are wanted."""
+        """The largest n of which the task may take only every n-th frame; 1 for every frame."""
         if self.follows:
             return 1
         default = DEFAULT_MAX_DECIMATION if self.criticality is Criticality.LOW else 1
@@ -384,7 +384,7 @@ class LaneSpec:
     Attributes:
         name: unique.
         cpu: CPU core the lane's worker is pinned to; ``None`` leaves it to the kernel.
-        sms: multiprocessors of the GPU it has for itself; ``None`` for what others leave.
+        sms: multiprocessors of the GPU that it has for itself; ``None`` to share the others.
         backend: name of the backend that runs its work; empty for that of the device.
     """
 
@@ -396,13 +396,13 @@ class LaneSpec:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """The device that is shared.
+    """The shared device.
 
     Attributes:
         backend: name of the backend of all lanes that name none of their own (entry point group
             ``aegis_ros.backends``); empty for the default.
         lanes: at least one.
-        arena_bytes: limit of what all footprints take together.
+        arena_bytes: limit of all footprints together.
         switch_ns: cost of starting one segment, charged to every segment in the analysis.
         realtime_priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler; threads of
             the node between a frame and its result get two less.
@@ -420,19 +420,19 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelsSpec:
-    """Folders models may be loaded from (``package://`` URIs or paths); nothing else may be."""
+    """The only folders that models may be loaded from: ``package://`` URIs or paths."""
 
     roots: tuple[str, ...] = ("package://aegis_ros/models",)
 
 
 @dataclass(frozen=True, slots=True)
 class TraceSpec:
-    """Where the trace of a run is kept.
+    """Where the trace of a run is stored.
 
     Attributes:
         file: name of the first MCAP file in ``traces/`` of the state directory, with ``strftime``
             fields; empty for no trace.
-        max_bytes: of all its files together; the oldest quarter is deleted beyond it.
+        max_bytes: limit of all its files; beyond it, the oldest quarter is deleted.
     """
 
     file: str = ""
@@ -441,17 +441,17 @@ class TraceSpec:
 
 @dataclass(frozen=True, slots=True)
 class DiagnosticsSpec:
-    """From where on /diagnostics warns; shares are of 1.
+    """Thresholds of /diagnostics; shares are of 1.
 
     Attributes:
-        silent_periods: a topic that brings nothing for so many periods (at least 1 s) is silent.
+        silent_periods: a topic without a message for this many periods (at least 1 s) is silent.
         loss: share of the declared frames that may be missing.
-        late_error: share of results that may be late before it is an error and no warning.
+        late_error: share of late results above which they are an error; a warning below.
         deadline: share of the deadline that the 99th percentile of the response may take.
         budget: share of the budget that the slowest run may take.
         arena: share of the arena that may be used.
-        lane: how much more of a lane may be measured than was admitted.
-        device: speed of the device below which it is slow.
+        lane: how far the measured load of a lane may exceed the admitted one.
+        device: speed of the device, over its nominal one, below which it counts as slow.
     """
 
     silent_periods: int = 10

@@ -276,7 +276,7 @@ class Completion:
         error: what went wrong; empty for nothing.
         shapes: extents of every output, when one of them is dynamic; else ``None``. Those of an
             output that is not complete yet mean nothing.
-        outcome: what the execution plan of the job is told, where its next step depends on that.
+        outcome: passed to the execution plan of the job, where its next step depends on it.
     """
 
     started_ns: int = 0
@@ -316,7 +316,7 @@ class Runtime(Protocol):
         ...
 
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Be told of memory in which frames will lie, before the first of them does.
+        """Register memory for frames, before the first frame lies in it.
 
         Args:
             memory: uint8 [bytes]; stays where it is until :meth:`unpin`. Frames may lie in other
@@ -328,7 +328,7 @@ class Runtime(Protocol):
         ...
 
     def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Be told that no more frames will lie in it; waits until the device reads none there.
+        """Unregister memory for frames; waits until the device reads none there.
 
         Raises:
             BackendError: as the device says.

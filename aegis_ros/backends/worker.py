@@ -97,7 +97,7 @@ class CpuLane:
             completion.started_ns = clock()
             try:
                 shapes = run(work)
-            except Exception as caught:  # a network may fail in any way; its job is told
+            except Exception as caught:  # a network may fail in any way; its job reports it
                 error = f"{type(caught).__name__}: {caught}"[:300]
             completion.finished_ns = clock()
             completion.error = error

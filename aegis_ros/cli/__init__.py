@@ -1,1 +1,1 @@
-"""The commands of `aegis`: what a person asks from a terminal."""
+"""The commands of `aegis`, one module each."""

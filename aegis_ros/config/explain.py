@@ -22,7 +22,7 @@ def explain(
     source: str,
     lines: Mapping[tuple[Any, ...], int],
 ) -> ConfigError:
-    """Return the error that tells every mistake with its place, value and how to fix it.
+    """Return the error that lists every mistake with its place, value and how to fix it.
 
     Args:
         error: what pydantic said.

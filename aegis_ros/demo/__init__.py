@@ -1,1 +1,1 @@
-"""What the demonstration is made of: recorded sensor data and where it is found."""
+"""Data of the demo: recorded camera frames and lidar scans, and where to find them."""

@@ -1,4 +1,4 @@
-"""How fast the device runs now, and what can be promised at that speed."""
+"""How fast the device runs, and which deadlines hold at that speed."""
 
 from aegis_ros.device.governor import Change, DecimationGovernor, SpeedGovernor
 from aegis_ros.device.monitor import create_monitor

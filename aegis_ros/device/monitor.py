@@ -1,4 +1,4 @@
-"""Chooses who tells the state of the device."""
+"""Chooses the reader of the device's state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of a device, and who tells it."""
+"""The state of a device, and the protocol of its readers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class DeviceState:
 
     Attributes:
         clock_factor: its speed over the nominal one, above 0 and at most 1.
-        temperature_c: of its hottest part, ``None`` where nothing tells.
+        temperature_c: of its hottest part, ``None`` where unknown.
         throttled: whether it holds itself back, because of heat or power.
         source: where this was read, for people.
-        uncorrected_errors: of its memory, since it is watched; 0 where nothing tells.
-        details: what else it tells (clock, power, memory …), for people, by name.
+        uncorrected_errors: of its memory, since monitoring began; 0 where unknown.
+        details: further readings (clock, power, memory …), for people, by name.
     """
 
     clock_factor: float = 1.0

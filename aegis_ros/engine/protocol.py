@@ -95,7 +95,7 @@ class Engine(Protocol):
             compiled: the network.
             lane: index of the lane.
             runs: how many runs are timed.
-            on_progress: told (runs done, nanoseconds of the slowest); return False to stop.
+            on_progress: called with (runs done, nanoseconds of the slowest); return False to stop.
             warmup: runs before the first that counts.
             frames: what it is fed, for each of its inputs [frames, *largest shape]; ``None`` for
                 random frames.

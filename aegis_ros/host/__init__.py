@@ -1,4 +1,4 @@
-"""What of this machine costs determinism: checks that read /proc and /sys and write nothing."""
+"""What on this machine costs determinism: checks that read /proc and /sys and write nothing."""
 
 from aegis_ros.host.examine import examine
 from aegis_ros.host.finding import Finding, Grade

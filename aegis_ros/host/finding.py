@@ -9,7 +9,7 @@ __all__ = ["Finding", "Grade", "costs", "good", "unknown"]
 
 
 class Grade(StrEnum):
-    """Whether something costs determinism; ``UNKNOWN`` where this machine does not tell."""
+    """Whether something costs determinism; ``UNKNOWN`` where this machine does not report it."""
 
     GOOD = "good"
     COSTS = "costs"

@@ -20,7 +20,7 @@ __all__ = [
 _CAP_SYS_NICE = 23
 _MODEL = "/sys/kernel/debug/sched/preempt"  # of a PREEMPT_DYNAMIC kernel
 _FAIR_SERVER = (6, 12)  # first kernel in which it takes the place of throttling
-_SLACK_NS = 50_000  # of a process that was not told otherwise
+_SLACK_NS = 50_000  # the default of a process
 _STEADY_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page")
 
 

@@ -1,4 +1,4 @@
-"""Reads what a Linux machine tells of itself, below a root that tests can put elsewhere."""
+"""Reads the files in which Linux describes a machine, below a root that tests can put elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as its files tell.
+    """A machine as its files describe it.
 
     Attributes:
         root: where ``proc``, ``sys`` and ``etc`` are.
@@ -115,7 +115,7 @@ class Machine:
             if found is not None:
                 return int(found[1]) * _UNITS[found[2]]
             total = self.memory_kib("MemTotal")
-            return total * 512 if total is not None else None  # half of the memory, if not told
+            return total * 512 if total is not None else None  # half of the memory by default
         return None
 
     def in_container(self) -> bool:
@@ -127,7 +127,7 @@ class Machine:
         return self.exists("/etc/nv_tegra_release")
 
     def kernel(self) -> tuple[int, int]:
-        """Return major and minor version of the kernel; zeros where it is not told."""
+        """Return major and minor version of the kernel; zeros where unknown."""
         found = re.match(r"(\d+)\.(\d+)", self.text("/proc/sys/kernel/osrelease") or "")
         return (int(found[1]), int(found[2])) if found else (0, 0)
 

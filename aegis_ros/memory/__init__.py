@@ -1,4 +1,4 @@
-"""Who holds how much memory, by kind, and what that comes to together."""
+"""Memory by kind: the footprint of each task, and of all together."""
 
 from aegis_ros.memory.footprint import Footprint, Holding, held, without
 

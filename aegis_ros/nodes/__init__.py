@@ -1,1 +1,1 @@
-"""The ROS floor: nodes, and messages to and from plain data. Only here is rclpy imported."""
+"""The ROS floor: nodes, and messages to and from plain data. Only this package imports rclpy."""

@@ -123,7 +123,7 @@ class DashboardNode(Node):
     def _get(self, name: str) -> Any:
         return self.get_parameter(name).value
 
-    # -- what the orchestrator tells ----------------------------------------------------------
+    # -- news of the orchestrator -------------------------------------------------------------
 
     def _on_status(self, message: OrchestratorStatus) -> None:
         self._status = message
@@ -395,7 +395,7 @@ def _decision_view(message: Any) -> DecisionView:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Serve until told to end; return the exit code (1: it could not be served)."""
+    """Serve until asked to end; return the exit code (1: it could not be served)."""
     try:
         from aegis_ros.dashboard.server import Server
     except ModuleNotFoundError as error:

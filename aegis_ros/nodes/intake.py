@@ -135,7 +135,7 @@ class SensorIntake:
     Args:
         node: node to subscribe with.
         orchestrator: where frames go.
-        keeps_frames: tells whether a task's frames are kept for annotation.
+        keeps_frames: whether a task's frames are kept for annotation.
     """
 
     def __init__(

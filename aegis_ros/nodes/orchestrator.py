@@ -229,7 +229,7 @@ class OrchestratorNode(LifecycleNode):
         given = self.get_parameter("state_dir").value
         return Path(given).expanduser() if given else Path.home() / ".ros" / "aegis_ros"
 
-    # -- what the orchestrator tells ----------------------------------------------------------
+    # -- news of the orchestrator -------------------------------------------------------------
 
     def _on_result(self, spec: TaskSpec, result: JobResult) -> None:
         results = self._results

@@ -15,7 +15,7 @@ _END_SECONDS = 8.0
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to end.
+    """Run the node until it is asked to end.
 
     Returns:
         0 after a signal, 1 when autostart was asked for and failed.

@@ -93,7 +93,7 @@ class _TaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is told of a job when its result is published; keeps none of its tensors.
+    """What is published about a job beside its result; keeps none of its tensors.
 
     ``due_ns`` is monotonic, 0 for at once.
     """

@@ -18,7 +18,7 @@ def check_topics(node: Node, spec: TaskSpec) -> None:
     """Compare a task's topics with what the graph shows now.
 
     A sensor topic that another node publishes with another type is no error here: that node may go
-    and the right one come, and the diagnostics tell. What this node itself uses otherwise would
+    and the right one come, and diagnostics say so. What this node itself uses otherwise would
     end the participant's endpoint, so it is refused.
 
     Raises:

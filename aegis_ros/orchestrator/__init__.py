@@ -1,4 +1,4 @@
-"""What a robot asks for, answered: registry, tick, journal and adaptive control; no ROS."""
+"""The facade: registry, tick, journal and adaptive control; usable without ROS."""
 
 from aegis_ros.orchestrator.crops import Crops
 from aegis_ros.orchestrator.intake import FrameTimes

@@ -52,8 +52,8 @@ def measure_batch(
         compiled: the network.
         lane: index of the lane.
         runs: wanted.
-        go_on: told (runs done, slowest in nanoseconds); returns False to stop.
-        how: alone with random frames and warm caches unless told otherwise.
+        go_on: called with (runs done, slowest in nanoseconds); returns False to stop.
+        how: alone with random frames and warm caches by default.
 
     Raises:
         EngineError: the network fails, or the engine is gone.
@@ -82,7 +82,7 @@ def measure_batch(
 
 
 def _device_state(*, gpu: bool) -> dict[str, str]:
-    """Return how fast and how hot the device was at the end, as far as it tells."""
+    """Return how fast and how hot the device was at the end, as far as known."""
     state = create_monitor(gpu=gpu).read()
     found = {"device_speed": f"{state.clock_factor:.0%}", "device_state_from": state.source}
     if state.temperature_c is not None:

@@ -196,7 +196,7 @@ class Orchestrator:
     def configure(self, *, admit: bool = True) -> tuple[Registration, ...]:
         """Start the engine and admit the configured tasks, then those of the journal.
 
-        A task that is rejected does not keep the others out; the answers tell.
+        A task that is rejected does not affect the others; each gets its answer.
 
         Args:
             admit: whether to admit anything; without, networks can be measured.
@@ -585,7 +585,7 @@ class Orchestrator:
         if len(specs) < 2 or all(spec.segments for spec in specs):
             return
         for spec in specs:
-            with suppress(Refusal, AegisError):  # told when it is registered
+            with suppress(Refusal, AegisError):  # reported when it is registered
                 options = self._admission.prepare(spec, self.profiler.measure_for)
                 self._awaited[spec.name] = options.candidates[0].analysis_task()
 
@@ -711,7 +711,7 @@ class Orchestrator:
         )
 
     def _refresh_paces(self) -> None:
-        """Give frames back that need not be left out any more; keep what is told of it apart."""
+        """Lower decimation where it is no longer needed, and return what there is to report."""
         if not self._admin.acquire(blocking=False):  # a network is measured: next time
             return
         try:

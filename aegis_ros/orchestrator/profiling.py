@@ -74,8 +74,8 @@ class Profiler:
         Args:
             spec: the task.
             runs: how many runs, 0 for the usual number.
-            on_progress: told (runs done, runs wanted, slowest so far in nanoseconds); return False
-                to stop.
+            on_progress: called with (runs done, runs wanted, slowest in nanoseconds); returns
+                False to stop.
         """
         runs = runs or _PROFILE_RUNS
         with self._lock:
@@ -145,7 +145,7 @@ class Profiler:
         Args:
             spec: the task.
             runs: how many.
-            go_on: told (runs done, slowest in nanoseconds); returns False to stop.
+            go_on: called with (runs done, slowest in nanoseconds); returns False to stop.
             how: condition and frames.
 
         Returns:

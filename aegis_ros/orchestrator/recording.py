@@ -71,7 +71,7 @@ def begin_trace(
         memory: as returned by :func:`trace_ring`.
         folder: where traces are kept; made where it is not there.
         info: what the engine said of itself.
-        on_problem: told once why nothing more is recorded.
+        on_problem: called once with the reason why recording ended.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -127,12 +127,12 @@ class TraceRecorder:
     """Drains the ring that the engine writes to, and adds what the node knows.
 
     All methods may be called from any thread and never wait for a disk. A file that can no longer
-    be written is told once; the robot goes on without a trace.
+    be written is reported once; the robot goes on without a trace.
 
     Args:
         file: where it goes; closed by :meth:`close`.
         memory: the ring; what was written to it before is passed over.
-        on_problem: told once why nothing more is recorded.
+        on_problem: called once with the reason why recording ended.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""From a specification to an answer: admission, cuts, and whole task sets judged at once."""
+"""From a specification to an answer: admission, cutting, and tests of whole task sets."""

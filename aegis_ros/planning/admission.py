@@ -665,7 +665,7 @@ class Admission:
         found: dict[tuple[str, str], Counterfactual] = {}
         for candidate in sorted(options.candidates, key=lambda each: first not in each.lanes):
             for change in self._changes_on(candidate, admitted):
-                # What is told of the task itself is told once: of the class it is closest to.
+                # The task itself is reported once, for the class it is closest to.
                 about = change.task if change.change in ("drop", "segments") else ""
                 found.setdefault((change.change, about), change)
         return tuple(found.values())

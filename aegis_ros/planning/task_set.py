@@ -99,7 +99,7 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     """Return the tasks of a file.
 
     Args:
-        path: a bare set, or an orchestrator's YAML (told by its tasks having a ``model``, or by
+        path: a bare set, or an orchestrator's YAML (recognised by tasks with a ``model``, or by
             the keys ``device`` and ``models``).
         state_dir: where the orchestrator keeps its profiles.
 

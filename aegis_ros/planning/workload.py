@@ -43,7 +43,7 @@ def make_workload(
     """Return the jobs of one lane.
 
     Args:
-        answer: of the set; its verdict tells the critical pattern.
+        answer: of the set; its verdict names the critical pattern.
         lane: name.
         tasks: on the lane.
         until_ns: last arrival, exclusive.

@@ -219,7 +219,7 @@ class UndecidedTable(Finding):
 
 @dataclass(frozen=True, slots=True)
 class PlacesAmbiguous(Finding):
-    """Jobs of tasks with a jitter of a period or more cannot be told apart by a table."""
+    """Jobs of tasks with a jitter of a period or more cannot be distinguished by a table."""
 
     tasks: tuple[str, ...]
 

@@ -1,8 +1,8 @@
-"""What a scheduler wants done: the answers to the events it is told.
+"""Actions: what a scheduler answers to an event.
 
-Most events have no answer, and nearly all others have one. Where one action is the whole answer
-the scheduler hands out the same object again and again, so that nothing is allocated while a robot
-drives: an action is good until the scheduler's next event, and is not to be kept.
+Most events have no answer, and nearly all others have one action. For those the scheduler returns
+the same object again and again, so that nothing is allocated while a robot drives: an action is
+valid until the scheduler's next event, and must not be stored.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Skipped:
     Attributes:
         job: which one.
         rule: why.
-        detail: ``stopped`` where it had begun and was over its budget, or what the caller said of a
-            job that it gave up; else empty.
+        detail: ``stopped`` where it had begun and exceeded its budget, or the caller's reason for
+            abandoning it; else empty.
     """
 
     job: Job
@@ -77,8 +77,8 @@ class Skipped:
 class Overrun:
     """A step took longer than its budget; integer nanoseconds.
 
-    What follows from it comes after it: :class:`Shed`, :class:`Skipped` for every job that is
-    given up for it, and :class:`Finished` where the job has ended.
+    Its consequences follow it: :class:`Shed`, :class:`Skipped` for every job that it costs, and
+    :class:`Finished` where the job has ended.
 
     Attributes:
         lane: index of the lane.
@@ -87,13 +87,12 @@ class Overrun:
         taken_ns: how long it ran.
         budget_ns: how long it was allowed to.
         used_ns: how long the job has run so far, all its steps.
-        applied: what was done to the job here; ``None`` where it goes on, or had ended. With
+        applied: policy applied to the job; ``None`` where it continues, or had ended. With
             ``early_exit`` it ends where its exit is complete: here, or later, unless it has caught
             up by then.
-        skips: jobs of the task that are skipped to repay what was taken from others, those that
-            are given up now included.
+        skips: jobs of the task that are skipped to repay the overrun, those skipped now included.
         sheds: whether the lane enters high-criticality mode with it.
-        absorbed: whether nothing follows because the lane has room for it.
+        absorbed: whether it has no consequence because the lane has a reserve for it.
     """
 
     lane: int
@@ -110,14 +109,14 @@ class Overrun:
 
 @dataclass(frozen=True, slots=True)
 class Shed:
-    """A lane refuses from here on what is below high criticality, until it next goes idle."""
+    """A lane runs only tasks of high criticality from here on, until it next goes idle."""
 
     lane: int
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A lane that shed has gone idle, and takes all tasks again."""
+    """A lane that shed tasks has gone idle, and runs all tasks again."""
 
     lane: int
 

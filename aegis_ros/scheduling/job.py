@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["BEGUN", "DROPPED", "EARLY", "LATE", "NEW", "Job"]
 
-# What a job has come to; kept by the scheduler, and its own business.
+# States of a job; private to the scheduler.
 NEW, BEGUN, LATE, EARLY, DROPPED = range(5)
 
 
@@ -16,15 +16,15 @@ class Job:
         seq: sequence number within the task, increasing.
         arrival_ns: nominal arrival; deadlines count from here.
         deadline_ns: absolute deadline.
-        payload: whatever the caller needs with it; opaque to the scheduler.
+        payload: opaque data of the caller.
         state: ``NEW``; ``BEGUN``; ``LATE`` while over its budget on the way to its early exit;
-            ``EARLY`` when it has ended there; ``DROPPED``. Kept by the scheduler, and so is what
-            follows.
-        ready_ns: when the scheduler was told of it.
-        step: what it runs now, or runs next.
+            ``EARLY`` when it has ended there; ``DROPPED``. The scheduler maintains this and all
+            attributes below.
+        ready_ns: when it was released to the scheduler.
+        step: the step that runs now, or next.
         rank: place in the order of its lane.
         used_ns: lane time it has used; only where its task has budgets.
-        allowed_ns: lane time that the steps it has ended were budgeted; only with budgets, too.
+        allowed_ns: budgets of the steps that have ended; only with budgets, too.
     """
 
     __slots__ = (
@@ -52,7 +52,7 @@ class Job:
         deadline_ns: int,
         payload: object = None,
     ) -> None:
-        """Start with nothing done."""
+        """Create a job that has not run yet."""
         self.task_id = task_id
         self.seq = seq
         self.arrival_ns = arrival_ns
@@ -64,7 +64,7 @@ class Job:
         self.rank = 0
 
     def __repr__(self) -> str:
-        """Show the parts a person looks for."""
+        """Show task, number and times."""
         return (
             f"Job(task={self.task_id}, seq={self.seq}, arrival={self.arrival_ns}, "
             f"deadline={self.deadline_ns})"

@@ -14,7 +14,7 @@ __all__ = ["Edf", "Policy", "TaskTiming"]
 
 @dataclass(frozen=True, slots=True)
 class TaskTiming:
-    """What a policy may know of a task; integer nanoseconds.
+    """What a policy knows about a task; integer nanoseconds.
 
     Attributes:
         task_id: unique.
@@ -38,16 +38,16 @@ class TaskTiming:
 class Policy(Protocol):
     """What a scheduler asks of a policy, and reports to it.
 
-    ``priority`` is asked once, when a job is released, and again before each step where
-    ``reranks`` is true. ``hold_until`` is asked where ``idles`` is true, each time the lane is
-    idle, about the first job in line (and, where ``fills`` is true, about those behind it in turn
+    ``priority`` is called once, when a job is released, and again before each step where
+    ``reranks`` is true. ``hold_until`` is called where ``idles`` is true, each time the lane is
+    idle, for the first job in line (and, where ``fills`` is true, for those behind it in turn
     when it is held). ``admit``, ``forget``, ``released``, ``started`` and ``shedding`` are called
     only where ``observes`` is true.
     """
 
     @property
     def observes(self) -> bool:
-        """Whether the policy wants to be told what happens."""
+        """Whether the scheduler reports events to the policy."""
         ...
 
     @property
@@ -66,7 +66,7 @@ class Policy(Protocol):
         ...
 
     def admit(self, task: TaskTiming) -> None:
-        """Make a task known."""
+        """Add a task."""
         ...
 
     def forget(self, task_id: int) -> None:
@@ -84,7 +84,7 @@ class Policy(Protocol):
     def shedding(self, lane: int, on: bool) -> None:
         """Note that a lane enters or leaves high-criticality mode.
 
-        On entry the ``priority`` of every ready job is asked again where ``reranks`` is true.
+        On entry ``priority`` is called again for every ready job where ``reranks`` is true.
         """
         ...
 
@@ -107,19 +107,19 @@ class Edf:
     fills = False
 
     def admit(self, task: TaskTiming) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def forget(self, task_id: int) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def released(self, job: Job, now_ns: int) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def started(self, lane: int, job: Job, now_ns: int) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def shedding(self, lane: int, on: bool) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def priority(self, job: Job) -> int:
         """Return the absolute deadline."""

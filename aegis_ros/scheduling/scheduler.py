@@ -1,12 +1,12 @@
 """The scheduler: events in, actions out; decides which job's next step runs on which lane.
 
-A plain object without I/O, threads or a clock ("one scheduler, two clocks"): the engine tells it
+A plain object without I/O, threads or a clock ("one scheduler, two clocks"): the engine feeds it
 events with real times, the simulator with virtual ones, on all lanes at once. Within a lane, jobs
 are ordered by a :class:`~aegis_ros.scheduling.policy.Policy` (EDF by default). A step is never
 interrupted; a more urgent job takes over where it ends (limited preemption with fixed points,
 Bertogna & Baruah 2010). Partitioned: every task is bound to one lane.
 
-All that happens at one instant is told first, in any order; ``tick`` then says what starts.
+All events of one instant come first, in any order; ``tick`` then says what starts.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class Scheduler:
         on_overrun: OverrunPolicy | None = None,
         low: ExecutionPlan | None = None,
     ) -> None:
-        """Make a task known. EDF needs no more than lane, plan and queue.
+        """Add a task. EDF needs no more than lane, plan and queue.
 
         Args:
             task_id: unique.
@@ -238,11 +238,11 @@ class Scheduler:
         return [Skipped(job, Rule.OPERATOR) for job in dropped]
 
     def stretch_budgets(self, lane: int, reported: float, enforced: float) -> None:
-        """Stretch what was declared: a device is slower, or a lane has room.
+        """Scale all budgets of a lane: a device is slower, or the proof leaves a reserve.
 
-        Where a set of tasks is proven with all budgets multiplied by a factor, nobody is late for
-        a step that takes so much longer: it is reported, and nothing else follows. What the policy
-        was told of budgets stays as it was.
+        Where a set of tasks is proven with all budgets multiplied by a factor, a step that takes
+        that much longer makes no job late: it is reported, without consequences. The budgets that
+        the policy knows do not change.
 
         Args:
             lane: index of the lane.
@@ -307,7 +307,7 @@ class Scheduler:
     def step_done(
         self, lane: int, now_ns: int, taken_ns: int = 0, outcome: object = None
     ) -> Actions:
-        """Note the end of a lane's work; answers with what became of its jobs.
+        """Note the end of a lane's work; answers with the outcome of its jobs.
 
         :class:`Finished` for a job that has ended with it, :class:`Skipped` for one that was
         stopped or whose task was removed, before it :class:`Overrun` and what follows from that.
@@ -367,13 +367,13 @@ class Scheduler:
         rule: Rule = Rule.RUN_FAILED,
         detail: str = "",
     ) -> Actions:
-        """Give up the jobs that run on a lane; answers with :class:`Skipped` for each.
+        """Abandon the jobs that run on a lane; answers with :class:`Skipped` for each.
 
         Args:
             lane: index of the lane.
             now_ns: present time.
             taken_ns: lane time the failed work took; it counts like that of any other.
-            rule: why they are given up.
+            rule: why they are abandoned.
             detail: more of it, handed on.
         """
         where = self._lanes[lane]
@@ -403,10 +403,10 @@ class Scheduler:
         return actions
 
     def shed(self, lane: int) -> Actions:
-        """Enter high-criticality mode: drop what waits below ``HIGH`` and refuse more of it.
+        """Enter high-criticality mode: drop waiting jobs below ``HIGH`` and refuse new ones.
 
         To be called when a job of high criticality exceeds its low-mode budget (Vestal 2007);
-        jobs of best effort are given up first. The mode ends when the lane next goes idle.
+        jobs of best effort are dropped first. The mode ends when the lane next goes idle.
         """
         return self._shed(self._lanes[lane])
 
@@ -414,8 +414,8 @@ class Scheduler:
         """Answer with what starts now: :class:`Dispatch` for idle lanes on which a job is ready.
 
         Also :class:`WakeAt` for each lane that idles on purpose, and :class:`Restored` for one
-        that has gone idle after it had shed. To be called when all events of this instant have
-        been told.
+        that has gone idle after it had shed. To be called after all events of this
+        instant.
         """
         if self._held:
             for lane, until_ns in self._held.items():
@@ -437,7 +437,7 @@ class Scheduler:
     # -- timed runs ---------------------------------------------------------------------------
 
     def reserve(self, lane: int) -> bool:
-        """Keep a lane that has nothing to do for the caller; return whether it could be had."""
+        """Reserve an idle lane for the caller; return whether that succeeded."""
         where = self._lanes[lane]
         if where.running is not None or where.ready or where.reserved:
             return False
@@ -445,7 +445,7 @@ class Scheduler:
         return True
 
     def give_back(self, lane: int) -> None:
-        """Take a lane back that was reserved."""
+        """Release a reserved lane."""
         where = self._lanes[lane]
         where.reserved = False
         self._look_at(where)
@@ -474,7 +474,7 @@ class Scheduler:
     # -- inside -------------------------------------------------------------------------------
 
     def _look_at(self, lane: _Lane) -> None:
-        """Have the next tick decide about a lane, if it is idle."""
+        """Let the next tick decide about a lane, if it is idle."""
         if lane.running is None and not lane.due:
             lane.due = True
             self._due.append(lane)
@@ -612,7 +612,7 @@ class Scheduler:
         return actions
 
     def _next_in_line(self) -> int:
-        """Return the rank behind everything that is known."""
+        """Return a rank behind all current ones."""
         self._line += 1
         return self._line
 
@@ -636,7 +636,7 @@ class Scheduler:
         return [WakeAt(lane.index, hold_ns)]
 
     def _refusal(self, lane: _Lane, task: _Task, now_ns: int) -> Rule | None:
-        """Return why a job of a task is not taken in now; ``None`` where it is."""
+        """Return why a job of a task is refused now; ``None`` where it is not."""
         if lane.owing and lane.idle_ns != _BUSY:
             self._repay(lane, now_ns)
         if lane.shedding and not task.high:
@@ -653,7 +653,7 @@ class Scheduler:
         return None
 
     def _repay(self, lane: _Lane, now_ns: int) -> None:
-        """Have the time in which the lane had nothing to do repay what tasks took too much."""
+        """Repay overruns of tasks with the idle time of the lane."""
         spare = now_ns - lane.idle_ns
         lane.idle_ns = now_ns
         owing = False

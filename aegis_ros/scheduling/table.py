@@ -118,7 +118,7 @@ class Table:
         """Make a task known; whether it has places in the table is the table's matter.
 
         Raises:
-            ConfigError: it has no budget, or a place that no arrival can be told for.
+            ConfigError: it has no budget, or a place without a unique arrival.
         """
         if not all(task.plan.limit(step) for step in range(task.plan.steps)):
             raise ConfigError(
@@ -187,7 +187,7 @@ class Table:
         cycle = None if task is None else self._cycle_ns.get(task.lane)
         if task is None or cycle is None:
             return None
-        # The arrival a rate gate tells is up to one jitter early: never nearer to another.
+        # The arrival that a rate gate reports is up to one jitter early: never nearer to another.
         since = job.arrival_ns - self._epoch_ns
         number = (2 * since + task.jitter_ns + task.period_ns) // (2 * task.period_ns)
         in_cycle = cycle // task.period_ns

@@ -75,7 +75,7 @@ def simulate(
             makes the lane shed tasks below high criticality when it ends.
         on_overrun: what becomes of a job that exceeds its budget, one policy a task, ``None`` in it
             for a task whose budget is not enforced; without, none is.
-        outcome_of: what a plan is told of a step that has ended: (index of the job in the
+        outcome_of: outcome that a plan gets for a step that has ended: (index of the job in the
             workload, step).
         slowdown: by what factor work of one task takes longer while another runs on another lane;
             without, lanes do not slow each other.

@@ -20,7 +20,7 @@ class Workload:
     Attributes:
         task: int64 [N], index of the task.
         arrival_ns: int64 [N], nominal arrival; deadlines count from here.
-        ready_ns: int64 [N], when the scheduler is told.
+        ready_ns: int64 [N], when the job is released to the scheduler.
         execution_ns: for each job one entry a segment.
     """
 

@@ -1,4 +1,4 @@
-"""Record what happened, read it back, and take latencies apart.
+"""Record what happened, read it back, and split latencies into their parts.
 
 Files are written and read by :mod:`aegis_ros.trace.mcap_file`, which needs the library `mcap`.
 """

@@ -115,7 +115,7 @@ class TracedJob:
         arrival_ns: nominal arrival, which the scheduler counts from: the earliest one that agrees
             with the declared period and jitter.
         stamped_ns: when the frame was stamped, 0 without a stamp to trust.
-        deadline_ns: absolute deadline of what ``end_ns`` tells: the result's where it was
+        deadline_ns: absolute deadline of what ``end_ns`` marks: the result's where it was
             published, the execution's otherwise.
         end_ns: when it was published, else finished, skipped or lost, else the trace's last time.
         rule: why it was skipped.

@@ -171,7 +171,7 @@ class TraceFile:
         )
 
     def add_state(self, time_ns: int, state: Mapping[str, Any]) -> None:
-        """Write what cannot be told from the records: arena, engine, device."""
+        """Write what the records do not hold: arena, engine, device."""
         self._message("state", time_ns, encode_row(StateRow(time_ns, dict(state))))
 
     def add_lost(self, time_ns: int, count: int) -> None:

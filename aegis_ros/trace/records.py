@@ -22,7 +22,7 @@ __all__ = [
 
 
 class RecordKind(IntEnum):
-    """What a record tells; the numbers are part of the format and never change their meaning.
+    """What a record reports; the numbers are part of the format and never change their meaning.
 
     ``time_ns`` is when it happened. ``task`` and ``seq`` name the job, ``lane`` and ``segment``
     where and what, where that makes sense. The four values depend on the kind, see

@@ -26,7 +26,7 @@ class RingWriter:
     follow a process that is started again.
 
     A record that nobody has read in time is overwritten; the reader counts it. Its serial number
-    lies in the record itself, so that a reader tells a whole record from one being overwritten.
+    lies in the record itself, so that a reader detects a record that is being overwritten.
 
     Args:
         buffer: shared memory, zeroed, of at least two records; its mapping must outlive this.

@@ -50,7 +50,7 @@ _Number = int | UnsetType
 class RecordRow(msgspec.Struct, frozen=True, gc=False):
     """A record by the names of its values, and what people plot of it.
 
-    Which values a kind has is told in :data:`~aegis_ros.trace.records.FIELDS`.
+    The values of each kind are listed in :data:`~aegis_ros.trace.records.FIELDS`.
     """
 
     kind: str
@@ -238,7 +238,7 @@ def record_row(
 
 
 def record_of(row: RecordRow) -> tuple[Any, ...]:
-    """Return the values of RECORD that a row tells; what older files lack is 0.
+    """Return the values of RECORD that a row holds; what older files lack is 0.
 
     Raises:
         KeyError: its kind is not known here.

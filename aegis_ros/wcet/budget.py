@@ -170,8 +170,8 @@ def _vouched(
             f"without the margin, it bounds {quantile:.1%} of all runs with {sure:.1%} confidence"
         )
     return (
-        f"{runs} runs bound {reached:.1%} of all runs with {confidence:.0%} confidence; "
-        f"{quantile:.1%} takes {runs_needed(quantile, confidence)} runs"
+        f"{runs} runs bound {reached:.1%} of all runs with {confidence:.0%} confidence "
+        f"({quantile:.1%} takes {runs_needed(quantile, confidence)} runs)"
     )
 
 

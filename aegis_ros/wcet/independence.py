@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 __all__ = ["LEAST_RUNS", "SIGNIFICANCE", "IidTests", "iid_tests"]
 
-LEAST_RUNS = 100  # fewer tell nothing about dependence
+LEAST_RUNS = 100  # fewer say nothing about dependence
 SIGNIFICANCE = 0.01  # of each test: independent runs fail one of three about once in 35 profiles
 _LAGS = 20
 

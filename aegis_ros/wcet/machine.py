@@ -39,7 +39,7 @@ def describe_machine(root: Path = Path("/"), distributions: Iterable[str] = ()) 
 
 
 def cpu_times(root: Path = Path("/")) -> dict[str, int]:
-    """Return what all cores together did since boot, in ticks; nothing where it is not told."""
+    """Return what all cores together did since boot, in ticks; nothing where that is unknown."""
     line = _first(root / "proc/stat")
     values = line.split()[1 : 1 + len(_COUNTERS)] if line.startswith("cpu ") else []
     return {name: int(value) for name, value in zip(_COUNTERS, values, strict=False)}
@@ -88,7 +88,7 @@ def _all_of_cpuinfo(root: Path, names: tuple[str, ...]) -> list[str]:
 
 
 def _clock(root: Path, cpu: Path) -> str:
-    """Return the clock of each core now; a virtual machine tells its nominal one."""
+    """Return the clock of each core now; a virtual machine reports its nominal one."""
     kilohertz = _texts(cpu.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     if kilohertz:
         return ", ".join(f"{int(text) / 1e3:.0f}" for text in kilohertz if text.isdigit())

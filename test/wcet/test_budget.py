@@ -43,7 +43,7 @@ def test_too_few_runs_are_said_to_be_too_few() -> None:
     assert found.quantile < 0.999
     assert found.sentence == (
         "the slowest of 100 runs (100.00 ms) plus 10%; 100 runs bound 97.0% of all runs with "
-        "95% confidence; 99.9% takes 2995 runs; not i.i.d. (Ljung-Box p < 0.0001, runs test p "
+        "95% confidence (99.9% takes 2995 runs); not i.i.d. (Ljung-Box p < 0.0001, runs test p "
         "< 0.0001, halves p < 0.0001)"
     )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _TIMED_RUNS = 7
-_EVERY_OPERATOR_NS = 1_000.0  # around each of them; the profiler tells whole microseconds
+_EVERY_OPERATOR_NS = 1_000.0  # around each of them; the profiler reports whole microseconds
 _KERNEL = "_kernel_time"
 
 
@@ -159,7 +159,7 @@ def main() -> None:
         answer = cut_network(request)
     except ModelError as error:
         answer = {"refused": error.problem}
-    except Exception as error:  # told to the parent, whatever it is
+    except Exception as error:  # reported to the parent, whatever it is
         answer = {"refused": f"its parts cannot be run ({str(error)[:200]})"}
     print(json.dumps(answer))
 

@@ -55,7 +55,7 @@ class _Segment:
         taken: tensors to bind before each run, because earlier segments make them anew.
         read_back: (name, place) of network outputs that it reads from the caller's arrays.
         direct: (name, place) of outputs it writes to the caller's arrays.
-        made: (position, name, place) of outputs whose extents only the run tells; place is that
+        made: (position, name, place) of outputs whose extents only a run shows; place is that
             among the network's outputs, -1 for tensors that are only handed on.
     """
 

@@ -91,7 +91,7 @@ def main() -> None:
             answer = measure_parts(CompiledNetwork.from_json(request["compiled"]))
         else:
             answer = measure(request["target"], request["inputs"])
-    except Exception as error:  # told to the parent, whatever it is
+    except Exception as error:  # reported to the parent, whatever it is
         answer = {"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}
     print(json.dumps(answer))
 

@@ -1,4 +1,4 @@
-"""A device that takes the time it is told and computes nothing: for tests and for planning."""
+"""A device that takes declared times and computes nothing: for tests and for planning."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class EngineClient:
 
     A supervisor thread starts the process, watches it, and replaces it: it sees at once when the
     process is gone and within a second or so when it hangs. All that was opened and loaded is
-    opened and loaded again; every frame in flight is told as lost, exactly once.
+    opened and loaded again; every frame in flight is reported lost, exactly once.
 
     Args:
         device: backend, lanes and priority.
@@ -196,7 +196,7 @@ class EngineClient:
             compiled: the network.
             lane: index of the lane.
             runs: how many runs are timed.
-            on_progress: told (runs done, nanoseconds of the slowest); return False to stop.
+            on_progress: called with (runs done, nanoseconds of the slowest); return False to stop.
             warmup: runs before the first that counts.
             frames: what it is fed, for each of its inputs [frames, *largest shape]; ``None`` for
                 random frames.

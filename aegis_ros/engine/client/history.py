@@ -1,4 +1,4 @@
-"""Remembers crashes of the engine, to tell bad luck from a task that brings it down."""
+"""Remembers crashes of the engine, to distinguish chance from a task that causes them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def trouble(
         spec = loaded.get(lane.task_id)
         if lane.task_id == -1:
             continue
-        # The page tells when a segment began, not which one it is.
+        # The page says when a segment began, not which one it is.
         plan = None if spec is None else spec.plan
         budget = max(map(plan.limit, range(plan.steps))) if plan is not None else 0
         limit = max(_STUCK_FACTOR * budget, _STUCK_LEAST_NS) if budget else _STUCK_UNKNOWN_NS

@@ -55,7 +55,7 @@ class LoopTrace:
         self._write(_STARTED, now_ns, job.task_id, job.seq, lane, job.step, job.rank, budget_ns)
 
     def ended(self, job: Job, lane: int, completion: Completion, now_ns: int) -> None:
-        """Note that a segment has ended; before the scheduler is told."""
+        """Note that a segment has ended; before the scheduler knows."""
         self._write(
             _ENDED,
             now_ns,

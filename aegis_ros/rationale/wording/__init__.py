@@ -1,4 +1,4 @@
-"""All English that says why something was decided: one module for each module of data."""
+"""The English of all decisions: one module for each module of data."""
 
 from aegis_ros.rationale.wording.counterfactuals import counterfactual
 from aegis_ros.rationale.wording.units import every_nth, fewer_frames

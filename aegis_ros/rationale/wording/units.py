@@ -50,7 +50,7 @@ def fewer_frames(name: str, period_ns: int, n: int) -> str:
 
 
 def percent_around_one(utilization: float, above_one: int) -> str:
-    """Return a utilization with as many digits as it takes to tell it from 100 %.
+    """Return a utilization with as many digits as distinguish it from 100 %.
 
     Args:
         utilization: as a part of one.
