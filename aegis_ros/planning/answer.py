@@ -16,6 +16,7 @@ from aegis_ros.analysis import (
     find_decimation,
 )
 from aegis_ros.analysis.lanes import admits
+from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
 from aegis_ros.planning.slowdown import Slowdown, slowdown_of
 from aegis_ros.planning.task_set import TaskSet
@@ -185,6 +186,7 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
     Raises:
         ConfigError: the policy needs something that is not installed.
     """
+    asked = _with_chains(asked)
     found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy=asked.policy)
     found = with_tight_bounds(found, asked.tasks, asked.switch_ns)
     if found.schedulable:
@@ -199,6 +201,28 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
     if not advise:
         return Answer(asked, found, ())
     return Answer(asked, found, _changes(asked), _hint(asked))
+
+
+def _with_chains(asked: TaskSet) -> TaskSet:
+    """Return the set with the jitter that chains cause, and tasks on lanes as it was proven so."""
+    found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns) if asked.follows else None
+    if found is None or not found.schedulable:
+        return asked
+    lane_of = found.lane_of
+    proven = chains_verdict(
+        {task.name: (task, lane_of[task.name]) for task in asked.tasks},
+        asked.follows,
+        {},
+        switch_ns=asked.switch_ns,
+    )
+    if proven is None:
+        return asked
+    jitters = proven.jitters_ns
+    tasks = tuple(
+        replace(task, jitter_ns=jitters[task.name], lane=lane_of[task.name])
+        for task in asked.tasks
+    )
+    return replace(asked, tasks=tasks)
 
 
 def _decimation(asked: TaskSet) -> dict[str, int] | None:

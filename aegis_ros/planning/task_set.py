@@ -43,6 +43,8 @@ class TaskSet:
         configured: whether this is an orchestrator's YAML, where segments cannot be declared.
         max_decimation: by task name, the largest n of which every n-th frame is enough; only where
             it is declared.
+        follows: by name of a task, the one whose results trigger it. Jitters in ``tasks`` are as
+            declared, without those of chains.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -53,6 +55,7 @@ class TaskSet:
     samples_ns: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     configured: bool = False
     max_decimation: Mapping[str, int] = field(default_factory=dict)
+    follows: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def decimation_limits(self) -> dict[str, int]:
@@ -352,4 +355,5 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
         samples,
         configured=True,
         max_decimation={task.name: task.decimation_limit for task in spec.tasks},
+        follows={task.name: task.follows for task in spec.tasks if task.follows},
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import Scheduler
 from test.engine.inside import Inside, takes
 
 BUSY, WAITING = 0, 1
@@ -79,7 +80,8 @@ def test_where_nothing_can_be_brought_jobs_fetch_their_frames_themselves(held: H
 
 
 def test_of_a_queue_of_jobs_the_first_one_is_brought_and_no_other_takes_its_place() -> None:
-    engine = Inside()
+    scheduler = Scheduler(1)
+    engine = Inside(scheduler)
     engine.device.fetches = True
     begun, go_on = threading.Event(), threading.Event()
 
@@ -93,7 +95,8 @@ def test_of_a_queue_of_jobs_the_first_one_is_brought_and_no_other_takes_its_plac
         engine.feed(BUSY)
         assert begun.wait(30.0)
         engine.feed(WAITING, WAITING)
-        engine.until(lambda: engine.device.brought == [2])
+        engine.until(lambda: scheduler.waiting(0) == 2)
+        assert engine.device.brought == [2]
         go_on.set()
         engine.settle()
     assert engine.device.brought == [2]
