@@ -25,7 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from aegis_ros.backends import CompiledNetwork
+from aegis_ros.backends import CompiledNetwork, lane_classes
 from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.cli.profile_report import require_report, write_report
@@ -100,7 +100,10 @@ def run(
     if report is not None:
         require_report(report)
     spec = model_spec(path, size) if path.suffix.lower() == ".onnx" else load_config(path)
-    tasks = _chosen(spec, names)
+    tasks = tuple(each for task in _chosen(spec, names) for each in _on_each_class(spec, task))
+    spec = replace(
+        spec, tasks=tuple(each for task in spec.tasks for each in _on_each_class(spec, task))
+    )
     if segments:
         tasks = tuple(replace(task, segments=segments) for task in tasks)
     state = state_dir or _DEFAULT_STATE
@@ -120,6 +123,17 @@ def run(
         )
         return _INTERRUPTED
     return 1 if any(item.problem for item in found) else 0
+
+
+def _on_each_class(spec: OrchestratorSpec, task: TaskSpec) -> tuple[TaskSpec, ...]:
+    """Return a task for each class of lanes it may go to, where there are several."""
+    classes = lane_classes(spec.device)
+    if task.lane or len(classes) == 1:
+        return (task,)
+    return tuple(
+        replace(task, name=f"{task.name} on {each.lanes[0]}", lane=each.lanes[0])
+        for each in classes
+    )
 
 
 class _Campaign:

@@ -51,6 +51,24 @@ def measured(capsys: Captured, path: Path, state: Path, runs: int, **more: Any) 
     return answer
 
 
+def test_with_lanes_of_two_classes_each_has_a_budget_that_check_reads(
+    config: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    state = tmp_path / "state"
+    two = "lanes: [{name: main}, {name: spare, backend: simulated}]"
+    config.write_text(config.read_text().replace("lanes: [{name: main}]", two))
+    assert run(config, ["good"], 20, state, "json", cold_runs=0, pair_runs=10) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert [each["task"] for each in answers] == ["good on main", "good on spare"]
+    assert [each["backend"] for each in answers] == ["onnxruntime", "simulated"]
+    assert all(each["measured"] for each in answers)
+    only = config.read_text().split("  - {name: gone")[0]
+    config.write_text(only)
+    assert check(config, form="json", state_dir=state) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [len(lane["tasks"]) for lane in answer["lanes"]] == [1, 0]
+
+
 def test_what_was_measured_is_what_check_reads(
     config: Path, tmp_path: Path, capsys: Captured
 ) -> None:
