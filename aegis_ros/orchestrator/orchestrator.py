@@ -544,8 +544,12 @@ class Orchestrator:
             Refusal: a chain could be late.
         """
         name, factors = candidate.spec.name, admitted.decimation or {}
-        moved = {move.task: move.after for move in admitted.moves}
-        together = {each: (task, moved.get(each, lane)) for each, (task, lane) in running.items()}
+        together = dict(running)
+        for move in admitted.moves:  # with the budget of the lane it goes to
+            entry = self._admitted.get(move.task)
+            assert entry is not None and entry.options is not None
+            there = entry.options.on(move.after).analysis_task(entry.decimation)
+            together[move.task] = (there, move.after)
         together[name] = (candidate.analysis_task(), admitted.lane)
         together = {
             each: (decimated([task], factors)[0], lane) for each, (task, lane) in together.items()

@@ -219,8 +219,7 @@ def _with_chains(asked: TaskSet) -> TaskSet:
         return asked
     jitters = proven.jitters_ns
     tasks = tuple(
-        replace(task, jitter_ns=jitters[task.name], lane=lane_of[task.name])
-        for task in asked.tasks
+        replace(task, jitter_ns=jitters[task.name], lane=lane_of[task.name]) for task in asked.tasks
     )
     return replace(asked, tasks=tasks)
 
