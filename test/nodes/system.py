@@ -43,12 +43,14 @@ _LATCHED = QoSProfile(
 class System:
     """The orchestrator under test, and what a robot's developer would hold against it."""
 
-    def __init__(self, context: Context, folder: Path, tasks: str = "") -> None:
+    def __init__(
+        self, context: Context, folder: Path, tasks: str = "", lanes: str = "{name: main}"
+    ) -> None:
         self.folder = folder
         self.model = identity_network(folder / "identity.onnx", (1, 3, *SIZE))
         config = folder / "robot.yaml"
         config.write_text(
-            "device: {backend: onnxruntime, lanes: [{name: main}], arena_mib: 256, "
+            f"device: {{backend: onnxruntime, lanes: [{lanes}], arena_mib: 256, "
             "realtime_priority: 0}\n"
             f"models: {{roots: ['{folder}']}}\n" + (f"tasks:\n{tasks}" if tasks else "")
         )
@@ -205,11 +207,13 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 
 
 @contextmanager
-def running(folder: Path, tasks: str = "", autostart: bool = True) -> Iterator[System]:
+def running(
+    folder: Path, tasks: str = "", autostart: bool = True, lanes: str = "{name: main}"
+) -> Iterator[System]:
     """Start a system and end it."""
     context = Context()
     rclpy.init(context=context)
-    system = System(context, folder, tasks)
+    system = System(context, folder, tasks, lanes)
     try:
         if autostart:
             assert system.node.autostart()
