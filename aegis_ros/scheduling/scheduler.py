@@ -509,8 +509,14 @@ class Scheduler:
                 if hold > now_ns:
                     return self._fill(lane, now_ns, hold)
             heappop(ready)
-            if job.state != DROPPED:
-                return self._start(lane, job, now_ns)
+            if job.state == DROPPED:
+                continue
+            if job.state == NEW or self._observer is not None:
+                self._begins(lane, job, now_ns)
+            lane.waiting -= 1
+            lane.idle_ns = _BUSY
+            lane.action.jobs = lane.running = (job,)
+            return lane.answer
         if lane.owing and lane.idle_ns == _BUSY:
             lane.idle_ns = now_ns
         if lane.shedding:
@@ -518,7 +524,8 @@ class Scheduler:
             return [Restored(lane.index)]
         return _NOTHING
 
-    def _start(self, lane: _Lane, job: Job, now_ns: int) -> Actions:
+    def _begins(self, lane: _Lane, job: Job, now_ns: int) -> None:
+        """Have a job wait no longer that has not begun, and the policy see that it starts."""
         if job.state == NEW:
             job.state = BEGUN
             waiting = self._tasks[job.task_id].waiting
@@ -526,12 +533,8 @@ class Scheduler:
                 waiting.popleft()
             else:  # a policy let it overtake
                 waiting.remove(job)
-        lane.waiting -= 1
-        lane.idle_ns = _BUSY
         if self._observer is not None:
             self._observer.started(lane.index, job, now_ns)
-        lane.action.jobs = lane.running = (job,)
-        return lane.answer
 
     def _exceeded(
         self,
@@ -630,7 +633,12 @@ class Scheduler:
                 if hold <= now_ns:
                     del kept[index]
                     lane.ready = kept  # sorted: a heap as it is
-                    return self._start(lane, entry[4], now_ns)
+                    job = entry[4]
+                    self._begins(lane, job, now_ns)
+                    lane.waiting -= 1
+                    lane.idle_ns = _BUSY
+                    lane.action.jobs = lane.running = (job,)
+                    return lane.answer
                 hold_ns = min(hold_ns, hold)
         self._held[lane] = hold_ns
         return [WakeAt(lane.index, hold_ns)]
