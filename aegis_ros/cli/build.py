@@ -19,7 +19,10 @@ from rich.text import Text
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends, lane_classes
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
-from aegis_ros.planning.admission import Admission, Options, Refusal
+from aegis_ros.planning.candidate import Options
+from aegis_ros.planning.foresight import foresee
+from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.refusal import Refusal
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 from aegis_ros.views.terminal import say, sheet, terminal
 from aegis_ros.wcet import ProfileStore
@@ -83,8 +86,8 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
         if backend is None
         else {each.backend: backend for each in lane_classes(spec.device)}
     )
-    admission = Admission(spec, used, ProfileStore(state / "profiles.sqlite"), state / "cache")
-    found = _build(spec, admission, used)
+    preparation = Preparation(spec, used, ProfileStore(state / "profiles.sqlite"), state / "cache")
+    found = _build(spec, preparation, used)
     if form == "json":
         print(json.dumps([_as_json(item) for item in found], indent=2))
     else:
@@ -94,20 +97,20 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
 
 
 def _build(
-    spec: OrchestratorSpec, admission: Admission, backends: Mapping[str, Backend]
+    spec: OrchestratorSpec, preparation: Preparation, backends: Mapping[str, Backend]
 ) -> list[_Built]:
     several = len(lane_classes(spec.device)) > 1
     found = [
         _Built(replace(task, lane=task.lane or each.lanes[0]), each.label if several else "")
         for task in spec.tasks
-        for each in admission.lane_classes(task)
+        for each in preparation.lane_classes(task)
     ]
     with _progress(backends.values(), len(found)) as bar:
         for item in found:
             bar.begin(item.task.name)
             start = time.monotonic()
             try:
-                item.compiled = admission.prepare(item.task, _stop).candidates[0].compiled
+                item.compiled = preparation.prepare(item.task, _stop).candidates[0].compiled
             except _NotMeasured as done:
                 item.compiled = done.compiled
             except Refusal as refusal:
@@ -116,13 +119,13 @@ def _build(
             bar.end()
         # Where budgets are known, so is in how many segments the orchestrator will want them.
         try:
-            _cut_ahead(spec, admission, found)
+            _cut_ahead(spec, preparation, found)
         except Refusal as refusal:
             say(Console(stderr=True), f"not cut ahead: {refusal.sentence}")
     return found
 
 
-def _cut_ahead(spec: OrchestratorSpec, admission: Admission, found: Sequence[_Built]) -> None:
+def _cut_ahead(spec: OrchestratorSpec, preparation: Preparation, found: Sequence[_Built]) -> None:
     """Compile networks whose budgets are known as they will be cut on their lanes.
 
     Raises:
@@ -131,8 +134,8 @@ def _cut_ahead(spec: OrchestratorSpec, admission: Admission, found: Sequence[_Bu
     known: list[Options] = []
     for task in spec.tasks:
         with suppress(Refusal):  # not measured, or reported above
-            known.append(admission.prepare(task, None))
-    for each in admission.foresee(known):
+            known.append(preparation.prepare(task, None))
+    for each in foresee(known, preparation):
         lanes = each.candidate.lanes
         for item in found:
             if item.task.name == each.candidate.spec.name and item.task.lane in lanes:

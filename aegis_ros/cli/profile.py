@@ -33,7 +33,7 @@ from aegis_ros.config import load_config
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
-from aegis_ros.planning.admission import Refusal
+from aegis_ros.planning.refusal import Refusal
 from aegis_ros.spec import OrchestratorSpec, TaskSpec, TraceSpec
 from aegis_ros.wcet import Cache, Condition, Neighbour, Place, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed

@@ -18,8 +18,9 @@ from aegis_ros.memory import Holding
 from aegis_ros.orchestrator.intake import FedTask, Joint
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
-from aegis_ros.planning.admission import Candidate, Decimation, Options
+from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chains import chains_verdict
+from aegis_ros.planning.decimation import Decimation
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 
 __all__ = ["AdmittedSet", "Entry"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from aegis_ros.analysis import ChainsVerdict
-from aegis_ros.planning.admission import Admitted, Candidate, Options
+from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.lane_choice import Admitted
 from aegis_ros.rationale import ResponseBound
 from aegis_ros.rationale.admission import (
     Budget,

@@ -62,8 +62,13 @@ from aegis_ros.orchestrator.types import (
     Registration,
     Stream,
 )
-from aegis_ros.planning.admission import Admission, Admitted, Candidate, Options, Refusal
+from aegis_ros.planning.admission import decide
+from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.feeds import decoded_outputs
+from aegis_ros.planning.lane_choice import Admitted
+from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule, result_code
 from aegis_ros.rationale.decimation import DecimationCause
 from aegis_ros.rationale.engine import NotUnloaded
@@ -145,7 +150,7 @@ class Orchestrator:
         self._backends = create_backends(spec.device)
         self._journal = Journal(state_dir / "journal.sqlite")
         self._profiles = ProfileStore(state_dir / "profiles.sqlite")
-        self._admission = Admission(spec, self._backends, self._profiles, state_dir / "cache")
+        self._preparation = Preparation(spec, self._backends, self._profiles, state_dir / "cache")
         self._admitted = AdmittedSet(spec.device)
         self._events = EngineEvents(self._admitted, self.log, spec.device)
         self._engine = engine_factory(
@@ -164,7 +169,7 @@ class Orchestrator:
         self._summaries = Summaries(self._admitted, spec.device)
         self.profiler = Profiler(
             self._engine,
-            self._admission,
+            self._preparation,
             self._profiles,
             self.log,
             spec.device,
@@ -498,21 +503,23 @@ class Orchestrator:
         first = self._admitted.get(spec.follows) if spec.follows else None
         if spec.follows and (first is None or spec.follows in without):
             raise Refusal(self._no_such(spec.name, spec.follows))
-        options = self._admission.prepare(spec, measuring)
+        options = self._preparation.prepare(spec, measuring)
         if first is not None:
             jitter_ns = self._admitted.bound_ns(first)
             options = options.each(lambda one: replace(one, chain_jitter_ns=jitter_ns))
         running = self._admitted.running(without)
-        options = self._admission.cut_to_fit(
+        options = cut_to_fit(
             options,
             running,
             tuple(self._awaited.values()),
             measuring,
+            preparation=self._preparation,
             estimate=not measure,
         )
         decimations = self._admitted.decimations(without)
-        decide = partial(
-            self._admission.decide,
+        judge = partial(
+            decide,
+            device=self.spec.device,
             admitted=running,
             memory=self._memory(without),
             decimations=decimations,
@@ -521,15 +528,20 @@ class Orchestrator:
             frames=self._loader.frames_for(spec, self._admitted),
         )
         try:
-            candidate, admitted = decide(options)
+            candidate, admitted = judge(options)
             return options, candidate, self._with_chains(candidate, admitted, running)
         except Refusal:
-            cut = self._admission.cut_for_fewer_frames(
-                options, running, decimations, measuring, estimate=not measure
+            cut = cut_for_fewer_frames(
+                options,
+                running,
+                decimations,
+                measuring,
+                preparation=self._preparation,
+                estimate=not measure,
             )
             if cut.segments == options.segments:
                 raise
-            candidate, admitted = decide(cut)
+            candidate, admitted = judge(cut)
             return cut, candidate, self._with_chains(candidate, admitted, running)
 
     def _with_chains(
@@ -590,7 +602,7 @@ class Orchestrator:
             return
         for spec in specs:
             with suppress(Refusal, AegisError):  # reported when it is registered
-                options = self._admission.prepare(spec, self.profiler.measure_for)
+                options = self._preparation.prepare(spec, self.profiler.measure_for)
                 self._awaited[spec.name] = options.candidates[0].analysis_task()
 
     def _register(self, spec: TaskSpec, from_file: bool) -> Registration:

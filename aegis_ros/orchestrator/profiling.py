@@ -16,7 +16,8 @@ from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.types import ProfileOutcome
-from aegis_ros.planning.admission import Admission, Refusal
+from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale.rejection import Invalid
 from aegis_ros.rationale.requests import Measured, Measuring
 from aegis_ros.spec import DeviceSpec, TaskSpec
@@ -37,7 +38,7 @@ class Profiler:
 
     Args:
         engine: measures.
-        admission: prepares networks.
+        preparation: prepares networks.
         profiles: where profiles are kept.
         log: where it is reported.
         device: names of the lanes.
@@ -49,7 +50,7 @@ class Profiler:
     def __init__(
         self,
         engine: Engine,
-        admission: Admission,
+        preparation: Preparation,
         profiles: ProfileStore,
         log: RationaleLog,
         device: DeviceSpec,
@@ -59,7 +60,7 @@ class Profiler:
     ) -> None:
         """Measure nothing yet."""
         self._engine = engine
-        self._admission = admission
+        self._preparation = preparation
         self._profiles = profiles
         self._log = log
         self._device = device
@@ -98,10 +99,10 @@ class Profiler:
                     )
 
                 unknown = replace(spec, wcet_ns=0)
-                options = self._admission.prepare(unknown, measure)
+                options = self._preparation.prepare(unknown, measure)
                 if not measured:
                     for each in options.candidates:
-                        key = self._admission.profile_key_of(each)
+                        key = self._preparation.profile_key_of(each)
                         there = replace(unknown, lane=each.lanes[0])
                         measure(there, each.compiled, key, each.prepared.digest)
             except Refusal as refusal:
@@ -130,8 +131,8 @@ class Profiler:
             ProfileError: the profiles cannot be read.
         """
         with self._lock:
-            _, compiled = self._admission.network(spec)
-            return compiled, self._profiles.get(self._admission.profile_key(spec, compiled))
+            _, compiled = self._preparation.network(spec)
+            return compiled, self._profiles.get(self._preparation.profile_key(spec, compiled))
 
     def measure(
         self,
@@ -157,8 +158,8 @@ class Profiler:
         """
         with self._lock:
             self._undisturbed(spec.name)
-            prepared, compiled = self._admission.network(spec)
-            key = self._admission.profile_key(spec, compiled)
+            prepared, compiled = self._preparation.network(spec)
+            key = self._preparation.profile_key(spec, compiled)
             lane = self._lane(spec)
             batch = measure_batch(self._engine, compiled, lane, runs, go_on, how)
             profile = Profile(key, prepared.digest, (batch,))
@@ -172,8 +173,8 @@ class Profiler:
             Refusal, ProfileError: as :meth:`measured`.
         """
         with self._lock:
-            _, compiled = self._admission.network(spec)
-            self._profiles.forget(self._admission.profile_key(spec, compiled))
+            _, compiled = self._preparation.network(spec)
+            self._profiles.forget(self._preparation.profile_key(spec, compiled))
 
     def measure_for(
         self, spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str

@@ -11,7 +11,7 @@ from aegis_ros.analysis import AnalysisTask, decimated
 from aegis_ros.device import Change, DecimationGovernor, DeviceState, SpeedGovernor
 from aegis_ros.errors import ConfigError
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.planning.admission import Decimation
+from aegis_ros.planning.decimation import Decimation
 from aegis_ros.rationale.decimation import DecimationCause, DecimationChanged
 from aegis_ros.rationale.device import DeviceSpeed, RestoredForSpeed, ShedForSpeed
 

@@ -298,7 +298,10 @@ def _ns(milliseconds: float, rounding: str) -> int:
 def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
     from aegis_ros.backends import create_backends, lane_classes
-    from aegis_ros.planning.admission import Admission, Options, Refusal
+    from aegis_ros.planning.candidate import Options
+    from aegis_ros.planning.foresight import foresee
+    from aegis_ros.planning.preparation import Preparation
+    from aegis_ros.planning.refusal import Refusal
     from aegis_ros.rationale import Rule
     from aegis_ros.wcet import ProfileStore
 
@@ -309,7 +312,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
     folder = state_dir or Path.home() / ".ros" / "aegis_ros"
     backends = create_backends(spec.device)
     profiles = ProfileStore(folder / "profiles.sqlite")
-    admission = Admission(spec, backends, profiles, folder / "cache")
+    preparation = Preparation(spec, backends, profiles, folder / "cache")
     options: list[Options] = []
     samples: dict[str, npt.NDArray[np.int64]] = {}
     unknown: list[str] = []
@@ -317,7 +320,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
     classes = len(lane_classes(spec.device))
     for task in spec.tasks:
         try:
-            options.append(admission.prepare(task, None))
+            options.append(preparation.prepare(task, None))
         except Refusal as refusal:
             if refusal.rule is not Rule.WCET_PROFILE:
                 raise ConfigError(refusal.sentence, where=f"{path}: {task.name}") from refusal
@@ -331,12 +334,12 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
             f"--state-dir (looked in {folder}), or declare wcet_ms",
         )
     try:
-        foreseen = admission.foresee(options)
+        foreseen = foresee(options, preparation)
     except Refusal as refusal:
         raise ConfigError(refusal.sentence, where=str(path)) from refusal
     for candidate in (each.candidate for each in foreseen):
         if candidate.wcet_source == "measured":
-            profile = profiles.get(admission.profile_key_of(candidate))
+            profile = profiles.get(preparation.profile_key_of(candidate))
             if profile is not None:
                 samples[candidate.spec.name] = profile.samples_ns
     free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}

@@ -20,8 +20,8 @@ from aegis_ros.config import load_config
 from aegis_ros.network import Feed, prepare, resolve_model
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
-from aegis_ros.planning.admission import max_shape
 from aegis_ros.planning.answer import Answer, judge
+from aegis_ros.planning.feeds import max_shape
 from aegis_ros.planning.task_set import TaskSet, read_task_set
 from aegis_ros.spec import TaskSpec
 from aegis_ros.wcet import Cache, Condition, Profile, Stress

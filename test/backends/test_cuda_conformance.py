@@ -21,7 +21,7 @@ from aegis_ros.backends.cuda.trt.build_child import build_engine
 from aegis_ros.config import load_config
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model
-from aegis_ros.planning.admission import max_shape
+from aegis_ros.planning.feeds import max_shape
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
 _FOLDER = Path(build_child.__file__).parent

@@ -10,7 +10,8 @@ import pytest
 
 from aegis_ros.backends import create_backends
 from aegis_ros.config import load_config
-from aegis_ros.planning.admission import Admission, Refusal
+from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.task_set import read_task_set
 from aegis_ros.wcet import Batch, Profile, ProfileStore
 from test.cli.conftest import Aegis
@@ -35,14 +36,14 @@ def _remember(config: Path, state: Path, taken_ns: int) -> None:
     """Put a profile into the store as if the network had been measured."""
     spec = load_config(config)
     profiles = ProfileStore(state / "profiles.sqlite")
-    admission = Admission(spec, create_backends(spec.device), profiles, state / "cache")
+    preparation = Preparation(spec, create_backends(spec.device), profiles, state / "cache")
 
     def measure(_: object, compiled: object, key: object, digest: str) -> None:
         samples = np.full((50, 1), taken_ns, np.int64)
         profiles.put(Profile(key, digest, (Batch(samples, 1),)))  # type: ignore[arg-type]
 
     try:
-        admission.prepare(spec.tasks[0], measure)
+        preparation.prepare(spec.tasks[0], measure)
     except Refusal as refusal:  # pragma: no cover - tells why the test cannot be run
         raise AssertionError(refusal.sentence) from refusal
 

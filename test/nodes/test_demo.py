@@ -19,7 +19,7 @@ from aegis_ros.nodes.intake import write_frame
 from aegis_ros.nodes.recordings import open_recording
 from aegis_ros.nodes.replay_config import load_replay, locate
 from aegis_ros.orchestrator import Stream
-from aegis_ros.planning.admission import max_shape
+from aegis_ros.planning.feeds import max_shape
 from aegis_ros.spec import TaskSpec
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config"

@@ -10,7 +10,7 @@ import pytest
 
 from aegis_ros.errors import StateError
 from aegis_ros.orchestrator.measuring import Measurement
-from aegis_ros.planning.admission import Refusal
+from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rule
 from aegis_ros.wcet import Cache, Condition
 from test.orchestrator.house import MS, House

@@ -1,0 +1,286 @@
+"""From a task to its candidates: a compiled network with a budget for each class of lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
+from aegis_ros.decoders import create_decoder
+from aegis_ros.errors import AegisError, ModelError
+from aegis_ros.network import PreparedNetwork, digest, prepare, resolve_model
+from aegis_ros.planning.candidate import Candidate, Options, options_of
+from aegis_ros.planning.cutting import cut_budget, estimated_budget
+from aegis_ros.planning.early_exit import plan_for, stand_in_problem
+from aegis_ros.planning.feeds import decoded_outputs, feeds
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.rationale import Rule
+from aegis_ros.rationale.admission import (
+    BudgetBasis,
+    CutAsDeclared,
+    CutNote,
+    CutReason,
+    DeclaredBudget,
+    EstimatedBudget,
+    MeasuredBudget,
+    SegmentsBudget,
+)
+from aegis_ros.rationale.rejection import (
+    Invalid,
+    ModelUnreadable,
+    NoProfile,
+    NoSuchLane,
+    ProfileUnreadable,
+)
+from aegis_ros.spec import OrchestratorSpec, TaskSpec
+from aegis_ros.wcet import ProfileKey, ProfileStore
+
+__all__ = ["Measure", "Preparation"]
+
+Measure = Callable[[TaskSpec, CompiledNetwork, ProfileKey, str], None]
+
+
+class Preparation:
+    """The steps from a task to its candidates. Holds no task; changes nothing but caches.
+
+    Args:
+        spec: device, lanes and roots.
+        backends: by name, for their offline halves; all that the lanes name.
+        profiles: measured budgets.
+        cache_dir: prepared and compiled networks.
+    """
+
+    def __init__(
+        self,
+        spec: OrchestratorSpec,
+        backends: Mapping[str, Backend],
+        profiles: ProfileStore,
+        cache_dir: Path,
+    ) -> None:
+        """Keep what the steps need."""
+        self.device = spec.device
+        self._spec = spec
+        self._backends = dict(backends)
+        self._classes = lane_classes(spec.device)
+        self._profiles = profiles
+        self._cache_dir = cache_dir
+        self._lanes = tuple(lane.name for lane in spec.device.lanes)
+
+    def prepare(self, spec: TaskSpec, measure: Measure | None) -> Options:
+        """Locate, check and fuse the network, then compile it and find its budget for each class.
+
+        A network whose number of segments is to be chosen is whole until
+        :func:`~aegis_ros.planning.segment_choice.cut_to_fit`.
+
+        Args:
+            spec: the task; one that names no lane is prepared for every class of lanes.
+            measure: called to measure a missing profile, with a task that names a lane of the
+                class; ``None`` where that is not possible now.
+
+        Raises:
+            Refusal: the first step that says no, if no class of lanes can run it.
+        """
+        classes = self.lane_classes(spec)
+        prepared = self._prepared(spec)
+
+        def on(lanes: LaneClass) -> Candidate:
+            compiled = self._compiled(spec, prepared, lanes, spec.segments or 1)
+            return self._with_budget(spec, prepared, compiled, lanes, measure)
+
+        return options_of([partial(on, each) for each in classes])
+
+    def network(self, spec: TaskSpec) -> tuple[PreparedNetwork, CompiledNetwork]:
+        """Return a task's network for the first of its lane classes; no budget is asked for.
+
+        Raises:
+            Refusal: the network cannot be used there.
+        """
+        lanes = self.lane_classes(spec)[0]
+        prepared = self._prepared(spec)
+        return prepared, self._compiled(spec, prepared, lanes, spec.segments or 1)
+
+    def lane_classes(self, spec: TaskSpec) -> tuple[LaneClass, ...]:
+        """Return the classes of the lanes that a task may go to.
+
+        Raises:
+            Refusal: it names a lane that does not exist.
+        """
+        if spec.lane and spec.lane not in self._lanes:
+            raise Refusal(NoSuchLane(spec.name, spec.lane, self._lanes))
+        return tuple(each for each in self._classes if not spec.lane or spec.lane in each.lanes)
+
+    def profile_key(self, spec: TaskSpec, compiled: CompiledNetwork) -> ProfileKey:
+        """Return the key of the profile of a task's network, on the first of its lane classes."""
+        return self._profile_key(compiled, self.lane_classes(spec)[0])
+
+    def profile_key_of(self, candidate: Candidate) -> ProfileKey:
+        """Return the key of the profile that a candidate's budget is from, if it was measured."""
+        return self._profile_key(candidate.compiled, self._class_of(candidate))
+
+    def in_segments(
+        self, whole: Candidate, parts: int, measure: Measure | None, *, estimate: bool
+    ) -> Candidate:
+        """Return a candidate whose network is cut, with the budgets of its segments.
+
+        Args:
+            whole: the candidate before it is cut.
+            parts: how many segments are wanted; the network of what comes back may have others,
+                and then has the budget of the whole.
+            measure: as for :meth:`prepare`.
+            estimate: take budgets that cannot be measured now from the whole's.
+
+        Raises:
+            Refusal: it cannot be compiled, or its segments cannot be measured now.
+        """
+        lanes = self._class_of(whole)
+        compiled = self._compiled(whole.spec, whole.prepared, lanes, parts)
+        if compiled.segments != parts:
+            return replace(whole, compiled=compiled)
+        try:
+            return self._with_budget(whole.spec, whole.prepared, compiled, lanes, measure)
+        except Refusal:
+            if not estimate:
+                raise
+        return replace(
+            whole,
+            compiled=compiled,
+            plan=plan_for(
+                whole.spec, compiled, estimated_budget(whole.work_ns, parts, compiled.shares)
+            ),
+            wcet_source="estimated",
+            wcet_basis=EstimatedBudget(parts, whole.wcet_basis),
+        )
+
+    def _prepared(self, spec: TaskSpec) -> PreparedNetwork:
+        try:
+            path = resolve_model(spec.model, self._spec.models.roots)
+            found = digest(path)
+            if spec.sha256 and found != spec.sha256:
+                raise ModelError(
+                    "the file is not the one that was declared",
+                    where="sha256",
+                    value=found,
+                    expected=spec.sha256,
+                    rule=Rule.MODEL_DIGEST,
+                    hint="Restore the file, or declare its new digest",
+                )
+            prepared = prepare(
+                path,
+                feeds(spec),
+                cache_dir=self._cache_dir,
+                dimensions=spec.dimensions,
+                model_digest=found,
+            )
+        except AegisError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
+        except OSError as error:
+            raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
+        self._check_decoder(spec, prepared)
+        problem = stand_in_problem(spec, prepared)
+        if problem is not None:
+            raise Refusal(problem)
+        return prepared
+
+    def _compiled(
+        self, spec: TaskSpec, prepared: PreparedNetwork, lanes: LaneClass, parts: int
+    ) -> CompiledNetwork:
+        backend = self._backends[lanes.backend]
+        if len(prepared.inputs) > backend.capabilities.inputs:
+            too_many = (
+                f"inputs: the network has {len(prepared.inputs)} inputs, and backend "
+                f"{backend.name} takes at most {backend.capabilities.inputs}"
+            )
+            raise Refusal(Invalid(spec.name, Rule.SCHEMA, too_many))
+        try:
+            return backend.compile(prepared, self._cache_dir, parts)
+        except AegisError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
+        except OSError as error:
+            raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
+
+    def _with_budget(
+        self,
+        spec: TaskSpec,
+        prepared: PreparedNetwork,
+        compiled: CompiledNetwork,
+        lanes: LaneClass,
+        measure: Measure | None,
+    ) -> Candidate:
+        there = (spec.lane,) if spec.lane else lanes.lanes
+        shares = self._backends[lanes.backend].capabilities.shares_activations
+        note = _as_declared_cut(spec, compiled)
+        if spec.wcet_ns:
+            return Candidate(
+                spec,
+                prepared,
+                compiled,
+                plan_for(
+                    spec, compiled, cut_budget(spec.wcet_ns, compiled.segments, compiled.shares)
+                ),
+                "declared",
+                DeclaredBudget(spec.wcet_ns),
+                note,
+                there,
+                shares,
+            )
+        key = self._profile_key(compiled, lanes)
+        profile = self._profiles.get(key)
+        if profile is None or profile.samples_ns.shape[1] != compiled.segments:
+            if measure is None:
+                raise Refusal(
+                    NoProfile(spec.name, key.device, compiled.segments, bool(spec.segments))
+                )
+            measure(replace(spec, lane=there[0]), compiled, key, prepared.digest)
+            profile = self._profiles.get(key)
+            if profile is None:
+                raise Refusal(ProfileUnreadable(spec.name))
+        budgets = profile.budgets()
+        longest = max(budgets, key=lambda item: item.value_ns)
+        basis: BudgetBasis = MeasuredBudget(longest.sentence)
+        total_ns = 0
+        if len(budgets) > 1:
+            total_ns = profile.total_ns()
+            decided = profile.deciding_total()[1].sentence
+            basis = SegmentsBudget(len(budgets), decided, longest.value_ns)
+        return Candidate(
+            spec,
+            prepared,
+            compiled,
+            plan_for(spec, compiled, tuple(item.value_ns for item in budgets), total_ns),
+            "measured",
+            basis,
+            note,
+            there,
+            shares,
+        )
+
+    @staticmethod
+    def _check_decoder(spec: TaskSpec, prepared: PreparedNetwork) -> None:
+        try:
+            create_decoder(
+                spec.output.decoder,
+                spec.output.options,
+                spec.main_preprocess,
+                decoded_outputs(spec, prepared),
+                prepared.metadata,
+            )
+        except ModelError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
+        except AegisError as error:
+            raise Refusal(Invalid(spec.name, Rule.DECODER, str(error))) from error
+
+    def _profile_key(self, compiled: CompiledNetwork, lanes: LaneClass) -> ProfileKey:
+        backend = self._backends[lanes.backend]
+        device = ", ".join(filter(None, (backend.device_name(), lanes.share)))
+        return ProfileKey(compiled.profile_key, backend.name, device)
+
+    def _class_of(self, candidate: Candidate) -> LaneClass:
+        return next(each for each in self._classes if candidate.lanes[0] in each.lanes)
+
+
+def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> CutReason | None:
+    if compiled.note:
+        return CutNote(compiled.note)
+    return CutAsDeclared(compiled.segments) if spec.segments > 1 else None
