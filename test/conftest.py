@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,9 +25,11 @@ _WHY = "ROS 2 with this package's messages is not on the path (`make build`, the
 
 
 def pytest_configure() -> None:
-    # Every test process hears only itself on DDS, whatever else runs on this machine.
+    # Every test process hears only itself on DDS, whatever else runs on this machine: workers of
+    # one run have domains next to each other, those of another run begin somewhere else.
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    offset = int(worker.removeprefix("gw")) if worker else os.getpid()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    offset = crc32(run.encode()) + (int(worker.removeprefix("gw")) if worker else 0)
     os.environ["ROS_DOMAIN_ID"] = str(_FIRST_DOMAIN + offset % _DOMAINS_OF_WORKERS)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if os.environ.get("AEGIS_REQUIRE_ROS") and not _ros_is_here():

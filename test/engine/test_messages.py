@@ -128,7 +128,7 @@ def test_an_engine_outlives_requests_it_cannot_read() -> None:
             assert received is not None
             answer = m.decode_answer(received[0])
             assert isinstance(answer, m.Refused) and answer.problem
-        with pytest.raises(EngineError, match="begun already"):
+        with pytest.raises(EngineError, match="already started"):
             process.ask(m.Begin(()), m.Done)
         with pytest.raises(EngineError, match="something else"):
             process.ask(m.Hello(), m.Done)
