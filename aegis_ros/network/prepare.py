@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from aegis_ros.network.feed import Feed, NetworkInput
 from aegis_ros.network.locate import digest
 from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import TensorInfo
-from aegis_ros.sandbox.artifacts import ArtifactCache
+from aegis_ros.sandbox.artifacts import Artifact, ArtifactCache
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.spec import FrameFormat
 
@@ -120,11 +121,21 @@ def prepare(
         return facts, [fused]
 
     cache = ArtifactCache(cache_dir / "networks")
-    made = cache.find(key, file=f"{key}.onnx") or cache.make(key, build)
+    found = cache.find(key, file=f"{key}.onnx")
+    if found is not None:
+        with suppress(KeyError, TypeError, ValueError, IndexError):  # damaged: made again
+            return _described(found, path, model_digest, key, feeds)
+    return _described(cache.make(key, build), path, model_digest, key, feeds)
+
+
+def _described(
+    made: Artifact, source: Path, model_digest: str, key: str, feeds: Sequence[Feed]
+) -> PreparedNetwork:
+    """Return what was prepared; raises in some way where the facts are not those of a network."""
     facts = made.facts
     return PreparedNetwork(
         path=made.paths[0],
-        source=path,
+        source=source,
         digest=model_digest,
         key=key,
         inputs=tuple(

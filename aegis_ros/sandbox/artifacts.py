@@ -17,6 +17,7 @@ Build = Callable[[Path], tuple[Mapping[str, Any], Iterable[Path]]]
 """Makes an artifact in the empty folder it is given; returns facts (plain JSON) and files there."""
 
 _PATHS = "paths"
+_SIZES = "sizes"  # of the files; versions before did not note them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class ArtifactCache:
 
     Several processes may make the same artifact at once: files are named after what they hold, so
     that no build replaces a file of another, and the facts, written last, name those of one build.
+    A power cut at any moment leaves the whole artifact or none.
 
     Args:
         folder: is created.
@@ -48,19 +50,26 @@ class ArtifactCache:
         folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, name: str, *, file: str = "") -> Artifact | None:
-        """Return an artifact; ``None`` where it was never made or is damaged.
+        """Return an artifact; ``None`` where it was never made, or where it is seen to be damaged.
+
+        That is where its facts cannot be read, or a file is gone or is not as long as it was.
 
         Args:
             name: of the artifact.
             file: its only file where the facts name none, as those of earlier versions do.
         """
         try:
-            facts = dict(json.loads((self._folder / f"{name}.json").read_text()))
+            facts = json.loads((self._folder / f"{name}.json").read_text())
+            if not isinstance(facts, dict):
+                return None
             names = facts.pop(_PATHS, [file] if file else [])
+            sizes = facts.pop(_SIZES, None)
             paths = tuple(self._folder / each for each in names)
-        except (OSError, ValueError, TypeError):
+            found = [path.stat().st_size for path in paths if path.is_file()]
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
-        return Artifact(facts, paths) if all(path.exists() for path in paths) else None
+        is_whole = len(found) == len(paths) and (all(found) if sizes is None else found == sizes)
+        return Artifact(facts, paths) if is_whole else None
 
     def make(self, name: str, build: Build, *, beside: Sequence[str] = ()) -> Artifact:
         """Build an artifact, in place of an earlier one; nothing is left behind if that fails.
@@ -76,15 +85,29 @@ class ArtifactCache:
                 self._keep(file, f"{name}.{number}", beside) for number, file in enumerate(files)
             )
             noted = Path(scratch) / "facts"
-            noted.write_text(json.dumps({**facts, _PATHS: [path.name for path in paths]}))
+            names, sizes = [path.name for path in paths], [path.stat().st_size for path in paths]
+            noted.write_text(json.dumps({**facts, _PATHS: names, _SIZES: sizes}))
+            _write_through(noted)
+            _write_through(self._folder)
             os.replace(noted, self._folder / f"{name}.json")
         return Artifact(facts, paths)
 
     def _keep(self, file: Path, name: str, beside: Sequence[str]) -> Path:
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
+        _write_through(file)
         place = self._folder / f"{name}-{digest[:16]}{file.suffix}"
         for suffix in beside:
+            _write_through(file.with_suffix(suffix))
             os.replace(file.with_suffix(suffix), place.with_suffix(suffix))
         os.replace(file, place)
         return place
+
+
+def _write_through(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything else is."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

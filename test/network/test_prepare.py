@@ -57,11 +57,16 @@ def test_prepares_once_and_again_only_when_something_changed(tmp_path: Path) -> 
     assert other.key != first.key
 
 
-def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("facts", ["{", "[]", "{}", '{"paths": []}', '{"inputs": 3}', "cut"])
+def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, facts: str) -> None:
     path = identity_network(tmp_path / "n.onnx")
     first = prepared(path)
-    (first.path.parent / f"{first.key}.json").write_text("{")
+    if facts == "cut":
+        first.path.write_bytes(first.path.read_bytes()[:100])
+    else:
+        (first.path.parent / f"{first.key}.json").write_text(facts)
     assert prepared(path) == first
+    assert session(first.path).get_outputs()[0].name == "output"
 
 
 def test_many_may_prepare_the_same_network_at_once(tmp_path: Path) -> None:

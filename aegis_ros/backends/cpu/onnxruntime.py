@@ -205,7 +205,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         name = f"{prepared.key}-{runtime_version()}-{machine}"
         made = cache.find(name, file=f"{name}.onnx")
         facts = None if made is None else facts_of(made.facts)
-        if made is None or facts is None:
+        if made is None or facts is None or not made.paths:
             made = cache.make(name, lambda scratch: _optimise(prepared, scratch))
             facts = msgspec.convert(made.facts, BuildFacts)
         whole = CompiledNetwork(
