@@ -77,12 +77,13 @@ class Synchroniser(Generic[_Frame]):
     def add(self, index: int, stamp_ns: int, frame: _Frame) -> Told[_Frame]:
         """Take a frame of one input; return the set that it completes, and what is dropped."""
         before: tuple[Dropped[_Frame], ...] = ()
-        last_ns = self._given_ns[index]
-        if last_ns is not None and stamp_ns < last_ns:
-            if last_ns - stamp_ns <= _ANEW_NS:
-                return Told(None, (Dropped(index, frame, Unmatched.SUPERSEDED),))
+        own, given_ns = self._waiting[index], self._given_ns[index]
+        newest_ns = own[-1][0] if own else given_ns
+        if newest_ns is not None and newest_ns - stamp_ns > _ANEW_NS:
             before = self._begin_anew()
-        own = self._waiting[index]
+            own = self._waiting[index]
+        elif given_ns is not None and stamp_ns < given_ns:
+            return Told(None, (Dropped(index, frame, Unmatched.SUPERSEDED),))
         place = len(own)
         while place and own[place - 1][0] > stamp_ns:
             place -= 1

@@ -103,3 +103,11 @@ def test_an_old_frame_without_a_partner_makes_way_when_its_queue_is_full():
     told = made.add(1, 21, "x")
     assert told.frames == ("c", "x")
     assert [(each.frame, each.why) for each in told.dropped] == [("b", Unmatched.SUPERSEDED)]
+
+
+def test_a_stamp_far_ahead_stands_in_the_way_of_none_that_follow():
+    made: Synchroniser[str] = Synchroniser(2, 5, 1)
+    made.add(0, 9_000_000_000, "ahead")  # before the clock was set
+    told = made.add(0, 10, "a")
+    assert [(each.frame, each.why) for each in told.dropped] == [("ahead", Unmatched.SUPERSEDED)]
+    assert made.add(1, 11, "x").frames == ("a", "x")
