@@ -163,18 +163,16 @@ class Joint:
         if sync is not None:
             self.waiting = Synchroniser(len(topics), sync.tolerance_ns, sync.queue)
         self.newest: list[Waiting | None] = [None] * len(topics)
+        self.closed = False
 
     def close(self) -> None:
-        """Let all frames go."""
+        """Let all frames go, and keep none that is on its way here."""
         with self.lock:
+            self.closed = True
             for each in (*(self.waiting or ()), *self.newest):
                 if each is not None:
                     each.frame.drop()
-            self.newest = [None] * len(self.topics)
-            if self.sync is not None:
-                self.waiting = Synchroniser(
-                    len(self.topics), self.sync.tolerance_ns, self.sync.queue
-                )
+            self.waiting, self.newest = None, []
 
 
 @dataclass(frozen=True)
@@ -346,6 +344,8 @@ class Intake:
         if self._passed_over(task, now_ns):
             return
         with joint.lock:
+            if joint.closed:
+                return
             newest = tuple(each for each in joint.newest if each is not None)
             if len(newest) == len(joint.newest):
                 for each in newest:
@@ -368,14 +368,15 @@ class Intake:
     ) -> None:
         """Have a frame wait for its partners or for the timer; release the job it completes."""
         waiting = Waiting(frame, times, origin)
-        frame.hold()
-        if joint.sync is None:
-            with joint.lock:
-                before, joint.newest[index] = joint.newest[index], waiting
-            if before is not None:
-                before.frame.drop()
-            return
         with joint.lock:
+            if joint.closed:
+                return
+            frame.hold()
+            if joint.sync is None:
+                before, joint.newest[index] = joint.newest[index], waiting
+                if before is not None:
+                    before.frame.drop()
+                return
             assert joint.waiting is not None
             told = joint.waiting.add(index, _stamp_ns(times), waiting)
         for dropped in told.dropped:

@@ -132,6 +132,26 @@ def test_a_camera_that_feeds_two_tasks_shares_its_slots(house: House) -> None:
     assert all(free(house))
 
 
+@pytest.mark.parametrize("timer", [False, True])
+def test_a_frame_on_its_way_to_a_task_that_is_removed_frees_its_slot(
+    house: House, timer: bool
+) -> None:
+    changes: dict[str, Any] = {"sync": None, "trigger": {"timer": {"period_ms": 100}}}
+    spec = pair(house, **changes) if timer else pair(house)
+    assert house.orchestrator.register(spec).accepted
+    other = house.task("other", input={"topic": "/left", "max_size": [16, 24]})
+    assert house.orchestrator.register(other).accepted
+    intake = house.orchestrator.intake
+    key = next(each.key for each in intake.streams() if each.topic == "/left")
+    now, wall = time.monotonic_ns(), time.time_ns()
+    taken = intake.take(key, now)
+    assert taken is not None and taken.joints
+    assert house.orchestrator.unregister("stereo").accepted
+    intake.commit(taken, (16, 24, 3), FrameTimes(wall, now, now, wall))
+    assert len(house.engine.submitted) == 1
+    assert all(free(house))
+
+
 def test_a_timer_reads_the_newest_frame_of_each_input_again_and_again(house: House) -> None:
     task = pair(house, sync=None, trigger={"timer": {"period_ms": 20}}, period_ms=None)
     assert house.orchestrator.register(task).accepted
