@@ -81,12 +81,14 @@ class Budget:
     def stretch(self, reported: float, enforced: float) -> None:
         """Report what takes longer than ``reported`` times its budget, act from ``enforced``."""
         self._reported, self._enforced = reported, enforced
-        self._budgets_ns = tuple(math.ceil(part * enforced) for part in self._plan_ns)
-        self._low_ns = tuple(math.ceil(part * enforced) for part in self._low_declared_ns)
+        self._budgets_ns = tuple(_stretched(part, enforced) for part in self._plan_ns)
+        self._low_ns = tuple(_stretched(part, enforced) for part in self._low_declared_ns)
         pairs = zip(self.declared_ns, self._low_declared_ns or self.declared_ns, strict=True)
         lowest = map(min, pairs)
-        self.limits_ns = tuple(math.ceil(part * reported) for part in lowest)
-        self.total_ns = sum(self._budgets_ns) if self.policy is not None else NO_LIMIT
+        self.limits_ns = tuple(_stretched(part, reported) for part in lowest)
+        self.total_ns = NO_LIMIT
+        if self.policy is not None:
+            self.total_ns = min(NO_LIMIT, sum(self._budgets_ns))
         self._low_total_ns = NO_LIMIT
         # Lane time of a whole job beyond which something has to be said or done. The sum of the
         # steps is no such mark: who exceeds that has exceeded a step's.
@@ -182,6 +184,10 @@ class Budget:
 
 
 def _limits(plan: ExecutionPlan) -> tuple[int, ...]:
-    """Return the budget of each step; empty where they are not known."""
+    """Return the budget of each step, no limit where it is unknown; empty where all are."""
     limits = tuple(plan.limit(step) for step in range(plan.steps))
-    return limits if any(limits) else ()
+    return tuple(limit or NO_LIMIT for limit in limits) if any(limits) else ()
+
+
+def _stretched(limit_ns: int, factor: float) -> int:
+    return math.ceil(limit_ns * factor) if limit_ns < NO_LIMIT else NO_LIMIT

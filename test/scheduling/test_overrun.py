@@ -445,3 +445,14 @@ def test_a_network_ten_times_slower_than_its_profile_keeps_its_share_and_the_res
     ran = [(outcome.finished_ns[jobs.task == 0] >= 0).sum() for outcome in (held, free)]
     assert ran[0] == 2  # one in ten
     assert missed[0] <= 2 * ran[0] < missed[1]
+
+
+@pytest.mark.parametrize("policy", OverrunPolicy)
+def test_a_step_of_unknown_budget_may_take_any_time(policy: OverrunPolicy) -> None:
+    made = scheduler(policy, 0, 20)
+    made.stretch_budgets(0, 1.0, 8.0)
+    over = run(made, Job(0, 0, 0, 99), 0, 1000, 20)
+    assert over.finished is not None and over.overrun is None
+    late = run(made, Job(0, 1, 2000, 2099), 2000, 1000, 21)
+    assert late.overrun is not None and (late.overrun.step, late.overrun.skips) == (1, 0)
+    assert released(made, Job(0, 2, 4000, 4099), 4000) is None
