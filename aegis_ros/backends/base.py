@@ -275,7 +275,7 @@ class Completion:
         finished_ns: monotonic time at which it ended.
         error: what went wrong; empty for nothing.
         shapes: extents of every output, when one of them is dynamic; else ``None``. Those of an
-            output that is not complete yet mean nothing.
+            output that is not complete yet mean nothing, but have to fit its array, too.
         outcome: passed to the execution plan of the job, where its next step depends on it.
     """
 

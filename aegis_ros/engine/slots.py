@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
@@ -54,9 +56,16 @@ class OutputSlots:
         return self._arrays[slot]
 
     def note_extents(self, slot: int, shapes: tuple[tuple[int, ...], ...]) -> None:
-        """Write down the extents that the outputs have in this slot."""
+        """Write down the extents that the outputs have in this slot.
+
+        Raises:
+            ValueError: there is no room for so many values or extents.
+            Exception: these are no extents, in any way.
+        """
         rows = self._extents[slot]
         for index, shape in enumerate(shapes):
+            if self._dynamic[index] and not 0 <= prod(shape) <= self._arrays[slot][index].size:
+                raise ValueError(f"output {self._names[index]!r} cannot be of shape {shape}")
             rows[index, 0] = len(shape)  # type: ignore[index]
             rows[index, 1 : 1 + len(shape)] = shape  # type: ignore[index]
 

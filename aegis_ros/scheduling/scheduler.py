@@ -95,6 +95,7 @@ class _Task:
         "lane",
         "last_rank",
         "queue",
+        "steps",
         "waiting",
     )
 
@@ -108,11 +109,14 @@ class _Task:
         budget: Budget,
     ) -> None:
         self.lane = lane
+        self.steps = plan.steps
         self.first = plan.first()
         self.after = plan.after
         self.follows: tuple[int | None, ...] | None = None
         if not plan.branches:
             self.follows = tuple(plan.after(step, None) for step in range(plan.steps))
+        for step in (self.first, *(self.follows or ())):
+            self.check(step)
         self.best_effort = criticality is Criticality.BEST_EFFORT
         self.queue = 1 if self.best_effort else queue
         self.criticality = criticality
@@ -122,6 +126,11 @@ class _Task:
         self.waiting: deque[Job] = deque()
         self.last_rank = _NO_RANK
         self.background: Job | None = None  # its job that was demoted
+
+    def check(self, step: int | None) -> None:
+        """Refuse a step that is not one of the plan's."""
+        if step is not None and not 0 <= step < self.steps:
+            raise ValueError(f"the plan goes on with step {step}, and has {self.steps} steps")
 
 
 class Scheduler:
@@ -192,7 +201,7 @@ class Scheduler:
                 exceeded; ``None`` for never.
 
         Raises:
-            ValueError: a value is out of range or the id is taken.
+            ValueError: a value or a step of the plan is out of range, or the id is taken.
         """
         if task_id in self._tasks:
             raise ValueError(f"task {task_id} is known already")
@@ -200,6 +209,14 @@ class Scheduler:
             raise ValueError(f"task {task_id}: lane {lane}, queue {queue}")
         if low is not None and low.steps != plan.steps:
             raise ValueError(f"task {task_id}: low budgets of {low.steps} for {plan.steps} steps")
+        where = self._lanes[lane]
+        task = _Task(
+            lane=where,
+            plan=plan,
+            queue=queue,
+            criticality=criticality,
+            budget=Budget(plan, low, on_overrun, where.stretch),
+        )
         if self._observer is not None:
             self._observer.admit(
                 TaskTiming(
@@ -212,14 +229,7 @@ class Scheduler:
                     criticality=criticality,
                 )
             )
-        where = self._lanes[lane]
-        self._tasks[task_id] = _Task(
-            lane=where,
-            plan=plan,
-            queue=queue,
-            criticality=criticality,
-            budget=Budget(plan, low, on_overrun, where.stretch),
-        )
+        self._tasks[task_id] = task
 
     def remove(self, task_id: int) -> Actions:
         """Forget a task; its jobs that wait, or wait between two steps, are skipped.
@@ -320,6 +330,8 @@ class Scheduler:
 
         Raises:
             ValueError: the lane is idle.
+            Exception: the plan cannot say what follows, in any way; its job still runs, and can be
+                given up by :meth:`abandon`.
         """
         where = self._lanes[lane]
         jobs = where.running
@@ -334,7 +346,7 @@ class Scheduler:
         task = self._tasks[job.task_id]
         step = job.step
         follows = task.follows
-        following = follows[step] if follows is not None else task.after(step, outcome)
+        following = follows[step] if follows is not None else self._branch(task, job, outcome)
         if task.checked:
             budget = task.budget
             job.used_ns += taken_ns
@@ -472,6 +484,19 @@ class Scheduler:
         return self._lanes[lane].waiting
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _branch(self, task: _Task, job: Job, outcome: object) -> int | None:
+        """Return what a plan has follow from an outcome; if it raises, the job still runs."""
+        try:
+            following = task.after(job.step, outcome)
+            task.check(following)
+        except Exception:
+            lane = task.lane
+            lane.running = (job,)
+            lane.due = False
+            self._due.remove(lane)
+            raise
+        return following
 
     def _look_at(self, lane: _Lane) -> None:
         """Let the next tick decide about a lane, if it is idle."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Ended, Work
+from aegis_ros.backends.base import CompiledNetwork, Ended, Work
 from aegis_ros.backends.worker import CpuLane, open_lanes
 from aegis_ros.engine import ChannelSpec
 from aegis_ros.engine.memory import SharedMemory, aligned
@@ -28,7 +28,7 @@ from aegis_ros.engine.wire import (
     pack_submit,
 )
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import Scheduler
+from aegis_ros.scheduling import ExecutionPlan, Scheduler
 from aegis_ros.spec import Criticality, FrameFormat, LaneSpec, OverrunPolicy
 from test.engine.bench import MS, SHAPE, TIMEOUT_S, plan, simulated
 
@@ -152,13 +152,15 @@ class Inside:
         total_ns: int = 0,
         outputs: int = _OUTPUTS,
         queue: int = 1,
+        steps: ExecutionPlan | None = None,
+        compiled: CompiledNetwork | None = None,
     ) -> None:
         """Make a task known; to be called before the loop runs."""
-        slots = OutputSlots(simulated(), outputs)
+        slots = OutputSlots(compiled or simulated(), outputs)
         self.loop.add_task(
             LoadedTask(task_id, Network(parts), lane, slots),  # type: ignore[arg-type]
             queue,
-            plan=plan(wcet_ns, exit_after, total_ns),
+            plan=steps or plan(wcet_ns, exit_after, total_ns),
             criticality=criticality,
             on_overrun=on_overrun,
         )
@@ -177,6 +179,10 @@ class Inside:
                     [(1, self._sent % _SLOTS, SHAPE)],
                 )
             )
+
+    def send(self, record: bytes) -> None:
+        """Send a record as it is; no job is counted for it."""
+        self._node.send(record)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something has come about in the loop's thread."""

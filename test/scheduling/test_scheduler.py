@@ -20,7 +20,7 @@ from aegis_ros.scheduling import (
     Table,
     VirtualDeadlines,
 )
-from aegis_ros.spec import Criticality
+from aegis_ros.spec import Criticality, OverrunPolicy
 from test.scheduling.lane import dispatched, ended, read, released, skips
 
 WHOLE = SegmentPlan()
@@ -265,3 +265,43 @@ def test_a_plan_decides_from_the_outcome_what_comes_next() -> None:
     assert dispatched(scheduler, 9) is job and job.step == 1
     (over,) = scheduler.step_done(0, 12, 3, "end")
     assert isinstance(over, Finished) and over.job is job
+
+
+class Lost(Loop):
+    """A plan that goes on wherever the outcome says, or raises."""
+
+    def after(self, step: int, outcome: object) -> int | None:
+        if outcome == "raise":
+            raise KeyError(outcome)
+        return outcome  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("outcome", ["raise", "x", 2, -1])
+def test_a_plan_that_does_not_know_what_follows_leaves_its_job_to_be_given_up(
+    outcome: object,
+) -> None:
+    scheduler = Scheduler(2)
+    scheduler.add_task(0, lane=1, plan=Lost(), on_overrun=OverrunPolicy.SKIP_NEXT)
+    job = Job(0, 0, 0, 50)
+    scheduler.release(job, 0)
+    assert dispatched(scheduler, 0, lane=1) is job
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        scheduler.step_done(1, 5, 5, outcome)
+    assert scheduler.running(1) == (job,) and not scheduler.tick(5)
+    assert skips(scheduler.abandon(1, 5, 5)) == [(job, Rule.RUN_FAILED)]
+    scheduler.release(Job(0, 1, 6, 56), 6)
+    assert dispatched(scheduler, 6, lane=1) is not None
+
+
+class Astray(Loop):
+    branches = False
+
+    def after(self, step: int, outcome: object) -> int | None:
+        return step + 1
+
+
+def test_a_plan_that_names_steps_it_does_not_have_is_refused() -> None:
+    scheduler = Scheduler(1, CwEdf())
+    with pytest.raises(ValueError, match="step 2, and has 2 steps"):
+        scheduler.add_task(0, lane=0, plan=Astray(), period_ns=10, deadline_ns=10)
+    scheduler.add_task(0, lane=0, plan=Loop(), period_ns=10, deadline_ns=10)

@@ -60,7 +60,6 @@ from aegis_ros.spec import Criticality, OverrunPolicy
 __all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
 
 _HEARTBEAT_S = 0.1
-_NONE = -1  # of the tokens
 _PLACE = 10  # numbers of a frame in a SUBMIT record
 _GARBAGE_INTERVAL_NS = 10_000_000_000
 
@@ -204,7 +203,7 @@ class EngineLoop:
         self._work = [
             Work([], partial=self.partial) for _ in range(lanes)
         ]  # of the jobs; one at a time
-        self._awaited = [_NONE] * lanes  # token of what each lane runs
+        self._awaited: list[int | None] = [None] * lanes  # token of what each lane runs
         self._token = 0  # a multiple of the number of lanes
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
         self._calls: deque[Callable[[], None]] = deque()
@@ -223,11 +222,11 @@ class EngineLoop:
             with self._lock:
                 if self._awaited[lane] != token:
                     return
-                self._awaited[lane] = _NONE
+                self._awaited[lane] = None
                 now = time.monotonic_ns()
                 self._complete(lane, completion, now)
                 self._tick(now)
-                if self._awaited[lane] == _NONE:
+                if self._awaited[lane] is None:
                     self._work[lane].parts.clear()  # an idle lane keeps nothing of a job alive
                     if self._wake_ns[lane]:  # the loop sleeps for too long
                         os.eventfd_write(self._wake_fd, 1)
@@ -384,8 +383,9 @@ class EngineLoop:
                 return
             with self._lock:  # for one record, so that a lane never waits for a burst of them
                 if buffer[0] == Kind.SUBMIT:
-                    self._release(buffer)
-                elif buffer[0] == Kind.OUTPUT_FREE:
+                    if buffer[1] < len(SUBMIT) and size == SUBMIT[buffer[1]].size:
+                        self._release(buffer)
+                elif buffer[0] == Kind.OUTPUT_FREE and size == OUTPUT_FREE.size:
                     _, task_id, slot = OUTPUT_FREE.unpack_from(buffer)
                     task = self._tasks.get(task_id)
                     if task is not None and slot < task.slots.count and slot not in task.free:
@@ -484,7 +484,7 @@ class EngineLoop:
         try:
             self._backend.start(lane, work)
         except Exception:
-            self._awaited[lane] = _NONE
+            self._awaited[lane] = None
             raise
 
     def _bring(self, job: Job, task: LoadedTask) -> None:
@@ -549,7 +549,11 @@ class EngineLoop:
         if completion.error:
             actions = self._scheduler.abandon(lane, now, taken, detail=completion.error)
         else:
-            actions = self._scheduler.step_done(lane, now, taken, completion.outcome)
+            try:
+                actions = self._scheduler.step_done(lane, now, taken, completion.outcome)
+            except Exception as error:  # a plan may fail in any way; its job is skipped
+                text = f"its plan: {type(error).__name__}: {error}"
+                actions = self._scheduler.abandon(lane, now, taken, detail=text)
         for action in actions:
             if type(action) is Finished:
                 self._finish(action, lane, completion, now)
@@ -564,10 +568,14 @@ class EngineLoop:
         job = action.job
         frame = job.payload
         assert isinstance(frame, _Frame) and frame.task is not None
+        if completion.shapes is not None:
+            try:
+                frame.task.slots.note_extents(frame.output, completion.shapes)
+            except Exception as error:  # a backend may report anything; its job is skipped
+                self._skip(job, Rule.RUN_FAILED, f"its outputs: {type(error).__name__}: {error}")
+                return
         if self.trace is not None:
             self.trace.finished(action, lane, frame.execution_ns, now)
-        if completion.shapes is not None:
-            frame.task.slots.note_extents(frame.output, completion.shapes)
         self._send(
             DONE.pack(
                 Kind.DONE,
