@@ -1,4 +1,4 @@
-"""The orchestrator: what a robot asks of it, and in which order its parts answer; no ROS.
+"""The orchestrator: one facade over the parts that answer what a robot asks; no ROS.
 
 Usable as a library::
 
@@ -9,17 +9,13 @@ Usable as a library::
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from aegis_ros.analysis import AnalysisTask, decimated
 from aegis_ros.backends import create_backends
-from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
     Engine,
@@ -31,74 +27,44 @@ from aegis_ros.engine import (
     PartialResult,
     SlotFrame,
 )
-from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.errors import AegisError, ConfigError, StateError
-from aegis_ros.memory import Holding, held
+from aegis_ros.errors import StateError
+from aegis_ros.memory import held
 from aegis_ros.network import TensorInfo
-from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
-from aegis_ros.orchestrator.answers import admission_reason
+from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.chains import Chains
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
-from aegis_ros.orchestrator.intake import FedTask, FrameTimes, Intake, first_origin
+from aegis_ros.orchestrator.intake import FrameTimes, Intake, first_origin
 from aegis_ros.orchestrator.journal import Journal
+from aegis_ros.orchestrator.judging import Judge
+from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.profiling import Profiler
+from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.orchestrator.recording import (
-    TraceRecorder,
-    begin_trace,
-    trace_ring,
-    traced_task,
-)
-from aegis_ros.orchestrator.silent_topics import SilentTopics, TopicCount
-from aegis_ros.orchestrator.statistics import TaskStatistics
-from aegis_ros.orchestrator.summaries import Summaries, task_state
-from aegis_ros.orchestrator.thermal import Thermal
+from aegis_ros.orchestrator.registration import Registrar
+from aegis_ros.orchestrator.run_trace import RunTrace
+from aegis_ros.orchestrator.summaries import Summaries
+from aegis_ros.orchestrator.tick import Tick
 from aegis_ros.orchestrator.timers import Timers
-from aegis_ros.orchestrator.types import (
-    OrchestratorState,
-    Registration,
-    Stream,
-)
-from aegis_ros.planning.admission import decide
-from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.orchestrator.types import OrchestratorState, Registration, Stream
 from aegis_ros.planning.feeds import decoded_outputs
-from aegis_ros.planning.lane_choice import Admitted
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
-from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
-from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule, result_code
-from aegis_ros.rationale.decimation import DecimationCause
-from aegis_ros.rationale.engine import NotUnloaded
-from aegis_ros.rationale.rejection import (
-    ChainLate,
-    CriticalRunning,
-    Failed,
-    Followed,
-    Invalid,
-    NameTaken,
-    NoSuchTask,
-    NotConfigured,
-    TooManyTasks,
-)
+from aegis_ros.rationale import Rationale, Reason, ResultCode
+from aegis_ros.rationale.rejection import CriticalRunning
 from aegis_ros.rationale.requests import (
     FileDecides,
     JournalUnreadable,
-    NotTraced,
     StoreDamaged,
     TaskDisabled,
     TaskEnabled,
-    TaskRemoved,
 )
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
-from aegis_ros.trace.states import RunState
 from aegis_ros.wcet import ProfileStore
 
 __all__ = ["Orchestrator"]
-
-_MAX_TASKS = 256
 
 
 class Orchestrator:
@@ -138,19 +104,16 @@ class Orchestrator:
             StateError, ProfileError: ``state_dir`` cannot be used.
         """
         self.spec = spec
-        self._recorder: TraceRecorder | None = None
-        self._trace = trace_ring(spec.trace)
-        self._trace_folder = state_dir / "traces"
+        self._trace = RunTrace(spec, state_dir / "traces")
         self._on_rationale = on_rationale
         self.log = RationaleLog(self._decided)
         self._on_result = on_result
         self._on_streams = on_streams
         self._on_partial = on_partial
-        self._check_topics = check_topics
         self._backends = create_backends(spec.device)
         self._journal = Journal(state_dir / "journal.sqlite")
         self._profiles = ProfileStore(state_dir / "profiles.sqlite")
-        self._preparation = Preparation(spec, self._backends, self._profiles, state_dir / "cache")
+        preparation = Preparation(spec, self._backends, self._profiles, state_dir / "cache")
         self._admitted = AdmittedSet(spec.device)
         self._events = EngineEvents(self._admitted, self.log, spec.device)
         self._engine = engine_factory(
@@ -161,40 +124,80 @@ class Orchestrator:
             on_overrun=self._events.overran,
             on_restored=self._events.lane_restored,
             on_partial=self._partial,
-            **({} if self._trace is None else {"trace": self._trace}),
+            **({} if self._trace.memory is None else {"trace": self._trace.memory}),
         )
         self._info: EngineInfo | None = None
+        self._lifecycle = Lifecycle()
         self._admin = threading.RLock()  # one request at a time changes the set
         self._loader = Loader(self._engine, spec)
         self._summaries = Summaries(self._admitted, spec.device)
         self.profiler = Profiler(
             self._engine,
-            self._preparation,
+            preparation,
             self._profiles,
             self.log,
             spec.device,
             lock=self._admin,
             undisturbed=self._require_undisturbed,
         )
-        self._next_id = 1
-        self._configured = False
-        self._active = False
-        self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
-        self._thermal = Thermal(self.log, spec.device.switch_ns)
         self._decimator = Decimator(self._admitted, self.log, spec.device)
-        self._silent_topics = SilentTopics(self.log)
-        self._mover = Mover(
-            self._admitted,
-            self._loader,
-            self.log,
-            new_id=self._new_id,
-            announce=self._publish_tables,
-            changed=self._set_changed,
-            unload=self._unload,
-        )
         self.intake = Intake(self.log, self._submit, join_origins)
         self._timers = Timers(self.intake.tick)
         self.chains = Chains(self._admitted, self._loader.channel, self.log, self._submit)
+        propagation = Propagation(
+            device=spec.device,
+            admitted=self._admitted,
+            engine=self._engine,
+            loader=self._loader,
+            intake=self.intake,
+            timers=self._timers,
+            trace=self._trace,
+            log=self.log,
+            on_streams=on_streams,
+        )
+        new_id = itertools.count(1).__next__  # never again one that a task has had, in traces too
+        self._judge = Judge(
+            device=spec.device,
+            lifecycle=self._lifecycle,
+            admitted=self._admitted,
+            loader=self._loader,
+            preparation=preparation,
+            profiler=self.profiler,
+            check_topics=check_topics,
+        )
+        self._registrar = Registrar(
+            lanes=len(spec.device.lanes),
+            admitted=self._admitted,
+            judge=self._judge,
+            loader=self._loader,
+            mover=Mover(
+                self._admitted,
+                self._loader,
+                self.log,
+                new_id=new_id,
+                announce=propagation.publish_tables,
+                changed=propagation.publish_proofs,
+                unload=propagation.unload,
+            ),
+            decimator=self._decimator,
+            propagation=propagation,
+            journal=self._journal,
+            log=self.log,
+            new_id=new_id,
+        )
+        self._tick = Tick(
+            spec=spec,
+            lifecycle=self._lifecycle,
+            lock=self._admin,
+            admitted=self._admitted,
+            engine=self._engine,
+            events=self._events,
+            decimator=self._decimator,
+            propagation=propagation,
+            trace=self._trace,
+            log=self.log,
+            memory=self._judge.memory,
+        )
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -211,21 +214,21 @@ class Orchestrator:
             StateError: already configured.
         """
         with self._admin:
-            if self._configured:
+            if self._lifecycle.configured:
                 raise StateError("the orchestrator is already configured")
             self._info = self._engine.start()
-            self._configured = True
-            if self._trace is not None:
-                self._begin_trace(self._trace, self._info)
+            self._lifecycle.configured = True
+            self._trace.begin(self._info, self.log.report)
             if not admit:
                 return ()
             in_file = {task.name for task in self.spec.tasks}
             remembered, problems = self._journal.tasks()
-            self._await(
+            self._judge.expect(
                 [*self.spec.tasks, *(task for task in remembered if task.name not in in_file)]
             )
             answers = [
-                self._register(task, from_file=True) for task in _firsts_first(self.spec.tasks)
+                self._registrar.register(task, from_file=True)
+                for task in _firsts_first(self.spec.tasks)
             ]
             for problem in problems:
                 self.log.report(JournalUnreadable(problem))
@@ -238,7 +241,7 @@ class Orchestrator:
             for name in sorted(in_file & {task.name for task in remembered}):
                 self.log.report(FileDecides(name))
             answers += [
-                self._register(task, from_file=False)
+                self._registrar.register(task, from_file=False)
                 for task in _firsts_first(remembered)
                 if task.name not in in_file
             ]
@@ -251,15 +254,15 @@ class Orchestrator:
             StateError: not configured.
         """
         with self._admin:
-            self._require_configured()
-            self._active = True
+            self._lifecycle.require_configured()
+            self._lifecycle.active = True
             self.intake.open = True
             self._on_streams(self.intake.streams())
 
     def deactivate(self) -> None:
         """Keep everything loaded and let no frame in."""
         with self._admin:
-            self._active = False
+            self._lifecycle.active = False
             self.intake.open = False
             self._on_streams(self.intake.streams())
 
@@ -272,16 +275,14 @@ class Orchestrator:
             for entry in self._admitted:
                 entry.joint.close()
             self._engine.stop()
-            recorder, self._recorder = self._recorder, None
-            if recorder is not None:
-                recorder.close()
+            self._trace.close()
             self._admitted.clear()
             self._loader.clear()
             self._summaries.clear()
             self._events.shedding.clear()
-            self._thermal.forget()
+            self._tick.forget()
             self._decimator.forget()
-            self._configured = False
+            self._lifecycle.configured = False
             self._info = None
             self._on_streams(())
 
@@ -290,7 +291,7 @@ class Orchestrator:
     def register(self, spec: TaskSpec) -> Registration:
         """Admit a task, all or nothing; a rejection leaves everything as it was."""
         with self._admin:
-            return self._register(spec, from_file=False)
+            return self._registrar.register(spec, from_file=False)
 
     def evaluate(self, spec: TaskSpec, without: Sequence[str] = ()) -> Registration:
         """Return what :meth:`register` would answer, and change nothing.
@@ -300,54 +301,19 @@ class Orchestrator:
             without: admitted tasks to leave out in the question.
         """
         with self._admin:
-            try:
-                self._require_known(spec.name, without)
-                options, candidate, admitted = self._judge(spec, without=without, measure=False)
-            except Refusal as refusal:
-                return self._refused(refusal.reason, publish=False)
-            except AegisError as error:
-                return self._refused(Invalid(spec.name, error.rule, str(error)), publish=False)
-            return self._accepted(candidate, admitted, options, task_id=0, publish=False)
+            return self._registrar.evaluate(spec, without)
 
     def unregister(self, name: str) -> Registration:
         """Remove a task. Its capacity is given away once its last job can delay nobody more."""
         with self._admin:
-            entry = self._admitted.get(name)
-            if entry is None:
-                return self._unknown(name)
-            followers = self._admitted.followers(name)
-            if followers:
-                return self._refused(Followed(name, followers))
-            try:
-                if not entry.from_file:
-                    self._journal.remove(name)
-            except StateError as error:
-                return self._refused(Invalid(name, error.rule, str(error)))
-            self._decimator.leaves(entry)
-            self._admitted.remove(entry)
-            self._publish_tables()
-            self.log.forget(name)
-            self._set_changed()
-            self._unload(entry)
-            lane, task = entry.lane, entry.candidate.analysis_task()
-            rationale = self.log.report(
-                TaskRemoved(
-                    name,
-                    lane,
-                    entry.from_file,
-                    utilization_before=self._admitted.utilization(lane, [task]),
-                    utilization_after=self._admitted.utilization(lane),
-                )
-            )
-            self._refresh_paces()
-            return Registration(True, ResultCode.DONE, entry.task_id, rationale)
+            return self._registrar.unregister(name)
 
     def set_enabled(self, name: str, enabled: bool) -> Registration:
         """Stop or resume feeding a task; its capacity stays reserved."""
         with self._admin:
             entry = self._admitted.get(name)
             if entry is None:
-                return self._unknown(name)
+                return self._registrar.unknown(name)
             entry.fed.enabled = enabled
             kind = TaskEnabled if enabled else TaskDisabled
             rationale = self.log.report(kind(name, entry.lane, self._admitted.share(entry)))
@@ -365,38 +331,7 @@ class Orchestrator:
         Raises:
             ConfigError: the speed is not above 0.
         """
-        entries = tuple(self._admitted)  # no lock: it must not wait while a network is measured
-        lanes: dict[str, list[AnalysisTask]] = {}
-        for entry in entries:
-            lanes.setdefault(entry.lane, []).append(entry.candidate.analysis_task())
-        slowed = self._thermal.changed(
-            state, lanes, time.monotonic_ns(), self._admitted.decimations()
-        )
-        self._engine.set_speed(state.clock_factor)
-        for entry in entries:
-            entry.fed.shed = entry.spec.name in slowed.shed
-        self._decimator.slowed(slowed.decimations, state.clock_factor)
-        self._silent_topics.watch(
-            [
-                TopicCount(
-                    entry.spec.name,
-                    entry.spec.topics,
-                    entry.spec.period_ns,
-                    entry.statistics.received,
-                )
-                for entry in entries
-                if self._active
-                and entry.fed.enabled
-                and not entry.fed.shed
-                and entry.spec.sources
-                and not entry.spec.timed
-            ],
-            time.monotonic_ns(),
-        )
-        recorder = self._recorder
-        if recorder is not None:
-            recorder.state(self._run_state(state))
-        self._refresh_paces()
+        self._tick.device_changed(state)
 
     def fail(self, name: str, reason: Reason) -> None:
         """Mark a task that the outside cannot serve as failed, and report why."""
@@ -415,7 +350,7 @@ class Orchestrator:
     @property
     def active(self) -> bool:
         """Whether frames are let in."""
-        return self._active
+        return self._lifecycle.active
 
     def published(
         self,
@@ -447,7 +382,7 @@ class Orchestrator:
             # Where no deadline is promised, the result is as old as it is, and nobody is let down.
             kept = met or entry.spec.criticality is Criticality.BEST_EFFORT
             entry.statistics.published(now, response_ns, execution_ns, kept)
-        recorder = self._recorder
+        recorder = self._trace.recorder
         if recorder is not None and seq >= 0:
             recorder.published(task_id, seq, decoded_ns, now, handed_ns=handed_ns, due_ns=due_ns)
 
@@ -457,11 +392,11 @@ class Orchestrator:
         self.log.flush()
         engine = self._engine.status()
         return OrchestratorState(
-            self._active,
+            self._lifecycle.active,
             self._info,
             engine,
             self.spec.device.arena_bytes,
-            held(self._memory()).total,
+            held(self._judge.memory()).total,
             self._summaries.lanes(engine.lanes),
             tuple(self._summaries.task(entry, self._events.shedding) for entry in self._admitted),
         )
@@ -478,332 +413,28 @@ class Orchestrator:
         prepared = entry.candidate.prepared
         return decoded_outputs(entry.spec, prepared), prepared.metadata
 
-    # -- inside: admission --------------------------------------------------------------------
-
-    def _judge(
-        self, spec: TaskSpec, without: Sequence[str], measure: bool
-    ) -> tuple[Options, Candidate, Admitted]:
-        if not self._configured:
-            raise Refusal(NotConfigured(spec.name))
-        if self._admitted.get(spec.name) is not None and spec.name not in without:
-            raise Refusal(NameTaken(spec.name))
-        try:
-            # Whoever builds a spec by hand is held to what a file is held to.
-            parse_task(to_mapping(spec), "task")
-        except (AegisError, AttributeError, TypeError, ValueError) as error:
-            raise Refusal(Invalid(spec.name, Rule.SCHEMA, str(error))) from error
-        try:
-            self._check_topics(spec)
-        except ConfigError as error:
-            raise Refusal(Invalid(spec.name, Rule.TOPIC_TYPE, str(error))) from error
-        if len(self._admitted) - len(set(without)) >= _MAX_TASKS:
-            raise Refusal(TooManyTasks(spec.name, _MAX_TASKS))
-        may_measure = measure and not self._critical_running()
-        measuring = self.profiler.measure_for if may_measure else None
-        first = self._admitted.get(spec.follows) if spec.follows else None
-        if spec.follows and (first is None or spec.follows in without):
-            raise Refusal(self._no_such(spec.name, spec.follows))
-        options = self._preparation.prepare(spec, measuring)
-        if first is not None:
-            jitter_ns = self._admitted.bound_ns(first)
-            options = options.each(lambda one: replace(one, chain_jitter_ns=jitter_ns))
-        running = self._admitted.running(without)
-        options = cut_to_fit(
-            options,
-            running,
-            tuple(self._awaited.values()),
-            measuring,
-            preparation=self._preparation,
-            estimate=not measure,
-        )
-        decimations = self._admitted.decimations(without)
-        judge = partial(
-            decide,
-            device=self.spec.device,
-            admitted=running,
-            memory=self._memory(without),
-            decimations=decimations,
-            movable=self._admitted.movable(without),
-            at_rest=self._admitted.at_rest(),
-            frames=self._loader.frames_for(spec, self._admitted),
-        )
-        try:
-            candidate, admitted = judge(options)
-            return options, candidate, self._with_chains(candidate, admitted, running)
-        except Refusal:
-            cut = cut_for_fewer_frames(
-                options,
-                running,
-                decimations,
-                measuring,
-                preparation=self._preparation,
-                estimate=not measure,
-            )
-            if cut.segments == options.segments:
-                raise
-            candidate, admitted = judge(cut)
-            return cut, candidate, self._with_chains(candidate, admitted, running)
-
-    def _with_chains(
-        self,
-        candidate: Candidate,
-        admitted: Admitted,
-        running: Mapping[str, tuple[AnalysisTask, str]],
-    ) -> Admitted:
-        """Return an admission with the proof of all chains.
-
-        Raises:
-            Refusal: a chain could be late.
-        """
-        name, factors = candidate.spec.name, admitted.decimation or {}
-        together = dict(running)
-        for move in admitted.moves:  # with the budget of the lane it goes to
-            entry = self._admitted.get(move.task)
-            assert entry is not None and entry.options is not None
-            there = entry.options.on(move.after).analysis_task(entry.decimation)
-            together[move.task] = (there, move.after)
-        together[name] = (candidate.analysis_task(), admitted.lane)
-        together = {
-            each: (decimated([task], factors)[0], lane) for each, (task, lane) in together.items()
-        }
-        try:
-            proven = self._admitted.judge_chains(together, candidate)
-        except ConfigError as error:
-            raise Refusal(Invalid(name, Rule.SCHEMA, str(error))) from error
-        if proven is None:
-            return admitted
-        if not proven.schedulable:
-            late = next(
-                (each for each in proven.bounds if 0 < each.deadline_ns < each.latency_ns), None
-            )
-            raise Refusal(
-                ChainLate(
-                    name,
-                    admitted.lane,
-                    proven.findings,
-                    0 if late is None else late.latency_ns,
-                    0 if late is None else late.deadline_ns,
-                )
-            )
-        # Bounds of this proof: its jitters are those with the new task.
-        verdicts = {**admitted.assignment.verdicts, **proven.verdicts}
-        assignment = replace(admitted.assignment, verdicts=verdicts)
-        return replace(admitted, assignment=assignment, chains=proven)
-
-    def _memory(self, without: Sequence[str] = ()) -> list[Holding]:
-        """Return what is in memory for the admitted tasks."""
-        entries = [entry for entry in self._admitted if entry.spec.name not in without]
-        return [*self._admitted.holdings(without), *self._loader.holdings(entries)]
-
-    def _await(self, specs: Sequence[TaskSpec]) -> None:
-        """Note all that will be registered, so that the first are cut for the sake of the last."""
-        self._awaited = {}
-        if len(specs) < 2 or all(spec.segments for spec in specs):
-            return
-        for spec in specs:
-            with suppress(Refusal, AegisError):  # reported when it is registered
-                options = self._preparation.prepare(spec, self.profiler.measure_for)
-                self._awaited[spec.name] = options.candidates[0].analysis_task()
-
-    def _register(self, spec: TaskSpec, from_file: bool) -> Registration:
-        self._awaited.pop(spec.name, None)
-        try:
-            options, candidate, admitted = self._judge(spec, without=(), measure=True)
-        except Refusal as refusal:
-            return self._refused(refusal.reason)
-        except AegisError as error:
-            return self._refused(Invalid(spec.name, error.rule, str(error)))
-        try:
-            for move in admitted.moves:
-                self._mover.move(move, spec.name)
-        except (AegisError, OSError, MemoryError) as error:
-            return self._refused(Failed(spec.name, str(error) or repr(error)))
-        statistics = TaskStatistics()
-        task_id = self._new_id()
-        entry = Entry(
-            task_id,
-            candidate,
-            admitted.lane,
-            self._loader.streams_for(spec, self._admitted),
-            FedTask(task_id, spec, statistics),
-            statistics,
-            from_file,
-            options=options,
-        )
-        try:
-            loaded = self._loader.load(entry)
-        except (AegisError, OSError, MemoryError) as error:
-            return self._refused(Failed(spec.name, str(error) or repr(error)))
-        if not from_file:
-            try:
-                self._journal.add(spec)
-            except StateError as error:
-                self._unload(entry)
-                return self._refused(Invalid(spec.name, error.rule, str(error)))
-        slower = self._decimator.joins(entry, admitted.decimation)
-        self._admitted.add(entry)
-        self._set_changed()
-        self._publish_tables()
-        answer = self._accepted(candidate, admitted, options, task_id, publish=True, loaded=loaded)
-        self._decimator.report(
-            slower, DecimationCause.ADMITTED, spec.name, related=answer.rationale.id
-        )
-        return answer
-
-    def _begin_trace(self, memory: SharedMemory, info: EngineInfo) -> None:
-        def ended(problem: str) -> None:
-            self.log.report(NotTraced(problem, begun=True))
-
-        try:
-            self._recorder = begin_trace(self.spec, memory, self._trace_folder, info, ended)
-        except ConfigError as error:
-            self.log.report(NotTraced(str(error), begun=False))
-
-    def _run_state(self, device: DeviceState) -> RunState:
-        engine, shedding = self._engine.status(), self._events.shedding
-        lanes = [lane.name for lane in self.spec.device.lanes]
-        return RunState(
-            time.monotonic_ns(),
-            held(self._memory()).total,
-            self.spec.device.arena_bytes,
-            device.clock_factor,
-            device.temperature_c,
-            device.throttled,
-            device.source,
-            engine.pid,
-            engine.restarts,
-            {name: state.waiting for name, state in zip(lanes, engine.lanes, strict=False)},
-            tuple(name for name in lanes if name in shedding),
-            {entry.spec.name: str(task_state(entry, shedding)) for entry in self._admitted},
-        )
-
     def _decided(self, rationale: Rationale) -> None:
-        if self._recorder is not None:
-            self._recorder.rationale(rationale)
+        recorder = self._trace.recorder
+        if recorder is not None:
+            recorder.rationale(rationale)
         self._on_rationale(rationale)
 
     def _engine_event(self, event: EngineEvent) -> None:
-        if self._recorder is not None:
-            self._recorder.lost(event.lost)
+        recorder = self._trace.recorder
+        if recorder is not None:
+            recorder.lost(event.lost)
         self._events.engine_event(event)
         for task_id, seq in event.lost:
             entry = self._admitted.of_id(task_id)
             if entry is not None and entry.fed.followed:
                 self.chains.missed(entry.spec.name, seq)
 
-    def _accepted(
-        self,
-        candidate: Candidate,
-        admitted: Admitted,
-        options: Options,
-        task_id: int,
-        *,
-        publish: bool,
-        loaded: str = "",
-    ) -> Registration:
-        name = candidate.spec.name
-        others = [each.spec for each in self._admitted if each.spec.name != name]
-        reason = admission_reason(
-            candidate,
-            admitted,
-            options,
-            others,
-            lanes=len(self.spec.device.lanes),
-            load_note=loaded,
-        )
-        rationale = self.log.make(reason)
-        if publish:
-            self.log.record(rationale)
-        return Registration(
-            True,
-            ResultCode.ADMITTED,
-            task_id,
-            rationale,
-            reason.utilization_before,
-            reason.utilization_after,
-            rationale.right,
-            reason.bound_ns,
-            candidate.analysis_task().deadline_ns,
-        )
-
-    def _refresh_paces(self) -> None:
-        """Lower decimation where it is no longer needed, and return what there is to report."""
-        if not self._admin.acquire(blocking=False):  # a network is measured: next time
-            return
-        try:
-            if self._decimator.refresh():
-                self._set_changed()
-        finally:
-            self._admin.release()
-
-    def _refused(self, reason: Reason, publish: bool = True) -> Registration:
-        rationale = self.log.make(reason)
-        if publish:
-            self.log.record(rationale)
-        return Registration(
-            False,
-            result_code(reason.rule),
-            0,
-            rationale,
-            rationale.utilization_before,
-            rationale.utilization_after,
-            rationale.right,
-        )
-
-    def _unknown(self, name: str) -> Registration:
-        return self._refused(self._no_such(name, name))
-
-    def _no_such(self, task: str, name: str) -> NoSuchTask:
-        known = tuple(sorted(entry.spec.name for entry in self._admitted))
-        return NoSuchTask(task[:64], name[:64], known)
-
-    def _require_configured(self) -> None:
-        if not self._configured:
-            raise StateError("the orchestrator is not configured", hint="Configure it first")
-
-    def _require_known(self, task: str, names: Sequence[str]) -> None:
-        for name in names:
-            if self._admitted.get(name) is None:
-                raise Refusal(self._no_such(task, name))
-
     def _require_undisturbed(self, task: str) -> None:
-        self._require_configured()
-        if self._critical_running():
+        self._lifecycle.require_configured()
+        if self._lifecycle.critical_running(self._admitted):
             raise Refusal(CriticalRunning(task))
 
-    def _critical_running(self) -> bool:
-        return self._active and any(
-            entry.spec.criticality is Criticality.HIGH and entry.fed.enabled
-            for entry in self._admitted
-        )
-
-    def _new_id(self) -> int:
-        """Return an id that no task has had, in the engine and in traces."""
-        self._next_id += 1
-        return self._next_id - 1
-
-    # -- inside: what is loaded ---------------------------------------------------------------
-
-    def _unload(self, entry: Entry) -> None:
-        entry.joint.close()
-        try:
-            self._loader.unload(entry, self._admitted)
-        except AegisError as error:
-            self.log.report(NotUnloaded(entry.spec.name, str(error)))
-        self._admitted.forget(entry)
-
-    def _publish_tables(self) -> None:
-        self.intake.replace(self._loader.tables(self._admitted))
-        self._timers.replace([entry.joint for entry in self._admitted if entry.spec.timed])
-        self._on_streams(self.intake.streams())
-
-    def _set_changed(self) -> None:
-        """Give engine and trace what is proven now: who comes or goes changes it for the others."""
-        for index, lane in enumerate(self.spec.device.lanes):
-            self._engine.set_critical_scaling(index, self._admitted.critical_scaling(lane.name))
-        if self._recorder is not None:
-            for entry in self._admitted:
-                self._recorder.task(traced_task(entry, self._admitted.bound_ns(entry)))
+    # -- inside: what goes to the engine ------------------------------------------------------
 
     def _submit(
         self,
@@ -812,7 +443,7 @@ class Orchestrator:
         jobs: list[tuple[int, int, int, int]],
         origin: object,
     ) -> None:
-        recorder = self._recorder
+        recorder = self._trace.recorder
         if recorder is not None:
             recorder.frame([job[:2] for job in jobs], times.stamped_ns, times.ready_ns)
         self._engine.submit(frames, times.received_ns, jobs, origin=origin)

@@ -333,7 +333,7 @@ def test_topics_that_cannot_be_used_are_a_rejection(tmp_path: Path) -> None:
         raise ConfigError("the topic is taken", where="output.topic", value=spec.output.topic)
 
     house = House(tmp_path)
-    house.orchestrator._check_topics = refuse
+    house.orchestrator._judge._check_topics = refuse
     house.start()
     answer = house.orchestrator.register(house.task("a"))
     assert not answer.accepted

@@ -225,7 +225,7 @@ def test_uses_another_lane_where_the_first_is_full(tmp_path: Path) -> None:
 def test_refuses_more_tasks_than_there_can_be(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aegis_ros.orchestrator.orchestrator._MAX_TASKS", 2)
+    monkeypatch.setattr("aegis_ros.orchestrator.judging._MAX_TASKS", 2)
     for name in ("a", "b"):
         assert house.orchestrator.register(house.task(name, wcet_ms=1)).accepted
     answer = house.orchestrator.register(house.task("c", wcet_ms=1))

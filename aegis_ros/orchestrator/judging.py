@@ -1,0 +1,227 @@
+"""Whether a task may run beside those that are admitted, with the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from aegis_ros.analysis import AnalysisTask, decimated
+from aegis_ros.config import parse_task, to_mapping
+from aegis_ros.errors import AegisError, ConfigError
+from aegis_ros.memory import Holding
+from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.lifecycle import Lifecycle
+from aegis_ros.orchestrator.loading import Loader
+from aegis_ros.orchestrator.profiling import Profiler
+from aegis_ros.planning.admission import decide
+from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.lane_choice import Admitted
+from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
+from aegis_ros.rationale import Rule
+from aegis_ros.rationale.rejection import (
+    ChainLate,
+    Invalid,
+    NameTaken,
+    NoSuchTask,
+    NotConfigured,
+    TooManyTasks,
+)
+from aegis_ros.spec import DeviceSpec, TaskSpec
+
+__all__ = ["Judge", "no_such_task"]
+
+_MAX_TASKS = 256
+
+
+class Judge:
+    """Asks every step that can say no, and changes nothing. Called under the orchestrator's lock.
+
+    Args:
+        device: lanes and arena.
+        lifecycle: nothing is admitted before it is configured.
+        admitted: the tasks.
+        loader: knows what frames take.
+        preparation: prepares and cuts networks.
+        profiler: measures budgets that are not known.
+        check_topics: raises ``ConfigError`` for a task whose topics cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: DeviceSpec,
+        lifecycle: Lifecycle,
+        admitted: AdmittedSet,
+        loader: Loader,
+        preparation: Preparation,
+        profiler: Profiler,
+        check_topics: Callable[[TaskSpec], None],
+    ) -> None:
+        """Await no task."""
+        self._device = device
+        self._lifecycle = lifecycle
+        self._admitted = admitted
+        self._loader = loader
+        self._preparation = preparation
+        self._profiler = profiler
+        self._check_topics = check_topics
+        self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
+
+    def expect(self, specs: Sequence[TaskSpec]) -> None:
+        """Note all that will be registered, so that the first are cut for the sake of the last."""
+        self._awaited = {}
+        if len(specs) < 2 or all(spec.segments for spec in specs):
+            return
+        for spec in specs:
+            with suppress(Refusal, AegisError):  # reported when it is registered
+                options = self._preparation.prepare(spec, self._profiler.measure_for)
+                self._awaited[spec.name] = options.candidates[0].analysis_task()
+
+    def arrived(self, name: str) -> None:
+        """Await a task no longer: it is registered now."""
+        self._awaited.pop(name, None)
+
+    def judge(
+        self, spec: TaskSpec, *, without: Sequence[str] = (), measure: bool
+    ) -> tuple[Options, Candidate, Admitted]:
+        """Return a task as it may run, with the proof.
+
+        Args:
+            spec: the task.
+            without: admitted tasks to leave out in the question.
+            measure: whether a missing budget may be measured now.
+
+        Returns:
+            The task on all lanes it may go to, on its lane, and the proof.
+
+        Raises:
+            Refusal: the first step that says no.
+            AegisError: a step fails.
+        """
+        if not self._lifecycle.configured:
+            raise Refusal(NotConfigured(spec.name))
+        if self._admitted.get(spec.name) is not None and spec.name not in without:
+            raise Refusal(NameTaken(spec.name))
+        try:
+            # Whoever builds a spec by hand is held to what a file is held to.
+            parse_task(to_mapping(spec), "task")
+        except (AegisError, AttributeError, TypeError, ValueError) as error:
+            raise Refusal(Invalid(spec.name, Rule.SCHEMA, str(error))) from error
+        try:
+            self._check_topics(spec)
+        except ConfigError as error:
+            raise Refusal(Invalid(spec.name, Rule.TOPIC_TYPE, str(error))) from error
+        if len(self._admitted) - len(set(without)) >= _MAX_TASKS:
+            raise Refusal(TooManyTasks(spec.name, _MAX_TASKS))
+        may_measure = measure and not self._lifecycle.critical_running(self._admitted)
+        measuring = self._profiler.measure_for if may_measure else None
+        first = self._admitted.get(spec.follows) if spec.follows else None
+        if spec.follows and (first is None or spec.follows in without):
+            raise Refusal(no_such_task(self._admitted, spec.name, spec.follows))
+        options = self._preparation.prepare(spec, measuring)
+        if first is not None:
+            jitter_ns = self._admitted.bound_ns(first)
+            options = options.each(lambda one: replace(one, chain_jitter_ns=jitter_ns))
+        running = self._admitted.running(without)
+        options = cut_to_fit(
+            options,
+            running,
+            tuple(self._awaited.values()),
+            measuring,
+            preparation=self._preparation,
+            estimate=not measure,
+        )
+        decimations = self._admitted.decimations(without)
+        decide_on = partial(
+            decide,
+            device=self._device,
+            admitted=running,
+            memory=self.memory(without),
+            decimations=decimations,
+            movable=self._admitted.movable(without),
+            at_rest=self._admitted.at_rest(),
+            frames=self._loader.frames_for(spec, self._admitted),
+        )
+        try:
+            candidate, admitted = decide_on(options)
+            return options, candidate, self._with_chains(candidate, admitted, running)
+        except Refusal:
+            cut = cut_for_fewer_frames(
+                options,
+                running,
+                decimations,
+                measuring,
+                preparation=self._preparation,
+                estimate=not measure,
+            )
+            if cut.segments == options.segments:
+                raise
+            candidate, admitted = decide_on(cut)
+            return cut, candidate, self._with_chains(candidate, admitted, running)
+
+    def memory(self, without: Sequence[str] = ()) -> list[Holding]:
+        """Return what is in memory for the admitted tasks."""
+        entries = [entry for entry in self._admitted if entry.spec.name not in without]
+        return [*self._admitted.holdings(without), *self._loader.holdings(entries)]
+
+    def _with_chains(
+        self,
+        candidate: Candidate,
+        admitted: Admitted,
+        running: Mapping[str, tuple[AnalysisTask, str]],
+    ) -> Admitted:
+        """Return an admission with the proof of all chains.
+
+        Raises:
+            Refusal: a chain could be late.
+        """
+        name, factors = candidate.spec.name, admitted.decimation or {}
+        together = dict(running)
+        for move in admitted.moves:  # with the budget of the lane it goes to
+            entry = self._admitted.get(move.task)
+            assert entry is not None and entry.options is not None
+            there = entry.options.on(move.after).analysis_task(entry.decimation)
+            together[move.task] = (there, move.after)
+        together[name] = (candidate.analysis_task(), admitted.lane)
+        together = {
+            each: (decimated([task], factors)[0], lane) for each, (task, lane) in together.items()
+        }
+        try:
+            proven = self._admitted.judge_chains(together, candidate)
+        except ConfigError as error:
+            raise Refusal(Invalid(name, Rule.SCHEMA, str(error))) from error
+        if proven is None:
+            return admitted
+        if not proven.schedulable:
+            late = next(
+                (each for each in proven.bounds if 0 < each.deadline_ns < each.latency_ns), None
+            )
+            raise Refusal(
+                ChainLate(
+                    name,
+                    admitted.lane,
+                    proven.findings,
+                    0 if late is None else late.latency_ns,
+                    0 if late is None else late.deadline_ns,
+                )
+            )
+        # Bounds of this proof: its jitters are those with the new task.
+        verdicts = {**admitted.assignment.verdicts, **proven.verdicts}
+        assignment = replace(admitted.assignment, verdicts=verdicts)
+        return replace(admitted, assignment=assignment, chains=proven)
+
+
+def no_such_task(admitted: Iterable[Entry], task: str, name: str) -> NoSuchTask:
+    """Return why a request that names a task which is not admitted is rejected.
+
+    Args:
+        admitted: the tasks.
+        task: the one that the request is about.
+        name: the one that is not there.
+    """
+    known = tuple(sorted(entry.spec.name for entry in admitted))
+    return NoSuchTask(task[:64], name[:64], known)

@@ -1,0 +1,84 @@
+"""Carries a change of the admitted set to intake, timers, engine and trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aegis_ros.engine import Engine
+from aegis_ros.errors import AegisError
+from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.intake import Intake
+from aegis_ros.orchestrator.loading import Loader
+from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.recording import traced_task
+from aegis_ros.orchestrator.run_trace import RunTrace
+from aegis_ros.orchestrator.timers import Timers
+from aegis_ros.orchestrator.types import Stream
+from aegis_ros.rationale.engine import NotUnloaded
+from aegis_ros.spec import DeviceSpec
+
+__all__ = ["Propagation"]
+
+
+class Propagation:
+    """Keeps what works with the admitted tasks up to date. Called under the orchestrator's lock.
+
+    Args:
+        device: the lanes.
+        admitted: the tasks.
+        engine: receives what is proven of each lane.
+        loader: owns the networks and the channels of the tasks.
+        intake: feeds them.
+        timers: release those with a timer.
+        trace: records their contracts.
+        log: where it is reported that a network could not be unloaded.
+        on_streams: called with the streams to subscribe to.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: DeviceSpec,
+        admitted: AdmittedSet,
+        engine: Engine,
+        loader: Loader,
+        intake: Intake,
+        timers: Timers,
+        trace: RunTrace,
+        log: RationaleLog,
+        on_streams: Callable[[tuple[Stream, ...]], None],
+    ) -> None:
+        """Change nothing yet."""
+        self._device = device
+        self._admitted = admitted
+        self._engine = engine
+        self._loader = loader
+        self._intake = intake
+        self._timers = timers
+        self._trace = trace
+        self._log = log
+        self._on_streams = on_streams
+
+    def publish_tables(self) -> None:
+        """Feed exactly the tasks that are admitted now."""
+        self._intake.replace(self._loader.tables(self._admitted))
+        self._timers.replace([entry.joint for entry in self._admitted if entry.spec.timed])
+        self._on_streams(self._intake.streams())
+
+    def publish_proofs(self) -> None:
+        """Give engine and trace what is proven now: who comes or goes changes it for the others."""
+        for index, lane in enumerate(self._device.lanes):
+            self._engine.set_critical_scaling(index, self._admitted.critical_scaling(lane.name))
+        recorder = self._trace.recorder
+        if recorder is not None:
+            for entry in self._admitted:
+                recorder.task(traced_task(entry, self._admitted.bound_ns(entry)))
+
+    def unload(self, entry: Entry) -> None:
+        """Take a former task out of the engine, and its number out of the set."""
+        entry.joint.close()
+        try:
+            self._loader.unload(entry, self._admitted)
+        except AegisError as error:
+            self._log.report(NotUnloaded(entry.spec.name, str(error)))
+        self._admitted.forget(entry)

@@ -1,0 +1,150 @@
+"""What is looked after once a second: device speed, silent topics, trace and decimation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from aegis_ros.analysis import AnalysisTask
+from aegis_ros.device import DeviceState
+from aegis_ros.engine import Engine
+from aegis_ros.memory import Holding, held
+from aegis_ros.orchestrator.admitted import AdmittedSet
+from aegis_ros.orchestrator.decimator import Decimator
+from aegis_ros.orchestrator.engine_events import EngineEvents
+from aegis_ros.orchestrator.lifecycle import Lifecycle
+from aegis_ros.orchestrator.propagation import Propagation
+from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.run_trace import RunTrace
+from aegis_ros.orchestrator.silent_topics import SilentTopics, TopicCount
+from aegis_ros.orchestrator.summaries import task_state
+from aegis_ros.orchestrator.thermal import Thermal
+from aegis_ros.spec import OrchestratorSpec
+from aegis_ros.trace.states import RunState
+
+__all__ = ["Tick"]
+
+
+class Tick:
+    """Follows the device, and gives frames back where the proof allows it.
+
+    Args:
+        spec: lanes and arena.
+        lifecycle: topics are watched while frames are let in.
+        lock: the orchestrator's; decimation waits for another second where it is held.
+        admitted: the tasks.
+        engine: gets the speed of the device.
+        events: know which lanes shed.
+        decimator: changes how many frames tasks take.
+        propagation: carries what has changed to the other parts.
+        trace: records the state.
+        log: where decisions are reported.
+        memory: returns what is in memory for the admitted tasks.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: OrchestratorSpec,
+        lifecycle: Lifecycle,
+        lock: threading.RLock,
+        admitted: AdmittedSet,
+        engine: Engine,
+        events: EngineEvents,
+        decimator: Decimator,
+        propagation: Propagation,
+        trace: RunTrace,
+        log: RationaleLog,
+        memory: Callable[[], list[Holding]],
+    ) -> None:
+        """Begin at nominal speed."""
+        self._spec = spec
+        self._lifecycle = lifecycle
+        self._lock = lock
+        self._admitted = admitted
+        self._engine = engine
+        self._events = events
+        self._decimator = decimator
+        self._propagation = propagation
+        self._trace = trace
+        self._memory = memory
+        self._thermal = Thermal(log, spec.device.switch_ns)
+        self._silent_topics = SilentTopics(log)
+
+    def forget(self) -> None:
+        """Begin again at nominal speed."""
+        self._thermal.forget()
+
+    def device_changed(self, state: DeviceState) -> None:
+        """Decimate and shed at once what a slower device cannot run; undo it with hysteresis.
+
+        To be called about once a second, whether something changed or not. A task that is shed
+        stays admitted and gets no frames.
+
+        Args:
+            state: what a :class:`~aegis_ros.device.DeviceMonitor` reads.
+
+        Raises:
+            ConfigError: the speed is not above 0.
+        """
+        entries = tuple(self._admitted)  # no lock: it must not wait while a network is measured
+        lanes: dict[str, list[AnalysisTask]] = {}
+        for entry in entries:
+            lanes.setdefault(entry.lane, []).append(entry.candidate.analysis_task())
+        slowed = self._thermal.changed(
+            state, lanes, time.monotonic_ns(), self._admitted.decimations()
+        )
+        self._engine.set_speed(state.clock_factor)
+        for entry in entries:
+            entry.fed.shed = entry.spec.name in slowed.shed
+        self._decimator.slowed(slowed.decimations, state.clock_factor)
+        self._silent_topics.watch(
+            [
+                TopicCount(
+                    entry.spec.name,
+                    entry.spec.topics,
+                    entry.spec.period_ns,
+                    entry.statistics.received,
+                )
+                for entry in entries
+                if self._lifecycle.active
+                and entry.fed.enabled
+                and not entry.fed.shed
+                and entry.spec.sources
+                and not entry.spec.timed
+            ],
+            time.monotonic_ns(),
+        )
+        recorder = self._trace.recorder
+        if recorder is not None:
+            recorder.state(self._run_state(state))
+        self._refresh_decimation()
+
+    def _run_state(self, device: DeviceState) -> RunState:
+        engine, shedding = self._engine.status(), self._events.shedding
+        lanes = [lane.name for lane in self._spec.device.lanes]
+        return RunState(
+            time.monotonic_ns(),
+            held(self._memory()).total,
+            self._spec.device.arena_bytes,
+            device.clock_factor,
+            device.temperature_c,
+            device.throttled,
+            device.source,
+            engine.pid,
+            engine.restarts,
+            {name: state.waiting for name, state in zip(lanes, engine.lanes, strict=False)},
+            tuple(name for name in lanes if name in shedding),
+            {entry.spec.name: str(task_state(entry, shedding)) for entry in self._admitted},
+        )
+
+    def _refresh_decimation(self) -> None:
+        """Lower decimation where it is no longer needed."""
+        if not self._lock.acquire(blocking=False):  # a network is measured: next time
+            return
+        try:
+            if self._decimator.refresh():
+                self._propagation.publish_proofs()
+        finally:
+            self._lock.release()
