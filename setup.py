@@ -29,6 +29,10 @@ setup(
             "simulated = aegis_ros.backends.testing.simulated:SimulatedBackend",
             "tensorrt = aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
         ],
+        "aegis_ros.plans": [
+            "early_exit = aegis_ros.scheduling.plans.segments:EarlyExitPlan",
+            "segments = aegis_ros.scheduling.plans.segments:SegmentPlan",
+        ],
         "aegis_ros.decoders": [
             "bev_obstacles = aegis_ros.decoders.obstacles:ObstaclesDecoder",
             "boxes = aegis_ros.decoders.boxes:BoxesDecoder",

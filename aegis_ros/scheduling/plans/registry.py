@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Union
 
-from aegis_ros.scheduling.plans.segments import EarlyExitPlan, SegmentPlan
+from aegis_ros.plugins import Plugins
 
 __all__ = ["plan_types"]
 
-_GROUP = "aegis_ros.plans"
+_PLANS = Plugins(
+    "plan",
+    "aegis_ros.plans",
+    "plan",
+    {
+        "early_exit": "aegis_ros.scheduling.plans.segments:EarlyExitPlan",
+        "segments": "aegis_ros.scheduling.plans.segments:SegmentPlan",
+    },
+)
 
 
 @cache
@@ -20,6 +27,5 @@ def plan_types() -> Any:
     Each is a frozen :class:`msgspec.Struct` with a tag of its own, and satisfies
     :class:`~aegis_ros.scheduling.plans.ExecutionPlan`.
     """
-    others = {point.name: point for point in entry_points(group=_GROUP)}
-    found = [others[name].load() for name in sorted(others)]
-    return Union[tuple(dict.fromkeys([SegmentPlan, EarlyExitPlan, *found]))]  # noqa: UP007
+    found = [_PLANS.load(name) for name in _PLANS.names()]
+    return Union[tuple(dict.fromkeys(found))]  # noqa: UP007
