@@ -22,7 +22,6 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from mcap.exceptions import McapError
 from mcap.records import Channel, Footer, Message, Metadata
 from mcap.stream_reader import StreamReader
 from mcap.writer import Writer
@@ -54,6 +53,8 @@ _FLUSH_NS = 1_000_000_000
 _MAGIC_BYTES = 8  # at both ends of a file
 _FRAME = struct.Struct("<BQ")  # kind and length of every record in it
 _LAST_TIME_NS = 2**64 - 1
+# What rows and run raise that cannot have been written so.
+_DAMAGE = (KeyError, TypeError, ValueError, OverflowError, msgspec.DecodeError)
 
 _records = msgspec.json.Decoder(RecordRow)
 _tasks = msgspec.json.Decoder(TracedTask)
@@ -275,7 +276,10 @@ def read_trace(path: Path) -> Trace:
     reading = _Reading()
     for file in files:
         reading.read(file)
-    return reading.trace()
+    try:
+        return reading.trace()
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
 
 
 @dataclass
@@ -315,10 +319,8 @@ class _Reading:
             raise ConfigError(
                 f"the trace cannot be read ({error.strerror})", where="TRACE", value=path
             ) from error
-        except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
-            raise ConfigError(
-                f"the trace is damaged ({type(error).__name__}: {error})", where="TRACE", value=path
-            ) from error
+        except _DAMAGE as error:
+            raise _damaged(path, error) from error
         if not run:
             raise ConfigError(
                 "the file is not a trace of aegis_ros",
@@ -370,8 +372,14 @@ def _records_of(stream: BinaryIO) -> Iterator[object]:
     records: Iterable[object] = StreamReader(whole, validate_crcs=True).records
     try:
         yield from records
-    except (McapError, struct.error):  # no closing part, or a damaged chunk
+    except Exception:  # no closing part, or a damaged chunk: each codec has errors of its own
         return
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"the trace is damaged ({type(error).__name__}: {error})", where="TRACE", value=path
+    )
 
 
 def _whole_bytes(stream: BinaryIO) -> int:

@@ -30,6 +30,7 @@ from aegis_ros.trace.history import TracedTask
 pytest.importorskip("mcap")
 
 from mcap.reader import make_reader
+from mcap.writer import Writer
 
 from aegis_ros.trace.mcap_file import Rotation, TraceFile, parts_of, read_trace
 
@@ -180,6 +181,42 @@ def test_a_file_cut_anywhere_gives_back_a_beginning(where: float) -> None:
         assert "not a trace" in str(error)
         return
     assert (records == _records(len(records))).all()
+
+
+@given(st.floats(0.0, 1.0, exclude_max=True), st.integers(1, 255))
+def test_a_file_damaged_anywhere_gives_back_a_beginning(where: float, change: int) -> None:
+    whole = _whole_file()
+    path = whole.with_name("damaged.mcap")
+    data = bytearray(whole.read_bytes())
+    data[int(where * len(data))] ^= change
+    path.write_bytes(data)
+    try:
+        records = read_trace(path).records
+    except ConfigError:
+        return
+    assert (records == _records(len(records))).all()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"task_id": -1}, {"seq": 2**64}, {"lane": 300}, {"time_ns": 2**63}, {"time_ns": "x"}],
+)
+def test_numbers_that_no_record_holds_are_damage(
+    tmp_path: Path, changed: dict[str, object]
+) -> None:
+    source, path = _whole_file(), tmp_path / "run.mcap"
+    with source.open("rb") as stream, path.open("wb") as target:
+        reader, writer = make_reader(stream), Writer(target)
+        writer.start()
+        (meta,) = reader.iter_metadata()
+        writer.add_metadata(meta.name, meta.metadata)
+        _, channel, message = next(iter(reader.iter_messages(topics="/aegis/record")))
+        row = json.dumps(json.loads(message.data) | changed).encode()
+        known = writer.register_channel(channel.topic, channel.message_encoding, 0)
+        writer.add_message(known, message.log_time, row, message.publish_time)
+        writer.finish()
+    with pytest.raises(ConfigError, match="damaged"):
+        read_trace(path)
 
 
 def _whole_file() -> Path:
