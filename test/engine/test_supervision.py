@@ -15,7 +15,7 @@ from aegis_ros.engine import EngineClient
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import DeviceSpec, LaneSpec
-from test.engine.bench import CRASH, HANG, MS, Bench
+from test.engine.bench import CRASH, HANG, MS, TIMEOUT_S, Bench
 
 
 @pytest.fixture
@@ -255,3 +255,19 @@ def _alive(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_results_go_on_after_one_that_its_owner_fails_on(bench, caplog):
+    channel = bench.channel()
+    bench.load(1)
+    note, bench._on_result = bench._on_result, lambda result: 1 // 0
+    seq = bench.feed(channel, 1)
+    end = time.monotonic() + TIMEOUT_S
+    while "ZeroDivisionError" not in caplog.text:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    bench._on_result = note
+    bench.sent.discard((1, seq))
+    bench.feed(channel, 1)
+    bench.wait(lambda _: bench.accounted() == sorted(bench.sent), "a result after it")
+    assert bench.client.status().restarts == 0

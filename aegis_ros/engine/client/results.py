@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from aegis_ros.engine.client.callbacks import Callbacks
@@ -24,6 +25,8 @@ from aegis_ros.engine.wire import (
 from aegis_ros.rationale import Rule
 
 __all__ = ["ResultReader"]
+
+_log = logging.getLogger(__name__)
 
 
 class ResultReader:
@@ -52,17 +55,23 @@ class ResultReader:
             if size == 0:
                 process.disconnected = True
                 return
-            if buffer[0] == Kind.DONE:
-                self._done(process, buffer)
-            elif buffer[0] == Kind.SKIPPED:
-                self._skipped(buffer, size)
-            elif buffer[0] == Kind.PARTIAL:
-                self._partial(process, buffer)
-            elif buffer[0] == Kind.OVERRUN:
-                self._overran(buffer)
-            elif buffer[0] == Kind.RESTORED:
-                _, lane, duration_ns = RESTORED.unpack_from(buffer)
-                self._callbacks.restored(lane, duration_ns)
+            try:
+                self._take(process, buffer, size)
+            except Exception:  # without this thread no job would ever end
+                _log.exception("the reader of the engine's results continues after an error")
+
+    def _take(self, process: EngineProcess, buffer: bytearray, size: int) -> None:
+        if buffer[0] == Kind.DONE:
+            self._done(process, buffer)
+        elif buffer[0] == Kind.SKIPPED:
+            self._skipped(buffer, size)
+        elif buffer[0] == Kind.PARTIAL:
+            self._partial(process, buffer)
+        elif buffer[0] == Kind.OVERRUN:
+            self._overran(buffer)
+        elif buffer[0] == Kind.RESTORED:
+            _, lane, duration_ns = RESTORED.unpack_from(buffer)
+            self._callbacks.restored(lane, duration_ns)
 
     def _done(self, process: EngineProcess, buffer: bytearray) -> None:
         _, early, task_id, seq, slot, *times = DONE.unpack_from(buffer)
