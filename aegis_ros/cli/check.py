@@ -115,6 +115,14 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     console.print(table)
     if any(task.name in answer.asked.kept_free_ns for task in tasks):
         say(console, "Deadlines exclude the time reserved for publishing (publish_ms)")
+    for task in shown:
+        first = answer.asked.follows.get(task.name)
+        if first is not None and not task.best_effort:
+            say(
+                console,
+                f"{task.name} runs on results of {first}: its bound and deadline count from the "
+                f"frame of {first}, and its jitter includes the response time of {first}",
+            )
     if len(shown) < len(tasks):
         say(console, f"Shown are the {len(shown)} of {len(tasks)} tasks with the least slack")
 

@@ -1,7 +1,7 @@
 """The YAML face of :mod:`aegis_ros.spec`: reads, validates, explains what is wrong."""
 
 from aegis_ros.config.convert import to_mapping
-from aegis_ros.config.explain import explain
+from aegis_ros.config.explain import explain, suggest
 from aegis_ros.config.load import load_config, parse_config, parse_task
 from aegis_ros.config.models import MESSAGE_TYPES, Number
 from aegis_ros.config.renamed import with_present_names
@@ -15,6 +15,7 @@ __all__ = [
     "parse_config",
     "parse_task",
     "read_yaml",
+    "suggest",
     "to_mapping",
     "with_present_names",
 ]

@@ -13,7 +13,14 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aegis_ros.analysis import AnalysisTask, PolicyName
-from aegis_ros.config import Number, explain, parse_config, read_yaml, with_present_names
+from aegis_ros.config import (
+    Number,
+    explain,
+    parse_config,
+    read_yaml,
+    suggest,
+    with_present_names,
+)
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import DEFAULT_MAX_DECIMATION, MAX_DECIMATION, Criticality, OrchestratorSpec
 
@@ -295,6 +302,56 @@ def _ns(milliseconds: float, rounding: str) -> int:
     return int(exact.to_integral_value(rounding=rounding))
 
 
+def _require_chains(spec: OrchestratorSpec, path: Path) -> None:
+    """Refuse chains that cannot be proven; what names no task would be judged as if it stood alone.
+
+    Raises:
+        ConfigError: a trigger names a task that is not in the file or is of best effort, a task
+            comes less often than what triggers it, or tasks trigger each other.
+    """
+    by_name = {task.name: task for task in spec.tasks}
+    follows = {task.name: task.follows for task in spec.tasks}
+    for index, task in enumerate(spec.tasks):
+        where = f"{path}: tasks[{index}].trigger.task"
+        seen = [task.name]
+        while first := follows[seen[-1]]:
+            if first in seen:
+                raise ConfigError(
+                    "the tasks trigger each other in a loop",
+                    where=where,
+                    value=" → ".join([first, *reversed(seen)]),
+                    expected="a chain that begins with a task that has an input or a timer",
+                )
+            if first not in follows:
+                others = [name for name in follows if name != task.name]
+                raise ConfigError(
+                    "there is no such task",
+                    where=where,
+                    value=first,
+                    expected="one of " + ", ".join(others) if others else "a task of the file",
+                    hint=suggest(first, others).strip(" ()").capitalize(),
+                )
+            seen.append(first)
+        before = by_name.get(task.follows)
+        if before is None or task.criticality is Criticality.BEST_EFFORT:
+            continue
+        if before.criticality is Criticality.BEST_EFFORT:
+            raise ConfigError(
+                f"{before.name} is of best effort, and has no response time that {task.name} could "
+                "count on",
+                where=where,
+                expected=f"{before.name} with criticality high or low, or {task.name} with "
+                "best_effort",
+            )
+        if task.period_ns > before.period_ns:
+            raise ConfigError(
+                f"{task.name} is triggered more often than its period says",
+                where=f"{path}: tasks[{index}].period_ms",
+                value=f"{task.period_ns / 1e6:g}",
+                expected=f"at most {before.period_ns / 1e6:g}, the period of {before.name}",
+            )
+
+
 def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
     from aegis_ros.backends import create_backends, lane_classes
@@ -309,6 +366,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
         raise ConfigError(
             "there is no task to check", where=f"{path}: tasks", expected="at least one"
         )
+    _require_chains(spec, path)
     folder = state_dir or Path.home() / ".ros" / "aegis_ros"
     backends = create_backends(spec.device)
     profiles = ProfileStore(folder / "profiles.sqlite")

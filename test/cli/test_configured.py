@@ -117,3 +117,72 @@ def test_networks_are_cut_as_they_will_be_when_they_are_registered(
     assert aegis("check", str(config), "--state-dir", str(tmp_path / "state")).code == 0
     config.write_text(config.read_text().replace("wcet_ms: 30", "wcet_ms: 30, segments: 1"))
     assert aegis("check", str(config), "--state-dir", str(tmp_path / "state")).code == 1
+
+
+_CHAIN = (
+    "device: {{backend: onnxruntime}}\n"
+    "models: {{roots: ['{folder}']}}\n"
+    "tasks:\n"
+    "  - {{name: finder, model: '{folder}/finder.onnx', period_ms: 100, wcet_ms: 20,\n"
+    "     input: {{topic: /eye, max_size: [24, 32]}}, preprocess: {{size: [12, 16]}},\n"
+    "     output: {{topic: /finder}}}}\n"
+    "  - {{name: reader, model: '{folder}/reader.onnx', period_ms: 100, wcet_ms: 5,\n"
+    "     deadline_ms: 150, trigger: {{task: finder}}, preprocess: {{size: [12, 16]}},\n"
+    "     output: {{topic: /reader}}}}\n"
+)
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    identity_network(tmp_path / "finder.onnx", (1, 3, 12, 16))
+    identity_network(tmp_path / "reader.onnx", ("n", 3, 12, 16))
+    path = tmp_path / "chain.yaml"
+    path.write_text(_CHAIN.format(folder=tmp_path))
+    return path
+
+
+def test_a_chain_says_where_its_times_count_from(aegis: Aegis, chain: Path) -> None:
+    said = aegis("check", str(chain))
+    assert said.code == 0, said.err
+    assert "reader runs on results of finder" in " ".join(said.out.split())
+
+
+@pytest.mark.parametrize("command", ["check", "simulate"])
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        (
+            "{task: finder}",
+            "{task: findr}",
+            "tasks[1].trigger.task: there is no such task (got findr); expected one of finder. "
+            "Did you mean 'finder'?",
+        ),
+        ("{task: finder}", "{task: reader}", "trigger each other in a loop (got reader → reader)"),
+        (
+            "wcet_ms: 20",
+            "wcet_ms: 20, criticality: best_effort",
+            "tasks[1].trigger.task: finder is of best effort",
+        ),
+        (
+            "period_ms: 100, wcet_ms: 5",
+            "period_ms: 120, wcet_ms: 5",
+            "tasks[1].period_ms: reader is triggered more often than its period says (got 120); "
+            "expected at most 100, the period of finder",
+        ),
+    ],
+)
+def test_a_chain_that_cannot_run_is_refused_at_its_key(
+    aegis: Aegis, chain: Path, command: str, right: str, wrong: str, told: str
+) -> None:
+    chain.write_text(chain.read_text().replace(right, wrong))
+    said = aegis(command, str(chain))
+    assert said.code == 2 and said.out == ""
+    assert told in said.err
+
+
+def test_an_unknown_backend_is_named_at_its_lane(aegis: Aegis, config: Path) -> None:
+    text = "lanes: [{name: a}, {name: b, backend: onnxruntim}], "
+    config.write_text(config.read_text().replace("switch_ms", text + "switch_ms"))
+    said = aegis("check", str(config))
+    assert said.code == 2
+    assert "device.lanes[1].backend: there is no such backend (got onnxruntim)" in said.err
