@@ -40,8 +40,12 @@ class Plugins:
             sorted({*self.ours, *(point.name for point in entry_points(group=self.group))})
         )
 
-    def load(self, name: str) -> Any:
+    def load(self, name: str, where: str = "") -> Any:
         """Return what a plug-in's entry point names: its class or another factory.
+
+        Args:
+            name: of the plug-in.
+            where: key that names it; empty for that of the kind.
 
         Raises:
             ConfigError: there is none of that name.
@@ -58,7 +62,7 @@ class Plugins:
         offer = f"install a distribution that offers it (entry point group {self.group})"
         raise ConfigError(
             f"there is no such {self.kind}",
-            where=self.where,
+            where=where or self.where,
             value=name,
             expected="one of " + ", ".join(names),
             hint=f"Did you mean {close[0]!r}? Or {offer}" if close else offer.capitalize(),

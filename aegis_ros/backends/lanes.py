@@ -72,10 +72,13 @@ def create_backends(device: DeviceSpec) -> dict[str, Backend]:
         ConfigError: there is none of that name, or it cannot have such lanes.
         BackendError: what it needs is not there; one sentence says how to get it.
     """
-    return {
-        name: create_backend(name, [device.lanes[index] for index in indices])
-        for name, indices in lanes_by_backend(device.backend, device.lanes).items()
-    }
+    created = {}
+    for name, indices in lanes_by_backend(device.backend, device.lanes).items():
+        own = all(device.lanes[index].backend for index in indices)
+        where = f"device.lanes[{indices[0]}].backend" if own else "device.backend"
+        lanes = [device.lanes[index] for index in indices]
+        created[name] = create_backend(name, lanes, where=where)
+    return created
 
 
 def _share(lane: LaneSpec, divided: int) -> str:

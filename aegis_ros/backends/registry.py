@@ -13,10 +13,11 @@ from aegis_ros.spec import LaneSpec
 __all__ = ["backend_name", "backend_names", "capabilities_of", "create_backend"]
 
 _DEFAULT = "onnxruntime"
+_KEY = "device.backend"
 _BACKENDS = Plugins(
     "backend",
     "aegis_ros.backends",
-    "device.backend",
+    _KEY,
     {
         "onnxruntime": "aegis_ros.backends.cpu.onnxruntime:OnnxRuntimeBackend",
         "onnxruntime_cuda": "aegis_ros.backends.cuda.ort.backend:OnnxRuntimeCudaBackend",
@@ -36,18 +37,19 @@ def backend_name(name: str = "") -> str:
     return name or _DEFAULT
 
 
-def create_backend(name: str = "", lanes: Sequence[LaneSpec] = ()) -> Backend:
+def create_backend(name: str = "", lanes: Sequence[LaneSpec] = (), *, where: str = _KEY) -> Backend:
     """Return a new backend.
 
     Args:
         name: its name; empty for the default.
         lanes: those it will be opened with; it must be able to give them what they ask for.
+        where: key of the configuration that names it.
 
     Raises:
         ConfigError: there is none of that name, or it cannot have such lanes.
         BackendError: what it needs is not there; one sentence says how to get it.
     """
-    factory = _factory(name)
+    factory = _factory(name, where)
     _require_divisible(name or _DEFAULT, lanes)
     backend: Backend = factory()
     return backend
@@ -77,6 +79,6 @@ def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:
     )
 
 
-def _factory(name: str) -> Any:
+def _factory(name: str, where: str = _KEY) -> Any:
     """Return what makes a backend: its class, or a function with its ``capabilities``."""
-    return _BACKENDS.load(name or _DEFAULT)
+    return _BACKENDS.load(name or _DEFAULT, where)

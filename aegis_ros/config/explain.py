@@ -14,6 +14,21 @@ from aegis_ros.errors import ConfigError
 
 __all__ = ["explain", "suggest"]
 
+_TYPES = {
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}  # by pydantic's name of the mistake, what was expected
+
 
 def explain(
     error: ValidationError,
@@ -101,7 +116,9 @@ def _problem(
         return "out of range", shown, bounds[kind].format(**context), ""
     if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
         return "not a number that can be used", shown, "a finite number", ""
-    message = str(item["msg"])
+    if kind in _TYPES:
+        return "not valid", shown, _TYPES[kind], ""
+    message = str(item["msg"]).removeprefix("Input should be ")
     return "not valid", shown, message[:1].lower() + message[1:], ""
 
 

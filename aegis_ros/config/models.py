@@ -285,7 +285,8 @@ class _Trigger(_Model):
     @model_validator(mode="after")
     def _one(self) -> _Trigger:
         if (self.timer is None) == (not self.task):
-            raise ValueError("expected either timer or task")
+            given = "both timer and task" if self.task else "neither timer nor task"
+            raise ValueError(f"trigger has {given}: expected one of them")
         return self
 
 
@@ -417,7 +418,8 @@ class Task(_Model):
             raise ValueError("input and inputs are both given: expected one of them")
         if chained and given:
             raise ValueError(
-                f"{given[0]} is given beside trigger.task: expected no stream of its own"
+                f"{given[0]} is given beside trigger.task: expected only one of them, since frames "
+                "come from the task before"
             )
         if not given and self.trigger is None:
             raise ValueError("input is missing: expected input, inputs or trigger")
@@ -433,7 +435,10 @@ class Task(_Model):
                 "the inputs' frames may lie"
             )
         if self.sync is not None and not synced:
-            raise ValueError("sync is given: expected it with several inputs and no timer only")
+            why = "beside a timer" if timer is not None else "for one stream"
+            raise ValueError(
+                f"sync is given {why}: expected it only where frames of several inputs release jobs"
+            )
         if self.period_ms is None and timer is None:
             raise ValueError("period_ms is missing: expected a value")
         if timer is not None and self.period_ms not in (None, timer.period_ms):
@@ -457,10 +462,10 @@ class Task(_Model):
                 "brought to, layout nchw or nhwc, and color rgb, bgr or mono"
             )
         if self.output.annotate:
-            raise ValueError("output.annotate is given with trigger.task: expected it without")
+            raise ValueError("output.annotate is true beside trigger.task: expected false")
         if self.max_decimation > 1:
             raise ValueError(
-                "max_decimation is given with trigger.task: expected it at the task before"
+                "max_decimation is given beside trigger.task: expected it at the task before"
             )
 
     @model_validator(mode="after")
