@@ -26,6 +26,7 @@ from sensor_msgs.msg import Image
 
 from aegis_ros.demo.overview import contact_sheet
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
+from aegis_ros.nodes.domains import unused_domain
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
 from aegis_ros.nodes.spinning import spin_beside
@@ -257,7 +258,12 @@ class _Demo:
         assert snapshot is not None
         self._console.print(render_snapshot(snapshot, self._console.width))
         if self._answer is None:
-            self._console.print("[red]the registration was not answered[/red]")
+            self._console.print(
+                "[red]the orchestrator did not answer the registration[/red]; see "
+                f"{escape(str(self._log_dir / 'orchestrator.log'))}, or give it more time: "
+                "--seconds 60",
+                soft_wrap=True,
+            )
             return 1
         self._console.print(_decision_card(self._answer))
         sheet = self._writer.overview()
@@ -287,7 +293,7 @@ def main(args: list[str] | None = None) -> int:
     folder = options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     # The demo must not meet, or be met by, a robot that runs on the same network.
-    os.environ.setdefault("ROS_DOMAIN_ID", str(50 + os.getpid() % 50))
+    os.environ.setdefault("ROS_DOMAIN_ID", str(unused_domain()))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
     for number in (signal.SIGTERM, signal.SIGHUP):
