@@ -181,6 +181,15 @@ def test_the_answer_promises_no_deadline_and_says_what_is_left() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("period", "told"), [(500, "for its 2 frames a second"), (1000, "for its 1 frame a second")]
+)
+def test_the_answer_says_so_where_there_is_time_for_every_frame(period: int, told: str) -> None:
+    front = AnalysisTask("front", (30 * MS,), 100 * MS, 100 * MS)
+    verdict = check_lane([front, vlm(70 * MS, period=period * MS)])
+    assert verdict.sentence.endswith(f"and there is time {told} on average")
+
+
 def test_best_effort_alone_is_admitted_whatever_it_asks_for() -> None:
     for policy in ("edf", "cw_edf", "table"):
         verdict, _ = check_policy([vlm(90, period=1)], policy=policy)  # type: ignore[arg-type]

@@ -35,10 +35,14 @@ def in_slack(shares: Sequence[verdicts.SlackShare]) -> str:
         + (f" of {share.task}" if len(shares) > 1 else "")
         for share in shares
     )
+    left = f"about {left}"
+    asked = f"{shares[0].asked:.3g}"
+    if len(shares) == 1 and f"{shares[0].left:.3g}" == asked:
+        left = f"its {asked} {'frame' if asked == '1' else 'frames'} a second"
     verb = "runs" if len(shares) == 1 else "run"
     return (
         f"{names([share.task for share in shares])} {verb} in the slack: no deadline is promised, "
-        f"and there is time for about {left} on average"
+        f"and there is time for {left} on average"
     )
 
 
