@@ -22,6 +22,16 @@ class _Reader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:  # the library reads what a tag says (!!int '') without care
+            raise yaml.constructor.ConstructorError(
+                None, None, f"this is no value ({type(error).__name__}: {error})", node.start_mark
+            ) from error
+
 
 def read_yaml(
     text: str, source: str, expected: str = "keys device, models and tasks"

@@ -100,7 +100,9 @@ def load_replay(path: Path) -> ReplayConfig:
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigError("the file is too large", where=str(path))
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # the library's own, and whatever it meets (2020-99-99)
         raise ConfigError(f"the file cannot be read ({error})", where=str(path)) from error
     try:
         return ReplayConfig.model_validate(values)

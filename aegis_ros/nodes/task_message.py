@@ -21,6 +21,7 @@ from aegis_ros.spec import TaskSpec
 __all__ = ["task_from_message", "task_to_message"]
 
 _MAX_TEXT = 65_536
+_MAX_DIGITS = 9  # of an extent
 
 
 def task_from_message(message: ModelTask) -> TaskSpec:
@@ -31,7 +32,10 @@ def task_from_message(message: ModelTask) -> TaskSpec:
     Raises:
         ConfigError: it is not valid; the text names the field as in the configuration file.
     """
-    return parse_task(_values(message, "task"))
+    values = _values(message, "task")
+    if "max_decimation" in values:  # messages of ours have it under both names
+        values.pop("thin_to", None)
+    return parse_task(values)
 
 
 def task_to_message(spec: TaskSpec) -> ModelTask:
@@ -115,7 +119,7 @@ def _mapping(text: str, where: str, example: str) -> dict[str, Any]:
     expected = f"YAML such as {example}"
     try:
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # the library's own, and whatever it meets (2020-99-99)
         raise ConfigError(
             "not a mapping", where=where, value=text[:80], expected=expected
         ) from error
@@ -136,7 +140,7 @@ def _dimensions(items: list[str], where: str) -> dict[str, int]:
     values = {}
     for item in items:
         name, separator, extent = item.rpartition("=")
-        if not separator or not name or not extent.isdigit():
+        if not separator or not name or not extent.isdecimal() or len(extent) > _MAX_DIGITS:
             raise ConfigError("not name=value", where=where, value=item, expected="batch=1")
         values[name] = int(extent)
     return values

@@ -311,3 +311,10 @@ def test_a_task_survives_being_written_down_and_read_again(values: dict[str, Any
 def test_what_comes_through_a_service_is_held_to_the_same_rules() -> None:
     with pytest.raises(ConfigError, match=r"request: period_ms: out of range"):
         parse_task(task(period_ms=0), "request")
+
+
+@pytest.mark.parametrize(
+    "value", ["!!int ''", "!!float ''", "!!bool x", "!!timestamp x", "2020-99-99", "9" * 5000]
+)
+def test_what_the_yaml_library_cannot_read_is_refused_with_its_line(value: str) -> None:
+    assert "robot.yaml:2: " in refusal(f"tasks:\n- {{name: a, period_ms: {value}}}\n")

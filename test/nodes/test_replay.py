@@ -85,10 +85,18 @@ def test_it_ends_with_its_last_recording_and_says_what_broke(folder: Path) -> No
     assert all(bytes(each.data)[0] == 0 for each in heard)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("sources: [{video: /nowhere.mp4, topic: /camera}]", "/nowhere.mp4"),
+        ("sources: !!int ''", "cannot be read"),
+        ("sources: 2020-99-99", "cannot be read"),
+    ],
+)
 def test_the_program_names_what_it_cannot_play(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, named: str
 ) -> None:
     config = tmp_path / "replay.yaml"
-    config.write_text("sources: [{video: /nowhere.mp4, topic: /camera}]")
+    config.write_text(text)
     assert main(["--ros-args", "-p", f"config:={config}"]) == 2
-    assert "/nowhere.mp4" in capsys.readouterr().err
+    assert named in capsys.readouterr().err

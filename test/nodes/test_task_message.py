@@ -6,6 +6,7 @@ import pytest
 from aegis_ros.msg import ModelTask
 
 from aegis_ros.config import parse_task
+from aegis_ros.errors import ConfigError
 from aegis_ros.nodes.task_message import task_from_message, task_to_message
 
 
@@ -46,3 +47,36 @@ def test_a_message_that_says_nothing_of_segments_leaves_them_to_admission() -> N
     message = ModelTask(name="eye", model="eye.onnx", period_ms=50.0)
     message.input.topic, message.output.topic = "/eye", "/eye/out"
     assert task_from_message(message).segments == 0
+
+
+def eye() -> ModelTask:
+    message = ModelTask(name="eye", model="eye.onnx", period_ms=50.0)
+    message.input.topic, message.output.topic = "/eye", "/eye/out"
+    return message
+
+
+def test_an_old_field_counts_only_where_the_present_one_says_nothing() -> None:
+    message = eye()
+    message.criticality, message.max_decimation, message.thin_to = "low", 2, 5
+    assert task_from_message(message).max_decimation == 2
+    message.max_decimation = 0
+    assert task_from_message(message).max_decimation == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2020-99-99", "{a: !!int ''}", "!!timestamp x", "{a: !!bool x}", "9" * 5000, "[" * 9000],
+)
+def test_options_that_are_no_yaml_in_any_way_are_refused(text: str) -> None:
+    message = eye()
+    message.output.options = text
+    with pytest.raises(ConfigError, match=r"task\.output\.options"):
+        task_from_message(message)
+
+
+@pytest.mark.parametrize("extent", ["²", "-1", "x", "9" * 5000])
+def test_extents_that_are_no_numbers_are_refused(extent: str) -> None:
+    message = eye()
+    message.dimensions = [f"batch={extent}"]
+    with pytest.raises(ConfigError, match=r"task\.dimensions"):
+        task_from_message(message)
