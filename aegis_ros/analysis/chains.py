@@ -146,7 +146,7 @@ def chain_reaction_bound(
         # Bounds that were tightened less far than before must not let a jitter shrink again.
         changed = {name: max(jitters[name], jitter) for name, jitter in following.items()}
         if all(jitters[name] == jitter for name, jitter in changed.items()):
-            return _settled(chains, by_name, best, response, jitters, verdicts)
+            return _settled(chains, by_name, best, response, jitters=jitters, verdicts=verdicts)
         jitters.update(changed)
     return ChainsVerdict(
         False,
@@ -204,6 +204,7 @@ def _settled(
     by_name: Mapping[str, AnalysisTask],
     best: Mapping[str, int],
     response: Mapping[str, int],
+    *,
     jitters: dict[str, int],
     verdicts: dict[str, LaneVerdict],
 ) -> ChainsVerdict:

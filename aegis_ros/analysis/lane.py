@@ -112,7 +112,7 @@ def check_lane(
     require_unique(tasks)
     promised, slack = by_promise(tasks)
     verdict = (
-        _check(tasks, promised, lane, switch_ns, tight)
+        _check(tasks, promised, lane, switch_ns, tight=tight)
         if promised
         else _idle(lane, NoDeadlines(lane))
     )
@@ -128,6 +128,7 @@ def _check(
     promised: Sequence[AnalysisTask],
     lane: str,
     switch_ns: int,
+    *,
     tight: bool,
 ) -> LaneVerdict:
     for task in promised:
@@ -228,7 +229,7 @@ def _demand_verdict(load: LaneLoad, lane: str, tight: bool) -> LaneVerdict:
         Rule.DEMAND_BOUND,
         load.utilization,
         witness,
-        _responses(load, curve, beyond, lane, tight),
+        _responses(load, curve, beyond, lane, tight=tight),
         need,
         "<=",
         witness.t_ns / 1e6,
@@ -271,7 +272,7 @@ def _curve(load: LaneLoad, end_ns: int, tight: bool) -> tuple[DemandCurve | None
 
 
 def _responses(
-    load: LaneLoad, curve: DemandCurve | None, beyond: int | None, lane: str, tight: bool
+    load: LaneLoad, curve: DemandCurve | None, beyond: int | None, lane: str, *, tight: bool
 ) -> tuple[ResponseBound, ...]:
     if curve is None:
         bounds = load.d.copy()

@@ -183,7 +183,7 @@ def profile(
         task or [],
         runs,
         state_dir,
-        format,
+        form=format,
         cold_runs=cold_runs,
         pair_runs=pair_runs,
         stress=stress,

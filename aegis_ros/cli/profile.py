@@ -59,8 +59,8 @@ def run(
     names: Sequence[str],
     runs: int,
     state_dir: Path | None,
-    form: str,
     *,
+    form: str,
     cold_runs: int = 50,
     pair_runs: int = 50,
     stress: str = "none",
@@ -109,7 +109,7 @@ def run(
     state = state_dir or _DEFAULT_STATE
     campaign = _Campaign(spec, tasks, state, inputs)
     with campaign.stopped_by_signals():
-        found = campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh)
+        found = campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh=fresh)
     if form == "json":
         print(json.dumps([as_json(item) for item in found], indent=2))
     else:
@@ -193,6 +193,7 @@ class _Campaign:
         cold_runs: int,
         pair_runs: int,
         stresses: Sequence[Stress],
+        *,
         fresh: bool,
     ) -> list[Measured]:
         """Return what is known of every task afterwards.

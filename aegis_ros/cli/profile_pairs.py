@@ -43,7 +43,7 @@ def print_pairs(console: Console, found: Sequence[tuple[str, Profile]]) -> None:
     for place in Place:
         title = _TITLES[place]
         for labels in _parts(console.width, found, _columns(found, place)):
-            _print_part(console, found, place, labels, title)
+            _print_part(console, found, place, labels, title=title)
             title = ""
 
 
@@ -70,6 +70,7 @@ def _print_part(
     found: Sequence[tuple[str, Profile]],
     place: Place,
     labels: Sequence[str],
+    *,
     title: str,
 ) -> None:
     table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)

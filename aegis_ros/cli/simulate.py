@@ -184,10 +184,10 @@ def _simulate(answer: Answer, asked_for: _AskedFor, keep_runs: bool) -> tuple[_L
             name,
             answer.on_lane(name),
             asked_for.until_ns,
-            np.random.default_rng([asked_for.seed, answer.asked.lanes.index(name)]),
-            asked_for.arrivals,
-            asked_for.execution,
-            asked_for.overrun,
+            generator=np.random.default_rng([asked_for.seed, answer.asked.lanes.index(name)]),
+            arrivals=asked_for.arrivals,
+            execution=asked_for.execution,
+            overrun=asked_for.overrun,
         )
         planned += answer.planned_on(name)
         places += [place] * (len(planned) - first)

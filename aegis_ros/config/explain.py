@@ -35,6 +35,7 @@ def explain(
     model: type[BaseModel],
     values: Any,
     source: str,
+    *,
     lines: Mapping[tuple[Any, ...], int],
 ) -> ConfigError:
     """Return the error that lists every mistake with its place, value and how to fix it.

@@ -53,7 +53,7 @@ def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
         present = with_present_names(values, source, lines)
         return Config.model_validate(present).to_spec()
     except ValidationError as error:
-        raise explain(error, Config, values, source, lines) from None
+        raise explain(error, Config, values, source, lines=lines) from None
 
 
 def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
@@ -67,4 +67,4 @@ def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
             raise ConfigError("not a mapping", where=where, expected="the fields of a task")
         return Task.model_validate(with_present_names(values)).to_spec()
     except ValidationError as error:
-        raise explain(error, Task, values, where, {}) from None
+        raise explain(error, Task, values, where, lines={}) from None

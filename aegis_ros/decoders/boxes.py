@@ -133,7 +133,7 @@ class BoxesDecoder:
                 scores,
                 None if options.across_classes else classes,
                 options.iou,
-                options.max_boxes,
+                limit=options.max_boxes,
             )
         return Detections(
             boxes=frame.to_source(boxes[keep].reshape(-1, 2, 2)).reshape(-1, 4),

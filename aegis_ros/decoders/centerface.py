@@ -79,7 +79,7 @@ class CenterFaceDecoder:
         finite = np.isfinite(boxes).all(axis=1) & np.isfinite(points).all(axis=(1, 2))
         boxes, points, scores = boxes[finite], points[finite], scores[finite]
         keep = suppress(
-            boxes.astype(np.float32), scores, None, self._options.iou, self._options.max_faces
+            boxes.astype(np.float32), scores, None, self._options.iou, limit=self._options.max_faces
         )
         return Detections(
             boxes=frame.to_source(boxes[keep].reshape(-1, 2, 2)).reshape(-1, 4),

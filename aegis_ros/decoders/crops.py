@@ -18,6 +18,7 @@ def decode_crops(
     outputs: Outputs,
     boxes: npt.NDArray[np.int32],
     labels: tuple[str, ...],
+    *,
     preprocess: PreprocessSpec,
 ) -> CropResults:
     """Return what a decoder makes of each part.

@@ -40,6 +40,7 @@ def create_decoder(
     options: Mapping[str, object],
     preprocess: PreprocessSpec,
     outputs: Sequence[TensorInfo],
+    *,
     metadata: Mapping[str, str] | None = None,
 ) -> Decoder:
     """Return a decoder whose options fit the network.

@@ -23,6 +23,7 @@ def suppress(
     scores: npt.NDArray[np.float32],
     classes: npt.NDArray[np.int64] | None,
     threshold: float,
+    *,
     limit: int,
 ) -> npt.NDArray[np.int64]:
     """Return the indices of the boxes to keep, best score first.

@@ -153,8 +153,8 @@ class DecimationGovernor:
         nominal: Mapping[str, int],
         limits: Mapping[str, int],
         speed: float,
-        now_ns: int,
         *,
+        now_ns: int,
         switch_ns: int = 0,
     ) -> Mapping[str, int] | None:
         """Return n of each task that takes every n-th frame; ``None`` for those of ``nominal``.

@@ -36,6 +36,7 @@ def diagnose(
     lifecycle: str,
     streams: tuple[Stream, ...],
     publishers: dict[str, int],
+    *,
     received_hz: dict[str, float],
     device: DeviceState | None = None,
     limits: DiagnosticsSpec | None = None,
@@ -61,7 +62,7 @@ def diagnose(
         # Of several inputs, the one with the fewest publishers; a task without any needs none.
         heard = min((publishers.get(each, 0) if each in topics else 0 for each in own), default=1)
         hz = received_hz.get(task.spec.name, 0.0)
-        entries.append(_task(task, state.active, heard, hz, limits))
+        entries.append(_task(task, state.active, heard, hz, limits=limits))
     return entries
 
 
@@ -160,7 +161,7 @@ def _lane(lane: LaneSummary, filled: bool, active: bool, limits: DiagnosticsSpec
 
 
 def _task(
-    task: TaskSummary, active: bool, publishers: int, received_hz: float, limits: DiagnosticsSpec
+    task: TaskSummary, active: bool, publishers: int, received_hz: float, *, limits: DiagnosticsSpec
 ) -> Diagnosis:
     spec = task.spec
     declared_hz = 1e9 / spec.period_ns
@@ -179,7 +180,9 @@ def _task(
         "thinned": str(task.decimated),
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
-    level, message = _task_level(task, active, publishers, received_hz, declared_hz, limits)
+    level, message = _task_level(
+        task, active, publishers, received_hz, declared_hz=declared_hz, limits=limits
+    )
     return Diagnosis(f"task {spec.name}", level, message, values)
 
 
@@ -188,6 +191,7 @@ def _task_level(
     active: bool,
     publishers: int,
     received_hz: float,
+    *,
     declared_hz: float,
     limits: DiagnosticsSpec,
 ) -> tuple[int, str]:

@@ -293,9 +293,9 @@ class OrchestratorNode(LifecycleNode):
             self._lifecycle,
             self._streams,
             intake.publishers(),
-            self._rates(state),
-            self._device,
-            orchestrator.spec.diagnostics,
+            received_hz=self._rates(state),
+            device=self._device,
+            limits=orchestrator.spec.diagnostics,
         )
         return Health(tuple(entries), state.engine.device if state.engine else "")
 
@@ -316,7 +316,11 @@ def _decoder_for(orchestrator: Orchestrator) -> Any:
         spec = summary.spec
         outputs, metadata = orchestrator.network_facts(spec.name)
         return create_decoder(
-            spec.output.decoder, spec.output.options, spec.main_preprocess, outputs, metadata
+            spec.output.decoder,
+            spec.output.options,
+            spec.main_preprocess,
+            outputs,
+            metadata=metadata,
         )
 
     return make

@@ -221,7 +221,7 @@ class ResultPublisher:
             message.tensors = [
                 tensor_to_message(name, values) for name, values in result.outputs.items()
             ]
-        job = _fill_timing(message.timing, output, result, origin, decoded_ns)
+        job = _fill_timing(message.timing, output, result, origin, decoded_ns=decoded_ns)
         if job.due_ns:
             serialized = PreserializedResult(message)
             self._hold(job, lambda: self._publish_serialized(job, serialized))
@@ -251,7 +251,14 @@ class ResultPublisher:
         def origin_of(crops: Crops) -> FrameOrigin:
             return replace(origin, frame=None, kept=None, crops=crops)
 
-        chains.follow(spec.name, decoded, origin.kept, origin.times, result.arrival_ns, origin_of)
+        chains.follow(
+            spec.name,
+            decoded,
+            origin.kept,
+            origin.times,
+            arrival_ns=result.arrival_ns,
+            origin_of=origin_of,
+        )
 
     def _publish_now(self, job: _Job, message: InferenceResult) -> None:
         published_ns, response_ns, met = _published(job)
@@ -311,7 +318,7 @@ class ResultPublisher:
                     result.outputs,
                     origin.crops.boxes,
                     origin.crops.labels,
-                    preprocess,
+                    preprocess=preprocess,
                 )
             return output.decoder.decode(
                 result.outputs, FrameInfo.of(origin.shape or (1, 1), preprocess)
@@ -371,6 +378,7 @@ def _fill_timing(
     output: _TaskOutput,
     result: JobResult,
     origin: FrameOrigin,
+    *,
     decoded_ns: int,
 ) -> _Job:
     """Fill in the life of a job up to now; return what its publication needs."""

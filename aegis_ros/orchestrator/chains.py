@@ -52,6 +52,7 @@ class Chains:
         decoded: Decoded,
         kept: KeptFrame,
         times: FrameTimes,
+        *,
         arrival_ns: int,
         origin_of: Callable[[Crops], object],
     ) -> None:

@@ -319,7 +319,7 @@ class Intake:
         self._watch_stamp(taken.table, times)
         frame = SlotFrame(taken.table.channel, taken.slot, shape)
         for joint, index in taken.joints:
-            self._join_in(joint, index, frame, times, origin)
+            self._join_in(joint, index, frame, times, origin=origin)
         if not taken.tasks:
             frame.drop()
             return
@@ -364,7 +364,7 @@ class Intake:
         self._submit([each.frame for each in newest], times, [job_of(task, due_ns)], origin)
 
     def _join_in(
-        self, joint: Joint, index: int, frame: SlotFrame, times: FrameTimes, origin: object
+        self, joint: Joint, index: int, frame: SlotFrame, times: FrameTimes, *, origin: object
     ) -> None:
         """Have a frame wait for its partners or for the timer; release the job it completes."""
         waiting = Waiting(frame, times, origin)

@@ -42,6 +42,7 @@ def measure_batch(
     compiled: CompiledNetwork,
     lane: int,
     runs: int,
+    *,
     go_on: Callable[[int, int], bool],
     how: Measurement | None = None,
 ) -> Batch:

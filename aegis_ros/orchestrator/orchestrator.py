@@ -136,7 +136,7 @@ class Orchestrator:
             preparation,
             self._profiles,
             self.log,
-            spec.device,
+            device=spec.device,
             lock=self._admin,
             undisturbed=self._require_undisturbed,
         )

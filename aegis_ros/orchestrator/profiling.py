@@ -53,8 +53,8 @@ class Profiler:
         preparation: Preparation,
         profiles: ProfileStore,
         log: RationaleLog,
-        device: DeviceSpec,
         *,
+        device: DeviceSpec,
         lock: AbstractContextManager[Any],
         undisturbed: Callable[[str], None],
     ) -> None:
@@ -93,8 +93,8 @@ class Profiler:
                             compiled,
                             key,
                             sha256,
-                            runs,
-                            lambda done, worst: on_progress(done, runs, worst),
+                            runs=runs,
+                            go_on=lambda done, worst: on_progress(done, runs, worst),
                         )
                     )
 
@@ -161,7 +161,7 @@ class Profiler:
             prepared, compiled = self._preparation.network(spec)
             key = self._preparation.profile_key(spec, compiled)
             lane = self._lane(spec)
-            batch = measure_batch(self._engine, compiled, lane, runs, go_on, how)
+            batch = measure_batch(self._engine, compiled, lane, runs, go_on=go_on, how=how)
             profile = Profile(key, prepared.digest, (batch,))
             self._profiles.add(profile)
             return self._profiles.get(key) or profile
@@ -188,8 +188,8 @@ class Profiler:
             compiled,
             key,
             sha256,
-            _PROFILE_RUNS,
-            lambda done, worst: done < _PROFILE_LEAST_RUNS or time.monotonic() < end,
+            runs=_PROFILE_RUNS,
+            go_on=lambda done, worst: done < _PROFILE_LEAST_RUNS or time.monotonic() < end,
         )
 
     def _lane(self, spec: TaskSpec) -> int:
@@ -202,12 +202,13 @@ class Profiler:
         compiled: CompiledNetwork,
         key: ProfileKey,
         sha256: str,
+        *,
         runs: int,
         go_on: Callable[[int, int], bool],
     ) -> Profile:
         """Measure back to back, and then with cold caches, as a network finds them that waits."""
         lane = self._lane(spec)
-        batches = [measure_batch(self._engine, compiled, lane, runs, go_on)]
+        batches = [measure_batch(self._engine, compiled, lane, runs, go_on=go_on)]
         if batches[0].samples_ns.shape[0] >= min(runs, _PROFILE_LEAST_RUNS):
             end = time.monotonic() + _COLD_SECONDS
             batches.append(
@@ -216,8 +217,8 @@ class Profiler:
                     compiled,
                     lane,
                     min(runs, _COLD_RUNS),
-                    lambda done, worst: done < _COLD_LEAST_RUNS or time.monotonic() < end,
-                    Measurement(Condition(cache=Cache.COLD)),
+                    go_on=lambda done, worst: done < _COLD_LEAST_RUNS or time.monotonic() < end,
+                    how=Measurement(Condition(cache=Cache.COLD)),
                 )
             )
         profile = Profile(key, sha256, tuple(batches))

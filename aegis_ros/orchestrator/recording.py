@@ -62,6 +62,7 @@ def begin_trace(
     memory: SharedMemory,
     folder: Path,
     info: EngineInfo,
+    *,
     on_problem: Callable[[str], None],
 ) -> TraceRecorder:
     """Begin the trace that a configuration asks for.
@@ -170,7 +171,7 @@ class TraceRecorder:
         for task_id, seq in jobs:
             self._waiting.append(
                 lambda task_id=task_id, seq=seq: self._add(  # type: ignore[misc]
-                    RecordKind.FRAME, ready_ns, task_id, seq, [stamped_ns, 0, 0, 0]
+                    RecordKind.FRAME, ready_ns, task_id, seq, values=[stamped_ns, 0, 0, 0]
                 )
             )
 
@@ -196,7 +197,7 @@ class TraceRecorder:
         """
         values = [handed_ns, decoded_ns, due_ns, 0]
         self._waiting.append(
-            lambda: self._add(RecordKind.PUBLISHED, published_ns, task_id, seq, values)
+            lambda: self._add(RecordKind.PUBLISHED, published_ns, task_id, seq, values=values)
         )
 
     def lost(self, jobs: Iterable[tuple[int, int]]) -> None:
@@ -205,7 +206,7 @@ class TraceRecorder:
         for task_id, seq in tuple(jobs):
             self._waiting.append(
                 lambda task_id=task_id, seq=seq: self._add(  # type: ignore[misc]
-                    RecordKind.LOST, now, task_id, seq, [0, 0, 0, 0]
+                    RecordKind.LOST, now, task_id, seq, values=[0, 0, 0, 0]
                 )
             )
 
@@ -239,7 +240,9 @@ class TraceRecorder:
         for _ in range(len(self._waiting)):
             self._waiting.popleft()()
 
-    def _add(self, kind: RecordKind, time_ns: int, task: int, seq: int, values: list[int]) -> None:
+    def _add(
+        self, kind: RecordKind, time_ns: int, task: int, seq: int, *, values: list[int]
+    ) -> None:
         self._serial += 1
         record = np.zeros(1, RECORD)
         record[0] = (kind, 0, 0, task, seq, time_ns, values, self._serial)

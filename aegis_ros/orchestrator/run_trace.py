@@ -51,7 +51,9 @@ class RunTrace:
             report(NotTraced(problem, begun=True))
 
         try:
-            self.recorder = begin_trace(self._spec, self.memory, self._folder, info, ended)
+            self.recorder = begin_trace(
+                self._spec, self.memory, self._folder, info, on_problem=ended
+            )
         except ConfigError as error:
             report(NotTraced(str(error), begun=False))
 

@@ -102,7 +102,12 @@ class Thermal:
                 )
                 kept = [task for task in tasks if task.name not in governor.shed]
                 slow = decimator.decide(
-                    kept, nominal_decimations, limits, factor, now_ns, switch_ns=self._switch_ns
+                    kept,
+                    nominal_decimations,
+                    limits,
+                    factor,
+                    now_ns=now_ns,
+                    switch_ns=self._switch_ns,
                 )
                 if slow is not None:
                     slowed[lane] = slow
@@ -114,10 +119,10 @@ class Thermal:
                 cause = self._report_speed(state, factor, slowed, nominal_decimations)
             for lane, change in changes.items():
                 running = decimated(lanes[lane], slowed.get(lane, nominal_decimations))
-                self._report_shed(change.shed, running, lane, factor, cause)
-                self._report_restored(change.restored, running, lane, factor, cause)
+                self._report_shed(change.shed, running, lane, factor, related=cause)
+                self._report_restored(change.restored, running, lane, factor, related=cause)
             for lane, task, before, after in moves:
-                self._report_pace(task, lane, before, after, factor, cause)
+                self._report_pace(task, lane, before, after, factor=factor, related=cause)
             shed = frozenset(name for item in self._governors.values() for name in item.shed)
             return Slowed(shed, slowed)
 
@@ -151,7 +156,7 @@ class Thermal:
         return moves
 
     def _report_pace(
-        self, task: AnalysisTask, lane: str, before: int, after: int, factor: float, related: int
+        self, task: AnalysisTask, lane: str, before: int, after: int, *, factor: float, related: int
     ) -> None:
         self._log.report(
             DecimationChanged(
@@ -188,6 +193,7 @@ class Thermal:
         tasks: Sequence[AnalysisTask],
         lane: str,
         factor: float,
+        *,
         related: int,
     ) -> None:
         share = self._utilization(tasks) / factor
@@ -211,6 +217,7 @@ class Thermal:
         tasks: Sequence[AnalysisTask],
         lane: str,
         factor: float,
+        *,
         related: int,
     ) -> None:
         governor = self._governors[lane]

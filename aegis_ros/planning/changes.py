@@ -126,7 +126,7 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
         )
     if field == "max_decimation":
         return _with_max_decimation(asked, task, _typed(field, value, f"--set {name}."))
-    made = _with_field(asked, task, field, _typed(field, value, f"--set {name}."), value)
+    made = _with_field(asked, task, field, _typed(field, value, f"--set {name}."), text=value)
     at = asked.tasks.index(task)
     result = replace(asked, tasks=(*asked.tasks[:at], *made, *asked.tasks[at + 1 :]))
     _require_unique(result, "--set")
@@ -174,7 +174,7 @@ def _with_setting(asked: TaskSet, key: str, value: str) -> TaskSet:
 
 
 def _with_field(
-    asked: TaskSet, task: AnalysisTask, field: str, value: Any, text: str
+    asked: TaskSet, task: AnalysisTask, field: str, value: Any, *, text: str
 ) -> tuple[AnalysisTask, ...]:
     """Return the task with one field changed, held to what a file is held to."""
     free_ns = asked.kept_free_ns.get(task.name, 0)

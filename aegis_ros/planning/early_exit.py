@@ -96,7 +96,7 @@ def _read(spec: TaskSpec, prepared: PreparedNetwork) -> tuple[str, ...]:
         spec.output.options,
         spec.main_preprocess,
         decoded_outputs(spec, prepared),
-        prepared.metadata,
+        metadata=prepared.metadata,
     )
     # Of a chain, a decoder sees one crop as its frame.
     shape = prepared.max_shape[1:] if spec.follows else prepared.max_shape

@@ -87,7 +87,7 @@ class Preparation:
 
         def on(lanes: LaneClass) -> Candidate:
             compiled = self._compiled(spec, prepared, lanes, spec.segments or 1)
-            return self._with_budget(spec, prepared, compiled, lanes, measure)
+            return self._with_budget(spec, prepared, compiled, lanes, measure=measure)
 
         return options_of([partial(on, each) for each in classes])
 
@@ -139,7 +139,7 @@ class Preparation:
         if compiled.segments != parts:
             return replace(whole, compiled=compiled)
         try:
-            return self._with_budget(whole.spec, whole.prepared, compiled, lanes, measure)
+            return self._with_budget(whole.spec, whole.prepared, compiled, lanes, measure=measure)
         except Refusal:
             if not estimate:
                 raise
@@ -206,6 +206,7 @@ class Preparation:
         prepared: PreparedNetwork,
         compiled: CompiledNetwork,
         lanes: LaneClass,
+        *,
         measure: Measure | None,
     ) -> Candidate:
         there = (spec.lane,) if spec.lane else lanes.lanes
@@ -264,7 +265,7 @@ class Preparation:
                 spec.output.options,
                 spec.main_preprocess,
                 decoded_outputs(spec, prepared),
-                prepared.metadata,
+                metadata=prepared.metadata,
             )
         except ModelError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error

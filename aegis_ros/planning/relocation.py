@@ -73,10 +73,18 @@ def relocate(
         for after, there in budgets[name].items():
             if after == before or not is_schedulable([*on[after], there], switch_ns=switch_ns):
                 continue
-            found = _assigned(task, before, admitted, {name: (there, after)}, lanes, switch_ns, new)
+            found = _assigned(
+                task,
+                before,
+                admitted,
+                {name: (there, after)},
+                lanes=lanes,
+                switch_ns=switch_ns,
+                new=new,
+            )
             if found.schedulable:
                 return Relocated((Move(name, before, after),), found)
-    return _all_anew(task, admitted, lanes, budgets, switch_ns) if at_rest else None
+    return _all_anew(task, admitted, lanes, budgets, switch_ns=switch_ns) if at_rest else None
 
 
 def _settles(tasks: Sequence[AnalysisTask], switch_ns: int) -> bool:
@@ -89,6 +97,7 @@ def _assigned(
     lane: str,
     admitted: Mapping[str, tuple[AnalysisTask, str]],
     moved: Mapping[str, tuple[AnalysisTask, str]],
+    *,
     lanes: Sequence[str],
     switch_ns: int,
     new: Mapping[str, AnalysisTask],
@@ -106,6 +115,7 @@ def _all_anew(
     admitted: Mapping[str, tuple[AnalysisTask, str]],
     lanes: Sequence[str],
     budgets: Budgets,
+    *,
     switch_ns: int,
 ) -> Relocated | None:
     """Return an assignment in which everything that may move is placed anew."""

@@ -127,7 +127,7 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     try:
         parsed = _Set.model_validate(with_present_names(values, str(path), lines))
     except ValidationError as error:
-        raise explain(error, _Set, values, str(path), lines) from None
+        raise explain(error, _Set, values, str(path), lines=lines) from None
     return _bare_set(parsed, path)
 
 
@@ -142,7 +142,7 @@ def new_task(
     try:
         return _copies(_Task.model_validate(with_present_names(values)), lanes, where)
     except ValidationError as error:
-        raise explain(error, _Task, values, where, {}) from None
+        raise explain(error, _Task, values, where, lines={}) from None
 
 
 def _read(path: Path) -> str:

@@ -35,6 +35,7 @@ def make_workload(
     lane: str,
     tasks: tuple[AnalysisTask, ...],
     until_ns: int,
+    *,
     generator: np.random.Generator,
     arrivals: str,
     execution: str,
@@ -83,7 +84,7 @@ def make_workload(
     if execution == "profile":
         made = _with_executions(made, tasks, asked.samples_ns, generator)
     if overrun > 0.0:
-        made = _with_overruns(made, tasks, overrun, execution == "uniform", generator)
+        made = _with_overruns(made, tasks, overrun, execution == "uniform", generator=generator)
     return made
 
 
@@ -103,6 +104,7 @@ def _with_overruns(
     tasks: Sequence[AnalysisTask],
     probability: float,
     partly: bool,
+    *,
     generator: np.random.Generator,
 ) -> Workload:
     """Return the workload with budgets exceeded, each job's by chance, up to the high ones."""

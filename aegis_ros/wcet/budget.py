@@ -125,7 +125,7 @@ def budget(
     sentence = "; ".join(
         (
             _source(runs, largest, pwcet, target) + f" plus {margin:.0%}",
-            _vouched(runs, reached, sure, quantile, confidence, enough),
+            _vouched(runs, reached, sure, quantile, confidence=confidence, enough=enough),
             tests.sentence if tests else "too few runs to test independence",
         )
     )
@@ -163,7 +163,7 @@ def _source(runs: int, largest: int, pwcet: int, target: float) -> str:
 
 
 def _vouched(
-    runs: int, reached: float, sure: float, quantile: float, confidence: float, enough: bool
+    runs: int, reached: float, sure: float, quantile: float, *, confidence: float, enough: bool
 ) -> str:
     if enough:
         return (

@@ -45,7 +45,7 @@ Captured = pytest.CaptureFixture[str]
 def measured(capsys: Captured, path: Path, state: Path, runs: int, **more: Any) -> dict[str, Any]:
     """Measure the one task that can be, and return the answer."""
     names = ["good"] if path.suffix == ".yaml" else []
-    assert run(path, names, runs, state, "json", **{"cold_runs": 0, **more}) == 0
+    assert run(path, names, runs, state, form="json", **{"cold_runs": 0, **more}) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert isinstance(answer, dict)
     return answer
@@ -57,7 +57,7 @@ def test_with_lanes_of_two_classes_each_has_a_budget_that_check_reads(
     state = tmp_path / "state"
     two = "lanes: [{name: main}, {name: spare, backend: simulated}]"
     config.write_text(config.read_text().replace("lanes: [{name: main}]", two))
-    assert run(config, ["good"], 20, state, "json", cold_runs=0, pair_runs=10) == 0
+    assert run(config, ["good"], 20, state, form="json", cold_runs=0, pair_runs=10) == 0
     answers = json.loads(capsys.readouterr().out)
     assert [each["task"] for each in answers] == ["good on main", "good on spare"]
     assert [each["backend"] for each in answers] == ["onnxruntime", "simulated"]
@@ -86,7 +86,7 @@ def test_what_was_measured_is_what_check_reads(
 def test_a_network_that_is_refused_does_not_keep_the_others_out(
     config: Path, tmp_path: Path, capsys: Captured
 ) -> None:
-    assert run(config, [], 20, tmp_path / "state", "text") == 1
+    assert run(config, [], 20, tmp_path / "state", form="text") == 1
     printed = capsys.readouterr().out
     assert "good was measured" in printed
     assert "absent.onnx" in printed
@@ -94,7 +94,7 @@ def test_a_network_that_is_refused_does_not_keep_the_others_out(
 
 def test_an_unknown_task_is_named_beside_those_there_are(config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nobody.*one of good, gone"):
-        run(config, ["nobody"], 20, tmp_path / "state", "text")
+        run(config, ["nobody"], 20, tmp_path / "state", form="text")
 
 
 def test_runs_that_are_there_are_not_measured_again(
@@ -146,7 +146,7 @@ def test_each_network_is_measured_with_each_other_one(tmp_path: Path, capsys: Ca
     )
 
     def ask(runs: int) -> dict[str, Any]:
-        assert run(path, [], 20, tmp_path / "state", "json", cold_runs=0, pair_runs=runs) == 0
+        assert run(path, [], 20, tmp_path / "state", form="json", cold_runs=0, pair_runs=runs) == 0
         return {item["task"]: item for item in json.loads(capsys.readouterr().out)}
 
     def met(answer: dict[str, Any]) -> set[tuple[str, str, str]]:
@@ -167,7 +167,7 @@ def test_each_network_is_measured_with_each_other_one(tmp_path: Path, capsys: Ca
     assert {item["runs"] for item in found["free"]["conditions"]} == {20, 10}
     again = ask(10)
     assert again["free"]["measured_at"] == found["free"]["measured_at"]
-    assert run(path, [], 20, tmp_path / "state", "text", cold_runs=0, pair_runs=10) == 0
+    assert run(path, [], 20, tmp_path / "state", form="text", cold_runs=0, pair_runs=10) == 0
     printed = capsys.readouterr().out
     assert "Right after another network" in printed and "also@b" in printed
 
@@ -191,7 +191,7 @@ def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
     state = tmp_path / "state"
     with monkeypatch.context() as patch:
         patch.setattr(module._Campaign, "_told", told)
-        assert run(config, ["good"], 1_000_000, state, "json") == 130
+        assert run(config, ["good"], 1_000_000, state, form="json") == 130
     kept, told_more = capsys.readouterr()
     (answer,) = json.loads(kept)
     assert "runs measured so far are kept" in told_more
@@ -277,5 +277,5 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(
     config: Path, tmp_path: Path, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        run(config, ["good"], 20, tmp_path / "state", "text", **options)
+        run(config, ["good"], 20, tmp_path / "state", form="text", **options)
     assert not (tmp_path / "state").exists()

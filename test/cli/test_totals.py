@@ -85,10 +85,10 @@ def test_no_simulated_job_takes_more_than_its_whole_budget(
         "main",
         asked.tasks,
         2_000_000_000,
-        np.random.default_rng(0),
-        "sporadic",
-        execution,
-        overrun,
+        generator=np.random.default_rng(0),
+        arrivals="sporadic",
+        execution=execution,
+        overrun=overrun,
     )
     for parts, owner in zip(workload.execution_ns, workload.task.tolist(), strict=True):
         task = asked.tasks[owner]

@@ -51,7 +51,7 @@ NAMES = sorted(FITTING)
 def made(name: str, **more: object) -> Decoder:
     options, shapes, metadata = FITTING[name]
     infos = [TensorInfo(output, "float32", shape) for output, shape in shapes.items()]
-    return create_decoder(name, {**options, **more}, SPEC, infos, metadata)
+    return create_decoder(name, {**options, **more}, SPEC, infos, metadata=metadata)
 
 
 def zeros(name: str) -> dict[str, np.ndarray]:
@@ -131,7 +131,7 @@ def test_a_network_with_other_outputs_is_refused_at_registration(name: str) -> N
     options, _, metadata = FITTING[name]
     for infos in ([], [TensorInfo("o", "float32", (1, 2, 3, 4, 5))]):
         with pytest.raises(AegisError):
-            create_decoder(name, options, SPEC, infos, metadata)
+            create_decoder(name, options, SPEC, infos, metadata=metadata)
 
 
 def test_an_unknown_decoder_gets_the_likely_name() -> None:

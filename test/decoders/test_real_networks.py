@@ -121,7 +121,7 @@ def answer(name: str, frame: np.ndarray, **decoder_options: object) -> Decoded:
     )
     metadata = session.get_modelmeta().custom_metadata_map
     decoder = create_decoder(
-        decoder_name, decoder_options, spec, _any_extent(infos), dict(metadata)
+        decoder_name, decoder_options, spec, _any_extent(infos), metadata=dict(metadata)
     )
     return decoder.decode(outputs, FrameInfo.of(frame.shape, spec))
 

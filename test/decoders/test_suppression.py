@@ -16,20 +16,20 @@ def test_overlap_is_intersection_over_union() -> None:
 
 
 def test_the_better_of_two_overlapping_boxes_stays() -> None:
-    assert suppress(BOXES, SCORES, None, 0.5, 10).tolist() == [1, 2]
+    assert suppress(BOXES, SCORES, None, 0.5, limit=10).tolist() == [1, 2]
 
 
 def test_boxes_of_other_classes_stay() -> None:
-    assert suppress(BOXES, SCORES, np.asarray([0, 1, 0]), 0.5, 10).tolist() == [1, 0, 2]
+    assert suppress(BOXES, SCORES, np.asarray([0, 1, 0]), 0.5, limit=10).tolist() == [1, 0, 2]
 
 
 def test_keeps_no_more_than_the_limit() -> None:
-    assert suppress(BOXES, SCORES, None, 0.9, 1).tolist() == [1]
+    assert suppress(BOXES, SCORES, None, 0.9, limit=1).tolist() == [1]
 
 
 def test_nothing_in_nothing_out() -> None:
     empty = np.zeros((0, 4), np.float32)
-    assert suppress(empty, np.zeros(0, np.float32), np.zeros(0, np.int64), 0.5, 10).size == 0
+    assert suppress(empty, np.zeros(0, np.float32), np.zeros(0, np.int64), 0.5, limit=10).size == 0
 
 
 @given(
@@ -40,7 +40,7 @@ def test_no_two_kept_boxes_overlap_more_than_allowed(
     corners: np.ndarray, scores: np.ndarray
 ) -> None:
     boxes = np.concatenate([corners[:, :2], corners[:, :2] + np.abs(corners[:, 2:])], axis=1)
-    kept = suppress(boxes, scores, None, 0.4, 100)
+    kept = suppress(boxes, scores, None, 0.4, limit=100)
     assert np.all(np.diff(scores[kept]) <= 0)
     for place, index in enumerate(kept):
         assert np.all(iou(boxes[index], boxes[kept[place + 1 :]]) <= 0.4)

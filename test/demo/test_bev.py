@@ -32,7 +32,7 @@ def obstacles(network: onnxruntime.InferenceSession, points: np.ndarray) -> Obst
     names = [item.name for item in network.get_outputs()]
     outputs = dict(zip(names, network.run(names, {"frame": points}), strict=True))
     metadata = network.get_modelmeta().custom_metadata_map
-    decoder = create_decoder("bev_obstacles", {}, SPEC, OUTPUTS, metadata)
+    decoder = create_decoder("bev_obstacles", {}, SPEC, OUTPUTS, metadata=metadata)
     found = decoder.decode(outputs, FrameInfo.of(points.shape, SPEC))
     assert isinstance(found, Obstacles)
     return found

@@ -25,35 +25,35 @@ MOST = {"map": 8, "text": 8}
 
 def test_a_device_that_is_fast_enough_changes_nothing() -> None:
     governor = DecimationGovernor()
-    assert governor.decide(TASKS, {}, MOST, 0.8, 0) is None and not governor.slow
+    assert governor.decide(TASKS, {}, MOST, 0.8, now_ns=0) is None and not governor.slow
 
 
 def test_frames_go_at_once_and_come_back_after_the_hold() -> None:
     governor = DecimationGovernor(hold_ns=10 * S)
-    assert governor.decide(TASKS, {}, MOST, 0.55, 0) == {"map": 2, "text": 2}
-    assert governor.decide(TASKS, {}, MOST, 0.62, 1 * S) == {"map": 2, "text": 2}
-    assert governor.decide(TASKS, {}, MOST, 0.66, 2 * S) == {"map": 2, "text": 2}
-    assert governor.decide(TASKS, {}, MOST, 0.66, 12 * S) == {"text": 2}
-    assert governor.decide(TASKS, {}, MOST, 1.0, 13 * S) == {"text": 2}
-    assert governor.decide(TASKS, {}, MOST, 1.0, 23 * S) is None
+    assert governor.decide(TASKS, {}, MOST, 0.55, now_ns=0) == {"map": 2, "text": 2}
+    assert governor.decide(TASKS, {}, MOST, 0.62, now_ns=1 * S) == {"map": 2, "text": 2}
+    assert governor.decide(TASKS, {}, MOST, 0.66, now_ns=2 * S) == {"map": 2, "text": 2}
+    assert governor.decide(TASKS, {}, MOST, 0.66, now_ns=12 * S) == {"text": 2}
+    assert governor.decide(TASKS, {}, MOST, 1.0, now_ns=13 * S) == {"text": 2}
+    assert governor.decide(TASKS, {}, MOST, 1.0, now_ns=23 * S) is None
 
 
 def test_a_dip_begins_the_hold_anew() -> None:
     governor = DecimationGovernor(hold_ns=10 * S)
-    governor.decide(TASKS, {}, MOST, 0.55, 0)
-    governor.decide(TASKS, {}, MOST, 0.9, 1 * S)
-    governor.decide(TASKS, {}, MOST, 0.55, 9 * S)
-    governor.decide(TASKS, {}, MOST, 0.9, 10 * S)
-    assert governor.decide(TASKS, {}, MOST, 0.9, 19 * S) == {"map": 2, "text": 2}
-    assert governor.decide(TASKS, {}, MOST, 0.9, 20 * S) == {}
+    governor.decide(TASKS, {}, MOST, 0.55, now_ns=0)
+    governor.decide(TASKS, {}, MOST, 0.9, now_ns=1 * S)
+    governor.decide(TASKS, {}, MOST, 0.55, now_ns=9 * S)
+    governor.decide(TASKS, {}, MOST, 0.9, now_ns=10 * S)
+    assert governor.decide(TASKS, {}, MOST, 0.9, now_ns=19 * S) == {"map": 2, "text": 2}
+    assert governor.decide(TASKS, {}, MOST, 0.9, now_ns=20 * S) == {}
 
 
 def test_what_is_decimated_at_nominal_speed_stays_so_afterwards() -> None:
     busy = (replace(PILOT, segments_ns=(65,)), MAP, TEXT)
     nominal = {"text": 2}
     governor = DecimationGovernor(hold_ns=0)
-    assert governor.decide(busy, nominal, MOST, 0.94, 0) == {"map": 2, "text": 2}
-    assert governor.decide(busy, nominal, MOST, 1.0, 1) is None
+    assert governor.decide(busy, nominal, MOST, 0.94, now_ns=0) == {"map": 2, "text": 2}
+    assert governor.decide(busy, nominal, MOST, 1.0, now_ns=1) is None
 
 
 @given(
@@ -76,7 +76,7 @@ def test_what_fits_at_any_pace_fits_at_the_one_that_is_chosen(
     now = 0
     for speed, later in readings:
         now += later
-        told = governor.decide(tasks, nominal, most, speed, now)
+        told = governor.decide(tasks, nominal, most, speed, now_ns=now)
         factors = nominal if told is None else told
         exact = Fraction(min(1.0, speed))
         slower = [task.scaled(lambda part, by=exact: ceil(part / by)) for task in tasks]  # type: ignore[misc]

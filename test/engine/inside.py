@@ -115,7 +115,7 @@ class Inside:
             frames,
             self._page,
             lanes,
-            scheduler,
+            scheduler=scheduler,
         )
         self.device.open([LaneSpec(f"lane{index}") for index in range(lanes)], self.loop.ended)
         spec = ChannelSpec("camera", FrameFormat.RGB8, SHAPE, _SLOTS)

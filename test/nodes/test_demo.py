@@ -58,7 +58,11 @@ def answer(name: str, cache_dir: Path) -> Decoded:
     outputs = dict(zip(names, session.run(names, {"frame": frame}), strict=True))
     output = spec.output
     decoder = create_decoder(
-        output.decoder, output.options, spec.preprocess, prepared.outputs, prepared.metadata
+        output.decoder,
+        output.options,
+        spec.preprocess,
+        prepared.outputs,
+        metadata=prepared.metadata,
     )
     return decoder.decode(outputs, FrameInfo.of(frame.shape, spec.preprocess))
 

@@ -15,7 +15,7 @@ from test.orchestrator.house import MS, House
 def _said(state: OrchestratorState) -> dict[str, Diagnosis]:
     topics = {task.spec.input.topic: 1 for task in state.tasks}
     hz = {task.spec.name: 1e9 / task.spec.period_ns for task in state.tasks}
-    told = diagnose(state, "active", (), topics, hz)
+    told = diagnose(state, "active", (), topics, received_hz=hz)
     return {item.name: item for item in told}
 
 
@@ -49,7 +49,7 @@ def test_an_old_result_of_best_effort_is_told_by_its_age(tmp_path: Path) -> None
     state = house.orchestrator.status()
     stream = house.streams[-1]
     topics = {task.spec.input.topic: 1 for task in state.tasks}
-    told = diagnose(state, "active", stream, topics, {"caption": 10.0})
+    told = diagnose(state, "active", stream, topics, received_hz={"caption": 10.0})
     task = next(item for item in told if item.name == "task caption")
     assert task.level == OK
     assert task.message.endswith("up to 900 ms old; no deadline is promised")
@@ -60,7 +60,7 @@ def test_a_slow_device_is_a_warning_that_says_what_follows(tmp_path: Path) -> No
 
     def told(device: DeviceState | None, limit: float = 0.95) -> Diagnosis:
         limits = DiagnosticsSpec(device=limit)
-        entries = diagnose(state, "active", (), {}, {}, device, limits)
+        entries = diagnose(state, "active", (), {}, received_hz={}, device=device, limits=limits)
         return next(item for item in entries if item.name == "device")
 
     hot = DeviceState(0.7, 91.0, throttled=True, source="nvml")
@@ -92,7 +92,9 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
     def said(**limits: float) -> tuple[int, str]:
         given = DiagnosticsSpec(**limits)  # type: ignore[arg-type]
         streams = house.streams[-1]
-        entries = diagnose(state, "active", streams, topics, {"brake": 9.5}, None, given)
+        entries = diagnose(
+            state, "active", streams, topics, received_hz={"brake": 9.5}, device=None, limits=given
+        )
         task = next(item for item in entries if item.name == "task brake")
         return task.level, task.message
 
@@ -107,7 +109,15 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
     assert {
         limit: next(
             item.level
-            for item in diagnose(used, "active", (), {}, {}, None, DiagnosticsSpec(arena=limit))
+            for item in diagnose(
+                used,
+                "active",
+                (),
+                {},
+                received_hz={},
+                device=None,
+                limits=DiagnosticsSpec(arena=limit),
+            )
             if item.name == "arena"
         )
         for limit in (0.4, 0.6)

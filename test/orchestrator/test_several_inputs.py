@@ -206,12 +206,19 @@ def test_a_result_releases_a_job_on_as_many_crops_as_are_wanted(house: House) ->
     times = FrameTimes(0, now, now, time.time_ns())
     for count in (5, 1, 0):
         orchestrator.chains.follow(
-            "detector", boxes(count), frame, times, now, lambda found: crops.append(len(found))
+            "detector",
+            boxes(count),
+            frame,
+            times,
+            arrival_ns=now,
+            origin_of=lambda found: crops.append(len(found)),
         )
     assert crops == [3, 1]
     assert [jobs[0][2:] for jobs in house.engine.submitted] == [(now, now + 98 * MS)] * 2
     label = Classification(("cat",), np.ones(1, np.float32))
-    orchestrator.chains.follow("detector", label, frame, times, now, lambda found: None)
+    orchestrator.chains.follow(
+        "detector", label, frame, times, arrival_ns=now, origin_of=lambda found: None
+    )
     assert any("hold no boxes" in each for each in told(house, Rule.CHAIN))
     del frame
     assert all(free(house))

@@ -222,7 +222,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         )
         if segments == 1:
             return whole
-        return _cut(whole, segments, cache, f"{name}-{segments}", prepared.source.name)
+        return _cut(whole, segments, cache, f"{name}-{segments}", subject=prepared.source.name)
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
@@ -351,7 +351,7 @@ def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any],
 
 
 def _cut(
-    whole: CompiledNetwork, parts: int, cache: ArtifactCache, name: str, subject: str
+    whole: CompiledNetwork, parts: int, cache: ArtifactCache, name: str, *, subject: str
 ) -> CompiledNetwork:
     """Return the network in ``parts`` files, or whole with the reason."""
     made = cache.find(name)

@@ -179,6 +179,7 @@ class EngineLoop:
         frames: socket.socket,
         page: EnginePage,
         lanes: int,
+        *,
         scheduler: Scheduler | None = None,
     ) -> None:
         """Prepare everything; nothing runs yet."""
