@@ -296,7 +296,9 @@ class _Output(_Model):
         "raw", pattern=r"^[a-z][a-z0-9_]*$", description="name of what turns tensors into results"
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, max_length=64, description="options of the decoder"
+        default_factory=dict,
+        max_length=64,
+        description="options of the decoder: see [decoders.md](decoders.md)",
     )
     annotate: bool = Field(
         False, description="also publish the frame with the result drawn in, on `<topic>/annotated`"

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 
 from aegis_ros.config.models import Config, Shown
 
-__all__ = ["renewed", "table"]
+__all__ = ["renewed", "renewed_from", "run", "table"]
 
 _TABLE = re.compile(r"(<!-- keys of ([a-z_.]+) -->\n)(?:.*?\n)??(<!-- end of keys -->)", re.DOTALL)
 _PATTERN_OF_WORDS = re.compile(r"\^\((\w+(?:\|\w+)+)\)\$")
@@ -33,11 +33,12 @@ def renewed(text: str, model: type[BaseModel] = Config) -> str:
     Raises:
         KeyError: a table is asked for that no key declares.
     """
+    return renewed_from(text, lambda name: table(_inner(model, name.split("."))))
 
-    def replaced(found: re.Match[str]) -> str:
-        return f"{found[1]}{table(_inner(model, found[2].split('.')))}{found[3]}"
 
-    return _TABLE.sub(replaced, text)
+def renewed_from(text: str, made: Callable[[str], str]) -> str:
+    """Return a page with what stands between its marks made anew from the name in each mark."""
+    return _TABLE.sub(lambda found: f"{found[1]}{made(found[2])}{found[3]}", text)
 
 
 def table(model: type[BaseModel]) -> str:
@@ -123,6 +124,11 @@ def _kind(annotation: Any, limits: Mapping[str, Any]) -> str:
         return "`true` or `false`"
     if annotation in (int, float):
         return _range("whole number" if annotation is int else "number", limits)
+    if origin is Literal:
+        return _one_of([str(each) for each in arguments])
+    if origin is tuple and arguments[-1] is Ellipsis:
+        low, most = limits.get("min_length", 0), limits.get("max_length")
+        return f"list of {low} to {most} numbers"
     if origin is tuple:
         count = {2: "two", 3: "three"}.get(len(arguments), str(len(arguments)))
         return f"{count} numbers, {_kind(arguments[0], _limits(arguments[0]))}"
@@ -182,23 +188,22 @@ def _limits_of(metadata: Sequence[Any]) -> dict[str, Any]:
     return found
 
 
-def main() -> int:
-    """Renew the pages named on the command line, or check them."""
-    arguments = sys.argv[1:]
+def run(arguments: Sequence[str], renew: Callable[[str], str]) -> int:
+    """Renew the pages that arguments name, or check them; return the exit code."""
     check = "--check" in arguments
     stale = []
     for path in (Path(each) for each in arguments if each != "--check"):
         before = path.read_text(encoding="utf-8")
-        after = renewed(before)
+        after = renew(before)
         if after == before:
             continue
         stale.append(str(path))
         if not check:
             path.write_text(after, encoding="utf-8")
     for name in stale:
-        print(f"{name}: {'the tables of keys are out of date' if check else 'renewed'}")
+        print(f"{name}: {'the tables are out of date' if check else 'renewed'}")
     return 1 if check and stale else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(sys.argv[1:], renewed))

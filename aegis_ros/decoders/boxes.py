@@ -2,69 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from aegis_ros.config.models import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.labels import class_names, name_of
+from aegis_ros.decoders.options import (
+    AcrossClasses,
+    Iou,
+    Labels,
+    MaxBoxes,
+    Normalized,
+    Threshold,
+)
 from aegis_ros.decoders.results import Detections
-from aegis_ros.decoders.suppression import suppress
+from aegis_ros.decoders.selection import select
 from aegis_ros.errors import ConfigError, DecodeError
 
 __all__ = ["BoxesDecoder", "BoxesOptions"]
-
-_MAX_CANDIDATES = 3000
 
 Floats = npt.NDArray[np.float32]
 
 
 class BoxesOptions(Options):
-    """Options of the ``boxes`` decoder.
+    """Options of the ``boxes`` decoder."""
 
-    Attributes:
-        format: what the network gives:
-            ``yolov8`` [1, 4 + C, N] cx cy w h and class scores (v8, v9, v11);
-            ``yolov5`` [1, N, 5 + C] cx cy w h, objectness and class scores (v5, v7);
-            ``grid`` as yolov5, but relative to the cells of ``strides`` (YOLOX, anchor-free);
-            ``ssd`` boxes [1, N, 4] and scores [1, N, C];
-            ``nms`` [1, N, 6] x1 y1 x2 y2 score class, suppression already inside (v10).
-        threshold: least score.
-        iou: overlap above which the lesser box goes.
-        across_classes: boxes of different classes suppress each other too.
-        max_boxes: largest number of boxes.
-        labels: class names, ``coco``, or empty for those in the file.
-        normalized: coordinates are 0..1 and not pixels of the network's input.
-        corners: for ``ssd``: ``xyxy``, ``yxyx`` or ``cxcywh``.
-        background: for ``ssd``: index of the class that is no object, -1 for none.
-        softmax: class scores are logits of one softmax.
-        sigmoid: scores are logits of independent sigmoids.
-        strides: for ``grid``: cell sizes in pixels.
-        boxes_tensor: output with the boxes; empty for the first.
-        scores_tensor: for ``ssd``: output with the scores; empty for the second.
-    """
-
-    format: Literal["yolov8", "yolov5", "grid", "ssd", "nms"] = "yolov8"
-    threshold: float = Field(0.25, ge=0.0, le=1.0)
-    iou: float = Field(0.45, ge=0.0, le=1.0)
-    across_classes: bool = False
-    max_boxes: int = Field(300, ge=1, le=3000)
-    labels: list[str] | str = ""
-    normalized: bool = False
-    corners: Literal["xyxy", "yxyx", "cxcywh"] = "xyxy"
-    background: int = Field(-1, ge=-1)
-    softmax: bool = False
-    sigmoid: bool = False
-    strides: tuple[int, ...] = Field((8, 16, 32), min_length=1)
-    boxes_tensor: str = ""
-    scores_tensor: str = ""
+    format: Literal["yolov8", "yolov5", "grid", "ssd", "nms"] = Field(
+        "yolov8", description="layout of the output: see [Formats](#formats)"
+    )
+    threshold: Threshold = 0.25
+    iou: Iou = 0.45
+    across_classes: AcrossClasses = False
+    max_boxes: MaxBoxes = 300
+    labels: Labels = ""
+    normalized: Normalized = False
+    corners: Literal["xyxy", "yxyx", "cxcywh"] = Field(
+        "xyxy", description="what the four numbers of a box are, for `ssd`"
+    )
+    background: int = Field(
+        -1, ge=-1, description="class that is no object, for `ssd`; -1 for none"
+    )
+    softmax: bool = Field(False, description="class scores are logits of one softmax")
+    sigmoid: bool = Field(False, description="scores are logits of independent sigmoids")
+    strides: tuple[int, ...] = Field(
+        (8, 16, 32), min_length=1, max_length=8, description="cell sizes in pixels, for `grid`"
+    )
+    boxes_tensor: Annotated[str, Shown("the first")] = Field(
+        "", description="output with the boxes"
+    )
+    scores_tensor: Annotated[str, Shown("the second")] = Field(
+        "", description="output with the scores, for `ssd`"
+    )
 
 
 class BoxesDecoder:
     """Reads boxes and class scores, and suppresses what overlaps."""
+
+    OPTIONS = BoxesOptions
 
     def __init__(self, context: DecoderContext) -> None:
         """Check the options against the network."""
@@ -114,31 +113,21 @@ class BoxesDecoder:
         options = self._options
         with np.errstate(over="ignore", invalid="ignore"):
             boxes, scores, classes = self._candidates(outputs, frame)
-        good = (scores >= options.threshold) & np.isfinite(boxes).all(axis=1)
-        boxes, scores, classes = boxes[good], scores[good], classes[good]
-        if len(scores) > _MAX_CANDIDATES:
-            best = np.argpartition(-scores, _MAX_CANDIDATES)[:_MAX_CANDIDATES]
-            boxes, scores, classes = boxes[best], scores[best], classes[best]
-        if options.normalized:
-            boxes = boxes * np.asarray([frame.input_width, frame.input_height] * 2, np.float32)
-        limit = np.asarray([frame.input_width, frame.input_height] * 2, np.float32)
-        boxes = np.clip(boxes, 0.0, limit)
-        solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        boxes, scores, classes = boxes[solid], scores[solid], classes[solid]
-        if options.format == "nms":
-            keep = np.argsort(-scores, kind="stable")[: options.max_boxes]
-        else:
-            keep = suppress(
-                boxes,
-                scores,
-                None if options.across_classes else classes,
-                options.iou,
-                limit=options.max_boxes,
-            )
+        found = select(
+            boxes,
+            scores,
+            classes,
+            frame,
+            threshold=options.threshold,
+            limit=options.max_boxes,
+            iou=None if options.format == "nms" else options.iou,
+            across_classes=options.across_classes,
+            normalized=options.normalized,
+        )
         return Detections(
-            boxes=frame.to_source(boxes[keep].reshape(-1, 2, 2)).reshape(-1, 4),
-            scores=np.clip(scores[keep], 0.0, 1.0).astype(np.float32),
-            labels=tuple(name_of(self._names, int(index)) for index in classes[keep]),
+            boxes=found.boxes_in(frame),
+            scores=found.scores,
+            labels=tuple(name_of(self._names, int(index)) for index in found.classes),
         )
 
     def _candidates(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.options import Iou, Threshold
 from aegis_ros.decoders.results import Detections
 from aegis_ros.decoders.suppression import suppress
 from aegis_ros.errors import DecodeError
@@ -19,23 +20,18 @@ _MAX_CANDIDATES = 3000
 
 
 class CenterFaceOptions(Options):
-    """Options of the ``centerface`` decoder.
+    """Options of the ``centerface`` decoder."""
 
-    Attributes:
-        threshold: least score of a face.
-        iou: overlap above which the lesser of two faces goes.
-        max_faces: largest number of faces reported.
-        label: what to call them.
-    """
-
-    threshold: float = Field(0.5, ge=0.0, le=1.0)
-    iou: float = Field(0.3, ge=0.0, le=1.0)
-    max_faces: int = Field(200, ge=1, le=1000)
-    label: str = "face"
+    threshold: Threshold = 0.5
+    iou: Iou = 0.3
+    max_faces: int = Field(200, ge=1, le=1000, description="largest number of faces")
+    label: str = Field("face", description="what to call them")
 
 
 class CenterFaceDecoder:
     """Reads CenterFace (Xu et al. 2019): outputs of 1, 2, 2 and 10 channels at stride 4."""
+
+    OPTIONS = CenterFaceOptions
 
     def __init__(self, context: DecoderContext) -> None:
         """Check the options against the network."""

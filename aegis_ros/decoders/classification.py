@@ -8,31 +8,26 @@ from pydantic import Field
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.labels import class_names, name_of
+from aegis_ros.decoders.options import Labels, TensorName
 from aegis_ros.decoders.results import Classification
 
 __all__ = ["ClassificationDecoder", "ClassificationOptions"]
 
 
 class ClassificationOptions(Options):
-    """Options of the ``classification`` decoder.
+    """Options of the ``classification`` decoder."""
 
-    Attributes:
-        top: how many classes to report.
-        softmax: the output holds logits.
-        threshold: classes with a lesser score are left out.
-        labels: class names, ``coco``, or empty for those in the file.
-        tensor: output to read; empty for the first.
-    """
-
-    top: int = Field(5, ge=1, le=1000)
-    softmax: bool = False
-    threshold: float = 0.0
-    labels: list[str] | str = ""
-    tensor: str = ""
+    top: int = Field(5, ge=1, le=1000, description="how many classes to report")
+    softmax: bool = Field(False, description="the output holds logits")
+    threshold: float = Field(0.0, description="classes with a lesser score are left out")
+    labels: Labels = ""
+    tensor: TensorName = ""
 
 
 class ClassificationDecoder:
     """Reads scores [1, C] (or [1, C, 1, 1])."""
+
+    OPTIONS = ClassificationOptions
 
     def __init__(self, context: DecoderContext) -> None:
         """Check the options against the network."""

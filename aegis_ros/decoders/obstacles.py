@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import cv2
 import numpy as np
 from pydantic import Field
 
+from aegis_ros.config.models import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.results import Obstacles
@@ -15,23 +18,24 @@ __all__ = ["ObstaclesDecoder", "ObstaclesOptions"]
 
 
 class ObstaclesOptions(Options):
-    """Options of the ``bev_obstacles`` decoder.
+    """Options of the ``bev_obstacles`` decoder."""
 
-    Attributes:
-        range_m: half the edge of the grid in metres; 0 for what the file says.
-        gap_cells: cells closer than this belong to one obstacle.
-        min_cells: obstacles with fewer cells are left out.
-        max_obstacles: the nearest ones are kept.
-    """
-
-    range_m: float = Field(0.0, ge=0.0)
-    gap_cells: int = Field(2, ge=0, le=20)
-    min_cells: int = Field(3, ge=1)
-    max_obstacles: int = Field(200, ge=1, le=2000)
+    range_m: Annotated[float, Shown("that in the file")] = Field(
+        0.0, ge=0.0, description="half the edge of the grid in metres"
+    )
+    gap_cells: int = Field(
+        2, ge=0, le=20, description="cells closer than this belong to one obstacle"
+    )
+    min_cells: int = Field(3, ge=1, description="obstacles with fewer cells are left out")
+    max_obstacles: int = Field(
+        200, ge=1, le=2000, description="largest number of obstacles, the nearest ones"
+    )
 
 
 class ObstaclesDecoder:
     """Reads ``obstacle`` [X, Y] (0 or 1) and ``height`` [X, Y] in metres above the ground."""
+
+    OPTIONS = ObstaclesOptions
 
     def __init__(self, context: DecoderContext) -> None:
         """Check the options against the network."""

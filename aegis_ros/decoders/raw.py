@@ -12,6 +12,8 @@ __all__ = ["RawDecoder"]
 class RawDecoder:
     """Passes the tensors on; fits every network."""
 
+    OPTIONS = Options
+
     def __init__(self, context: DecoderContext) -> None:
         """Accept no options."""
         parse(Options, context.options)

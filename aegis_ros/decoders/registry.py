@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aegis_ros.decoders.base import Decoder, DecoderContext
+from aegis_ros.decoders.base import Decoder, DecoderContext, Options
 from aegis_ros.errors import AegisError, DecodeError
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.plugins import Plugins
 from aegis_ros.spec import PreprocessSpec
 
-__all__ = ["create_decoder", "decoder_names"]
+__all__ = ["create_decoder", "decoder_names", "options_of"]
 
 _OURS = {
     "raw": "raw:RawDecoder",
@@ -33,6 +33,16 @@ _DECODERS = Plugins(
 def decoder_names() -> tuple[str, ...]:
     """Return the names of all decoders, sorted."""
     return _DECODERS.names()
+
+
+def options_of(name: str) -> type[Options] | None:
+    """Return the options that a decoder declares in ``OPTIONS``; ``None`` where it declares none.
+
+    Raises:
+        ConfigError: no such decoder.
+    """
+    found = getattr(_DECODERS.load(name), "OPTIONS", None)
+    return found if isinstance(found, type) and issubclass(found, Options) else None
 
 
 def create_decoder(

@@ -11,6 +11,7 @@ from pydantic import Field
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.labels import class_names
+from aegis_ros.decoders.options import Labels, TensorName
 from aegis_ros.decoders.results import SegmentationMask
 from aegis_ros.errors import DecodeError
 
@@ -18,24 +19,24 @@ __all__ = ["SegmentationDecoder", "SegmentationOptions"]
 
 
 class SegmentationOptions(Options):
-    """Options of the ``segmentation`` decoder.
+    """Options of the ``segmentation`` decoder."""
 
-    Attributes:
-        layout: where the classes lie: ``nchw`` [1, C, h, w], ``nhwc`` [1, h, w, C] or
-            ``index`` ([1, h, w] or [1, 1, h, w] with class numbers).
-        threshold: for one channel, the value above which a pixel is of class 1.
-        labels: class names, ``coco``, or empty for those in the file.
-        tensor: output to read; empty for the first.
-    """
-
-    layout: Literal["nchw", "nhwc", "index"] = "nchw"
-    threshold: float = 0.5
-    labels: list[str] | str = Field(default="")
-    tensor: str = ""
+    layout: Literal["nchw", "nhwc", "index"] = Field(
+        "nchw",
+        description="where the classes lie: `nchw` [1, C, h, w], `nhwc` [1, h, w, C], or `index` "
+        "for class numbers, [1, h, w] or [1, 1, h, w]",
+    )
+    threshold: float = Field(
+        0.5, description="value above which a pixel is of class 1, where there is one channel"
+    )
+    labels: Labels = ""
+    tensor: TensorName = ""
 
 
 class SegmentationDecoder:
     """Takes the best class of every pixel and brings the mask to the frame's size."""
+
+    OPTIONS = SegmentationOptions
 
     def __init__(self, context: DecoderContext) -> None:
         """Check the options against the network."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import Field
 
+from aegis_ros.config.models import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.options import TensorName
 from aegis_ros.decoders.results import TextRegions
 from aegis_ros.errors import ConfigError
 
@@ -14,24 +18,24 @@ __all__ = ["TextDecoder", "TextOptions"]
 
 
 class TextOptions(Options):
-    """Options of the ``text`` decoder.
+    """Options of the ``text`` decoder."""
 
-    Attributes:
-        characters: the network's characters in order, without the blank; empty for those in the
-            file's metadata (``character``, one a line, a space added, as PP-OCR does).
-        softmax: the output holds logits.
-        threshold: a line with a lesser mean score is reported as empty.
-        tensor: output to read; empty for the first.
-    """
-
-    characters: str = ""
-    softmax: bool = False
-    threshold: float = Field(0.0, ge=0.0, le=1.0)
-    tensor: str = ""
+    characters: Annotated[str, Shown("those in the file, and a space")] = Field(
+        "",
+        description="the network's characters in order, without the blank; the file may name them "
+        "as PP-OCR does (`character`, one a line)",
+    )
+    softmax: bool = Field(False, description="the output holds logits")
+    threshold: float = Field(
+        0.0, ge=0.0, le=1.0, description="a line with a lesser mean score is reported as empty"
+    )
+    tensor: TensorName = ""
 
 
 class TextDecoder:
     """Reads [1, T, C], class 0 being the blank; the frame is one line of text."""
+
+    OPTIONS = TextOptions
 
     def __init__(self, context: DecoderContext) -> None:
         """Check the options against the network."""

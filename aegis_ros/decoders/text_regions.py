@@ -9,36 +9,42 @@ from pydantic import Field
 
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.options import TensorName
 from aegis_ros.decoders.results import TextRegions
 
 __all__ = ["TextRegionsDecoder", "TextRegionsOptions", "clockwise"]
 
 
 class TextRegionsOptions(Options):
-    """Options of the ``text_regions`` decoder.
+    """Options of the ``text_regions`` decoder."""
 
-    Attributes:
-        threshold: probability above which a pixel belongs to text.
-        box_threshold: least mean probability inside a region.
-        unclip: how far a region grows: area * unclip / perimeter, in pixels to every side. The
-            network marks the core of a line, not all of it.
-        min_side: regions with a shorter side, in pixels of the network's input, are left out.
-        max_regions: largest number of regions.
-        dilate: join strokes that one pixel keeps apart.
-        tensor: output to read; empty for the first.
-    """
-
-    threshold: float = Field(0.3, ge=0.0, le=1.0)
-    box_threshold: float = Field(0.5, ge=0.0, le=1.0)
-    unclip: float = Field(1.6, ge=0.0, le=10.0)
-    min_side: float = Field(3.0, ge=0.0)
-    max_regions: int = Field(300, ge=1, le=1000)
-    dilate: bool = True
-    tensor: str = ""
+    threshold: float = Field(
+        0.3, ge=0.0, le=1.0, description="probability above which a pixel belongs to text"
+    )
+    box_threshold: float = Field(
+        0.5, ge=0.0, le=1.0, description="least mean probability inside a region"
+    )
+    unclip: float = Field(
+        1.6,
+        ge=0.0,
+        le=10.0,
+        description="how far a region grows to every side, as area * unclip / perimeter: the "
+        "network marks the core of a line, not all of it",
+    )
+    min_side: float = Field(
+        3.0,
+        ge=0.0,
+        description="regions with a shorter side, in pixels of the network's input, are left out",
+    )
+    max_regions: int = Field(300, ge=1, le=1000, description="largest number of regions")
+    dilate: bool = Field(True, description="join strokes that one pixel keeps apart")
+    tensor: TensorName = ""
 
 
 class TextRegionsDecoder:
     """Reads a probability map [1, 1, h, w]."""
+
+    OPTIONS = TextRegionsOptions
 
     def __init__(self, context: DecoderContext) -> None:
         """Check the options against the network."""
