@@ -166,7 +166,7 @@ def main() -> None:
         for name in options.benchmarks:
             others = Neighbours()
             way = _Way(name, known[name], options.same_benchmarks)
-            rounds = in_turns(way, sides, options.rounds, Path(folder), shown)
+            rounds = in_turns(way, sides, count=options.rounds, folder=Path(folder), shown=shown)
             found[name] = ratios(rounds)
             title = (
                 f"benchmarks.{name}, {len(rounds)} rounds, others used {others.share():.2f} cores"
@@ -186,7 +186,7 @@ def main() -> None:
 
 
 def in_turns(
-    way: _Way, sides: tuple[Path, Path], count: int, folder: Path, shown: Shown
+    way: _Way, sides: tuple[Path, Path], *, count: int, folder: Path, shown: Shown
 ) -> list[tuple[list[Figure], list[Figure]]]:
     """Run a benchmark of both, and return the figures of each round in which both gave some."""
     found = []

@@ -10,7 +10,7 @@ Coming = tuple[int, int, int]  # absolute deadline, arrival, budget of one job; 
 
 
 def idle_until(
-    now_ns: int, need_ns: int, rest_ns: int, deadline_ns: int, coming: Iterable[Coming]
+    now_ns: int, *, need_ns: int, rest_ns: int, deadline_ns: int, coming: Iterable[Coming]
 ) -> int:
     """Return until when to idle instead of starting the job in line; 0 to start it now.
 

@@ -259,7 +259,7 @@ def _first_fit(
     filled: dict[str, list[AnalysisTask]] = {}
     rest = list(free)
     for lane, bound in bins.items():
-        filled[lane], rest = _fill(bound, rest, lane, passes, seen)
+        filled[lane], rest = _fill(bound, rest, lane, passes=passes, seen=seen)
     if not rest and all(passes(bound, lane) for lane, bound in filled.items()):
         return filled
     return None
@@ -269,6 +269,7 @@ def _fill(
     bound: Sequence[AnalysisTask],
     free: Sequence[AnalysisTask],
     lane: str,
+    *,
     passes: _Passes,
     seen: _Seen,
 ) -> tuple[list[AnalysisTask], list[AnalysisTask]]:
@@ -306,7 +307,13 @@ def _best_fit(
     free: Sequence[AnalysisTask], bins: _Bins, passes: _Passes, seen: _Seen
 ) -> dict[str, list[AnalysisTask]] | None:
     """Put each task in turn on the fullest lane where it fits."""
-    return _in_turn(free, bins, passes, seen, lambda task, bound: sum(_use(item) for item in bound))
+    return _in_turn(
+        free,
+        bins,
+        passes=passes,
+        seen=seen,
+        worth=lambda task, bound: sum(_use(item) for item in bound),
+    )
 
 
 def _best_left(
@@ -314,13 +321,18 @@ def _best_left(
 ) -> dict[str, list[AnalysisTask]] | None:
     """Put each task of best effort in turn where it gets the largest part of its frames served."""
     return _in_turn(
-        slack, bins, passes, seen, lambda task, bound: slack_rates([*bound, task])[-1].share
+        slack,
+        bins,
+        passes=passes,
+        seen=seen,
+        worth=lambda task, bound: slack_rates([*bound, task])[-1].share,
     )
 
 
 def _in_turn(
     tasks: Sequence[AnalysisTask],
     bins: _Bins,
+    *,
     passes: _Passes,
     seen: _Seen,
     worth: Callable[[AnalysisTask, Sequence[AnalysisTask]], float],

@@ -162,7 +162,13 @@ class _Run:
             for at, other, _ in self.coming
             if other != index
         ]
-        return idle_until(now, parts[segment], sum(parts[segment:]), deadline, coming)
+        return idle_until(
+            now,
+            need_ns=parts[segment],
+            rest_ns=sum(parts[segment:]),
+            deadline_ns=deadline,
+            coming=coming,
+        )
 
     def _state(self, now: int, cycles: int) -> object:
         """Return all that what follows depends on, relative to the start of the cycle."""

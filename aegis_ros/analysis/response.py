@@ -85,13 +85,13 @@ def start_time_bounds(
         who = np.arange(first, min(count, first + group))
         allowed = load.d[who, None] - slack
         own, points = np.nonzero((allowed > best[who, None]) & (place >= begin[who, None]))
-        _group_bounds(follow, who[own], points, allowed[own, points], best)
+        _group_bounds(follow, who[own], points, allowed=allowed[own, points], best=best)
     tight: _Array = np.minimum(upper, best)
     return tight
 
 
 def _group_bounds(
-    follow: _Follow, who: _Array, points: _Array, allowed: _Array, best: _Array
+    follow: _Follow, who: _Array, points: _Array, *, allowed: _Array, best: _Array
 ) -> None:
     """Raise ``best`` to the worst response time at these points.
 

@@ -62,6 +62,7 @@ def check(
 )
 def simulate(
     file: _File,
+    *,
     duration: Annotated[str, typer.Option(help="Simulated time: us, ms, s, min or h.")] = "10s",
     seed: Annotated[
         int, typer.Option(help="Seed of all random draws: the same seed repeats the run.")
@@ -114,6 +115,7 @@ def simulate(
 )
 def profile(
     file: Annotated[Path, typer.Argument(help="YAML of the orchestrator, or one ONNX network.")],
+    *,
     task: Annotated[
         list[str] | None, typer.Option(help="Measure only this task; repeatable.")
     ] = None,
@@ -229,6 +231,7 @@ def build(
 )
 def whatif(
     file: _File,
+    *,
     add: Annotated[
         list[str] | None, typer.Option(help="Task to add, as key=value pairs; repeatable.")
     ] = None,
@@ -300,6 +303,7 @@ def doctor(
 )
 def explain(
     trace: _Trace,
+    *,
     job: Annotated[str, typer.Option(help="Split the latency of this job: TASK#NUMBER.")] = "",
     worst: Annotated[
         bool,
@@ -366,6 +370,7 @@ def report(
 )
 def dashboard(
     target: Annotated[str, typer.Option(help="Name of the orchestrator node.")] = "orchestrator",
+    *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8470,
     metrics: Annotated[bool, typer.Option("--metrics", help="Serve /metrics, too.")] = False,

@@ -97,8 +97,8 @@ def bev_network(parameters: BevParameters | None = None) -> onnx.ModelProto:
         raise ValueError("ground cells must divide the grid, and ground_window must be odd")
     graph = _Graph()
     z, valid = _cells_of_points(graph, p)
-    lowest = _scatter(graph, p, "lowest", z, _EMPTY, "min")
-    _obstacles(graph, p, z, valid, _ground(graph, p, lowest))
+    lowest = _scatter(graph, p, "lowest", z, fill=_EMPTY, how="min")
+    _obstacles(graph, p, z=z, valid=valid, ground=_ground(graph, p, lowest))
     n = p.cells
     model = helper.make_model(
         helper.make_graph(
@@ -168,7 +168,9 @@ def _cells_of_points(graph: _Graph, p: BevParameters) -> tuple[str, str]:
     return "z", valid
 
 
-def _scatter(graph: _Graph, p: BevParameters, name: str, values: str, fill: float, how: str) -> str:
+def _scatter(
+    graph: _Graph, p: BevParameters, name: str, values: str, *, fill: float, how: str
+) -> str:
     """Reduce one value a point [N] to one a cell [X * Y]; ``fill`` where there is no point."""
     node = graph.node
     value = helper.make_tensor(f"{name}_fill", TensorProto.FLOAT, [1], [fill])
@@ -221,7 +223,7 @@ def _ground(graph: _Graph, p: BevParameters, lowest: str) -> str:
     return node("Reshape", "ground", "ground_image", grid)
 
 
-def _obstacles(graph: _Graph, p: BevParameters, z: str, valid: str, ground: str) -> None:
+def _obstacles(graph: _Graph, p: BevParameters, *, z: str, valid: str, ground: str) -> None:
     """Write ``obstacle`` and ``height`` from the points between kerb and headroom.
 
     What hangs higher is dropped point by point: a ceiling over a floor is no obstacle.
@@ -238,12 +240,12 @@ def _obstacles(graph: _Graph, p: BevParameters, z: str, valid: str, ground: str)
     node("Cast", "standing", "stands", to=TensorProto.FLOAT)
     node("Where", "counted", "counts", "above", constant("nothing", 0.0, np.float32))
     grid = constant("grid_shape", [p.cells, p.cells], np.int64)
-    number = _scatter(graph, p, "standing_points", "standing", 0.0, "add")
+    number = _scatter(graph, p, "standing_points", "standing", fill=0.0, how="add")
     firm = constant("min_points", p.min_points - 0.5, np.float32)
     node("Greater", "is_obstacle", number, firm)
     node("Cast", "obstacle_flat", "is_obstacle", to=TensorProto.UINT8)
     node("Reshape", "obstacle", "obstacle_flat", grid)
-    height = _scatter(graph, p, "height_flat", "counted", 0.0, "max")
+    height = _scatter(graph, p, "height_flat", "counted", fill=0.0, how="max")
     node("Reshape", "height", height, grid)
 
 

@@ -124,12 +124,12 @@ def prepare(
     found = cache.find(key, file=f"{key}.onnx")
     if found is not None:
         with suppress(KeyError, TypeError, ValueError, IndexError):  # damaged: made again
-            return _described(found, path, model_digest, key, feeds)
-    return _described(cache.make(key, build), path, model_digest, key, feeds)
+            return _described(found, path, model_digest=model_digest, key=key, feeds=feeds)
+    return _described(cache.make(key, build), path, model_digest=model_digest, key=key, feeds=feeds)
 
 
 def _described(
-    made: Artifact, source: Path, model_digest: str, key: str, feeds: Sequence[Feed]
+    made: Artifact, source: Path, *, model_digest: str, key: str, feeds: Sequence[Feed]
 ) -> PreparedNetwork:
     """Return what was prepared; raises in some way where the facts are not those of a network."""
     facts = made.facts

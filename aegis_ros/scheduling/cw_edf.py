@@ -122,7 +122,11 @@ class CwEdf:
             if at >= now_ns and key != task_id
         ]
         return idle_until(
-            now_ns, part_ns, task.plan.remaining_ns(job.step), job.deadline_ns, coming
+            now_ns,
+            need_ns=part_ns,
+            rest_ns=task.plan.remaining_ns(job.step),
+            deadline_ns=job.deadline_ns,
+            coming=coming,
         )
 
     def _take_back(self, task: TaskTiming) -> None:

@@ -50,6 +50,7 @@ class Job:
         seq: int,
         arrival_ns: int,
         deadline_ns: int,
+        *,
         payload: object = None,
     ) -> None:
         """Create a job that has not run yet."""

@@ -357,7 +357,7 @@ class Scheduler:
                 job.used_ns > budget.least_total_ns
                 and budget.is_exceeded(job, step, taken_ns, ended=following is None)
             ):
-                return self._exceeded(where, task, job, taken_ns, following)
+                return self._exceeded(where, task, job, taken_ns=taken_ns, following=following)
             if following is None and task.background is job:
                 task.background = None
         if following is None:
@@ -406,7 +406,7 @@ class Scheduler:
                 job.used_ns += taken_ns
                 job.allowed_ns += budget.declared_ns[job.step]
                 if budget.is_exceeded(job, job.step, taken_ns, ended=True):
-                    told = self._exceeded(where, task, job, taken_ns, None)
+                    told = self._exceeded(where, task, job, taken_ns=taken_ns, following=None)
                     actions += [each for each in told if type(each) is not Finished]
             if task.background is job:
                 task.background = None
@@ -566,6 +566,7 @@ class Scheduler:
         lane: _Lane,
         task: _Task,
         job: Job,
+        *,
         taken_ns: int,
         following: int | None,
     ) -> list[Action]:

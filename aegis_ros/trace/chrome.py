@@ -64,7 +64,7 @@ class _Writing:
             shown_ns = 0  # until when the track of the results is taken
             for index, job in enumerate(jobs):
                 after = jobs[index + 1] if index + 1 < len(jobs) else None
-                yield from self._job(job, after, frames, results, shown_ns)
+                yield from self._job(job, after, frames=frames, results=results, shown_ns=shown_ns)
                 if job.ending is Ending.FINISHED:
                     shown_ns = max(shown_ns + 1, job.end_ns)  # none is shorter
         if trace.rationales:
@@ -108,9 +108,9 @@ class _Writing:
         process: int,
         thread: int,
         name: str,
+        *,
         begin_ns: int,
         end_ns: int,
-        *,
         inner: bool = False,
     ) -> dict[str, Any]:
         # A little short of its end, and less so than what lies inside of it: a sum that is rounded
@@ -133,8 +133,8 @@ class _Writing:
             _LANES,
             _FIRST_TRACK + run.lane,
             trace.job_name(run.task, run.seq),
-            run.begin_ns,
-            run.end_ns,
+            begin_ns=run.begin_ns,
+            end_ns=run.end_ns,
         )
         args: dict[str, Any] = {
             "segment": run.segment,
@@ -155,19 +155,28 @@ class _Writing:
             by = f" {trace.job_name(*part.by)}" if part.by is not None else ""
             args[f"{part.kind}{by} ms"] = part.length_ns / 1e6
         whole = self._slice(
-            _TASKS, track, trace.job_name(job.task, job.seq), job.begin_ns, job.end_ns
+            _TASKS,
+            track,
+            trace.job_name(job.task, job.seq),
+            begin_ns=job.begin_ns,
+            end_ns=job.end_ns,
         )
         yield {**whole, "cat": "late" if job.late_ns > 0 else "job", "args": args}
         for span in parts.spans:
             by = f" {trace.job_name(span.by.task, span.by.seq)}" if span.by is not None else ""
             over = ", beyond its budget" if span.over else ""
             piece = self._slice(
-                _TASKS, track, f"{span.kind}{by}{over}", span.begin_ns, span.end_ns, inner=True
+                _TASKS,
+                track,
+                f"{span.kind}{by}{over}",
+                begin_ns=span.begin_ns,
+                end_ns=span.end_ns,
+                inner=True,
             )
             yield {**piece, "cat": str(span.kind)}
 
     def _job(
-        self, job: TracedJob, after: TracedJob | None, frames: int, results: int, shown_ns: int
+        self, job: TracedJob, after: TracedJob | None, *, frames: int, results: int, shown_ns: int
     ) -> Iterator[dict[str, Any]]:
         trace = self._trace
         name = trace.job_name(job.task, job.seq)
@@ -178,7 +187,7 @@ class _Writing:
         if after is not None:
             released = min(released, max(after.begin_ns, job.begin_ns))
         yield {
-            **self._slice(_TASKS, frames, name, job.begin_ns, released),
+            **self._slice(_TASKS, frames, name, begin_ns=job.begin_ns, end_ns=released),
             "cat": "frame",
         }
         flow = {"cat": "job", "id": key, "name": "frame to result"}
@@ -195,7 +204,7 @@ class _Writing:
             until = max(job.end_ns, begin)
             what = "early result" if job.early_exit else "result"
             yield {
-                **self._slice(_TASKS, results, f"{what} of {name}", begin, until),
+                **self._slice(_TASKS, results, f"{what} of {name}", begin_ns=begin, end_ns=until),
                 "cat": "late" if job.late_ns > 0 else "in time",
             }
             end = {"pid": _TASKS, "tid": results, "ts": self._us(begin)}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aegis_ros.rationale import Rationale, Rule
 from aegis_ros.spec import Criticality
-from aegis_ros.trace.records import RecordKind, rule_of
+from aegis_ros.trace.records import Record, RecordKind, rule_of, unpacked
 
 __all__ = [
     "NO_TASK",
@@ -319,13 +319,9 @@ class _Rebuilding:
     ]:
         """Return jobs, what ran on each lane, and changes of mode."""
         last = 0
-        names = ["kind", "lane", "segment", "task", "seq", "time_ns"]
-        columns = [self._records[name].tolist() for name in names]
-        for kind, lane, segment, task, seq, time_ns, values in zip(
-            *columns, self._records["values"].tolist(), strict=True
-        ):
-            last = time_ns
-            self._take(kind, lane, segment, task, seq, time_ns, values)
+        for record in unpacked(self._records):
+            last = record.time_ns
+            self._take(record)
         for run in self._on_lane.values():
             _close(run, last)
         for job in self._jobs.values():
@@ -334,20 +330,12 @@ class _Rebuilding:
         lanes = {lane: tuple(runs) for lane, runs in sorted(self._runs.items())}
         return self._jobs, lanes, tuple(self._changes)
 
-    def _take(
-        self,
-        kind: int,
-        lane: int,
-        segment: int,
-        task: int,
-        seq: int,
-        time_ns: int,
-        values: list[int],
-    ) -> None:
+    def _take(self, record: Record) -> None:
+        kind, lane, _, task, seq, time_ns, values, _ = record
         if kind == RecordKind.SEGMENT_STARTED:
-            self._start(lane, segment, task, seq, time_ns, values)
+            self._start(record)
         elif kind == RecordKind.SEGMENT_ENDED:
-            self._end(lane, task, seq, time_ns, values)
+            self._end(record)
         elif kind == RecordKind.RELEASED:
             arrival, received, deadline, rank = values
             known = self._tasks.get(task)
@@ -370,16 +358,15 @@ class _Rebuilding:
         else:
             job = self._jobs.get((task, seq))
             if job is not None:
-                self._conclude(job, kind, time_ns, values)
+                self._conclude(job, record)
 
-    def _start(
-        self, lane: int, segment: int, task: int, seq: int, time_ns: int, values: list[int]
-    ) -> None:
+    def _start(self, record: Record) -> None:
+        _, lane, segment, task, seq, at_ns, values, _ = record
         before = self._on_lane.pop(lane, None)
         if before is not None:
-            _close(before, time_ns)  # its end was overwritten, or its engine went
+            _close(before, at_ns)  # its end was overwritten, or its engine went
         run = TracedSegment(
-            task, seq, segment, lane, time_ns, time_ns, time_ns, time_ns, values[0], values[1]
+            task, seq, segment, lane, at_ns, at_ns, at_ns, at_ns, values[0], values[1]
         )
         self._on_lane[lane] = run
         self._runs.setdefault(lane, []).append(run)
@@ -387,18 +374,20 @@ class _Rebuilding:
         if job is not None:
             job.segments.append(run)
 
-    def _end(self, lane: int, task: int, seq: int, time_ns: int, values: list[int]) -> None:
-        run = self._on_lane.get(lane)
-        if run is None or (run.task, run.seq) != (task, seq):
+    def _end(self, record: Record) -> None:
+        time_ns, values = record.time_ns, record.values
+        run = self._on_lane.get(record.lane)
+        if run is None or (run.task, run.seq) != (record.task, record.seq):
             return
-        del self._on_lane[lane]
+        del self._on_lane[record.lane]
         _close(run, time_ns)
         run.closed = True
         began, ended = values[0] or run.begin_ns, values[1] or time_ns
         run.began_ns = min(max(began, run.begin_ns), time_ns)
         run.ended_ns = min(max(ended, run.began_ns), time_ns)
 
-    def _conclude(self, job: TracedJob, kind: int, time_ns: int, values: list[int]) -> None:
+    def _conclude(self, job: TracedJob, record: Record) -> None:
+        kind, time_ns, values = record.kind, record.time_ns, record.values
         if kind == RecordKind.FINISHED:
             job.ending = Ending.FINISHED
             job.early_exit = values[3] == 1

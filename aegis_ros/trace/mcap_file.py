@@ -29,7 +29,7 @@ from mcap.writer import Writer
 from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import Rationale
 from aegis_ros.trace.history import Trace, TracedTask
-from aegis_ros.trace.records import RECORD
+from aegis_ros.trace.records import RECORD, Record, unpacked
 from aegis_ros.trace.rows import (
     LostRow,
     RationaleRow,
@@ -157,13 +157,10 @@ class TraceFile:
 
     def add_records(self, records: npt.NDArray[np.void]) -> None:
         """Write records, RECORD [N]."""
-        for kind, lane, segment, task, seq, time_ns, values, serial in zip(
-            *(records[name].tolist() for name in RECORD.names or ()), strict=True
-        ):
-            known = self._tasks.get(task)
-            name = None if known is None else known.name
-            row = record_row(kind, lane, segment, task, seq, time_ns, values, serial, name=name)
-            self._message("record", time_ns, encode_row(row))
+        for record in unpacked(records):
+            known = self._tasks.get(record.task)
+            row = record_row(record, name=None if known is None else known.name)
+            self._message("record", record.time_ns, encode_row(row))
 
     def add_rationale(self, rationale: Rationale) -> None:
         """Write a decision."""
@@ -286,7 +283,7 @@ def read_trace(path: Path) -> Trace:
 class _Reading:
     """What has been read so far."""
 
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[Record] = field(default_factory=list)
     tasks: dict[int, TracedTask] = field(default_factory=dict)
     rationales: list[Rationale] = field(default_factory=list)
     states: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)

@@ -57,6 +57,7 @@ class RingWriter:
         time_ns: int,
         task: int = 0,
         seq: int = 0,
+        *,
         lane: int = 0,
         segment: int = 0,
         a: int = 0,

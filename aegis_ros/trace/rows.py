@@ -22,7 +22,7 @@ from aegis_ros.rationale import (
 )
 from aegis_ros.rationale.plain import from_plain, to_plain
 from aegis_ros.trace.history import TracedTask
-from aegis_ros.trace.records import FIELDS, RecordKind, rule_of
+from aegis_ros.trace.records import FIELDS, Record, RecordKind, rule_of
 
 __all__ = [
     "ArenaRow",
@@ -212,19 +212,9 @@ def rationale_of(row: RationaleRow) -> Rationale:
     return Rationale(**{**values, "reason": reason})
 
 
-def record_row(
-    kind: int,
-    lane: int,
-    segment: int,
-    task: int,
-    seq: int,
-    time_ns: int,
-    values: list[int],
-    serial: int,
-    *,
-    name: str | None,
-) -> RecordRow:
+def record_row(record: Record, *, name: str | None) -> RecordRow:
     """Return a record as a row; ``name`` is that of the task, ``None`` for unknown."""
+    kind, lane, segment, task, seq, time_ns, values, serial = record
     known, names = _KINDS[kind]
     shown: dict[str, Any] = dict(zip(names, values, strict=False))
     if kind == RecordKind.FINISHED:  # what people plot
@@ -237,8 +227,8 @@ def record_row(
     return RecordRow(known, time_ns, lane, segment, task, name, seq, serial, **shown)
 
 
-def record_of(row: RecordRow) -> tuple[Any, ...]:
-    """Return the values of RECORD that a row holds; what older files lack is 0.
+def record_of(row: RecordRow) -> Record:
+    """Return the record that a row holds; what older files lack is 0.
 
     Raises:
         KeyError: its kind is not known here.
@@ -246,7 +236,7 @@ def record_of(row: RecordRow) -> tuple[Any, ...]:
     kind = RecordKind[row.kind.upper()]
     values = [getattr(row, name) for name in FIELDS[kind]]
     whole = [0 if value is UNSET else value for value in values]
-    return (
+    return Record(
         int(kind),
         row.lane,
         row.segment,

@@ -90,7 +90,7 @@ def answers(wanted: int, shown: Shown) -> list[dict[str, Any]]:
             action(sets[0])
             times = [timed_ms(partial(action, tasks)) for tasks in sets]
             goal = None if action is yes_or_no else _GOALS_MS.get(count)
-            rows.append(_row(name, count, "ms", times, goal))
+            rows.append(_row(name, count, unit="ms", values=times, goal=goal))
     return rows
 
 
@@ -117,7 +117,7 @@ def what_if(wanted: int, shown: Shown) -> list[dict[str, Any]]:
             if len(times) == wanted:
                 break
         name = f"what-if, lanes: {len(lanes)}"
-        rows.append(_row(name, 30, "ms", times, 50.0))
+        rows.append(_row(name, 30, unit="ms", values=times, goal=50.0))
     return rows
 
 
@@ -148,7 +148,7 @@ def simulator(counts: Sequence[int], shown: Shown) -> list[dict[str, Any]]:
             for _ in steps(shown, range(7), name)
         ]
         goal = _RATE_GOALS.get((lanes, parts))
-        rows.append(_row(name, len(tasks), "jobs/ms", rates, goal))
+        rows.append(_row(name, len(tasks), unit="jobs/ms", values=rates, goal=goal))
     return rows
 
 
@@ -219,7 +219,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _row(
-    name: str, count: int, unit: str, values: Sequence[float], goal: float | None
+    name: str, count: int, *, unit: str, values: Sequence[float], goal: float | None
 ) -> dict[str, Any]:
     return {
         "name": name,

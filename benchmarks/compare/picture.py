@@ -24,6 +24,7 @@ _ROW_IN = 0.36
 def draw(
     path: Path,
     loads: Mapping[float, Mapping[str, Any]],
+    *,
     samples: Mapping[tuple[float, str, str], npt.NDArray[np.float64]],
     ways: Mapping[str, str],
     title: str,
@@ -115,7 +116,7 @@ def _cell(
         ratio = samples[name]
         if ratio is not None and len(ratio):
             _violin(axis, at, np.clip(ratio, _LEFT * 1.02, _RIGHT * 0.98), colour)
-        _count(axis, at, missed(row), row["told"], row["frames"])
+        _count(axis, at, bad=missed(row), told=row["told"], frames=row["frames"])
         frames, bad, told = frames + row["frames"], bad + missed(row), told + row["told"]
     silent = bad - told
     text = f"{frames:,} frames: {silent:,} late or lost"
@@ -136,7 +137,7 @@ def _violin(axis: Any, at: int, ratio: npt.NDArray[np.float64], colour: str) -> 
     axis.plot(worst, at, "D", ms=4.5, color=mark, mec="white", mew=0.6, zorder=5)
 
 
-def _count(axis: Any, at: int, bad: int, told: int, frames: int) -> None:
+def _count(axis: Any, at: int, *, bad: int, told: int, frames: int) -> None:
     silent = bad - told
     text = f"{silent / frames:.1%}" if silent else "0"
     if silent and silent / frames < 0.001:

@@ -104,9 +104,9 @@ class Planner:
         workload: Workload,
         folder: Path,
         state: Path,
+        *,
         runs: int,
         progress: Shown,
-        *,
         limit_s: float | None = None,
     ) -> None:
         """Measure nothing yet."""
@@ -254,7 +254,10 @@ class Planner:
                 answer = judge(asked, advise=False)
                 if not unknown and answer.schedulable:
                     found = replace(
-                        _plan(load, tasks, stretch, answer, self._switch_ns), slowdown=slowdown
+                        _plan(
+                            load, tasks, stretch=stretch, answer=answer, switch_ns=self._switch_ns
+                        ),
+                        slowdown=slowdown,
                     )
                     if all(abs(new[name] / cost[name] - 1.0) < _CLOSE for name in new):
                         return found
@@ -327,7 +330,7 @@ def _runs_in(profile: Profile, condition: Condition) -> int:
 
 
 def _plan(
-    load: float, tasks: Sequence[Task], stretch: float, answer: Answer, switch_ns: int
+    load: float, tasks: Sequence[Task], *, stretch: float, answer: Answer, switch_ns: int
 ) -> Plan:
     seen = {task.name: task for task in answer.asked.tasks}
 

@@ -38,6 +38,7 @@ class Results:
         workload: Workload,
         plans: Sequence[Plan],
         arms: Sequence[Arm],
+        *,
         ways: Sequence[str],
         goals: Goals,
         facts: Mapping[str, Any],
@@ -162,7 +163,7 @@ class Results:
                 if any(way in one["rows"] for one in loads.values())
             }
             told = f"{title}, at loads of {', '.join(f'{load:.0%}' for load in loads)} of it"
-            draw(plot, loads, self.samples(), ways, told)
+            draw(plot, loads, samples=self.samples(), ways=ways, title=told)
 
     def show(self) -> None:
         """Print the tables."""

@@ -144,12 +144,14 @@ class Workload:
             deadline = network.deadline_ms * slowdown or period * (
                 stretch if network.patient else 1.0
             )
-            tasks.append(_task(name, name, period, round(deadline, 3), network.criticality))
+            tasks.append(
+                _task(name, name, period, round(deadline, 3), criticality=network.criticality)
+            )
         if load > 1.0:
             for name, (network_name, share) in self.extras.items():
                 period = round(cost_ms[network_name] / (share * (load - provable)), 3)
                 deadline = round(period * _EXTRA_PERIODS, 3)
-                extra = _task(name, network_name, period, deadline, "low", extra=True)
+                extra = _task(name, network_name, period, deadline, criticality="low", extra=True)
                 tasks.append(replace(extra, queue=_EXTRA_PERIODS))
         return tasks
 
@@ -209,6 +211,7 @@ def _task(
     network: str,
     period_ms: float,
     deadline_ms: float,
+    *,
     criticality: str,
     extra: bool = False,
 ) -> Task:

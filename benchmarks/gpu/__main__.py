@@ -83,9 +83,9 @@ def main() -> None:
             "runs": options.runs,
             "failed": [],
         }
-        results = Results(runs_on, [], arms, options.ways, goals, facts)
+        results = Results(runs_on, [], arms, ways=options.ways, goals=goals, facts=facts)
         told = Told(facts, results, options.json, options.plot)
-        with Planner(runs_on, folder, state, options.runs, progress) as planner:
+        with Planner(runs_on, folder, state, runs=options.runs, progress=progress) as planner:
             facts["measured_anew"] = planner.anew
             cut: dict[str, CompiledNetwork] = {}
             for load in options.loads:
@@ -112,7 +112,7 @@ def main() -> None:
             with told.part("contention on divided multiprocessors"):
                 shared += contention(bench, compiled, options.runs, options.sms, alone=shared)
         with contextlib.suppress(KeyboardInterrupt):
-            _rounds(options, bench, arms, results, told, progress)
+            _rounds(options, bench, arms=arms, results=results, told=told, progress=progress)
     results.show()
     _show(named, costs, shared)
     for line in facts["failed"]:
@@ -177,6 +177,7 @@ def _options() -> argparse.Namespace:
 def _rounds(
     options: argparse.Namespace,
     bench: Bench,
+    *,
     arms: Sequence[Arm],
     results: Results,
     told: Told,
@@ -194,7 +195,14 @@ def _rounds(
         progress.update(row, description=what)
         with told.part(what):
             results.rounds.append(
-                one_round(bench, arm, plan.load, number, plan.tasks, options.seconds)
+                one_round(
+                    bench,
+                    arm,
+                    load=plan.load,
+                    number=number,
+                    tasks=plan.tasks,
+                    seconds=options.seconds,
+                )
             )
         progress.advance(row)
     told.draw()

@@ -85,7 +85,7 @@ class Cameras:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], book: Book, send: Send, cores: Sequence[int], seed: int
+        self, tasks: Sequence[Task], book: Book, send: Send, *, cores: Sequence[int], seed: int
     ) -> None:
         """Send nothing yet."""
         self._tasks = tasks

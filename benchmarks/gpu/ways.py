@@ -107,7 +107,7 @@ class _Running:
 
 
 def one_round(
-    bench: Bench, arm: Arm, load: float, number: int, tasks: Sequence[Task], seconds: float
+    bench: Bench, arm: Arm, *, load: float, number: int, tasks: Sequence[Task], seconds: float
 ) -> Round:
     """Return what one way did in one round."""
     book = Book(tasks)
@@ -115,7 +115,7 @@ def one_round(
         way = stack.enter_context(
             _orchestrated(bench, tasks, book) if arm.ours else _usual(bench, arm.way, tasks, book)
         )
-        with Cameras(tasks, book, way.send, bench.cores, seed=number):
+        with Cameras(tasks, book, way.send, cores=bench.cores, seed=number):
             time.sleep(_WARM_UP_S)
             cpu, told, begin_ns = Cpu(way.pids), way.told(), time.monotonic_ns()
             time.sleep(seconds)

@@ -170,7 +170,7 @@ def memory_mib(pid: int) -> float:
 
 
 def with_images(
-    folder: Path, listener: Listener, name: str, seconds: float, kills: int, shown: Shown
+    folder: Path, listener: Listener, name: str, *, seconds: float, kills: int, shown: Shown
 ) -> dict[str, list[float]]:
     """Return everything that is measured with images of one size."""
     size = _SIZES[name]
@@ -292,7 +292,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, progress() as shown:
         for name in _SIZES:
             found |= with_images(
-                Path(folder), listener, name, options.seconds, options.kills, shown
+                Path(folder),
+                listener,
+                name,
+                seconds=options.seconds,
+                kills=options.kills,
+                shown=shown,
             )
     rclpy.try_shutdown()
     rows = [figure(*name_and_unit(name), values) for name, values in found.items()]

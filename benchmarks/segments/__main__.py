@@ -149,7 +149,7 @@ class Timed:
 
 
 def measure(
-    backend: Backend, lane: Lane, uri: str, spec: PreprocessSpec, cache: Path, seconds: float
+    backend: Backend, lane: Lane, *, uri: str, spec: PreprocessSpec, cache: Path, seconds: float
 ) -> Timed:
     """Cut a network and time it for a while."""
     prepared = prepare(resolve_model(uri, []), (Feed(spec, _FRAME),), cache_dir=cache)
@@ -221,7 +221,9 @@ def main() -> None:
     ):
         for name, (uri, spec) in steps(shown, list(_MODELS.items()), "networks"):
             step = shown.add_task(f"{name}: cut, then timed for {options.seconds:g} s")
-            timed = measure(backend, lane, uri, spec, Path(folder), options.seconds)
+            timed = measure(
+                backend, lane, uri=uri, spec=spec, cache=Path(folder), seconds=options.seconds
+            )
             rows += _rows(name, timed)
             shown.remove_task(step)
     output = table(

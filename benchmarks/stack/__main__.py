@@ -76,7 +76,7 @@ are written anew after every round.
 
 
 def _arms(
-    ways: Sequence[str], floor: bool, trace: bool, keep: bool, latency_ms: float
+    ways: Sequence[str], *, floor: bool, trace: bool, keep: bool, latency_ms: float
 ) -> list[Arm]:
     arms = [Arm(way, WAYS[way], way) for way in ways]
     if "aegis" in ways and floor:
@@ -153,13 +153,13 @@ def main() -> None:
         runs_on = _fitted(folder, shown)
         if options.dispatch:
             figures = dispatch_lateness(
-                runs_on, folder, state, options.seconds, options.rounds, shown
+                runs_on, folder, state, seconds=options.seconds, rounds=options.rounds, shown=shown
             )
             rclpy.try_shutdown()
             show_dispatch(figures)
             publish(_PACKAGE, options.json, dispatch_rows(figures), figures)
             return
-        results = _compared(options, runs_on, folder, state, shown)
+        results = _compared(options, runs_on, folder=folder, state=state, shown=shown)
         rclpy.try_shutdown()
         results.write(_PACKAGE, options.json, options.plot, _TITLE)
     results.show()
@@ -175,9 +175,13 @@ def _fitted(folder: Path, shown: Shown) -> Workload:
     return replace(WORKLOAD, jitter_ms=jitter_ms)
 
 
-def _compared(options: Any, runs_on: Workload, folder: Path, state: Path, shown: Shown) -> Results:
+def _compared(
+    options: Any, runs_on: Workload, *, folder: Path, state: Path, shown: Shown
+) -> Results:
     """Plan all loads, run all turns, and return what they come to."""
-    planner = Planner(runs_on, folder, state, options.runs, shown, limit_s=options.measure_seconds)
+    planner = Planner(
+        runs_on, folder, state, runs=options.runs, progress=shown, limit_s=options.measure_seconds
+    )
     with planner:
         plans = [planner.plan(load) for load in options.loads]
         files, budgets = planner.files(), planner.budgets_ms()
@@ -189,23 +193,30 @@ def _compared(options: Any, runs_on: Workload, folder: Path, state: Path, shown:
         (task for plan in plans for task in plan.tasks if task.name == URGENT), plans[0].tasks[0]
     )
     latency_ms = urgent.deadline_ms - runs_on.publish_ms
-    arms = _arms(options.ways, floor, options.trace, options.keep_traces, latency_ms)
+    arms = _arms(
+        options.ways,
+        floor=floor,
+        trace=options.trace,
+        keep=options.keep_traces,
+        latency_ms=latency_ms,
+    )
     facts = {
         "budgets_ms": budgets,
         "runs": options.runs,
         "measured_anew": planner.anew,
     }
-    results = Results(runs_on, plans, arms, list(WAYS), goals, facts)
+    results = Results(runs_on, plans, arms, ways=list(WAYS), goals=goals, facts=facts)
     listener = Listener([*runs_on.networks, *runs_on.extras])
     stage = Stage(runs_on, files, folder, state, listener)
     with contextlib.suppress(KeyboardInterrupt):
-        _rounds(options, stage, plans, arms, results, shown)
+        _rounds(options, stage, plans=plans, arms=arms, results=results, shown=shown)
     return results
 
 
 def _rounds(
     options: Any,
     stage: Stage,
+    *,
     plans: Sequence[Plan],
     arms: Sequence[Arm],
     results: Results,
@@ -224,7 +235,9 @@ def _rounds(
             seconds = options.aegis_seconds
         shown.update(row, description=f"round {number + 1}, {plan.load:.0%}: {arm.label}")
         tasks = [task for task in plan.tasks if arm.only in ("", task.name)]
-        item, ended = one_round(stage, arm, plan.load, number, tasks, seconds)
+        item, ended = one_round(
+            stage, arm, load=plan.load, number=number, tasks=tasks, seconds=seconds
+        )
         results.rounds.append(item)
         results.write(_PACKAGE, options.json, options.plot, _TITLE)
         shown.advance(row)

@@ -221,11 +221,11 @@ def _ended(made: Sequence[subprocess.Popen[bytes]], log: Path) -> str:
 def one_round(
     stage: Stage,
     arm: Arm,
+    *,
     load: float,
     number: int,
     tasks: Sequence[Task],
     seconds: float,
-    *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Round, bool]:
     """Return what one way did in one round, and whether it was ended early by the operator."""

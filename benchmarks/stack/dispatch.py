@@ -28,7 +28,7 @@ _P99_US, _MAX_US = 200.0, 1000.0
 
 
 def dispatch_lateness(
-    workload: Workload, folder: Path, state: Path, seconds: float, rounds: int, shown: Shown
+    workload: Workload, folder: Path, state: Path, *, seconds: float, rounds: int, shown: Shown
 ) -> dict[str, Any]:
     """Run the orchestrator on three cameras with a small network each; return the figures.
 
@@ -43,7 +43,7 @@ def dispatch_lateness(
     arm = Arm("dispatch", "three 720p cameras at 20 Hz", "aegis")
     found: list[Round] = []
     for number in steps(shown, range(rounds), f"rounds of {seconds:g} s with {arm.label}"):
-        item, ended = one_round(stage, arm, 0.0, number, tasks, seconds)
+        item, ended = one_round(stage, arm, load=0.0, number=number, tasks=tasks, seconds=seconds)
         found.append(item)
         if ended:
             break

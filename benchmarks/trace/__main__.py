@@ -69,7 +69,7 @@ def _ring(
     for batch in range(0, count, _BATCH):
         begin = clock()
         for n in range(batch, batch + _BATCH):
-            writer.write(kind, base + n, 3, n, 0, 1, base, base + n, 0)
+            writer.write(kind, base + n, 3, n, lane=0, segment=1, a=base, b=base + n, c=0)
         between = clock()
         for _ in range(batch, batch + _BATCH):
             pass

@@ -80,7 +80,9 @@ def drawing() -> str:
         height = max(_FLOOR, 16 + _LINE * max(len(item) for item in lines) + _below(len(floor)))
         for place, (item, sentence) in enumerate(zip(floor, lines, strict=True)):
             x = _LEFT + place * (each + _GAP)
-            parts += _box(item.name, sentence, x, y, each, height, alone=len(floor) == 1)
+            parts += _box(
+                item.name, sentence, x=x, y=y, width=each, height=height, alone=len(floor) == 1
+            )
         y += height + _GAP
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 10}" '
@@ -116,7 +118,7 @@ def _legend() -> list[str]:
 
 
 def _box(
-    name: str, sentence: list[str], x: float, y: float, width: float, height: float, *, alone: bool
+    name: str, sentence: list[str], *, x: float, y: float, width: float, height: float, alone: bool
 ) -> list[str]:
     kind = "node" if name in _NODE else "engine" if name in ("engine", "backends") else "both"
     middle = y + (height - _LINE * len(sentence)) / 2 + 11

@@ -56,7 +56,7 @@ TASKS = (
 
 @pytest.mark.parametrize("way", ["processes", "streams", "queue"])
 def test_a_usual_way_runs_every_network_and_books_every_frame(bench: Bench, way: str) -> None:
-    item = one_round(bench, Arm(way, way, way), 0.5, 0, TASKS, 1.0)
+    item = one_round(bench, Arm(way, way, way), load=0.5, number=0, tasks=TASKS, seconds=1.0)
     assert item.seconds == pytest.approx(1.0, rel=0.5)
     for task in TASKS:
         one = item.tasks[task.name]
@@ -73,7 +73,9 @@ def test_a_usual_way_runs_every_network_and_books_every_frame(bench: Bench, way:
 
 def test_a_part_that_fails_costs_itself_alone_and_is_noted(tmp_path: Path) -> None:
     facts: dict[str, Any] = {"device": "none", "failed": []}
-    results = Results(Workload({}, {}, "a", {}, None, 1.0, 0.5), [], [], [], goals, facts)
+    results = Results(
+        Workload({}, {}, "a", {}, None, 1.0, 0.5), [], [], ways=[], goals=goals, facts=facts
+    )
     told = Told(facts, results, tmp_path / "gpu.json", None)
     with told.part("one that ends the process"):
         raise SystemExit("no result within 30 s")

@@ -18,7 +18,9 @@ def test_gives_back_what_was_written_in_order() -> None:
     buffer = bytearray(ring_bytes(8))
     writer, reader = RingWriter(buffer), RingReader(buffer)
     for seq in range(5):
-        writer.write(RecordKind.RELEASED, 100 + seq, 3, seq, 1, 2, 10, 20, 30, 40)
+        writer.write(
+            RecordKind.RELEASED, 100 + seq, 3, seq, lane=1, segment=2, a=10, b=20, c=30, d=40
+        )
     records = reader.read()
     assert records["seq"].tolist() == [0, 1, 2, 3, 4]
     assert records[0]["values"].tolist() == [10, 20, 30, 40]
@@ -51,7 +53,7 @@ def test_a_reader_meets_only_whole_records_while_the_writer_overtakes_it() -> No
 
     def write() -> None:
         for n in range(1, count + 1):
-            writer.write(RecordKind.FINISHED, n, n, n, 0, 0, n, n, n, n)
+            writer.write(RecordKind.FINISHED, n, n, n, lane=0, segment=0, a=n, b=n, c=n, d=n)
 
     thread = threading.Thread(target=write)
     thread.start()

@@ -21,6 +21,7 @@ from aegis_ros.rationale.frames import NewerFrame
 from aegis_ros.trace import FIELDS, RecordKind
 from aegis_ros.trace.explain import split
 from aegis_ros.trace.history import Ending, TracedTask
+from aegis_ros.trace.records import Record
 from aegis_ros.trace.rows import (
     RationaleRow,
     RecordRow,
@@ -47,7 +48,7 @@ def test_every_value_of_every_kind_has_a_place_in_a_row() -> None:
 
 
 def test_a_row_holds_only_what_its_kind_has() -> None:
-    row = record_row(RecordKind.SKIPPED, 0, 0, 1, 5, 100, [0, 0, 0, 0], 9, name="camera")
+    row = record_row(Record(RecordKind.SKIPPED, 0, 0, 1, 5, 100, [0, 0, 0, 0], 9), name="camera")
     assert json.loads(encode_row(row)) == {
         "kind": "skipped",
         "time_ns": 100,

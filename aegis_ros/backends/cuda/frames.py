@@ -95,6 +95,7 @@ class FrameInput:
         self,
         driver: CudaDriver,
         memory: FrameMemory,
+        *,
         copies: int,
         arrived: int,
         device: int,

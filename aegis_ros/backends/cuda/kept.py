@@ -75,6 +75,7 @@ def without_files(backend: str, prepared: PreparedNetwork) -> CompiledNetwork:
 def as_compiled(
     backend: str,
     prepared: PreparedNetwork,
+    *,
     facts: BuildFacts,
     paths: Sequence[Path],
     segments: int,

@@ -218,5 +218,10 @@ class GpuNetwork(ABC):
         self._undo.callback(self._driver.destroy_event, arrived)
         lane = self.lane
         return FrameInput(
-            self._driver, lane.frames, lane.copies, arrived, buffer.device, buffer.host
+            self._driver,
+            lane.frames,
+            copies=lane.copies,
+            arrived=arrived,
+            device=buffer.device,
+            host=buffer.host,
         )

@@ -403,7 +403,7 @@ class EngineLoop:
         now = time.monotonic_ns()
         task = self._tasks.get(task_id)
         frame = _Frame(task, places)
-        job = Job(task_id, seq, arrival, deadline, frame)
+        job = Job(task_id, seq, arrival, deadline, payload=frame)
         if task is None:
             self._skip(job, Rule.STATE, "the task is not loaded")
             return

@@ -42,17 +42,25 @@ class LoopTrace:
             now_ns,
             job.task_id,
             job.seq,
-            lane,
-            0,
-            job.arrival_ns,
-            received_ns,
-            job.deadline_ns,
-            job.rank,
+            lane=lane,
+            a=job.arrival_ns,
+            b=received_ns,
+            c=job.deadline_ns,
+            d=job.rank,
         )
 
     def started(self, job: Job, lane: int, now_ns: int, budget_ns: int) -> None:
         """Note that a lane is given to a job's next segment, and its budget (0 for unknown)."""
-        self._write(_STARTED, now_ns, job.task_id, job.seq, lane, job.step, job.rank, budget_ns)
+        self._write(
+            _STARTED,
+            now_ns,
+            job.task_id,
+            job.seq,
+            lane=lane,
+            segment=job.step,
+            a=job.rank,
+            b=budget_ns,
+        )
 
     def ended(self, job: Job, lane: int, completion: Completion, now_ns: int) -> None:
         """Note that a segment has ended; before the scheduler knows."""
@@ -61,19 +69,19 @@ class LoopTrace:
             now_ns,
             job.task_id,
             job.seq,
-            lane,
-            job.step,
-            completion.started_ns,
-            completion.finished_ns,
-            1 if completion.error else 0,
+            lane=lane,
+            segment=job.step,
+            a=completion.started_ns,
+            b=completion.finished_ns,
+            c=1 if completion.error else 0,
         )
 
     def timed_run(self, lane: int, now_ns: int, *, begins: bool) -> None:
         """Note that a lane is given to a timed run of a network, or taken back."""
         if begins:
-            self._write(_STARTED, now_ns, NO_TASK, 0, lane, 0, NO_RANK)
+            self._write(_STARTED, now_ns, NO_TASK, 0, lane=lane, a=NO_RANK)
         else:
-            self._write(_ENDED, now_ns, NO_TASK, 0, lane)
+            self._write(_ENDED, now_ns, NO_TASK, 0, lane=lane)
 
     def finished(self, finished: Finished, lane: int, used_ns: int, now_ns: int) -> None:
         """Note that a job's result goes to the node."""
@@ -83,17 +91,16 @@ class LoopTrace:
             now_ns,
             job.task_id,
             job.seq,
-            lane,
-            0,
-            job.arrival_ns,
-            job.deadline_ns,
-            used_ns,
-            1 if finished.early else 0,
+            lane=lane,
+            a=job.arrival_ns,
+            b=job.deadline_ns,
+            c=used_ns,
+            d=1 if finished.early else 0,
         )
 
     def skipped(self, job: Job, rule: Rule, now_ns: int) -> None:
         """Note that a job will not end."""
-        self._write(_SKIPPED, now_ns, job.task_id, job.seq, 0, job.step, rule_code(rule))
+        self._write(_SKIPPED, now_ns, job.task_id, job.seq, segment=job.step, a=rule_code(rule))
 
     def overran(self, overrun: Overrun, now_ns: int) -> None:
         """Note what was decided about a segment that took too long."""
@@ -103,15 +110,15 @@ class LoopTrace:
             now_ns,
             job.task_id,
             job.seq,
-            lane,
-            overrun.step,
-            overrun.taken_ns,
-            overrun.budget_ns,
-            overrun.skips,
+            lane=lane,
+            segment=overrun.step,
+            a=overrun.taken_ns,
+            b=overrun.budget_ns,
+            c=overrun.skips,
         )
         if overrun.sheds:
-            self._write(_SHED, now_ns, 0, 0, lane)
+            self._write(_SHED, now_ns, 0, 0, lane=lane)
 
     def restored(self, lane: int, now_ns: int) -> None:
         """Note that a lane takes all tasks again."""
-        self._write(_RESTORED, now_ns, 0, 0, lane)
+        self._write(_RESTORED, now_ns, 0, 0, lane=lane)

@@ -100,7 +100,7 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         if facts.refused:
             whole = self.compile(prepared, cache_dir)
             return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
-        return as_compiled(self.name, prepared, facts, paths, segments)
+        return as_compiled(self.name, prepared, facts=facts, paths=paths, segments=segments)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Create the sessions, take all memory, run once and capture graphs.

@@ -103,7 +103,7 @@ class TensorRtBackend(CudaBackend):
         if facts.refused:
             whole = self.compile(prepared, cache_dir)
             return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
-        return as_compiled(self.name, prepared, facts, paths, segments)
+        return as_compiled(self.name, prepared, facts=facts, paths=paths, segments=segments)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Take all memory, set all addresses, run once and capture graphs.

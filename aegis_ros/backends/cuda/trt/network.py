@@ -358,7 +358,7 @@ def _room_in(trt: Any, buffer: Buffer) -> Any:
         def reallocate_output(self, name: str, memory: int, size: int, alignment: int) -> int:
             return buffer.device if size <= buffer.nbytes else 0
 
-        def reallocate_output_async(
+        def reallocate_output_async(  # noqa: PLR0917 (called so by TensorRT)
             self, name: str, memory: int, size: int, alignment: int, stream: int
         ) -> int:
             return buffer.device if size <= buffer.nbytes else 0
