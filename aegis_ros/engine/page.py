@@ -66,7 +66,7 @@ class EnginePage:
         self._lanes[lane, 0] = task_id
 
     def lane_idle(self, lane: int, taken_ns: int, waiting: int) -> None:
-        """Note that a segment ended after ``taken_ns``."""
+        """Note that a segment ended which used ``taken_ns``."""
         row = self._lanes[lane]
         row[0] = -1
         row[2] += taken_ns

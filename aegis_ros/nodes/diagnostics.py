@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aegis_ros.device import DeviceState
-from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Stream, TaskState, TaskSummary
+from aegis_ros.orchestrator import (
+    WINDOW_NS,
+    LaneSummary,
+    OrchestratorState,
+    Stream,
+    TaskState,
+    TaskSummary,
+)
 from aegis_ros.rationale.wording import every_nth
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 
@@ -37,7 +45,6 @@ def diagnose(
     streams: tuple[Stream, ...],
     publishers: dict[str, int],
     *,
-    received_hz: dict[str, float],
     device: DeviceState | None = None,
     limits: DiagnosticsSpec | None = None,
 ) -> list[Diagnosis]:
@@ -48,21 +55,20 @@ def diagnose(
         lifecycle: state of the node.
         streams: subscribed streams.
         publishers: number of publishers of each topic.
-        received_hz: frames a second that reached each task, by task name.
         device: as it was read last; ``None`` for not yet.
         limits: from where on to warn; the usual ones if ``None``.
     """
     limits = limits or DiagnosticsSpec()
     entries = [_engine(state, lifecycle), _device(device, limits), _arena(state, limits)]
-    filled = {task.lane for task in state.tasks if _is_best_effort(task)}
-    entries += [_lane(lane, lane.name in filled, state.active, limits) for lane in state.lanes]
+    for lane in state.lanes:
+        own = [task for task in state.tasks if task.lane == lane.name]
+        entries.append(_lane(lane, own, state.active, limits))
     topics = {stream.topic for stream in streams}
     for task in state.tasks:
-        own = [source.topic for _, source, _ in task.spec.sources]
+        sources = [source.topic for _, source, _ in task.spec.sources]
         # Of several inputs, the one with the fewest publishers; a task without any needs none.
-        heard = min((publishers.get(each, 0) if each in topics else 0 for each in own), default=1)
-        hz = received_hz.get(task.spec.name, 0.0)
-        entries.append(_task(task, state.active, heard, hz, limits=limits))
+        heard = (publishers.get(each, 0) if each in topics else 0 for each in sources)
+        entries.append(_task(task, state.active, min(heard, default=1), limits))
     return entries
 
 
@@ -136,11 +142,14 @@ def _is_best_effort(task: TaskSummary) -> bool:
     return task.spec.criticality is Criticality.BEST_EFFORT
 
 
-def _lane(lane: LaneSummary, filled: bool, active: bool, limits: DiagnosticsSpec) -> Diagnosis:
-    """Return the health of a lane; what is ``filled`` with best effort may be busy all the time.
+def _lane(
+    lane: LaneSummary, tasks: Sequence[TaskSummary], active: bool, limits: DiagnosticsSpec
+) -> Diagnosis:
+    """Return the health of a lane; what best effort fills may be busy all the time.
 
-    Until the node is active a lane is busy with measuring.
+    A window may hold a part of one more job of each task than its share of the time.
     """
+    more = sum(task.wcet_ns for task in tasks) / WINDOW_NS
     values = {
         "utilization_admitted": f"{lane.utilization_admitted:.4f}",
         "utilization_measured": f"{lane.utilization_measured:.4f}",
@@ -148,9 +157,9 @@ def _lane(lane: LaneSummary, filled: bool, active: bool, limits: DiagnosticsSpec
         "waiting": str(lane.waiting),
     }
     text = f"busy {lane.utilization_measured:.0%}, admitted {lane.utilization_admitted:.0%}"
-    if filled:
+    if any(_is_best_effort(task) for task in tasks):
         text += "; best effort fills the slack"
-    elif active and lane.utilization_measured > lane.utilization_admitted + limits.lane:
+    elif active and lane.utilization_measured > lane.utilization_admitted + limits.lane + more:
         return Diagnosis(
             f"lane {lane.name}",
             WARN,
@@ -160,14 +169,11 @@ def _lane(lane: LaneSummary, filled: bool, active: bool, limits: DiagnosticsSpec
     return Diagnosis(f"lane {lane.name}", OK, text, values)
 
 
-def _task(
-    task: TaskSummary, active: bool, publishers: int, received_hz: float, *, limits: DiagnosticsSpec
-) -> Diagnosis:
+def _task(task: TaskSummary, active: bool, publishers: int, limits: DiagnosticsSpec) -> Diagnosis:
     spec = task.spec
-    declared_hz = 1e9 / spec.period_ns
     values = {
         "rate_hz": f"{task.rate_hz:.2f}",
-        "received_hz": f"{received_hz:.2f}",
+        "received_hz": f"{task.came.hz:.2f}",
         "response_p50_ms": f"{task.response_p50_ns / 1e6:.2f}",
         "response_p99_ms": f"{task.response_p99_ns / 1e6:.2f}",
         "deadline_ms": f"{spec.deadline_ns / 1e6:.2f}",
@@ -180,22 +186,15 @@ def _task(
         "thinned": str(task.decimated),
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
-    level, message = _task_level(
-        task, active, publishers, received_hz, declared_hz=declared_hz, limits=limits
-    )
+    level, message = _task_level(task, active, publishers, limits)
     return Diagnosis(f"task {spec.name}", level, message, values)
 
 
 def _task_level(
-    task: TaskSummary,
-    active: bool,
-    publishers: int,
-    received_hz: float,
-    *,
-    declared_hz: float,
-    limits: DiagnosticsSpec,
+    task: TaskSummary, active: bool, publishers: int, limits: DiagnosticsSpec
 ) -> tuple[int, str]:
-    spec, topic = task.spec, task.spec.topics
+    spec, topic, came = task.spec, task.spec.topics, task.came
+    declared_hz = 1e9 / spec.period_ns
     if task.state is TaskState.FAILED:
         return (
             ERROR,
@@ -208,7 +207,7 @@ def _task_level(
     if publishers == 0:
         return WARN, f"{topic} has no publisher; start the driver, or remap the topic"
     silent_s = limits.silent_periods * spec.period_ns / 1e9
-    if task.received == 0 or (received_hz == 0.0 and task.result_age_s > max(silent_s, 1.0)):
+    if task.received == 0 or task.received_age_s > max(silent_s, 1.0):
         return WARN, (
             f"{topic} is silent although {publishers} publisher(s) exist: compare QoS "
             f"(ros2 topic info -v {topic}), or {_PROFILE_HINT}"
@@ -224,9 +223,11 @@ def _task_level(
             f"ran for {task.execution_max_ns / 1e6:.1f} ms against a budget of "
             f"{task.wcet_ns / 1e6:.1f} ms; measure its profile again"
         )
-    if 0.0 < received_hz < declared_hz * (1.0 - limits.loss):
+    # One frame less in a window is no loss: it depends on where the window begins.
+    expected = declared_hz * came.within_ns / 1e9
+    if came.count and came.count + 1 < expected * (1.0 - limits.loss):
         return WARN, (
-            f"receives {received_hz:.1f} frames a second of {declared_hz:.1f} declared; if the "
+            f"receives {came.hz:.1f} frames a second of {declared_hz:.1f} declared; if the "
             f"driver publishes more, {_PROFILE_HINT}"
         )
     if _is_best_effort(task):

@@ -29,7 +29,7 @@ from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
 from aegis_ros.nodes.services import Services
 from aegis_ros.nodes.topics import check_topics
-from aegis_ros.orchestrator import Orchestrator, OrchestratorState, Stream, TaskSummary
+from aegis_ros.orchestrator import Orchestrator, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
@@ -75,7 +75,6 @@ class OrchestratorNode(LifecycleNode):
         self._intake: SensorIntake | None = None
         self._results: ResultPublisher | None = None
         self._streams: tuple[Stream, ...] = ()
-        self._received_before: dict[str, tuple[int, float]] = {}
         self._lifecycle = "unconfigured"
         self._device: DeviceState | None = None
         self._threads: FramePathPriority | None = None
@@ -293,22 +292,10 @@ class OrchestratorNode(LifecycleNode):
             self._lifecycle,
             self._streams,
             intake.publishers(),
-            received_hz=self._rates(state),
             device=self._device,
             limits=orchestrator.spec.diagnostics,
         )
         return Health(tuple(entries), state.engine.device if state.engine else "")
-
-    def _rates(self, state: OrchestratorState) -> dict[str, float]:
-        now = time.monotonic()
-        rates = {}
-        for task in state.tasks:
-            name = task.spec.name
-            count, then = self._received_before.get(name, (task.received, now))
-            if now > then:
-                rates[name] = max(0, task.received - count) / (now - then)
-            self._received_before[name] = (task.received, now)
-        return rates
 
 
 def _decoder_for(orchestrator: Orchestrator) -> Any:

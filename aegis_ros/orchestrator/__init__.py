@@ -12,9 +12,11 @@ from aegis_ros.orchestrator.types import (
     TaskState,
     TaskSummary,
 )
+from aegis_ros.orchestrator.window import WINDOW_NS
 from aegis_ros.rationale import ResultCode
 
 __all__ = [
+    "WINDOW_NS",
     "Crops",
     "FrameTimes",
     "LaneSummary",

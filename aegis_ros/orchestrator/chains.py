@@ -82,7 +82,7 @@ class Chains:
                 continue
             if not len(crops):
                 continue
-            task.statistics.received += 1
+            task.statistics.receive(time.monotonic_ns())
             channel = self._channel(crops_key(spec))
             slot = None if channel is None else channel.acquire()
             if channel is None or slot is None:

@@ -339,8 +339,8 @@ class Intake:
         task = joint.task
         if not self.open or not _takes(task):
             return
-        task.statistics.received += 1
         now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        task.statistics.receive(now_ns)
         if self._passed_over(task, now_ns):
             return
         with joint.lock:
@@ -390,8 +390,8 @@ class Intake:
         Its times are those of the earliest stamp; it was received and ready with the last frame.
         """
         task = joint.task
-        task.statistics.received += 1
         last = max(frames, key=lambda each: each.times.ready_ns).times
+        task.statistics.receive(last.received_ns)
         if not self._paced(task, joint.topics[0], last.received_ns):
             for each in frames:
                 each.frame.drop()
@@ -430,7 +430,7 @@ class Intake:
     def _wants(self, task: FedTask, topic: str, received_ns: int) -> bool:
         if not task.enabled:
             return False
-        task.statistics.received += 1
+        task.statistics.receive(received_ns)
         if task.shed:
             task.statistics.skipped += 1
             return False

@@ -17,6 +17,7 @@ from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Registration
+from aegis_ros.orchestrator.window import window_ns
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.lane_choice import Admitted
 from aegis_ros.planning.refusal import Refusal
@@ -90,7 +91,7 @@ class Registrar:
                 self._mover.move(move, spec.name)
         except (AegisError, OSError, MemoryError) as error:
             return self.refused(Failed(spec.name, str(error) or repr(error)))
-        statistics = TaskStatistics()
+        statistics = TaskStatistics(window_ns(spec.period_ns))
         task_id = self._new_id()
         entry = Entry(
             task_id,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from aegis_ros.orchestrator.window import WINDOW_NS, Growth, Window
+
 __all__ = ["TaskStatistics"]
 
 _KEPT = 512
-_WINDOW_NS = 5_000_000_000
 
 
 class TaskStatistics:
@@ -15,11 +16,15 @@ class TaskStatistics:
 
     Counters are written by one thread each (intake: received, decimated; results: the others) and
     read by any; a reader may see a figure that is one job old.
+
+    Args:
+        window_ns: over which rates are taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window_ns: int = WINDOW_NS) -> None:
         """Begin at zero."""
         self.received = 0
+        self.received_ns = 0  # when the last one came
         self.decimated = 0  # frames left out because only every n-th is taken
         self.completed = 0
         self.missed = 0
@@ -28,6 +33,8 @@ class TaskStatistics:
         self.overruns = 0
         self.early_exits = 0
         self.last_deadline_ns = 0
+        self._window_ns = window_ns
+        self._came = Window(window_ns)
         self._times = np.zeros((3, _KEPT), np.int64)  # published, response, execution
 
     def published(self, now_ns: int, response_ns: int, execution_ns: int, met: bool) -> None:
@@ -36,6 +43,15 @@ class TaskStatistics:
         self._times[:, column] = now_ns, response_ns, execution_ns
         self.completed += 1
         self.missed += not met
+
+    def receive(self, now_ns: int) -> None:
+        """Count one frame, or whatever else wants a job of the task."""
+        self.received += 1
+        self.received_ns = now_ns
+
+    def came(self, now_ns: int) -> Growth:
+        """Return how many frames were received lately."""
+        return self._came.growth(now_ns, self.received)
 
     def figures(self, now_ns: int) -> tuple[float, int, int, int, int, int, float]:
         """Return rate, response p50, p99, max, execution p50, max, and age of the last result.
@@ -46,7 +62,7 @@ class TaskStatistics:
         if kept.shape[1] == 0:
             return 0.0, 0, 0, 0, 0, 0, -1.0
         published, response, execution = kept
-        recent = published[published > now_ns - _WINDOW_NS]
+        recent = published[published > now_ns - self._window_ns]
         rate = 0.0
         if recent.size > 1:
             span = int(recent.max() - recent.min())

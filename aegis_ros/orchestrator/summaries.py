@@ -9,6 +9,7 @@ from aegis_ros.analysis import check_lane
 from aegis_ros.engine import LaneState
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.types import LaneSummary, TaskState, TaskSummary
+from aegis_ros.orchestrator.window import Window
 from aegis_ros.spec import Criticality, DeviceSpec
 
 __all__ = ["Summaries", "task_state"]
@@ -27,7 +28,7 @@ def task_state(entry: Entry, shedding: Collection[str]) -> TaskState:
 
 
 class Summaries:
-    """Remembers what a lane had done when it was asked last.
+    """Draws up what is so now, and remembers what each lane did lately.
 
     Args:
         admitted: the tasks.
@@ -38,14 +39,14 @@ class Summaries:
         """Begin without a past."""
         self._admitted = admitted
         self._device = device
-        self._busy_before: dict[int, tuple[int, int]] = {}
+        self._busy = [Window() for _ in device.lanes]
 
     def clear(self) -> None:
         """Forget the past of an engine that has ended."""
-        self._busy_before.clear()
+        self._busy = [Window() for _ in self._device.lanes]
 
     def lanes(self, states: Sequence[LaneState]) -> tuple[LaneSummary, ...]:
-        """Return how much of each lane is promised, and how much was used since the last call."""
+        """Return how much of each lane is promised, and how much jobs used of it lately."""
         now = time.monotonic_ns()
         summaries = []
         for index, lane in enumerate(self._device.lanes):
@@ -54,10 +55,7 @@ class Summaries:
             if index < len(states):
                 state = states[index]
                 busy = state.busy_ns + (now - state.since_ns if state.task_id >= 0 else 0)
-                before, then = self._busy_before.get(index, (busy, now))
-                if now > then and busy >= before:
-                    measured = min(1.0, (busy - before) / (now - then))
-                self._busy_before[index] = (busy, now)
+                measured = self._busy[index].growth(now, busy).share
                 entry = self._admitted.of_id(state.task_id)
                 running, waiting = (entry.spec.name if entry else ""), state.waiting
             summaries.append(
@@ -77,7 +75,8 @@ class Summaries:
         """Return the figures of one task; ``shedding`` are lanes that run critical tasks only."""
         statistics = entry.statistics
         bound = self._admitted.bound_ns(entry)
-        rate, p50, p99, worst, execution, longest, age = statistics.figures(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        rate, p50, p99, worst, execution, longest, age = statistics.figures(now_ns)
         return TaskSummary(
             entry.task_id,
             entry.spec,
@@ -105,4 +104,6 @@ class Summaries:
             execution,
             longest,
             age,
+            statistics.came(now_ns),
+            (now_ns - statistics.received_ns) / 1e9 if statistics.received_ns else -1.0,
         )

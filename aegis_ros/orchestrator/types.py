@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aegis_ros.engine import EngineInfo, EngineStatus
+from aegis_ros.orchestrator.window import Growth
 from aegis_ros.rationale import Rationale, ResultCode
 from aegis_ros.spec import FrameFormat, TaskSpec
 
@@ -81,7 +82,8 @@ class TaskSummary:
     """An admitted task with its figures; times in nanoseconds.
 
     ``decimation`` is n where every n-th frame becomes a job, and ``decimated`` counts the frames
-    that were left out for that; ``skipped`` and ``lost`` do not.
+    that were left out for that; ``skipped`` and ``lost`` do not. ``came`` is how many frames were
+    received lately; ages are negative where there was none.
     """
 
     task_id: int
@@ -110,11 +112,13 @@ class TaskSummary:
     execution_p50_ns: int
     execution_max_ns: int
     result_age_s: float
+    came: Growth
+    received_age_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSummary:
-    """A lane with its figures; ``utilization_measured`` since the summary before."""
+    """A lane with its figures; ``utilization_measured`` is of the last seconds."""
 
     name: str
     cpu: int | None

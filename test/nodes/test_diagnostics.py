@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from aegis_ros.device import DeviceState
+from aegis_ros.engine import EngineStatus, LaneState
 from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis, diagnose
 from aegis_ros.orchestrator import OrchestratorState
+from aegis_ros.orchestrator.window import Growth
 from aegis_ros.spec import DiagnosticsSpec
 from test.orchestrator.house import MS, House
 
 
 def _said(state: OrchestratorState) -> dict[str, Diagnosis]:
     topics = {task.spec.input.topic: 1 for task in state.tasks}
-    hz = {task.spec.name: 1e9 / task.spec.period_ns for task in state.tasks}
-    told = diagnose(state, "active", (), topics, received_hz=hz)
+    told = diagnose(state, "active", (), topics)
     return {item.name: item for item in told}
 
 
@@ -49,7 +53,7 @@ def test_an_old_result_of_best_effort_is_told_by_its_age(tmp_path: Path) -> None
     state = house.orchestrator.status()
     stream = house.streams[-1]
     topics = {task.spec.input.topic: 1 for task in state.tasks}
-    told = diagnose(state, "active", stream, topics, received_hz={"caption": 10.0})
+    told = diagnose(state, "active", stream, topics)
     task = next(item for item in told if item.name == "task caption")
     assert task.level == OK
     assert task.message.endswith("up to 900 ms old; no deadline is promised")
@@ -60,7 +64,7 @@ def test_a_slow_device_is_a_warning_that_says_what_follows(tmp_path: Path) -> No
 
     def told(device: DeviceState | None, limit: float = 0.95) -> Diagnosis:
         limits = DiagnosticsSpec(device=limit)
-        entries = diagnose(state, "active", (), {}, received_hz={}, device=device, limits=limits)
+        entries = diagnose(state, "active", (), {}, device=device, limits=limits)
         return next(item for item in entries if item.name == "device")
 
     hot = DeviceState(0.7, 91.0, throttled=True, source="nvml")
@@ -87,14 +91,14 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
     house.orchestrator.published(1, 60 * MS, 9 * MS, met=True)
     house.orchestrator.activate()
     state = house.orchestrator.status()
+    (task,) = state.tasks
+    state = replace(state, tasks=(replace(task, came=Growth(47, 5_000 * MS)),))
     topics = {task.spec.input.topic: 1 for task in state.tasks}
 
     def said(**limits: float) -> tuple[int, str]:
         given = DiagnosticsSpec(**limits)  # type: ignore[arg-type]
         streams = house.streams[-1]
-        entries = diagnose(
-            state, "active", streams, topics, received_hz={"brake": 9.5}, device=None, limits=given
-        )
+        entries = diagnose(state, "active", streams, topics, device=None, limits=given)
         task = next(item for item in entries if item.name == "task brake")
         return task.level, task.message
 
@@ -114,7 +118,6 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
                 "active",
                 (),
                 {},
-                received_hz={},
                 device=None,
                 limits=DiagnosticsSpec(arena=limit),
             )
@@ -122,3 +125,41 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
         )
         for limit in (0.4, 0.6)
     } == {0.4: WARN, 0.6: OK}
+
+
+@pytest.mark.parametrize("pauses_ms", [(1000,), (1000, 1), (100,), (3000, 0)])
+def test_a_minute_of_diagnostics_and_status_agree_on_a_healthy_lane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses_ms: tuple[int, ...]
+) -> None:
+    """`diagnostic_updater` asks from a timer of its own, at its own rate, now and then twice."""
+    house = House(tmp_path / "house")
+    house.start()
+    house.orchestrator.register(house.task("brake", period_ms=100, wcet_ms=20))
+    now = begin = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+
+    def engine() -> EngineStatus:
+        # 12.5 ms of every 100 ms, and what runs now.
+        whole, part = divmod(now - begin, 100 * MS)
+        ran = min(part, 25 * MS // 2)
+        running = 1 if part < 25 * MS // 2 else -1
+        done = whole * 25 * MS // 2 + (0 if running == 1 else ran)
+        return EngineStatus(1, now, (LaneState(running, now - ran, done, 0),), 0, 0)
+
+    monkeypatch.setattr(house.engine, "status", engine)
+    updates, at = [], 0
+    while at < 60_000:
+        for pause_ms in pauses_ms:
+            at += pause_ms
+            updates.append((at, "diagnostics"))
+    readers = sorted([*updates, *((at, "status") for at in range(500, 60_000, 500))])
+    apart, last = 0, {"status": 0.0, "diagnostics": 0.0}
+    for at, reader in readers:
+        now = begin + at * MS + (reader == "status") * MS // 3
+        state = house.orchestrator.status()
+        last[reader] = state.lanes[0].utilization_measured
+        lane = _said(state)["lane lane0"]
+        assert lane.level == OK, (at, lane.message)
+        apart += at > 7000 and abs(last["status"] - last["diagnostics"]) > 0.02
+    assert apart == 0
+    assert last["status"] == pytest.approx(0.125, abs=0.02)

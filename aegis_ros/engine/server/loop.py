@@ -532,7 +532,9 @@ class EngineLoop:
     def _complete(self, lane: int, completion: Completion, now: int) -> None:
         taken = completion.finished_ns - completion.started_ns
         run = self._profiling[lane]
-        self._page.lane_idle(lane, taken, self._scheduler.waiting(lane))
+        # What a timed run takes is no load of the tasks.
+        used = taken if run is None else 0
+        self._page.lane_idle(lane, used, self._scheduler.waiting(lane))
         if run is not None:
             if self.trace is not None:
                 self.trace.timed_run(lane, now, begins=False)
