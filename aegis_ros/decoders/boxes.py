@@ -10,6 +10,7 @@ from pydantic import Field
 
 from aegis_ros.config.models import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
+from aegis_ros.decoders.corners import Corners, to_corners
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.labels import class_names, name_of
 from aegis_ros.decoders.options import (
@@ -21,10 +22,18 @@ from aegis_ros.decoders.options import (
     Threshold,
 )
 from aegis_ros.decoders.results import Detections
+from aegis_ros.decoders.scores import best_class, sigmoid, softmax
 from aegis_ros.decoders.selection import select
 from aegis_ros.errors import ConfigError, DecodeError
 
 __all__ = ["BoxesDecoder", "BoxesOptions"]
+
+# Where the four numbers of a box, its score and its class stand in a row of a suppressed output.
+_COLUMNS = {
+    "box_score_class": [0, 1, 2, 3, 4, 5],
+    "class_score_box": [2, 3, 4, 5, 1, 0],
+    "batch_box_class_score": [1, 2, 3, 4, 6, 5],
+}
 
 Floats = npt.NDArray[np.float32]
 
@@ -41,8 +50,12 @@ class BoxesOptions(Options):
     max_boxes: MaxBoxes = 300
     labels: Labels = ""
     normalized: Normalized = False
-    corners: Literal["xyxy", "yxyx", "cxcywh"] = Field(
-        "xyxy", description="what the four numbers of a box are, for `ssd`"
+    corners: Corners = Field(
+        "xyxy",
+        description="what the four numbers of a box are, for `ssd`; `xywh` starts top left",
+    )
+    columns: Literal["box_score_class", "class_score_box", "batch_box_class_score"] = Field(
+        "box_score_class", description="order of the numbers in a row, for `nms`"
     )
     background: int = Field(
         -1, ge=-1, description="class that is no object, for `ssd`; -1 for none"
@@ -52,10 +65,10 @@ class BoxesOptions(Options):
     strides: tuple[int, ...] = Field(
         (8, 16, 32), min_length=1, max_length=8, description="cell sizes in pixels, for `grid`"
     )
-    boxes_tensor: Annotated[str, Shown("the first")] = Field(
+    boxes_tensor: Annotated[str, Shown("the first; for `ssd` that with four columns")] = Field(
         "", description="output with the boxes"
     )
-    scores_tensor: Annotated[str, Shown("the second")] = Field(
+    scores_tensor: Annotated[str, Shown("the other")] = Field(
         "", description="output with the scores, for `ssd`"
     )
 
@@ -74,11 +87,13 @@ class BoxesDecoder:
                 where="output.options.strides",
                 value=list(options.strides),
             )
-        info = pick(context, options.boxes_tensor, 0, (2, 3))
+        first, second = _order(context) if options.format == "ssd" else (0, 1)
+        info = pick(context, options.boxes_tensor, first, (2, 3))
         self._name = info.name
         self._scores_name = ""
         extents = info.shape if len(info.shape) == 3 else (1, *info.shape)
-        width, fixed = extents[2], {"yolov5": 5, "grid": 5, "nms": 6, "ssd": 4, "yolov8": 4}
+        width, fixed = extents[2], {"yolov5": 5, "grid": 5, "ssd": 4, "yolov8": 4}
+        fixed["nms"] = max(_COLUMNS[options.columns]) + 1
         if options.format == "yolov8":
             width = extents[1]
             if isinstance(width, int) and isinstance(extents[2], int) and width > extents[2]:
@@ -101,7 +116,7 @@ class BoxesDecoder:
         self._width = width if isinstance(width, int) else None
         count: int | None = None
         if options.format == "ssd":
-            scores = pick(context, options.scores_tensor, 1, (2, 3))
+            scores = pick(context, options.scores_tensor, second, (2, 3))
             self._scores_name = scores.name
             count = scores.shape[-1] if isinstance(scores.shape[-1], int) else None
         elif options.format != "nms" and self._width is not None:
@@ -136,37 +151,33 @@ class BoxesDecoder:
         """Return xyxy boxes [N, 4], scores [N] and class numbers [N]."""
         options = self._options
         if options.format == "nms":
-            rows = take(outputs, self._name, [1, None, 6])[0]
+            order = _COLUMNS[options.columns]
+            rows = take(outputs, self._name, [1, None, max(order) + 1])[0][:, order]
             numbers = np.clip(rows[:, 5], -1, 1_000_000).astype(np.int64)
             return rows[:, :4], rows[:, 4], numbers
         if options.format == "ssd":
             boxes = take(outputs, self._name, [1, None, 4])[0]
             scores = self._activated(take(outputs, self._scores_name, [1, len(boxes), None])[0])
-            if options.corners == "yxyx":
-                boxes = boxes[:, [1, 0, 3, 2]]
-            elif options.corners == "cxcywh":
-                boxes = _corners(boxes)
-            return boxes, *_best(scores, options.background)
+            return to_corners(boxes, options.corners), *best_class(scores, options.background)
         if options.format == "yolov8":
             columns = take(outputs, self._name, [1, self._width, None])[0]
             if len(columns) <= 4:
                 raise self._too_narrow(columns.shape)
-            return _corners(columns[:4].T), *_best(self._activated(columns[4:].T), -1)
+            return to_corners(columns[:4].T, "cxcywh"), *best_class(self._activated(columns[4:].T))
         rows = take(outputs, self._name, [1, None, self._width])[0]
         if rows.shape[1] <= 5:
             raise self._too_narrow(rows.shape)
         boxes = rows[:, :4]
         if options.format == "grid":
             boxes = self._from_grid(boxes, frame)
-        objectness = _sigmoid(rows[:, 4]) if options.sigmoid else rows[:, 4]
-        scores, classes = _best(self._activated(rows[:, 5:]), -1)
-        return _corners(boxes), np.asarray(scores * objectness, np.float32), classes
+        objectness = sigmoid(rows[:, 4]) if options.sigmoid else rows[:, 4]
+        scores, classes = best_class(self._activated(rows[:, 5:]))
+        return to_corners(boxes, "cxcywh"), np.asarray(scores * objectness, np.float32), classes
 
     def _activated(self, scores: Floats) -> Floats:
-        if self._options.softmax and scores.size:
-            exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
-            return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
-        return _sigmoid(scores) if self._options.sigmoid else scores
+        if self._options.softmax:
+            return softmax(scores)
+        return sigmoid(scores) if self._options.sigmoid else scores
 
     def _from_grid(self, boxes: Floats, frame: FrameInfo) -> Floats:
         cells, sizes = [], []
@@ -198,20 +209,7 @@ class BoxesDecoder:
         )
 
 
-def _corners(boxes: Floats) -> Floats:
-    half = boxes[:, 2:] / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
-
-
-def _best(scores: Floats, background: int) -> tuple[Floats, npt.NDArray[np.int64]]:
-    if not scores.size:
-        return np.zeros(len(scores), np.float32), np.zeros(len(scores), np.int64)
-    if 0 <= background < scores.shape[1]:
-        scores = scores.copy()
-        scores[:, background] = -np.inf
-    classes = scores.argmax(axis=1)
-    return scores[np.arange(len(scores)), classes], classes.astype(np.int64)
-
-
-def _sigmoid(values: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -80.0, 80.0))), np.float32)
+def _order(context: DecoderContext) -> tuple[int, int]:
+    """Return the positions of boxes and scores, whichever of the two the network gives first."""
+    last = [item.shape[-1] if item.shape else None for item in context.outputs[:2]]
+    return (1, 0) if len(last) == 2 and last[0] != 4 and last[1] == 4 else (0, 1)

@@ -73,6 +73,28 @@ def test_reads_ssd_without_its_background(corners: str, box: list[float]) -> Non
     assert result.labels == ("class 2",)
 
 
+def test_reads_ssd_whichever_output_comes_first() -> None:
+    boxes, scores = rows(4), rows(3)
+    boxes[0, 3], scores[0, 3] = [10, 20, 20, 40], [0.1, 0.1, 0.7]
+    assert found({"scores": scores, "boxes": boxes}, format="ssd").boxes.tolist() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        ("box_score_class", [10, 20, 20, 40, 0.8, 1]),
+        ("class_score_box", [1, 0.8, 10, 20, 20, 40]),
+        ("batch_box_class_score", [0, 10, 20, 20, 40, 1, 0.8]),
+    ],
+)
+def test_reads_suppressed_rows_in_each_order(columns: str, row: list[float]) -> None:
+    output = rows(len(row))
+    output[0, 2] = row
+    result = found({"o": output}, format="nms", columns=columns)
+    assert result.boxes.tolist() == EXPECTED
+    assert (result.labels, result.scores) == (("class 1",), pytest.approx([0.8]))
+
+
 def test_reads_networks_that_suppress_themselves() -> None:
     output = rows(6)
     output[0, 0] = [10, 20, 20, 40, 0.8, 1]
