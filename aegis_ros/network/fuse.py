@@ -6,7 +6,8 @@ made. :func:`aegis_ros.network.reference.preprocess` is the same arithmetic in O
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from aegis_ros.network.feed import Feed
 from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
-__all__ = ["FRAME_INPUT", "LUMA", "preprocessing_graph", "preprocessing_graphs"]
+__all__ = ["LUMA", "Names", "names_beside", "preprocessing_graph", "preprocessing_graphs"]
 
-FRAME_INPUT = "frame"
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV's RGB2GRAY
 
 _ONNX_TYPES = {
@@ -31,22 +31,65 @@ _ONNX_TYPES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the preprocessing of one input is called.
+
+    Attributes:
+        frame: the input that takes the frames.
+        prefix: what every other name begins with, but for the output's.
+        output: the output.
+    """
+
+    frame: str = "frame"
+    prefix: str = "pre"
+    output: str = "pre_output"
+
+
+def names_beside(taken: Collection[str], inputs: Sequence[str]) -> list[Names]:
+    """Return names for the preprocessing of each input that a network does not use itself.
+
+    Frames are fed to ``frame``, or to ``frame0``, ``frame1`` and so on where there are several;
+    what preprocessing makes bears the name of the network's own input that it feeds.
+
+    Args:
+        taken: every name that the network uses.
+        inputs: names of its inputs.
+    """
+    numbers = [""] if len(inputs) == 1 else [str(index) for index in range(len(inputs))]
+    for attempt in itertools.count():
+        tag = f"_{attempt}" if attempt else ""
+        found = [
+            Names(f"frame{tag}{number}", f"pre{tag}{number}", name)
+            for number, name in zip(numbers, inputs, strict=True)
+        ]
+        ours = tuple(f"{each}_" for names in found for each in (names.frame, names.prefix))
+        if not any(name.startswith(ours) for name in taken) and not (
+            {names.frame for names in found} & set(taken)
+        ):
+            return found
+    raise AssertionError("names do not run out")
+
+
 @dataclass
 class _Builder:
     """Collects nodes and constants; the result of each step is the input of the next."""
 
-    current: str
-    prefix: str = "pre"
+    names: Names
+    current: str = field(init=False)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.current = self.names.frame
+
     def constant(self, values: object, dtype: type[np.generic]) -> str:
-        name = f"{self.prefix}_const_{len(self.constants)}"
+        name = f"{self.names.prefix}_const_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name
 
     def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        name = f"{self.prefix}_{len(self.nodes)}_{operator.lower()}"
+        name = f"{self.names.prefix}_{len(self.nodes)}_{operator.lower()}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
@@ -57,10 +100,8 @@ class _Builder:
         self, frame: onnx.ValueInfoProto, dtype: str, shape: list[int | str]
     ) -> onnx.GraphProto:
         """Return what was built, from ``frame`` to the output of the preprocessing."""
-        name = f"{self.prefix}_output"
-        self.nodes.append(
-            helper.make_node("Identity", [self.current], [name], name=f"{self.prefix}_end")
-        )
+        name, end = self.names.output, f"{self.names.prefix}_end"
+        self.nodes.append(helper.make_node("Identity", [self.current], [name], name=end))
         output = helper.make_tensor_value_info(name, _ONNX_TYPES[dtype], shape)
         return helper.make_graph(
             self.nodes, "preprocessing", [frame], [output], initializer=self.constants
@@ -71,19 +112,19 @@ def preprocessing_graphs(
     feeds: Sequence[Feed],
     sizes: Sequence[tuple[int, int] | None],
     shapes: Sequence[tuple[int | str, ...]],
-) -> tuple[onnx.GraphProto, list[str]]:
-    """Return one graph of the preprocessing of all inputs, and the name of each of its outputs.
-
-    Its inputs are ``frame`` for a single one, or else ``frame0``, ``frame1`` and so on.
+    names: Sequence[Names],
+) -> onnx.GraphProto:
+    """Return one graph of the preprocessing of all inputs.
 
     Args:
         feeds: what feeds each input.
         sizes: (h, w) each takes; ``None`` keeps the frame's own.
         shapes: shape of each input of the network.
+        names: what the preprocessing of each is called.
     """
     parts = [
-        preprocessing_graph(feed, size, shape, number="" if len(feeds) == 1 else str(index))
-        for index, (feed, size, shape) in enumerate(zip(feeds, sizes, shapes, strict=True))
+        preprocessing_graph(feed, size, shape, called)
+        for feed, size, shape, called in zip(feeds, sizes, shapes, names, strict=True)
     ]
     whole = parts[0]
     for part in parts[1:]:
@@ -91,19 +132,18 @@ def preprocessing_graphs(
         whole.input.extend(part.input)
         whole.output.extend(part.output)
         whole.initializer.extend(part.initializer)
-    return whole, [item.name for item in whole.output]
+    return whole
 
 
 def preprocessing_graph(
     feed: Feed,
     size: tuple[int, int] | None,
     input_shape: tuple[int | str, ...],
-    *,
-    number: str = "",
+    names: Names,
 ) -> onnx.GraphProto:
-    """Return the graph from ``frame`` to the network's input ``pre_output``.
+    """Return the graph from the frame to the network's input.
 
-    Images: ``frame`` is uint8 [height, width, 3] RGB (float32 [height, width] for depth), both
+    Images: the frame is uint8 [height, width, 3] RGB (float32 [height, width] for depth), both
     extents free; the output is [1, C, h, w] or [1, h, w, C] of ``spec.dtype``. A batch is uint8
     [N, h, w, 3] in the network's own size; the output is [N, C, h, w] or [N, h, w, C]. Points,
     ranges and tensors are passed on, with a leading batch extent where the network has one.
@@ -112,14 +152,14 @@ def preprocessing_graph(
         feed: what feeds the input.
         size: (h, w) the network takes; ``None`` keeps the frame's own.
         input_shape: shape of the network's input.
-        number: behind ``frame`` and ``pre``, where there are several.
+        names: what is made is called.
     """
     spec = feed.preprocess
     if spec.layout in (Layout.POINTS, Layout.RANGES, Layout.TENSOR):
-        return _pass_through(feed, input_shape, number)
+        return _pass_through(feed, input_shape, names)
     depth = spec.color is Color.DEPTH
-    name = f"{FRAME_INPUT}{number}"
-    build = _Builder(name, f"pre{number}")
+    name = names.frame
+    build = _Builder(names)
     frame_shape: list[int | str] = [f"{name}_height", f"{name}_width"]
     count: int | str = 1
     if feed.batch:
@@ -160,8 +200,8 @@ def preprocessing_graph(
     )
 
 
-def _pass_through(feed: Feed, input_shape: tuple[int | str, ...], number: str) -> onnx.GraphProto:
-    spec, name = feed.preprocess, f"{FRAME_INPUT}{number}"
+def _pass_through(feed: Feed, input_shape: tuple[int | str, ...], names: Names) -> onnx.GraphProto:
+    spec, name = feed.preprocess, names.frame
     extents: list[int | str]
     if spec.layout is Layout.POINTS:
         extents = [f"{name}_points", 4]
@@ -174,7 +214,7 @@ def _pass_through(feed: Feed, input_shape: tuple[int | str, ...], number: str) -
             for axis, extent in enumerate(own)
         ]
     frame = helper.make_tensor_value_info(name, TensorProto.FLOAT, extents)
-    build = _Builder(name, f"pre{number}")
+    build = _Builder(names)
     shape = extents
     if len(input_shape) == len(extents) + 1:
         build.then("Unsqueeze", build.constant([0], np.int64))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper, shape_inference, version_converter
+from onnx import TensorProto, helper, shape_inference, version_converter
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.feed import Feed
-from aegis_ros.network.fuse import preprocessing_graphs
+from aegis_ros.network.fuse import names_beside, preprocessing_graphs
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Layout, ResizeMode
@@ -95,7 +95,7 @@ def fuse(
     """Return the network with preprocessing in front and every input extent bound.
 
     The result has one input for each feed, in their order; see
-    :func:`~aegis_ros.network.fuse.preprocessing_graphs`.
+    :func:`~aegis_ros.network.fuse.names_beside`. All names of the network stay as they are.
 
     Raises:
         ModelError: code ``model_valid``: the feeds and the network do not fit together.
@@ -107,29 +107,12 @@ def fuse(
     ]
     _forget_inferred_shapes(model)
     model = _to_fusable_opset(model)
-    shapes = {item.name: _shape(item.type.tensor_type) for item in model.graph.input}
-    if not feeds:
-        return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
-    graph, made = preprocessing_graphs(feeds, sizes, [shapes[name] for name in names])
-    front = helper.make_model(
-        graph,
-        opset_imports=[item for item in model.opset_import if item.domain in ("", "ai.onnx")],
-        ir_version=model.ir_version,
-    )
-    try:
-        if _names_collide(front, model):
-            model = compose.add_prefix(model, "net_")
-            names = [f"net_{name}" for name in names]
-        merged = compose.merge_models(front, model, io_map=list(zip(made, names, strict=True)))
-        return shape_inference.infer_shapes(merged, strict_mode=False, data_prop=True)
-    except Exception as error:
-        raise ModelError(
-            f"preprocessing cannot be put in front of the network ({_first_line(error)})",
-            where="preprocess",
-            expected="size, layout and dtype of the network's own input",
-            hint="Compare preprocess with the network's documentation",
-            rule=Rule.MODEL_VALID,
-        ) from error
+    if feeds:
+        shapes = {item.name: _shape(item.type.tensor_type) for item in model.graph.input}
+        called = names_beside(_names(model), names)
+        front = preprocessing_graphs(feeds, sizes, [shapes[name] for name in names], called)
+        _put_in_front(front, model.graph)
+    return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
 
 
 def at_largest(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
@@ -411,16 +394,13 @@ def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Return every constant of a graph, those inside nodes and subgraphs included."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
-            for subgraph in attribute.graphs:
-                yield from _tensors(subgraph)
+    for each in _graphs(graph):
+        yield from each.initializer
+        for node in each.node:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
 
 
 def _strip_initializer_inputs(model: onnx.ModelProto) -> None:
@@ -432,13 +412,38 @@ def _strip_initializer_inputs(model: onnx.ModelProto) -> None:
     model.ir_version = max(model.ir_version, 4)
 
 
-def _names_collide(front: onnx.ModelProto, model: onnx.ModelProto) -> bool:
-    ours = {name for node in front.graph.node for name in node.output}
-    ours |= {item.name for item in front.graph.input}
-    theirs = {name for node in model.graph.node for name in node.output}
-    theirs |= {item.name for item in model.graph.input}
-    theirs |= {item.name for item in model.graph.initializer}
-    return bool(ours & theirs)
+def _put_in_front(front: onnx.GraphProto, graph: onnx.GraphProto) -> None:
+    """Have a graph begin with another one, whose outputs are named like the inputs they feed."""
+    front.node.extend(graph.node)
+    del graph.node[:]
+    graph.node.extend(front.node)
+    del graph.input[:]
+    graph.input.extend(front.input)
+    graph.initializer.extend(front.initializer)
+
+
+def _names(model: onnx.ModelProto) -> set[str]:
+    """Return every name of a value, a node or an extent that a network uses."""
+    found = {
+        dim.dim_param
+        for item in (*model.graph.input, *model.graph.output)
+        for dim in item.type.tensor_type.shape.dim
+    }
+    for graph in _graphs(model.graph):
+        found.update(item.name for item in (*graph.input, *graph.output, *graph.initializer))
+        found.update(tensor.values.name for tensor in graph.sparse_initializer)
+        for node in graph.node:
+            found.update((node.name, *node.input, *node.output))
+    return found
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Return a graph and those inside its nodes (bodies of If, Loop and Scan)."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
 
 
 def _shape(tensor: onnx.TypeProto.Tensor) -> tuple[int | str, ...]:

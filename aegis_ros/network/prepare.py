@@ -25,7 +25,8 @@ from aegis_ros.spec import FrameFormat
 
 __all__ = ["PreparedNetwork", "prepare"]
 
-_FORMAT_VERSION = 3  # of what is cached; raise it when the fused graph changes
+_FORMAT_VERSION = 3  # of all keys; raise it when every profile is to be measured anew
+_CACHE_VERSION = 4  # of what is cached; raise it when facts or fused graphs change
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +121,28 @@ def prepare(
         )
         return facts, [fused]
 
-    cache = ArtifactCache(cache_dir / "networks")
-    found = cache.find(key, file=f"{key}.onnx")
+    cache, name = ArtifactCache(cache_dir / "networks"), f"{key}-{_CACHE_VERSION}"
+    found = cache.find(name)
     if found is not None:
         with suppress(KeyError, TypeError, ValueError, IndexError):  # damaged: made again
             return _described(found, path, model_digest=model_digest, key=key, feeds=feeds)
-    return _described(cache.make(key, build), path, model_digest=model_digest, key=key, feeds=feeds)
+    return _described(
+        cache.make(name, build), path, model_digest=model_digest, key=key, feeds=feeds
+    )
 
 
 def _described(
     made: Artifact, source: Path, *, model_digest: str, key: str, feeds: Sequence[Feed]
 ) -> PreparedNetwork:
-    """Return what was prepared; raises in some way where the facts are not those of a network."""
+    """Return what was prepared; raises in some way where the facts are not those of a network.
+
+    Its key is ``key`` where the network is prepared as it was by the versions before, so that what
+    they compiled and measured stays valid.
+    """
     facts = made.facts
+    differs = [str(item) for item in facts["differs"]]
+    if differs:
+        key = hashlib.sha256(json.dumps([key, differs]).encode()).hexdigest()[:32]
     return PreparedNetwork(
         path=made.paths[0],
         source=source,
@@ -140,8 +150,7 @@ def _described(
         key=key,
         inputs=tuple(
             NetworkInput(_info(item), feed.format, tuple(feed.max_shape), feed.name)
-            # Of one input, facts of the version before know "frame_input".
-            for item, feed in zip(_inputs_of(facts), feeds, strict=True)
+            for item, feed in zip(facts["inputs"], feeds, strict=True)
         ),
         outputs=tuple(_info(item) for item in facts["outputs"]),
         weight_bytes=int(facts["weight_bytes"]),
@@ -149,11 +158,6 @@ def _described(
         metadata=dict(facts["metadata"]),
         flops=int(facts["flops"]),
     )
-
-
-def _inputs_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    inputs: list[dict[str, Any]] = facts["inputs"] if "inputs" in facts else [facts["frame_input"]]
-    return inputs
 
 
 def _identity(feeds: Sequence[Feed]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,8 @@ def build(request: Mapping[str, Any]) -> dict[str, Any]:
         fused = at_largest(fused, feeds)
     weights, activations = estimate_bytes(fused)
     return {
+        # What versions before this one did in another way, in the words of its reason.
+        "differs": [] if _as_ever(inputs) else ["names"],
         "inputs": [asdict(item) for item in inputs],
         "outputs": [asdict(item) for item in outputs],
         "weight_bytes": weights,
@@ -54,6 +57,11 @@ def build(request: Mapping[str, Any]) -> dict[str, Any]:
         "flops": estimate_flops(fused),
         "metadata": metadata,
     }
+
+
+def _as_ever(inputs: Sequence[TensorInfo]) -> bool:
+    """Return whether frames are fed to what they always were: no name of the network is ours."""
+    return all(re.fullmatch("frame[0-9]*", item.name) for item in inputs)
 
 
 def _probe(

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
+from aegis_ros.network.feed import Feed
+from aegis_ros.network.graph import fuse, load_graph
 from aegis_ros.network.reference import preprocess
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
 
-from .builders import fused_output, identity_network
+from .builders import fused_output, identity_network, save, session
 
 FRAMES = [(12, 16), (24, 32), (37, 91), (91, 37), (1, 1), (480, 640)]
 IMAGE_SHAPE = {Layout.NCHW: (1, 3, 12, 16), Layout.NHWC: (1, 12, 16, 3)}
@@ -102,11 +106,77 @@ def test_old_and_new_opsets_are_fused_alike(tmp_path: Path, opset: int) -> None:
     assert np.abs(fused_output(path, spec, image) - preprocess(image, spec)).max() <= 1.01 / 255
 
 
-def test_names_that_ours_collide_with_are_kept_apart(tmp_path: Path) -> None:
-    path = identity_network(tmp_path / "n.onnx", input_name="frame")
+def branching(path: Path) -> Path:
+    """A network that uses the names ours would have, outside and inside the bodies of an If."""
+    shape = (1, 3, 12, 16)
+
+    def body(name: str, operator: str) -> onnx.GraphProto:
+        nodes = [
+            helper.make_node(operator, ["frame"], ["pre_const_0"], name="pre_end"),
+            helper.make_node("Identity", ["pre_const_0"], ["pre_output"]),
+        ]
+        output = helper.make_tensor_value_info("pre_output", TensorProto.FLOAT, shape)
+        return helper.make_graph(nodes, name, [], [output])
+
+    nodes = [
+        helper.make_node("ReduceMax", ["frame"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["bright"], to=TensorProto.BOOL),
+        helper.make_node(
+            "If",
+            ["bright"],
+            ["pre_0_unsqueeze"],
+            then_branch=body("then", "Identity"),
+            else_branch=body("else", "Neg"),
+        ),
+        helper.make_node("Identity", ["pre_0_unsqueeze"], ["output"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "branching",
+        [helper.make_tensor_value_info("frame", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name in ("pre_0_unsqueeze", "output")
+        ],
+    )
+    return save(graph, path)
+
+
+def names_in(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        yield from node.output
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from names_in(attribute.g)
+
+
+def test_no_name_of_the_network_is_changed(tmp_path: Path) -> None:
+    path = branching(tmp_path / "n.onnx")
     image = photo(12, 16)
     spec = PreprocessSpec(size=(12, 16))
-    assert np.array_equal(fused_output(path, spec, image), preprocess(image, spec))
+    model = fuse(load_graph(path), [Feed(spec, (48, 64, 3))], {})
+    assert [item.name for item in model.graph.output] == ["pre_0_unsqueeze", "output"]
+    assert set(names_in(onnx.load_model(path).graph)) <= set(names_in(model.graph))
+    (frame,) = (item.name for item in model.graph.input)
+    results = session(model).run(["output"], {frame: image})
+    assert np.array_equal(results[0], preprocess(image, spec))
+
+
+def test_an_input_that_is_an_output_keeps_its_name(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Neg", ["input"], ["output"])],
+        "negative",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, (1, 3, 12, 16))],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 12, 16))
+            for name in ("input", "output")
+        ],
+    )
+    path = save(graph, tmp_path / "n.onnx")
+    model = fuse(load_graph(path), [Feed(PreprocessSpec(size=(12, 16)), (48, 64, 3))], {})
+    assert [item.name for item in model.graph.output] == ["input", "output"]
+    one, other = session(model).run(None, {"frame": photo(12, 16)})
+    assert np.array_equal(one, -other)
 
 
 def test_float16_networks_get_float16(tmp_path: Path) -> None:

@@ -57,6 +57,17 @@ def test_prepares_once_and_again_only_when_something_changed(tmp_path: Path) -> 
     assert other.key != first.key
 
 
+def test_what_is_prepared_as_ever_keeps_its_key(tmp_path: Path) -> None:
+    """Budgets that were measured before names of a network were left alone stay valid."""
+    plain = prepared(identity_network(tmp_path / "n.onnx"))
+    renamed = prepared(identity_network(tmp_path / "frame.onnx", input_name="frame"))
+    assert renamed.frame_input.name == "frame_1" and [each.name for each in renamed.outputs] == [
+        "output"
+    ]
+    assert plain.path.name.startswith(plain.key)
+    assert not renamed.path.name.startswith(renamed.key)
+
+
 @pytest.mark.parametrize("facts", ["{", "[]", "{}", '{"paths": []}', '{"inputs": 3}', "cut"])
 def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, facts: str) -> None:
     path = identity_network(tmp_path / "n.onnx")
@@ -64,7 +75,8 @@ def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, facts: str) -> None:
     if facts == "cut":
         first.path.write_bytes(first.path.read_bytes()[:100])
     else:
-        (first.path.parent / f"{first.key}.json").write_text(facts)
+        (noted,) = first.path.parent.glob("*.json")
+        noted.write_text(facts)
     assert prepared(path) == first
     assert session(first.path).get_outputs()[0].name == "output"
 
