@@ -18,13 +18,13 @@ from aegis_ros.engine.server.composed import runtime_for
 from aegis_ros.engine.server.control import ControlServer
 from aegis_ros.engine.server.host import (
     claim_realtime,
-    die_with_parent,
     freeze_memory,
     stay_off_lanes,
 )
 from aegis_ros.engine.server.loop import EngineLoop
 from aegis_ros.engine.server.tracing import LoopTrace
 from aegis_ros.engine.types import EngineInfo
+from aegis_ros.sandbox.parent import die_with_parent
 from aegis_ros.trace import RingWriter
 
 __all__ = ["main"]

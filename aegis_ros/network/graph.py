@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "tensor_infos",
 ]
 
+MAX_OPERATORS = 200_000  # the largest exports of language models have a tenth
 _FUSE_OPSET = 17
 _OLDEST_FUSABLE_OPSET = 13
 _MOVES = frozenset(
@@ -66,6 +67,16 @@ def load_graph(path: Path) -> onnx.ModelProto:
             hint="Copy the file again, and compare its SHA-256 with the original",
             rule=Rule.MODEL_VALID,
         ) from error
+    operators = _count(model.graph.node) + sum(_count(each.node) for each in model.functions)
+    if operators > MAX_OPERATORS:
+        raise ModelError(
+            "the network has too many operators",
+            where="model",
+            value=f"{operators:,}",
+            expected=f"at most {MAX_OPERATORS:,}",
+            hint="Simplify it, for example with onnxsim, or export its loops as Loop operators",
+            rule=Rule.MODEL_VALID,
+        )
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         raise ModelError(
             "the weights are in other files",
@@ -401,6 +412,18 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
                 if attribute.HasField("t"):
                     yield attribute.t
                 yield from attribute.tensors
+
+
+def _count(nodes: Iterable[onnx.NodeProto]) -> int:
+    """Return how many operators there are, those inside subgraphs included."""
+    total = 0
+    for node in nodes:
+        total += 1
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                total += _count(attribute.g.node)
+            total += sum(_count(subgraph.node) for subgraph in attribute.graphs)
+    return total
 
 
 def _strip_initializer_inputs(model: onnx.ModelProto) -> None:

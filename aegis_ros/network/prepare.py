@@ -1,7 +1,7 @@
 """Turns a model file into a network that takes the camera's bytes, once, and remembers it.
 
-The work is done in a child process with a limit on time and memory: a hostile or broken file can
-fail there, and nowhere else.
+The work is done in a contained child process: a hostile or broken file can fail there, and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.sandbox.artifacts import Artifact, ArtifactCache
 from aegis_ros.sandbox.children import run_child
+from aegis_ros.sandbox.containment import Containment, memory_limit
 from aegis_ros.spec import FrameFormat
 
 __all__ = ["PreparedNetwork", "prepare"]
@@ -80,6 +81,7 @@ def prepare(
     cache_dir: Path,
     dimensions: Mapping[str, int] | None = None,
     model_digest: str = "",
+    arena_bytes: int = 1024**3,
     timeout_s: float = 120.0,
 ) -> PreparedNetwork:
     """Validate a network, put its preprocessing in front, and bind every extent.
@@ -90,6 +92,7 @@ def prepare(
         cache_dir: where prepared networks are kept.
         dimensions: values for symbolic extents.
         model_digest: SHA-256 of ``path`` if it is known already.
+        arena_bytes: what a network may take; the child process gets a few times as much.
         timeout_s: how long the child process may take.
 
     Raises:
@@ -116,6 +119,9 @@ def prepare(
                 "source": str(path),
                 "target": str(fused),
             },
+            allowed=Containment(
+                memory_bytes=memory_limit(arena_bytes), reads=(str(path),), writes=(str(folder),)
+            ),
             timeout_s=timeout_s,
             subject=path.name,
         )

@@ -1,11 +1,8 @@
-"""The child process that prepares one network: JSON request on stdin, JSON answer on stdout."""
+"""The work of the child process that prepares one network."""
 
 from __future__ import annotations
 
-import json
 import re
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +16,10 @@ from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
 
-__all__ = ["build"]
-
-_MEMORY_LIMIT_BYTES = 16 * 1024**3
+__all__ = ["answer"]
 
 
-def build(request: Mapping[str, Any]) -> dict[str, Any]:
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Prepare the network a request describes; return the facts that are cached beside it."""
     import onnx
 
@@ -141,26 +136,3 @@ def _spec(fields: Mapping[str, Any]) -> PreprocessSpec:
 def _reason(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return (text[-1] if text else type(error).__name__)[:300]
-
-
-def main() -> None:
-    """Answer one request."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    request = json.loads(sys.stdin.read())
-    try:
-        answer = build(request)
-    except ModelError as error:
-        answer = {
-            "problem": error.problem,
-            "where": error.where,
-            "value": error.value or None,
-            "expected": error.expected,
-            "hint": error.hint,
-            "rule": str(error.rule),
-        }
-    print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()

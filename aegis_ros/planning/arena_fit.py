@@ -13,7 +13,7 @@ from aegis_ros.rationale.changes import ArenaLarger, Change, DropForArena
 from aegis_ros.rationale.rejection import ArenaFull, ArenaShares, Holder
 from aegis_ros.rationale.wording import counterfactual
 
-__all__ = ["loadable"]
+__all__ = ["check_file_fits", "loadable"]
 
 _MIB = 1024 * 1024
 _HOLDERS_SHOWN = 3  # of those that hold most, in a rejection
@@ -45,6 +45,18 @@ def loadable(
         least = min(candidate.lanes, key=after.__getitem__)
         raise Refusal(_arena_full(candidate, least, memory, stream, budget=arena_bytes))
     return replace(candidate, lanes=able)
+
+
+def check_file_fits(task: str, file_bytes: int, arena_bytes: int) -> None:
+    """Refuse a file that is larger than the whole arena before anybody reads it.
+
+    Raises:
+        Refusal: its weights alone are more than the arena.
+    """
+    if file_bytes > arena_bytes:
+        change = counterfactual(ArenaLarger(task, -(-file_bytes // _MIB)))
+        needs = ArenaShares(weights=file_bytes)
+        raise Refusal(ArenaFull(task, file_bytes, 0, arena_bytes, (change,), needs))
 
 
 def _arena_full(

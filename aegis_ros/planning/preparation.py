@@ -11,6 +11,7 @@ from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network import PreparedNetwork, digest, prepare, resolve_model
+from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.planning.candidate import Candidate, Options, options_of
 from aegis_ros.planning.cutting import cut_budget, estimated_budget
 from aegis_ros.planning.early_exit import plan_for, stand_in_problem
@@ -156,6 +157,7 @@ class Preparation:
     def _prepared(self, spec: TaskSpec) -> PreparedNetwork:
         try:
             path = resolve_model(spec.model, self._spec.models.roots)
+            check_file_fits(spec.name, path.stat().st_size, self.device.arena_bytes)
             found = digest(path)
             if spec.sha256 and found != spec.sha256:
                 raise ModelError(
@@ -172,6 +174,7 @@ class Preparation:
                 cache_dir=self._cache_dir,
                 dimensions=spec.dimensions,
                 model_digest=found,
+                arena_bytes=self.device.arena_bytes,
             )
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error

@@ -1,4 +1,4 @@
-"""Runs a module of this package in a child process, which may fail without harm to this one."""
+"""Has a module of this package work on a stranger's file in a child process that can do no harm."""
 
 from __future__ import annotations
 
@@ -6,53 +6,142 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from aegis_ros.errors import ModelError
 from aegis_ros.rationale import Rule
+from aegis_ros.sandbox.contained import OUT_OF_MEMORY
+from aegis_ros.sandbox.containment import Containment
 
 __all__ = ["child_environment", "run_child"]
 
+_ANSWER_BYTES = 64 * 1024 * 1024
+_LAST_WORDS_BYTES = 8 * 1024
 
-def run_child(module: str, request: object, *, timeout_s: float, subject: str) -> dict[str, Any]:
-    """Run ``python -m module`` with a JSON request on stdin; return its JSON answer.
+
+def run_child(
+    module: str,
+    request: Mapping[str, Any],
+    *,
+    allowed: Containment,
+    timeout_s: float,
+    subject: str,
+) -> dict[str, Any]:
+    """Have a child process call ``answer(request)`` of a module, and return its answer.
+
+    The child ends when this thread does, after ``timeout_s``, and when it takes more memory than
+    it may; it has no network (:mod:`~aegis_ros.sandbox.containment`).
+
+    Args:
+        module: has ``answer``, which takes and returns plain JSON.
+        request: what ``answer`` takes.
+        allowed: what the child may do.
+        timeout_s: how long it may take, of wall and of processor time.
+        subject: the file at work, for messages.
 
     Raises:
-        ModelError: the child said no, crashed, or took too long.
+        ModelError: the child refused, crashed, used up its memory, or took too long.
     """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", module],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=timeout_s,
+    order = {
+        "module": module,
+        "request": request,
+        "allowed": asdict(allowed),
+        "timeout_s": timeout_s,
+        "parent": os.getpid(),
+    }
+    with tempfile.TemporaryFile() as orders:
+        orders.write(json.dumps(order).encode())
+        orders.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "aegis_ros.sandbox.contained"],
+            stdin=orders,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=child_environment(),
-            check=False,
+            process_group=0,  # Ctrl-C is for this process, which ends the child
         )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(
-            f"preparing the network took longer than {timeout_s:.0f} s",
-            where="model",
-            value=subject,
-            rule=Rule.MODEL_VALID,
-            hint="Simplify the network, for example with onnxsim",
+    with process:
+        answer, said = _Pipe(process.stdout, _ANSWER_BYTES), _Pipe(process.stderr)
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise _refused(
+                f"preparing the network took longer than {timeout_s:.0f} s",
+                subject,
+                "Simplify the network, for example with onnxsim",
+            ) from error
+        finally:
+            process.kill()
+            answer.join()
+            said.join()
+    return _understood(code, answer.content, said.content, allowed=allowed, subject=subject)
+
+
+def _understood(
+    code: int, content: bytes, said: bytes, *, allowed: Containment, subject: str
+) -> dict[str, Any]:
+    limit = f"{allowed.memory_bytes / 1024**2:,.0f} MiB"
+    hint = "Copy the file again, and compare its SHA-256 with the original"
+    if allowed.memory_bytes:
+        hint += f"; or it needs more than {limit}: raise device.arena_mib"
+    if code != 0:
+        lines = said.decode(errors="replace").strip().splitlines()[-1:]
+        last = f" ({lines[0][:200]})" if lines else ""
+        raise _refused(
+            f"the process that prepares the network ended with code {code}{last}", subject, hint
+        )
+    try:
+        answer: dict[str, Any] = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _refused(
+            "the answer of the process that prepares the network cannot be read", subject, hint
         ) from error
-    if done.returncode != 0:
-        tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise ModelError(
-            f"the process that prepares the network ended with code {done.returncode}"
-            + (f" ({tail[0][:200]})" if tail else ""),
-            where="model",
-            value=subject,
-            rule=Rule.MODEL_VALID,
-            hint="The file is broken, or needs more memory than this machine has",
+    if answer.get("problem") == OUT_OF_MEMORY:
+        raise _refused(
+            f"preparing the network takes more than {limit} of memory",
+            subject,
+            "Use a smaller network or input, or raise device.arena_mib",
         )
-    answer: dict[str, Any] = json.loads(done.stdout.decode().splitlines()[-1])
     if "problem" in answer:
         rule = Rule(answer.pop("rule", Rule.MODEL_VALID))
         raise ModelError(**answer, rule=rule)
     return answer
+
+
+def _refused(problem: str, subject: str, hint: str) -> ModelError:
+    return ModelError(problem, where="model", value=subject, rule=Rule.MODEL_VALID, hint=hint)
+
+
+class _Pipe:
+    """Reads a pipe to its end, so that its writer never waits; keeps a bounded part of it.
+
+    Args:
+        pipe: is read in a thread.
+        limit: keep the first so many bytes; by default a few of the last ones are kept.
+    """
+
+    def __init__(self, pipe: IO[bytes] | None, limit: int = 0) -> None:
+        """Start to read."""
+        assert pipe is not None
+        self.content = b""
+        self._pipe, self._limit = pipe, limit
+        self._thread = threading.Thread(target=self._read, name="child-output", daemon=True)
+        self._thread.start()
+        self.join = self._thread.join
+
+    def _read(self) -> None:
+        first = bytearray()
+        while data := self._pipe.read1(65536):  # type: ignore[attr-defined]
+            if self._limit:
+                first += data[: self._limit - len(first)]
+            else:
+                first = (first + data)[-_LAST_WORDS_BYTES:]
+        self.content = bytes(first)
 
 
 def child_environment() -> dict[str, str]:

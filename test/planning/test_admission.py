@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,6 +178,19 @@ def test_a_full_arena_says_what_would_make_room(tmp_path: Path) -> None:
     assert [item.change for item in answer.rationale.counterfactuals] == ["arena_mib", "drop"]
     assert answer.rationale.counterfactuals[1].task == "first"
     assert small.orchestrator.evaluate(small.task("second"), without=("first",)).accepted
+
+
+def test_a_file_larger_than_the_arena_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    house = House(tmp_path, arena_mib=64)
+    house.start()
+    sparse = tmp_path / "sparse.onnx"
+    sparse.touch()
+    os.truncate(sparse, 8 * 1024**3 - 1)
+    answer = house.orchestrator.register(house.task("large", model=str(sparse)))
+    assert answer.result is ResultCode.ARENA_FULL
+    assert "8,192" in answer.rationale.sentence or "8192" in answer.rationale.sentence
+    (change,) = answer.rationale.counterfactuals
+    assert (change.change, change.value) == ("arena_mib", 8192)
 
 
 def test_evaluating_changes_nothing(house: House) -> None:

@@ -1,13 +1,12 @@
-"""The child process that cuts one optimised graph, and holds the parts to the whole's outputs.
+"""The work of the child process that cuts one optimised graph.
 
-JSON request on stdin, JSON answer on stdout.
+It holds the parts to the outputs of the whole.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +22,24 @@ from aegis_ros.errors import ModelError
 if TYPE_CHECKING:
     from aegis_ros.backends.cpu.onnxruntime import OrtNetwork
 
-__all__ = ["main"]
+__all__ = ["answer"]
 
 _TIMED_RUNS = 7
 _EVERY_OPERATOR_NS = 1_000.0  # around each of them; the profiler reports whole microseconds
 _KERNEL = "_kernel_time"
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Cut a network as :func:`cut_network` does; whatever goes wrong is ``refused``."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        return cut_network(request)
+    except ModelError as error:
+        return {"refused": error.problem}
+    except Exception as error:  # reported to the parent, whatever it is
+        return {"refused": f"its parts cannot be run ({str(error)[:200]})"}
 
 
 def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,22 +159,3 @@ def _session(model: Any, profile: str = "") -> Any:
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def main() -> None:
-    """Answer one request."""
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(4)
-    request = json.loads(sys.stdin.read())
-    try:
-        answer = cut_network(request)
-    except ModelError as error:
-        answer = {"refused": error.problem}
-    except Exception as error:  # reported to the parent, whatever it is
-        answer = {"refused": f"its parts cannot be run ({str(error)[:200]})"}
-    print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import DTYPE_OF_ORT
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
+from aegis_ros.sandbox.containment import Containment, memory_limit
 from aegis_ros.spec import LaneSpec
 
 __all__ = [
@@ -329,25 +331,21 @@ def cpu_name() -> str:
 def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any], list[Path]]:
     """Have the graph optimised and measured in children; return the facts and the file."""
     made = scratch / "optimised.onnx"
-    child, subject = "aegis_ros.backends.cpu.optimise_child", prepared.source.name
-    run_child(
-        child,
-        {"source": str(prepared.path), "target": str(made)},
-        timeout_s=120.0,
-        subject=subject,
+    allowed = Containment(
+        memory_bytes=memory_limit(prepared.weight_bytes + prepared.activation_bytes),
+        reads=(str(prepared.path),),
+        writes=(str(scratch),),
     )
-    facts = run_child(
-        child,
-        {
-            "target": str(made),
-            "inputs": {
-                item.tensor.name: [item.dtype, list(item.max_shape)] for item in prepared.inputs
-            },
-        },
+    ask = partial(
+        run_child,
+        "aegis_ros.backends.cpu.optimise_child",
+        allowed=allowed,
         timeout_s=120.0,
-        subject=subject,
+        subject=prepared.source.name,
     )
-    return facts, [made]
+    ask({"source": str(prepared.path), "target": str(made)})
+    inputs = {item.tensor.name: [item.dtype, list(item.max_shape)] for item in prepared.inputs}
+    return ask({"target": str(made), "inputs": inputs}), [made]
 
 
 def _cut(
@@ -382,20 +380,20 @@ def _make_parts(
     whole: CompiledNetwork, parts: int, scratch: Path, subject: str
 ) -> tuple[dict[str, Any], list[Path]]:
     """Cut the network and measure its parts; return the facts and the files."""
-    facts = run_child(
+    allowed = Containment(
+        memory_bytes=memory_limit(whole.footprint.total), reads=whole.paths, writes=(str(scratch),)
+    )
+    ask = partial(run_child, allowed=allowed, timeout_s=120.0, subject=subject)
+    facts = ask(
         "aegis_ros.backends.cpu.cut_child",
         {"compiled": whole.to_json(), "parts": parts, "folder": str(scratch)},
-        timeout_s=120.0,
-        subject=subject,
     )
     if "refused" in facts:
         return facts, []
     paths = tuple(facts.pop("paths"))
-    measured = run_child(
+    measured = ask(
         "aegis_ros.backends.cpu.optimise_child",
         {"compiled": replace(whole, paths=paths).to_json()},
-        timeout_s=120.0,
-        subject=subject,
     )
     return facts | measured, [Path(path) for path in paths]
 

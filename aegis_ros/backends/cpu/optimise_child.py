@@ -1,21 +1,41 @@
-"""The child process in which ONNX Runtime optimises one graph, saves it and tries the result."""
+"""The work of the child process in which ONNX Runtime optimises a graph and tries the result."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import resource
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.errors import ModelError
 
-__all__ = ["main"]
+__all__ = ["answer"]
 
 _MCL_CURRENT_AND_FUTURE = 3
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer ``{"source", "target"}``, ``{"target", "inputs"}`` or ``{"compiled"}``.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the network.
+    """
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        if "source" in request:
+            optimise(request["source"], request["target"])
+            return {}
+        if "compiled" in request:
+            return measure_parts(CompiledNetwork.from_json(request["compiled"]))
+        return measure(request["target"], request["inputs"])
+    except Exception as error:  # its exceptions have no common type
+        raise ModelError(f"ONNX Runtime refuses the network ({str(error)[:300]})") from error
 
 
 def optimise(source: str, target: str) -> None:
@@ -77,25 +97,6 @@ def measure_parts(compiled: CompiledNetwork) -> dict[str, Any]:
     return {"bytes": max(0, _resident_bytes() - before)}
 
 
-def main() -> None:
-    """Answer ``{"source", "target"}``, ``{"target", "inputs"}`` or ``{"compiled"}``."""
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(4)
-    request = json.loads(sys.stdin.read())
-    answer: dict[str, Any] = {}
-    try:
-        if "source" in request:
-            optimise(request["source"], request["target"])
-        elif "compiled" in request:
-            answer = measure_parts(CompiledNetwork.from_json(request["compiled"]))
-        else:
-            answer = measure(request["target"], request["inputs"])
-    except Exception as error:  # reported to the parent, whatever it is
-        answer = {"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}
-    print(json.dumps(answer))
-
-
 def _lock_memory() -> None:
     """Have what is reserved count, not what is touched: the engine locks its memory if it may."""
     libc = ctypes.CDLL(None)
@@ -106,7 +107,3 @@ def _lock_memory() -> None:
 def _resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,29 +13,14 @@ from aegis_ros.spec import LaneSpec
 __all__ = [
     "claim_realtime",
     "collect_garbage",
-    "die_with_parent",
     "freeze_memory",
     "keep_awake",
     "stay_off_lanes",
 ]
 
 _LATENCY_DEVICE = "/dev/cpu_dma_latency"
-_PR_SET_PDEATHSIG = 1
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT_AND_FUTURE = 3
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends.
-
-    The end of the sockets says the same, but a process that is stopped, or stuck inside a
-    runtime, does not listen (prctl(2), PR_SET_PDEATHSIG).
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "prctl"):
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def stay_off_lanes(lanes: Sequence[LaneSpec]) -> str:

@@ -27,6 +27,7 @@ from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
+from aegis_ros.sandbox.containment import Containment
 
 __all__ = ["OnnxRuntimeCudaBackend"]
 
@@ -173,6 +174,7 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         return run_child(
             "aegis_ros.backends.cuda.ort.build_child",
             request,
+            allowed=Containment(memory_bytes=0, devices=True),
             timeout_s=_BUILD_TIMEOUT_S,
             subject=subject,
         )

@@ -1,14 +1,12 @@
 """The child process that folds and cuts a network, tries captures and checks what is computed.
 
-JSON request on stdin, JSON answer on stdout. A capture that fails can spoil ONNX Runtime for the
+A capture that fails can spoil ONNX Runtime for the
 rest of its process: it fails here, and the process that runs the jobs never tries it.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,11 +27,25 @@ from aegis_ros.rationale import Rule
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
 
-__all__ = ["build", "fold", "main"]
+__all__ = ["answer", "build", "fold"]
 
 # What sessions were seen to take, and so much more for chance: addresses fall as they fall.
 _ROOM = 1.5
 _ROOM_BYTES = 64 * 2**20
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Build with the ONNX Runtime of this machine, as :func:`build` does."""
+    from aegis_ros.backends.cuda.ort.toolkit import find_ort_toolkit
+
+    try:
+        return build(request, find_ort_toolkit())
+    except AegisError:
+        raise
+    except Exception as error:  # reported to the parent, whatever it is
+        raise ModelError(
+            f"ONNX Runtime refuses the network ({str(error)[:300]})", rule=Rule.MODEL_VALID
+        ) from error
 
 
 def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
@@ -171,24 +183,3 @@ def _computed(
         room[: math.prod(shape)].reshape(shape)
         for room, shape in zip(rooms, loaded.output_shapes, strict=True)
     ]
-
-
-def main() -> None:
-    """Answer one request."""
-    from aegis_ros.backends.cuda.ort.toolkit import find_ort_toolkit
-
-    request = json.loads(sys.stdin.read())
-    answer: dict[str, Any]
-    try:
-        answer = build(request, find_ort_toolkit())
-    except ModelError as error:
-        answer = {"problem": error.problem}
-    except AegisError as error:
-        answer = {"problem": error.problem, "rule": str(error.rule)}
-    except Exception as error:  # told to the parent, whatever it is
-        answer = {"problem": f"ONNX Runtime refuses the network ({str(error)[:300]})"}
-    print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()

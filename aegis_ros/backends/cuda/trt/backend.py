@@ -23,6 +23,7 @@ from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
+from aegis_ros.sandbox.containment import Containment
 
 __all__ = ["PRECISION", "TensorRtBackend"]
 
@@ -146,6 +147,7 @@ class TensorRtBackend(CudaBackend):
             facts = run_child(
                 "aegis_ros.backends.cuda.trt.build_child",
                 request,
+                allowed=Containment(memory_bytes=0, devices=True),
                 timeout_s=_BUILD_TIMEOUT_S,
                 subject=prepared.source.name,
             )

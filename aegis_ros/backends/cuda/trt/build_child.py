@@ -1,6 +1,6 @@
 """The child process that cuts a network, builds its engines and checks what they compute.
 
-JSON request on stdin, JSON answer on stdout. TensorRT, and the GPU it measures kernels on, are
+TensorRT, and the GPU it measures kernels on, are
 so kept out of the process that asks; what a hostile network can break breaks here.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,21 @@ from aegis_ros.rationale import Rule
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.trt.toolkit import Toolkit
 
-__all__ = ["build", "build_engine", "main"]
+__all__ = ["answer", "build", "build_engine"]
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Build with the TensorRT of this machine, as :func:`build` does."""
+    from aegis_ros.backends.cuda.trt.toolkit import find_toolkit
+
+    try:
+        return build(request, find_toolkit())
+    except AegisError:
+        raise
+    except Exception as error:  # reported to the parent, whatever it is
+        raise ModelError(
+            f"TensorRT refuses the network ({str(error)[:300]})", rule=Rule.MODEL_VALID
+        ) from error
 
 
 def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
@@ -237,24 +250,3 @@ def _note(path: Path, phase: str, done: float) -> None:
     made = path.with_suffix(".new")
     made.write_text(json.dumps({"phase": phase, "done": done}))
     os.replace(made, path)
-
-
-def main() -> None:
-    """Answer one request."""
-    from aegis_ros.backends.cuda.trt.toolkit import find_toolkit
-
-    request = json.loads(sys.stdin.read())
-    answer: dict[str, Any]
-    try:
-        answer = build(request, find_toolkit())
-    except ModelError as error:
-        answer = {"problem": error.problem}
-    except AegisError as error:
-        answer = {"problem": error.problem, "rule": str(error.rule)}
-    except Exception as error:  # told to the parent, whatever it is
-        answer = {"problem": f"TensorRT refuses the network ({str(error)[:300]})"}
-    print(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()

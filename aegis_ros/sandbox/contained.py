@@ -1,0 +1,53 @@
+"""The program that a contained child runs: ``python -m aegis_ros.sandbox.contained``.
+
+It reads an order on stdin, gives up what the order does not allow, and only then imports the
+module that does the work and calls its ``answer(request)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import sys
+from typing import Any
+
+from aegis_ros.errors import AegisError
+from aegis_ros.sandbox.containment import Containment, contain
+from aegis_ros.sandbox.parent import die_with_parent
+
+__all__ = ["OUT_OF_MEMORY", "main"]
+
+OUT_OF_MEMORY = "its memory is used up"
+
+
+def main() -> None:
+    """Answer one request: a JSON object, or ``{"problem": …}``, as the only line on stdout."""
+    order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
+    die_with_parent(order["parent"])
+    reply = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints goes elsewhere
+    contain(
+        Containment(**order["allowed"]), cpu_s=math.ceil(order["timeout_s"] * (os.cpu_count() or 1))
+    )
+    answer: dict[str, Any]
+    try:
+        answer = importlib.import_module(order["module"]).answer(order["request"])
+    except AegisError as error:
+        answer = {
+            "problem": error.problem,
+            "where": error.where,
+            "value": error.value or None,
+            "expected": error.expected,
+            "hint": error.hint,
+            "rule": str(error.rule),
+        }
+    except MemoryError:
+        answer = {"problem": OUT_OF_MEMORY}
+    with open(reply, "w", encoding="utf-8") as out:
+        json.dump(answer, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""What a child process may do, and how it gives up the rest before it opens a stranger's file.
+
+Each protection is the kernel's: limits (setrlimit(2)), files (Landlock, since Linux 5.13), sockets
+(seccomp(2)). What a kernel lacks is left out; the others hold.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import site
+import struct
+import sys
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Containment", "contain", "landlock_version", "memory_limit"]
+
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
+
+# A child holds the interpreter, the libraries and a few copies of the network at a time.
+_OVERHEAD_BYTES = 2 * 1024**3
+_COPIES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containment:
+    """What a child is allowed.
+
+    Attributes:
+        memory_bytes: limit of its private memory and of each file it writes; 0: none.
+        reads: files and folders it reads, besides the interpreter's and the system's.
+        writes: folders it reads from and writes to.
+        devices: it opens a GPU. Drivers open, map and write what they like, so files and memory
+            are not limited then.
+    """
+
+    memory_bytes: int
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    devices: bool = False
+
+
+def memory_limit(network_bytes: int) -> int:
+    """Return the memory limit of a child that works on a network of this size, bytes."""
+    return _OVERHEAD_BYTES + _COPIES * network_bytes
+
+
+def contain(allowed: Containment, *, cpu_s: int) -> None:
+    """Give up, for good, whatever is not allowed; to be called before a second thread starts.
+
+    Args:
+        allowed: what remains.
+        cpu_s: processor time after which the kernel ends this process, seconds.
+    """
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CPU, cpu_s)
+    if allowed.memory_bytes and not allowed.devices:
+        _limit(resource.RLIMIT_DATA, allowed.memory_bytes)
+        _limit(resource.RLIMIT_FSIZE, allowed.memory_bytes)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "prctl") or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        return
+    if not allowed.devices:
+        _restrict_files(libc, allowed)
+    _restrict_sockets(libc)
+
+
+def _limit(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+# --- files: Landlock (https://docs.kernel.org/userspace-api/landlock.html) ---
+
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
+_RULE_PATH_BENEATH = 1
+_VERSION_ONLY = 1
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_RIGHTS_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}  # of files and folders
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14
+_NEWEST_RIGHTS = 3
+_SCOPES_SINCE = 6
+_SCOPE_SOCKETS_AND_SIGNALS = 0b11  # of other processes
+_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/opt", "/proc", "/sys", "/dev/urandom")
+_NOWHERE = "/dev/null"
+
+
+def landlock_version() -> int:
+    """Return the version of Landlock that this kernel has, 0 where it has none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syscall"):
+        return 0
+    return max(0, int(libc.syscall(_LANDLOCK_CREATE_RULESET, None, 0, _VERSION_ONLY)))
+
+
+def _restrict_files(libc: ctypes.CDLL, allowed: Containment) -> None:
+    version = landlock_version()
+    if not version:
+        return
+    everything = _RIGHTS_BY_VERSION[min(version, _NEWEST_RIGHTS)]
+    scoped = _SCOPE_SOCKETS_AND_SIGNALS if version >= _SCOPES_SINCE else 0
+    attributes = struct.pack("=QQQ", everything, 0, scoped)
+    size = len(attributes) if scoped else 8
+    rules = libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, size, 0)
+    if rules < 0:
+        return
+    try:
+        for path in {*_SYSTEM, *_interpreter(), *allowed.reads}:
+            _allow(libc, rules, path, _READ)
+        for path in {_NOWHERE, *allowed.writes}:
+            _allow(libc, rules, path, everything)
+        libc.syscall(_LANDLOCK_RESTRICT_SELF, rules, 0)
+    finally:
+        os.close(rules)
+
+
+def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # what is not there needs no permission
+    try:
+        if not os.path.isdir(path):
+            rights &= _OF_FILES & ~(_EXECUTE if rights != _READ else 0)
+        beneath = struct.pack("=Qi", rights, place)
+        libc.syscall(_LANDLOCK_ADD_RULE, rules, _RULE_PATH_BENEATH, beneath, 0)
+    finally:
+        os.close(place)
+
+
+def _interpreter() -> Iterable[str]:
+    """Return the folders that Python and our own package are read from."""
+    yield from (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
+    yield from sysconfig.get_paths().values()
+    yield site.getusersitepackages()
+    yield str(Path(__file__).resolve().parents[1])
+    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    for path in (*sys.path, *libraries):
+        if path:
+            yield path
+            yield os.path.realpath(path)
+
+
+# --- sockets: seccomp (https://docs.kernel.org/userspace-api/seccomp_filter.html) ---
+
+_ARCHITECTURES = {  # audit number, socket(2), io_uring_setup(2)
+    "x86_64": (0xC000003E, 41, 425),
+    "aarch64": (0xC00000B7, 198, 425),
+}
+_AF_UNIX = 1
+_X32 = 0x40000000
+_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_EACCES = 13
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def _restrict_sockets(libc: ctypes.CDLL) -> None:
+    """Refuse every socket that is not of this machine, and io_uring, which could make one."""
+    known = _ARCHITECTURES.get(platform.machine())
+    if known is None or sys.byteorder != "little":
+        return
+    architecture, socket, io_uring = known
+    code = b"".join(
+        struct.pack("=HBBI", *instruction)
+        for instruction in (
+            (_LOAD_WORD, 0, 0, _ARCHITECTURE_AT),
+            (_JUMP_EQUAL, 0, 6, architecture),
+            (_LOAD_WORD, 0, 0, _NUMBER_AT),
+            (_JUMP_AT_LEAST, 4, 0, _X32),
+            (_JUMP_EQUAL, 3, 0, io_uring),
+            (_JUMP_EQUAL, 0, 3, socket),
+            (_LOAD_WORD, 0, 0, _FIRST_ARGUMENT_AT),
+            (_JUMP_EQUAL, 1, 0, _AF_UNIX),
+            (_RETURN, 0, 0, _ERRNO | _EACCES),
+            (_RETURN, 0, 0, _ALLOW),
+        )
+    )
+    held = ctypes.create_string_buffer(code, len(code))
+    program = _Program(len(code) // 8, ctypes.addressof(held))
+    libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)

@@ -1,0 +1,103 @@
+"""What a hostile network could make the process do that reads it; run in a contained child."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aegis_ros.errors import ModelError
+from aegis_ros.rationale import Rule
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do one thing and return what came of it."""
+    return globals()[request["do"]](**request.get("how", {}))
+
+
+def echo(**values: Any) -> dict[str, Any]:
+    return values
+
+
+def refuse() -> dict[str, Any]:
+    raise ModelError(
+        "no", where="model", value=3, expected="4", hint="Take 4", rule=Rule.MODEL_DIGEST
+    )
+
+
+def read(path: str) -> dict[str, Any]:
+    try:
+        return {"content": Path(path).read_text()}
+    except OSError as error:
+        return {"refused": type(error).__name__}
+
+
+def write(path: str) -> dict[str, Any]:
+    try:
+        Path(path).write_text("written")
+    except OSError as error:
+        return {"refused": type(error).__name__}
+    return {}
+
+
+def connect(family: int, port: int) -> dict[str, Any]:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as made:
+            made.connect(("127.0.0.1", port))
+    except OSError as error:
+        return {"refused": type(error).__name__}
+    return {}
+
+
+def local_socket() -> dict[str, Any]:
+    one, other = socket.socketpair()
+    one.close()
+    other.close()
+    return {}
+
+
+def signal(pid: int) -> dict[str, Any]:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return {"refused": type(error).__name__}
+    return {}
+
+
+def fill_memory(size: int) -> dict[str, Any]:
+    return {"sum": int(np.ones(size, np.uint8).sum())}
+
+
+def fill_disk(path: str, size: int) -> dict[str, Any]:
+    with open(path, "wb") as file:
+        for _ in range(size // 1024**2):
+            file.write(bytes(1024**2))
+    return {}
+
+
+def spin(note: str = "") -> dict[str, Any]:
+    if note:
+        Path(note).write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.01)
+
+
+def crash() -> dict[str, Any]:
+    ctypes.string_at(0)
+    return {}
+
+
+def talk(size: int) -> dict[str, Any]:
+    """Print a lot: what a library prints is no answer, and must not stop the work."""
+    for _ in range(size // 1000):
+        print("x" * 999)
+        print("y" * 999, file=sys.stderr)
+    os.write(1, b'{"not": "the answer"}')
+    return {"printed": True}

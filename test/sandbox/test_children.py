@@ -1,0 +1,165 @@
+"""A child that works on a stranger's file: what it says comes back, what it tries does not work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aegis_ros.errors import ModelError
+from aegis_ros.rationale import Rule
+from aegis_ros.sandbox.children import child_environment, run_child
+from aegis_ros.sandbox.containment import Containment, landlock_version, memory_limit
+
+GIB = 1024**3
+MIB = 1024**2
+needs_landlock = pytest.mark.skipif(
+    not landlock_version(), reason="the kernel has no Landlock (Linux 5.13)"
+)
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+
+
+def ask(
+    do: str, allowed: Containment | None = None, timeout_s: float = 60, **how: Any
+) -> Mapping[str, Any]:
+    return run_child(
+        "misbehaving",
+        {"do": do, "how": how},
+        allowed=allowed or Containment(memory_bytes=GIB),
+        timeout_s=timeout_s,
+        subject="n.onnx",
+    )
+
+
+def test_what_it_answers_comes_back() -> None:
+    assert ask("echo", a=1, b=["é"]) == {"a": 1, "b": ["é"]}
+    assert ask("echo") == {}
+
+
+def test_its_refusal_comes_back_whole() -> None:
+    with pytest.raises(ModelError) as caught:
+        ask("refuse")
+    error = caught.value
+    assert (error.problem, error.where, error.value, error.expected, error.hint, error.rule) == (
+        "no", "model", "3", "4", "Take 4", Rule.MODEL_DIGEST,
+    )  # fmt: skip
+
+
+def test_what_libraries_print_is_no_answer_and_never_stops_it() -> None:
+    assert ask("talk", size=4_000_000) == {"printed": True}
+
+
+def test_a_crash_is_a_refusal() -> None:
+    with pytest.raises(ModelError, match="ended with code -11") as caught:
+        ask("crash")
+    assert "1,024 MiB" in caught.value.hint
+
+
+def test_a_module_that_cannot_be_imported_is_a_refusal() -> None:
+    with pytest.raises(ModelError, match=r"ended with code 1 .*no_such_module"):
+        run_child(
+            "no_such_module",
+            {},
+            allowed=Containment(memory_bytes=GIB),
+            timeout_s=60,
+            subject="n.onnx",
+        )
+
+
+def test_one_that_does_not_come_back_is_ended(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    allowed = Containment(memory_bytes=GIB, writes=(str(tmp_path),))
+    with pytest.raises(ModelError, match="longer than 2 s"):
+        ask("spin", allowed, timeout_s=2, note=str(note))
+    if note.exists():  # a machine in a hurry may end it before it has written
+        assert not _lives(int(note.read_text()))
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        "from test_children import *; "
+        f"ask('spin', Containment(memory_bytes=GIB, writes=({str(tmp_path)!r},)), "
+        f"timeout_s=600, note={str(note)!r})"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], env=child_environment())
+    try:
+        _until(lambda: note.exists() and note.read_text() != "")
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    _until(lambda: not _lives(int(note.read_text())))
+
+
+def test_memory_above_its_limit_is_refused() -> None:
+    assert ask("fill_memory", size=100 * MIB) == {"sum": 100 * MIB}
+    with pytest.raises(ModelError, match="more than 1,024 MiB of memory") as caught:
+        ask("fill_memory", size=2 * GIB)
+    assert "device.arena_mib" in caught.value.hint
+
+
+def test_a_file_above_its_limit_is_refused(tmp_path: Path) -> None:
+    allowed = Containment(memory_bytes=200 * MIB, writes=(str(tmp_path),))
+    with pytest.raises(ModelError, match="File too large"):
+        ask("fill_disk", allowed, path=str(tmp_path / "file"), size=300 * MIB)
+
+
+def test_it_has_no_network() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for family in (socket.AF_INET, socket.AF_INET6):
+            assert ask("connect", family=family, port=port) == {"refused": "PermissionError"}
+    assert ask("local_socket") == {}
+
+
+@needs_landlock
+def test_it_reads_and_writes_only_what_it_is_given(tmp_path: Path) -> None:
+    given, other, scratch = tmp_path / "given", tmp_path / "other", tmp_path / "scratch"
+    scratch.mkdir()
+    for file in (given, other):
+        file.write_text(file.name)
+    allowed = Containment(memory_bytes=GIB, reads=(str(given),), writes=(str(scratch),))
+    no = {"refused": "PermissionError"}
+    assert ask("read", allowed, path=str(given)) == {"content": "given"}
+    assert ask("read", allowed, path=str(other)) == no
+    assert ask("write", allowed, path=str(scratch / "made")) == {}
+    assert ask("write", allowed, path=str(given)) == no
+    assert ask("write", allowed, path=str(tmp_path / "new")) == no
+    assert given.read_text() == "given"
+
+
+@pytest.mark.skipif(landlock_version() < 6, reason="the kernel's Landlock knows no scopes (6.12)")
+def test_it_cannot_signal_others() -> None:
+    assert ask("signal", pid=os.getpid()) == {"refused": "PermissionError"}
+
+
+def test_the_limit_grows_with_the_network() -> None:
+    assert memory_limit(0) == 2 * GIB
+    assert memory_limit(GIB) == 6 * GIB
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def _until(condition: Any) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
