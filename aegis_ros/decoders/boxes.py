@@ -12,7 +12,8 @@ from aegis_ros.config.models import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.corners import Corners, to_corners
 from aegis_ros.decoders.frame import FrameInfo
-from aegis_ros.decoders.labels import class_names, name_of
+from aegis_ros.decoders.grid import cells
+from aegis_ros.decoders.labels import class_names
 from aegis_ros.decoders.options import (
     AcrossClasses,
     Iou,
@@ -139,11 +140,7 @@ class BoxesDecoder:
             across_classes=options.across_classes,
             normalized=options.normalized,
         )
-        return Detections(
-            boxes=found.boxes_in(frame),
-            scores=found.scores,
-            labels=tuple(name_of(self._names, int(index)) for index in found.classes),
-        )
+        return found.detections(frame, self._names)
 
     def _candidates(
         self, outputs: Outputs, frame: FrameInfo
@@ -180,13 +177,7 @@ class BoxesDecoder:
         return sigmoid(scores) if self._options.sigmoid else scores
 
     def _from_grid(self, boxes: Floats, frame: FrameInfo) -> Floats:
-        cells, sizes = [], []
-        for stride in self._options.strides:
-            rows, columns = frame.input_height // stride, frame.input_width // stride
-            y, x = np.divmod(np.arange(rows * columns), max(1, columns))
-            cells.append(np.stack([x, y], axis=1))
-            sizes.append(np.full((rows * columns, 1), stride))
-        origin, stride_of = np.concatenate(cells), np.concatenate(sizes)
+        origin, stride_of = cells(frame, self._options.strides)
         if len(origin) != len(boxes):
             raise DecodeError(
                 "the number of boxes does not fit the strides",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from aegis_ros.errors import ConfigError
 
-__all__ = ["COCO", "class_names", "name_of"]
+__all__ = ["COCO", "COCO_IDS", "class_names", "name_of"]
 
 # fmt: off
 COCO = (
@@ -23,6 +23,11 @@ COCO = (
     "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )
 # fmt: on
+# Numbers that COCO's annotations do not use; networks with 91 classes count them, and 0.
+_UNUSED = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+_USED = iter(COCO)
+COCO_IDS = tuple("unused" if index in _UNUSED else next(_USED) for index in range(91))
+_LISTS = {"": (), "coco": COCO, "coco91": COCO_IDS}
 
 
 def class_names(
@@ -31,8 +36,9 @@ def class_names(
     """Return the names of the classes, empty where nobody knows them.
 
     Args:
-        option: list of names, ``coco``, or empty for those in the file's metadata: ``names``
-            (a dictionary as Ultralytics writes it) or ``character`` (one a line, as RapidOCR does).
+        option: list of names, ``coco`` (80), ``coco91`` (numbered as in COCO's annotations), or
+            empty for those in the file's metadata: ``names`` (a dictionary as Ultralytics writes
+            it) or ``character`` (one a line, as RapidOCR does).
         metadata: the file's metadata.
         count: number of classes the network has, if known.
 
@@ -40,14 +46,14 @@ def class_names(
         ConfigError: the list has another length than the network has classes.
     """
     if isinstance(option, str):
-        if option not in ("", "coco"):
+        if option not in _LISTS:
             raise ConfigError(
                 "no such list of labels",
                 where="output.options.labels",
                 value=option,
-                expected="a list of names, or coco",
+                expected="a list of names, coco or coco91",
             )
-        names = COCO if option else _from_metadata(metadata)
+        names = _LISTS[option] or _from_metadata(metadata)
         if not option and count is not None and len(names) != count:
             names = ()
     else:

@@ -21,7 +21,7 @@ MaxBoxes = Annotated[int, Field(ge=1, le=3000, description="largest number of bo
 Labels = Annotated[
     list[str] | str,
     Field(description="names of the classes, in the network's order"),
-    Shown("those in the file", "list of names, or `coco`"),
+    Shown("those in the file", "list of names, `coco` or `coco91`"),
 ]
 Normalized = Annotated[
     bool, Field(description="coordinates are 0..1 and not pixels of the network's input")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.labels import name_of
+from aegis_ros.decoders.results import Detections
 from aegis_ros.decoders.suppression import suppress
 
 __all__ = ["Selected", "select"]
@@ -34,9 +37,13 @@ class Selected:
     scores: Floats
     classes: Integers
 
-    def boxes_in(self, frame: FrameInfo) -> Floats:
-        """Return the boxes float32 [N, 4] in pixels of the source frame."""
-        return frame.to_source(self.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    def detections(self, frame: FrameInfo, names: Sequence[str]) -> Detections:
+        """Return the boxes in pixels of the source frame, with the names of their classes."""
+        return Detections(
+            boxes=frame.to_source(self.boxes.reshape(-1, 2, 2)).reshape(-1, 4),
+            scores=self.scores,
+            labels=tuple(name_of(names, index) for index in self.classes.tolist()),
+        )
 
 
 def select(

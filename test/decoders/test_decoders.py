@@ -27,6 +27,7 @@ from aegis_ros.errors import AegisError, ConfigError, DecodeError
 from aegis_ros.network import TensorInfo
 from aegis_ros.spec import PreprocessSpec, ResizeMode
 
+pytestmark = pytest.mark.filterwarnings("error")
 FRAME = FrameInfo(96, 128, 48, 64)
 SPEC = PreprocessSpec(size=(48, 64))
 
@@ -39,7 +40,12 @@ FITTING: dict[str, tuple[dict[str, object], dict[str, tuple[int, ...]], dict[str
         {"a": (1, 1, 12, 16), "b": (1, 2, 12, 16), "c": (1, 2, 12, 16), "d": (1, 10, 12, 16)},
         {},
     ),
+    "centernet": ({}, {"hm": (1, 3, 12, 16), "wh": (1, 2, 12, 16), "reg": (1, 2, 12, 16)}, {}),
     "classification": ({}, {"o": (1, 7)}, {}),
+    "detections": ({}, {"boxes": (1, 9, 4), "scores": (1, 9), "classes": (1, 9)}, {}),
+    "detr": ({}, {"o": (1, 9, 7)}, {}),
+    "fastestdet": ({}, {"o": (1, 8, 6, 8)}, {}),
+    "nanodet": ({}, {"o": (1, 6 * 8 + 3 * 4 + 2 * 2, 35)}, {}),
     "segmentation": ({}, {"o": (1, 3, 12, 16)}, {}),
     "text_regions": ({}, {"o": (1, 1, 48, 64)}, {}),
     "text": ({"characters": "abc"}, {"o": (1, 9, 4)}, {}),
