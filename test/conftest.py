@@ -20,7 +20,7 @@ settings.load_profile("short")
 
 _FIRST_DOMAIN = 40
 _DOMAINS_OF_WORKERS = 60
-_NEEDS_ROS = ("nodes",)
+_NEEDS_ROS = ("nodes", "field")
 _WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
 
 

@@ -128,7 +128,7 @@ class _Input(_Model):
     qos: str = Field(
         "sensor_data",
         pattern="^(sensor_data|reliable|best_effort)$",
-        description="quality of service of the subscription",
+        description="quality of service of the subscription; tasks on one topic may differ",
     )
     max_size: tuple[_Pixels, _Pixels] = Field(
         (1080, 1920),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aegis_ros.device import DeviceState
+from aegis_ros.nodes.hearing import Hearing
 from aegis_ros.orchestrator import (
     WINDOW_NS,
     LaneSummary,
     OrchestratorState,
-    Stream,
     TaskState,
     TaskSummary,
 )
-from aegis_ros.rationale.wording import every_nth
+from aegis_ros.rationale import Reason
+from aegis_ros.rationale.wording import every_nth, words
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 
 __all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "diagnose"]
@@ -42,8 +43,7 @@ class Diagnosis:
 def diagnose(
     state: OrchestratorState,
     lifecycle: str,
-    streams: tuple[Stream, ...],
-    publishers: dict[str, int],
+    hearing: Mapping[str, Hearing],
     *,
     device: DeviceState | None = None,
     limits: DiagnosticsSpec | None = None,
@@ -53,8 +53,7 @@ def diagnose(
     Args:
         state: everything at one moment.
         lifecycle: state of the node.
-        streams: subscribed streams.
-        publishers: number of publishers of each topic.
+        hearing: what each task that is subscribed hears of its publishers, by its name.
         device: as it was read last; ``None`` for not yet.
         limits: from where on to warn; the usual ones if ``None``.
     """
@@ -63,12 +62,11 @@ def diagnose(
     for lane in state.lanes:
         own = [task for task in state.tasks if task.lane == lane.name]
         entries.append(_lane(lane, own, state.active, limits))
-    topics = {stream.topic for stream in streams}
     for task in state.tasks:
-        sources = [source.topic for _, source, _ in task.spec.sources]
-        # Of several inputs, the one with the fewest publishers; a task without any needs none.
-        heard = (publishers.get(each, 0) if each in topics else 0 for each in sources)
-        entries.append(_task(task, state.active, min(heard, default=1), limits))
+        # A task without an input needs no publisher.
+        none = Hearing(publishers=0 if task.spec.sources else 1)
+        heard = hearing.get(task.spec.name, none)
+        entries.append(_task(task, state.active, heard, limits))
     return entries
 
 
@@ -169,7 +167,9 @@ def _lane(
     return Diagnosis(f"lane {lane.name}", OK, text, values)
 
 
-def _task(task: TaskSummary, active: bool, publishers: int, limits: DiagnosticsSpec) -> Diagnosis:
+def _task(
+    task: TaskSummary, active: bool, hearing: Hearing, limits: DiagnosticsSpec
+) -> Diagnosis:
     spec = task.spec
     values = {
         "rate_hz": f"{task.rate_hz:.2f}",
@@ -184,14 +184,15 @@ def _task(task: TaskSummary, active: bool, publishers: int, limits: DiagnosticsS
         "lost": str(task.lost),
         "every_nth": str(task.decimation),
         "thinned": str(task.decimated),
+        "subscription": hearing.granted,
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
-    level, message = _task_level(task, active, publishers, limits)
+    level, message = _task_level(task, active, hearing, limits)
     return Diagnosis(f"task {spec.name}", level, message, values)
 
 
 def _task_level(
-    task: TaskSummary, active: bool, publishers: int, limits: DiagnosticsSpec
+    task: TaskSummary, active: bool, hearing: Hearing, limits: DiagnosticsSpec
 ) -> tuple[int, str]:
     spec, topic, came = task.spec, task.spec.topics, task.came
     declared_hz = 1e9 / spec.period_ns
@@ -204,13 +205,15 @@ def _task_level(
         return OK, "disabled on request"
     if not active:
         return OK, "admitted; runs once the node is active"
-    if publishers == 0:
+    if hearing.unheard and hearing.publishers == 0:
+        return ERROR, _unheard_text(hearing.unheard)
+    if hearing.publishers == 0:
         return WARN, f"{topic} has no publisher; start the driver, or remap the topic"
     silent_s = limits.silent_periods * spec.period_ns / 1e9
     if task.received == 0 or task.received_age_s > max(silent_s, 1.0):
         return WARN, (
-            f"{topic} is silent although {publishers} publisher(s) exist: compare QoS "
-            f"(ros2 topic info -v {topic}), or {_PROFILE_HINT}"
+            f"{topic} is silent although {hearing.publishers} publisher(s) fit in type and QoS: "
+            f"check that they publish (ros2 topic hz {topic}); if they do, {_PROFILE_HINT}"
         )
     if task.completed and task.missed:
         share = task.missed / task.completed
@@ -230,6 +233,8 @@ def _task_level(
             f"receives {came.hz:.1f} frames a second of {declared_hz:.1f} declared; if the "
             f"driver publishes more, {_PROFILE_HINT}"
         )
+    if hearing.unheard:
+        return WARN, _unheard_text(hearing.unheard)
     if _is_best_effort(task):
         return OK, (
             f"{task.rate_hz:.1f} of {declared_hz:.1f} results a second in the slack, up to "
@@ -245,3 +250,8 @@ def _task_level(
         f"{task.rate_hz:.1f} results a second{fewer}, p99 {task.response_p99_ns / 1e6:.1f} of "
         f"{spec.deadline_ns / 1e6:.0f} ms"
     )
+
+
+def _unheard_text(unheard: Sequence[Reason]) -> str:
+    more = f" (and {len(unheard) - 1} more, see ~/rationale)" if len(unheard) > 1 else ""
+    return words(unheard[0]) + more

@@ -12,7 +12,6 @@ import numpy as np
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Float32MultiArray
 
@@ -29,6 +28,7 @@ from aegis_ros.nodes.images import (
 )
 from aegis_ros.nodes.numbers import numbers_shape
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
+from aegis_ros.nodes.publishers import Heard, look
 from aegis_ros.orchestrator import Crops, FrameTimes, Orchestrator, Stream
 from aegis_ros.rationale.frames import CannotSubscribe, FramesLost
 from aegis_ros.spec import FrameFormat
@@ -129,6 +129,16 @@ def write_frame(
     return target
 
 
+@dataclass(frozen=True, slots=True)
+class _Subscribed:
+    """A subscription, and what it was made from."""
+
+    stream: Stream
+    topic: str  # resolved
+    qos: QoSProfile
+    handle: Any
+
+
 class SensorIntake:
     """Raw subscriptions to all streams; runs on the intake executor's one thread.
 
@@ -136,6 +146,7 @@ class SensorIntake:
         node: node to subscribe with.
         orchestrator: where frames go.
         keeps_frames: whether a task's frames are kept for annotation.
+        resolve: returns the full name of a declared topic.
     """
 
     def __init__(
@@ -143,12 +154,14 @@ class SensorIntake:
         node: Node,
         orchestrator: Orchestrator,
         keeps_frames: Callable[[tuple[int, ...]], bool],
+        resolve: Callable[[str], str],
     ) -> None:
         """Subscribe to nothing yet."""
         self._node = node
         self._orchestrator = orchestrator
         self._keeps_frames = keeps_frames
-        self._subscriptions: dict[str, Any] = {}
+        self._resolve = resolve
+        self._subscriptions: dict[str, _Subscribed] = {}
         self._lock = threading.Lock()
 
     def follow(self, streams: tuple[Stream, ...]) -> None:
@@ -156,7 +169,7 @@ class SensorIntake:
         wanted = {stream.key: stream for stream in streams}
         with self._lock:
             for key in [key for key in self._subscriptions if key not in wanted]:
-                self._node.destroy_subscription(self._subscriptions.pop(key))
+                self._node.destroy_subscription(self._subscriptions.pop(key).handle)
             for key, stream in wanted.items():
                 if key in self._subscriptions:
                     continue
@@ -172,27 +185,35 @@ class SensorIntake:
         """Unsubscribe from everything."""
         self.follow(())
 
-    def publishers(self) -> dict[str, int]:
-        """Return how many publishers each topic has."""
+    def heard(self) -> dict[str, Heard]:
+        """Return what the graph knows of the topic of each stream, by the key of the stream."""
         with self._lock:
-            topics = {each.topic_name for each in self._subscriptions.values()}
-        return {topic: self._node.count_publishers(topic) for topic in topics}
+            subscribed = dict(self._subscriptions)
+        return {
+            key: look(self._node, each.topic, each.stream.type, each.qos)
+            for key, each in subscribed.items()
+        }
 
-    def _subscribe(self, stream: Stream) -> Any:
+    def _subscribe(self, stream: Stream) -> _Subscribed:
         reliable = stream.qos == "reliable"
+        # Not to be overridden by parameters: those are declared once and for all, and the next
+        # task on this topic would get what the first one asked for.
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
             depth=1,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
+        lost = SubscriptionEventCallbacks(
+            message_lost=lambda info: self._lost(stream, info),
+            use_default_callbacks=False,  # what it does not match is told by PublisherWatch
+        )
         try:
-            return self._create(
-                stream,
-                qos,
-                SubscriptionEventCallbacks(message_lost=lambda info: self._lost(stream, info)),
-            )
+            handle = self._create(stream, qos, lost)
         except UnsupportedEventTypeError:  # this middleware does not know what it loses
-            return self._create(stream, qos, None)
+            handle = self._create(
+                stream, qos, SubscriptionEventCallbacks(use_default_callbacks=False)
+            )
+        return _Subscribed(stream, str(handle.topic_name), qos, handle)
 
     def _lost(self, stream: Stream, info: Any) -> None:
         """Report messages that were sent and never came; as the middleware counts them."""
@@ -202,19 +223,14 @@ class SensorIntake:
                 count=max(1, info.total_count_change),
             )
 
-    def _create(
-        self, stream: Stream, qos: QoSProfile, events: SubscriptionEventCallbacks | None
-    ) -> Any:
+    def _create(self, stream: Stream, qos: QoSProfile, events: SubscriptionEventCallbacks) -> Any:
         return self._node.create_subscription(
             _TYPES[stream.type],
-            stream.topic,
+            self._resolve(stream.topic),
             lambda raw, stream=stream: self.receive(stream, raw),
             qos,
             raw=True,
             event_callbacks=events,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(
-                entity_id=str(stream.format)
-            ),
         )
 
     def receive(self, stream: Stream, raw: bytes) -> None:

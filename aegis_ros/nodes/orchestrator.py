@@ -24,6 +24,7 @@ from aegis_ros.nodes.conversions import rationale_to_message, status_to_message,
 from aegis_ros.nodes.decision_publisher import DecisionPublisher
 from aegis_ros.nodes.diagnostics import diagnose
 from aegis_ros.nodes.health import Health, publish_health
+from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
@@ -61,18 +62,18 @@ class OrchestratorNode(LifecycleNode):
         self.control_executor = SingleThreadedExecutor(context=self.context)
         self.intake_executor = SingleThreadedExecutor(context=self.context)
         # An executor takes whole nodes, so what runs on the intake thread is a node of its own.
-        # A `__node:=` on the command line would rename both: its own arguments come first.
-        intake_name = f"{self.get_name()}_intake"
+        # Names are resolved and remapped by this node, so that its rules hold for both.
         self.intake_node = Node(
-            intake_name,
-            cli_args=["--ros-args", "-r", f"__node:={intake_name}"],
+            f"{self.get_name()}_intake",
             namespace=self.get_namespace(),
+            use_global_arguments=False,
             context=self.context,
             start_parameter_services=False,
         )
         self._orchestrator: Orchestrator | None = None
         self.device_monitor: DeviceMonitor | None = None
         self._intake: SensorIntake | None = None
+        self._ears: Ears | None = None
         self._results: ResultPublisher | None = None
         self._streams: tuple[Stream, ...] = ()
         self._lifecycle = "unconfigured"
@@ -139,7 +140,10 @@ class OrchestratorNode(LifecycleNode):
                 join_origins=join_origins,
             )
             self._results = ResultPublisher(self, orchestrator)
-            self._intake = SensorIntake(self.intake_node, orchestrator, self._results.keeps_frames)
+            self._intake = SensorIntake(
+                self.intake_node, orchestrator, self._results.keeps_frames, self.resolve_topic_name
+            )
+            self._ears = Ears(orchestrator)
             self._orchestrator = orchestrator
             orchestrator.configure()
             cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]
@@ -160,6 +164,10 @@ class OrchestratorNode(LifecycleNode):
         assert self._orchestrator is not None
         freeze_heap()
         self._orchestrator.activate()
+        self.get_logger().info(
+            f"sensor topics are subscribed by {self.intake_node.get_fully_qualified_name()}, "
+            "where ros2 node info lists them"
+        )
         device = self._orchestrator.spec.device
         self._threads = FramePathPriority(device.realtime_priority, len(device.lanes))
         told = self._threads.claim()
@@ -283,15 +291,14 @@ class OrchestratorNode(LifecycleNode):
             threads.claim()  # an engine that was restarted has a new thread for its results
 
     def _health(self) -> Health:
-        orchestrator, intake = self._orchestrator, self._intake
-        if orchestrator is None or intake is None:
+        orchestrator, intake, ears = self._orchestrator, self._intake, self._ears
+        if orchestrator is None or intake is None or ears is None:
             return Health()
         state = orchestrator.status()
         entries = diagnose(
             state,
             self._lifecycle,
-            self._streams,
-            intake.publishers(),
+            ears.report(self._streams, intake.heard()),
             device=self._device,
             limits=orchestrator.spec.diagnostics,
         )

@@ -201,11 +201,13 @@ def _streams(spec: TaskSpec) -> tuple[Stream, ...]:
 
 def _stream(source: InputSpec, feed: Feed) -> Stream:
     size = "x".join(str(extent) for extent in feed.max_shape)
+    # What asks for the same shares a subscription; a stronger wish is a subscription of its own.
+    qos = "reliable" if source.qos == "reliable" else "best_effort"
     return Stream(
-        f"{source.topic}|{source.type}|{source.qos}|{feed.format}|{size}",
+        f"{source.topic}|{source.type}|{qos}|{feed.format}|{size}",
         source.topic,
         source.type,
-        source.qos,
+        qos,
         feed.format,
         feed.max_shape,
     )

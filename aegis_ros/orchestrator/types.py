@@ -64,7 +64,8 @@ class Stream:
 
     Attributes:
         key: unique name.
-        topic, type, qos: as in :class:`~aegis_ros.spec.InputSpec`.
+        topic, type: as in :class:`~aegis_ros.spec.InputSpec`.
+        qos: ``reliable`` or ``best_effort``.
         format: canonical format.
         max_shape: largest frame.
     """

@@ -17,6 +17,8 @@ __all__ = [
     "NewerSet",
     "NoFrameSlot",
     "NoFrameYet",
+    "PublisherOfOtherQos",
+    "PublisherOfOtherType",
     "StampsOffClock",
     "StampsWentBack",
     "TopicBack",
@@ -193,3 +195,36 @@ class CannotSubscribe(Reason):
     topic: str
     type: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherOfOtherQos(Reason):
+    """A publisher of a task's topic is not heard: its quality of service does not fit.
+
+    ``policy`` is ``reliability``, ``durability``, ``deadline``, ``liveliness`` or
+    ``liveliness_lease_duration``.
+    """
+
+    decision = Decision.LOST
+    rule = Rule.TOPIC_QOS
+
+    task: str
+    topic: str
+    publisher: str
+    policy: str
+    offered: str
+    requested: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherOfOtherType(Reason):
+    """A publisher of a task's topic is not heard: its messages are of another type."""
+
+    decision = Decision.LOST
+    rule = Rule.TOPIC_TYPE
+
+    task: str
+    topic: str
+    publisher: str
+    offered: str
+    requested: str

@@ -53,6 +53,7 @@ class Rule(StrEnum):
     SYNC = "sync"
     CHAIN = "chain"
     TOPIC_SILENT = "topic_silent"
+    TOPIC_QOS = "topic_qos"
     FRAMES_LOST = "frames_lost"
     TIME_JUMP = "time_jump"
     DECODER_FAILED = "decoder_failed"

@@ -11,6 +11,7 @@ import pytest
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineStatus, LaneState
 from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis, diagnose
+from aegis_ros.nodes.hearing import Hearing
 from aegis_ros.orchestrator import OrchestratorState
 from aegis_ros.orchestrator.window import Growth
 from aegis_ros.spec import DiagnosticsSpec
@@ -18,8 +19,8 @@ from test.orchestrator.house import MS, House
 
 
 def _said(state: OrchestratorState) -> dict[str, Diagnosis]:
-    topics = {task.spec.input.topic: 1 for task in state.tasks}
-    told = diagnose(state, "active", (), topics)
+    hearing = {task.spec.name: Hearing(publishers=1) for task in state.tasks}
+    told = diagnose(state, "active", hearing)
     return {item.name: item for item in told}
 
 
@@ -51,9 +52,8 @@ def test_an_old_result_of_best_effort_is_told_by_its_age(tmp_path: Path) -> None
     entry.statistics.received = 1
     house.orchestrator.published(1, 900 * MS, 5 * MS, met=False)
     state = house.orchestrator.status()
-    stream = house.streams[-1]
-    topics = {task.spec.input.topic: 1 for task in state.tasks}
-    told = diagnose(state, "active", stream, topics)
+    hearing = {task.spec.name: Hearing(publishers=1) for task in state.tasks}
+    told = diagnose(state, "active", hearing)
     task = next(item for item in told if item.name == "task caption")
     assert task.level == OK
     assert task.message.endswith("up to 900 ms old; no deadline is promised")
@@ -64,7 +64,7 @@ def test_a_slow_device_is_a_warning_that_says_what_follows(tmp_path: Path) -> No
 
     def told(device: DeviceState | None, limit: float = 0.95) -> Diagnosis:
         limits = DiagnosticsSpec(device=limit)
-        entries = diagnose(state, "active", (), {}, device=device, limits=limits)
+        entries = diagnose(state, "active", {}, device=device, limits=limits)
         return next(item for item in entries if item.name == "device")
 
     hot = DeviceState(0.7, 91.0, throttled=True, source="nvml")
@@ -93,12 +93,11 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
     state = house.orchestrator.status()
     (task,) = state.tasks
     state = replace(state, tasks=(replace(task, came=Growth(47, 5_000 * MS)),))
-    topics = {task.spec.input.topic: 1 for task in state.tasks}
+    hearing = {task.spec.name: Hearing(publishers=1) for task in state.tasks}
 
     def said(**limits: float) -> tuple[int, str]:
         given = DiagnosticsSpec(**limits)  # type: ignore[arg-type]
-        streams = house.streams[-1]
-        entries = diagnose(state, "active", streams, topics, device=None, limits=given)
+        entries = diagnose(state, "active", hearing, device=None, limits=given)
         task = next(item for item in entries if item.name == "task brake")
         return task.level, task.message
 
@@ -116,7 +115,6 @@ def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:
             for item in diagnose(
                 used,
                 "active",
-                (),
                 {},
                 device=None,
                 limits=DiagnosticsSpec(arena=limit),

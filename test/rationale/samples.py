@@ -113,6 +113,17 @@ REASONS = (
     f.StampsWentBack("detector", "/camera/image", 40 * S),
     f.StampsOffClock("detector", "/camera/image", -3600 * S),
     f.CannotSubscribe("detector", "/camera/image", "sensor_msgs/msg/Image", "type mismatch"),
+    f.PublisherOfOtherQos(
+        "detector", "/camera/image", "/camera", "reliability", "best_effort", "reliable"
+    ),
+    f.PublisherOfOtherQos("detector", "/camera/image", "/camera", "deadline", "200 ms", "100 ms"),
+    f.PublisherOfOtherType(
+        "detector",
+        "/camera/image",
+        "/camera",
+        "sensor_msgs/msg/CompressedImage",
+        "sensor_msgs/msg/Image",
+    ),
     # jobs
     j.JobFailed("detector", 5, "ValueError: no such kernel"),
     j.JobNotRun("detector", 5, Rule.LIMIT, "all output slots are held by the node"),

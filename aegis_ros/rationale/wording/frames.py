@@ -96,3 +96,27 @@ def _cannot_subscribe(reason: frames.CannotSubscribe) -> str:
         f"cannot subscribe to {reason.topic} as {reason.type}: {reason.problem}; unregister "
         f"{reason.task} and choose another topic"
     )
+
+
+@words_of(frames.PublisherOfOtherQos)
+def _publisher_of_other_qos(reason: frames.PublisherOfOtherQos) -> str:
+    policy = reason.policy.replace("_", " ")
+    hint = (
+        f"declare qos: {reason.offered}, or have the publisher offer {reason.requested}"
+        if reason.policy == "reliability"
+        else f"have the publisher offer {reason.requested}"
+    )
+    return (
+        f"{reason.task} receives nothing from {reason.publisher} on {reason.topic}: the publisher "
+        f"offers {policy} {reason.offered}, and the subscription asks for {reason.requested}; "
+        f"{hint}"
+    )
+
+
+@words_of(frames.PublisherOfOtherType)
+def _publisher_of_other_type(reason: frames.PublisherOfOtherType) -> str:
+    return (
+        f"{reason.task} receives nothing from {reason.publisher} on {reason.topic}: it publishes "
+        f"{reason.offered}, and the task declares type: {reason.requested}; declare the "
+        "publisher's type, or choose another topic"
+    )

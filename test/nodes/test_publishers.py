@@ -1,0 +1,64 @@
+"""Which publishers a subscription cannot hear, by every policy that DDS matches."""
+
+from __future__ import annotations
+
+import pytest
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
+
+from aegis_ros.nodes.publishers import differences
+
+USUAL = QoSProfile(depth=1)
+
+
+def _qos(**policies: object) -> QoSProfile:
+    return QoSProfile(depth=1, **policies)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("offered", "requested", "told"),
+    [
+        (
+            _qos(reliability=ReliabilityPolicy.BEST_EFFORT),
+            _qos(reliability=ReliabilityPolicy.RELIABLE),
+            ("reliability", "best_effort", "reliable"),
+        ),
+        (
+            _qos(durability=DurabilityPolicy.VOLATILE),
+            _qos(durability=DurabilityPolicy.TRANSIENT_LOCAL),
+            ("durability", "volatile", "transient_local"),
+        ),
+        (
+            _qos(liveliness=LivelinessPolicy.AUTOMATIC),
+            _qos(liveliness=LivelinessPolicy.MANUAL_BY_TOPIC),
+            ("liveliness", "automatic", "manual_by_topic"),
+        ),
+        (
+            _qos(deadline=Duration(nanoseconds=200_000_000)),
+            _qos(deadline=Duration(nanoseconds=100_000_000)),
+            ("deadline", "200 ms", "100 ms"),
+        ),
+        (USUAL, _qos(deadline=Duration(nanoseconds=1_500_000)), ("deadline", "none", "1.5 ms")),
+        (
+            _qos(liveliness_lease_duration=Duration(seconds=2)),
+            _qos(liveliness_lease_duration=Duration(seconds=1)),
+            ("liveliness_lease_duration", "2000 ms", "1000 ms"),
+        ),
+    ],
+)
+def test_a_publisher_that_offers_less_is_told_by_policy_and_the_other_way_round_fits(
+    offered: QoSProfile, requested: QoSProfile, told: tuple[str, str, str]
+) -> None:
+    assert list(differences(offered, requested)) == [told]
+    assert list(differences(requested, offered)) == []
+
+
+def test_equal_profiles_and_unknown_policies_keep_nobody_apart() -> None:
+    unknown = _qos(
+        reliability=ReliabilityPolicy.UNKNOWN,
+        durability=DurabilityPolicy.SYSTEM_DEFAULT,
+        deadline=Duration(nanoseconds=(1 << 63) - 1),
+    )
+    assert list(differences(USUAL, USUAL)) == []
+    assert list(differences(unknown, USUAL)) == []
+    assert list(differences(USUAL, unknown)) == []
