@@ -30,6 +30,7 @@ from aegis_ros.decoders import (
 )
 from aegis_ros.engine import JobResult
 from aegis_ros.msg import InferenceResult, JobTiming
+from aegis_ros.nodes.companions import companion
 from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
 from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
@@ -64,7 +65,7 @@ class _TaskOutput:
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self.results = node.create_publisher(InferenceResult, spec.output.topic, qos)
         self.annotated = (
-            node.create_publisher(Image, f"{spec.output.topic}/annotated", 1)
+            node.create_publisher(Image, companion(node, spec.output.topic, "annotated"), 1)
             if spec.output.annotate
             else None
         )
@@ -75,7 +76,8 @@ class _TaskOutput:
     def mask(self, header: Header, mask: np.ndarray) -> tuple[Any, Image]:
         """Return publisher and image of a class for every pixel, uint8 [H, W]."""
         if self._mask is None:
-            self._mask = self._node.create_publisher(Image, f"{self.spec.output.topic}/mask", 1)
+            topic = companion(self._node, self.spec.output.topic, "mask")
+            self._mask = self._node.create_publisher(Image, topic, 1)
         height, width = mask.shape
         message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
         message.data = mask.tobytes()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 
 from aegis_ros.errors import ConfigError
+from aegis_ros.nodes.companions import companion
 from aegis_ros.spec import TaskSpec
 
 __all__ = ["check_topics"]
@@ -14,35 +17,57 @@ _RESULT = "aegis_ros/msg/InferenceResult"
 _IMAGE = "sensor_msgs/msg/Image"
 
 
-def check_topics(node: Node, spec: TaskSpec) -> None:
-    """Compare a task's topics with what the graph shows now.
+def check_topics(node: Node, spec: TaskSpec, others: Iterable[TaskSpec] = ()) -> None:
+    """Compare a task's topics with those of other tasks, and with what the graph shows now.
 
     A sensor topic that another node publishes with another type is no error here: that node may go
     and the right one come, and diagnostics say so. What this node itself uses otherwise would
     end the participant's endpoint, so it is refused.
+
+    Args:
+        node: the orchestrator, by whose rules names are resolved.
+        spec: the task.
+        others: the tasks that run beside it.
 
     Raises:
         ConfigError: names the field, the topic and who uses it.
     """
     everyone = dict(node.get_topic_names_and_types())
     own = dict(node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace()))
-    wanted = [("output.topic", spec.output.topic, _RESULT, everyone)]
-    if spec.output.annotate:
-        wanted.append(("output.annotate", f"{spec.output.topic}/annotated", _IMAGE, everyone))
-    for name, source, _ in spec.sources:
-        field = f"inputs.{name}.topic" if name else "input.topic"
-        wanted.append((field, source.topic, source.type, own))
-    for field, topic, kind, used in wanted:
-        try:
-            name = node.resolve_topic_name(topic)
-        except InvalidTopicNameException as error:
-            raise ConfigError(f"no name of a topic ({error})", where=field, value=topic) from error
-        others = [each for each in used.get(name, ()) if each != kind]
-        if others:
+    taken = {
+        name: (kind, f"task {other.name}")
+        for other in others
+        for _, name, kind, _ in _uses(node, other)
+    }
+    for field, name, kind, publishes in _uses(node, spec):
+        used, user = taken.get(name, (kind, ""))
+        if used == kind:
+            graph = everyone if publishes else own
+            used = ", ".join(each for each in graph.get(name, ()) if each != kind) or kind
+        if used != kind:
             raise ConfigError(
-                f"the topic is in use with type {', '.join(others)}",
+                f"the topic is in use with type {used}" + (f" by {user}" if user else ""),
                 where=field,
                 value=name,
                 expected=f"a topic of type {kind}",
                 hint=f"Choose another topic, or see who uses this one: ros2 topic info -v {name}",
             )
+        taken[name] = (kind, field)
+
+
+def _uses(node: Node, spec: TaskSpec) -> Iterator[tuple[str, str, str, bool]]:
+    """Give (field, full name, type, whether it publishes there) of each topic of a task."""
+    output = spec.output
+    yield "output.topic", _resolve(node, output.topic, "output.topic"), _RESULT, True
+    if output.annotate:
+        yield "output.annotate", companion(node, output.topic, "annotated"), _IMAGE, True
+    for name, source, _ in spec.sources:
+        field = f"inputs.{name}.topic" if name else "input.topic"
+        yield field, _resolve(node, source.topic, field), source.type, False
+
+
+def _resolve(node: Node, topic: str, field: str) -> str:
+    try:
+        return str(node.resolve_topic_name(topic))
+    except InvalidTopicNameException as error:
+        raise ConfigError(f"no name of a topic ({error})", where=field, value=topic) from error

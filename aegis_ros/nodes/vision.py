@@ -10,6 +10,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from aegis_ros.decoders import Classification, Decoded, Detections
+from aegis_ros.nodes.companions import companion
 
 __all__ = ["VisionPublisher"]
 
@@ -70,7 +71,7 @@ class VisionPublisher:
     def _publisher(self, name: str, message: Any) -> Any:
         if name not in self._publishers:
             self._publishers[name] = self._node.create_publisher(
-                type(message), f"{self._topic}/{name}", 5
+                type(message), companion(self._node, self._topic, name), 5
             )
         return self._publishers[name]
 

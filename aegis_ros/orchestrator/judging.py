@@ -32,7 +32,9 @@ from aegis_ros.rationale.rejection import (
 )
 from aegis_ros.spec import DeviceSpec, TaskSpec
 
-__all__ = ["Judge", "no_such_task"]
+__all__ = ["CheckTopics", "Judge", "no_such_task"]
+
+CheckTopics = Callable[[TaskSpec, Sequence[TaskSpec]], None]
 
 _MAX_TASKS = 256
 
@@ -47,7 +49,8 @@ class Judge:
         loader: knows what frames take.
         preparation: prepares and cuts networks.
         profiler: measures budgets that are not known.
-        check_topics: raises ``ConfigError`` for a task whose topics cannot be used.
+        check_topics: raises ``ConfigError`` for a task whose topics cannot be used beside those
+            of other tasks.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Judge:
         loader: Loader,
         preparation: Preparation,
         profiler: Profiler,
-        check_topics: Callable[[TaskSpec], None],
+        check_topics: CheckTopics,
     ) -> None:
         """Await no task."""
         self._device = device
@@ -112,7 +115,9 @@ class Judge:
         except (AegisError, AttributeError, TypeError, ValueError) as error:
             raise Refusal(Invalid(spec.name, Rule.SCHEMA, str(error))) from error
         try:
-            self._check_topics(spec)
+            self._check_topics(
+                spec, [each.spec for each in self._admitted if each.spec.name not in without]
+            )
         except ConfigError as error:
             raise Refusal(Invalid(spec.name, Rule.TOPIC_TYPE, str(error))) from error
         if len(self._admitted) - len(set(without)) >= _MAX_TASKS:

@@ -36,7 +36,7 @@ from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.intake import FrameTimes, Intake, first_origin
 from aegis_ros.orchestrator.journal import Journal
-from aegis_ros.orchestrator.judging import Judge
+from aegis_ros.orchestrator.judging import CheckTopics, Judge
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
@@ -76,7 +76,8 @@ class Orchestrator:
         on_result: called with every finished job by the engine's reader thread; must release it.
         on_rationale: called with every decision.
         on_streams: called with the streams to subscribe to whenever tasks or activity change.
-        check_topics: raises ``ConfigError`` for a task whose topics cannot be used.
+        check_topics: raises ``ConfigError`` for a task whose topics cannot be used beside those
+            of other tasks.
         on_partial: called with outputs that a job has completed before its end; they are valid
             until the call returns.
         join_origins: returns the origin of a job from those of its frames (none for a timer without
@@ -92,7 +93,7 @@ class Orchestrator:
         on_result: Callable[[TaskSpec, JobResult], None],
         on_rationale: Callable[[Rationale], None] = lambda rationale: None,
         on_streams: Callable[[tuple[Stream, ...]], None] = lambda streams: None,
-        check_topics: Callable[[TaskSpec], None] = lambda spec: None,
+        check_topics: CheckTopics = lambda spec, others: None,
         on_partial: Callable[[TaskSpec, PartialResult], None] = lambda spec, partial: None,
         join_origins: Callable[[Sequence[object], FrameTimes], object] = first_origin,
         engine_factory: Callable[..., Engine] = EngineClient,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,13 @@ class System:
     """The orchestrator under test, and what a robot's developer would hold against it."""
 
     def __init__(
-        self, context: Context, folder: Path, tasks: str = "", lanes: str = "{name: main}"
+        self,
+        context: Context,
+        folder: Path,
+        tasks: str = "",
+        lanes: str = "{name: main}",
+        *,
+        remap: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.model = identity_network(folder / "identity.onnx", (1, 3, *SIZE))
@@ -56,6 +62,7 @@ class System:
         )
         self.node = OrchestratorNode(
             context=context,
+            cli_args=["--ros-args", *(word for rule in remap for word in ("-r", rule))],
             parameter_overrides=[
                 Parameter("config", value=str(config)),
                 Parameter("state_dir", value=str(folder / "state")),
@@ -208,12 +215,17 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 
 @contextmanager
 def running(
-    folder: Path, tasks: str = "", autostart: bool = True, lanes: str = "{name: main}"
+    folder: Path,
+    tasks: str = "",
+    autostart: bool = True,
+    lanes: str = "{name: main}",
+    *,
+    remap: Sequence[str] = (),
 ) -> Iterator[System]:
     """Start a system and end it."""
     context = Context()
     rclpy.init(context=context)
-    system = System(context, folder, tasks, lanes)
+    system = System(context, folder, tasks, lanes, remap=remap)
     try:
         if autostart:
             assert system.node.autostart()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -329,13 +330,20 @@ def test_a_task_that_joins_a_full_stream_gets_slots_of_its_own(house: House) -> 
 
 
 def test_topics_that_cannot_be_used_are_a_rejection(tmp_path: Path) -> None:
-    def refuse(spec: TaskSpec) -> None:
-        raise ConfigError("the topic is taken", where="output.topic", value=spec.output.topic)
+    beside: list[list[str]] = []
+
+    def refuse(spec: TaskSpec, others: Sequence[TaskSpec]) -> None:
+        beside.append([other.name for other in others])
+        if spec.name == "a":
+            raise ConfigError("the topic is taken", where="output.topic", value=spec.output.topic)
 
     house = House(tmp_path)
     house.orchestrator._judge._check_topics = refuse
     house.start()
+    assert house.orchestrator.register(house.task("b")).accepted
+    assert not house.orchestrator.evaluate(house.task("a"), without=["b"]).accepted
     answer = house.orchestrator.register(house.task("a"))
+    assert beside == [[], [], ["b"]]
     assert not answer.accepted
     assert answer.result is ResultCode.INVALID_SPEC
     assert "the topic is taken" in answer.rationale.sentence
