@@ -167,9 +167,7 @@ def _lane(
     return Diagnosis(f"lane {lane.name}", OK, text, values)
 
 
-def _task(
-    task: TaskSummary, active: bool, hearing: Hearing, limits: DiagnosticsSpec
-) -> Diagnosis:
+def _task(task: TaskSummary, active: bool, hearing: Hearing, limits: DiagnosticsSpec) -> Diagnosis:
     spec = task.spec
     values = {
         "rate_hz": f"{task.rate_hz:.2f}",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from aegis_ros.nodes.publishers import Difference, Heard
 from aegis_ros.orchestrator import Orchestrator, Stream
-from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import PublisherOfOtherQos, PublisherOfOtherType
 
 __all__ = ["Ears", "Hearing"]
+
+Unheard = PublisherOfOtherQos | PublisherOfOtherType
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Hearing:
     """
 
     publishers: int = 0
-    unheard: tuple[Reason, ...] = ()
+    unheard: tuple[Unheard, ...] = ()
     granted: str = ""
 
 
@@ -38,7 +39,8 @@ class Ears:
     def __init__(self, orchestrator: Orchestrator) -> None:
         """Begin with nothing reported."""
         self._orchestrator = orchestrator
-        self._reported: set[Reason] = set()
+        self._reported: set[Unheard] = set()
+        self._nameless: set[Unheard] = set()  # publishers whose node may become known yet
 
     def report(self, streams: Sequence[Stream], heard: Mapping[str, Heard]) -> dict[str, Hearing]:
         """Report what is new, and return everything by the name of the task.
@@ -67,13 +69,14 @@ class Ears:
             for task, ears in by_task.items()
         }
         now = {reason for each in found.values() for reason in each.unheard}
-        for reason in sorted(now - self._reported, key=str):
+        nameless = {reason for reason in now if not reason.publisher} - self._nameless
+        for reason in sorted(now - self._reported - nameless, key=str):
             self._orchestrator.log.report(reason)
-        self._reported = now
+        self._reported, self._nameless = now - nameless, nameless | (self._nameless & now)
         return found
 
 
-def _reason(task: str, topic: str, each: Difference) -> Reason:
+def _reason(task: str, topic: str, each: Difference) -> Unheard:
     if each.policy == "type":
         return PublisherOfOtherType(task, topic, each.publisher, each.offered, each.requested)
     return PublisherOfOtherQos(

@@ -19,6 +19,8 @@ _WEAKER = {
     "liveliness": (LivelinessPolicy.AUTOMATIC, LivelinessPolicy.MANUAL_BY_TOPIC),
 }
 _ENDLESS_NS = 1 << 62
+# What the middleware says of a node until it has heard of it, and of one that is no ROS node.
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Difference:
     """Why a publisher is not heard.
 
     Attributes:
-        publisher: full name of its node.
+        publisher: full name of its node; empty while that is not known.
         policy: ``type``, or the quality of service that does not fit.
         offered: what it offers.
         requested: what the subscription asks for.
@@ -92,7 +94,8 @@ def differences(offered: QoSProfile, requested: QoSProfile) -> Iterator[tuple[st
 
 
 def _why_unheard(each: TopicEndpointInfo, kind: str, requested: QoSProfile) -> Iterator[Difference]:
-    publisher = f"{each.node_namespace.rstrip('/')}/{each.node_name}"
+    known = each.node_name != _UNKNOWN
+    publisher = f"{each.node_namespace.rstrip('/')}/{each.node_name}" if known else ""
     if each.topic_type != kind:
         yield Difference(publisher, "type", each.topic_type, kind)
         return

@@ -107,16 +107,19 @@ def _publisher_of_other_qos(reason: frames.PublisherOfOtherQos) -> str:
         else f"have the publisher offer {reason.requested}"
     )
     return (
-        f"{reason.task} receives nothing from {reason.publisher} on {reason.topic}: the publisher "
-        f"offers {policy} {reason.offered}, and the subscription asks for {reason.requested}; "
-        f"{hint}"
+        f"{_deaf(reason)}: the publisher offers {policy} {reason.offered}, and the subscription "
+        f"asks for {reason.requested}; {hint}"
     )
 
 
 @words_of(frames.PublisherOfOtherType)
 def _publisher_of_other_type(reason: frames.PublisherOfOtherType) -> str:
     return (
-        f"{reason.task} receives nothing from {reason.publisher} on {reason.topic}: it publishes "
-        f"{reason.offered}, and the task declares type: {reason.requested}; declare the "
-        "publisher's type, or choose another topic"
+        f"{_deaf(reason)}: it publishes {reason.offered}, and the task declares type: "
+        f"{reason.requested}; declare the publisher's type, or choose another topic"
     )
+
+
+def _deaf(reason: frames.PublisherOfOtherQos | frames.PublisherOfOtherType) -> str:
+    publisher = reason.publisher or "a publisher"
+    return f"{reason.task} receives nothing from {publisher} on {reason.topic}"
