@@ -24,7 +24,7 @@ def setup_keywords(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return captured
 
 
-def test_library_rooms_import_without_ros() -> None:
+def test_library_floors_import_without_ros() -> None:
     code = (
         "import sys\n"
         "for name in ('rclpy', 'sensor_msgs', 'std_msgs', 'aegis_ros.msg'):\n"

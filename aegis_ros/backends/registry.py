@@ -64,8 +64,8 @@ def capabilities_of(name: str = "") -> Capabilities:
     Raises:
         ConfigError: there is none of that name.
     """
-    told: Capabilities = getattr(_factory(name), "capabilities", Capabilities())
-    return told
+    found: Capabilities = getattr(_factory(name), "capabilities", Capabilities())
+    return found
 
 
 def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_job"]
 
 _MAX_ROWS = 16
-# Colours that are told apart by people who see fewer of them (Tol's bright and light schemes).
+# Colours for people who see fewer of them, too (Tol's bright and light schemes).
 _COLOURS = {
     PartKind.TRANSPORT: "#bbccee",
     PartKind.INTAKE: "#99ddff",

@@ -20,7 +20,7 @@ from aegis_ros.views.terminal import reason
 __all__ = ["draw_answer", "draw_timeline", "require_picture"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
-_MAX_RUNS = 160  # more are not told apart
+_MAX_RUNS = 160  # more cannot be distinguished
 _MAX_PERIODS = 10  # of the most frequent task
 
 
@@ -73,7 +73,7 @@ def draw_timeline(heading: str, lanes: Sequence[tuple[str, Outcome]], path: Path
 
 
 def _timeline_window(outcomes: Sequence[Outcome]) -> tuple[int, int]:
-    """Return a stretch of all lanes that can be told apart, around what is most worth seeing.
+    """Return a stretch of all lanes that can be read, around what is most worth seeing.
 
     That is the first late job, or else the one that took most of what it was allowed.
     """
@@ -105,7 +105,7 @@ def _critical_picture(answer: Answer, verdict: LaneVerdict) -> LanePicture | Non
     if not tasks:
         return None
     if verdict.schedulable:
-        # As much as can be told apart, at least the first deadline.
+        # As much as can be distinguished, at least the first deadline.
         until_ns = max(task.deadline_ns for task in tasks)
         least = min(task.deadline_ns for task in tasks)
         most = 2 * _MAX_PERIODS * min(task.period_ns for task in tasks)

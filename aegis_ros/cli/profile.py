@@ -137,7 +137,7 @@ def _on_each_class(spec: OrchestratorSpec, task: TaskSpec) -> tuple[TaskSpec, ..
 
 
 class _Campaign:
-    """Measures tasks in rounds until there are enough runs of each, or it is told to stop."""
+    """Measures tasks in rounds until there are enough runs of each, or it is asked to stop."""
 
     def __init__(
         self, spec: OrchestratorSpec, tasks: Sequence[TaskSpec], state: Path, inputs: Path | None
@@ -290,7 +290,7 @@ class _Campaign:
         count = min(runs - done, max(_LEAST_PIECE, -(-runs // _ROUNDS)))
         with self._noting(task):
             self._profiles[task.name] = self._orchestrator.profiler.measure(
-                task, count, self._told(row, task.name), how
+                task, count, self._reporter(row, task.name), how
             )
             if self._done(task.name, condition) == done:  # else it would be tried for ever
                 self._problems[task.name] = f"{task.name}: runs that took no time are not kept"
@@ -323,17 +323,17 @@ class _Campaign:
             if other == name and self._rows.get((name, _bar(condition))) == row
         )
 
-    def _told(self, row: TaskID, name: str) -> Callable[[int, int], bool]:
+    def _reporter(self, row: TaskID, name: str) -> Callable[[int, int], bool]:
         end = time.monotonic() + _PIECE_S
         before = self._done_of(row, name)
         worst = self._progress.tasks[row].fields["worst"]
 
-        def told(done: int, worst_ns: int) -> bool:
+        def report(done: int, worst_ns: int) -> bool:
             slowest = max(worst, worst_ns / 1e6)
             self._progress.update(row, completed=before + done, worst=slowest)
             return not self.stopped and (done == 0 or time.monotonic() < end)
 
-        return told
+        return report
 
     def _lacks(self, name: str, condition: Condition, runs: int) -> bool:
         open_ = not self.stopped and name not in self._problems

@@ -119,7 +119,7 @@ def print_answer(console: Console, found: Sequence[Measured]) -> None:
 
 def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
     worst = max(_whole(profile, each) for each in profile.conditions)
-    for index, condition in enumerate(_told_apart(profile)):
+    for index, condition in enumerate(_rows(profile)):
         middle, _, high, largest = fastest_to_slowest(profile, condition)
         budget = _whole(profile, condition)
         decides = budget == worst and len(profile.conditions) > 1
@@ -149,7 +149,7 @@ def _add_rows(table: Table, task: TaskSpec, profile: Profile) -> None:
             )
 
 
-def _told_apart(profile: Profile) -> list[Condition]:
+def _rows(profile: Profile) -> list[Condition]:
     """Return all conditions, of those with a neighbour the worst only: they have a table."""
     found = [each for each in profile.conditions if each.neighbour is None]
     others = [each for each in profile.conditions if each.neighbour is not None]

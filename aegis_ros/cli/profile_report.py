@@ -31,7 +31,7 @@ __all__ = ["require_report", "write_report"]
 _SUFFIXES = (".html", ".png")
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 _BUDGET = "#cc3344"
-_MOST_DOTS = 20_000  # more are not told apart
+_MOST_DOTS = 20_000  # more cannot be distinguished
 _BINS = 80
 _ROW_INCHES = 3.4
 _MAP_INCHES = 1.6
@@ -54,7 +54,7 @@ def write_report(path: Path, found: Sequence[Measured]) -> None:
 
     Args:
         path: checked by :func:`require_report`.
-        found: tasks; those without a profile are told in HTML only.
+        found: tasks; those without a profile appear in HTML only.
 
     Raises:
         ConfigError: the file cannot be written, or there is nothing to draw.
@@ -175,7 +175,7 @@ def _draw_histogram(axes: Axes, profile: Profile, segment: int) -> None:
             histtype="stepfilled",
             facecolor=(_color(index), 0.25),
             edgecolor=_color(index),
-            label=_told(profile, condition, segment),
+            label=_label(profile, condition, segment),
         )
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.7)
@@ -229,7 +229,7 @@ def _draw_course(axes: Axes, profile: Profile, segment: int) -> None:
     axes.set_ylabel("execution time (ms)")
 
 
-def _told(profile: Profile, condition: Condition, segment: int) -> str:
+def _label(profile: Profile, condition: Condition, segment: int) -> str:
     budget = _budget(profile, condition, segment)
     if budget.tests is None:
         judged = ""

@@ -90,7 +90,7 @@ def _alternatives(names: Sequence[str]) -> str:
 Number = BeforeValidator(_no_truth)
 _Float = Annotated[float, Number]
 _Int = Annotated[int, Number]
-# A microsecond is the shortest time that is told from none once it is integer nanoseconds.
+# A microsecond is the shortest time that differs from none once it is integer nanoseconds.
 _Milliseconds = Annotated[float, Number, Field(ge=0.001, le=_HOUR_MS, allow_inf_nan=False)]
 _MillisecondsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
 _Finite = Annotated[float, Number, Field(allow_inf_nan=False)]

@@ -24,7 +24,7 @@ __all__ = ["draw"]
 Image = npt.NDArray[np.uint8]
 Rgb = tuple[int, int, int]
 
-# Bright enough for dark frames, dark enough for white label text; told apart by hue.
+# Bright enough for dark frames, dark enough for white label text; distinguished by hue.
 _PALETTE: tuple[Rgb, ...] = (
     (0, 114, 178),
     (213, 94, 0),

@@ -41,12 +41,12 @@ def _empty() -> Picture:
 def _tile(name: str, picture: Picture) -> Picture:
     tile = _empty()
     height, width = picture.shape[:2]
-    room = _TILE[0] - _TITLE
-    scale = min(room / height, _TILE[1] / width)
+    free = _TILE[0] - _TITLE
+    scale = min(free / height, _TILE[1] / width)
     extent = (max(1, round(width * scale)), max(1, round(height * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small = cv2.resize(picture, extent, interpolation=way)
-    top, left = _TITLE + (room - extent[1]) // 2, (_TILE[1] - extent[0]) // 2
+    top, left = _TITLE + (free - extent[1]) // 2, (_TILE[1] - extent[0]) // 2
     tile[top : top + extent[1], left : left + extent[0]] = small
     title = name.replace("_", " ")
     where, white = (8, 20), (235, 235, 235)

@@ -73,8 +73,8 @@ class NvmlMonitor:
             clock = int(nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM))
             heat = float(nvml.nvmlDeviceGetTemperature(self._handle, nvml.NVML_TEMPERATURE_GPU))
         except nvml.NVMLError as error:
-            told = f"{self._source}: {error}; taken as nominal"
-            return DeviceState(source=told, uncorrected_errors=new_errors)
+            source = f"{self._source}: {error}; taken as nominal"
+            return DeviceState(source=source, uncorrected_errors=new_errors)
         held = bool(reasons & _SLOWED)
         factor = clock / self._nominal if held and self._nominal > 0 else 1.0
         what = "heat" if reasons & _HOT else "power" if held else ""

@@ -112,7 +112,7 @@ class JetsonMonitor:
 
 
 def _clamped(factor: float) -> float:
-    """Return a factor that is usable; clocks are told to a hundredth only."""
+    """Return a factor that is usable; clocks are reported to a hundredth only."""
     return 1.0 if factor > _NOMINAL else max(_LEAST_FACTOR, factor)
 
 

@@ -181,7 +181,7 @@ class DashboardNode(Node):
         without = {*request.without, asked.name}
         wcet_ms = asked.wcet_ms
         if not wcet_ms:
-            # a measured budget is told as what the lane would be used more
+            # a measured budget is reported as what the lane would be used more
             added = decision.utilization_after - decision.utilization_before
             wcet_ms = added * asked.period_ms
         candidate = analysis_task(

@@ -170,11 +170,11 @@ class OrchestratorNode(LifecycleNode):
         )
         device = self._orchestrator.spec.device
         self._threads = FramePathPriority(device.realtime_priority, len(device.lanes))
-        told = self._threads.claim()
+        note = self._threads.claim()
         if self._threads.refused:
-            self.get_logger().warning(told)
-        elif told:
-            self.get_logger().info(told)
+            self.get_logger().warning(note)
+        elif note:
+            self.get_logger().info(note)
         self._lifecycle = "active"
         return super().on_activate(state)
 

@@ -160,7 +160,7 @@ class ReplayNode(Node):
         for player in self._players:
             player.start()
         self.get_logger().info(f"playing {len(self._players)} recording(s) from {path}")
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self.create_timer(0.2, self._watch)
         self.create_timer(10.0, self._progress)
         self.finished = threading.Event()
@@ -172,8 +172,8 @@ class ReplayNode(Node):
 
     def _watch(self) -> None:
         for index, player in enumerate(self._players):
-            if player.problem and index not in self._told:
-                self._told.add(index)
+            if player.problem and index not in self._reported:
+                self._reported.add(index)
                 self.get_logger().error(player.problem)
         if all(player.done for player in self._players):
             self.finished.set()

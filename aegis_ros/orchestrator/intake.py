@@ -378,11 +378,11 @@ class Intake:
                     before.frame.drop()
                 return
             assert joint.waiting is not None
-            told = joint.waiting.add(index, _stamp_ns(times), waiting)
-        for dropped in told.dropped:
+            matched = joint.waiting.add(index, _stamp_ns(times), waiting)
+        for dropped in matched.dropped:
             self._unmatched(joint, dropped)
-        if told.frames is not None:
-            self._release(joint, told.frames)
+        if matched.frames is not None:
+            self._release(joint, matched.frames)
 
     def _release(self, joint: Joint, frames: Sequence[Waiting]) -> None:
         """Release a job on a set of frames, whose slots are held for it.

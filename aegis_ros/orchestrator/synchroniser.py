@@ -8,7 +8,7 @@ from enum import Enum
 from itertools import chain
 from typing import Generic, TypeVar
 
-__all__ = ["Dropped", "Synchroniser", "Told", "Unmatched"]
+__all__ = ["Dropped", "Matched", "Synchroniser", "Unmatched"]
 
 _Frame = TypeVar("_Frame")
 _ANEW_NS = 1_000_000_000
@@ -35,7 +35,7 @@ class Dropped(Generic[_Frame]):
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Generic[_Frame]):
+class Matched(Generic[_Frame]):
     """What followed from one frame.
 
     Attributes:
@@ -74,7 +74,7 @@ class Synchroniser(Generic[_Frame]):
         """Go through all frames that wait."""
         return (frame for _, frame in chain.from_iterable(self._waiting))
 
-    def add(self, index: int, stamp_ns: int, frame: _Frame) -> Told[_Frame]:
+    def add(self, index: int, stamp_ns: int, frame: _Frame) -> Matched[_Frame]:
         """Take a frame of one input; return the set that it completes, and what is dropped."""
         before: tuple[Dropped[_Frame], ...] = ()
         own, given_ns = self._waiting[index], self._given_ns[index]
@@ -83,7 +83,7 @@ class Synchroniser(Generic[_Frame]):
             before = self._begin_anew()
             own = self._waiting[index]
         elif given_ns is not None and stamp_ns < given_ns:
-            return Told(None, (Dropped(index, frame, Unmatched.SUPERSEDED),))
+            return Matched(None, (Dropped(index, frame, Unmatched.SUPERSEDED),))
         place = len(own)
         while place and own[place - 1][0] > stamp_ns:
             place -= 1
@@ -92,7 +92,7 @@ class Synchroniser(Generic[_Frame]):
         if chosen is None:
             if len(own) > self._queue:
                 before += (Dropped(index, own.pop(0)[1], Unmatched.OVERFLOWED),)
-            return Told(None, before)
+            return Matched(None, before)
         frames = tuple(waiting[at][1] for waiting, at in zip(self._waiting, chosen, strict=True))
         superseded = tuple(
             Dropped(number, older, Unmatched.SUPERSEDED)
@@ -102,7 +102,7 @@ class Synchroniser(Generic[_Frame]):
         for number, (waiting, at) in enumerate(zip(self._waiting, chosen, strict=True)):
             self._given_ns[number] = waiting[at][0]
             del waiting[: at + 1]
-        return Told(frames, before + superseded)
+        return Matched(frames, before + superseded)
 
     def _begin_anew(self) -> tuple[Dropped[_Frame], ...]:
         dropped = tuple(

@@ -406,8 +406,8 @@ class Scheduler:
                 job.used_ns += taken_ns
                 job.allowed_ns += budget.declared_ns[job.step]
                 if budget.is_exceeded(job, job.step, taken_ns, ended=True):
-                    told = self._exceeded(where, task, job, taken_ns=taken_ns, following=None)
-                    actions += [each for each in told if type(each) is not Finished]
+                    exceeded = self._exceeded(where, task, job, taken_ns=taken_ns, following=None)
+                    actions += [each for each in exceeded if type(each) is not Finished]
             if task.background is job:
                 task.background = None
             job.state = DROPPED

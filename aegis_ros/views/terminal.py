@@ -94,7 +94,7 @@ def to_ms(value_ns: float) -> str:
 
 
 def inequality(witness: Witness) -> tuple[str, str, str]:
-    """Return left side, relation and right side in milliseconds, told apart by their digits."""
+    """Return left side, relation and right side in milliseconds, in digits that differ."""
     need_ns = witness.demand_ns + witness.blocking_ns
     digits = 2
     while digits < 6 and round(need_ns / 1e6, digits) == round(witness.t_ns / 1e6, digits):

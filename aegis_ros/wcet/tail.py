@@ -5,7 +5,7 @@ follow a generalised Pareto distribution (Pickands 1975; Balkema & de Haan 1974)
 are fitted by probability-weighted moments (Hosking & Wallis 1987), which need no search and so
 cannot fail to converge; how far the fit may be off is found by drawing from it and fitting again.
 Unless the tail is plainly heavier it is read as an exponential one (the rule of MBPTA-CV, Abella et
-al. 2017): an end that no run has come near is a guess, and a shape that cannot be told from 0 would
+al. 2017): an end that no run has come near is a guess, and a shape that may as well be 0 would
 decide everything so far out.
 """
 

@@ -107,7 +107,7 @@ def _cell(
     tasks: Mapping[str, Mapping[str, Any]],
     samples: Mapping[str, npt.NDArray[np.float64] | None],
 ) -> None:
-    frames = bad = told = 0
+    frames = bad = reported = 0
     for at, name in enumerate(names):
         row = tasks.get(name)
         if row is None:
@@ -116,11 +116,15 @@ def _cell(
         ratio = samples[name]
         if ratio is not None and len(ratio):
             _violin(axis, at, np.clip(ratio, _LEFT * 1.02, _RIGHT * 0.98), colour)
-        _count(axis, at, bad=missed(row), told=row["told"], frames=row["frames"])
-        frames, bad, told = frames + row["frames"], bad + missed(row), told + row["told"]
-    silent = bad - told
+        _count(axis, at, bad=missed(row), reported=row["reported"], frames=row["frames"])
+        frames, bad, reported = (
+            frames + row["frames"],
+            bad + missed(row),
+            reported + row["reported"],
+        )
+    silent = bad - reported
     text = f"{frames:,} frames: {silent:,} late or lost"
-    text += f", {told:,} left out and told" if told else ""
+    text += f", {reported:,} left out and reported" if reported else ""
     axis.set_title(text, fontsize=8.5, color=_LATE if silent else _GOOD, pad=3, loc="left")
 
 
@@ -137,12 +141,13 @@ def _violin(axis: Any, at: int, ratio: npt.NDArray[np.float64], colour: str) -> 
     axis.plot(worst, at, "D", ms=4.5, color=mark, mec="white", mew=0.6, zorder=5)
 
 
-def _count(axis: Any, at: int, *, bad: int, told: int, frames: int) -> None:
-    silent = bad - told
+def _count(axis: Any, at: int, *, bad: int, reported: int, frames: int) -> None:
+    silent = bad - reported
     text = f"{silent / frames:.1%}" if silent else "0"
     if silent and silent / frames < 0.001:
         text = f"{silent}"
-    text += f"  ({told / frames:.0%} told)" if told and told / frames >= 0.005 else ""
+    if reported and reported / frames >= 0.005:
+        text += f"  ({reported / frames:.0%} reported)"
     axis.text(
         1.01,
         at,

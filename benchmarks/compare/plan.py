@@ -68,7 +68,7 @@ class Plan:
     utilization: float
     slowdown: float = 1.0
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """Return it as a sentence."""
         whose = (
             "deadlines of large networks are their periods"
@@ -202,8 +202,8 @@ class Planner:
         spikes: dict[tuple[str, int], list[str]] = {}
         first, *slower = self._workload.slowdowns(load, self._costs())
         for _ in range(1 + (_ANEW if self._limit_s is None else 0)):
-            for (name, parts), told in spikes.items():
-                self.anew += told
+            for (name, parts), reported in spikes.items():
+                self.anew += reported
                 self._orchestrator.profiler.forget(replace(self._specs[name], segments=parts))
                 self._measure(name, parts)
             found = self._provable(load, first)
@@ -218,12 +218,12 @@ class Planner:
                 return found
         text = f"no deadlines up to {_STRETCH[-1]} periods hold at a load of {load:.0%}"
         if spikes:
-            told = [line for lines in spikes.values() for line in lines]
+            reported = [line for lines in spikes.values() for line in lines]
             text = "\n".join(
                 [
                     text,
                     "The machine stood still while these were measured:",
-                    *told,
+                    *reported,
                     "Measure anew when it is quieter, with another --state",
                 ]
             )
@@ -277,13 +277,13 @@ class Planner:
             for batch in known.batches:
                 samples_ms = batch.samples_ns / 1e6
                 worst, usual = samples_ms.max(axis=0), np.median(samples_ms, axis=0)
-                told = [
+                reported = [
                     f"  segment {at + 1} of {parts} of {name}: {worst[at]:.1f} ms, "
                     f"usually {usual[at]:.1f} ({_LABELS.get(batch.condition, 'beside others')})"
                     for at in np.flatnonzero(worst - usual > _SPIKE_MS)
                 ]
-                if told:
-                    found.setdefault((name, parts), []).extend(told)
+                if reported:
+                    found.setdefault((name, parts), []).extend(reported)
         return found
 
     def _asked(self, tasks: list[Task]) -> TaskSet:
@@ -308,7 +308,7 @@ class Planner:
             row = self._progress.add_task(f"{what}, {_LABELS[condition]}", total=runs)
             end = math.inf if self._limit_s is None else time.monotonic() + self._limit_s
 
-            def told(done: int, worst: int, row: Row = row, end: float = end) -> bool:
+            def report(done: int, worst: int, row: Row = row, end: float = end) -> bool:
                 self._progress.update(row, completed=done)
                 return done < _LEAST_RUNS or time.monotonic() < end
 
@@ -316,7 +316,7 @@ class Planner:
                 condition.stress,
                 other_cores([self._workload.core], frozenset(os.sched_getaffinity(0))),
             ):
-                profiler.measure(spec, runs, told, Measurement(condition))
+                profiler.measure(spec, runs, report, Measurement(condition))
             self._progress.remove_task(row)
         known = profiler.measured(spec)[1]
         assert known is not None

@@ -68,7 +68,7 @@ class Results:
                 continue
             one = found[f"{load:g}"] = {
                 "plan": {
-                    "told": plan.told(),
+                    "sentence": plan.sentence(),
                     "stretch": plan.stretch,
                     "utilization": plan.utilization,
                     "budget_ms": dict(plan.budget_ms),
@@ -87,11 +87,11 @@ class Results:
                     for arm in arms
                 },
                 "machine": {arm: machine_row(self._of(load, arm)) for arm in arms},
-                "told_by_rule": self._reasons(load),
-                "thinned": {
+                "reported_by_rule": self._reasons(load),
+                "decimated": {
                     task: sentence
                     for item in self._of(load, "aegis")
-                    for task, sentence in item.paces.items()
+                    for task, sentence in item.decimations.items()
                 },
             }
             plain, traced = self._of(load, "aegis"), self._of(load, "aegis_traced")
@@ -162,8 +162,8 @@ class Results:
                 for way in self._ways
                 if any(way in one["rows"] for one in loads.values())
             }
-            told = f"{title}, at loads of {', '.join(f'{load:.0%}' for load in loads)} of it"
-            draw(plot, loads, samples=self.samples(), ways=ways, title=told)
+            reported = f"{title}, at loads of {', '.join(f'{load:.0%}' for load in loads)} of it"
+            draw(plot, loads, samples=self.samples(), ways=ways, title=reported)
 
     def show(self) -> None:
         """Print the tables."""

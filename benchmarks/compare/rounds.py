@@ -53,7 +53,7 @@ class TaskRound:
     Attributes:
         frames: stamped within the round.
         without: of those, how many have no result.
-        told: of those, how many the orchestrator said it left out.
+        reported: of those, how many the orchestrator said it left out.
         replaced: images that newer ones took the place of, unsaid (of the whole run of a way).
         response_ms, execution_ms: of each result.
         ended_ms, ready_ms: from the stamp to the end of the execution, and until the engine knew of
@@ -65,7 +65,7 @@ class TaskRound:
 
     frames: int = 0
     without: int = 0
-    told: int = 0
+    reported: int = 0
     replaced: int = 0
     response_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     execution_ms: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -82,8 +82,8 @@ class TaskRound:
 class Round:
     """One round of one arm.
 
-    ``reasons`` count by task and rule since the arm was started, ``paces`` are what was said of
-    tasks that get every n-th frame.
+    ``reasons`` count by task and rule since the arm was started, ``decimations`` are what was said
+    of tasks that get every n-th frame.
     """
 
     load: float
@@ -95,7 +95,7 @@ class Round:
     cpu: CpuUse
     utilization: float = 0.0
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
-    paces: dict[str, str] = field(default_factory=dict)
+    decimations: dict[str, str] = field(default_factory=dict)
     counters: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def as_values(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Round:
             "began": self.began,
             "seconds": self.seconds,
             "cores_used": vars(self.cpu),
-            "told_by_rule": self.reasons,
-            "thinned": self.paces,
+            "reported_by_rule": self.reasons,
+            "decimated": self.decimations,
             "counters_since_activation": self.counters,
         }

@@ -24,18 +24,18 @@ def show(
     terminal = sys.stdout.isatty()
     console = Console() if terminal else Console(width=_PLAIN_WIDTH, no_color=True)
     for load, one in summary.items():
-        console.print(f"\n[bold]Load {float(load):.0%}[/bold]: {one['plan']['told']}")
+        console.print(f"\n[bold]Load {float(load):.0%}[/bold]: {one['plan']['sentence']}")
         console.print(_tasks(one, labels, terminal))
         console.print(_machine(one, labels, terminal))
-        reasons = one.get("told_by_rule")
+        reasons = one.get("reported_by_rule")
         if reasons:
             text = "; ".join(
                 f"{task}: " + ", ".join(f"{rule} {count}" for rule, count in rules.items())
                 for task, rules in reasons.items()
             )
-            console.print(f"aegis told, by rule, since each start: {text}")
-        for sentence in one.get("thinned", {}).values():
-            console.print(f"aegis told: {sentence}")
+            console.print(f"aegis reported, by rule, since each start: {text}")
+        for sentence in one.get("decimated", {}).values():
+            console.print(f"aegis reported: {sentence}")
         tracing = one.get("tracing")
         if tracing:
             console.print(
@@ -72,7 +72,7 @@ def _tasks(one: Mapping[str, Any], labels: Mapping[str, str], terminal: bool) ->
         "response over deadline; ms: ready: worst from stamp to release; worst and bound: from "
         "stamp to end of execution; output: worst from there to published",
         terminal,
-        *("task", "frames", "late", "none", "told", "p50", "p99", "p99.9", "max", "CV"),
+        *("task", "frames", "late", "none", "reported", "p50", "p99", "p99.9", "max", "CV"),
         *("CV exec", "ready", "worst", "bound", "output", "period", "deadline"),
     )
     for arm, rows in one["rows"].items():
@@ -82,8 +82,8 @@ def _tasks(one: Mapping[str, Any], labels: Mapping[str, str], terminal: bool) ->
                 f"  {name} ({row['criticality']})",
                 f"{row['frames']}",
                 _red(f"{row['late']}", row["late"] > 0),
-                _red(f"{row['without']}", row["without"] > row["told"]),
-                f"{row['told']}" if "bound_ms" in row or row["told"] else "-",
+                _red(f"{row['without']}", row["without"] > row["reported"]),
+                f"{row['reported']}" if "bound_ms" in row or row["reported"] else "-",
                 *(
                     _number(row, f"{each}_over_deadline", ".2f")
                     for each in ("p50", "p99", "p99.9", "max")

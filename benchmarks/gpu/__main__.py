@@ -84,17 +84,17 @@ def main() -> None:
             "failed": [],
         }
         results = Results(runs_on, [], arms, ways=options.ways, goals=goals, facts=facts)
-        told = Told(facts, results, options.json, options.plot)
+        report = Report(facts, results, options.json, options.plot)
         with Planner(runs_on, folder, state, runs=options.runs, progress=progress) as planner:
             facts["measured_anew"] = planner.anew
             cut: dict[str, CompiledNetwork] = {}
             for load in options.loads:
-                with told.part(f"a plan for {load:.0%}"):
+                with report.part(f"a plan for {load:.0%}"):
                     results.plans[load] = planner.plan(load)
-                    progress.console.print(f"{load:.0%}: {results.plans[load].told()}")
+                    progress.console.print(f"{load:.0%}: {results.plans[load].sentence()}")
             compiled = planner.compiled()
             for name in runs_on.networks:
-                with told.part(f"{name} in {_PARTS} segments"):
+                with report.part(f"{name} in {_PARTS} segments"):
                     cut[name] = planner.in_segments(name, _PARTS)
             facts["budgets_ms"] = planner.budgets_ms()
         planner.tell(progress.console)
@@ -102,24 +102,24 @@ def main() -> None:
         costs: dict[str, dict[str, Any]] = {}
         facts["between_segments_us"] = costs
         for name, network in cut.items():
-            with told.part(f"segments of {name}"):
+            with report.part(f"segments of {name}"):
                 costs |= segment_cost(bench, {name: network})
         shared: list[dict[str, Any]] = []
         facts["contention"] = shared
-        with told.part("contention"):
+        with report.part("contention"):
             shared += contention(bench, compiled, options.runs)
         if options.sms:
-            with told.part("contention on divided multiprocessors"):
+            with report.part("contention on divided multiprocessors"):
                 shared += contention(bench, compiled, options.runs, options.sms, alone=shared)
         with contextlib.suppress(KeyboardInterrupt):
-            _rounds(options, bench, arms=arms, results=results, told=told, progress=progress)
+            _rounds(options, bench, arms=arms, results=results, report=report, progress=progress)
     results.show()
     _show(named, costs, shared)
     for line in facts["failed"]:
         print(f"left out, because it failed: {line}")
 
 
-class Told:
+class Report:
     """Writes what is known after each part of the benchmark, and notes the parts that fail.
 
     Args:
@@ -180,7 +180,7 @@ def _rounds(
     *,
     arms: Sequence[Arm],
     results: Results,
-    told: Told,
+    report: Report,
     progress: Progress,
 ) -> None:
     turns = [
@@ -193,7 +193,7 @@ def _rounds(
     for number, plan, arm in turns:
         what = f"round {number + 1}, {plan.load:.0%}: {arm.label}"
         progress.update(row, description=what)
-        with told.part(what):
+        with report.part(what):
             results.rounds.append(
                 one_round(
                     bench,
@@ -205,7 +205,7 @@ def _rounds(
                 )
             )
         progress.advance(row)
-    told.draw()
+    report.draw()
 
 
 def _show(

@@ -56,7 +56,7 @@ class Book:
         Args:
             begin_ns: where it begins (monotonic).
             end_ns: where it ends.
-            one_lane: whether all share one lane, so that its time can be told apart.
+            one_lane: whether all share one lane, so that its time can be distinguished.
         """
         return {task.name: self._of(task.name, begin_ns, end_ns, one_lane) for task in self._tasks}
 
@@ -65,8 +65,10 @@ class Book:
         rows = np.array(self._rows[name], np.int64).reshape(-1, 6)
         within = int(np.sum((stamps >= begin_ns) & (stamps < end_ns)))
         rows = rows[(rows[:, 0] >= begin_ns) & (rows[:, 0] < end_ns)]
-        stamp, released, started, finished, execution, told = rows.T
-        found = TaskRound(within, within - len(rows), 0, 0, (told - stamp) / 1e6, execution / 1e6)
+        stamp, released, started, finished, execution, delivered = rows.T
+        found = TaskRound(
+            within, within - len(rows), 0, 0, (delivered - stamp) / 1e6, execution / 1e6
+        )
         if one_lane:
             found.ended_ms, found.ready_ms = (finished - stamp) / 1e6, (released - stamp) / 1e6
             found.released_ns, found.started_ns, found.finished_ns = released, started, finished

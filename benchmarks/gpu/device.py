@@ -19,7 +19,7 @@ __all__ = ["contention", "segment_cost"]
 
 _JOBS = 300
 _TIMEOUT_S = 30.0
-_TOLD = (50.0, 99.9)
+_SHOWN = (50.0, 99.9)
 
 
 def segment_cost(bench: Bench, cut: Mapping[str, CompiledNetwork]) -> dict[str, dict[str, Any]]:
@@ -45,10 +45,10 @@ def _gaps(bench: Bench, name: str, compiled: CompiledNetwork) -> tuple[list[floa
     ended = threading.Event()
     gaps: list[float] = []
 
-    def result(told: JobResult) -> None:
-        whole = told.finished_ns - told.started_ns
-        gaps.append((whole - told.execution_ns) / 1e3 / (compiled.segments - 1))
-        told.release()
+    def result(result: JobResult) -> None:
+        whole = result.finished_ns - result.started_ns
+        gaps.append((whole - result.execution_ns) / 1e3 / (compiled.segments - 1))
+        result.release()
         ended.set()
 
     with _engine(bench, [LaneSpec("main", bench.workload.core)], result) as engine:
@@ -103,7 +103,7 @@ def contention(
                 samples = engine.profile(
                     compiled, 0, runs, lambda done, worst: True, beside=beside
                 ).sum(axis=1)
-                p50_ms, p999_ms = (float(each) / 1e6 for each in np.percentile(samples, _TOLD))
+                p50_ms, p999_ms = (float(each) / 1e6 for each in np.percentile(samples, _SHOWN))
                 row = {"network": name, "way": way, "runs": len(samples), "p50_ms": p50_ms}
                 row["p999_ms"] = p999_ms
                 reference = usual.setdefault(name, row)

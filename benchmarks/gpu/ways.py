@@ -96,13 +96,13 @@ class _Running:
         send: hands over a task's frame.
         pids: processes it consists of, besides this one.
         finish: completes what the round found; before the way ends.
-        told: frames left out so far, by task, and said so.
+        reported: frames left out so far of which that was said, by task.
     """
 
     send: Callable[[Task, int], None]
     pids: list[int]
     finish: Callable[[Round], None] = lambda item: None
-    told: Callable[[], dict[str, int]] = dict
+    reported: Callable[[], dict[str, int]] = dict
     dropped: dict[str, int] = field(default_factory=dict)
 
 
@@ -117,13 +117,13 @@ def one_round(
         )
         with Cameras(tasks, book, way.send, cores=bench.cores, seed=number):
             time.sleep(_WARM_UP_S)
-            cpu, told, begin_ns = Cpu(way.pids), way.told(), time.monotonic_ns()
+            cpu, reported, begin_ns = Cpu(way.pids), way.reported(), time.monotonic_ns()
             time.sleep(seconds)
-            end_ns, used, said = time.monotonic_ns(), cpu.used(), way.told()
+            end_ns, used, said = time.monotonic_ns(), cpu.used(), way.reported()
         time.sleep(_DRAIN_S)
         found = book.rounds(begin_ns, end_ns, one_lane=arm.way in _ONE_LANE)
         for name, one in found.items():
-            one.told = min(one.without, said.get(name, 0) - told.get(name, 0))
+            one.reported = min(one.without, said.get(name, 0) - reported.get(name, 0))
             one.replaced = way.dropped.get(name, 0)
         item = Round(load, arm.name, number, time.time(), (end_ns - begin_ns) / 1e9, found, used)
         way.finish(item)
@@ -235,7 +235,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
                 (task.name, stamp_ns),
             )
 
-        def told() -> dict[str, int]:
+        def reported() -> dict[str, int]:
             return {
                 item.spec.name: item.skipped + item.lost + item.decimated
                 for item in orchestrator.status().tasks
@@ -251,15 +251,15 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
             for name, one in item.tasks.items():
                 one.bound_ms = bounds.get(name, 0.0)
                 if name not in bounds:
-                    one.told = one.without
+                    one.reported = one.without
             for each in said:
                 if each.rule is Rule.DECIMATION:
-                    item.paces[each.task] = each.sentence
+                    item.decimations[each.task] = each.sentence
                 if each.decision in _LEFT_OUT:
                     rules = item.reasons.setdefault(each.task, {})
                     rules[each.rule] = rules.get(each.rule, 0) + max(1, each.count)
 
         info = orchestrator.status().engine
-        yield _Running(send, [] if info is None else [info.pid], finish, told)
+        yield _Running(send, [] if info is None else [info.pid], finish, reported)
     finally:
         orchestrator.cleanup()

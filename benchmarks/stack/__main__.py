@@ -187,7 +187,7 @@ def _compared(
         files, budgets = planner.files(), planner.budgets_ms()
     planner.tell(shown.console)
     for plan in plans:
-        shown.console.print(f"{plan.load:.0%}: {plan.told()}")
+        shown.console.print(f"{plan.load:.0%}: {plan.sentence()}")
     floor = not options.no_floor and runs_on.provable in options.loads
     urgent = next(
         (task for plan in plans for task in plan.tasks if task.name == URGENT), plans[0].tasks[0]

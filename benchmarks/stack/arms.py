@@ -28,8 +28,8 @@ __all__ = ["Listener", "Stage", "one_round"]
 
 _WARM_UP_S = 3.0
 _DRAIN_S = 2.0  # after a round, for results of its last frames
-_TELLING = ("skipped", "shed", "lost", "thinned")
-_THINNING = ("decimation", "thinning")  # the rule, and its name in earlier versions
+_LEFT_OUT = ("skipped", "shed", "lost")
+_DECIMATION = ("decimation", "thinning")  # the rule, and its name in earlier versions
 _BLURRED = 2  # counters are read twice a second, so the ends of a round are not sharp in them
 _CUT_OFF_S = 1.0  # of a round that is ended early: its last results may be missing
 
@@ -59,7 +59,7 @@ class Listener:
         self.status = OrchestratorStatus()
         self.reasons: dict[str, dict[str, int]] = {}
         self.rejected: dict[str, str] = {}  # why, by task
-        self.paces: dict[str, str] = {}  # what was said last of each task that is thinned
+        self.decimations: dict[str, str] = {}  # what was said last of each task that is decimated
         for name in names:
             self.node.create_subscription(
                 InferenceResult, f"/stack/{name}/result", self._result, QoSProfile(depth=50)
@@ -68,7 +68,7 @@ class Listener:
         self.node.create_subscription(
             Rationale,
             "/orchestrator/rationale",
-            self._told,
+            self._rationale,
             QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
         )
         spin_beside(self.node)
@@ -77,7 +77,7 @@ class Listener:
         """Forget the arm before."""
         self.heard = {}
         self.reasons = {}
-        self.paces = {}
+        self.decimations = {}
         self.rejected = {}
         self.status = OrchestratorStatus()
 
@@ -89,8 +89,9 @@ class Listener:
             mine = found[item.spec.name] = {name: int(getattr(item, name)) for name in names}
             ended = mine["completed"] + mine["skipped"] + mine["lost"]
             # Every frame that was received becomes a job or is counted, but for those left out.
-            thinned = mine["received"] - ended if item.spec.name in self.paces else 0
-            mine["thinned"] = int(getattr(item, "thinned", thinned))
+            left_out = mine["received"] - ended if item.spec.name in self.decimations else 0
+            # `thinned` is also what versions before 0.2 call it.
+            mine["decimated"] = int(getattr(item, "thinned", left_out))
         return found
 
     def _result(self, message: InferenceResult) -> None:
@@ -99,12 +100,12 @@ class Listener:
     def _state(self, message: OrchestratorStatus) -> None:
         self.status = message
 
-    def _told(self, message: Rationale) -> None:
-        if message.rule in _THINNING:
-            self.paces[message.task] = message.sentence
+    def _rationale(self, message: Rationale) -> None:
+        if message.rule in _DECIMATION:
+            self.decimations[message.task] = message.sentence
         if message.decision == Rationale.DECISION_REJECTED:
             self.rejected[message.task] = message.sentence
-        if message.decision in _TELLING:
+        if message.decision in _LEFT_OUT:
             rules = self.reasons.setdefault(message.task, {})
             rules[message.rule] = rules.get(message.rule, 0) + max(1, int(message.count))
 
@@ -166,8 +167,8 @@ def _running(
             needed = {task.name for task in tasks if not task.extra}
 
             def refused() -> str:
-                told = [text for name, text in listener.rejected.items() if name in needed]
-                return "; ".join(told)
+                reported = [text for name, text in listener.rejected.items() if name in needed]
+                return "; ".join(reported)
 
             wait(
                 lambda: listener.status.state == "active",
@@ -272,7 +273,7 @@ def one_round(
             used,
             status.lanes[0].utilization_admitted if arm.ours and status.lanes else 0.0,
             {name: dict(rules) for name, rules in listener.reasons.items()} if arm.ours else {},
-            dict(listener.paces) if arm.ours else {},
+            dict(listener.decimations) if arm.ours else {},
             after if arm.ours else {},
         ),
         ended,
@@ -289,15 +290,15 @@ def _take_status(
     for name, one in found.items():
         if name not in bounds:
             one.refused = "not admitted"
-            one.told = one.without
+            one.reported = one.without
             continue
         one.bound_ms = bounds[name]
         said = sum(
             after.get(name, {}).get(kind, 0) - before.get(name, {}).get(kind, 0)
-            for kind in ("skipped", "lost", "thinned")
+            for kind in ("skipped", "lost", "decimated")
         )
         sharp = said == 0 or abs(said - one.without) > _BLURRED
-        one.told = min(one.without, said) if sharp else one.without
+        one.reported = min(one.without, said) if sharp else one.without
 
 
 def _of_task(

@@ -24,7 +24,7 @@ from benchmarks.stack.workload import CORE, FRAME
 
 
 def main() -> None:
-    """Publish until told to end; then write the stamps of each task's images, nanoseconds."""
+    """Publish until asked to end; then write the stamps of each task's images, nanoseconds."""
     tasks = json.loads(sys.argv[1])
     height, width = (int(text) for text in sys.argv[3:5]) if len(sys.argv) > 3 else FRAME
     elsewhere = os.sched_getaffinity(0) - {CORE}

@@ -107,7 +107,7 @@ def subscribe(node: Node, task: dict[str, Any], take: Callable[[bytes], None]) -
 
 
 def main() -> None:
-    """Run until told to end; then write how many images newer ones took the place of."""
+    """Run until asked to end; then write how many images newer ones took the place of."""
     way, tasks = sys.argv[1], json.loads(sys.argv[2])
     tune_allocator()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

@@ -76,7 +76,7 @@ def drawing() -> str:
     y = _TOP
     for floor in floors():
         each = (_WIDTH - 2 * _LEFT - _GAP * (len(floor) - 1)) / len(floor)
-        lines = [textwrap.wrap(item.sentence, _room(len(floor))) for item in floor]
+        lines = [textwrap.wrap(item.sentence, _indent(len(floor))) for item in floor]
         height = max(_FLOOR, 16 + _LINE * max(len(item) for item in lines) + _below(len(floor)))
         for place, (item, sentence) in enumerate(zip(floor, lines, strict=True)):
             x = _LEFT + place * (each + _GAP)
@@ -97,7 +97,7 @@ def drawing() -> str:
     return "\n".join([*head, *_legend(), *parts, "</svg>"]) + "\n"
 
 
-def _room(packages: int) -> int:
+def _indent(packages: int) -> int:
     return _CHARACTERS + 26 if packages == 1 else (_WIDTH // packages - 30) // 7
 
 

@@ -150,7 +150,7 @@ def test_jobs_of_one_task_of_best_effort_never_overtake_each_other(
         assert np.all(np.diff(own) > 0)
 
 
-def test_best_effort_is_served_in_turn_and_each_gets_the_rate_it_is_told() -> None:
+def test_best_effort_is_served_in_turn_and_each_gets_the_rate_that_was_reported() -> None:
     tasks = [FRONT, vlm(2, 2, period=5), vlm(3, period=7, name="ocr"), vlm(1, name="rare")]
     verdict = check_lane(tasks)
     assert verdict.schedulable and verdict.utilization == pytest.approx(0.3)
@@ -182,12 +182,12 @@ def test_the_answer_promises_no_deadline_and_says_what_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "told"), [(500, "for its 2 frames a second"), (1000, "for its 1 frame a second")]
+    ("period", "rate"), [(500, "for its 2 frames a second"), (1000, "for its 1 frame a second")]
 )
-def test_the_answer_says_so_where_there_is_time_for_every_frame(period: int, told: str) -> None:
+def test_the_answer_says_so_where_there_is_time_for_every_frame(period: int, rate: str) -> None:
     front = AnalysisTask("front", (30 * MS,), 100 * MS, 100 * MS)
     verdict = check_lane([front, vlm(70 * MS, period=period * MS)])
-    assert verdict.sentence.endswith(f"and there is time {told} on average")
+    assert verdict.sentence.endswith(f"and there is time {rate} on average")
 
 
 def test_best_effort_alone_is_admitted_whatever_it_asks_for() -> None:
@@ -198,13 +198,13 @@ def test_best_effort_alone_is_admitted_whatever_it_asks_for() -> None:
     assert is_schedulable([vlm(90, period=1)])
 
 
-def test_nothing_left_is_told_as_nothing() -> None:
+def test_nothing_left_is_reported_as_nothing() -> None:
     full = AnalysisTask("full", (5,), 5, 50)
     verdict = check_lane([full, vlm(1)])
     assert verdict.schedulable and verdict.slack[0].left == 0.0
 
 
-def test_best_effort_that_blocks_for_too_long_is_told_how_to_cut_it() -> None:
+def test_best_effort_that_blocks_for_too_long_gets_a_hint_how_to_cut_it() -> None:
     front = replace(FRONT, segments_ns=(3 * MS,), period_ns=10 * MS, deadline_ns=8 * MS)
     long = vlm(12 * MS, period=4 * MS)
     verdict = check_lane([front, long])

@@ -169,5 +169,5 @@ def test_the_least_share_of_frames_is_as_large_as_it_can_be(budgets: list[int]) 
     ("n", "words"),
     [(1, "every frame"), (2, "every 2nd frame"), (3, "every 3rd frame"), (8, "every 8th frame")],
 )
-def test_the_frames_that_are_taken_are_told_in_words(n: int, words: str) -> None:
+def test_the_frames_that_are_taken_are_named_in_words(n: int, words: str) -> None:
     assert every_nth(n) == words

@@ -35,7 +35,7 @@ def test_two_tasks_of_one_name_are_refused_with_both_places() -> None:
         check_lane([TASK, TASK])
 
 
-def test_a_task_tells_its_budgets_with_switches() -> None:
+def test_a_task_reports_its_budgets_with_switches() -> None:
     assert TASK.wcet_ns(2) == 11 and TASK.longest_ns(2) == 6
     assert TASK.utilization == 0.35 and TASK.density == 0.35
     assert TASK.at_high().segments_ns == (5, 4) and TASK.at_high().at_high() == TASK.at_high()

@@ -156,7 +156,7 @@ def test_a_total_below_the_longest_or_above_the_sum_is_refused(total: int) -> No
         replace(TASK, high_segments_ns=(3, 4, 5), high_total_ns=5)
 
 
-def test_a_task_tells_its_budgets_by_its_total() -> None:
+def test_a_task_reports_its_budgets_by_its_total() -> None:
     assert TASK.wcet_ns(2) == 12 and TASK.longest_ns(2) == 6
     assert TASK.utilization == 0.3 and TASK.density == 0.3
     assert TASK.switched(2).segments_ns == (5, 6, 4) and TASK.switched(2).total_ns == 12

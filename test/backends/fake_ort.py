@@ -77,10 +77,10 @@ class FakeOrt:
         self, path: str, options: Any, *, providers: list[Any], enable_fallback: int
     ) -> Any:
         assert enable_fallback == 0
-        (name, told), fallback = providers
+        (name, provider), fallback = providers
         assert (name, fallback) == (PROVIDER, "CPUExecutionProvider")
-        self.options.append(told)
-        return _Session(self, path, options, told)
+        self.options.append(provider)
+        return _Session(self, path, options, provider)
 
 
 class _Value:
@@ -124,12 +124,14 @@ class _Binding:
 
 
 class _Session:
-    def __init__(self, owner: FakeOrt, path: str, options: Any, told: Mapping[str, str]) -> None:
+    def __init__(
+        self, owner: FakeOrt, path: str, options: Any, provider: Mapping[str, str]
+    ) -> None:
         self.owner, self.path = owner, Path(path)
         plain = onnxruntime.SessionOptions()
         plain.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, plain, providers=["CPUExecutionProvider"])
-        self.stream = int(told["user_compute_stream"])
+        self.stream = int(provider["user_compute_stream"])
         assert self.stream in owner.driver.streams, "the stream is not there"
         self.profile = Path(f"{options.profile_file_prefix}.json")
         self.profiled = options.enable_profiling

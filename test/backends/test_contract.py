@@ -100,12 +100,12 @@ def test_the_next_segment_may_be_started_where_the_last_one_ended(device, make_n
     compiled = device.backend.compile(make_network(), device.cache)
     network = device.backend.load(compiled, 0)
     frame, outputs = np.full((16, 24, 3), 7, np.uint8), outputs_of(compiled)
-    told: list[str] = []
+    reported: list[str] = []
     last: SimpleQueue[str] = SimpleQueue()
 
     def ended(token: int, done: Completion) -> None:
-        told.append(threading.current_thread().name + done.error)
-        if len(told) < 5:
+        reported.append(threading.current_thread().name + done.error)
+        if len(reported) < 5:
             device.start(0, network, 0, frame, outputs)
         else:
             last.put("ended")
@@ -113,21 +113,21 @@ def test_the_next_segment_may_be_started_where_the_last_one_ended(device, make_n
     device.tell = ended
     device.start(0, network, 0, frame, outputs)
     assert last.get(timeout=TIMEOUT_S) == "ended"
-    assert told == ["lane-first"] * 5
+    assert reported == ["lane-first"] * 5
 
 
 def test_every_completion_carries_the_token_of_its_work(device, make_network):
     compiled = device.backend.compile(make_network(), device.cache)
     networks = [device.backend.load(compiled, lane) for lane in range(2)]
     frame = np.ones((16, 24, 3), np.uint8)
-    told: SimpleQueue[int] = SimpleQueue()
-    device.tell = lambda token, done: told.put(token)
+    reported: SimpleQueue[int] = SimpleQueue()
+    device.tell = lambda token, done: reported.put(token)
     for _ in range(3):
         sent = {
             device.start(lane, network, 0, frame, outputs_of(compiled))
             for lane, network in enumerate(networks)
         }
-        assert {told.get(timeout=TIMEOUT_S) for _ in networks} == sent
+        assert {reported.get(timeout=TIMEOUT_S) for _ in networks} == sent
 
 
 def test_compiles_loads_runs_and_unloads(device, make_network):
@@ -174,7 +174,7 @@ def test_both_lanes_run_at_the_same_time(device, make_network):
     assert [device.wait(lane).error for lane in range(2)] == ["", ""]
 
 
-def test_a_run_that_fails_tells_why_and_the_next_one_works(device, make_network):
+def test_a_run_that_fails_reports_why_and_the_next_one_works(device, make_network):
     compiled = device.backend.compile(make_network(), device.cache)
     network = device.backend.load(compiled, 0)
     outputs = outputs_of(compiled)
@@ -195,7 +195,7 @@ def test_a_network_that_cannot_be_loaded_is_refused_with_a_reason(device, make_n
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_runs_a_network_in_as_many_segments_as_it_is_told(
+def test_runs_a_network_in_as_many_segments_as_are_asked_for(
     device, make_network, shared_cache, parts
 ):
     prepared = make_network("chain")

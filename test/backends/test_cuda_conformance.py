@@ -171,7 +171,7 @@ def test_results_after_which_a_context_is_lost_are_those_cuda_names():
 
 
 def test_cuda_python_takes_plain_integers_up_to_the_driver_it_does_not_find():
-    """A wrong type would be told before the driver is looked for."""
+    """A wrong type would be reported before the driver is looked for."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -235,7 +235,7 @@ def rtx() -> Any:
 
 
 def test_the_real_builder_builds_an_engine_and_keeps_its_timing_cache(make_network, tmp_path):
-    told: list[float] = []
+    reported: list[float] = []
     prepared = make_network("chain")
     build_engine(
         rtx(),
@@ -243,14 +243,14 @@ def test_the_real_builder_builds_an_engine_and_keeps_its_timing_cache(make_netwo
         tmp_path / "engine",
         frame=(prepared.frame_input, prepared.max_shape),
         timing_cache=tmp_path / "timing.cache",
-        progress=lambda phase, done: told.append(done),
+        progress=lambda phase, done: reported.append(done),
     )
     assert (tmp_path / "engine").stat().st_size > 0
     assert (tmp_path / "timing.cache").exists()
-    assert told and max(told) == 1.0
+    assert reported and max(reported) == 1.0
 
 
-def test_the_real_parser_tells_what_it_cannot_take(tmp_path):
+def test_the_real_parser_reports_what_it_cannot_take(tmp_path):
     graph = helper.make_graph(
         [helper.make_node("Einstein", ["frame"], ["out"])],
         "unknown",

@@ -39,7 +39,7 @@ class Resource:
 
 
 class Bindings:
-    """As much of ``cuda.bindings.driver`` as is called: every call is kept, and can be told no."""
+    """What is called of ``cuda.bindings.driver``: every call is kept, and can fail."""
 
     class CUctx_flags(enum.IntEnum):
         CU_CTX_SCHED_BLOCKING_SYNC = 4
@@ -63,8 +63,8 @@ class Bindings:
     CU_MEMHOSTALLOC_PORTABLE = 1
     CU_MEMHOSTREGISTER_PORTABLE = 1
 
-    def __init__(self, **told: int) -> None:
-        self.told = told
+    def __init__(self, **answers: int) -> None:
+        self.answers = answers
         self.calls: list[tuple[Any, ...]] = []
         self.values: dict[str, tuple[Any, ...]] = {
             "cuDeviceGetCount": (1,),
@@ -108,10 +108,13 @@ class Bindings:
         self.green += 1
         self.calls.append(("cuGreenCtxCreate", described, device, flags))
         self.sizes[self.green] = described
-        return (Result(self.told.get("cuGreenCtxCreate", 0)), self.green)
+        return (Result(self.answers.get("cuGreenCtxCreate", 0)), self.green)
 
     def cuGreenCtxGetDevResource(self, green: int, kind: int) -> tuple[Any, ...]:
-        return (Result(self.told.get("cuGreenCtxGetDevResource", 0)), Resource(self.sizes[green]))
+        return (
+            Result(self.answers.get("cuGreenCtxGetDevResource", 0)),
+            Resource(self.sizes[green]),
+        )
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("cu"):
@@ -119,7 +122,7 @@ class Bindings:
 
         def call(*arguments: Any) -> tuple[Any, ...]:
             self.calls.append((name, *arguments))
-            return (Result(self.told.get(name, 0)), *self.values.get(name, ()))
+            return (Result(self.answers.get(name, 0)), *self.values.get(name, ()))
 
         return call
 
@@ -156,7 +159,7 @@ def test_a_more_urgent_stream_has_a_lower_number_within_the_devices_range(urgenc
     assert cuda.calls[-1] == ("cuStreamCreateWithPriority", 1, priority)
 
 
-def test_a_call_that_fails_tells_its_name_and_whether_the_context_is_lost():
+def test_a_call_that_fails_reports_its_name_and_whether_the_context_is_lost():
     made = BindingsDriver(Bindings(cuMemAlloc=2, cuGraphLaunch=700, cuMemFree=1))
     with pytest.raises(CudaError, match="cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY") as raised:
         made.allocate(10)
@@ -234,7 +237,7 @@ def test_what_cannot_be_joined_to_the_rest_is_left_idle():
     assert [each.sms for each in BindingsDriver(cuda).split([16])] == [16, 1]
 
 
-def test_a_part_whose_size_is_not_told_is_given_back():
+def test_a_part_of_unknown_size_is_given_back():
     cuda = Bindings(cuGreenCtxGetDevResource=1)
     with pytest.raises(CudaError, match="cuGreenCtxGetDevResource"):
         BindingsDriver(cuda).split([4])
@@ -269,7 +272,7 @@ def test_a_gpu_with_too_few_multiprocessors_is_left_whole(counts):
 @pytest.mark.parametrize(
     "error", [RuntimeError("Function not found"), AttributeError("no cuGreen")]
 )
-def test_a_driver_or_a_package_without_green_contexts_is_told_as_any_error(error):
+def test_a_driver_or_a_package_without_green_contexts_is_reported_as_any_error(error):
     cuda = Bindings()
 
     def missing(*arguments: Any) -> Any:
@@ -282,10 +285,10 @@ def test_a_driver_or_a_package_without_green_contexts_is_told_as_any_error(error
 
 
 @pytest.mark.parametrize(
-    ("told", "said"), [({"cuInit": 100}, "CUDA_ERROR_NO_DEVICE"), ({"cuDeviceGetCount": 0}, "")]
+    ("answers", "said"), [({"cuInit": 100}, "CUDA_ERROR_NO_DEVICE"), ({"cuDeviceGetCount": 0}, "")]
 )
-def test_a_machine_without_a_gpu_is_told_at_once(told, said):
-    cuda = Bindings(**told)
+def test_a_machine_without_a_gpu_is_reported_at_once(answers, said):
+    cuda = Bindings(**answers)
     cuda.values["cuDeviceGetCount"] = (0,)
     with pytest.raises(CudaUnavailable, match=said or "finds no GPU"):
         BindingsDriver(cuda)
@@ -436,7 +439,7 @@ def test_pycuda_uses_the_primary_context_and_its_own_objects_under_their_handles
         ("cuEventSynchronize failed: invalid argument", False),
     ],
 )
-def test_pycudas_sentences_tell_whether_the_context_is_lost(said, sticky):
+def test_pycudas_sentences_say_whether_the_context_is_lost(said, sticky):
     cuda = PyCuda()
     made = PyCudaDriver(cuda)
     event = made.create_event()
@@ -449,7 +452,7 @@ def test_pycudas_sentences_tell_whether_the_context_is_lost(said, sticky):
     assert raised.value.out_of_memory
 
 
-def test_the_first_package_that_reaches_the_gpu_is_taken_and_a_broken_gpu_is_told(monkeypatch):
+def test_the_first_package_that_reaches_the_gpu_is_taken_and_a_broken_gpu_is_reported(monkeypatch):
     class Missing:
         def __init__(self) -> None:
             raise CudaUnavailable("the Python package X is not installed")

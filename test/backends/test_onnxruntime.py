@@ -42,16 +42,16 @@ def test_outputs_are_what_the_network_computes(backend, make_network, tmp_path):
     np.testing.assert_allclose(means, frame.mean((0, 1)), rtol=1e-5)
 
 
-def test_a_dynamic_output_tells_its_extents(backend, make_network, tmp_path):
+def test_a_dynamic_output_reports_its_extents(backend, make_network, tmp_path):
     compiled = backend.compile(make_network("bright"), tmp_path)
     assert compiled.dynamic_outputs == ("bright",)
     network = backend.load(compiled, 0)
     frame = np.zeros((16, 24, 3), np.uint8)
     frame[2, 3, 1] = frame[5, 6, 2] = 9
-    room = np.zeros(100, np.int64)
-    done = run(backend, network, 0, frame, [room])
+    output = np.zeros(100, np.int64)
+    done = run(backend, network, 0, frame, [output])
     assert done.shapes == ((3, 2),)
-    np.testing.assert_array_equal(room[:6].reshape(3, 2), [[2, 5], [3, 6], [1, 2]])
+    np.testing.assert_array_equal(output[:6].reshape(3, 2), [[2, 5], [3, 6], [1, 2]])
 
 
 def test_an_output_larger_than_its_slot_is_an_error_of_that_run_alone(
@@ -59,13 +59,13 @@ def test_an_output_larger_than_its_slot_is_an_error_of_that_run_alone(
 ):
     compiled = backend.compile(make_network("bright"), tmp_path)
     network = backend.load(compiled, 0)
-    room = np.zeros(30, np.int64)
+    output = np.zeros(30, np.int64)
     assert (
         "larger than its slot"
-        in run(backend, network, 0, np.ones((16, 24, 3), np.uint8), [room]).error
+        in run(backend, network, 0, np.ones((16, 24, 3), np.uint8), [output]).error
     )
-    assert not room.any()
-    assert run(backend, network, 0, np.zeros((16, 24, 3), np.uint8), [room]).shapes == ((3, 0),)
+    assert not output.any()
+    assert run(backend, network, 0, np.zeros((16, 24, 3), np.uint8), [output]).shapes == ((3, 0),)
 
 
 def test_a_frame_of_another_dtype_is_refused(backend, make_network, tmp_path):
@@ -130,16 +130,16 @@ def test_wherever_it_is_cut_outputs_are_those_of_the_whole_to_the_bit(
         assert [one.tobytes() for one in found] == [one.tobytes() for one in expected]
 
 
-def test_a_dynamic_output_of_a_cut_network_tells_its_extents(backend, make_network, shared_cache):
+def test_a_dynamic_output_of_a_cut_network_reports_its_extents(backend, make_network, shared_cache):
     compiled = backend.compile(make_network("bright"), shared_cache, 2)
     assert compiled.segments == 2
     network = backend.load(compiled, 0)
-    room = np.zeros(100, np.int64)
+    output = np.zeros(100, np.int64)
     for count in (2, 0, 3):
         frame = np.zeros((16, 24, 3), np.uint8)
         frame[3, :count, 1] = 9
-        assert run_all(backend, network, frame, [room]).shapes == ((3, count),)
-        np.testing.assert_array_equal(room[:count], [3] * count)
+        assert run_all(backend, network, frame, [output]).shapes == ((3, count),)
+        np.testing.assert_array_equal(output[:count], [3] * count)
 
 
 def test_tensors_of_known_extents_are_handed_on_in_memory_that_stays(

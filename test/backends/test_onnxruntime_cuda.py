@@ -116,7 +116,7 @@ def test_sessions_run_on_a_stream_of_their_own_as_urgent_as_the_lanes(tmp_path, 
     gpu.close()
 
 
-def test_providers_multiply_exactly_unless_told_otherwise(tmp_path, make_network):
+def test_providers_multiply_exactly_unless_configured_otherwise(tmp_path, make_network):
     gpu = Gpu(tmp_path)
     gpu.load(make_network())
     assert gpu.ort.options[-1]["use_tf32"] == "0"
@@ -134,24 +134,24 @@ def test_extents_known_only_after_the_run_are_reported_and_never_beyond_the_slot
     network = gpu.load(make_network("bright"))
     assert network.graphs == (False,)
     assert "extents of 'bright' are known only after a run" in network.note
-    frame, room = np.zeros(LARGEST, np.uint8), np.zeros(3 * 8 * 2 + 16384, np.int64)
+    frame, output = np.zeros(LARGEST, np.uint8), np.zeros(3 * 8 * 2 + 16384, np.int64)
     frame[2, 3, 1] = frame[5, 0, 2] = 9
-    done = gpu.run(network, frame, [room])
+    done = gpu.run(network, frame, [output])
     assert (done.error, done.shapes) == ("", ((3, 2),))
-    assert room[:6].reshape(3, 2).tolist() == [[2, 5], [3, 0], [1, 2]]
+    assert output[:6].reshape(3, 2).tolist() == [[2, 5], [3, 0], [1, 2]]
     done = gpu.run(network, frame, [np.zeros(5, np.int64)])
     assert "larger than its slot" in done.error
-    assert gpu.run(network, frame, [room]).shapes == ((3, 2),)
+    assert gpu.run(network, frame, [output]).shapes == ((3, 2),)
 
 
 def test_what_onnx_runtime_refuses_to_run_fails_this_job_alone(gpu, make_network):
     network = gpu.load(make_network("bright"))
-    room = np.zeros(3 * 8 * 2 + 16384, np.int64)
+    output = np.zeros(3 * 8 * 2 + 16384, np.int64)
     gpu.ort.refuses = True
-    done = gpu.run(network, np.zeros(LARGEST, np.uint8), [room])
+    done = gpu.run(network, np.zeros(LARGEST, np.uint8), [output])
     assert "ONNX Runtime refuses to run the segment ([ONNXRuntimeError]" in done.error
     gpu.ort.refuses = False
-    assert gpu.run(network, np.zeros(LARGEST, np.uint8), [room]).error == ""
+    assert gpu.run(network, np.zeros(LARGEST, np.uint8), [output]).error == ""
 
 
 @pytest.mark.parametrize("call", ["copy_in", "launch", "copy_out", "record", "synchronize"])
@@ -249,7 +249,7 @@ def test_the_memory_of_sessions_is_counted_and_limited(gpu, make_network):
     assert limits == [str(each.arena_bytes) for each in advice]
 
 
-def test_a_provider_that_does_not_start_is_told_and_nothing_runs_on_the_cpu_instead(
+def test_a_provider_that_does_not_start_is_reported_and_nothing_runs_on_the_cpu_instead(
     gpu, make_network
 ):
     compiled = gpu.backend.compile(make_network(), gpu.cache)

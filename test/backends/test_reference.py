@@ -43,11 +43,11 @@ def test_what_returns_the_results_of_an_earlier_frame_is_found(network, toleranc
         assert "is off from" in difference(compiled, prepared.path, stale, tolerance)
 
 
-def test_an_output_may_be_off_by_less_than_tells_two_frames_apart():
+def test_an_output_may_be_off_by_less_than_distinguishes_two_frames():
     tolerance = Tolerance(0.02, 0.001)
     far = [np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.5, 0.5])]
     assert tolerance.allowed(far) == pytest.approx(0.02, rel=1e-3)
-    # Of two classes, as told by a network that hardly tells them apart.
+    # Of two classes, as found by a network that hardly distinguishes them.
     near = [np.array([0.50, 0.50]), np.array([0.51, 0.49]), np.array([0.52, 0.48])]
     assert tolerance.allowed(near) == pytest.approx(0.01 / 4, rel=1e-3)
     same = [np.array([1.0, 1.0])] * 3

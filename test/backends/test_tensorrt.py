@@ -155,15 +155,15 @@ def test_works_with_a_driver_that_has_neither_priorities_nor_graphs(tmp_path, ma
     gpu.close()
 
 
-def test_extents_known_only_after_the_run_are_told_and_never_beyond_the_slot(gpu, make_network):
+def test_extents_known_only_after_the_run_are_reported_and_never_beyond_the_slot(gpu, make_network):
     network = gpu.load(make_network("bright"))
     assert network.graphs == (False,)
     assert network.note == "segments launched as CUDA graphs: 1 cannot be captured"
     frame = np.zeros(LARGEST, np.uint8)
     frame[2, 3, 1] = frame[5, 6, 2] = 9
-    room = np.zeros(100, np.int64)
-    assert gpu.run(network, frame, [room]).shapes == ((3, 2),)
-    np.testing.assert_array_equal(room[:6].reshape(3, 2), [[2, 5], [3, 6], [1, 2]])
+    output = np.zeros(100, np.int64)
+    assert gpu.run(network, frame, [output]).shapes == ((3, 2),)
+    np.testing.assert_array_equal(output[:6].reshape(3, 2), [[2, 5], [3, 6], [1, 2]])
     small = np.zeros(30, np.int64)
     assert "larger than its slot" in gpu.run(network, np.ones(LARGEST, np.uint8), [small]).error
     assert not small.any()
@@ -216,14 +216,14 @@ def test_whichever_call_of_loading_fails_nothing_is_left_behind(gpu, make_networ
     gpu.backend.unload(gpu.backend.load(compiled, 0))
     calls = len(gpu.driver.calls)
     before = gpu.driver.held
-    told = set()
+    reported = set()
     for index in range(calls):
         gpu.driver.fail_at, gpu.driver.failed = (index, INVALID), ""
         try:
             network = gpu.backend.load(compiled, 0)
         except BackendError as error:
             assert "cannot load" in str(error)
-            told.add(gpu.driver.failed)
+            reported.add(gpu.driver.failed)
             assert gpu.driver.held == before, gpu.driver.failed
             continue
         gpu.driver.fail_at = None
@@ -233,7 +233,14 @@ def test_whichever_call_of_loading_fails_nothing_is_left_behind(gpu, make_networ
         assert gpu.run(network, random_frame(), [np.zeros(3, np.float32)] * 2).error == ""
         gpu.driver.fail_at = None
         gpu.backend.unload(network)
-    assert told >= {"attach", "allocate", "allocate_pinned", "create_stream", "copy_in", "launch"}
+    assert reported >= {
+        "attach",
+        "allocate",
+        "allocate_pinned",
+        "create_stream",
+        "copy_in",
+        "launch",
+    }
 
 
 def test_whichever_call_of_a_run_fails_only_that_job_is_lost(gpu, make_network):
@@ -316,7 +323,7 @@ def test_what_tensorrt_declines_at_loading_is_a_refusal(gpu, make_network, call)
     gpu.backend.load(compiled, 0)
 
 
-def test_what_tensorrt_declines_to_run_is_told_with_its_own_words(tmp_path, make_network):
+def test_what_tensorrt_declines_to_run_is_reported_with_its_own_words(tmp_path, make_network):
     gpu = Gpu(tmp_path, graphs=False)
     network, means = gpu.load(make_network()), [np.zeros(3, np.float32)]
     gpu.trt.deaf.add("execute_async_v3")
@@ -437,7 +444,7 @@ def test_a_copy_that_cannot_begin_leaves_the_job_to_copy_itself(gpu, make_networ
     np.testing.assert_allclose(means, slots.frames[0].mean((0, 1)), rtol=1e-5)
 
 
-def test_memory_that_cannot_be_locked_is_told_and_costs_a_copy(gpu, make_network):
+def test_memory_that_cannot_be_locked_is_reported_and_costs_a_copy(gpu, make_network):
     gpu.driver.fail["pin"] = [INVALID]
     slots, means = Slots(gpu), np.zeros(3, np.float32)
     network = gpu.load(make_network())
@@ -479,8 +486,8 @@ def test_lanes_compute_on_their_own_multiprocessors_and_the_others_share_the_res
 ):
     gpu = divided(tmp_path, *wanted)
     assert [lane.sms for lane in gpu.backend._lanes] == parts
-    told = ", ".join(map(str, parts))
-    assert f"multiprocessors of the lanes: {told}" in gpu.backend.determinism()
+    reported = ", ".join(map(str, parts))
+    assert f"multiprocessors of the lanes: {reported}" in gpu.backend.determinism()
     made: list[int] = []
     original = gpu.driver.create_stream
 
@@ -535,7 +542,7 @@ def test_an_engine_that_was_removed_is_built_again(gpu, make_network):
     assert gpu.trt.built == 2
 
 
-def test_facts_that_do_not_tell_activations_apart_are_made_again(gpu, make_network):
+def test_facts_without_activations_of_their_own_are_made_again(gpu, make_network):
     compiled = gpu.backend.compile(make_network(), gpu.cache)
     assert compiled.footprint.activations == gpu.trt.activation_bytes
     assert min(compiled.footprint.weights, compiled.footprint.staging) > 0
@@ -568,21 +575,21 @@ def test_a_network_with_too_few_places_stays_whole(gpu, make_network):
     assert compiled.note.startswith("not cut into 9 segments")
 
 
-def test_what_tensorrt_cannot_build_is_told_with_its_own_words(gpu, make_network):
+def test_what_tensorrt_cannot_build_is_reported_with_its_own_words(gpu, make_network):
     gpu.trt.deaf.add("build_serialized_network")
     with pytest.raises(ModelError, match="could not find any implementation"):
         gpu.backend.compile(make_network(), gpu.cache)
 
 
-def test_progress_of_the_child_is_told_while_it_builds(tmp_path):
-    told: list[tuple[str, float]] = []
+def test_progress_of_the_child_is_reported_while_it_builds(tmp_path):
+    reported: list[tuple[str, float]] = []
     place = tmp_path / "progress"
-    with _watched(place, lambda phase, done: told.append((phase, done))):
+    with _watched(place, lambda phase, done: reported.append((phase, done))):
         place.write_text('{"phase": "Building", "done": 0.5}')
         end = time.monotonic() + 20.0
-        while not told and time.monotonic() < end:
+        while not reported and time.monotonic() < end:
             time.sleep(0.02)
-    assert told[0] == ("Building", 0.5)
+    assert reported[0] == ("Building", 0.5)
 
 
 # -- what is missing --------------------------------------------------------------------------

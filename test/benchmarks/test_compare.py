@@ -120,12 +120,12 @@ def test_lane_time_in_which_a_job_waits_and_nothing_runs_is_lost() -> None:
     assert lane.dispatch_us.tolist() == [100.0]  # the first of a round has an unknown past
 
 
-def test_a_frame_left_out_and_told_is_counted_apart_from_one_that_vanished() -> None:
+def test_a_frame_left_out_and_reported_is_counted_apart_from_one_that_vanished() -> None:
     task = Task("one", "faces", "/one", 100.0, 50.0, "high")
     part: Any = SimpleNamespace(
         frames=5,
         without=2,
-        told=1,
+        reported=1,
         replaced=0,
         refused="",
         response_ms=np.array([10.0, 20.0, 60.0]),
@@ -135,10 +135,10 @@ def test_a_frame_left_out_and_told_is_counted_apart_from_one_that_vanished() -> 
         bound_ms=40.0,
     )
     row = task_row(task, [part], WORKLOAD.jitter_ms)
-    assert (row["frames"], row["late"], row["without"], row["told"]) == (5, 1, 2, 1)
+    assert (row["frames"], row["late"], row["without"], row["reported"]) == (5, 1, 2, 1)
     assert (row["beyond_bound"], row["beyond_jitter"], row["worst_ms"]) == (1, 1, 59.0)
     machine = {"aegis": {"seconds": 60.0, "lane_lost": 0.01}}
     found = goals({"0.8": {"rows": {"aegis": {"one": row}}, "machine": machine}}, WORKLOAD)
     met = {what.split(": ", 1)[1]: ok for what, _, ok in found}
-    assert not met["every frame left out is told"]
+    assert not met["every frame left out is reported"]
     assert met["lane time lost to dispatch and switching below 2 %"]

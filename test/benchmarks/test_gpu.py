@@ -16,7 +16,7 @@ from aegis_ros.spec import FrameFormat
 from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm
 from benchmarks.compare.workload import Network, Task, Workload
-from benchmarks.gpu.__main__ import Told
+from benchmarks.gpu.__main__ import Report
 from benchmarks.gpu.goals import goals, wilson
 from benchmarks.gpu.ways import Bench, one_round
 
@@ -76,15 +76,15 @@ def test_a_part_that_fails_costs_itself_alone_and_is_noted(tmp_path: Path) -> No
     results = Results(
         Workload({}, {}, "a", {}, None, 1.0, 0.5), [], [], ways=[], goals=goals, facts=facts
     )
-    told = Told(facts, results, tmp_path / "gpu.json", None)
-    with told.part("one that ends the process"):
+    report = Report(facts, results, tmp_path / "gpu.json", None)
+    with report.part("one that ends the process"):
         raise SystemExit("no result within 30 s")
-    with told.part("one that works"):
+    with report.part("one that works"):
         facts["measured"] = 7
     written = json.loads((tmp_path / "gpu.json").read_text())
     assert written["measured"] == 7
     assert written["failed"] == ["one that ends the process: SystemExit: no result within 30 s"]
-    with pytest.raises(KeyboardInterrupt), told.part("one that a person ends"):
+    with pytest.raises(KeyboardInterrupt), report.part("one that a person ends"):
         raise KeyboardInterrupt
 
 

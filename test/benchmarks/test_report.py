@@ -76,7 +76,7 @@ def test_a_rejection_ends_the_wait_at_once_with_its_reason() -> None:
     assert time.monotonic() - begin < 5.0
 
 
-def test_a_failed_start_is_told_with_what_the_process_said_last(tmp_path: Path) -> None:
+def test_a_failed_start_is_reported_with_what_the_process_said_last(tmp_path: Path) -> None:
     log = tmp_path / "node.log"
     with log.open("w") as output:
         running = subprocess.Popen(

@@ -67,28 +67,28 @@ def _run(text: str, *arguments: str) -> tuple[int, str]:
         path = Path(folder) / "set.yaml"
         path.write_text(text, encoding="utf-8", errors="replace")
         before, sys.argv = sys.argv, ["aegis", arguments[0], str(path), *arguments[1:]]
-        told = io.StringIO()
+        stderr = io.StringIO()
         try:
-            with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
                 code = main()
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 1
         finally:
             sys.argv = before
-    return code, told.getvalue()
+    return code, stderr.getvalue()
 
 
 @given(_SETS)
 def test_any_set_gets_an_answer_or_a_message(values: Any) -> None:
-    code, told = _run(yaml.safe_dump(values), "check", "--format", "json")
-    assert code in (0, 1, 2), told
-    assert (code == 2) == told.startswith("aegis: "), told
+    code, stderr = _run(yaml.safe_dump(values), "check", "--format", "json")
+    assert code in (0, 1, 2), stderr
+    assert (code == 2) == stderr.startswith("aegis: "), stderr
 
 
 @given(st.text(max_size=60))
 def test_any_text_gets_a_message(text: str) -> None:
-    code, told = _run(text, "check")
-    assert code == 2 and told.startswith("aegis: "), told
+    code, stderr = _run(text, "check")
+    assert code == 2 and stderr.startswith("aegis: "), stderr
 
 
 @given(
@@ -106,6 +106,6 @@ def test_any_text_gets_a_message(text: str) -> None:
 )
 def test_any_change_gets_an_answer_or_a_message(option: str, value: str) -> None:
     base = "tasks: [{name: a, period_ms: 10, segments_ms: [2]}]"
-    code, told = _run(base, "whatif", f"{option}={value}")
-    assert code in (0, 1, 2), told
-    assert (code == 2) == bool(told), told
+    code, stderr = _run(base, "whatif", f"{option}={value}")
+    assert code in (0, 1, 2), stderr
+    assert (code == 2) == bool(stderr), stderr

@@ -14,7 +14,7 @@ ONE = "tasks: [{name: a, period_ms: %s, segments_ms: [1]}]"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (ONE % "0", "tasks[0].period_ms: out of range (got 0)"),
         (ONE % "-5", "tasks[0].period_ms: out of range"),
@@ -57,13 +57,13 @@ ONE = "tasks: [{name: a, period_ms: %s, segments_ms: [1]}]"
 )
 @pytest.mark.parametrize("command", ["check", "simulate"])
 def test_a_bad_set_ends_with_code_2_and_names_the_field(
-    aegis: Aegis, write: Write, command: str, text: str, told: str
+    aegis: Aegis, write: Write, command: str, text: str, message: str
 ) -> None:
     said = aegis(command, write(text))
     assert said.code == 2
     assert said.out == ""
     assert said.err.startswith("aegis: ")
-    assert told in said.err
+    assert message in said.err
     assert "Traceback" not in said.err
 
 

@@ -110,9 +110,7 @@ def test_json_of_a_rejection_has_no_bounds_but_advice(aegis: Aegis, write: Write
     assert list(answer["counterfactuals"][0]) == ["task", "change", "value", "sentence"]
 
 
-def test_best_effort_has_no_bound_and_is_told_what_is_left_for_it(
-    aegis: Aegis, write: Write
-) -> None:
+def test_best_effort_has_no_bound_and_shows_what_is_left_for_it(aegis: Aegis, write: Write) -> None:
     text = (
         "tasks: [{name: quick, period_ms: 10, segments_ms: [5]}, "
         "{name: vlm, period_ms: 10, segments_ms: [5, 5], criticality: best_effort}]"
@@ -127,7 +125,7 @@ def test_best_effort_has_no_bound_and_is_told_what_is_left_for_it(
     assert aegis("simulate", write(text)).code == 0
 
 
-def test_what_fits_with_fewer_frames_only_is_told_which(aegis: Aegis, write: Write) -> None:
+def test_what_fits_with_fewer_frames_only_says_which(aegis: Aegis, write: Write) -> None:
     said = aegis("check", write(THINNED))
     assert said.code == 0
     assert "but not every frame is taken" in said.out
@@ -148,7 +146,7 @@ def test_a_task_that_wants_every_frame_is_not_decimated(aegis: Aegis, write: Wri
     assert refused.code == 2 and "low criticality" in refused.out + refused.err
 
 
-def test_every_lane_is_told(aegis: Aegis, write: Write) -> None:
+def test_every_lane_is_reported(aegis: Aegis, write: Write) -> None:
     said = aegis("check", write(TWO_LANES))
     assert said.code == 0
     assert "lane left: schedulable" in said.out and "lane right: schedulable" in said.out
@@ -169,7 +167,7 @@ def test_another_policy_that_would_do_is_mentioned(aegis: Aegis, write: Write) -
     assert "With policy: cw_edf" in said.out
 
 
-def test_an_overload_that_no_single_change_mends_is_told_what_to_shed(
+def test_an_overload_that_no_single_change_resolves_says_what_to_shed(
     aegis: Aegis, write: Write
 ) -> None:
     text = "tasks: [{name: a, period_ms: 10, segments_ms: [4], copies: 6}]"
@@ -232,7 +230,7 @@ def test_help_has_examples(aegis: Aegis) -> None:
         assert f"aegis {command} " in said.out and "Exit code" in said.out
 
 
-def test_how_slow_the_device_may_become_and_what_goes_first_is_told(
+def test_how_slow_the_device_may_become_and_what_goes_first_is_reported(
     aegis: Aegis, write: Write
 ) -> None:
     text = (

@@ -149,7 +149,7 @@ def test_a_chain_says_where_its_times_count_from(aegis: Aegis, chain: Path) -> N
 
 @pytest.mark.parametrize("command", ["check", "simulate"])
 @pytest.mark.parametrize(
-    ("right", "wrong", "told"),
+    ("right", "wrong", "message"),
     [
         (
             "{task: finder}",
@@ -172,12 +172,12 @@ def test_a_chain_says_where_its_times_count_from(aegis: Aegis, chain: Path) -> N
     ],
 )
 def test_a_chain_that_cannot_run_is_refused_at_its_key(
-    aegis: Aegis, chain: Path, command: str, right: str, wrong: str, told: str
+    aegis: Aegis, chain: Path, command: str, right: str, wrong: str, message: str
 ) -> None:
     chain.write_text(chain.read_text().replace(right, wrong))
     said = aegis(command, str(chain))
     assert said.code == 2 and said.out == ""
-    assert told in said.err
+    assert message in said.err
 
 
 def test_an_unknown_backend_is_named_at_its_lane(aegis: Aegis, config: Path) -> None:

@@ -58,7 +58,7 @@ def test_without_ros_it_says_what_to_source_and_what_works_all_the_same(
 
 
 @pytest.mark.parametrize(
-    ("target", "host", "port", "told"),
+    ("target", "host", "port", "message"),
     [
         ("", "127.0.0.1", 1, "--target"),
         ("a b", "127.0.0.1", 1, "--target"),
@@ -68,8 +68,8 @@ def test_without_ros_it_says_what_to_source_and_what_works_all_the_same(
         ("a", "127.0.0.1", 65536, "--port"),
     ],
 )
-def test_a_wrong_argument_is_named(target: str, host: str, port: int, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_argument_is_named(target: str, host: str, port: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         _arguments(target, host, port)
 
 

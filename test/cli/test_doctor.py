@@ -14,7 +14,7 @@ from test.cli.conftest import Aegis
 from test.host.made import CPU, machine
 
 
-def test_a_good_machine_is_told_so_with_exit_code_0(
+def test_a_good_machine_is_called_good_with_exit_code_0(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(None, "text", machine(tmp_path)) == 0
@@ -22,7 +22,7 @@ def test_a_good_machine_is_told_so_with_exit_code_0(
     assert "No check found a cost to determinism" in out and "\x1b[" not in out
 
 
-def test_what_costs_is_told_with_exit_code_1_and_the_command_on_a_line_of_its_own(
+def test_what_costs_is_reported_with_exit_code_1_and_the_command_on_a_line_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = machine(tmp_path, {"proc/swaps": "Filename\n/swapfile file 1048576 0 -2"})
@@ -65,7 +65,7 @@ def test_commands_are_not_broken_on_narrow_terminals(
     assert max(len(line) for line in lines if line not in commands) <= 80
 
 
-def test_bad_input_is_told_with_exit_code_2(aegis: Aegis, tmp_path: Path) -> None:
+def test_bad_input_ends_with_exit_code_2(aegis: Aegis, tmp_path: Path) -> None:
     assert aegis("doctor", "--format", "xml").code == 2
     said = aegis("doctor", str(tmp_path / "missing.yaml"))
     assert said.code == 2 and "missing.yaml" in said.err
@@ -108,7 +108,10 @@ def test_json_says_which_backends_the_lanes_use(
     config = tmp_path / "robot.yaml"
     config.write_text("device: {lanes: [{name: main, cpu: 2}]}\n")
     run(config, "json", machine(tmp_path))
-    told = {each["name"]: each for each in json.loads(capsys.readouterr().out)["backends"]}
-    assert [name for name, each in told.items() if each["used"]] == ["onnxruntime"]
-    assert "ONNX Runtime" in told["onnxruntime"]["device"] and not told["onnxruntime"]["missing"]
-    assert all(bool(each["device"]) != bool(each["missing"]) for each in told.values())
+    backends = {each["name"]: each for each in json.loads(capsys.readouterr().out)["backends"]}
+    assert [name for name, each in backends.items() if each["used"]] == ["onnxruntime"]
+    assert (
+        "ONNX Runtime" in backends["onnxruntime"]["device"]
+        and not backends["onnxruntime"]["missing"]
+    )
+    assert all(bool(each["device"]) != bool(each["missing"]) for each in backends.values())

@@ -69,7 +69,9 @@ def _written(trace: Trace, path: Path, *rationales: Rationale) -> str:
     return str(path)
 
 
-def test_a_run_is_told_in_sentences_then_figures_then_decisions(aegis: Aegis, late: str) -> None:
+def test_a_run_is_reported_in_sentences_then_figures_then_decisions(
+    aegis: Aegis, late: str
+) -> None:
     said = aegis("explain", late)
     assert said.code == 1
     order = ["7 jobs, 1 late", "latency from frame", "camera#4 was 6.00 ms late", "blocked it"]
@@ -128,7 +130,7 @@ def test_a_decision_is_repeated_with_its_numbers(aegis: Aegis, late: str) -> Non
         (("--format", "xml"), "text or json"),
     ],
 )
-def test_what_is_not_there_is_told_with_what_is(
+def test_what_is_missing_is_reported_with_what_is_there(
     aegis: Aegis, late: str, arguments: tuple[str, ...], text: str
 ) -> None:
     said = aegis("explain", late, *arguments)
@@ -228,6 +230,8 @@ def test_a_name_cannot_break_out_of_the_page(aegis: Aegis, tmp_path: Path) -> No
     assert evil not in (tmp_path / "run.html").read_text(encoding="utf-8")
 
 
-def test_a_place_that_cannot_be_written_is_told(aegis: Aegis, late: str, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(
+    aegis: Aegis, late: str, tmp_path: Path
+) -> None:
     said = aegis("report", late, "-o", str(tmp_path / "no" / "folder.html"))
     assert said.code == 2 and "cannot be written" in said.err

@@ -81,7 +81,7 @@ def test_a_set_without_a_witness_still_gives_a_picture(
     assert path.exists()
 
 
-def test_many_tasks_are_drawn_as_far_as_they_can_be_told_apart(
+def test_many_tasks_are_drawn_as_far_as_they_can_be_distinguished(
     aegis: Aegis, write: Write, tmp_path: Path
 ) -> None:
     path = tmp_path / "picture.png"

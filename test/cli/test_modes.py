@@ -31,7 +31,7 @@ def test_high_budgets_are_read_and_rounded_up(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ("high_segments_ms: [7, 1]", "tasks[0].high_segments_ms: one high budget a segment"),
         ("high_segments_ms: [2]", "tasks[0].high_segments_ms[0]: below the budget"),
@@ -41,14 +41,16 @@ def test_high_budgets_are_read_and_rounded_up(write: Write) -> None:
     ],
 )
 def test_high_budgets_that_do_not_fit_are_refused(
-    aegis: Aegis, write: Write, wrong: str, told: str
+    aegis: Aegis, write: Write, wrong: str, message: str
 ) -> None:
     said = aegis("check", write(MIXED.replace("high_segments_ms: [7]", wrong)))
     assert said.code == 2
-    assert told in said.err
+    assert message in said.err
 
 
-def test_both_modes_and_what_is_dropped_in_which_order_are_told(aegis: Aegis, write: Write) -> None:
+def test_both_modes_and_what_is_dropped_in_which_order_are_reported(
+    aegis: Aegis, write: Write
+) -> None:
     said = aegis("check", write(MIXED))
     assert said.code == 0
     assert "Low mode (no budget is exceeded): schedulable, U = 75.0%" in said.out
@@ -58,7 +60,7 @@ def test_both_modes_and_what_is_dropped_in_which_order_are_told(aegis: Aegis, wr
     assert "where a budget is exceeded, those of high criticality" in said.out
 
 
-def test_json_tells_both_modes_and_null_where_there_is_one(aegis: Aegis, write: Write) -> None:
+def test_json_reports_both_modes_and_null_where_there_is_one(aegis: Aegis, write: Write) -> None:
     lane = json.loads(aegis("check", write(MIXED), "--format", "json").out)["lanes"][0]
     modes = lane["modes"]
     assert list(modes) == ["low", "high", "sheds", "virtual_deadlines_ms"]
@@ -117,7 +119,7 @@ def test_without_overruns_nothing_is_dropped(aegis: Aegis, write: Write) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "value", "told"),
+    ("text", "value", "message"),
     [
         (MIXED, "1.5", "--overrun: not a probability (got 1.5)"),
         (MIXED, "-0.1", "--overrun: not a probability"),
@@ -126,11 +128,11 @@ def test_without_overruns_nothing_is_dropped(aegis: Aegis, write: Write) -> None
     ],
 )
 def test_overruns_that_cannot_be_are_refused(
-    aegis: Aegis, write: Write, text: str, value: str, told: str
+    aegis: Aegis, write: Write, text: str, value: str, message: str
 ) -> None:
     said = aegis("simulate", write(text), f"--overrun={value}")
     assert said.code == 2
-    assert told in said.err
+    assert message in said.err
 
 
 def test_a_change_of_budgets_keeps_the_ratio_of_the_high_ones(aegis: Aegis, write: Write) -> None:

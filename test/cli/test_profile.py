@@ -175,9 +175,9 @@ def test_each_network_is_measured_with_each_other_one(tmp_path: Path, capsys: Ca
 def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
     config: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = module._Campaign._told
+    real = module._Campaign._reporter
 
-    def told(self: Any, row: Any, before: int) -> Any:
+    def reporter(self: Any, row: Any, before: int) -> Any:
         report = real(self, row, before)
 
         def interrupt(done: int, worst_ns: int) -> bool:
@@ -190,11 +190,11 @@ def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
 
     state = tmp_path / "state"
     with monkeypatch.context() as patch:
-        patch.setattr(module._Campaign, "_told", told)
+        patch.setattr(module._Campaign, "_reporter", reporter)
         assert run(config, ["good"], 1_000_000, state, form="json") == 130
-    kept, told_more = capsys.readouterr()
+    kept, more = capsys.readouterr()
     (answer,) = json.loads(kept)
-    assert "runs measured so far are kept" in told_more
+    assert "runs measured so far are kept" in more
     assert 0 < answer["runs"] < 1_000_000
     assert measured(capsys, config, state, answer["runs"] + 7)["runs"] == answer["runs"] + 7
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -225,7 +225,7 @@ def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
         model_spec(path)
 
 
-def test_a_network_that_takes_no_image_is_told_from_one_that_does(tmp_path: Path) -> None:
+def test_a_network_that_takes_no_image_is_distinguished_from_one_that_does(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "net.onnx", (1, 5))
     with pytest.raises(ConfigError, match=r"input \[1, 5\]"):
         model_spec(path)

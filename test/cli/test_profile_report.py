@@ -75,7 +75,7 @@ def test_few_and_equal_runs_are_drawn_too(tmp_path: Path, item: Measured) -> Non
     assert (tmp_path / "report.png").stat().st_size > 10_000
 
 
-def test_a_page_tells_what_could_not_be_measured(tmp_path: Path) -> None:
+def test_a_page_reports_what_could_not_be_measured(tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", [NOTHING, MANY])
     text = (tmp_path / "report.html").read_text()
     assert "net cannot be &lt;read&gt;" in text
@@ -101,7 +101,7 @@ def test_the_table_has_a_row_for_each_condition(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("width", [36, 80, 200])
-def test_every_pair_is_told_however_narrow_the_terminal(
+def test_every_pair_is_reported_however_narrow_the_terminal(
     capsys: pytest.CaptureFixture[str], width: int
 ) -> None:
     from rich.console import Console
@@ -135,7 +135,7 @@ def test_the_budget_of_the_whole_is_that_of_its_runs_beside_the_sum_of_its_segme
     assert condition["whole"]["max_ms"] == answer["max_ms"] == slowest / 1e6
 
 
-def test_a_problem_is_told_beside_what_is_known() -> None:
+def test_a_problem_is_reported_beside_what_is_known() -> None:
     answer = as_json(measured(batch(Condition(), 20), problem="the engine is gone"))
     assert (answer["measured"], answer["sentence"]) == (False, "the engine is gone")
     assert answer["runs"] == 20

@@ -108,7 +108,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration_ns(text)
 
 
-def test_best_effort_is_never_late_and_its_frames_that_gave_way_are_told(
+def test_best_effort_is_never_late_and_its_frames_that_gave_way_are_reported(
     aegis: Aegis, write: Write
 ) -> None:
     said = aegis(

@@ -45,7 +45,7 @@ def test_both_modes_are_judged_by_their_totals(aegis: Aegis, write: Write) -> No
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ("total_ms: 5.9", "tasks[1].total_ms: the budget of a whole job"),
         ("total_ms: 48.1", "tasks[1].total_ms: the budget of a whole job"),
@@ -54,10 +54,10 @@ def test_both_modes_are_judged_by_their_totals(aegis: Aegis, write: Write) -> No
     ],
 )
 def test_a_total_that_does_not_fit_is_refused_in_the_terms_of_the_file(
-    aegis: Aegis, write: Write, wrong: str, told: str
+    aegis: Aegis, write: Write, wrong: str, message: str
 ) -> None:
     said = aegis("check", write(SET.replace("total_ms: 18", wrong)))
-    assert said.code == 2 and told in said.err
+    assert said.code == 2 and message in said.err
 
 
 def test_changes_keep_or_scale_or_set_the_total(aegis: Aegis, write: Write) -> None:

@@ -13,7 +13,7 @@ from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, FITS, IDLING, TWO_LANES
 
 
-def test_a_task_too_many_turns_yes_to_no_and_both_are_told(aegis: Aegis, write: Write) -> None:
+def test_a_task_too_many_turns_yes_to_no_and_both_are_reported(aegis: Aegis, write: Write) -> None:
     said = aegis("whatif", write(FITS), "--add", "name=big,period_ms=100,segments_ms=[30]")
     assert said.code == 1
     assert "before: schedulable, after: NOT schedulable" in said.out
@@ -95,7 +95,7 @@ def test_another_policy_can_be_tried(aegis: Aegis, write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--drop", "aa"), "Did you mean 'a'?"),
         (("--drop", "a", "--drop", "b"), "no task is left"),
@@ -120,8 +120,8 @@ def test_another_policy_can_be_tried(aegis: Aegis, write: Write) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_a_bad_change_ends_with_code_2_and_says_what_was_meant(
-    aegis: Aegis, write: Write, arguments: tuple[str, ...], told: str
+    aegis: Aegis, write: Write, arguments: tuple[str, ...], message: str
 ) -> None:
     said = aegis("whatif", write(FITS), *arguments)
     assert said.code == 2
-    assert told in said.err
+    assert message in said.err

@@ -139,7 +139,7 @@ def test_names_place_value_and_what_was_expected(old: str, new: str, said: str) 
     assert said in refusal(EXAMPLE.replace(old, new, 1))
 
 
-def test_tells_every_mistake_at_once() -> None:
+def test_reports_every_mistake_at_once() -> None:
     text = EXAMPLE.replace("period_ms: 100", "period_ms: 0", 1).replace("queue: 1", "queue: 0")
     said = refusal(text)
     assert said.startswith("robot.yaml: 2 mistakes")

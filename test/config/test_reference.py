@@ -38,7 +38,7 @@ def test_every_key_says_what_it_means() -> None:
     assert undescribed(Config, "") == []
 
 
-def test_a_table_tells_defaults_and_ranges() -> None:
+def test_a_table_reports_defaults_and_ranges() -> None:
     lines = table(Config).splitlines()
     assert (
         "| `device.switch_ms` | `0.2` | 0 to 100 | cost charged for starting a segment |" in lines

@@ -47,7 +47,7 @@ def test_a_journal_of_the_version_before_is_read(caplog: pytest.LogCaptureFixtur
     assert not caplog.messages  # nobody could rename it there
 
 
-def test_a_mistake_behind_an_old_key_is_told_where_it_stands() -> None:
+def test_a_mistake_behind_an_old_key_is_reported_where_it_stands() -> None:
     with pytest.raises(ConfigError, match=r"robot\.yaml:3: tasks\[0\]\.max_decimation"):
         parse_config(FILE.replace("4", "65"), "robot.yaml")
 

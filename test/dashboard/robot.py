@@ -141,7 +141,7 @@ def a_decision(number: int = 1, **changes: object) -> DecisionView:
 
 
 def fill(feed: Feed, now_ms: float, rate_hz: int = 100, seconds: float = 6.0) -> None:
-    """Put in what a busy robot would have told in the last seconds."""
+    """Put in what a busy robot would have reported in the last seconds."""
     lanes = ("main", "main", "main", "side")
     feed.put_status(
         a_status(

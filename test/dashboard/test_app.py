@@ -185,7 +185,7 @@ def test_a_body_that_is_no_question_is_refused(
     assert page.ask("POST", "/what-if", body, Content_Type=kind)[0] == status
 
 
-def test_an_orchestrator_that_does_not_answer_is_told() -> None:
+def test_an_orchestrator_that_does_not_answer_is_reported() -> None:
     with served() as one:
         one.robot.silent = True
         status, answer = one.ask("POST", "/what-if", _QUESTION)
@@ -229,7 +229,7 @@ def test_metrics_can_be_served_without_the_page() -> None:
         assert one.ask("GET", "/")[0] == 404
 
 
-def test_a_port_that_is_taken_is_told_by_its_name() -> None:
+def test_a_port_that_is_taken_is_reported_by_its_name() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):

@@ -38,7 +38,7 @@ def test_nothing_comes_twice_and_an_old_status_is_not_sent_again() -> None:
 
 
 @given(st.lists(st.integers(0, 12), max_size=30), st.integers(1, 8))
-def test_a_slow_reader_is_told_how_many_jobs_it_did_not_see(bursts: list[int], kept: int) -> None:
+def test_a_slow_reader_learns_how_many_jobs_it_did_not_see(bursts: list[int], kept: int) -> None:
     feed, cursor, seen, passed, sent = Feed(jobs=kept), Cursor(), [], 0, 0
     for burst in [1, *bursts]:
         for _ in range(burst):
@@ -84,10 +84,10 @@ def test_what_is_not_finite_is_null_on_the_way_to_the_browser() -> None:
     feed.put_status(a_status((a_task(response_p99_ms=math.nan),)))
     feed.put_decision(replace(a_decision(), right=math.inf))
     feed.put_job(a_job("camera", 1, math.nan))
-    told = json.loads(encode(feed.since(Cursor())[0]))
-    assert told["status"]["tasks"][0]["response_p99_ms"] is None
-    assert told["decisions"][0]["right"] is None
-    assert told["jobs"][0][2] is None
+    reported = json.loads(encode(feed.since(Cursor())[0]))
+    assert reported["status"]["tasks"][0]["response_p99_ms"] is None
+    assert reported["decisions"][0]["right"] is None
+    assert reported["jobs"][0][2] is None
 
 
 def test_one_message_is_one_line_whatever_the_texts_hold() -> None:

@@ -32,7 +32,7 @@ def _names() -> set[str]:
     return set(_read(feed))
 
 
-def test_before_the_first_status_only_its_absence_is_told() -> None:
+def test_before_the_first_status_only_its_absence_is_reported() -> None:
     found = _read(Feed())
     assert found == {"aegis_up": [({"orchestrator": "/robot/orchestrator"}, 0.0)]}
 

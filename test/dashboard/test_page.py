@@ -74,7 +74,9 @@ def test_tasks_lanes_arena_engine_and_decisions_are_shown(browser: Browser, feed
         assert page.run("document.querySelector('#change-column').hidden") is True
 
 
-def test_what_a_task_does_without_is_told_and_best_effort_is_never_late(browser: Browser) -> None:
+def test_what_a_task_does_without_is_reported_and_best_effort_is_never_late(
+    browser: Browser,
+) -> None:
     feed = Feed()
     feed.put_status(
         a_status(
@@ -203,7 +205,7 @@ def test_nothing_a_robot_says_becomes_part_of_the_page(browser: Browser) -> None
         assert page.run("document.title") == "/orchestrator · aegis_ros"
 
 
-def test_silence_is_told(browser: Browser) -> None:
+def test_a_silent_topic_is_reported(browser: Browser) -> None:
     shift = [0.0]
     feed = Feed(clock_s=lambda: time.monotonic() + shift[0])
     fill(feed, time.time() * 1e3)

@@ -69,7 +69,7 @@ def test_every_decoder_of_the_house_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_outputs_of_zeros_are_decoded_told_and_drawn(name: str) -> None:
+def test_outputs_of_zeros_are_decoded_published_and_drawn(name: str) -> None:
     decoded = made(name).decode(zeros(name), FRAME)
     assert json.loads(to_json(decoded))["kind"]
     picture = draw(decoded, np.zeros((96, 128, 3), np.uint8))

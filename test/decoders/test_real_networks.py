@@ -258,7 +258,7 @@ def test_finds_no_text_where_nothing_is_written() -> None:
     assert isinstance(found, TextRegions) and not len(found.quads)
 
 
-def test_tells_upright_from_upside_down() -> None:
+def test_distinguishes_upright_from_upside_down() -> None:
     names = ["upright", "upside down"]
     for frame, expected in ((sign(), names[0]), (sign()[::-1, ::-1].copy(), names[1])):
         found = answer("direction", frame, labels=names, top=1)
@@ -266,7 +266,7 @@ def test_tells_upright_from_upside_down() -> None:
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_tells_how_far_a_page_is_turned(turns: int) -> None:
+def test_finds_how_far_a_page_is_turned(turns: int) -> None:
     page = np.ascontiguousarray(np.rot90(picture(photograph("page.png")), -turns))
     found = answer("orientation", page, top=1)
     assert isinstance(found, Classification)

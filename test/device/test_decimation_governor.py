@@ -61,7 +61,7 @@ def test_what_is_decimated_at_nominal_speed_stays_so_afterwards() -> None:
     st.lists(st.tuples(st.floats(0.05, 1.2), st.integers(0, 4)), min_size=1, max_size=10),
     st.data(),
 )
-def test_what_fits_at_any_pace_fits_at_the_one_that_is_chosen(
+def test_what_fits_with_any_decimation_fits_with_the_chosen_one(
     tasks: list[AnalysisTask], readings: list[tuple[float, int]], data: st.DataObject
 ) -> None:
     tasks = [
@@ -76,8 +76,8 @@ def test_what_fits_at_any_pace_fits_at_the_one_that_is_chosen(
     now = 0
     for speed, later in readings:
         now += later
-        told = governor.decide(tasks, nominal, most, speed, now_ns=now)
-        factors = nominal if told is None else told
+        reported = governor.decide(tasks, nominal, most, speed, now_ns=now)
+        factors = nominal if reported is None else reported
         exact = Fraction(min(1.0, speed))
         slower = [task.scaled(lambda part, by=exact: ceil(part / by)) for task in tasks]  # type: ignore[misc]
         if is_schedulable(decimated(slower, most)):

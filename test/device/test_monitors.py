@@ -65,7 +65,7 @@ def test_boost_above_the_base_clock_is_not_counted_on(tmp_path: Path) -> None:
     assert CpuMonitor(machine(tmp_path, files)).read().clock_factor == 1.0
 
 
-def test_heat_and_cooling_are_told(tmp_path: Path) -> None:
+def test_heat_and_cooling_are_reported(tmp_path: Path) -> None:
     files = cores("schedutil", 3_000_000, 0) | {
         f"{ZONE}0/temp": 61_500,
         f"{ZONE}0/type": "x86_pkg_temp",
@@ -83,7 +83,7 @@ def test_heat_and_cooling_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0", "-5", "9" * 50])
-def test_a_machine_that_tells_nothing_useful_counts_as_nominal(tmp_path: Path, text: str) -> None:
+def test_a_machine_that_reports_nothing_useful_counts_as_nominal(tmp_path: Path, text: str) -> None:
     files: dict[str, object] = dict.fromkeys(cores("performance", 1, 1), text)
     files |= {f"{GPU}/max_freq": text, f"{GPU}/available_frequencies": text}
     made = machine(tmp_path, files)
@@ -203,7 +203,7 @@ def test_an_idle_gpu_is_not_slow() -> None:
     )
 
 
-def test_what_a_gpu_does_not_tell_is_left_out_and_its_errors_are_counted() -> None:
+def test_what_a_gpu_does_not_report_is_left_out_and_its_errors_are_counted() -> None:
     plain = NvmlMonitor(library=_Nvml(errors=None)).read()
     assert plain.uncorrected_errors == 0 and "uncorrected_memory_errors" not in plain.details
     library = _Nvml(errors=2, reasons=0x24)
@@ -212,7 +212,7 @@ def test_what_a_gpu_does_not_tell_is_left_out_and_its_errors_are_counted() -> No
     assert worn.read().details["uncorrected_memory_errors"] == "2"
     assert worn.read().details["clock_reasons"] == "power cap, heat (software)"
     library.errors, library.broken = 5, "read"
-    assert worn.read().uncorrected_errors == 3, "told though the GPU is lost"
+    assert worn.read().uncorrected_errors == 3, "reported though the GPU is lost"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def plan(
 
 @dataclass
 class Heard:
-    """What the callbacks were told; each has a copy of the outputs, the slots are handed back."""
+    """What the callbacks got; each has a copy of the outputs, the slots are handed back."""
 
     results: list[JobResult] = field(default_factory=list)
     outputs: list[dict[str, np.ndarray]] = field(default_factory=list)

@@ -33,7 +33,7 @@ RAISE, HANG = 255, 254  # first byte of a frame, as the simulated backend unders
 
 
 class FakeEngine:
-    """Loads whatever it is asked to, and measures what it is told to say.
+    """Loads whatever it is asked to, and measures what it is made to say.
 
     Attributes:
         runs: whether jobs end within ``submit``; else they stay in flight until :meth:`stop`.

@@ -92,7 +92,7 @@ def _run(work: Work) -> None:
 
 
 @dataclass
-class Told:
+class Reported:
     """What the loop said of its jobs: (task, sequence number) and why."""
 
     done: list[tuple[int, int]] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Inside:
 
     def __init__(self, scheduler: Scheduler | None = None, lanes: int = 1) -> None:
         self.device = Device()
-        self.told = Told()
+        self.reported = Reported()
         self._node, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._node.settimeout(TIMEOUT_S)
         frames.setblocking(False)
@@ -191,20 +191,20 @@ class Inside:
             assert time.monotonic() < end
             time.sleep(0.001)
 
-    def settle(self) -> Told:
-        """Read what is told until every job that was fed is accounted for."""
+    def settle(self) -> Reported:
+        """Read what is reported until every job that was fed is accounted for."""
         buffer = bytearray(MAX_RECORD_BYTES)
-        while len(self.told.done) + len(self.told.skipped) < self._sent:
+        while len(self.reported.done) + len(self.reported.skipped) < self._sent:
             size = self._node.recv_into(buffer)
             if buffer[0] == Kind.DONE:
                 _, _, task_id, seq, slot, *_ = DONE.unpack_from(buffer)
-                self.told.done.append((task_id, seq))
+                self.reported.done.append((task_id, seq))
                 self._node.send(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
             elif buffer[0] == Kind.SKIPPED:
                 _, rule, task_id, seq = SKIPPED.unpack_from(buffer)
                 text = bytes(buffer[SKIPPED.size : size]).decode()
-                self.told.skipped.append((task_id, seq, SKIP_RULES[rule], text))
-        return self.told
+                self.reported.skipped.append((task_id, seq, SKIP_RULES[rule], text))
+        return self.reported
 
 
 def takes(seconds: float) -> Callable[[], None]:
@@ -221,4 +221,4 @@ def fails(error: BaseException) -> Callable[[], None]:
     return run
 
 
-__all__ = ["Device", "Inside", "Network", "Told", "fails", "takes"]
+__all__ = ["Device", "Inside", "Network", "Reported", "fails", "takes"]

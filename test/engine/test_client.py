@@ -239,13 +239,13 @@ def test_loading_does_not_hold_up_tasks_that_run(bench, tmp_path):
 
 
 def test_measuring_gives_one_row_a_run_and_one_column_a_segment(bench):
-    told = []
+    reported = []
     samples = bench.client.profile(
-        simulated(MS, 2 * MS), 0, 20, lambda done, worst: told.append((done, worst)) or True
+        simulated(MS, 2 * MS), 0, 20, lambda done, worst: reported.append((done, worst)) or True
     )
     assert samples.shape == (20, 2)
     assert (samples >= [MS, 2 * MS]).all()
-    assert told[-1] == (20, samples.sum(1).max())
+    assert reported[-1] == (20, samples.sum(1).max())
 
 
 def test_measuring_can_be_stopped_and_other_requests_get_a_turn(bench):

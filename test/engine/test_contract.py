@@ -195,15 +195,15 @@ def test_without_an_engine_nothing_is_opened_or_loaded(bench: Bench) -> None:
 
 
 def test_measuring_gives_a_row_for_each_run_and_reports_progress(bench: Bench) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     def on_progress(done: int, worst: int) -> bool:
-        told.append((done, worst))
+        reported.append((done, worst))
         return True
 
     samples = bench.client.profile(simulated(MS, 2 * MS), 1, 3, on_progress, cold=False)
     assert samples.shape == (3, 2) and samples.dtype == np.int64 and samples.min() > 0
-    assert told[-1][0] == 3 and told[-1][1] > 0
+    assert reported[-1][0] == 3 and reported[-1][1] > 0
 
 
 def test_speed_and_scaling_can_be_set_at_any_time(bench: Bench) -> None:

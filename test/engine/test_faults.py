@@ -1,4 +1,4 @@
-"""Tasks that break their promises: it costs them, the others are kept or told, nothing hangs."""
+"""Tasks that break their promises: it costs them, the others are kept, nothing hangs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def recovered(heard):
     return any(event.recovered for event in heard.events)
 
 
-def all_told(bench: Bench):
+def all_accounted(bench: Bench):
     return lambda _: bench.accounted() == sorted(bench.sent)
 
 
@@ -55,7 +55,7 @@ def test_a_network_ten_times_slower_than_its_profile_runs_at_a_tenth_of_its_rate
     bench.load(2, MS)
     for _ in range(40):
         bench.feed(channel, 1, 2)
-        bench.wait(all_told(bench), "both answers")
+        bench.wait(all_accounted(bench), "both answers")
     others = [result for result in bench.heard.results if result.task_id == 2]
     assert len(others) == 40  # each of its frames, in order
     slow = [result for result in bench.heard.results if result.task_id == 1]
@@ -74,7 +74,7 @@ def test_a_stopped_job_gives_no_result_and_holds_nothing(bench):
     bench.load(1, MS, MS, wcet_ns=(1, AMPLE), on_overrun=OverrunPolicy.STOP)
     for _ in range(10):  # more than there are output slots
         bench.feed(channel, 1)
-        bench.wait(all_told(bench), "an answer")
+        bench.wait(all_accounted(bench), "an answer")
     assert not bench.heard.results
     assert {skip[2:] for skip in bench.heard.skips} == {(Rule.OVERRUN, "stopped")}
     assert {event.applied for event in bench.heard.overruns} == {OverrunPolicy.STOP}
@@ -93,7 +93,7 @@ def test_a_job_over_its_budget_ends_at_its_early_exit_and_the_next_ones_pay(benc
     )
     for _ in range(4):
         bench.feed(channel, 1)
-        bench.wait(all_told(bench), "an answer")
+        bench.wait(all_accounted(bench), "an answer")
     ended = bench.heard.results
     assert ended and all(result.early_exit for result in ended)
     assert all(set(outputs) == {"values"} for outputs in bench.heard.outputs)
@@ -122,7 +122,7 @@ def test_an_early_exit_gives_the_very_numbers_of_that_output(tmp_path):
         bench.load(1, compiled=compiled, wcet_ns=spent, **fields)
         bench.load(2, compiled=compiled, wcet_ns=(AMPLE,) * 4, **fields)
         bench.feed(channel, 1, 2, value=5)
-        bench.wait(all_told(bench), "both results")
+        bench.wait(all_accounted(bench), "both results")
         given = {
             result.task_id: (result.early_exit, outputs)
             for result, outputs in zip(bench.heard.results, bench.heard.outputs, strict=True)
@@ -142,7 +142,7 @@ def test_the_rest_of_a_demoted_job_runs_behind_everything(bench):
     bench.running(3)
     bench.feed(channel, 1, deadline_ms=10)
     bench.feed(channel, 2, deadline_ms=10_000)
-    bench.wait(all_told(bench), "all results")
+    bench.wait(all_accounted(bench), "all results")
     assert [result.task_id for result in bench.heard.results] == [3, 2, 1]
 
 
@@ -154,7 +154,7 @@ def test_a_critical_overrun_sheds_what_is_not_critical_until_the_lane_was_idle(b
     bench.load(4, MS)
     bench.feed(channel, 1, 2, 3, 4)
     bench.wait(lambda heard: heard.restored, "the end of it")
-    bench.wait(all_told(bench), "all jobs")
+    bench.wait(all_accounted(bench), "all jobs")
     assert [result.task_id for result in bench.heard.results] == [1, 4]
     assert [(skip[0], skip[2]) for skip in bench.heard.skips] == [
         (3, Rule.CRITICALITY),
@@ -187,10 +187,10 @@ def test_a_job_that_had_begun_and_is_shed_gives_back_what_it_held() -> None:
                 time.sleep(0.001)
             go_on.release()
             engine.settle()
-    told = engine.told
-    assert [task for task, _ in told.done] == [1] * (slots + 1)
-    assert [skip[0] for skip in told.skipped] == [2] * (slots + 1)
-    assert {skip[2] for skip in told.skipped} == {Rule.CRITICALITY}
+    reported = engine.reported
+    assert [task for task, _ in reported.done] == [1] * (slots + 1)
+    assert [skip[0] for skip in reported.skipped] == [2] * (slots + 1)
+    assert {skip[2] for skip in reported.skipped} == {Rule.CRITICALITY}
 
 
 def test_on_a_slower_device_budgets_count_more_also_after_a_restart(bench):
@@ -202,19 +202,19 @@ def test_on_a_slower_device_budgets_count_more_also_after_a_restart(bench):
             bench.kill(signal.SIGKILL)
             bench.wait(recovered, "recovery")
         bench.feed(channel, 1)
-        bench.wait(all_told(bench), "a result")
+        bench.wait(all_accounted(bench), "a result")
     assert len(bench.heard.results) == 2
     assert not bench.heard.overruns
 
 
-def test_an_overrun_the_proof_has_room_for_is_told_and_costs_nobody_a_frame(bench):
+def test_an_overrun_the_proof_has_room_for_is_reported_and_costs_nobody_a_frame(bench):
     channel = bench.channel()
     bench.client.set_critical_scaling(0, 1000.0)
     bench.load(1, 5 * MS, wcet_ns=(MS,))
     bench.load(2, MS, criticality=LOW)
     for _ in range(3):
         bench.feed(channel, 1, 2)
-        bench.wait(all_told(bench), "both results")
+        bench.wait(all_accounted(bench), "both results")
     assert not bench.heard.skips and not bench.heard.restored
     assert [event.absorbed for event in bench.heard.overruns] == [True] * 3
 
@@ -236,7 +236,7 @@ def test_a_segment_that_never_returns_costs_a_restart_that_says_who_and_how_long
     assert (lost.lane, back.lane) == (0, 0)
     assert back.outage_ns(0) >= 2000 * MS + back.duration_ns
     assert back.outage_ns(1) == back.duration_ns  # another lane ran until the engine was replaced
-    bench.wait(all_told(bench), "the lost jobs")
+    bench.wait(all_accounted(bench), "the lost jobs")
     bench.feed(channel, 1, 2)
     bench.wait(lambda heard: len(heard.results) == 2, "results of both")
 
@@ -257,11 +257,11 @@ def test_an_engine_that_is_stopped_for_two_seconds_is_replaced_and_says_so(bench
     assert "has not moved" in words(back.cause)
     assert back.lane == -1 and back.outage_ns(0) >= 1000 * MS
     bench.feed(channel, 1)
-    bench.wait(all_told(bench), "every job")
+    bench.wait(all_accounted(bench), "every job")
     bench.wait(lambda heard: heard.results, "a result")
 
 
-def test_an_engine_that_is_stopped_for_a_moment_loses_nothing_untold(bench):
+def test_an_engine_that_is_stopped_for_a_moment_loses_nothing_unreported(bench):
     channel = bench.channel()
     bench.load(1, MS, queue=4)
     for index in range(8):
@@ -270,7 +270,7 @@ def test_an_engine_that_is_stopped_for_a_moment_loses_nothing_untold(bench):
             bench.kill(signal.SIGSTOP)
             time.sleep(0.2)
             bench.kill(signal.SIGCONT)
-    bench.wait(all_told(bench), "every job")
+    bench.wait(all_accounted(bench), "every job")
 
 
 def test_a_lane_that_dies_while_three_tasks_wait_serves_all_three_again(bench):
@@ -283,7 +283,7 @@ def test_a_lane_that_dies_while_three_tasks_wait_serves_all_three_again(bench):
         bench.feed(channel, task)
     bench.feed(channel, 1, value=CRASH, deadline_ms=1)
     bench.wait(recovered, "recovery")
-    bench.wait(all_told(bench), "every job")
+    bench.wait(all_accounted(bench), "every job")
     assert [result.task_id for result in bench.heard.results] == [5]
     assert [task for task, _ in bench.heard.events[0].lost] == [1, 2, 3, 4]
     bench.feed(channel, 1, 2, 3, 4)
@@ -303,12 +303,12 @@ def test_a_backend_that_runs_out_of_memory_costs_its_job_alone(where: str) -> No
         if where == "start":
             engine.device.refuse = full
         engine.feed(1)
-        told = engine.settle()
+        reported = engine.settle()
         engine.device.refuse = None
         engine.feed(2)
         engine.settle()
-    assert told.done == [(2, 2)]
-    assert told.skipped == [(1, 1, Rule.RUN_FAILED, "MemoryError: out of memory")]
+    assert reported.done == [(2, 2)]
+    assert reported.skipped == [(1, 1, Rule.RUN_FAILED, "MemoryError: out of memory")]
 
 
 def test_an_engine_at_its_memory_limit_refuses_a_network_and_runs_the_others(bench):

@@ -122,5 +122,5 @@ def test_partial_results_are_counted_job_by_job() -> None:
         for _ in range(2):
             bench.feed(channel, 1)
         bench.wait(lambda heard: len(heard.results) == 2, "results")
-    told = [(partial.seq, partial.number) for partial, _, _ in bench.heard.partials]
-    assert told == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+    reported = [(partial.seq, partial.number) for partial, _, _ in bench.heard.partials]
+    assert reported == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]

@@ -47,9 +47,9 @@ def test_a_plan_that_fails_costs_its_job(answer: object) -> None:
         for _ in range(2):
             bench.feed(2, 1)
             bench.settle()
-    assert [task for task, _ in bench.told.done] == [1, 1]
-    assert [skip[2] for skip in bench.told.skipped] == [Rule.RUN_FAILED] * 2
-    assert all("its plan" in skip[3] for skip in bench.told.skipped)
+    assert [task for task, _ in bench.reported.done] == [1, 1]
+    assert [skip[2] for skip in bench.reported.skipped] == [Rule.RUN_FAILED] * 2
+    assert all("its plan" in skip[3] for skip in bench.reported.skipped)
 
 
 def test_extents_that_make_no_sense_cost_their_job() -> None:
@@ -68,8 +68,8 @@ def test_extents_that_make_no_sense_cost_their_job() -> None:
         for _ in range(count + 1):
             bench.feed(1)
             bench.settle()
-    assert len(bench.told.skipped) == count and len(bench.told.done) == 1
-    assert all(skip[2] is Rule.RUN_FAILED for skip in bench.told.skipped)
+    assert len(bench.reported.skipped) == count and len(bench.reported.done) == 1
+    assert all(skip[2] is Rule.RUN_FAILED for skip in bench.reported.skipped)
 
 
 def test_a_token_of_nothing_ends_nothing_on_an_idle_lane() -> None:
@@ -101,4 +101,4 @@ def test_a_record_that_is_none_is_ignored(record: bytes) -> None:
         bench.send(record)
         bench.feed(1)
         assert bench.settle().done == [(1, 1)]
-    assert not bench.told.skipped
+    assert not bench.reported.skipped

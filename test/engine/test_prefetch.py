@@ -57,8 +57,8 @@ def test_a_newer_frame_is_brought_in_place_of_the_one_that_was_dropped(held: Hel
     held.engine.feed(WAITING, WAITING)
     held.engine.until(lambda: held.engine.device.brought == [2, 3])
     held.go_on.set()
-    told = held.engine.settle()
-    assert [(seq, rule) for _, seq, rule, _ in told.skipped] == [(2, Rule.NEWER_FRAME)]
+    reported = held.engine.settle()
+    assert [(seq, rule) for _, seq, rule, _ in reported.skipped] == [(2, Rule.NEWER_FRAME)]
     assert held.engine.device.begun == [(1, False), (3, True)]
 
 

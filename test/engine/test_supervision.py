@@ -1,4 +1,4 @@
-"""Engines that are killed, stopped, stuck or that cannot start: all comes back, all is told."""
+"""Engines that are killed, stopped, stuck or that cannot start: all comes back, all is reported."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_starting_twice_is_refused(bench):
         bench.client.start()
 
 
-def test_a_backend_that_does_not_exist_is_told_at_start():
+def test_a_backend_that_does_not_exist_is_reported_at_start():
     client = EngineClient(
         DeviceSpec(backend="nonesuch", lanes=(LaneSpec("main"),)),
         on_result=lambda result: None,

@@ -9,7 +9,7 @@ from test.engine.bench import TIMEOUT_S
 from test.engine.inside import Inside, takes
 
 
-def test_a_completion_told_twice_or_for_nothing_ends_no_other_job():
+def test_a_completion_reported_twice_or_for_nothing_ends_no_other_job():
     bench = Inside()
     tokens: list[int] = []
     entered, go = threading.Event(), threading.Event()
@@ -36,8 +36,8 @@ def test_a_completion_told_twice_or_for_nothing_ends_no_other_job():
             bench.loop.ended(stale, Completion(1, 2))
         assert len(tokens) == 2
         go.set()
-        told = bench.settle()
-    assert [task for task, _ in told.done] == [1, 2]
+        reported = bench.settle()
+    assert [task for task, _ in reported.done] == [1, 2]
     assert len(set(tokens)) == 2
 
 
@@ -54,4 +54,4 @@ def test_a_completion_may_come_from_any_thread():
         for _ in range(20):
             bench.feed(1)
             bench.settle()
-    assert len(bench.told.done) == 20
+    assert len(bench.reported.done) == 20

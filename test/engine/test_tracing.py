@@ -33,7 +33,7 @@ def _read(reader: RingReader) -> Trace:
     return trace
 
 
-def test_what_the_loop_told_is_what_its_trace_holds() -> None:
+def test_what_the_loop_reported_is_what_its_trace_holds() -> None:
     engine = Inside()
     reader = _traced(engine)
     engine.load(1, takes(0.002), takes(0.001), deadline_ns=20 * MS)
@@ -43,13 +43,13 @@ def test_what_the_loop_told_is_what_its_trace_holds() -> None:
         for _ in range(5):
             engine.feed(1, 2, 3)
             time.sleep(0.004)
-        told = engine.settle()
+        reported = engine.settle()
     trace = _read(reader)
     ended = {key for key, job in trace.jobs.items() if job.ending is Ending.FINISHED}
-    assert ended == set(told.done)
+    assert ended == set(reported.done)
     skipped = {(*key, job.rule) for key, job in trace.jobs.items() if job.ending is Ending.SKIPPED}
-    assert skipped == {item[:3] for item in told.skipped}
-    for task, seq in told.done:
+    assert skipped == {item[:3] for item in reported.skipped}
+    for task, seq in reported.done:
         job = trace.jobs[task, seq]
         assert [run.segment for run in job.segments] == list(range(2 if task == 1 else 1))
         assert all(run.closed for run in job.segments)

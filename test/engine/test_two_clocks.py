@@ -20,7 +20,7 @@ HOUR = 3600 * 1000 * MS
 
 
 class Recorder(Scheduler):
-    """Notes when the engine told it what, and what it answered."""
+    """Notes when the engine reported what, and what it answered."""
 
     def __init__(self, lanes: int) -> None:
         super().__init__(lanes)
@@ -126,13 +126,13 @@ def test_the_simulator_dispatches_what_a_real_run_dispatched(lanes: int) -> None
         assert again == order
     # It was a run worth repeating: jobs were overtaken, displaced, stopped (one task's for what
     # they took as a whole), demoted and shed, and ended at an early exit.
-    told = engine.told
+    reported = engine.reported
     ran = [each for order in recorder.order for each in order]
     early, whole = EXITS.index(2), TOTALS.index(5 * MS)
-    assert not any(task == whole for task, _ in told.done)
+    assert not any(task == whole for task, _ in reported.done)
     assert not any(task == whole and part == 3 for task, _, part in ran)
     assert {part for task, _, part in ran if task == early} == {0, 1}
-    assert any(task == early for task, _ in told.done)
-    assert {str(skip[2]) for skip in told.skipped} == {"newer_frame", "overrun", "criticality"}
+    assert any(task == early for task, _ in reported.done)
+    assert {str(skip[2]) for skip in reported.skipped} == {"newer_frame", "overrun", "criticality"}
     for order in recorder.order:
         assert any(before[:2] != after[:2] and after[2] > 0 for before, after in pairwise(order))

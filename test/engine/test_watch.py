@@ -28,14 +28,14 @@ def test_an_engine_that_beats_and_idles_is_well(page):
     assert trouble(None, page, LOADED, 100 * S + 900 * MS) is None
 
 
-def test_an_end_is_told_with_the_task_that_ran(page):
+def test_an_end_is_reported_with_the_task_that_ran(page):
     page.lane_busy(1, 1, 100 * S)
     page.beat(101 * S)
     found = trouble(-11, page, LOADED, 102 * S)
     assert found == Trouble(EngineEnded(-11), (1,), 101 * S)
 
 
-def test_an_exit_code_is_told(page):
+def test_an_exit_code_is_reported(page):
     found = trouble(70, page, LOADED, 100 * S)
     assert found == Trouble(EngineEnded(70), (), 100 * S)
 

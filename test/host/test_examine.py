@@ -1,4 +1,4 @@
-"""What costs determinism on a machine, told from its files alone."""
+"""What costs determinism on a machine, read from its files alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ def _only(found: tuple[Finding, ...], name: str) -> Finding:
     return next(item for item in found if item.name == name)
 
 
-def test_a_machine_with_nothing_to_mend_has_no_costs(tmp_path: Path) -> None:
+def test_a_machine_with_nothing_to_fix_has_no_costs(tmp_path: Path) -> None:
     found = examine(machine(tmp_path))
     assert {item.grade for item in found} == {Grade.GOOD}, found
     assert all(not item.cost and not item.hint for item in found)
     assert len({item.name for item in found}) == len(found) >= 20
 
 
-def test_a_machine_that_tells_nothing_costs_nothing_but_is_not_called_good(tmp_path: Path) -> None:
+def test_a_machine_that_reports_nothing_costs_nothing_but_is_not_called_good(
+    tmp_path: Path,
+) -> None:
     found = examine(Machine(tmp_path))
-    told = {item.name for item in found if item.grade is not Grade.UNKNOWN}
-    assert told <= {"Fast DDS profile", "kernel ticks"}
+    said = {item.name for item in found if item.grade is not Grade.UNKNOWN}
+    assert said <= {"Fast DDS profile", "kernel ticks"}
 
 
 BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
@@ -119,7 +121,7 @@ BAD: dict[str, tuple[dict[str, str | None], str, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_costs_determinism_is_told_with_by_what_and_what_mends_it(
+def test_what_costs_determinism_is_reported_with_its_source_and_a_hint(
     tmp_path: Path, name: str
 ) -> None:
     changes, cost, hint = BAD[name]
@@ -134,7 +136,7 @@ def test_every_check_is_seen_to_find_something(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "name", "told"),
+    ("changes", "name", "said"),
     [
         ({f"{CPU}/intel_pstate/no_turbo": None, f"{CPU}/cpufreq/boost": "1"}, "clock boost", "0 |"),
         ({"etc/nv_tegra_release": "R36"}, "clock governor", "jetson_clocks"),
@@ -144,11 +146,11 @@ def test_every_check_is_seen_to_find_something(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_is_that_of_the_machine(
-    tmp_path: Path, changes: dict[str, str | None], name: str, told: str
+    tmp_path: Path, changes: dict[str, str | None], name: str, said: str
 ) -> None:
     bad = {key: value for key, value in BAD[name][0].items() if key not in changes}
     found = _only(examine(machine(tmp_path, {**bad, **changes})), name)
-    assert found.grade is Grade.COSTS and told in found.hint
+    assert found.grade is Grade.COSTS and said in found.hint
 
 
 def test_a_kernel_that_is_as_preemptible_as_it_can_be_is_to_be_replaced(tmp_path: Path) -> None:

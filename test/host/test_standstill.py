@@ -12,7 +12,7 @@ from aegis_ros.host import Grade, Standstill, measure, standstill, standstills
 _US = 1000
 
 
-def test_the_longest_stop_of_all_cores_is_told() -> None:
+def test_the_longest_stop_of_all_cores_is_reported() -> None:
     found = standstills(
         [Standstill(2, 30.0, True, (60 * _US, 90 * _US)), Standstill(3, 30.0, True, (1_300 * _US,))]
     )
@@ -22,12 +22,12 @@ def test_the_longest_stop_of_all_cores_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stops", "told"),
+    ("stops", "said"),
     [((), "none above 50 µs in 5 s"), ((70 * _US,) * 2, "core 1: 2 times in 5 s, up to 0.07 ms")],
 )
-def test_short_stops_cost_nothing(stops: tuple[int, ...], told: str) -> None:
+def test_short_stops_cost_nothing(stops: tuple[int, ...], said: str) -> None:
     found = standstills([Standstill(1, 5.0, True, stops)])
-    assert (found.grade, found.found) == (Grade.GOOD, told)
+    assert (found.grade, found.found) == (Grade.GOOD, said)
 
 
 def test_without_priority_the_machine_is_not_blamed_for_other_programs() -> None:
@@ -35,7 +35,7 @@ def test_without_priority_the_machine_is_not_blamed_for_other_programs() -> None
     assert found.grade is Grade.UNKNOWN and "SCHED_FIFO is refused" in found.found
 
 
-def test_a_watch_that_saw_a_great_deal_is_told_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_that_saw_a_great_deal_is_reported_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     script = "print('{\"realtime\": true, \"stops_ns\": [' + '60000,' * 50000 + '70000]}')"
     monkeypatch.setattr(standstill, "_CHILD", ["-c", script])
     assert len(measure(0, 0.2).stops_ns) == 50_001

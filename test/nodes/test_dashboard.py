@@ -179,9 +179,9 @@ def test_a_parameter_that_would_not_work_ends_the_program_with_its_name(
     parameter: str, named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--ros-args", "-p", parameter]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(named)
-    assert "Traceback" not in told
+    error = capsys.readouterr().err
+    assert error.startswith(named)
+    assert "Traceback" not in error
 
 
 def test_missing_packages_are_named_with_what_brings_them(

@@ -15,7 +15,7 @@ class _Slow:
         return DeviceState(0.01, 95.0, True, "made up")
 
 
-def test_the_node_watches_the_device_and_tells_what_it_sheds(tmp_path: Path) -> None:
+def test_the_node_watches_the_device_and_reports_what_it_sheds(tmp_path: Path) -> None:
     task = (
         "  - {name: filed, model: identity.onnx, period_ms: 50, wcet_ms: 1,\n"
         "     input: {topic: /filed/image, max_size: [64, 64]},\n"
@@ -24,8 +24,8 @@ def test_the_node_watches_the_device_and_tells_what_it_sheds(tmp_path: Path) -> 
     ).replace("identity.onnx", str(tmp_path / "identity.onnx"))
     with running(tmp_path, task) as system:
         system.node.device_monitor = _Slow()
-        told = system.rationale("device_speed", "filed")
-        assert told.decision == "shed" and "1%" in told.sentence
+        reported = system.rationale("device_speed", "filed")
+        assert reported.decision == "shed" and "1%" in reported.sentence
         assert "95 °C" in system.rationale("device_speed").sentence
         system.until(
             lambda: any(

@@ -20,8 +20,8 @@ from test.orchestrator.house import MS, House
 
 def _said(state: OrchestratorState) -> dict[str, Diagnosis]:
     hearing = {task.spec.name: Hearing(publishers=1) for task in state.tasks}
-    told = diagnose(state, "active", hearing)
-    return {item.name: item for item in told}
+    diagnosed = diagnose(state, "active", hearing)
+    return {item.name: item for item in diagnosed}
 
 
 def _busy(state: OrchestratorState) -> OrchestratorState:
@@ -44,7 +44,7 @@ def test_a_lane_busier_than_admitted_is_a_warning_unless_best_effort_fills_it(
     assert lane.values["utilization_admitted"] == "0.1000"
 
 
-def test_an_old_result_of_best_effort_is_told_by_its_age(tmp_path: Path) -> None:
+def test_an_old_result_of_best_effort_is_reported_by_its_age(tmp_path: Path) -> None:
     house = House(tmp_path / "house")
     house.start()
     house.orchestrator.register(house.task("caption", criticality="best_effort"))
@@ -53,8 +53,8 @@ def test_an_old_result_of_best_effort_is_told_by_its_age(tmp_path: Path) -> None
     house.orchestrator.published(1, 900 * MS, 5 * MS, met=False)
     state = house.orchestrator.status()
     hearing = {task.spec.name: Hearing(publishers=1) for task in state.tasks}
-    told = diagnose(state, "active", hearing)
-    task = next(item for item in told if item.name == "task caption")
+    diagnosed = diagnose(state, "active", hearing)
+    task = next(item for item in diagnosed if item.name == "task caption")
     assert task.level == OK
     assert task.message.endswith("up to 900 ms old; no deadline is promised")
 
@@ -62,24 +62,24 @@ def test_an_old_result_of_best_effort_is_told_by_its_age(tmp_path: Path) -> None
 def test_a_slow_device_is_a_warning_that_says_what_follows(tmp_path: Path) -> None:
     state = House(tmp_path / "house").orchestrator.status()
 
-    def told(device: DeviceState | None, limit: float = 0.95) -> Diagnosis:
+    def diagnosed(device: DeviceState | None, limit: float = 0.95) -> Diagnosis:
         limits = DiagnosticsSpec(device=limit)
         entries = diagnose(state, "active", {}, device=device, limits=limits)
         return next(item for item in entries if item.name == "device")
 
     hot = DeviceState(0.7, 91.0, throttled=True, source="nvml")
-    assert told(hot).level == WARN
-    assert told(hot).message == (
+    assert diagnosed(hot).level == WARN
+    assert diagnosed(hot).message == (
         "at 70% of its nominal speed, 91 degrees (limited by heat or power); frames are decimated "
         "first, then tasks are shed: cool the device, raise its power limit, or reduce the load"
     )
-    assert told(hot).values == {"speed": "0.700", "source": "nvml", "temperature_c": "91.0"}
-    assert told(hot, limit=0.7).level == OK
-    assert told(DeviceState()).message == "at 100% of its nominal speed"
-    assert told(None).message == "not read yet"
+    assert diagnosed(hot).values == {"speed": "0.700", "source": "nvml", "temperature_c": "91.0"}
+    assert diagnosed(hot, limit=0.7).level == OK
+    assert diagnosed(DeviceState()).message == "at 100% of its nominal speed"
+    assert diagnosed(None).message == "not read yet"
     worn = DeviceState(uncorrected_errors=2, details={"power_w": "31"})
-    assert told(worn).level == ERROR and "2 uncorrected error(s)" in told(worn).message
-    assert told(worn).values["power_w"] == "31"
+    assert diagnosed(worn).level == ERROR and "2 uncorrected error(s)" in diagnosed(worn).message
+    assert diagnosed(worn).values["power_w"] == "31"
 
 
 def test_where_warnings_begin_is_configured(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A robot that is told which results ended at an early exit, and gets that exit's numbers."""
+"""A robot that learns which results ended at an early exit, and gets that exit's numbers."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_result_that_ended_early_says_so_and_carries_the_exits_numbers(tmp_pat
         system.call(UnregisterModel, name="heads")
 
 
-def test_an_exit_that_comes_with_the_end_only_is_rejected_with_what_mends_it(
+def test_an_exit_that_comes_with_the_end_only_is_rejected_with_a_hint(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path) as system:

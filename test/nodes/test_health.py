@@ -76,7 +76,7 @@ def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 class _Robot:
-    """A node that tells its health, and everything it told."""
+    """A node that reports its health, and everything it reported."""
 
     def __init__(self, context: Context) -> None:
         self.health = Health()
@@ -131,8 +131,8 @@ def test_tasks_come_change_and_go() -> None:
         assert robot.tell(Health()) == []
         assert len(robot.tell(Health((_ENGINE, _FRONT)))) == 2
         better = Diagnosis("task front", OK, "20.0 results a second")
-        told = {each.name: each.level for each in robot.tell(Health((_ENGINE, better, _REAR)))}
-        assert told == {
+        reported = {each.name: each.level for each in robot.tell(Health((_ENGINE, better, _REAR)))}
+        assert reported == {
             "robot: engine": b"\0",
             "robot: task front": b"\0",
             "robot: task rear": b"\1",

@@ -92,7 +92,7 @@ def test_a_frame_becomes_a_result_with_its_header_and_timing(
         ({"output__topic": "/diagnostics"}, "/diagnostics"),
     ],
 )
-def test_a_task_that_is_wrong_is_rejected_and_told_why(
+def test_a_task_that_is_wrong_is_rejected_with_a_reason(
     system: System, changes: dict[str, Any], says: str
 ) -> None:
     before = len(system.call(ListModels).tasks)
@@ -195,7 +195,7 @@ def _oversize(system: System) -> bytes:
         (_oversize, "max_size"),
     ],
 )
-def test_a_bad_frame_is_told_and_the_next_one_runs(
+def test_a_bad_frame_is_reported_and_the_next_one_runs(
     system: System, admitted: tuple[str, Any], bad: Any, says: str
 ) -> None:
     name, camera = admitted
@@ -223,7 +223,7 @@ def test_an_absurd_stamp_is_kept_in_the_header_and_not_believed(
         assert "clock" in system.rationale("time_jump", name).sentence
 
 
-def test_stamps_that_jump_back_are_told(system: System, admitted: tuple[str, Any]) -> None:
+def test_stamps_that_jump_back_are_reported(system: System, admitted: tuple[str, Any]) -> None:
     name, camera = admitted
     system.until(lambda: system.results_of(name), lambda: camera.publish(system.image()))
     old = system.image()
@@ -243,7 +243,7 @@ def test_a_message_of_another_type_stops_nothing(system: System, admitted: tuple
     system.robot.destroy_publisher(stranger)
 
 
-def test_a_decoder_that_raises_is_told_and_the_tensors_come(
+def test_a_decoder_that_raises_is_reported_and_the_tensors_come(
     system: System, admitted: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -280,17 +280,19 @@ def test_a_subscriber_that_vanishes_changes_nothing(
     system.until(lambda: system.results_of(name), lambda: camera.publish(system.image()))
 
 
-def test_a_silent_topic_is_told_in_diagnostics(system: System, admitted: tuple[str, Any]) -> None:
+def test_a_silent_topic_is_reported_in_diagnostics(
+    system: System, admitted: tuple[str, Any]
+) -> None:
     name, _ = admitted
 
-    def told() -> Any:
+    def reported() -> Any:
         for array in reversed(system.diagnostics):
             for each in array.status:
                 if name in each.name and each.level != b"\0":
                     return each
         return None
 
-    assert f"/{name}/image" in system.until(told).message
+    assert f"/{name}/image" in system.until(reported).message
 
 
 def test_services_answer_while_a_network_is_measured(system: System) -> None:
@@ -325,7 +327,7 @@ def test_a_measured_profile_admits_its_task(system: System) -> None:
     assert system.call(UnregisterModel, name="profiled").success
 
 
-def test_results_resume_after_the_engine_is_killed_and_the_loss_is_told(
+def test_results_resume_after_the_engine_is_killed_and_the_loss_is_reported(
     system: System, admitted: tuple[str, Any]
 ) -> None:
     name, camera = admitted
@@ -334,8 +336,8 @@ def test_results_resume_after_the_engine_is_killed_and_the_loss_is_told(
     pid, before = status.engine_pid, system.last_id()
     camera.publish(system.image())
     os.kill(pid, signal.SIGKILL)
-    told = system.rationale("engine_restart", after=before)
-    assert told.sentence
+    reported = system.rationale("engine_restart", after=before)
+    assert reported.sentence
     count = len(system.results_of(name))
     system.until(
         lambda: len(system.results_of(name)) > count + 2, lambda: camera.publish(system.image())

@@ -38,8 +38,8 @@ def test_threads_leave_the_cores_of_lanes_and_the_main_thread_keeps_them() -> No
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         pytest.skip("there is but one core")
-    told, thread, main = _masks(cores[-1])
-    assert told == thread == cores[:-1]
+    note, thread, main = _masks(cores[-1])
+    assert note == thread == cores[:-1]
     assert main == cores
 
 
@@ -103,12 +103,12 @@ def _first(priority: int, lanes: int = 1) -> list[str]:
 def test_threads_on_the_way_of_a_frame_go_first_where_that_is_allowed() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is but one core")
-    told, intake, control, middleware, later, again, late, back, *after = _first(40)
+    note, intake, control, middleware, later, again, late, back, *after = _first(40)
     assert control == _NORMAL
-    if "is refused" in told:
-        assert intake == middleware == late == _NORMAL and "ulimit -r" in told
+    if "is refused" in note:
+        assert intake == middleware == late == _NORMAL and "ulimit -r" in note
         pytest.skip("SCHED_FIFO is not allowed here")
-    assert told == later == "threads for frames and results run as SCHED_FIFO 38"
+    assert note == later == "threads for frames and results run as SCHED_FIFO 38"
     assert again == "", "no thread has come since"
     assert intake == middleware == late == f"{os.SCHED_FIFO} 38"
     assert (back, after) == ("", [_NORMAL] * 4), "a configuration without a priority undoes it"
@@ -116,8 +116,8 @@ def test_threads_on_the_way_of_a_frame_go_first_where_that_is_allowed() -> None:
 
 @pytest.mark.parametrize(("priority", "lanes"), [(0, 1), (2, 1), (40, 4096)])
 def test_they_do_not_go_before_lanes_in_the_normal_class(priority: int, lanes: int) -> None:
-    told, *classes = _first(priority, lanes)
-    assert told == ""
+    note, *classes = _first(priority, lanes)
+    assert note == ""
     assert classes[:3] == [_NORMAL] * 3
 
 

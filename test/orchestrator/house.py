@@ -49,7 +49,7 @@ class House:
             models=ModelsSpec((str(folder),)),
             tasks=tasks,
         )
-        self.told: list[Rationale] = []
+        self.reported: list[Rationale] = []
         self.streams: list[tuple[Stream, ...]] = []
         self.results: list[tuple[TaskSpec, JobResult]] = []
         self.engine: FakeEngine
@@ -64,7 +64,7 @@ class House:
             self.spec,
             state_dir=self.folder / "state",
             on_result=lambda spec, result: self.results.append((spec, result)),
-            on_rationale=self.told.append,
+            on_rationale=self.reported.append,
             on_streams=self.streams.append,
             engine_factory=engine,
         )

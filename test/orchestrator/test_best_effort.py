@@ -46,10 +46,10 @@ def test_best_effort_is_admitted_beyond_the_capacity_of_its_lane_and_promised_no
     answer = house.orchestrator.register(caption(house))
     assert answer.accepted and answer.response_bound_ns == 0
     assert answer.utilization_before == answer.utilization_after == pytest.approx(0.125)
-    told = answer.rationale
-    assert "caption runs in the slack: no deadline is promised" in told.sentence
-    assert "worst-case response" not in told.sentence
-    assert [bound.task for bound in told.responses] == ["brake"]
+    reported = answer.rationale
+    assert "caption runs in the slack: no deadline is promised" in reported.sentence
+    assert "worst-case response" not in reported.sentence
+    assert [bound.task for bound in reported.responses] == ["brake"]
     assert house.orchestrator.status().tasks[1].utilization == 0.0
 
 
@@ -82,7 +82,7 @@ def test_best_effort_that_blocks_for_too_long_is_rejected(house: House) -> None:
     assert {"segments"} <= {item.change for item in answer.rationale.counterfactuals}
 
 
-def test_a_task_that_best_effort_blocks_is_told_how_to_cut_it(house: House) -> None:
+def test_a_task_that_best_effort_blocks_gets_a_hint_how_to_cut_it(house: House) -> None:
     house.orchestrator.register(caption(house))
     answer = house.orchestrator.register(brake(house))
     assert not answer.accepted

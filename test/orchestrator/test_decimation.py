@@ -1,4 +1,4 @@
-"""Tasks of low criticality give frames up, fairly and told so, before anybody is refused."""
+"""Tasks of low criticality give frames up, fairly and with a report, before anybody is refused."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def test_a_task_that_runs_makes_room_for_one_that_matters_more(house: House) -> 
     house.orchestrator.register(extra(house, "text_areas", 60))
     answer = house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
     assert answer.accepted and decimation_of(house) == {"text_areas": 2, "pilot": 1}
-    told = house.told[-1]
-    assert (told.task, told.decision, told.rule) == (
+    reported = house.reported[-1]
+    assert (reported.task, reported.decision, reported.rule) == (
         "text_areas",
         Decision.INFORMED,
         Rule.DECIMATION,
     )
-    assert told.related == answer.rationale.id
-    assert told.sentence == (
+    assert reported.related == answer.rationale.id
+    assert reported.sentence == (
         "text_areas now takes every 2nd frame (5.0 instead of 10.0 a second) so that pilot fits."
     )
 
@@ -104,7 +104,7 @@ def test_every_nth_frame_becomes_a_job_and_the_others_are_counted_apart(house: H
     assert (a.received, a.decimated, a.skipped, a.lost, a.decimation) == (6, 3, 0, 0, 2)
 
 
-def test_tasks_that_share_a_stream_keep_their_own_pace(house: House) -> None:
+def test_tasks_that_share_a_stream_keep_their_own_decimation(house: House) -> None:
     camera = {"topic": "/camera/image", "max_size": [16, 24]}
     house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200, input=camera))
     house.orchestrator.register(extra(house, "a", 60, input=camera))
@@ -127,7 +127,7 @@ def test_what_no_decimation_makes_fit_is_refused_and_nobody_loses_a_frame(house:
     assert decimation_of(house) == {"a": 1}
 
 
-def test_a_question_changes_no_pace_and_is_answered_the_same(house: House) -> None:
+def test_a_question_changes_no_decimation_and_is_answered_the_same(house: House) -> None:
     house.orchestrator.register(extra(house, "a", 60))
     pilot = house.task("pilot", wcet_ms=60, deadline_ms=200)
     asked = house.orchestrator.evaluate(pilot)
@@ -141,7 +141,7 @@ def test_frames_come_back_when_a_task_has_left(house: House) -> None:
     house.orchestrator.register(extra(house, "a", 60))
     house.orchestrator.unregister("pilot")
     assert decimation_of(house) == {"a": 1}
-    assert house.told[-1].sentence == (
+    assert house.reported[-1].sentence == (
         "a now takes every frame (10.0 instead of 5.0 a second) because pilot was removed."
     )
     assert feed(house, "a", 4) == [True] * 4

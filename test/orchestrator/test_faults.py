@@ -1,4 +1,4 @@
-"""What breaks its promise is held to it or told, with who is late for it, by how much and why."""
+"""What breaks its promise is held to it or reported, with who is late, by how much and why."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def house(tmp_path: Path, prepared: Path) -> House:
     return made
 
 
-def told(house: House, rule: Rule) -> list[tuple[str, Decision, str]]:
-    return [(item.task, item.decision, item.sentence) for item in house.told if item.rule is rule]
+def reported(house: House, rule: Rule) -> list[tuple[str, Decision, str]]:
+    return [
+        (item.task, item.decision, item.sentence) for item in house.reported if item.rule is rule
+    ]
 
 
 def feed(orchestrator: Orchestrator, key: str, now_ns: int, stamp_ns: int = 0) -> bool:
@@ -107,7 +109,7 @@ def test_a_camera_at_ten_times_its_rate_and_a_burst_of_a_hundred_make_no_other_t
     assert 0 < held.response_ns[mine].max() <= bounds["quiet"]
     assert (held.response_ns[mine] > 0).all()
     assert len(released) - len(quiet) == 20  # its declared rate
-    skipped = [item for item in house.told if item.rule is Rule.RATE_GATE]
+    skipped = [item for item in house.reported if item.rule is Rule.RATE_GATE]
     assert {item.task for item in skipped} == {"noisy"}
     # Without the gate it would have been otherwise.
     free = outcome_of(tasks, [(at, index, at) for at, index in came])
@@ -137,7 +139,7 @@ def test_a_clock_that_is_set_by_an_hour_moves_no_deadline(
     assert {job[3] - job[2] for job in jobs} == {98 * MS}
     assert orchestrator.status().tasks[0].skipped == 0
     if step_ns < 0:
-        ((_, _, sentence),) = told(house, Rule.TIME_JUMP)
+        ((_, _, sentence),) = reported(house, Rule.TIME_JUMP)
         assert "went back by 3599.9 s" in sentence
 
 
@@ -164,21 +166,21 @@ def overran(segments: int = 1, **changes: object) -> str:
     return words(Overran(**(fields | changes)))  # type: ignore[arg-type]
 
 
-def test_an_overrun_is_told_with_what_it_can_cost_others_and_counted(house: House) -> None:
+def test_an_overrun_is_reported_with_what_it_can_cost_others_and_counted(house: House) -> None:
     answer = house.orchestrator.register(house.task())
     house.engine.on_overrun(overrun(answer.task_id, skips=1))
-    ((task, decision, sentence),) = told(house, Rule.OVERRUN)
+    ((task, decision, sentence),) = reported(house, Rule.OVERRUN)
     assert (task, decision) == ("detector", Decision.INFORMED)
     assert sentence == (
         "Job 7 of detector took 13.00 ms, more than its budget of 10.00 ms; jobs that waited for "
         "lane lane0 can end up to 3.00 ms later than proven. The next frame is skipped to repay "
         "it, unless the lane is idle for as long before."
     )
-    rationale = house.told[-1]
+    rationale = house.reported[-1]
     assert (rationale.left, rationale.relation, rationale.right) == (13.0, ">", 10.0)
     assert house.orchestrator.status().tasks[0].overruns == 1
     house.engine.on_skip(JobSkip(answer.task_id, 8, Rule.OVERRUN))
-    assert "job 8 of detector skipped to repay" in house.told[-1].sentence.lower()
+    assert "job 8 of detector skipped to repay" in house.reported[-1].sentence.lower()
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,9 @@ def test_an_overrun_is_told_with_what_it_can_cost_others_and_counted(house: Hous
         ),
     ],
 )
-def test_what_follows_from_an_overrun_is_told(changes: dict[str, object], expected: str) -> None:
+def test_what_follows_from_an_overrun_is_reported(
+    changes: dict[str, object], expected: str
+) -> None:
     assert expected in overran(**changes)  # type: ignore[arg-type]
 
 
@@ -202,19 +206,19 @@ def test_an_overrun_of_a_segment_names_the_segment() -> None:
     assert said.startswith("segment 2 of 4 of job 7 of detector took 13.00 ms")
 
 
-def test_the_engine_is_told_the_policy_and_the_budget(house: House) -> None:
+def test_the_engine_gets_the_policy_and_the_budget(house: House) -> None:
     answer = house.orchestrator.register(house.task(on_overrun="demote", criticality="low"))
     loaded = house.engine.loaded[answer.task_id]
     assert loaded.on_overrun is OverrunPolicy.DEMOTE
     assert loaded.plan.budgets_ns == (10 * MS,)
 
 
-def test_the_engine_is_told_that_budgets_count_more_on_a_slower_device(house: House) -> None:
+def test_the_engine_scales_budgets_on_a_slower_device(house: House) -> None:
     house.orchestrator.device_changed(DeviceState(clock_factor=0.5, throttled=True))
     assert house.engine.speed == 0.5
 
 
-def test_the_engine_is_told_what_room_the_proof_leaves(house: House) -> None:
+def test_the_engine_gets_what_room_the_proof_leaves(house: House) -> None:
     house.orchestrator.register(house.task("one", deadline_ms=52, lane="lane0"))
     assert house.engine.scaling == {0: 5.0, 1: 1.0}  # (52 - 2) / 10
     house.orchestrator.register(house.task("two", deadline_ms=52, lane="lane0"))
@@ -228,7 +232,7 @@ def test_an_overrun_with_room_says_that_no_deadline_is_at_risk() -> None:
     assert expected in overran(absorbed=True)
 
 
-def test_a_lane_that_sheds_is_told_task_by_task_and_so_is_its_return(house: House) -> None:
+def test_a_lane_that_sheds_is_reported_task_by_task_and_so_is_its_return(house: House) -> None:
     levels = {"vital": "high", "useful": "low", "nice": "best_effort", "far": "low"}
     ids = {}
     for name, level in levels.items():
@@ -243,13 +247,13 @@ def test_a_lane_that_sheds_is_told_task_by_task_and_so_is_its_return(house: Hous
     assert states["useful"] is states["nice"] is TaskState.SHED
     assert states["far"] is TaskState.RUNNING
     house.engine.on_restored(0, 12 * MS)
-    assert [item[:2] for item in told(house, Rule.CRITICALITY)] == [
+    assert [item[:2] for item in reported(house, Rule.CRITICALITY)] == [
         ("nice", Decision.SHED),
         ("useful", Decision.SHED),
         ("useful", Decision.RESTORED),
         ("nice", Decision.RESTORED),
     ]
-    sentences = [item[2] for item in told(house, Rule.CRITICALITY)]
+    sentences = [item[2] for item in reported(house, Rule.CRITICALITY)]
     assert "job 7 of vital exceeded its budget" in sentences[0]
     assert "runs again after 12.0 ms" in sentences[2]
     states = {item.spec.name: item.state for item in house.orchestrator.status().tasks}
@@ -268,7 +272,7 @@ def test_an_engine_that_starts_anew_sheds_nothing(house: House) -> None:
 # -- hangs -----------------------------------------------------------------------------------------
 
 
-def test_after_a_hang_each_task_is_told_how_long_it_had_no_lane_and_why(house: House) -> None:
+def test_after_a_hang_each_task_reports_how_long_it_had_no_lane_and_why(house: House) -> None:
     for name, lane in (("hog", "lane0"), ("beside", "lane0"), ("other", "lane1")):
         house.orchestrator.register(house.task(name, lane=lane))
     event = EngineEvent(
@@ -280,7 +284,7 @@ def test_after_a_hang_each_task_is_told_how_long_it_had_no_lane_and_why(house: H
         stood_ns=2100 * MS,
     )
     house.engine.on_event(event)
-    back = {task: text for task, _, text in told(house, Rule.ENGINE_RESTART) if task}
+    back = {task: text for task, _, text in reported(house, Rule.ENGINE_RESTART) if task}
     assert set(back) == {"hog", "beside", "other"}
     assert "lane lane0 ran none of its jobs for 2700 ms (27 periods)" in back["beside"]
     assert "lane lane1 ran none of its jobs for 600 ms (6 periods)" in back["other"]

@@ -77,11 +77,11 @@ def test_comes_back_with_what_a_service_admitted(house: House) -> None:
 
 def test_the_file_has_the_last_word_on_a_name_and_says_so(house: House) -> None:
     house.orchestrator.register(house.task("a", wcet_ms=10))
-    house.told.clear()
+    house.reported.clear()
     house.restart(house.task("a", wcet_ms=20))
     (task,) = house.orchestrator.status().tasks
     assert task.wcet_ns == 20 * MS
-    assert any("takes precedence" in item.sentence for item in house.told)
+    assert any("takes precedence" in item.sentence for item in house.reported)
 
 
 def test_a_task_of_the_file_that_was_removed_is_back_after_a_restart(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_a_task_of_the_file_that_was_removed_is_back_after_a_restart(tmp_path: P
     assert house.names() == ["a"]
 
 
-def test_a_damaged_journal_is_told_and_stops_nothing(house: House) -> None:
+def test_a_damaged_journal_is_reported_and_stops_nothing(house: House) -> None:
     house.orchestrator.register(house.task("a"))
     house.orchestrator.cleanup()
     for path in (house.folder / "state").glob("journal*"):
         path.write_bytes(b"rubbish" * 500)
     house.restart(house.task("b"))
     assert house.names() == ["b"]
-    assert any("was damaged" in item.sentence for item in house.told)
+    assert any("was damaged" in item.sentence for item in house.reported)
 
 
 def test_a_journal_entry_that_no_longer_reads_costs_that_task_alone(house: House) -> None:
@@ -114,7 +114,7 @@ def test_a_journal_entry_that_no_longer_reads_costs_that_task_alone(house: House
     connection.close()
     house.restart()
     assert house.names() == ["b"]
-    assert any("cannot be restored" in item.sentence for item in house.told)
+    assert any("cannot be restored" in item.sentence for item in house.reported)
 
 
 def test_one_rejected_task_of_the_file_does_not_keep_the_others_out(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_frames_flow_while_a_registration_measures(house: House) -> None:
     assert seen[0] is not None and seen[0].task_ids == (1,)
 
 
-def test_a_frame_too_soon_is_skipped_and_told_once(house: House) -> None:
+def test_a_frame_too_soon_is_skipped_and_reported_once(house: House) -> None:
     orchestrator = house.orchestrator
     orchestrator.register(house.task())
     (stream,) = orchestrator.intake.streams()
@@ -182,8 +182,8 @@ def test_a_frame_too_soon_is_skipped_and_told_once(house: House) -> None:
     assert orchestrator.intake.take(stream.key, now)
     for _ in range(20):
         assert orchestrator.intake.take(stream.key, now + MS) is None
-    told = [item for item in house.told if item.rule is Rule.RATE_GATE]
-    assert len(told) == 1
+    reported = [item for item in house.reported if item.rule is Rule.RATE_GATE]
+    assert len(reported) == 1
     (task,) = orchestrator.status().tasks
     assert (task.received, task.skipped) == (21, 20)
 
@@ -204,7 +204,7 @@ def test_absurd_stamps_stop_nothing(house: House, stamp: int) -> None:
     assert [jobs[0][1] for jobs in house.engine.submitted] == [0, 1, 2]
 
 
-def test_stamps_that_go_back_are_told(house: House) -> None:
+def test_stamps_that_go_back_are_reported(house: House) -> None:
     orchestrator = house.orchestrator
     orchestrator.register(house.task())
     (stream,) = orchestrator.intake.streams()
@@ -214,12 +214,12 @@ def test_stamps_that_go_back_are_told(house: House) -> None:
         taken = orchestrator.intake.take(stream.key, received)
         assert taken is not None
         orchestrator.intake.commit(taken, (16, 24, 3), FrameTimes(value, received, received, value))
-    (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
-    assert "went back by 40.0 s" in told.sentence
+    (reported,) = [item for item in house.reported if item.rule is Rule.TIME_JUMP]
+    assert "went back by 40.0 s" in reported.sentence
 
 
 @pytest.mark.parametrize("stamp", [-1, 1, 2**62])
-def test_a_stamp_from_another_clock_is_told_once(house: House, stamp: int) -> None:
+def test_a_stamp_from_another_clock_is_reported_once(house: House, stamp: int) -> None:
     orchestrator = house.orchestrator
     orchestrator.register(house.task())
     (stream,) = orchestrator.intake.streams()
@@ -231,8 +231,8 @@ def test_a_stamp_from_another_clock_is_told_once(house: House, stamp: int) -> No
         orchestrator.intake.commit(
             taken, (16, 24, 3), FrameTimes(stamp, received, received, 10**18)
         )
-    (told,) = [item for item in house.told if item.rule is Rule.TIME_JUMP]
-    assert "from this machine's clock" in told.sentence
+    (reported,) = [item for item in house.reported if item.rule is Rule.TIME_JUMP]
+    assert "from this machine's clock" in reported.sentence
 
 
 def test_a_disabled_task_is_not_fed_and_keeps_its_capacity(house: House) -> None:
@@ -260,9 +260,9 @@ def test_jobs_lost_with_the_engine_are_accounted_for(house: House) -> None:
     house.engine.on_event(EngineEvent(EngineLost(EngineEnded(-9), 2), lost=((1, 0), (1, 1))))
     (task,) = house.orchestrator.status().tasks
     assert task.lost == 2
-    (told,) = [item for item in house.told if item.decision is Decision.LOST]
-    assert told.count == 2
-    assert told.related > 0
+    (reported,) = [item for item in house.reported if item.decision is Decision.LOST]
+    assert reported.count == 2
+    assert reported.related > 0
 
 
 def test_a_task_that_cannot_be_loaded_again_has_failed_and_says_why(house: House) -> None:
@@ -270,7 +270,7 @@ def test_a_task_that_cannot_be_loaded_again_has_failed_and_says_why(house: House
     house.engine.on_event(EngineEvent(EngineBack(5, 0), recovered=True, failed=((1, "no memory"),)))
     (task,) = house.orchestrator.status().tasks
     assert task.state is TaskState.FAILED
-    assert any("no memory" in item.sentence for item in house.told)
+    assert any("no memory" in item.sentence for item in house.reported)
 
 
 def test_figures_of_results_are_kept(house: House) -> None:
@@ -356,6 +356,6 @@ def test_nothing_is_kept_of_the_events_of_a_task_that_goes(house: House) -> None
     for _ in range(3):
         house.orchestrator.intake.take(stream.key, now)
     house.orchestrator.unregister("a")
-    told = [item for item in house.told if item.rule is Rule.RATE_GATE]
-    assert [item.count for item in told] == [1, 1]
+    reported = [item for item in house.reported if item.rule is Rule.RATE_GATE]
+    assert [item.count for item in reported] == [1, 1]
     assert not house.orchestrator.log._reported_ns and not house.orchestrator.log._folded

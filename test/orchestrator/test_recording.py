@@ -185,10 +185,10 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     assert state.waiting == {"lane0": 0} and state.shedding == ()
 
 
-def test_a_place_that_cannot_be_written_is_told_and_the_robot_goes_on(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported_and_the_robot_goes_on(tmp_path: Path) -> None:
     house = House(tmp_path / "house")
     spec = replace(house.spec, tasks=(house.task("camera"),))
-    told: list[Rationale] = []
+    reported: list[Rationale] = []
     folder = tmp_path / "state"
     folder.mkdir()
     (folder / "traces").write_text("a file where the folder should be")
@@ -196,12 +196,12 @@ def test_a_place_that_cannot_be_written_is_told_and_the_robot_goes_on(tmp_path: 
         replace(spec, trace=TraceSpec("run.mcap")),
         state_dir=folder,
         on_result=lambda _, result: result.release(),
-        on_rationale=told.append,
+        on_rationale=reported.append,
     )
     (answer,) = orchestrator.configure()
     orchestrator.cleanup()
     assert answer.accepted
-    assert any("this run is not traced" in item.sentence.lower() for item in told)
+    assert any("this run is not traced" in item.sentence.lower() for item in reported)
 
 
 def test_a_trace_knows_the_bounds_of_all_who_run_together(tmp_path: Path) -> None:

@@ -83,9 +83,9 @@ def free(house: House) -> list[bool]:
     return [len(channel._free) == channel.spec.slots for channel in house.engine.channels.values()]
 
 
-def told(house: House, rule: Rule) -> list[str]:
+def reported(house: House, rule: Rule) -> list[str]:
     house.orchestrator.status()
-    return [each.sentence for each in house.told if each.rule is rule]
+    return [each.sentence for each in house.reported if each.rule is rule]
 
 
 def test_the_tolerance_counts_as_jitter_in_the_proof(house: House) -> None:
@@ -115,7 +115,7 @@ def test_what_finds_no_partner_is_reported_and_its_slot_freed(house: House) -> N
     assert house.orchestrator.register(pair(house)).accepted
     for number in range(4):
         feed(house, "/left", number * 100 * MS)
-    assert any("no frames of the other inputs" in each for each in told(house, Rule.SYNC))
+    assert any("no frames of the other inputs" in each for each in reported(house, Rule.SYNC))
     feed(house, "/right", 300 * MS)
     assert len(house.engine.submitted) == 1
     assert all(free(house))
@@ -156,7 +156,7 @@ def test_a_timer_reads_the_newest_frame_of_each_input_again_and_again(house: Hou
     task = pair(house, sync=None, trigger={"timer": {"period_ms": 20}}, period_ms=None)
     assert house.orchestrator.register(task).accepted
     end = time.monotonic() + 30.0
-    while not told(house, Rule.SYNC):
+    while not reported(house, Rule.SYNC):
         assert time.monotonic() < end
     feed(house, "/left", 0)
     feed(house, "/right", 3 * S)
@@ -219,17 +219,17 @@ def test_a_result_releases_a_job_on_as_many_crops_as_are_wanted(house: House) ->
     orchestrator.chains.follow(
         "detector", label, frame, times, arrival_ns=now, origin_of=lambda found: None
     )
-    assert any("hold no boxes" in each for each in told(house, Rule.CHAIN))
+    assert any("hold no boxes" in each for each in reported(house, Rule.CHAIN))
     del frame
     assert all(free(house))
 
 
-def test_what_the_first_stage_skips_is_told_for_the_second(house: House) -> None:
+def test_what_the_first_stage_skips_is_reported_for_the_second(house: House) -> None:
     orchestrator = house.orchestrator
     first = orchestrator.register(house.task())
     assert orchestrator.register(classifier(house)).accepted
     house.engine.on_skip(JobSkip(first.task_id, 7, Rule.NEWER_FRAME))
-    (said,) = told(house, Rule.CHAIN)
+    (said,) = reported(house, Rule.CHAIN)
     assert "job 7 of detector" in said
     summaries = {task.spec.name: task for task in orchestrator.status().tasks}
     assert summaries["classifier"].skipped == summaries["detector"].skipped == 1

@@ -39,9 +39,9 @@ def test_every_frame_is_given_out_once_or_dropped_once_or_waits(inputs, toleranc
     made = Synchroniser(inputs, tolerance, queue)
     seen: list[tuple[int, int]] = []
     for index, stamp, frame in arrivals(inputs, drawn):
-        told = made.add(index, stamp, frame)
-        seen += [*(told.frames or ()), *(each.frame for each in told.dropped)]
-        assert len(told.dropped) <= inputs * queue
+        reported = made.add(index, stamp, frame)
+        seen += [*(reported.frames or ()), *(each.frame for each in reported.dropped)]
+        assert len(reported.dropped) <= inputs * queue
     waiting = list(made)
     assert len(waiting) <= inputs * queue
     assert sorted(seen + waiting) == sorted(frame for *_, frame in arrivals(inputs, drawn))
@@ -98,16 +98,18 @@ def test_an_old_frame_without_a_partner_makes_way_when_its_queue_is_full():
     made: Synchroniser[str] = Synchroniser(2, 5, 2)
     for stamp, name in ((0, "a"), (10, "b")):
         assert made.add(0, stamp, name).dropped == ()
-    told = made.add(0, 20, "c")
-    assert [(each.frame, each.why) for each in told.dropped] == [("a", Unmatched.OVERFLOWED)]
-    told = made.add(1, 21, "x")
-    assert told.frames == ("c", "x")
-    assert [(each.frame, each.why) for each in told.dropped] == [("b", Unmatched.SUPERSEDED)]
+    reported = made.add(0, 20, "c")
+    assert [(each.frame, each.why) for each in reported.dropped] == [("a", Unmatched.OVERFLOWED)]
+    reported = made.add(1, 21, "x")
+    assert reported.frames == ("c", "x")
+    assert [(each.frame, each.why) for each in reported.dropped] == [("b", Unmatched.SUPERSEDED)]
 
 
 def test_a_stamp_far_ahead_stands_in_the_way_of_none_that_follow():
     made: Synchroniser[str] = Synchroniser(2, 5, 1)
     made.add(0, 9_000_000_000, "ahead")  # before the clock was set
-    told = made.add(0, 10, "a")
-    assert [(each.frame, each.why) for each in told.dropped] == [("ahead", Unmatched.SUPERSEDED)]
+    reported = made.add(0, 10, "a")
+    assert [(each.frame, each.why) for each in reported.dropped] == [
+        ("ahead", Unmatched.SUPERSEDED)
+    ]
     assert made.add(1, 11, "x").frames == ("a", "x")

@@ -1,4 +1,4 @@
-"""A device that becomes slow: what is shed, told and restored."""
+"""A device that becomes slow: what is shed, reported and restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def house(tmp_path: Path) -> House:
     ):
         task = made.task(name, criticality=criticality, wcet_ms=budget)
         assert made.orchestrator.register(task).accepted
-    made.told.clear()
+    made.reported.clear()
     return made
 
 
@@ -54,16 +54,16 @@ def states(house: House) -> dict[str, TaskState]:
     return {task.spec.name: task.state for task in house.orchestrator.status().tasks}
 
 
-def test_at_nominal_speed_nothing_is_told_or_shed(house: House) -> None:
+def test_at_nominal_speed_nothing_is_reported_or_shed(house: House) -> None:
     house.orchestrator.device_changed(DeviceState())
-    assert house.told == [] and TaskState.SHED not in states(house).values()
+    assert house.reported == [] and TaskState.SHED not in states(house).values()
 
 
-def test_what_matters_least_is_shed_and_told_with_its_numbers(house: House) -> None:
+def test_what_matters_least_is_shed_and_reported_with_its_numbers(house: House) -> None:
     house.orchestrator.device_changed(hot(0.6))
     assert states(house)["vlm"] is TaskState.SHED
     assert [name for name, state in states(house).items() if state is TaskState.SHED] == ["vlm"]
-    speed, shed = house.told
+    speed, shed = house.reported
     assert speed.rule is shed.rule is Rule.DEVICE_SPEED
     assert "60% of its nominal speed (made up, 91 °C)" in speed.sentence
     assert "budgets are scaled by 1.67; one task is shed" in speed.sentence
@@ -72,13 +72,13 @@ def test_what_matters_least_is_shed_and_told_with_its_numbers(house: House) -> N
     assert shed.utilization_after == pytest.approx(0.5 / 0.6)
 
 
-def test_a_slower_device_that_keeps_all_deadlines_is_told_once(house: House) -> None:
+def test_a_slower_device_that_keeps_all_deadlines_is_reported_once(house: House) -> None:
     for _ in range(5):
         house.orchestrator.device_changed(hot(0.9))
-    (told,) = house.told
-    assert told.decision is Decision.INFORMED and "every deadline holds" in told.sentence
+    (reported,) = house.reported
+    assert reported.decision is Decision.INFORMED and "every deadline holds" in reported.sentence
     house.orchestrator.device_changed(DeviceState())
-    assert "at its nominal speed; every deadline holds" in house.told[-1].sentence
+    assert "at its nominal speed; every deadline holds" in house.reported[-1].sentence
 
 
 def test_a_trembling_clock_is_rounded_to_the_safe_side(house: House) -> None:
@@ -105,11 +105,11 @@ def test_tasks_come_back_in_reverse_order_with_hysteresis(house: House, clock: l
     clock[0] = 1 * S
     changed(DeviceState())
     assert states(house)["map"] is TaskState.SHED
-    house.told.clear()
+    house.reported.clear()
     clock[0] = 12 * S
     changed(DeviceState())
     assert TaskState.SHED not in states(house).values()
-    back = [item for item in house.told if item.decision is Decision.RESTORED]
+    back = [item for item in house.reported if item.decision is Decision.RESTORED]
     assert [item.task for item in back] == ["map", "vlm"]
     assert "for 10 s the device" in back[0].sentence
 
@@ -154,7 +154,7 @@ def patient(tmp_path: Path) -> House:
     for name in ("map", "text"):
         low = made.task(name, criticality="low", wcet_ms=20, deadline_ms=400)
         assert made.orchestrator.register(low).accepted
-    made.told.clear()
+    made.reported.clear()
     return made
 
 
@@ -166,7 +166,7 @@ def test_a_slow_device_costs_frames_before_it_costs_tasks(patient: House) -> Non
     patient.orchestrator.device_changed(hot(0.65))
     assert TaskState.SHED not in states(patient).values()
     assert decimation_of(patient) == {"pilot": 1, "map": 2, "text": 2}
-    speed, *decimated = patient.told
+    speed, *decimated = patient.reported
     assert "every deadline holds, with fewer frames of 2 tasks" in speed.sentence
     assert [item.task for item in decimated] == ["map", "text"]
     assert decimated[0].rule is Rule.DECIMATION and decimated[0].related == speed.id
@@ -186,7 +186,7 @@ def test_frames_come_back_with_hysteresis_when_the_device_is_fast_again(
     patient: House, clock: list[int]
 ) -> None:
     patient.orchestrator.device_changed(hot(0.65))
-    patient.told.clear()
+    patient.reported.clear()
     for second in range(1, 10):
         clock[0] = second * S
         patient.orchestrator.device_changed(hot(0.65 if second == 3 else 1.0))
@@ -194,7 +194,7 @@ def test_frames_come_back_with_hysteresis_when_the_device_is_fast_again(
     clock[0] = 14 * S
     patient.orchestrator.device_changed(DeviceState())
     assert patient.orchestrator._admitted.get("map").fed.decimation.later == 1  # type: ignore[union-attr]
-    back = [item for item in patient.told if item.rule is Rule.DECIMATION]
+    back = [item for item in patient.reported if item.rule is Rule.DECIMATION]
     assert [item.task for item in back] == ["map", "text"]
     assert "takes every frame (10.0 instead of 5.0 a second)" in back[0].sentence
 
@@ -203,7 +203,7 @@ def test_a_speed_that_swings_moves_frames_once(patient: House, clock: list[int])
     for second in range(60):
         clock[0] = second * S
         patient.orchestrator.device_changed(hot(0.78 if second % 8 < 4 else 0.81))
-    assert [item.task for item in patient.told if item.rule is Rule.DECIMATION] == ["text"]
+    assert [item.task for item in patient.reported if item.rule is Rule.DECIMATION] == ["text"]
 
 
 def test_a_slow_device_decimates_further_what_is_decimated_already(patient: House) -> None:

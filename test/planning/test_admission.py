@@ -33,7 +33,7 @@ def test_admits_what_fits_and_says_why(house: House) -> None:
     assert len(house.engine.loaded) == 1
 
 
-def test_tells_what_the_backend_chose_when_it_loaded(house: House) -> None:
+def test_reports_what_the_backend_chose_when_it_loaded(house: House) -> None:
     house.engine.load_note = "segments launched as CUDA graphs: 1 yes"
     sentence = house.orchestrator.register(house.task()).rationale.sentence
     assert f"; {house.engine.load_note}" in sentence
@@ -198,7 +198,7 @@ def test_evaluating_changes_nothing(house: House) -> None:
     assert answer.accepted
     assert house.names() == []
     assert house.engine.loaded == {}
-    assert house.told == []
+    assert house.reported == []
 
 
 def test_measures_a_network_without_a_profile_once(house: House) -> None:

@@ -118,7 +118,7 @@ def change_of(answer: Registration, task: str) -> float:
     return found
 
 
-def test_a_rejected_urgent_task_is_told_which_segments_would_admit_it(house: House) -> None:
+def test_a_rejection_says_which_segments_would_admit_the_task(house: House) -> None:
     house.orchestrator.register(slow(house))
     answer = house.orchestrator.register(brake(house))
     assert not answer.accepted
@@ -130,7 +130,7 @@ def test_a_rejected_urgent_task_is_told_which_segments_would_admit_it(house: Hou
     assert house.orchestrator.register(brake(house)).accepted
 
 
-def test_a_rejected_task_with_too_few_declared_segments_is_told_of_more(house: House) -> None:
+def test_a_rejection_with_too_few_declared_segments_proposes_more(house: House) -> None:
     house.orchestrator.register(brake(house))
     wanted = slow(house, segments=1)
     answer = house.orchestrator.register(wanted)
@@ -239,8 +239,8 @@ def test_a_network_in_segments_is_budgeted_by_its_runs_not_by_the_slowest_of_eac
     assert loaded.plan.total_ns == pytest.approx(1.1 * 40 * MS, abs=10)
     assert loaded.plan.budgets_ns == pytest.approx((1.1 * 25 * MS,) * 4, abs=10)
     assert answer.utilization_after == pytest.approx(0.044 / 0.4, abs=1e-3)
-    (told,) = house.orchestrator.status().tasks
-    assert told.wcet_ns == loaded.plan.total_ns
+    (reported,) = house.orchestrator.status().tasks
+    assert reported.wcet_ns == loaded.plan.total_ns
     assert "budget 44.00 ms" in answer.rationale.sentence
     house.orchestrator.unregister("slow")
     assert house.orchestrator.register(slow(house, wcet_ms=40, segments=4)).accepted
@@ -259,9 +259,9 @@ def test_a_question_about_segments_never_measured_is_answered_with_an_estimate(
     assert asked.accepted
     assert "estimated budget" in asked.rationale.sentence
     assert house.engine.measured == 1
-    told = house.orchestrator.register(slow(house, wcet_ms=0))
-    assert told.rationale.rule is Rule.WCET_PROFILE
-    assert "no WCET profile in 2 segments (segments: 2)" in told.rationale.sentence
+    reported = house.orchestrator.register(slow(house, wcet_ms=0))
+    assert reported.rationale.rule is Rule.WCET_PROFILE
+    assert "no WCET profile in 2 segments (segments: 2)" in reported.rationale.sentence
 
 
 def test_a_free_lane_is_better_than_a_cut(make_house: Callable[..., House]) -> None:

@@ -96,7 +96,7 @@ def test_an_output_of_another_type_or_extents_cannot_stand_in(house, prepared, o
         (4, (), "is available only after the last segment: backend onnxruntime does not"),
     ],
 )
-def test_an_exit_that_is_complete_with_the_end_only_is_refused_with_what_mends_it(
+def test_an_exit_that_is_complete_with_the_end_only_is_refused_with_a_hint(
     house, prepared, segments: int, complete_after: tuple[int, ...], expected: str
 ) -> None:
     compiled = cut(prepared, *complete_after, segments=segments)

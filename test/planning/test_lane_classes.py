@@ -41,7 +41,7 @@ def lanes(house: House) -> dict[str, str]:
 
 
 def moved(house: House) -> list[str]:
-    return [item.sentence for item in house.told if isinstance(item.reason, TaskMoved)]
+    return [item.sentence for item in house.reported if isinstance(item.reason, TaskMoved)]
 
 
 def feed(house: House, name: str, *, after_ns: int = 0) -> None:

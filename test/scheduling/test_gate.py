@@ -21,15 +21,15 @@ def test_a_stream_that_keeps_its_contract_passes_whole(
 ) -> None:
     gate = RateGate(period, jitter)
     arrival, ready = 0, 0
-    told: list[int] = []
+    settled: list[int] = []
     for gap, way, work in frames:
         received = max(ready, arrival + min(way, jitter))
         ready = max(received, min(received + work, arrival + jitter))
         assert gate.accept(received)
-        told.append(gate.settle(ready))
-        assert ready - jitter <= told[-1] <= arrival
+        settled.append(gate.settle(ready))
+        assert ready - jitter <= settled[-1] <= arrival
         arrival += period + gap
-    assert all(later - sooner >= period for sooner, later in pairwise(told))
+    assert all(later - sooner >= period for sooner, later in pairwise(settled))
 
 
 @given(st.integers(1, 50), st.integers(0, 80), st.lists(st.integers(0, 40), max_size=60))

@@ -62,9 +62,9 @@ def test_what_is_taken_beyond_the_budget_is_paid_back_by_the_next_jobs(
     made = scheduler(policy, 30)
     over = run(made, Job(0, 0, 0, 99), 0, taken)
     assert over.finished is not None and not over.skipped
-    told = over.overrun
-    assert told is not None
-    assert (told.taken_ns, told.budget_ns, told.skips) == (taken, 30, skips)
+    overrun = over.overrun
+    assert overrun is not None
+    assert (overrun.taken_ns, overrun.budget_ns, overrun.skips) == (taken, 30, skips)
     for seq in range(1, skips + 1):
         job = Job(0, seq, 100 * seq, 100 * seq + 99)
         assert released(made, job, 100 * seq) == (job, Rule.OVERRUN)
@@ -74,8 +74,8 @@ def test_what_is_taken_beyond_the_budget_is_paid_back_by_the_next_jobs(
 def test_what_was_paid_too_much_is_no_credit_for_the_next_overrun() -> None:
     made = scheduler(SKIP_NEXT, 30)
     for start in (0, 1000, 2000):
-        told = run(made, Job(0, start, start, start + 99), start, 31).overrun
-        assert told is not None and told.skips == 1
+        overrun = run(made, Job(0, start, start, start + 99), start, 31).overrun
+        assert overrun is not None and overrun.skips == 1
         paying = Job(0, start + 1, start + 100, start + 199)
         assert released(made, paying, start + 100) == (paying, Rule.OVERRUN)
 
@@ -87,8 +87,8 @@ def test_on_a_slower_device_budgets_count_as_much_more() -> None:
     assert run(made, Job(0, 0, 0, 99), 0, 15, 30).overrun is None
     assert run(made, Job(2, 0, 100, 199), 100, 15).overrun is None
     made.stretch_budgets(0, 1.0, 1.0)
-    told = run(made, Job(0, 1, 200, 299), 200, 11).overrun
-    assert told is not None and (told.budget_ns, told.applied) == (10, STOP)
+    overrun = run(made, Job(0, 1, 200, 299), 200, 11).overrun
+    assert overrun is not None and (overrun.budget_ns, overrun.applied) == (10, STOP)
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
@@ -98,7 +98,7 @@ def test_a_speed_that_makes_no_sense_is_refused(factor: float) -> None:
 
 
 @pytest.mark.parametrize("policy", OverrunPolicy)
-def test_an_overrun_the_lane_has_room_for_is_told_and_nothing_follows(
+def test_an_overrun_the_lane_has_room_for_is_reported_and_nothing_follows(
     policy: OverrunPolicy,
 ) -> None:
     made = scheduler(policy, 10, 20)
@@ -109,10 +109,10 @@ def test_an_overrun_the_lane_has_room_for_is_told_and_nothing_follows(
         assert released(made, job, start) is None
         for part in parts:
             assert dispatched(made, start) is job
-            told = ended(made, start, part).overrun
-            assert told is not None
-            assert told.applied is None and told.skips == 0
-            assert told.absorbed == (part <= 40)
+            overrun = ended(made, start, part).overrun
+            assert overrun is not None
+            assert overrun.applied is None and overrun.skips == 0
+            assert overrun.absorbed == (part <= 40)
     assert released(made, Job(0, 2, 2000, 2099), 2000) is None
 
 
@@ -121,8 +121,8 @@ def test_a_critical_overrun_the_lane_has_room_for_sheds_nobody() -> None:
     made.stretch_budgets(0, 1.0, 2.0)
     released(made, Job(0, 0, 0, 50), 0)
     dispatched(made, 0)
-    told = ended(made, 20, 20).overrun
-    assert told is not None and told.absorbed and not told.sheds
+    overrun = ended(made, 20, 20).overrun
+    assert overrun is not None and overrun.absorbed and not overrun.sheds
 
 
 @pytest.mark.parametrize(("idle", "pays"), [(4, True), (5, False)])
@@ -130,8 +130,8 @@ def test_time_that_nobody_wants_pays_for_a_small_overrun(idle: int, pays: bool) 
     made = scheduler(SKIP_NEXT, 10)
     released(made, Job(0, 0, 0, 99), 0)
     dispatched(made, 0)
-    told = ended(made, 15, 15).overrun
-    assert told is not None and told.skips == 1
+    overrun = ended(made, 15, 15).overrun
+    assert overrun is not None and overrun.skips == 1
     assert dispatched(made, 15) is None  # from here on there is nothing to do
     following = Job(0, 1, 15 + idle, 199)
     assert (released(made, following, 15 + idle) == (following, Rule.OVERRUN)) is pays
@@ -185,8 +185,8 @@ def test_time_that_earlier_segments_left_unused_is_the_jobs_own() -> None:
     made = scheduler(STOP, 10, 20)
     over = run(made, Job(0, 0, 0, 99), 0, 5, 25)
     assert over.finished is not None and not over.skipped
-    told = over.overrun
-    assert told is not None and told.skips == 0 and told.applied is None  # told, nobody pays
+    overrun = over.overrun
+    assert overrun is not None and overrun.skips == 0 and overrun.applied is None  # nobody pays
     assert released(made, Job(0, 1, 100, 199), 100) is None
 
 
@@ -195,8 +195,8 @@ def test_a_stopped_job_ends_at_the_boundary_and_owes_nothing_it_did_not_take() -
     job = Job(0, 0, 0, 99)
     over = run(made, job, 0, 12)
     assert over.skipped == [(job, Rule.OVERRUN)] and over.finished is None and job.step == 0
-    told = over.overrun
-    assert told is not None and told.applied is STOP and told.skips == 0
+    overrun = over.overrun
+    assert overrun is not None and overrun.applied is STOP and overrun.skips == 0
     assert dispatched(made, 12) is None
     assert released(made, Job(0, 1, 100, 199), 100) is None
 
@@ -209,8 +209,8 @@ def test_a_job_over_its_budget_ends_at_its_early_exit_and_owes_what_it_took(
     job = Job(0, 0, 0, 99)
     over = run(made, job, 0, taken)
     assert over.finished is job and over.early and job.step == 0
-    told = over.overrun
-    assert told is not None and (told.applied, told.skips) == (EARLY_EXIT, skips)
+    overrun = over.overrun
+    assert overrun is not None and (overrun.applied, overrun.skips) == (EARLY_EXIT, skips)
     for seq in range(1, skips + 1):
         paying = Job(0, seq, 200, 299)
         assert released(made, paying, 200) == (paying, Rule.OVERRUN)
@@ -222,16 +222,20 @@ def test_a_job_over_its_budget_before_its_exit_is_complete_runs_on_until_it_is()
     made = scheduler(EARLY_EXIT, 10, 20, 30, 40, exit_after=3)
     job = Job(0, 0, 0, 999)
     over = run(made, job, 0, 150)
-    told = over.overrun
+    overrun = over.overrun
     assert over.finished is None
-    assert told is not None and (told.applied, told.skips) == (EARLY_EXIT, 0)
+    assert overrun is not None and (overrun.applied, overrun.skips) == (EARLY_EXIT, 0)
     assert dispatched(made, 150) is job
     assert ended(made, 170, 20) == Ended()  # within its budget, and reported already
     assert dispatched(made, 170) is job
     over = ended(made, 200, 30)
     assert over.finished is job and over.early and job.step == 2
-    told = over.overrun
-    assert told is not None and (told.applied, told.used_ns, told.skips) == (EARLY_EXIT, 200, 1)
+    overrun = over.overrun
+    assert overrun is not None and (overrun.applied, overrun.used_ns, overrun.skips) == (
+        EARLY_EXIT,
+        200,
+        1,
+    )
 
 
 def test_a_late_job_that_ends_at_its_exit_within_its_whole_budget_owes_nothing() -> None:
@@ -255,9 +259,9 @@ def test_a_job_that_exceeds_its_budget_in_its_last_segment_alone_has_its_full_re
     made = scheduler(EARLY_EXIT, 10, 20, exit_after=1)
     job = Job(0, 0, 0, 99)
     over = run(made, job, 0, 10, 25)
-    told = over.overrun
+    overrun = over.overrun
     assert over.finished is job and not over.early
-    assert told is not None and (told.applied, told.skips) == (None, 1)
+    assert overrun is not None and (overrun.applied, overrun.skips) == (None, 1)
 
 
 def test_what_has_no_early_exit_runs_to_its_end() -> None:
@@ -265,8 +269,8 @@ def test_what_has_no_early_exit_runs_to_its_end() -> None:
     job = Job(0, 0, 0, 99)
     over = run(made, job, 0, 25, 10)
     assert over.finished is job and not over.early
-    told = over.overrun
-    assert told is not None and (told.applied, told.skips) == (None, 1)
+    overrun = over.overrun
+    assert overrun is not None and (overrun.applied, overrun.skips) == (None, 1)
 
 
 @pytest.mark.parametrize("exit_after", [-1, 2, 3])
@@ -381,8 +385,8 @@ def test_what_is_not_critical_sheds_nobody(task: int) -> None:
     made = mixed()
     released(made, Job(task, 0, 0, 50), 0)
     dispatched(made, 0)
-    told = ended(made, 500, 500).overrun
-    assert told is not None and not told.sheds and not made.shedding(0)
+    overrun = ended(made, 500, 500).overrun
+    assert overrun is not None and not overrun.sheds and not made.shedding(0)
 
 
 @given(
@@ -406,11 +410,11 @@ def test_no_task_gets_more_of_the_lane_in_the_long_run_than_its_budget(
                 if dispatched(made, now) is None:
                     break
                 now += part
-                told = ended(made, now, part).overrun
+                overrun = ended(made, now, part).overrun
                 used += 0 if demoted else part
-                if told is not None:
-                    demoted |= told.applied is DEMOTE
-                    debt = max(debt, told.skips)
+                if overrun is not None:
+                    demoted |= overrun.applied is DEMOTE
+                    debt = max(debt, overrun.skips)
         else:
             debt -= 1
         dispatched(made, now)  # the lane finds that there is nothing to do

@@ -232,7 +232,7 @@ def test_no_job_is_ever_lost_or_run_twice_or_out_of_turn(
 
 
 class Loop:
-    """A plan that comes back to its step until it is told to stop, as a generator does."""
+    """A plan that comes back to its step until it is asked to stop, as a generator does."""
 
     steps, total_ns, exit_after, branches = 2, 0, 0, True
 

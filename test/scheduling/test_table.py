@@ -80,7 +80,7 @@ def test_a_table_that_cannot_be_run_is_refused(places: list[Slot]) -> None:
 @pytest.mark.parametrize(
     ("period", "jitter", "budgets"), [(7, 0, (3,)), (0, 0, (3,)), (10, 10, (3,)), (10, 0, ())]
 )
-def test_a_task_whose_place_cannot_be_told_is_refused(
+def test_a_task_without_a_place_in_the_table_is_refused(
     period: int, jitter: int, budgets: tuple[int, ...]
 ) -> None:
     scheduler = Scheduler(1, Table({0: PLACES}, 20))

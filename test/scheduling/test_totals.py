@@ -30,7 +30,7 @@ def run(made: Scheduler, *taken_ns: int) -> tuple[Ended, list[int]]:
     """Run a job's segments until it ends; return how, and after which segments it overran."""
     job = Job(0, 0, 0, 99)
     assert released(made, job, 0) is None
-    now, told, over = 0, [], Ended()
+    now, overran, over = 0, [], Ended()
     for segment, taken in enumerate(taken_ns):
         if dispatched(made, now) is not job:
             break
@@ -38,56 +38,56 @@ def run(made: Scheduler, *taken_ns: int) -> tuple[Ended, list[int]]:
         now += taken
         over = ended(made, now, taken)
         if over.overrun is not None:
-            told.append(segment)
+            overran.append(segment)
         if over.finished or over.skipped:
             break
-    return over, told
+    return over, overran
 
 
 @pytest.mark.parametrize("policy", OverrunPolicy)
 @pytest.mark.parametrize("taken", [(10, 10, 1), (1, 10, 10), (7, 7, 7), (10, 1, 10)])
-def test_a_job_within_its_total_is_not_told_of_however_it_spends_it(
+def test_a_job_within_its_total_is_not_reported_however_it_spends_it(
     policy: OverrunPolicy, taken: tuple[int, ...]
 ) -> None:
     made = scheduler(policy, 21)
-    over, told = run(made, *taken)
-    assert told == [] and over.finished is not None and over.finished.step == 2
+    over, overran = run(made, *taken)
+    assert overran == [] and over.finished is not None and over.finished.step == 2
     assert released(made, Job(0, 1, 50, 149), 50) is None
 
 
 @pytest.mark.parametrize(
     ("taken", "when"), [((10, 10, 2), [2]), ((10, 10, 10), [2]), ((9, 10, 3), [2])]
 )
-def test_what_a_job_takes_beyond_its_total_is_told_once_and_paid_back(
+def test_what_a_job_takes_beyond_its_total_is_reported_once_and_paid_back(
     taken: tuple[int, ...], when: list[int]
 ) -> None:
     made = scheduler(OverrunPolicy.SKIP_NEXT, 21)
-    over, told = run(made, *taken)
-    assert told == when and over.finished is not None
+    over, overran = run(made, *taken)
+    assert overran == when and over.finished is not None
     refused = released(made, Job(0, 1, 50, 149), 50)
     assert refused is not None and refused[1] is Rule.OVERRUN
     assert released(made, Job(0, 2, 90, 189), 90) is None
 
 
 def test_a_job_beyond_its_total_is_stopped_at_the_next_boundary() -> None:
-    over, told = run(scheduler(OverrunPolicy.STOP, 15), 10, 10, 10)
-    assert told == [1] and over.finished is None
+    over, overran = run(scheduler(OverrunPolicy.STOP, 15), 10, 10, 10)
+    assert overran == [1] and over.finished is None
     ((job, rule),) = over.skipped
     assert job.step == 1 and rule is Rule.OVERRUN
 
 
-def test_a_job_beyond_its_total_is_told_once_where_nothing_is_done_before_it_ends() -> None:
-    over, told = run(scheduler(OverrunPolicy.SKIP_NEXT, 15), 10, 10, 1)
+def test_a_job_beyond_its_total_is_reported_once_where_nothing_is_done_before_it_ends() -> None:
+    over, overran = run(scheduler(OverrunPolicy.SKIP_NEXT, 15), 10, 10, 1)
     assert (
-        told == [1, 2] and over.finished is not None
+        overran == [1, 2] and over.finished is not None
     )  # passed, and at the end what is owed for it
 
 
 def test_a_segment_may_use_what_those_before_it_left_only_up_to_the_total() -> None:
     stop = OverrunPolicy.STOP
     assert run(scheduler(stop, 21), 2, 15, 4)[0].finished is not None
-    over, told = run(scheduler(stop, 21), 8, 15, 4)
-    assert told == [1] and over.finished is None and len(over.skipped) == 1
+    over, overran = run(scheduler(stop, 21), 8, 15, 4)
+    assert overran == [1] and over.finished is None and len(over.skipped) == 1
 
 
 def test_a_lane_sheds_when_a_whole_job_exceeds_its_low_budget() -> None:
@@ -95,8 +95,8 @@ def test_a_lane_sheds_when_a_whole_job_exceeds_its_low_budget() -> None:
     run(made, 10, 5)
     assert not made.shedding(0)
     made = scheduler(None, 0, low_total=15)
-    _, told = run(made, 10, 6)
-    assert told == [1] and made.shedding(0)
+    _, overran = run(made, 10, 6)
+    assert overran == [1] and made.shedding(0)
     refused = released(made, Job(1, 0, 20, 99), 20)
     assert refused is not None and refused[1] is Rule.CRITICALITY
 
@@ -125,8 +125,8 @@ def test_a_job_is_left_alone_exactly_where_it_keeps_every_budget(
     taken: list[int], total: int, policy: OverrunPolicy
 ) -> None:
     made = scheduler(policy, total)
-    _, told = run(made, *taken)
-    assert (told == []) == (max(taken) <= 10 and sum(taken) <= total)
+    _, overran = run(made, *taken)
+    assert (overran == []) == (max(taken) <= 10 and sum(taken) <= total)
 
 
 def test_the_shares_of_a_job_s_segments_end_where_its_whole_may() -> None:

@@ -107,7 +107,7 @@ def test_a_slow_publisher_is_blamed_for_publishing(declared_ns: int) -> None:
     assert "publishing its result took 14 ms" in cause.sentence
 
 
-def test_a_slow_decoder_is_told_from_a_slow_publisher() -> None:
+def test_a_slow_decoder_is_distinguished_from_a_slow_publisher() -> None:
     trace = _published(traced(_TASKS, _usual()), 3 * _MS, slow=False)
     assert _late(trace)[0].kind is CauseKind.OUTPUT
 

@@ -70,7 +70,7 @@ def test_results_that_leave_one_behind_the_other_do_not_overlap(late_ns: list[in
     _check(_published(late_ns))
 
 
-def test_a_job_that_ended_at_an_early_exit_is_told_from_the_others() -> None:
+def test_a_job_that_ended_at_an_early_exit_is_distinguished_from_the_others() -> None:
     trace = _published([0, 0])
     records = trace.records.copy()
     records["values"][(records["kind"] == RecordKind.FINISHED) & (records["seq"] == 1), 3] = 1

@@ -102,7 +102,7 @@ def test_a_job_beyond_the_budget_of_its_whole_is_an_overrun() -> None:
     assert trace.tasks[0].work_ns == 21
 
 
-def test_a_policy_that_idles_is_told_from_other_jobs() -> None:
+def test_a_policy_that_idles_is_distinguished_from_other_jobs() -> None:
     tasks = [AnalysisTask("urgent", (2,), 10, 4), AnalysisTask("long", (9,), 40, 40)]
     work = Workload.of(
         np.array([0, 1, 0, 0, 0]),
@@ -142,7 +142,7 @@ def _real() -> Trace:
     return Trace(records, {3: TracedTask(3, "camera", deadline_ns=220, publish_ns=20)})
 
 
-def test_the_parts_of_a_real_job_are_told_apart() -> None:
+def test_the_parts_of_a_real_job_are_distinguished() -> None:
     trace = _real()
     (job,) = trace.jobs.values()
     lengths = {part.kind: part.length_ns for part in split(trace, job).parts}

@@ -268,7 +268,7 @@ def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path, content: bytes) -> 
         read_trace(path)
 
 
-def test_a_missing_trace_and_a_place_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+def test_a_missing_trace_and_a_place_that_cannot_be_written_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such trace"):
         read_trace(tmp_path / "none.mcap")
     with pytest.raises(ConfigError, match="cannot be written"):

@@ -1,4 +1,4 @@
-"""States: what is noted once a second is read back, told, and drawn."""
+"""States: what is noted once a second is read back, reported, and drawn."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_file_keeps_states(tmp_path: Path) -> None:
     assert run_states(read_trace(tmp_path / "run.mcap")) == (kept,)
 
 
-def test_people_are_told_of_arena_heat_and_restarts() -> None:
+def test_arena_heat_and_restarts_are_reported_to_people() -> None:
     trace = _trace(
         RunState(0, 2 * MIB, 8 * MIB, 1.0, 50.0),
         RunState(SECOND, 3 * MIB, 8 * MIB, 0.75, 88.0, True, restarts=2),

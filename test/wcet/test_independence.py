@@ -1,4 +1,4 @@
-"""Runs that influence each other, or change with time, are told from those that do not."""
+"""Runs that influence each other, or change with time, are distinguished from those that do not."""
 
 from __future__ import annotations
 

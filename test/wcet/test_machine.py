@@ -24,7 +24,7 @@ def test_clock_and_governor_are_read_where_the_kernel_sets_them(tmp_path: Path) 
     assert found["load_1min"] == "0.42"
 
 
-def test_a_virtual_machine_tells_its_nominal_clock(tmp_path: Path) -> None:
+def test_a_virtual_machine_reports_its_nominal_clock(tmp_path: Path) -> None:
     write(tmp_path, "proc/cpuinfo", "model name\t: Some CPU\ncpu MHz\t\t: 2596.09\n")
     found = describe_machine(tmp_path)
     assert (found["processor"], found["clock_mhz"]) == ("Some CPU", "2596")
@@ -39,7 +39,7 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     assert cpu_shares({}, {}) == {}
 
 
-def test_time_that_others_took_is_told_apart_from_our_own(tmp_path: Path) -> None:
+def test_time_that_others_took_is_distinguished_from_our_own(tmp_path: Path) -> None:
     write(tmp_path, "proc/stat", "cpu  100 0 0 900 0 0 0 0 0 0\ncpu0 ...\n")
     before = cpu_times(tmp_path)
     write(tmp_path, "proc/stat", "cpu  400 0 100 1400 0 0 0 100 0 0\ncpu0 ...\n")

@@ -30,7 +30,7 @@ def profile(*batches: tuple[Condition, list[int]]) -> Profile:
     )
 
 
-def test_a_pair_is_told_in_medians_of_the_network_alone() -> None:
+def test_a_pair_is_reported_in_medians_of_the_network_alone() -> None:
     found = profile(
         (Condition(), [90, 100, 140]),
         (Condition(cache=Cache.COLD), [500]),

@@ -49,7 +49,7 @@ def test_each_segment_is_budgeted_for_the_condition_that_is_worst_for_it() -> No
         (Condition(Stress.MEMORY, inputs="12 images"), "against memory load, 12 images"),
     ],
 )
-def test_a_condition_is_told_in_a_few_words(condition: Condition, label: str) -> None:
+def test_a_condition_is_reported_in_a_few_words(condition: Condition, label: str) -> None:
     assert condition.label == label
     assert Condition.from_json(condition.to_json()) == condition
 

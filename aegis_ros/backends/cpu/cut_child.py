@@ -95,12 +95,12 @@ def _measure_operators(
     session = _session(named, profile=str(folder / "operators"))
     for _ in range(_TIMED_RUNS):
         session.run(None, frames)
-    told = Path(session.end_profiling())
+    profile = Path(session.end_profiling())
     taken: dict[str, list[float]] = {}
-    for event in json.loads(told.read_text()):
+    for event in json.loads(profile.read_text()):
         if event["name"].endswith(_KERNEL):
             taken.setdefault(event["name"].removesuffix(_KERNEL), []).append(event["dur"] * 1e3)
-    told.unlink()
+    profile.unlink()
     return [
         _EVERY_OPERATOR_NS + float(np.median(taken.get(node.name, [0.0])))
         for node in named.graph.node
@@ -128,14 +128,14 @@ def _run(
     loaded: OrtNetwork, inputs: Arrays, compiled: CompiledNetwork
 ) -> dict[str, tuple[tuple[int, ...], bytes]]:
     """Run a network as the engine will; return extents and bytes of each output, by name."""
-    from aegis_ros.backends.cpu.onnxruntime import output_room
+    from aegis_ros.backends.cpu.onnxruntime import output_arrays
 
-    room = output_room(compiled)
+    outputs = output_arrays(compiled)
     found: dict[str, tuple[tuple[int, ...], bytes]] = {}
     for segment in range(loaded.segments):
-        shapes = loaded.run(segment, inputs, room) or [values.shape for values in room]
+        shapes = loaded.run(segment, inputs, outputs) or [values.shape for values in outputs]
         complete = compiled.completed_by(segment)
-        for item, values, shape in zip(compiled.outputs, room, shapes, strict=True):
+        for item, values, shape in zip(compiled.outputs, outputs, shapes, strict=True):
             if item.name in complete and item.name not in found:
                 data = values.reshape(-1)[: math.prod(shape)].tobytes()
                 found[item.name] = (tuple(shape), data)

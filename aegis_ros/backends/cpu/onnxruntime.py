@@ -40,7 +40,7 @@ __all__ = [
     "OrtNetwork",
     "cpu_name",
     "load_session",
-    "output_room",
+    "output_arrays",
     "session_options",
 ]
 
@@ -242,7 +242,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         try:
             loaded = load_session(compiled)
             inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
-            outputs = output_room(compiled)
+            outputs = output_arrays(compiled)
             for index in list(range(loaded.segments)) * WARM_UP_RUNS:
                 loaded.run(index, inputs, outputs)
         except Exception as error:
@@ -293,7 +293,7 @@ def load_session(compiled: CompiledNetwork) -> OrtNetwork:
     return OrtNetwork(sessions, compiled)
 
 
-def output_room(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
+def output_arrays(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
     """Return an array for each output; that of a dynamic one is flat, with room to spare."""
     return [
         np.empty(max(1, item.nbytes // np.dtype(item.dtype).itemsize) * 2 + 16384, item.dtype)
@@ -409,14 +409,14 @@ def _known_extents(item: Any) -> bool:
 
 
 def _copy_to_front(
-    name: str, value: npt.NDArray[np.generic], room: npt.NDArray[np.generic]
+    name: str, value: npt.NDArray[np.generic], output: npt.NDArray[np.generic]
 ) -> tuple[int, ...]:
-    if value.size > room.size:
+    if value.size > output.size:
         raise BackendError(
             f"output {name!r} is larger than its slot",
             value=value.shape,
-            expected=f"at most {room.size} elements",
+            expected=f"at most {output.size} elements",
             hint="Give the network outputs of bounded extents",
         )
-    room.reshape(-1)[: value.size] = value.reshape(-1)
+    output.reshape(-1)[: value.size] = value.reshape(-1)
     return tuple(value.shape)

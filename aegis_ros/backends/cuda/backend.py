@@ -55,7 +55,7 @@ class CudaBackend:
         Raises:
             BackendError: the GPU cannot be used, or not be divided among the lanes.
         """
-        with self._telling("the GPU cannot be used"), ExitStack() as undo:
+        with self._reporting("the GPU cannot be used"), ExitStack() as undo:
             self._driver.attach()
             undo.callback(self._driver.close)
             made = make_lanes(self._driver, lanes, self._frames, undo)
@@ -69,7 +69,7 @@ class CudaBackend:
         Raises:
             BackendError: the GPU is lost.
         """
-        with self._telling("frames cannot be shared with the GPU"):
+        with self._reporting("frames cannot be shared with the GPU"):
             self._driver.attach()
             self._frames.pin(memory)
 
@@ -79,7 +79,7 @@ class CudaBackend:
         Raises:
             BackendError: as the driver says.
         """
-        with self._telling("frames cannot be unregistered from the GPU"):
+        with self._reporting("frames cannot be unregistered from the GPU"):
             self._driver.attach()
             for lane in self._lanes:
                 self._driver.synchronize_stream(lane.copies)
@@ -89,10 +89,10 @@ class CudaBackend:
         """Begin to copy a waiting job's frame while the lane computes for another one."""
         assert isinstance(network, GpuNetwork)
         try:
-            with self._telling("the frame cannot be copied"):
+            with self._reporting("the frame cannot be copied"):
                 return network.prefetch(inputs[0])
         except BackendError:
-            return False  # the job will copy it itself, and be told if that fails, too
+            return False  # the job will copy it itself, and report it if that fails, too
 
     def start(self, lane: int, work: Work) -> None:
         """Hand the segment to the lane's thread."""
@@ -105,7 +105,7 @@ class CudaBackend:
     def unload(self, network: LoadedNetwork) -> None:
         """Release its memory."""
         assert isinstance(network, GpuNetwork)
-        with self._telling("the network cannot be unloaded"):
+        with self._reporting("the network cannot be unloaded"):
             self._loaded.remove(network)
             network.close()
 
@@ -131,7 +131,7 @@ class CudaBackend:
         if hangs or self._lost or not lanes:
             undo.pop_all()
             return
-        with self._telling("the GPU cannot be released"), undo:
+        with self._reporting("the GPU cannot be released"), undo:
             self._driver.attach()
             undo.callback(self._frames.close)
             for network in loaded:
@@ -148,7 +148,7 @@ class CudaBackend:
         assert isinstance(network, GpuNetwork)
         network.lane.busy = True
         try:
-            with self._telling("the segment failed"):
+            with self._reporting("the segment failed"):
                 return network.run(
                     work.step, part.inputs[0], part.outputs, prefetched=part.prefetched
                 )
@@ -156,7 +156,7 @@ class CudaBackend:
             network.lane.busy = False
 
     @contextmanager
-    def _telling(self, problem: str) -> Iterator[None]:
+    def _reporting(self, problem: str) -> Iterator[None]:
         """Turn errors of the driver into ours, and say so where the context is lost.
 
         Raises:

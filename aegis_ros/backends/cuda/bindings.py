@@ -52,8 +52,8 @@ class BindingsDriver:
         if count == 0:
             raise CudaUnavailable("the NVIDIA driver finds no GPU")
         self._device = self._do("cuDeviceGet", _OF_DEVICE)
-        told = self._do("cuDeviceGetName", 128, self._device)
-        self._name = bytes(told).split(b"\0")[0].decode(errors="replace").strip()
+        name = self._do("cuDeviceGetName", 128, self._device)
+        self._name = bytes(name).split(b"\0")[0].decode(errors="replace").strip()
 
     def device_name(self) -> str:
         """Return the GPU's name."""

@@ -75,7 +75,7 @@ class GpuNetwork(ABC):
             copied = f"frames are copied by the CPU first ({self.lane.frames.refusal})"
         return "; ".join(filter(None, (self._graphs_note(), copied)))
 
-    def output_rooms(self) -> list[npt.NDArray[np.generic]]:
+    def output_arrays(self) -> list[npt.NDArray[np.generic]]:
         """Return a flat array for each output, as large as it can be."""
         return [
             np.zeros(self._buffers[item.name].nbytes // np.dtype(item.dtype).itemsize, item.dtype)
@@ -197,18 +197,18 @@ class GpuNetwork(ABC):
             self._driver.copy_out(buffer.host.ctypes.data, device, nbytes, self._stream)
         return name, place, nbytes
 
-    def _deliver(self, name: str, place: int, nbytes: int, room: npt.NDArray[np.generic]) -> None:
+    def _deliver(self, name: str, place: int, nbytes: int, output: npt.NDArray[np.generic]) -> None:
         host = self._buffers[name].host
         assert host is not None
         values = host[:nbytes].view(self._compiled.outputs[place].dtype)
-        if values.size > room.size:
+        if values.size > output.size:
             raise BackendError(
                 f"output {name!r} is larger than its slot",
                 value=self._shapes[place],
-                expected=f"at most {room.size} elements",
+                expected=f"at most {output.size} elements",
                 hint="Give the network outputs of bounded extents",
             )
-        room.reshape(-1)[: values.size] = values
+        output.reshape(-1)[: values.size] = values
 
     def _frame_input(self) -> FrameInput:
         """Return the way of the frame to its buffer."""

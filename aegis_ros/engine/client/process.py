@@ -129,7 +129,7 @@ class EngineProcess:
         """Send one request and return the answer, of the kind that is wanted; one at a time.
 
         An engine that does not answer in time is killed: what it would answer later could not
-        be told from the answer to the next request.
+        be distinguished from the answer to the next request.
 
         Raises:
             EngineError: the engine says no; by ``Rule.ENGINE_RESTART`` when it is no longer there.

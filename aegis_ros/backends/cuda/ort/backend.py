@@ -127,7 +127,7 @@ class OnnxRuntimeCudaBackend(CudaBackend):
     def _load(
         self, compiled: CompiledNetwork, lane: int, profile: Path | None = None
     ) -> OrtCudaNetwork:
-        with self._telling("ONNX Runtime cannot load the network"):
+        with self._reporting("ONNX Runtime cannot load the network"):
             network = OrtCudaNetwork(
                 self._toolkit, compiled, self._lanes[lane], tf32=self._tf32, profile=profile
             )

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["answer", "build", "fold"]
 
 # What sessions were seen to take, and so much more for chance: addresses fall as they fall.
-_ROOM = 1.5
-_ROOM_BYTES = 64 * 2**20
+_SPARE_FACTOR = 1.5
+_SPARE_BYTES = 64 * 2**20
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
     Args:
         request: ``source`` (ONNX), ``parts``, ``folder`` for what is made, ``tf32``, ``network`` (a
             :class:`CompiledNetwork` without files), ``eager`` (by index of a part, as text, why it
-            is not to be captured: what an earlier answer told).
+            is not to be captured: what an earlier answer said).
         toolkit: ONNX Runtime and the driver.
 
     Returns:
@@ -98,7 +98,7 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
         # Loaded once more: what ONNX Runtime takes for the process as a whole is there already.
         with _loaded(backend, network) as loaded:
             made_eager = dict(enumerate(loaded.eager))
-            limits = [int(used * _ROOM) + _ROOM_BYTES for used in loaded.session_bytes]
+            limits = [int(used * _SPARE_FACTOR) + _SPARE_BYTES for used in loaded.session_bytes]
             facts: dict[str, Any] = {
                 "paths": list(network.paths),
                 "bytes": loaded.device_bytes,
@@ -176,10 +176,10 @@ def _loaded(
 def _computed(
     loaded: OrtCudaNetwork, frame: npt.NDArray[np.generic]
 ) -> list[npt.NDArray[np.generic]]:
-    rooms = loaded.output_rooms()
+    outputs = loaded.output_arrays()
     for segment in range(loaded.segments):
-        loaded.run(segment, frame, rooms)
+        loaded.run(segment, frame, outputs)
     return [
-        room[: math.prod(shape)].reshape(shape)
-        for room, shape in zip(rooms, loaded.output_shapes, strict=True)
+        values[: math.prod(shape)].reshape(shape)
+        for values, shape in zip(outputs, loaded.output_shapes, strict=True)
     ]

@@ -166,9 +166,9 @@ class OrtCudaNetwork(GpuNetwork):
         """
         found = []
         for segment in self._segments:
-            told = Path(segment.session.end_profiling())
-            found.append(_off_device(json.loads(told.read_text())))
-            told.unlink()
+            profile = Path(segment.session.end_profiling())
+            found.append(_off_device(json.loads(profile.read_text())))
+            profile.unlink()
         return found
 
     # -- one run ------------------------------------------------------------------------------
@@ -221,9 +221,9 @@ class OrtCudaNetwork(GpuNetwork):
         eager: dict[str, int] = {}
         for reason in filter(None, self.eager):
             eager[reason] = eager.get(reason, 0) + 1
-        told = "; ".join(f"{count} not: {reason}" for reason, count in eager.items())
+        profile = "; ".join(f"{count} not: {reason}" for reason, count in eager.items())
         count = f"segments launched as CUDA graphs: {sum(self.graphs)} of {self.segments}"
-        return f"{count}; {told}" if told else count
+        return f"{count}; {profile}" if profile else count
 
     # -- loading ------------------------------------------------------------------------------
 
@@ -352,8 +352,8 @@ class OrtCudaNetwork(GpuNetwork):
         segment.binding.bind_output(item.name, _DEVICE)
         segment.made.append((position, item.name, place))
         self.dynamic.append(item.name)
-        room = self._compiled.outputs[place].nbytes * 2 + 16384 * dtype.itemsize
-        self._buffers.take(item.name, room, with_host=True)
+        nbytes = self._compiled.outputs[place].nbytes * 2 + 16384 * dtype.itemsize
+        self._buffers.take(item.name, nbytes, with_host=True)
 
     def _require_dtype(self, name: str, found: np.dtype[Any], wanted: np.dtype[Any]) -> None:
         if found != wanted:

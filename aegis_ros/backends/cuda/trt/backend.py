@@ -46,7 +46,7 @@ class TensorRtBackend(CudaBackend):
             nanoseconds without and with one.
 
     Attributes:
-        on_progress: told what is built at present and how much of it is done, 0..1.
+        on_progress: called with what is built at present and how much of it is done, 0..1.
 
     Raises:
         BackendError: TensorRT, the driver or the GPU is missing.
@@ -113,7 +113,7 @@ class TensorRtBackend(CudaBackend):
             BackendError: the engine is not for this GPU, or the memory does not suffice; nothing
                 is left behind.
         """
-        with self._telling("TensorRT cannot load the network"):
+        with self._reporting("TensorRT cannot load the network"):
             network = TensorRtNetwork(
                 self._toolkit, compiled, self._lanes[lane], graph_pays=self._graph_pays
             )
@@ -155,9 +155,9 @@ class TensorRtBackend(CudaBackend):
 
 
 @contextmanager
-def _watched(path: Path, told: Progress | None) -> Iterator[None]:
+def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
     """Tell what another process writes to ``path`` about its progress."""
-    if told is None:
+    if on_progress is None:
         yield
         return
     ended = threading.Event()
@@ -166,7 +166,7 @@ def _watched(path: Path, told: Progress | None) -> Iterator[None]:
         while not ended.wait(0.2):
             now = _read_progress(path)
             if now is not None:
-                told(str(now["phase"]), float(now["done"]))
+                on_progress(str(now["phase"]), float(now["done"]))
 
     thread = threading.Thread(target=watch, name="build-progress", daemon=True)
     thread.start()

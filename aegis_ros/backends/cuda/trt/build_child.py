@@ -77,7 +77,7 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
     paths = []
     for number, part in enumerate(sources):
 
-        def told(phase: str, done: float, number: int = number) -> None:
+        def report(phase: str, done: float, number: int = number) -> None:
             _note(folder / "progress", phase, (number + done) / len(sources))
 
         target = folder / f"{number}.engine"
@@ -87,7 +87,7 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
             target,
             frame=(network.frame_input, network.max_shape),
             timing_cache=Path(request["timing_cache"]),
-            progress=told,
+            progress=report,
         )
         paths.append(str(target))
     facts = _tried(replace(network, paths=tuple(paths)), source, toolkit)
@@ -124,13 +124,13 @@ def build_engine(
     network = builder.create_network(typed)
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(source)):
-        told = []
+        reasons = []
         for index in range(parser.num_errors):
             error = parser.get_error(index)
             # Where an operator's attributes are the problem, only the function tells which one.
             where = f"{error.node_operator()} {error.node_name()}".strip() or error.func()
-            told.append(f"{where}: {error.desc()}")
-        raise _refusal("TensorRT cannot parse the network", told or errors)
+            reasons.append(f"{where}: {error.desc()}")
+        raise _refusal("TensorRT cannot parse the network", reasons or errors)
     config = builder.create_builder_config()
     config.max_aux_streams = 0
     config.progress_monitor = _monitor(trt, progress)
@@ -218,12 +218,12 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
         }
 
         def computed(inputs: Arrays) -> list[npt.NDArray[np.generic]]:
-            rooms = loaded.output_rooms()
+            outputs = loaded.output_arrays()
             for segment in range(loaded.segments):
-                loaded.run(segment, inputs[0], rooms)
+                loaded.run(segment, inputs[0], outputs)
             return [
-                room[: math.prod(shape)].reshape(shape)
-                for room, shape in zip(rooms, loaded.output_shapes, strict=True)
+                values[: math.prod(shape)].reshape(shape)
+                for values, shape in zip(outputs, loaded.output_shapes, strict=True)
             ]
 
         refused = difference(network, source, computed)
@@ -234,8 +234,8 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
         backend.close()
 
 
-def _refusal(problem: str, told: Sequence[str]) -> ModelError:
-    reason = " ".join(told[0].split())[:300] if told else "it does not say why"
+def _refusal(problem: str, reasons: Sequence[str]) -> ModelError:
+    reason = " ".join(reasons[0].split())[:300] if reasons else "it does not say why"
     return ModelError(f"{problem} ({reason})", rule=Rule.MODEL_VALID)
 
 

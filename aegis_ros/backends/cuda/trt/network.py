@@ -242,7 +242,7 @@ class TensorRtNetwork(GpuNetwork):
             if -1 in tuple(segment.engine.get_tensor_shape(name)):
                 self.dynamic.append(name)
         if -1 in shape:
-            allocator = _room_in(self._trt, self._buffers[name])
+            allocator = _allocator_in(self._trt, self._buffers[name])
             segment.measured[name] = allocator
             if not context.set_output_allocator(name, allocator):
                 raise BackendError(f"TensorRT refuses an allocator ({self._reason()})")
@@ -347,10 +347,10 @@ class TensorRtNetwork(GpuNetwork):
         return self._errors[0][:300] if self._errors else "it does not say why"
 
 
-def _room_in(trt: Any, buffer: Buffer) -> Any:
-    """Return an allocator that hands out memory taken at load, and keeps the extents it is told."""
+def _allocator_in(trt: Any, buffer: Buffer) -> Any:
+    """Return an allocator of memory taken at load; it keeps the extents that are reported."""
 
-    class Room(trt.IOutputAllocator):  # type: ignore[misc]
+    class Allocator(trt.IOutputAllocator):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IOutputAllocator.__init__(self)
             self.shape: tuple[int, ...] = ()
@@ -366,7 +366,7 @@ def _room_in(trt: Any, buffer: Buffer) -> Any:
         def notify_shape(self, name: str, shape: Any) -> None:
             self.shape = tuple(int(extent) for extent in shape)
 
-    return Room()
+    return Allocator()
 
 
 def _median_ns(work: Callable[[], None]) -> float:

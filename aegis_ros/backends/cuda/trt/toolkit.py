@@ -68,14 +68,14 @@ def find_toolkit() -> Toolkit:
 def collecting_logger(trt: Any) -> tuple[Any, list[str]]:
     """Return a logger for TensorRT, and the list its errors go to."""
     errors: list[str] = []
-    told = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
+    kept = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
-            if severity in told:
+            if severity in kept:
                 errors.append(" ".join(message.split()))
                 del errors[:-50]
 
