@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import cv2
@@ -10,23 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.errors import InputError
-from aegis_ros.nodes.cdr import CompressedImageView, ImageView
+from aegis_ros.nodes.cdr import ImageView
 
 __all__ = [
     "ENCODINGS",
     "color_shape",
-    "decode_compressed",
     "depth_shape",
     "write_color",
-    "write_decoded",
     "write_depth",
 ]
 
 _Array = npt.NDArray[np.generic]
 _Convert = Callable[[_Array, _Array], object]
 _MAX_PIXELS = 16384 * 16384
-# A sensor's rows are its rows: a note on how to hold the picture is for photo albums.
-_AS_SENT = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def _cvt(code: int) -> _Convert:
@@ -140,51 +135,6 @@ def write_depth(image: ImageView, target: _Array) -> None:
     np.multiply(pixels, np.float32(factor), out=target, casting="unsafe")
 
 
-def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> _Array:
-    """Return the pixels of a JPEG or PNG as uint8 [height, width, 3] BGR.
-
-    The size is read from the file's header first: a few bytes cannot ask for gigabytes.
-
-    Raises:
-        InputError: neither JPEG nor PNG, damaged, or larger than ``max_size`` (height, width).
-    """
-    data = image.data
-    size = _png_size(data) or _jpeg_size(data)
-    if size is None:
-        raise InputError(
-            "neither a JPEG nor a PNG image",
-            where="format",
-            value=image.format,
-            expected="jpeg or png",
-            hint="Set image_transport's compressed.format to jpeg or png",
-        )
-    _check_size(*size)
-    if size[0] > max_size[0] or size[1] > max_size[1]:
-        raise InputError(
-            "the compressed image is larger than declared",
-            where="size",
-            value=list(size),
-            expected=f"at most {list(max_size)}",
-            hint="Raise input.max_size of the task",
-        )
-    pixels: _Array | None = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_SENT)
-    if pixels is None:
-        raise InputError(
-            "the compressed image is damaged", where="data", value=f"{len(data)} bytes"
-        )
-    return pixels
-
-
-def write_decoded(pixels: _Array, target: _Array) -> None:
-    """Write what :func:`decode_compressed` returned as RGB.
-
-    Args:
-        pixels: uint8 [height, width, 3] BGR.
-        target: uint8 [height, width, 3].
-    """
-    cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=target)  # type: ignore[call-overload]
-
-
 def _check_size(height: int, width: int) -> None:
     if height == 0 or width == 0 or height * width > _MAX_PIXELS:
         raise InputError(
@@ -255,32 +205,3 @@ def _check_step(image: ImageView, used: int, rows: int) -> None:
             expected=f"at least {need}",
             hint="Check the driver: data does not fit height and step",
         )
-
-
-def _png_size(data: memoryview) -> tuple[int, int] | None:
-    if len(data) < 24 or bytes(data[:8]) != b"\x89PNG\r\n\x1a\n":
-        return None
-    width, height = struct.unpack_from(">II", data, 16)
-    return height, width
-
-
-def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
-    """Walk the JPEG segments to the frame header (ITU-T T.81, B.2.2)."""
-    if len(data) < 4 or data[0] != 0xFF or data[1] != 0xD8:
-        return None
-    position = 2
-    while position + 9 <= len(data):
-        if data[position] != 0xFF:
-            return None
-        marker = data[position + 1]
-        if marker == 0xFF:
-            position += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            return height, width
-        if marker in (0x01, *range(0xD0, 0xD9)):
-            position += 2
-            continue
-        position += 2 + int(struct.unpack_from(">H", data, position + 2)[0])
-    return None

@@ -18,12 +18,11 @@ from std_msgs.msg import Float32MultiArray
 from aegis_ros.engine import KeptFrame
 from aegis_ros.errors import AegisError, InputError
 from aegis_ros.nodes import cdr
+from aegis_ros.nodes.compressed import decode_compressed, write_decoded
 from aegis_ros.nodes.images import (
     color_shape,
-    decode_compressed,
     depth_shape,
     write_color,
-    write_decoded,
     write_depth,
 )
 from aegis_ros.nodes.numbers import numbers_shape

@@ -2,21 +2,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_ros.errors import InputError
-from aegis_ros.nodes.cdr import CompressedImageView, HeaderView, ImageView
+from aegis_ros.nodes.cdr import HeaderView, ImageView
 from aegis_ros.nodes.images import (
     ENCODINGS,
     color_shape,
-    decode_compressed,
     depth_shape,
     write_color,
-    write_decoded,
     write_depth,
 )
 
@@ -226,67 +223,3 @@ def test_any_image_is_converted_or_refused(
             continue  # a slot refuses it before anything is converted
         with suppress(InputError):
             convert(image)
-
-
-def decode(image: CompressedImageView, max_size: tuple[int, int]) -> np.ndarray:
-    pixels = decode_compressed(image, max_size)
-    target = np.full(pixels.shape, 77, np.uint8)
-    write_decoded(pixels, target)
-    return target
-
-
-def encoded(pixels: np.ndarray, form: str) -> CompressedImageView:
-    good, data = cv2.imencode(f".{form}", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    assert good
-    return CompressedImageView(_HEADER, form, memoryview(data.tobytes()))
-
-
-def test_a_png_comes_out_as_it_was() -> None:
-    np.testing.assert_array_equal(decode(encoded(_QUARTERS, "png"), (32, 48)), _QUARTERS)
-
-
-def test_a_jpeg_comes_out_nearly_as_it_was() -> None:
-    out = decode(encoded(_QUARTERS, "jpg"), (32, 48))
-    for row, column in _INSIDE:
-        assert np.abs(out[row, column].astype(int) - _QUARTERS[row, column]).max() <= 8
-
-
-@pytest.mark.parametrize("form", ["png", "jpg"])
-def test_a_picture_larger_than_declared_is_not_decoded(
-    form: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = encoded(np.zeros((64, 64, 3), np.uint8), form)
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(InputError, match=r"input\.max_size"):
-        decode_compressed(image, (63, 64))
-
-
-@pytest.mark.parametrize("form", ["png", "jpg"])
-@given(cut=st.integers(0, 400), changes=st.lists(st.tuples(st.integers(), st.integers(0, 255))))
-def test_a_damaged_picture_is_decoded_or_refused(
-    form: str, cut: int, changes: list[tuple[int, int]]
-) -> None:
-    raw = bytearray(encoded(_QUARTERS, form).data)
-    for position, value in changes:
-        raw[position % len(raw)] = value
-    image = CompressedImageView(_HEADER, form, memoryview(bytes(raw[: len(raw) - cut])))
-    try:
-        out = decode(image, (64, 64))
-    except InputError:
-        return
-    assert out.ndim == 3 and out.shape[2] == 3
-
-
-def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(InputError, match="neither a JPEG nor a PNG"):
-        decode_compressed(CompressedImageView(_HEADER, "h264", memoryview(b"\0" * 50)), (64, 64))
-
-
-def test_a_rotated_jpeg_keeps_the_size_the_sensor_gave_it() -> None:
-    plain = bytes(encoded(np.zeros((16, 32, 3), np.uint8), "jpg").data)
-    exif = (
-        b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01"
-        b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
-    )
-    image = CompressedImageView(_HEADER, "jpeg", memoryview(plain[:2] + exif + plain[2:]))
-    assert decode_compressed(image, (16, 32)).shape == (16, 32, 3)

@@ -1,0 +1,241 @@
+"""Reads compressed images from topics, so that a few bytes cannot ask for gigabytes or seconds.
+
+A decoder follows lengths, skips what it does not know and takes the last of two headers; whoever
+checks only the first header checks another picture than the one that is decoded. Here the whole
+structure is walked first, by PNG (ISO/IEC 15948) and JPEG (ITU-T T.81), and the decoder is handed
+only the parts that were understood.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.errors import InputError
+from aegis_ros.nodes.cdr import CompressedImageView
+
+__all__ = ["decode_compressed", "write_decoded"]
+
+_Array = npt.NDArray[np.generic]
+# A sensor's rows are its rows: a note on how to hold the picture is for photo albums.
+_AS_SENT = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A picture that was walked from end to end.
+
+    Attributes:
+        size: height and width.
+        data: what the decoder needs of it.
+    """
+
+    size: tuple[int, int]
+    data: memoryview | bytes
+
+
+def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> _Array:
+    """Return the pixels of a JPEG or PNG as uint8 [height, width, 3] BGR.
+
+    Raises:
+        InputError: neither JPEG nor PNG, damaged, or larger than ``max_size`` (height, width).
+    """
+    picture = _walk(image)
+    height, width = picture.size
+    if height > max_size[0] or width > max_size[1]:
+        raise InputError(
+            "the compressed image is larger than declared",
+            where="size",
+            value=[height, width],
+            expected=f"at most {list(max_size)}",
+            hint="Raise input.max_size of the task",
+        )
+    try:
+        pixels: _Array | None = cv2.imdecode(np.frombuffer(picture.data, np.uint8), _AS_SENT)
+    except cv2.error as error:
+        raise _damaged(f"OpenCV cannot decode it: {error.err or error}") from error
+    if pixels is None:
+        raise _damaged("OpenCV cannot decode it")
+    if pixels.shape[:2] != picture.size:
+        raise _damaged(f"its header says {height} x {width}")
+    return pixels
+
+
+def write_decoded(pixels: _Array, target: _Array) -> None:
+    """Write what :func:`decode_compressed` returned as RGB.
+
+    Args:
+        pixels: uint8 [height, width, 3] BGR.
+        target: uint8 [height, width, 3].
+    """
+    cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=target)  # type: ignore[call-overload]
+
+
+def _walk(image: CompressedImageView) -> _Picture:
+    data = image.data
+    try:
+        if bytes(data[:8]) == _PNG_SIGNATURE:
+            return _walk_png(data)
+        if bytes(data[:2]) == b"\xff\xd8":
+            return _walk_jpeg(data)
+    except (struct.error, IndexError) as error:
+        raise _damaged("it is cut short") from error
+    raise InputError(
+        "neither a JPEG nor a PNG image",
+        where="format",
+        value=image.format,
+        expected="jpeg or png",
+        hint="Set image_transport's compressed.format to jpeg or png",
+    )
+
+
+def _damaged(why: str) -> InputError:
+    return InputError(
+        f"the compressed image is damaged ({why})",
+        where="data",
+        hint="Check what publishes it; a network of many losses cuts messages short",
+    )
+
+
+def _sized(height: int, width: int) -> tuple[int, int]:
+    if height == 0 or width == 0:
+        raise _damaged(f"its header says {height} x {width}")
+    return height, width
+
+
+def _most_parts(data: memoryview) -> int:
+    """Return how many parts a picture may have; nobody makes them of a few bytes each."""
+    return 100 + len(data) // 1024
+
+
+# --- PNG ---
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_PARTS = frozenset([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
+
+
+def _walk_png(data: memoryview) -> _Picture:
+    size: tuple[int, int] | None = None
+    kept: list[memoryview] = [data[:8]]
+    complete = True
+    for name, chunk in _png_chunks(data):
+        if (name == b"IHDR") != (size is None):
+            raise _damaged("its header is not where it belongs")
+        if name == b"IHDR":
+            if len(chunk) != 25:
+                raise _damaged("its header is not 13 bytes long")
+            width, height = struct.unpack_from(">II", chunk, 8)
+            size = _sized(height, width)
+        if name in _PNG_PARTS:
+            kept.append(chunk)
+            continue
+        if not name[0] & 0x20:
+            raise _damaged(f"it needs a part named {name.decode('latin-1')!r}, which no PNG has")
+        complete = False  # comments, colour profiles, frames of an animation: not for a network
+    assert size is not None  # _png_chunks gives one chunk at least
+    used = sum(map(len, kept))
+    return _Picture(size, data[:used] if complete else b"".join(kept))
+
+
+def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Return name and bytes, with length and checksum, of each chunk up to IEND."""
+    position = 8
+    for _ in range(_most_parts(data)):
+        length, name = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            raise _damaged(f"a part of {length} bytes where {len(data) - position} are left")
+        yield name, data[position:end]
+        if name == b"IEND":
+            return
+        position = end
+    raise _damaged(f"more than {_most_parts(data):,} parts")
+
+
+# --- JPEG ---
+
+_SOI, _EOI, _SOS, _DNL, _DHP, _EXP = 0xD8, 0xD9, 0xDA, 0xDC, 0xDE, 0xDF
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # headers of every kind of frame
+_DECODABLE = frozenset([0xC0, 0xC1, 0xC2])  # sequential and progressive, Huffman
+_PROGRESSIVE = 0xC2
+_NEEDED = frozenset([0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE])  # tables, restarts, JFIF, Adobe
+_RESTARTS = range(0xD0, 0xD8)
+# Each scan goes over all of the picture, however few bytes it has.
+_MOST_SCANS = {False: 4, True: 16}
+
+
+def _walk_jpeg(data: memoryview) -> _Picture:
+    size: tuple[int, int] | None = None
+    kept: list[memoryview] = [data[:2]]
+    complete = True
+    progressive, scans, position = False, 0, 2
+    stops = _stops(data)
+    for _ in range(_most_parts(data)):
+        while data[position] == 0xFF and data[position + 1] == 0xFF:
+            position += 1  # fill bytes
+            complete = False
+        if data[position] != 0xFF:
+            raise _damaged(f"no marker at byte {position}")
+        marker = data[position + 1]
+        if marker == _EOI:
+            break
+        if marker in (_SOI, _DNL, _DHP, _EXP, 0x00, 0x01) or marker in _RESTARTS:
+            raise _damaged(f"marker {marker:02X} at byte {position}")
+        end = position + 2 + int(struct.unpack_from(">H", data, position + 2)[0])
+        if end > len(data):
+            raise _damaged("it is cut short")
+        if marker in _FRAMES:
+            if size is not None:
+                raise _damaged("it has two frame headers")
+            size = _frame_size(data, marker, position)
+            progressive = marker == _PROGRESSIVE
+        if marker == _SOS:
+            scans += 1
+            if size is None:
+                raise _damaged("a scan before the frame header")
+            if scans > _MOST_SCANS[progressive]:
+                raise _damaged(f"more than {_MOST_SCANS[progressive]} scans")
+            following = int(np.searchsorted(stops, end))
+            if following == len(stops):
+                raise _damaged("it is cut short")
+            end = int(stops[following])
+        if marker in _FRAMES or marker in _NEEDED or marker == _SOS:
+            kept.append(data[position:end])
+        else:
+            complete = False  # comments, thumbnails, colour profiles
+        position = end
+    else:
+        raise _damaged(f"more than {_most_parts(data):,} parts")
+    if size is None or not scans:
+        raise _damaged("it has no scan")
+    kept.append(data[position : position + 2])
+    used = position + 2
+    return _Picture(size, data[:used] if complete else b"".join(kept))
+
+
+def _frame_size(data: memoryview, marker: int, position: int) -> tuple[int, int]:
+    precision, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
+    if marker not in _DECODABLE or precision != 8 or components not in (1, 3, 4):
+        raise InputError(
+            "this kind of JPEG cannot be decoded",
+            where="data",
+            value=f"frame type {marker - 0xC0}, {precision} bits, {components} components",
+            expected="baseline or progressive Huffman coding, 8 bits, 1, 3 or 4 components",
+            hint="Set image_transport's compressed.format to jpeg or png",
+        )
+    return _sized(height, width)
+
+
+def _stops(data: memoryview) -> npt.NDArray[np.intp]:
+    """Return where the coded data of a scan would end: at markers that are no restart."""
+    values = np.frombuffer(data, np.uint8)
+    starts: npt.NDArray[np.intp] = np.flatnonzero(values[:-1] == 0xFF)
+    second = values[starts + 1]
+    goes_on = (second == 0) | ((second >= _RESTARTS.start) & (second < _RESTARTS.stop))
+    stops: npt.NDArray[np.intp] = starts[~goes_on & (second != 0xFF)]
+    return stops

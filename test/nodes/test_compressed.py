@@ -1,0 +1,264 @@
+"""Compressed images: what is decoded is what was checked, and hostile ones cost nothing."""
+
+from __future__ import annotations
+
+import random
+import resource
+import struct
+import subprocess
+import sys
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_ros.errors import InputError
+from aegis_ros.nodes.cdr import CompressedImageView, HeaderView
+from aegis_ros.nodes.compressed import decode_compressed, write_decoded
+
+_HEADER = HeaderView(1, 2, "camera")
+_QUARTERS = np.zeros((32, 48, 3), np.uint8)
+_QUARTERS[:16, :24] = (250, 10, 10)
+_QUARTERS[:16, 24:] = (10, 250, 10)
+_QUARTERS[16:, :24] = (10, 10, 250)
+_QUARTERS[16:, 24:] = (240, 240, 240)
+_INSIDE = [(8, 12), (8, 36), (24, 12), (24, 36)]
+
+
+def decode(image: CompressedImageView, max_size: tuple[int, int]) -> np.ndarray:
+    pixels = decode_compressed(image, max_size)
+    target = np.full(pixels.shape, 77, np.uint8)
+    write_decoded(pixels, target)
+    return target
+
+
+def encoded(pixels: np.ndarray, form: str) -> CompressedImageView:
+    good, data = cv2.imencode(f".{form}", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    assert good
+    return CompressedImageView(_HEADER, form, memoryview(data.tobytes()))
+
+
+def test_a_png_comes_out_as_it_was() -> None:
+    np.testing.assert_array_equal(decode(encoded(_QUARTERS, "png"), (32, 48)), _QUARTERS)
+
+
+def test_a_jpeg_comes_out_nearly_as_it_was() -> None:
+    out = decode(encoded(_QUARTERS, "jpg"), (32, 48))
+    for row, column in _INSIDE:
+        assert np.abs(out[row, column].astype(int) - _QUARTERS[row, column]).max() <= 8
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_a_picture_larger_than_declared_is_not_decoded(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = encoded(np.zeros((64, 64, 3), np.uint8), form)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(InputError, match=r"input\.max_size"):
+        decode_compressed(image, (63, 64))
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+@given(cut=st.integers(0, 400), changes=st.lists(st.tuples(st.integers(), st.integers(0, 255))))
+def test_a_damaged_picture_is_decoded_or_refused(
+    form: str, cut: int, changes: list[tuple[int, int]]
+) -> None:
+    raw = bytearray(encoded(_QUARTERS, form).data)
+    for position, value in changes:
+        raw[position % len(raw)] = value
+    image = CompressedImageView(_HEADER, form, memoryview(bytes(raw[: len(raw) - cut])))
+    try:
+        out = decode(image, (64, 64))
+    except InputError:
+        return
+    assert out.ndim == 3 and out.shape[2] == 3
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(InputError, match="neither a JPEG nor a PNG"):
+        decode_compressed(CompressedImageView(_HEADER, "h264", memoryview(b"\0" * 50)), (64, 64))
+
+
+def test_a_rotated_jpeg_keeps_the_size_the_sensor_gave_it() -> None:
+    plain = bytes(encoded(np.zeros((16, 32, 3), np.uint8), "jpg").data)
+    exif = (
+        b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\x00\x00\x00\x08\x00\x01"
+        b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+    )
+    image = CompressedImageView(_HEADER, "jpeg", memoryview(plain[:2] + exif + plain[2:]))
+    assert decode_compressed(image, (16, 32)).shape == (16, 32, 3)
+
+
+FIELD = Path(__file__).parents[1] / "field"
+LARGEST = (64, 64)
+
+
+def message(data: bytes) -> CompressedImageView:
+    return CompressedImageView(_HEADER, "jpeg", memoryview(data))
+
+
+def png(*chunks: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def chunk(name: bytes, content: bytes = b"", length: int | None = None) -> bytes:
+    size = len(content) if length is None else length
+    return struct.pack(">I", size) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def header(width: int = 8, height: int = 8) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+def rows(width: int = 8, height: int = 8) -> bytes:
+    return chunk(b"IDAT", zlib.compress((b"\0" + b"\x7f" * 3 * width) * height))
+
+
+def segment(marker: int, content: bytes = b"") -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content
+
+
+def frame(marker: int = 0xC0, height: int = 8, width: int = 8, precision: int = 8) -> bytes:
+    return segment(marker, struct.pack(">BHHB", precision, height, width, 1) + b"\x01\x11\x00")
+
+
+END = chunk(b"IEND")
+SCAN = segment(0xDA, b"\x01\x01\x00\x00\x3f\x00") + b"\x2a"
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+HOSTILE = {
+    "a chunk that is longer than the file": (FIELD / "bent_chunk_69_bytes.png").read_bytes(),
+    "a second frame header": (FIELD / "jpeg_two_heads_20000x20000.jpg").read_bytes(),
+    "32,000 rows of 32,000": png(header(32_000, 32_000), rows(), END),
+    "a second PNG header": png(header(), header(32_000, 32_000), rows(), END),
+    "a PNG header that is not first": png(rows(), header(), END),
+    "a PNG header of another length": png(chunk(b"IHDR", b"\0" * 14), rows(), END),
+    "a critical chunk nobody knows": png(header(), chunk(b"XXXX"), rows(), END),
+    "a PNG without an end": png(header(), rows()),
+    "an empty PNG": png(),
+    "no rows at all": png(header(0, 8), rows(), END),
+    "100,000 chunks": png(header(), chunk(b"IDAT") * 100_000, END),
+    "a JPEG of 65,500 rows": JPEG_START + frame(height=65_500, width=65_500) + SCAN + JPEG_END,
+    "a JPEG without an end": JPEG_START + frame() + SCAN,
+    "a JPEG without a scan": JPEG_START + frame() + JPEG_END,
+    "a scan before the frame": JPEG_START + SCAN + frame() + JPEG_END,
+    "a number of rows that comes later": JPEG_START + frame(height=0) + SCAN + JPEG_END,
+    "12 bits": JPEG_START + frame(0xC1, precision=12) + SCAN + JPEG_END,
+    "lossless": JPEG_START + frame(0xC3) + SCAN + JPEG_END,
+    "arithmetic coding": JPEG_START + frame(0xC9) + SCAN + JPEG_END,
+    "1,000 scans": JPEG_START + frame(0xC2) + SCAN * 1_000 + JPEG_END,
+    "5 baseline scans": JPEG_START + frame() + SCAN * 5 + JPEG_END,
+    "100,000 segments": JPEG_START + segment(0xFE) * 100_000 + frame() + SCAN + JPEG_END,
+    "a picture in a picture": JPEG_START * 2 + frame() + SCAN + JPEG_END,
+    "a segment longer than the file": JPEG_START + frame()[:-3] + SCAN,
+    "no marker": JPEG_START + b"\x00" * 40,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_decoder_never_sees_what_is_not_whole_or_too_large(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(InputError) as caught:
+        decode_compressed(message(HOSTILE[name]), LARGEST)
+    assert caught.value.hint
+
+
+def test_what_the_other_cases_are_made_of_is_decoded() -> None:
+    """The hostile ones are refused for what they are, not for how this file builds them."""
+    assert decode_compressed(message(png(header(), rows(), END)), LARGEST).shape == (8, 8, 3)
+    parts = bytes(encoded(np.zeros((8, 8), np.uint8), "jpg").data)
+    assert decode_compressed(message(parts), LARGEST).shape == (8, 8, 3)
+
+
+def test_only_what_was_understood_reaches_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    decode = cv2.imdecode
+    monkeypatch.setattr(
+        cv2, "imdecode", lambda data, how: (seen.append(data.tobytes()), decode(data, how))[1]
+    )
+    extra = [chunk(b"acTL", b"\0" * 8), chunk(b"iCCP", b"x" * 50), chunk(b"tEXt", b"secret")]
+    decode_compressed(message(png(header(), *extra, rows(), END, b"after")), LARGEST)
+    assert seen.pop() == png(header(), rows(), END)
+    plain = bytes(encoded(_QUARTERS, "jpg").data)
+    noted = plain[:2] + segment(0xFE, b"secret") + b"\xff" + segment(0xE1, b"Exif") + plain[2:]
+    decode_compressed(message(noted + b"after"), LARGEST)
+    assert seen.pop() == plain
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
+        [cv2.IMWRITE_JPEG_RST_INTERVAL, 1],
+        [cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_QUALITY, 100],
+    ],
+)
+@pytest.mark.parametrize("shape", [(32, 48), (32, 48, 3)])
+def test_every_usual_kind_of_jpeg_is_decoded(options: list[int], shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, shape, np.uint8)
+    data = cv2.imencode(".jpg", pixels, options)[1].tobytes()
+    np.testing.assert_array_equal(
+        decode_compressed(message(data), LARGEST),
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR),
+    )
+
+
+def test_mutated_pictures_take_no_more_memory_than_the_largest_one() -> None:
+    """In a process of its own, since what a process took at most never falls again."""
+    done = subprocess.run(
+        [sys.executable, "-m", "test.nodes.test_compressed"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert int(done.stdout) <= 16  # MiB; what a single bent length took was 3,900
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Return a picture with a few bytes, numbers or parts of it changed."""
+    made = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        place = rng.randrange(max(1, len(made) - 8))
+        choice = rng.randrange(5)
+        if choice == 0:
+            made[place : place + 1] = bytes([rng.randrange(256)])
+        elif choice == 1:
+            made[place : place + 4] = rng.choice([b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\xff" * 4])
+        elif choice == 2:
+            made[place : place + 2] = rng.choice([b"\xff\xd8", b"\xff\xda", b"\xff\xc2"])
+        elif choice == 3:
+            other = rng.randrange(len(made) or 1)
+            made[place:place] = made[other : other + rng.randrange(64)]
+        else:
+            del made[place : place + rng.randrange(64)]
+    return bytes(made)
+
+
+def run(corpus: list[bytes], count: int, rng: random.Random) -> None:
+    for number in range(count):
+        with suppress(InputError):
+            decode_compressed(message(mutated(corpus[number % len(corpus)], rng)), LARGEST)
+
+
+def main() -> None:
+    """Print how much more memory thousands of mutated pictures take than hundreds, MiB."""
+    pixels = np.random.default_rng(0).integers(0, 255, (*LARGEST, 3), np.uint8)
+    corpus = [bytes(encoded(pixels, form).data) for form in ("png", "jpg")]
+    corpus += [data for data in HOSTILE.values() if len(data) < 10_000]
+    run(corpus, 200, random.Random(1))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(corpus, 4_000, random.Random(2))
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+
+
+if __name__ == "__main__":
+    main()
