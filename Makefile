@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit bench clean
+.PHONY: help setup build browser demo test lint unit bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -15,7 +15,10 @@ build: setup ## Build the messages and the package with colcon into install/
 demo: build ## Real networks on real camera and lidar recordings, with a live table
 	@source bootstrap/activate.sh && install/aegis_ros/lib/aegis_ros/demo $(ARGS)
 
-test: build lint unit ## Run the checks and all tests
+test: build browser lint unit ## Run the checks and all tests
+
+browser:
+	@bash bootstrap/browser.sh
 
 lint: build ## ruff, mypy and the rules on who imports whom
 	@source bootstrap/activate.sh && ruff format --check . && ruff check . && lint-imports --no-cache && mypy

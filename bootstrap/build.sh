@@ -17,11 +17,12 @@ if [ -d build ] && [ "$(cat build/.made_for 2>/dev/null)" != "$made_for" ]; then
   rm -rf build install
 fi
 source bootstrap/activate.sh
-printf '\033[1m==>\033[0m building with colcon (about half a minute the first time)\n'
+source bootstrap/progress.sh
 rm -f install/.complete
 mkdir -p build
 printf '%s' "$made_for" > build/.made_for
-colcon build --packages-select aegis_ros --event-handlers console_cohesion- \
+step "messages and package, built with colcon" \
+  colcon build --packages-select aegis_ros --event-handlers console_direct+ \
   --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE="$PWD/.venv/bin/python"
 # What an earlier build installed and this one does not (a renamed program, a deleted module).
 find install/aegis_ros/lib install/aegis_ros/share/aegis_ros/{launch,config} -type f -not -name '*.pyc' \

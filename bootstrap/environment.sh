@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+source bootstrap/progress.sh
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # The first Python that will do; $PYTHON, where set, comes first. Not our own .venv's, which an
@@ -104,22 +104,22 @@ for certificates in --no-system-certs --system-certs; do
     break
   fi
 done
+packages() { grep -c '==' "$@"; }
 if [ -n "$ros" ]; then
   numpy=$("$python" -c 'import numpy; print(numpy.__version__)')
-  say "libraries (numpy stays at $numpy, which ROS was built with)"
   echo "numpy==$numpy" > .venv/constraints.txt
-  install --constraint .venv/constraints.txt -r bootstrap/requirements.txt || fail "$offline"
-  command -v colcon >/dev/null || install colcon-common-extensions || fail "$offline"
+  step "libraries (numpy stays at $numpy, which ROS was built with)" \
+    install --constraint .venv/constraints.txt -r bootstrap/requirements.txt || fail "$offline"
+  command -v colcon >/dev/null || step colcon install colcon-common-extensions || fail "$offline"
 else
-  say "ROS 2 Jazzy"
-  install --no-deps --only-binary=:all: --no-binary=empy -r bootstrap/locks/ros.lock || fail "$offline"
+  step "ROS 2 Jazzy, $(packages bootstrap/locks/ros.lock) packages" \
+    install --no-deps --only-binary=:all: --no-binary=empy -r bootstrap/locks/ros.lock || fail "$offline"
   .venv/bin/python bootstrap/ros_prefix.py
-  say "libraries and tools"
-  install --no-deps -r bootstrap/locks/python.lock || fail "$offline"
+  step "libraries and tools, $(packages bootstrap/locks/python.lock) packages" \
+    install --no-deps -r bootstrap/locks/python.lock || fail "$offline"
 fi
-command -v cmake >/dev/null || install 'cmake==3.31.6' || fail "$offline"
-say "networks and recordings of the demo"
-install --no-deps -r bootstrap/locks/demo.lock || fail "$offline"
+command -v cmake >/dev/null || step cmake install 'cmake==3.31.6' || fail "$offline"
+step "networks and recordings of the demo" install --no-deps -r bootstrap/locks/demo.lock || fail "$offline"
 touch .venv/COLCON_IGNORE
 printf '%s' "$stamp" > .venv/.complete
 say "environment ready in $((SECONDS - started)) s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
@@ -44,6 +45,18 @@ def pytest_pycollect_makemodule(
         module: pytest.Module = _SkippedModule.from_parent(parent, path=module_path)
         return module
     return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what was skipped by its reason: each says what would run it."""
+    reasons = Counter(
+        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section("skipped, and what would run it")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count:4}  {reason.removeprefix('Skipped: ')}")
 
 
 class _SkippedModule(pytest.Module):

@@ -77,3 +77,116 @@ def test_missing_tools_are_named_with_the_one_line_that_brings_them(tmp_path: Pa
     )
     assert result.returncode != 0
     assert "apt-get install -y g++ python3 python3-venv python3-dev" in result.stderr
+
+
+_TOOLS = (
+    "bash",
+    "dirname",
+    "env",
+    "grep",
+    "mktemp",
+    "rm",
+    "sleep",
+    "tail",
+    "timeout",
+    "tr",
+    "true",
+)
+
+
+def _browser_script(
+    folder: Path, *, root: bool, sudo: str = "", apt: str = "exit 1", distribution: str = "debian"
+) -> tuple[str, list[str]]:
+    """Run bootstrap/browser.sh among made-up tools; return output and what apt-get was asked."""
+    asked = folder / "asked"
+    asked.touch()
+    made = {"id": f"echo {0 if root else 1000}", "apt-get": f'echo "$@" >> {asked}\n{apt}'}
+    if sudo:
+        made["sudo"] = sudo
+    for name, body in made.items():
+        (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (folder / name).chmod(0o755)
+    for tool in _TOOLS:
+        found = shutil.which(tool)
+        assert found is not None
+        (folder / tool).symlink_to(found)
+    (folder / "os-release").write_text(f"ID={distribution}\n")
+    result = subprocess.run(
+        ["bash", str(ROOT / "bootstrap" / "browser.sh")],
+        env={"PATH": str(folder), "OS_RELEASE": str(folder / "os-release")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout, asked.read_text().splitlines()
+
+
+def test_the_browser_of_the_pages_tests_comes_from_debian_without_a_question(
+    tmp_path: Path,
+) -> None:
+    output, asked = _browser_script(tmp_path, root=True, apt="exit 0")
+    assert "skipped" not in output
+    assert [line.split()[-2:] for line in asked] == [
+        ["--download-only", "chromium-headless-shell"],
+        ["--no-download", "chromium-headless-shell"],
+    ]
+    assert all(" -y " in line for line in asked)
+
+
+def test_a_browser_that_is_there_is_used(tmp_path: Path) -> None:
+    (tmp_path / "chromium").write_text("#!/usr/bin/env bash\n")
+    (tmp_path / "chromium").chmod(0o755)
+    assert _browser_script(tmp_path, root=True) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ({"root": False}, "needs root, or sudo without a password"),
+        ({"root": False, "sudo": "exit 1"}, "needs root, or sudo without a password"),
+        ({"root": True}, "cannot be had now"),
+        ({"root": True, "distribution": "ubuntu"}, "only Debian"),
+    ],
+)
+def test_without_a_browser_the_script_says_why_and_what_to_do(
+    case: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    output, _ = _browser_script(tmp_path, **case)
+    assert why in output and "apt-get install -y chromium" in output
+
+
+def test_sudo_is_only_asked_in_a_way_that_cannot_prompt(tmp_path: Path) -> None:
+    sudo = '[ "$1" = -n ] || exit 9\nshift\nexec "$@"'
+    output, asked = _browser_script(tmp_path, root=False, sudo=sudo, apt="exit 0")
+    assert "skipped" not in output and len(asked) == 2
+
+
+_STEP = "set -euo pipefail; source bootstrap/progress.sh; step 'long work' "
+
+
+def test_a_long_step_is_one_line_and_its_own_output_is_kept_back() -> None:
+    result = subprocess.run(
+        ["bash", "-c", _STEP + "bash -c 'for each in {1..70}; do echo + package; done'"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = result.stdout.splitlines()
+    assert "long work: " in line and line.endswith(" s")
+    assert result.stderr == ""
+
+
+def test_a_step_that_fails_shows_the_end_of_its_output_and_fails() -> None:
+    result = subprocess.run(
+        ["bash", "-c", _STEP + "bash -c 'echo the cause >&2; exit 3'"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 3
+    assert "long work: failed" in result.stdout and "the cause" in result.stderr

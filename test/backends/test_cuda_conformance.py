@@ -87,7 +87,7 @@ def installed(*names: str) -> Any:
             return import_module(name)
         except (ImportError, OSError):
             continue
-    pytest.skip(f"none of {', '.join(names)} can be imported here: pip install one to check")
+    pytest.skip(f"the Python package {' or '.join(names)}")
 
 
 def test_the_list_of_what_is_used_is_not_empty():

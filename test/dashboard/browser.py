@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["Browser", "Page", "a_browser", "find_browser"]
 
 _WAIT_SECONDS = 20.0
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_NAMES = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "chrome")
 
 
 def find_browser() -> str | None:

@@ -21,7 +21,10 @@ from test.dashboard.browser import Browser, Page, a_browser, find_browser
 from test.dashboard.robot import FakeRobot, a_decision, a_job, a_status, a_task, fill
 
 _PROGRAM = find_browser()
-pytestmark = pytest.mark.skipif(_PROGRAM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.skipif(
+    _PROGRAM is None,
+    reason="no Chromium: `make test` brings it on Debian as root, elsewhere install one",
+)
 
 _TOKEN = "0123456789abcdef"
 _ROWS = "document.querySelectorAll('#tasks tbody tr').length"

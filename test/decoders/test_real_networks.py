@@ -221,7 +221,7 @@ def test_finds_no_face_where_there_is_none() -> None:
         assert isinstance(found, Detections) and not len(found.boxes)
 
 
-@pytest.mark.skipif(not PEOPLE.is_dir(), reason="no photographs of people beside the checkout")
+@pytest.mark.skipif(not PEOPLE.is_dir(), reason="photographs of people, in ../shared/data/images")
 @pytest.mark.parametrize(("name", "faces"), [("faces_1.jpg", 45), ("faces_5.jpg", 1)])
 def test_finds_the_faces_of_a_crowd(name: str, faces: int) -> None:
     found = answer("faces", picture(PEOPLE / name))

@@ -130,7 +130,7 @@ def test_the_grids_of_other_ranges_are_built_alike() -> None:
         bev_network(BevParameters(ground_window=4))
 
 
-@pytest.mark.skipif(not SWEEPS.is_dir(), reason="no real sweeps beside the checkout")
+@pytest.mark.skipif(not SWEEPS.is_dir(), reason="sweeps of KITTI, in ../shared/data/lidar")
 @pytest.mark.parametrize(
     ("sweep", "standing", "road"),
     [

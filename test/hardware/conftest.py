@@ -22,7 +22,7 @@ def driver() -> Iterator[CudaDriver]:
     except CudaUnavailable as error:
         if os.environ.get("AEGIS_REQUIRE_GPU"):
             raise
-        pytest.skip(f"no GPU to run this on: {error}")
+        pytest.skip(f"an NVIDIA GPU: {error}")
     opened.attach()
     yield opened
     opened.close()
