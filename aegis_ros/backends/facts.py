@@ -19,7 +19,7 @@ class BuildFacts(msgspec.Struct, frozen=True):
         shares: part of the execution time of each segment.
         cuts: identifies where it was cut.
         activation_bytes: those of ``bytes`` that are activations; ``None`` in facts of versions
-            that did not tell them apart.
+            that counted them as weights.
         staging_bytes: those of ``bytes`` that inputs and outputs lie in.
         crossing_bytes: of the tensors that one segment hands to the next.
         complete_after: index of the segment with whose end each output is complete; ``None`` in

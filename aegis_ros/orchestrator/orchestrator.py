@@ -321,17 +321,7 @@ class Orchestrator:
             return Registration(True, ResultCode.DONE, entry.task_id, rationale)
 
     def device_changed(self, state: DeviceState) -> None:
-        """Decimate and shed at once what a slower device cannot run; undo it with hysteresis.
-
-        To be called about once a second, whether something changed or not. A task that is shed
-        stays admitted and gets no frames.
-
-        Args:
-            state: what a :class:`~aegis_ros.device.DeviceMonitor` reads.
-
-        Raises:
-            ConfigError: the speed is not above 0.
-        """
+        """As :meth:`Tick.device_changed`."""
         self._tick.device_changed(state)
 
     def fail(self, name: str, reason: Reason) -> None:

@@ -7,18 +7,15 @@ version added are passed over.
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from aegis_ros.rationale import (
-    Counterfactual,
-    Decision,
     Rationale,
-    ResponseBound,
-    Rule,
-    Witness,
 )
 from aegis_ros.rationale.plain import from_plain, to_plain
 from aegis_ros.trace.history import TracedTask
@@ -84,29 +81,15 @@ class RecordRow(msgspec.Struct, frozen=True, gc=False):
     execution_ms: float | UnsetType = UNSET
 
 
-class RationaleRow(msgspec.Struct, frozen=True):
-    """A decision: the fields of a rationale, its reason as plain data that names its kind."""
+def _fields_of_rationale() -> Iterator[tuple[str, Any, Any]]:
+    types = get_type_hints(Rationale) | {"reason": dict[str, Any] | None}
+    for each in fields(Rationale):
+        default = msgspec.NODEFAULT if each.default is MISSING else each.default
+        yield each.name, types[each.name], default
 
-    id: int
-    time_ns: int
-    task: str
-    decision: Decision
-    rule: Rule
-    sentence: str
-    job: int = -1
-    left: float = 0.0
-    relation: str = ""
-    right: float = 0.0
-    unit: str = ""
-    lane: str = ""
-    utilization_before: float = 0.0
-    utilization_after: float = 0.0
-    witness: Witness | None = None
-    responses: tuple[ResponseBound, ...] = ()
-    counterfactuals: tuple[Counterfactual, ...] = ()
-    count: int = 1
-    related: int = 0
-    reason: dict[str, Any] | None = None
+
+RationaleRow = msgspec.defstruct("RationaleRow", list(_fields_of_rationale()), frozen=True)
+"""A decision: the fields of a rationale, its reason as plain data that names its kind."""
 
 
 class ArenaRow(msgspec.Struct, frozen=True):
@@ -198,17 +181,17 @@ def decode_row(data: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
         return row
 
 
-def rationale_row(rationale: Rationale) -> RationaleRow:
-    """Return a decision as a row."""
-    values = {name: getattr(rationale, name) for name in RationaleRow.__struct_fields__}
+def rationale_row(rationale: Rationale) -> msgspec.Struct:
+    """Return a decision as a :data:`RationaleRow`."""
+    values = {each.name: getattr(rationale, each.name) for each in fields(rationale)}
     reason = None if rationale.reason is None else to_plain(rationale.reason)
     return RationaleRow(**{**values, "reason": reason})
 
 
-def rationale_of(row: RationaleRow) -> Rationale:
+def rationale_of(row: msgspec.Struct) -> Rationale:
     """Return the decision of a row; without its reason where another version knows another one."""
-    values = {name: getattr(row, name) for name in RationaleRow.__struct_fields__}
-    reason = None if row.reason is None else from_plain(row.reason)
+    values = {each.name: getattr(row, each.name) for each in fields(Rationale)}
+    reason = None if values["reason"] is None else from_plain(values["reason"])
     return Rationale(**{**values, "reason": reason})
 
 

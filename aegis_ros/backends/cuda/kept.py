@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,60 @@ from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.errors import ModelError
 from aegis_ros.memory import Footprint
 from aegis_ros.network.prepare import PreparedNetwork
+from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.artifacts import ArtifactCache, Build
 
-__all__ = ["as_compiled", "built", "files_of", "only_letters", "without_files"]
+__all__ = ["compiled", "files_of", "only_letters", "without_files"]
+
+
+Make = Callable[[Path, int], tuple[Mapping[str, Any], Iterable[Path]]]
+
+
+def compiled(
+    backend: str,
+    prepared: PreparedNetwork,
+    cache: ArtifactCache,
+    *,
+    made_for: str,
+    segments: int,
+    make: Make,
+    beside: Sequence[str] = (),
+) -> CompiledNetwork:
+    """Return a network from the cache or built anew; whole where it cannot be cut.
+
+    Args:
+        backend: its name.
+        prepared: the network.
+        cache: of the backend.
+        made_for: runtime, device and precision; a build for another one is not used.
+        segments: wanted.
+        make: builds in an empty folder, in so many segments; returns facts and files to keep.
+        beside: suffixes of files that lie beside each built one.
+
+    Raises:
+        ModelError: the backend cannot take the network, or computes something else.
+    """
+    facts, paths = _built(
+        cache,
+        f"{prepared.key}-{only_letters(made_for)}-{segments}",
+        lambda folder: make(folder, segments),
+        segments=segments,
+        beside=beside,
+    )
+    if not facts.refused:
+        return _as_compiled(backend, prepared, facts=facts, paths=paths, segments=segments)
+    if segments == 1:
+        raise ModelError(
+            facts.refused,
+            where="model",
+            value=prepared.source.name,
+            rule=Rule.MODEL_VALID,
+            hint="Export it with larger types where numbers grow, or use another backend",
+        )
+    whole = compiled(
+        backend, prepared, cache, made_for=made_for, segments=1, make=make, beside=beside
+    )
+    return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
 
 
 def only_letters(text: str) -> str:
@@ -23,7 +75,25 @@ def only_letters(text: str) -> str:
     return "".join(part if part.isalnum() else "_" for part in text)[:80]
 
 
-def built(
+def files_of(facts: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:
+    """Return the answer of a building child as facts to keep and files to keep."""
+    paths = [Path(path) for path in facts.get("paths", ())]
+    return {key: value for key, value in facts.items() if key != "paths"}, paths
+
+
+def without_files(backend: str, prepared: PreparedNetwork) -> CompiledNetwork:
+    """Return what is known of a network before it is built."""
+    return CompiledNetwork(
+        backend,
+        prepared.key,
+        (),
+        prepared.inputs,
+        prepared.outputs,
+        Footprint(),
+    )
+
+
+def _built(
     cache: ArtifactCache, stem: str, build: Build, *, segments: int, beside: Sequence[str] = ()
 ) -> tuple[BuildFacts, tuple[Path, ...]]:
     """Return what was built, from the cache or anew; facts with a refusal come without files.
@@ -54,25 +124,7 @@ def built(
     return msgspec.convert(made.facts, BuildFacts), made.paths
 
 
-def files_of(facts: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:
-    """Return the answer of a building child as facts to keep and files to keep."""
-    paths = [Path(path) for path in facts.get("paths", ())]
-    return {key: value for key, value in facts.items() if key != "paths"}, paths
-
-
-def without_files(backend: str, prepared: PreparedNetwork) -> CompiledNetwork:
-    """Return what is known of a network before it is built."""
-    return CompiledNetwork(
-        backend,
-        prepared.key,
-        (),
-        prepared.inputs,
-        prepared.outputs,
-        Footprint(),
-    )
-
-
-def as_compiled(
+def _as_compiled(
     backend: str,
     prepared: PreparedNetwork,
     *,

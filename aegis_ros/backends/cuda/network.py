@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -80,6 +81,20 @@ class GpuNetwork(ABC):
         return [
             np.zeros(self._buffers[item.name].nbytes // np.dtype(item.dtype).itemsize, item.dtype)
             for item in self._compiled.outputs
+        ]
+
+    def computed(self, frame: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
+        """Run all segments and return the outputs; allocates, for the child that builds.
+
+        Raises:
+            BackendError: as :meth:`run`.
+        """
+        outputs = self.output_arrays()
+        for segment in range(self.segments):
+            self.run(segment, frame, outputs)
+        return [
+            values[: math.prod(shape)].reshape(shape)
+            for values, shape in zip(outputs, self.output_shapes, strict=True)
         ]
 
     @property

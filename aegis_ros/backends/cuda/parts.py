@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,38 @@ from aegis_ros.backends.reference import session
 if TYPE_CHECKING:
     from aegis_ros.network.cut import Cut
 
-__all__ = ["cut_source"]
+__all__ = ["cut_source", "parted"]
 
 _CROSSES = ("float32", "float16")  # others may be extents, which are wanted on the host
+
+
+def parted(
+    source: Path, parts: int, folder: Path, outputs: Iterable[str]
+) -> tuple[list[Path], dict[str, Any]]:
+    """Write the parts of a network to a folder; return the files and what is known of the cut.
+
+    Args:
+        source: the ONNX file, which is its only part where ``parts`` is 1.
+        parts: wanted.
+        folder: for the files.
+        outputs: names of the network's outputs, in their order.
+
+    Returns:
+        The files, and ``shares``, ``cuts`` and ``complete_after`` as
+        :class:`~aegis_ros.backends.facts.BuildFacts` has them.
+
+    Raises:
+        ModelError: there are too few places to cut at.
+    """
+    if parts == 1:
+        return [source], {"shares": [1.0], "cuts": "", "complete_after": []}
+    made = cut_source(source, parts)
+    known = {
+        "shares": list(made.shares),
+        "cuts": made.identity,
+        "complete_after": [made.completes(name) for name in outputs],
+    }
+    return made.save(folder), known
 
 
 def cut_source(source: Path, parts: int) -> Cut:

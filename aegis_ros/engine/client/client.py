@@ -36,7 +36,7 @@ __all__ = ["EngineClient"]
 
 
 class EngineClient:
-    """One engine, kept alive. Callbacks come from the client's own threads.
+    """An :class:`Engine` process, kept alive. Callbacks come from the client's own threads.
 
     A supervisor thread starts the process, watches it, and replaces it: it sees at once when the
     process is gone and within a second or so when it hangs. All that was opened and loaded is
@@ -83,27 +83,16 @@ class EngineClient:
     # -- life ---------------------------------------------------------------------------------
 
     def start(self) -> EngineInfo:
-        """Start the engine process.
-
-        Raises:
-            EngineError: it does not start, or runs already.
-        """
+        """As :meth:`Engine.start`."""
         self._supervisor.start()
         return self.info()
 
     def info(self) -> EngineInfo:
-        """Return what the engine says of itself.
-
-        Raises:
-            EngineError: it does not run.
-        """
+        """As :meth:`Engine.info`."""
         return self._running().info
 
     def stop(self) -> None:
-        """End the engine and forget everything; always returns, from any thread.
-
-        Jobs in flight are skipped as ``OPERATOR``.
-        """
+        """As :meth:`Engine.stop`."""
         self._supervisor.stop()
         for channel in self._contents.take_all():
             channel.close()
@@ -111,11 +100,7 @@ class EngineClient:
     # -- what is loaded -----------------------------------------------------------------------
 
     def open_channel(self, spec: ChannelSpec) -> Channel:
-        """Create the slots of a stream.
-
-        Raises:
-            EngineError: the key is taken, or the engine was not started.
-        """
+        """As :meth:`Engine.open_channel`."""
         with self._contents.changing:
             if self._contents.channel(spec.key) is not None:
                 raise EngineError("the channel is already open", value=spec.key)
@@ -131,7 +116,7 @@ class EngineClient:
             return channel
 
     def close_channel(self, key: str) -> None:
-        """Give the slots of a stream back; its tasks must be unloaded. Unknown keys pass."""
+        """As :meth:`Engine.close_channel`."""
         with self._contents.changing:
             channel = self._contents.remove_channel(key)
             if channel is None:
@@ -140,14 +125,7 @@ class EngineClient:
             channel.close()
 
     def load(self, spec: LoadSpec) -> str:
-        """Load a network and make its task known to the scheduler.
-
-        Returns:
-            What the backend chose while it loaded, for people; may be empty.
-
-        Raises:
-            EngineError: the backend refuses, or the engine is gone; nothing has changed.
-        """
+        """As :meth:`Engine.load`."""
         with self._contents.changing:
             if self._contents.network(spec.task_id) is not None:
                 raise EngineError("the task is already loaded", value=spec.task_id)
@@ -162,10 +140,7 @@ class EngineClient:
             return note
 
     def unload(self, task_id: int) -> None:
-        """Forget a task and give back what its network took; unknown ids are ignored.
-
-        Its waiting jobs are skipped; one that runs is waited for, and its result dropped.
-        """
+        """As :meth:`Engine.unload`."""
         with self._contents.changing:
             known = self._contents.remove_network(task_id)
             self._supervisor.forgive(task_id)
@@ -190,26 +165,7 @@ class EngineClient:
         after: CompiledNetwork | None = None,
         beside: Sequence[tuple[CompiledNetwork, int]] = (),
     ) -> npt.NDArray[np.int64]:
-        """Time a network on a lane between the jobs that run there.
-
-        Args:
-            compiled: the network.
-            lane: index of the lane.
-            runs: how many runs are timed.
-            on_progress: called with (runs done, nanoseconds of the slowest); return False to stop.
-            warmup: runs before the first that counts.
-            frames: what it is fed, for each of its inputs [frames, *largest shape]; ``None`` for
-                random frames.
-            cold: drive its data out of the caches before every run.
-            after: a network that runs on the lane right before every run.
-            beside: networks that run meanwhile, each with the index of its lane, another one.
-
-        Returns:
-            int64 [runs, segments], nanoseconds; fewer runs if stopped.
-
-        Raises:
-            EngineError: the network fails, or the engine is gone.
-        """
+        """As :meth:`Engine.profile`."""
         return profile(
             self._running(),
             compiled,
@@ -234,50 +190,25 @@ class EngineClient:
         *,
         origin: object = None,
     ) -> None:
-        """Hand written slots to the engine, for one job or more; never waits.
-
-        A job that cannot be handed over is reported by ``on_skip`` before this returns.
-
-        Args:
-            frames: one an input of the network, in its order. The caller needs their slots no
-                longer; whoever wants to keep one holds it before.
-            received_ns: when the frame came (monotonic).
-            jobs: (task id, sequence number, arrival, absolute deadline) of each job.
-            origin: whatever the caller wants back with the result or the skip of each job; never
-                looked at.
-
-        Raises:
-            InputError: there are too many frames, or a shape has too many extents; the slots are
-                still the caller's.
-        """
+        """As :meth:`Engine.submit`."""
         self._in_flight.submit(frames, received_ns, jobs, origin)
 
     def set_speed(self, factor: float) -> None:
-        """Set how fast the device is: budgets are scaled by ``1 / factor``; never waits.
-
-        Args:
-            factor: above 0; 1 for as fast as budgets were measured. What is above counts as 1.
-        """
+        """As :meth:`Engine.set_speed`."""
         speed = self._contents.set_speed(factor)
         process = self._in_flight.process
         if process is not None:
             process.page.set_speed(speed)
 
     def set_critical_scaling(self, lane: int, factor: float) -> None:
-        """Set by what the proof lets all budgets of a lane be scaled; never waits.
-
-        Args:
-            lane: index of the lane.
-            factor: by which all its budgets can be multiplied and nobody is late, at least 1.
-                What stays within it is reported as an overrun, and nothing else follows.
-        """
+        """As :meth:`Engine.set_critical_scaling`."""
         scaling = self._contents.set_critical_scaling(lane, factor)
         process = self._in_flight.process
         if process is not None:
             process.page.set_critical_scaling(lane, scaling)
 
     def status(self) -> EngineStatus:
-        """Return the engine's state without asking it."""
+        """As :meth:`Engine.status`."""
         process, supervisor = self._in_flight.process, self._supervisor
         if process is None:
             return EngineStatus(0, 0, (), supervisor.restarts, supervisor.restart_ns)

@@ -7,19 +7,12 @@ nothing; what they put there is captured when a network is loaded, and a job onl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
-from aegis_ros.backends.cuda.kept import (
-    as_compiled,
-    built,
-    files_of,
-    only_letters,
-    without_files,
-)
+from aegis_ros.backends.cuda.kept import compiled, files_of, without_files
 from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit, find_ort_toolkit
 from aegis_ros.errors import ModelError
@@ -79,29 +72,16 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         Raises:
             ModelError: ONNX Runtime cannot take the network, or computes something else.
         """
-        cache = ArtifactCache(cache_dir / self.name)
         precision = "tf32" if self._tf32 else "fp32"
-        made_for = only_letters(f"{self._toolkit.version}-{self._driver.device_name()}-{precision}")
-        stem = f"{prepared.key}-{made_for}-{segments}"
-        facts, paths = built(
-            cache,
-            stem,
-            lambda scratch: self._make(prepared, scratch, segments),
+        return compiled(
+            self.name,
+            prepared,
+            ArtifactCache(cache_dir / self.name),
+            made_for=f"{self._toolkit.version}-{self._driver.device_name()}-{precision}",
             segments=segments,
+            make=lambda scratch, parts: self._make(prepared, scratch, parts),
             beside=[".json"],
         )
-        if facts.refused and segments == 1:
-            raise ModelError(
-                facts.refused,
-                where="model",
-                value=prepared.source.name,
-                rule=Rule.MODEL_VALID,
-                hint="Export it with larger types where numbers grow, or use another backend",
-            )
-        if facts.refused:
-            whole = self.compile(prepared, cache_dir)
-            return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
-        return as_compiled(self.name, prepared, facts=facts, paths=paths, segments=segments)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Create the sessions, take all memory, run once and capture graphs.

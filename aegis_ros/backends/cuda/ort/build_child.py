@@ -1,25 +1,21 @@
 """The child process that folds and cuts a network, tries captures and checks what is computed.
 
-A capture that fails can spoil ONNX Runtime for the
-rest of its process: it fails here, and the process that runs the jobs never tries it.
+A capture that fails can spoil ONNX Runtime for the rest of its process: it fails here, and the
+process that runs the jobs never tries it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.cuda.ort.network import Advice, OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit
-from aegis_ros.backends.cuda.parts import cut_source
+from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import FLOAT32, TF32, difference
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.rationale import Rule
@@ -70,19 +66,10 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
     parts, tf32 = int(request["parts"]), bool(request["tf32"])
     eager = {int(index): str(reason) for index, reason in request["eager"].items()}
     source = fold(Path(request["source"]), folder / "whole.onnx")
-    sources = [source]
-    known: dict[str, Any] = {"shares": [1.0], "cuts": "", "complete_after": []}
-    if parts > 1:
-        try:
-            made = cut_source(source, parts)
-        except ModelError as error:
-            return {"refused": error.problem}
-        sources = made.save(folder)
-        known = {
-            "shares": list(made.shares),
-            "cuts": made.identity,
-            "complete_after": [made.completes(item.name) for item in network.outputs],
-        }
+    try:
+        sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
+    except ModelError as error:
+        return {"refused": error.problem}
     network = replace(network, paths=tuple(str(path) for path in sources))
     with _opened(toolkit, tf32=tf32) as backend:
         with _loaded(backend, network, folder) as loaded:
@@ -102,7 +89,7 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
             facts: dict[str, Any] = {
                 "paths": list(network.paths),
                 "bytes": loaded.device_bytes,
-                # A session does not tell its weights from its activations: all count as weights.
+                # A session does not separate weights from activations: all count as weights.
                 "activation_bytes": 0,
                 "staging_bytes": loaded.staging_bytes,
                 "dynamic": loaded.dynamic,
@@ -111,7 +98,7 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
             refused = difference(
                 network,
                 Path(request["source"]),
-                lambda inputs: _computed(loaded, inputs[0]),
+                lambda inputs: loaded.computed(inputs[0]),
                 TF32 if tf32 else FLOAT32,
             )
     if refused:
@@ -171,15 +158,3 @@ def _loaded(
         yield loaded
     finally:
         backend.unload(loaded)
-
-
-def _computed(
-    loaded: OrtCudaNetwork, frame: npt.NDArray[np.generic]
-) -> list[npt.NDArray[np.generic]]:
-    outputs = loaded.output_arrays()
-    for segment in range(loaded.segments):
-        loaded.run(segment, frame, outputs)
-    return [
-        values[: math.prod(shape)].reshape(shape)
-        for values, shape in zip(outputs, loaded.output_shapes, strict=True)
-    ]

@@ -9,18 +9,15 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
-from aegis_ros.backends.cuda.kept import as_compiled, built, files_of, only_letters, without_files
+from aegis_ros.backends.cuda.kept import compiled, files_of, only_letters, without_files
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
-from aegis_ros.errors import ModelError
 from aegis_ros.network.prepare import PreparedNetwork
-from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment
@@ -84,27 +81,15 @@ class TensorRtBackend(CudaBackend):
         Raises:
             ModelError: TensorRT cannot take the network, or computes something else.
         """
-        cache = ArtifactCache(cache_dir / self.name)
-        made_for = f"{self._toolkit.version}-{self._driver.device_name()}-{PRECISION}"
-        stem = f"{prepared.key}-{only_letters(made_for)}-{segments}"
-        facts, paths = built(
-            cache,
-            stem,
-            lambda scratch: self._make(prepared, cache_dir / self.name, scratch, segments),
+        kept = cache_dir / self.name
+        return compiled(
+            self.name,
+            prepared,
+            ArtifactCache(kept),
+            made_for=f"{self._toolkit.version}-{self._driver.device_name()}-{PRECISION}",
             segments=segments,
+            make=lambda scratch, parts: self._make(prepared, kept, scratch, parts),
         )
-        if facts.refused and segments == 1:
-            raise ModelError(
-                facts.refused,
-                where="model",
-                value=prepared.source.name,
-                rule=Rule.MODEL_VALID,
-                hint="Export it with larger types where numbers grow, or use another backend",
-            )
-        if facts.refused:
-            whole = self.compile(prepared, cache_dir)
-            return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
-        return as_compiled(self.name, prepared, facts=facts, paths=paths, segments=segments)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Take all memory, set all addresses, run once and capture graphs.
@@ -156,7 +141,7 @@ class TensorRtBackend(CudaBackend):
 
 @contextmanager
 def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
-    """Tell what another process writes to ``path`` about its progress."""
+    """Report what another process writes to ``path`` about its progress."""
     if on_progress is None:
         yield
         return

@@ -1,24 +1,20 @@
 """The child process that cuts a network, builds its engines and checks what they compute.
 
-TensorRT, and the GPU it measures kernels on, are
-so kept out of the process that asks; what a hostile network can break breaks here.
+TensorRT, and the GPU it measures kernels on, are kept out of the process that asks; what a hostile
+network can break breaks here.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from aegis_ros.backends.base import Arrays, CompiledNetwork
-from aegis_ros.backends.cuda.parts import cut_source
+from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import difference
 from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network.tensor import TensorInfo
@@ -61,19 +57,10 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
     """
     folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
     source, parts = _typed(Path(request["source"]), folder), int(request["parts"])
-    sources = [source]
-    known: dict[str, Any] = {"shares": [1.0], "cuts": "", "complete_after": []}
-    if parts > 1:
-        try:
-            made = cut_source(source, parts)
-        except ModelError as error:
-            return {"refused": error.problem}
-        sources = made.save(folder)
-        known = {
-            "shares": list(made.shares),
-            "cuts": made.identity,
-            "complete_after": [made.completes(item.name) for item in network.outputs],
-        }
+    try:
+        sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
+    except ModelError as error:
+        return {"refused": error.problem}
     paths = []
     for number, part in enumerate(sources):
 
@@ -127,7 +114,7 @@ def build_engine(
         reasons = []
         for index in range(parser.num_errors):
             error = parser.get_error(index)
-            # Where an operator's attributes are the problem, only the function tells which one.
+            # Where an operator's attributes are the problem, only the function says which one.
             where = f"{error.node_operator()} {error.node_name()}".strip() or error.func()
             reasons.append(f"{where}: {error.desc()}")
         raise _refusal("TensorRT cannot parse the network", reasons or errors)
@@ -160,7 +147,7 @@ def build_engine(
 
 
 def _typed(source: Path, folder: Path) -> Path:
-    """Return the network as TensorRT takes it, whose numbers ONNX Runtime tells as well."""
+    """Return the network as TensorRT takes it, which ONNX Runtime computes as well."""
     import onnx
 
     from aegis_ros.backends.cuda.trt.types import cast_bytes_first
@@ -175,7 +162,7 @@ def _typed(source: Path, folder: Path) -> Path:
 
 
 def _monitor(trt: Any, progress: Any) -> Any:
-    """Return a monitor that tells how much of the outermost phase is done."""
+    """Return a monitor that reports how much of the outermost phase is done."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -217,16 +204,7 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
             "dynamic": loaded.dynamic,
         }
 
-        def computed(inputs: Arrays) -> list[npt.NDArray[np.generic]]:
-            outputs = loaded.output_arrays()
-            for segment in range(loaded.segments):
-                loaded.run(segment, inputs[0], outputs)
-            return [
-                values[: math.prod(shape)].reshape(shape)
-                for values, shape in zip(outputs, loaded.output_shapes, strict=True)
-            ]
-
-        refused = difference(network, source, computed)
+        refused = difference(network, source, lambda inputs: loaded.computed(inputs[0]))
         if refused:
             return {"refused": refused}
         return facts
