@@ -131,7 +131,8 @@ def _kind(annotation: Any, limits: Mapping[str, Any]) -> str:
         return f"list of {low} to {most} numbers"
     if origin is tuple:
         count = {2: "two", 3: "three"}.get(len(arguments), str(len(arguments)))
-        return f"{count} numbers, {_kind(arguments[0], _limits(arguments[0]))}"
+        each = _kind(arguments[0], _limits(arguments[0]))
+        return f"{count} numbers" + ("" if each == "number" else f", {each}")
     if origin is list:
         most = limits.get("max_length")
         if _model_in(annotation) is not None:

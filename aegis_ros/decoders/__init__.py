@@ -1,4 +1,4 @@
-"""Decoders: from a network's tensors to boxes, masks, text and obstacles in the source frame."""
+"""Decoders: from a network's tensors to boxes, masks, text and distances in the source frame."""
 
 from aegis_ros.decoders.as_json import to_json
 from aegis_ros.decoders.base import Decoder, DecoderContext, DecoderFactory
@@ -8,10 +8,13 @@ from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.reading import outputs_read
 from aegis_ros.decoders.registry import create_decoder, decoder_names
 from aegis_ros.decoders.results import (
+    Boxes3D,
     Classification,
     CropResults,
     Decoded,
+    DepthMap,
     Detections,
+    Embedding,
     Obstacles,
     RawTensors,
     SegmentationMask,
@@ -19,13 +22,16 @@ from aegis_ros.decoders.results import (
 )
 
 __all__ = [
+    "Boxes3D",
     "Classification",
     "CropResults",
     "Decoded",
     "Decoder",
     "DecoderContext",
     "DecoderFactory",
+    "DepthMap",
     "Detections",
+    "Embedding",
     "FrameInfo",
     "Obstacles",
     "RawTensors",

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.decoders.results import (
+    Boxes3D,
     Classification,
     CropResults,
     Decoded,
+    DepthMap,
     Detections,
+    Embedding,
     Obstacles,
     RawTensors,
     SegmentationMask,
@@ -29,16 +32,7 @@ def to_json(decoded: Decoded) -> str:
 
 def _plain(decoded: Decoded) -> dict[str, Any]:
     if isinstance(decoded, Detections):
-        items: list[dict[str, Any]] = [
-            {"label": label, "score": score, "box": box}
-            for label, score, box in zip(
-                decoded.labels, _list(decoded.scores, 3), _list(decoded.boxes, 1), strict=True
-            )
-        ]
-        if decoded.landmarks is not None:
-            for item, points in zip(items, _list(decoded.landmarks, 1), strict=True):
-                item["landmarks"] = points
-        return {"kind": "detections", "items": items}
+        return _detections(decoded)
     if isinstance(decoded, Classification):
         pairs = zip(decoded.labels, _list(decoded.scores, 3), strict=True)
         return {
@@ -81,7 +75,65 @@ def _plain(decoded: Decoded) -> dict[str, Any]:
                 for box, label, result in parts
             ],
         }
+    if isinstance(decoded, Boxes3D):
+        return _boxes_3d(decoded)
+    if isinstance(decoded, DepthMap):
+        return _depth(decoded)
+    if isinstance(decoded, Embedding):
+        return {"kind": "embedding", "vector": _list(decoded.vector, 5)}
     return _tensors(decoded)
+
+
+def _detections(decoded: Detections) -> dict[str, Any]:
+    items: list[dict[str, Any]] = [
+        {"label": label, "score": score, "box": box}
+        for label, score, box in zip(
+            decoded.labels, _list(decoded.scores, 3), _list(decoded.boxes, 1), strict=True
+        )
+    ]
+    if decoded.landmarks is not None:
+        for item, points in zip(items, _list(decoded.landmarks, 1), strict=True):
+            item["landmarks"] = points
+    if decoded.landmark_scores is not None:
+        for item, scores in zip(items, _list(decoded.landmark_scores, 3), strict=True):
+            item["landmark_scores"] = scores
+    if decoded.instances is not None:
+        areas = np.bincount(decoded.instances.ravel(), minlength=len(items) + 1).tolist()
+        for item, area in zip(items, areas[1:], strict=False):
+            item["pixels"] = area
+    found: dict[str, Any] = {"kind": "detections", "items": items}
+    if decoded.landmark_names:
+        found["landmark_names"] = list(decoded.landmark_names)
+    return found
+
+
+def _boxes_3d(decoded: Boxes3D) -> dict[str, Any]:
+    rows = zip(decoded.labels, _list(decoded.scores, 3), _list(decoded.boxes, 3), strict=True)
+    items: list[dict[str, Any]] = [
+        {
+            "label": label,
+            "score": score,
+            "center_m": box[:3],
+            "size_m": box[3:6],
+            "yaw": box[6],
+        }
+        for label, score, box in rows
+    ]
+    if decoded.velocities is not None:
+        for item, velocity in zip(items, _list(decoded.velocities, 2), strict=True):
+            item["velocity"] = velocity
+    return {"kind": "boxes_3d", "items": items}
+
+
+def _depth(decoded: DepthMap) -> dict[str, Any]:
+    known = decoded.metres[np.isfinite(decoded.metres)]
+    found: dict[str, Any] = {"kind": "depth", "shape": list(decoded.metres.shape)}
+    found["known"] = round(known.size / max(1, decoded.metres.size), 4)
+    if known.size:
+        low, middle, high = np.percentile(known, (0, 50, 100)).tolist()
+        found |= {"nearest_m": round(low, 3), "median_m": round(middle, 3)}
+        found["farthest_m"] = round(high, 3)
+    return found
 
 
 def _segmentation(decoded: SegmentationMask) -> dict[str, Any]:

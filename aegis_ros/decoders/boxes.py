@@ -53,7 +53,7 @@ class BoxesOptions(Options):
     normalized: Normalized = False
     corners: Corners = Field(
         "xyxy",
-        description="what the four numbers of a box are, for `ssd`; `xywh` starts top left",
+        description="what the four numbers of a box are, for `ssd` and `nms`",
     )
     columns: Literal["box_score_class", "class_score_box", "batch_box_class_score"] = Field(
         "box_score_class", description="order of the numbers in a row, for `nms`"
@@ -151,7 +151,7 @@ class BoxesDecoder:
             order = _COLUMNS[options.columns]
             rows = take(outputs, self._name, [1, None, max(order) + 1])[0][:, order]
             numbers = np.clip(rows[:, 5], -1, 1_000_000).astype(np.int64)
-            return rows[:, :4], rows[:, 4], numbers
+            return to_corners(rows[:, :4], options.corners), rows[:, 4], numbers
         if options.format == "ssd":
             boxes = take(outputs, self._name, [1, None, 4])[0]
             scores = self._activated(take(outputs, self._scores_name, [1, len(boxes), None])[0])

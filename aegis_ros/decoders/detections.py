@@ -15,7 +15,7 @@ from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.labels import class_names
 from aegis_ros.decoders.options import Labels, MaxBoxes, Normalized, Threshold
 from aegis_ros.decoders.results import Detections
-from aegis_ros.decoders.selection import select
+from aegis_ros.decoders.selection import Selected, select
 from aegis_ros.errors import DecodeError
 from aegis_ros.network.tensor import TensorInfo
 
@@ -76,10 +76,18 @@ class DetectionsDecoder:
             raise _not_these(context, "an output with the scores")
         self._scores = "" if scores is None else scores.name
         self._classes = "" if classes is None else classes.name
-        self._names = class_names(options.labels, context.metadata)
+        self.names = class_names(options.labels, context.metadata)
 
     def decode(self, outputs: Outputs, frame: FrameInfo) -> Detections:
         """Return the boxes in pixels of the source frame."""
+        return self.chosen(outputs, frame).detections(frame, self.names)
+
+    def chosen(self, outputs: Outputs, frame: FrameInfo) -> Selected:
+        """Return the boxes in pixels of the network's input, and which rows they were.
+
+        Raises:
+            DecodeError: as :meth:`decode`.
+        """
         options = self._options
         rows = take(outputs, self._boxes, [1, None, self._width])[0]
         count = len(rows)
@@ -101,7 +109,7 @@ class DetectionsDecoder:
             threshold=options.threshold,
             limit=options.max_boxes,
             normalized=options.normalized,
-        ).detections(frame, self._names)
+        )
 
 
 def _holds_boxes(item: TensorInfo) -> bool:

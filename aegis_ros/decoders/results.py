@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Boxes3D",
     "Classification",
     "CropResults",
     "Decoded",
+    "DepthMap",
     "Detections",
+    "Embedding",
     "Obstacles",
     "RawTensors",
     "SegmentationMask",
@@ -42,12 +45,19 @@ class Detections:
         scores: float32 [N], 0..1.
         labels: N class names.
         landmarks: float32 [N, K, 2], x and y in pixels of the source frame, or ``None``.
+        landmark_scores: float32 [N, K], 0..1, or ``None`` where the network gives none.
+        landmark_names: K names, or none where nobody knows them.
+        instances: uint8 [H, W] of the source frame's size, 0 where there is none of them and else
+            the number of a box, counted from 1; ``None`` where the network gives no masks.
     """
 
     boxes: FloatArray
     scores: FloatArray
     labels: tuple[str, ...]
     landmarks: FloatArray | None = None
+    landmark_scores: FloatArray | None = None
+    landmark_names: tuple[str, ...] = ()
+    instances: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +124,60 @@ class Obstacles:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Boxes3D:
+    """Things around a lidar, best score first.
+
+    Attributes:
+        boxes: float32 [N, 7], centre x, y, z, then length, width, height in metres of the
+            sensor's frame, and yaw in radians, counter-clockwise from x.
+        scores: float32 [N], 0..1.
+        labels: N class names.
+        velocities: float32 [N, 2], along x and y in metres a second, or ``None``.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    labels: tuple[str, ...]
+    velocities: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthMap:
+    """A distance for every pixel, as REP 118 has it.
+
+    Attributes:
+        metres: float32 [H, W] of the source frame's size; -inf where it is too near, inf where it
+            is too far, NaN where nobody knows.
+    """
+
+    metres: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """What a frame looks like, as a direction in a space of features.
+
+    Attributes:
+        vector: float32 [D].
+    """
+
+    vector: FloatArray
+
+
+OfOneFrame = (
+    RawTensors
+    | Detections
+    | Classification
+    | SegmentationMask
+    | TextRegions
+    | Obstacles
+    | Boxes3D
+    | DepthMap
+    | Embedding
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CropResults:
     """What was made of parts of a frame, each by itself.
 
@@ -125,17 +189,7 @@ class CropResults:
 
     boxes: npt.NDArray[np.int32]
     labels: tuple[str, ...]
-    results: tuple[
-        RawTensors | Detections | Classification | SegmentationMask | TextRegions | Obstacles, ...
-    ]
+    results: tuple[OfOneFrame, ...]
 
 
-Decoded = (
-    RawTensors
-    | Detections
-    | Classification
-    | SegmentationMask
-    | TextRegions
-    | Obstacles
-    | CropResults
-)
+Decoded = OfOneFrame | CropResults
