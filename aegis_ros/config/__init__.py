@@ -2,9 +2,10 @@
 
 from aegis_ros.config.convert import to_mapping
 from aegis_ros.config.explain import explain, suggest
+from aegis_ros.config.keys import Number
 from aegis_ros.config.load import load_config, parse_config, parse_task
-from aegis_ros.config.models import MESSAGE_TYPES, Number
 from aegis_ros.config.renamed import with_present_names
+from aegis_ros.config.task_model import MESSAGE_TYPES
 from aegis_ros.config.yaml_reader import read_yaml
 
 __all__ = [

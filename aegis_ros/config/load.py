@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from aegis_ros.config.explain import explain
-from aegis_ros.config.models import Config, Task
+from aegis_ros.config.file_model import Config
 from aegis_ros.config.renamed import with_present_names
+from aegis_ros.config.task_model import Task
 from aegis_ros.config.yaml_reader import read_yaml
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import OrchestratorSpec, TaskSpec

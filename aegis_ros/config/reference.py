@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from aegis_ros.config.models import Config, Shown
+from aegis_ros.config.file_model import Config
+from aegis_ros.config.keys import Shown
 
 __all__ = ["renewed", "renewed_from", "run", "table"]
 

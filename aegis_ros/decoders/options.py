@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from aegis_ros.config.models import Shown
+from aegis_ros.config.keys import Shown
 
 __all__ = ["AcrossClasses", "Iou", "Labels", "MaxBoxes", "Normalized", "TensorName", "Threshold"]
 

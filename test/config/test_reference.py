@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from aegis_ros.config.models import Config
+from aegis_ros.config.file_model import Config
 from aegis_ros.config.reference import renewed, table
 
 ROOT = Path(__file__).resolve().parents[2]

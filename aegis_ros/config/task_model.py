@@ -1,4 +1,4 @@
-"""Every key of the configuration, declared once: its kind, default, range and what it goes with.
+"""Every key of a task, declared once: its kind, default, range and what it goes with.
 
 The same models validate a task that comes through a service, so there is one validation.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
@@ -22,6 +20,17 @@ from pydantic import (
 
 from aegis_ros.config.convert import ns, to_spec
 from aegis_ros.config.explain import suggest
+from aegis_ros.config.keys import (
+    NAME,
+    Finite,
+    Float,
+    Int,
+    Milliseconds,
+    MillisecondsOrZero,
+    Model,
+    Number,
+    Shown,
+)
 from aegis_ros.spec import (
     DEFAULT_MAX_DECIMATION,
     MAX_DECIMATION,
@@ -30,14 +39,13 @@ from aegis_ros.spec import (
     Criticality,
     Interpolation,
     Layout,
-    OrchestratorSpec,
     OverrunPolicy,
     PreprocessSpec,
     ResizeMode,
     TaskSpec,
 )
 
-__all__ = ["MESSAGE_TYPES", "Config", "Number", "Shown", "Task"]
+__all__ = ["MESSAGE_TYPES", "Task"]
 
 MESSAGE_TYPES = (
     "sensor_msgs/msg/Image",
@@ -56,30 +64,7 @@ _LAYOUTS = {
 }
 _IMAGES = (Layout.NCHW, Layout.NHWC)
 _MAX_OPTIONS_CHARACTERS = 65_536
-_HOUR_MS = 3_600_000.0
-_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 _TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
-_MIB = 1024 * 1024
-
-
-def _no_truth(value: object) -> object:
-    """Refuse ``yes`` and ``true`` where a number belongs; YAML reads them as 1."""
-    if isinstance(value, (bool, bytes)):
-        raise ValueError("expected a number")
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the reference says of a key where its declaration says too little.
-
-    Attributes:
-        default: what it is if left out.
-        values: what it may be; empty for what the declaration says.
-    """
-
-    default: str
-    values: str = ""
 
 
 def _alternatives(names: Sequence[str]) -> str:
@@ -87,13 +72,6 @@ def _alternatives(names: Sequence[str]) -> str:
     return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
-Number = BeforeValidator(_no_truth)
-_Float = Annotated[float, Number]
-_Int = Annotated[int, Number]
-# A microsecond is the shortest time that differs from none once it is integer nanoseconds.
-_Milliseconds = Annotated[float, Number, Field(ge=0.001, le=_HOUR_MS, allow_inf_nan=False)]
-_MillisecondsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
-_Finite = Annotated[float, Number, Field(allow_inf_nan=False)]
 _Pixels = Annotated[int, Number, Field(ge=1, le=16384)]
 _MAX_SEGMENTS = 64
 
@@ -107,10 +85,6 @@ def _segments(value: object) -> int:
     return value
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
 def _check_topic(topic: str) -> str:
     if len(topic) > 255 or "__" in topic or not _TOPIC.fullmatch(topic):
         raise ValueError(
@@ -120,7 +94,7 @@ def _check_topic(topic: str) -> str:
     return topic
 
 
-class _Input(_Model):
+class _Input(Model):
     topic: str = Field(description="ROS topic that the frames arrive on")
     type: str = Field(
         "sensor_msgs/msg/Image", description="type of its messages: " + _alternatives(MESSAGE_TYPES)
@@ -135,7 +109,7 @@ class _Input(_Model):
         description="largest image, height and width in pixels; the budget is measured at this "
         "size",
     )
-    max_points: _Int = Field(
+    max_points: Int = Field(
         200_000,
         ge=1,
         le=10_000_000,
@@ -176,22 +150,22 @@ def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
         )
 
 
-class _Preprocess(_Model):
+class _Preprocess(Model):
     size: Annotated[tuple[_Pixels, _Pixels] | None, Shown("the frame's size")] = Field(
         None, description="height and width that the network takes, in pixels"
     )
     color: Color = Field(Color.RGB, description="channels that the network takes, in their order")
     layout: Layout = Field(Layout.NCHW, description="layout of the network's input")
-    scale: _Finite = Field(
+    scale: Finite = Field(
         1.0, description="factor on each value; the network sees `(value * scale - mean) / std`"
     )
-    mean: list[_Finite] = Field(
+    mean: list[Finite] = Field(
         default_factory=lambda: [0.0],
         min_length=1,
         max_length=4,
         description="subtracted from each scaled value; one number, or one a channel",
     )
-    std: list[_Finite] = Field(
+    std: list[Finite] = Field(
         default_factory=lambda: [1.0],
         min_length=1,
         max_length=4,
@@ -200,7 +174,7 @@ class _Preprocess(_Model):
     resize: ResizeMode = Field(
         ResizeMode.STRETCH, description="how a frame is brought to the network's size"
     )
-    pad: _Float = Field(
+    pad: Float = Field(
         114.0, ge=0.0, le=255.0, description="raw value of the border that `letterbox` adds"
     )
     interpolation: Interpolation = Field(
@@ -242,30 +216,30 @@ class _Source(_Input):
     preprocess: _Preprocess = Field(default_factory=_Preprocess)
 
 
-class _Sync(_Model):
-    tolerance_ms: _MillisecondsOrZero = Field(
+class _Sync(Model):
+    tolerance_ms: MillisecondsOrZero = Field(
         description="longest time between the stamps of the frames that one job reads; it adds to "
         "the jitter"
     )
-    queue: _Int = Field(
+    queue: Int = Field(
         4, ge=1, le=64, description="frames of each input that may wait for their partners"
     )
 
 
-class _Timer(_Model):
-    period_ms: _Milliseconds = Field(
+class _Timer(Model):
+    period_ms: Milliseconds = Field(
         description="time between two jobs; `period_ms` of the task may be left out"
     )
 
 
-class _Crops(_Model):
-    max_crops: _Int = Field(
+class _Crops(Model):
+    max_crops: Int = Field(
         8, ge=1, le=256, description="most crops a job takes, those of the best scores"
     )
-    margin: _Finite = Field(
+    margin: Finite = Field(
         0.0, ge=0.0, le=4.0, description="added to each side of a box, as a share of the box"
     )
-    min_score: _Finite = Field(
+    min_score: Finite = Field(
         0.0, ge=0.0, le=1.0, description="boxes with a lesser score are left out"
     )
     labels: Annotated[list[Annotated[str, Field(max_length=256)]], Shown("any")] = Field(
@@ -273,7 +247,7 @@ class _Crops(_Model):
     )
 
 
-class _Trigger(_Model):
+class _Trigger(Model):
     timer: Annotated[_Timer | None, Shown("none")] = None
     task: Annotated[str, Shown("none")] = Field(
         "",
@@ -290,7 +264,7 @@ class _Trigger(_Model):
         return self
 
 
-class _Output(_Model):
+class _Output(Model):
     topic: str = Field(description="ROS topic of the results")
     decoder: str = Field(
         "raw", pattern=r"^[a-z][a-z0-9_]*$", description="name of what turns tensors into results"
@@ -304,10 +278,10 @@ class _Output(_Model):
         False, description="also publish the frame with the result drawn in, on `<topic>/annotated`"
     )
     tensors: bool = Field(True, description="publish the raw tensors with the result")
-    publish_ms: _MillisecondsOrZero = Field(
+    publish_ms: MillisecondsOrZero = Field(
         2.0, description="time reserved before the deadline for decoding and publishing"
     )
-    constant_latency_ms: _MillisecondsOrZero = Field(
+    constant_latency_ms: MillisecondsOrZero = Field(
         0.0,
         description="results are published no earlier than this after the frame's stamp: see "
         "[Constant latency](#constant-latency)",
@@ -333,11 +307,11 @@ class _Output(_Model):
 _TensorName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class Task(_Model):
+class Task(Model):
     """One entry of ``tasks``."""
 
     name: str = Field(
-        pattern=_NAME,
+        pattern=NAME,
         description="unique; lower-case letters, digits and underscores, at most 63",
     )
     model: str = Field(
@@ -355,13 +329,13 @@ class Task(_Model):
     inputs: dict[_TensorName, _Source] = Field(default_factory=dict, max_length=8)
     sync: _Sync | None = None
     trigger: _Trigger | None = None
-    period_ms: Annotated[_Milliseconds | None, Shown("that of `trigger.timer`, else required")] = (
+    period_ms: Annotated[Milliseconds | None, Shown("that of `trigger.timer`, else required")] = (
         Field(None, description="shortest time between two frames, or two jobs of a timer")
     )
-    deadline_ms: Annotated[_Milliseconds | None, Shown("the period")] = Field(
+    deadline_ms: Annotated[Milliseconds | None, Shown("the period")] = Field(
         None, description="from the frame's stamp to its published result"
     )
-    jitter_ms: _MillisecondsOrZero = Field(
+    jitter_ms: MillisecondsOrZero = Field(
         0.0,
         description="longest time from the frame's stamp until the frame is ready in the engine; "
         "with `output.publish_ms` it must be shorter than the deadline",
@@ -380,11 +354,11 @@ class Task(_Model):
         max_length=64,
         description="`{output: stand-in}`, for `on_overrun: early_exit`",
     )
-    queue: _Int = Field(
+    queue: Int = Field(
         1, ge=1, le=16, description="frames that may wait; the newest replaces the oldest"
     )
     max_decimation: Annotated[
-        _Int, Shown(f"{DEFAULT_MAX_DECIMATION} for `low`, else 1", f"1 to {MAX_DECIMATION}")
+        Int, Shown(f"{DEFAULT_MAX_DECIMATION} for `low`, else 1", f"1 to {MAX_DECIMATION}")
     ] = Field(
         0,
         ge=0,
@@ -395,7 +369,7 @@ class Task(_Model):
     lane: Annotated[str, Shown("chosen")] = Field(
         "", pattern=r"^([a-z][a-z0-9_]*)?$", description="lane to run on"
     )
-    wcet_ms: Annotated[_MillisecondsOrZero, Shown("measured")] = Field(
+    wcet_ms: Annotated[MillisecondsOrZero, Shown("measured")] = Field(
         0.0, description="budget that is declared instead of a measured one"
     )
     segments: Annotated[
@@ -553,160 +527,6 @@ class Task(_Model):
         )
 
 
-class _Lane(_Model):
-    name: str = Field(pattern=_NAME, description="unique")
-    cpu: Annotated[_Int | None, Shown("any")] = Field(
-        None, ge=0, le=4095, description="processor core that the lane's thread is pinned to"
-    )
-    sms: Annotated[_Int | None, Shown("shared")] = Field(
-        None,
-        ge=1,
-        le=1024,
-        description="multiprocessors of the GPU that the lane has to itself, with a backend that "
-        "can divide a GPU: see [gpu.md](gpu.md#lanes-and-contention)",
-    )
-    backend: Annotated[str, Shown("`device.backend`")] = Field(
-        "",
-        max_length=64,
-        description="runtime of the networks on this lane: see [Backends](#backends)",
-    )
-
-
-class _Device(_Model):
-    backend: Annotated[str, Shown("that of the processor")] = Field(
-        "",
-        description="runtime of the networks on all lanes that name none: see "
-        "[Backends](#backends)",
-    )
-    lanes: Annotated[list[_Lane], Shown("`[{name: main}]`")] = Field(
-        default_factory=lambda: [_Lane(name="main")],
-        min_length=1,
-        max_length=64,
-        description="what networks run on, one job at a time each",
-    )
-    arena_mib: _Float = Field(
-        1024.0,
-        ge=0.001,
-        le=1_048_576.0,
-        description="memory that all admitted tasks may take together: see [Memory](#memory)",
-    )
-    switch_ms: _Float = Field(
-        0.2, ge=0.0, le=100.0, description="cost charged for starting a segment"
-    )
-    realtime_priority: _Int = Field(
-        40,
-        ge=0,
-        le=98,
-        description="SCHED_FIFO priority of the engine, 0 for none; the node's threads between a "
-        "frame and its result get two less",
-    )
-    keep_awake: bool = Field(
-        True,
-        description="keep idle cores from falling asleep while the engine runs: frames start "
-        "sooner, idle cores take more power",
-    )
-
-    @field_validator("lanes")
-    @classmethod
-    def _unique(cls, lanes: list[_Lane]) -> list[_Lane]:
-        _refuse_duplicates([lane.name for lane in lanes], "lane")
-        return lanes
-
-
-class _Models(_Model):
-    roots: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
-        default_factory=lambda: ["package://aegis_ros/models"],
-        max_length=64,
-        description="folders that networks may be loaded from, `package://` URIs or paths; "
-        "`pypi://` files of installed distributions are allowed too, nothing else is",
-    )
-
-
-class _Trace(_Model):
-    # A name, not a path: a configuration may write where traces are kept, and nowhere else.
-    file: Annotated[str, Shown("none")] = Field(
-        "",
-        max_length=128,
-        pattern=r"^([A-Za-z0-9%][A-Za-z0-9%_.-]*\.mcap)?$",
-        description="MCAP file that every run is traced to ([tracing.md](tracing.md)), as "
-        "`run_%Y%m%d_%H%M%S.mcap`: `strftime` fields keep runs apart; a name, not a path: files "
-        "lie in `traces/` of the state directory",
-    )
-    max_mib: _Float = Field(
-        1024.0,
-        ge=1.0,
-        le=1_048_576.0,
-        description="limit of all files of a run; beyond it, the oldest quarter is deleted",
-    )
-
-
-class _Diagnostics(_Model):
-    silent_periods: _Int = Field(
-        10,
-        ge=2,
-        le=10_000,
-        description="a topic without a message for this many periods (at least 1 s) is silent",
-    )
-    loss: _Float = Field(
-        0.1, ge=0.0, le=1.0, description="share of the declared frames that may be missing"
-    )
-    late_error: _Float = Field(
-        0.01,
-        ge=0.0,
-        le=1.0,
-        description="share of late results above which they are an error; a warning below",
-    )
-    deadline: _Float = Field(
-        1.0,
-        gt=0.0,
-        le=1.0,
-        description="share of the deadline that the 99th percentile of the response may take",
-    )
-    budget: _Float = Field(
-        1.0, gt=0.0, le=10.0, description="share of the budget that the slowest run may take"
-    )
-    arena: _Float = Field(0.9, gt=0.0, le=1.0, description="share of the arena that may be used")
-    lane: _Float = Field(
-        0.1,
-        ge=0.0,
-        le=1.0,
-        description="how far the measured load of a lane may exceed the admitted one, as a share "
-        "of the lane",
-    )
-    device: _Float = Field(
-        0.95,
-        gt=0.0,
-        le=1.0,
-        description="speed of the device, over its nominal one, below which it counts as slow",
-    )
-
-
-class Config(_Model):
-    """The whole file."""
-
-    device: _Device = Field(default_factory=_Device)
-    models: _Models = Field(default_factory=_Models)
-    trace: _Trace = Field(default_factory=_Trace)
-    diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
-    tasks: list[Task] = Field(default_factory=list, max_length=256)
-
-    @model_validator(mode="after")
-    def _names(self) -> Config:
-        _refuse_duplicates([task.name for task in self.tasks], "task")
-        lanes = [lane.name for lane in self.device.lanes]
-        for index, task in enumerate(self.tasks):
-            if task.lane and task.lane not in lanes:
-                raise ValueError(
-                    f"tasks[{index}].lane is {task.lane!r}: expected one of {', '.join(lanes)}"
-                    + suggest(task.lane, lanes)
-                )
-        return self
-
-    def to_spec(self) -> OrchestratorSpec:
-        """Return the plain data of this configuration."""
-        return to_spec(OrchestratorSpec, self, tasks=tuple(task.to_spec() for task in self.tasks))
-
-
 def _each_channel(spec: PreprocessSpec) -> PreprocessSpec:
     """Return a preprocessing with a mean and a divisor for each channel."""
     channels = 1 if spec.color in (Color.MONO, Color.DEPTH) else 3
@@ -715,11 +535,3 @@ def _each_channel(spec: PreprocessSpec) -> PreprocessSpec:
 
 def _broadcast(values: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(values) if len(values) == channels else (values[0],) * channels
-
-
-def _refuse_duplicates(names: Sequence[str], kind: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"two {kind}s are named {name!r}: expected a name of its own for each")
-        seen.add(name)

@@ -1,0 +1,178 @@
+"""Every key of the file but those of a task, declared once: its kind, default and range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from aegis_ros.config.convert import to_spec
+from aegis_ros.config.explain import suggest
+from aegis_ros.config.keys import NAME, Float, Int, Model, Shown
+from aegis_ros.config.task_model import Task
+from aegis_ros.spec import OrchestratorSpec
+
+__all__ = ["Config"]
+
+
+class _Lane(Model):
+    name: str = Field(pattern=NAME, description="unique")
+    cpu: Annotated[Int | None, Shown("any")] = Field(
+        None, ge=0, le=4095, description="processor core that the lane's thread is pinned to"
+    )
+    sms: Annotated[Int | None, Shown("shared")] = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="multiprocessors of the GPU that the lane has to itself, with a backend that "
+        "can divide a GPU: see [gpu.md](gpu.md#lanes-and-contention)",
+    )
+    backend: Annotated[str, Shown("`device.backend`")] = Field(
+        "",
+        max_length=64,
+        description="runtime of the networks on this lane: see [Backends](#backends)",
+    )
+
+
+class _Device(Model):
+    backend: Annotated[str, Shown("that of the processor")] = Field(
+        "",
+        description="runtime of the networks on all lanes that name none: see "
+        "[Backends](#backends)",
+    )
+    lanes: Annotated[list[_Lane], Shown("`[{name: main}]`")] = Field(
+        default_factory=lambda: [_Lane(name="main")],
+        min_length=1,
+        max_length=64,
+        description="what networks run on, one job at a time each",
+    )
+    arena_mib: Float = Field(
+        1024.0,
+        ge=0.001,
+        le=1_048_576.0,
+        description="memory that all admitted tasks may take together: see [Memory](#memory)",
+    )
+    switch_ms: Float = Field(
+        0.2, ge=0.0, le=100.0, description="cost charged for starting a segment"
+    )
+    realtime_priority: Int = Field(
+        40,
+        ge=0,
+        le=98,
+        description="SCHED_FIFO priority of the engine, 0 for none; the node's threads between a "
+        "frame and its result get two less",
+    )
+    keep_awake: bool = Field(
+        True,
+        description="keep idle cores from falling asleep while the engine runs: frames start "
+        "sooner, idle cores take more power",
+    )
+
+    @field_validator("lanes")
+    @classmethod
+    def _unique(cls, lanes: list[_Lane]) -> list[_Lane]:
+        _refuse_duplicates([lane.name for lane in lanes], "lane")
+        return lanes
+
+
+class _Models(Model):
+    roots: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
+        default_factory=lambda: ["package://aegis_ros/models"],
+        max_length=64,
+        description="folders that networks may be loaded from, `package://` URIs or paths; "
+        "`pypi://` files of installed distributions are allowed too, nothing else is",
+    )
+
+
+class _Trace(Model):
+    # A name, not a path: a configuration may write where traces are kept, and nowhere else.
+    file: Annotated[str, Shown("none")] = Field(
+        "",
+        max_length=128,
+        pattern=r"^([A-Za-z0-9%][A-Za-z0-9%_.-]*\.mcap)?$",
+        description="MCAP file that every run is traced to ([tracing.md](tracing.md)), as "
+        "`run_%Y%m%d_%H%M%S.mcap`: `strftime` fields keep runs apart; a name, not a path: files "
+        "lie in `traces/` of the state directory",
+    )
+    max_mib: Float = Field(
+        1024.0,
+        ge=1.0,
+        le=1_048_576.0,
+        description="limit of all files of a run; beyond it, the oldest quarter is deleted",
+    )
+
+
+class _Diagnostics(Model):
+    silent_periods: Int = Field(
+        10,
+        ge=2,
+        le=10_000,
+        description="a topic without a message for this many periods (at least 1 s) is silent",
+    )
+    loss: Float = Field(
+        0.1, ge=0.0, le=1.0, description="share of the declared frames that may be missing"
+    )
+    late_error: Float = Field(
+        0.01,
+        ge=0.0,
+        le=1.0,
+        description="share of late results above which they are an error; a warning below",
+    )
+    deadline: Float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="share of the deadline that the 99th percentile of the response may take",
+    )
+    budget: Float = Field(
+        1.0, gt=0.0, le=10.0, description="share of the budget that the slowest run may take"
+    )
+    arena: Float = Field(0.9, gt=0.0, le=1.0, description="share of the arena that may be used")
+    lane: Float = Field(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="how far the measured load of a lane may exceed the admitted one, as a share "
+        "of the lane",
+    )
+    device: Float = Field(
+        0.95,
+        gt=0.0,
+        le=1.0,
+        description="speed of the device, over its nominal one, below which it counts as slow",
+    )
+
+
+class Config(Model):
+    """The whole file."""
+
+    device: _Device = Field(default_factory=_Device)
+    models: _Models = Field(default_factory=_Models)
+    trace: _Trace = Field(default_factory=_Trace)
+    diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
+    tasks: list[Task] = Field(default_factory=list, max_length=256)
+
+    @model_validator(mode="after")
+    def _names(self) -> Config:
+        _refuse_duplicates([task.name for task in self.tasks], "task")
+        lanes = [lane.name for lane in self.device.lanes]
+        for index, task in enumerate(self.tasks):
+            if task.lane and task.lane not in lanes:
+                raise ValueError(
+                    f"tasks[{index}].lane is {task.lane!r}: expected one of {', '.join(lanes)}"
+                    + suggest(task.lane, lanes)
+                )
+        return self
+
+    def to_spec(self) -> OrchestratorSpec:
+        """Return the plain data of this configuration."""
+        return to_spec(OrchestratorSpec, self, tasks=tuple(task.to_spec() for task in self.tasks))
+
+
+def _refuse_duplicates(names: Sequence[str], kind: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"two {kind}s are named {name!r}: expected a name of its own for each")
+        seen.add(name)
