@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytest.importorskip("launch.actions", reason="the launch system is not part of the ROS wheels")
-pytest.importorskip("launch_ros.actions", reason="the launch system is not part of the ROS wheels")
+pytest.importorskip(
+    "launch.actions", reason="`ros2 launch`, which the ROS wheels lack: source a ROS 2 installation"
+)
+pytest.importorskip(
+    "launch_ros.actions",
+    reason="`ros2 launch`, which the ROS wheels lack: source a ROS 2 installation",
+)
 
 from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import (

@@ -1,0 +1,94 @@
+"""The arguments of the launch files, each declared once, with the parameters that they set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ARGUMENTS", "PARAMETERS", "LaunchArgument"]
+
+_BOOLEAN = ("true", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchArgument:
+    """One argument of `ros2 launch`.
+
+    Attributes:
+        name: as it is given, ``name:=value``.
+        description: what `ros2 launch --show-args` says of it.
+        default: ``None`` where it must be given.
+        kind: type of the parameter that it sets.
+        choices: all that it may be, empty for anything.
+    """
+
+    name: str
+    description: str
+    default: str | None = ""
+    kind: type = str
+    choices: tuple[str, ...] = ()
+
+
+def _switch(name: str, description: str, default: str = "false") -> LaunchArgument:
+    return LaunchArgument(name, description, default, kind=bool, choices=_BOOLEAN)
+
+
+ARGUMENTS = {
+    argument.name: argument
+    for argument in (
+        LaunchArgument(
+            "config",
+            "YAML file; of the orchestrator: device, models and tasks (empty: default device, no "
+            "tasks yet), of the replay node: which recordings on which topics",
+        ),
+        LaunchArgument("replay_config", "YAML file of the replay node"),
+        LaunchArgument("name", "node name"),
+        LaunchArgument("namespace", "node namespace"),
+        _switch(
+            "autostart",
+            "configure and activate by itself; false: wait for `ros2 lifecycle set`",
+            "true",
+        ),
+        LaunchArgument(
+            "state_dir", "folder of the journal and the profiles; empty: ~/.ros/aegis_ros"
+        ),
+        _switch("dashboard", "also serve a live page of this orchestrator"),
+        LaunchArgument(
+            "dashboard_host",
+            "address the page is served on; 127.0.0.1: this machine only",
+            "127.0.0.1",
+        ),
+        LaunchArgument("dashboard_port", "port the page is served on", "8470", kind=int),
+        _switch("metrics", "also serve /metrics for Prometheus there; alone or with the page"),
+        _switch("use_sim_time", "read stamps against /clock"),
+        LaunchArgument(
+            "log_level",
+            "log level of the nodes",
+            "info",
+            choices=("debug", "info", "warn", "error", "fatal"),
+        ),
+        LaunchArgument(
+            "fastdds_profile",
+            "Fast DDS profile for large images; it acts on what publishes them, so camera drivers "
+            "need it too; empty: leave the environment as it is",
+        ),
+    )
+}
+
+PARAMETERS = {
+    "orchestrator": {
+        "config": "config",
+        "autostart": "autostart",
+        "state_dir": "state_dir",
+        "use_sim_time": "use_sim_time",
+    },
+    "dashboard": {
+        "target": "name",
+        "host": "dashboard_host",
+        "port": "dashboard_port",
+        "page": "dashboard",
+        "results": "dashboard",
+        "metrics": "metrics",
+    },
+    "replay": {"config": "config"},
+}
+"""By program: parameter of the node -> argument that sets it."""
