@@ -387,6 +387,52 @@ def dashboard(
     run(target, host, port, metrics=metrics, results=results, params=params)
 
 
+audit = typer.Typer(
+    help="Who asked the orchestrator for what, and whether that record was touched since.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.add_typer(audit, name="audit")
+_AuditLog = Annotated[
+    Path, typer.Argument(help="Folder of the log: audit in the node's state directory.")
+]
+
+
+@audit.command(
+    epilog="Examples:\n\n"
+    "aegis audit verify ~/.ros/aegis_ros/audit\n\n"
+    "aegis audit verify ~/.ros/aegis_ros/audit --head 3f5a…\n\n"
+    "Exit code: 0 the chain is whole, 1 something was edited or removed, 2 bad input."
+)
+def verify(
+    folder: _AuditLog,
+    head: Annotated[
+        str, typer.Option(help="A digest seen earlier in /diagnostics: it must be in the log.")
+    ] = "",
+) -> None:
+    """Check every record of an audit log against the one before."""
+    from aegis_ros.cli.audit import verify_log
+
+    raise typer.Exit(verify_log(folder, head))
+
+
+@audit.command(
+    epilog="Examples:\n\n"
+    "aegis audit show ~/.ros/aegis_ros/audit\n\n"
+    "aegis audit show ~/.ros/aegis_ros/audit --task camera --last 0\n\n"
+    "Exit code: 0 printed, 2 bad input."
+)
+def show(
+    folder: _AuditLog,
+    task: Annotated[str, typer.Option(help="Only records of this task.")] = "",
+    last: Annotated[int, typer.Option(min=0, help="How many of the newest; 0: all.")] = 20,
+) -> None:
+    """Print the newest records of an audit log."""
+    from aegis_ros.cli.audit import show
+
+    raise typer.Exit(show(folder, task, last))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

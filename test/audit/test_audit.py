@@ -1,0 +1,183 @@
+"""The audit log: complete, continued over restarts and rotations, and every edit is seen."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aegis_ros.audit import AuditLog, AuditRecord, asked_by, read, verify
+from aegis_ros.audit.chain import FILE_NAME, files
+
+
+def written(folder: Path, count: int = 5, start: int = 0, **options: int) -> tuple[int, str]:
+    log = AuditLog(folder, **options)
+    for number in range(start, start + count):
+        log.note("admitted", task=f"task{number}", rule="schedulable", sentence="It fits")
+    log.close()
+    return log.head
+
+
+def records(folder: Path) -> list[AuditRecord]:
+    return [each for _, _, each in read(folder) if isinstance(each, AuditRecord)]
+
+
+def test_everything_noted_is_there_in_order_with_who_asked(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    log.note("configured")
+    with asked_by("service register_model"):
+        log.note("admitted", task="a", rule="schedulable", sentence="a fits")
+        with asked_by("service unregister_model"):
+            log.note("removed", task="a")
+    log.note("deactivated")
+    log.close()
+    found = records(tmp_path)
+    assert [(each.number, each.event, each.asked_by) for each in found] == [
+        (1, "configured", ""),
+        (2, "admitted", "service register_model"),
+        (3, "removed", "service unregister_model"),
+        (4, "deactivated", ""),
+    ]
+    assert found[1].sentence == "a fits"
+    assert found[1].time.endswith("Z")
+    verdict = verify(tmp_path)
+    assert (verdict.records, verdict.first, verdict.damage) == (4, 1, ())
+    assert (4, verdict.head) == log.head
+
+
+def test_whoever_works_in_another_thread_is_not_named(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    with asked_by("service register_model"):
+        other = threading.Thread(target=lambda: log.note("shed"))
+        other.start()
+        other.join()
+    log.close()
+    assert records(tmp_path)[0].asked_by == ""
+
+
+def test_a_restart_goes_on_where_the_log_ended(tmp_path: Path) -> None:
+    written(tmp_path, 3)
+    written(tmp_path, 2, start=3)
+    verdict = verify(tmp_path)
+    assert (verdict.records, verdict.damage) == (5, ())
+    assert [each.number for each in records(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+def test_full_files_are_rotated_and_the_oldest_go(tmp_path: Path) -> None:
+    for start in range(0, 60, 2):
+        written(tmp_path, 2, start, max_bytes=600, keep=3)
+    assert len(files(tmp_path)) <= 4
+    verdict = verify(tmp_path)
+    assert verdict.damage == ()
+    assert verdict.first > 1
+    assert records(tmp_path)[-1].number == 60
+
+
+@settings(max_examples=200)
+@given(place=st.integers(0), change=st.integers(1, 255))
+def test_every_edit_of_a_record_is_seen(place: int, change: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / FILE_NAME).write_bytes(_four_records())
+        assert not verify(folder).damage
+        content = bytearray(_four_records())
+        content[place % len(content)] ^= change
+        (folder / FILE_NAME).write_bytes(content)
+        assert verify(folder).damage
+
+
+@functools.cache
+def _four_records() -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        written(Path(name), 4)
+        return (Path(name) / FILE_NAME).read_bytes()
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_removed_or_moved_record_is_seen(gone: int, tmp_path: Path) -> None:
+    written(tmp_path, 4)
+    path = tmp_path / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:gone] + lines[gone + 1 :]))
+    assert bool(verify(tmp_path).damage) == (gone > 0)  # the oldest one may have been rotated
+    lines[gone], lines[gone + 1] = lines[gone + 1], lines[gone]
+    path.write_bytes(b"".join(lines))
+    assert verify(tmp_path).damage
+
+
+def test_a_cut_end_is_seen_by_who_knows_the_last_digest(tmp_path: Path) -> None:
+    _, head = written(tmp_path, 4)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    assert not verify(tmp_path).damage
+    (damage,) = verify(tmp_path, head).damage
+    assert "the end is gone" in damage.problem
+
+
+def test_a_line_that_a_power_cut_left_half_written_costs_nothing_else(tmp_path: Path) -> None:
+    written(tmp_path, 3)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes() + b'{"number": 4, "ti')
+    written(tmp_path, 2, start=3)
+    verdict = verify(tmp_path)
+    assert verdict.records == 5
+    (damage,) = verdict.damage
+    assert "power cut" in damage.problem
+    assert (damage.line, damage.file.name) == (4, "audit.1.jsonl")
+
+
+def test_a_disk_that_refuses_is_reported_once_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems: list[str] = []
+    full = threading.Event()
+    full.set()
+    tried = threading.Event()
+    real = os.write
+
+    def write(descriptor: int, content: bytes) -> int:
+        if full.is_set() and b"admitted" in bytes(content):
+            tried.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, content)
+
+    monkeypatch.setattr(os, "write", write)
+    log = AuditLog(tmp_path, on_problem=problems.append)
+    log.note("admitted", task="a")
+    assert tried.wait(30)
+    log.note("admitted", task="b")
+    full.clear()
+    log.close()
+    assert [each.task for each in records(tmp_path)] == ["a", "b"]
+    assert verify(tmp_path).damage == ()
+    assert len(problems) == 1 and "No space left" in problems[0]
+
+
+def test_a_write_that_is_cut_short_leaves_no_half_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, cut = os.write, [True]
+
+    def write(descriptor: int, content: bytes) -> int:
+        if cut and b"admitted" in bytes(content):
+            cut.clear()
+            return real(descriptor, content[:10])
+        return real(descriptor, content)
+
+    monkeypatch.setattr(os, "write", write)
+    written(tmp_path, 2)
+    assert verify(tmp_path).damage == ()
+    assert verify(tmp_path).records == 2
+
+
+def test_a_log_of_someone_elses_text_is_damage_and_no_crash(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"\xff\xfe\n" + b"[" * 100_000 + b"\n{}\n")
+    assert verify(tmp_path).records == 0
+    assert len(verify(tmp_path).damage) >= 3
