@@ -11,17 +11,21 @@ from aegis_ros.orchestrator import (
     WINDOW_NS,
     LaneSummary,
     OrchestratorState,
+    StampVerdict,
     TaskState,
     TaskSummary,
+    TopicStamps,
 )
 from aegis_ros.rationale import Reason
-from aegis_ros.rationale.wording import every_nth, words
+from aegis_ros.rationale.wording import every_nth, length, words
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 
-__all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "diagnose"]
+__all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "SimulatedTime", "diagnose"]
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
 
+_PAUSED_S = 2.0
+_CLOCKS = "synchronise the sender's clock with this one (chrony, PTP)"
 _PROFILE_HINT = (
     "the camera driver's process needs the Fast DDS profile for large images: "
     # No angle brackets: rqt_runtime_monitor takes them for HTML and leaves them out.
@@ -40,6 +44,14 @@ class Diagnosis:
     values: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatedTime:
+    """The clock of a simulation: what it shows, 0 for nothing yet, and for how long it stood."""
+
+    now_ns: int
+    still_s: float
+
+
 def diagnose(
     state: OrchestratorState,
     lifecycle: str,
@@ -47,6 +59,7 @@ def diagnose(
     *,
     device: DeviceState | None = None,
     limits: DiagnosticsSpec | None = None,
+    simulated: SimulatedTime | None = None,
 ) -> list[Diagnosis]:
     """Return the health of engine, device, arena, lanes and tasks.
 
@@ -56,9 +69,12 @@ def diagnose(
         hearing: what each task that is subscribed hears of its publishers, by its name.
         device: as it was read last; ``None`` for not yet.
         limits: from where on to warn; the usual ones if ``None``.
+        simulated: the clock that the node follows; ``None`` for the machine's.
     """
     limits = limits or DiagnosticsSpec()
     entries = [_engine(state, lifecycle), _device(device, limits), _arena(state, limits)]
+    if simulated is not None:
+        entries.append(_clock(simulated))
     for lane in state.lanes:
         own = [task for task in state.tasks if task.lane == lane.name]
         entries.append(_lane(lane, own, state.active, limits))
@@ -98,6 +114,23 @@ def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
             values,
         )
     return Diagnosis("engine", OK, "running", values)
+
+
+def _clock(simulated: SimulatedTime) -> Diagnosis:
+    values = {"simulated_s": f"{simulated.now_ns / 1e9:.3f}", "still_s": f"{simulated.still_s:.1f}"}
+    if simulated.now_ns == 0:
+        return Diagnosis(
+            "clock",
+            WARN,
+            "use_sim_time is true and nothing has arrived on /clock: stamps are not read, and "
+            "response times are measured from reception; start the simulation, or set "
+            "use_sim_time to false",
+            values,
+        )
+    text = f"simulated time {simulated.now_ns / 1e9:.1f} s"
+    if simulated.still_s > _PAUSED_S:
+        text += f", paused for {simulated.still_s:.0f} s"
+    return Diagnosis("clock", OK, text, values)
 
 
 def _device(device: DeviceState | None, limits: DiagnosticsSpec) -> Diagnosis:
@@ -185,8 +218,34 @@ def _task(task: TaskSummary, active: bool, hearing: Hearing, limits: Diagnostics
         "subscription": hearing.granted,
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
+    for each in task.stamps:
+        values[f"stamp_age_min_ms {each.topic}"] = f"{each.least_age_ns / 1e6:.1f}"
     level, message = _task_level(task, active, hearing, limits)
     return Diagnosis(f"task {spec.name}", level, message, values)
+
+
+def _why_late(task: TaskSummary) -> str:
+    """Return what to look at: how old frames are already when they arrive, or everything."""
+    oldest = max(task.stamps, key=lambda each: each.least_age_ns, default=None)
+    jitter_ns = task.spec.jitter_ns
+    if oldest is None or oldest.least_age_ns <= jitter_ns:
+        return "compare received_hz, execution_max_ms with budget_ms, and transport with jitter_ms"
+    text = (
+        f"frames on {oldest.topic} are at least {length(oldest.least_age_ns)} old by their stamps "
+        "when they arrive"
+    )
+    if oldest.verdict is StampVerdict.BEHIND:
+        return f"{text}, more than the deadline: {_CLOCKS}, or see why it stamps or sends so late"
+    return f"{text}; jitter_ms declares {jitter_ns / 1e6:g}: {_CLOCKS}, or declare what is true"
+
+
+def _stamps_off(stamps: TopicStamps) -> str:
+    ahead = "ahead of" if stamps.least_age_ns < 0 else "behind"
+    return (
+        f"the stamps on {stamps.topic} are at least {length(abs(stamps.least_age_ns))} {ahead} "
+        f"this node's clock, and responses are measured from reception: {_CLOCKS}, or have the "
+        "driver stamp its frames"
+    )
 
 
 def _task_level(
@@ -216,9 +275,11 @@ def _task_level(
     if task.completed and task.missed:
         share = task.missed / task.completed
         return (ERROR if share > limits.late_error else WARN), (
-            f"{task.missed} of {task.completed} results were late; compare received_hz, "
-            "execution_max_ms with budget_ms, and transport with jitter_ms"
+            f"{task.missed} of {task.completed} results were late; {_why_late(task)}"
         )
+    unread = (StampVerdict.AHEAD, StampVerdict.OFF)
+    if off := next((each for each in task.stamps if each.verdict in unread), None):
+        return WARN, _stamps_off(off)
     if task.execution_max_ns > limits.budget * task.wcet_ns:
         return WARN, (
             f"ran for {task.execution_max_ns / 1e6:.1f} ms against a budget of "

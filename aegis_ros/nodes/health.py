@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.timer import Timer
 
 from aegis_ros.nodes.diagnostics import Diagnosis
 
@@ -27,7 +30,8 @@ class Health:
 def publish_health(node: Node, read: Callable[[], Health], period_s: float) -> object:
     """Publish what ``read`` returns on /diagnostics every ``period_s`` seconds.
 
-    Names are prefixed with the node's name; the device is the hardware id. With
+    The period is of real time: diagnostics go on where a simulation pauses. Their stamps are of the
+    node's clock. Names are prefixed with the node's name; the device is the hardware id. With
     `diagnostic_updater`, its own parameters exist too: ``diagnostic_updater.period``, whose
     default is ``period_s``, and ``diagnostic_updater.use_fqn``, which prefixes the namespace.
 
@@ -39,6 +43,10 @@ def publish_health(node: Node, read: Callable[[], Health], period_s: float) -> o
     except ImportError:
         return _Publisher(node, read, period_s)
     return _through(Updater, node, read, period_s)
+
+
+def _steady() -> Clock:
+    return Clock(clock_type=ClockType.STEADY_TIME)
 
 
 def _fill(status: Any, diagnosis: Diagnosis, device: str) -> Any:
@@ -54,7 +62,7 @@ class _Publisher:
         self._node = node
         self._read = read
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        node.create_timer(period_s, self._publish)
+        node.create_timer(period_s, self._publish, clock=_steady())
 
     def _publish(self) -> None:
         message = DiagnosticArray()
@@ -70,10 +78,16 @@ def _through(updater: Any, node: Node, read: Callable[[], Health], period_s: flo
     class Follower(updater):  # type: ignore[misc]
         """An updater whose tasks are what is diagnosed at the moment."""
 
+        timer: Timer
+
         def __init__(self) -> None:
             self._followed: dict[str, Diagnosis] = {}
             super().__init__(node, period_s)
             self.setHardwareID(_NO_DEVICE)
+            # Its own timer is on the node's clock, and stops with a simulation.
+            node.destroy_timer(self.timer)
+            period = node.get_parameter("diagnostic_updater.period").value
+            self.timer = node.create_timer(period, self.update, clock=_steady())
 
         def update(self) -> None:
             health = read()

@@ -34,6 +34,9 @@ from aegis_ros.spec import FrameFormat
 
 __all__ = ["FrameOrigin", "SensorIntake", "join_origins", "read_header", "write_frame"]
 
+# A simulator that publishes /clock at 10 Hz lets a frame be stamped that far ahead of it.
+_SIMULATED_STEP_NS = 100_000_000
+
 _TYPES = {
     "sensor_msgs/msg/Image": Image,
     "sensor_msgs/msg/CompressedImage": CompressedImage,
@@ -142,7 +145,7 @@ class SensorIntake:
     """Raw subscriptions to all streams; runs on the intake executor's one thread.
 
     Args:
-        node: node to subscribe with.
+        node: node to subscribe with; stamps are held against its clock.
         orchestrator: where frames go.
         keeps_frames: whether a task's frames are kept for annotation.
         resolve: returns the full name of a declared topic.
@@ -157,6 +160,7 @@ class SensorIntake:
     ) -> None:
         """Subscribe to nothing yet."""
         self._node = node
+        self._clock = node.get_clock()
         self._orchestrator = orchestrator
         self._keeps_frames = keeps_frames
         self._resolve = resolve
@@ -250,7 +254,21 @@ class SensorIntake:
             text = " ".join(str(error).split()) or type(error).__name__
             intake.refuse(taken, InputError(f"the message cannot be used ({text[:200]})"))
             return
-        times = FrameTimes(header.stamp_ns, received_ns, time.monotonic_ns(), time.time_ns())
+        times = self._times(stream.key, header.stamp_ns, received_ns)
         copy = frame.copy() if self._keeps_frames(taken.task_ids) else None
         origin = FrameOrigin(header, frame.shape, times, copy, taken.keep(frame.shape))
         intake.commit(taken, frame.shape, times, origin)
+
+    def _times(self, key: str, stamp_ns: int, received_ns: int) -> FrameTimes:
+        """Return the times of a frame that is ready now."""
+        ready_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        simulated = self._clock.ros_time_is_active
+        return FrameTimes(
+            stamp_ns,
+            received_ns,
+            ready_ns,
+            wall_ns,
+            self._clock.now().nanoseconds if simulated else -1,
+            _SIMULATED_STEP_NS if simulated else 0,
+            self._orchestrator.intake.stamps.believed(key),
+        )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from aegis_ros.config import load_config
@@ -22,7 +26,7 @@ from aegis_ros.msg import OrchestratorStatus
 from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.nodes.conversions import rationale_to_message, status_to_message, time_from_ns
 from aegis_ros.nodes.decision_publisher import DecisionPublisher
-from aegis_ros.nodes.diagnostics import diagnose
+from aegis_ros.nodes.diagnostics import SimulatedTime, diagnose
 from aegis_ros.nodes.health import Health, publish_health
 from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
@@ -69,7 +73,10 @@ class OrchestratorNode(LifecycleNode):
             use_global_arguments=False,
             context=self.context,
             start_parameter_services=False,
+            # Stamps are held against its clock: the simulation's, where this node follows one.
+            parameter_overrides=[self.get_parameter("use_sim_time")],
         )
+        self.add_post_set_parameters_callback(self._follow_clock)
         self._orchestrator: Orchestrator | None = None
         self.device_monitor: DeviceMonitor | None = None
         self._intake: SensorIntake | None = None
@@ -78,13 +85,24 @@ class OrchestratorNode(LifecycleNode):
         self._streams: tuple[Stream, ...] = ()
         self._lifecycle = "unconfigured"
         self._device: DeviceState | None = None
+        self._clock_moved = (0, time.monotonic())  # what a simulation's clock showed, since when
         self._threads: FramePathPriority | None = None
         self._requests = Services(self, self.control_executor, lambda: self._orchestrator)
-        self.create_timer(self.get_parameter("status_period_s").value, self._publish_status)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._every("status_period_s", self._publish_status)
         self._health_publisher = publish_health(
             self, self._health, self.get_parameter("diagnostics_period_s").value
         )
-        self.create_timer(self.get_parameter("device_period_s").value, self._watch_device)
+        self._every("device_period_s", self._watch_device)
+
+    def _every(self, parameter: str, do: Callable[[], None]) -> None:
+        """Do something in a period of real time, also while a simulation pauses."""
+        self.create_timer(self.get_parameter(parameter).value, do, clock=self._steady)
+
+    def _follow_clock(self, changed: list[Parameter]) -> None:
+        clock = [each for each in changed if each.name == "use_sim_time"]
+        if clock:
+            self.intake_node.set_parameters(clock)
 
     def _declare_parameters(self) -> None:
         def describe(text: str, low: float | None = None, high: float | None = None) -> Any:
@@ -251,7 +269,9 @@ class OrchestratorNode(LifecycleNode):
         if rationale.decision in _LOUD:
             self.get_logger().warning(text)
         elif rationale.decision in _QUIET:
-            self.get_logger().info(text, throttle_duration_sec=1.0)
+            self.get_logger().info(
+                text, throttle_duration_sec=1.0, throttle_time_source_type=self._steady
+            )
         else:
             self.get_logger().info(text)
 
@@ -301,8 +321,18 @@ class OrchestratorNode(LifecycleNode):
             ears.report(self._streams, intake.heard()),
             device=self._device,
             limits=orchestrator.spec.diagnostics,
+            simulated=self._simulated_time(),
         )
         return Health(tuple(entries), state.engine.device if state.engine else "")
+
+    def _simulated_time(self) -> SimulatedTime | None:
+        clock = self.intake_node.get_clock()
+        if not clock.ros_time_is_active:
+            return None
+        shown, now = clock.now().nanoseconds, time.monotonic()
+        if shown != self._clock_moved[0]:
+            self._clock_moved = (shown, now)
+        return SimulatedTime(shown, now - self._clock_moved[1])
 
 
 def _decoder_for(orchestrator: Orchestrator) -> Any:

@@ -386,7 +386,7 @@ def _fill_timing(
     """Fill in the life of a job up to now; return what its publication needs."""
     spec, offset = output.spec, origin.times.wall_offset_ns
     received = result.received_ns + offset
-    stamped = origin.times.stamp_ns if origin.times.trusted else received
+    stamped = origin.times.stamped_ns + offset if origin.times.trusted else received
     timing.stamped = time_from_ns(stamped)
     timing.received = time_from_ns(received)
     timing.released = time_from_ns(result.released_ns + offset)
@@ -395,8 +395,7 @@ def _fill_timing(
     timing.deadline = time_from_ns(stamped + spec.deadline_ns)
     timing.execution_ms = result.execution_ns / 1e6
     constant = spec.output.constant_latency_ns
-    # A stamp from the future keeps its result no longer than a frame of this moment.
-    due_ns = min(stamped, received) - offset + constant if constant else 0
+    due_ns = stamped - offset + constant if constant else 0
     return _Job(
         output,
         result.task_id,

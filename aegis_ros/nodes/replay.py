@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -161,8 +163,9 @@ class ReplayNode(Node):
             player.start()
         self.get_logger().info(f"playing {len(self._players)} recording(s) from {path}")
         self._reported: set[int] = set()
-        self.create_timer(0.2, self._watch)
-        self.create_timer(10.0, self._progress)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # also where a simulation has paused
+        self.create_timer(0.2, self._watch, clock=steady)
+        self.create_timer(10.0, self._progress, clock=steady)
         self.finished = threading.Event()
 
     @property

@@ -1,16 +1,18 @@
 """The facade: registry, tick, journal and adaptive control; usable without ROS."""
 
 from aegis_ros.orchestrator.crops import Crops
-from aegis_ros.orchestrator.intake import FrameTimes
 from aegis_ros.orchestrator.orchestrator import Orchestrator
+from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.orchestrator.types import (
     LaneSummary,
     OrchestratorState,
     ProfileOutcome,
     Registration,
+    StampVerdict,
     Stream,
     TaskState,
     TaskSummary,
+    TopicStamps,
 )
 from aegis_ros.orchestrator.window import WINDOW_NS
 from aegis_ros.rationale import ResultCode
@@ -25,7 +27,9 @@ __all__ = [
     "ProfileOutcome",
     "Registration",
     "ResultCode",
+    "StampVerdict",
     "Stream",
     "TaskState",
     "TaskSummary",
+    "TopicStamps",
 ]

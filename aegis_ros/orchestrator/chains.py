@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from aegis_ros.decoders import Decoded
 from aegis_ros.engine import Channel, KeptFrame, SlotFrame
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.crops import Crops, choose, cut
-from aegis_ros.orchestrator.intake import FrameTimes, job_of
+from aegis_ros.orchestrator.intake import job_of
 from aegis_ros.orchestrator.loading import crops_key
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.rationale.frames import NoFrameSlot
 from aegis_ros.rationale.jobs import FirstStageMissed, NoBoxes
 
@@ -92,8 +92,7 @@ class Chains:
             assert spec.preprocess.size is not None
             place = SlotFrame(channel, slot, (len(crops), *spec.preprocess.size, 3))
             cut(frame, crops, spec.preprocess, place.array())
-            now_ns = time.monotonic_ns()
-            ready = replace(times, ready_ns=now_ns, wall_ns=now_ns + times.wall_offset_ns)
+            ready = times.later(time.monotonic_ns())
             self._submit((place,), ready, [job_of(task, arrival_ns)], origin_of(crops))
 
     def missed(self, first: str, job: int) -> None:

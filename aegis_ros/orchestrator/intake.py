@@ -13,6 +13,7 @@ import numpy.typing as npt
 from aegis_ros.engine import Channel, KeptFrame, SlotFrame
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.stamps import FrameTimes, StampWatch
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.synchroniser import Dropped, Synchroniser, Unmatched
 from aegis_ros.orchestrator.types import Stream
@@ -23,8 +24,6 @@ from aegis_ros.rationale.frames import (
     NewerSet,
     NoFrameSlot,
     NoFrameYet,
-    StampsOffClock,
-    StampsWentBack,
 )
 from aegis_ros.scheduling import RateGate
 from aegis_ros.spec import TaskSpec
@@ -33,7 +32,6 @@ __all__ = [
     "NEVER_NS",
     "FedTask",
     "FrameDecimation",
-    "FrameTimes",
     "Intake",
     "Joint",
     "StreamTable",
@@ -42,41 +40,7 @@ __all__ = [
     "job_of",
 ]
 
-_BACKWARDS_NS = 1_000_000_000
-_TRUSTED_NS = 10_000_000_000
 NEVER_NS = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class FrameTimes:
-    """When a frame was stamped, came, and was ready; nanoseconds.
-
-    Attributes:
-        stamp_ns: its stamp on the wall clock, 0 for none; only watched, no deadline rests on it.
-        received_ns: when its message came (monotonic).
-        ready_ns: when it was in its slot (monotonic).
-        wall_ns: what the wall clock showed at ``ready_ns``.
-    """
-
-    stamp_ns: int
-    received_ns: int
-    ready_ns: int
-    wall_ns: int
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the stamp is on this machine's clock: within 10 s of the frame."""
-        return self.stamp_ns > 0 and abs(self.wall_ns - self.stamp_ns) < _TRUSTED_NS
-
-    @property
-    def wall_offset_ns(self) -> int:
-        """Wall clock less monotonic clock."""
-        return self.wall_ns - self.ready_ns
-
-    @property
-    def stamped_ns(self) -> int:
-        """The stamp on the monotonic clock, 0 for one that is not trusted."""
-        return max(0, self.stamp_ns - self.wall_offset_ns) if self.trusted else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +204,10 @@ _Submit = Callable[[Sequence[SlotFrame], FrameTimes, list[tuple[int, int, int, i
 class Intake:
     """The path of every frame. ``replace`` swaps the whole table in one step.
 
+    Attributes:
+        stamps: what the stamps of each stream are like.
+        open: whether frames are let in.
+
     Args:
         log: where skips are reported.
         submit: hands written slots to the engine.
@@ -258,14 +226,13 @@ class Intake:
         self._submit = submit
         self._join = join or first_origin
         self._tables: Mapping[str, StreamTable] = {}
-        self._last_stamp_ns: dict[str, int] = {}
-        self._distrusted: set[str] = set()
+        self.stamps = StampWatch(log)
         self.open = False
 
     def replace(self, tables: Mapping[str, StreamTable]) -> None:
         """Use these streams from the next frame on."""
         self._tables = dict(tables)
-        self._distrusted &= self._tables.keys()
+        self.stamps.keep(self._tables)
 
     def streams(self) -> tuple[Stream, ...]:
         """Return what must be subscribed to."""
@@ -316,8 +283,9 @@ class Intake:
             times: when it was stamped, came, and was ready.
             origin: what comes back with the result of each job; never looked at.
         """
-        self._watch_stamp(taken.table, times)
-        frame = SlotFrame(taken.table.channel, taken.slot, shape)
+        table = taken.table
+        self.stamps.note(table.stream, (task.spec for task in table.fed), times)
+        frame = SlotFrame(table.channel, taken.slot, shape)
         for joint, index in taken.joints:
             self._join_in(joint, index, frame, times, origin=origin)
         if not taken.tasks:
@@ -378,7 +346,7 @@ class Intake:
                     before.frame.drop()
                 return
             assert joint.waiting is not None
-            matched = joint.waiting.add(index, _stamp_ns(times), waiting)
+            matched = joint.waiting.add(index, times.taken_ns, waiting)
         for dropped in matched.dropped:
             self._unmatched(joint, dropped)
         if matched.frames is not None:
@@ -396,11 +364,12 @@ class Intake:
             for each in frames:
                 each.frame.drop()
             return
-        earliest = min(frames, key=lambda each: _stamp_ns(each.times)).times
+        earliest = min(frames, key=lambda each: each.times.taken_ns).times
         times = replace(
             last,
             stamp_ns=earliest.stamp_ns,
             received_ns=last.received_ns if earliest.trusted else earliest.received_ns,
+            believed=earliest.trusted,
         )
         origin = self._join([each.origin for each in frames], times)
         jobs = [job_of(task, task.gate.settle(times.ready_ns))]
@@ -467,24 +436,6 @@ class Intake:
         task.passed_by = 0
         return False
 
-    def _watch_stamp(self, table: StreamTable, times: FrameTimes) -> None:
-        stamp_ns = times.stamp_ns
-        if stamp_ns == 0:
-            return
-        key = table.stream.key
-        before = self._last_stamp_ns.get(key, stamp_ns)
-        self._last_stamp_ns[key] = stamp_ns
-        topic = table.stream.topic
-        if before - stamp_ns > _BACKWARDS_NS:
-            for task in table.fed:
-                back = StampsWentBack(task.spec.name, topic, before - stamp_ns)
-                self._log.report_often(back)
-        elif not times.trusted and key not in self._distrusted:
-            self._distrusted.add(key)
-            for task in table.fed:
-                ahead = StampsOffClock(task.spec.name, topic, stamp_ns - times.wall_ns)
-                self._log.report_often(ahead)
-
 
 def first_origin(origins: Sequence[object], times: FrameTimes) -> object:
     """Return the origin of the first frame, ``None`` where there is no frame."""
@@ -503,8 +454,3 @@ def job_of(task: FedTask, arrival_ns: int) -> tuple[int, int, int, int]:
 def _takes(task: FedTask) -> bool:
     """Return whether frames are of use to a task at all."""
     return task.enabled and not task.shed
-
-
-def _stamp_ns(times: FrameTimes) -> int:
-    """Return when a frame was taken, on the wall clock; its reception where it has no stamp."""
-    return times.stamp_ns or times.received_ns + times.wall_offset_ns

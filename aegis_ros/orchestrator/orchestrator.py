@@ -34,7 +34,7 @@ from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.chains import Chains
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
-from aegis_ros.orchestrator.intake import FrameTimes, Intake, first_origin
+from aegis_ros.orchestrator.intake import Intake, first_origin
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.judging import CheckTopics, Judge
 from aegis_ros.orchestrator.lifecycle import Lifecycle
@@ -45,6 +45,7 @@ from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.registration import Registrar
 from aegis_ros.orchestrator.run_trace import RunTrace
+from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.orchestrator.summaries import Summaries
 from aegis_ros.orchestrator.tick import Tick
 from aegis_ros.orchestrator.timers import Timers
@@ -131,7 +132,6 @@ class Orchestrator:
         self._lifecycle = Lifecycle()
         self._admin = threading.RLock()  # one request at a time changes the set
         self._loader = Loader(self._engine, spec)
-        self._summaries = Summaries(self._admitted, spec.device)
         self.profiler = Profiler(
             self._engine,
             preparation,
@@ -143,6 +143,7 @@ class Orchestrator:
         )
         self._decimator = Decimator(self._admitted, self.log, spec.device)
         self.intake = Intake(self.log, self._submit, join_origins)
+        self._summaries = Summaries(self._admitted, spec.device, self.intake.stamps)
         self._timers = Timers(self.intake.tick)
         self.chains = Chains(self._admitted, self._loader.channel, self.log, self._submit)
         propagation = Propagation(

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from aegis_ros.analysis import check_lane
 from aegis_ros.engine import LaneState
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.stamps import StampWatch
 from aegis_ros.orchestrator.types import LaneSummary, TaskState, TaskSummary
 from aegis_ros.orchestrator.window import Window
 from aegis_ros.spec import Criticality, DeviceSpec
@@ -33,12 +34,14 @@ class Summaries:
     Args:
         admitted: the tasks.
         device: the lanes.
+        stamps: what the stamps of the tasks' topics are like.
     """
 
-    def __init__(self, admitted: AdmittedSet, device: DeviceSpec) -> None:
+    def __init__(self, admitted: AdmittedSet, device: DeviceSpec, stamps: StampWatch) -> None:
         """Begin without a past."""
         self._admitted = admitted
         self._device = device
+        self._stamps = stamps
         self._busy = [Window() for _ in device.lanes]
 
     def clear(self) -> None:
@@ -76,6 +79,7 @@ class Summaries:
         statistics = entry.statistics
         bound = self._admitted.bound_ns(entry)
         now_ns = time.monotonic_ns()
+        stamps = (self._stamps.of(stream, entry.spec.name) for stream in entry.streams)
         rate, p50, p99, worst, execution, longest, age = statistics.figures(now_ns)
         return TaskSummary(
             entry.task_id,
@@ -106,4 +110,5 @@ class Summaries:
             age,
             statistics.came(now_ns),
             (now_ns - statistics.received_ns) / 1e9 if statistics.received_ns else -1.0,
+            tuple(each for each in stamps if each is not None),
         )

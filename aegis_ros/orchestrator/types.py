@@ -15,9 +15,11 @@ __all__ = [
     "OrchestratorState",
     "ProfileOutcome",
     "Registration",
+    "StampVerdict",
     "Stream",
     "TaskState",
     "TaskSummary",
+    "TopicStamps",
 ]
 
 
@@ -29,6 +31,15 @@ class TaskState(StrEnum):
     WAITING = "waiting"
     SHED = "shed"
     FAILED = "failed"
+
+
+class StampVerdict(StrEnum):
+    """What the stamps of a topic are like for a task that reads it."""
+
+    AGREE = "agree"
+    AHEAD = "ahead"
+    BEHIND = "behind"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,18 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicStamps:
+    """What the stamps of a task's topic are like, and the least age of a frame at its reception.
+
+    A negative age is from the future.
+    """
+
+    topic: str
+    verdict: StampVerdict
+    least_age_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSummary:
     """An admitted task with its figures; times in nanoseconds.
 
@@ -115,6 +138,7 @@ class TaskSummary:
     result_age_s: float
     came: Growth
     received_age_s: float
+    stamps: tuple[TopicStamps, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ __all__ = [
     "NoFrameYet",
     "PublisherOfOtherQos",
     "PublisherOfOtherType",
+    "StampsAgree",
+    "StampsAhead",
+    "StampsBehind",
     "StampsOffClock",
     "StampsWentBack",
     "TopicBack",
@@ -170,6 +173,50 @@ class StampsWentBack(Reason):
     task: str
     topic: str
     back_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StampsAhead(Reason):
+    """The stamps of a topic are from the future: at least ``ahead_ns`` when a message arrives."""
+
+    decision = Decision.INFORMED
+    rule = Rule.TIME_JUMP
+
+    task: str
+    topic: str
+    ahead_ns: int
+
+    def tested(self) -> Inequality:
+        """Return how far they are ahead; no stamp is from the future."""
+        return Inequality(self.ahead_ns / 1e6, ">", 0.0, "ms")
+
+
+@dataclass(frozen=True, slots=True)
+class StampsBehind(Reason):
+    """The stamps of a topic are older than the deadline of a task when a message arrives."""
+
+    decision = Decision.INFORMED
+    rule = Rule.TIME_JUMP
+
+    task: str
+    topic: str
+    behind_ns: int
+    deadline_ns: int
+
+    def tested(self) -> Inequality:
+        """Return the least age of a frame against the deadline."""
+        return Inequality(self.behind_ns / 1e6, ">=", self.deadline_ns / 1e6, "ms")
+
+
+@dataclass(frozen=True, slots=True)
+class StampsAgree(Reason):
+    """The stamps of a topic agree with the node's clock again."""
+
+    decision = Decision.INFORMED
+    rule = Rule.TIME_JUMP
+
+    task: str
+    topic: str
 
 
 @dataclass(frozen=True, slots=True)

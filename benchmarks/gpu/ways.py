@@ -30,8 +30,7 @@ from aegis_ros.engine import (
     LoadSpec,
     SlotFrame,
 )
-from aegis_ros.orchestrator import Orchestrator
-from aegis_ros.orchestrator.intake import FrameTimes
+from aegis_ros.orchestrator import FrameTimes, Orchestrator
 from aegis_ros.rationale import Decision, Rationale, Rule
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from benchmarks.compare.cpu import Cpu

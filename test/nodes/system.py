@@ -51,6 +51,7 @@ class System:
         lanes: str = "{name: main}",
         *,
         remap: Sequence[str] = (),
+        simulated: bool = False,
     ) -> None:
         self.folder = folder
         self.model = identity_network(folder / "identity.onnx", (1, 3, *SIZE))
@@ -68,6 +69,7 @@ class System:
                 Parameter("state_dir", value=str(folder / "state")),
                 Parameter("diagnostics_period_s", value=0.1),
                 Parameter("status_period_s", value=0.1),
+                Parameter("use_sim_time", value=simulated),
             ],
         )
         self.robot = Node("robot", context=context)
@@ -221,11 +223,12 @@ def running(
     lanes: str = "{name: main}",
     *,
     remap: Sequence[str] = (),
+    simulated: bool = False,
 ) -> Iterator[System]:
-    """Start a system and end it."""
+    """Start a system and end it; a ``simulated`` one follows /clock."""
     context = Context()
     rclpy.init(context=context)
-    system = System(context, folder, tasks, lanes, remap=remap)
+    system = System(context, folder, tasks, lanes, remap=remap, simulated=simulated)
     try:
         if autostart:
             assert system.node.autostart()

@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis
 from aegis_ros.nodes.health import Health, publish_health
@@ -78,10 +79,11 @@ def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 class _Robot:
     """A node that reports its health, and everything it reported."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, simulated: bool) -> None:
         self.health = Health()
         self.heard: list[DiagnosticArray] = []
-        self.node = Node("robot", context=context)
+        clock = Parameter("use_sim_time", value=simulated)
+        self.node = Node("robot", context=context, parameter_overrides=[clock])
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.heard.append, 100)
         self.publisher = publish_health(self.node, lambda: self.health, _PERIOD_S)
         self._executor = SingleThreadedExecutor(context=context)
@@ -103,10 +105,10 @@ class _Robot:
 
 
 @contextmanager
-def _robot() -> Iterator[_Robot]:
+def _robot(simulated: bool = False) -> Iterator[_Robot]:
     context = Context()
     rclpy.init(context=context)
-    robot = _Robot(context)
+    robot = _Robot(context, simulated)
     try:
         yield robot
     finally:
@@ -155,3 +157,10 @@ def test_a_task_that_comes_broken_is_never_called_fine() -> None:
         robot.tell(Health((_ENGINE, _FRONT)))
         front = [s for m in robot.heard for s in m.status if s.name == "robot: task front"]
     assert front and {each.level for each in front} == {DiagnosticStatus.ERROR}
+
+
+@pytest.mark.usefixtures("installed")
+def test_health_is_told_while_a_simulation_stands_still() -> None:
+    with _robot(simulated=True) as robot:
+        (engine,) = robot.tell(Health((_ENGINE,)))
+    assert engine.message == "running"

@@ -111,7 +111,11 @@ REASONS = (
     f.TopicBack("detector", "/camera/image", 31 * S),
     f.FramesLost("detector", "/camera/image", 12),
     f.StampsWentBack("detector", "/camera/image", 40 * S),
-    f.StampsOffClock("detector", "/camera/image", -3600 * S),
+    f.StampsAhead("detector", "/camera/image", 3 * S),
+    f.StampsAhead("detector", "/camera/image", 1_200_000),
+    f.StampsBehind("detector", "/camera/image", 3200 * MS, 100 * MS),
+    f.StampsAgree("detector", "/camera/image"),
+    f.StampsOffClock("detector", "/camera/image", -9000 * S),
     f.CannotSubscribe("detector", "/camera/image", "sensor_msgs/msg/Image", "type mismatch"),
     f.PublisherOfOtherQos(
         "detector", "/camera/image", "/camera", "reliability", "best_effort", "reliable"

@@ -1,7 +1,7 @@
 """The English of all decisions: one module for each module of data."""
 
 from aegis_ros.rationale.wording.counterfactuals import counterfactual
-from aegis_ros.rationale.wording.units import every_nth, fewer_frames
+from aegis_ros.rationale.wording.units import every_nth, fewer_frames, length
 from aegis_ros.rationale.wording.verdicts import in_slack, verdict_words
 from aegis_ros.rationale.wording.words import sentence, words
 
@@ -10,6 +10,7 @@ __all__ = [
     "every_nth",
     "fewer_frames",
     "in_slack",
+    "length",
     "sentence",
     "verdict_words",
     "words",

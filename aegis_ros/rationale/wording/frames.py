@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import frames
+from aegis_ros.rationale.wording.units import length
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -81,12 +82,38 @@ def _stamps_went_back(reason: frames.StampsWentBack) -> str:
     )
 
 
+@words_of(frames.StampsAhead)
+def _stamps_ahead(reason: frames.StampsAhead) -> str:
+    return (
+        f"the stamps on {reason.topic} are at least {length(reason.ahead_ns)} ahead of this "
+        f"node's clock, so the sender's clock is ahead; response times of {reason.task} are "
+        "measured from reception instead. Synchronise both clocks (chrony or PTP)"
+    )
+
+
+@words_of(frames.StampsBehind)
+def _stamps_behind(reason: frames.StampsBehind) -> str:
+    age, deadline = length(reason.behind_ns), length(reason.deadline_ns)
+    return (
+        f"frames on {reason.topic} are at least {age} old by their stamps when they arrive, more "
+        f"than the deadline of {reason.task} ({deadline}): "
+        "every result is late. Either the sender's clock is behind (synchronise both with chrony "
+        "or PTP), or it stamps or sends its frames late"
+    )
+
+
+@words_of(frames.StampsAgree)
+def _stamps_agree(reason: frames.StampsAgree) -> str:
+    return f"the stamps on {reason.topic} agree with this node's clock again"
+
+
 @words_of(frames.StampsOffClock)
 def _stamps_off_clock(reason: frames.StampsOffClock) -> str:
+    where = "ahead of" if reason.ahead_ns > 0 else "behind"
     return (
-        f"the stamps on {reason.topic} are {reason.ahead_ns / 1e9:+.1f} s from this machine's "
+        f"the stamps on {reason.topic} are {length(abs(reason.ahead_ns))} {where} this node's "
         "clock (another machine's clock, a driver that does not stamp, or an old recording); "
-        "response times are measured from reception instead"
+        f"response times of {reason.task} are measured from reception instead"
     )
 
 

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["every_nth", "fewer_frames", "mib", "ms", "names", "percent_around_one", "plural"]
+__all__ = [
+    "every_nth",
+    "fewer_frames",
+    "length",
+    "mib",
+    "ms",
+    "names",
+    "percent_around_one",
+    "plural",
+]
 
 _MIB = 1024 * 1024
+_SECOND_NS = 1_000_000_000
+# Length in nanoseconds, from how many of it on it is used, and its name.
+_UNITS = ((86_400 * _SECOND_NS, 2, "days"), (3600 * _SECOND_NS, 2, "hours"), (_SECOND_NS, 1, "s"))
 
 
 def ms(value_ns: int) -> str:
     """Return a duration in milliseconds, with more digits where it is below 0.01 ms."""
     return f"{value_ns / 1e6:.6g} ms" if value_ns < 10_000 else f"{value_ns / 1e6:.2f} ms"
+
+
+def length(value_ns: int) -> str:
+    """Return a duration in the unit in which a person says it, from milliseconds to days."""
+    for unit_ns, least, unit in _UNITS:
+        if value_ns >= least * unit_ns:
+            return f"{value_ns / unit_ns:.1f} {unit}"
+    return f"{value_ns / 1e6:.3g} ms"
 
 
 def mib(value_bytes: int) -> str:
