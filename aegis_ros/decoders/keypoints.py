@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from aegis_ros.config.models import Shown
+from aegis_ros.config.keys import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.coco_person import KEYPOINTS
 from aegis_ros.decoders.corners import to_corners

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from aegis_ros.config.models import Shown
+from aegis_ros.config.keys import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.keypoints import KeypointNames, keypoint_names
