@@ -17,27 +17,26 @@ from rclpy.signals import SignalHandlerOptions
 
 from aegis_ros.dashboard import (
     AnswerView,
-    BoundView,
-    CounterfactualView,
     DecisionView,
     Feed,
-    JobView,
-    LaneView,
     Settings,
-    StatusView,
-    TaskView,
     WhatIf,
     WindowView,
-    WitnessView,
     analysis_task,
     critical_window,
 )
 from aegis_ros.errors import AegisError, ConfigError, StateError
-from aegis_ros.msg import InferenceResult, ModelTask, OrchestratorStatus, Rationale
+from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
+from aegis_ros.nodes.dashboard_messages import (
+    decision_view,
+    job_view,
+    question_to_task,
+    status_view,
+)
 from aegis_ros.rationale import Rule
 from aegis_ros.srv import EvaluateModel, SetTaskEnabled
 
-__all__ = ["DashboardNode", "main", "question_to_task"]
+__all__ = ["DashboardNode", "main"]
 
 _ANSWER_SECONDS = 30.0
 _PUBLISH_MS = 2.0  # what ModelTask.msg means by 0
@@ -127,15 +126,15 @@ class DashboardNode(Node):
 
     def _on_status(self, message: OrchestratorStatus) -> None:
         self._status = message
-        self.feed.put_status(_status_view(message))
+        self.feed.put_status(status_view(message))
         if self._get("results"):
             self._follow({self._absolute(task.spec.output.topic) for task in message.tasks})
 
     def _on_rationale(self, message: Rationale) -> None:
-        self.feed.put_decision(_decision_view(message))
+        self.feed.put_decision(decision_view(message))
 
     def _on_result(self, message: InferenceResult) -> None:
-        self.feed.put_job(_job_view(message))
+        self.feed.put_job(job_view(message))
 
     def _absolute(self, topic: str) -> str:
         """Return a topic as the orchestrator resolves it, in its own namespace."""
@@ -163,7 +162,7 @@ class DashboardNode(Node):
             task=question_to_task(question, self._status), without=list(question.without)
         )
         answer = self._ask(self._evaluate, request)
-        decision = _decision_view(answer.rationale)
+        decision = decision_view(answer.rationale)
         return AnswerView(
             admitted=answer.admitted,
             utilization_before=answer.utilization_before,
@@ -223,175 +222,6 @@ class DashboardNode(Node):
                 hint="It may be measuring a network; ask again",
             )
         return future.result()
-
-
-def question_to_task(question: WhatIf, status: OrchestratorStatus | None) -> ModelTask:
-    """Return the task a question is about.
-
-    Raises:
-        ConfigError: it is to be like a task that is not admitted.
-    """
-    task = ModelTask()
-    if question.like:
-        admitted = {each.spec.name: each.spec for each in status.tasks} if status else {}
-        if question.like not in admitted:
-            raise ConfigError(
-                "there is no such task",
-                where="like",
-                value=question.like,
-                expected=", ".join(sorted(admitted)) or "an admitted task (there is none)",
-            )
-        task = _copied(admitted[question.like])
-    task.name = question.name
-    for name in ("model", "period_ms", "deadline_ms", "jitter_ms", "wcet_ms", "criticality"):
-        given = getattr(question, name)
-        if given:
-            setattr(task, name, given)
-    if question.model:
-        task.sha256 = ""
-    if question.topic:
-        task.input.topic = question.topic
-    # an empty lane is an answer here: let the admission choose
-    task.lane = question.lane
-    if not task.output.topic:
-        task.output.topic = f"what_if/{question.name}"
-    return task
-
-
-def _copied(message: Any) -> Any:
-    copy = type(message)()
-    for name in message.get_fields_and_field_types():
-        value = getattr(message, name)
-        nested = hasattr(value, "get_fields_and_field_types")
-        setattr(copy, name, _copied(value) if nested else value)
-    return copy
-
-
-def _ms(time: Any) -> float:
-    return float(time.sec * 1e3 + time.nanosec / 1e6)
-
-
-def _status_view(message: Any) -> StatusView:
-    return StatusView(
-        stamp_ms=_ms(message.stamp),
-        state=message.state,
-        backend=message.backend,
-        device=message.device,
-        engine_pid=message.engine_pid,
-        engine_restarts=message.engine_restarts,
-        engine_restart_ms=message.engine_restart_ms,
-        engine_determinism=message.engine_determinism,
-        arena_bytes=message.arena_bytes,
-        arena_used_bytes=message.arena_used_bytes,
-        lanes=tuple(
-            LaneView(
-                each.name,
-                each.cpu,
-                each.utilization_admitted,
-                each.utilization_measured,
-                each.slack_ms,
-                each.running,
-                each.waiting,
-            )
-            for each in message.lanes
-        ),
-        tasks=tuple(_task_view(each) for each in message.tasks),
-    )
-
-
-def _task_view(message: Any) -> TaskView:
-    spec = message.spec
-    return TaskView(
-        name=spec.name,
-        model=spec.model,
-        topic=spec.input.topic,
-        lane=message.lane,
-        criticality=spec.criticality,
-        state=message.state,
-        period_ms=spec.period_ms,
-        deadline_ms=spec.deadline_ms or spec.period_ms,
-        jitter_ms=spec.jitter_ms,
-        publish_ms=spec.output.publish_ms,
-        segments=spec.segments,
-        wcet_ms=message.wcet_ms,
-        wcet_source=message.wcet_source,
-        bound_ms=message.response_bound_ms,
-        utilization=message.utilization,
-        arena_bytes=message.arena_bytes,
-        received=message.received,
-        completed=message.completed,
-        missed=message.missed,
-        skipped=message.skipped,
-        lost=message.lost,
-        rate_hz=message.rate_hz,
-        response_p50_ms=message.response_p50_ms,
-        response_p99_ms=message.response_p99_ms,
-        response_max_ms=message.response_max_ms,
-        execution_p50_ms=message.execution_p50_ms,
-        execution_max_ms=message.execution_max_ms,
-        result_age_s=message.result_age_s,
-        decimation=max(1, message.decimation),
-        decimated=message.decimated,
-        early_exits=message.early_exits,
-    )
-
-
-def _job_view(message: Any) -> JobView:
-    timing = message.timing
-    return JobView(
-        task=message.task,
-        job=message.job,
-        stamped_ms=_ms(timing.stamped),
-        received_ms=_ms(timing.received),
-        released_ms=_ms(timing.released),
-        started_ms=_ms(timing.started),
-        finished_ms=_ms(timing.finished),
-        published_ms=_ms(timing.published),
-        deadline_ms=_ms(timing.deadline),
-        met=timing.met,
-        execution_ms=timing.execution_ms,
-        response_ms=timing.response_ms,
-    )
-
-
-def _decision_view(message: Any) -> DecisionView:
-    found = message.witness
-    return DecisionView(
-        stamp_ms=_ms(message.stamp),
-        id=message.id,
-        related=message.related,
-        task=message.task,
-        job=message.job,
-        decision=message.decision,
-        rule=message.rule,
-        sentence=message.sentence,
-        left=message.left,
-        relation=message.relation,
-        right=message.right,
-        unit=message.unit,
-        lane=message.lane,
-        utilization_before=message.utilization_before,
-        utilization_after=message.utilization_after,
-        witness=WitnessView(
-            found.lane,
-            found.t_ms,
-            found.demand_ms,
-            found.blocking_ms,
-            found.blocking_task,
-            found.slack_ms,
-        )
-        if found.lane
-        else None,
-        responses=tuple(
-            BoundView(each.task, each.lane, each.bound_ms, each.deadline_ms)
-            for each in message.responses
-        ),
-        counterfactuals=tuple(
-            CounterfactualView(each.task, each.change, each.value, each.sentence)
-            for each in message.counterfactuals
-        ),
-        count=message.count,
-    )
 
 
 def main(args: list[str] | None = None) -> int:

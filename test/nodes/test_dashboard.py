@@ -23,7 +23,8 @@ pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not in
 from aegis_ros.dashboard import Cursor, WhatIf
 from aegis_ros.dashboard.server import Server
 from aegis_ros.errors import ConfigError
-from aegis_ros.nodes.dashboard import DashboardNode, main, question_to_task
+from aegis_ros.nodes.dashboard import DashboardNode, main
+from aegis_ros.nodes.dashboard_messages import question_to_task
 from test.nodes.system import System, running
 
 TOKEN = "0123456789abcdef"
