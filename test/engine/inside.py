@@ -16,7 +16,8 @@ from aegis_ros.backends.worker import CpuLane, open_lanes
 from aegis_ros.engine import ChannelSpec
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
-from aegis_ros.engine.server.loop import EngineLoop, LoadedTask
+from aegis_ros.engine.server.loaded import LoadedTask
+from aegis_ros.engine.server.loop import EngineLoop
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.wire import (
     DONE,

@@ -32,7 +32,8 @@ from aegis_ros.engine.messages import (
     decode_request,
     refusal,
 )
-from aegis_ros.engine.server.loop import EngineLoop, LoadedTask
+from aegis_ros.engine.server.loaded import LoadedTask
+from aegis_ros.engine.server.loop import EngineLoop
 from aegis_ros.engine.server.profiler import Profiler
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import EngineInfo

@@ -17,29 +17,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
-from aegis_ros.backends.base import Completion, LoadedNetwork, Part, Runtime, Shapes, Work
-from aegis_ros.engine.memory import SharedMemory, aligned
+from aegis_ros.backends.base import Completion, Runtime, Shapes, Work
+from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.server.host import collect_garbage
+from aegis_ros.engine.server.loaded import InputChannel, JobFrame, LoadedTask, ProfileRun
+from aegis_ros.engine.server.outbox import Outbox
 from aegis_ros.engine.server.tracing import LoopTrace
-from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import ChannelSpec
-from aegis_ros.engine.wire import (
-    DONE,
-    MAX_RECORD_BYTES,
-    OUTPUT_FREE,
-    OVERRUN,
-    PARTIAL,
-    POLICIES,
-    RESTORED,
-    SKIPPED,
-    SUBMIT,
-    Kind,
-    skip_code,
-)
+from aegis_ros.engine.wire import MAX_RECORD_BYTES, OUTPUT_FREE, SUBMIT, Kind
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import (
     Actions,
@@ -57,109 +43,11 @@ from aegis_ros.scheduling import (
 )
 from aegis_ros.spec import Criticality, OverrunPolicy
 
-__all__ = ["EngineLoop", "LoadedTask", "ProfileRun"]
+__all__ = ["EngineLoop"]
 
 _HEARTBEAT_S = 0.1
 _PLACE = 10  # numbers of a frame in a SUBMIT record
 _GARBAGE_INTERVAL_NS = 10_000_000_000
-
-
-class LoadedTask:
-    """A network that is bound to a lane, with views of its output slots.
-
-    Args:
-        task_id: id.
-        network: what the backend loaded.
-        lane: index of the lane.
-        slots: where its outputs go.
-
-    Attributes:
-        ahead: the waiting job whose frame was brought to the device already.
-        part: what its jobs take part in a work with, one after the other.
-    """
-
-    __slots__ = ("ahead", "free", "lane", "network", "part", "parts", "slots", "task_id")
-
-    def __init__(
-        self,
-        task_id: int,
-        network: LoadedNetwork,
-        lane: int,
-        slots: OutputSlots,
-    ) -> None:
-        """Begin with all output slots free."""
-        self.task_id = task_id
-        self.network = network
-        self.lane = lane
-        self.slots = slots
-        self.free = list(range(slots.count))
-        self.ahead: Job | None = None
-        self.part = Part(network, [], ())
-        self.parts = (self.part,)
-
-
-class _Channel:
-    """A ring of slots, with a view of the frame that lay in each last: sizes hardly ever change."""
-
-    __slots__ = ("_dtype", "_memory", "_stride", "_views")
-
-    def __init__(self, spec: ChannelSpec, memory: SharedMemory) -> None:
-        self._dtype = np.dtype(spec.dtype)
-        self._memory = memory
-        self._stride = aligned(spec.slot_bytes)
-        self._views: dict[int, npt.NDArray[np.generic]] = {}
-
-    def frame(self, slot: int, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
-        """Return the frame in a slot.
-
-        Raises:
-            TypeError, ValueError: the shape does not fit.
-        """
-        view = self._views.get(slot)
-        if view is None or view.shape != shape:
-            view = self._memory.array(slot * self._stride, shape, self._dtype)
-            self._views[slot] = view
-        return view
-
-    def close(self) -> None:
-        self._views.clear()
-        self._memory.close()
-
-
-class ProfileRun:
-    """One timed run of a step, done when its lane has nothing else to do."""
-
-    __slots__ = ("finish", "work")
-
-    def __init__(self, work: Work, finish: Callable[[int, str], None]) -> None:
-        """Keep what the run needs; ``finish`` is called with (nanoseconds, error)."""
-        self.work = work
-        self.finish = finish
-
-
-class _Frame:
-    """The payload of a job: whose it is, where its inputs lie and what happened to it."""
-
-    __slots__ = (
-        "execution_ns",
-        "inputs",
-        "output",
-        "partials",
-        "places",
-        "started_ns",
-        "task",
-    )
-
-    def __init__(
-        self, task: LoadedTask | None, places: list[tuple[int, int, tuple[int, ...]]]
-    ) -> None:
-        self.task = task
-        self.places = places  # channel, slot and shape of each input
-        self.partials = 0
-        self.inputs: list[npt.NDArray[np.generic]] = []  # once it has its turn
-        self.output = -1
-        self.started_ns = 0
-        self.execution_ns = 0
 
 
 class EngineLoop:
@@ -197,7 +85,7 @@ class EngineLoop:
         self._page_version = 0
         self.trace: LoopTrace | None = None
         self._tasks: dict[int, LoadedTask] = {}
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, InputChannel] = {}
         self._profiles: list[deque[ProfileRun]] = [deque() for _ in range(lanes)]
         self._to_profile = 0  # runs that wait in all of them
         self._profiling: list[ProfileRun | None] = [None] * lanes
@@ -208,10 +96,10 @@ class EngineLoop:
         self._token = 0  # a multiple of the number of lanes
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
         self._calls: deque[Callable[[], None]] = deque()
-        self._unsent: deque[bytes] = deque()
         self._buffer = bytearray(MAX_RECORD_BYTES)
         self._running = True
         self._epoll = select.epoll()
+        self._outbox = Outbox(frames, self._epoll, self._end)
 
     def ended(self, token: int, completion: Completion) -> None:
         """Take the end of a work and start the next; may be called from any thread.
@@ -246,14 +134,10 @@ class EngineLoop:
                 return
             job = self._scheduler.running(lane)[part]
             frame = job.payload
-            assert isinstance(frame, _Frame) and frame.task is not None
+            assert isinstance(frame, JobFrame) and frame.task is not None
             if shapes is not None:
                 frame.task.slots.note_extents(frame.output, shapes)
-            self._send(
-                PARTIAL.pack(
-                    Kind.PARTIAL, job.task_id, job.seq, frame.output, frame.partials, outputs
-                )
-            )
+            self._outbox.partial(job, frame, outputs)
             frame.partials += 1
 
     def call(self, function: Callable[[], None]) -> None:
@@ -267,7 +151,7 @@ class EngineLoop:
 
     def add_channel(self, index: int, spec: ChannelSpec, memory: SharedMemory) -> None:
         """Make a channel known (under :meth:`call`)."""
-        self._channels[index] = _Channel(spec, memory)
+        self._channels[index] = InputChannel(spec, memory)
 
     def remove_channel(self, index: int) -> None:
         """Forget a channel no task uses (under :meth:`call`)."""
@@ -347,7 +231,7 @@ class EngineLoop:
                     self._receive()
                 elif event & select.EPOLLOUT:
                     with self._lock:
-                        self._flush()
+                        self._outbox.flush()
                 else:
                     self._running = False
             while self._calls:
@@ -402,7 +286,7 @@ class EngineLoop:
             places.append((channel, slot, tuple(numbers[at + 3 : at + 3 + rank])))
         now = time.monotonic_ns()
         task = self._tasks.get(task_id)
-        frame = _Frame(task, places)
+        frame = JobFrame(task, places)
         job = Job(task_id, seq, arrival, deadline, payload=frame)
         if task is None:
             self._skip(job, Rule.STATE, "the task is not loaded")
@@ -447,7 +331,7 @@ class EngineLoop:
         """Have a lane run a job's next step; ``False`` where it cannot, and the job is skipped."""
         if self._holds:
             self._wake_ns[lane] = 0
-        frame: _Frame = job.payload  # type: ignore[assignment]  # checked where jobs are made
+        frame: JobFrame = job.payload  # type: ignore[assignment]  # checked where jobs are made
         task: LoadedTask = frame.task  # type: ignore[assignment]
         part = task.part
         begins = frame.output < 0
@@ -491,7 +375,7 @@ class EngineLoop:
     def _bring(self, job: Job, task: LoadedTask) -> None:
         """Have a waiting job's frame brought to the device while the lane is busy."""
         frame = job.payload
-        assert isinstance(frame, _Frame)
+        assert isinstance(frame, JobFrame)
         try:
             inputs = [
                 self._channels[channel].frame(slot, shape) for channel, slot, shape in frame.places
@@ -501,7 +385,7 @@ class EngineLoop:
         if self._backend.prefetch(task.network, inputs):
             task.ahead = job
 
-    def _place(self, frame: _Frame, task: LoadedTask) -> tuple[Rule, str] | None:
+    def _place(self, frame: JobFrame, task: LoadedTask) -> tuple[Rule, str] | None:
         """Find the inputs' memory and a slot for the outputs; return why that cannot be."""
         if not task.free:
             return Rule.LIMIT, "all output slots are held by the node"
@@ -543,7 +427,7 @@ class EngineLoop:
             run.finish(taken, completion.error)
             return
         for job in self._scheduler.running(lane):
-            frame: _Frame = job.payload  # type: ignore[assignment]
+            frame: JobFrame = job.payload  # type: ignore[assignment]
             if not frame.started_ns:
                 frame.started_ns = completion.started_ns
             frame.execution_ns += taken
@@ -570,7 +454,7 @@ class EngineLoop:
         """Hand the outputs of a job to the node."""
         job = action.job
         frame = job.payload
-        assert isinstance(frame, _Frame) and frame.task is not None
+        assert isinstance(frame, JobFrame) and frame.task is not None
         if completion.shapes is not None:
             try:
                 frame.task.slots.note_extents(frame.output, completion.shapes)
@@ -579,19 +463,7 @@ class EngineLoop:
                 return
         if self.trace is not None:
             self.trace.finished(action, lane, frame.execution_ns, now)
-        self._send(
-            DONE.pack(
-                Kind.DONE,
-                action.early,
-                job.task_id,
-                job.seq,
-                frame.output,
-                job.ready_ns,
-                frame.started_ns,
-                completion.finished_ns,
-                frame.execution_ns,
-            )
-        )
+        self._outbox.done(action, frame, completion.finished_ns)
 
     def _follow(self, actions: Actions, now: int) -> None:
         """Do what the scheduler wants done besides starting and finishing jobs."""
@@ -606,34 +478,18 @@ class EngineLoop:
     def _overran(self, overrun: Overrun, now: int) -> None:
         if self.trace is not None:
             self.trace.overran(overrun, now)
-        job = overrun.job
-        self._send(
-            OVERRUN.pack(
-                Kind.OVERRUN,
-                POLICIES.index(overrun.applied),
-                overrun.sheds,
-                overrun.absorbed,
-                overrun.lane,
-                job.task_id,
-                job.seq,
-                overrun.step,
-                min(overrun.skips, 2**32 - 1),
-                overrun.taken_ns,
-                overrun.budget_ns,
-                overrun.used_ns,
-            )
-        )
+        self._outbox.overran(overrun)
 
     def _restored(self, lane: int, now: int) -> None:
         if self.trace is not None:
             self.trace.restored(lane, now)
-        self._send(RESTORED.pack(Kind.RESTORED, lane, now - self._shed_since_ns[lane]))
+        self._outbox.restored(lane, now - self._shed_since_ns[lane])
         self._shed_since_ns[lane] = 0
 
     def _skip(self, job: Job, rule: Rule, text: str) -> None:
         """Report that a job will not end, and take back what it held."""
         frame = job.payload
-        assert isinstance(frame, _Frame)
+        assert isinstance(frame, JobFrame)
         if frame.task is not None:
             if frame.output >= 0:
                 frame.task.free.append(frame.output)
@@ -643,27 +499,4 @@ class EngineLoop:
             text = "the task was removed"
         if self.trace is not None:
             self.trace.skipped(job, rule, time.monotonic_ns())
-        head = SKIPPED.pack(Kind.SKIPPED, skip_code(rule), job.task_id, job.seq)
-        self._send(head + text.encode()[: MAX_RECORD_BYTES - len(head)])
-
-    def _send(self, record: bytes) -> None:
-        if self._unsent:
-            self._unsent.append(record)
-            return
-        try:
-            self._frames.send(record)
-        except BlockingIOError:
-            # Bounded: every record stands for a slot, and slots are bounded.
-            self._unsent.append(record)
-            self._epoll.modify(self._frames.fileno(), select.EPOLLIN | select.EPOLLOUT)
-        except OSError:
-            self._running = False
-
-    def _flush(self) -> None:
-        while self._unsent:
-            try:
-                self._frames.send(self._unsent[0])
-            except BlockingIOError:
-                return
-            self._unsent.popleft()
-        self._epoll.modify(self._frames.fileno(), select.EPOLLIN)
+        self._outbox.skipped(job, rule, text)

@@ -27,7 +27,8 @@ from aegis_ros.engine.messages import (
     Refused,
 )
 from aegis_ros.engine.probes import inputs_bytes, inputs_in
-from aegis_ros.engine.server.loop import EngineLoop, ProfileRun
+from aegis_ros.engine.server.loaded import ProfileRun
+from aegis_ros.engine.server.loop import EngineLoop
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import BackendError
 

@@ -1,0 +1,119 @@
+"""Records on their way from the engine's loop to the node."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from aegis_ros.engine.server.loaded import JobFrame
+from aegis_ros.engine.wire import (
+    DONE,
+    MAX_RECORD_BYTES,
+    OVERRUN,
+    PARTIAL,
+    POLICIES,
+    RESTORED,
+    SKIPPED,
+    Kind,
+    skip_code,
+)
+from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import Finished, Job, Overrun
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Sends records; keeps, in order, those for which the socket is full. Not thread-safe.
+
+    Args:
+        frames: non-blocking SOCK_SEQPACKET socket to the node.
+        epoll: where the loop waits; asked for writability while records wait.
+        gone: called when the node is gone.
+    """
+
+    def __init__(
+        self, frames: socket.socket, epoll: select.epoll, gone: Callable[[], None]
+    ) -> None:
+        """Hold no record."""
+        self._frames = frames
+        self._epoll = epoll
+        self._gone = gone
+        self._unsent: deque[bytes] = deque()
+
+    def done(self, finished: Finished, frame: JobFrame, finished_ns: int) -> None:
+        """Hand the outputs of a job to the node."""
+        job = finished.job
+        self._send(
+            DONE.pack(
+                Kind.DONE,
+                finished.early,
+                job.task_id,
+                job.seq,
+                frame.output,
+                job.ready_ns,
+                frame.started_ns,
+                finished_ns,
+                frame.execution_ns,
+            )
+        )
+
+    def partial(self, job: Job, frame: JobFrame, outputs: int) -> None:
+        """Report outputs that are complete before the end (bit 0 for the first)."""
+        self._send(
+            PARTIAL.pack(Kind.PARTIAL, job.task_id, job.seq, frame.output, frame.partials, outputs)
+        )
+
+    def overran(self, overrun: Overrun) -> None:
+        """Report a step that took longer than its budget."""
+        job = overrun.job
+        self._send(
+            OVERRUN.pack(
+                Kind.OVERRUN,
+                POLICIES.index(overrun.applied),
+                overrun.sheds,
+                overrun.absorbed,
+                overrun.lane,
+                job.task_id,
+                job.seq,
+                overrun.step,
+                min(overrun.skips, 2**32 - 1),
+                overrun.taken_ns,
+                overrun.budget_ns,
+                overrun.used_ns,
+            )
+        )
+
+    def restored(self, lane: int, shed_ns: int) -> None:
+        """Report that a lane takes all tasks again, and how long it had shed."""
+        self._send(RESTORED.pack(Kind.RESTORED, lane, shed_ns))
+
+    def skipped(self, job: Job, rule: Rule, text: str) -> None:
+        """Report that a job will not end."""
+        head = SKIPPED.pack(Kind.SKIPPED, skip_code(rule), job.task_id, job.seq)
+        self._send(head + text.encode()[: MAX_RECORD_BYTES - len(head)])
+
+    def flush(self) -> None:
+        """Send what waits; to be called when the socket is writable."""
+        while self._unsent:
+            try:
+                self._frames.send(self._unsent[0])
+            except BlockingIOError:
+                return
+            self._unsent.popleft()
+        self._epoll.modify(self._frames.fileno(), select.EPOLLIN)
+
+    def _send(self, record: bytes) -> None:
+        if self._unsent:
+            self._unsent.append(record)
+            return
+        try:
+            self._frames.send(record)
+        except BlockingIOError:
+            # Bounded: every record stands for a slot, and slots are bounded.
+            self._unsent.append(record)
+            self._epoll.modify(self._frames.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        except OSError:
+            self._gone()
