@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends, lane_classes
-from aegis_ros.config import load_config
+from aegis_ros.config import default_state_dir, load_config
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.candidate import Options
 from aegis_ros.planning.foresight import foresee
@@ -28,8 +28,6 @@ from aegis_ros.views.terminal import say, sheet, terminal
 from aegis_ros.wcet import ProfileStore
 
 __all__ = ["run"]
-
-_DEFAULT_STATE = Path.home() / ".ros" / "aegis_ros"
 
 
 @dataclass
@@ -80,7 +78,7 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
     spec = load_config(path)
     if not spec.tasks:
         raise ConfigError("there is no task to build", where="tasks", expected="at least one")
-    state = state_dir or _DEFAULT_STATE
+    state = state_dir or default_state_dir()
     used = (
         create_backends(spec.device)
         if backend is None

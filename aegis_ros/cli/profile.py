@@ -29,7 +29,7 @@ from aegis_ros.backends import CompiledNetwork, lane_classes
 from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.cli.profile_report import require_report, write_report
-from aegis_ros.config import load_config
+from aegis_ros.config import default_state_dir, load_config
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
@@ -46,7 +46,6 @@ STRESSES = {
     "compute": (Stress.NONE, Stress.COMPUTE),
     "both": (Stress.NONE, Stress.MEMORY, Stress.COMPUTE),
 }
-_DEFAULT_STATE = Path.home() / ".ros" / "aegis_ros"
 _INTERRUPTED = 130
 _PIECE_S = 15.0  # what a lost machine can cost; each piece loads the network anew
 _SAME_S = 1.0  # programs that end others may send a signal to each process and to the group
@@ -106,7 +105,7 @@ def run(
     )
     if segments:
         tasks = tuple(replace(task, segments=segments) for task in tasks)
-    state = state_dir or _DEFAULT_STATE
+    state = state_dir or default_state_dir()
     campaign = _Campaign(spec, tasks, state, inputs)
     with campaign.stopped_by_signals():
         found = campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh=fresh)

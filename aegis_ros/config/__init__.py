@@ -2,6 +2,8 @@
 
 from aegis_ros.config.convert import to_mapping
 from aegis_ros.config.explain import explain, suggest
+from aegis_ros.config.files import default_state_dir, expanded, read_text
+from aegis_ros.config.json_reader import read_json
 from aegis_ros.config.keys import Number
 from aegis_ros.config.load import load_config, parse_config, parse_task
 from aegis_ros.config.renamed import with_present_names
@@ -11,10 +13,14 @@ from aegis_ros.config.yaml_reader import read_yaml
 __all__ = [
     "MESSAGE_TYPES",
     "Number",
+    "default_state_dir",
+    "expanded",
     "explain",
     "load_config",
     "parse_config",
     "parse_task",
+    "read_json",
+    "read_text",
     "read_yaml",
     "suggest",
     "to_mapping",

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from aegis_ros.config.explain import explain
 from aegis_ros.config.file_model import Config
+from aegis_ros.config.files import read_text
 from aegis_ros.config.renamed import with_present_names
 from aegis_ros.config.task_model import Task
 from aegis_ros.config.yaml_reader import read_yaml
@@ -17,8 +18,6 @@ from aegis_ros.errors import ConfigError
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
 __all__ = ["load_config", "parse_config", "parse_task"]
-
-_MAX_FILE_BYTES = 1024 * 1024
 
 
 def load_config(path: Path) -> OrchestratorSpec:
@@ -28,22 +27,7 @@ def load_config(path: Path) -> OrchestratorSpec:
         ConfigError: it cannot be read, or is not valid; the text names file, line, path, value,
             what was expected and how to fix it, for every mistake found.
     """
-    try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise ConfigError(
-                "the file is too large",
-                where=str(path),
-                value=f"{size} bytes",
-                expected=f"at most {_MAX_FILE_BYTES} bytes",
-            )
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the file cannot be read ({error})",
-            where=str(path),
-            hint="Check the path given as config:=",
-        ) from error
+    text = read_text(path, hint="Check the path given as config:=")
     return parse_config(text, str(path))
 
 

@@ -8,19 +8,15 @@ import yaml
 
 from aegis_ros.errors import ConfigError
 
-__all__ = ["read_yaml"]
+__all__ = ["MOST_DEPTH", "read_yaml"]
+
+MOST_DEPTH = 32  # of lists and mappings inside each other
+_MOST_CHARACTERS = 1024 * 1024
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
 
 
-class _Reader(yaml.SafeLoader):
-    """Plain YAML without the parts that surprise: no aliases, no key twice."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not allowed here", event.start_mark
-            )
-        return super().compose_node(parent, index)
+class _Reader(_Loader):  # type: ignore[misc]  # one of the two, as above
+    """Plain YAML: whatever a tag asks for is either a value or an error with its line."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -28,28 +24,53 @@ class _Reader(yaml.SafeLoader):
         except yaml.YAMLError:
             raise
         except Exception as error:  # the library reads what a tag says (!!int '') without care
+            kind = node.tag.rpartition(":")[2]
             raise yaml.constructor.ConstructorError(
-                None, None, f"this is no value ({type(error).__name__}: {error})", node.start_mark
+                None, None, f"{str(node.value)[:60]!r} is no {kind}", node.start_mark
             ) from error
 
 
 def read_yaml(
-    text: str, source: str, expected: str = "keys device, models and tasks"
+    text: str,
+    source: str,
+    expected: str = "keys device, models and tasks",
+    *,
+    most_characters: int = _MOST_CHARACTERS,
 ) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """Return the mapping a text holds, and the line each path in it begins at.
 
+    Text from strangers is safe here: its size, its depth and its aliases are looked at before
+    anything is built of it, so that what is built is never larger than the text.
+
+    Args:
+        text: YAML or JSON.
+        source: name of the file or field, for errors.
+        expected: what the mapping should hold, for errors.
+        most_characters: longest text that is read.
+
     Raises:
-        ConfigError: it is not YAML, uses aliases or a key twice, or is not a mapping.
+        ConfigError: it is not YAML, is too long or too deep, uses aliases or a key twice, or is not
+            a mapping.
     """
+    if len(text) > most_characters:
+        raise ConfigError(
+            "too long",
+            where=source,
+            value=f"{len(text)} characters",
+            expected=f"at most {most_characters}",
+        )
     lines: dict[tuple[Any, ...], int] = {}
-    loader: _Reader | None = None
     try:
+        _require_plain(text)
         loader = _Reader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return {}, lines
-        _note_lines(node, (), lines)
-        values = loader.construct_document(node)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return {}, lines
+            _note_lines(node, (), lines)
+            values = loader.construct_document(node)
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark is not None else source
@@ -59,9 +80,6 @@ def read_yaml(
             where=place,
             hint="Check indentation and punctuation there",
         ) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
     if not isinstance(values, dict):
         raise ConfigError(
             "not a mapping",
@@ -70,6 +88,24 @@ def read_yaml(
             expected=expected,
         )
     return values, lines
+
+
+def _require_plain(text: str) -> None:
+    """Refuse what grows when it is built: aliases, which multiply, and depth."""
+    depth = 0
+    event: Any  # its mark is of one of two types
+    for event in yaml.parse(text, Loader=_Loader):
+        problem = ""
+        if isinstance(event, yaml.AliasEvent):
+            problem = "aliases (*name) are not allowed here"
+        elif isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MOST_DEPTH:
+                problem = f"more than {MOST_DEPTH} lists and mappings lie inside each other"
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if problem:
+            raise yaml.constructor.ConstructorError(None, None, problem, event.start_mark)
 
 
 def _note_lines(node: yaml.Node, path: tuple[Any, ...], lines: dict[tuple[Any, ...], int]) -> None:

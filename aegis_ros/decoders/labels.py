@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 
+from aegis_ros.config import read_json
 from aegis_ros.errors import ConfigError
 
 __all__ = ["COCO", "COCO_IDS", "class_names", "name_of"]
@@ -37,8 +37,9 @@ def class_names(
 
     Args:
         option: list of names, ``coco`` (80), ``coco91`` (numbered as in COCO's annotations), or
-            empty for those in the file's metadata: ``names`` (a dictionary as Ultralytics writes
-            it) or ``character`` (one a line, as RapidOCR does).
+            empty for those in the file's metadata: ``names`` (a JSON list, see
+            :func:`~aegis_ros.network.metadata.bounded_metadata`) or ``character`` (one a line,
+            as RapidOCR does).
         metadata: the file's metadata.
         count: number of classes the network has, if known.
 
@@ -74,13 +75,9 @@ def name_of(names: Sequence[str], index: int) -> str:
 
 def _from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
     if "names" in metadata:
-        try:
-            found = ast.literal_eval(metadata["names"])
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return ()
-        values = found.values() if isinstance(found, dict) else found
-        if isinstance(found, dict | list | tuple):
-            return tuple(str(name) for name in values)
+        names = tuple(str(name) for name in read_json(metadata["names"], "names"))
+        if names:
+            return names
     if "character" in metadata:
         return tuple(metadata["character"].splitlines())
     return ()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from aegis_ros.config import expanded
 from aegis_ros.errors import ModelError
 from aegis_ros.rationale import Rule
 
@@ -86,7 +87,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             expected="pypi://dist/path, package://pkg/path or a path",
         )
     else:
-        path = _real(Path(uri).expanduser(), uri)
+        path = _real(expanded(uri), uri)
         allowed = _folders(roots)
     if not any(path.is_relative_to(folder) for folder in allowed):
         raise _outside(uri, roots)
@@ -119,7 +120,7 @@ def expand_root(root: str) -> Path | None:
     """Return the folder an allowed root stands for, ``None`` where its package is absent."""
     match = re.match(r"^package://(?P<owner>[^/]+)/?(?P<path>.*)$", root)
     if not match:
-        return Path(os.path.realpath(os.path.expanduser(root)))
+        return Path(os.path.realpath(expanded(root)))
     folder = _package_folder(match["owner"])
     return None if folder is None else Path(os.path.realpath(folder / match["path"]))
 

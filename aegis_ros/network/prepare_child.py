@@ -12,6 +12,7 @@ import numpy as np
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.feed import Feed
+from aegis_ros.network.metadata import bounded_metadata
 from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
@@ -34,7 +35,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     feeds = [_feed(fields) for fields in request["feeds"]]
     model = load_graph(Path(request["source"]))
-    metadata = {item.key: item.value for item in model.metadata_props}
+    metadata = bounded_metadata((item.key, item.value) for item in model.metadata_props)
     fused = fuse(model, feeds, request["dimensions"])
     inputs = tensor_infos(fused.graph.input)
     onnx.save_model(fused, request["target"])
@@ -43,8 +44,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         fused = at_largest(fused, feeds)
     weights, activations = estimate_bytes(fused)
     return {
-        # What versions before this one did in another way, in the words of its reason.
-        "differs": [] if _as_ever(inputs) else ["names"],
+        "differs": _differs(inputs, feeds),
         "inputs": [asdict(item) for item in inputs],
         "outputs": [asdict(item) for item in outputs],
         "weight_bytes": weights,
@@ -54,9 +54,11 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_ever(inputs: Sequence[TensorInfo]) -> bool:
-    """Return whether frames are fed to what they always were: no name of the network is ours."""
-    return all(re.fullmatch("frame[0-9]*", item.name) for item in inputs)
+def _differs(inputs: Sequence[TensorInfo], feeds: Sequence[Feed]) -> list[str]:
+    """Return in what the prepared network differs from what versions before made of it."""
+    renamed = not all(re.fullmatch("frame[0-9]*", item.name) for item in inputs)
+    rounded = any(feed.preprocess.dtype in ("int32", "int64") for feed in feeds)
+    return ["names"] * renamed + ["rounded"] * rounded
 
 
 def _probe(

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from aegis_ros.config import load_config
+from aegis_ros.config import default_state_dir, expanded, load_config
 from aegis_ros.decoders import Decoder, create_decoder
 from aegis_ros.device import DeviceMonitor, DeviceState, create_monitor
 from aegis_ros.engine import JobResult
@@ -248,11 +248,11 @@ class OrchestratorNode(LifecycleNode):
 
     def _read_config(self) -> OrchestratorSpec:
         path = self.get_parameter("config").value
-        return load_config(Path(path).expanduser()) if path else OrchestratorSpec()
+        return load_config(expanded(path)) if path else OrchestratorSpec()
 
     def _state_dir(self) -> Path:
         given = self.get_parameter("state_dir").value
-        return Path(given).expanduser() if given else Path.home() / ".ros" / "aegis_ros"
+        return expanded(given) if given else default_state_dir()
 
     # -- news of the orchestrator -------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, Literal
 
 import rclpy
@@ -18,6 +17,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
+from aegis_ros.config import expanded
 from aegis_ros.errors import AegisError
 from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.recordings import Recorded, open_recording
@@ -157,7 +157,7 @@ class ReplayNode(Node):
             "config", "", ParameterDescriptor(description="YAML file: which recordings to play.")
         )
         path = str(self.get_parameter("config").value)
-        config: ReplayConfig = load_replay(Path(path).expanduser())
+        config: ReplayConfig = load_replay(expanded(path))
         self._players = [_Player(self, source, config.speed) for source in config.sources]
         for player in self._players:
             player.start()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from aegis_ros.config import expanded, explain, read_text, read_yaml
 from aegis_ros.demo import assets
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.network import resolve_resource
@@ -15,7 +15,6 @@ from aegis_ros.network import resolve_resource
 __all__ = ["KINDS", "ReplayConfig", "Source", "load_replay", "locate"]
 
 KINDS = ("images", "video", "clouds", "bag")
-_MAX_BYTES = 1024 * 1024
 _Extent = Annotated[int, Field(ge=1, le=16384)]
 _Offset = Annotated[int, Field(ge=0, le=16384)]
 _Rate = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
@@ -52,10 +51,10 @@ class Source(BaseModel):
     size: (
         tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]] | None
     ) = None
-    encoding: str = Field("bgr8", pattern="^(bgr8|rgb8|mono8|jpeg|png)$")
+    encoding: Literal["bgr8", "rgb8", "mono8", "jpeg", "png"] = "bgr8"
     frame_id: str = "replay"
-    stamp: str = Field("now", pattern="^(now|original)$")
-    qos: str = Field("sensor_data", pattern="^(sensor_data|reliable)$")
+    stamp: Literal["now", "original"] = "now"
+    qos: Literal["sensor_data", "reliable"] = "sensor_data"
 
     @model_validator(mode="after")
     def _one_recording(self) -> Source:
@@ -96,23 +95,11 @@ def load_replay(path: Path) -> ReplayConfig:
     Raises:
         ConfigError: it cannot be read or is not valid.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigError("the file is too large", where=str(path))
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except ConfigError:
-        raise
-    except Exception as error:  # the library's own, and whatever it meets (2020-99-99)
-        raise ConfigError(f"the file cannot be read ({error})", where=str(path)) from error
+    values, lines = read_yaml(read_text(path), str(path), "keys speed and sources")
     try:
         return ReplayConfig.model_validate(values)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'file'}: "
-            + str(item["msg"]).removeprefix("Value error, ")
-            for item in error.errors(include_url=False)
-        ]
-        raise ConfigError("; ".join(problems), where=str(path)) from error
+        raise explain(error, ReplayConfig, values, str(path), lines=lines) from None
 
 
 def locate(source: Source) -> Path:
@@ -139,7 +126,7 @@ def locate(source: Source) -> Path:
             return resolve_resource(uri, [])
     except AegisError as error:
         raise ConfigError(str(error), where=source.kind, value=uri) from error
-    path = Path(uri).expanduser()
+    path = expanded(uri)
     if not path.exists():
         raise ConfigError(
             "there is no such file or folder",

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from aegis_ros.config import parse_task, to_mapping
+from aegis_ros.config import parse_task, read_yaml, to_mapping
 from aegis_ros.errors import ConfigError
 from aegis_ros.msg import ModelTask, TaskSource
 from aegis_ros.spec import TaskSpec
@@ -112,20 +112,8 @@ def _fill(message: Any, values: Mapping[str, Any]) -> None:
 
 def _mapping(text: str, where: str, example: str) -> dict[str, Any]:
     """Return the mapping that a field holds as YAML."""
-    if not text.strip():
-        return {}
-    if len(text) > _MAX_TEXT:
-        raise ConfigError("too long", where=where, value=f"{len(text)} characters")
     expected = f"YAML such as {example}"
-    try:
-        values = yaml.safe_load(text)
-    except Exception as error:  # the library's own, and whatever it meets (2020-99-99)
-        raise ConfigError(
-            "not a mapping", where=where, value=text[:80], expected=expected
-        ) from error
-    if not isinstance(values, dict):
-        raise ConfigError("not a mapping", where=where, value=text[:80], expected=expected)
-    return values
+    return dict(read_yaml(text, where, expected, most_characters=_MAX_TEXT)[0])
 
 
 def _mapping_text(values: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from aegis_ros.config import parse_task, to_mapping
+from aegis_ros.config import parse_task, read_json, to_mapping
 from aegis_ros.errors import AegisError, StateError
 from aegis_ros.sandbox.database import Database
 from aegis_ros.spec import TaskSpec
@@ -58,8 +58,9 @@ class Journal:
         specs, problems = [], []
         for name, text in rows:
             try:
-                specs.append(parse_task(json.loads(text), f"journal entry {name}"))
-            except (AegisError, ValueError) as error:
+                entry = f"journal entry {name}"
+                specs.append(parse_task(read_json(text, entry), entry))
+            except AegisError as error:
                 problems.append(f"task {name} of the journal cannot be restored: {error}")
         return specs, problems
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aegis_ros.config import read_json, read_text
+from aegis_ros.errors import AegisError
+
 __all__ = ["Artifact", "ArtifactCache", "Build"]
 
 Build = Callable[[Path], tuple[Mapping[str, Any], Iterable[Path]]]
 """Makes an artifact in the empty folder it is given; returns facts (plain JSON) and files there."""
 
 _PATHS = "paths"
+_MOST_FACTS = 8 * 1024 * 1024  # bytes
 _SIZES = "sizes"  # of the files; versions before did not note them
 
 
@@ -59,14 +63,17 @@ class ArtifactCache:
             file: its only file where the facts name none, as those of earlier versions do.
         """
         try:
-            facts = json.loads((self._folder / f"{name}.json").read_text())
+            noted = self._folder / f"{name}.json"
+            facts = read_json(
+                read_text(noted, most_bytes=_MOST_FACTS), "facts", most_bytes=_MOST_FACTS
+            )
             if not isinstance(facts, dict):
                 return None
             names = facts.pop(_PATHS, [file] if file else [])
             sizes = facts.pop(_SIZES, None)
             paths = tuple(self._folder / each for each in names)
             found = [path.stat().st_size for path in paths if path.is_file()]
-        except (OSError, ValueError, TypeError, RecursionError):
+        except (AegisError, OSError, ValueError, TypeError):
             return None
         is_whole = len(found) == len(paths) and (all(found) if sizes is None else found == sizes)
         return Artifact(facts, paths) if is_whole else None

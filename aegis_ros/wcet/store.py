@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from aegis_ros.errors import ProfileError
+from aegis_ros.config import read_json
+from aegis_ros.errors import ConfigError, ProfileError
 from aegis_ros.sandbox.database import Database
 from aegis_ros.wcet.condition import Condition
 from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
@@ -185,9 +186,9 @@ def _row(profile: Profile, batch: Batch) -> tuple[Any, ...]:
 def _batch(row: tuple[Any, ...]) -> Batch | None:
     try:
         samples = np.frombuffer(row[2], np.int64).reshape(-1, row[1])
-        condition = Condition.from_json(json.loads(row[4]))
-        machine = {str(name): str(value) for name, value in json.loads(row[5]).items()}
-    except (TypeError, ValueError, KeyError, AttributeError):
+        condition = Condition.from_json(read_json(row[4], "condition"))
+        machine = {str(name): str(value) for name, value in read_json(row[5], "machine").items()}
+    except (ConfigError, TypeError, ValueError, KeyError, AttributeError):
         return None
     if samples.size == 0 or int(samples.min()) <= 0:
         return None

@@ -40,7 +40,7 @@ def test_reads_yolo_with_the_number_of_keypoints_that_the_file_names() -> None:
     rows[0, 3] = [15, 30, 10, 20, 0.9, 12, 25, 0.8, 18, 35, 0.1]
     rows[0, 4] = [16, 30, 10, 20, 0.8, 0, 0, 0, 0, 0, 0]  # overlaps
     outputs = {"o": rows.transpose(0, 2, 1).copy()}
-    result = found("keypoints", outputs, metadata={"kpt_shape": "[2, 3]", "names": "{0: 'cow'}"})
+    result = found("keypoints", outputs, metadata={"kpt_shape": "[2, 3]", "names": '["cow"]'})
     assert result.boxes.tolist() == EXPECTED
     assert result.labels == ("cow",)
     assert result.landmarks is not None and result.landmark_scores is not None

@@ -24,6 +24,7 @@ from aegis_ros.decoders import (
 from aegis_ros.demo.assets import photograph
 from aegis_ros.network import Feed, resolve_model
 from aegis_ros.network.graph import fuse, load_graph, tensor_infos
+from aegis_ros.network.metadata import bounded_metadata
 from aegis_ros.network.reference import preprocess
 from aegis_ros.spec import Color, PreprocessSpec, ResizeMode
 
@@ -121,7 +122,11 @@ def answer(name: str, frame: np.ndarray, **decoder_options: object) -> Decoded:
     )
     metadata = session.get_modelmeta().custom_metadata_map
     decoder = create_decoder(
-        decoder_name, decoder_options, spec, _any_extent(infos), metadata=dict(metadata)
+        decoder_name,
+        decoder_options,
+        spec,
+        _any_extent(infos),
+        metadata=bounded_metadata(metadata.items()),
     )
     return decoder.decode(outputs, FrameInfo.of(frame.shape, spec))
 

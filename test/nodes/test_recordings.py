@@ -169,7 +169,9 @@ def test_a_bag_is_played_as_it_was_recorded(tmp_path: Path) -> None:
         ("sources: [{clouds: a, topic: /t}]", "rate_hz"),
         ("sources: [{video: a, topic: /t, speed: 2}]", "speed"),
         ("sources: [{video: a, topic: /t, stamp: original}]", "bags"),
-        ("{", "cannot be read"),
+        ("{", "not valid YAML"),
+        ("sources: [{video: a, topic: /t, encoding: yuv}]", "'bgr8', 'rgb8', 'mono8'"),
+        ("a: &a [1]\nb: *a", "aliases"),
     ],
 )
 def test_a_configuration_that_is_wrong_is_refused_in_words(

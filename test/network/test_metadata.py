@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aegis_ros.decoders.labels import class_names
+from aegis_ros.network.metadata import bounded_metadata
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{0: 'person', 1: 'car'}", "['person', 'car']", "('person', 'car')", '["person", "car"]'],
+)
+def test_class_names_are_read_as_exporters_write_them(text: str) -> None:
+    metadata = bounded_metadata([("names", text), ("stride", "32")])
+    assert metadata == {"names": '["person", "car"]', "stride": "32"}
+    assert class_names("", metadata) == ("person", "car")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "person", "{0: ", "{[]: 1}", "(" * 5000, "5", "-" * 9000 + "1", f"{list(range(40_000))}"],
+)
+def test_what_is_no_list_of_names_is_none(text: str) -> None:
+    assert bounded_metadata([("names", text)]) == {"names": "[]"}
+
+
+def test_megabytes_of_names_are_left_out() -> None:
+    text = "{" + ", ".join(f"{index}: 'x'" for index in range(1_000_000)) + "}"
+    assert bounded_metadata([("names", text)]) == {"names": "[]"}
+
+
+def test_a_network_of_many_classes_keeps_its_names() -> None:
+    names = [f"class number {index}" for index in range(21_841)]
+    assert json.loads(bounded_metadata([("names", str(names))])["names"]) == names
+
+
+def test_what_is_handed_on_is_bounded() -> None:
+    entries = [("a", "x" * 300_000), *((str(index), "y" * 200_000) for index in range(20))]
+    metadata = bounded_metadata(entries)
+    assert list(metadata) == ["0", "1", "2", "3", "4"]
+    many = bounded_metadata((str(index), "z") for index in range(100_000))
+    assert len(many) == 256
+    assert bounded_metadata([("k" * 300, "")]) == {}
