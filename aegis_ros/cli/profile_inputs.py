@@ -18,7 +18,17 @@ __all__ = ["image_frames", "model_spec"]
 
 _MOST_IMAGES = 32
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-_DTYPES = {1: "float32", 10: "float16", 2: "uint8"}  # onnx.TensorProto
+_DTYPES = {  # onnx.TensorProto
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    10: "float16",
+    11: "float64",
+}
 _CHANNELS = {1: "mono", 3: "rgb"}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from aegis_ros.config.patterns import in_words
 from aegis_ros.errors import ConfigError
 
 __all__ = ["explain", "suggest"]
@@ -44,7 +45,7 @@ def explain(
         error: what pydantic said.
         model: what was asked to validate.
         values: what it validated.
-        source: name of the file.
+        source: name of the file; may be empty.
         lines: from :func:`read_yaml`.
     """
     parts = []
@@ -53,9 +54,9 @@ def explain(
         line = next(
             (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None
         )
-        place = _path_text(path)
+        place = _path_text(path[:-2] if path[-1:] == ("[key]",) else path)
         where = f"{source}:{line}" if line is not None else source
-        where = f"{where}: {place}" if place else where
+        where = ": ".join(filter(None, (where, place)))
         parts.append((where, *_problem(item, model, path)))
     first = parts[0]
     if len(parts) == 1:
@@ -77,6 +78,9 @@ def _problem(
     kind, context = item["type"], item.get("ctx", {})
     value = item["input"]
     shown: object = None if isinstance(value, (dict, list)) else repr(value)
+    if path[-1:] == ("[key]",):
+        _, _, expected, hint = _problem(item, model, path[:-1])
+        return "a name in it is not valid", repr(value), expected, hint
     if kind == "extra_forbidden":
         known = _fields(model, path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
@@ -107,7 +111,13 @@ def _problem(
         found = f"{context['actual_length']} of them"
         return "not valid", found, f"at {'least' if least else 'most'} {count} {items}", ""
     if kind == "string_pattern_mismatch":
-        return "not valid", shown, f"text like {context['pattern']}", ""
+        return "not valid", shown, in_words(context["pattern"]), ""
+    if kind in ("string_too_short", "string_too_long"):
+        least = kind == "string_too_short"
+        count = context["min_length" if least else "max_length"]
+        characters = "character" if count == 1 else "characters"
+        limit = f"text of at {'least' if least else 'most'} {count} {characters}"
+        return "not valid", f"{len(value)} characters" if value else shown, limit, ""
     bounds = {
         "greater_than": "a number above {gt:g}",
         "greater_than_equal": "a number of at least {ge:g}",

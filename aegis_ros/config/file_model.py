@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from aegis_ros.config.convert import to_spec
 from aegis_ros.config.explain import suggest
-from aegis_ros.config.keys import NAME, Float, Int, Model, Shown
+from aegis_ros.config.keys import Float, Int, Model, Shown
+from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
 from aegis_ros.spec import OrchestratorSpec
 
@@ -90,7 +91,7 @@ class _Trace(Model):
     file: Annotated[str, Shown("none")] = Field(
         "",
         max_length=128,
-        pattern=r"^([A-Za-z0-9%][A-Za-z0-9%_.-]*\.mcap)?$",
+        pattern=TRACE_FILE,
         description="MCAP file that every run is traced to ([tracing.md](tracing.md)), as "
         "`run_%Y%m%d_%H%M%S.mcap`: `strftime` fields keep runs apart; a name, not a path: files "
         "lie in `traces/` of the state directory",

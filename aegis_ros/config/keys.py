@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
-    "NAME",
     "Finite",
     "Float",
     "Int",
@@ -19,7 +18,6 @@ __all__ = [
     "Shown",
 ]
 
-NAME = r"^[a-z][a-z0-9_]{0,62}$"
 _HOUR_MS = 3_600_000.0
 
 

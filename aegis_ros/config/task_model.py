@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -21,7 +21,6 @@ from pydantic import (
 from aegis_ros.config.convert import ns, to_spec
 from aegis_ros.config.explain import suggest
 from aegis_ros.config.keys import (
-    NAME,
     Finite,
     Float,
     Int,
@@ -31,6 +30,7 @@ from aegis_ros.config.keys import (
     Number,
     Shown,
 )
+from aegis_ros.config.patterns import DECODER, LANE_OR_NONE, NAME, NAME_OR_NONE, SHA256
 from aegis_ros.spec import (
     DEFAULT_MAX_DECIMATION,
     MAX_DECIMATION,
@@ -99,9 +99,8 @@ class _Input(Model):
     type: str = Field(
         "sensor_msgs/msg/Image", description="type of its messages: " + _alternatives(MESSAGE_TYPES)
     )
-    qos: str = Field(
+    qos: Literal["sensor_data", "reliable", "best_effort"] = Field(
         "sensor_data",
-        pattern="^(sensor_data|reliable|best_effort)$",
         description="quality of service of the subscription; tasks on one topic may differ",
     )
     max_size: tuple[_Pixels, _Pixels] = Field(
@@ -180,10 +179,11 @@ class _Preprocess(Model):
     interpolation: Interpolation = Field(
         Interpolation.LINEAR, description="how pixels are resampled"
     )
-    dtype: str = Field(
+    dtype: Literal[
+        "float32", "float16", "float64", "uint8", "int8", "uint16", "int16", "int32", "int64"
+    ] = Field(
         "float32",
-        pattern="^(float32|float16|uint8|int32|int64)$",
-        description="element type of the network's input; `int32` and `int64` for tensors only",
+        description="element type of the network's input; for whole numbers, values are rounded",
     )
     input_name: Annotated[str, Shown("the only or first one")] = Field(
         "", max_length=256, description="name of the network's input that takes the frame"
@@ -203,12 +203,6 @@ class _Preprocess(Model):
             values = getattr(self, name)
             if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values: expected 1 or {channels}")
-        if self.layout in (Layout.POINTS, Layout.RANGES) and self.dtype != "float32":
-            raise ValueError("dtype: points and ranges are float32")
-        if self.dtype in ("int32", "int64") and self.layout is not Layout.TENSOR:
-            raise ValueError(f"dtype: {self.dtype} needs layout tensor")
-        if self.color is Color.MONO and self.dtype == "uint8":
-            raise ValueError("dtype: mono needs float32 or float16")
         return self
 
 
@@ -251,7 +245,7 @@ class _Trigger(Model):
     timer: Annotated[_Timer | None, Shown("none")] = None
     task: Annotated[str, Shown("none")] = Field(
         "",
-        pattern=r"^([a-z][a-z0-9_]{0,62})?$",
+        pattern=NAME_OR_NONE,
         description="task whose result releases a job on the crops it found: see [Chains](#chains)",
     )
     crops: _Crops = Field(default_factory=_Crops)
@@ -267,7 +261,7 @@ class _Trigger(Model):
 class _Output(Model):
     topic: str = Field(description="ROS topic of the results")
     decoder: str = Field(
-        "raw", pattern=r"^[a-z][a-z0-9_]*$", description="name of what turns tensors into results"
+        "raw", pattern=DECODER, description="name of what turns tensors into results"
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -321,7 +315,7 @@ class Task(Model):
     )
     sha256: Annotated[str, Shown("any")] = Field(
         "",
-        pattern=r"^([0-9a-fA-F]{64})?$",
+        pattern=SHA256,
         description="SHA-256 digest of the file in hex; another file is refused",
     )
     input: _Input | None = None
@@ -367,7 +361,7 @@ class Task(Model):
         "everything fits, 1 for every frame: see [Decimation](#decimation)",
     )
     lane: Annotated[str, Shown("chosen")] = Field(
-        "", pattern=r"^([a-z][a-z0-9_]*)?$", description="lane to run on"
+        "", pattern=LANE_OR_NONE, description="lane to run on"
     )
     wcet_ms: Annotated[MillisecondsOrZero, Shown("measured")] = Field(
         0.0, description="budget that is declared instead of a measured one"

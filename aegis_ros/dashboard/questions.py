@@ -6,12 +6,13 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from aegis_ros.config.explain import explain
+from aegis_ros.config.patterns import NAME, NAME_OR_NONE, TOPIC_OR_NONE
 from aegis_ros.dashboard.views import AnswerView
-from aegis_ros.errors import ConfigError
 
 __all__ = ["Pause", "Robot", "WhatIf", "read_pause", "read_what_if"]
 
-_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_Name = Annotated[str, Field(pattern=NAME)]
 _Milliseconds = Annotated[float, Field(ge=0.0, le=1e7, allow_inf_nan=False)]
 
 
@@ -28,9 +29,9 @@ class WhatIf(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: _Name
-    like: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63})?$")] = ""
+    like: Annotated[str, Field(pattern=NAME_OR_NONE)] = ""
     model: Annotated[str, Field(max_length=1024)] = ""
-    topic: Annotated[str, Field(max_length=256, pattern=r"^[A-Za-z0-9_/~]*$")] = ""
+    topic: Annotated[str, Field(max_length=256, pattern=TOPIC_OR_NONE)] = ""
     period_ms: _Milliseconds = 0.0
     deadline_ms: _Milliseconds = 0.0
     jitter_ms: _Milliseconds = 0.0
@@ -73,27 +74,21 @@ def read_what_if(body: bytes) -> WhatIf:
     """Read a question from JSON.
 
     Raises:
-        ConfigError: names the first field that is wrong.
+        ConfigError: names every field that is wrong.
     """
     try:
         return WhatIf.model_validate_json(body)
     except ValidationError as error:
-        raise _first(error) from error
+        raise explain(error, WhatIf, None, "", lines={}) from error
 
 
 def read_pause(body: bytes) -> Pause:
     """Read a request to stop or resume a task from JSON.
 
     Raises:
-        ConfigError: names the first field that is wrong.
+        ConfigError: names every field that is wrong.
     """
     try:
         return Pause.model_validate_json(body)
     except ValidationError as error:
-        raise _first(error) from error
-
-
-def _first(error: ValidationError) -> ConfigError:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "request"
-    return ConfigError(str(first["msg"]), where=where, value=str(first["input"])[:80])
+        raise explain(error, Pause, None, "", lines={}) from error

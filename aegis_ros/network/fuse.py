@@ -18,17 +18,22 @@ from onnx import TensorProto, helper, numpy_helper
 from aegis_ros.network.feed import Feed
 from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
-__all__ = ["LUMA", "Names", "names_beside", "preprocessing_graph", "preprocessing_graphs"]
+__all__ = ["DTYPES", "LUMA", "Names", "names_beside", "preprocessing_graph", "preprocessing_graphs"]
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV's RGB2GRAY
 
 _ONNX_TYPES = {
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
+    "float64": TensorProto.DOUBLE,
     "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
+    "uint16": TensorProto.UINT16,
+    "int16": TensorProto.INT16,
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
 }
+DTYPES = tuple(_ONNX_TYPES)  # of inputs that can be fed
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,8 @@ def preprocessing_graph(
         _resize(build, spec, size, channels)
     if spec.color is Color.BGR:
         build.then("Gather", build.constant([2, 1, 0], np.int64), axis=3)
-    if spec.dtype != "uint8":
+    raw = spec.dtype == "uint8" and spec.color in (Color.RGB, Color.BGR) and _keeps_values(spec)
+    if not raw:
         if not depth:
             build.then("Cast", to=TensorProto.FLOAT)
         if spec.color is Color.MONO:
@@ -188,8 +194,8 @@ def preprocessing_graph(
         _normalise(build, spec, channels)
     if spec.layout is Layout.NCHW:
         build.then("Transpose", perm=[0, 3, 1, 2])
-    if spec.dtype == "float16":
-        build.then("Cast", to=TensorProto.FLOAT16)
+    if not raw:
+        _convert(build, spec.dtype)
     height, width = size if size is not None else (f"{name}_height", f"{name}_width")
     return build.graph(
         frame,
@@ -220,8 +226,7 @@ def _pass_through(feed: Feed, input_shape: tuple[int | str, ...], names: Names) 
         build.then("Unsqueeze", build.constant([0], np.int64))
         shape = [1, *extents]
     _normalise(build, spec, 1)
-    if spec.dtype != "float32":
-        build.then("Cast", to=_ONNX_TYPES[spec.dtype])
+    _convert(build, spec.dtype)
     return build.graph(frame, spec.dtype, shape)
 
 
@@ -263,6 +268,18 @@ def _resize(build: _Builder, spec: PreprocessSpec, size: tuple[int, int], channe
     build.then("Pad", pads, build.constant(spec.pad, dtype), mode="constant")
     # The result is static; say so, or shape inference cannot know.
     build.then("Reshape", build.constant([1, *size, channels], np.int64))
+
+
+def _convert(build: _Builder, dtype: str) -> None:
+    """Make the network's element type of float32; the nearest number where that is a whole one."""
+    if np.issubdtype(np.dtype(dtype), np.integer):
+        build.then("Round")
+    if dtype != "float32":
+        build.then("Cast", to=_ONNX_TYPES[dtype])
+
+
+def _keeps_values(spec: PreprocessSpec) -> bool:
+    return spec.scale == 1.0 and not any(spec.mean) and all(each == 1.0 for each in spec.std)
 
 
 def _normalise(build: _Builder, spec: PreprocessSpec, channels: int) -> None:

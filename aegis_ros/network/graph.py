@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, shape_inference, version_converter
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.feed import Feed
-from aegis_ros.network.fuse import names_beside, preprocessing_graphs
+from aegis_ros.network.fuse import DTYPES, names_beside, preprocessing_graphs
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Layout, ResizeMode
@@ -258,12 +258,17 @@ def _bind_input(
     """Fix every extent of a network's input; return its (height, width) for images."""
     tensor = item.type.tensor_type
     spec, where = feed.preprocess, f"{feed.where}preprocess"
-    if _dtype(tensor) != spec.dtype:
+    dtype = _dtype(tensor)
+    if dtype != spec.dtype:
+        known = dtype in DTYPES
         raise ModelError(
-            f"the network's input {item.name!r} is {_dtype(tensor)}",
+            f"the network's input {item.name!r} is {dtype}",
             where=f"{where}.dtype",
             value=spec.dtype,
-            expected=_dtype(tensor),
+            expected=dtype if known else f"an input of {', '.join(DTYPES)}",
+            hint=f"Set {where}.dtype: {dtype}"
+            if known
+            else "Export the network with an input of type float32",
             rule=Rule.MODEL_VALID,
         )
     shape = _shape(tensor)

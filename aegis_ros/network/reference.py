@@ -31,14 +31,15 @@ def preprocess(frame: npt.NDArray[np.generic], spec: PreprocessSpec) -> npt.NDAr
         image = image[:, :, None]
     if spec.color is Color.BGR:
         image = image[:, :, ::-1]
-    if spec.dtype != "uint8":
-        values = image.astype(np.float32)
-        if spec.color is Color.MONO:
-            values = (values * np.asarray(LUMA, np.float32)).sum(axis=2, keepdims=True)
-        channels = values.shape[2]
-        mean = np.asarray(spec.mean[:channels], np.float32)
-        std = np.asarray(spec.std[:channels], np.float32)
-        image = ((values * np.float32(spec.scale) - mean) / std).astype(spec.dtype)
+    values = image.astype(np.float32)
+    if spec.color is Color.MONO:
+        values = (values * np.asarray(LUMA, np.float32)).sum(axis=2, keepdims=True)
+    channels = values.shape[2]
+    mean = np.asarray(spec.mean[:channels], np.float32)
+    std = np.asarray(spec.std[:channels], np.float32)
+    values = (values * np.float32(spec.scale) - mean) / std
+    whole = np.issubdtype(np.dtype(spec.dtype), np.integer)
+    image = (np.rint(values) if whole else values).astype(spec.dtype)
     if spec.layout is Layout.NCHW:
         image = image.transpose(2, 0, 1)
     return np.ascontiguousarray(image)[None]

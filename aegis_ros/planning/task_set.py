@@ -15,12 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aegis_ros.analysis import AnalysisTask, PolicyName
 from aegis_ros.config import (
     Number,
+    default_state_dir,
     explain,
     parse_config,
+    read_text,
     read_yaml,
     suggest,
     with_present_names,
 )
+from aegis_ros.config.patterns import SET_NAME
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import DEFAULT_MAX_DECIMATION, MAX_DECIMATION, Criticality, OrchestratorSpec
 
@@ -32,7 +35,7 @@ _LEAST_MS = 1e-6  # one nanosecond, the grain of every test
 _HOUR_MS = 3_600_000.0
 _Ms = Annotated[float, Number, Field(ge=_LEAST_MS, le=_HOUR_MS, allow_inf_nan=False)]
 _MsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+_Name = Annotated[str, Field(pattern=SET_NAME)]
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,14 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     Raises:
         ConfigError: the file is not valid, or a network has no known budget.
     """
-    text = _read(path)
-    values, lines = read_yaml(text, str(path), "keys tasks, lanes, policy and switch_us")
+    hint = "Check the path; equal tasks can be written once, with copies"
+    text = read_text(path, most_bytes=_MAX_BYTES, hint=hint)
+    values, lines = read_yaml(
+        text,
+        str(path),
+        "keys tasks, lanes, policy and switch_us",
+        most_characters=_MAX_BYTES,
+    )
     tasks = values.get("tasks")
     configured = bool({"device", "models"} & values.keys()) or (
         isinstance(tasks, list) and any(isinstance(t, dict) and "model" in t for t in tasks)
@@ -143,25 +152,6 @@ def new_task(
         return _copies(_Task.model_validate(with_present_names(values)), lanes, where)
     except ValidationError as error:
         raise explain(error, _Task, values, where, lines={}) from None
-
-
-def _read(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise ConfigError(
-                "the file is too large",
-                where=str(path),
-                value=f"{size} bytes",
-                expected=f"at most {_MAX_BYTES} bytes",
-                hint="Equal tasks can be written once, with copies",
-            )
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(
-            f"the file cannot be read ({reason})", where=str(path), hint="Check the path"
-        ) from error
 
 
 def _bare_set(parsed: _Set, path: Path) -> TaskSet:
@@ -367,7 +357,7 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
             "there is no task to check", where=f"{path}: tasks", expected="at least one"
         )
     _require_chains(spec, path)
-    folder = state_dir or Path.home() / ".ros" / "aegis_ros"
+    folder = state_dir or default_state_dir()
     backends = create_backends(spec.device)
     profiles = ProfileStore(folder / "profiles.sqlite")
     preparation = Preparation(spec, backends, profiles, folder / "cache")

@@ -155,7 +155,7 @@ def test_a_question_is_answered_with_the_inequality_and_what_would_pass(page: Se
         ({"period_ms": float("nan")}, "period_ms"),
         ({"topic": "/a b"}, "topic"),
         ({"criticality": "urgent"}, "criticality"),
-        ({"without": ["<b>"]}, "without.0"),
+        ({"without": ["<b>"]}, "without[0]"),
         ({"surprise": 1}, "surprise"),
     ],
 )

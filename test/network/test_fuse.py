@@ -188,6 +188,31 @@ def test_float16_networks_get_float16(tmp_path: Path) -> None:
     assert np.allclose(result, preprocess(image, spec), atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int8", "uint16", "int16", "int32", "int64"])
+@pytest.mark.parametrize("color", [Color.RGB, Color.MONO, Color.DEPTH])
+def test_inputs_of_every_element_type_are_fed(tmp_path: Path, dtype: str, color: Color) -> None:
+    channels = 3 if color is Color.RGB else 1
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    path = identity_network(tmp_path / "n.onnx", (1, channels, 12, 16), dtype=kind)
+    mean = (128.0,) * channels if dtype == "int8" else (0.0,) * channels
+    spec = PreprocessSpec(size=(12, 16), color=color, dtype=dtype, mean=mean, std=(1.0,) * channels)
+    frame = photo(12, 16)
+    if color is Color.DEPTH:
+        frame = frame[:, :, 0].astype(np.float32)
+    result = fused_output(path, spec, frame)
+    assert result.dtype == dtype
+    expected = preprocess(frame, spec)
+    off = np.abs(result.astype(np.float64) - expected.astype(np.float64)).max()
+    assert off <= (1 if color is Color.MONO else 0)  # sums of three round one way or the other
+
+
+def test_uint8_networks_get_scaled_values_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", (1, 12, 16, 3), dtype=TensorProto.UINT8)
+    spec = PreprocessSpec(size=(12, 16), layout=Layout.NHWC, dtype="uint8", scale=0.5)
+    image = photo(12, 16)
+    assert np.array_equal(fused_output(path, spec, image)[0], np.rint(image * np.float32(0.5)))
+
+
 def test_uint8_networks_get_the_cameras_own_values(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "n.onnx", (1, 12, 16, 3), dtype=TensorProto.UINT8)
     spec = PreprocessSpec(size=(12, 16), layout=Layout.NHWC, dtype="uint8")

@@ -172,7 +172,11 @@ def test_dimensions_bind_what_the_network_leaves_open(tmp_path: Path) -> None:
         ((1, 3, 12, 16), PreprocessSpec(), r"size: [12, 16]"),
         ((1, 4, 12, 16), SPEC, "4 channels"),
         ((1, 12, 16, 3), SPEC, "nhwc"),
-        ((1, 3, 12, 16), PreprocessSpec(size=(12, 16), dtype="float16"), "float32"),
+        (
+            (1, 3, 12, 16),
+            PreprocessSpec(size=(12, 16), dtype="float16"),
+            "(got float16); expected float32. Set preprocess.dtype: float32.",
+        ),
         ((1, 3, 12, 16), PreprocessSpec(size=(12, 16), color=Color.MONO), "mono"),
         ((1, 3, 12, 16), PreprocessSpec(layout=Layout.RANGES), "rank"),
         ((1, 3, 12, 16), PreprocessSpec(size=(12, 16), input_name="image"), "input"),
@@ -182,6 +186,13 @@ def test_says_which_preprocessing_the_network_does_not_fit(
     tmp_path: Path, shape: tuple[int, ...], spec: PreprocessSpec, names: str
 ) -> None:
     assert names in str(refused(identity_network(tmp_path / "n.onnx", shape), spec))
+
+
+def test_an_element_type_that_cannot_be_fed_is_refused_with_those_that_can(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", dtype=TensorProto.BFLOAT16)
+    error = refused(path)
+    assert "is bfloat16" in error.problem and "int8" in error.expected
+    assert error.hint == "Export the network with an input of type float32"
 
 
 def test_refuses_a_network_with_two_inputs_and_names_them(tmp_path: Path) -> None:
