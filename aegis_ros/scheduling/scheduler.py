@@ -35,7 +35,7 @@ from aegis_ros.spec import Criticality, OverrunPolicy
 
 __all__ = ["Scheduler"]
 
-_Entry = tuple[int, int, int, int, Job]
+_Entry = tuple[int, int, int, int, Job, "_Task"]  # rank, release, task, number: the order
 _NO_RANK = -(1 << 63)
 # Behind every deadline and every job a table has no place for; those there are served in turn.
 _BACKGROUND = 7 << 60
@@ -46,31 +46,35 @@ _WHOLE = SegmentPlan()
 
 
 class _Lane:
-    """The state of one lane; ``due`` while the next tick has to decide about it."""
+    """The state of one lane; ``idle`` from a tick that had nothing to start to the next event."""
 
     __slots__ = (
         "action",
         "answer",
-        "due",
+        "entry",
+        "idle",
         "idle_ns",
         "index",
+        "next_due",
         "owing",
         "ready",
         "reserved",
         "running",
         "shedding",
+        "stale",
         "strained",
         "stretch",
-        "waiting",
     )
+    entry: _Entry  # of the job that runs
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.ready: list[_Entry] = []
+        self.stale = 0  # dropped jobs that are still in `ready`
         self.running: tuple[Job, ...] | None = None
-        self.waiting = 0
-        self.due = False
+        self.idle = True
         self.reserved = False
+        self.next_due: _Lane | None = None
         self.shedding = False
         self.strained = False  # a release may be refused: it sheds, or somebody owes
         self.owing = False  # somebody owes less than a budget
@@ -156,7 +160,9 @@ class Scheduler:
         self._tasks: dict[int, _Task] = {}
         self._lanes = tuple(_Lane(index) for index in range(lanes))
         self._line = _BACKGROUND  # the next place in line of what has no deadline to keep
-        self._due: list[_Lane] = []  # idle lanes on which something may start
+        # Lanes on which something may start, each with the next one. No list: one that grows from
+        # nothing and becomes empty again allocates each time.
+        self._due: _Lane | None = None
         self._held: dict[_Lane, int] = {}  # lanes that idle on purpose, and until when
         # Bound once: attribute look-ups are a measurable part of a dispatch.
         self._priority = self._policy.priority
@@ -287,6 +293,7 @@ class Scheduler:
             if rule is not None:
                 job.state = DROPPED
                 return [Skipped(job, rule)]
+        job.step = task.first
         waiting = task.waiting
         if task.best_effort:
             rank = waiting[0].rank if waiting else self._next_in_line()
@@ -297,21 +304,21 @@ class Scheduler:
             else:
                 task.last_rank = rank
         job.rank = rank
-        job.step = task.first
         if task.checked:
             job.used_ns = job.allowed_ns = 0
-        heappush(lane.ready, (rank, now_ns, job.task_id, job.seq, job))
+        heappush(lane.ready, (rank, now_ns, job.task_id, job.seq, job, task))
         if self._observer is not None:
             self._observer.released(job, now_ns)
-        if lane.running is None and not lane.due:
-            lane.due = True
-            self._due.append(lane)
+        if lane.idle:
+            lane.idle = False
+            lane.next_due = self._due
+            self._due = lane
         waiting.append(job)
         if len(waiting) > task.queue:
             displaced = waiting.popleft()
             displaced.state = DROPPED
+            lane.stale += 1
             return [Skipped(displaced, Rule.NEWER_FRAME)]
-        lane.waiting += 1
         return _NOTHING
 
     def step_done(
@@ -338,12 +345,13 @@ class Scheduler:
         if jobs is None:
             raise ValueError(f"lane {lane} is idle")
         where.running = None
-        where.due = True
-        self._due.append(where)
+        where.next_due = self._due
+        self._due = where
         (job,) = jobs
         if job.state == DROPPED:
             return [Skipped(job, Rule.OPERATOR)]
-        task = self._tasks[job.task_id]
+        entry = where.entry
+        task = entry[5]
         step = job.step
         follows = task.follows
         following = follows[step] if follows is not None else self._branch(task, job, outcome)
@@ -366,8 +374,8 @@ class Scheduler:
         job.step = following
         if self._reranks and job.rank < _BACKGROUND:
             job.rank = self._priority(job)  # a table has a place for every step
-        heappush(where.ready, (job.rank, job.ready_ns, job.task_id, job.seq, job))
-        where.waiting += 1
+            entry = (job.rank, job.ready_ns, job.task_id, job.seq, job, task)
+        heappush(where.ready, entry)
         return _NOTHING
 
     def abandon(
@@ -393,8 +401,8 @@ class Scheduler:
         if jobs is None:
             return _NOTHING
         where.running = None
-        where.due = True
-        self._due.append(where)
+        where.next_due = self._due
+        self._due = where
         actions: list[Action] = []
         for job in jobs:
             if job.state == DROPPED:
@@ -429,38 +437,75 @@ class Scheduler:
         that has gone idle after it had shed. To be called after all events of this
         instant.
         """
-        if self._held:
-            for lane, until_ns in self._held.items():
+        held = self._held
+        if held:
+            for each, until_ns in held.items():
                 if until_ns <= now_ns:
-                    self._look_at(lane)
-        due = self._due
-        if not due:
+                    self._look_at(each)
+        lane = self._due
+        if lane is None:
             return _NOTHING
-        lane = due.pop()
-        if not due:
-            return self._decide(lane, now_ns)
-        due.append(lane)
-        due.sort(key=lambda each: -each.index)
-        actions: list[Action] = []
-        while due:
-            actions += self._decide(due.pop(), now_ns)
-        return actions
+        if lane.next_due is not None:
+            return self._decide_in_turn(lane, now_ns)
+        self._due = None
+        if held:
+            held.pop(lane, None)
+        ready = lane.ready
+        while ready:
+            entry = ready[0]
+            if entry[4].state == DROPPED:
+                heappop(ready)
+                lane.stale -= 1
+                continue
+            if self._hold_until is None:
+                heappop(ready)
+            else:
+                chosen = self._choose(lane, now_ns)
+                if chosen is None:
+                    return [WakeAt(lane.index, held[lane])]
+                entry = chosen
+            job = entry[4]
+            if job.state == NEW:
+                job.state = BEGUN
+                waiting = entry[5].waiting
+                if waiting[0] is job:
+                    waiting.popleft()
+                else:  # a policy let it overtake
+                    waiting.remove(job)
+            if self._observer is not None:
+                self._observer.started(lane.index, job, now_ns)
+            lane.entry = entry
+            lane.idle_ns = _BUSY
+            lane.action.jobs = lane.running = (job,)
+            return lane.answer
+        lane.idle = True
+        if lane.owing and lane.idle_ns == _BUSY:
+            lane.idle_ns = now_ns
+        if lane.shedding:
+            self._stop_shedding(lane)
+            return [Restored(lane.index)]
+        return _NOTHING
 
     # -- timed runs ---------------------------------------------------------------------------
 
     def reserve(self, lane: int) -> bool:
-        """Reserve an idle lane for the caller; return whether that succeeded."""
+        """Reserve an idle lane for the caller; return whether that succeeded.
+
+        No lane is idle before the tick that follows its last event.
+        """
         where = self._lanes[lane]
-        if where.running is not None or where.ready or where.reserved:
+        if not where.idle or where.ready:
             return False
+        where.idle = False
         where.reserved = True
         return True
 
     def give_back(self, lane: int) -> None:
         """Release a reserved lane."""
         where = self._lanes[lane]
-        where.reserved = False
-        self._look_at(where)
+        if where.reserved:
+            where.reserved = False
+            self._ask(where)
 
     # -- state --------------------------------------------------------------------------------
 
@@ -481,7 +526,8 @@ class Scheduler:
 
     def waiting(self, lane: int) -> int:
         """Return how many jobs are ready and not running on the lane."""
-        return self._lanes[lane].waiting
+        where = self._lanes[lane]
+        return len(where.ready) - where.stale
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -493,16 +539,20 @@ class Scheduler:
         except Exception:
             lane = task.lane
             lane.running = (job,)
-            lane.due = False
-            self._due.remove(lane)
+            self._due = lane.next_due
             raise
         return following
 
     def _look_at(self, lane: _Lane) -> None:
         """Let the next tick decide about a lane, if it is idle."""
-        if lane.running is None and not lane.due:
-            lane.due = True
-            self._due.append(lane)
+        if lane.idle:
+            lane.idle = False
+            self._ask(lane)
+
+    def _ask(self, lane: _Lane) -> None:
+        """Let the next tick decide about a lane."""
+        lane.next_due = self._due
+        self._due = lane
 
     def _shed(self, lane: _Lane) -> list[Action]:
         actions: list[Action] = [Shed(lane.index)]
@@ -519,47 +569,19 @@ class Scheduler:
         self._look_at(lane)
         return actions
 
-    def _decide(self, lane: _Lane, now_ns: int) -> Actions:
-        """Return what an idle lane does from now on."""
-        lane.due = False
-        if self._held:
-            self._held.pop(lane, None)
-        if lane.reserved:
-            return _NOTHING
-        ready = lane.ready
-        while ready:
-            job = ready[0][4]
-            if self._hold_until is not None and job.state != DROPPED:
-                hold = self._hold_until(lane.index, job, now_ns)
-                if hold > now_ns:
-                    return self._fill(lane, now_ns, hold)
-            heappop(ready)
-            if job.state == DROPPED:
-                continue
-            if job.state == NEW or self._observer is not None:
-                self._begins(lane, job, now_ns)
-            lane.waiting -= 1
-            lane.idle_ns = _BUSY
-            lane.action.jobs = lane.running = (job,)
-            return lane.answer
-        if lane.owing and lane.idle_ns == _BUSY:
-            lane.idle_ns = now_ns
-        if lane.shedding:
-            self._stop_shedding(lane)
-            return [Restored(lane.index)]
-        return _NOTHING
-
-    def _begins(self, lane: _Lane, job: Job, now_ns: int) -> None:
-        """Have a job wait no longer that has not begun, and the policy see that it starts."""
-        if job.state == NEW:
-            job.state = BEGUN
-            waiting = self._tasks[job.task_id].waiting
-            if waiting[0] is job:
-                waiting.popleft()
-            else:  # a policy let it overtake
-                waiting.remove(job)
-        if self._observer is not None:
-            self._observer.started(lane.index, job, now_ns)
+    def _decide_in_turn(self, first: _Lane, now_ns: int) -> Actions:
+        """Decide about several lanes, in their order."""
+        lanes = []
+        lane: _Lane | None = first
+        while lane is not None:
+            lanes.append(lane)
+            lane = lane.next_due
+        actions: list[Action] = []
+        for each in sorted(lanes, key=lambda each: each.index):
+            each.next_due = None
+            self._due = each
+            actions += self.tick(now_ns)
+        return actions
 
     def _exceeded(
         self,
@@ -604,7 +626,7 @@ class Scheduler:
                 waited.state = DROPPED
                 if budget.owed_ns > 0:
                     budget.owed_ns -= budget.total_ns
-                lane.waiting -= 1
+                lane.stale += 1
                 dropped.append(waited)
         if ended:
             if task.background is job:
@@ -612,8 +634,7 @@ class Scheduler:
         else:
             assert following is not None
             job.step = following
-            heappush(lane.ready, (job.rank, job.ready_ns, job.task_id, job.seq, job))
-            lane.waiting += 1
+            heappush(lane.ready, (job.rank, job.ready_ns, job.task_id, job.seq, job, task))
         over_low = budget.is_over_low(step, taken_ns, job.used_ns)
         sheds = over_low and not lane.shedding
         actions: list[Action] = [
@@ -645,10 +666,14 @@ class Scheduler:
         self._line += 1
         return self._line
 
-    def _fill(self, lane: _Lane, now_ns: int, hold_ns: int) -> Actions:
-        """Start a job behind the held one that may start now; else say when to wake."""
+    def _choose(self, lane: _Lane, now_ns: int) -> _Entry | None:
+        """Take the first job that the policy lets start out of line; else hold the lane."""
         hold_until = self._hold_until
-        if self._fills and hold_until is not None:
+        assert hold_until is not None
+        hold_ns = hold_until(lane.index, lane.ready[0][4], now_ns)
+        if hold_ns <= now_ns:
+            return heappop(lane.ready)
+        if self._fills:
             kept = sorted(entry for entry in lane.ready if entry[4].state != DROPPED)
             held: set[int] = set()
             for index, entry in enumerate(kept):
@@ -659,15 +684,12 @@ class Scheduler:
                 if hold <= now_ns:
                     del kept[index]
                     lane.ready = kept  # sorted: a heap as it is
-                    job = entry[4]
-                    self._begins(lane, job, now_ns)
-                    lane.waiting -= 1
-                    lane.idle_ns = _BUSY
-                    lane.action.jobs = lane.running = (job,)
-                    return lane.answer
+                    lane.stale = 0
+                    return entry
                 hold_ns = min(hold_ns, hold)
+        lane.idle = True
         self._held[lane] = hold_ns
-        return [WakeAt(lane.index, hold_ns)]
+        return None
 
     def _refusal(self, lane: _Lane, task: _Task, now_ns: int) -> Rule | None:
         """Return why a job of a task is refused now; ``None`` where it is not."""
@@ -711,15 +733,15 @@ class Scheduler:
             if task.lane is lane:
                 task.last_rank = _NO_RANK
         ranked: list[_Entry] = []
-        for _, ready_ns, task_id, seq, job in sorted(lane.ready):
-            task = self._tasks[task_id]
+        for _, ready_ns, task_id, seq, job, task in sorted(lane.ready):
             if job.state == DROPPED:
                 continue
             if job.rank < _BACKGROUND:
                 task.last_rank = job.rank = max(self._priority(job), task.last_rank)
-            ranked.append((job.rank, ready_ns, task_id, seq, job))
+            ranked.append((job.rank, ready_ns, task_id, seq, job, task))
         heapify(ranked)
         lane.ready = ranked
+        lane.stale = 0
 
     def _drop(self, lane: _Lane, task_ids: set[int]) -> list[Job]:
         dropped: list[Job] = []
@@ -740,5 +762,5 @@ class Scheduler:
                 if task.background is not None and task.background.state == DROPPED:
                     task.background = None
         lane.ready = kept
-        lane.waiting = len(kept)
+        lane.stale = 0
         return dropped
