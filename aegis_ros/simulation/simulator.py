@@ -8,25 +8,21 @@ import numpy as np
 
 from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.scheduling import (
-    Dispatch,
     EarlyExitPlan,
     ExecutionPlan,
-    Finished,
-    Job,
     Policy,
     Scheduler,
     SegmentPlan,
-    WakeAt,
 )
+from aegis_ros.simulation.course import Course
 from aegis_ros.simulation.interference import Interference, Slowdown
-from aegis_ros.simulation.outcome import Outcome, Run
+from aegis_ros.simulation.lanes import run_lanes
+from aegis_ros.simulation.one_lane import run_one_lane
+from aegis_ros.simulation.outcome import Outcome
 from aegis_ros.simulation.workload import Workload
 from aegis_ros.spec import OverrunPolicy
 
 __all__ = ["plan_of", "simulate"]
-
-_REPORT_EVERY = 10_000
-_NEVER = 1 << 62
 
 
 def plan_of(task: AnalysisTask, switch_ns: int = 0, exit_after: int = 0) -> ExecutionPlan:
@@ -101,106 +97,30 @@ def simulate(
         )
     relative = np.array([task.deadline_ns for task in tasks], np.int64)
     deadlines = workload.arrival_ns + relative[workload.task]
-    count = len(workload)
-    started = [-1] * count
-    finished = [-1] * count
-    runs: list[Run] = []
-    busy = [0] * count_of_lanes
-    interference = None if slowdown is None else Interference(count_of_lanes, slowdown)
-
-    # Plain lists and local names: this loop is what a million simulated jobs spend their time in.
-    owner, arrival = workload.task.tolist(), workload.arrival_ns.tolist()
-    ready, due = workload.ready_ns.tolist(), deadlines.tolist()
-    execution = workload.execution_ns
-    release, tick, step_done = scheduler.release, scheduler.tick, scheduler.step_done
-    ends = [_NEVER] * count_of_lanes  # of what runs
-    running = [(-1, 0, 0)] * count_of_lanes  # job, step, since when
-    wakes: dict[int, int] = {}
-    several = count_of_lanes > 1
-    watched = several or keep_runs or interference is not None
-    soonest = _NEVER  # the first of `ends`, on lane `first`
-    next_job = last = first = 0
-    idle = count_of_lanes
-    report_at = _NEVER if progress is None else 0
-    ready.append(_NEVER)
-    coming = ready[0]
-    while True:
-        if not idle:  # nothing can start before something ends
-            while coming < soonest:
-                release(Job(owner[next_job], next_job, arrival[next_job], due[next_job]), coming)
-                next_job += 1
-                coming = ready[next_job]
-        now = coming if coming < soonest else soonest
-        if wakes:
-            now = min(now, *wakes.values())
-        if now == _NEVER:
-            break
-        # Of all that happens at this instant, what ends comes first, and what starts last.
-        while soonest == now:
-            job, step, begun = running[first]
-            ended = None if outcome_of is None else outcome_of(job, step)
-            for action in step_done(first, now, now - begun, ended):
-                if type(action) is Finished:
-                    finished[job] = now
-            if watched:
-                busy[first] += now - begun
-                if keep_runs:
-                    runs.append(Run(job, step, begun, now, first))
-                if interference is not None:
-                    interference.ended(first, now)
-            idle += 1
-            if several:
-                ends[first] = _NEVER
-                soonest = min(ends)
-                first = ends.index(soonest)
-            else:
-                soonest = _NEVER
-            last = now
-        while coming <= now:
-            release(Job(owner[next_job], next_job, arrival[next_job], due[next_job]), now)
-            next_job += 1
-            coming = ready[next_job]
-        for action in tick(now):
-            if type(action) is Dispatch:
-                lane = action.lane
-                chosen = action.jobs[0]
-                job, step = chosen.seq, chosen.step
-                if started[job] < 0:
-                    started[job] = now
-                length = execution[job][step] + switch_ns
-                running[lane] = (job, step, now)
-                end = now + length
-                if end < soonest:
-                    soonest, first = end, lane
-                idle -= 1
-                if watched:
-                    ends[lane] = end
-                    if interference is not None:
-                        interference.started(lane, owner[job], length, now)
-                else:
-                    busy[lane] += length
-            elif type(action) is WakeAt:
-                wakes[action.lane] = action.time_ns
-        if wakes:
-            # A lane that works has no use for it, and is asked when it ends.
-            wakes = {lane: at for lane, at in wakes.items() if at > now}
-        if next_job > report_at and progress is not None:
-            progress(next_job)
-            report_at = next_job + _REPORT_EVERY
-        if interference is not None:
-            ends = interference.ends(now)
-            soonest = min(ends)
-            first = ends.index(soonest)
-    if keep_runs:
-        runs.sort(key=lambda run: (run.start_ns, run.lane))
+    course = Course(
+        scheduler=scheduler,
+        workload=workload,
+        deadlines_ns=deadlines,
+        lanes=count_of_lanes,
+        switch_ns=switch_ns,
+        outcome_of=outcome_of,
+        keep_runs=keep_runs,
+        progress=progress,
+    )
+    if count_of_lanes == 1:
+        run_one_lane(course)
+    elif slowdown is None:
+        run_lanes(course)
+    else:
+        run_lanes(course, Interference(count_of_lanes, slowdown))
     return Outcome(
         tasks=tuple(tasks),
         workload=workload,
         deadline_ns=deadlines,
-        started_ns=np.array(started, np.int64),
-        finished_ns=np.array(finished, np.int64),
-        lane_busy_ns=tuple(busy),
-        end_ns=last,
-        runs=tuple(runs),
+        started_ns=np.array(course.started_ns, np.int64),
+        finished_ns=np.array(course.finished_ns, np.int64),
+        lane_busy_ns=tuple(course.busy_ns),
+        end_ns=course.end_ns,
+        runs=tuple(sorted(course.runs, key=lambda run: (run.start_ns, run.lane))),
         lanes=tuple(places),
     )
