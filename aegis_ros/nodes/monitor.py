@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
@@ -177,14 +179,16 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="print one table and exit")
     raw = sys.argv if args is None else ["monitor", *args]
     options = parser.parse_args(rclpy.utilities.remove_ros_args(raw)[1:])
-    rclpy.init(args=args)
+    # Ours: rclpy's handlers would end the subscriptions and leave this waiting for a status.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     node = rclpy.create_node("aegis_monitor")
     monitor = Monitor(node, options.target)
     spinner = spin_beside(node)
     try:
-        return show(monitor, Console(), threading.Event(), options.once)
-    except KeyboardInterrupt:
-        return 0
+        return show(monitor, Console(), stop, options.once)
     finally:
         rclpy.try_shutdown()
         spinner.join(timeout=2.0)

@@ -1,0 +1,41 @@
+"""The program `monitor` ends when it is asked to, and only then."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import rclpy
+from rclpy.context import Context
+
+_WAIT_SECONDS = 30.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_monitor_that_is_ended_before_the_first_status_blames_nobody(
+    number: signal.Signals,
+) -> None:
+    context = Context()
+    rclpy.init(context=context)
+    observer = rclpy.create_node("observer", context=context)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "aegis_ros.nodes.monitor", "--target", "/nobody"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        end = time.monotonic() + _WAIT_SECONDS
+        while not observer.count_subscribers("/nobody/status"):
+            assert time.monotonic() < end and program.poll() is None
+            time.sleep(0.05)
+        program.send_signal(number)
+        output, errors = program.communicate(timeout=_WAIT_SECONDS)
+    finally:
+        program.kill()
+        observer.destroy_node()
+        rclpy.try_shutdown(context=context)
+    assert (program.returncode, output, errors) == (0, "", "")
