@@ -70,7 +70,7 @@ elif [ "$(uname -m)" != x86_64 ]; then
   Install ROS 2 Jazzy from its apt repository, source /opt/ros/jazzy/setup.bash and repeat."
 fi
 
-stamp=$("$python" - "$PWD" "$ros" bootstrap/locks/*.lock bootstrap/{requirements.txt,ros_prefix.py,environment.sh} <<'PY'
+stamp=$("$python" - "$PWD" "$ros" bootstrap/locks/*.lock requirements.txt bootstrap/{requirements.txt,ros_prefix.py,environment.sh} <<'PY'
 import hashlib, pathlib, sys
 where, ros, *files = sys.argv[1:]
 digest = hashlib.sha256(f"{where} {ros} {sys.version} {sys.base_prefix}".encode())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import re
 import runpy
 import shutil
 import subprocess
@@ -190,3 +192,67 @@ def test_a_step_that_fails_shows_the_end_of_its_output_and_fails() -> None:
     )
     assert result.returncode == 3
     assert "long work: failed" in result.stdout and "the cause" in result.stderr
+
+
+# Packages of ours and of apt, by the module that they bring.
+_OF_APT = {
+    "cv2": "python3-opencv",
+    "fastapi": "python3-fastapi",
+    "launch": "launch",
+    "matplotlib": "python3-matplotlib",
+    "numpy": "python3-numpy",
+    "prometheus_client": "python3-prometheus-client",
+    "pydantic_core": "pydantic",
+    "rich": "python3-rich",
+    "scipy": "python3-scipy",
+    "starlette": "python3-fastapi",
+    "typer": "python3-typer",
+    "uvicorn": "python3-uvicorn",
+    "yaml": "python3-yaml",
+}
+# Only for what a task or a command asks for by name, which then says what to install.
+_OPTIONAL = {"cuda", "ortools", "pycuda", "pynvml", "tensorrt", "tensorrt_rtx"}
+
+
+def _imported() -> set[str]:
+    found = set()
+    for path in [*(ROOT / "aegis_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(str(node.module).partition(".")[0])
+    return found - sys.stdlib_module_names - {"aegis_ros"} - _OPTIONAL
+
+
+def _required() -> set[str]:
+    lines = (line.partition("#")[0] for line in (ROOT / "requirements.txt").read_text().split("\n"))
+    return {re.split("[<>=]", line)[0].strip() for line in lines if line.strip()}
+
+
+def test_whatever_the_package_imports_is_brought_by_rosdep_or_the_requirements() -> None:
+    depends = re.findall(r"depend>(\S+)</", (ROOT / "package.xml").read_text())
+    provided = {*depends, *_required()}
+    assert {name for name in _imported() if _OF_APT.get(name, name) not in provided} == set()
+
+
+def test_what_apt_has_too_old_comes_from_the_requirements_only() -> None:
+    depends = re.findall(r"depend>(\S+)</", (ROOT / "package.xml").read_text())
+    assert not {f"python3-{name}" for name in _required()} & set(depends)
+
+
+def test_what_pip_installs_for_a_checkout_covers_what_a_robot_gets() -> None:
+    text = (ROOT / "bootstrap" / "requirements.txt").read_text()
+    assert "-r ../requirements.txt" in text
+    locked = (ROOT / "bootstrap" / "locks" / "python.lock").read_text()
+    pinned = {line.partition("==")[0].replace("-", "_") for line in locked.split()}
+    assert {name.replace("-", "_") for name in _required()} <= pinned
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.jetson"])
+def test_what_an_image_copies_is_there(name: str) -> None:
+    text = (ROOT / "docker" / name).read_text()
+    for source in re.findall(r"^COPY (?!--from)(\S+) ", text, re.MULTILINE):
+        assert (ROOT / source).exists(), source
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {".venv", "build", "install"} <= set(ignored)

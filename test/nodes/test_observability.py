@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,19 @@ def test_what_the_perspective_plots_are_numbers_of_the_status() -> None:
                 kind = _type_of(kind, part)
             fields = kind.get_fields_and_field_types()
             assert fields[path[-1]] == "double", topic
+
+
+def test_the_perspective_stacks_its_panels_on_a_screen_of_1280_pixels() -> None:
+    keys = json.loads((CONFIG / "rqt.perspective").read_text())["groups"]["mainwindow"]["keys"]
+    geometry, state = (
+        bytes.fromhex(re.search(r"b'(\w+)'", keys[name]["repr(QByteArray.hex)"]).group(1))  # type: ignore[union-attr]
+        for name in ("geometry", "state")
+    )
+    # QWidget.saveGeometry: magic, version, and the window's frame as left, top, right, bottom
+    left, top, right, bottom = struct.unpack(">4i", geometry[8:24])
+    assert right - left <= 1280 and bottom - top <= 768
+    for panel in ("RobotMonitor__1", "TopicPlugin__1", "Plot__1", "Plot__2"):
+        assert panel.encode("utf-16-be") in state
 
 
 def _type_of(kind: Any, part: str) -> Any:
