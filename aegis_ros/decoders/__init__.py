@@ -2,7 +2,7 @@
 
 from aegis_ros.decoders.as_json import to_json
 from aegis_ros.decoders.base import Decoder, DecoderContext, DecoderFactory
-from aegis_ros.decoders.crops import decode_crops
+from aegis_ros.decoders.crops import decode_crops, in_frame
 from aegis_ros.decoders.drawing import draw
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.reading import outputs_read
@@ -41,6 +41,7 @@ __all__ = [
     "decode_crops",
     "decoder_names",
     "draw",
+    "in_frame",
     "outputs_read",
     "to_json",
 ]

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -23,7 +22,6 @@ from aegis_ros.decoders import (
     Decoded,
     Decoder,
     FrameInfo,
-    SegmentationMask,
     decode_crops,
     draw,
     to_json,
@@ -32,10 +30,10 @@ from aegis_ros.engine import JobResult
 from aegis_ros.msg import InferenceResult, JobTiming
 from aegis_ros.nodes.companions import companion
 from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
+from aegis_ros.nodes.forms import Form, forms
 from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
 from aegis_ros.nodes.preserialized import PreserializedResult
-from aegis_ros.nodes.vision import VisionPublisher
 from aegis_ros.orchestrator import Crops, Orchestrator, TaskSummary
 from aegis_ros.rationale.results import (
     CannotPublish,
@@ -69,28 +67,24 @@ class _TaskOutput:
             if spec.output.annotate
             else None
         )
-        self.vision = VisionPublisher(node, spec.output.topic)
         self._node = node
-        self._mask: Any = None
+        self._companions: dict[str, Any] = {}
 
-    def mask(self, header: Header, mask: np.ndarray) -> tuple[Any, Image]:
-        """Return publisher and image of a class for every pixel, uint8 [H, W]."""
-        if self._mask is None:
-            topic = companion(self._node, self.spec.output.topic, "mask")
-            self._mask = self._node.create_publisher(Image, topic, 1)
-        height, width = mask.shape
-        message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
-        message.data = mask.tobytes()
-        return self._mask, message
+    def companion(self, form: Form) -> Any:
+        """Return the publisher of what is published beside a result; made when first needed."""
+        if form.name not in self._companions:
+            topic = companion(self._node, self.spec.output.topic, form.name)
+            self._companions[form.name] = self._node.create_publisher(form.kind, topic, 5)
+        return self._companions[form.name]
 
     def close(self, node: Node) -> None:
         """Give the publishers back."""
         node.destroy_publisher(self.results)
         if self.annotated is not None:
             node.destroy_publisher(self.annotated)
-        if self._mask is not None:
-            node.destroy_publisher(self._mask)
-        self.vision.close(node)
+        for publisher in self._companions.values():
+            node.destroy_publisher(publisher)
+        self._companions.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,11 +335,10 @@ class ResultPublisher:
         output: _TaskOutput, header: Header, decoded: Decoded, origin: FrameOrigin
     ) -> Iterator[tuple[Any, Any]]:
         """Make what is published beside a result, one (publisher, message) after the other."""
-        found = output.vision.prepare(header, decoded)
-        if found is not None:
-            yield found
-        if isinstance(decoded, SegmentationMask):
-            yield output.mask(header, decoded.mask)
+        for form in forms(header, decoded):
+            publisher = output.companion(form)
+            if publisher.get_subscription_count():
+                yield publisher, form.make()
         if output.annotated is not None and origin.frame is not None:
             picture = draw(decoded, origin.frame)
             message = Image(

@@ -1,82 +1,85 @@
-"""Publishes vision_msgs beside our own results, where that package is installed."""
+"""Results as messages of vision_msgs."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
+from math import cos, sin
 from typing import Any
 
-from rclpy.node import Node
 from std_msgs.msg import Header
 
-from aegis_ros.decoders import Classification, Decoded, Detections
-from aegis_ros.nodes.companions import companion
+from aegis_ros.decoders import Boxes3D, Classification, Detections
 
-__all__ = ["VisionPublisher"]
+__all__ = ["classification", "detections", "detections_3d"]
 
 
-class VisionPublisher:
-    """Publishers are made when the first result of a kind comes; without vision_msgs, never.
+def detections(messages: Any, header: Header, found: Detections) -> Any:
+    """Return a ``Detection2DArray``; ``id`` is the value in the instance mask, where there is one.
 
     Args:
-        node: node to publish with.
-        topic: topic of the task's results; ours are ``<topic>/detections`` and
-            ``<topic>/classification``.
+        messages: module ``vision_msgs.msg``.
+        header: of the source frame.
+        found: boxes in pixels.
     """
+    message = messages.Detection2DArray(header=header)
+    for number, (box, score, label) in enumerate(
+        zip(found.boxes.tolist(), found.scores.tolist(), found.labels, strict=True), start=1
+    ):
+        detection = messages.Detection2D(header=header)
+        left, top, right, bottom = box
+        detection.bbox.center.position.x = (left + right) / 2
+        detection.bbox.center.position.y = (top + bottom) / 2
+        detection.bbox.size_x = right - left
+        detection.bbox.size_y = bottom - top
+        detection.results = [_with_pose(messages, label, score)]
+        if found.instances is not None:
+            detection.id = str(number)
+        message.detections.append(detection)
+    return message
 
-    def __init__(self, node: Node, topic: str) -> None:
-        """Publish nothing yet."""
-        self._node = node
-        self._topic = topic
-        self._messages: Any = (
-            import_module("vision_msgs.msg") if find_spec("vision_msgs") is not None else None
-        )
-        self._publishers: dict[str, Any] = {}
 
-    def prepare(self, header: Header, decoded: Decoded) -> tuple[Any, Any] | None:
-        """Return publisher and message of what has a form in vision_msgs."""
-        if self._messages is None:
-            return None
-        if isinstance(decoded, Detections):
-            message = self._messages.Detection2DArray(header=header)
-            for box, score, label in zip(
-                decoded.boxes, decoded.scores, decoded.labels, strict=True
-            ):
-                detection = self._messages.Detection2D(header=header)
-                left, top, right, bottom = (float(value) for value in box)
-                detection.bbox.center.position.x = (left + right) / 2
-                detection.bbox.center.position.y = (top + bottom) / 2
-                detection.bbox.size_x = right - left
-                detection.bbox.size_y = bottom - top
-                detection.results = [self._hypothesis(label, float(score), pose=True)]
-                message.detections.append(detection)
-            return self._publisher("detections", message), message
-        if isinstance(decoded, Classification):
-            message = self._messages.Classification(header=header)
-            message.results = [
-                self._hypothesis(label, float(score), pose=False)
-                for label, score in zip(decoded.labels, decoded.scores, strict=True)
-            ]
-            return self._publisher("classification", message), message
-        return None
+def detections_3d(messages: Any, header: Header, found: Boxes3D) -> Any:
+    """Return a ``Detection3DArray``.
 
-    def _hypothesis(self, label: str, score: float, pose: bool) -> Any:
-        if not pose:
-            return self._messages.ObjectHypothesis(class_id=label, score=score)
-        hypothesis = self._messages.ObjectHypothesisWithPose()
-        hypothesis.hypothesis.class_id = label
-        hypothesis.hypothesis.score = score
-        return hypothesis
+    Args:
+        messages: module ``vision_msgs.msg``.
+        header: of the source cloud.
+        found: boxes in metres.
+    """
+    message = messages.Detection3DArray(header=header)
+    for box, score, label in zip(
+        found.boxes.tolist(), found.scores.tolist(), found.labels, strict=True
+    ):
+        detection = messages.Detection3D(header=header)
+        x, y, z, length, width, height, yaw = box
+        centre, size = detection.bbox.center, detection.bbox.size
+        centre.position.x, centre.position.y, centre.position.z = x, y, z
+        centre.orientation.z, centre.orientation.w = sin(yaw / 2), cos(yaw / 2)
+        size.x, size.y, size.z = length, width, height
+        hypothesis = _with_pose(messages, label, score)
+        hypothesis.pose.pose = centre
+        detection.results = [hypothesis]
+        message.detections.append(detection)
+    return message
 
-    def _publisher(self, name: str, message: Any) -> Any:
-        if name not in self._publishers:
-            self._publishers[name] = self._node.create_publisher(
-                type(message), companion(self._node, self._topic, name), 5
-            )
-        return self._publishers[name]
 
-    def close(self, node: Node) -> None:
-        """Give the publishers back."""
-        for publisher in self._publishers.values():
-            node.destroy_publisher(publisher)
-        self._publishers.clear()
+def classification(messages: Any, header: Header, found: Classification) -> Any:
+    """Return a ``Classification``.
+
+    Args:
+        messages: module ``vision_msgs.msg``.
+        header: of the source frame.
+        found: classes, best first.
+    """
+    message = messages.Classification(header=header)
+    message.results = [
+        messages.ObjectHypothesis(class_id=label, score=score)
+        for label, score in zip(found.labels, found.scores.tolist(), strict=True)
+    ]
+    return message
+
+
+def _with_pose(messages: Any, label: str, score: float) -> Any:
+    hypothesis = messages.ObjectHypothesisWithPose()
+    hypothesis.hypothesis.class_id = label
+    hypothesis.hypothesis.score = score
+    return hypothesis

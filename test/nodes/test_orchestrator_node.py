@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aegis_ros.action import ProfileModel
+from aegis_ros.msg import KeypointArray
 from aegis_ros.srv import (
     EvaluateModel,
     ListModels,
@@ -19,8 +20,9 @@ from aegis_ros.srv import (
 )
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Float32MultiArray
 
-from aegis_ros.decoders import SegmentationMask
+from aegis_ros.decoders import Decoded, DepthMap, Detections, Embedding, SegmentationMask
 from aegis_ros.decoders.raw import RawDecoder
 from test.nodes.system import SIZE, System, running
 
@@ -256,17 +258,50 @@ def test_a_decoder_that_raises_is_reported_and_the_tensors_come(
     assert system.results_of(name)[0].tensors
 
 
-def test_a_mask_is_published_as_an_image(
-    system: System, admitted: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+MASK = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE)
+METRES = MASK.astype(np.float32) / 10
+POSE = Detections(
+    np.asarray([[1, 2, 3, 4]], np.float32),
+    np.ones(1, np.float32),
+    ("person",),
+    np.zeros((1, 17, 2), np.float32),
+)
+
+
+@pytest.mark.parametrize(
+    ("decoded", "topic", "kind", "content"),
+    [
+        (SegmentationMask(MASK, ()), "mask", Image, ("mono8", MASK.tobytes())),
+        (DepthMap(METRES), "depth", Image, ("32FC1", METRES.tobytes())),
+        (Embedding(METRES[0]), "embedding", Float32MultiArray, METRES[0].tolist()),
+        (POSE, "keypoints", KeypointArray, ["person"]),
+    ],
+    ids=["mask", "depth", "embedding", "keypoints"],
+)
+def test_what_other_nodes_read_is_published_beside_the_result(
+    system: System,
+    admitted: tuple[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    decoded: Decoded,
+    topic: str,
+    kind: type,
+    content: Any,
 ) -> None:
     name, camera = admitted
-    mask = np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE)
-    monkeypatch.setattr(RawDecoder, "decode", lambda *_: SegmentationMask(mask, ()))
-    masks: list[Image] = []
-    system.robot.create_subscription(Image, f"/{name}/result/mask", masks.append, 1)
-    system.until(lambda: masks, lambda: camera.publish(system.image()))
-    assert (masks[0].encoding, masks[0].height, masks[0].width) == ("mono8", *SIZE)
-    assert bytes(masks[0].data) == mask.tobytes()
+    monkeypatch.setattr(RawDecoder, "decode", lambda *_: decoded)
+    heard: list[Any] = []
+    system.robot.create_subscription(kind, f"/{name}/result/{topic}", heard.append, 1)
+    frame = system.image()
+    system.until(lambda: heard, lambda: camera.publish(frame))
+    message = heard[0]
+    if kind is Image:
+        assert (message.encoding, bytes(message.data)) == content
+        assert (message.height, message.width) == SIZE and message.header == frame.header
+    elif kind is KeypointArray:
+        assert [each.label for each in message.sets] == content
+    else:
+        assert list(message.data) == content
 
 
 def test_a_subscriber_that_vanishes_changes_nothing(
