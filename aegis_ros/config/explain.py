@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from aegis_ros.config.patterns import in_words
 from aegis_ros.errors import ConfigError
 
-__all__ = ["explain", "suggest"]
+__all__ = ["Unfit", "explain", "suggest"]
 
 _TYPES = {
     "float_type": "a number",
@@ -29,6 +30,34 @@ _TYPES = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
 }  # by pydantic's name of the mistake, what was expected
+
+
+class Unfit(ValueError):
+    """A mistake that a model finds in its keys, with the place below it.
+
+    Args:
+        problem: what is wrong.
+        path: keys from the model to the value.
+        value: the offending value.
+        expected: what would have been accepted.
+        hint: what to do about it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: tuple[str, ...] = (),
+        value: object = None,
+        expected: str = "",
+        hint: str = "",
+    ) -> None:
+        """Keep the parts."""
+        super().__init__(problem)
+        self.path = path
+        self.value = value
+        self.expected = expected
+        self.hint = hint
 
 
 def explain(
@@ -50,7 +79,10 @@ def explain(
     """
     parts = []
     for item in error.errors(include_url=False):
+        unfit = item.get("ctx", {}).get("error")
         path = tuple(item["loc"])
+        if isinstance(unfit, Unfit):
+            path = (*path, *unfit.path)
         line = next(
             (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None
         )
@@ -90,6 +122,9 @@ def _problem(
         return "too few values", value, "a value for every dimension", ""
     if kind == "missing":
         return "missing", None, "a value", f"Add the key {path[-1]!r}"
+    if kind == "value_error" and isinstance(context["error"], Unfit):
+        unfit = context["error"]
+        return str(unfit), _shown(unfit.value), unfit.expected, unfit.hint
     if kind == "value_error":
         problem, _, expected = str(context["error"]).partition(": expected ")
         if not expected and problem.startswith("expected "):
@@ -131,6 +166,15 @@ def _problem(
         return "not valid", shown, _TYPES[kind], ""
     message = str(item["msg"]).removeprefix("Input should be ")
     return "not valid", shown, message[:1].lower() + message[1:], ""
+
+
+def _shown(value: object) -> object:
+    """Return a value of a model as it stands in a file; ``None`` for a mapping."""
+    if isinstance(value, BaseModel):
+        return None
+    if isinstance(value, Enum):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

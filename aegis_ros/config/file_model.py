@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from aegis_ros.config.convert import to_spec
-from aegis_ros.config.explain import suggest
+from aegis_ros.config.explain import Unfit, suggest
 from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
@@ -102,6 +102,18 @@ class _Trace(Model):
         le=1_048_576.0,
         description="limit of all files of a run; beyond it, the oldest quarter is deleted",
     )
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> _Trace:
+        if not self.file and self.max_mib != _Trace.model_fields["max_mib"].default:
+            raise Unfit(
+                "has no effect without trace.file",
+                path=("max_mib",),
+                value=self.max_mib,
+                expected="it left out",
+                hint="Name a file, as run_%Y%m%d.mcap, or leave both out",
+            )
+        return self
 
 
 class _Diagnostics(Model):

@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from aegis_ros.config.convert import ns, to_spec
-from aegis_ros.config.explain import suggest
+from aegis_ros.config.effect import check_effect
+from aegis_ros.config.explain import Unfit, suggest
 from aegis_ros.config.keys import (
     Finite,
     Float,
@@ -74,6 +75,8 @@ def _alternatives(names: Sequence[str]) -> str:
 
 _Pixels = Annotated[int, Number, Field(ge=1, le=16384)]
 _MAX_SEGMENTS = 64
+_WHOLE = ("uint8", "int8", "uint16", "int16", "int32", "int64")
+_LEAST_SPAN = 4.0  # of pixels that are rounded: below it, a picture is no more one
 
 
 def _segments(value: object) -> int:
@@ -133,7 +136,7 @@ class _Input(Model):
 
 
 def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
-    """Refuse a layout that the messages of a stream cannot fill."""
+    """Refuse what the messages of a stream cannot give."""
     fitting = _LAYOUTS[source.type]
     if preprocess.layout not in fitting:
         raise ValueError(
@@ -141,11 +144,39 @@ def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
             "nchw or nhwc for images, points or ranges for PointCloud2 and LaserScan, tensor for "
             "Float32MultiArray"
         )
+    if source.type.endswith("/CompressedImage"):
+        _require_picture(where, source, preprocess)
     place = where or "input."
     if (preprocess.layout is Layout.TENSOR) != bool(source.shape):
         raise ValueError(
             f"{place}shape is {'missing' if not source.shape else 'given for ' + source.type}: "
             "expected the shape of the numbers, as [6], for Float32MultiArray and nothing else"
+        )
+
+
+def _require_picture(where: str, source: _Input, preprocess: _Preprocess) -> None:
+    """Refuse depth that comes compressed: it is decoded as a picture, in 8 bits."""
+    inside = ("inputs", where.removeprefix("inputs.").removesuffix(".")) if where else ()
+    hint = (
+        "Declare sensor_msgs/msg/Image on the topic of the raw image; where there is none: ros2 "
+        "run image_transport republish --ros-args -p in_transport:=compressedDepth -p "
+        "out_transport:=raw -r in/compressedDepth:=… -r out:=…"
+    )
+    if preprocess.color is Color.DEPTH:
+        raise Unfit(
+            "depth is not read from compressed images",
+            path=(*inside, "preprocess", "color"),
+            value=str(preprocess.color),
+            expected="rgb, bgr or mono for sensor_msgs/msg/CompressedImage",
+            hint=hint,
+        )
+    if source.topic.endswith("/compressedDepth"):
+        raise Unfit(
+            "compressed depth is not read",
+            path=(*(inside or ("input",)), "topic"),
+            value=source.topic,
+            expected="a topic of JPEG or PNG pictures",
+            hint=hint,
         )
 
 
@@ -203,6 +234,24 @@ class _Preprocess(Model):
             values = getattr(self, name)
             if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values: expected 1 or {channels}")
+        if self.layout not in _IMAGES:
+            for name in ("mean", "std"):
+                if len(set(getattr(self, name))) > 1:
+                    raise ValueError(
+                        f"{name} has {len(getattr(self, name))} values with layout {self.layout}: "
+                        "expected one number for all"
+                    )
+        elif self.dtype in _WHOLE and self.color is not Color.DEPTH:
+            span = 255.0 * abs(self.scale) / min(abs(each) for each in self.std)
+            if span < _LEAST_SPAN:
+                raise Unfit(
+                    f"leaves numbers of a span of {span:.3g}, and {self.dtype} rounds them to "
+                    "whole ones",
+                    path=("scale",),
+                    value=self.scale,
+                    expected="scale and std that keep the range of the pixels",
+                    hint="Leave scale out for a network that takes the pixels as they are",
+                )
         return self
 
 
@@ -431,6 +480,11 @@ class Task(Model):
                 "preprocess does not fit crops: expected size [height, width] that they are "
                 "brought to, layout nchw or nhwc, and color rgb, bgr or mono"
             )
+        if pre.resize is ResizeMode.NONE:
+            raise ValueError(
+                "preprocess.resize is none beside trigger.task: expected stretch or letterbox, "
+                "since crops are of any size"
+            )
         if self.output.annotate:
             raise ValueError("output.annotate is true beside trigger.task: expected false")
         if self.max_decimation > 1:
@@ -480,6 +534,11 @@ class Task(Model):
             raise ValueError(
                 f"wcet_ms is {self.wcet_ms:g}: expected 0 (measured), or at least 0.001"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _effective(self) -> Task:
+        check_effect(self)
         return self
 
     def _period_ms(self) -> float:

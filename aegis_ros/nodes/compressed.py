@@ -85,6 +85,15 @@ def _walk(image: CompressedImageView) -> _Picture:
             return _walk_jpeg(data)
     except (struct.error, IndexError) as error:
         raise _damaged("it is cut short") from error
+    if "compressedDepth" in image.format:  # a PNG behind a header of its own
+        raise InputError(
+            "compressed depth is not read",
+            where="format",
+            value=image.format,
+            expected="jpeg or png",
+            hint="Declare the topic of the raw depth image: type sensor_msgs/msg/Image, "
+            "color depth",
+        )
     raise InputError(
         "neither a JPEG nor a PNG image",
         where="format",

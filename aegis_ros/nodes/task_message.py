@@ -66,6 +66,13 @@ def _values(message: Any, path: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in message.get_fields_and_field_types():
         if name in _FLAGS and not getattr(message, _FLAGS[name]):
+            if getattr(message, name):
+                raise ConfigError(
+                    f"has no effect without {_FLAGS[name]}",
+                    where=f"{path}.{name}",
+                    value=getattr(message, name),
+                    hint=f"Set {_FLAGS[name]}: true",
+                )
             continue
         value, place = getattr(message, name), f"{path}.{name}"
         special = _FIELDS.get(name)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aegis_ros.config import load_config, parse_config, parse_task, to_mapping
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import Color, Criticality, Layout, OverrunPolicy
+from aegis_ros.spec import Color, Criticality, Layout, OverrunPolicy, ResizeMode
 
 EXAMPLE = """\
 device:   {backend: onnxruntime, lanes: [{name: main, cpu: 1}], arena_mib: 1024}
@@ -227,28 +227,35 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
     channels = 1 if color is Color.MONO else 3
     finite = st.floats(0.01, 1000.0)
     points = draw(st.booleans())
+    resize = "stretch" if points else draw(st.sampled_from(list(map(str, ResizeMode))))
+    criticality = draw(st.sampled_from(list(Criticality)))
+    best_effort = criticality is Criticality.BEST_EFFORT
+    image = {
+        "color": str(color),
+        "size": draw(st.none() | st.just([32, 48])),
+        "mean": draw(st.lists(finite, min_size=channels, max_size=channels)),
+        "resize": resize,
+    } | ({"pad": draw(st.floats(0, 255))} if resize == "letterbox" else {})
+    size = draw(st.tuples(st.integers(1, 4000), st.integers(1, 4000)).map(list))
     return task(
         name=draw(st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)),
         model=draw(st.text("abc/:._", min_size=1, max_size=30)),
         input={
             "topic": draw(st.sampled_from(["/a", "b/c", "~/d"])),
             "type": f"sensor_msgs/msg/{'PointCloud2' if points else 'Image'}",
-            "max_size": draw(st.tuples(st.integers(1, 4000), st.integers(1, 4000)).map(list)),
+            **({"max_points": size[0]} if points else {"max_size": size}),
         },
         preprocess={
-            "color": str(color),
             "layout": str(Layout.POINTS if points else Layout.NHWC),
-            "size": draw(st.none() | st.just([32, 48])),
             "scale": draw(finite),
-            "mean": draw(st.lists(finite, min_size=channels, max_size=channels)),
             "std": draw(st.lists(finite, min_size=1, max_size=1)),
-            "pad": draw(st.floats(0, 255)),
+            **({} if points else image),
         },
         period_ms=draw(_milliseconds(20, 10_000)),
         deadline_ms=draw(st.none() | _milliseconds(20, 10_000)),
         jitter_ms=draw(_milliseconds(0, 10)),
-        criticality=draw(st.sampled_from([str(item) for item in Criticality])),
-        queue=draw(st.integers(1, 16)),
+        criticality=str(criticality),
+        queue=1 if best_effort else draw(st.integers(1, 16)),
         sha256=draw(st.sampled_from(["", "0a" * 32])),
         wcet_ms=draw(_milliseconds(0, 100)),
         segments=draw(st.just("auto") | st.integers(1, 64)),
