@@ -96,8 +96,13 @@ class Chains:
             self._submit((place,), ready, [job_of(task, arrival_ns)], origin_of(crops))
 
     def missed(self, first: str, job: int) -> None:
-        """Report that those that follow get nothing from a job that gave no result."""
+        """Report that those that follow get nothing from a job that gave no result, or never was.
+
+        May be called from any thread.
+        """
         for entry in self._after(first):
+            if not entry.fed.enabled or entry.fed.shed:
+                continue
             entry.statistics.skipped += 1
             self._log.report_often(
                 FirstStageMissed(entry.spec.name, entry.fed.next_seq, first, job)

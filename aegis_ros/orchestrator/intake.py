@@ -17,6 +17,7 @@ from aegis_ros.orchestrator.stamps import FrameTimes, StampWatch
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.synchroniser import Dropped, Synchroniser, Unmatched
 from aegis_ros.orchestrator.types import Stream
+from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import (
     BadFrame,
     FrameTooEarly,
@@ -213,6 +214,8 @@ class Intake:
         submit: hands written slots to the engine.
         join: returns the origin of a job from those of its frames and the job's own times; that of
             the first frame if not given.
+        missed: called with the name of a task whose results others follow, and the number of the
+            job that a skipped frame would have been.
     """
 
     def __init__(
@@ -220,11 +223,13 @@ class Intake:
         log: RationaleLog,
         submit: _Submit,
         join: _Join | None = None,
+        missed: Callable[[str, int], None] = lambda task, job: None,
     ) -> None:
         """Begin closed and without streams."""
         self._log = log
         self._submit = submit
         self._join = join or first_origin
+        self._missed = missed
         self._tables: Mapping[str, StreamTable] = {}
         self.stamps = StampWatch(log)
         self.open = False
@@ -261,10 +266,7 @@ class Intake:
         slot = table.channel.acquire()
         if slot is None:
             for task in (*tasks, *(joint.task for joint, _ in joints)):
-                task.statistics.skipped += 1
-                self._log.report_often(
-                    NoFrameSlot(task.spec.name, task.next_seq, table.stream.topic)
-                )
+                self._skip(task, NoFrameSlot(task.spec.name, task.next_seq, table.stream.topic))
             return None
         return Taken(table, tasks, slot, joints)
 
@@ -324,8 +326,7 @@ class Intake:
                     for topic, each in zip(joint.topics, joint.newest, strict=True)
                     if each is None
                 )
-                task.statistics.skipped += 1
-                self._log.report_often(NoFrameYet(task.spec.name, task.next_seq, absent))
+                self._skip(task, NoFrameYet(task.spec.name, task.next_seq, absent))
                 return
         times = FrameTimes(0, due_ns, now_ns, wall_ns)
         origin = self._join([each.origin for each in newest], times)
@@ -379,13 +380,12 @@ class Intake:
         dropped.frame.frame.drop()
         task, topic = joint.task, joint.topics[dropped.index]
         assert joint.sync is not None
-        task.statistics.skipped += 1
         if dropped.why is Unmatched.SUPERSEDED:
-            self._log.report_often(NewerSet(task.spec.name, task.next_seq, topic))
+            self._skip(task, NewerSet(task.spec.name, task.next_seq, topic))
         else:
             tolerance_ns, queue = joint.sync.tolerance_ns, joint.sync.queue
-            self._log.report_often(
-                FrameUnmatched(task.spec.name, task.next_seq, topic, tolerance_ns, queue)
+            self._skip(
+                task, FrameUnmatched(task.spec.name, task.next_seq, topic, tolerance_ns, queue)
             )
 
     def refuse(self, taken: Taken, error: AegisError) -> None:
@@ -393,15 +393,14 @@ class Intake:
         taken.table.channel.cancel(taken.slot)
         topic = taken.table.stream.topic
         for task in taken.fed:
-            task.statistics.skipped += 1
-            self._log.report_often(BadFrame(task.spec.name, task.next_seq, topic, str(error)))
+            self._skip(task, BadFrame(task.spec.name, task.next_seq, topic, str(error)))
 
     def _wants(self, task: FedTask, topic: str, received_ns: int) -> bool:
         if not task.enabled:
             return False
         task.statistics.receive(received_ns)
         if task.shed:
-            task.statistics.skipped += 1
+            self._skip(task)
             return False
         return self._paced(task, topic, received_ns)
 
@@ -412,17 +411,25 @@ class Intake:
             return False
         if task.gate.accept(received_ns):
             return not self._passed_over(task, received_ns)
-        task.statistics.skipped += 1
-        self._log.report_often(
+        self._skip(
+            task,
             FrameTooEarly(
                 task.spec.name,
                 task.next_seq,
                 topic,
                 task.spec.period_ns,
                 task.spec.release_jitter_ns,
-            )
+            ),
         )
         return False
+
+    def _skip(self, task: FedTask, reason: Reason | None = None) -> None:
+        """Count a frame that becomes no job, for the tasks that follow as well; report why."""
+        task.statistics.skipped += 1
+        if reason is not None:
+            self._log.report_often(reason)
+        if task.followed:
+            self._missed(task.spec.name, task.next_seq)
 
     def _passed_over(self, task: FedTask, received_ns: int) -> bool:
         """Return whether this is one of the frames that decimation leaves out."""

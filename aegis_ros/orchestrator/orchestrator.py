@@ -142,10 +142,10 @@ class Orchestrator:
             undisturbed=self._require_undisturbed,
         )
         self._decimator = Decimator(self._admitted, self.log, spec.device)
-        self.intake = Intake(self.log, self._submit, join_origins)
+        self.chains = Chains(self._admitted, self._loader.channel, self.log, self._submit)
+        self.intake = Intake(self.log, self._submit, join_origins, self.chains.missed)
         self._summaries = Summaries(self._admitted, spec.device, self.intake.stamps)
         self._timers = Timers(self.intake.tick)
-        self.chains = Chains(self._admitted, self._loader.channel, self.log, self._submit)
         propagation = Propagation(
             device=spec.device,
             admitted=self._admitted,

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from aegis_ros.decoders import Classification, Detections
 from aegis_ros.engine import JobSkip, KeptFrame, SlotFrame
+from aegis_ros.errors import InputError
 from aegis_ros.orchestrator import FrameTimes
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import TaskSpec
@@ -233,6 +234,30 @@ def test_what_the_first_stage_skips_is_reported_for_the_second(house: House) -> 
     assert "job 7 of detector" in said
     summaries = {task.spec.name: task for task in orchestrator.status().tasks}
     assert summaries["classifier"].skipped == summaries["detector"].skipped == 1
+
+
+def test_a_frame_that_the_first_stage_does_not_take_is_skipped_for_the_second(house: House) -> None:
+    orchestrator = house.orchestrator
+    orchestrator.register(house.task())
+    assert orchestrator.register(classifier(house)).accepted
+    (key,) = [stream.key for stream in orchestrator.intake.streams()]
+    now = time.monotonic_ns()
+    taken = orchestrator.intake.take(key, now)
+    assert taken is not None
+    assert orchestrator.intake.take(key, now) is None  # sooner than declared
+    orchestrator.intake.refuse(taken, InputError("an encoding of its own"))
+    skipped = {task.spec.name: task.skipped for task in orchestrator.status().tasks}
+    assert skipped == {"detector": 2, "classifier": 2}
+    assert "job 0 of detector" in reported(house, Rule.CHAIN)[0]
+
+
+def test_a_second_stage_that_is_paused_counts_nothing(house: House) -> None:
+    orchestrator = house.orchestrator
+    first = orchestrator.register(house.task())
+    assert orchestrator.register(classifier(house)).accepted
+    orchestrator.set_enabled("classifier", False)
+    house.engine.on_skip(JobSkip(first.task_id, 7, Rule.NEWER_FRAME))
+    assert not reported(house, Rule.CHAIN)
 
 
 def test_the_response_of_the_first_stage_is_jitter_of_the_second(house: House) -> None:
