@@ -119,6 +119,7 @@ class JobSkip:
         rule: why.
         text: more about it, for people; may be empty.
         origin: what was handed in with the job.
+        stopped: whether it had begun and was stopped for exceeding its budget.
     """
 
     task_id: int
@@ -126,6 +127,7 @@ class JobSkip:
     rule: Rule
     text: str = ""
     origin: object = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ OUTPUT_FREE = struct.Struct("<BxxxII")
 # kind, whether it ended at its early exit, task, seq, output slot, released, started, finished,
 # execution
 DONE = struct.Struct("<B?xxIQIqqqq")
-# kind, rule, task, seq; followed by UTF-8 text
-SKIPPED = struct.Struct("<BBxxIQ")
+# kind, rule, whether it was stopped for an overrun, task, seq; followed by UTF-8 text
+SKIPPED = struct.Struct("<BB?xIQ")
 # kind, task, seq, output slot, how many came before it, complete outputs (bit 0 for the first)
 PARTIAL = struct.Struct("<BxxxIQIIQ")
 

@@ -143,7 +143,7 @@ def _why_skipped(task: str, lane: str, skip: JobSkip) -> Reason:
         case Rule.RUN_FAILED:
             return JobFailed(task, job, problem)
         case Rule.OVERRUN:
-            return JobStopped(task, job) if problem else SkippedToRepay(task, job)
+            return JobStopped(task, job) if skip.stopped else SkippedToRepay(task, job)
         case Rule.CRITICALITY:
             return SkippedWhileShedding(task, job, lane)
         case _:

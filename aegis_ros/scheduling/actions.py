@@ -64,13 +64,14 @@ class Skipped:
     Attributes:
         job: which one.
         rule: why.
-        detail: ``stopped`` where it had begun and exceeded its budget, or the caller's reason for
-            abandoning it; else empty.
+        detail: the caller's reason for abandoning it; else empty.
+        stopped: whether it had begun and was stopped for exceeding its budget.
     """
 
     job: Job
     rule: Rule
     detail: str = ""
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

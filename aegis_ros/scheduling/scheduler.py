@@ -656,7 +656,7 @@ class Scheduler:
             actions += self._shed(lane)
         if stopped:
             job.state = DROPPED
-            actions.append(Skipped(job, Rule.OVERRUN, "stopped"))
+            actions.append(Skipped(job, Rule.OVERRUN, stopped=True))
         elif ended:
             actions.append(Finished(job))
         return actions

@@ -70,6 +70,7 @@ class Heard:
     results: list[JobResult] = field(default_factory=list)
     outputs: list[dict[str, np.ndarray]] = field(default_factory=list)
     skips: list[tuple[int, int, Rule, str]] = field(default_factory=list)
+    stopped: list[bool] = field(default_factory=list)  # of each of the skips
     events: list[EngineEvent] = field(default_factory=list)
     overruns: list[OverrunEvent] = field(default_factory=list)
     restored: list[tuple[int, int]] = field(default_factory=list)
@@ -133,6 +134,7 @@ class Bench:
             self.changed.notify_all()
 
     def _on_skip(self, skip: JobSkip) -> None:
+        self.heard.stopped.append(skip.stopped)
         self._note(self.heard.skips, (skip.task_id, skip.seq, skip.rule, skip.text))
 
     def _note(self, kept: list, item: object) -> None:

@@ -202,7 +202,7 @@ class Inside:
                 self.reported.done.append((task_id, seq))
                 self._node.send(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
             elif buffer[0] == Kind.SKIPPED:
-                _, rule, task_id, seq = SKIPPED.unpack_from(buffer)
+                _, rule, _, task_id, seq = SKIPPED.unpack_from(buffer)
                 text = bytes(buffer[SKIPPED.size : size]).decode()
                 self.reported.skipped.append((task_id, seq, SKIP_RULES[rule], text))
         return self.reported

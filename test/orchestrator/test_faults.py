@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from aegis_ros.engine import EngineEvent, JobSkip, OverrunEvent
 from aegis_ros.orchestrator import FrameTimes, Orchestrator, TaskState
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.rationale.engine import EngineBack, EngineEnded, EngineLost, LaneStuck
-from aegis_ros.rationale.jobs import Overran
+from aegis_ros.rationale.jobs import JobStopped, Overran, SkippedToRepay
 from aegis_ros.rationale.wording import words
 from aegis_ros.simulation import Outcome, Workload, simulate
 from aegis_ros.spec import OverrunPolicy, TaskSpec
@@ -181,6 +182,21 @@ def test_an_overrun_is_reported_with_what_it_can_cost_others_and_counted(house: 
     assert house.orchestrator.status().tasks[0].overruns == 1
     house.engine.on_skip(JobSkip(answer.task_id, 8, Rule.OVERRUN))
     assert "job 8 of detector skipped to repay" in house.reported[-1].sentence.lower()
+
+
+@pytest.mark.parametrize(
+    ("skip", "reason"),
+    [
+        ({"stopped": True}, JobStopped),
+        ({"text": "stopped for other reasons"}, SkippedToRepay),
+    ],
+)
+def test_a_job_is_reported_as_stopped_where_the_engine_says_so(
+    house: House, skip: dict[str, Any], reason: type
+) -> None:
+    answer = house.orchestrator.register(house.task())
+    house.engine.on_skip(JobSkip(answer.task_id, 8, Rule.OVERRUN, **skip))
+    assert type(house.reported[-1].reason) is reason
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,12 @@ class ResultReader:
         self._callbacks.partial(PartialResult(task_id, seq, number, outputs, job.origin))
 
     def _skipped(self, buffer: bytearray, size: int) -> None:
-        _, rule, task_id, seq = SKIPPED.unpack_from(buffer)
+        _, rule, stopped, task_id, seq = SKIPPED.unpack_from(buffer)
         text = bytes(buffer[SKIPPED.size : size]).decode(errors="replace")
         job = self._in_flight.take(task_id, seq)
         if job is not None:
-            self._callbacks.skip(JobSkip(task_id, seq, SKIP_RULES[rule], text, job.origin))
+            skip = JobSkip(task_id, seq, SKIP_RULES[rule], text, job.origin, stopped=stopped)
+            self._callbacks.skip(skip)
 
     def _overran(self, buffer: bytearray) -> None:
         (_, policy, sheds, absorbed, lane, task_id, seq, segment, skips, taken, budget, used) = (

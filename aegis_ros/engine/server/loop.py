@@ -469,7 +469,7 @@ class EngineLoop:
         """Do what the scheduler wants done besides starting and finishing jobs."""
         for action in actions:
             if type(action) is Skipped:
-                self._skip(action.job, action.rule, action.detail)
+                self._skip(action.job, action.rule, action.detail, stopped=action.stopped)
             elif type(action) is Overrun:
                 self._overran(action, now)
             elif type(action) is Shed:
@@ -486,7 +486,7 @@ class EngineLoop:
         self._outbox.restored(lane, now - self._shed_since_ns[lane])
         self._shed_since_ns[lane] = 0
 
-    def _skip(self, job: Job, rule: Rule, text: str) -> None:
+    def _skip(self, job: Job, rule: Rule, text: str, *, stopped: bool = False) -> None:
         """Report that a job will not end, and take back what it held."""
         frame = job.payload
         assert isinstance(frame, JobFrame)
@@ -499,4 +499,4 @@ class EngineLoop:
             text = "the task was removed"
         if self.trace is not None:
             self.trace.skipped(job, rule, time.monotonic_ns())
-        self._outbox.skipped(job, rule, text)
+        self._outbox.skipped(job, rule, text, stopped=stopped)

@@ -90,9 +90,9 @@ class Outbox:
         """Report that a lane takes all tasks again, and how long it had shed."""
         self._send(RESTORED.pack(Kind.RESTORED, lane, shed_ns))
 
-    def skipped(self, job: Job, rule: Rule, text: str) -> None:
-        """Report that a job will not end."""
-        head = SKIPPED.pack(Kind.SKIPPED, skip_code(rule), job.task_id, job.seq)
+    def skipped(self, job: Job, rule: Rule, text: str, *, stopped: bool) -> None:
+        """Report that a job will not end, and whether it was stopped for exceeding its budget."""
+        head = SKIPPED.pack(Kind.SKIPPED, skip_code(rule), stopped, job.task_id, job.seq)
         self._send(head + text.encode()[: MAX_RECORD_BYTES - len(head)])
 
     def flush(self) -> None:
