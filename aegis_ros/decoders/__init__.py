@@ -2,6 +2,7 @@
 
 from aegis_ros.decoders.as_json import to_json
 from aegis_ros.decoders.base import Decoder, DecoderContext, DecoderFactory
+from aegis_ros.decoders.chaining import box_decoders, finds_boxes
 from aegis_ros.decoders.crops import decode_crops, in_frame
 from aegis_ros.decoders.drawing import draw
 from aegis_ros.decoders.frame import FrameInfo
@@ -37,10 +38,12 @@ __all__ = [
     "RawTensors",
     "SegmentationMask",
     "TextRegions",
+    "box_decoders",
     "create_decoder",
     "decode_crops",
     "decoder_names",
     "draw",
+    "finds_boxes",
     "in_frame",
     "outputs_read",
     "to_json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aegis_ros.decoders.base import Decoder, DecoderContext, Options
 from aegis_ros.errors import AegisError, DecodeError
@@ -10,7 +11,7 @@ from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.plugins import Plugins
 from aegis_ros.spec import PreprocessSpec
 
-__all__ = ["create_decoder", "decoder_names", "options_of"]
+__all__ = ["create_decoder", "decoder_class", "decoder_names", "options_of"]
 
 _OURS = {
     "raw": "raw:RawDecoder",
@@ -47,13 +48,22 @@ def decoder_names() -> tuple[str, ...]:
     return _DECODERS.names()
 
 
+def decoder_class(name: str) -> Any:
+    """Return what makes a decoder: its class, or another factory.
+
+    Raises:
+        ConfigError: no such decoder.
+    """
+    return _DECODERS.load(name)
+
+
 def options_of(name: str) -> type[Options] | None:
     """Return the options that a decoder declares in ``OPTIONS``; ``None`` where it declares none.
 
     Raises:
         ConfigError: no such decoder.
     """
-    found = getattr(_DECODERS.load(name), "OPTIONS", None)
+    found = getattr(decoder_class(name), "OPTIONS", None)
     return found if isinstance(found, type) and issubclass(found, Options) else None
 
 
@@ -81,7 +91,7 @@ def create_decoder(
     """
     context = DecoderContext(options, preprocess, tuple(outputs), metadata or {})
     try:
-        made: Decoder = _DECODERS.load(name)(context)
+        made: Decoder = decoder_class(name)(context)
         return made
     except AegisError:
         raise

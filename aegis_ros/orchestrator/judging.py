@@ -17,6 +17,7 @@ from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.planning.admission import decide
 from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.chain_source import require_boxes
 from aegis_ros.planning.lane_choice import Admitted
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
@@ -127,6 +128,8 @@ class Judge:
         first = self._admitted.get(spec.follows) if spec.follows else None
         if spec.follows and (first is None or spec.follows in without):
             raise Refusal(no_such_task(self._admitted, spec.name, spec.follows))
+        if first is not None:
+            require_boxes(first.spec, "trigger.task")
         options = self._preparation.prepare(spec, measuring)
         if first is not None:
             jitter_ns = self._admitted.bound_ns(first)

@@ -296,9 +296,12 @@ def _require_chains(spec: OrchestratorSpec, path: Path) -> None:
     """Refuse chains that cannot be proven; what names no task would be judged as if it stood alone.
 
     Raises:
-        ConfigError: a trigger names a task that is not in the file or is of best effort, a task
-            comes less often than what triggers it, or tasks trigger each other.
+        ConfigError: a trigger names a task that is not in the file, is of best effort or finds no
+            boxes, a task comes less often than what triggers it, or tasks trigger each other.
     """
+    # Imported late, as for networks: decoders load their libraries.
+    from aegis_ros.planning.chain_source import require_boxes
+
     by_name = {task.name: task for task in spec.tasks}
     follows = {task.name: task.follows for task in spec.tasks}
     for index, task in enumerate(spec.tasks):
@@ -323,6 +326,8 @@ def _require_chains(spec: OrchestratorSpec, path: Path) -> None:
                 )
             seen.append(first)
         before = by_name.get(task.follows)
+        if before is not None:
+            require_boxes(before, where)
         if before is None or task.criticality is Criticality.BEST_EFFORT:
             continue
         if before.criticality is Criticality.BEST_EFFORT:

@@ -125,7 +125,7 @@ _CHAIN = (
     "tasks:\n"
     "  - {{name: finder, model: '{folder}/finder.onnx', period_ms: 100, wcet_ms: 20,\n"
     "     input: {{topic: /eye, max_size: [24, 32]}}, preprocess: {{size: [12, 16]}},\n"
-    "     output: {{topic: /finder}}}}\n"
+    "     output: {{topic: /finder, decoder: text_regions}}}}\n"
     "  - {{name: reader, model: '{folder}/reader.onnx', period_ms: 100, wcet_ms: 5,\n"
     "     deadline_ms: 150, trigger: {{task: finder}}, preprocess: {{size: [12, 16]}},\n"
     "     output: {{topic: /reader}}}}\n"
@@ -168,6 +168,12 @@ def test_a_chain_says_where_its_times_count_from(aegis: Aegis, chain: Path) -> N
             "period_ms: 120, wcet_ms: 5",
             "tasks[1].period_ms: reader is triggered more often than its period says (got 120); "
             "expected at most 100, the period of finder",
+        ),
+        (
+            "decoder: text_regions",
+            "decoder: raw",
+            "tasks[1].trigger.task: results of finder hold no boxes that choose crops (got finder "
+            "with decoder raw); expected a task with decoder boxes, ",
         ),
     ],
 )

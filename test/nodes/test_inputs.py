@@ -269,6 +269,7 @@ def test_a_chain_that_could_be_late_is_rejected_by_its_end_to_end_time(tmp_path:
     first, second = _detector(tmp_path / "det.onnx"), _classifier(tmp_path / "cls.onnx")
     with running(tmp_path) as system:
         detector = system.task("detector", model=str(first), wcet_ms=10.0, period_ms=100.0)
+        detector.output.decoder = "text_regions"  # reads any network of one output
         assert system.call(RegisterModel, task=detector).admitted
         follower = system.task(
             "classifier",

@@ -170,6 +170,10 @@ def test_a_timer_reads_the_newest_frame_of_each_input_again_and_again(house: Hou
     house.orchestrator.cleanup()
 
 
+def detector(house: House, decoder: str = "text_regions") -> TaskSpec:
+    return house.task(output={"topic": "/detector/result", "decoder": decoder})
+
+
 def classifier(house: House, **changes: Any) -> TaskSpec:
     fields: dict[str, Any] = {
         "model": str(house.folder / "crops.onnx"),
@@ -199,7 +203,7 @@ def kept(house: House) -> KeptFrame:
 
 def test_a_result_releases_a_job_on_as_many_crops_as_are_wanted(house: House) -> None:
     orchestrator = house.orchestrator
-    assert orchestrator.register(house.task()).accepted
+    assert orchestrator.register(detector(house)).accepted
     assert orchestrator.register(classifier(house)).accepted
     crops: list[int] = []
     frame = kept(house)
@@ -227,7 +231,7 @@ def test_a_result_releases_a_job_on_as_many_crops_as_are_wanted(house: House) ->
 
 def test_what_the_first_stage_skips_is_reported_for_the_second(house: House) -> None:
     orchestrator = house.orchestrator
-    first = orchestrator.register(house.task())
+    first = orchestrator.register(detector(house))
     assert orchestrator.register(classifier(house)).accepted
     house.engine.on_skip(JobSkip(first.task_id, 7, Rule.NEWER_FRAME))
     (said,) = reported(house, Rule.CHAIN)
@@ -238,7 +242,7 @@ def test_what_the_first_stage_skips_is_reported_for_the_second(house: House) -> 
 
 def test_a_frame_that_the_first_stage_does_not_take_is_skipped_for_the_second(house: House) -> None:
     orchestrator = house.orchestrator
-    orchestrator.register(house.task())
+    orchestrator.register(detector(house))
     assert orchestrator.register(classifier(house)).accepted
     (key,) = [stream.key for stream in orchestrator.intake.streams()]
     now = time.monotonic_ns()
@@ -253,7 +257,7 @@ def test_a_frame_that_the_first_stage_does_not_take_is_skipped_for_the_second(ho
 
 def test_a_second_stage_that_is_paused_counts_nothing(house: House) -> None:
     orchestrator = house.orchestrator
-    first = orchestrator.register(house.task())
+    first = orchestrator.register(detector(house))
     assert orchestrator.register(classifier(house)).accepted
     orchestrator.set_enabled("classifier", False)
     house.engine.on_skip(JobSkip(first.task_id, 7, Rule.NEWER_FRAME))
@@ -262,7 +266,7 @@ def test_a_second_stage_that_is_paused_counts_nothing(house: House) -> None:
 
 def test_the_response_of_the_first_stage_is_jitter_of_the_second(house: House) -> None:
     orchestrator = house.orchestrator
-    orchestrator.register(house.task())
+    orchestrator.register(detector(house))
     alone = orchestrator.evaluate(
         house.task("other", wcet_ms=10, deadline_ms=100)
     ).response_bound_ns
@@ -274,11 +278,21 @@ def test_the_response_of_the_first_stage_is_jitter_of_the_second(house: House) -
     assert chain.deadline_ns == 98 * MS
 
 
+def test_a_task_behind_one_without_boxes_is_rejected(house: House) -> None:
+    house.orchestrator.register(detector(house, "raw"))
+    for answer in (
+        house.orchestrator.evaluate(classifier(house)),
+        house.orchestrator.register(classifier(house)),
+    ):
+        assert (answer.accepted, answer.rationale.rule) == (False, Rule.DECODER)
+        assert "results of detector hold no boxes" in answer.rationale.sentence
+
+
 def test_a_task_with_followers_stays_and_followers_need_their_first(house: House) -> None:
     orchestrator = house.orchestrator
     refused = orchestrator.register(classifier(house))
     assert refused.rationale.rule is Rule.UNKNOWN_TASK
-    orchestrator.register(house.task())
+    orchestrator.register(detector(house))
     assert orchestrator.register(classifier(house)).accepted
     assert not orchestrator.unregister("detector").accepted
     slow = classifier(house, name="slow", period_ms=200, output={"topic": "/slow"})
@@ -289,6 +303,6 @@ def test_a_task_with_followers_stays_and_followers_need_their_first(house: House
 
 
 def test_after_a_restart_followers_are_registered_behind_their_first(house: House) -> None:
-    tasks = (classifier(house), house.task())
+    tasks = (classifier(house), detector(house))
     house.restart(*tasks)
     assert house.names() == ["detector", "classifier"]
