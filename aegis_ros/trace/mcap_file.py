@@ -61,6 +61,8 @@ _tasks = msgspec.json.Decoder(TracedTask)
 _rationales = msgspec.json.Decoder(RationaleRow)
 _states = msgspec.json.Decoder(StateRow)
 _losses = msgspec.json.Decoder(LostRow)
+_names = msgspec.json.Decoder(tuple[str, ...])
+_texts = msgspec.json.Decoder(dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,13 +338,13 @@ class _Reading:
         return Trace(
             records,
             dict(self.tasks),
-            tuple(json.loads(self.run["lanes"])),
+            _names.decode(self.run["lanes"]),
             tuple(self.rationales),
             self.lost,
             self.run["config"],
             {task.name: task.model_sha256 for task in self.tasks.values() if task.model_sha256}
-            | json.loads(self.run["digests"]),
-            json.loads(self.run["facts"]),
+            | _texts.decode(self.run["digests"]),
+            _texts.decode(self.run["facts"]),
             tuple(self.states),
             int(self.run["wall_offset_ns"]),
             self.cut,

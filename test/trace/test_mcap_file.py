@@ -219,6 +219,34 @@ def test_numbers_that_no_record_holds_are_damage(
         read_trace(path)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lanes": "5"},
+        {"lanes": '"main"'},
+        {"lanes": "[1]"},
+        {"facts": "[]"},
+        {"facts": '{"device": 1}'},
+        {"digests": "null"},
+        {"digests": '{"camera": {}}'},
+        {"facts": "{"},
+        {"wall_offset_ns": "soon"},
+    ],
+)
+def test_facts_of_a_run_that_are_of_another_type_are_damage(
+    tmp_path: Path, changed: dict[str, str]
+) -> None:
+    source, path = _whole_file(), tmp_path / "run.mcap"
+    with source.open("rb") as stream, path.open("wb") as target:
+        (meta,) = make_reader(stream).iter_metadata()
+        writer = Writer(target)
+        writer.start()
+        writer.add_metadata(meta.name, meta.metadata | changed)
+        writer.finish()
+    with pytest.raises(ConfigError, match="damaged"):
+        read_trace(path)
+
+
 def _whole_file() -> Path:
     import tempfile
 
