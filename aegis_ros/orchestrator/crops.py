@@ -36,6 +36,8 @@ class Crops:
 def choose(decoded: Decoded, spec: CropsSpec, shape: tuple[int, ...]) -> Crops | None:
     """Return the parts of a frame that a result chooses; ``None`` where it can hold no boxes.
 
+    Boxes without an extent inside the frame, or with numbers that are not finite, are left out.
+
     Args:
         decoded: result of the task before.
         spec: which boxes count.
@@ -49,6 +51,8 @@ def choose(decoded: Decoded, spec: CropsSpec, shape: tuple[int, ...]) -> Crops |
         scores, labels = decoded.scores, decoded.texts
     else:
         return None
+    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)  # a network may give anything
+    boxes = np.where(finite[:, None], boxes, 0.0)
     left_top, right_bottom = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
     margin = (right_bottom - left_top) * spec.margin
     limit = np.asarray([shape[1], shape[0]])
@@ -62,7 +66,8 @@ def choose(decoded: Decoded, spec: CropsSpec, shape: tuple[int, ...]) -> Crops |
     wanted = [
         index
         for index in np.argsort(-scores, kind="stable").tolist()
-        if scores[index] >= spec.min_score
+        if finite[index]
+        and scores[index] >= spec.min_score
         and (not spec.labels or labels[index] in spec.labels)
         and bool(np.all(inside[index, 2:] > inside[index, :2]))
     ][: spec.max_crops]

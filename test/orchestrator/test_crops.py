@@ -59,6 +59,18 @@ def test_a_result_without_places_chooses_nothing_and_one_that_can_hold_none_says
     assert choose(label, CropsSpec(), FRAME) is None
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_boxes_that_are_no_numbers_are_left_out_without_a_warning(number: float):
+    whole = (10, 10, 20, 20, 0.9)
+    rows = [(*whole[:column], number, *whole[column + 1 :]) for column in range(5)]
+    crops = choose(found((number,) * 5, *rows, whole), CropsSpec(margin=0.1), FRAME)
+    assert crops is not None and crops.boxes.tolist() == [[9, 9, 21, 21]]
+    quads = np.full((1, 4, 2), number, np.float32)
+    crops = choose(TextRegions(quads, ("?",), np.ones(1, np.float32)), CropsSpec(), FRAME)
+    assert crops is not None and len(crops) == 0
+
+
 @pytest.mark.parametrize("resize", [ResizeMode.STRETCH, ResizeMode.LETTERBOX])
 def test_each_part_is_brought_to_the_networks_size(resize):
     frame = np.zeros(FRAME, np.uint8)
