@@ -6,6 +6,9 @@ fix it, so that the text alone is enough to act on (in a log, a service response
 
 from __future__ import annotations
 
+import copy
+from typing import Self
+
 from aegis_ros.rationale import Rule
 
 __all__ = [
@@ -57,6 +60,13 @@ class AegisError(Exception):
         if rule is not None:
             self.rule = rule
         super().__init__(self._sentence())
+
+    def at(self, where: str) -> Self:
+        """Return the same error, found at another place."""
+        moved = copy.copy(self)
+        moved.where = where
+        moved.args = (moved._sentence(),)
+        return moved
 
     def _sentence(self) -> str:
         text = f"{self.where}: {self.problem}" if self.where else self.problem

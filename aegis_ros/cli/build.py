@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends, lane_classes
-from aegis_ros.config import default_state_dir, load_config
+from aegis_ros.config import Places, default_state_dir, read_config
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.candidate import Options
 from aegis_ros.planning.foresight import foresee
@@ -75,17 +75,18 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
     """
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
-    spec = load_config(path)
+    spec, places = read_config(path)
     if not spec.tasks:
         raise ConfigError("there is no task to build", where="tasks", expected="at least one")
     state = state_dir or default_state_dir()
-    used = (
-        create_backends(spec.device)
-        if backend is None
-        else {each.backend: backend for each in lane_classes(spec.device)}
-    )
+    with places.shown():
+        used = (
+            create_backends(spec.device)
+            if backend is None
+            else {each.backend: backend for each in lane_classes(spec.device)}
+        )
     preparation = Preparation(spec, used, ProfileStore(state / "profiles.sqlite"), state / "cache")
-    found = _build(spec, preparation, used)
+    found = _build(spec, preparation, used, places)
     if form == "json":
         print(json.dumps([_as_json(item) for item in found], indent=2))
     else:
@@ -95,7 +96,10 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
 
 
 def _build(
-    spec: OrchestratorSpec, preparation: Preparation, backends: Mapping[str, Backend]
+    spec: OrchestratorSpec,
+    preparation: Preparation,
+    backends: Mapping[str, Backend],
+    places: Places,
 ) -> list[_Built]:
     several = len(lane_classes(spec.device)) > 1
     found = [
@@ -112,7 +116,7 @@ def _build(
             except _NotMeasured as done:
                 item.compiled = done.compiled
             except Refusal as refusal:
-                item.problem = refusal.sentence
+                item.problem = str(places.refused(item.task.name, refusal.sentence))
             item.seconds = time.monotonic() - start
             bar.end()
         # Where budgets are known, so is in how many segments the orchestrator will want them.
@@ -199,10 +203,10 @@ def _print(console: Console, found: Sequence[_Built], device: str, state: Path) 
     if table.row_count:
         console.print(table)
     for item in found:
-        note = item.problem or (item.compiled.note if item.compiled is not None else "")
-        if note:
-            style = "red" if item.problem else ""
-            say(console, f"{_name(item)}: {note}", style=style)
+        if item.problem:
+            say(console, item.problem, style="red")
+        elif item.compiled is not None and item.compiled.note:
+            say(console, f"{_name(item)}: {item.compiled.note}")
     refused = sum(bool(item.problem) for item in found)
     if refused:
         say(console, f"{refused} of {len(found)} networks cannot be run", style="red")

@@ -29,7 +29,7 @@ from aegis_ros.backends import CompiledNetwork, lane_classes
 from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.cli.profile_report import require_report, write_report
-from aegis_ros.config import default_state_dir, load_config
+from aegis_ros.config import Places, default_state_dir, read_config
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
@@ -98,7 +98,10 @@ def run(
     _require(form, stress)
     if report is not None:
         require_report(report)
-    spec = model_spec(path, size) if path.suffix.lower() == ".onnx" else load_config(path)
+    if path.suffix.lower() == ".onnx":
+        spec, places = model_spec(path, size), Places()
+    else:
+        spec, places = read_config(path)
     tasks = tuple(each for task in _chosen(spec, names) for each in _on_each_class(spec, task))
     spec = replace(
         spec, tasks=tuple(each for task in spec.tasks for each in _on_each_class(spec, task))
@@ -106,7 +109,8 @@ def run(
     if segments:
         tasks = tuple(replace(task, segments=segments) for task in tasks)
     state = state_dir or default_state_dir()
-    campaign = _Campaign(spec, tasks, state, inputs)
+    with places.shown():
+        campaign = _Campaign(spec, tasks, state, inputs, places=places)
     with campaign.stopped_by_signals():
         found = campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh=fresh)
     if form == "json":
@@ -139,9 +143,16 @@ class _Campaign:
     """Measures tasks in rounds until there are enough runs of each, or it is asked to stop."""
 
     def __init__(
-        self, spec: OrchestratorSpec, tasks: Sequence[TaskSpec], state: Path, inputs: Path | None
+        self,
+        spec: OrchestratorSpec,
+        tasks: Sequence[TaskSpec],
+        state: Path,
+        inputs: Path | None,
+        *,
+        places: Places,
     ) -> None:
         self.stopped = False
+        self._places = places
         self._spec = spec
         self._tasks = tasks
         self._inputs = inputs
@@ -359,7 +370,8 @@ class _Campaign:
         try:
             yield
         except Refusal as refusal:
-            self._problems[task.name] = refusal.sentence
+            name = task.name.split(" on ")[0]  # as in `_on_each_class`
+            self._problems[task.name] = str(self._places.refused(name, refusal.sentence))
         except AegisError as error:
             if not self.stopped:
                 self._problems[task.name] = f"{task.name}: {error}"

@@ -5,24 +5,36 @@ from aegis_ros.config.explain import explain, suggest
 from aegis_ros.config.files import default_state_dir, expanded, read_text
 from aegis_ros.config.json_reader import read_json
 from aegis_ros.config.keys import Number
-from aegis_ros.config.load import load_config, parse_config, parse_task
+from aegis_ros.config.load import (
+    load_config,
+    parse_config,
+    parse_placed,
+    parse_task,
+    read_config,
+)
+from aegis_ros.config.places import Places
 from aegis_ros.config.renamed import with_present_names
+from aegis_ros.config.several import together
 from aegis_ros.config.task_model import MESSAGE_TYPES
 from aegis_ros.config.yaml_reader import read_yaml
 
 __all__ = [
     "MESSAGE_TYPES",
     "Number",
+    "Places",
     "default_state_dir",
     "expanded",
     "explain",
     "load_config",
     "parse_config",
+    "parse_placed",
     "parse_task",
+    "read_config",
     "read_json",
     "read_text",
     "read_yaml",
     "suggest",
     "to_mapping",
+    "together",
     "with_present_names",
 ]

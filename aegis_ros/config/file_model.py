@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from aegis_ros.config.convert import to_spec
 from aegis_ros.config.explain import Unfit, suggest
 from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
+from aegis_ros.errors import ConfigError
 from aegis_ros.spec import OrchestratorSpec
 
 __all__ = ["Config"]
@@ -69,12 +70,6 @@ class _Device(Model):
         description="keep idle cores from falling asleep while the engine runs: frames start "
         "sooner, idle cores take more power",
     )
-
-    @field_validator("lanes")
-    @classmethod
-    def _unique(cls, lanes: list[_Lane]) -> list[_Lane]:
-        _refuse_duplicates([lane.name for lane in lanes], "lane")
-        return lanes
 
 
 class _Models(Model):
@@ -166,26 +161,40 @@ class Config(Model):
     diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
     tasks: list[Task] = Field(default_factory=list, max_length=256)
 
-    @model_validator(mode="after")
-    def _names(self) -> Config:
-        _refuse_duplicates([task.name for task in self.tasks], "task")
+    def mistakes(self) -> list[ConfigError]:
+        """Return what is wrong between keys that are each valid."""
         lanes = [lane.name for lane in self.device.lanes]
-        for index, task in enumerate(self.tasks):
-            if task.lane and task.lane not in lanes:
-                raise ValueError(
-                    f"tasks[{index}].lane is {task.lane!r}: expected one of {', '.join(lanes)}"
-                    + suggest(task.lane, lanes)
-                )
-        return self
+        found = _duplicates(lanes, "device.lanes")
+        found += _duplicates([task.name for task in self.tasks], "tasks")
+        return found + [
+            ConfigError(
+                "there is no such lane",
+                where=f"tasks[{index}].lane",
+                value=task.lane,
+                expected="one of " + ", ".join(lanes),
+                hint=suggest(task.lane, lanes).strip(" ()").capitalize(),
+            )
+            for index, task in enumerate(self.tasks)
+            if task.lane and task.lane not in lanes
+        ]
 
     def to_spec(self) -> OrchestratorSpec:
         """Return the plain data of this configuration."""
         return to_spec(OrchestratorSpec, self, tasks=tuple(task.to_spec() for task in self.tasks))
 
 
-def _refuse_duplicates(names: Sequence[str], kind: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"two {kind}s are named {name!r}: expected a name of its own for each")
-        seen.add(name)
+def _duplicates(names: Sequence[str], where: str) -> list[ConfigError]:
+    first: dict[str, int] = {}
+    found = []
+    for index, name in enumerate(names):
+        if first.setdefault(name, index) != index:
+            found.append(
+                ConfigError(
+                    f"the name is taken by {where}[{first[name]}]",
+                    where=f"{where}[{index}].name",
+                    value=name,
+                    expected="a name of its own",
+                    hint="Rename one of the two",
+                )
+            )
+    return found

@@ -11,13 +11,15 @@ from pydantic import ValidationError
 from aegis_ros.config.explain import explain
 from aegis_ros.config.file_model import Config
 from aegis_ros.config.files import read_text
+from aegis_ros.config.places import Places
 from aegis_ros.config.renamed import with_present_names
+from aegis_ros.config.several import together
 from aegis_ros.config.task_model import Task
 from aegis_ros.config.yaml_reader import read_yaml
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
-__all__ = ["load_config", "parse_config", "parse_task"]
+__all__ = ["load_config", "parse_config", "parse_placed", "parse_task", "read_config"]
 
 
 def load_config(path: Path) -> OrchestratorSpec:
@@ -27,18 +29,31 @@ def load_config(path: Path) -> OrchestratorSpec:
         ConfigError: it cannot be read, or is not valid; the text names file, line, path, value,
             what was expected and how to fix it, for every mistake found.
     """
-    text = read_text(path, hint="Check the path given as config:=")
-    return parse_config(text, str(path))
+    return read_config(path)[0]
+
+
+def read_config(path: Path) -> tuple[OrchestratorSpec, Places]:
+    """Read a configuration file, and where its keys stand; errors as :func:`load_config`."""
+    return parse_placed(read_text(path, hint="Check the path given as config:="), str(path))
 
 
 def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
     """Validate the text of a configuration file; errors as :func:`load_config`."""
+    return parse_placed(text, source)[0]
+
+
+def parse_placed(text: str, source: str) -> tuple[OrchestratorSpec, Places]:
+    """Validate the text of a configuration file, and note where its keys stand."""
     values, lines = read_yaml(text, source)
     try:
-        present = with_present_names(values, source, lines)
-        return Config.model_validate(present).to_spec()
+        config = Config.model_validate(with_present_names(values, source, lines))
     except ValidationError as error:
         raise explain(error, Config, values, source, lines=lines) from None
+    places = Places(source, lines, [task.name for task in config.tasks])
+    mistakes = [error.at(places.of(error.where)) for error in config.mistakes()]
+    if mistakes:
+        raise together(mistakes, source)
+    return config.to_spec(), places
 
 
 def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from aegis_ros.config import default_state_dir, expanded, load_config
+from aegis_ros.config import Places, default_state_dir, expanded, read_config
 from aegis_ros.decoders import Decoder, create_decoder
 from aegis_ros.device import DeviceMonitor, DeviceState, create_monitor
 from aegis_ros.engine import JobResult
@@ -77,6 +77,7 @@ class OrchestratorNode(LifecycleNode):
             parameter_overrides=[self.get_parameter("use_sim_time")],
         )
         self.add_post_set_parameters_callback(self._follow_clock)
+        self._places = Places()
         self._orchestrator: Orchestrator | None = None
         self.device_monitor: DeviceMonitor | None = None
         self._intake: SensorIntake | None = None
@@ -168,7 +169,7 @@ class OrchestratorNode(LifecycleNode):
             gpu = not orchestrator.on_cores
             self.device_monitor = create_monitor(gpu=gpu, cores=cores)
         except AegisError as error:
-            self.get_logger().error(str(error))
+            self.get_logger().error(str(self._places.located(error)))
             self._give_back()
             return TransitionCallbackReturn.FAILURE
         info = orchestrator.status().engine
@@ -248,7 +249,11 @@ class OrchestratorNode(LifecycleNode):
 
     def _read_config(self) -> OrchestratorSpec:
         path = self.get_parameter("config").value
-        return load_config(expanded(path)) if path else OrchestratorSpec()
+        if not path:
+            self._places = Places()
+            return OrchestratorSpec()
+        spec, self._places = read_config(expanded(path))
+        return spec
 
     def _state_dir(self) -> Path:
         given = self.get_parameter("state_dir").value
@@ -266,6 +271,9 @@ class OrchestratorNode(LifecycleNode):
     def _publish_rationale(self, rationale: Rationale) -> None:
         self._rationale_publisher.publish(rationale_to_message(rationale))
         text = f"{rationale.decision} by {rationale.rule}: {rationale.sentence}"
+        place = self._places.of_task(rationale.task)
+        if rationale.decision is Decision.REJECTED and place:
+            text += f" ({place})"
         if rationale.decision in _LOUD:
             self.get_logger().warning(text)
         elif rationale.decision in _QUIET:

@@ -15,12 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aegis_ros.analysis import AnalysisTask, PolicyName
 from aegis_ros.config import (
     Number,
+    Places,
     default_state_dir,
     explain,
-    parse_config,
+    parse_placed,
     read_text,
     read_yaml,
     suggest,
+    together,
     with_present_names,
 )
 from aegis_ros.config.patterns import SET_NAME
@@ -132,12 +134,15 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
         isinstance(tasks, list) and any(isinstance(t, dict) and "model" in t for t in tasks)
     )
     if configured:
-        return _configured_set(parse_config(text, str(path)), path, state_dir)
+        spec, places = parse_placed(text, str(path))
+        with places.shown():
+            return _configured_set(spec, path, places, state_dir)
     try:
         parsed = _Set.model_validate(with_present_names(values, str(path), lines))
     except ValidationError as error:
         raise explain(error, _Set, values, str(path), lines=lines) from None
-    return _bare_set(parsed, path)
+    with Places(str(path), lines).shown():
+        return _bare_set(parsed)
 
 
 def new_task(
@@ -154,21 +159,19 @@ def new_task(
         raise explain(error, _Task, values, where, lines={}) from None
 
 
-def _bare_set(parsed: _Set, path: Path) -> TaskSet:
+def _bare_set(parsed: _Set) -> TaskSet:
     lanes = tuple(lane.name for lane in parsed.lanes)
     for index, name in enumerate(lanes):
         if name in lanes[:index]:
-            raise ConfigError(
-                "two lanes have this name", where=f"{path}: lanes[{index}].name", value=name
-            )
+            raise ConfigError("two lanes have this name", where=f"lanes[{index}].name", value=name)
     tasks: list[AnalysisTask] = []
     first: dict[str, int] = {}
     for index, task in enumerate(parsed.tasks):
-        for made in _copies(task, lanes, f"{path}: tasks[{index}]"):
+        for made in _copies(task, lanes, f"tasks[{index}]"):
             if made.name in first:
                 raise ConfigError(
                     f"the name is taken by tasks[{first[made.name]}]",
-                    where=f"{path}: tasks[{index}].name",
+                    where=f"tasks[{index}].name",
                     value=made.name,
                     expected="a name of its own",
                     hint="Rename one of the two",
@@ -178,7 +181,7 @@ def _bare_set(parsed: _Set, path: Path) -> TaskSet:
         if len(tasks) > _MAX_TASKS:
             raise ConfigError(
                 "too many tasks, copies included",
-                where=f"{path}: tasks",
+                where="tasks",
                 expected=f"at most {_MAX_TASKS}",
             )
     switch_ns = _ns(parsed.switch_us / 1e3, ROUND_CEILING)
@@ -292,7 +295,7 @@ def _ns(milliseconds: float, rounding: str) -> int:
     return int(exact.to_integral_value(rounding=rounding))
 
 
-def _require_chains(spec: OrchestratorSpec, path: Path) -> None:
+def _require_chains(spec: OrchestratorSpec) -> None:
     """Refuse chains that cannot be proven; what names no task would be judged as if it stood alone.
 
     Raises:
@@ -305,7 +308,7 @@ def _require_chains(spec: OrchestratorSpec, path: Path) -> None:
     by_name = {task.name: task for task in spec.tasks}
     follows = {task.name: task.follows for task in spec.tasks}
     for index, task in enumerate(spec.tasks):
-        where = f"{path}: tasks[{index}].trigger.task"
+        where = f"tasks[{index}].trigger.task"
         seen = [task.name]
         while first := follows[seen[-1]]:
             if first in seen:
@@ -341,13 +344,15 @@ def _require_chains(spec: OrchestratorSpec, path: Path) -> None:
         if task.period_ns > before.period_ns:
             raise ConfigError(
                 f"{task.name} is triggered more often than its period says",
-                where=f"{path}: tasks[{index}].period_ms",
+                where=f"tasks[{index}].period_ms",
                 value=f"{task.period_ns / 1e6:g}",
                 expected=f"at most {before.period_ns / 1e6:g}, the period of {before.name}",
             )
 
 
-def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) -> TaskSet:
+def _configured_set(
+    spec: OrchestratorSpec, path: Path, places: Places, state_dir: Path | None
+) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
     from aegis_ros.backends import create_backends, lane_classes
     from aegis_ros.planning.candidate import Options
@@ -358,10 +363,8 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
     from aegis_ros.wcet import ProfileStore
 
     if not spec.tasks:
-        raise ConfigError(
-            "there is no task to check", where=f"{path}: tasks", expected="at least one"
-        )
-    _require_chains(spec, path)
+        raise ConfigError("there is no task to check", where="tasks", expected="at least one")
+    _require_chains(spec)
     folder = state_dir or default_state_dir()
     backends = create_backends(spec.device)
     profiles = ProfileStore(folder / "profiles.sqlite")
@@ -371,13 +374,17 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
     unknown: list[str] = []
     lanes = tuple(lane.name for lane in spec.device.lanes)
     classes = len(lane_classes(spec.device))
+    refused: list[ConfigError] = []
     for task in spec.tasks:
         try:
             options.append(preparation.prepare(task, None))
         except Refusal as refusal:
-            if refusal.rule is not Rule.WCET_PROFILE:
-                raise ConfigError(refusal.sentence, where=f"{path}: {task.name}") from refusal
-            unknown.append(task.name)
+            if refusal.rule is Rule.WCET_PROFILE:
+                unknown.append(task.name)
+                continue
+            refused.append(places.refused(task.name, refusal.sentence))
+    if refused:
+        raise together(refused, str(path))
     if unknown:
         devices = " or ".join(backend.device_name() for backend in backends.values())
         raise ConfigError(
@@ -389,7 +396,8 @@ def _configured_set(spec: OrchestratorSpec, path: Path, state_dir: Path | None) 
     try:
         foreseen = foresee(options, preparation)
     except Refusal as refusal:
-        raise ConfigError(refusal.sentence, where=str(path)) from refusal
+        named = getattr(refusal.reason, "task", "") or str(path)
+        raise places.refused(named, refusal.sentence) from refusal
     for candidate in (each.candidate for each in foreseen):
         if candidate.wcet_source == "measured":
             profile = profiles.get(preparation.profile_key_of(candidate))

@@ -51,7 +51,7 @@ def test_a_network_that_is_refused_does_not_keep_the_others_out(
     said = aegis("build", str(path), "--state-dir", str(tmp_path / "state"))
     assert said.code == 1
     assert "1 of 2 networks cannot be run" in said.out
-    assert "absent_eye: " in said.out and "identity_eye" in said.out
+    assert "(absent_eye): " in said.out and "identity_eye" in said.out
 
 
 def test_builds_engines_and_says_how_far_it_is(

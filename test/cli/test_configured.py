@@ -192,3 +192,25 @@ def test_an_unknown_backend_is_named_at_its_lane(aegis: Aegis, config: Path) -> 
     said = aegis("check", str(config))
     assert said.code == 2
     assert "device.lanes[1].backend: there is no such backend (got onnxruntim)" in said.err
+    assert f"{config}:1: device.lanes[1].backend" in said.err
+
+
+@pytest.mark.parametrize("command", ["check", "simulate", "build", "profile"])
+def test_all_missing_networks_are_named_at_once_with_their_lines(
+    aegis: Aegis, tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "tasks:\n"
+        + "".join(
+            f"  - name: {name}\n    model: {tmp_path}/{name}.onnx\n    period_ms: 100\n"
+            f"    input: {{topic: /camera}}\n    output: {{topic: /{name}}}\n"
+            for name in ("near", "far")
+        )
+        + f"models: {{roots: ['{tmp_path}']}}\n"
+    )
+    said = aegis(command, str(path))
+    assert said.code
+    for line, name in ((3, "near"), (8, "far")):
+        place = f"{path}:{line}: tasks[{line // 5}].model ({name}): there is no such file"
+        assert place in said.err + said.out

@@ -101,7 +101,12 @@ def test_the_demo_configuration_is_valid() -> None:
         ("queue: 1", "queue: 0", "robot.yaml:12: tasks[0].queue"),
         ("queue: 1", "queue: 1000", "tasks[0].queue"),
         ("queue: 1", "queue: 1\n    queue: 2", "the key 'queue' stands twice"),
-        ("queue: 1", "lane: mian", "did you mean 'main'?"),
+        (
+            "queue: 1",
+            "lane: mian",
+            "robot.yaml:12: tasks[0].lane: there is no such lane (got mian)",
+        ),
+        ("queue: 1", "lane: mian", "Did you mean 'main'?"),
         ("queue: 1", "wcet_ms: 0.0000001", "at least 0.001"),
         ("queue: 1", "segments: 65", "tasks[0].segments: not valid (got 65); expected auto, or"),
         ("queue: 1", "segments: yes", "a whole number from 1 to 64"),
@@ -124,7 +129,11 @@ def test_the_demo_configuration_is_valid() -> None:
         ("scale: 1.0", "scale: .inf", "tasks[0].preprocess.scale"),
         ("decoder: centerface", "options: {when: 2020-01-01}", "not JSON serializable"),
         ("cpu: 1", "cpu: -1", "device.lanes[0].cpu"),
-        ("{name: main, cpu: 1}", "{name: a}, {name: a}", "two lanes are named 'a'"),
+        (
+            "{name: main, cpu: 1}",
+            "{name: a}, {name: a}",
+            "device.lanes[1].name: the name is taken by device.lanes[0] (got a)",
+        ),
         ("[{name: main, cpu: 1}]", "[]", "device.lanes"),
         ("cpu: 1", "sms: 0", "device.lanes[0].sms"),
         ("arena_mib: 1024", "arena_mib: 0", "device.arena_mib"),
@@ -162,7 +171,16 @@ def test_only_tasks_of_low_criticality_may_lose_frames() -> None:
 
 def test_refuses_two_tasks_of_one_name() -> None:
     entry = EXAMPLE[EXAMPLE.index("  - name") :]
-    assert "two tasks are named 'face_detector'" in refusal(EXAMPLE + entry)
+    said = refusal(EXAMPLE + entry)
+    assert "robot.yaml:14: tasks[1].name: the name is taken by tasks[0] (got face_detector)" in said
+
+
+def test_lists_all_mistakes_between_keys_at_once() -> None:
+    text = EXAMPLE.replace("queue: 1", "lane: mian").replace(
+        "{name: main, cpu: 1}", "{name: a}, {name: a}"
+    )
+    said = refusal(text)
+    assert "2 mistakes" in said and "device.lanes[1]" in said and "tasks[0].lane" in said
 
 
 @pytest.mark.parametrize(
