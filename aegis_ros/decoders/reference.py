@@ -1,8 +1,8 @@
 """Writes the tables in docs/decoders.md from what the decoders declare.
 
 ``python -m aegis_ros.decoders.reference FILE …`` renews every table that stands between a line
-``<!-- keys of boxes -->`` and a line ``<!-- end of keys -->``; ``--check`` only says whether all of
-them are up to date (exit code 1 if not).
+``<!-- keys of boxes -->``, or of ``exports``, and a line ``<!-- end of keys -->``; ``--check`` only
+says whether all of them are up to date (exit code 1 if not).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from aegis_ros.config.reference import renewed_from, run, table
+from aegis_ros.decoders import exports
 from aegis_ros.decoders.registry import options_of
 
 __all__ = ["renewed"]
@@ -25,6 +26,8 @@ def renewed(text: str) -> str:
 
 
 def _made(name: str) -> str:
+    if name == "exports":
+        return exports.table()
     options = options_of(name)
     if options is None:
         raise KeyError(name)
