@@ -21,6 +21,7 @@ __all__ = [
     "ModelError",
     "ProfileError",
     "StateError",
+    "StoppedError",
 ]
 
 
@@ -127,6 +128,12 @@ class StateError(AegisError):
     """The request is valid but not possible in the present state."""
 
     rule = Rule.STATE
+
+
+class StoppedError(AegisError):
+    """The work was not done because somebody asked for its end."""
+
+    rule = Rule.OPERATOR
 
 
 def _shorten(text: str, limit: int = 200) -> str:

@@ -17,6 +17,7 @@ from aegis_ros.errors import ModelError
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.contained import OUT_OF_MEMORY
 from aegis_ros.sandbox.containment import Containment
+from aegis_ros.sandbox.stopping import check_stop, ended_by_stop
 
 __all__ = ["child_environment", "run_child"]
 
@@ -46,7 +47,9 @@ def run_child(
 
     Raises:
         ModelError: the child refused, crashed, used up its memory, or took too long.
+        StoppedError: this thread was asked to stop; the child is gone.
     """
+    check_stop()
     order = {
         "module": module,
         "request": request,
@@ -68,7 +71,8 @@ def run_child(
     with process:
         answer, said = _Pipe(process.stdout, _ANSWER_BYTES), _Pipe(process.stderr)
         try:
-            code = process.wait(timeout_s)
+            with ended_by_stop(process.kill):
+                code = process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
             raise _refused(
                 f"preparing the network took longer than {timeout_s:.0f} s",
@@ -79,6 +83,7 @@ def run_child(
             process.kill()
             answer.join()
             said.join()
+    check_stop()
     return _understood(code, answer.content, said.content, allowed=allowed, subject=subject)
 
 

@@ -32,6 +32,14 @@ def refuse() -> dict[str, Any]:
     )
 
 
+def stay(place: str) -> dict[str, Any]:
+    """Leave the number of this process in a file, and never end."""
+    Path(f"{place}.new").write_text(str(os.getpid()))
+    Path(f"{place}.new").replace(place)
+    time.sleep(3600)
+    return {}
+
+
 def read(path: str) -> dict[str, Any]:
     try:
         return {"content": Path(path).read_text()}
