@@ -15,7 +15,7 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _FRESH_S = 5.0
-_LIFECYCLE = ("unconfigured", "inactive", "active", "finalized")
+_LIFECYCLE = ("unconfigured", "configuring", "inactive", "active", "finalized")
 _TASK_STATES = ("running", "disabled", "waiting", "shed", "failed")
 
 # name, meaning, value

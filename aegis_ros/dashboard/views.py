@@ -83,7 +83,10 @@ class LaneView:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The orchestrator at one moment; ``engine_pid`` is 0 where no engine runs."""
+    """The orchestrator at one moment; ``engine_pid`` is 0 where no engine runs.
+
+    ``progress`` says how far the request is that has its turn; empty where there is none.
+    """
 
     stamp_ms: float
     state: str
@@ -97,6 +100,7 @@ class StatusView:
     arena_used_bytes: int
     lanes: tuple[LaneView, ...]
     tasks: tuple[TaskView, ...]
+    progress: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 
+from aegis_ros.msg import AdmissionStatus, LaneStatus, OrchestratorStatus, TaskStatus, Tensor
 from aegis_ros.msg import Counterfactual as CounterfactualMsg
-from aegis_ros.msg import LaneStatus, OrchestratorStatus, TaskStatus, Tensor
 from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.msg import ResponseBound as ResponseBoundMsg
 from aegis_ros.msg import Witness as WitnessMsg
@@ -102,6 +102,17 @@ def status_to_message(state: OrchestratorState, lifecycle: str, now_ns: int) -> 
         arena_used_bytes=state.arena_used_bytes,
         lanes=[_lane(item) for item in state.lanes],
         tasks=[task_status(item) for item in state.tasks],
+        admissions=[
+            AdmissionStatus(
+                task=item.task,
+                request=str(item.request),
+                stage=str(item.stage),
+                done=item.done,
+                total=item.total,
+                age_s=item.age_s,
+            )
+            for item in state.admissions
+        ],
     )
 
 

@@ -17,6 +17,7 @@ from aegis_ros.dashboard import (
 )
 from aegis_ros.errors import ConfigError
 from aegis_ros.msg import ModelTask, OrchestratorStatus
+from aegis_ros.views.progress import progress_line
 
 __all__ = ["decision_view", "job_view", "question_to_task", "status_view"]
 
@@ -47,6 +48,7 @@ def status_view(message: Any) -> StatusView:
             for each in message.lanes
         ),
         tasks=tuple(_task_view(each) for each in message.tasks),
+        progress=progress_line(message.admissions),
     )
 
 

@@ -20,6 +20,7 @@ from rich.live import Live
 
 from aegis_ros.msg import OrchestratorStatus, Rationale
 from aegis_ros.nodes.spinning import spin_beside
+from aegis_ros.views.progress import progress_line
 from aegis_ros.views.status import (
     DecisionRow,
     LaneRow,
@@ -98,6 +99,7 @@ def _snapshot(status: OrchestratorStatus, decisions: tuple[DecisionRow, ...]) ->
             for lane in status.lanes
         ),
         decisions=decisions,
+        progress=progress_line(status.admissions),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,19 +23,22 @@ from aegis_ros.config import Places, default_state_dir, expanded, read_config
 from aegis_ros.decoders import Decoder, create_decoder
 from aegis_ros.device import DeviceMonitor, DeviceState, create_monitor
 from aegis_ros.engine import JobResult
-from aegis_ros.errors import AegisError
+from aegis_ros.errors import AegisError, StoppedError
 from aegis_ros.msg import OrchestratorStatus
 from aegis_ros.msg import Rationale as RationaleMsg
+from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.conversions import rationale_to_message, status_to_message, time_from_ns
 from aegis_ros.nodes.decision_publisher import DecisionPublisher
 from aegis_ros.nodes.diagnostics import SimulatedTime, diagnose
 from aegis_ros.nodes.health import Health, publish_health
 from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
+from aegis_ros.nodes.progress import ProgressLog
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
 from aegis_ros.nodes.services import Services
 from aegis_ros.nodes.topics import check_topics
+from aegis_ros.nodes.transitions import Transitions
 from aegis_ros.orchestrator import Orchestrator, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
@@ -84,17 +89,23 @@ class OrchestratorNode(LifecycleNode):
         self._ears: Ears | None = None
         self._results: ResultPublisher | None = None
         self._streams: tuple[Stream, ...] = ()
-        self._lifecycle = "unconfigured"
         self._device: DeviceState | None = None
         self._clock_moved = (0, time.monotonic())  # what a simulation's clock showed, since when
         self._threads: FramePathPriority | None = None
+        self._closing = False
+        self._giving_back = threading.Lock()
         self._requests = Services(self, self.control_executor, lambda: self._orchestrator)
+        self._transitions = Transitions(
+            self, self.control_executor, state=lambda: self.state, interrupt=self._interrupt
+        )
+        self._progress = ProgressLog(lambda text: self.get_logger().info(text))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._every("status_period_s", self._publish_status)
         self._health_publisher = publish_health(
             self, self._health, self.get_parameter("diagnostics_period_s").value
         )
         self._every("device_period_s", self._watch_device)
+        answer_always(self)
 
     def _every(self, parameter: str, do: Callable[[], None]) -> None:
         """Do something in a period of real time, also while a simulation pauses."""
@@ -143,109 +154,144 @@ class OrchestratorNode(LifecycleNode):
 
     # -- lifecycle ----------------------------------------------------------------------------
 
+    @property
+    def state(self) -> str:
+        """Label of the present state, as ``configuring`` or ``inactive``."""
+        return str(self._state_machine.current_state[1])
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Validate the configuration, start the engine, admit."""
         try:
-            spec = self._read_config()
-            lanes = spec.device.lanes
-            stay_off_lanes(lane.cpu for lane in lanes if lane.cpu is not None)
-            orchestrator = Orchestrator(
-                spec,
-                state_dir=self._state_dir(),
-                on_result=self._on_result,
-                on_rationale=self._decisions.put,
-                on_streams=self._on_streams,
-                check_topics=partial(check_topics, self),
-                join_origins=join_origins,
-            )
-            self._results = ResultPublisher(self, orchestrator)
-            self._intake = SensorIntake(
-                self.intake_node, orchestrator, self._results.keeps_frames, self.resolve_topic_name
-            )
-            self._ears = Ears(orchestrator)
-            self._orchestrator = orchestrator
-            orchestrator.configure()
-            cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]
-            gpu = not orchestrator.on_cores
-            self.device_monitor = create_monitor(gpu=gpu, cores=cores)
-        except AegisError as error:
-            self.get_logger().error(str(self._places.located(error)))
+            self._configure()
+        except Exception as error:
+            self._log_failure("configure", error)
             self._give_back()
             return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        spec = self._read_config()
+        lanes = spec.device.lanes
+        stay_off_lanes(lane.cpu for lane in lanes if lane.cpu is not None)
+        orchestrator = Orchestrator(
+            spec,
+            state_dir=self._state_dir(),
+            on_result=self._on_result,
+            on_rationale=self._decisions.put,
+            on_streams=self._on_streams,
+            check_topics=partial(check_topics, self),
+            join_origins=join_origins,
+        )
+        self._results = ResultPublisher(self, orchestrator)
+        self._intake = SensorIntake(
+            self.intake_node, orchestrator, self._results.keeps_frames, self.resolve_topic_name
+        )
+        self._ears = Ears(orchestrator)
+        self._orchestrator = orchestrator
+        if self._closing:
+            raise StoppedError("configuring was stopped on request")
+        orchestrator.configure()
+        cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]
+        gpu = not orchestrator.on_cores
+        self.device_monitor = create_monitor(gpu=gpu, cores=cores)
         info = orchestrator.status().engine
         if info is not None:
             self.get_logger().info(f"engine {info.pid} on {info.device}; {info.determinism}")
-        self._lifecycle = "inactive"
-        return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and run."""
-        assert self._orchestrator is not None
+        try:
+            self._activate()
+        except Exception as error:
+            self._log_failure("activate", error)
+            return TransitionCallbackReturn.FAILURE
+        return super().on_activate(state)
+
+    def _activate(self) -> None:
+        orchestrator = self._orchestrator
+        assert orchestrator is not None
         freeze_heap()
-        self._orchestrator.activate()
+        orchestrator.activate()
         self.get_logger().info(
             f"sensor topics are subscribed by {self.intake_node.get_fully_qualified_name()}, "
             "where ros2 node info lists them"
         )
-        device = self._orchestrator.spec.device
+        device = orchestrator.spec.device
         self._threads = FramePathPriority(device.realtime_priority, len(device.lanes))
         note = self._threads.claim()
         if self._threads.refused:
             self.get_logger().warning(note)
         elif note:
             self.get_logger().info(note)
-        self._lifecycle = "active"
-        return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; networks stay loaded."""
-        assert self._orchestrator is not None
-        self._orchestrator.deactivate()
-        self._lifecycle = "inactive"
+        try:
+            assert self._orchestrator is not None
+            self._orchestrator.deactivate()
+        except Exception as error:
+            self._log_failure("deactivate", error)
+            return TransitionCallbackReturn.ERROR
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End the engine and give everything back."""
-        self._give_back()
-        self._lifecycle = "unconfigured"
-        return TransitionCallbackReturn.SUCCESS
+        return self._gave_back("clean up")
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """As cleanup, for good."""
-        self._give_back()
-        self._lifecycle = "finalized"
-        return TransitionCallbackReturn.SUCCESS
+        return self._gave_back("shut down")
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin again from unconfigured."""
-        self._give_back()
-        self._lifecycle = "unconfigured"
+        return self._gave_back("recover")
+
+    def _gave_back(self, verb: str) -> TransitionCallbackReturn:
+        try:
+            self._give_back()
+        except Exception as error:
+            self._log_failure(verb, error)
+            return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
+
+    def _log_failure(self, verb: str, error: Exception) -> None:
+        """Log why a transition fails; rclpy would say nothing."""
+        if isinstance(error, AegisError):
+            self.get_logger().error(f"cannot {verb}: {self._places.located(error)}")
+        else:
+            self.get_logger().error(f"cannot {verb}: {error!r}\n{traceback.format_exc()}")
+
+    def _interrupt(self) -> None:
+        """Have configuring end soon, if that is under way."""
+        orchestrator = self._orchestrator
+        if orchestrator is not None and self.state == "configuring":
+            orchestrator.admissions.close()
 
     def autostart(self) -> bool:
         """Configure and activate; return whether the node is active."""
-        if self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
-            return False
-        return bool(self.trigger_activate() is TransitionCallbackReturn.SUCCESS)
+        return self._transitions.change("configure") and self._transitions.change("activate")
 
     def close(self) -> None:
-        """Give everything back, whatever the state."""
+        """Give everything back, whatever the state; configuring that is under way ends."""
+        self._closing = True
+        self._transitions.close()
         self._requests.close()
         self._give_back()
         self._decisions.close()
 
     def _give_back(self) -> None:
-        if self._intake is not None:
-            self._intake.close()
-            self._intake = None
-        if self._orchestrator is not None:
-            self._orchestrator.cleanup()
-        if self._results is not None:
-            self._results.close()
-            self._results = None
-        self._orchestrator = None
-        self.device_monitor = None
-        self._streams = ()
+        with self._giving_back:  # a node that is closed while it is configured does so twice
+            if self._intake is not None:
+                self._intake.close()
+                self._intake = None
+            if self._orchestrator is not None:
+                self._orchestrator.cleanup()
+            if self._results is not None:
+                self._results.close()
+                self._results = None
+            self._orchestrator = None
+            self.device_monitor = None
+            self._streams = ()
 
     def _read_config(self) -> OrchestratorSpec:
         path = self.get_parameter("config").value
@@ -304,9 +350,11 @@ class OrchestratorNode(LifecycleNode):
         now_ns = time.time_ns()
         orchestrator = self._orchestrator
         if orchestrator is None:
-            message = OrchestratorStatus(stamp=time_from_ns(now_ns), state=self._lifecycle)
+            message = OrchestratorStatus(stamp=time_from_ns(now_ns), state=self.state)
         else:
-            message = status_to_message(orchestrator.status(), self._lifecycle, now_ns)
+            state = orchestrator.status()
+            self._progress.show(state.admissions)
+            message = status_to_message(state, self.state, now_ns)
         self._status_publisher.publish(message)
 
     def _watch_device(self) -> None:
@@ -325,7 +373,7 @@ class OrchestratorNode(LifecycleNode):
         state = orchestrator.status()
         entries = diagnose(
             state,
-            self._lifecycle,
+            self.state,
             ears.report(self._streams, intake.heard()),
             device=self._device,
             limits=orchestrator.spec.diagnostics,

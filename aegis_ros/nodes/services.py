@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
-from rclpy.task import Future
 
 from aegis_ros.action import ProfileModel
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.msg import ModelTask
+from aegis_ros.nodes.beside import Beside
 from aegis_ros.nodes.conversions import (
     fill_registration,
     rationale_to_message,
     task_status,
 )
 from aegis_ros.nodes.task_message import task_from_message
-from aegis_ros.orchestrator import Orchestrator, ProfileOutcome, Registration
+from aegis_ros.orchestrator import (
+    AdmissionRequest,
+    Orchestrator,
+    ProfileOutcome,
+    Registration,
+    Ticket,
+)
+from aegis_ros.orchestrator.admissions import MOST_WAITING
+from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason, ResultCode, result_code
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
 from aegis_ros.rationale.wording import sentence
+from aegis_ros.spec import TaskSpec
 from aegis_ros.srv import (
     EvaluateModel,
     ListModels,
@@ -35,11 +44,12 @@ from aegis_ros.srv import (
 
 __all__ = ["Services"]
 
-_Answer = TypeVar("_Answer")
+
+_THREADS = MOST_WAITING + 8  # all that wait for their turn, and some that are refused a place
 
 
 class Services:
-    """Serves requests one after the other on a worker thread.
+    """Serves requests; what takes long waits for its turn, and nothing else waits for it.
 
     Args:
         node: node to serve with.
@@ -55,49 +65,43 @@ class Services:
     ) -> None:
         """Create services and action."""
         self._node = node
-        self._executor = executor
         self._orchestrator = orchestrator
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="requests")
-        node.create_service(RegisterModel, "~/register_model", self._register)
-        node.create_service(EvaluateModel, "~/evaluate_model", self._evaluate)
-        node.create_service(UnregisterModel, "~/unregister_model", self._unregister)
-        node.create_service(SetTaskEnabled, "~/set_task_enabled", self._set_enabled)
+        self._queued = Beside(executor, _THREADS, "requests")
+        self._quick = Beside(executor, 1, "quick requests")
+        self._tickets: dict[bytes, Ticket] = {}  # of goals of the action
+        # A request that is awaited keeps its group; all that a node does by default shares one.
+        group = ReentrantCallbackGroup()
+        for kind, name, callback in (
+            (RegisterModel, "register_model", self._register),
+            (EvaluateModel, "evaluate_model", self._evaluate),
+            (UnregisterModel, "unregister_model", self._unregister),
+            (SetTaskEnabled, "set_task_enabled", self._set_enabled),
+        ):
+            node.create_service(kind, f"~/{name}", callback, callback_group=group)
         node.create_service(ListModels, "~/list_models", self._list)
         self._action = ActionServer(
             node,
             ProfileModel,
             "~/profile_model",
             self._profile,
+            callback_group=group,
             goal_callback=lambda goal: GoalResponse.ACCEPT,
-            cancel_callback=lambda goal: CancelResponse.ACCEPT,
+            cancel_callback=self._cancel,
         )
 
     def close(self) -> None:
         """Take no more requests."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._queued.close()
+        self._quick.close()
         self._action.destroy()
-
-    async def _beside(self, function: Callable[[], _Answer]) -> _Answer:
-        """Run ``function`` on the worker thread; the control thread serves others meanwhile."""
-        future: Any = Future(executor=self._executor)
-        # Without a callback nothing would wake the executor when the result is there.
-        future.add_done_callback(lambda done: None)
-
-        def run() -> None:
-            try:
-                future.set_result(function())
-            except Exception as error:  # handed to whoever awaits
-                future.set_exception(error)
-
-        self._worker.submit(run)
-        answer: _Answer = await future
-        return answer
 
     async def _register(
         self, request: RegisterModel.Request, response: RegisterModel.Response
     ) -> RegisterModel.Response:
-        answer = await self._beside(
-            lambda: self._with_task(request.task, lambda owner, spec: owner.register(spec))
+        answer = await self._in_turn(
+            request.task,
+            AdmissionRequest.REGISTER,
+            lambda owner, spec, ticket: owner.register(spec, ticket),
         )
         if answer is None:
             return _not_configured(response)
@@ -107,10 +111,10 @@ class Services:
     async def _evaluate(
         self, request: EvaluateModel.Request, response: EvaluateModel.Response
     ) -> EvaluateModel.Response:
-        answer = await self._beside(
-            lambda: self._with_task(
-                request.task, lambda owner, spec: owner.evaluate(spec, list(request.without))
-            )
+        answer = await self._in_turn(
+            request.task,
+            AdmissionRequest.EVALUATE,
+            lambda owner, spec, ticket: owner.evaluate(spec, list(request.without), ticket),
         )
         return _not_configured(response) if answer is None else fill_registration(response, answer)
 
@@ -144,24 +148,37 @@ class Services:
         owner = self._orchestrator()
         if owner is None:
             return _not_configured(response)
-        answer = await self._beside(lambda: self._answer(owner, name, lambda: ask(owner)))
+        answer = await self._quick(lambda: self._answer(owner, name, lambda: ask(owner)))
         response.success = answer.accepted
         response.result = int(answer.result)
         response.rationale = rationale_to_message(answer.rationale)
         return response
 
-    def _with_task(
-        self, message: ModelTask, ask: Callable[[Orchestrator, Any], Registration]
+    async def _in_turn(
+        self,
+        message: ModelTask,
+        kind: AdmissionRequest,
+        ask: Callable[[Orchestrator, TaskSpec, Ticket | None], Registration],
     ) -> Registration | None:
+        """Ask once it is the request's turn; its place is that of its arrival."""
         owner = self._orchestrator()
         if owner is None:
             return None
-        return self._answer(owner, message.name, lambda: ask(owner, task_from_message(message)))
+        ticket = _enter(owner, message.name, kind)
+
+        def answer() -> Registration:
+            try:
+                return ask(owner, task_from_message(message), ticket)
+            finally:
+                if ticket is not None:
+                    owner.admissions.leave(ticket)
+
+        return await self._queued(lambda: self._answer(owner, message.name, answer))
 
     def _answer(
         self, owner: Orchestrator, name: str, ask: Callable[[], Registration]
     ) -> Registration:
-        """Answer whatever happens: an exception would end the thread all services share."""
+        """Answer with a reason that is also on record, whatever happens."""
         try:
             return ask()
         except ConfigError as error:
@@ -171,6 +188,12 @@ class Services:
             reason = Unforeseen(name[:64], repr(error))
         return Registration(False, result_code(reason.rule), 0, owner.log.report(reason))
 
+    def _cancel(self, goal: Any) -> CancelResponse:
+        ticket = self._tickets.get(bytes(goal.goal_id.uuid))
+        if ticket is not None:
+            ticket.stop.set()
+        return CancelResponse.ACCEPT
+
     async def _profile(self, goal: Any) -> ProfileModel.Result:
         result = ProfileModel.Result()
         owner = self._orchestrator()
@@ -178,24 +201,32 @@ class Services:
             _explain_unconfigured(result)
             goal.abort()
             return result
+        task = goal.request.task
+        ticket = _enter(owner, task.name, AdmissionRequest.PROFILE)
+        if ticket is not None:
+            self._tickets[bytes(goal.goal_id.uuid)] = ticket
 
         def progress(done: int, total: int, worst_ns: int) -> bool:
             feedback = ProfileModel.Feedback(done=done, total=total, max_ms=worst_ns / 1e6)
             goal.publish_feedback(feedback)
-            return not goal.is_cancel_requested
+            return True
 
         def measure() -> ProfileOutcome:
-            spec = task_from_message(goal.request.task)
-            return owner.profiler.profile(spec, min(goal.request.runs, 1_000_000), progress)
+            runs = min(goal.request.runs, 1_000_000)
+            return owner.profiler.profile(task_from_message(task), runs, progress, ticket)
 
         try:
-            outcome = await self._beside(measure)
+            outcome = await self._queued(measure)
         except Exception as error:
             if not isinstance(error, AegisError):
                 self._node.get_logger().error(traceback.format_exc())
             result.rationale.sentence = str(error) or repr(error)
             goal.abort()
             return result
+        finally:
+            if ticket is not None:
+                owner.admissions.leave(ticket)
+                del self._tickets[bytes(goal.goal_id.uuid)]
         result.success = outcome.success
         result.rationale = rationale_to_message(outcome.rationale)
         result.wcet_ms = outcome.wcet_ns / 1e6
@@ -209,6 +240,14 @@ class Services:
         else:
             goal.abort()
         return result
+
+
+def _enter(owner: Orchestrator, task: str, kind: AdmissionRequest) -> Ticket | None:
+    """Return a place in the queue; ``None`` where there is none, and whoever asks is told why."""
+    try:
+        return owner.admissions.enter(task[:64], kind)
+    except (AegisError, Refusal):
+        return None
 
 
 def _not_configured(response: Any) -> Any:

@@ -1,9 +1,13 @@
 """The facade: registry, tick, journal and adaptive control; usable without ROS."""
 
+from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.crops import Crops
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.orchestrator.types import (
+    AdmissionRequest,
+    AdmissionStage,
+    AdmissionSummary,
     LaneSummary,
     OrchestratorState,
     ProfileOutcome,
@@ -19,6 +23,9 @@ from aegis_ros.rationale import ResultCode
 
 __all__ = [
     "WINDOW_NS",
+    "AdmissionRequest",
+    "AdmissionStage",
+    "AdmissionSummary",
     "Crops",
     "FrameTimes",
     "LaneSummary",
@@ -31,5 +38,6 @@ __all__ = [
     "Stream",
     "TaskState",
     "TaskSummary",
+    "Ticket",
     "TopicStamps",
 ]

@@ -11,6 +11,7 @@ from aegis_ros.analysis import AnalysisTask, decimated
 from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.memory import Holding
+from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
@@ -41,7 +42,9 @@ _MAX_TASKS = 256
 
 
 class Judge:
-    """Asks every step that can say no, and changes nothing. Called under the orchestrator's lock.
+    """Asks every step that can say no, and changes nothing.
+
+    For the request that has its turn. Tasks may be removed meanwhile, which no proof minds.
 
     Args:
         device: lanes and arena.
@@ -75,14 +78,14 @@ class Judge:
         self._check_topics = check_topics
         self._awaited: dict[str, AnalysisTask] = {}  # to be registered while it is configured
 
-    def expect(self, specs: Sequence[TaskSpec]) -> None:
+    def expect(self, specs: Sequence[tuple[TaskSpec, Ticket]]) -> None:
         """Note all that will be registered, so that the first are cut for the sake of the last."""
         self._awaited = {}
-        if len(specs) < 2 or all(spec.segments for spec in specs):
+        if len(specs) < 2 or all(spec.segments for spec, _ in specs):
             return
-        for spec in specs:
-            with suppress(Refusal, AegisError):  # reported when it is registered
-                options = self._preparation.prepare(spec, self._profiler.measure_for)
+        for spec, ticket in specs:
+            with suppress(Refusal, AegisError), ticket.ahead():  # reported when it is registered
+                options = self._preparation.prepare(spec, self._profiler.measuring(ticket))
                 self._awaited[spec.name] = options.candidates[0].analysis_task()
 
     def arrived(self, name: str) -> None:
@@ -90,12 +93,13 @@ class Judge:
         self._awaited.pop(name, None)
 
     def judge(
-        self, spec: TaskSpec, *, without: Sequence[str] = (), measure: bool
+        self, spec: TaskSpec, ticket: Ticket, *, without: Sequence[str] = (), measure: bool
     ) -> tuple[Options, Candidate, Admitted]:
         """Return a task as it may run, with the proof.
 
         Args:
             spec: the task.
+            ticket: of the request.
             without: admitted tasks to leave out in the question.
             measure: whether a missing budget may be measured now.
 
@@ -124,7 +128,7 @@ class Judge:
         if len(self._admitted) - len(set(without)) >= _MAX_TASKS:
             raise Refusal(TooManyTasks(spec.name, _MAX_TASKS))
         may_measure = measure and not self._lifecycle.critical_running(self._admitted)
-        measuring = self._profiler.measure_for if may_measure else None
+        measuring = self._profiler.measuring(ticket) if may_measure else None
         first = self._admitted.get(spec.follows) if spec.follows else None
         if spec.follows and (first is None or spec.follows in without):
             raise Refusal(no_such_task(self._admitted, spec.name, spec.follows))
@@ -191,7 +195,8 @@ class Judge:
         together = dict(running)
         for move in admitted.moves:  # with the budget of the lane it goes to
             entry = self._admitted.get(move.task)
-            assert entry is not None and entry.options is not None
+            if entry is None or entry.options is None:
+                continue  # removed meanwhile
             there = entry.options.on(move.after).analysis_task(entry.decimation)
             together[move.task] = (there, move.after)
         together[name] = (candidate.analysis_task(), admitted.lane)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ class Mover:
 
     The network is in memory twice meanwhile. The new lane was proven with the task. On the old one
     its last jobs run to their ends: its time there is given away, and its network unloaded, once
-    nothing can be pending any more, as after a removal. Called under the orchestrator's lock.
+    nothing can be pending any more, as after a removal. Called while no other request has its turn.
 
     Args:
         admitted: the tasks.
@@ -30,6 +31,7 @@ class Mover:
         announce: called when tasks have other ids, before any job runs under them.
         changed: called when the set of a lane has changed.
         unload: takes the network of a former entry out of the engine, and its id out of the set.
+        changing: the orchestrator's lock.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Mover:
         announce: Callable[[], None],
         changed: Callable[[], None],
         unload: Callable[[Entry], None],
+        changing: threading.RLock,
     ) -> None:
         """Move nothing yet."""
         self._admitted = admitted
@@ -51,9 +54,10 @@ class Mover:
         self._announce = announce
         self._changed = changed
         self._unload = unload
+        self._changing = changing
 
     def move(self, move: Move, admits: str) -> None:
-        """Move a task; returns when its old lane is free of it.
+        """Move a task; returns when its old lane is free of it, or when the task is gone.
 
         Args:
             move: which one, and where to.
@@ -63,16 +67,24 @@ class Mover:
             AegisError, OSError, MemoryError: it cannot be loaded there; it stays where it is.
         """
         before = self._admitted.get(move.task)
-        assert before is not None and before.options is not None
+        if before is None or before.options is None:
+            return
         candidate = before.options.on(move.after)
         after = replace(before, task_id=self._new_id(), candidate=candidate, lane=move.after)
         self._loader.load(after)
-        self._admitted.move(before, after)
-        self._announce()
-        # The next frame is a job of the new lane: one store, which the intake reads once a job.
-        before.fed.task_id = after.task_id
-        free_ns = self._admitted.vacate(before)
-        self._changed()
+        with self._changing:
+            removed = self._admitted.get(move.task) is not before
+            if not removed:
+                self._admitted.move(before, after)
+                self._announce()
+                # The next frame is a job of the new lane: one store, which the intake reads once
+                # a job.
+                before.fed.task_id = after.task_id
+                free_ns = self._admitted.vacate(before)
+                self._changed()
+        if removed:
+            self._unload(after)
+            return
         time.sleep(max(0, free_ns - time.monotonic_ns()) / 1e9)
         self._unload(before)
         self._log.report(

@@ -13,6 +13,8 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from aegis_ros.backends import create_backends
@@ -27,9 +29,10 @@ from aegis_ros.engine import (
     PartialResult,
     SlotFrame,
 )
-from aegis_ros.errors import StateError
+from aegis_ros.errors import StateError, StoppedError
 from aegis_ros.memory import held
 from aegis_ros.network import TensorInfo
+from aegis_ros.orchestrator.admissions import Admissions, Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.chains import Chains
 from aegis_ros.orchestrator.decimator import Decimator
@@ -49,12 +52,18 @@ from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.orchestrator.summaries import Summaries
 from aegis_ros.orchestrator.tick import Tick
 from aegis_ros.orchestrator.timers import Timers
-from aegis_ros.orchestrator.types import OrchestratorState, Registration, Stream
+from aegis_ros.orchestrator.types import (
+    AdmissionRequest,
+    OrchestratorState,
+    Registration,
+    Stream,
+)
+from aegis_ros.orchestrator.unloading import Unloader
 from aegis_ros.planning.feeds import decoded_outputs
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale, Reason, ResultCode
-from aegis_ros.rationale.rejection import CriticalRunning
+from aegis_ros.rationale.rejection import CriticalRunning, NotConfigured
 from aegis_ros.rationale.requests import (
     FileDecides,
     JournalUnreadable,
@@ -67,9 +76,15 @@ from aegis_ros.wcet import ProfileStore
 
 __all__ = ["Orchestrator"]
 
+_ANY_NUMBER = 1 << 30  # what is configured may all wait at once
+_CANCEL_S = 1.0  # within which a request that was cancelled ends, unless the engine is busy
+
 
 class Orchestrator:
     """Admits, runs and explains. Methods may be called from any thread unless they say otherwise.
+
+    Requests that have to prepare or measure a network take their turns in a queue
+    (:attr:`admissions`). All others are quick, whatever has its turn.
 
     Args:
         spec: configuration.
@@ -130,7 +145,9 @@ class Orchestrator:
         )
         self._info: EngineInfo | None = None
         self._lifecycle = Lifecycle()
-        self._admin = threading.RLock()  # one request at a time changes the set
+        self._life = threading.Lock()  # configuring and cleaning up: one at a time
+        self._changing = threading.RLock()  # of the set and what follows from it; held briefly
+        self.admissions = Admissions()
         self._loader = Loader(self._engine, spec)
         self.profiler = Profiler(
             self._engine,
@@ -138,7 +155,7 @@ class Orchestrator:
             self._profiles,
             self.log,
             device=spec.device,
-            lock=self._admin,
+            turn=lambda task: self.admissions.enter(task, AdmissionRequest.PROFILE),
             undisturbed=self._require_undisturbed,
         )
         self._decimator = Decimator(self._admitted, self.log, spec.device)
@@ -156,7 +173,10 @@ class Orchestrator:
             trace=self._trace,
             log=self.log,
             on_streams=on_streams,
+            changing=self._changing,
         )
+        self._propagation = propagation
+        self._unloader = Unloader(propagation.unload, self._removed)
         new_id = itertools.count(1).__next__  # never again one that a task has had, in traces too
         self._judge = Judge(
             device=spec.device,
@@ -180,22 +200,24 @@ class Orchestrator:
                 announce=propagation.publish_tables,
                 changed=propagation.publish_proofs,
                 unload=propagation.unload,
+                changing=self._changing,
             ),
             decimator=self._decimator,
             propagation=propagation,
             journal=self._journal,
             log=self.log,
             new_id=new_id,
+            unloader=self._unloader,
+            changing=self._changing,
         )
         self._tick = Tick(
             spec=spec,
             lifecycle=self._lifecycle,
-            lock=self._admin,
             admitted=self._admitted,
             engine=self._engine,
             events=self._events,
             decimator=self._decimator,
-            propagation=propagation,
+            refresh_decimation=self._refresh_decimation,
             trace=self._trace,
             log=self.log,
             memory=self._judge.memory,
@@ -214,40 +236,54 @@ class Orchestrator:
         Raises:
             EngineError: the engine does not start.
             StateError: already configured.
+            StoppedError: it was cleaned up meanwhile.
         """
-        with self._admin:
+        with self._life:
             if self._lifecycle.configured:
                 raise StateError("the orchestrator is already configured")
-            self._info = self._engine.start()
+            self.admissions.open()
+            try:
+                self._info = self._engine.start()
+            except BaseException:
+                self.admissions.close()
+                raise
             self._lifecycle.configured = True
             self._trace.begin(self._info, self.log.report)
-            if not admit:
-                return ()
-            in_file = {task.name for task in self.spec.tasks}
-            remembered, problems = self._journal.tasks()
-            self._judge.expect(
-                [*self.spec.tasks, *(task for task in remembered if task.name not in in_file)]
+            return self._admit_all() if admit else ()
+
+    def _admit_all(self) -> tuple[Registration, ...]:
+        """Admit the configured tasks, then those of the journal."""
+        in_file = {task.name for task in self.spec.tasks}
+        journaled, problems = self._journal.tasks()
+        remembered = [task for task in journaled if task.name not in in_file]
+        for problem in problems:
+            self.log.report(JournalUnreadable(problem))
+        for what, aside in (
+            ("the journal of admitted tasks", self._journal.moved_aside),
+            ("the store of WCET profiles", self._profiles.moved_aside),
+        ):
+            if aside is not None:
+                self.log.report(StoreDamaged(what, str(aside)))
+        for name in sorted(in_file & {task.name for task in journaled}):
+            self.log.report(FileDecides(name))
+        # All have a place from the beginning, so that everybody sees what is still to come.
+        with ExitStack() as places:
+            waiting = []
+            for task in (*_firsts_first(self.spec.tasks), *_firsts_first(remembered)):
+                ticket = self.admissions.enter(task.name, AdmissionRequest.REGISTER, _ANY_NUMBER)
+                places.callback(self.admissions.leave, ticket)
+                waiting.append((task, ticket))
+            self._judge.expect(waiting)
+            answers = tuple(
+                self._in_turn(
+                    ticket,
+                    partial(self._registrar.register, task, from_file=task.name in in_file),
+                )
+                for task, ticket in waiting
             )
-            answers = [
-                self._registrar.register(task, from_file=True)
-                for task in _firsts_first(self.spec.tasks)
-            ]
-            for problem in problems:
-                self.log.report(JournalUnreadable(problem))
-            for what, aside in (
-                ("the journal of admitted tasks", self._journal.moved_aside),
-                ("the store of WCET profiles", self._profiles.moved_aside),
-            ):
-                if aside is not None:
-                    self.log.report(StoreDamaged(what, str(aside)))
-            for name in sorted(in_file & {task.name for task in remembered}):
-                self.log.report(FileDecides(name))
-            answers += [
-                self._registrar.register(task, from_file=False)
-                for task in _firsts_first(remembered)
-                if task.name not in in_file
-            ]
-            return tuple(answers)
+        if self.admissions.closed:
+            raise StoppedError("configuring was stopped on request")
+        return answers
 
     def activate(self) -> None:
         """Let frames in.
@@ -255,7 +291,7 @@ class Orchestrator:
         Raises:
             StateError: not configured.
         """
-        with self._admin:
+        with self._changing:
             self._lifecycle.require_configured()
             self._lifecycle.active = True
             self.intake.open = True
@@ -263,56 +299,86 @@ class Orchestrator:
 
     def deactivate(self) -> None:
         """Keep everything loaded and let no frame in."""
-        with self._admin:
+        with self._changing:
             self._lifecycle.active = False
             self.intake.open = False
             self._on_streams(self.intake.streams())
 
     def cleanup(self) -> None:
-        """End the engine and give everything back; the journal stays."""
-        with self._admin:
-            self.deactivate()
+        """Cancel what waits, end the engine and give everything back; the journal stays."""
+        self.admissions.close()
+        self.deactivate()
+        if not self.admissions.wait_until_empty(_CANCEL_S):
+            self._engine.stop()  # whatever waits for it ends with it
+            self.admissions.wait_until_empty()
+        with self._life:
             self.intake.replace({})
             self._timers.close()
             for entry in self._admitted:
                 entry.joint.close()
             self._engine.stop()
+            self._unloader.wait()
             self._trace.close()
-            self._admitted.clear()
-            self._loader.clear()
-            self._summaries.clear()
-            self._events.shedding.clear()
-            self._tick.forget()
-            self._decimator.forget()
-            self._lifecycle.configured = False
-            self._info = None
-            self._on_streams(())
+            with self._changing:
+                self._admitted.clear()
+                self._loader.clear()
+                self._summaries.clear()
+                self._events.shedding.clear()
+                self._tick.forget()
+                self._decimator.forget()
+                self._lifecycle.configured = False
+                self._info = None
+                self._on_streams(())
 
     # -- requests -----------------------------------------------------------------------------
 
-    def register(self, spec: TaskSpec) -> Registration:
-        """Admit a task, all or nothing; a rejection leaves everything as it was."""
-        with self._admin:
-            return self._registrar.register(spec, from_file=False)
+    def register(self, spec: TaskSpec, ticket: Ticket | None = None) -> Registration:
+        """Admit a task, all or nothing; a rejection leaves everything as it was.
 
-    def evaluate(self, spec: TaskSpec, without: Sequence[str] = ()) -> Registration:
+        Args:
+            spec: the task.
+            ticket: its place in :attr:`admissions`; at the end of the queue where none is given.
+        """
+        return self._queued(
+            spec.name,
+            AdmissionRequest.REGISTER,
+            ticket,
+            partial(self._registrar.register, spec, from_file=False),
+        )
+
+    def evaluate(
+        self, spec: TaskSpec, without: Sequence[str] = (), ticket: Ticket | None = None
+    ) -> Registration:
         """Return what :meth:`register` would answer, and change nothing.
 
         Args:
             spec: the task.
             without: admitted tasks to leave out in the question.
+            ticket: its place in :attr:`admissions`; at the end of the queue where none is given.
         """
-        with self._admin:
-            return self._registrar.evaluate(spec, without)
+        return self._queued(
+            spec.name,
+            AdmissionRequest.EVALUATE,
+            ticket,
+            partial(self._registrar.evaluate, spec, without=without),
+        )
 
     def unregister(self, name: str) -> Registration:
-        """Remove a task. Its capacity is given away once its last job can delay nobody more."""
-        with self._admin:
-            return self._registrar.unregister(name)
+        """Remove a task, and cancel what would admit or measure one of this name.
+
+        Its capacity is given away once its last job can delay nobody more; its network is unloaded
+        beside this (:meth:`settle`).
+        """
+        with self._changing:
+            return self._registrar.unregister(name, self.admissions.cancel(name))
+
+    def settle(self) -> None:
+        """Wait until nothing of the tasks that were removed is left in the engine."""
+        self._unloader.wait()
 
     def set_enabled(self, name: str, enabled: bool) -> Registration:
         """Stop or resume feeding a task; its capacity stays reserved."""
-        with self._admin:
+        with self._changing:
             entry = self._admitted.get(name)
             if entry is None:
                 return self._registrar.unknown(name)
@@ -391,6 +457,7 @@ class Orchestrator:
             held(self._judge.memory()).total,
             self._summaries.lanes(engine.lanes),
             tuple(self._summaries.task(entry, self._events.shedding) for entry in self._admitted),
+            self.admissions.summaries(),
         )
 
     def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:
@@ -425,6 +492,46 @@ class Orchestrator:
         self._lifecycle.require_configured()
         if self._lifecycle.critical_running(self._admitted):
             raise Refusal(CriticalRunning(task))
+
+    # -- inside: requests ---------------------------------------------------------------------
+
+    def _queued(
+        self,
+        task: str,
+        request: AdmissionRequest,
+        ticket: Ticket | None,
+        answer: Callable[[Ticket], Registration],
+    ) -> Registration:
+        try:
+            place = ticket or self.admissions.enter(task, request)
+        except Refusal as refusal:
+            return self._registrar.refused(refusal.reason)
+        except StateError:
+            return self._registrar.refused(NotConfigured(task))
+        return self._in_turn(place, answer)
+
+    def _in_turn(self, ticket: Ticket, answer: Callable[[Ticket], Registration]) -> Registration:
+        """Answer a request once it has its turn; one that is cancelled before is refused."""
+        try:
+            with ticket:
+                return answer(ticket)
+        except StoppedError:
+            return self._registrar.refused_as_cancelled(ticket)
+
+    def _removed(self) -> None:
+        """Give engine and tasks what a removed task leaves to them."""
+        with self._changing:
+            self._propagation.publish_proofs()
+        self._refresh_decimation()
+
+    def _refresh_decimation(self) -> None:
+        """Lower decimation where it is no longer needed; next time, where a request has its turn.
+
+        A task that is being admitted was proven beside the others as they run now.
+        """
+        with self.admissions.if_idle() as idle, self._changing:
+            if idle and self._decimator.refresh():
+                self._propagation.publish_proofs()
 
     # -- inside: what goes to the engine ------------------------------------------------------
 

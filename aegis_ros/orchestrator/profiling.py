@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.engine import Engine
-from aegis_ros.errors import AegisError
+from aegis_ros.errors import AegisError, StateError
+from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.orchestrator.types import ProfileOutcome
-from aegis_ros.planning.preparation import Preparation
+from aegis_ros.orchestrator.types import AdmissionStage, ProfileOutcome
+from aegis_ros.planning.preparation import Measure, Preparation
 from aegis_ros.planning.refusal import Refusal
+from aegis_ros.rationale import Reason
 from aegis_ros.rationale.rejection import Invalid
 from aegis_ros.rationale.requests import Measured, Measuring
 from aegis_ros.spec import DeviceSpec, TaskSpec
@@ -42,9 +42,9 @@ class Profiler:
         profiles: where profiles are kept.
         log: where it is reported.
         device: names of the lanes.
-        lock: held meanwhile; one request at a time.
+        turn: returns the place of a request for a task in the queue; entered meanwhile.
         undisturbed: called with the task; raises ``Refusal`` or ``StateError`` where measuring
-            it would disturb.
+            it would disturb. Also called while it is measured.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Profiler:
         log: RationaleLog,
         *,
         device: DeviceSpec,
-        lock: AbstractContextManager[Any],
+        turn: Callable[[str], Ticket],
         undisturbed: Callable[[str], None],
     ) -> None:
         """Measure nothing yet."""
@@ -64,11 +64,15 @@ class Profiler:
         self._profiles = profiles
         self._log = log
         self._device = device
-        self._lock = lock
+        self._turn = turn
         self._undisturbed = undisturbed
 
     def profile(
-        self, spec: TaskSpec, runs: int, on_progress: Callable[[int, int, int], bool]
+        self,
+        spec: TaskSpec,
+        runs: int,
+        on_progress: Callable[[int, int, int], bool],
+        ticket: Ticket | None = None,
     ) -> ProfileOutcome:
         """Measure a network on each class of lanes it may go to, without registering it.
 
@@ -77,10 +81,19 @@ class Profiler:
             runs: how many runs, 0 for the usual number.
             on_progress: called with (runs done, runs wanted, slowest in nanoseconds); returns
                 False to stop.
+            ticket: its place in the queue; at the end of it where none is given.
         """
         runs = runs or _PROFILE_RUNS
-        with self._lock:
-            try:
+        try:
+            place = ticket or self._turn(spec.name)
+        except Refusal as refusal:
+            return ProfileOutcome(False, self._log.report(refusal.reason))
+        except StateError as error:
+            return ProfileOutcome(
+                False, self._log.report(Invalid(spec.name, error.rule, str(error)))
+            )
+        try:
+            with place:
                 self._undisturbed(spec.name)
                 measured: list[Profile] = []
 
@@ -95,6 +108,7 @@ class Profiler:
                             sha256,
                             runs=runs,
                             go_on=lambda done, worst: on_progress(done, runs, worst),
+                            ticket=place,
                         )
                     )
 
@@ -105,11 +119,13 @@ class Profiler:
                         key = self._preparation.profile_key_of(each)
                         there = replace(unknown, lane=each.lanes[0])
                         measure(there, each.compiled, key, each.prepared.digest)
-            except Refusal as refusal:
-                return ProfileOutcome(False, self._log.report(refusal.reason))
-            except AegisError as error:
-                reason = Invalid(spec.name, error.rule, str(error))
-                return ProfileOutcome(False, self._log.report(reason))
+        except Refusal as refusal:
+            return ProfileOutcome(False, self._log.report(refusal.reason))
+        except AegisError as error:
+            reason: Reason = Invalid(spec.name, error.rule, str(error))
+            if place.stop.is_set:
+                reason = cancelled_reason(place)
+            return ProfileOutcome(False, self._log.report(reason))
         warm = measured[0].batches[0].samples_ns
         total = warm.sum(axis=1)
         budget_ns, decided = measured[0].total_ns(), measured[0].deciding_total()[1]
@@ -130,7 +146,7 @@ class Profiler:
             Refusal: the network cannot be used.
             ProfileError: the profiles cannot be read.
         """
-        with self._lock:
+        with self._turn(spec.name):
             _, compiled = self._preparation.network(spec)
             return compiled, self._profiles.get(self._preparation.profile_key(spec, compiled))
 
@@ -156,7 +172,7 @@ class Profiler:
             Refusal: the network cannot be used, or tasks of high criticality are running.
             EngineError, ProfileError, StateError: it cannot be measured or kept.
         """
-        with self._lock:
+        with self._turn(spec.name):
             self._undisturbed(spec.name)
             prepared, compiled = self._preparation.network(spec)
             key = self._preparation.profile_key(spec, compiled)
@@ -172,12 +188,28 @@ class Profiler:
         Raises:
             Refusal, ProfileError: as :meth:`measured`.
         """
-        with self._lock:
+        with self._turn(spec.name):
             _, compiled = self._preparation.network(spec)
             self._profiles.forget(self._preparation.profile_key(spec, compiled))
 
-    def measure_for(
-        self, spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
+    def measuring(self, ticket: Ticket) -> Measure:
+        """Return what measures all that a request needs to know."""
+
+        def measure(
+            spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
+        ) -> None:
+            self._measure_for(spec, compiled, key, sha256, ticket=ticket)
+
+        return measure
+
+    def _measure_for(
+        self,
+        spec: TaskSpec,
+        compiled: CompiledNetwork,
+        key: ProfileKey,
+        sha256: str,
+        *,
+        ticket: Ticket,
     ) -> None:
         """Measure what an admission needs to know; some seconds at most."""
         limit_ns = round(_PROFILE_SECONDS * 1e9)
@@ -190,6 +222,7 @@ class Profiler:
             sha256,
             runs=_PROFILE_RUNS,
             go_on=lambda done, worst: done < _PROFILE_LEAST_RUNS or time.monotonic() < end,
+            ticket=ticket,
         )
 
     def _lane(self, spec: TaskSpec) -> int:
@@ -205,10 +238,22 @@ class Profiler:
         *,
         runs: int,
         go_on: Callable[[int, int], bool],
+        ticket: Ticket,
     ) -> Profile:
         """Measure back to back, and then with cold caches, as a network finds them that waits."""
         lane = self._lane(spec)
-        batches = [measure_batch(self._engine, compiled, lane, runs, go_on=go_on)]
+        cold_runs = min(runs, _COLD_RUNS)
+
+        def noting(before: int, ask: Callable[[int, int], bool]) -> Callable[[int, int], bool]:
+            def go_on(done: int, worst: int) -> bool:
+                ticket.at(AdmissionStage.MEASURING, before + done, runs + cold_runs)
+                self._undisturbed(spec.name)
+                return ask(done, worst)
+
+            return go_on
+
+        ticket.at(AdmissionStage.MEASURING, 0, runs + cold_runs)
+        batches = [measure_batch(self._engine, compiled, lane, runs, go_on=noting(0, go_on))]
         if batches[0].samples_ns.shape[0] >= min(runs, _PROFILE_LEAST_RUNS):
             end = time.monotonic() + _COLD_SECONDS
             batches.append(
@@ -216,11 +261,14 @@ class Profiler:
                     self._engine,
                     compiled,
                     lane,
-                    min(runs, _COLD_RUNS),
-                    go_on=lambda done, worst: done < _COLD_LEAST_RUNS or time.monotonic() < end,
+                    cold_runs,
+                    go_on=noting(
+                        runs, lambda done, _: done < _COLD_LEAST_RUNS or time.monotonic() < end
+                    ),
                     how=Measurement(Condition(cache=Cache.COLD)),
                 )
             )
         profile = Profile(key, sha256, tuple(batches))
         self._profiles.put(profile)
+        ticket.at(AdmissionStage.PREPARING)
         return profile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from aegis_ros.engine import Engine
@@ -21,7 +22,9 @@ __all__ = ["Propagation"]
 
 
 class Propagation:
-    """Keeps what works with the admitted tasks up to date. Called under the orchestrator's lock.
+    """Keeps what works with the admitted tasks up to date.
+
+    Called under the orchestrator's lock unless it says otherwise.
 
     Args:
         device: the lanes.
@@ -33,6 +36,7 @@ class Propagation:
         trace: records their contracts.
         log: where it is reported that a network could not be unloaded.
         on_streams: called with the streams to subscribe to.
+        changing: the orchestrator's lock.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Propagation:
         trace: RunTrace,
         log: RationaleLog,
         on_streams: Callable[[tuple[Stream, ...]], None],
+        changing: threading.RLock,
     ) -> None:
         """Change nothing yet."""
         self._device = device
@@ -58,6 +63,7 @@ class Propagation:
         self._trace = trace
         self._log = log
         self._on_streams = on_streams
+        self._changing = changing
 
     def publish_tables(self) -> None:
         """Feed exactly the tasks that are admitted now."""
@@ -75,10 +81,14 @@ class Propagation:
                 recorder.task(traced_task(entry, self._admitted.bound_ns(entry)))
 
     def unload(self, entry: Entry) -> None:
-        """Take a former task out of the engine, and its number out of the set."""
+        """Take a former task out of the engine, and its number out of the set.
+
+        Called under the lock of the unloader, and not under the orchestrator's.
+        """
         entry.joint.close()
         try:
             self._loader.unload(entry, self._admitted)
         except AegisError as error:
             self._log.report(NotUnloaded(entry.spec.name, str(error)))
-        self._admitted.forget(entry)
+        with self._changing:
+            self._admitted.forget(entry)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
-from aegis_ros.errors import AegisError, StateError
+from aegis_ros.errors import AegisError, StateError, StoppedError
+from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.answers import admission_reason
 from aegis_ros.orchestrator.decimator import Decimator
@@ -16,7 +18,13 @@ from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.statistics import TaskStatistics
-from aegis_ros.orchestrator.types import Registration
+from aegis_ros.orchestrator.types import (
+    AdmissionRequest,
+    AdmissionStage,
+    AdmissionSummary,
+    Registration,
+)
+from aegis_ros.orchestrator.unloading import Unloader
 from aegis_ros.orchestrator.window import window_ns
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.lane_choice import Admitted
@@ -24,14 +32,18 @@ from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason, ResultCode, result_code
 from aegis_ros.rationale.decimation import DecimationCause
 from aegis_ros.rationale.rejection import Failed, Followed, Invalid
-from aegis_ros.rationale.requests import TaskRemoved
+from aegis_ros.rationale.requests import AdmissionCancelled, TaskRemoved
 from aegis_ros.spec import TaskSpec
 
 __all__ = ["Registrar"]
 
 
 class Registrar:
-    """Carries out what was decided. Called under the orchestrator's lock.
+    """Carries out what was decided.
+
+    What is admitted is judged, loaded and remembered in the turn of its request and without a lock,
+    so that a removal need not wait for it; only the last step, which cannot fail, is under the
+    orchestrator's lock.
 
     Args:
         lanes: how many there are.
@@ -44,6 +56,8 @@ class Registrar:
         journal: remembers the tasks that are in no file.
         log: where decisions are reported.
         new_id: returns an id that no task has had.
+        unloader: takes the networks of removed tasks out of the engine.
+        changing: the orchestrator's lock.
     """
 
     def __init__(
@@ -59,6 +73,8 @@ class Registrar:
         journal: Journal,
         log: RationaleLog,
         new_id: Callable[[], int],
+        unloader: Unloader,
+        changing: threading.RLock,
     ) -> None:
         """Register nothing yet."""
         self._lanes = lanes
@@ -71,79 +87,151 @@ class Registrar:
         self._journal = journal
         self._log = log
         self._new_id = new_id
+        self._unloader = unloader
+        self._changing = changing
 
-    def register(self, spec: TaskSpec, *, from_file: bool) -> Registration:
+    def register(self, spec: TaskSpec, ticket: Ticket, *, from_file: bool) -> Registration:
         """Admit a task and load it; a rejection leaves everything as it was.
 
         Args:
             spec: the task.
+            ticket: of the request, which has its turn.
             from_file: whether it is configured, and so need not be remembered.
         """
         self._judge.arrived(spec.name)
         try:
-            options, candidate, admitted = self._judge.judge(spec, measure=True)
+            judged = self._judge.judge(spec, ticket, measure=True)
+            with self._unloader.loading:
+                self._unloader.unload_now()
+                return self._admit(judged, ticket, from_file=from_file)
         except Refusal as refusal:
-            return self.refused(refusal.reason)
+            reason: Reason = refusal.reason
         except AegisError as error:
-            return self.refused(Invalid(spec.name, error.rule, str(error)))
+            reason = Invalid(spec.name, error.rule, str(error))
+        return self.refused(cancelled_reason(ticket) if ticket.stop.is_set else reason)
+
+    def _admit(
+        self, judged: tuple[Options, Candidate, Admitted], ticket: Ticket, *, from_file: bool
+    ) -> Registration:
+        """Load a task that may run, and have it run; called under the lock of the unloader.
+
+        Raises:
+            Refusal: it does not work; nothing has changed.
+            StateError: it cannot be remembered.
+            StoppedError: the request was cancelled.
+        """
+        options, candidate, admitted = judged
+        spec = candidate.spec
+        ticket.at(AdmissionStage.LOADING)
+        statistics = TaskStatistics(window_ns(spec.period_ns))
+        task_id = self._new_id()
         try:
             for move in admitted.moves:
                 self._mover.move(move, spec.name)
-        except (AegisError, OSError, MemoryError) as error:
-            return self.refused(Failed(spec.name, str(error) or repr(error)))
-        statistics = TaskStatistics(window_ns(spec.period_ns))
-        task_id = self._new_id()
-        entry = Entry(
-            task_id,
-            candidate,
-            admitted.lane,
-            self._loader.streams_for(spec, self._admitted),
-            FedTask(task_id, spec, statistics),
-            statistics,
-            from_file,
-            options=options,
-        )
-        try:
+            entry = Entry(
+                task_id,
+                candidate,
+                admitted.lane,
+                self._loader.streams_for(spec, self._admitted),
+                FedTask(task_id, spec, statistics),
+                statistics,
+                from_file,
+                options=options,
+            )
             loaded = self._loader.load(entry)
+        except StoppedError:
+            raise
         except (AegisError, OSError, MemoryError) as error:
-            return self.refused(Failed(spec.name, str(error) or repr(error)))
-        if not from_file:
-            try:
+            raise Refusal(Failed(spec.name, str(error) or repr(error))) from error
+        remembered = False
+        try:
+            if not from_file:
                 self._journal.add(spec)
-            except StateError as error:
-                self._propagation.unload(entry)
-                return self.refused(Invalid(spec.name, error.rule, str(error)))
+                remembered = True
+            with self._changing:
+                self._require_followed(spec)
+                ticket.at(AdmissionStage.LOADING)  # the last moment to cancel it
+                ticket.settled = True
+                return self._add(entry, admitted, loaded)
+        except (Refusal, AegisError):
+            if remembered:
+                self._journal.remove(spec.name)
+            self._propagation.unload(entry)
+            raise
+
+    def _add(self, entry: Entry, admitted: Admitted, loaded: str) -> Registration:
+        """Have a loaded task run; called under the orchestrator's lock."""
+        spec = entry.spec
         slower = self._decimator.joins(entry, admitted.decimation)
         self._admitted.add(entry)
         self._propagation.publish_proofs()
         self._propagation.publish_tables()
-        answer = self._accepted(candidate, admitted, options, task_id, publish=True, loaded=loaded)
+        answer = self._accepted(
+            entry.candidate,
+            admitted,
+            entry.options,
+            entry.task_id,
+            publish=True,
+            loaded=loaded,
+        )
         self._decimator.report(
             slower, DecimationCause.ADMITTED, spec.name, related=answer.rationale.id
         )
         return answer
 
-    def evaluate(self, spec: TaskSpec, without: Sequence[str] = ()) -> Registration:
+    def _require_followed(self, spec: TaskSpec) -> None:
+        """Pass if the task whose results trigger this one is still there.
+
+        Raises:
+            Refusal: it was removed meanwhile.
+        """
+        if spec.follows and self._admitted.get(spec.follows) is None:
+            raise Refusal(no_such_task(self._admitted, spec.name, spec.follows))
+
+    def refused_as_cancelled(self, ticket: Ticket) -> Registration:
+        """Return the rejection of a request that was cancelled before its turn."""
+        return self.refused(
+            cancelled_reason(ticket),
+            publish=ticket.request is AdmissionRequest.REGISTER,
+        )
+
+    def evaluate(self, spec: TaskSpec, ticket: Ticket, without: Sequence[str] = ()) -> Registration:
         """Return what :meth:`register` would answer, and change nothing.
 
         Args:
             spec: the task.
+            ticket: of the request, which has its turn.
             without: admitted tasks to leave out in the question.
         """
         try:
             self._require_known(spec.name, without)
-            options, candidate, admitted = self._judge.judge(spec, without=without, measure=False)
+            options, candidate, admitted = self._judge.judge(
+                spec, ticket, without=without, measure=False
+            )
         except Refusal as refusal:
             return self.refused(refusal.reason, publish=False)
         except AegisError as error:
             return self.refused(Invalid(spec.name, error.rule, str(error)), publish=False)
         return self._accepted(candidate, admitted, options, task_id=0, publish=False)
 
-    def unregister(self, name: str) -> Registration:
-        """Remove a task. Its capacity is given away once its last job can delay nobody more."""
+    def unregister(self, name: str, cancelled: Sequence[AdmissionSummary] = ()) -> Registration:
+        """Remove a task. Its capacity is given away once its last job can delay nobody more.
+
+        Called under the orchestrator's lock. Its network is unloaded beside it.
+
+        Args:
+            name: of the task.
+            cancelled: requests that would have admitted or measured it, and were cancelled.
+        """
         entry = self._admitted.get(name)
         if entry is None:
-            return self.unknown(name)
+            if not cancelled:
+                return self.unknown(name)
+            first = cancelled[0]
+            reason = AdmissionCancelled(
+                name, str(first.request), str(first.stage), first.done, first.total
+            )
+            return Registration(True, ResultCode.DONE, 0, self._log.report(reason))
         followers = self._admitted.followers(name)
         if followers:
             return self.refused(Followed(name, followers))
@@ -155,9 +243,8 @@ class Registrar:
         self._decimator.leaves(entry)
         self._admitted.remove(entry)
         self._propagation.publish_tables()
+        entry.joint.close()
         self._log.forget(name)
-        self._propagation.publish_proofs()
-        self._propagation.unload(entry)
         lane, task = entry.lane, entry.candidate.analysis_task()
         rationale = self._log.report(
             TaskRemoved(
@@ -168,8 +255,7 @@ class Registrar:
                 utilization_after=self._admitted.utilization(lane),
             )
         )
-        if self._decimator.refresh():
-            self._propagation.publish_proofs()
+        self._unloader.put(entry)
         return Registration(True, ResultCode.DONE, entry.task_id, rationale)
 
     def refused(self, reason: Reason, *, publish: bool = True) -> Registration:
@@ -195,12 +281,13 @@ class Registrar:
         self,
         candidate: Candidate,
         admitted: Admitted,
-        options: Options,
+        options: Options | None,
         task_id: int,
         *,
         publish: bool,
         loaded: str = "",
     ) -> Registration:
+        assert options is not None
         name = candidate.spec.name
         others = [each.spec for each in self._admitted if each.spec.name != name]
         reason = admission_reason(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -14,7 +13,6 @@ from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.lifecycle import Lifecycle
-from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.run_trace import RunTrace
 from aegis_ros.orchestrator.silent_topics import SilentTopics, TopicCount
@@ -32,12 +30,11 @@ class Tick:
     Args:
         spec: lanes and arena.
         lifecycle: topics are watched while frames are let in.
-        lock: the orchestrator's; decimation waits for another second where it is held.
         admitted: the tasks.
         engine: gets the speed of the device.
         events: know which lanes shed.
         decimator: changes how many frames tasks take.
-        propagation: carries what has changed to the other parts.
+        refresh_decimation: lowers decimation where it is no longer needed.
         trace: records the state.
         log: where decisions are reported.
         memory: returns what is in memory for the admitted tasks.
@@ -48,12 +45,11 @@ class Tick:
         *,
         spec: OrchestratorSpec,
         lifecycle: Lifecycle,
-        lock: threading.RLock,
         admitted: AdmittedSet,
         engine: Engine,
         events: EngineEvents,
         decimator: Decimator,
-        propagation: Propagation,
+        refresh_decimation: Callable[[], None],
         trace: RunTrace,
         log: RationaleLog,
         memory: Callable[[], list[Holding]],
@@ -61,12 +57,11 @@ class Tick:
         """Begin at nominal speed."""
         self._spec = spec
         self._lifecycle = lifecycle
-        self._lock = lock
         self._admitted = admitted
         self._engine = engine
         self._events = events
         self._decimator = decimator
-        self._propagation = propagation
+        self._refresh_decimation = refresh_decimation
         self._trace = trace
         self._memory = memory
         self._thermal = Thermal(log, spec.device.switch_ns)
@@ -138,13 +133,3 @@ class Tick:
             tuple(name for name in lanes if name in shedding),
             {entry.spec.name: str(task_state(entry, shedding)) for entry in self._admitted},
         )
-
-    def _refresh_decimation(self) -> None:
-        """Lower decimation where it is no longer needed."""
-        if not self._lock.acquire(blocking=False):  # a network is measured: next time
-            return
-        try:
-            if self._decimator.refresh():
-                self._propagation.publish_proofs()
-        finally:
-            self._lock.release()

@@ -11,6 +11,9 @@ from aegis_ros.rationale import Rationale, ResultCode
 from aegis_ros.spec import FrameFormat, TaskSpec
 
 __all__ = [
+    "AdmissionRequest",
+    "AdmissionStage",
+    "AdmissionSummary",
     "LaneSummary",
     "OrchestratorState",
     "ProfileOutcome",
@@ -40,6 +43,44 @@ class StampVerdict(StrEnum):
     AHEAD = "ahead"
     BEHIND = "behind"
     OFF = "off"
+
+
+class AdmissionRequest(StrEnum):
+    """What is asked for a task by a request that takes long."""
+
+    REGISTER = "register"
+    EVALUATE = "evaluate"
+    PROFILE = "profile"
+
+
+class AdmissionStage(StrEnum):
+    """How far such a request is; the constants of ``AdmissionStatus.msg``."""
+
+    WAITING = "waiting"
+    PREPARING = "preparing"
+    MEASURING = "measuring"
+    LOADING = "loading"
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSummary:
+    """A request that takes long.
+
+    Attributes:
+        task: name of the task.
+        request: what is asked for.
+        stage: how far it is.
+        done: runs measured, of ``total``; 0 of 0 in other stages.
+        total: runs to measure.
+        age_s: seconds since it came.
+    """
+
+    task: str
+    request: AdmissionRequest
+    stage: AdmissionStage
+    done: int
+    total: int
+    age_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +206,4 @@ class OrchestratorState:
     arena_used_bytes: int
     lanes: tuple[LaneSummary, ...]
     tasks: tuple[TaskSummary, ...]
+    admissions: tuple[AdmissionSummary, ...] = ()

@@ -13,6 +13,7 @@ from aegis_ros.rationale.verdicts import Finding
 __all__ = [
     "ArenaFull",
     "ArenaShares",
+    "Cancelled",
     "ChainLate",
     "CriticalRunning",
     "ExitIncomplete",
@@ -33,6 +34,7 @@ __all__ = [
     "OutputsDiffer",
     "ProfileUnreadable",
     "TooManyTasks",
+    "TooManyWaiting",
     "Unforeseen",
 ]
 
@@ -88,6 +90,39 @@ class CriticalRunning(Reason):
     rule = Rule.STATE
 
     task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled(Reason):
+    """The request was cancelled before it was done.
+
+    Attributes:
+        task: its name.
+        request: what was asked for: ``register``, ``evaluate`` or ``profile``.
+        stage: how far it was: ``waiting``, ``preparing``, ``measuring`` or ``loading``.
+        done: runs measured, of ``total``; 0 of 0 in other stages.
+        total: runs to measure.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.OPERATOR
+
+    task: str
+    request: str
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyWaiting(Reason):
+    """As many requests wait for their turn as there can be."""
+
+    decision = Decision.REJECTED
+    rule = Rule.LIMIT
+
+    task: str
+    most: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from aegis_ros.rationale.names import Decision, Rule
 from aegis_ros.rationale.reason import Reason
 
 __all__ = [
+    "AdmissionCancelled",
     "FileDecides",
     "JournalUnreadable",
     "Measured",
@@ -33,6 +34,28 @@ class TaskRemoved(Reason):
     from_file: bool
     utilization_before: float
     utilization_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionCancelled(Reason):
+    """A request that would have admitted or measured a task was cancelled by its removal.
+
+    Attributes:
+        task: its name.
+        request: what was asked for: ``register`` or ``profile``.
+        stage: how far it was: ``waiting``, ``preparing``, ``measuring`` or ``loading``.
+        done: runs measured, of ``total``; 0 of 0 in other stages.
+        total: runs to measure.
+    """
+
+    decision = Decision.REMOVED
+    rule = Rule.OPERATOR
+
+    task: str
+    request: str
+    stage: str
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

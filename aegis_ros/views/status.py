@@ -86,6 +86,7 @@ class Snapshot:
     tasks: tuple[TaskRow, ...]
     lanes: tuple[LaneRow, ...]
     decisions: tuple[DecisionRow, ...]
+    progress: str = ""  # of the request that has its turn, as `progress_line` returns it
 
 
 def render_snapshot(snapshot: Snapshot, width: int = 160) -> RenderableType:
@@ -107,7 +108,8 @@ def summary_line(snapshot: Snapshot) -> str:
         for task in snapshot.tasks
     )
     lanes = " ".join(f"{lane.name} {lane.measured:.0%}" for lane in snapshot.lanes)
-    return f"{snapshot.state} | {lanes} | {tasks}"
+    progress = f" | {snapshot.progress}" if snapshot.progress else ""
+    return f"{snapshot.state}{progress} | {lanes} | {tasks}"
 
 
 # name, narrowest terminal that shows it
@@ -129,9 +131,13 @@ _COLUMNS = (
 )
 
 
+def _state(snapshot: Snapshot) -> str:
+    return " · ".join(filter(None, (snapshot.state, snapshot.progress)))
+
+
 def _task_table(snapshot: Snapshot, width: int) -> Table:
     table = Table(
-        title=f"{snapshot.state} · {snapshot.backend} on {snapshot.device} · {snapshot.engine}",
+        title=f"{_state(snapshot)} · {snapshot.backend} on {snapshot.device} · {snapshot.engine}",
         title_justify="left",
         expand=True,
     )

@@ -40,6 +40,21 @@ _LATCHED = QoSProfile(
 )
 
 
+class Asked:
+    """A request that was sent."""
+
+    def __init__(self, system: System, future: Any) -> None:
+        self._system = system
+        self._future = future
+
+    def done(self) -> bool:
+        return bool(self._future.done())
+
+    def result_in_time(self) -> Any:
+        """Wait for the answer."""
+        return self._system.until(lambda: self._future.done() and self._future.result())
+
+
 class System:
     """The orchestrator under test, and what a robot's developer would hold against it."""
 
@@ -149,11 +164,23 @@ class System:
 
     def call(self, kind: Any, **fields: Any) -> Any:
         """Call a service and wait for its answer."""
-        client = self._clients[kind]
+        return self.ask(kind, **fields).result_in_time()
+
+    def ask(self, kind: Any, **fields: Any) -> Asked:
+        """Call a service of the orchestrator and do not wait."""
+        return self._ask(self._clients[kind], kind, fields)
+
+    def ask_node(self, kind: Any, name: str, **fields: Any) -> Asked:
+        """The same for a service that every lifecycle node has."""
+        if kind not in self._clients:
+            self._clients[kind] = self.robot.create_client(kind, f"/orchestrator/{name}")
+        return self._ask(self._clients[kind], kind, fields)
+
+    def _ask(self, client: Any, kind: Any, fields: dict[str, Any]) -> Asked:
         assert client.wait_for_service(WAIT_SECONDS)
         future = client.call_async(kind.Request(**fields))
         future.add_done_callback(lambda done: self._wake())
-        return self.until(lambda: future.done() and future.result())
+        return Asked(self, future)
 
     def wait_for(self, future: Any) -> Any:
         future.add_done_callback(lambda done: self._wake())

@@ -140,6 +140,7 @@ def test_frames_come_back_when_a_task_has_left(house: House) -> None:
     house.orchestrator.register(house.task("pilot", wcet_ms=60, deadline_ms=200))
     house.orchestrator.register(extra(house, "a", 60))
     house.orchestrator.unregister("pilot")
+    house.orchestrator.settle()
     assert decimation_of(house) == {"a": 1}
     assert house.reported[-1].sentence == (
         "a now takes every frame (10.0 instead of 5.0 a second) because pilot was removed."

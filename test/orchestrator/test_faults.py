@@ -240,6 +240,7 @@ def test_the_engine_gets_what_room_the_proof_leaves(house: House) -> None:
     house.orchestrator.register(house.task("two", deadline_ms=52, lane="lane0"))
     assert house.engine.scaling[0] == 2.5
     house.orchestrator.unregister("two")
+    house.orchestrator.settle()
     assert house.engine.scaling[0] == 5.0
 
 

@@ -308,6 +308,7 @@ def test_ten_thousand_requests_leave_bounded_memory_behind(house: House) -> None
         assert not orchestrator.register(too_long).accepted
         assert orchestrator.unregister("a").accepted
         assert not orchestrator.unregister("a").accepted
+    orchestrator.settle()
     assert len(ids) == 100
     assert len(orchestrator.log.latest()) == 1000
     assert house.engine.loaded == {}

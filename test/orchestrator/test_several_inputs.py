@@ -109,6 +109,7 @@ def test_the_job_is_released_with_the_last_frame_and_all_slots_come_back(house: 
     assert len(house.engine.submitted) == 1
     assert free(house) == [True, False]
     assert house.orchestrator.unregister("stereo").accepted
+    house.orchestrator.settle()
     assert free(house) == []
 
 

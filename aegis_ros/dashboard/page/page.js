@@ -80,7 +80,7 @@ function show(status) {
   page["no-tasks"].hidden = status.tasks.length > 0;
   page.tasks.hidden = status.tasks.length === 0;
   setText(page["engine-line"], status.backend ? `${status.backend} on ${status.device}` : "");
-  setText(page.state, status.state);
+  setText(page.state, status.progress ? `${status.state}: ${status.progress}` : status.state);
   setAttribute(page.state, "data-level", { active: "good", inactive: "warn" }[status.state] ?? "none");
   showFigures(status);
 }

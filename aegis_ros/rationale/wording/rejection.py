@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import rejection
-from aegis_ros.rationale.wording.units import mib
+from aegis_ros.rationale.wording.units import mib, reached_words
 from aegis_ros.rationale.wording.words import words, words_of
 
 _SHOWN_BYTES = 512 * 1024  # what is less rounds to nothing
@@ -38,6 +38,21 @@ def _critical_running(reason: rejection.CriticalRunning) -> str:
     return (
         "tasks of high criticality are running, and measuring would disturb them; deactivate the "
         "orchestrator or disable them first"
+    )
+
+
+@words_of(rejection.Cancelled)
+def _cancelled(reason: rejection.Cancelled) -> str:
+    reached = reached_words(reason.stage, reason.done, reason.total)
+    done = {"evaluate": "judged", "profile": "measured"}.get(reason.request, "admitted")
+    return f"{reason.task} was not {done}: the request was cancelled while {reached}"
+
+
+@words_of(rejection.TooManyWaiting)
+def _too_many_waiting(reason: rejection.TooManyWaiting) -> str:
+    return (
+        f"{reason.most} requests wait for their turn, which is the maximum; wait until some are "
+        "answered (~/status lists them), or cancel one: unregister its task"
     )
 
 

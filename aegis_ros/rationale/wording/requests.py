@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import requests
-from aegis_ros.rationale.wording.units import ms
+from aegis_ros.rationale.wording.units import ms, reached_words
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -14,6 +14,14 @@ def _task_removed(reason: requests.TaskRemoved) -> str:
         f"{reason.task} was removed on request{until}; utilization of lane {reason.lane} is now "
         f"{reason.utilization_after:.1%}"
     )
+
+
+@words_of(requests.AdmissionCancelled)
+def _admission_cancelled(reason: requests.AdmissionCancelled) -> str:
+    reached = reached_words(reason.stage, reason.done, reason.total)
+    if reason.request == "profile":
+        return f"measuring {reason.task} was cancelled on request while {reached}"
+    return f"the admission of {reason.task} was cancelled on request while {reached}"
 
 
 @words_of(requests.TaskMoved)

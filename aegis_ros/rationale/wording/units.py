@@ -13,6 +13,7 @@ __all__ = [
     "names",
     "percent_around_one",
     "plural",
+    "reached_words",
 ]
 
 _MIB = 1024 * 1024
@@ -47,6 +48,17 @@ def names(items: Sequence[str]) -> str:
 def plural(count: int, word: str) -> str:
     """Return a count with its noun."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def reached_words(stage: str, done: int, total: int) -> str:
+    """Return how far a request was: ``it was measured (120 of 350 runs)``."""
+    found = {
+        "waiting": "it waited for its turn",
+        "preparing": "its network was prepared",
+        "measuring": "it was measured",
+        "loading": "its network was loaded",
+    }.get(stage, stage)
+    return f"{found} ({done} of {total} runs)" if total else found
 
 
 def every_nth(n: int) -> str:

@@ -1,0 +1,109 @@
+"""Every request over DDS is answered, whatever it asks for and whatever becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aegis_ros.srv import ListModels, RegisterModel, UnregisterModel
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
+from rcl_interfaces.msg import Parameter, ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+
+from test.nodes.system import System, running
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(tmp_path_factory.mktemp("robot")) as each:
+        yield each
+
+
+def change(system: System, **transition: Any) -> bool:
+    asked = system.ask_node(ChangeState, "change_state", transition=Transition(**transition))
+    return bool(asked.result_in_time().success)
+
+
+@pytest.mark.parametrize(
+    "transition",
+    [
+        {"id": Transition.TRANSITION_ACTIVATE},
+        {"id": Transition.TRANSITION_CONFIGURE},
+        {"id": Transition.TRANSITION_CLEANUP},
+        {"id": Transition.TRANSITION_UNCONFIGURED_SHUTDOWN},
+        {"id": Transition.TRANSITION_CREATE},
+        {"id": Transition.TRANSITION_DESTROY},
+        {"id": Transition.TRANSITION_ON_CONFIGURE_SUCCESS},
+        {"id": 255},
+        {"label": "activate"},
+        {"label": "fly"},
+        {"label": "transition_success"},
+    ],
+)
+def test_a_transition_that_is_not_possible_is_refused_and_changes_nothing(
+    system: System, transition: dict[str, Any]
+) -> None:
+    assert not change(system, **transition)
+    assert system.node.state == "active"
+
+
+def test_transitions_are_made_by_number_and_by_label(system: System) -> None:
+    assert change(system, label="deactivate") and system.node.state == "inactive"
+    assert change(system, id=Transition.TRANSITION_ACTIVATE) and system.node.state == "active"
+
+
+def test_a_transition_that_fails_in_an_unforeseen_way_is_refused(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("a mistake of this package")
+
+    assert change(system, label="deactivate")
+    with monkeypatch.context() as patch:
+        patch.setattr(system.node._orchestrator, "activate", fail)
+        assert not change(system, label="activate")
+    assert system.node.state == "inactive"
+    assert change(system, label="activate")
+
+
+def test_every_service_of_the_node_answers_an_empty_request(system: System) -> None:
+    services = list(system.node.services)
+    assert len(services) >= 16
+    for service in services:
+        name = service.srv_name.rsplit("/", 1)[-1]
+        assert system.ask_node(service.srv_type, name).result_in_time() is not None, name
+
+
+def test_a_callback_that_raises_is_answered_with_its_reason(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("a mistake of this package")
+
+    monkeypatch.setattr(system.node._orchestrator, "status", fail)
+    monkeypatch.setattr("aegis_ros.nodes.services.fill_registration", fail)
+    monkeypatch.setattr(system.node._requests, "_by_name", fail)
+    monkeypatch.setattr(system.node, "set_parameters_atomically", fail)
+    assert system.call(ListModels).tasks == []
+    answer = system.call(RegisterModel, task=system.task("Bad Name"))
+    assert not answer.admitted and "a mistake of this package" in answer.rationale.sentence
+    removed = system.call(UnregisterModel, name="x")
+    assert not removed.success and "a mistake of this package" in removed.rationale.sentence
+    wanted = [Parameter(name="config", value=ParameterValue(type=4, string_value="x"))] * 2
+    results = (
+        system.ask_node(SetParameters, "set_parameters", parameters=wanted).result_in_time().results
+    )
+    assert [each.successful for each in results] == [False, False]
+    assert "a mistake of this package" in results[0].reason
+    both = system.ask_node(
+        SetParametersAtomically, "set_parameters_atomically", parameters=wanted
+    ).result_in_time()
+    assert not both.result.successful and "a mistake of this package" in both.result.reason
+
+
+def test_what_is_possible_can_still_be_asked(system: System) -> None:
+    asked = system.ask_node(GetAvailableTransitions, "get_available_transitions")
+    labels = {each.transition.label for each in asked.result_in_time().available_transitions}
+    assert labels == {"deactivate", "shutdown"}

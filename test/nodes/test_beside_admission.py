@@ -1,0 +1,121 @@
+"""Over real DDS: all that is quick is answered and reported while a network is measured."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from aegis_ros.action import ProfileModel
+from aegis_ros.msg import AdmissionStatus
+from aegis_ros.srv import ListModels, RegisterModel, SetTaskEnabled, UnregisterModel
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import GetParameters, ListParameters
+
+from aegis_ros.backends import CompiledNetwork
+from test.nodes.system import WAIT_SECONDS, System, running
+
+MANY = 5
+
+
+class _Gate:
+    """Has the engine's measurements stand still until it is opened."""
+
+    def __init__(self, system: System, patch: pytest.MonkeyPatch) -> None:
+        self.reached, self._open = threading.Event(), threading.Event()
+        owner = system.node._orchestrator
+        assert owner is not None
+
+        def slow(compiled: CompiledNetwork, lane: int, runs: int, *_: Any, **__: Any) -> Any:
+            self.reached.set()
+            assert self._open.wait(WAIT_SECONDS)
+            return np.full((runs, compiled.segments), 100_000, np.int64)
+
+        patch.setattr(owner._engine, "profile", slow)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@contextmanager
+def measuring(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[System, _Gate, Any]]:
+    """A system with a task ``low``, where the registration of ``new`` is measured."""
+    with running(folder) as system:
+        low = system.task("low", criticality="low")
+        assert system.call(RegisterModel, task=low).admitted
+        gate = _Gate(system, patch)
+        try:
+            answer = system.ask(RegisterModel, task=system.task("new", wcet_ms=0.0))
+            system.until(gate.reached.is_set)
+            yield system, gate, answer
+        finally:
+            gate.open()
+
+
+def test_quick_requests_are_answered_and_everything_is_reported_while_a_network_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with measuring(tmp_path, monkeypatch) as (system, gate, answer):
+        waiting = system.ask(RegisterModel, task=system.task("next"))
+        assert [each.spec.name for each in system.call(ListModels).tasks] == ["low"]
+        assert system.call(SetTaskEnabled, name="low", enabled=False).success
+        assert system.call(SetTaskEnabled, name="low", enabled=True).success
+        assert system.ask_node(GetState, "get_state").result_in_time().current_state.label == (
+            "active"
+        )
+        names = ["config"]
+        values = system.ask_node(GetParameters, "get_parameters", names=names).result_in_time()
+        assert len(values.values) == 1
+        assert system.ask_node(ListParameters, "list_parameters").result_in_time().result.names
+        for verb in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+            changed = system.ask_node(ChangeState, "change_state", transition=Transition(id=verb))
+            assert changed.result_in_time().success
+        assert system.call(UnregisterModel, name="low").success
+        # All that is published goes on meanwhile, and shows who has a turn and who waits.
+        for heard in (system.statuses, system.diagnostics):
+            count = len(heard)
+            system.until(lambda heard=heard, count=count: len(heard) >= count + MANY)
+        shown = system.statuses[-1].admissions
+        assert [(each.task, each.request, each.stage) for each in shown] == [
+            ("new", AdmissionStatus.REQUEST_REGISTER, AdmissionStatus.STAGE_MEASURING),
+            ("next", AdmissionStatus.REQUEST_REGISTER, AdmissionStatus.STAGE_WAITING),
+        ]
+        assert not answer.done() and not waiting.done()
+        gate.open()
+        assert answer.result_in_time().admitted
+        assert waiting.result_in_time().admitted
+        system.until(lambda: not system.statuses[-1].admissions)
+
+
+def test_unregistering_cancels_what_is_measured_and_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with measuring(tmp_path, monkeypatch) as (system, gate, answer):
+        waiting = system.ask(RegisterModel, task=system.task("next"))
+        system.until(lambda: len(system.statuses[-1].admissions) == 2)
+        assert "waited for its turn" in system.call(UnregisterModel, name="next").rationale.sentence
+        assert not waiting.result_in_time().admitted
+        assert "was measured" in system.call(UnregisterModel, name="new").rationale.sentence
+        gate.open()
+        refused = answer.result_in_time()
+        assert not refused.admitted and refused.rationale.rule == "operator"
+        assert [each.spec.name for each in system.call(ListModels).tasks] == ["low"]
+
+
+def test_a_measurement_that_waits_for_its_turn_can_be_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with measuring(tmp_path, monkeypatch) as (system, gate, answer):
+        goal = ProfileModel.Goal(task=system.task("other", wcet_ms=0.0), runs=20)
+        handle = system.wait_for(system.profiler.send_goal_async(goal))
+        system.until(lambda: len(system.statuses[-1].admissions) == 2)
+        system.wait_for(handle.cancel_goal_async())
+        result = system.wait_for(handle.get_result_async()).result
+        assert not result.success and "other was not measured" in result.rationale.sentence
+        gate.open()
+        assert answer.result_in_time().admitted
