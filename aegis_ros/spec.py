@@ -408,6 +408,8 @@ class DeviceSpec:
             the node between a frame and its result get two less.
         keep_awake: keep idle cores from falling asleep while the engine runs: frames start sooner,
             idle cores take more power.
+        standby: keep a second engine process that has imported everything and opened nothing, to
+            take over when the first is lost.
     """
 
     backend: str = ""
@@ -416,6 +418,7 @@ class DeviceSpec:
     switch_ns: int = 200_000
     realtime_priority: int = 40
     keep_awake: bool = True
+    standby: bool = True
 
 
 @dataclass(frozen=True, slots=True)

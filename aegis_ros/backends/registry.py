@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from aegis_ros.backends.base import Backend, Capabilities
-from aegis_ros.errors import ConfigError
+from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.plugins import Plugins
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["backend_name", "backend_names", "capabilities_of", "create_backend"]
+__all__ = ["backend_name", "backend_names", "capabilities_of", "create_backend", "warm"]
 
 _DEFAULT = "onnxruntime"
 _KEY = "device.backend"
@@ -66,6 +67,16 @@ def capabilities_of(name: str = "") -> Capabilities:
     """
     found: Capabilities = getattr(_factory(name), "capabilities", Capabilities())
     return found
+
+
+def warm(names: Iterable[str]) -> None:
+    """Import what these backends need in an engine, and open nothing.
+
+    What cannot be imported is left to :func:`create_backend`, which says why.
+    """
+    for name in names:
+        with suppress(AegisError, ImportError):
+            getattr(_factory(name), "warm", lambda: None)()
 
 
 def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:

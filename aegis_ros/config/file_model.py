@@ -70,6 +70,11 @@ class _Device(Model):
         description="keep idle cores from falling asleep while the engine runs: frames start "
         "sooner, idle cores take more power",
     )
+    standby: bool = Field(
+        True,
+        description="keep a second engine process ready to take over when the first is lost; it "
+        "takes memory, and no time of a lane",
+    )
 
 
 class _Models(Model):

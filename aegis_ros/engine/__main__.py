@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 
+from aegis_ros.backends.registry import warm
 from aegis_ros.engine.control_socket import receive
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import Begin, EngineSettings, decode_request
@@ -37,15 +38,18 @@ def main() -> None:
     """Serve one node until it goes away."""
     settings = EngineSettings.from_argument(sys.argv[1])
     die_with_parent(settings.parent)
-    os.sched_setaffinity(0, settings.cores)
     # Ctrl+C in a terminal reaches the whole group; the node decides when the engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     frames = socket.socket(fileno=settings.frames_fd)
     control = socket.socket(fileno=settings.control_fd)
     frames.setblocking(False)
+    # A process that stands by waits here, with everything imported and nothing opened. Until then
+    # it has the cores of the thread that started it, which keeps off lanes.
+    warm(settings.warm)
     received = receive(control)
     if received is None:
         return
+    os.sched_setaffinity(0, settings.cores)
     begin, fds = decode_request(received[0]), received[1]
     assert isinstance(begin, Begin)
     lanes = begin.lanes

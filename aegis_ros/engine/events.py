@@ -26,13 +26,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EngineStatus:
-    """The engine at one moment."""
+    """The engine at one moment.
+
+    Attributes:
+        pid: process id, 0 while there is none.
+        alive_ns: when its loop last said that it lives, monotonic.
+        lanes: what they do.
+        restarts: how often it came back.
+        restart_ns: how long that took the last time.
+        standby_pid: of the process that waits to take over, 0 for none.
+    """
 
     pid: int
     alive_ns: int
     lanes: tuple[LaneState, ...]
     restarts: int
     restart_ns: int
+    standby_pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)

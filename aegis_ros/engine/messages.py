@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.lanes import lanes_by_backend
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import AegisError, EngineError
 from aegis_ros.rationale import Rule
@@ -58,6 +59,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
         frames_fd: socket of the frame records.
         control_fd: socket of these messages.
         parent: process id of the node; the engine ends with it.
+        warm: names of the backends to import while the process waits for ``Begin``.
     """
 
     backend: str
@@ -67,6 +69,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     frames_fd: int
     control_fd: int
     parent: int
+    warm: tuple[str, ...] = ()
 
     @staticmethod
     def of(
@@ -81,6 +84,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
             frames_fd,
             control_fd,
             parent,
+            tuple(lanes_by_backend(device.backend, device.lanes)),
         )
 
     def to_argument(self) -> str:

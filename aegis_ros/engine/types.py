@@ -59,6 +59,8 @@ class LoadSpec:
             what is below high when a task of high criticality exceeds its budget.
         on_overrun: what becomes of a job that exceeds its budget.
         early_exit: for ``early_exit``: by the name of an output, that of its stand-in.
+        deadline_ns: of its jobs, 0 for unknown; of tasks that matter as much, the one with the
+            shortest is loaded first after a loss.
     """
 
     task_id: int
@@ -71,6 +73,7 @@ class LoadSpec:
     criticality: Criticality = Criticality.HIGH
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
     early_exit: Mapping[str, str] = field(default_factory=dict)
+    deadline_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

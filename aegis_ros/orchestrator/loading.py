@@ -87,6 +87,7 @@ class Loader:
                     entry.spec.criticality,
                     entry.spec.on_overrun,
                     early_exit=entry.spec.early_exit,
+                    deadline_ns=entry.spec.deadline_ns,
                 )
             )
         except (AegisError, OSError, MemoryError):

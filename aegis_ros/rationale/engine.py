@@ -31,9 +31,15 @@ class EngineCause:
 
 @dataclass(frozen=True, slots=True)
 class EngineEnded(EngineCause):
-    """Its process ended with an exit code; negative: that signal ended it."""
+    """Its process ended.
+
+    Attributes:
+        exit_code: negative where that signal ended it.
+        outside: whether somebody else sent the signal.
+    """
 
     exit_code: int
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,7 @@ def test_a_thousand_loads_and_unloads_leak_neither_descriptors_nor_memory(bench)
             bench.client.unload(1)
 
     cycle(200)
+    bench.wait(lambda _: bench.client.status().standby_pid, "a process that stands by")
     fds, memory = _fds(bench), _memory(bench)
     cycle(800)
     assert _fds(bench) <= fds

@@ -91,11 +91,51 @@ def test_a_task_that_keeps_crashing_the_engine_is_quarantined_and_the_others_go_
     bench.wait(lambda heard: heard.results[-1].task_id == 1, "its result")
 
 
+def test_kills_from_outside_are_blamed_on_nobody_and_never_end_it(bench):
+    channel = bench.channel()
+    bench.load(1)
+    for kill in range(7):  # a crash of its own would quarantine after 3, and give up after 5
+        bench.feed(channel, 1)
+        bench.kill(signal.SIGKILL)
+        bench.wait(recovered(kill + 1), "recovery")
+    assert not any(event.quarantined for event in bench.heard.events)
+    assert "ended from outside (SIGKILL" in bench.heard.events[0].sentence
+    bench.feed(channel, 1)
+    bench.wait(lambda _: bench.accounted() == sorted(bench.sent), "every job")
+
+
+def test_a_process_stands_by_and_takes_over(bench):
+    channel = bench.channel()
+    bench.load(1)
+    bench.wait(lambda _: bench.client.status().standby_pid, "a process that stands by")
+    standby = bench.client.status().standby_pid
+    bench.kill(signal.SIGKILL)
+    bench.wait(recovered(), "recovery")
+    assert bench.client.status().pid == standby
+    bench.feed(channel, 1)
+    bench.wait(lambda heard: heard.results, "a result")
+    bench.wait(lambda _: bench.client.status().standby_pid not in (0, standby), "the next one")
+    last = bench.client.status().standby_pid
+    bench.client.stop()
+    assert not os.path.exists(f"/proc/{last}")
+
+
+def test_a_standby_that_died_is_not_taken(bench):
+    bench.channel()
+    bench.load(1)
+    bench.wait(lambda _: bench.client.status().standby_pid, "a process that stands by")
+    standby = bench.client.status().standby_pid
+    os.kill(standby, signal.SIGKILL)
+    bench.kill(signal.SIGKILL)
+    bench.wait(recovered(), "recovery")
+    assert bench.client.status().pid not in (0, standby)
+
+
 def test_an_engine_that_dies_again_and_again_is_given_up_and_can_be_started_anew(bench):
     channel = bench.channel()
     bench.load(1)
     for crash in range(5):
-        bench.kill(signal.SIGKILL)
+        bench.kill(signal.SIGSEGV)
         bench.wait(
             lambda heard, least=crash + 1: (
                 recovered(least)(heard) or any(event.rule is Rule.LIMIT for event in heard.events)

@@ -193,6 +193,11 @@ class OnnxRuntimeBackend(ReadsInPlace):
         """Hold no lane yet."""
         self._lanes: list[CpuLane] = []
 
+    @staticmethod
+    def warm() -> None:
+        """Import the runtime."""
+        import onnxruntime  # noqa: F401
+
     def compile(
         self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
     ) -> CompiledNetwork:

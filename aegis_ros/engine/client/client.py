@@ -214,7 +214,12 @@ class EngineClient:
             return EngineStatus(0, 0, (), supervisor.restarts, supervisor.restart_ns)
         page = process.page
         return EngineStatus(
-            process.pid, page.alive_ns, page.lanes(), supervisor.restarts, supervisor.restart_ns
+            process.pid,
+            page.alive_ns,
+            page.lanes(),
+            supervisor.restarts,
+            supervisor.restart_ns,
+            supervisor.standby_pid,
         )
 
     # -- inside -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable
 
@@ -16,6 +17,10 @@ from aegis_ros.spec import Criticality
 __all__ = ["Contents"]
 
 _IMPORTANCE = list(Criticality)
+
+
+def _urgency(spec: LoadSpec) -> tuple[int, float]:
+    return _IMPORTANCE.index(spec.criticality), spec.deadline_ns or math.inf
 
 
 class Contents:
@@ -115,7 +120,7 @@ class Contents:
         without: Iterable[int],
         loading: Callable[[tuple[int, ...]], None],
     ) -> tuple[tuple[int, str], ...]:
-        """Load everything again, the most critical first; ``changing`` is held.
+        """Load everything again, the most urgent first; ``changing`` is held.
 
         Args:
             process: a new engine.
@@ -130,8 +135,7 @@ class Contents:
         """
         failed: list[tuple[int, str]] = []
         left_out = frozenset(without)
-        order = sorted(self._loaded.values(), key=lambda spec: _IMPORTANCE.index(spec.criticality))
-        for spec in order:
+        for spec in sorted(self._loaded.values(), key=_urgency):
             if spec.task_id in left_out:
                 continue
             loading((spec.task_id,))

@@ -18,9 +18,10 @@ _LONGEST_DELAY_NS = 2_000_000_000
 class CrashHistory:
     """Crashes within the last minutes. No clock, no I/O: times come in.
 
-    A task that was running at three crashes within ten minutes is quarantined; its crashes then
-    no longer count, so that the others go on. Five crashes within a minute that are not
-    explained so end it.
+    An engine that was killed from outside says nothing about the tasks that ran: it is counted
+    nowhere. A task that was running at three crashes within ten minutes is quarantined; its
+    crashes then no longer count, so that the others go on. Five crashes within a minute that are
+    not explained so end it.
     """
 
     def __init__(self) -> None:

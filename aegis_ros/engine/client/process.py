@@ -27,6 +27,7 @@ from aegis_ros.engine.messages import (
 )
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.slots import OutputSlots
+from aegis_ros.engine.types import EngineInfo
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import child_environment
@@ -36,6 +37,8 @@ __all__ = ["EngineProcess"]
 
 _START_TIMEOUT_S = 30.0
 _ANSWER_TIMEOUT_S = 120.0
+# A person sent it, or the kernel because memory ran out.
+_FROM_OUTSIDE = frozenset([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 _SOCKET_BYTES = 4 * 1024 * 1024
 # glibc: never give memory back to the kernel between runs, so that no run pays to get it again.
 _ALLOCATOR = {
@@ -49,20 +52,26 @@ _Wanted = TypeVar("_Wanted", bound=Answer)
 
 
 class EngineProcess:
-    """A running engine: its pid, its two sockets, its page and the output slots it writes to.
+    """An engine: its pid, its two sockets, its page and the output slots it writes to.
 
-    The engine dies with the thread that makes this object, so that thread must live on.
+    It stands by, with everything imported and no device opened, until :meth:`begin`. It dies with
+    the thread that makes this object, so that thread must live on.
 
     Args:
         device: backend, lanes and priority.
-        trace: ring its loop writes its trace to.
+
+    Attributes:
+        info: what it said of itself, after :meth:`begin`.
 
     Raises:
-        EngineError: it does not start.
+        EngineError: it cannot be started.
     """
 
-    def __init__(self, device: DeviceSpec, trace: SharedMemory | None = None) -> None:
-        """Start the process and wait for its first answer."""
+    info: EngineInfo
+
+    def __init__(self, device: DeviceSpec) -> None:
+        """Start the process."""
+        self._lanes = device.lanes
         frames, theirs_frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control, theirs_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (frames, theirs_frames):
@@ -72,6 +81,7 @@ class EngineProcess:
         self.frames = frames
         self.disconnected = False  # set by whoever reads `frames` to its end
         self._control = control
+        self._killed = False  # by this side
         self._asking = threading.Lock()
         self._unsent: deque[bytes] = deque()
         settings = EngineSettings.of(
@@ -100,10 +110,20 @@ class EngineProcess:
         finally:
             theirs_frames.close()
             theirs_control.close()
+
+    def begin(self, trace: SharedMemory | None = None) -> None:
+        """Have it open its lanes, and wait until it can take requests.
+
+        Args:
+            trace: ring its loop writes its trace to.
+
+        Raises:
+            EngineError: it cannot; the process is gone.
+        """
         try:
-            begin = Begin(device.lanes, 0 if trace is None else trace.size)
+            begin = Begin(self._lanes, 0 if trace is None else trace.size)
             shared = [self.page.memory] + ([] if trace is None else [trace])
-            send(control, begin, [memory.fd for memory in shared])
+            send(self._control, begin, [memory.fd for memory in shared])
             self.info = self.ask(Hello(), Info, timeout_s=_START_TIMEOUT_S).info
         except (OSError, EngineError) as error:
             self.kill()
@@ -201,6 +221,18 @@ class EngineProcess:
         """Return the exit code, ``None`` while it runs."""
         return self._process.poll()
 
+    def killed_from_outside(self) -> bool:
+        """Return whether a signal that no fault of a program raises ended it, and not from here."""
+        code = self.ended()
+        return code is not None and -code in _FROM_OUTSIDE and not self._killed
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait for its end; return the exit code, ``None`` when it still runs."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def kill(self) -> None:
         """End the process now, wait for its end, and wake whoever waits on its sockets."""
         self._signal()
@@ -227,6 +259,7 @@ class EngineProcess:
 
     def _signal(self) -> None:
         if self._process.poll() is None:
+            self._killed = True
             self._process.send_signal(signal.SIGKILL)
 
     def _shut(self) -> None:

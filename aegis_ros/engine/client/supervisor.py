@@ -27,8 +27,15 @@ __all__ = ["Supervisor"]
 _WATCH_INTERVAL_S = 0.1
 _READER_GRACE_S = 0.5
 _STOP_TIMEOUT_S = 10.0
+_END_S = 0.5
+_STANDBY_AFTER_NS = 2_000_000_000  # when what was lost has been loaded again, if all goes well
+_STANDBY_RETRY_NS = 10_000_000_000
 
 _log = logging.getLogger(__name__)
+
+
+class _Killed(EngineError):
+    """Somebody else ended the engine before it was ready."""
 
 
 @dataclass(slots=True)
@@ -80,6 +87,8 @@ class Supervisor:
         self._outage: _Outage | None = None
         self._loading: tuple[int, ...] = ()
         self._doubted = False
+        self._standby: EngineProcess | None = None
+        self._standby_at_ns = 0
         self.restarts = 0
         self.restart_ns = 0
 
@@ -92,6 +101,12 @@ class Supervisor:
     def stopping(self) -> bool:
         """Whether the engine is being stopped."""
         return self._stopping.is_set()
+
+    @property
+    def standby_pid(self) -> int:
+        """Process id of the engine that waits to take over, 0 for none."""
+        standby = self._standby
+        return 0 if standby is None else standby.pid
 
     @property
     def quarantined(self) -> frozenset[int]:
@@ -163,20 +178,28 @@ class Supervisor:
         if process is not None:
             process.stop()
             self._retire(process)
+        self._dismiss_standby()
 
     def _look_after(self) -> None:
         process = self._in_flight.process
         if process is not None:
-            if process.disconnected and process.ended() is None:
+            # Sockets close a moment before a process has ended.
+            if process.disconnected and process.wait(_END_S) is None:
                 process.kill()
             code = process.ended()
-            loaded = self._contents.networks()
-            found = trouble(code, process.page, loaded, time.monotonic_ns())
+            found = trouble(
+                code,
+                process.page,
+                self._contents.networks(),
+                time.monotonic_ns(),
+                outside=process.killed_from_outside(),
+            )
             # A machine that stood still as a whole looks like a hang, once.
             certain = code is not None or self._doubted
             self._doubted = found is not None and not certain
             if found is None:
                 process.flush()
+                self._keep_standby()
             elif certain:
                 self._lose(process, found)
         if self._outage is not None and time.monotonic_ns() >= self._outage.retry_ns:
@@ -185,7 +208,7 @@ class Supervisor:
     def _bring_up(self) -> tuple[tuple[int, str], ...]:
         """Start a process and load everything; return (task, reason) of what failed to load."""
         with self._contents.changing:
-            process = EngineProcess(self._device, self._trace)
+            process = self._begun()
             try:
                 self._contents.open_in(process)
                 reader = threading.Thread(
@@ -199,9 +222,45 @@ class Supervisor:
                     process, without=self._history.quarantined, loading=self._note_loading
                 )
             except (EngineError, OSError) as error:
+                process.wait(_END_S)
+                kind = _Killed if process.killed_from_outside() else EngineError
                 process.kill()
                 self._retire(process)
-                raise EngineError(f"the engine cannot be made ready ({error})") from error
+                raise kind(f"the engine cannot be made ready ({error})") from error
+
+    def _begun(self) -> EngineProcess:
+        """Return a process that can take requests: the one that stands by, or a new one."""
+        self._standby_at_ns = time.monotonic_ns() + _STANDBY_AFTER_NS
+        standby, self._standby = self._standby, None
+        for process in (standby, None):
+            process = process or EngineProcess(self._device)
+            try:
+                process.begin(self._trace)
+            except EngineError:
+                if process is not standby:
+                    raise
+            else:
+                return process
+        raise AssertionError("a new process raises, or is returned")
+
+    def _keep_standby(self) -> None:
+        """Have a process stand by while the engine runs: starting Python is most of a restart."""
+        standby, now = self._standby, time.monotonic_ns()
+        if standby is not None:
+            if standby.ended() is None:
+                return
+            self._dismiss_standby()
+            self._standby_at_ns = now + _STANDBY_RETRY_NS
+        if not self._device.standby or now < self._standby_at_ns:
+            return
+        self._standby_at_ns = now + _STANDBY_RETRY_NS
+        self._standby = EngineProcess(self._device)
+
+    def _dismiss_standby(self) -> None:
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            standby.kill()
+            standby.close()
 
     def _read_then_wake(self, process: EngineProcess) -> None:
         self._read(process)
@@ -218,7 +277,9 @@ class Supervisor:
             self.stopped()
             return
         lost = tuple(key for key, _ in self._in_flight.take_all())
-        guilty = self._history.note(lost_ns, found.suspects)
+        # Who was killed from outside says nothing about the tasks that ran, or about the next one.
+        outside = process.killed_from_outside()
+        guilty = () if outside else self._history.note(lost_ns, found.suspects)
         self._callbacks.event(
             EngineEvent(
                 EngineLost(found.cause, len(lost), tuple(self._contents.names(guilty))),
@@ -229,15 +290,16 @@ class Supervisor:
                 stood_ns=max(0, lost_ns - found.since_ns),
             )
         )
-        self._plan(lost_ns, lost_ns, found)
+        self._plan(lost_ns, lost_ns, found, outside=outside)
 
-    def _plan(self, lost_ns: int, now_ns: int, found: Trouble) -> None:
+    def _plan(self, lost_ns: int, now_ns: int, found: Trouble, *, outside: bool) -> None:
         """Decide when to start again, if at all."""
-        if self._history.hopeless(now_ns):
+        if not outside and self._history.hopeless(now_ns):
             self._outage = None
             self._callbacks.event(EngineEvent(EngineGivenUp(GIVE_UP_LOSSES, GIVE_UP_WITHIN_NS)))
             return
-        self._outage = _Outage(lost_ns, now_ns + self._history.delay_ns(now_ns), found)
+        delay_ns = 0 if outside else self._history.delay_ns(now_ns)
+        self._outage = _Outage(lost_ns, now_ns + delay_ns, found)
 
     def _come_back(self, outage: _Outage) -> None:
         try:
@@ -247,11 +309,12 @@ class Supervisor:
                 return
             now = time.monotonic_ns()
             lost = tuple(key for key, _ in self._in_flight.take_all())
-            guilty = self._history.note(now, self._loading)
+            outside = isinstance(error, _Killed)
+            guilty = () if outside else self._history.note(now, self._loading)
             self._loading = ()
             event = EngineEvent(EngineNotBack(str(error)), lost, quarantined=guilty)
             self._callbacks.event(event)
-            self._plan(outage.lost_ns, now, outage.trouble)
+            self._plan(outage.lost_ns, now, outage.trouble, outside=outside)
             return
         self._outage = None
         duration = time.monotonic_ns() - outage.lost_ns

@@ -35,7 +35,12 @@ class Trouble:
 
 
 def trouble(
-    exit_code: int | None, page: EnginePage, loaded: Mapping[int, LoadSpec], now_ns: int
+    exit_code: int | None,
+    page: EnginePage,
+    loaded: Mapping[int, LoadSpec],
+    now_ns: int,
+    *,
+    outside: bool = False,
 ) -> Trouble | None:
     """Return what is wrong; ``None`` if all is well.
 
@@ -44,11 +49,13 @@ def trouble(
         page: its heartbeat page.
         loaded: what is loaded, by task id.
         now_ns: monotonic time.
+        outside: whether somebody else ended the process: nothing that ran is to blame then.
     """
     lanes = page.lanes()
     running = tuple(lane.task_id for lane in lanes if lane.task_id >= 0)
     if exit_code is not None:
-        return Trouble(EngineEnded(exit_code), running, page.alive_ns)
+        suspects = () if outside else running
+        return Trouble(EngineEnded(exit_code, outside), suspects, page.alive_ns)
     stale = now_ns - page.alive_ns
     if stale > _STALE_LOOP_NS:
         # A loop that stands still says nothing about what the lanes do.

@@ -11,6 +11,11 @@ from aegis_ros.rationale.wording.words import words, words_of
 
 @words_of(engine.EngineEnded)
 def _engine_ended(cause: engine.EngineEnded) -> str:
+    if cause.outside:
+        return (
+            f"the engine was ended from outside ({_how(cause.exit_code)}: by a person, or by the "
+            "kernel because memory ran out)"
+        )
     return f"the engine ended ({_how(cause.exit_code)})"
 
 
