@@ -18,6 +18,7 @@ def generate_launch_description() -> LaunchDescription:
             *declare("config", name="orchestrator"),
             *declare("namespace", "autostart", "state_dir"),
             *declare("dashboard", "dashboard_host", "dashboard_port", "metrics"),
+            *declare("dashboard_token_file"),
             *declare("use_sim_time", "log_level", "fastdds_profile"),
             for_large_images(
                 start("orchestrator", name=LaunchConfiguration("name")),

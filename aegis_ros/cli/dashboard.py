@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -18,7 +19,14 @@ _PORTS = range(65536)
 
 
 def run(
-    target: str, host: str, port: int, *, metrics: bool, results: bool, params: Path | None
+    target: str,
+    host: str,
+    port: int,
+    *,
+    metrics: bool,
+    results: bool,
+    params: Path | None,
+    token_file: Path | None = None,
 ) -> NoReturn:
     """Become the dashboard node, which serves until Ctrl+C.
 
@@ -28,19 +36,35 @@ def run(
         port: port; 0 for any free one.
         metrics: serve /metrics, too.
         results: listen to results for their timing.
-        params: file of ROS parameters, such as a token, which has no place on a command line.
+        params: file of ROS parameters.
+        token_file: file of the token that changes need.
 
     Raises:
         ConfigError: ROS or the built package is not in the environment, or an argument is wrong.
     """
-    arguments = node_arguments(target, host, port, metrics=metrics, results=results, params=params)
+    arguments = node_arguments(
+        target,
+        host,
+        port,
+        metrics=metrics,
+        results=results,
+        params=params,
+        token_file=token_file,
+    )
     command = [sys.executable, "-m", _program().module, *arguments]
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
 def node_arguments(
-    target: str, host: str, port: int, *, metrics: bool, results: bool, params: Path | None
+    target: str,
+    host: str,
+    port: int,
+    *,
+    metrics: bool,
+    results: bool,
+    params: Path | None,
+    token_file: Path | None = None,
 ) -> list[str]:
     """Return the arguments of the node's program; as :func:`run`."""
     if port not in _PORTS:
@@ -48,8 +72,9 @@ def node_arguments(
     for name, value in (("--target", target), ("--host", host)):
         if not value or any(not sign.isprintable() or sign in " ='" for sign in value):
             raise ConfigError("not valid", where=name, value=value, expected="a name or address")
-    if params is not None and not params.is_file():
-        raise ConfigError("there is no such file", where="--params", value=params)
+    for name, file in (("--params", params), ("--token-file", token_file)):
+        if file is not None and not file.is_file():
+            raise ConfigError("there is no such file", where=name, value=file)
     chosen = {
         "target": target,
         "host": f"'{host}'",  # 1.2 would be a number
@@ -57,6 +82,8 @@ def node_arguments(
         "metrics": str(metrics).lower(),
         "results": str(results).lower(),
     }
+    if token_file is not None:
+        chosen["token_file"] = json.dumps(str(token_file.absolute()))  # quoted as YAML
     arguments = ["--ros-args"]
     if params is not None:
         arguments += ["--params-file", str(params)]

@@ -377,14 +377,24 @@ def dashboard(
     results: Annotated[
         bool, typer.Option(help="Subscribe to results; without them the timeline stays empty.")
     ] = True,
-    params: Annotated[
-        Path | None, typer.Option(help="File of ROS parameters, such as the token.")
+    params: Annotated[Path | None, typer.Option(help="File of ROS parameters.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File (mode 600) of the token that a browser needs to pause tasks."),
     ] = None,
 ) -> None:
     """Serve the live page of a running orchestrator, as `ros2 run aegis_ros dashboard` does."""
     from aegis_ros.cli.dashboard import run
 
-    run(target, host, port, metrics=metrics, results=results, params=params)
+    run(
+        target,
+        host,
+        port,
+        metrics=metrics,
+        results=results,
+        params=params,
+        token_file=token_file,
+    )
 
 
 audit = typer.Typer(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import math
 import threading
 from collections.abc import AsyncIterator, Callable
 from importlib import resources
@@ -21,6 +22,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aegis_ros.dashboard.attempts import Attempts
 from aegis_ros.dashboard.feed import Batch, Cursor, Feed
 from aegis_ros.dashboard.metrics import CONTENT_TYPE, Metrics
 from aegis_ros.dashboard.questions import Robot, read_pause, read_what_if
@@ -52,10 +54,11 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 class _Refused(Exception):
     """A request that is answered with an error."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, **headers: str) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def create_app(feed: Feed, robot: Robot, settings: Settings, ended: threading.Event) -> FastAPI:
@@ -88,7 +91,7 @@ def _add_guard(app: FastAPI, settings: Settings) -> None:
 
     @app.exception_handler(_Refused)
     async def refuse(request: Request, error: _Refused) -> JSONResponse:
-        return JSONResponse({"error": error.text}, status_code=error.status)
+        return JSONResponse({"error": error.text}, error.status, error.headers)
 
 
 class _Guard:
@@ -130,33 +133,40 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_news(app: FastAPI, feed: Feed, settings: Settings, ended: threading.Event) -> None:
-    readers = 0
+    readers: set[object] = set()
+
+    class News(StreamingResponse):
+        """Holds its place among the readers until it ends, also where it never began."""
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                readers.discard(self)
 
     async def news() -> AsyncIterator[str]:
-        nonlocal readers
-        readers += 1
-        try:
-            # the browser asks again after this many milliseconds when the node was restarted
-            yield "retry: 2000\n\n"
-            about = {"target": settings.target, "may_change": bool(settings.token)}
-            yield f"event: hello\ndata: {json.dumps(about)}\n\n"
-            cursor = Cursor()
-            while not ended.is_set():
-                batch, cursor = feed.since(cursor)
-                yield f"data: {encode(batch)}\n\n"
-                await asyncio.sleep(settings.batch_s)
-        finally:
-            readers -= 1
+        # the browser asks again after this many milliseconds when the node was restarted
+        yield "retry: 2000\n\n"
+        about = {"target": settings.target, "may_change": bool(settings.token)}
+        yield f"event: hello\ndata: {json.dumps(about)}\n\n"
+        cursor = Cursor()
+        while not ended.is_set():
+            batch, cursor = feed.since(cursor)
+            yield f"data: {encode(batch)}\n\n"
+            await asyncio.sleep(settings.batch_s)
 
     @app.get("/news")
     async def read_news() -> Response:
-        if readers >= settings.readers:
-            raise _Refused(503, f"{readers} browsers watch already; close one")
-        return StreamingResponse(news(), media_type="text/event-stream")
+        if len(readers) >= settings.readers:
+            raise _Refused(503, f"{len(readers)} browsers watch already; close one")
+        answer = News(news(), media_type="text/event-stream")
+        readers.add(answer)
+        return answer
 
 
 def _add_questions(app: FastAPI, robot: Robot, settings: Settings) -> None:
     busy = asyncio.Semaphore(1)
+    attempts = Attempts()
 
     async def ask(call: Callable[[], Any]) -> Any:
         if busy.locked():
@@ -170,14 +180,14 @@ def _add_questions(app: FastAPI, robot: Robot, settings: Settings) -> None:
     @app.post("/what-if")
     async def what_if(request: Request) -> Response:
         if not settings.loopback:
-            _require_token(request, settings)
+            _require_token(request, settings, attempts)
         question = _checked(read_what_if, await _body(request))
         answer = await ask(lambda: robot.evaluate(question))
         return JSONResponse(plain(answer))
 
     @app.post("/enabled")
     async def set_enabled(request: Request) -> Response:
-        _require_token(request, settings)
+        _require_token(request, settings, attempts)
         wish = _checked(read_pause, await _body(request))
         done, why = await ask(lambda: robot.set_enabled(wish.task, wish.enabled))
         return JSONResponse({"done": done, "why": why}, status_code=200 if done else 409)
@@ -190,13 +200,20 @@ def _checked(read: Callable[[bytes], Any], body: bytes) -> Any:
         raise _Refused(422, str(error)) from error
 
 
-def _require_token(request: Request, settings: Settings) -> None:
+def _require_token(request: Request, settings: Settings, attempts: Attempts) -> None:
     if not settings.token:
-        raise _Refused(403, "read-only: the dashboard runs without a token; set its parameter")
+        raise _Refused(403, "read-only: the dashboard runs without a token; set token_file")
+    client = request.client.host if request.client else ""
+    wait_s = math.ceil(attempts.wait_s(client))
+    if wait_s:
+        text = f"too many wrong tokens from {client}; wait {wait_s} s"
+        raise _Refused(429, text, Retry_After=str(wait_s))
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(
         given.strip().encode(), settings.token.encode()
     ):
+        if given:
+            attempts.wrong(client)
         raise _Refused(401, "the token is missing or wrong")
 
 

@@ -8,6 +8,7 @@ import threading
 import uvicorn
 
 from aegis_ros.dashboard.app import create_app
+from aegis_ros.dashboard.connections import bounded
 from aegis_ros.dashboard.feed import Feed
 from aegis_ros.dashboard.questions import Robot
 from aegis_ros.dashboard.settings import Settings
@@ -41,6 +42,8 @@ class Server:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 create_app(feed, robot, settings, self._ended),
+                http=bounded(settings),
+                ws="none",
                 log_config=None,
                 access_log=False,
                 lifespan="off",

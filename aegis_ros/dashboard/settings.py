@@ -25,6 +25,8 @@ class Settings:
         metrics: serve ``/metrics``.
         batch_s: seconds between two batches of news.
         readers: most browsers at a time.
+        connections: most connections at a time.
+        request_s: seconds in which a request must be whole, and a client must read on.
     """
 
     target: str = "/orchestrator"
@@ -35,6 +37,8 @@ class Settings:
     metrics: bool = False
     batch_s: float = 0.25
     readers: int = 16
+    connections: int = 64
+    request_s: float = 10.0
 
     def __post_init__(self) -> None:
         """Refuse what would not work, or would be less safe than it looks.

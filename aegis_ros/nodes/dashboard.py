@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
 from aegis_ros.dashboard import (
+    VARIABLE,
     AnswerView,
     DecisionView,
     Feed,
@@ -24,6 +26,7 @@ from aegis_ros.dashboard import (
     WindowView,
     analysis_task,
     critical_window,
+    read_token,
 )
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
@@ -65,7 +68,7 @@ class DashboardNode(Node):
             target=self.target,
             host=self._get("host"),
             port=self._get("port"),
-            token=self._get("token"),
+            token=self._token(),
             page=self._get("page"),
             metrics=self._get("metrics"),
             batch_s=self._get("batch_s"),
@@ -100,11 +103,12 @@ class DashboardNode(Node):
             integer_range=[IntegerRange(from_value=0, to_value=65535, step=1)],
         )
         declare(
-            "token",
+            "token_file",
             "",
-            "Token that a browser needs to pause and resume tasks (16 characters or more). "
-            "Empty: the page is read-only.",
+            "File with the token that a browser needs to pause and resume tasks (16 characters or "
+            f"more, mode 600). Empty: that of {VARIABLE}; without, the page is read-only.",
         )
+        declare("token", "", "Refused: every node of the domain could read it. Use token_file.")
         declare("page", True, "Serve the page.")
         declare("metrics", False, "Serve /metrics for Prometheus.")
         declare(
@@ -118,6 +122,16 @@ class DashboardNode(Node):
             "Seconds between two batches of updates to a browser.",
             floating_point_range=[FloatingPointRange(from_value=0.05, to_value=10.0)],
         )
+
+    def _token(self) -> str:
+        if self._get("token"):
+            raise ConfigError(
+                "every node of the ROS domain can read a parameter",
+                where="token",
+                hint="Put the token into a file (chmod 600) and name it with token_file, or into "
+                f"the environment as {VARIABLE}",
+            )
+        return read_token(self._get("token_file"), os.environ)
 
     def _get(self, name: str) -> Any:
         return self.get_parameter(name).value

@@ -58,6 +58,10 @@ ARGUMENTS = {
             "127.0.0.1",
         ),
         LaunchArgument("dashboard_port", "port the page is served on", "8470", kind=int),
+        LaunchArgument(
+            "dashboard_token_file",
+            "file (mode 600) of the token that a browser needs to pause tasks; empty: read-only",
+        ),
         _switch("metrics", "also serve /metrics for Prometheus there; alone or with the page"),
         _switch("use_sim_time", "read stamps against /clock"),
         LaunchArgument(
@@ -85,6 +89,7 @@ PARAMETERS = {
         "target": "name",
         "host": "dashboard_host",
         "port": "dashboard_port",
+        "token_file": "dashboard_token_file",
         "page": "dashboard",
         "results": "dashboard",
         "metrics": "metrics",

@@ -4,7 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from typing import Any
 
@@ -209,6 +209,91 @@ def test_only_the_right_token_stops_a_task() -> None:
         status, answer = one.ask("POST", "/enabled", wish, Authorization=f"Bearer {TOKEN}")
         assert (status, answer["done"]) == (200, True)
         assert one.robot.wishes == [("obstacles", False)]
+
+
+def test_who_gives_many_wrong_tokens_has_to_wait() -> None:
+    with served(token=TOKEN) as one:
+        body = {"task": "obstacles", "enabled": False}
+        given = [
+            one.ask("POST", "/enabled", body, Authorization=f"Bearer {number:016}")[0]
+            for number in range(12)
+        ]
+        assert given == [401] * 10 + [429] * 2
+        connection, answer = one.open("POST", "/enabled", body, Authorization=f"Bearer {TOKEN}")
+        with closing(connection):
+            assert answer.status == 429  # else the right one could be told by its answer
+            assert 0 < int(answer.headers["Retry-After"]) <= 60
+        assert one.robot.wishes == []
+
+
+def test_asking_without_a_token_is_no_guess() -> None:
+    with served(token=TOKEN) as one:
+        body = {"task": "obstacles", "enabled": False}
+        assert {one.ask("POST", "/enabled", body)[0] for _ in range(12)} == {401}
+        assert one.ask("POST", "/enabled", body, Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: loc",
+        b"POST /what-if HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100\r\n\r\n{",
+    ],
+    ids=["nothing", "half a header", "half a body"],
+)
+def test_a_request_that_does_not_end_is_ended(half: bytes) -> None:
+    with served(request_s=0.3) as one, _connected(one) as client:
+        client.sendall(half)
+        assert _ended(client)
+
+
+def test_a_request_that_drips_is_ended_however_long_it_drips() -> None:
+    with served(request_s=0.5) as one, _connected(one) as client:
+        end = time.monotonic() + 20
+        with pytest.raises(OSError):
+            while time.monotonic() < end:
+                client.sendall(b"G")
+                time.sleep(0.05)
+
+
+def test_news_are_not_ended_by_the_limit_of_requests() -> None:
+    with served(request_s=0.3, batch_s=0.05) as one:
+        connection, answer = one.open("GET", "/news")
+        with closing(connection):
+            assert len(_events(answer, 20)) == 20  # more than a second of them
+
+
+def test_connections_beyond_the_limit_are_closed_and_the_others_served() -> None:
+    with served(connections=3) as one, ExitStack() as opened:
+        held = [opened.enter_context(_connected(one)) for _ in range(3)]
+        for client in held:  # each is served once, so that all three are known to be there
+            client.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        with _connected(one) as client:
+            assert _ended(client)
+        held.pop().close()
+        end = time.monotonic() + 20
+        while True:
+            try:
+                assert one.ask("GET", "/page.css")[0] == 200
+                break
+            except OSError:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+
+def _connected(one: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", one.port), timeout=20)
+
+
+def _ended(client: socket.socket) -> bool:
+    """Whether the server closes the connection without a word."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def test_who_is_not_on_this_machine_needs_the_token_to_ask() -> None:

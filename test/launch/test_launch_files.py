@@ -136,6 +136,7 @@ def test_the_page_is_served_beside_the_orchestrator_it_shows_where_asked_for() -
         "target": "brain",
         "host": "127.0.0.1",
         "port": 8470,
+        "token_file": "",
         "page": True,
         "results": True,
         "metrics": False,

@@ -34,7 +34,10 @@ class Beside:
     """The dashboard's node, spun on a thread of its own, with its server."""
 
     def __init__(self, system: System, **parameters: Any) -> None:
-        given = {"port": 0, "token": TOKEN, "metrics": True, **parameters}
+        token = system.folder / "token"
+        token.touch(0o600)
+        token.write_text(TOKEN)
+        given = {"port": 0, "token_file": str(token), "metrics": True, **parameters}
         self.node = DashboardNode(
             context=system.robot.context,
             parameter_overrides=[Parameter(name, value=value) for name, value in given.items()],
@@ -171,8 +174,8 @@ def test_like_takes_over_a_whole_task_and_changes_only_what_was_asked() -> None:
     ("parameter", "named"),
     [
         ("port:=99999", "port"),
-        ("token:=abc", "token"),
-        ("token:=1", "token"),
+        ("token:=0123456789abcdef", "token"),
+        ("token_file:=/nothing", "token_file"),
         ("host:=192.0.2.1", "host, port"),
     ],
 )
