@@ -208,7 +208,7 @@ def test_best_effort_that_blocks_for_too_long_gets_a_hint_how_to_cut_it() -> Non
     front = replace(FRONT, segments_ns=(3 * MS,), period_ns=10 * MS, deadline_ns=8 * MS)
     long = vlm(12 * MS, period=4 * MS)
     verdict = check_lane([front, long])
-    assert not verdict.schedulable and "after a segment of vlm has blocked it" in verdict.sentence
+    assert not verdict.schedulable and "of blocking by a segment of vlm" in verdict.sentence
     changes = {item.change: item for item in counterfactuals([front, long], "vlm", ["main"])}
     assert changes["segments"].value == 4
     assert "period_ms" not in changes and "deadline_ms" not in changes

@@ -64,7 +64,7 @@ def test_best_effort_that_cannot_stay_whole_is_cut_as_finely_as_it_can_be(house:
     house.orchestrator.register(brake(house))
     answer = house.orchestrator.register(caption(house))
     assert segments_of(house)["caption"] == 8
-    assert "because brake can wait 33.00 ms" in answer.rationale.sentence
+    assert "because brake tolerates 33.00 ms of blocking" in answer.rationale.sentence
 
 
 def test_best_effort_that_nobody_waits_for_too_long_stays_whole(house: House) -> None:

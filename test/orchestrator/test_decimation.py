@@ -65,8 +65,8 @@ def test_a_newcomer_that_has_to_be_decimated_is_cut_for_those_it_would_block(hou
     assert decimation_of(house) == {"pilot": 1, "map": 2}
     assert "it runs in 4 segments" in answer.rationale.sentence
     assert answer.rationale.sentence.endswith(
-        "because pilot can wait 18.00 ms and the whole network takes 70.00 ms. So that everything "
-        "fits, it takes every 2nd frame (5.0 instead of 10.0 a second)."
+        "because pilot tolerates 18.00 ms of blocking and the whole network takes 70.00 ms. So "
+        "that everything fits, it takes every 2nd frame (5.0 instead of 10.0 a second)."
     )
 
 

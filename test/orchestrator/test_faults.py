@@ -175,7 +175,7 @@ def test_an_overrun_is_reported_with_what_it_can_cost_others_and_counted(house: 
     assert sentence == (
         "Job 7 of detector took 13.00 ms, more than its budget of 10.00 ms; jobs that waited for "
         "lane lane0 can end up to 3.00 ms later than proven. The next frame is skipped to repay "
-        "it, unless the lane is idle for as long before."
+        "it, unless the lane idles that long first."
     )
     rationale = house.reported[-1]
     assert (rationale.left, rationale.relation, rationale.right) == (13.0, ">", 10.0)
@@ -245,7 +245,7 @@ def test_the_engine_gets_what_room_the_proof_leaves(house: House) -> None:
 
 
 def test_an_overrun_with_room_says_that_no_deadline_is_at_risk() -> None:
-    expected = "has room for that on lane lane0, so no deadline is at risk"
+    expected = "lane lane0 has enough slack for that, so no deadline is at risk"
     assert expected in overran(absorbed=True)
 
 

@@ -171,8 +171,8 @@ def test_a_slow_device_costs_frames_before_it_costs_tasks(patient: House) -> Non
     assert [item.task for item in decimated] == ["map", "text"]
     assert decimated[0].rule is Rule.DECIMATION and decimated[0].related == speed.id
     assert decimated[0].sentence == (
-        "map now takes every 2nd frame (5.0 instead of 10.0 a second): at 65% of its nominal speed "
-        "the device cannot run more of lane lane0 in time."
+        "map now takes every 2nd frame (5.0 instead of 10.0 a second): at 65% of its nominal "
+        "speed, the device cannot run more frames of lane lane0 in time."
     )
 
 

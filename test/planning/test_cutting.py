@@ -75,8 +75,8 @@ def test_a_network_is_cut_for_a_more_urgent_task_that_runs(house: House) -> None
     assert answer.accepted
     assert segments_of(house) == {"brake": 1, "slow": 2}
     assert (
-        "it runs in 2 segments, the longest 30.00 ms, because brake can wait 33.00 ms and the "
-        "whole network takes 60.00 ms" in answer.rationale.sentence
+        "it runs in 2 segments, the longest 30.00 ms, because brake tolerates 33.00 ms of "
+        "blocking and the whole network takes 60.00 ms" in answer.rationale.sentence
     )
 
 
@@ -161,8 +161,8 @@ def test_a_network_whose_longest_part_cannot_be_made_short_stays_whole(
     answer = house.orchestrator.register(slow(house))
     assert not answer.accepted
     assert (
-        "it is not cut, because in 8 segments the longest would still take 36.00 ms, and brake can "
-        "wait 33.00 ms" in answer.rationale.sentence
+        "it is not cut, because in 8 segments the longest would still take 36.00 ms, and brake "
+        "tolerates 33.00 ms of blocking" in answer.rationale.sentence
     )
 
 

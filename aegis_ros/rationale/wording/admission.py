@@ -44,8 +44,8 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
 @words_of(admission.ChainTime)
 def _chain_time(time: admission.ChainTime) -> str:
     return (
-        f"End to end, {time.chain} takes at most {time.bound_ns / 1e6:.1f} ms from the frame, of "
-        f"{time.deadline_ns / 1e6:.1f} ms"
+        f"End to end, {time.chain} takes at most {time.bound_ns / 1e6:.1f} ms from the frame; its "
+        f"deadline is {time.deadline_ns / 1e6:.1f} ms"
     )
 
 
@@ -91,7 +91,7 @@ def _cut_note(cut: admission.CutNote) -> str:
 def _cut_for_others(cut: admission.CutForOthers) -> str:
     return (
         f"it runs in {cut.segments} segments, the longest {ms(cut.longest_ns)}, because "
-        f"{cut.waiting} can wait {ms(cut.tolerance_ns)} and the whole network takes "
+        f"{cut.waiting} tolerates {ms(cut.tolerance_ns)} of blocking and the whole network takes "
         f"{ms(cut.whole_ns)}"
     )
 
@@ -100,7 +100,7 @@ def _cut_for_others(cut: admission.CutForOthers) -> str:
 def _cut_not_worth(cut: admission.CutNotWorth) -> str:
     return (
         f"it is not cut, because in {cut.segments} segments the longest would still take "
-        f"{ms(cut.longest_ns)}, and {cut.waiting} can wait {ms(cut.tolerance_ns)}"
+        f"{ms(cut.longest_ns)}, and {cut.waiting} tolerates {ms(cut.tolerance_ns)} of blocking"
     )
 
 
@@ -110,12 +110,12 @@ def _constant_latency(item: admission.ConstantLatency) -> str:
     if item.latest_ns <= item.constant_ns:
         return f"Every result of {item.task} is published when its frame is {age}"
     advice = (
-        f"{item.holds_ns / 1e6:g} would hold for all"
+        f"with {item.holds_ns / 1e6:g}, none is"
         if item.holds_ns
-        else "no value that leaves time to publish before the deadline holds for all"
+        else "no value that leaves time to publish before the deadline avoids that"
     )
     return (
-        f"Results of {item.task} are held until their frame is {age}; by the proof one can take "
-        f"up to {item.latest_ns / 1e6:.1f} ms, so some may be published later than that, yet "
-        f"before the deadline; {advice}"
+        f"Results of {item.task} are held until their frame is {age}; their worst case is "
+        f"{item.latest_ns / 1e6:.1f} ms, so some may be published later, still before the "
+        f"deadline; {advice}"
     )

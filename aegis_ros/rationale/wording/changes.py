@@ -9,9 +9,9 @@ from aegis_ros.rationale.wording.words import words_of
 
 @words_of(changes.PeriodLonger)
 def _period_longer(change: changes.PeriodLonger) -> str:
-    also = " (and the deadline with it)" if change.with_deadline else ""
+    what = "period and a deadline" if change.with_deadline else "period"
     return (
-        f"{change.admits} would be admitted with a period of {change.period_ns / 1e6:g} ms{also}: "
+        f"{change.admits} would be admitted with a {what} of {change.period_ns / 1e6:g} ms: "
         f"{1e9 / change.period_ns:.1f} instead of {1e9 / change.before_ns:.1f} frames a second"
     )
 

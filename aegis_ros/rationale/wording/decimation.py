@@ -22,14 +22,14 @@ def _why(reason: decimation.DecimationChanged) -> str:
         case DecimationCause.REMOVED:
             return f" because {reason.other} was removed"
         case DecimationCause.SHARED_ANEW:
-            return " because frames were shared anew"
+            return " because frames were redistributed"
         case DecimationCause.SLOWER:
             return (
-                f": at {reason.factor:.0%} of its nominal speed the device cannot run more of lane "
-                f"{reason.lane} in time"
+                f": at {reason.factor:.0%} of its nominal speed, the device cannot run more frames "
+                f"of lane {reason.lane} in time"
             )
         case DecimationCause.FASTER:
             return (
-                f": the device, now at {reason.factor:.0%} of its nominal speed, runs these of "
-                f"lane {reason.lane} in time"
+                f": at {reason.factor:.0%} of its nominal speed, the device can run these frames "
+                f"of lane {reason.lane} in time again"
             )

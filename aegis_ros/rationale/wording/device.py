@@ -32,8 +32,8 @@ def _device_speed(reason: device.DeviceSpeed) -> str:
 def _shed_for_speed(reason: device.ShedForSpeed) -> str:
     return (
         f"{reason.task} ({reason.criticality}) is shed: at {reason.factor:.0%} of its nominal "
-        f"speed the device would need {reason.utilization_before:.1%} of lane {reason.lane} for "
-        "all its tasks and cannot keep all deadlines; tasks that are more critical or smaller stay"
+        f"speed, the device would need {reason.utilization_before:.1%} of lane {reason.lane} for "
+        "all its tasks and cannot meet all deadlines; tasks that are more critical or smaller stay"
     )
 
 

@@ -73,9 +73,9 @@ def _engine_back(reason: engine.EngineBack) -> str:
         f"{plural(reason.tasks, 'task')}"
     )
     if reason.quarantined:
-        text += f"; left out for crashing it: {', '.join(reason.quarantined)}"
+        text += f"; quarantined for crashing it: {', '.join(reason.quarantined)}"
     if reason.failed:
-        text += "; not loaded again: " + ", ".join(
+        text += "; could not be loaded again: " + ", ".join(
             f"{name} ({problem})" for name, problem in reason.failed
         )
     return text

@@ -32,9 +32,9 @@ def _newer_set(reason: frames.NewerSet) -> str:
 @words_of(frames.FrameUnmatched)
 def _frame_unmatched(reason: frames.FrameUnmatched) -> str:
     return (
-        f"a frame on {reason.topic} was skipped: no frames of the other inputs of {reason.task} "
-        f"arrived that are stamped within {reason.tolerance_ns / 1e6:g} ms of it "
-        f"(sync.tolerance_ms), and {reason.queue} frames may wait (sync.queue)"
+        f"a frame on {reason.topic} was skipped: the other inputs of {reason.task} had no frames "
+        f"stamped within {reason.tolerance_ns / 1e6:g} ms of it (sync.tolerance_ms), and at most "
+        f"{reason.queue} frames wait (sync.queue)"
     )
 
 

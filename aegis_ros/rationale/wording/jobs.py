@@ -31,7 +31,7 @@ def _what_overran(reason: jobs.Overran) -> str:
     taken, budget = ms(reason.taken_ns), ms(reason.budget_ns)
     text = f"{part}{job} took {taken}, more than its budget of {budget}; "
     if reason.absorbed:
-        return f"{text}the proof has room for that on lane {reason.lane}, so no deadline is at risk"
+        return f"{text}lane {reason.lane} has enough slack for that, so no deadline is at risk"
     return (
         f"{text}jobs that waited for lane {reason.lane} can end up to {ms(reason.over_ns)} later "
         "than proven"
@@ -55,7 +55,7 @@ def _what_follows(reason: jobs.Overran) -> str:
 
 def _what_is_skipped(reason: jobs.Overran) -> str:
     if reason.skips == 1:
-        return ". The next frame is skipped to repay it, unless the lane is idle for as long before"
+        return ". The next frame is skipped to repay it, unless the lane idles that long first"
     if reason.skips:
         return f". The next {reason.skips} frames are skipped to repay it"
     return ""
@@ -107,5 +107,5 @@ def _first_stage_missed(reason: jobs.FirstStageMissed) -> str:
 def _no_boxes(reason: jobs.NoBoxes) -> str:
     return (
         f"job {reason.job} of {reason.task} skipped: results of {reason.first}, which triggers it, "
-        f"hold no boxes; give {reason.first} a decoder of detections or of text regions"
+        f"hold no boxes; give {reason.first} a decoder that finds boxes"
     )

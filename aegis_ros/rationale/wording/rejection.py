@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import rejection
-from aegis_ros.rationale.wording.units import mib, reached_words
+from aegis_ros.rationale.wording.units import mib, names, reached_words
 from aegis_ros.rationale.wording.words import words, words_of
 
 _SHOWN_BYTES = 512 * 1024  # what is less rounds to nothing
@@ -129,7 +129,7 @@ def _arena_full(reason: rejection.ArenaFull) -> str:
 
 @words_of(rejection.NotSchedulable)
 def _not_schedulable(reason: rejection.NotSchedulable) -> str:
-    everywhere = f" (no other of {reason.lanes} lanes fits)" if reason.lanes > 1 else ""
+    everywhere = f" (none of {reason.lanes} lanes fits)" if reason.lanes > 1 else ""
     cut = f"; {words(reason.cut)}" if reason.cut is not None else ""
     advice = (
         reason.counterfactuals[0].sentence
@@ -196,13 +196,13 @@ def _chain_late(reason: rejection.ChainLate) -> str:
     return (
         f"{reason.task} is rejected on lane {reason.lane}: "
         + "; ".join(words(each) for each in reason.findings)
-        + ". Lengthen the deadline at the end of the chain, or the periods on its lanes"
+        + ". Lengthen the deadline of the last task of the chain, or the periods on its lanes"
     )
 
 
 @words_of(rejection.Followed)
 def _followed(reason: rejection.Followed) -> str:
     return (
-        f"{reason.task} stays: its results trigger {', '.join(reason.followers)}, which would get "
-        "nothing; unregister what follows first"
+        f"{reason.task} cannot be removed: its results trigger {names(reason.followers)}; "
+        f"unregister {'it' if len(reason.followers) == 1 else 'them'} first"
     )

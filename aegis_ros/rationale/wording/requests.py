@@ -28,8 +28,8 @@ def _admission_cancelled(reason: requests.AdmissionCancelled) -> str:
 def _task_moved(reason: requests.TaskMoved) -> str:
     return (
         f"{reason.task} moved from lane {reason.before} to lane {reason.lane} so that "
-        f"{reason.admits} fits; its budget there is {ms(reason.work_ns)}, and lane {reason.lane} "
-        f"is now used to {reason.utilization_after:.1%}"
+        f"{reason.admits} fits; its budget there is {ms(reason.work_ns)}, and the utilization of "
+        f"lane {reason.lane} is now {reason.utilization_after:.1%}"
     )
 
 
@@ -75,7 +75,10 @@ def _journal_unreadable(reason: requests.JournalUnreadable) -> str:
 
 @words_of(requests.StoreDamaged)
 def _store_damaged(reason: requests.StoreDamaged) -> str:
-    return f"{reason.store} was damaged; it was moved to {reason.moved_to} and started anew"
+    return (
+        f"{reason.store} was damaged; it was moved to {reason.moved_to} and replaced by an empty "
+        "one"
+    )
 
 
 @words_of(requests.NotTraced)

@@ -82,7 +82,7 @@ def fewer_frames(name: str, period_ns: int, n: int) -> str:
 
 
 def percent_around_one(utilization: float, above_one: int) -> str:
-    """Return a utilization with as many digits as distinguish it from 100 %.
+    """Return a utilization with as many digits as distinguish it from 100%.
 
     Args:
         utilization: as a part of one.
@@ -92,4 +92,4 @@ def percent_around_one(utilization: float, above_one: int) -> str:
         text = f"{utilization:.{digits}%}"
         if above_one == 0 or text != f"{1.0:.{digits}%}":
             return text
-    return "slightly more than 100 %" if above_one > 0 else "slightly less than 100 %"
+    return "slightly more than 100%" if above_one > 0 else "slightly less than 100%"

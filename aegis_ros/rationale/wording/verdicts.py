@@ -64,9 +64,9 @@ def _lane_overloaded(finding: verdicts.LaneOverloaded) -> str:
 
 @words_of(verdicts.TaskTooLong)
 def _task_too_long(finding: verdicts.TaskTooLong) -> str:
-    also = f" and {ms(finding.jitter_ns)} of jitter" if finding.jitter_ns else ""
+    also = f" after up to {ms(finding.jitter_ns)} of jitter" if finding.jitter_ns else ""
     return (
-        f"{finding.task} alone needs {ms(finding.wcet_ns)} of execution{also}, more than its "
+        f"{finding.task} alone needs {ms(finding.wcet_ns)} to execute{also}, more than its "
         f"deadline of {ms(finding.deadline_ns)}"
     )
 
@@ -75,12 +75,12 @@ def _task_too_long(finding: verdicts.TaskTooLong) -> str:
 def _demand_too_high(finding: verdicts.DemandTooHigh) -> str:
     witness = finding.witness
     blocked = (
-        f", after a segment of {witness.blocking_task} has blocked it for {ms(witness.blocking_ns)}"
+        f" on top of {ms(witness.blocking_ns)} of blocking by a segment of {witness.blocking_task}"
         if witness.blocking_task
         else ""
     )
     return (
-        f"within {ms(witness.t_ns)} the tasks of lane {finding.lane} can demand "
+        f"within {ms(witness.t_ns)}, the tasks of lane {finding.lane} can demand "
         f"{ms(witness.demand_ns)}{blocked}: {ms(-witness.slack_ns)} more than fits"
     )
 
@@ -89,8 +89,8 @@ def _demand_too_high(finding: verdicts.DemandTooHigh) -> str:
 def _demand_fits(finding: verdicts.DemandFits) -> str:
     witness = finding.witness
     return (
-        f"no interval demands more of lane {finding.lane} than its length; the tightest is "
-        f"{ms(witness.t_ns)}, with {ms(witness.slack_ns)} to spare"
+        f"the tasks of lane {finding.lane} never demand more time than there is; the tightest "
+        f"interval, {ms(witness.t_ns)}, has {ms(witness.slack_ns)} to spare"
     )
 
 
@@ -98,7 +98,7 @@ def _demand_fits(finding: verdicts.DemandFits) -> str:
 def _undecided(finding: verdicts.Undecided) -> str:
     used = percent_around_one(finding.utilization, finding.above_one)
     return (
-        f"the utilization of lane {finding.lane} ({used}) is so close to 100 % that the test does "
+        f"the utilization of lane {finding.lane} ({used}) is so close to 100% that the test does "
         "not end within its limits; what cannot be decided is rejected"
     )
 
@@ -106,8 +106,8 @@ def _undecided(finding: verdicts.Undecided) -> str:
 @words_of(verdicts.NothingToDrop)
 def _nothing_to_drop(finding: verdicts.NothingToDrop) -> str:
     return (
-        f"{words(finding.cause)}, when budgets are exceeded; and no task below high criticality "
-        "could be dropped"
+        f"{words(finding.cause)} when budgets are exceeded, and there is no task below high "
+        "criticality to drop"
     )
 
 
@@ -130,15 +130,15 @@ def _modes_hold(finding: verdicts.ModesHold) -> str:
 
 @words_of(verdicts.IdlingUnneeded)
 def _idling_unneeded(finding: verdicts.IdlingUnneeded) -> str:
-    return f"{words(finding.cause)}, so the lane never has to idle"
+    return f"{words(finding.cause)}; the lane never has to idle"
 
 
 @words_of(verdicts.BlockedInSlack)
 def _blocked_in_slack(finding: verdicts.BlockedInSlack) -> str:
     return (
-        f"{words(finding.cause)}; idling for the next job could help, but tasks of best effort "
-        f"({names(finding.tasks)}) then need gaps that are known: use the policy table, or cut "
-        "them into more segments"
+        f"{words(finding.cause)}; idling for the next job could help, but best-effort tasks "
+        f"({names(finding.tasks)}) then need gaps that are known in advance: use policy table, or "
+        "cut them into more segments"
     )
 
 
@@ -201,8 +201,8 @@ def _cycle(cycle: verdicts.CycleTooLong | None) -> str:
 @words_of(verdicts.PlacesAmbiguous)
 def _places_ambiguous(finding: verdicts.PlacesAmbiguous) -> str:
     return (
-        f"a table cannot tell one job of {names(finding.tasks)} from the next: the jitter is not "
-        "below the period"
+        f"a table cannot distinguish one job of {names(finding.tasks)} from the next: the jitter "
+        "is not shorter than the period"
     )
 
 
@@ -259,6 +259,6 @@ def _chains_hold(finding: verdicts.ChainsHold) -> str:
 @words_of(verdicts.ChainsUndecided)
 def _chains_undecided(finding: verdicts.ChainsUndecided) -> str:
     return (
-        "the jitter that the chains cause kept growing within the limits of the search; what "
+        "the jitter that the chains cause did not settle within the limits of the search; what "
         "cannot be decided is rejected"
     )
