@@ -35,8 +35,8 @@ class Attempts:
 
     def wait_s(self, client: str) -> float:
         """Return for how many seconds no token of a client is looked at; 0 for not at all."""
-        times = self._wrong.get(client, ())
-        if len(times) < self._most:
+        times = self._wrong.get(client)
+        if times is None or len(times) < self._most:
             return 0.0
         return max(0.0, times[0] + self._window_s - self._clock())
 
