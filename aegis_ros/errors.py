@@ -7,9 +7,10 @@ fix it, so that the text alone is enough to act on (in a log, a service response
 from __future__ import annotations
 
 import copy
-from typing import Self
+from typing import Self, TypeVar
 
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.loading import LoadFailure
 
 __all__ = [
     "AegisError",
@@ -22,6 +23,7 @@ __all__ = [
     "ProfileError",
     "StateError",
     "StoppedError",
+    "load_error",
 ]
 
 
@@ -134,6 +136,29 @@ class StoppedError(AegisError):
     """The work was not done because somebody asked for its end."""
 
     rule = Rule.OPERATOR
+
+
+_Error = TypeVar("_Error", bound=AegisError)
+
+
+def load_error(failure: LoadFailure, kind: type[_Error], value: object = None) -> _Error:
+    """Return the error that says why a network cannot be loaded, and what to do about it.
+
+    Args:
+        failure: why.
+        kind: class of the error.
+        value: the file at work; ``None`` where it says nothing.
+    """
+    # Imported here: an engine that is started anew speaks no English until something fails.
+    from aegis_ros.rationale.wording import load_hint, words
+
+    return kind(
+        words(failure),
+        where=failure.place,
+        value=value,
+        hint=load_hint(failure),
+        rule=failure.rule,
+    )
 
 
 def _shorten(text: str, limit: int = 200) -> str:

@@ -10,11 +10,21 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, shape_inference, version_converter
 
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, load_error
+from aegis_ros.network.contents import other_contents
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.fuse import DTYPES, names_beside, preprocessing_graphs
+from aegis_ros.network.locate import MOST_BYTES
+from aegis_ros.network.runtime_text import checker_failure, plain
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.loading import (
+    MemoryUsedUp,
+    RankUnknown,
+    SizeRefused,
+    TooLarge,
+    WeightsElsewhere,
+)
 from aegis_ros.spec import Color, Layout, ResizeMode
 
 __all__ = [
@@ -24,11 +34,14 @@ __all__ = [
     "fuse",
     "load_graph",
     "node_flops",
+    "size_refused",
     "tensor_infos",
 ]
 
 MAX_OPERATORS = 200_000  # the largest exports of language models have a tenth
 _FUSE_OPSET = 17
+# What the checker has accepted runs in this version of the format, too, and runtimes lag behind.
+_NEWEST_FORMAT = 10
 _OLDEST_FUSABLE_OPSET = 13
 _MOVES = frozenset(
     [
@@ -60,13 +73,8 @@ def load_graph(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model(str(path), load_external_data=False)
     except Exception as error:
-        raise ModelError(
-            f"not an ONNX network, or cut short ({_first_line(error)})",
-            where="model",
-            value=path.name,
-            hint="Copy the file again, and compare its SHA-256 with the original",
-            rule=Rule.MODEL_VALID,
-        ) from error
+        failure = MemoryUsedUp() if isinstance(error, MemoryError) else other_contents(path)
+        raise load_error(failure, ModelError, path.name) from error
     operators = _count(model.graph.node) + sum(_count(each.node) for each in model.functions)
     if operators > MAX_OPERATORS:
         raise ModelError(
@@ -77,27 +85,62 @@ def load_graph(path: Path) -> onnx.ModelProto:
             hint="Simplify it, for example with onnxsim, or export its loops as Loop operators",
             rule=Rule.MODEL_VALID,
         )
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
-        raise ModelError(
-            "the weights are in other files",
-            where="model",
-            value=path.name,
-            hint="Save them inside: onnx.save_model(onnx.load(file), file, "
-            "save_as_external_data=False)",
-            rule=Rule.MODEL_VALID,
-        )
+    _require_weights_inside(model, path)
+    _require_ranks(model)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        raise ModelError(
-            f"the ONNX checker refuses the network ({_first_line(error)})",
-            where="model",
-            value=path.name,
-            hint="Export the network again with a current exporter",
-            rule=Rule.MODEL_VALID,
-        ) from error
+        raise load_error(checker_failure(error), ModelError, path.name) from error
+    model.ir_version = min(model.ir_version, _NEWEST_FORMAT)
     _strip_initializer_inputs(model)
     return model
+
+
+def _require_weights_inside(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse weights in other files, with what can be done about that."""
+    files: dict[str, int] = {}
+    for tensor in _tensors(model.graph):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        name = place.get("location", "")
+        files[name] = files.get(name, 0) + math.prod(tensor.dims) * _itemsize(tensor.data_type)
+    if not files:
+        return
+    total = path.stat().st_size + sum(files.values())
+    if total > MOST_BYTES:
+        raise load_error(TooLarge(total, MOST_BYTES), ModelError, path.name)
+    # Looked for by name only: a file that may be anywhere is neither opened nor confirmed.
+    plain = tuple(name for name in files if name == Path(name).name)
+    missing = tuple(name for name in plain if not (path.parent / name).is_file())
+    raise load_error(WeightsElsewhere(path.name, tuple(files), missing), ModelError)
+
+
+def _require_ranks(model: onnx.ModelProto) -> None:
+    """Refuse inputs and outputs of unknown rank by their names; find that of outputs if possible.
+
+    What an initializer stands for is not fed, and needs none.
+    """
+    given = {tensor.name for tensor in model.graph.initializer}
+    for item in model.graph.input:
+        if item.name not in given and _rank_missing(item):
+            raise load_error(RankUnknown("input", item.name), ModelError)
+    unknown = [item for item in model.graph.output if _rank_missing(item)]
+    if not unknown:
+        return
+    try:
+        inferred = shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+    except Exception as error:
+        raise load_error(checker_failure(error), ModelError) from error
+    found = {item.name: item for item in inferred.graph.output}
+    for item in unknown:
+        if _rank_missing(found[item.name]):
+            raise load_error(RankUnknown("output", item.name), ModelError)
+        item.type.CopyFrom(found[item.name].type)
+
+
+def _rank_missing(item: onnx.ValueInfoProto) -> bool:
+    return item.type.HasField("tensor_type") and not item.type.tensor_type.HasField("shape")
 
 
 def fuse(
@@ -123,7 +166,27 @@ def fuse(
         called = names_beside(_names(model), names)
         front = preprocessing_graphs(feeds, sizes, [shapes[name] for name in names], called)
         _put_in_front(front, model.graph)
-    return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+    try:
+        return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+    except Exception as error:
+        raise load_error(checker_failure(error), ModelError) from error
+
+
+def size_refused(model: onnx.ModelProto, feeds: Sequence[Feed]) -> SizeRefused | None:
+    """Return the first size that is asked for and is not the network's own; ``None`` for none.
+
+    Many networks state a size and run on others as well: this is why, if it does not run.
+    """
+    for item, feed in zip(_fed_inputs(model, feeds), feeds, strict=True):
+        spec, shape = feed.preprocess, _shape(item.type.tensor_type)
+        if spec.size is None or spec.layout not in _IMAGE_LAYOUTS or len(shape) != 4:
+            continue
+        own = shape[2:] if spec.layout is Layout.NCHW else shape[1:3]
+        if own != spec.size and all(isinstance(extent, int) for extent in own):
+            where = f"{feed.where}preprocess.size"
+            height, width = (int(extent) for extent in own)
+            return SizeRefused(where, item.name, spec.size, (height, width))
+    return None
 
 
 def at_largest(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
@@ -400,7 +463,7 @@ def _to_fusable_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     except Exception as error:
         raise ModelError(
             f"the network uses opset {opset} and cannot be brought to {_FUSE_OPSET} "
-            f"({_first_line(error)})",
+            f"({plain(str(error))})",
             where="model",
             expected=f"opset {_OLDEST_FUSABLE_OPSET} or later",
             hint=f"Export the network again with opset {_FUSE_OPSET}",
@@ -487,8 +550,3 @@ def _dtype(tensor: onnx.TypeProto.Tensor) -> str:
 
 def _itemsize(element_type: int) -> int:
     return int(np.dtype(helper.tensor_dtype_to_np_dtype(element_type)).itemsize)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]

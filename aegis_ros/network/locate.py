@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from aegis_ros.config import expanded
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, load_error
+from aegis_ros.network.contents import lfs_pointer
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.loading import TooLarge
 
-__all__ = ["MAX_MODEL_BYTES", "digest", "expand_root", "resolve_model", "resolve_resource"]
+__all__ = ["MOST_BYTES", "digest", "expand_root", "resolve_model", "resolve_resource"]
 
-MAX_MODEL_BYTES = 8 * 1024**3
+MOST_BYTES = 2 * 1024**3 - 1  # of a message of protocol buffers, which an ONNX file is
 _URI = re.compile(
     r"^(?P<scheme>pypi|package)://(?P<owner>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<path>.+)$"
 )
@@ -34,7 +36,8 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
         ModelError: code ``model_file`` (absent or unreadable) or ``model_roots`` (not allowed).
     """
     path = resolve_resource(uri, roots)
-    if path.suffix.lower() != ".onnx":
+    # A cache may keep the file under its digest: the name of a link to it counts as well.
+    if not {_suffix(uri), path.suffix.lower()} & {".onnx"}:
         raise ModelError(
             "only ONNX files can be loaded",
             where="model",
@@ -43,14 +46,22 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
             rule=Rule.MODEL_FILE,
         )
     size = path.stat().st_size
-    if not 0 < size <= MAX_MODEL_BYTES:
+    if size == 0:
         raise ModelError(
-            "the file has an impossible size",
+            "the file is empty",
             where="model",
-            value=f"{size} bytes",
-            expected=f"1 to {MAX_MODEL_BYTES} bytes",
+            value=uri,
             rule=Rule.MODEL_FILE,
+            hint="Copy the file again",
         )
+    if size > MOST_BYTES:
+        raise load_error(TooLarge(size, MOST_BYTES), ModelError, uri)
+    try:
+        pointer = lfs_pointer(path)
+    except OSError as error:
+        raise _unreadable(uri, path, error) from error
+    if pointer is not None:
+        raise load_error(pointer, ModelError, uri)
     return path
 
 
@@ -74,7 +85,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
         relative = PurePosixPath(match["path"])
         if relative.is_absolute() or ".." in relative.parts:
             raise _outside(uri, [str(folder)])
-        path = _real(folder / relative, uri)
+        named = folder / relative
         allowed = [folder]
         if match["scheme"] == "package":
             allowed = _folders(roots)
@@ -87,10 +98,21 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             expected="pypi://dist/path, package://pkg/path or a path",
         )
     else:
-        path = _real(expanded(uri), uri)
+        named = expanded(uri)
         allowed = _folders(roots)
-    if not any(path.is_relative_to(folder) for folder in allowed):
-        raise _outside(uri, roots)
+    path = Path(os.path.realpath(named))
+    if not _below(path, allowed):
+        if _below(_unlinked(named), allowed):
+            raise _leads_out(uri, path)
+        raise _outside(uri, roots, path)
+    if not path.exists():
+        raise ModelError(
+            "there is no such file",
+            where="model",
+            value=uri,
+            hint="Check the path (relative paths start in the orchestrator's working directory)",
+            rule=Rule.MODEL_FILE,
+        )
     if not path.is_file():
         raise ModelError(
             "not a regular file",
@@ -100,13 +122,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             expected="a readable file",
         )
     if not os.access(path, os.R_OK):
-        raise ModelError(
-            "the file cannot be read",
-            where="model",
-            value=uri,
-            rule=Rule.MODEL_FILE,
-            hint=f"Give this user read permission: chmod a+r {path}",
-        )
+        raise _unreadable(uri, path)
     return path
 
 
@@ -180,22 +196,46 @@ def _distribution_folder(name: str) -> Path | None:
     return None
 
 
-def _real(path: Path, uri: str) -> Path:
-    try:
-        return path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise ModelError(
-            "there is no such file",
-            where="model",
-            value=uri,
-            hint="Check the path (relative paths start in the orchestrator's working directory)",
-            rule=Rule.MODEL_FILE,
-        ) from error
+def _suffix(uri: str) -> str:
+    return PurePosixPath(uri).suffix.lower()
 
 
-def _outside(uri: str, roots: Sequence[str]) -> ModelError:
+def _below(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _unlinked(path: Path) -> Path:
+    """Return where a file lies, links of its folder followed and its own not."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def _leads_out(uri: str, target: Path) -> ModelError:
     return ModelError(
-        "the file lies outside the folders models may be loaded from",
+        f"the file is a link to {target}, which lies outside the folders models may be loaded from",
+        where="model",
+        value=uri,
+        hint=f"Put the file itself there (cp --dereference), or add {target.parent} to "
+        "models.roots",
+        rule=Rule.MODEL_ROOTS,
+    )
+
+
+def _unreadable(uri: str, path: Path, error: OSError | None = None) -> ModelError:
+    reason = f" ({error.strerror})" if error is not None else ""
+    return ModelError(
+        f"the file cannot be read{reason}",
+        where="model",
+        value=uri,
+        rule=Rule.MODEL_FILE,
+        hint=f"Give this user read permission: chmod a+r {path}",
+    )
+
+
+def _outside(uri: str, roots: Sequence[str], place: Path | None = None) -> ModelError:
+    # A path that starts in the working directory may not lead where its writer thinks.
+    named = "the file" if place is None or uri == str(place) else str(place)
+    return ModelError(
+        f"{named} lies outside the folders models may be loaded from",
         where="model",
         value=uri,
         expected="a file under " + " or ".join(roots)

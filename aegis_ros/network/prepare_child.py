@@ -10,14 +10,29 @@ from typing import Any
 
 import numpy as np
 
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, load_error
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.metadata import bounded_metadata
+from aegis_ros.network.runtime_text import runtime_failure
 from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.loading import (
+    GraphInvalid,
+    LoadFailure,
+    OperatorFailed,
+    RuntimeRefuses,
+    ShapesDoNotFit,
+)
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
 
 __all__ = ["answer"]
+
+_OF_SHAPES = (
+    GraphInvalid,
+    OperatorFailed,
+    RuntimeRefuses,
+    ShapesDoNotFit,
+)  # what a wrong size ends in
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,16 +45,18 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         estimate_flops,
         fuse,
         load_graph,
+        size_refused,
         tensor_infos,
     )
 
     feeds = [_feed(fields) for fields in request["feeds"]]
     model = load_graph(Path(request["source"]))
     metadata = bounded_metadata((item.key, item.value) for item in model.metadata_props)
+    other_size = size_refused(model, feeds)
     fused = fuse(model, feeds, request["dimensions"])
     inputs = tensor_infos(fused.graph.input)
     onnx.save_model(fused, request["target"])
-    outputs = _probe(Path(request["target"]), inputs, feeds)
+    outputs = _probe(Path(request["target"]), inputs, feeds, other_size)
     if any(feed.batch for feed in feeds):
         fused = at_largest(fused, feeds)
     weights, activations = estimate_bytes(fused)
@@ -62,9 +79,19 @@ def _differs(inputs: Sequence[TensorInfo], feeds: Sequence[Feed]) -> list[str]:
 
 
 def _probe(
-    path: Path, inputs: Sequence[TensorInfo], feeds: Sequence[Feed]
+    path: Path,
+    inputs: Sequence[TensorInfo],
+    feeds: Sequence[Feed],
+    other_size: LoadFailure | None,
 ) -> tuple[TensorInfo, ...]:
-    """Run the network twice and return its outputs with the extents they had."""
+    """Run the network twice and return its outputs with the extents they had.
+
+    Args:
+        path: of the fused network.
+        inputs: its inputs.
+        feeds: what feeds them.
+        other_size: why it is likely to fail on its input, if it does.
+    """
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
@@ -90,13 +117,10 @@ def _probe(
             )
         ]
     except Exception as error:
-        raise ModelError(
-            f"the network cannot be run ({_reason(error)})",
-            where="model",
-            hint=f"Check that it takes input of size {_sizes(feeds)} and that "
-            f"ONNX Runtime {onnxruntime.__version__} has all its operators",
-            rule=Rule.MODEL_VALID,
-        ) from error
+        failure = runtime_failure(error)
+        if other_size is not None and isinstance(failure, _OF_SHAPES):
+            failure = other_size
+        raise load_error(failure, ModelError) from error
     infos = []
     for item, first, second in zip(session.get_outputs(), *runs, strict=True):
         if not isinstance(first, np.ndarray) or item.type not in DTYPE_OF_ORT:
@@ -109,10 +133,6 @@ def _probe(
         extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
         infos.append(TensorInfo(item.name, DTYPE_OF_ORT[item.type], extents))
     return tuple(infos)
-
-
-def _sizes(feeds: Sequence[Feed]) -> str:
-    return " and ".join(str(feed.preprocess.size or feed.max_shape[:2]) for feed in feeds)
 
 
 def _feed(fields: Mapping[str, Any]) -> Feed:
@@ -133,8 +153,3 @@ def _spec(fields: Mapping[str, Any]) -> PreprocessSpec:
     ):
         values[name] = kind(values[name])
     return PreprocessSpec(**values)
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[-1] if text else type(error).__name__)[:300]

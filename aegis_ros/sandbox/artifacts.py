@@ -13,6 +13,7 @@ from typing import Any
 
 from aegis_ros.config import read_json, read_text
 from aegis_ros.errors import AegisError
+from aegis_ros.sandbox.storage import kept_in
 
 __all__ = ["Artifact", "ArtifactCache", "Build"]
 
@@ -49,9 +50,14 @@ class ArtifactCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Create the folder."""
+        """Create the folder.
+
+        Raises:
+            StateError: it cannot be.
+        """
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with kept_in(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, name: str, *, file: str = "") -> Artifact | None:
         """Return an artifact; ``None`` where it was never made, or where it is seen to be damaged.
@@ -85,8 +91,14 @@ class ArtifactCache:
             name: of the artifact.
             build: whatever it raises is raised.
             beside: suffixes of files that lie beside each of the artifact's and stay there.
+
+        Raises:
+            StateError: the disk is full, or the folder cannot be written to.
         """
-        with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
+        with (
+            kept_in(self._folder),
+            tempfile.TemporaryDirectory(dir=self._folder) as scratch,
+        ):
             facts, files = build(Path(scratch))
             paths = tuple(
                 self._keep(file, f"{name}.{number}", beside) for number, file in enumerate(files)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, load_error
 from aegis_ros.rationale import Rule
-from aegis_ros.sandbox.contained import OUT_OF_MEMORY
+from aegis_ros.rationale.loading import Crashed, LoadFailure, MemoryUsedUp, TookTooLong
+from aegis_ros.sandbox.contained import DISK_REFUSES, OUT_OF_MEMORY
 from aegis_ros.sandbox.containment import Containment
 from aegis_ros.sandbox.stopping import check_stop, ended_by_stop
+from aegis_ros.sandbox.storage import storage_failure
 
 __all__ = ["child_environment", "run_child"]
 
@@ -74,52 +79,50 @@ def run_child(
             with ended_by_stop(process.kill):
                 code = process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise _refused(
-                f"preparing the network took longer than {timeout_s:.0f} s",
-                subject,
-                "Simplify the network, for example with onnxsim",
-            ) from error
+            raise load_error(TookTooLong(timeout_s), ModelError, subject) from error
         finally:
             process.kill()
             answer.join()
             said.join()
     check_stop()
-    return _understood(code, answer.content, said.content, allowed=allowed, subject=subject)
-
-
-def _understood(
-    code: int, content: bytes, said: bytes, *, allowed: Containment, subject: str
-) -> dict[str, Any]:
-    limit = f"{allowed.memory_bytes / 1024**2:,.0f} MiB"
-    hint = "Copy the file again, and compare its SHA-256 with the original"
-    if allowed.memory_bytes:
-        hint += f"; or it needs more than {limit}: raise device.arena_mib"
+    if code == -signal.SIGXCPU:
+        raise load_error(TookTooLong(timeout_s), ModelError, subject)
     if code != 0:
-        lines = said.decode(errors="replace").strip().splitlines()[-1:]
-        last = f" ({lines[0][:200]})" if lines else ""
-        raise _refused(
-            f"the process that prepares the network ended with code {code}{last}", subject, hint
-        )
+        raise load_error(_ended(code, said.content, allowed), ModelError, subject)
+    return _understood(answer.content, allowed, subject)
+
+
+def _understood(content: bytes, allowed: Containment, subject: str) -> dict[str, Any]:
+    """Return an answer; raise where it says that the child could not do it."""
+    limit = allowed.memory_bytes
     try:
         answer: dict[str, Any] = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise _refused(
-            "the answer of the process that prepares the network cannot be read", subject, hint
-        ) from error
+        failure: LoadFailure = Crashed("an answer that cannot be read", "", limit)
+        raise load_error(failure, ModelError, subject) from error
     if answer.get("problem") == OUT_OF_MEMORY:
-        raise _refused(
-            f"preparing the network takes more than {limit} of memory",
-            subject,
-            "Use a smaller network or input, or raise device.arena_mib",
-        )
+        raise load_error(MemoryUsedUp(limit), ModelError, subject)
+    if answer.get("problem") == DISK_REFUSES:
+        path = answer["file"] or ", ".join(allowed.writes)
+        failure = storage_failure(answer["number"], path, answer["detail"])
+        if answer["number"] == errno.EFBIG:
+            failure = MemoryUsedUp(limit, of_disk=True)
+        raise load_error(failure, ModelError, subject)
     if "problem" in answer:
         rule = Rule(answer.pop("rule", Rule.MODEL_VALID))
         raise ModelError(**answer, rule=rule)
     return answer
 
 
-def _refused(problem: str, subject: str, hint: str) -> ModelError:
-    return ModelError(problem, where="model", value=subject, rule=Rule.MODEL_VALID, hint=hint)
+def _ended(code: int, said: bytes, allowed: Containment) -> LoadFailure:
+    """Return why a child ended that did not answer."""
+    if code == -signal.SIGKILL:  # of the system, for want of memory, in all likelihood
+        return MemoryUsedUp()
+    lines = said.decode(errors="replace").strip().splitlines()[-1:]
+    how = f"code {code}"
+    with suppress(ValueError):
+        how = signal.Signals(-code).name
+    return Crashed(how, lines[0][:200] if lines else "", allowed.memory_bytes)
 
 
 class _Pipe:

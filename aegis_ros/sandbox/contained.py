@@ -17,8 +17,9 @@ from aegis_ros.errors import AegisError
 from aegis_ros.sandbox.containment import Containment, contain
 from aegis_ros.sandbox.parent import die_with_parent
 
-__all__ = ["OUT_OF_MEMORY", "main"]
+__all__ = ["DISK_REFUSES", "OUT_OF_MEMORY", "main"]
 
+DISK_REFUSES = "the disk refuses"
 OUT_OF_MEMORY = "its memory is used up"
 
 
@@ -45,6 +46,13 @@ def main() -> None:
         }
     except MemoryError:
         answer = {"problem": OUT_OF_MEMORY}
+    except OSError as error:
+        answer = {
+            "problem": DISK_REFUSES,
+            "number": error.errno or 0,
+            "file": str(error.filename or ""),
+            "detail": error.strerror or str(error),
+        }
     with open(reply, "w", encoding="utf-8") as out:
         json.dump(answer, out)
 

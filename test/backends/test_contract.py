@@ -190,8 +190,18 @@ def test_a_network_that_cannot_be_loaded_is_refused_with_a_reason(device, make_n
     compiled = device.backend.compile(make_network(), device.cache)
     broken = tmp_path / "unloadable.onnx"
     broken.write_bytes(b"not a network")
-    with pytest.raises(BackendError, match="cannot load"):
+    with pytest.raises(BackendError, match=r"cannot load|damaged") as caught:
         device.backend.load(replace(compiled, paths=(str(broken),)), 0)
+    assert "[ONNXRuntimeError]" not in str(caught.value)
+
+
+def test_a_network_whose_file_is_gone_is_refused_with_advice(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    if device.backend.name == "simulated":
+        pytest.skip("reads no file")
+    gone = str(device.cache / "gone.onnx")
+    with pytest.raises(BackendError, match=r"gone\.onnx\). Register the task again"):
+        device.backend.load(replace(compiled, paths=(gone,) * compiled.segments), 0)
 
 
 @pytest.mark.parametrize("parts", [2, 3])

@@ -149,7 +149,7 @@ def test_what_onnx_runtime_refuses_to_run_fails_this_job_alone(gpu, make_network
     output = np.zeros(3 * 8 * 2 + 16384, np.int64)
     gpu.ort.refuses = True
     done = gpu.run(network, np.zeros(LARGEST, np.uint8), [output])
-    assert "ONNX Runtime refuses to run the segment ([ONNXRuntimeError]" in done.error
+    assert "ONNX Runtime refuses to run the segment (CUDA failure 900)" in done.error
     gpu.ort.refuses = False
     assert gpu.run(network, np.zeros(LARGEST, np.uint8), [output]).error == ""
 
@@ -392,7 +392,7 @@ def test_extents_are_folded_before_a_network_is_cut(tmp_path):
     folded = onnx.load(fold(tmp_path / "source.onnx", tmp_path / "folded.onnx"))
     assert "Shape" not in {node.op_type for node in folded.graph.node}
     (tmp_path / "broken.onnx").write_bytes(b"not a network")
-    with pytest.raises(ModelError, match="ONNX Runtime refuses the network"):
+    with pytest.raises(ModelError, match="damaged"):
         fold(tmp_path / "broken.onnx", tmp_path / "never.onnx")
 
 

@@ -53,6 +53,41 @@ def test_refuses_a_symbolic_link_that_leads_out(root: Path) -> None:
     assert refused(str(root / "link.onnx"), [str(root)]).rule is Rule.MODEL_ROOTS
 
 
+def test_a_link_that_leads_out_is_refused_with_its_target(root: Path) -> None:
+    """A folder of the Hugging Face cache as root, whose files are links into another folder."""
+    blobs = root.parent / "blobs"
+    blobs.mkdir()
+    blob = identity_network(blobs / "0a1b2c")
+    (root / "model.onnx").symlink_to(blob)
+    error = refused(str(root / "model.onnx"), [str(root)])
+    assert error.rule is Rule.MODEL_ROOTS
+    assert f"the file is a link to {blob}, which lies outside" in error.problem
+    assert f"add {blobs} to models.roots" in error.hint
+    assert resolve_model(str(root / "model.onnx"), [str(root), str(blobs)]) == blob
+
+
+def test_a_link_counts_by_its_own_name(root: Path) -> None:
+    """A snapshot of the Hugging Face cache: the link ends in .onnx, its target is a digest."""
+    blob = identity_network(root / "0a1b2c")
+    (root / "model.onnx").symlink_to(blob)
+    assert resolve_model(str(root / "model.onnx"), [str(root)]) == blob
+    assert "only ONNX files" in refused(str(blob), [str(root)]).problem
+
+
+def test_a_pointer_of_git_lfs_is_told_from_a_network(root: Path) -> None:
+    (root / "big.onnx").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0a' * 32}\nsize 25300000\n"
+    )
+    error = refused(str(root / "big.onnx"), [str(root)])
+    assert "Git LFS has not fetched its 25.3 MB" in error.problem
+    assert "git lfs pull" in error.hint
+
+
+def test_what_is_not_allowed_is_refused_whether_it_is_there_or_not(root: Path) -> None:
+    for name in ("/etc/passwd", "/etc/no_such_file", str(root.parent / "absent.onnx")):
+        assert refused(name, [str(root)]).rule is Rule.MODEL_ROOTS
+
+
 def test_refuses_a_linked_folder_that_leads_out(root: Path) -> None:
     (root / "folder").symlink_to(root.parent)
     assert refused(str(root / "folder" / "outside.onnx"), [str(root)]).rule is Rule.MODEL_ROOTS
@@ -124,7 +159,9 @@ def test_refuses_a_pipe_without_reading_it(root: Path) -> None:
 def test_refuses_a_file_of_absurd_size_without_reading_it(root: Path) -> None:
     with (root / "huge.onnx").open("wb") as file:
         file.truncate(9 * 1024**3)  # sparse: no bytes are written
-    assert refused(str(root / "huge.onnx"), [str(root)]).rule is Rule.MODEL_FILE
+    error = refused(str(root / "huge.onnx"), [str(root)])
+    assert "takes 9.0 GiB, and an ONNX file holds at most 2 GiB" in error.problem
+    assert "float16" in error.hint
 
 
 def test_the_digest_is_the_sha256_of_the_bytes(root: Path) -> None:

@@ -125,7 +125,7 @@ def test_refuses_what_the_checker_refuses(tmp_path: Path) -> None:
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
     )
-    assert "checker" in str(refused(save(graph, tmp_path / "n.onnx")))
+    assert "breaks a rule of ONNX" in str(refused(save(graph, tmp_path / "n.onnx")))
 
 
 @pytest.mark.parametrize("where", ["initializer", "constant"])

@@ -10,6 +10,7 @@ from aegis_ros.rationale import device as d
 from aegis_ros.rationale import engine as e
 from aegis_ros.rationale import frames as f
 from aegis_ros.rationale import jobs as j
+from aegis_ros.rationale import loading as m
 from aegis_ros.rationale import rejection as r
 from aegis_ros.rationale import requests as q
 from aegis_ros.rationale import results as p
@@ -364,4 +365,41 @@ PARTS = (
     a.CutForOthers(2, 23 * MS, 44 * MS, "brake", 33 * MS),
     a.CutNotWorth(8, 9 * MS, "brake", 3 * MS),
     a.ConstantLatency("detector", 80 * MS, 63_500_000, 63_500_000),
+)
+
+LOAD_FAILURES = (
+    m.NotOnnx("a web page"),
+    m.NotOnnx("a zip archive, as PyTorch saves models"),
+    m.NotOnnx(),
+    m.LfsPointer(25_300_000),
+    m.TooLarge(3_200_000_000, 2 * 1024**3),
+    m.WeightsElsewhere("net.onnx", ("net.data",), ()),
+    m.WeightsElsewhere("net.onnx", ("a", "b", "c", "d"), ("b", "d")),
+    m.OpsetTooNew("ai.onnx", 27, 26),
+    m.OpsetTooNew("ai.onnx.ml", 9, 5),
+    m.FormatTooNew(14, 13),
+    m.OperatorMissing("EfficientNMS_TRT", ""),
+    m.OperatorMissing("Frobnicate", "org.example"),
+    m.OperatorMissing("Frobnicate", ""),
+    m.OperatorMissing("QAttention", "com.microsoft"),
+    m.KernelMissing("Conv", 11, "/head/Conv"),
+    m.KernelMissing("Conv", 11, ""),
+    m.TypeRefused("Conv", "/head/Conv", "x", "int32"),
+    m.TypesDiffer("Add", "/head/Add", "float", "double"),
+    m.RankUnknown("input", "images"),
+    m.GraphInvalid("Required attribute 'axis' is missing"),
+    m.OperatorFailed("Gather", "/head/Gather", "indices element out of data bounds, idx=77"),
+    m.ShapesDoNotFit("MatMul", "/head/MatMul", "Incompatible dimensions"),
+    m.SizeRefused("preprocess.size", "images", (416, 416), (320, 320)),
+    m.RuntimeRefuses("the moon is full"),
+    m.MemoryUsedUp(3 * 1024 * MIB),
+    m.MemoryUsedUp(3 * 1024 * MIB, of_disk=True),
+    m.MemoryUsedUp(),
+    m.TookTooLong(120.0),
+    m.Crashed("SIGSEGV", "", 3 * 1024 * MIB),
+    m.Crashed("code 1", "ModuleNotFoundError: No module named 'onnx'", 0),
+    m.DiskFull("/home/robot/.ros/aegis_ros/networks"),
+    m.DiskRefuses("/home/robot/.ros/aegis_ros/networks", "Read-only file system"),
+    m.FileGone("/home/robot/.ros/aegis_ros/networks/0a1b.onnx"),
+    m.FileDamaged("/home/robot/.ros/aegis_ros/networks/0a1b.onnx"),
 )

@@ -7,19 +7,19 @@ from dataclasses import is_dataclass
 
 import pytest
 
-from aegis_ros.rationale import Reason, Rule
+from aegis_ros.rationale import Reason, Rule, loading
 from aegis_ros.rationale.admission import BudgetBasis, CutReason
 from aegis_ros.rationale.changes import Change
 from aegis_ros.rationale.engine import EngineCause
 from aegis_ros.rationale.plain import KINDS, from_plain, kind_of, to_plain
 from aegis_ros.rationale.verdicts import Finding
-from aegis_ros.rationale.wording import sentence, words
+from aegis_ros.rationale.wording import load_hint, sentence, words
 from aegis_ros.rationale.wording.words import known
 
 from .golden import FILE, text
-from .samples import CHANGES, FINDINGS, PARTS, REASONS
+from .samples import CHANGES, FINDINGS, LOAD_FAILURES, PARTS, REASONS
 
-SAMPLES = (*REASONS, *FINDINGS, *CHANGES, *PARTS)
+SAMPLES = (*REASONS, *FINDINGS, *CHANGES, *PARTS, *LOAD_FAILURES)
 WORDED = {kind for kind in known().registry if kind is not object}
 
 
@@ -41,6 +41,14 @@ def test_every_rule_decides_something() -> None:
     # These decide through verdicts whose findings are among the examples.
     by_verdict = {Rule.WCET_DEADLINE, Rule.CRITICAL_WINDOW, Rule.TABLE, Rule.MODES}
     assert {item.rule for item in REASONS} | by_verdict == set(Rule)
+
+
+def test_every_failure_to_load_has_words_and_advice() -> None:
+    kinds = {getattr(loading, name) for name in loading.__all__} - {loading.LoadFailure}
+    assert {type(item) for item in LOAD_FAILURES} == kinds
+    for failure in LOAD_FAILURES:
+        hint = load_hint(failure)
+        assert hint and not hint.endswith("."), failure
 
 
 def test_what_nobody_put_into_words_is_an_error() -> None:

@@ -102,6 +102,16 @@ def crash() -> dict[str, Any]:
     return {}
 
 
+def end_by(number: int) -> dict[str, Any]:
+    os.kill(os.getpid(), number)
+    return {}
+
+
+def open_file(path: str) -> dict[str, Any]:
+    Path(path).read_bytes()
+    return {}
+
+
 def talk(size: int) -> dict[str, Any]:
     """Print a lot: what a library prints is no answer, and must not stop the work."""
     for _ in range(size // 1000):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from aegis_ros.errors import StateError
+from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.artifacts import ArtifactCache
 
 
@@ -144,3 +147,29 @@ def test_what_lies_beside_a_file_goes_with_it_and_equal_files_keep_their_own(
 
     made = ArtifactCache(tmp_path).make("net-1.2", make, beside=[".note"])
     assert [path.with_suffix(".note").read_text() for path in made.paths] == ["0", "1"]
+
+
+def test_a_full_disk_is_told_from_a_bad_network(tmp_path: Path) -> None:
+    def fill(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StateError, match=f"the disk is full, .* into {tmp_path}") as caught:
+        ArtifactCache(tmp_path).make("net", fill)
+    assert caught.value.rule is Rule.STATE and "Free some space" in caught.value.hint
+    assert files_of(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match=r"cannot be kept in .*file/cache") as caught:
+        ArtifactCache(tmp_path / "file" / "cache")
+    assert "state_dir" in caught.value.hint
+
+
+def test_a_folder_that_is_removed_meanwhile_is_refused_in_words(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path / "cache")
+    (tmp_path / "cache").rmdir()
+    assert cache.find("net") is None
+    with pytest.raises(StateError, match="is gone"):
+        cache.make("net", build("one"))
+    assert ArtifactCache(tmp_path / "cache").make("net", build("one")).paths

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from aegis_ros.backends.base import Arrays, CompiledNetwork
 from aegis_ros.backends.probes import probes
 from aegis_ros.errors import ModelError
+from aegis_ros.network.runtime_text import plain
 
 if TYPE_CHECKING:
     from aegis_ros.backends.cpu.onnxruntime import OrtNetwork
@@ -36,10 +37,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     onnxruntime.set_default_logger_severity(4)
     try:
         return cut_network(request)
+    except (OSError, MemoryError):
+        raise  # of the machine, not of the network: another time it may work
     except ModelError as error:
         return {"refused": error.problem}
     except Exception as error:  # reported to the parent, whatever it is
-        return {"refused": f"its parts cannot be run ({str(error)[:200]})"}
+        return {"refused": f"its parts cannot be run ({plain(str(error))})"}
 
 
 def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,10 +24,11 @@ from aegis_ros.backends.base import (
 )
 from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
-from aegis_ros.errors import BackendError, ModelError
+from aegis_ros.errors import BackendError, ModelError, load_error
 from aegis_ros.memory import Footprint
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.runtime import runtime_version
+from aegis_ros.network.runtime_text import plain, runtime_failure
 from aegis_ros.network.tensor import DTYPE_OF_ORT
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
@@ -134,7 +135,10 @@ class OrtNetwork:
             binding.bind_output(name, "cpu", 0, dtype, shape, outputs[place].ctypes.data)
         for _, name, _ in segment.made:
             binding.bind_output(name, "cpu")
-        segment.session.run_with_iobinding(binding)
+        try:
+            segment.session.run_with_iobinding(binding)
+        except Exception as error:  # its exceptions have no common type
+            raise BackendError(plain(str(error)) or type(error).__name__) from error
         if segment.made:
             self._collect(segment, outputs)
         return tuple(self._shapes) if self._dynamic else None
@@ -251,10 +255,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
             for index in list(range(loaded.segments)) * WARM_UP_RUNS:
                 loaded.run(index, inputs, outputs)
         except Exception as error:
-            raise BackendError(
-                f"ONNX Runtime cannot load the network ({str(error)[:200]})",
-                hint="Remove the cache folder and register the task again",
-            ) from error
+            raise load_error(runtime_failure(error), BackendError) from error
         return loaded
 
     def start(self, lane: int, work: Work) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, load_error
+from aegis_ros.network.runtime_text import runtime_failure
 
 __all__ = ["answer"]
 
@@ -34,8 +35,10 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         if "compiled" in request:
             return measure_parts(CompiledNetwork.from_json(request["compiled"]))
         return measure(request["target"], request["inputs"])
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # its exceptions have no common type
-        raise ModelError(f"ONNX Runtime refuses the network ({str(error)[:300]})") from error
+        raise load_error(runtime_failure(error), ModelError) from error
 
 
 def optimise(source: str, target: str) -> None:

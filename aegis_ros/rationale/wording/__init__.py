@@ -1,6 +1,7 @@
 """The English of all decisions: one module for each module of data."""
 
 from aegis_ros.rationale.wording.counterfactuals import counterfactual
+from aegis_ros.rationale.wording.loading import hint as load_hint
 from aegis_ros.rationale.wording.units import every_nth, fewer_frames, length
 from aegis_ros.rationale.wording.verdicts import in_slack, verdict_words
 from aegis_ros.rationale.wording.words import sentence, words
@@ -11,6 +12,7 @@ __all__ = [
     "fewer_frames",
     "in_slack",
     "length",
+    "load_hint",
     "sentence",
     "verdict_words",
     "words",

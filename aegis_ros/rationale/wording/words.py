@@ -19,6 +19,7 @@ _THEMES = (
     "engine",
     "frames",
     "jobs",
+    "loading",
     "rejection",
     "requests",
     "results",

@@ -17,8 +17,8 @@ from aegis_ros.backends.cuda.ort.network import Advice, OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit
 from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import FLOAT32, TF32, difference
-from aegis_ros.errors import AegisError, ModelError
-from aegis_ros.rationale import Rule
+from aegis_ros.errors import AegisError, ModelError, load_error
+from aegis_ros.network.runtime_text import runtime_failure
 
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
@@ -36,12 +36,10 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     try:
         return build(request, find_ort_toolkit())
-    except AegisError:
+    except (AegisError, OSError, MemoryError):
         raise
     except Exception as error:  # reported to the parent, whatever it is
-        raise ModelError(
-            f"ONNX Runtime refuses the network ({str(error)[:300]})", rule=Rule.MODEL_VALID
-        ) from error
+        raise load_error(runtime_failure(error), ModelError) from error
 
 
 def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
@@ -127,10 +125,7 @@ def fold(source: Path, target: Path) -> Path:
     try:
         onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common type
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"ONNX Runtime refuses the network ({reason})", rule=Rule.MODEL_VALID
-        ) from error
+        raise load_error(runtime_failure(error), ModelError) from error
     return target
 
 

@@ -18,7 +18,8 @@ from aegis_ros.backends.cuda.graphs import CaptureRefusedError, capture
 from aegis_ros.backends.cuda.lanes import GpuLane
 from aegis_ros.backends.cuda.network import GpuNetwork, Sent
 from aegis_ros.backends.cuda.ort.toolkit import PROVIDER, OrtToolkit
-from aegis_ros.errors import BackendError
+from aegis_ros.errors import BackendError, load_error
+from aegis_ros.network.runtime_text import plain, runtime_failure
 from aegis_ros.network.tensor import DTYPE_OF_ORT
 
 __all__ = ["Advice", "OrtCudaNetwork"]
@@ -204,7 +205,7 @@ class OrtCudaNetwork(GpuNetwork):
         except Exception as error:  # its exceptions have no common type
             if isinstance(error, (CudaError, BackendError)):
                 raise
-            problem = f"ONNX Runtime refuses to run the segment ({_said(error)})"
+            problem = f"ONNX Runtime refuses to run the segment ({plain(str(error))})"
             # Its traceback would keep the session, beyond the stream that the session uses.
             raise BackendError(problem) from error.with_traceback(None)
 
@@ -291,7 +292,7 @@ class OrtCudaNetwork(GpuNetwork):
         except CudaError:
             raise
         except Exception as error:  # its exceptions have no common type
-            raise BackendError(f"ONNX Runtime cannot load the network ({_said(error)})") from error
+            raise load_error(runtime_failure(error), BackendError) from error
         if PROVIDER not in segment.session.get_providers():
             raise BackendError(
                 "ONNX Runtime cannot load the network: its CUDA provider does not start here",
@@ -414,7 +415,3 @@ def _off_device(events: Sequence[Mapping[str, Any]]) -> str:
         elif provider != PROVIDER:
             found[f"{operator} on the CPU"] = None
     return ", ".join(found)
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -17,6 +17,7 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import difference
 from aegis_ros.errors import AegisError, ModelError
+from aegis_ros.network.runtime_text import plain
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
 
@@ -32,11 +33,11 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     try:
         return build(request, find_toolkit())
-    except AegisError:
+    except (AegisError, OSError, MemoryError):
         raise
     except Exception as error:  # reported to the parent, whatever it is
         raise ModelError(
-            f"TensorRT refuses the network ({str(error)[:300]})", rule=Rule.MODEL_VALID
+            f"TensorRT refuses the network ({plain(str(error))})", rule=Rule.MODEL_VALID
         ) from error
 
 
@@ -213,7 +214,7 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
 
 
 def _refusal(problem: str, reasons: Sequence[str]) -> ModelError:
-    reason = " ".join(reasons[0].split())[:300] if reasons else "it does not say why"
+    reason = plain(reasons[0]) if reasons else "it does not say why"
     return ModelError(f"{problem} ({reason})", rule=Rule.MODEL_VALID)
 
 

@@ -18,7 +18,8 @@ from aegis_ros.backends.cuda.graphs import CaptureRefusedError, capture
 from aegis_ros.backends.cuda.lanes import GpuLane
 from aegis_ros.backends.cuda.network import GpuNetwork, Sent
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, collecting_logger
-from aegis_ros.errors import BackendError
+from aegis_ros.errors import BackendError, load_error
+from aegis_ros.sandbox.storage import storage_failure
 
 __all__ = ["TensorRtNetwork", "faster"]
 
@@ -179,12 +180,13 @@ class TensorRtNetwork(GpuNetwork):
         try:
             plan = path.read_bytes()
         except OSError as error:
-            raise BackendError(f"TensorRT cannot load the network ({error})") from error
+            failure = storage_failure(error.errno or 0, str(path), error.strerror or str(error))
+            raise load_error(failure, BackendError) from error
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise BackendError(
                 f"TensorRT cannot load the network ({self._reason()})",
-                hint="Remove the cache folder and register the task again",
+                hint="Register the task again: an engine that is damaged is built anew",
             )
         self.device_bytes += path.stat().st_size  # its weights
         return _Segment(engine, self._new_context(engine))

@@ -1,0 +1,159 @@
+"""What the texts mean in which ONNX, its checker and ONNX Runtime say no.
+
+Patterns are of real texts (test/field/test_load_failures.py makes them); what they mean is data,
+and its English stands in :mod:`aegis_ros.rationale.wording.loading`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from aegis_ros.rationale.loading import (
+    DiskFull,
+    FileDamaged,
+    FileGone,
+    FormatTooNew,
+    GraphInvalid,
+    KernelMissing,
+    LoadFailure,
+    MemoryUsedUp,
+    OperatorFailed,
+    OperatorMissing,
+    OpsetTooNew,
+    RuntimeRefuses,
+    ShapesDoNotFit,
+    TypeRefused,
+    TypesDiffer,
+)
+
+__all__ = ["checker_failure", "plain", "runtime_failure"]
+
+_MOST_CHARACTERS = 300
+_HEAD_CHARACTERS = 60
+
+_Meaning = Callable[[re.Match[str]], LoadFailure]
+
+_PATTERNS: tuple[tuple[str, _Meaning], ...] = (
+    (
+        r"Opset (\d+) is under development.*support for domain (\S*) is till opset (\d+)",
+        lambda said: OpsetTooNew(said[2], int(said[1]), int(said[3])),
+    ),
+    (
+        r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
+        lambda said: FormatTooNew(int(said[1]), int(said[2])),
+    ),
+    (
+        r"model ir_version (\d+) is higher than the checker's \((\d+)\)",
+        lambda said: FormatTooNew(int(said[1]), int(said[2])),
+    ),
+    (
+        r"Fatal error: (?:([^\s:]*):)?(\w+)\(-?\d+\) is not a registered function/op",
+        lambda said: OperatorMissing(said[2], said[1] or ""),
+    ),
+    (
+        r"No Op registered for (\w+) with domain_version of \d+",
+        lambda said: OperatorMissing(said[1], ""),
+    ),
+    (
+        r"No opset import for domain '([^']*)'.*OpType: (\w+)",
+        lambda said: OperatorMissing(said[2], said[1]),
+    ),
+    (
+        r'In Node, \("[^"]*", (\w+), "([^"]*)".*No opset import for domain',
+        lambda said: OperatorMissing(said[1], said[2]),
+    ),
+    (
+        r"Could not find an implementation for (\w+)\((\d+)\) node with name '(.*?)'",
+        lambda said: KernelMissing(said[1], int(said[2]), said[3]),
+    ),
+    (
+        r"Type 'tensor\((\w+)\)' of input parameter \((.*?)\) of operator \((\w+)\) in node "
+        r"\((.*?)\) is invalid",
+        lambda said: TypeRefused(said[3], said[4], said[2], said[1]),
+    ),
+    (
+        r"Optype \((\w+)\) bound to different types \(tensor\((\w+)\) and tensor\((\w+)\) in node "
+        r"\((.*?)\)",
+        lambda said: TypesDiffer(said[1], said[4], said[2], said[3]),
+    ),
+    (
+        r"No space left on device|Protobuf serialization failed",
+        lambda said: DiskFull("state_dir"),
+    ),
+    (r"bad_alloc|Failed to allocate memory", lambda said: MemoryUsedUp()),
+    (
+        r"Load model (?:from )?(\S+) failed\. File doesn't exist",
+        lambda said: FileGone(said[1]),
+    ),
+    (
+        r"Load model from (\S+) failed.{0,20}Protobuf parsing failed",
+        lambda said: FileDamaged(said[1]),
+    ),
+    (
+        r"status code returned while running (\w+) node\. Name:'(.*?)' Status Message: (.*)",
+        lambda said: OperatorFailed(said[1], said[2], plain(said[3])),
+    ),
+    (
+        r"Node \((.*?)\) Op \((\w+)\) \[\w+InferenceError\] (.*)",
+        lambda said: ShapesDoNotFit(said[2], said[1], plain(said[3])),
+    ),
+    (r"This is an invalid model\.(.*)", lambda said: GraphInvalid(plain(said[1]))),
+)
+_COMPILED = tuple((re.compile(each, re.DOTALL), meaning) for each, meaning in _PATTERNS)
+
+
+def runtime_failure(error: BaseException) -> LoadFailure:
+    """Return why ONNX Runtime, or what calls it, does not take a network."""
+    if isinstance(error, MemoryError):
+        return MemoryUsedUp()
+    return _known(str(error)) or RuntimeRefuses(plain(str(error)) or type(error).__name__)
+
+
+def checker_failure(error: BaseException) -> LoadFailure:
+    """Return what the checker of ONNX finds wrong with a network."""
+    if isinstance(error, MemoryError):
+        return MemoryUsedUp()
+    return _known(str(error)) or GraphInvalid(plain(str(error)) or type(error).__name__)
+
+
+def plain(text: str) -> str:
+    """Return a library's text without its own places and codes, cut where that loses least.
+
+    The cause stands last in these texts: of a long one, a little of the beginning stays and much
+    of the end.
+    """
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    text = re.sub(r"Load model from \S+ failed:", "", text)
+    text = _without_source(text)
+    text = " ".join(text.replace("==> Context:", ";").split()).strip(" ;.")
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    tail = text[-(_MOST_CHARACTERS - _HEAD_CHARACTERS) :].partition(" ")[2]
+    return f"{text[:_HEAD_CHARACTERS].rpartition(' ')[0]} … {tail}"
+
+
+def _known(text: str) -> LoadFailure | None:
+    for pattern, meaning in _COMPILED:
+        said = pattern.search(text)
+        if said is not None:
+            return meaning(said)
+    return None
+
+
+def _without_source(text: str) -> str:
+    """Drop the place in a source file, the function there and the condition that did not hold."""
+    place = re.search(r"\S+\.(?:cc|h|cpp|cu):\d+ ", text)
+    if place is None:
+        return text
+    rest = text[place.end() :]
+    opened = 0
+    for index, character in enumerate(rest):
+        if character == "(":
+            opened += 1
+        elif character == ")":
+            opened -= 1
+            if opened == 0:  # of the function's parameters
+                rest = rest[index + 1 :].removeprefix(" const")
+                break
+    return text[: place.start()] + rest.rpartition(" was false. ")[2]
