@@ -159,8 +159,7 @@ class Judge:
             frames=self._loader.frames_for(spec, self._admitted),
         )
         try:
-            candidate, admitted = decide_on(options)
-            return options, candidate, self._with_chains(candidate, admitted, running)
+            return options, *self._decided(options, running, decide_on)
         except Refusal:
             cut = cut_for_fewer_frames(
                 options,
@@ -172,13 +171,36 @@ class Judge:
             )
             if cut.segments == options.segments:
                 raise
-            candidate, admitted = decide_on(cut)
-            return cut, candidate, self._with_chains(candidate, admitted, running)
+            return cut, *self._decided(cut, running, decide_on)
 
     def memory(self, without: Sequence[str] = ()) -> list[Holding]:
         """Return what is in memory for the admitted tasks."""
         entries = [entry for entry in self._admitted if entry.spec.name not in without]
         return [*self._admitted.holdings(without), *self._loader.holdings(entries)]
+
+    def _decided(
+        self,
+        options: Options,
+        running: Mapping[str, tuple[AnalysisTask, str]],
+        decide_on: Callable[[Options], tuple[Candidate, Admitted]],
+    ) -> tuple[Candidate, Admitted]:
+        """Return the task on the first lane on which no chain could be late, with all proofs.
+
+        Raises:
+            Refusal: there is no such lane; says why not on the first that was tried.
+        """
+        first: Refusal | None = None
+        left: Options | None = options
+        while left is not None:
+            try:
+                candidate, admitted = decide_on(left)
+                return candidate, self._with_chains(candidate, admitted, running)
+            except Refusal as refusal:
+                first = first or refusal
+                late = refusal.reason
+                left = left.off(late.lane) if isinstance(late, ChainLate) else None
+        assert first is not None
+        raise first
 
     def _with_chains(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -205,23 +205,42 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
 
 def _with_chains(asked: TaskSet) -> TaskSet:
     """Return the set with the jitter that chains cause, and tasks on lanes as it was proven so."""
-    found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns) if asked.follows else None
-    if found is None or not found.schedulable:
+    if not asked.follows:
         return asked
-    lane_of = found.lane_of
-    proven = chains_verdict(
-        {task.name: (task, lane_of[task.name]) for task in asked.tasks},
-        asked.follows,
-        {},
-        switch_ns=asked.switch_ns,
-    )
-    if proven is None:
-        return asked
-    jitters = proven.jitters_ns
-    tasks = tuple(
-        replace(task, jitter_ns=jitters[task.name], lane=lane_of[task.name]) for task in asked.tasks
-    )
-    return replace(asked, tasks=tasks)
+    first: TaskSet | None = None
+    for tried in _other_places(asked):
+        found = assign(tried.tasks, tried.lanes, switch_ns=tried.switch_ns)
+        if not found.schedulable:
+            continue
+        lane_of = found.lane_of
+        proven = chains_verdict(
+            {task.name: (task, lane_of[task.name]) for task in tried.tasks},
+            tried.follows,
+            {},
+            switch_ns=tried.switch_ns,
+        )
+        if proven is None:
+            return asked
+        jitters = proven.jitters_ns
+        tasks = tuple(
+            replace(task, jitter_ns=jitters[task.name], lane=lane_of[task.name])
+            for task in tried.tasks
+        )
+        if proven.schedulable:
+            return replace(asked, tasks=tasks)
+        first = first or replace(asked, tasks=tasks)
+    return first or asked
+
+
+def _other_places(asked: TaskSet) -> Iterator[TaskSet]:
+    """Yield a set, and then with each task that others trigger on each lane it may go to."""
+    yield asked
+    for index, task in enumerate(asked.tasks):
+        if task.name in asked.follows and not task.lane:
+            for lane in asked.lanes:
+                tasks = list(asked.tasks)
+                tasks[index] = replace(task, lane=lane)
+                yield replace(asked, tasks=tuple(tasks))
 
 
 def _decimation(asked: TaskSet) -> dict[str, int] | None:

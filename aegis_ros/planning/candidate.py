@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aegis_ros.analysis import AnalysisTask
@@ -110,6 +110,15 @@ class Options:
         return {
             lane: each.analysis_task(decimation) for each in self.candidates for lane in each.lanes
         }
+
+    def off(self, lane: str) -> Options | None:
+        """Return the task on the lanes it may go to but one; ``None`` where no lane is left."""
+        left = [
+            replace(one, lanes=tuple(each for each in one.lanes if each != lane))
+            for one in self.candidates
+        ]
+        able = tuple(one for one in left if one.lanes)
+        return replace(self, candidates=able) if able else None
 
     def each(self, change: Callable[[Candidate], Candidate]) -> Options:
         """Return the task with every candidate changed; those for which that fails are barred.

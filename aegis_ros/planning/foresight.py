@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aegis_ros.analysis import AnalysisTask
+from aegis_ros.analysis.lanes import Budgets
 from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.decimation import Decimation, with_fewer_frames
 from aegis_ros.planning.lane_choice import place
 from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.relocation import Relocated
 from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
+from aegis_ros.spec import DeviceSpec
 
 __all__ = ["Foreseen", "foresee"]
 
@@ -38,13 +42,14 @@ def foresee(tasks: Sequence[Options], preparation: Preparation) -> list[Foreseen
     device = preparation.device
     admitted: dict[str, tuple[AnalysisTask, str]] = {}
     cut: dict[str, Options] = {}
+    follows = {each.spec.name: each.spec.follows for each in tasks if each.spec.follows}
     for index, options in enumerate(tasks):
         coming = [item.candidates[0].analysis_task() for item in tasks[index + 1 :]]
         own = cut_to_fit(options, admitted, coming, None, preparation=preparation, estimate=True)
         name = own.spec.name
         cut[name] = own
         movable = {each: cut[each].by_lane() for each in admitted if not cut[each].spec.lane}
-        found = place(own, admitted, movable, device=device, at_rest=True)
+        found = _placed(own, admitted, movable, follows=follows, device=device)
         if found is None:
             # Rejected ones are waited for by nobody; decimated ones are.
             decimations = {
@@ -70,3 +75,31 @@ def foresee(tasks: Sequence[Options], preparation: Preparation) -> list[Foreseen
         for name, options in cut.items()
         for lane in [admitted[name][1] if name in admitted else ""]
     ]
+
+
+def _placed(
+    options: Options,
+    admitted: Mapping[str, tuple[AnalysisTask, str]],
+    movable: Budgets,
+    *,
+    follows: Mapping[str, str],
+    device: DeviceSpec,
+) -> Relocated | None:
+    """Return where a task fits and no chain could be late, or else where it fits."""
+    first: Relocated | None = None
+    left: Options | None = options
+    while left is not None:
+        found = place(left, admitted, movable, device=device, at_rest=True)
+        if found is None:
+            break
+        first = first or found
+        lane = found.assignment.lane_of[options.spec.name]
+        moved = {move.task: (movable[move.task][move.after], move.after) for move in found.moves}
+        own = {options.spec.name: (options.on(lane).analysis_task(), lane)}
+        proven = chains_verdict(
+            {**admitted, **moved, **own}, follows, {}, switch_ns=device.switch_ns
+        )
+        if proven is None or proven.schedulable:
+            return found
+        left = left.off(lane)
+    return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,13 @@ S = 1_000_000_000
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    made = House(tmp_path)
+    return chained(tmp_path)
+
+
+def chained(folder: Path, *, lanes: int = 1) -> House:
+    """A house with a network of two inputs and one that runs on any number of crops."""
+    folder.mkdir(exist_ok=True)
+    made = House(folder, lanes=lanes)
     shape = [1, 3, 8, 8]
     graph = helper.make_graph(
         [helper.make_node("Add", ["left", "right"], ["output"])],
@@ -34,7 +41,7 @@ def house(tmp_path: Path) -> House:
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save_model(model, str(tmp_path / "pair.onnx"))
+    onnx.save_model(model, str(folder / "pair.onnx"))
     batch = ["n", 3, 8, 8]
     graph = helper.make_graph(
         [helper.make_node("Relu", ["input"], ["output"])],
@@ -43,7 +50,7 @@ def house(tmp_path: Path) -> House:
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, batch)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save_model(model, str(tmp_path / "crops.onnx"))
+    onnx.save_model(model, str(folder / "crops.onnx"))
     made.start()
     return made
 
@@ -277,6 +284,22 @@ def test_the_response_of_the_first_stage_is_jitter_of_the_second(house: House) -
     assert chain.chain == "detector → classifier"
     assert chain.bound_ns > alone
     assert chain.deadline_ns == 98 * MS
+
+
+def test_a_follower_is_tried_on_every_lane_before_its_chain_is_called_late(tmp_path: Path) -> None:
+    for lanes, lane in ((1, ""), (2, "lane1")):
+        house = chained(tmp_path / str(lanes), lanes=lanes)
+        first = replace(detector(house), deadline_ns=62 * MS, lane="lane0")
+        assert house.orchestrator.register(first).accepted
+        other = house.task("other", wcet_ms=30, deadline_ms=102, lane="lane0")
+        assert house.orchestrator.register(other).accepted
+        answer = house.orchestrator.register(classifier(house, deadline_ms=88))
+        assert answer.accepted == bool(lane), answer.rationale.sentence
+        if lane:
+            placed = {task.spec.name: task.lane for task in house.orchestrator.status().tasks}
+            assert placed["classifier"] == lane
+        else:
+            assert answer.rationale.rule is Rule.CHAIN
 
 
 def test_a_task_behind_one_without_boxes_is_rejected(house: House) -> None:

@@ -39,6 +39,15 @@ def test_the_response_of_a_chain_counts_from_the_frame_of_its_first_stage() -> N
     assert worst[1] <= classifier.bound_ns
 
 
+def test_a_follower_goes_to_the_lane_on_which_its_chain_is_not_late() -> None:
+    tight = replace(CLASSIFIER, deadline_ns=80)
+    tasks = (replace(DETECTOR, lane="main"), tight, replace(OTHER, lane="main"))
+    follows = {"classifier": "detector"}
+    answer = judge(TaskSet(tasks, ("main", "side"), follows=follows))
+    assert answer.schedulable and answer.assignment.lane_of["classifier"] == "side"
+    assert not judge(TaskSet(tasks, ("main",), follows=follows)).schedulable
+
+
 def test_a_set_that_holds_without_its_chain_is_rejected_with_it() -> None:
     tight = replace(CLASSIFIER, deadline_ns=80)
     assert judge(asked(tight, chained=False)).schedulable
