@@ -189,7 +189,9 @@ def test_a_task_that_is_to_follow_one_that_is_removed_meanwhile_is_rejected(
 ) -> None:
     house = House(tmp_path)
     house.start()
-    first = house.task("first", criticality="low", output={"topic": "/first/result"})
+    first = house.task(
+        "first", criticality="low", output={"topic": "/first/result", "decoder": "text_regions"}
+    )
     assert house.orchestrator.register(first).accepted
     follows = house.task(
         "second",
