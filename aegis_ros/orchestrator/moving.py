@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -56,16 +58,35 @@ class Mover:
         self._unload = unload
         self._changing = changing
 
-    def move(self, move: Move, admits: str) -> None:
-        """Move a task; returns when its old lane is free of it, or when the task is gone.
+    def move(self, moves: Sequence[Move], admits: str) -> None:
+        """Move tasks; returns when their old lanes are free of them, or when they are gone.
 
         Args:
-            move: which one, and where to.
+            moves: which ones, and where to.
             admits: the task that fits by that.
 
         Raises:
-            AegisError, OSError, MemoryError: it cannot be loaded there; it stays where it is.
+            AegisError, OSError, MemoryError: one cannot be loaded there; all are where they were.
         """
+        for index, move in enumerate(moves):
+            try:
+                self._move(move, admits)
+            except BaseException:
+                self.move_back(moves[:index], admits)
+                raise
+
+    def move_back(self, moves: Sequence[Move], instead_of: str) -> None:
+        """Move tasks to where they were; one that cannot be loaded there stays where it is.
+
+        Args:
+            moves: those that were made.
+            instead_of: the task that they were made for.
+        """
+        for move in reversed(moves):
+            with suppress(AegisError, OSError, MemoryError):
+                self._move(Move(move.task, move.after, move.before), instead_of, back=True)
+
+    def _move(self, move: Move, admits: str, *, back: bool = False) -> None:
         before = self._admitted.get(move.task)
         if before is None or before.options is None:
             return
@@ -95,5 +116,6 @@ class Mover:
                 admits=admits,
                 work_ns=candidate.work_ns,
                 utilization_after=self._admitted.utilization(move.after),
+                back=back,
             )
         )

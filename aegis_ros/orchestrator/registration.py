@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import TypeVar
 
 from aegis_ros.errors import AegisError, StateError, StoppedError
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
@@ -36,6 +39,8 @@ from aegis_ros.rationale.requests import AdmissionCancelled, TaskRemoved
 from aegis_ros.spec import TaskSpec
 
 __all__ = ["Registrar"]
+
+_T = TypeVar("_T")
 
 
 class Registrar:
@@ -125,39 +130,31 @@ class Registrar:
         ticket.at(AdmissionStage.LOADING)
         statistics = TaskStatistics(window_ns(spec.period_ns))
         task_id = self._new_id()
-        try:
-            for move in admitted.moves:
-                self._mover.move(move, spec.name)
-            entry = Entry(
-                task_id,
-                candidate,
-                admitted.lane,
-                self._loader.streams_for(spec, self._admitted),
-                FedTask(task_id, spec, statistics),
-                statistics,
-                from_file,
-                options=options,
-            )
-            loaded = self._loader.load(entry)
-        except StoppedError:
-            raise
-        except (AegisError, OSError, MemoryError) as error:
-            raise Refusal(Failed(spec.name, str(error) or repr(error))) from error
-        remembered = False
-        try:
+        entry = Entry(
+            task_id,
+            candidate,
+            admitted.lane,
+            self._loader.streams_for(spec, self._admitted),
+            FedTask(task_id, spec, statistics),
+            statistics,
+            from_file,
+            options=options,
+        )
+        with ExitStack() as undo:
+            # It runs only once others have moved; until then it can fail without a trace.
+            loaded = _or_refuse(spec, partial(self._loader.load, entry))
+            undo.callback(self._propagation.unload, entry)
             if not from_file:
                 self._journal.add(spec)
-                remembered = True
+                undo.callback(self._journal.remove, spec.name)
+            _or_refuse(spec, partial(self._mover.move, admitted.moves, spec.name))
+            undo.callback(self._mover.move_back, admitted.moves, spec.name)
             with self._changing:
                 self._require_followed(spec)
                 ticket.at(AdmissionStage.LOADING)  # the last moment to cancel it
                 ticket.settled = True
+                undo.pop_all()
                 return self._add(entry, admitted, loaded)
-        except (Refusal, AegisError):
-            if remembered:
-                self._journal.remove(spec.name)
-            self._propagation.unload(entry)
-            raise
 
     def _add(self, entry: Entry, admitted: Admitted, loaded: str) -> Registration:
         """Have a loaded task run; called under the orchestrator's lock."""
@@ -317,3 +314,18 @@ class Registrar:
         for name in names:
             if self._admitted.get(name) is None:
                 raise Refusal(no_such_task(self._admitted, task, name))
+
+
+def _or_refuse(spec: TaskSpec, step: Callable[[], _T]) -> _T:
+    """Return what a step returns.
+
+    Raises:
+        Refusal: it fails.
+        StoppedError: the request was cancelled.
+    """
+    try:
+        return step()
+    except StoppedError:
+        raise
+    except (AegisError, OSError, MemoryError) as error:
+        raise Refusal(Failed(spec.name, str(error) or repr(error))) from error

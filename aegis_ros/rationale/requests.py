@@ -60,15 +60,16 @@ class AdmissionCancelled(Reason):
 
 @dataclass(frozen=True, slots=True)
 class TaskMoved(Reason):
-    """A task runs on another lane, so that ``admits`` fits; no frame was lost.
+    """A task runs on another lane, so that ``admits`` fits or as before; no frame was lost.
 
     Attributes:
         task: its name.
         lane: where it runs now.
         before: where it ran.
-        admits: the task that fits by that.
+        admits: the task that fits by that, or that was not admitted after all.
         work_ns: budget of a whole job on its lane.
         utilization_after: of its lane.
+        back: whether it returns to where it was, because ``admits`` was not admitted after all.
     """
 
     decision = Decision.INFORMED
@@ -80,6 +81,7 @@ class TaskMoved(Reason):
     admits: str
     work_ns: int
     utilization_after: float
+    back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aegis_ros.backends.testing.simulated import SimulatedBackend
+from aegis_ros.engine import LoadSpec
+from aegis_ros.errors import EngineError
 from aegis_ros.orchestrator import FrameTimes, Registration
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.rationale.requests import TaskMoved
@@ -110,6 +113,67 @@ def test_a_set_that_fits_only_with_a_task_moved_is_admitted(house: House) -> Non
     assert len(house.engine.loaded) == 2
 
 
+def refusing(
+    house: House, name: str, problem: str = "the GPU has no memory"
+) -> Callable[[LoadSpec], str]:
+    """What an engine does that cannot load a task."""
+    load = house.engine.load
+
+    def refuse(spec: LoadSpec) -> str:
+        if spec.name == name:
+            raise EngineError(problem)
+        return load(spec)
+
+    return refuse
+
+
+def test_a_newcomer_that_cannot_be_loaded_moves_nobody(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(patient(house))
+    monkeypatch.setattr(house.engine, "load", refusing(house, "urgent"))
+    answer = orchestrator.register(urgent(house))
+    assert not answer.accepted and "no memory" in answer.rationale.sentence
+    assert lanes(house) == {"patient": "lane0"} and not moved(house)
+    assert [spec.name for spec in house.engine.loaded.values()] == ["patient"]
+
+
+def test_where_a_task_cannot_move_the_newcomer_is_not_loaded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(patient(house))
+    monkeypatch.setattr(house.engine, "load", refusing(house, "patient"))
+    answer = orchestrator.register(urgent(house))
+    assert not answer.accepted and "no memory" in answer.rationale.sentence
+    assert lanes(house) == {"patient": "lane0"} and not moved(house)
+    assert [spec.name for spec in house.engine.loaded.values()] == ["patient"]
+
+
+def test_a_request_that_is_cancelled_while_others_move_moves_them_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(patient(house))
+    load = house.engine.load
+
+    def cancel(spec: LoadSpec) -> str:
+        if spec.name == "patient" and spec.lane == 1:
+            orchestrator.unregister("urgent")
+        return load(spec)
+
+    monkeypatch.setattr(house.engine, "load", cancel)
+    answer = orchestrator.register(urgent(house))
+    assert not answer.accepted
+    assert lanes(house) == {"patient": "lane0"}
+    _, back = moved(house)
+    assert "from lane lane1 to lane lane0 again, because urgent was not admitted" in back
+    assert [(spec.name, spec.lane) for spec in house.engine.loaded.values()] == [("patient", 0)]
+    house.restart()
+    assert house.names() == ["patient"]
+
+
 def test_what_names_its_lane_is_never_moved(house: House) -> None:
     orchestrator = house.start(active=False)
     orchestrator.register(patient(house, lane="lane0"))
@@ -142,7 +206,7 @@ def test_a_task_that_runs_moves_without_losing_a_job(house: House) -> None:
     after = next(key for key, spec in house.engine.loaded.items() if spec.name == "patient")
     assert after != before and house.engine.loaded[after].lane == 1
     # Loaded there before it is unloaded here, and that only once its last job can delay nobody.
-    assert house.engine.calls[:2] == [("load", after), ("unload", before)]
+    assert house.engine.calls[1:3] == [("load", after), ("unload", before)]
     assert time.monotonic_ns() - began >= 5 * MS
     feed(house, "patient", after_ns=100 * MS)
     jobs = [job for jobs in house.engine.submitted for job in jobs]

@@ -185,6 +185,7 @@ REASONS = (
     q.AdmissionCancelled("detector", "register", "measuring", 120, 350),
     q.AdmissionCancelled("detector", "profile", "waiting"),
     q.TaskMoved("map", "cpu0", "gpu0", "detector", 22 * MS, 0.42),
+    q.TaskMoved("map", "gpu0", "cpu0", "detector", 11 * MS, 0.21, back=True),
     q.TaskEnabled("detector", "main", 0.22),
     q.TaskDisabled("detector", "main", 0.22),
     q.Measuring("detector", 300, 10 * S),

@@ -26,10 +26,13 @@ def _admission_cancelled(reason: requests.AdmissionCancelled) -> str:
 
 @words_of(requests.TaskMoved)
 def _task_moved(reason: requests.TaskMoved) -> str:
+    why = f"so that {reason.admits} fits"
+    if reason.back:
+        why = f"again, because {reason.admits} was not admitted after all"
     return (
-        f"{reason.task} moved from lane {reason.before} to lane {reason.lane} so that "
-        f"{reason.admits} fits; its budget there is {ms(reason.work_ns)}, and the utilization of "
-        f"lane {reason.lane} is now {reason.utilization_after:.1%}"
+        f"{reason.task} moved from lane {reason.before} to lane {reason.lane} {why}; its "
+        f"budget there is {ms(reason.work_ns)}, and the utilization of lane {reason.lane} is now "
+        f"{reason.utilization_after:.1%}"
     )
 
 
