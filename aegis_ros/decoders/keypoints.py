@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ast
+import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -21,7 +22,13 @@ from aegis_ros.decoders.scores import best_class
 from aegis_ros.decoders.selection import select
 from aegis_ros.errors import ConfigError, DecodeError
 
-__all__ = ["KeypointNames", "KeypointsDecoder", "KeypointsOptions", "keypoint_names"]
+__all__ = [
+    "KeypointNames",
+    "KeypointsDecoder",
+    "KeypointsOptions",
+    "keypoint_names",
+    "keypoint_shape",
+]
 
 Floats = npt.NDArray[np.float32]
 KeypointNames = Annotated[
@@ -170,14 +177,18 @@ def keypoint_names(option: list[str], count: int) -> tuple[str, ...]:
     return tuple(option) or (KEYPOINTS if count == len(KEYPOINTS) else ())
 
 
+def keypoint_shape(metadata: Mapping[str, str]) -> tuple[int, int]:
+    """Return how many keypoints a file says there are (17 if nothing), and of how many numbers."""
+    try:
+        count, dims = json.loads(metadata.get("kpt_shape", "")[:64])
+        return max(1, min(1000, int(count))), max(0, min(1000, int(dims)))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return 17, 3  # what a file says of itself is not to be trusted
+
+
 def _shape(options: KeypointsOptions, context: DecoderContext) -> tuple[int, int]:
     """Return how many keypoints there are, and of how many numbers each."""
-    count, dims = 17, 3
-    if options.format != "movenet":
-        try:
-            said = ast.literal_eval(context.metadata.get("kpt_shape", "")[:64])
-            count, dims = (max(0, min(1000, int(each))) for each in said)
-        except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError):
-            pass  # what a file says of itself is not to be trusted
-        dims = options.dims or dims
-    return options.keypoints or count or 17, dims
+    if options.format == "movenet":
+        return options.keypoints or 17, 3
+    count, dims = keypoint_shape(context.metadata)
+    return options.keypoints or count, options.dims or dims

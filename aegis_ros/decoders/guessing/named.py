@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 
 from aegis_ros.decoders.guessing.clues import Clues, Guess
+from aegis_ros.decoders.keypoints import keypoint_shape
 
 __all__ = ["NAMED"]
 
@@ -44,20 +44,12 @@ def _ultralytics(clues: Clues) -> Guess | None:
         ends = isinstance(protos, int) and last == 6 + protos
         return Guess("instances", {"format": "end2end" if ends else "yolov8"}, why, recipe="yolo")
     if task == "pose" and ranked:
-        count, dims = _kpt_shape(clues)
+        count, dims = keypoint_shape(clues.metadata)
         ends = last == 6 + count * dims
         return Guess("keypoints", {"format": "end2end" if ends else "yolo"}, why, recipe="yolo")
     if task == "obb":
         return Guess("raw", {}, f"{why}: rotated boxes have no decoder", recipe="yolo")
     return None
-
-
-def _kpt_shape(clues: Clues) -> tuple[int, int]:
-    try:
-        count, dims = ast.literal_eval(clues.metadata.get("kpt_shape", "")[:64])
-        return int(count), int(dims)
-    except (ValueError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError):
-        return 17, 3
 
 
 def _bird_view(clues: Clues) -> Guess | None:

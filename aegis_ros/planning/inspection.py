@@ -1,0 +1,171 @@
+"""Looks at a network's file: what it takes and gives, what it costs, which task could run it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aegis_ros.config import parse_task
+from aegis_ros.decoders import create_decoder
+from aegis_ros.decoders.guessing import RECIPES, Clues, Guess, guess
+from aegis_ros.errors import AegisError
+from aegis_ros.network import Description, PreparedNetwork, TensorInfo, describe, digest, prepare
+from aegis_ros.network.fuse import names_beside, preprocessing_graphs
+from aegis_ros.planning.entry import entry, is_image, size_of, task_name
+from aegis_ros.planning.feeds import feeds
+
+__all__ = ["Inspection", "inspect"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        path: the file.
+        digest: its SHA-256 in hex.
+        bytes: its size.
+        description: what it says of itself.
+        guess: the decoder that likely reads it.
+        task: keys of a task that runs it; the configuration accepts them if there is no problem.
+        sizes: height and width of each image that it takes.
+        assumed: inputs whose size nobody says.
+        in_front: operators of the preprocessing that is fused into it.
+        prepared: the network as it would run; ``None`` where that does not work.
+        problem: why it does not work; empty where it does.
+    """
+
+    path: Path
+    digest: str
+    bytes: int
+    description: Description
+    guess: Guess
+    task: Mapping[str, Any]
+    sizes: Mapping[str, tuple[int, int]]
+    assumed: tuple[str, ...]
+    in_front: tuple[str, ...]
+    prepared: PreparedNetwork | None
+    problem: str = ""
+
+
+def inspect(path: Path, model: str, *, size: tuple[int, int] | None = None) -> Inspection:
+    """Describe a network, prepare it for an example of a task, and guess its decoder.
+
+    Args:
+        path: the ONNX file.
+        model: what a task calls it: a path or a URI.
+        size: height and width of its images, where the file leaves them open.
+
+    Raises:
+        ModelError: the file is no network.
+    """
+    found = describe(path)
+    sizes = {
+        item.name: size_of(item, size, found.metadata) for item in found.inputs if is_image(item)
+    }
+    assumed = tuple(
+        item.name
+        for item in found.inputs
+        if item.name in sizes
+        and size is None
+        and "imgsz" not in found.metadata
+        and not all(isinstance(extent, int) for extent in item.shape[1:])
+    )
+    name = task_name(path.stem)
+    with tempfile.TemporaryDirectory(prefix="aegis_inspect_") as scratch:
+        preparing = _Preparing(
+            path, name, model, found, sizes=sizes, scratch=Path(scratch), given=size is not None
+        )
+        return preparing.inspection(assumed)
+
+
+@dataclass(slots=True)
+class _Preparing:
+    """One look at a network; prepares it once, or twice where only a run shows its outputs."""
+
+    path: Path
+    name: str
+    model: str
+    found: Description
+    sizes: dict[str, tuple[int, int]]
+    scratch: Path
+    given: bool  # whether the size was
+    problem: str = ""
+
+    def inspection(self, assumed: tuple[str, ...]) -> Inspection:
+        outputs = self.found.outputs
+        plain = self._task(Guess("raw", {}, "", sure=False))
+        prepared: PreparedNetwork | None = None
+        if not all(item.static for item in outputs):
+            prepared = self._prepared(plain)
+            outputs = outputs if prepared is None else prepared.outputs
+        likely = guess(self._clues(outputs))
+        usual = RECIPES[likely.recipe].keys.get("size") if likely.recipe else None
+        if isinstance(usual, list) and not self.given:
+            self.sizes = dict.fromkeys(self.sizes, (usual[0], usual[1]))
+        values = self._task(likely)
+        if not self.problem:
+            prepared = self._prepared(values)
+        if prepared is not None and not self._reads(values, prepared):
+            likely = replace(likely, decoder="raw", options={}, sure=False)
+            values = self._task(likely)
+        return Inspection(
+            path=self.path,
+            digest=digest(self.path),
+            bytes=self.path.stat().st_size,
+            description=self.found,
+            guess=likely,
+            task=values,
+            sizes=self.sizes,
+            assumed=assumed,
+            in_front=self._in_front(values),
+            prepared=prepared,
+            problem=self.problem,
+        )
+
+    def _task(self, likely: Guess) -> dict[str, Any]:
+        return entry(self.name, self.model, self.found.inputs, guess=likely, sizes=self.sizes)
+
+    def _clues(self, outputs: Sequence[TensorInfo]) -> Clues:
+        size = next(iter(self.sizes.values())) if len(self.sizes) == 1 else None
+        words = f"{self.path.stem} {self.found.producer}".lower()
+        return Clues(tuple(outputs), size, self.found.metadata, self.found.made_by, words)
+
+    def _prepared(self, values: Mapping[str, Any]) -> PreparedNetwork | None:
+        try:
+            spec = parse_task(values)
+            return prepare(self.path, feeds(spec), cache_dir=self.scratch)
+        except AegisError as error:
+            self.problem = str(error)
+            return None
+
+    def _reads(self, values: Mapping[str, Any], prepared: PreparedNetwork) -> bool:
+        spec = parse_task(values)
+        try:
+            create_decoder(
+                spec.output.decoder,
+                spec.output.options,
+                spec.main_preprocess,
+                prepared.outputs,
+                metadata=prepared.metadata,
+            )
+        except AegisError:
+            return False
+        return True
+
+    def _in_front(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the operators that preprocessing adds, the last one, a name, left out."""
+        try:
+            fed = feeds(parse_task(values))
+        except AegisError:  # more inputs than a task has; that is the problem told already
+            return ()
+        if not fed or len(fed) != len(self.found.inputs):
+            return ()
+        names = names_beside((), [item.name for item in self.found.inputs])
+        sizes = [feed.preprocess.size for feed in fed]
+        shapes = [item.shape for item in self.found.inputs]
+        graph = preprocessing_graphs(fed, sizes, shapes, names)
+        return tuple(node.op_type for node in graph.node if node.op_type != "Identity")
