@@ -171,6 +171,8 @@ def _rows(image: ImageView, dtype: str, channels: int) -> _Array:
     pixels: _Array = rows if channels > 1 else rows[:, :, 0]
     if not element.isnative:
         pixels = pixels.astype(element.newbyteorder("="))
+    elif image.step % element.itemsize:
+        pixels = np.ascontiguousarray(pixels)  # OpenCV 4 refuses rows that begin inside a value
     return pixels
 
 

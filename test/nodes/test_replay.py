@@ -89,8 +89,8 @@ def test_it_ends_with_its_last_recording_and_says_what_broke(folder: Path) -> No
     ("text", "named"),
     [
         ("sources: [{video: /nowhere.mp4, topic: /camera}]", "/nowhere.mp4"),
-        ("sources: !!int ''", "cannot be read"),
-        ("sources: 2020-99-99", "cannot be read"),
+        ("sources: !!int ''", "'' is no int"),
+        ("sources: 2020-99-99", "'2020-99-99' is no timestamp"),
     ],
 )
 def test_the_program_names_what_it_cannot_play(
