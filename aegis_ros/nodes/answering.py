@@ -1,4 +1,4 @@
-"""Has every service of a node answer every request, also one that its callback fails on."""
+"""Has a node go on, and answer, where one of its callbacks fails."""
 
 from __future__ import annotations
 
@@ -15,16 +15,33 @@ from aegis_ros.rationale.wording import sentence
 
 __all__ = ["answer_always"]
 
+_REPORTED_EVERY_S = 10.0  # of a timer that fails again and again
+
 
 def answer_always(node: Node) -> None:
-    """Wrap the callbacks of all services that a node has by now.
+    """Wrap the callbacks of all services and timers that a node has by now.
 
-    A callback that raises would leave its caller without an answer for ever. What it gets instead
-    is an answer that says no, with the reason where the type of the answer has a place for one; the
-    log has the traceback.
+    A callback that raises would end the executor that runs it, and leave who asked without an
+    answer for ever. What they get instead is an answer that says no, with the reason where its type
+    has a place for one; the log has the traceback.
     """
     for service in node.services:
         service.callback = _answered(node, service.srv_type, service.callback)
+    for timer in node.timers:
+        timer.callback = _outlived(node, timer.callback)
+
+
+def _outlived(node: Node, callback: Callable[[], Any]) -> Callable[[], Any]:
+    def call() -> Any:
+        try:
+            return callback()
+        except Exception:
+            node.get_logger().error(
+                f"a timer's callback failed\n{traceback.format_exc()}",
+                throttle_duration_sec=_REPORTED_EVERY_S,
+            )
+
+    return call
 
 
 def _answered(node: Node, kind: Any, callback: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 
-from test.nodes.system import System, running
+from test.nodes.system import WAIT_SECONDS, System, running
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,20 @@ def test_a_callback_that_raises_is_answered_with_its_reason(
         SetParametersAtomically, "set_parameters_atomically", parameters=wanted
     ).result_in_time()
     assert not both.result.successful and "a mistake of this package" in both.result.reason
+
+
+def test_a_timer_that_raises_ends_nothing(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = threading.Event()
+
+    def fail() -> None:
+        called.set()
+        raise RuntimeError("a mistake of this package")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system.node._orchestrator, "status", fail)
+        assert called.wait(WAIT_SECONDS)
+    count = len(system.statuses)
+    system.until(lambda: len(system.statuses) > count)
 
 
 def test_what_is_possible_can_still_be_asked(system: System) -> None:
