@@ -9,8 +9,6 @@ import threading
 from typing import Any
 
 import rclpy
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -30,12 +28,14 @@ from aegis_ros.dashboard import (
 )
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
+from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.dashboard_messages import (
     decision_view,
     job_view,
     question_to_task,
     status_view,
 )
+from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.rationale import Rule
 from aegis_ros.srv import EvaluateModel, SetTaskEnabled
 
@@ -50,6 +50,57 @@ _MISSING = (
 )
 
 
+_FIXED = "read at start only: start the dashboard again"
+_PARAMETERS = (
+    Declaration(
+        "target",
+        "orchestrator",
+        "Name of the orchestrator node; relative: in this one's.",
+        fixed=_FIXED,
+    ),
+    Declaration(
+        "host", "127.0.0.1", "Address to listen on. 127.0.0.1: this machine only.", fixed=_FIXED
+    ),
+    Declaration(
+        "port",
+        8470,
+        "Port to listen on. 0: any free one; the log says which.",
+        low=0,
+        high=65535,
+        fixed=_FIXED,
+    ),
+    Declaration(
+        "token_file",
+        "",
+        "File with the token that a browser needs to pause and resume tasks (16 characters or "
+        f"more, mode 600). Empty: that of {VARIABLE}; without, the page is read-only.",
+        fixed=_FIXED,
+    ),
+    Declaration(
+        "token",
+        "",
+        "Refused: every node of the domain could read it. Use token_file.",
+        fixed="every node of the domain could read it: use token_file",
+    ),
+    Declaration("page", True, "Serve the page.", fixed=_FIXED),
+    Declaration("metrics", False, "Serve /metrics for Prometheus.", fixed=_FIXED),
+    Declaration(
+        "results",
+        True,
+        "Subscribe to the results: their timing makes the timeline. False: lighter.",
+        fixed=_FIXED,
+    ),
+    Declaration(
+        "batch_s",
+        0.25,
+        "Seconds between two batches of updates to a browser.",
+        low=0.05,
+        high=10.0,
+        fixed=_FIXED,
+    ),
+)
+
+
 class DashboardNode(Node):
     """Listens to one orchestrator, and asks it what a person on the page asks."""
 
@@ -60,19 +111,20 @@ class DashboardNode(Node):
             ConfigError: a parameter has a value that would not work.
         """
         super().__init__("dashboard", **arguments)
-        self._declare_parameters()
-        target = self._get("target")
+        given = Parameters(self, _PARAMETERS)
+        target = given["target"]
         # as the graph resolves it: remapped, and in this node's namespace where it is relative
         self.target = self.resolve_topic_name(f"{target}/status").removesuffix("/status")
         self.settings = Settings(
             target=self.target,
-            host=self._get("host"),
-            port=self._get("port"),
-            token=self._token(),
-            page=self._get("page"),
-            metrics=self._get("metrics"),
-            batch_s=self._get("batch_s"),
+            host=given["host"],
+            port=given["port"],
+            token=_token(given),
+            page=given["page"],
+            metrics=given["metrics"],
+            batch_s=given["batch_s"],
         )
+        self._wants_results = given["results"]
         self.feed = Feed()
         self._status: OrchestratorStatus | None = None
         self._listening: dict[str, Any] = {}
@@ -85,63 +137,14 @@ class DashboardNode(Node):
         self.create_subscription(Rationale, f"{self.target}/rationale", self._on_rationale, latched)
         self._evaluate = self.create_client(EvaluateModel, f"{self.target}/evaluate_model")
         self._enable = self.create_client(SetTaskEnabled, f"{self.target}/set_task_enabled")
-
-    def _declare_parameters(self) -> None:
-        def declare(name: str, default: Any, text: str, **limits: Any) -> None:
-            descriptor = ParameterDescriptor(description=text, read_only=True, **limits)
-            try:
-                self.declare_parameter(name, default, descriptor)
-            except ParameterException as error:
-                raise ConfigError(str(error), where=name) from error
-
-        declare("target", "orchestrator", "Name of the orchestrator node; relative: in this one's.")
-        declare("host", "127.0.0.1", "Address to listen on. 127.0.0.1: this machine only.")
-        declare(
-            "port",
-            8470,
-            "Port to listen on. 0: any free one; the log says which.",
-            integer_range=[IntegerRange(from_value=0, to_value=65535, step=1)],
-        )
-        declare(
-            "token_file",
-            "",
-            "File with the token that a browser needs to pause and resume tasks (16 characters or "
-            f"more, mode 600). Empty: that of {VARIABLE}; without, the page is read-only.",
-        )
-        declare("token", "", "Refused: every node of the domain could read it. Use token_file.")
-        declare("page", True, "Serve the page.")
-        declare("metrics", False, "Serve /metrics for Prometheus.")
-        declare(
-            "results",
-            True,
-            "Subscribe to the results: their timing makes the timeline. False: lighter.",
-        )
-        declare(
-            "batch_s",
-            0.25,
-            "Seconds between two batches of updates to a browser.",
-            floating_point_range=[FloatingPointRange(from_value=0.05, to_value=10.0)],
-        )
-
-    def _token(self) -> str:
-        if self._get("token"):
-            raise ConfigError(
-                "every node of the ROS domain can read a parameter",
-                where="token",
-                hint="Put the token into a file (chmod 600) and name it with token_file, or into "
-                f"the environment as {VARIABLE}",
-            )
-        return read_token(self._get("token_file"), os.environ)
-
-    def _get(self, name: str) -> Any:
-        return self.get_parameter(name).value
+        answer_always(self)
 
     # -- news of the orchestrator -------------------------------------------------------------
 
     def _on_status(self, message: OrchestratorStatus) -> None:
         self._status = message
         self.feed.put_status(status_view(message))
-        if self._get("results"):
+        if self._wants_results:
             self._follow({self._absolute(task.spec.output.topic) for task in message.tasks})
 
     def _on_rationale(self, message: Rationale) -> None:
@@ -236,6 +239,17 @@ class DashboardNode(Node):
                 hint="It may be measuring a network; ask again",
             )
         return future.result()
+
+
+def _token(given: Parameters) -> str:
+    if given["token"]:
+        raise ConfigError(
+            "every node of the ROS domain can read a parameter",
+            where="token",
+            hint="Put the token into a file (chmod 600) and name it with token_file, or into "
+            f"the environment as {VARIABLE}",
+        )
+    return read_token(given["token_file"], os.environ)
 
 
 def main(args: list[str] | None = None) -> int:

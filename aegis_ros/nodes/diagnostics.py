@@ -20,7 +20,16 @@ from aegis_ros.rationale import Reason
 from aegis_ros.rationale.wording import every_nth, length, words
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 
-__all__ = ["ERROR", "OK", "STALE", "WARN", "Diagnosis", "SimulatedTime", "diagnose"]
+__all__ = [
+    "ERROR",
+    "OK",
+    "STALE",
+    "WARN",
+    "Diagnosis",
+    "SimulatedTime",
+    "diagnose",
+    "not_configured",
+]
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3
 
@@ -50,6 +59,19 @@ class SimulatedTime:
 
     now_ns: int
     still_s: float
+
+
+def not_configured(lifecycle: str, failure: str) -> Diagnosis:
+    """Return the health of a node without an orchestrator.
+
+    Args:
+        lifecycle: state of the node.
+        failure: why it was not configured; empty where nobody tried.
+    """
+    values = {"state": lifecycle}
+    if failure:
+        return Diagnosis("engine", ERROR, f"{failure} Mend that, and configure again", values)
+    return Diagnosis("engine", OK, f"not started: the node is {lifecycle}", values)
 
 
 def diagnose(

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import platform
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
 from aegis_ros.nodes.diagnostics import Diagnosis
+from aegis_ros.nodes.timers import set_period
 
-__all__ = ["Health", "publish_health"]
+__all__ = ["HealthPublisher", "publish_health"]
 
-_NO_DEVICE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What the node says of itself at one moment."""
-
-    diagnoses: tuple[Diagnosis, ...] = ()
-    device: str = ""
+_USE_FQN = "diagnostic_updater.use_fqn"
+_Read = Callable[[], Iterable[Diagnosis]]
 
 
-def publish_health(node: Node, read: Callable[[], Health], period_s: float) -> object:
+class HealthPublisher(Protocol):
+    """What publishes on /diagnostics; for the node to hold."""
+
+    def set_period(self, period_s: float) -> None:
+        """Publish in another period from now on."""
+        ...
+
+
+def publish_health(node: Node, read: _Read, period_s: float) -> HealthPublisher:
     """Publish what ``read`` returns on /diagnostics every ``period_s`` seconds.
 
     The period is of real time: diagnostics go on where a simulation pauses. Their stamps are of the
-    node's clock. Names are prefixed with the node's name; the device is the hardware id. With
+    node's clock. /diagnostics is shared by all nodes of a robot and often by several robots, so
+    names begin with the node's full name, and the hardware id is host and node. With
     `diagnostic_updater`, its own parameters exist too: ``diagnostic_updater.period``, whose
-    default is ``period_s``, and ``diagnostic_updater.use_fqn``, which prefixes the namespace.
-
-    Returns:
-        What publishes; for the node to hold.
+    default is ``period_s``, and ``diagnostic_updater.use_fqn``, which is true.
     """
     try:
         from diagnostic_updater import Updater
@@ -49,32 +50,43 @@ def _steady() -> Clock:
     return Clock(clock_type=ClockType.STEADY_TIME)
 
 
-def _fill(status: Any, diagnosis: Diagnosis, device: str) -> Any:
+def _hardware_id(node: Node) -> str:
+    return f"{platform.node()}{node.get_fully_qualified_name()}"
+
+
+def _named(node: Node, name: str) -> str:
+    return f"{node.get_fully_qualified_name()}: {name}"
+
+
+def _fill(status: Any, diagnosis: Diagnosis, hardware_id: str) -> Any:
     status.level = bytes([diagnosis.level])
     status.message = diagnosis.message
-    status.hardware_id = device or _NO_DEVICE
+    status.hardware_id = hardware_id
     status.values = [KeyValue(key=key, value=value) for key, value in diagnosis.values.items()]
     return status
 
 
 class _Publisher:
-    def __init__(self, node: Node, read: Callable[[], Health], period_s: float) -> None:
+    def __init__(self, node: Node, read: _Read, period_s: float) -> None:
         self._node = node
         self._read = read
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        node.create_timer(period_s, self._publish, clock=_steady())
+        self._timer = node.create_timer(period_s, self._publish, clock=_steady())
+
+    def set_period(self, period_s: float) -> None:
+        set_period(self._timer, period_s)
 
     def _publish(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
-        health = self._read()
-        for diagnosis in health.diagnoses:
-            status = DiagnosticStatus(name=f"{self._node.get_name()}: {diagnosis.name}")
-            message.status.append(_fill(status, diagnosis, health.device))
+        hardware_id = _hardware_id(self._node)
+        for diagnosis in self._read():
+            status = DiagnosticStatus(name=_named(self._node, diagnosis.name))
+            message.status.append(_fill(status, diagnosis, hardware_id))
         self._publisher.publish(message)
 
 
-def _through(updater: Any, node: Node, read: Callable[[], Health], period_s: float) -> object:
+def _through(updater: Any, node: Node, read: _Read, period_s: float) -> HealthPublisher:
     class Follower(updater):  # type: ignore[misc]
         """An updater whose tasks are what is diagnosed at the moment."""
 
@@ -83,26 +95,43 @@ def _through(updater: Any, node: Node, read: Callable[[], Health], period_s: flo
         def __init__(self) -> None:
             self._followed: dict[str, Diagnosis] = {}
             super().__init__(node, period_s)
-            self.setHardwareID(_NO_DEVICE)
+            self.setHardwareID(_hardware_id(node))
+            node.set_parameters([Parameter(_USE_FQN, value=True)])
             # Its own timer is on the node's clock, and stops with a simulation.
             node.destroy_timer(self.timer)
             period = node.get_parameter("diagnostic_updater.period").value
             self.timer = node.create_timer(period, self.update, clock=_steady())
 
+        def set_period(self, period_s: float) -> None:
+            set_period(self.timer, period_s)
+
         def update(self) -> None:
-            health = read()
-            found = {diagnosis.name: diagnosis for diagnosis in health.diagnoses}
+            found = {diagnosis.name: diagnosis for diagnosis in read()}
             for name in self._followed.keys() - found.keys():
                 self.removeByName(name)
             added = [name for name in found if name not in self._followed]
             self._followed = found
-            self.setHardwareID(health.device or _NO_DEVICE)
             for name in added:
                 self.add(name, self._run)
             super().update()
 
         def _run(self, status: Any) -> Any:
             return _fill(status, self._followed[status.name], self.hwid)
+
+        def publish(self, statuses: Any) -> None:
+            # It would take the node's name alone: its parameter for that was read before we set it.
+            message = DiagnosticArray()
+            message.header.stamp = node.get_clock().now().to_msg()
+            for each in statuses if isinstance(statuses, list) else [statuses]:
+                status = DiagnosticStatus(
+                    level=each.level,
+                    name=_named(node, each.name),
+                    message=each.message,
+                    hardware_id=each.hardware_id,
+                    values=each.values,
+                )
+                message.status.append(status)
+            self.publisher.publish(message)
 
         def addedTaskCallback(self, task: Any) -> None:
             # It would say OK, "Node starting up", of a task whose diagnosis follows at once and

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import SingleThreadedExecutor
@@ -18,6 +17,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.timer import Timer
 
 from aegis_ros.config import Places, default_state_dir, expanded, read_config
 from aegis_ros.decoders import Decoder, create_decoder
@@ -29,14 +29,16 @@ from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.conversions import rationale_to_message, status_to_message, time_from_ns
 from aegis_ros.nodes.decision_publisher import DecisionPublisher
-from aegis_ros.nodes.diagnostics import SimulatedTime, diagnose
-from aegis_ros.nodes.health import Health, publish_health
+from aegis_ros.nodes.diagnostics import Diagnosis, SimulatedTime, diagnose, not_configured
+from aegis_ros.nodes.health import publish_health
 from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
+from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.progress import ProgressLog
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
 from aegis_ros.nodes.services import Services
+from aegis_ros.nodes.timers import set_period
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.nodes.transitions import Transitions
 from aegis_ros.orchestrator import Orchestrator, Stream, TaskSummary
@@ -49,6 +51,34 @@ _QUIET = {Decision.SKIPPED, Decision.INFORMED}
 _LOUD = {Decision.REJECTED, Decision.LOST, Decision.SHED}
 
 
+_PARAMETERS = (
+    Declaration("config", "", "Configuration file (YAML). Empty: no tasks, default device."),
+    Declaration(
+        "state_dir",
+        "",
+        "Folder for journal, WCET profiles and prepared networks. Empty: ~/.ros/aegis_ros.",
+    ),
+    Declaration("autostart", True, "Configure and activate at start.", fixed="read at start only"),
+    Declaration(
+        "status_period_s", 0.5, "Seconds between two messages on ~/status.", low=0.05, high=60.0
+    ),
+    Declaration(
+        "diagnostics_period_s",
+        1.0,
+        "Seconds between two messages on /diagnostics.",
+        low=0.1,
+        high=60.0,
+    ),
+    Declaration(
+        "device_period_s",
+        1.0,
+        "Seconds between two readings of the speed of the device.",
+        low=0.1,
+        high=60.0,
+    ),
+)
+
+
 class OrchestratorNode(LifecycleNode):
     """Configure: validate, load, admit. Activate: subscribe and run. The rest gives it back.
 
@@ -59,7 +89,16 @@ class OrchestratorNode(LifecycleNode):
     def __init__(self, **arguments: Any) -> None:
         """Declare parameters and create what is there in every state."""
         super().__init__("orchestrator", **arguments)
-        self._declare_parameters()
+        self.settings = Parameters(
+            self,
+            _PARAMETERS,
+            refuse=self._why_not_set,
+            apply={
+                "status_period_s": lambda value: set_period(self._status_timer, value),
+                "diagnostics_period_s": lambda value: self._health_publisher.set_period(value),
+                "device_period_s": lambda value: set_period(self._device_timer, value),
+            },
+        )
         latched = QoSProfile(
             depth=1000,
             reliability=ReliabilityPolicy.RELIABLE,
@@ -92,6 +131,7 @@ class OrchestratorNode(LifecycleNode):
         self._device: DeviceState | None = None
         self._clock_moved = (0, time.monotonic())  # what a simulation's clock showed, since when
         self._threads: FramePathPriority | None = None
+        self._failure = ""  # why the node is not configured
         self._closing = False
         self._giving_back = threading.Lock()
         self._requests = Services(self, self.control_executor, lambda: self._orchestrator)
@@ -100,57 +140,27 @@ class OrchestratorNode(LifecycleNode):
         )
         self._progress = ProgressLog(lambda text: self.get_logger().info(text))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._every("status_period_s", self._publish_status)
+        self._status_timer = self._every("status_period_s", self._publish_status)
         self._health_publisher = publish_health(
-            self, self._health, self.get_parameter("diagnostics_period_s").value
+            self, self._health, self.settings["diagnostics_period_s"]
         )
-        self._every("device_period_s", self._watch_device)
+        self._device_timer = self._every("device_period_s", self._watch_device)
         answer_always(self)
 
-    def _every(self, parameter: str, do: Callable[[], None]) -> None:
+    def _every(self, parameter: str, do: Callable[[], None]) -> Timer:
         """Do something in a period of real time, also while a simulation pauses."""
-        self.create_timer(self.get_parameter(parameter).value, do, clock=self._steady)
+        return self.create_timer(self.settings[parameter], do, clock=self._steady)
+
+    def _why_not_set(self, name: str) -> str:
+        """Return why a parameter cannot be set now; empty where it can."""
+        if name in ("config", "state_dir") and self.state != "unconfigured":
+            return f"read when the node is configured, and it is {self.state}: clean it up first"
+        return ""
 
     def _follow_clock(self, changed: list[Parameter]) -> None:
         clock = [each for each in changed if each.name == "use_sim_time"]
         if clock:
             self.intake_node.set_parameters(clock)
-
-    def _declare_parameters(self) -> None:
-        def describe(text: str, low: float | None = None, high: float | None = None) -> Any:
-            descriptor = ParameterDescriptor(description=text)
-            if low is not None and high is not None:
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=low, to_value=high)
-                ]
-            return descriptor
-
-        self.declare_parameter(
-            "config", "", describe("Configuration file (YAML). Empty: no tasks, default device.")
-        )
-        self.declare_parameter(
-            "state_dir",
-            "",
-            describe(
-                "Folder for journal, WCET profiles and prepared networks. Empty: ~/.ros/aegis_ros."
-            ),
-        )
-        self.declare_parameter("autostart", True, describe("Configure and activate at start."))
-        self.declare_parameter(
-            "status_period_s",
-            0.5,
-            describe("Seconds between two messages on ~/status.", 0.05, 60.0),
-        )
-        self.declare_parameter(
-            "diagnostics_period_s",
-            1.0,
-            describe("Seconds between two messages on /diagnostics.", 0.1, 60.0),
-        )
-        self.declare_parameter(
-            "device_period_s",
-            1.0,
-            describe("Seconds between two readings of the speed of the device.", 0.1, 60.0),
-        )
 
     # -- lifecycle ----------------------------------------------------------------------------
 
@@ -162,9 +172,10 @@ class OrchestratorNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Validate the configuration, start the engine, admit."""
         try:
+            self._failure = ""
             self._configure()
         except Exception as error:
-            self._log_failure("configure", error)
+            self._failure = self._log_failure("configure", error)
             self._give_back()
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
@@ -254,12 +265,15 @@ class OrchestratorNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
-    def _log_failure(self, verb: str, error: Exception) -> None:
-        """Log why a transition fails; rclpy would say nothing."""
+    def _log_failure(self, verb: str, error: Exception) -> str:
+        """Log why a transition fails, which rclpy would not, and return the sentence."""
         if isinstance(error, AegisError):
-            self.get_logger().error(f"cannot {verb}: {self._places.located(error)}")
+            reason = f"cannot {verb}: {self._places.located(error)}"
+            self.get_logger().error(reason)
         else:
-            self.get_logger().error(f"cannot {verb}: {error!r}\n{traceback.format_exc()}")
+            reason = f"cannot {verb}: {type(error).__name__}: {error}"
+            self.get_logger().error(f"{reason}\n{traceback.format_exc()}")
+        return reason
 
     def _interrupt(self) -> None:
         """Have configuring end soon, if that is under way."""
@@ -294,7 +308,7 @@ class OrchestratorNode(LifecycleNode):
             self._streams = ()
 
     def _read_config(self) -> OrchestratorSpec:
-        path = self.get_parameter("config").value
+        path = self.settings["config"]
         if not path:
             self._places = Places()
             return OrchestratorSpec()
@@ -302,7 +316,7 @@ class OrchestratorNode(LifecycleNode):
         return spec
 
     def _state_dir(self) -> Path:
-        given = self.get_parameter("state_dir").value
+        given = self.settings["state_dir"]
         return expanded(given) if given else default_state_dir()
 
     # -- news of the orchestrator -------------------------------------------------------------
@@ -366,12 +380,12 @@ class OrchestratorNode(LifecycleNode):
         if threads is not None:
             threads.claim()  # an engine that was restarted has a new thread for its results
 
-    def _health(self) -> Health:
+    def _health(self) -> list[Diagnosis]:
         orchestrator, intake, ears = self._orchestrator, self._intake, self._ears
         if orchestrator is None or intake is None or ears is None:
-            return Health()
+            return [not_configured(self.state, self._failure)]
         state = orchestrator.status()
-        entries = diagnose(
+        return diagnose(
             state,
             self.state,
             ears.report(self._streams, intake.heard()),
@@ -379,7 +393,6 @@ class OrchestratorNode(LifecycleNode):
             limits=orchestrator.spec.diagnostics,
             simulated=self._simulated_time(),
         )
-        return Health(tuple(entries), state.engine.device if state.engine else "")
 
     def _simulated_time(self) -> SimulatedTime | None:
         clock = self.intake_node.get_clock()

@@ -18,7 +18,8 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until it is asked to end.
 
     Returns:
-        0 after a signal, 1 when autostart was asked for and failed.
+        0 after a signal, 1 when autostart was asked for and failed, 2 when a parameter cannot be
+        used.
     """
     if os.environ.get("AEGIS_TUNE_ALLOCATOR", "1") != "0":
         tune_allocator()
@@ -26,6 +27,7 @@ def main(args: list[str] | None = None) -> int:
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
+    from aegis_ros.errors import AegisError
     from aegis_ros.nodes.orchestrator import OrchestratorNode
     from aegis_ros.nodes.realtime import shorten_switch_interval
 
@@ -34,7 +36,12 @@ def main(args: list[str] | None = None) -> int:
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
-    node = OrchestratorNode()
+    try:
+        node = OrchestratorNode()
+    except AegisError as error:
+        print(f"orchestrator: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
 
     def spin(executor: SingleThreadedExecutor) -> None:
         while not end.is_set():

@@ -10,7 +10,6 @@ import time
 from typing import Any, Literal
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -20,6 +19,8 @@ from rclpy.signals import SignalHandlerOptions
 from aegis_ros.config import expanded
 from aegis_ros.errors import AegisError
 from aegis_ros.nodes.allocator import tune_allocator
+from aegis_ros.nodes.answering import answer_always
+from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
 from aegis_ros.nodes.replay_config import ReplayConfig, Source, load_replay, locate
 from aegis_ros.nodes.spinning import spin_beside
@@ -143,6 +144,16 @@ def _restamp(raw: bytes) -> bytes:
     return raw[:4] + stamp + raw[12:]
 
 
+_PARAMETERS = (
+    Declaration(
+        "config",
+        "",
+        "YAML file: which recordings to play.",
+        fixed="read at start only: start the replay again",
+    ),
+)
+
+
 class ReplayNode(Node):
     """Plays everything its configuration names."""
 
@@ -153,10 +164,7 @@ class ReplayNode(Node):
             ConfigError: the configuration or a recording cannot be used.
         """
         super().__init__("replay", **arguments)
-        self.declare_parameter(
-            "config", "", ParameterDescriptor(description="YAML file: which recordings to play.")
-        )
-        path = str(self.get_parameter("config").value)
+        path = str(Parameters(self, _PARAMETERS)["config"])
         config: ReplayConfig = load_replay(expanded(path))
         self._players = [_Player(self, source, config.speed) for source in config.sources]
         for player in self._players:
@@ -167,6 +175,7 @@ class ReplayNode(Node):
         self.create_timer(0.2, self._watch, clock=steady)
         self.create_timer(10.0, self._progress, clock=steady)
         self.finished = threading.Event()
+        answer_always(self)
 
     @property
     def failed(self) -> bool:

@@ -46,7 +46,7 @@ def _entry(system: System, name: str) -> DiagnosticStatus | None:
             each
             for message in reversed(system.diagnostics)
             for each in message.status
-            if each.name == f"orchestrator: {name}"
+            if each.name == f"/orchestrator: {name}"
         ),
         None,
     )

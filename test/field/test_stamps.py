@@ -46,7 +46,7 @@ def _diagnosis(system: System, name: str, part: str) -> DiagnosticStatus:
             each
             for message in system.diagnostics[-3:]
             for each in message.status
-            if each.name == f"orchestrator: task {name}" and part in each.message
+            if each.name == f"/orchestrator: task {name}" and part in each.message
         ]
         return found and found[-1]
 

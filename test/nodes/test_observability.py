@@ -38,7 +38,7 @@ def test_every_diagnosis_falls_into_exactly_one_group_of_the_aggregator(tmp_path
     ) % (tmp_path / "identity.onnx")
     with running(tmp_path, task) as system:
         names = system.until(
-            lambda: (found := _names(system)) and "orchestrator: task front" in found and found
+            lambda: (found := _names(system)) and "/orchestrator: task front" in found and found
         )
     for name in names:
         groups = [
