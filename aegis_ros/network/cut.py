@@ -25,7 +25,7 @@ from onnx import helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.graph import node_flops
-from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
+from aegis_ros.network.tensor import DTYPE_OF_ONNX, TensorInfo
 from aegis_ros.rationale import Rule
 
 __all__ = [
@@ -104,11 +104,11 @@ def runtime_tensors(
     return {
         item.name: TensorInfo(
             item.name,
-            DTYPE_OF_ORT[item.type],
+            DTYPE_OF_ONNX[item.type],
             tuple(extent if extent is not None else "?" for extent in item.shape),
         )
         for item in session(shown).get_outputs()
-        if item.type in DTYPE_OF_ORT
+        if item.type in DTYPE_OF_ONNX
     }
 
 

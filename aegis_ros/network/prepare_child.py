@@ -14,7 +14,7 @@ from aegis_ros.errors import ModelError, load_error
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.metadata import bounded_metadata
 from aegis_ros.network.runtime_text import runtime_failure
-from aegis_ros.network.tensor import DTYPE_OF_ORT, TensorInfo
+from aegis_ros.network.tensor import DTYPE_OF_ONNX, TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import (
     GraphInvalid,
@@ -123,7 +123,7 @@ def _probe(
         raise load_error(failure, ModelError) from error
     infos = []
     for item, first, second in zip(session.get_outputs(), *runs, strict=True):
-        if not isinstance(first, np.ndarray) or item.type not in DTYPE_OF_ORT:
+        if not isinstance(first, np.ndarray) or item.type not in DTYPE_OF_ONNX:
             raise ModelError(
                 f"output {item.name!r} is {item.type}, not a tensor of numbers",
                 where="model",
@@ -131,7 +131,7 @@ def _probe(
                 rule=Rule.MODEL_VALID,
             )
         extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
-        infos.append(TensorInfo(item.name, DTYPE_OF_ORT[item.type], extents))
+        infos.append(TensorInfo(item.name, DTYPE_OF_ONNX[item.type], extents))
     return tuple(infos)
 
 

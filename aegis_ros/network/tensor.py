@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["DTYPE_OF_ORT", "TensorInfo"]
+__all__ = ["DTYPE_OF_ONNX", "TensorInfo"]
 
 # numpy names of the element types ONNX Runtime tells.
-DTYPE_OF_ORT = {
+DTYPE_OF_ONNX = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(double)": "float64",

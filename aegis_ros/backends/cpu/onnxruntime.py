@@ -29,7 +29,7 @@ from aegis_ros.memory import Footprint
 from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.runtime_text import plain, runtime_failure
-from aegis_ros.network.tensor import DTYPE_OF_ORT
+from aegis_ros.network.tensor import DTYPE_OF_ONNX
 from aegis_ros.sandbox.artifacts import ArtifactCache
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
@@ -171,7 +171,7 @@ class OrtNetwork:
                 segment.direct.append((item.name, place))
             elif place is None and _known_extents(item):
                 value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                    list(item.shape), np.dtype(DTYPE_OF_ORT[item.type]), "cpu", 0
+                    list(item.shape), np.dtype(DTYPE_OF_ONNX[item.type]), "cpu", 0
                 )
                 segment.binding.bind_ortvalue_output(item.name, value)
                 self._between[item.name] = value

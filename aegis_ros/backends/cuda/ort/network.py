@@ -20,7 +20,7 @@ from aegis_ros.backends.cuda.network import GpuNetwork, Sent
 from aegis_ros.backends.cuda.ort.toolkit import PROVIDER, OrtToolkit
 from aegis_ros.errors import BackendError, load_error
 from aegis_ros.network.runtime_text import plain, runtime_failure
-from aegis_ros.network.tensor import DTYPE_OF_ORT
+from aegis_ros.network.tensor import DTYPE_OF_ONNX
 
 __all__ = ["Advice", "OrtCudaNetwork"]
 
@@ -315,7 +315,7 @@ class OrtCudaNetwork(GpuNetwork):
         segment.binding = segment.session.io_binding()
         frame = self._compiled.frame_input
         for item in segment.session.get_inputs():
-            dtype = np.dtype(DTYPE_OF_ORT[item.type])
+            dtype = np.dtype(DTYPE_OF_ONNX[item.type])
             if item.name == frame.name:
                 segment.frame_input = True
                 self._require_dtype(item.name, dtype, self._frame_dtype)
@@ -332,7 +332,7 @@ class OrtCudaNetwork(GpuNetwork):
 
     def _bind_output(self, segment: _Segment, position: int, item: Any) -> None:
         place = self._places.get(item.name)
-        dtype = np.dtype(DTYPE_OF_ORT[item.type])
+        dtype = np.dtype(DTYPE_OF_ONNX[item.type])
         if place is not None:
             self._require_dtype(item.name, dtype, np.dtype(self._compiled.outputs[place].dtype))
         if _known_extents(item.shape):
