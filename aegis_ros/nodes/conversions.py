@@ -113,6 +113,7 @@ def status_to_message(state: OrchestratorState, lifecycle: str, now_ns: int) -> 
             )
             for item in state.admissions
         ],
+        admissions_ended=state.admissions_ended,
     )
 
 

@@ -48,7 +48,7 @@ def status_view(message: Any) -> StatusView:
             for each in message.lanes
         ),
         tasks=tuple(_task_view(each) for each in message.tasks),
-        progress=progress_line(message.admissions),
+        progress=progress_line(message.admissions, message.admissions_ended),
     )
 
 

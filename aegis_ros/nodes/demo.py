@@ -146,6 +146,11 @@ def _greedy_task(status: OrchestratorStatus) -> ModelTask:
     )
 
 
+def _begun(progress: str) -> str:
+    """Return which request and stage a line of progress is about, without how far that is."""
+    return progress.rpartition(",")[0] or progress
+
+
 def _decision_card(response: Any) -> Panel:
     rationale = response.rationale
     grid = Table.grid(padding=(0, 2))
@@ -191,7 +196,7 @@ class _Demo:
         return self._conclude()
 
     def _wait_until_active(self, timeout_s: float = 300.0) -> bool:
-        deadline = time.monotonic() + timeout_s
+        deadline, shown = time.monotonic() + timeout_s, ""
         with self._console.status("starting, and measuring the networks (first time only)") as line:
             while time.monotonic() < deadline:
                 dead = self._processes.dead()
@@ -202,8 +207,12 @@ class _Demo:
                 if status is not None and status.state == "active":
                     return True
                 snapshot = self._monitor.snapshot()
-                if snapshot is not None and snapshot.decisions:
-                    line.update(escape(snapshot.decisions[-1].sentence[:150]))
+                news = "" if snapshot is None else snapshot.progress
+                if news and news != shown:
+                    if not self._console.is_terminal and _begun(news) != _begun(shown):
+                        self._console.print(escape(news), soft_wrap=True)
+                    shown = news
+                    line.update(escape(f"starting; {news}"))
                 time.sleep(0.1)
         self._console.print(f"[red]not active after {timeout_s:.0f} s[/red]; see {self._log_dir}")
         return False

@@ -99,7 +99,7 @@ def _snapshot(status: OrchestratorStatus, decisions: tuple[DecisionRow, ...]) ->
             for lane in status.lanes
         ),
         decisions=decisions,
-        progress=progress_line(status.admissions),
+        progress=progress_line(status.admissions, status.admissions_ended),
     )
 
 

@@ -367,7 +367,7 @@ class OrchestratorNode(LifecycleNode):
             message = OrchestratorStatus(stamp=time_from_ns(now_ns), state=self.state)
         else:
             state = orchestrator.status()
-            self._progress.show(state.admissions)
+            self._progress.show(state.admissions, state.admissions_ended)
             message = status_to_message(state, self.state, now_ns)
         self._status_publisher.publish(message)
 

@@ -29,17 +29,17 @@ class ProgressLog:
         """Show nothing yet."""
         self._write = write
         self._clock = clock
-        self._known: set[tuple[str, str]] = set()
-        self._ended = 0
         self._shown = ""
         self._next_s = 0.0
 
-    def show(self, requests: Sequence[AdmissionSummary]) -> None:
-        """Look at the requests; to be called about twice a second."""
-        present = {(each.task, str(each.request)) for each in requests}
-        self._ended = self._ended + len(self._known - present) if present else 0
-        self._known = present
-        line, now = progress_line(requests, self._ended), self._clock()
+    def show(self, requests: Sequence[AdmissionSummary], ended: int = 0) -> None:
+        """Look at the requests; to be called about twice a second.
+
+        Args:
+            requests: all that are there.
+            ended: how many have ended since there was none.
+        """
+        line, now = progress_line(requests, ended), self._clock()
         begun = line.split(",", 1)[0]  # without how far it is
         if not line or (begun == self._shown and now < self._next_s):
             return

@@ -131,6 +131,7 @@ class Admissions:
         self._taken = False
         self._holder: Ticket | None = None  # none where `if_idle` took the turn
         self._open = False
+        self._ended = 0  # since the queue was last empty
 
     @property
     def closed(self) -> bool:
@@ -183,6 +184,7 @@ class Admissions:
                 self._holder, self._taken = None, False
             if ticket in self._tickets:
                 self._tickets.remove(ticket)
+                self._ended = self._ended + 1 if self._tickets else 0
             self._changed.notify_all()
 
     def cancel(self, task: str) -> list[AdmissionSummary]:
@@ -204,11 +206,14 @@ class Admissions:
             each.stop.set()
         return summaries
 
-    def summaries(self) -> tuple[AdmissionSummary, ...]:
-        """Return how far each request is; the first has its turn."""
+    def summaries(self) -> tuple[tuple[AdmissionSummary, ...], int]:
+        """Return how far each request is, and how many ended since there was none.
+
+        The first has its turn.
+        """
         with self._changed:
-            tickets = tuple(self._tickets)
-        return tuple(ticket.summary() for ticket in tickets)
+            tickets, ended = tuple(self._tickets), self._ended
+        return tuple(ticket.summary() for ticket in tickets), ended
 
     @contextmanager
     def if_idle(self) -> Iterator[bool]:

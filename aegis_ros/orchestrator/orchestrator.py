@@ -457,7 +457,7 @@ class Orchestrator:
             held(self._judge.memory()).total,
             self._summaries.lanes(engine.lanes),
             tuple(self._summaries.task(entry, self._events.shedding) for entry in self._admitted),
-            self.admissions.summaries(),
+            *self.admissions.summaries(),
         )
 
     def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:

@@ -207,3 +207,4 @@ class OrchestratorState:
     lanes: tuple[LaneSummary, ...]
     tasks: tuple[TaskSummary, ...]
     admissions: tuple[AdmissionSummary, ...] = ()
+    admissions_ended: int = 0

@@ -77,6 +77,15 @@ def test_tasks_lanes_arena_engine_and_decisions_are_shown(browser: Browser, feed
         assert page.run("document.querySelector('#change-column').hidden") is True
 
 
+def test_the_first_start_says_how_far_it_is(browser: Browser) -> None:
+    feed = Feed()
+    progress = "3 of 6: measuring text_detector, 40%"
+    feed.put_status(a_status(state="configuring", progress=progress))
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"document.querySelector('#state').textContent === 'configuring: {progress}'")
+
+
 def test_what_a_task_does_without_is_reported_and_best_effort_is_never_late(
     browser: Browser,
 ) -> None:

@@ -45,7 +45,7 @@ def test_the_log_has_a_line_for_what_begins_and_one_every_few_seconds() -> None:
     for second in range(12):
         now = float(second)
         log.show([request("a", "measuring", second * 10, 100), request("b", "waiting")])
-    log.show([request("b", "loading")])
+    log.show([request("b", "loading")], ended=1)
     log.show([])
     log.show([request("c", "preparing")])
     assert lines == [

@@ -311,6 +311,17 @@ def test_turns_are_taken_in_the_order_of_arrival(queue: Admissions) -> None:
     assert order == list("abcd")
 
 
+def test_what_has_ended_is_counted_until_nothing_is_left(queue: Admissions) -> None:
+    tickets = [queue.enter(name, AdmissionRequest.REGISTER) for name in ("a", "b", "c")]
+    counts = []
+    for ticket in tickets:
+        counts.append(queue.summaries()[1])
+        queue.leave(ticket)
+        queue.leave(ticket)  # given back already
+    assert counts == [0, 1, 2]
+    assert queue.summaries() == ((), 0)
+
+
 def test_a_place_that_is_given_back_lets_the_next_one_pass(queue: Admissions) -> None:
     first = queue.enter("a", AdmissionRequest.REGISTER)
     second = queue.enter("b", AdmissionRequest.REGISTER)
