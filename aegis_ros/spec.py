@@ -21,6 +21,7 @@ __all__ = [
     "FrameFormat",
     "InputSpec",
     "Interpolation",
+    "Invalid",
     "LaneSpec",
     "Layout",
     "ModelsSpec",
@@ -106,6 +107,17 @@ class Interpolation(StrEnum):
     NEAREST = "nearest"
 
 
+class Invalid(StrEnum):
+    """What becomes of numbers of a frame that are none: NaN, or infinite.
+
+    ``drop`` leaves points out, ``zero`` sets to 0, ``keep`` passes on.
+    """
+
+    DROP = "drop"
+    ZERO = "zero"
+    KEEP = "keep"
+
+
 class FrameFormat(StrEnum):
     """The canonical formats in which a frame lies in a shared-memory slot.
 
@@ -138,6 +150,7 @@ class InputSpec:
         max_size: largest image on the topic, (height, width) in pixels.
         max_points: largest number of points or ranges in one message.
         shape: largest shape of the numbers in one message, for plain tensors.
+        invalid: what becomes of numbers that are none; ``None`` for what is usual of the format.
     """
 
     topic: str
@@ -146,6 +159,7 @@ class InputSpec:
     max_size: tuple[int, int] = (1080, 1920)
     max_points: int = 200_000
     shape: tuple[int, ...] = ()
+    invalid: Invalid | None = None
 
 
 @dataclass(frozen=True, slots=True)

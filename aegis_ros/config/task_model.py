@@ -39,6 +39,7 @@ from aegis_ros.spec import (
     Color,
     Criticality,
     Interpolation,
+    Invalid,
     Layout,
     OverrunPolicy,
     PreprocessSpec,
@@ -64,6 +65,13 @@ _LAYOUTS = {
     "std_msgs/msg/Float32MultiArray": (Layout.TENSOR,),
 }
 _IMAGES = (Layout.NCHW, Layout.NHWC)
+# What may become of numbers that are none.
+_IN_PLACE = (Invalid.ZERO, Invalid.KEEP)
+_INVALID: dict[Layout, tuple[Invalid, ...]] = {
+    Layout.POINTS: tuple(Invalid),
+    Layout.RANGES: _IN_PLACE,
+    Layout.TENSOR: _IN_PLACE,
+}
 _MAX_OPTIONS_CHARACTERS = 65_536
 _TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -122,6 +130,14 @@ class _Input(Model):
         max_length=6,
         description="largest shape of the numbers in a `Float32MultiArray`",
     )
+    invalid: Annotated[
+        Invalid | None,
+        Shown("`drop` for points, `zero` for depth: see [Invalid](#invalid-numbers)"),
+    ] = Field(
+        None,
+        description="what becomes of NaN and infinite numbers: the point is left out, they are set "
+        "to 0, or they are passed on",
+    )
 
     _topic = field_validator("topic")(_check_topic)
 
@@ -146,6 +162,19 @@ def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
         )
     if source.type.endswith("/CompressedImage"):
         _require_picture(where, source, preprocess)
+    may_be = _INVALID.get(preprocess.layout, ())
+    if preprocess.layout in _IMAGES and preprocess.color is Color.DEPTH:
+        may_be = _IN_PLACE
+    if source.invalid is not None and source.invalid not in may_be:
+        raise Unfit(
+            f"does not fit layout {preprocess.layout} and color {preprocess.color}",
+            path=(*_inside(where, "input"), "invalid"),
+            value=str(source.invalid),
+            expected=" or ".join(may_be) or "it left out",
+            hint="Only points can be left out; pixels, ranges and numbers have their places"
+            if may_be
+            else "Colors are always numbers",
+        )
     place = where or "input."
     if (preprocess.layout is Layout.TENSOR) != bool(source.shape):
         raise ValueError(
@@ -154,9 +183,15 @@ def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
         )
 
 
+def _inside(where: str, *only: str) -> tuple[str, ...]:
+    """Return the keys that lead to an input, of several or the ``only`` one."""
+    if not where:
+        return only
+    return ("inputs", where.removeprefix("inputs.").removesuffix("."))
+
+
 def _require_picture(where: str, source: _Input, preprocess: _Preprocess) -> None:
     """Refuse depth that comes compressed: it is decoded as a picture, in 8 bits."""
-    inside = ("inputs", where.removeprefix("inputs.").removesuffix(".")) if where else ()
     hint = (
         "Declare sensor_msgs/msg/Image on the topic of the raw image; where there is none: ros2 "
         "run image_transport republish --ros-args -p in_transport:=compressedDepth -p "
@@ -165,7 +200,7 @@ def _require_picture(where: str, source: _Input, preprocess: _Preprocess) -> Non
     if preprocess.color is Color.DEPTH:
         raise Unfit(
             "depth is not read from compressed images",
-            path=(*inside, "preprocess", "color"),
+            path=(*_inside(where), "preprocess", "color"),
             value=str(preprocess.color),
             expected="rgb, bgr or mono for sensor_msgs/msg/CompressedImage",
             hint=hint,
@@ -173,7 +208,7 @@ def _require_picture(where: str, source: _Input, preprocess: _Preprocess) -> Non
     if source.topic.endswith("/compressedDepth"):
         raise Unfit(
             "compressed depth is not read",
-            path=(*(inside or ("input",)), "topic"),
+            path=(*_inside(where, "input"), "topic"),
             value=source.topic,
             expected="a topic of JPEG or PNG pictures",
             hint=hint,

@@ -60,6 +60,8 @@ _TASK_COUNTERS: tuple[tuple[str, str, Callable[[TaskView], int]], ...] = (
     ("jobs_lost", "Jobs lost with the engine", lambda task: task.lost),
     ("frames_thinned", "Frames left out by decimation", lambda task: task.decimated),
     ("early_exits", "Jobs that ended at an early exit", lambda task: task.early_exits),
+    ("invalid_numbers", "Points or numbers of frames that were none", lambda task: task.invalid),
+    ("results_not_finite", "Results with NaN or infinite numbers", lambda task: task.not_finite),
 )
 _QUANTILES: tuple[tuple[str, str, tuple[tuple[str, Callable[[TaskView], float]], ...]], ...] = (
     (

@@ -66,6 +66,8 @@ class TaskView:
     decimation: int = 1
     decimated: int = 0
     early_exits: int = 0
+    invalid: int = 0
+    not_finite: int = 0
 
 
 @dataclass(frozen=True, slots=True)

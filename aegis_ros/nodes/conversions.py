@@ -141,6 +141,8 @@ def task_status(item: TaskSummary) -> TaskStatus:
         thinned=item.decimated,
         overruns=item.overruns,
         early_exits=item.early_exits,
+        invalid=item.invalid,
+        not_finite=item.not_finite,
         rate_hz=float(item.rate_hz),
         response_p50_ms=item.response_p50_ns / 1e6,
         response_p99_ms=item.response_p99_ns / 1e6,

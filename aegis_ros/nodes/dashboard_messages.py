@@ -179,6 +179,8 @@ def _task_view(message: Any) -> TaskView:
         decimation=max(1, message.decimation),
         decimated=message.decimated,
         early_exits=message.early_exits,
+        invalid=message.invalid,
+        not_finite=message.not_finite,
     )
 
 

@@ -237,6 +237,8 @@ def _task(task: TaskSummary, active: bool, hearing: Hearing, limits: Diagnostics
         "lost": str(task.lost),
         "every_nth": str(task.decimation),
         "thinned": str(task.decimated),
+        "invalid": str(task.invalid),
+        "not_finite": str(task.not_finite),
         "subscription": hearing.granted,
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
@@ -293,6 +295,13 @@ def _task_level(
         return WARN, (
             f"{topic} is silent although {hearing.publishers} publisher(s) fit in type and QoS: "
             f"check that they publish (ros2 topic hz {topic}); if they do, {_PROFILE_HINT}"
+        )
+    bad = task.not_finite_lately
+    if bad.count:
+        return WARN, (
+            f"{bad.count} results of the last {bad.within_ns / 1e9:.0f} s hold NaN or infinite "
+            "numbers: check scale, mean and std, declare invalid: drop or zero for the inputs, and "
+            "see whether the network overflows in float16"
         )
     if task.completed and task.missed:
         share = task.missed / task.completed

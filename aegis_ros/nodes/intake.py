@@ -25,6 +25,7 @@ from aegis_ros.nodes.images import (
     write_color,
     write_depth,
 )
+from aegis_ros.nodes.invalid import Cleaner
 from aegis_ros.nodes.numbers import numbers_shape
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
 from aegis_ros.nodes.publishers import Heard, look
@@ -88,8 +89,11 @@ def write_frame(
     reader: cdr.Reader,
     header: cdr.HeaderView,
     place: Callable[[tuple[int, ...]], np.ndarray],
-) -> np.ndarray:
+) -> tuple[np.ndarray, int]:
     """Parse the rest of a message and write it into the array ``place(shape)`` gives.
+
+    Returns:
+        The array, and how many ranges of a scan that is written as ranges are no measurement.
 
     Raises:
         InputError: the message cannot be used.
@@ -102,7 +106,7 @@ def write_frame(
         )
         target = place(pixels.shape)
         write_decoded(pixels, target)
-        return target
+        return target, 0
     if stream.type.endswith("/Image"):
         image = cdr.read_image(reader, header)
         if stream.format is FrameFormat.DEPTH32F:
@@ -111,24 +115,23 @@ def write_frame(
         else:
             target = place(color_shape(image))
             write_color(image, target)
-        return target
+        return target, 0
     if stream.type.endswith("/PointCloud2"):
         cloud = cdr.read_point_cloud2(reader, header)
         if stream.format is not FrameFormat.POINTS4F:
             raise InputError("a cloud has no ranges", where="preprocess.layout", expected="points")
         target = place((cloud_points(cloud), 4))
         write_cloud(cloud, target)
-        return target
+        return target, 0
     if stream.type.endswith("/Float32MultiArray"):
         values, extents = cdr.read_float32_multi_array(reader)
         target = place(numbers_shape(extents, values.size, stream.max_shape))
         target[...] = values.reshape(target.shape)
-        return target
+        return target, 0
     scan = cdr.read_laser_scan(reader, header)
     count = scan_ranges(scan)
     target = place((count, 4) if stream.format is FrameFormat.POINTS4F else (count,))
-    write_scan(scan, target)
-    return target
+    return target, write_scan(scan, target, stream.invalid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ class SensorIntake:
         self._keeps_frames = keeps_frames
         self._resolve = resolve
         self._subscriptions: dict[str, _Subscribed] = {}
+        self._cleaners: dict[str, Cleaner] = {}
         self._lock = threading.Lock()
 
     def follow(self, streams: tuple[Stream, ...]) -> None:
@@ -173,9 +177,12 @@ class SensorIntake:
         with self._lock:
             for key in [key for key in self._subscriptions if key not in wanted]:
                 self._node.destroy_subscription(self._subscriptions.pop(key).handle)
+                self._cleaners.pop(key, None)
             for key, stream in wanted.items():
                 if key in self._subscriptions:
                     continue
+                if stream.format is not FrameFormat.RANGES1F and stream.invalid is not None:
+                    self._cleaners[key] = Cleaner(stream)
                 try:
                     self._subscriptions[key] = self._subscribe(stream)
                 except Exception as error:  # the others must get their frames
@@ -208,7 +215,7 @@ class SensorIntake:
         )
         lost = SubscriptionEventCallbacks(
             message_lost=lambda info: self._lost(stream, info),
-            use_default_callbacks=False,  # what it does not match is told by PublisherWatch
+            use_default_callbacks=False,  # what it does not match is reported from the graph
         )
         try:
             handle = self._create(stream, qos, lost)
@@ -246,7 +253,10 @@ class SensorIntake:
         try:
             reader = cdr.Reader(raw)
             header = read_header(stream, reader)
-            frame = write_frame(stream, reader, header, taken.array)
+            frame, invalid = write_frame(stream, reader, header, taken.array)
+            cleaner = self._cleaners.get(stream.key)
+            if cleaner is not None:
+                frame, invalid = cleaner.clean(frame)
         except AegisError as error:
             intake.refuse(taken, error)
             return
@@ -257,7 +267,7 @@ class SensorIntake:
         times = self._times(stream.key, header.stamp_ns, received_ns)
         copy = frame.copy() if self._keeps_frames(taken.task_ids) else None
         origin = FrameOrigin(header, frame.shape, times, copy, taken.keep(frame.shape))
-        intake.commit(taken, frame.shape, times, origin)
+        intake.commit(taken, frame.shape, times, origin, invalid=invalid)
 
     def _times(self, key: str, stamp_ns: int, received_ns: int) -> FrameTimes:
         """Return the times of a frame that is ready now."""

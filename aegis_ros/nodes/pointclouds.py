@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.errors import InputError
 from aegis_ros.nodes.cdr import LaserScanView, PointCloud2View, PointFieldView
+from aegis_ros.spec import Invalid
 
 __all__ = ["cloud_points", "scan_ranges", "write_cloud", "write_scan"]
 
 _Array = npt.NDArray[np.generic]
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+_LONGEST = float(np.finfo(np.float32).max)
 _INTENSITY_NAMES = ("intensity", "intensities", "i", "reflectivity")
 
 
@@ -93,21 +97,29 @@ def scan_ranges(scan: LaserScanView) -> int:
     return count
 
 
-def write_scan(scan: LaserScanView, target: _Array) -> None:
+def write_scan(scan: LaserScanView, target: _Array, invalid: Invalid | None = None) -> int:
     """Write a scan, as points or as ranges.
 
     Args:
         scan: ranges outside [range_min, range_max] are no measurement (REP 117).
         target: float32 [ranges, 4] for points (NaN where there is no measurement) or float32
-            [ranges] for ranges (range_max where there is none).
+            [ranges] for ranges.
+        invalid: of ranges, what stands where there is no measurement: ``range_max``, or 0, or
+            what the message says.
+
+    Returns:
+        Of ranges, how many are no measurement.
+
+    Raises:
+        InputError: ``range_max`` would stand for some, and is no number.
     """
     order = ">" if scan.bigendian else "<"
     ranges = np.frombuffer(scan.ranges, order + "f4")
+    longest = min(scan.range_max, _LONGEST)
     with np.errstate(invalid="ignore"):
-        measured = (ranges >= scan.range_min) & (ranges <= scan.range_max)
+        measured = (ranges >= scan.range_min) & (ranges <= longest)
     if target.ndim == 1:
-        target[:] = np.where(measured, ranges, np.float32(scan.range_max))
-        return
+        return _write_ranges(scan, ranges, measured, target, invalid=invalid)
     valid = np.where(measured, ranges, np.float32(np.nan))
     with np.errstate(invalid="ignore", over="ignore"):  # absurd angles give NaN
         angles = scan.angle_min + scan.angle_increment * np.arange(ranges.size)
@@ -116,6 +128,33 @@ def write_scan(scan: LaserScanView, target: _Array) -> None:
     target[:, 2] = 0.0
     intensities = np.frombuffer(scan.intensities, order + "f4")
     target[:, 3] = intensities if intensities.size == ranges.size else 0.0
+    return 0
+
+
+def _write_ranges(
+    scan: LaserScanView,
+    ranges: _Array,
+    measured: npt.NDArray[np.bool_],
+    target: _Array,
+    *,
+    invalid: Invalid | None,
+) -> int:
+    absent = ranges.size - int(np.count_nonzero(measured))
+    if not absent or invalid is Invalid.KEEP:
+        target[:] = ranges
+        return absent
+    if invalid is None and not math.isfinite(scan.range_max):
+        raise InputError(
+            f"{absent} of {ranges.size} ranges are no measurement, and range_max is to stand for "
+            "them",
+            where="range_max",
+            value=scan.range_max,
+            expected="a finite number",
+            hint="Have the driver fill in range_max, or declare invalid: zero",
+        )
+    stand_in = np.float32(0.0 if invalid is Invalid.ZERO else scan.range_max)
+    target[:] = np.where(measured, ranges, stand_in)
+    return absent
 
 
 def _copy_field(cloud: PointCloud2View, field: PointFieldView, target: _Array, column: int) -> None:

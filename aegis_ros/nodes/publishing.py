@@ -33,6 +33,7 @@ from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
 from aegis_ros.nodes.forms import Form, forms
 from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
+from aegis_ros.nodes.invalid import not_finite
 from aegis_ros.nodes.preserialized import PreserializedResult
 from aegis_ros.orchestrator import Crops, Orchestrator, TaskSummary
 from aegis_ros.rationale.results import (
@@ -232,6 +233,9 @@ class ResultPublisher:
             else:
                 _publish_all(beside)
         self._trigger(spec, result, origin, decoded)
+        bad = not_finite(result.outputs)
+        if bad:
+            self._orchestrator.not_finite(result.task_id, result.seq, bad)
 
     def _trigger(
         self, spec: TaskSpec, result: JobResult, origin: FrameOrigin, decoded: Decoded | None

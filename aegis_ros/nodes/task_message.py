@@ -178,8 +178,8 @@ def _source_messages(values: Mapping[str, Any]) -> list[TaskSource]:
     return messages
 
 
-# Mappings that may be left out as a whole.
-_OPTIONAL = ("input", "sync", "trigger", "crops")
+# What may be left out as a whole.
+_OPTIONAL = ("input", "sync", "trigger", "crops", "invalid")
 _FIELDS |= {
     "inputs": _Field("inputs", _sources, _source_messages),
     "timer_period_ms": _Field(

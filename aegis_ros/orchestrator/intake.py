@@ -276,6 +276,8 @@ class Intake:
         shape: tuple[int, ...],
         times: FrameTimes,
         origin: object = None,
+        *,
+        invalid: int = 0,
     ) -> None:
         """Release one job a task for the frame that was written.
 
@@ -284,8 +286,12 @@ class Intake:
             shape: shape of the frame.
             times: when it was stamped, came, and was ready.
             origin: what comes back with the result of each job; never looked at.
+            invalid: how many points or numbers of the message were none.
         """
         table = taken.table
+        if invalid:
+            for task in taken.fed:
+                task.statistics.invalid += invalid
         self.stamps.note(table.stream, (task.spec for task in table.fed), times)
         frame = SlotFrame(table.channel, taken.slot, shape)
         for joint, index in taken.joints:

@@ -15,11 +15,16 @@ from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.orchestrator.intake import StreamTable
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.planning.feeds import feeds
-from aegis_ros.spec import InputSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import FrameFormat, InputSpec, Invalid, OrchestratorSpec, TaskSpec
 
 __all__ = ["Loader", "crops_key"]
 
 _SPARE_SLOTS = 6  # beyond what the tasks of the file can hold
+_USUAL_INVALID = {
+    FrameFormat.POINTS4F: Invalid.DROP,
+    FrameFormat.DEPTH32F: Invalid.ZERO,
+    FrameFormat.TENSOR32F: Invalid.KEEP,
+}
 _LEAST_SPARE_SLOTS = 2  # being written, or on the way back
 
 
@@ -204,11 +209,13 @@ def _stream(source: InputSpec, feed: Feed) -> Stream:
     size = "x".join(str(extent) for extent in feed.max_shape)
     # What asks for the same shares a subscription; a stronger wish is a subscription of its own.
     qos = "reliable" if source.qos == "reliable" else "best_effort"
+    invalid = source.invalid or _USUAL_INVALID.get(feed.format)
     return Stream(
-        f"{source.topic}|{source.type}|{qos}|{feed.format}|{size}",
+        "|".join(filter(None, (source.topic, source.type, qos, feed.format, size, invalid))),
         source.topic,
         source.type,
         qos,
         feed.format,
         feed.max_shape,
+        invalid,
     )

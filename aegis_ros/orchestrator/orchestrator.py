@@ -71,6 +71,7 @@ from aegis_ros.rationale.requests import (
     TaskDisabled,
     TaskEnabled,
 )
+from aegis_ros.rationale.results import ResultNotFinite
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileStore
 
@@ -443,6 +444,19 @@ class Orchestrator:
         recorder = self._trace.recorder
         if recorder is not None and seq >= 0:
             recorder.published(task_id, seq, decoded_ns, now, handed_ns=handed_ns, due_ns=due_ns)
+
+    def not_finite(self, task_id: int, seq: int, outputs: Sequence[str]) -> None:
+        """Count and report a result that holds NaN or infinite numbers.
+
+        Args:
+            task_id: number of the task.
+            seq: number of the job.
+            outputs: names of the outputs that hold them.
+        """
+        entry = self._admitted.of_id(task_id)
+        if entry is not None:
+            entry.statistics.not_finite += 1
+            self.log.report_often(ResultNotFinite(entry.spec.name, seq, tuple(outputs)))
 
     def status(self) -> OrchestratorState:
         """Return everything as it is now; also publishes events that were folded."""

@@ -14,8 +14,8 @@ _KEPT = 512
 class TaskStatistics:
     """Figures since activation, and over the last results.
 
-    Counters are written by one thread each (intake: received, decimated; results: the others) and
-    read by any; a reader may see a figure that is one job old.
+    Counters are written by one thread each (intake: received, decimated, invalid; results: the
+    others) and read by any; a reader may see a figure that is one job old.
 
     Args:
         window_ns: over which rates are taken.
@@ -32,9 +32,12 @@ class TaskStatistics:
         self.lost = 0
         self.overruns = 0
         self.early_exits = 0
+        self.invalid = 0  # points and numbers of frames that are none
+        self.not_finite = 0  # results that hold numbers that are none
         self.last_deadline_ns = 0
         self._window_ns = window_ns
         self._came = Window(window_ns)
+        self._not_finite = Window(window_ns)
         self._times = np.zeros((3, _KEPT), np.int64)  # published, response, execution
 
     def published(self, now_ns: int, response_ns: int, execution_ns: int, met: bool) -> None:
@@ -52,6 +55,10 @@ class TaskStatistics:
     def came(self, now_ns: int) -> Growth:
         """Return how many frames were received lately."""
         return self._came.growth(now_ns, self.received)
+
+    def not_finite_lately(self, now_ns: int) -> Growth:
+        """Return how many results of late hold numbers that are none."""
+        return self._not_finite.growth(now_ns, self.not_finite)
 
     def figures(self, now_ns: int) -> tuple[float, int, int, int, int, int, float]:
         """Return rate, response p50, p99, max, execution p50, max, and age of the last result.

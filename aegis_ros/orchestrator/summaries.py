@@ -111,4 +111,7 @@ class Summaries:
             statistics.came(now_ns),
             (now_ns - statistics.received_ns) / 1e9 if statistics.received_ns else -1.0,
             tuple(each for each in stamps if each is not None),
+            statistics.invalid,
+            statistics.not_finite,
+            statistics.not_finite_lately(now_ns),
         )

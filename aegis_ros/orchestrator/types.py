@@ -8,7 +8,7 @@ from enum import StrEnum
 from aegis_ros.engine import EngineInfo, EngineStatus
 from aegis_ros.orchestrator.window import Growth
 from aegis_ros.rationale import Rationale, ResultCode
-from aegis_ros.spec import FrameFormat, TaskSpec
+from aegis_ros.spec import FrameFormat, Invalid, TaskSpec
 
 __all__ = [
     "AdmissionRequest",
@@ -120,6 +120,8 @@ class Stream:
         qos: ``reliable`` or ``best_effort``.
         format: canonical format.
         max_shape: largest frame.
+        invalid: what becomes of numbers that are none. ``None``: colors are always numbers, and a
+            range without a measurement is ``range_max``.
     """
 
     key: str
@@ -128,6 +130,7 @@ class Stream:
     qos: str
     format: FrameFormat
     max_shape: tuple[int, ...]
+    invalid: Invalid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,8 @@ class TaskSummary:
 
     ``decimation`` is n where every n-th frame becomes a job, and ``decimated`` counts the frames
     that were left out for that; ``skipped`` and ``lost`` do not. ``came`` is how many frames were
-    received lately; ages are negative where there was none.
+    received lately; ages are negative where there was none. ``invalid`` counts points and numbers
+    of frames that were none, ``not_finite`` results that hold such numbers.
     """
 
     task_id: int
@@ -179,7 +183,10 @@ class TaskSummary:
     result_age_s: float
     came: Growth
     received_age_s: float
-    stamps: tuple[TopicStamps, ...] = ()
+    stamps: tuple[TopicStamps, ...]
+    invalid: int
+    not_finite: int
+    not_finite_lately: Growth
 
 
 @dataclass(frozen=True, slots=True)

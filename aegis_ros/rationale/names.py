@@ -57,6 +57,7 @@ class Rule(StrEnum):
     FRAMES_LOST = "frames_lost"
     TIME_JUMP = "time_jump"
     DECODER_FAILED = "decoder_failed"
+    NOT_FINITE = "not_finite"
     RUN_FAILED = "run_failed"
     OVERRUN = "overrun"
     CRITICALITY = "criticality"

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from aegis_ros.rationale.names import Decision, Rule
 from aegis_ros.rationale.reason import Reason
 
-__all__ = ["CannotPublish", "DecoderFailed", "NotPublished", "PublishingTooSlow", "TooManyHeld"]
+__all__ = [
+    "CannotPublish",
+    "DecoderFailed",
+    "NotPublished",
+    "PublishingTooSlow",
+    "ResultNotFinite",
+    "TooManyHeld",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +76,15 @@ class CannotPublish(Reason):
     task: str
     topic: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultNotFinite(Reason):
+    """Outputs of a network hold NaN or infinite numbers; the result was published."""
+
+    decision = Decision.INFORMED
+    rule = Rule.NOT_FINITE
+
+    task: str
+    job: int
+    outputs: tuple[str, ...]

@@ -113,6 +113,8 @@ def test_a_key_without_effect_is_refused_by_name(
         task(input=SCAN | {"max_points": 360}, preprocess=RANGES),
         task(input=NUMBERS, preprocess=TENSOR | {"dtype": "uint8", "scale": 2.0}),
         timed(input=None),
+        clouds() | {"input": CLOUD | {"invalid": "keep"}},
+        task(input={"topic": "/d", "invalid": "zero"}, preprocess={"color": "depth"}),
         timed(preprocess={"scale": 0.5}),
         inside(max_size=[4, 4], preprocess={"scale": 0.5}),
         task(criticality="best_effort"),
@@ -161,6 +163,18 @@ def test_a_limit_of_a_trace_that_is_not_written_is_refused() -> None:
         ),
         (inside(preprocess={"dtype": "int8", "std": [100.0]}), "inputs.image.preprocess.scale"),
         (clouds(mean=[1, 2, 3]), "one number for all"),
+        (
+            task(input={"topic": "/camera", "invalid": "zero"}),
+            "input.invalid: does not fit layout nchw and color rgb (got zero); expected it left "
+            "out. Colors are always numbers",
+        ),
+        (
+            task(input={"topic": "/d", "invalid": "drop"}, preprocess={"color": "depth"}),
+            "input.invalid: does not fit layout nchw and color depth (got drop); expected zero or "
+            "keep. Only points can be left out",
+        ),
+        (task(input=SCAN | {"invalid": "drop"}, preprocess=RANGES), "expected zero or keep"),
+        (inside(invalid="keep"), "inputs.image.invalid"),
     ],
 )
 def test_what_a_stream_cannot_give_is_refused(values: dict[str, Any], says: str) -> None:

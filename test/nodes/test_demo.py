@@ -39,7 +39,7 @@ def frame_of(spec: TaskSpec) -> np.ndarray:
     reader = cdr.Reader(bytes(serialize_message(first_message(spec.input.topic))))
     header = cdr.read_header(reader)
     dtype = np.uint8 if len(shape) == 3 else np.float32
-    return write_frame(stream, reader, header, lambda extents: np.zeros(extents, dtype))
+    return write_frame(stream, reader, header, lambda extents: np.zeros(extents, dtype))[0]
 
 
 def answer(name: str, cache_dir: Path) -> Decoded:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from aegis_ros.errors import InputError
 from aegis_ros.nodes.cdr import HeaderView, LaserScanView, PointCloud2View, PointFieldView
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
+from aegis_ros.spec import Invalid
 
 _HEADER = HeaderView(0, 0, "lidar")
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
@@ -171,8 +173,23 @@ def test_what_a_scan_did_not_measure_is_no_point_and_the_farthest_range() -> Non
     assert np.isnan(points[:3, :2]).all() and np.isfinite(points[3]).all()
     assert (points[:, 3] == 0).all()
     ranges = np.empty(4, np.float32)
-    write_scan(message, ranges)
+    assert write_scan(message, ranges) == 3
     np.testing.assert_array_equal(ranges, [10, 10, 10, 2])
+    assert write_scan(message, ranges, Invalid.ZERO) == 3
+    np.testing.assert_array_equal(ranges, [0, 0, 0, 2])
+    assert write_scan(message, ranges, Invalid.KEEP) == 3
+    np.testing.assert_array_equal(ranges, np.array([0.1, np.inf, np.nan, 2.0], np.float32))
+
+
+def test_an_endless_range_stands_for_nothing() -> None:
+    endless = replace(scan([1.0, math.inf], []), range_max=math.inf)
+    ranges = np.empty(2, np.float32)
+    with pytest.raises(InputError, match=r"1 of 2 ranges are no measurement.*invalid: zero"):
+        write_scan(endless, ranges)
+    assert write_scan(endless, ranges, Invalid.ZERO) == 1
+    np.testing.assert_array_equal(ranges, [1, 0])
+    whole = replace(scan([1.0, 2.0], []), range_max=math.inf)
+    assert write_scan(whole, ranges) == 0
 
 
 def test_an_empty_scan_is_refused() -> None:
@@ -208,4 +225,5 @@ def test_any_scan_is_written_without_a_word(
         False,
     )
     write_scan(message, np.empty((len(ranges), 4), np.float32))
-    write_scan(message, np.empty(len(ranges), np.float32))
+    for invalid in Invalid:
+        write_scan(message, np.empty(len(ranges), np.float32), invalid)

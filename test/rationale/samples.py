@@ -177,6 +177,8 @@ REASONS = (
     p.PublishingTooSlow("detector", 5, 64),
     p.TooManyHeld("detector", 5, 80 * MS),
     p.NotPublished("detector", 5, "the context is not valid"),
+    p.ResultNotFinite("detector", 5, ("scores",)),
+    p.ResultNotFinite("detector", 6, ("boxes", "scores")),
     p.DecoderFailed("detector", 5, "boxes", "IndexError: 4"),
     p.CannotPublish("detector", "/boxes", "type mismatch"),
     # requests

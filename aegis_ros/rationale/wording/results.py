@@ -44,3 +44,14 @@ def _cannot_publish(reason: results.CannotPublish) -> str:
         f"cannot publish results of {reason.task} on {reason.topic}: {reason.problem}; unregister "
         "it and choose another topic"
     )
+
+
+@words_of(results.ResultNotFinite)
+def _result_not_finite(reason: results.ResultNotFinite) -> str:
+    names = ", ".join(repr(name) for name in reason.outputs)
+    subject = f"outputs {names} hold" if len(reason.outputs) > 1 else f"output {names} holds"
+    return (
+        f"{subject} NaN or infinite numbers in job {reason.job} of {reason.task}, whose result was "
+        "published; check scale, mean and std, declare invalid: drop or zero for its inputs, and "
+        "see whether the network overflows in float16"
+    )
