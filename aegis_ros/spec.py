@@ -437,9 +437,34 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelsSpec:
-    """The only folders that models may be loaded from: ``package://`` URIs or paths."""
+    """Which models may be loaded.
+
+    Attributes:
+        roots: the only folders they may be loaded from, ``package://`` URIs or paths.
+        require_sha256: refuse tasks that do not declare the digest of their model.
+    """
 
     roots: tuple[str, ...] = ("package://aegis_ros/models",)
+    require_sha256: bool = False
+
+
+class Accept(StrEnum):
+    """Whose requests change the set of tasks."""
+
+    ALL = "all"
+    LOCAL = "local"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesSpec:
+    """Who may ask for changes.
+
+    Attributes:
+        accept: of the services that change or measure; lists are always answered.
+    """
+
+    accept: Accept = Accept.ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,3 +515,4 @@ class OrchestratorSpec:
     tasks: tuple[TaskSpec, ...] = ()
     trace: TraceSpec = field(default_factory=TraceSpec)
     diagnostics: DiagnosticsSpec = field(default_factory=DiagnosticsSpec)
+    services: ServicesSpec = field(default_factory=ServicesSpec)

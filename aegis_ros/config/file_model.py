@@ -13,7 +13,7 @@ from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import OrchestratorSpec
+from aegis_ros.spec import Accept, OrchestratorSpec
 
 __all__ = ["Config"]
 
@@ -83,6 +83,18 @@ class _Models(Model):
         max_length=64,
         description="folders that networks may be loaded from, `package://` URIs or paths; "
         "`pypi://` files of installed distributions are allowed too, nothing else is",
+    )
+    require_sha256: bool = Field(
+        False, description="refuse tasks that do not declare the `sha256` of their model"
+    )
+
+
+class _Services(Model):
+    accept: Accept = Field(
+        Accept.ALL,
+        description="whose requests may register, unregister, pause, evaluate and measure: "
+        "`local` only as long as every client of a service runs on this machine, `none` nobody's. "
+        "Lists are always answered ([security.md](security.md))",
     )
 
 
@@ -162,6 +174,7 @@ class Config(Model):
 
     device: _Device = Field(default_factory=_Device)
     models: _Models = Field(default_factory=_Models)
+    services: _Services = Field(default_factory=_Services)
     trace: _Trace = Field(default_factory=_Trace)
     diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
     tasks: list[Task] = Field(default_factory=list, max_length=256)

@@ -12,9 +12,11 @@ from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
 
 from aegis_ros.action import ProfileModel
+from aegis_ros.audit import asked_by
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.msg import ModelTask
 from aegis_ros.nodes.beside import Beside
+from aegis_ros.nodes.callers import Callers
 from aegis_ros.nodes.conversions import (
     fill_registration,
     rationale_to_message,
@@ -33,7 +35,7 @@ from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason, ResultCode, result_code
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
 from aegis_ros.rationale.wording import sentence
-from aegis_ros.spec import TaskSpec
+from aegis_ros.spec import Accept, TaskSpec
 from aegis_ros.srv import (
     EvaluateModel,
     ListModels,
@@ -66,6 +68,7 @@ class Services:
         """Create services and action."""
         self._node = node
         self._orchestrator = orchestrator
+        self._callers = Callers(node, lambda: _accept(orchestrator()))
         self._queued = Beside(executor, _THREADS, "requests")
         self._quick = Beside(executor, 1, "quick requests")
         self._tickets: dict[bytes, Ticket] = {}  # of goals of the action
@@ -99,6 +102,7 @@ class Services:
         self, request: RegisterModel.Request, response: RegisterModel.Response
     ) -> RegisterModel.Response:
         answer = await self._in_turn(
+            "register_model",
             request.task,
             AdmissionRequest.REGISTER,
             lambda owner, spec, ticket: owner.register(spec, ticket),
@@ -112,6 +116,7 @@ class Services:
         self, request: EvaluateModel.Request, response: EvaluateModel.Response
     ) -> EvaluateModel.Response:
         answer = await self._in_turn(
+            "evaluate_model",
             request.task,
             AdmissionRequest.EVALUATE,
             lambda owner, spec, ticket: owner.evaluate(spec, list(request.without), ticket),
@@ -122,13 +127,17 @@ class Services:
         self, request: UnregisterModel.Request, response: UnregisterModel.Response
     ) -> UnregisterModel.Response:
         return await self._by_name(
-            request.name, response, lambda owner: owner.unregister(request.name)
+            "unregister_model",
+            request.name,
+            response,
+            lambda owner: owner.unregister(request.name),
         )
 
     async def _set_enabled(
         self, request: SetTaskEnabled.Request, response: SetTaskEnabled.Response
     ) -> SetTaskEnabled.Response:
         return await self._by_name(
+            "set_task_enabled",
             request.name,
             response,
             lambda owner: owner.set_enabled(request.name, request.enabled),
@@ -143,12 +152,20 @@ class Services:
         return response
 
     async def _by_name(
-        self, name: str, response: Any, ask: Callable[[Orchestrator], Registration]
+        self,
+        service: str,
+        name: str,
+        response: Any,
+        ask: Callable[[Orchestrator], Registration],
     ) -> Any:
         owner = self._orchestrator()
         if owner is None:
             return _not_configured(response)
-        answer = await self._quick(lambda: self._answer(owner, name, lambda: ask(owner)))
+        answer = self._refused(owner, service, name)
+        if answer is None:
+            answer = await self._quick(
+                lambda: self._answer(owner, service, name, lambda: ask(owner))
+            )
         response.success = answer.accepted
         response.result = int(answer.result)
         response.rationale = rationale_to_message(answer.rationale)
@@ -156,6 +173,7 @@ class Services:
 
     async def _in_turn(
         self,
+        service: str,
         message: ModelTask,
         kind: AdmissionRequest,
         ask: Callable[[Orchestrator, TaskSpec, Ticket | None], Registration],
@@ -164,6 +182,9 @@ class Services:
         owner = self._orchestrator()
         if owner is None:
             return None
+        refused = self._refused(owner, service, message.name)
+        if refused is not None:
+            return refused
         ticket = _enter(owner, message.name, kind)
 
         def answer() -> Registration:
@@ -173,14 +194,24 @@ class Services:
                 if ticket is not None:
                     owner.admissions.leave(ticket)
 
-        return await self._queued(lambda: self._answer(owner, message.name, answer))
+        return await self._queued(lambda: self._answer(owner, service, message.name, answer))
+
+    def _refused(self, owner: Orchestrator, service: str, name: str) -> Registration | None:
+        """Return the answer to a request that is not let in; ``None`` for one that is."""
+        reason = self._callers.refusal(service, name)
+        if reason is None:
+            return None
+        with asked_by(self._callers.describe(service)):
+            rationale = owner.log.report(reason)
+        return Registration(False, result_code(reason.rule), 0, rationale)
 
     def _answer(
-        self, owner: Orchestrator, name: str, ask: Callable[[], Registration]
+        self, owner: Orchestrator, service: str, name: str, ask: Callable[[], Registration]
     ) -> Registration:
         """Answer with a reason that is also on record, whatever happens."""
         try:
-            return ask()
+            with asked_by(self._callers.describe(service)):
+                return ask()
         except ConfigError as error:
             reason: Reason = Invalid(name[:64], error.rule, str(error))
         except Exception as error:
@@ -202,6 +233,11 @@ class Services:
             goal.abort()
             return result
         task = goal.request.task
+        refused = self._refused(owner, "profile_model/_action/send_goal", task.name)
+        if refused is not None:
+            result.rationale = rationale_to_message(refused.rationale)
+            goal.abort()
+            return result
         ticket = _enter(owner, task.name, AdmissionRequest.PROFILE)
         if ticket is not None:
             self._tickets[bytes(goal.goal_id.uuid)] = ticket
@@ -240,6 +276,10 @@ class Services:
         else:
             goal.abort()
         return result
+
+
+def _accept(owner: Orchestrator | None) -> Accept:
+    return Accept.ALL if owner is None else owner.spec.services.accept
 
 
 def _enter(owner: Orchestrator, task: str, kind: AdmissionRequest) -> Ticket | None:

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from aegis_ros.audit import asked_by
 from aegis_ros.backends import create_backends
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
@@ -34,6 +35,7 @@ from aegis_ros.memory import held
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admissions import Admissions, Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet
+from aegis_ros.orchestrator.auditing import Audit
 from aegis_ros.orchestrator.chains import Chains
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
@@ -124,6 +126,7 @@ class Orchestrator:
         self.spec = spec
         self._trace = RunTrace(spec, state_dir / "traces")
         self._on_rationale = on_rationale
+        self._audit = Audit(state_dir / "audit")
         self.log = RationaleLog(self._decided)
         self._on_result = on_result
         self._on_streams = on_streams
@@ -250,6 +253,7 @@ class Orchestrator:
                 raise
             self._lifecycle.configured = True
             self._trace.begin(self._info, self.log.report)
+            self._audit.begin()
             return self._admit_all() if admit else ()
 
     def _admit_all(self) -> tuple[Registration, ...]:
@@ -278,13 +282,17 @@ class Orchestrator:
             answers = tuple(
                 self._in_turn(
                     ticket,
-                    partial(self._registrar.register, task, from_file=task.name in in_file),
+                    partial(self._admit_at_start, task, from_file=task.name in in_file),
                 )
                 for task, ticket in waiting
             )
         if self.admissions.closed:
             raise StoppedError("configuring was stopped on request")
         return answers
+
+    def _admit_at_start(self, task: TaskSpec, ticket: Ticket, *, from_file: bool) -> Registration:
+        with asked_by("the configuration" if from_file else "the journal of an earlier run"):
+            return self._registrar.register(task, ticket, from_file=from_file)
 
     def activate(self) -> None:
         """Let frames in.
@@ -297,10 +305,13 @@ class Orchestrator:
             self._lifecycle.active = True
             self.intake.open = True
             self._on_streams(self.intake.streams())
+            self._audit.event("activated")
 
     def deactivate(self) -> None:
         """Keep everything loaded and let no frame in."""
         with self._changing:
+            if self._lifecycle.active:
+                self._audit.event("deactivated")
             self._lifecycle.active = False
             self.intake.open = False
             self._on_streams(self.intake.streams())
@@ -320,6 +331,7 @@ class Orchestrator:
             self._engine.stop()
             self._unloader.wait()
             self._trace.close()
+            self._audit.end()
             with self._changing:
                 self._admitted.clear()
                 self._loader.clear()
@@ -376,6 +388,11 @@ class Orchestrator:
     def settle(self) -> None:
         """Wait until nothing of the tasks that were removed is left in the engine."""
         self._unloader.wait()
+
+    @property
+    def audit_head(self) -> tuple[int, str]:
+        """Number and digest of the audit log's last record: what shows that its end was cut off."""
+        return self._audit.head
 
     def set_enabled(self, name: str, enabled: bool) -> Registration:
         """Stop or resume feeding a task; its capacity stays reserved."""
@@ -490,6 +507,7 @@ class Orchestrator:
         recorder = self._trace.recorder
         if recorder is not None:
             recorder.rationale(rationale)
+        self._audit.decided(rationale)
         self._on_rationale(rationale)
 
     def _engine_event(self, event: EngineEvent) -> None:

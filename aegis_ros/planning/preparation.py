@@ -157,6 +157,14 @@ class Preparation:
     def _prepared(self, spec: TaskSpec) -> PreparedNetwork:
         try:
             path = resolve_model(spec.model, self._spec.models.roots)
+            if self._spec.models.require_sha256 and not spec.sha256:
+                raise ModelError(
+                    "models.require_sha256 is set, and the task declares no digest",
+                    where="sha256",
+                    expected="the SHA-256 of the file, in hex",
+                    rule=Rule.MODEL_DIGEST,
+                    hint=f"sha256sum {path} prints it",
+                )
             check_file_fits(spec.name, path.stat().st_size, self.device.arena_bytes)
             found = digest(path)
             if spec.sha256 and found != spec.sha256:

@@ -65,6 +65,7 @@ class Rule(StrEnum):
     DECIMATION = "decimation"
     ENGINE_RESTART = "engine_restart"
     OPERATOR = "operator"
+    SERVICES = "services"
 
     @classmethod
     def _missing_(cls, value: object) -> Rule | None:

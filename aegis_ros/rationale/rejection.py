@@ -83,6 +83,24 @@ class NotConfigured(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class NotAccepted(Reason):
+    """The configuration does not let this request in.
+
+    Attributes:
+        task: its name.
+        accept: the value of ``services.accept``.
+        elsewhere: nodes on other machines that have a client of the service.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.SERVICES
+
+    task: str
+    accept: str
+    elsewhere: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CriticalRunning(Reason):
     """Measuring would disturb tasks of high criticality that run."""
 

@@ -25,6 +25,19 @@ def _unforeseen(reason: rejection.Unforeseen) -> str:
     return f"the request failed unexpectedly ({reason.problem})"[:500]
 
 
+@words_of(rejection.NotAccepted)
+def _not_accepted(reason: rejection.NotAccepted) -> str:
+    if not reason.elsewhere:
+        return (
+            f"services.accept is {reason.accept!r}: tasks are declared in the file only; add "
+            f"{reason.task} there, or set services.accept to all or local"
+        )
+    return (
+        f"services.accept is {reason.accept!r}, and a client of this service runs on another "
+        f"machine ({names(reason.elsewhere)}); end it, or set services.accept to all"
+    )
+
+
 @words_of(rejection.NotConfigured)
 def _not_configured(reason: rejection.NotConfigured) -> str:
     return (

@@ -1,0 +1,116 @@
+"""Who may change the set of tasks, and what the audit log says of who asked; over real DDS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aegis_ros.srv import ListModels, RegisterModel, UnregisterModel
+
+from aegis_ros.audit import AuditRecord, read, verify
+from aegis_ros.nodes.callers import Callers
+from aegis_ros.spec import Accept
+from test.nodes.system import System, running
+
+
+def closed(accept: str) -> str:
+    return f"  []\nservices: {{accept: {accept}}}\n"
+
+
+def register(system: System, name: str = "faces") -> Any:
+    return system.call(RegisterModel, task=system.task(name))
+
+
+def records(folder: Path) -> list[AuditRecord]:
+    (log,) = folder.rglob("audit")
+    assert verify(log).damage == ()
+    return [each for _, _, each in read(log) if isinstance(each, AuditRecord)]
+
+
+def test_nobody_changes_what_the_file_alone_decides(tmp_path: Path) -> None:
+    with running(tmp_path, closed("none")) as system:
+        answer = register(system)
+        assert not answer.success
+        assert "services.accept is 'none'" in answer.rationale.sentence
+        assert answer.rationale.rule == "services"
+        assert system.call(ListModels).tasks == []
+        assert not system.call(UnregisterModel, name="faces").success
+
+
+def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_path: Path) -> None:
+    with running(tmp_path, closed("local")) as system:
+        assert register(system).success
+        assert system.call(UnregisterModel, name="faces").success
+        robot = system.robot.get_name()
+    found = {each.event: each for each in records(tmp_path)}
+    assert list(found) == [
+        "configured",
+        "activated",
+        "admitted",
+        "removed",
+        "deactivated",
+        "cleaned up",
+    ]
+    admitted = found["admitted"]
+    assert (admitted.task, admitted.rule) == ("faces", "demand_bound")
+    assert admitted.asked_by.startswith("service register_model; its clients: ")
+    assert f"/{robot}" in admitted.asked_by
+    assert found["configured"].asked_by == ""
+
+
+class _Graph:
+    """A node whose graph holds endpoints that this machine cannot make."""
+
+    def __init__(self, clients: list[tuple[str, bytes]]) -> None:
+        self._clients = [_endpoint(name, gid) for name, gid in clients]
+
+    def resolve_service_name(self, name: str) -> str:
+        return f"/orchestrator/{name[2:]}"
+
+    def get_name(self) -> str:
+        return "orchestrator"
+
+    def get_namespace(self) -> str:
+        return "/"
+
+    def get_subscriptions_info_by_topic(self, topic: str, no_mangle: bool) -> list[Any]:
+        assert (topic, no_mangle) == ("rq/orchestrator/register_modelRequest", True)
+        return [_endpoint("orchestrator", b"\x01\x0f\x11\x22" + b"\1" * 12)]
+
+    def get_publishers_info_by_topic(self, topic: str, no_mangle: bool) -> list[Any]:
+        return self._clients
+
+
+def _endpoint(name: str, gid: bytes) -> Any:
+    return SimpleNamespace(node_name=name, node_namespace="/", endpoint_gid=list(gid))
+
+
+HERE = b"\x01\x0f\x11\x22" + b"\7" * 12
+
+
+@pytest.mark.parametrize(
+    ("clients", "elsewhere"),
+    [
+        ([("rqt", HERE)], None),
+        ([("rqt", HERE), ("evil", b"\x01\x0f\x33\x44" + b"\7" * 12)], ("/evil",)),
+        # Another vendor's numbers say nothing about the machine.
+        ([("other", b"\x01\x10\x11\x22" + b"\7" * 12)], ("/other",)),
+        ([], ("unknown",)),
+    ],
+)
+def test_local_means_that_every_client_runs_here(
+    clients: list[tuple[str, bytes]], elsewhere: tuple[str, ...] | None
+) -> None:
+    node: Any = _Graph(clients)
+    refusal = Callers(node, lambda: Accept.LOCAL).refusal("register_model", "faces")
+    assert (None if refusal is None else refusal.elsewhere) == elsewhere
+    assert Callers(node, lambda: Accept.ALL).refusal("register_model", "faces") is None
+
+
+def test_who_asked_is_listed_within_bounds() -> None:
+    node: Any = _Graph([(f"n{number}", HERE) for number in range(9)])
+    assert Callers(node, lambda: Accept.ALL).describe("register_model") == (
+        "service register_model; its clients: /n0, /n1, /n2, /n3, /n4 and 4 more"
+    )
