@@ -116,6 +116,9 @@ def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
         "restarts": str(status.restarts),
         "determinism": state.engine.determinism if state.engine else "",
         "device": state.engine.device if state.engine else "",
+        # Whoever keeps these sees when the end of the audit log was cut off (docs/security.md).
+        "audit_record": str(state.audit_head[0]),
+        "audit_digest": state.audit_head[1],
     }
     if state.engine is None:
         return Diagnosis("engine", OK, f"not started: the node is {lifecycle}", values)

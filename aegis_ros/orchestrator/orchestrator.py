@@ -389,11 +389,6 @@ class Orchestrator:
         """Wait until nothing of the tasks that were removed is left in the engine."""
         self._unloader.wait()
 
-    @property
-    def audit_head(self) -> tuple[int, str]:
-        """Number and digest of the audit log's last record: what shows that its end was cut off."""
-        return self._audit.head
-
     def set_enabled(self, name: str, enabled: bool) -> Registration:
         """Stop or resume feeding a task; its capacity stays reserved."""
         with self._changing:
@@ -489,6 +484,7 @@ class Orchestrator:
             self._summaries.lanes(engine.lanes),
             tuple(self._summaries.task(entry, self._events.shedding) for entry in self._admitted),
             *self.admissions.summaries(),
+            self._audit.head,
         )
 
     def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:

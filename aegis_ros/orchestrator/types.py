@@ -204,7 +204,18 @@ class LaneSummary:
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorState:
-    """Everything at one moment."""
+    """Everything at one moment.
+
+    Attributes:
+        active: whether frames are let in.
+        engine: what the engine said of itself; ``None`` before it was started.
+        engine_status: what it does.
+        arena_bytes, arena_used_bytes: limit and use of memory.
+        lanes, tasks: one each.
+        admissions: requests that take long, in the order of their turns.
+        admissions_ended: how many of them have ended since none was left.
+        audit_head: number and digest of the audit log's last record.
+    """
 
     active: bool
     engine: EngineInfo | None
@@ -215,3 +226,4 @@ class OrchestratorState:
     tasks: tuple[TaskSummary, ...]
     admissions: tuple[AdmissionSummary, ...] = ()
     admissions_ended: int = 0
+    audit_head: tuple[int, str] = (0, "")

@@ -11,6 +11,7 @@ from aegis_ros.srv import ListModels, RegisterModel, UnregisterModel
 
 from aegis_ros.audit import AuditRecord, read, verify
 from aegis_ros.nodes.callers import Callers
+from aegis_ros.rationale import ResultCode
 from aegis_ros.spec import Accept
 from test.nodes.system import System, running
 
@@ -32,7 +33,7 @@ def records(folder: Path) -> list[AuditRecord]:
 def test_nobody_changes_what_the_file_alone_decides(tmp_path: Path) -> None:
     with running(tmp_path, closed("none")) as system:
         answer = register(system)
-        assert not answer.success
+        assert answer.result == ResultCode.NOT_POSSIBLE_NOW
         assert "services.accept is 'none'" in answer.rationale.sentence
         assert answer.rationale.rule == "services"
         assert system.call(ListModels).tasks == []
@@ -41,10 +42,14 @@ def test_nobody_changes_what_the_file_alone_decides(tmp_path: Path) -> None:
 
 def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_path: Path) -> None:
     with running(tmp_path, closed("local")) as system:
-        assert register(system).success
+        assert register(system).result == ResultCode.ADMITTED
         assert system.call(UnregisterModel, name="faces").success
+        newest = system.until(lambda: _audit_values(system).get("audit_record") == "4")
+        assert newest
+        digest = _audit_values(system)["audit_digest"]
         robot = system.robot.get_name()
     found = {each.event: each for each in records(tmp_path)}
+    assert found["removed"].digest == digest
     assert list(found) == [
         "configured",
         "activated",
@@ -58,6 +63,12 @@ def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_pat
     assert admitted.asked_by.startswith("service register_model; its clients: ")
     assert f"/{robot}" in admitted.asked_by
     assert found["configured"].asked_by == ""
+
+
+def _audit_values(system: System) -> dict[str, str]:
+    newest = [each for message in system.diagnostics[-3:] for each in message.status]
+    engine = [each for each in newest if each.name.endswith("engine")]
+    return {value.key: value.value for value in engine[-1].values} if engine else {}
 
 
 class _Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -184,6 +185,19 @@ def test_a_full_arena_says_what_would_make_room(tmp_path: Path) -> None:
     assert [item.change for item in answer.rationale.counterfactuals] == ["arena_mib", "drop"]
     assert answer.rationale.counterfactuals[1].task == "first"
     assert small.orchestrator.evaluate(small.task("second"), without=("first",)).accepted
+
+
+def test_a_task_without_a_digest_is_refused_where_digests_are_required(house: House) -> None:
+    models = replace(house.spec.models, require_sha256=True)
+    house.spec = replace(house.spec, models=models)
+    house.orchestrator = house._open()
+    house.start()
+    answer = house.orchestrator.register(house.task("a"))
+    assert answer.result is ResultCode.MODEL_REFUSED
+    assert answer.rationale.rule is Rule.MODEL_DIGEST
+    assert "sha256sum" in answer.rationale.sentence
+    digest = hashlib.sha256((house.folder / "net.onnx").read_bytes()).hexdigest()
+    assert house.orchestrator.register(house.task("a", sha256=digest)).accepted
 
 
 def test_a_file_larger_than_the_arena_is_refused_before_it_is_read(tmp_path: Path) -> None:
