@@ -57,7 +57,11 @@ _TASK_COUNTERS: tuple[tuple[str, str, Callable[[TaskView], int]], ...] = (
     ("results", "Jobs run to their end", lambda task: task.completed),
     ("deadline_misses", "Results published after their deadline", lambda task: task.missed),
     ("frames_skipped", "Frames not run, for all reasons", lambda task: task.skipped),
-    ("jobs_lost", "Jobs lost with the engine", lambda task: task.lost),
+    (
+        "jobs_lost",
+        "Frames lost with the engine or on the way to their readers",
+        lambda task: task.lost,
+    ),
     ("frames_thinned", "Frames left out by decimation", lambda task: task.decimated),
     ("early_exits", "Jobs that ended at an early exit", lambda task: task.early_exits),
     ("invalid_numbers", "Points or numbers of frames that were none", lambda task: task.invalid),

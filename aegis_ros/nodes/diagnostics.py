@@ -19,6 +19,7 @@ from aegis_ros.orchestrator import (
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.wording import every_nth, length, words
 from aegis_ros.spec import Criticality, DiagnosticsSpec
+from aegis_ros.trace.balance import Balance
 
 __all__ = [
     "ERROR",
@@ -95,6 +96,7 @@ def diagnose(
     """
     limits = limits or DiagnosticsSpec()
     entries = [_engine(state, lifecycle), _device(device, limits), _arena(state, limits)]
+    entries.append(_frames(state.frames))
     if simulated is not None:
         entries.append(_clock(simulated))
     for lane in state.lanes:
@@ -192,6 +194,22 @@ def _arena(state: OrchestratorState, limits: DiagnosticsSpec) -> Diagnosis:
             "arena", WARN, f"{text}; raise device.arena_mib before adding tasks", values
         )
     return Diagnosis("arena", OK, text, values)
+
+
+def _frames(frames: Balance) -> Diagnosis:
+    """Return the balance of all frames: none may end without a result, a count and a reason."""
+    values = {
+        "received": str(frames.received),
+        "results": str(frames.results),
+        "decimated": str(frames.decimated),
+        "skipped": str(frames.skipped),
+        "lost": str(frames.lost),
+        "in_flight": str(frames.in_flight),
+    }
+    if frames.in_flight < 0:
+        text = f"{frames.sentence}: more frames ended than came; please report that as a bug"
+        return Diagnosis("frames", WARN, text, values)
+    return Diagnosis("frames", OK, frames.sentence, values)
 
 
 def _is_best_effort(task: TaskSummary) -> bool:

@@ -59,13 +59,20 @@ class Held(Generic[Item]):
         self._left(owner, 1)
         return owner, item
 
-    def forget(self, owner: int) -> int:
-        """Drop the items of an owner; return how many there were."""
-        kept = [entry for entry in self._heap if entry[2] != owner]
-        dropped = len(self._heap) - len(kept)
-        self._heap = kept
+    def forget(self, owner: int) -> list[Item]:
+        """Drop the items of an owner; return them."""
+        dropped = [entry[3] for entry in self._heap if entry[2] == owner]
+        self._heap = [entry for entry in self._heap if entry[2] != owner]
         heapq.heapify(self._heap)
-        self._left(owner, dropped)
+        self._left(owner, len(dropped))
+        return dropped
+
+    def clear(self) -> list[Item]:
+        """Drop everything; return it."""
+        dropped = [entry[3] for entry in self._heap]
+        self._heap.clear()
+        self._counts.clear()
+        self._last_due_ns.clear()
         return dropped
 
     def _left(self, owner: int, count: int) -> None:
@@ -111,8 +118,8 @@ class Holder(Generic[Item]):
             self._news.notify_all()
             return True
 
-    def forget(self, owner: int) -> int:
-        """Drop what is kept of an owner, return how much; nothing of it is sent after this."""
+    def forget(self, owner: int) -> list[Item]:
+        """Drop what is kept of an owner, return it; nothing of it is sent after this."""
         with self._news:
             dropped = self._held.forget(owner)
             # Sending is handing to the middleware and ends soon; never waited for within itself.
@@ -120,13 +127,15 @@ class Holder(Generic[Item]):
                 self._news.wait_for(lambda: self._sending != owner, timeout=1.0)
             return dropped
 
-    def close(self) -> None:
-        """Drop what is kept and end the thread."""
+    def close(self) -> list[Item]:
+        """Drop what is kept, return it, and end the thread."""
         with self._news:
             self._closed = True
+            dropped = self._held.clear()
             self._news.notify_all()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
+        return dropped
 
     def _run(self) -> None:
         while True:

@@ -43,6 +43,7 @@ from aegis_ros.nodes.topics import check_topics
 from aegis_ros.nodes.transitions import Transitions
 from aegis_ros.orchestrator import Orchestrator, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
+from aegis_ros.rationale.results import ResultUnwanted
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
 __all__ = ["OrchestratorNode"]
@@ -298,10 +299,12 @@ class OrchestratorNode(LifecycleNode):
             if self._intake is not None:
                 self._intake.close()
                 self._intake = None
+            results = self._results
             if self._orchestrator is not None:
-                self._orchestrator.cleanup()
-            if self._results is not None:
-                self._results.close()
+                # What has come is published before the trace ends, so that all is counted.
+                self._orchestrator.cleanup(results.close if results is not None else _nothing)
+            if results is not None:
+                results.close()
                 self._results = None
             self._orchestrator = None
             self.device_monitor = None
@@ -325,6 +328,9 @@ class OrchestratorNode(LifecycleNode):
         results = self._results
         if results is None:
             result.release()
+            if self._orchestrator is not None:
+                unwanted = ResultUnwanted(spec.name, result.seq)
+                self._orchestrator.unpublished(result.task_id, unwanted)
         else:
             results.submit(spec, result)
 
@@ -402,6 +408,10 @@ class OrchestratorNode(LifecycleNode):
         if shown != self._clock_moved[0]:
             self._clock_moved = (shown, now)
         return SimulatedTime(shown, now - self._clock_moved[1])
+
+
+def _nothing() -> None:
+    """Stand in for what there is not."""
 
 
 def _decoder_for(orchestrator: Orchestrator) -> Any:

@@ -36,11 +36,13 @@ from aegis_ros.nodes.intake import FrameOrigin
 from aegis_ros.nodes.invalid import not_finite
 from aegis_ros.nodes.preserialized import PreserializedResult
 from aegis_ros.orchestrator import Crops, Orchestrator, TaskSummary
+from aegis_ros.rationale import Reason
 from aegis_ros.rationale.results import (
     CannotPublish,
     DecoderFailed,
     NotPublished,
     PublishingTooSlow,
+    ResultUnwanted,
     TooManyHeld,
 )
 from aegis_ros.spec import MOST_HELD, Criticality, TaskSpec
@@ -106,6 +108,15 @@ class _Job:
     due_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is published later: the result of a job, or what goes beside it."""
+
+    job: _Job
+    publish: Callable[[], None]
+    result: bool
+
+
 class ResultPublisher:
     """Takes results from the engine's reader thread and publishes them from its own.
 
@@ -121,7 +132,7 @@ class ResultPublisher:
         self._outputs: dict[int, _TaskOutput] = {}
         self._queue: queue.Queue[tuple[TaskSpec, JobResult] | None] = queue.Queue(_QUEUE)
         self._lock = threading.Lock()
-        self._holder: Holder[tuple[_Job, Callable[[], None]]] = Holder(self._send, _MOST_HELD)
+        self._holder: Holder[_Held] = Holder(self._send, _MOST_HELD)
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
         self._thread.start()
 
@@ -140,7 +151,7 @@ class ResultPublisher:
             }
             for gone in before.values():
                 if gone not in kept.values():
-                    self._holder.forget(gone.owner)
+                    self._unwanted(self._holder.forget(gone.owner))
                     gone.close(self._node)
             self._outputs = kept
             for item in tasks:
@@ -171,13 +182,17 @@ class ResultPublisher:
             self._queue.put_nowait((spec, result))
         except queue.Full:
             result.release()
-            self._orchestrator.log.report_often(PublishingTooSlow(spec.name, result.seq, _QUEUE))
+            reason = PublishingTooSlow(spec.name, result.seq, _QUEUE)
+            self._orchestrator.unpublished(result.task_id, reason)
 
     def close(self) -> None:
-        """End the threads and give all publishers back; results that are kept are dropped."""
+        """Publish what has come, end the threads and give all publishers back.
+
+        Results that are held are dropped. May be called twice.
+        """
         self._queue.put(None)
         self._thread.join(timeout=5.0)
-        self._holder.close()
+        self._unwanted(self._holder.close())
         self.follow((), _no_decoder)
 
     def _run(self) -> None:
@@ -189,20 +204,49 @@ class ResultPublisher:
             try:
                 self._publish(spec, result)
             except Exception as error:  # one task's trouble must not silence the others
-                self._unpublished(spec, result.seq, error)
+                # The result itself has left.
+                reason = NotPublished(spec.name, result.seq, str(error))
+                self._orchestrator.log.report_often(reason)
             finally:
                 result.release()
                 result.origin = None  # it may keep a frame, and the next result may be far off
 
     def _publish(self, spec: TaskSpec, result: JobResult) -> None:
-        origin = result.origin
-        assert isinstance(origin, FrameOrigin)  # the intake handed it in
         with self._lock:
             output = self._outputs.get(result.task_id) or next(
                 (each for each in self._outputs.values() if each.spec is spec), None
             )
         if output is None:
+            unwanted = ResultUnwanted(spec.name, result.seq)
+            self._orchestrator.unpublished(result.task_id, unwanted)
             return
+        try:
+            job, header, decoded = self._publish_result(output, result)
+        except Exception as error:
+            reason = NotPublished(spec.name, result.seq, str(error))
+            self._orchestrator.unpublished(result.task_id, reason)
+            return
+        origin = result.origin
+        assert isinstance(origin, FrameOrigin)
+        if decoded is not None:
+            beside = self._beside(output, header, decoded, origin)
+            if job.due_ns:
+                made = list(beside)
+                if made:
+                    self._hold(_Held(job, lambda: _publish_all(made), result=False))
+            else:
+                _publish_all(beside)
+        self._trigger(spec, result, origin, decoded)
+        bad = not_finite(result.outputs)
+        if bad:
+            self._orchestrator.not_finite(result.task_id, result.seq, bad)
+
+    def _publish_result(
+        self, output: _TaskOutput, result: JobResult
+    ) -> tuple[_Job, Header, Decoded | None]:
+        """Publish a result, or hold it until it is due; return what goes beside it is made of."""
+        spec, origin = output.spec, result.origin
+        assert isinstance(origin, FrameOrigin)  # the intake handed it in
         decoded = self._decode(output, result, origin)
         decoded_ns = time.monotonic_ns()
         message = InferenceResult(
@@ -221,21 +265,10 @@ class ResultPublisher:
         job = _fill_timing(message.timing, output, result, origin, decoded_ns=decoded_ns)
         if job.due_ns:
             serialized = PreserializedResult(message)
-            self._hold(job, lambda: self._publish_serialized(job, serialized))
+            self._hold(_Held(job, lambda: self._publish_serialized(job, serialized), result=True))
         else:
             self._publish_now(job, message)
-        if decoded is not None:
-            beside = self._beside(output, message.header, decoded, origin)
-            if job.due_ns:
-                made = list(beside)
-                if made:
-                    self._hold(job, lambda: _publish_all(made))
-            else:
-                _publish_all(beside)
-        self._trigger(spec, result, origin, decoded)
-        bad = not_finite(result.outputs)
-        if bad:
-            self._orchestrator.not_finite(result.task_id, result.seq, bad)
+        return job, message.header, decoded
 
     def _trigger(
         self, spec: TaskSpec, result: JobResult, origin: FrameOrigin, decoded: Decoded | None
@@ -287,25 +320,34 @@ class ResultPublisher:
             due_ns=job.due_ns,
         )
 
-    def _hold(self, job: _Job, publish: Callable[[], None]) -> None:
-        if not self._holder.put(job.output.owner, job.due_ns, (job, publish)):
+    def _hold(self, held: _Held) -> None:
+        job = held.job
+        if not self._holder.put(job.output.owner, job.due_ns, held):
             spec = job.output.spec
-            self._orchestrator.log.report_often(
-                TooManyHeld(spec.name, job.seq, spec.output.constant_latency_ns)
-            )
+            self._drop(held, TooManyHeld(spec.name, job.seq, spec.output.constant_latency_ns))
 
-    def _send(self, held: tuple[_Job, Callable[[], None]]) -> None:
+    def _send(self, held: _Held) -> None:
         """Publish what was held; called by the holder's thread."""
-        job, publish = held
+        job = held.job
         if job.output not in self._outputs.values():
-            return  # its publishers are gone
+            self._unwanted([held])
+            return
         try:
-            publish()
+            held.publish()
         except Exception as error:  # one task's trouble must not silence the others
-            self._unpublished(job.output.spec, job.seq, error)
+            self._drop(held, NotPublished(job.output.spec.name, job.seq, str(error)))
 
-    def _unpublished(self, spec: TaskSpec, seq: int, error: Exception) -> None:
-        self._orchestrator.log.report_often(NotPublished(spec.name, seq, str(error)))
+    def _unwanted(self, dropped: Iterable[_Held]) -> None:
+        """Count what was held when its publishers went."""
+        for held in dropped:
+            if held.result:
+                self._drop(held, ResultUnwanted(held.job.output.spec.name, held.job.seq))
+
+    def _drop(self, held: _Held, reason: Reason) -> None:
+        if held.result:
+            self._orchestrator.unpublished(held.job.task_id, reason)
+        else:
+            self._orchestrator.log.report_often(reason)
 
     def _decode(
         self, output: _TaskOutput, result: JobResult, origin: FrameOrigin
@@ -324,14 +366,13 @@ class ResultPublisher:
                 result.outputs, FrameInfo.of(origin.shape or (1, 1), preprocess)
             )
         except Exception as error:  # a plug-in may raise anything; the next frame goes on
-            self._orchestrator.log.report_often(
-                DecoderFailed(
-                    output.spec.name,
-                    result.seq,
-                    output.spec.output.decoder,
-                    f"{type(error).__name__}: {error}",
-                )
+            reason = DecoderFailed(
+                output.spec.name,
+                result.seq,
+                output.spec.output.decoder,
+                f"{type(error).__name__}: {error}",
             )
+            self._orchestrator.undecoded(result.task_id, reason)
             return None
 
     @staticmethod

@@ -15,7 +15,8 @@ from aegis_ros.analysis import (
     safe_removal_ns,
 )
 from aegis_ros.memory import Holding
-from aegis_ros.orchestrator.intake import FedTask, Joint
+from aegis_ros.orchestrator.fed_task import FedTask
+from aegis_ros.orchestrator.intake import Joint
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.planning.candidate import Candidate, Options

@@ -9,11 +9,13 @@ from aegis_ros.decoders import Decoded
 from aegis_ros.engine import Channel, KeptFrame, SlotFrame
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.crops import Crops, choose, cut
+from aegis_ros.orchestrator.fed_task import FedTask
 from aegis_ros.orchestrator.intake import job_of
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.loading import crops_key
-from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.stamps import FrameTimes
-from aegis_ros.rationale.frames import NoFrameSlot
+from aegis_ros.rationale import Reason
+from aegis_ros.rationale.frames import BadFrame, NoFrameSlot
 from aegis_ros.rationale.jobs import FirstStageMissed, NoBoxes
 
 __all__ = ["Chains"]
@@ -29,7 +31,7 @@ class Chains:
     Args:
         admitted: all tasks.
         channel: returns the open channel of a key.
-        log: where it is reported that a task gets no job.
+        ledger: books what a task gets no job of.
         submit: hands written slots to the engine.
     """
 
@@ -37,13 +39,13 @@ class Chains:
         self,
         admitted: AdmittedSet,
         channel: Callable[[str], Channel | None],
-        log: RationaleLog,
+        ledger: Ledger,
         submit: _Submit,
     ) -> None:
         """Follow nothing yet."""
         self._admitted = admitted
         self._channel = channel
-        self._log = log
+        self._ledger = ledger
         self._submit = submit
 
     def follow(
@@ -77,21 +79,26 @@ class Chains:
                 continue
             crops = choose(decoded, spec.trigger.crops, frame.shape)
             if crops is None:
-                task.statistics.skipped += 1
-                self._log.report_often(NoBoxes(spec.name, task.next_seq, first))
+                self._gated(task, NoBoxes(spec.name, task.next_seq, first))
                 continue
             if not len(crops):
                 continue
-            task.statistics.receive(time.monotonic_ns())
             channel = self._channel(crops_key(spec))
             slot = None if channel is None else channel.acquire()
             if channel is None or slot is None:
-                task.statistics.skipped += 1
-                self._log.report_often(NoFrameSlot(spec.name, task.next_seq, first))
+                self._gated(task, NoFrameSlot(spec.name, task.next_seq, first))
                 continue
+            task.statistics.receive(time.monotonic_ns())
             assert spec.preprocess.size is not None
             place = SlotFrame(channel, slot, (len(crops), *spec.preprocess.size, 3))
-            cut(frame, crops, spec.preprocess, place.array())
+            try:
+                cut(frame, crops, spec.preprocess, place.array())
+            except Exception as error:  # a decoder may find anything; the other tasks go on
+                place.drop()
+                problem = f"{type(error).__name__}: {error}"
+                reason = BadFrame(spec.name, task.next_seq, first, problem)
+                self._ledger.gated(task, reason, time.monotonic_ns())
+                continue
             ready = times.later(time.monotonic_ns())
             self._submit((place,), ready, [job_of(task, arrival_ns)], origin_of(crops))
 
@@ -103,10 +110,13 @@ class Chains:
         for entry in self._after(first):
             if not entry.fed.enabled or entry.fed.shed:
                 continue
-            entry.statistics.skipped += 1
-            self._log.report_often(
-                FirstStageMissed(entry.spec.name, entry.fed.next_seq, first, job)
-            )
+            reason = FirstStageMissed(entry.spec.name, entry.fed.next_seq, first, job)
+            self._gated(entry.fed, reason)
+
+    def _gated(self, task: FedTask, reason: Reason) -> None:
+        now_ns = time.monotonic_ns()
+        task.statistics.receive(now_ns)
+        self._ledger.gated(task, reason, now_ns)
 
     def _after(self, first: str) -> Iterator[Entry]:
         return (entry for entry in self._admitted if entry.spec.follows == first)

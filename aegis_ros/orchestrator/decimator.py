@@ -17,7 +17,7 @@ from math import ceil
 
 from aegis_ros.analysis import AnalysisTask, find_decimation, safe_removal_ns
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
-from aegis_ros.orchestrator.intake import NEVER_NS, FrameDecimation
+from aegis_ros.orchestrator.fed_task import NEVER_NS, FrameDecimation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale.decimation import DecimationCause, DecimationChanged
 from aegis_ros.spec import DeviceSpec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aegis_ros.engine import EngineEvent, JobSkip, OverrunEvent
 from aegis_ros.orchestrator.admitted import AdmittedSet
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.engine import JobsLost, LaneOutage, TaskNotReloaded
@@ -28,16 +29,20 @@ class EngineEvents:
 
     Args:
         admitted: the tasks.
-        log: where it is reported.
+        ledger: books the jobs that give no result.
+        log: where everything else is reported.
         device: names of the lanes.
 
     Attributes:
         shedding: names of the lanes that refuse what is below high criticality.
     """
 
-    def __init__(self, admitted: AdmittedSet, log: RationaleLog, device: DeviceSpec) -> None:
+    def __init__(
+        self, admitted: AdmittedSet, ledger: Ledger, log: RationaleLog, device: DeviceSpec
+    ) -> None:
         """Shed nothing."""
         self._admitted = admitted
+        self._ledger = ledger
         self._log = log
         self._lanes = [lane.name for lane in device.lanes]
         self.shedding: set[str] = set()
@@ -47,8 +52,7 @@ class EngineEvents:
         entry = self._admitted.of_id(skip.task_id)
         if entry is None:
             return
-        entry.statistics.skipped += 1
-        self._log.report_often(_why_skipped(entry.spec.name, entry.lane, skip))
+        self._ledger.ended(skip.task_id, _why_skipped(entry.spec.name, entry.lane, skip))
 
     def overran(self, event: OverrunEvent) -> None:
         """Report that a segment took longer than its budget, and what follows."""
@@ -104,8 +108,8 @@ class EngineEvents:
         for task_id, count in lost.items():
             entry = self._admitted.of_id(task_id)
             if entry is not None:
-                entry.statistics.lost += count
-                self._log.report(JobsLost(entry.spec.name, count), count=count, related=cause.id)
+                reason = JobsLost(entry.spec.name, count)
+                self._ledger.lost(task_id, reason, count, related=cause.id)
         for task_id in (*event.quarantined, *(task_id for task_id, _ in event.failed)):
             entry = self._admitted.of_id(task_id)
             if entry is not None:

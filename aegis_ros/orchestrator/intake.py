@@ -12,27 +12,23 @@ import numpy.typing as npt
 
 from aegis_ros.engine import Channel, KeptFrame, SlotFrame
 from aegis_ros.errors import AegisError
+from aegis_ros.orchestrator.fed_task import FedTask
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.stamps import FrameTimes, StampWatch
-from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.synchroniser import Dropped, Synchroniser, Unmatched
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import (
     BadFrame,
-    FrameTooEarly,
+    FrameShed,
     FrameUnmatched,
     NewerSet,
     NoFrameSlot,
     NoFrameYet,
 )
-from aegis_ros.scheduling import RateGate
-from aegis_ros.spec import TaskSpec
 
 __all__ = [
-    "NEVER_NS",
-    "FedTask",
-    "FrameDecimation",
     "Intake",
     "Joint",
     "StreamTable",
@@ -40,64 +36,6 @@ __all__ = [
     "first_origin",
     "job_of",
 ]
-
-NEVER_NS = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class FrameDecimation:
-    """Of how many frames one becomes a job; replaced as a whole, never changed.
-
-    Attributes:
-        n: every n-th frame is taken until ``from_ns``.
-        later: the same from then on.
-        from_ns: monotonic time.
-        opens_ns: before it, no frame is taken at all.
-    """
-
-    n: int = 1
-    later: int = 1
-    from_ns: int = 0
-    opens_ns: int = 0
-
-    def at(self, now_ns: int) -> int:
-        """Return n at a moment."""
-        return self.n if now_ns < self.from_ns else self.later
-
-    @property
-    def reached(self) -> int:
-        """The least n that can come without another change."""
-        return self.n if self.from_ns == NEVER_NS else min(self.n, self.later)
-
-
-class FedTask:
-    """An admitted task as the intake sees it; counted in by the intake thread only."""
-
-    __slots__ = (
-        "decimation",
-        "enabled",
-        "followed",
-        "gate",
-        "next_seq",
-        "passed_by",
-        "shed",
-        "spec",
-        "statistics",
-        "task_id",
-    )
-
-    def __init__(self, task_id: int, spec: TaskSpec, statistics: TaskStatistics) -> None:
-        """Begin with an open gate."""
-        self.task_id = task_id
-        self.spec = spec
-        self.statistics = statistics
-        self.enabled = spec.enabled
-        self.shed = False  # while the device is too slow for it
-        self.followed = False  # whether results of it release jobs of another task
-        self.gate = RateGate(spec.period_ns, spec.release_jitter_ns)
-        self.next_seq = 0
-        self.decimation = FrameDecimation()
-        self.passed_by = spec.decimation_limit  # frames since the last that became a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +148,8 @@ class Intake:
         open: whether frames are let in.
 
     Args:
-        log: where skips are reported.
+        log: where it is reported what stamps are like.
+        ledger: books the frames that become no job.
         submit: hands written slots to the engine.
         join: returns the origin of a job from those of its frames and the job's own times; that of
             the first frame if not given.
@@ -221,12 +160,14 @@ class Intake:
     def __init__(
         self,
         log: RationaleLog,
+        ledger: Ledger,
         submit: _Submit,
         join: _Join | None = None,
+        *,
         missed: Callable[[str, int], None] = lambda task, job: None,
     ) -> None:
         """Begin closed and without streams."""
-        self._log = log
+        self._ledger = ledger
         self._submit = submit
         self._join = join or first_origin
         self._missed = missed
@@ -236,8 +177,24 @@ class Intake:
 
     def replace(self, tables: Mapping[str, StreamTable]) -> None:
         """Use these streams from the next frame on."""
-        self._tables = dict(tables)
+        before, self._tables = self._tables, dict(tables)
+        kept = {id(task) for table in self._tables.values() for task in table.fed}
+        for table in before.values():
+            for task in table.fed:
+                if id(task) not in kept:
+                    self._report_early(table, task)
         self.stamps.keep(self._tables)
+
+    def flush(self) -> None:
+        """Report the frames that came too early, where it is time to."""
+        now = time.monotonic_ns()
+        for table in self._tables.values():
+            for task in table.fed:
+                if task.early.due(now):
+                    self._report_early(table, task)
+
+    def _report_early(self, table: StreamTable, task: FedTask) -> None:
+        self._ledger.report_early(task, table.stream.topic, time.monotonic_ns())
 
     def streams(self) -> tuple[Stream, ...]:
         """Return what must be subscribed to."""
@@ -265,8 +222,11 @@ class Intake:
             return None
         slot = table.channel.acquire()
         if slot is None:
+            for joint, _ in joints:
+                joint.task.statistics.receive(received_ns)
             for task in (*tasks, *(joint.task for joint, _ in joints)):
-                self._skip(task, NoFrameSlot(task.spec.name, task.next_seq, table.stream.topic))
+                reason = NoFrameSlot(task.spec.name, task.next_seq, table.stream.topic)
+                self._skip(task, reason, received_ns)
             return None
         return Taken(table, tasks, slot, joints)
 
@@ -316,11 +276,11 @@ class Intake:
         if not self.open or not _takes(task):
             return
         now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-        task.statistics.receive(now_ns)
-        if self._passed_over(task, now_ns):
-            return
         with joint.lock:
             if joint.closed:
+                return
+            task.statistics.receive(now_ns)
+            if self._passed_over(task, now_ns):
                 return
             newest = tuple(each for each in joint.newest if each is not None)
             if len(newest) == len(joint.newest):
@@ -332,7 +292,8 @@ class Intake:
                     for topic, each in zip(joint.topics, joint.newest, strict=True)
                     if each is None
                 )
-                self._skip(task, NoFrameYet(task.spec.name, task.next_seq, absent))
+                reason = NoFrameYet(task.spec.name, task.next_seq, absent)
+                self._skip(task, reason, now_ns)
                 return
         times = FrameTimes(0, due_ns, now_ns, wall_ns)
         origin = self._join([each.origin for each in newest], times)
@@ -355,7 +316,7 @@ class Intake:
             assert joint.waiting is not None
             matched = joint.waiting.add(index, times.taken_ns, waiting)
         for dropped in matched.dropped:
-            self._unmatched(joint, dropped)
+            self._unmatched(joint, dropped, times.received_ns)
         if matched.frames is not None:
             self._release(joint, matched.frames)
 
@@ -382,58 +343,58 @@ class Intake:
         jobs = [job_of(task, task.gate.settle(times.ready_ns))]
         self._submit([each.frame for each in frames], times, jobs, origin)
 
-    def _unmatched(self, joint: Joint, dropped: Dropped[Waiting]) -> None:
+    def _unmatched(self, joint: Joint, dropped: Dropped[Waiting], now_ns: int) -> None:
         dropped.frame.frame.drop()
         task, topic = joint.task, joint.topics[dropped.index]
+        name, job = task.spec.name, task.next_seq
         assert joint.sync is not None
+        reason: Reason
         if dropped.why is Unmatched.SUPERSEDED:
-            self._skip(task, NewerSet(task.spec.name, task.next_seq, topic))
+            reason = NewerSet(name, job, topic)
         else:
-            tolerance_ns, queue = joint.sync.tolerance_ns, joint.sync.queue
-            self._skip(
-                task, FrameUnmatched(task.spec.name, task.next_seq, topic, tolerance_ns, queue)
-            )
+            reason = FrameUnmatched(name, job, topic, joint.sync.tolerance_ns, joint.sync.queue)
+        task.statistics.receive(now_ns)
+        self._skip(task, reason, now_ns)
 
     def refuse(self, taken: Taken, error: AegisError) -> None:
         """Report that a frame could not be used, and free its slot."""
         taken.table.channel.cancel(taken.slot)
-        topic = taken.table.stream.topic
+        topic, now_ns = taken.table.stream.topic, time.monotonic_ns()
+        for joint, _ in taken.joints:
+            joint.task.statistics.receive(now_ns)
         for task in taken.fed:
-            self._skip(task, BadFrame(task.spec.name, task.next_seq, topic, str(error)))
+            reason = BadFrame(task.spec.name, task.next_seq, topic, str(error))
+            self._skip(task, reason, now_ns)
 
     def _wants(self, task: FedTask, topic: str, received_ns: int) -> bool:
         if not task.enabled:
             return False
         task.statistics.receive(received_ns)
         if task.shed:
-            self._skip(task)
+            reason = FrameShed(task.spec.name, task.next_seq, topic)
+            self._skip(task, reason, received_ns)
             return False
         return self._paced(task, topic, received_ns)
 
     def _paced(self, task: FedTask, topic: str, received_ns: int) -> bool:
         """Return whether a task's rate and its decimation let a job through."""
         if received_ns < task.decimation.opens_ns:
-            task.statistics.decimated += 1
+            self._ledger.decimated(task, received_ns)
             return False
-        if task.gate.accept(received_ns):
-            return not self._passed_over(task, received_ns)
-        self._skip(
-            task,
-            FrameTooEarly(
-                task.spec.name,
-                task.next_seq,
-                topic,
-                task.spec.period_ns,
-                task.spec.release_jitter_ns,
-            ),
-        )
-        return False
+        early = not task.gate.accept(received_ns)
+        task.early.note(received_ns, early=early)
+        if early:
+            self._ledger.early(task, topic, received_ns)
+            self._miss(task)
+            return False
+        return not self._passed_over(task, received_ns)
 
-    def _skip(self, task: FedTask, reason: Reason | None = None) -> None:
-        """Count a frame that becomes no job, for the tasks that follow as well; report why."""
-        task.statistics.skipped += 1
-        if reason is not None:
-            self._log.report_often(reason)
+    def _skip(self, task: FedTask, reason: Reason, now_ns: int) -> None:
+        """Book a frame that becomes no job, for the tasks that follow as well."""
+        self._ledger.gated(task, reason, now_ns)
+        self._miss(task)
+
+    def _miss(self, task: FedTask) -> None:
         if task.followed:
             self._missed(task.spec.name, task.next_seq)
 
@@ -444,7 +405,7 @@ class Intake:
         if received_ns < task.decimation.opens_ns or task.passed_by < task.decimation.at(
             received_ns
         ):
-            task.statistics.decimated += 1
+            self._ledger.decimated(task, received_ns)
             return True
         task.passed_by = 0
         return False

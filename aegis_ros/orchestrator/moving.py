@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.planning.relocation import Move
@@ -29,6 +30,7 @@ class Mover:
         admitted: the tasks.
         loader: loads and unloads.
         log: where a move is reported.
+        ledger: books what becomes of frames, under each id of a task.
         new_id: returns an id that no task has had.
         announce: called when tasks have other ids, before any job runs under them.
         changed: called when the set of a lane has changed.
@@ -42,6 +44,7 @@ class Mover:
         loader: Loader,
         log: RationaleLog,
         *,
+        ledger: Ledger,
         new_id: Callable[[], int],
         announce: Callable[[], None],
         changed: Callable[[], None],
@@ -52,6 +55,7 @@ class Mover:
         self._admitted = admitted
         self._loader = loader
         self._log = log
+        self._ledger = ledger
         self._new_id = new_id
         self._announce = announce
         self._changed = changed
@@ -96,6 +100,7 @@ class Mover:
         with self._changing:
             removed = self._admitted.get(move.task) is not before
             if not removed:
+                self._ledger.open(after.task_id, move.task, after.statistics)
                 self._admitted.move(before, after)
                 self._announce()
                 # The next frame is a job of the new lane: one store, which the intake reads once

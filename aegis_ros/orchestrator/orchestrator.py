@@ -42,6 +42,7 @@ from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.intake import Intake, first_origin
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.judging import CheckTopics, Judge
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
@@ -64,7 +65,7 @@ from aegis_ros.orchestrator.unloading import Unloader
 from aegis_ros.planning.feeds import decoded_outputs
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
-from aegis_ros.rationale import Rationale, Reason, ResultCode
+from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule
 from aegis_ros.rationale.rejection import CriticalRunning, NotConfigured
 from aegis_ros.rationale.requests import (
     FileDecides,
@@ -73,7 +74,7 @@ from aegis_ros.rationale.requests import (
     TaskDisabled,
     TaskEnabled,
 )
-from aegis_ros.rationale.results import ResultNotFinite
+from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileStore
 
@@ -136,7 +137,8 @@ class Orchestrator:
         self._profiles = ProfileStore(state_dir / "profiles.sqlite")
         preparation = Preparation(spec, self._backends, self._profiles, state_dir / "cache")
         self._admitted = AdmittedSet(spec.device)
-        self._events = EngineEvents(self._admitted, self.log, spec.device)
+        self._ledger = Ledger(self.log, self._gated)
+        self._events = EngineEvents(self._admitted, self._ledger, self.log, spec.device)
         self._engine = engine_factory(
             spec.device,
             on_result=self._result,
@@ -163,8 +165,10 @@ class Orchestrator:
             undisturbed=self._require_undisturbed,
         )
         self._decimator = Decimator(self._admitted, self.log, spec.device)
-        self.chains = Chains(self._admitted, self._loader.channel, self.log, self._submit)
-        self.intake = Intake(self.log, self._submit, join_origins, self.chains.missed)
+        self.chains = Chains(self._admitted, self._loader.channel, self._ledger, self._submit)
+        self.intake = Intake(
+            self.log, self._ledger, self._submit, join_origins, missed=self.chains.missed
+        )
         self._summaries = Summaries(self._admitted, spec.device, self.intake.stamps)
         self._timers = Timers(self.intake.tick)
         propagation = Propagation(
@@ -175,6 +179,7 @@ class Orchestrator:
             intake=self.intake,
             timers=self._timers,
             trace=self._trace,
+            ledger=self._ledger,
             log=self.log,
             on_streams=on_streams,
             changing=self._changing,
@@ -200,6 +205,7 @@ class Orchestrator:
                 self._admitted,
                 self._loader,
                 self.log,
+                ledger=self._ledger,
                 new_id=new_id,
                 announce=propagation.publish_tables,
                 changed=propagation.publish_proofs,
@@ -210,6 +216,7 @@ class Orchestrator:
             propagation=propagation,
             journal=self._journal,
             log=self.log,
+            ledger=self._ledger,
             new_id=new_id,
             unloader=self._unloader,
             changing=self._changing,
@@ -223,6 +230,7 @@ class Orchestrator:
             decimator=self._decimator,
             refresh_decimation=self._refresh_decimation,
             trace=self._trace,
+            ledger=self._ledger,
             log=self.log,
             memory=self._judge.memory,
         )
@@ -251,6 +259,7 @@ class Orchestrator:
             except BaseException:
                 self.admissions.close()
                 raise
+            self._ledger.clear()
             self._lifecycle.configured = True
             self._trace.begin(self._info, self.log.report)
             self._audit.begin()
@@ -316,8 +325,13 @@ class Orchestrator:
             self.intake.open = False
             self._on_streams(self.intake.streams())
 
-    def cleanup(self) -> None:
-        """Cancel what waits, end the engine and give everything back; the journal stays."""
+    def cleanup(self, drain: Callable[[], None] = lambda: None) -> None:
+        """Cancel what waits, end the engine and give everything back; the journal stays.
+
+        Args:
+            drain: called once no more results come; returns when those that came have been used,
+                so that each is counted.
+        """
         self.admissions.close()
         self.deactivate()
         if not self.admissions.wait_until_empty(_CANCEL_S):
@@ -330,6 +344,9 @@ class Orchestrator:
                 entry.joint.close()
             self._engine.stop()
             self._unloader.wait()
+            drain()
+            self.log.flush(everything=True)
+            self._tick.note_state()
             self._trace.close()
             self._audit.end()
             with self._changing:
@@ -448,11 +465,11 @@ class Orchestrator:
             due_ns: until when it was kept for its constant latency, 0 for not at all.
         """
         now = time.monotonic_ns()
-        entry = self._admitted.of_id(task_id)
-        if entry is not None:
+        entry, statistics = self._admitted.of_id(task_id), self._ledger.account(task_id)
+        if statistics is not None:
             # Where no deadline is promised, the result is as old as it is, and nobody is let down.
-            kept = met or entry.spec.criticality is Criticality.BEST_EFFORT
-            entry.statistics.published(now, response_ns, execution_ns, kept)
+            promised = entry is None or entry.spec.criticality is not Criticality.BEST_EFFORT
+            statistics.published(now, response_ns, execution_ns, met or not promised)
         recorder = self._trace.recorder
         if recorder is not None and seq >= 0:
             recorder.published(task_id, seq, decoded_ns, now, handed_ns=handed_ns, due_ns=due_ns)
@@ -467,12 +484,24 @@ class Orchestrator:
         """
         entry = self._admitted.of_id(task_id)
         if entry is not None:
-            entry.statistics.not_finite += 1
+            entry.statistics.count_not_finite()
             self.log.report_often(ResultNotFinite(entry.spec.name, seq, tuple(outputs)))
+
+    def unpublished(self, task_id: int, reason: Reason) -> None:
+        """Count a result that was not published, and report why."""
+        self._ledger.ended(task_id, reason)
+
+    def undecoded(self, task_id: int, reason: Reason) -> None:
+        """Count a result that is published without what its decoder makes of it; report why."""
+        statistics = self._ledger.account(task_id)
+        if statistics is not None:
+            statistics.undecode()
+        self.log.report_often(reason)
 
     def status(self) -> OrchestratorState:
         """Return everything as it is now; also publishes events that were folded."""
         # No lock: a registration that measures a profile must not stop the diagnostics.
+        self.intake.flush()
         self.log.flush()
         engine = self._engine.status()
         return OrchestratorState(
@@ -483,6 +512,7 @@ class Orchestrator:
             held(self._judge.memory()).total,
             self._summaries.lanes(engine.lanes),
             tuple(self._summaries.task(entry, self._events.shedding) for entry in self._admitted),
+            self._ledger.balance(),
             *self.admissions.summaries(),
             self._audit.head,
         )
@@ -575,6 +605,11 @@ class Orchestrator:
             recorder.frame([job[:2] for job in jobs], times.stamped_ns, times.ready_ns)
         self._engine.submit(frames, times.received_ns, jobs, origin=origin)
 
+    def _gated(self, task_id: int, job: int, rule: Rule, now_ns: int) -> None:
+        recorder = self._trace.recorder
+        if recorder is not None:
+            recorder.gated(task_id, job, rule, now_ns)
+
     # -- inside: what the engine reports ------------------------------------------------------
 
     def _skipped(self, skip: JobSkip) -> None:
@@ -592,6 +627,7 @@ class Orchestrator:
         entry = self._admitted.of_id(result.task_id)
         if entry is None:
             result.release()
+            self.unpublished(result.task_id, ResultUnwanted("", result.seq))
             return
         entry.statistics.early_exits += result.early_exit
         self._on_result(entry.spec, result)

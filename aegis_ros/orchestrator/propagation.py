@@ -9,6 +9,7 @@ from aegis_ros.engine import Engine
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.intake import Intake
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.recording import traced_task
@@ -34,6 +35,7 @@ class Propagation:
         intake: feeds them.
         timers: release those with a timer.
         trace: records their contracts.
+        ledger: books what becomes of frames.
         log: where it is reported that a network could not be unloaded.
         on_streams: called with the streams to subscribe to.
         changing: the orchestrator's lock.
@@ -49,6 +51,7 @@ class Propagation:
         intake: Intake,
         timers: Timers,
         trace: RunTrace,
+        ledger: Ledger,
         log: RationaleLog,
         on_streams: Callable[[tuple[Stream, ...]], None],
         changing: threading.RLock,
@@ -61,6 +64,7 @@ class Propagation:
         self._intake = intake
         self._timers = timers
         self._trace = trace
+        self._ledger = ledger
         self._log = log
         self._on_streams = on_streams
         self._changing = changing
@@ -90,5 +94,7 @@ class Propagation:
             self._loader.unload(entry, self._admitted)
         except AegisError as error:
             self._log.report(NotUnloaded(entry.spec.name, str(error)))
+        self._log.forget(entry.spec.name)  # what it reported of the task's last jobs
         with self._changing:
             self._admitted.forget(entry)
+        self._ledger.close(entry.task_id)

@@ -106,11 +106,15 @@ class RationaleLog:
             else:
                 self._folded[key] = (reason, count + waiting, related)
 
-    def flush(self) -> None:
-        """Publish events that were folded and whose ten seconds have passed."""
+    def flush(self, *, everything: bool = False) -> None:
+        """Publish events that were folded and whose ten seconds have passed, or all of them."""
         now = time.monotonic_ns()
         with self._lock:
-            due = [key for key in self._folded if now - self._reported_ns.get(key, 0) >= _FOLD_NS]
+            due = [
+                key
+                for key in self._folded
+                if everything or now - self._reported_ns.get(key, 0) >= _FOLD_NS
+            ]
             for key in due:
                 self._reported_ns[key] = now
                 self._report_folded(key)

@@ -21,9 +21,9 @@ from aegis_ros.engine import EngineInfo
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.errors import ConfigError
 from aegis_ros.orchestrator.admitted import Entry
-from aegis_ros.rationale import Rationale
+from aegis_ros.rationale import Rationale, Rule
 from aegis_ros.spec import OrchestratorSpec, TraceSpec
-from aegis_ros.trace import RECORD, RecordKind, RingReader, ring_bytes
+from aegis_ros.trace import RECORD, RecordKind, RingReader, ring_bytes, rule_code
 from aegis_ros.trace.history import TracedTask
 from aegis_ros.trace.states import RunState
 
@@ -174,6 +174,13 @@ class TraceRecorder:
                     RecordKind.FRAME, ready_ns, task_id, seq, values=[stamped_ns, 0, 0, 0]
                 )
             )
+
+    def gated(self, task_id: int, seq: int, rule: Rule, now_ns: int) -> None:
+        """Note that a frame became no job, and by which rule; ``seq`` is that of the next job."""
+        code = rule_code(rule)
+        self._waiting.append(
+            lambda: self._add(RecordKind.GATED, now_ns, task_id, seq, values=[code, 0, 0, 0])
+        )
 
     def published(
         self,

@@ -13,9 +13,10 @@ from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.answers import admission_reason
 from aegis_ros.orchestrator.decimator import Decimator
-from aegis_ros.orchestrator.intake import FedTask
+from aegis_ros.orchestrator.fed_task import FedTask
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.judging import Judge, no_such_task
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.propagation import Propagation
@@ -60,6 +61,7 @@ class Registrar:
         propagation: carries what has changed to the other parts.
         journal: remembers the tasks that are in no file.
         log: where decisions are reported.
+        ledger: books what becomes of frames.
         new_id: returns an id that no task has had.
         unloader: takes the networks of removed tasks out of the engine.
         changing: the orchestrator's lock.
@@ -77,6 +79,7 @@ class Registrar:
         propagation: Propagation,
         journal: Journal,
         log: RationaleLog,
+        ledger: Ledger,
         new_id: Callable[[], int],
         unloader: Unloader,
         changing: threading.RLock,
@@ -91,6 +94,7 @@ class Registrar:
         self._propagation = propagation
         self._journal = journal
         self._log = log
+        self._ledger = ledger
         self._new_id = new_id
         self._unloader = unloader
         self._changing = changing
@@ -159,6 +163,7 @@ class Registrar:
     def _add(self, entry: Entry, admitted: Admitted, loaded: str) -> Registration:
         """Have a loaded task run; called under the orchestrator's lock."""
         spec = entry.spec
+        self._ledger.open(entry.task_id, spec.name, entry.statistics)
         slower = self._decimator.joins(entry, admitted.decimation)
         self._admitted.add(entry)
         self._propagation.publish_proofs()

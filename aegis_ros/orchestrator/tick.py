@@ -12,6 +12,7 @@ from aegis_ros.memory import Holding, held
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
+from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.run_trace import RunTrace
@@ -36,6 +37,7 @@ class Tick:
         decimator: changes how many frames tasks take.
         refresh_decimation: lowers decimation where it is no longer needed.
         trace: records the state.
+        ledger: knows what became of frames.
         log: where decisions are reported.
         memory: returns what is in memory for the admitted tasks.
     """
@@ -51,6 +53,7 @@ class Tick:
         decimator: Decimator,
         refresh_decimation: Callable[[], None],
         trace: RunTrace,
+        ledger: Ledger,
         log: RationaleLog,
         memory: Callable[[], list[Holding]],
     ) -> None:
@@ -63,6 +66,8 @@ class Tick:
         self._decimator = decimator
         self._refresh_decimation = refresh_decimation
         self._trace = trace
+        self._ledger = ledger
+        self._device = DeviceState()
         self._memory = memory
         self._thermal = Thermal(log, spec.device.switch_ns)
         self._silent_topics = SilentTopics(log)
@@ -111,10 +116,15 @@ class Tick:
             ],
             time.monotonic_ns(),
         )
+        self._device = state
+        self.note_state()
+        self._refresh_decimation()
+
+    def note_state(self) -> None:
+        """Have the trace note what everything is like now."""
         recorder = self._trace.recorder
         if recorder is not None:
-            recorder.state(self._run_state(state))
-        self._refresh_decimation()
+            recorder.state(self._run_state(self._device))
 
     def _run_state(self, device: DeviceState) -> RunState:
         engine, shedding = self._engine.status(), self._events.shedding
@@ -132,4 +142,5 @@ class Tick:
             {name: state.waiting for name, state in zip(lanes, engine.lanes, strict=False)},
             tuple(name for name in lanes if name in shedding),
             {entry.spec.name: str(task_state(entry, shedding)) for entry in self._admitted},
+            self._ledger.balances(),
         )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aegis_ros.engine import EngineInfo, EngineStatus
+from aegis_ros.orchestrator.statistics import Dropped, Unanswered
 from aegis_ros.orchestrator.window import Growth
 from aegis_ros.rationale import Rationale, ResultCode
 from aegis_ros.spec import FrameFormat, Invalid, TaskSpec
+from aegis_ros.trace.balance import Balance
 
 __all__ = [
     "AdmissionRequest",
@@ -151,8 +153,9 @@ class TaskSummary:
 
     ``decimation`` is n where every n-th frame becomes a job, and ``decimated`` counts the frames
     that were left out for that; ``skipped`` and ``lost`` do not. ``came`` is how many frames were
-    received lately; ages are negative where there was none. ``invalid`` counts points and numbers
-    of frames that were none, ``not_finite`` results that hold such numbers.
+    received lately, ``gave`` how many results were published, and ``dropped`` how many frames gave
+    none; ages are negative where there was none. ``invalid`` counts points and numbers of frames
+    that were none, ``not_finite`` results that hold such numbers.
     """
 
     task_id: int
@@ -187,6 +190,11 @@ class TaskSummary:
     invalid: int
     not_finite: int
     not_finite_lately: Growth
+    unanswered: Unanswered
+    gave: Growth
+    dropped: tuple[Dropped, ...]
+    in_flight: int
+    undecoded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +232,7 @@ class OrchestratorState:
     arena_used_bytes: int
     lanes: tuple[LaneSummary, ...]
     tasks: tuple[TaskSummary, ...]
+    frames: Balance  # of all tasks, those that are gone as well
     admissions: tuple[AdmissionSummary, ...] = ()
     admissions_ended: int = 0
     audit_head: tuple[int, str] = (0, "")

@@ -1,4 +1,4 @@
-"""Changes that would turn a rejection around, each verified by running the test with it."""
+"""Changes that would turn a decision around, each verified by running the test with it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ __all__ = [
     "DropForRest",
     "DropTask",
     "DropTasks",
+    "JitterLonger",
     "PeriodLonger",
+    "PeriodShorter",
 ]
 
 
 class Change:
-    """A change that admits ``admits``; each kind is a frozen dataclass of plain values.
+    """A change that admits a task or its frames; each kind is a frozen dataclass of plain values.
 
     Attributes:
         change: name of what is changed (``period_ms``, ``wcet_ms``, ``deadline_ms``, ``drop`` …).
@@ -50,6 +52,36 @@ class PeriodLonger(Change):
     def of(self) -> tuple[str, float]:
         """Return the task and its period."""
         return self.admits, self.period_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class JitterLonger(Change):
+    """More jitter is declared, and all frames that came early pass the gate."""
+
+    change = "jitter_ms"
+
+    task: str
+    jitter_ns: int
+    before_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and its jitter."""
+        return self.task, self.jitter_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodShorter(Change):
+    """A shorter period is declared, and all frames that came early pass the gate."""
+
+    change = "period_ms"
+
+    task: str
+    period_ns: int
+    before_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the task and its period."""
+        return self.task, self.period_ns / 1e6
 
 
 @dataclass(frozen=True, slots=True)

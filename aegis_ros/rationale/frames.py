@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aegis_ros.rationale.names import Decision, Rule
-from aegis_ros.rationale.reason import Inequality, Reason
+from aegis_ros.rationale.reason import UNTESTED, Inequality, Reason
+from aegis_ros.rationale.record import Counterfactual
 
 __all__ = [
     "BadFrame",
     "CannotSubscribe",
+    "FrameShed",
     "FrameTooEarly",
     "FrameUnmatched",
     "FramesLost",
@@ -42,7 +44,20 @@ class NewerFrame(Reason):
 
 @dataclass(frozen=True, slots=True)
 class FrameTooEarly(Reason):
-    """A frame arrived earlier than the declared period and jitter allow."""
+    """Frames arrived earlier than the declared period and jitter allow.
+
+    Attributes:
+        task: whose they are.
+        job: number of the job that the last one would have become.
+        topic: where they came from.
+        period_ns: as declared.
+        jitter_ns: as declared, with the tolerance between the stamps of several inputs.
+        frames: how many were early.
+        within_ns: the time over which frames were watched, 0 for one frame alone.
+        least_gap_ns: shortest time between two frames then.
+        mean_gap_ns: mean time between two frames then.
+        counterfactuals: what would have let all of them through.
+    """
 
     decision = Decision.SKIPPED
     rule = Rule.RATE_GATE
@@ -52,6 +67,31 @@ class FrameTooEarly(Reason):
     topic: str
     period_ns: int
     jitter_ns: int
+    frames: int = 1
+    within_ns: int = 0
+    least_gap_ns: int = 0
+    mean_gap_ns: int = 0
+    counterfactuals: tuple[Counterfactual, ...] = ()
+
+    def tested(self) -> Inequality:
+        """Return the shortest gap against what the contract allows between two frames."""
+        if not self.within_ns:
+            return UNTESTED
+        return Inequality(
+            self.least_gap_ns / 1e6, "<", max(0, self.period_ns - self.jitter_ns) / 1e6, "ms"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FrameShed(Reason):
+    """A frame arrived for a task that is shed while the device is slow."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.DEVICE_SPEED
+
+    task: str
+    job: int
+    topic: str
 
 
 @dataclass(frozen=True, slots=True)

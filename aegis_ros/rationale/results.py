@@ -13,6 +13,7 @@ __all__ = [
     "NotPublished",
     "PublishingTooSlow",
     "ResultNotFinite",
+    "ResultUnwanted",
     "TooManyHeld",
 ]
 
@@ -27,6 +28,17 @@ class PublishingTooSlow(Reason):
     task: str
     job: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultUnwanted(Reason):
+    """A result arrived when its task had been removed, or its publishers were gone."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.OPERATOR
+
+    task: str
+    job: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,7 +355,7 @@ class _Rebuilding:
             self._jobs[task, seq] = released
         elif kind in (RecordKind.SHED, RecordKind.RESTORED):
             self._changes.append(LaneChange(lane, time_ns, kind == RecordKind.SHED))
-        else:
+        elif kind != RecordKind.GATED:  # a frame of no job
             job = self._jobs.get((task, seq))
             if job is not None:
                 self._conclude(job, record)

@@ -45,6 +45,7 @@ class RecordKind(IntEnum):
     RESTORED = 9
     PUBLISHED = 10
     FRAME = 11
+    GATED = 12
 
 
 # Little-endian without gaps: kind, lane, segment, task, seq, time, four values, serial number.
@@ -101,6 +102,7 @@ def unpacked(records: npt.NDArray[np.void]) -> Iterator[Record]:
 #   PUBLISHED: the result left for its readers. When it was handed out by the engine's client,
 #     when it was decoded, until when it was kept for its constant latency.
 #   FRAME: the job's frame was in its slot. When it was stamped; 0 without a stamp to trust.
+#   GATED: a frame became no job; `seq` is that of the next job. Code of the rule.
 FIELDS: dict[RecordKind, tuple[str, ...]] = {
     RecordKind.RELEASED: ("arrival_ns", "received_ns", "deadline_ns", "rank"),
     RecordKind.SEGMENT_STARTED: ("rank", "budget_ns"),
@@ -113,6 +115,7 @@ FIELDS: dict[RecordKind, tuple[str, ...]] = {
     RecordKind.RESTORED: (),
     RecordKind.PUBLISHED: ("handed_ns", "decoded_ns", "due_ns"),
     RecordKind.FRAME: ("stamped_ns",),
+    RecordKind.GATED: ("rule",),
 }
 
 # The rank of a segment that no job asked for, such as a timed run of a network.
@@ -131,6 +134,10 @@ _RULES = (
     Rule.RATE_GATE,
     Rule.BAD_FRAME,
     Rule.DECODER_FAILED,
+    Rule.DECIMATION,
+    Rule.SYNC,
+    Rule.CHAIN,
+    Rule.DEVICE_SPEED,
 )
 _CODES = {rule: code for code, rule in enumerate(_RULES)}
 

@@ -18,6 +18,7 @@ from aegis_ros.rationale import (
     Rationale,
 )
 from aegis_ros.rationale.plain import from_plain, to_plain
+from aegis_ros.trace.balance import Balance
 from aegis_ros.trace.history import TracedTask
 from aegis_ros.trace.records import FIELDS, Record, RecordKind, rule_of
 
@@ -131,6 +132,7 @@ class RunStateRow(msgspec.Struct, frozen=True):
     engine: EngineRow
     lanes: list[LaneRow]
     tasks: dict[str, str]
+    frames: dict[str, Balance] = {}
 
 
 class _DescribedStateRow(msgspec.Struct, frozen=True):
@@ -205,7 +207,7 @@ def record_row(record: Record, *, name: str | None) -> RecordRow:
         shown["response_ms"] = (time_ns - arrival) / 1e6
         shown["deadline_ms"] = (deadline - arrival) / 1e6
         shown["execution_ms"] = used / 1e6
-    elif kind == RecordKind.SKIPPED:
+    elif kind in (RecordKind.SKIPPED, RecordKind.GATED):
         shown["rule_name"] = str(rule_of(values[0]) or "")
     return RecordRow(known, time_ns, lane, segment, task, name, seq, serial, **shown)
 

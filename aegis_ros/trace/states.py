@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import msgspec
 
+from aegis_ros.trace.balance import Balance
 from aegis_ros.trace.history import Trace
 from aegis_ros.trace.rows import ArenaRow, DeviceRow, EngineRow, LaneRow, RunStateRow
 
@@ -33,6 +34,7 @@ class RunState:
         waiting: jobs that waited, by lane.
         shedding: lanes that ran tasks of high criticality only.
         tasks: state of each task, by name.
+        frames: what became of the frames of each task until then, by name.
     """
 
     time_ns: int
@@ -47,6 +49,7 @@ class RunState:
     waiting: Mapping[str, int] = field(default_factory=dict)
     shedding: tuple[str, ...] = ()
     tasks: Mapping[str, str] = field(default_factory=dict)
+    frames: Mapping[str, Balance] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """Return it as it lies in a file."""
@@ -59,6 +62,7 @@ class RunState:
                 for name, waiting in self.waiting.items()
             ],
             dict(self.tasks),
+            dict(self.frames),
         )
         plain: dict[str, Any] = msgspec.to_builtins(row)
         return plain
@@ -122,13 +126,14 @@ def state_sentences(trace: Trace) -> tuple[str, ...]:
     restarts = last.restarts - states[0].restarts
     if restarts > 0:
         sentences.append(f"The engine was restarted {restarts} time{'s' * (restarts != 1)}")
+    sentences += [f"{name}: {balance.sentence}" for name, balance in sorted(last.frames.items())]
     return tuple(sentences)
 
 
 def _read(time_ns: int, state: Mapping[str, Any]) -> RunState:
     arena, device, engine = (_part(state, name) for name in ("arena", "device", "engine"))
     lanes = [lane for lane in _items(state, "lanes") if isinstance(lane.get("name"), str)]
-    temperature = device.get("temperature_c")
+    temperature, frames = device.get("temperature_c"), _part(state, "frames")
     return RunState(
         time_ns,
         int(_number(arena.get("used_bytes"))),
@@ -142,7 +147,12 @@ def _read(time_ns: int, state: Mapping[str, Any]) -> RunState:
         {lane["name"]: int(_number(lane.get("waiting"))) for lane in lanes},
         tuple(lane["name"] for lane in lanes if lane.get("shedding") is True),
         {str(name): str(what) for name, what in _part(state, "tasks").items()},
+        {name: _balance(_part(frames, name)) for name in frames},
     )
+
+
+def _balance(values: Mapping[str, Any]) -> Balance:
+    return Balance(*(int(_number(values.get(each.name))) for each in fields(Balance)))
 
 
 def _part(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:

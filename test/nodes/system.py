@@ -67,6 +67,7 @@ class System:
         *,
         remap: Sequence[str] = (),
         simulated: bool = False,
+        more: str = "",
     ) -> None:
         self.folder = folder
         self.model = identity_network(folder / "identity.onnx", (1, 3, *SIZE))
@@ -74,7 +75,7 @@ class System:
         config.write_text(
             f"device: {{backend: onnxruntime, lanes: [{lanes}], arena_mib: 256, "
             "realtime_priority: 0}\n"
-            f"models: {{roots: ['{folder}']}}\n" + (f"tasks:\n{tasks}" if tasks else "")
+            f"models: {{roots: ['{folder}']}}\n{more}" + (f"tasks:\n{tasks}" if tasks else "")
         )
         self.node = OrchestratorNode(
             context=context,
@@ -251,11 +252,15 @@ def running(
     *,
     remap: Sequence[str] = (),
     simulated: bool = False,
+    more: str = "",
 ) -> Iterator[System]:
-    """Start a system and end it; a ``simulated`` one follows /clock."""
+    """Start a system and end it; a ``simulated`` one follows /clock.
+
+    The lines of ``more`` go into its configuration.
+    """
     context = Context()
     rclpy.init(context=context)
-    system = System(context, folder, tasks, lanes, remap=remap, simulated=simulated)
+    system = System(context, folder, tasks, lanes, remap=remap, simulated=simulated, more=more)
     try:
         if autostart:
             assert system.node.autostart()

@@ -16,7 +16,7 @@ from aegis_ros.analysis import (
     is_schedulable,
     safe_removal_ns,
 )
-from aegis_ros.orchestrator.intake import FrameDecimation
+from aegis_ros.orchestrator.fed_task import FrameDecimation
 from aegis_ros.simulation import Workload, periodic_arrivals, simulate, sporadic_arrivals
 from aegis_ros.spec import Criticality
 from test.task_sets import task_sets

@@ -20,6 +20,7 @@ from aegis_ros.orchestrator.recording import TraceRecorder
 from aegis_ros.rationale import Decision, Rationale, Rule
 from aegis_ros.spec import TraceSpec
 from aegis_ros.trace import RecordKind, RingWriter, ring_bytes
+from aegis_ros.trace.balance import Balance
 from aegis_ros.trace.explain import Part, PartKind, split
 from aegis_ros.trace.history import Ending, TracedTask
 from aegis_ros.trace.mcap_file import TraceFile, read_trace
@@ -178,11 +179,13 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     assert job.deadline_ns == job.stamped_ns + task.deadline_ns
     assert split(trace, job).parts[0] == Part(PartKind.TRANSPORT, 5 * MS - MS // 2)
     assert dict(trace.digests) == {"camera": task.model_sha256}
-    (state,) = run_states(trace)
+    state, last = run_states(trace)
     assert 0 < state.arena_used_bytes <= state.arena_budget_bytes == spec.device.arena_bytes
     assert (state.clock_factor, state.temperature_c, state.throttled) == (0.9, 71.0, True)
     assert state.engine_pid > 0 and state.tasks == {"camera": "running"}
     assert state.waiting == {"lane0": 0} and state.shedding == ()
+    assert last.frames == {"camera": Balance(received=1, results=1)}
+    assert last.engine_pid == 0 and last.frames["camera"].in_flight == 0
 
 
 def test_a_place_that_cannot_be_written_is_reported_and_the_robot_goes_on(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aegis_ros.rationale import Inequality, ResponseBound, Rule, Witness
+from aegis_ros.rationale import Counterfactual, Inequality, ResponseBound, Rule, Witness
 from aegis_ros.rationale import admission as a
 from aegis_ros.rationale import changes as c
 from aegis_ros.rationale import decimation as n
@@ -27,6 +27,9 @@ UNBLOCKED = Witness("main", 25 * MS, 31 * MS, 0, "", -6 * MS)
 SLACK = (v.SlackShare("caption", 5.0, 3.25),)
 LATE = v.DemandTooHigh("main", TOO_MUCH)
 MORE_TIME = counterfactual(c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=True))
+
+MORE_JITTER = c.JitterLonger("face_detector", 52 * MS, 5 * MS)
+SHORTER_PERIOD = c.PeriodShorter("face_detector", 151 * MS, 200 * MS)
 
 
 def overran(**changes: object) -> j.Overran:
@@ -99,10 +102,30 @@ def decimated(before: int, after: int, cause: n.DecimationCause) -> n.Decimation
     )
 
 
+def too_early(*changes: Counterfactual) -> f.FrameTooEarly:
+    """Return what there is to say of a camera at 5 Hz that is early now and then."""
+    return f.FrameTooEarly(
+        "face_detector",
+        900,
+        "/camera/image",
+        200 * MS,
+        5 * MS,
+        frames=14,
+        within_ns=60 * S,
+        least_gap_ns=151 * MS,
+        mean_gap_ns=200 * MS,
+        counterfactuals=changes,
+    )
+
+
 REASONS = (
     # frames
     f.NewerFrame("detector", 5),
     f.FrameTooEarly("detector", 5, "/camera/image", 50 * MS, 5 * MS),
+    too_early(counterfactual(MORE_JITTER)),
+    too_early(counterfactual(SHORTER_PERIOD)),
+    too_early(),
+    f.FrameShed("detector", 5, "/camera/image"),
     f.BadFrame("detector", 5, "/camera/image", "data: too short (got 200); expected 921600."),
     f.NoFrameSlot("detector", 5, "/camera/image"),
     f.NewerSet("fusion", 5, "/camera/image"),
@@ -175,6 +198,8 @@ REASONS = (
     decimated(3, 1, n.DecimationCause.FASTER),
     # results
     p.PublishingTooSlow("detector", 5, 64),
+    p.ResultUnwanted("detector", 5),
+    p.ResultUnwanted("", 5),
     p.TooManyHeld("detector", 5, 80 * MS),
     p.NotPublished("detector", 5, "the context is not valid"),
     p.ResultNotFinite("detector", 5, ("scores",)),
@@ -338,6 +363,8 @@ FINDINGS = (
 CHANGES = (
     c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=True),
     c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=False),
+    MORE_JITTER,
+    SHORTER_PERIOD,
     c.DeadlineExtended("detector", 52 * MS, 12 * MS),
     c.DeadlineLonger("detector", 54 * MS),
     c.BudgetSmaller("detector", 18_200_000, 22 * MS),

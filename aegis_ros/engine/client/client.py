@@ -69,6 +69,7 @@ class EngineClient:
         """Start nothing yet."""
         self._device = device
         callbacks = Callbacks(on_result, on_skip, on_event, on_overrun, on_restored, on_partial)
+        self._callbacks = callbacks
         self._contents = Contents()
         self._in_flight = InFlight(callbacks, self._why_not_loaded)
         self._supervisor = Supervisor(
@@ -147,6 +148,10 @@ class EngineClient:
             if known is None:
                 return
             send_if_running(self._in_flight.process, Unload(task_id))
+            # What the engine reported of its last jobs may not have been read yet.
+            for seq, job in self._in_flight.take_of(task_id):
+                text = "the task was removed"
+                self._callbacks.skip(JobSkip(task_id, seq, Rule.OPERATOR, text, job.origin))
             process = self._in_flight.process
             slots = None if process is None else process.outputs.pop(task_id, None)
             if slots is not None:

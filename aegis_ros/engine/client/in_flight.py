@@ -137,6 +137,15 @@ class InFlight:
             _drop(job.frames)
         return job
 
+    def take_of(self, task_id: int) -> list[tuple[int, JobInFlight]]:
+        """Take the jobs of a task by number, in order, and free the slots they read."""
+        with self._guard:
+            keys = sorted(key for key in self._jobs if key[0] == task_id)
+            jobs = [(seq, self._jobs.pop((task_id, seq))) for _, seq in keys]
+        for _, job in jobs:
+            _drop(job.frames)
+        return jobs
+
     def take_all(self) -> list[tuple[tuple[int, int], JobInFlight]]:
         """Take every job in flight by (task id, number), in order, and free the slots they read."""
         with self._guard:

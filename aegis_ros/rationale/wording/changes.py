@@ -16,6 +16,24 @@ def _period_longer(change: changes.PeriodLonger) -> str:
     )
 
 
+@words_of(changes.JitterLonger)
+def _jitter_longer(change: changes.JitterLonger) -> str:
+    return (
+        f"every frame of {change.task} would have been taken with jitter_ms: "
+        f"{change.jitter_ns / 1e6:g} in place of {change.before_ns / 1e6:g}; aegis check says "
+        "whether the set holds with that"
+    )
+
+
+@words_of(changes.PeriodShorter)
+def _period_shorter(change: changes.PeriodShorter) -> str:
+    return (
+        f"every frame of {change.task} would have been taken with period_ms: "
+        f"{change.period_ns / 1e6:g} in place of {change.before_ns / 1e6:g}; aegis check says "
+        "whether the set holds with that"
+    )
+
+
 @words_of(changes.DeadlineExtended)
 def _deadline_extended(change: changes.DeadlineExtended) -> str:
     return f"{change.admits} would be admitted with a deadline {change.more_ns / 1e6:g} ms longer"

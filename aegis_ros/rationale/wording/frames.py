@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import frames
-from aegis_ros.rationale.wording.units import length
+from aegis_ros.rationale.wording.units import length, plural
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -14,10 +14,32 @@ def _newer_frame(reason: frames.NewerFrame) -> str:
 
 @words_of(frames.FrameTooEarly)
 def _frame_too_early(reason: frames.FrameTooEarly) -> str:
+    declared = f"{reason.period_ns / 1e6:g} ms with {reason.jitter_ns / 1e6:g} ms of jitter"
+    if not reason.within_ns:
+        return (
+            f"a frame on {reason.topic} arrived earlier than the declared period of {declared} "
+            "allows, and was skipped; declare the true period and jitter if every frame matters"
+        )
+    text = (
+        f"{reason.task}: {plural(reason.frames, 'frame')} on {reason.topic} too early in "
+        f"{length(reason.within_ns)} and skipped; smallest gap {length(reason.least_gap_ns)}, mean "
+        f"{length(reason.mean_gap_ns)}, declared {declared}"
+    )
+    fitting = {each.change: each.value for each in reason.counterfactuals}
+    if "jitter_ms" in fitting:
+        return f"{text}; declare jitter_ms >= {fitting['jitter_ms']:g} to take them all"
+    if "period_ms" in fitting:
+        return (
+            f"{text}; declare period_ms <= {fitting['period_ms']:g} to take them all, or leave it "
+            "if not every frame matters"
+        )
+    return f"{text}; declare the true period and jitter if every frame matters"
+
+
+@words_of(frames.FrameShed)
+def _frame_shed(reason: frames.FrameShed) -> str:
     return (
-        f"a frame on {reason.topic} arrived earlier than the declared period of "
-        f"{reason.period_ns / 1e6:g} ms with {reason.jitter_ns / 1e6:g} ms of jitter allows, and "
-        "was skipped; declare the true period and jitter if every frame matters"
+        f"a frame on {reason.topic} was skipped: {reason.task} is shed until the device is faster"
     )
 
 

@@ -15,6 +15,12 @@ def _publishing_too_slow(reason: results.PublishingTooSlow) -> str:
     )
 
 
+@words_of(results.ResultUnwanted)
+def _result_unwanted(reason: results.ResultUnwanted) -> str:
+    of = f" of {reason.task}" if reason.task else ""
+    return f"the result of job {reason.job}{of} was dropped: its task is published no more"
+
+
 @words_of(results.TooManyHeld)
 def _too_many_held(reason: results.TooManyHeld) -> str:
     return (
