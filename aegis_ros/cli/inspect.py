@@ -84,11 +84,12 @@ def configuration(found: Inspection, roots: list[str]) -> str:
         and "labels" in options.model_fields
         and "labels" not in found.guess.options
     ):
-        known = "names" in found.description.metadata
+        known = {"names", "character"} & found.description.metadata.keys()
+        yours = "your list of names" + (
+            " or coco" if found.guess.decoder != "classification" else ""
+        )
         comments["decoder"] = (
-            "labels are those in the file"
-            if known
-            else "add options.labels: coco, or your own list"
+            "labels are those in the file" if known else f"add options.labels: {yours}"
         )
     recipe = RECIPES.get(found.guess.recipe)
     if recipe is not None:

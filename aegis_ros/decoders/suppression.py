@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["iou", "suppress"]
-
-
-def iou(box: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the overlap of one box [4] with others [N, 4] (xyxy) as float32 [N] in 0..1."""
-    left_top = np.maximum(box[:2], others[:, :2])
-    right_bottom = np.minimum(box[2:], others[:, 2:])
-    overlap = np.prod(np.clip(right_bottom - left_top, 0.0, None), axis=1)
-    area = np.prod(np.clip(box[2:] - box[:2], 0.0, None))
-    areas = np.prod(np.clip(others[:, 2:] - others[:, :2], 0.0, None), axis=1)
-    return np.asarray(overlap / np.maximum(area + areas - overlap, 1e-9), np.float32)
+__all__ = ["suppress"]
 
 
 def suppress(
@@ -35,16 +25,21 @@ def suppress(
         threshold: overlap above which the lesser box goes.
         limit: largest number of boxes kept.
     """
-    shifted = boxes
+    shifted = boxes.astype(np.float64)
     if classes is not None and len(boxes):
         # One class a region of the plane: boxes of different classes never overlap.
-        span = float(boxes.max() - boxes.min()) + 1.0
-        shifted = (boxes.astype(np.float64) + classes[:, None] * span).astype(np.float64)
+        shifted = shifted + classes[:, None] * (float(boxes.max() - boxes.min()) + 1.0)
     order = np.argsort(-scores, kind="stable")
+    left, top, right, bottom = shifted[order].T.copy()
+    areas = np.clip(right - left, 0.0, None) * np.clip(bottom - top, 0.0, None)
+    alive = np.arange(len(order))
     kept: list[int] = []
-    while order.size and len(kept) < limit:
-        best = order[0]
-        kept.append(int(best))
-        rest = order[1:]
-        order = rest[iou(shifted[best], shifted[rest]) <= threshold]
+    while alive.size and len(kept) < limit:
+        best, alive = alive[0], alive[1:]
+        kept.append(int(order[best]))
+        width = np.minimum(right[alive], right[best]) - np.maximum(left[alive], left[best])
+        height = np.minimum(bottom[alive], bottom[best]) - np.maximum(top[alive], top[best])
+        overlap = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+        # overlap / union > threshold, without a division by nothing
+        alive = alive[overlap <= threshold * (areas[alive] + areas[best] - overlap)]
     return np.asarray(kept, np.int64)

@@ -10,11 +10,11 @@ from typing import Any
 
 from aegis_ros.config import parse_task
 from aegis_ros.decoders import create_decoder
-from aegis_ros.decoders.guessing import RECIPES, Clues, Guess, guess
+from aegis_ros.decoders.guessing import SIZES, Clues, Guess, guess
 from aegis_ros.errors import AegisError
 from aegis_ros.network import Description, PreparedNetwork, TensorInfo, describe, digest, prepare
 from aegis_ros.network.fuse import names_beside, preprocessing_graphs
-from aegis_ros.planning.entry import entry, is_image, size_of, task_name
+from aegis_ros.planning.entry import IMAGE_SIZE, entry, is_image, size_of, task_name
 from aegis_ros.planning.feeds import feeds
 
 __all__ = ["Inspection", "inspect"]
@@ -98,17 +98,13 @@ class _Preparing:
     def inspection(self, assumed: tuple[str, ...]) -> Inspection:
         outputs = self.found.outputs
         plain = self._task(Guess("raw", {}, "", sure=False))
-        prepared: PreparedNetwork | None = None
         if not all(item.static for item in outputs):
             prepared = self._prepared(plain)
             outputs = outputs if prepared is None else prepared.outputs
         likely = guess(self._clues(outputs))
-        usual = RECIPES[likely.recipe].keys.get("size") if likely.recipe else None
-        if isinstance(usual, list) and not self.given:
-            self.sizes = dict.fromkeys(self.sizes, (usual[0], usual[1]))
+        self._choose_sizes(likely, assumed)
         values = self._task(likely)
-        if not self.problem:
-            prepared = self._prepared(values)
+        prepared = self._prepared(values)
         if prepared is not None and not self._reads(values, prepared):
             likely = replace(likely, decoder="raw", options={}, sure=False)
             values = self._task(likely)
@@ -126,6 +122,14 @@ class _Preparing:
             problem=self.problem,
         )
 
+    def _choose_sizes(self, likely: Guess, assumed: Sequence[str]) -> None:
+        """Take the usual size of such networks where nobody says another."""
+        if likely.decoder in SIZES:
+            self.sizes |= dict.fromkeys(assumed, SIZES[likely.decoder])
+        if likely.decoder == "centerface" and not self.given:
+            # Its file fixes 32 x 32, and every program that runs it frees the extents.
+            self.sizes = dict.fromkeys(self.sizes, IMAGE_SIZE)
+
     def _task(self, likely: Guess) -> dict[str, Any]:
         return entry(self.name, self.model, self.found.inputs, guess=likely, sizes=self.sizes)
 
@@ -135,6 +139,7 @@ class _Preparing:
         return Clues(tuple(outputs), size, self.found.metadata, self.found.made_by, words)
 
     def _prepared(self, values: Mapping[str, Any]) -> PreparedNetwork | None:
+        self.problem = ""
         try:
             spec = parse_task(values)
             return prepare(self.path, feeds(spec), cache_dir=self.scratch)

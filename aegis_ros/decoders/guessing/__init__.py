@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aegis_ros.decoders.guessing.clues import Clues, Guess
 from aegis_ros.decoders.guessing.named import NAMED
-from aegis_ros.decoders.guessing.recipes import RECIPES, Recipe
+from aegis_ros.decoders.guessing.recipes import RECIPES, SIZES, Recipe
 from aegis_ros.decoders.guessing.shaped import SHAPED
 
-__all__ = ["RECIPES", "Clues", "Guess", "Recipe", "guess"]
+__all__ = ["RECIPES", "SIZES", "Clues", "Guess", "Recipe", "guess"]
 
 
 def guess(clues: Clues) -> Guess:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["RECIPES", "SIZES", "Recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,7 @@ class Recipe:
 
     Attributes:
         family: whose it is.
-        keys: of ``preprocess`` that differ from their defaults; ``size`` only where files name one
-            that nobody uses.
+        keys: of ``preprocess`` that differ from their defaults.
     """
 
     family: str
@@ -59,6 +58,13 @@ RECIPES = {
             "std": [0.5],
         },
     ),
-    "centerface": Recipe("CenterFace", {"size": [480, 640]}),  # files fix 32 x 32
     "bytes": Recipe("networks that take 0..255", {}),
+}
+
+# Height and width that networks with these decoders usually take, where their file says nothing.
+SIZES = {
+    "classification": (224, 224),
+    "embedding": (224, 224),
+    "single_pose": (256, 192),
+    "text": (48, 320),
 }

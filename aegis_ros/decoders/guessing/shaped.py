@@ -17,7 +17,7 @@ _DISTANCES = 32  # of NanoDet: 4 edges of 8 numbers
 
 def _centerface(clues: Clues) -> Guess | None:
     if [item.shape[1] for item in clues.of_rank(4)] == [1, 2, 2, 10]:
-        return Guess("centerface", {}, "four maps of 1, 2, 2 and 10 channels", recipe="centerface")
+        return Guess("centerface", {}, "four maps of 1, 2, 2 and 10 channels", recipe="bytes")
     return None
 
 
