@@ -47,7 +47,7 @@ class _Device(Model):
         default_factory=lambda: [_Lane(name="main")],
         min_length=1,
         max_length=64,
-        description="what networks run on, one job at a time each",
+        description="what networks run on; each lane runs one job at a time",
     )
     arena_mib: Float = Field(
         1024.0,

@@ -228,13 +228,13 @@ class _Preprocess(Model):
         default_factory=lambda: [0.0],
         min_length=1,
         max_length=4,
-        description="subtracted from each scaled value; one number, or one a channel",
+        description="subtracted from each scaled value; one number, or one per channel",
     )
     std: list[Finite] = Field(
         default_factory=lambda: [1.0],
         min_length=1,
         max_length=4,
-        description="divides what is left; one number, or one a channel",
+        description="divisor of the difference; one number, or one per channel",
     )
     resize: ResizeMode = Field(
         ResizeMode.STRETCH, description="how a frame is brought to the network's size"
@@ -312,13 +312,16 @@ class _Timer(Model):
 
 class _Crops(Model):
     max_crops: Int = Field(
-        8, ge=1, le=256, description="most crops a job takes, those of the best scores"
+        8,
+        ge=1,
+        le=256,
+        description="largest number of crops in a job; those with the best scores are taken",
     )
     margin: Finite = Field(
         0.0, ge=0.0, le=4.0, description="added to each side of a box, as a share of the box"
     )
     min_score: Finite = Field(
-        0.0, ge=0.0, le=1.0, description="boxes with a lesser score are left out"
+        0.0, ge=0.0, le=1.0, description="boxes with a lower score are left out"
     )
     labels: Annotated[list[Annotated[str, Field(max_length=256)]], Shown("any")] = Field(
         default_factory=list, max_length=256, description="boxes with other labels are left out"
@@ -345,7 +348,7 @@ class _Trigger(Model):
 class _Output(Model):
     topic: str = Field(description="ROS topic of the results")
     decoder: str = Field(
-        "raw", pattern=DECODER, description="name of what turns tensors into results"
+        "raw", pattern=DECODER, description="decoder that turns tensors into results"
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -448,11 +451,13 @@ class Task(Model):
         "", pattern=LANE_OR_NONE, description="lane to run on"
     )
     wcet_ms: Annotated[MillisecondsOrZero, Shown("measured")] = Field(
-        0.0, description="budget that is declared instead of a measured one"
+        0.0, description="budget, declared instead of measured"
     )
     segments: Annotated[
         int, BeforeValidator(_segments), Shown("`auto`", f"`auto`, 1 to {_MAX_SEGMENTS}")
-    ] = Field(0, description="parts that the network runs in: see [Segments](#segments)")
+    ] = Field(
+        0, description="number of segments that the network runs in: see [Segments](#segments)"
+    )
     dimensions: dict[str, Annotated[int, Number, Field(ge=1, le=1_000_000)]] = Field(
         default_factory=dict,
         max_length=64,
