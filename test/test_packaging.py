@@ -198,6 +198,7 @@ def test_a_step_that_fails_shows_the_end_of_its_output_and_fails() -> None:
 _OF_APT = {
     "cv2": "python3-opencv",
     "fastapi": "python3-fastapi",
+    "h11": "python3-uvicorn",
     "launch": "launch",
     "numpy": "python3-numpy",
     "prometheus_client": "python3-prometheus-client",
