@@ -472,7 +472,7 @@ class TraceSpec:
     """Where the trace of a run is stored.
 
     Attributes:
-        file: name of the first MCAP file in ``traces/`` of the state directory, with ``strftime``
+        file: name of the first MCAP file in ``traces/`` of the node's folder, with ``strftime``
             fields; empty for no trace.
         max_bytes: limit of all its files; beyond it, the oldest quarter is deleted.
     """

@@ -429,15 +429,13 @@ audit = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(audit, name="audit")
-_AuditLog = Annotated[
-    Path, typer.Argument(help="Folder of the log: audit in the node's state directory.")
-]
+_AuditLog = Annotated[Path, typer.Argument(help="Folder of the log: audit in the node's folder.")]
 
 
 @audit.command(
     epilog="Examples:\n\n"
-    "aegis audit verify ~/.ros/aegis_ros/audit\n\n"
-    "aegis audit verify ~/.ros/aegis_ros/audit --head 3f5a…\n\n"
+    "aegis audit verify ~/.ros/aegis_ros/nodes/orchestrator/audit\n\n"
+    "aegis audit verify ~/.ros/aegis_ros/nodes/orchestrator/audit --head 3f5a…\n\n"
     "Exit code: 0 the chain is whole, 1 something was edited or removed, 2 bad input."
 )
 def verify(
@@ -454,8 +452,8 @@ def verify(
 
 @audit.command(
     epilog="Examples:\n\n"
-    "aegis audit show ~/.ros/aegis_ros/audit\n\n"
-    "aegis audit show ~/.ros/aegis_ros/audit --task camera --last 0\n\n"
+    "aegis audit show ~/.ros/aegis_ros/nodes/orchestrator/audit\n\n"
+    "aegis audit show ~/.ros/aegis_ros/nodes/orchestrator/audit --task camera --last 0\n\n"
     "Exit code: 0 printed, 2 bad input."
 )
 def show(

@@ -159,6 +159,7 @@ class _Campaign:
         self._orchestrator = Orchestrator(
             replace(spec, tasks=(), trace=TraceSpec()),
             state_dir=state,
+            node="",
             on_result=lambda _, result: result.release(),
         )
         self._profiles: dict[str, Profile] = {}

@@ -106,7 +106,7 @@ class _Trace(Model):
         pattern=TRACE_FILE,
         description="MCAP file that every run is traced to ([tracing.md](tracing.md)), as "
         "`run_%Y%m%d_%H%M%S.mcap`: `strftime` fields keep runs apart; a name, not a path: files "
-        "lie in `traces/` of the state directory",
+        "lie in `traces/` of the node's folder below the state directory",
     )
     max_mib: Float = Field(
         1024.0,

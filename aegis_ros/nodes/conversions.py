@@ -150,6 +150,7 @@ def task_status(item: TaskSummary) -> TaskStatus:
         execution_p50_ms=item.execution_p50_ns / 1e6,
         execution_max_ms=item.execution_max_ns / 1e6,
         result_age_s=item.result_age_s,
+        origin=item.origin,
     )
 
 

@@ -188,6 +188,7 @@ class OrchestratorNode(LifecycleNode):
         orchestrator = Orchestrator(
             spec,
             state_dir=self._state_dir(),
+            node=self.get_fully_qualified_name(),
             on_result=self._on_result,
             on_rationale=self._decisions.put,
             on_streams=self._on_streams,

@@ -24,10 +24,25 @@ from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.decimation import Decimation
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 
-__all__ = ["AdmittedSet", "Entry"]
+__all__ = ["AdmittedSet", "Entry", "Origin"]
 
 _NEVER_NS = 1 << 62
 _MOST_SCALING = 20.0  # what takes longer is taken for hung
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a task comes from.
+
+    Attributes:
+        from_file: whether it is in the configuration file, and so need not be remembered.
+        remembered: whether it was admitted in an earlier run.
+        since_ns: when it was admitted first (nanoseconds since 1970), 0 where that is not known.
+    """
+
+    from_file: bool = False
+    remembered: bool = False
+    since_ns: int = 0
 
 
 @dataclass
@@ -40,7 +55,7 @@ class Entry:
     streams: tuple[Stream, ...]
     fed: FedTask
     statistics: TaskStatistics
-    from_file: bool
+    origin: Origin
     failed: bool = False
     decimation: int = 1  # n of which the proof at nominal speed takes every n-th frame
     options: Options | None = None  # the task on all lanes it may go to

@@ -4,96 +4,215 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from aegis_ros.config import parse_task, read_json, to_mapping
-from aegis_ros.errors import AegisError, StateError
-from aegis_ros.sandbox.database import Database
+from aegis_ros.errors import AegisError
+from aegis_ros.orchestrator.journal_file import JournalFile, Row, is_locked
+from aegis_ros.rationale import Reason
+from aegis_ros.rationale.requests import (
+    JournalFound,
+    JournalLocked,
+    JournalNotRead,
+    JournalNotWritten,
+    JournalWritten,
+)
+from aegis_ros.sandbox.stopping import check_stop
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Remembered"]
+
+_BRIEF_S = 0.05  # while somebody waits for an answer
+_PATIENCE_S = 10.0  # at the start, for a lock that another process holds
+_STEP_S = 0.5
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A task of an earlier run.
+
+    Attributes:
+        name: of the task.
+        spec: the task; ``None`` where its entry no longer reads.
+        since_ns: when it was admitted (nanoseconds since 1970), 0 where that is not known.
+        problem: why its entry no longer reads.
+    """
+
+    name: str
+    spec: TaskSpec | None
+    since_ns: int
+    problem: str = ""
 
 
 class Journal:
-    """Tasks admitted through a service, in an SQLite file.
+    """Tasks admitted through a service, in memory and in an SQLite file.
 
-    Tasks of the configuration file are not kept here: the file is their memory.
+    Tasks of the configuration file are not kept here: the file is their memory. A disk that is full
+    or read-only, or a file that another process has locked, stops nothing: what the file lacks is
+    written as soon as that is possible, and both are reported. Safe to use from several threads.
 
     Args:
-        path: the file; its folder is created. A damaged file is moved aside, to where
-            ``moved_aside`` then says.
+        path: the file. A damaged one is moved aside, to where ``moved_aside`` then says.
+        report: called with what befalls the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file.
-
-        Raises:
-            StateError: it cannot be written to.
-        """
-        try:
-            self._database = Database(path, _create)
-        except (OSError, sqlite3.Error) as error:
-            raise StateError(
-                f"the journal cannot be written ({error})",
-                where="state_dir",
-                value=str(path.parent),
-                expected="a folder that can be written to",
-                hint="Give another state_dir",
-            ) from error
+    def __init__(self, path: Path, report: Callable[[Reason], object]) -> None:
+        """Open nothing yet."""
+        self._file = JournalFile(path)
+        self._report = report
+        self._lock = threading.RLock()
+        self._rows: dict[str, Row] = {}
+        self._removed: set[str] = set()  # while it is not known what the file holds
+        self._unread = False
+        self._behind = False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
 
     @property
     def moved_aside(self) -> Path | None:
         """Where a damaged file went."""
-        return self._database.moved_aside
+        return self._file.moved_aside
 
-    def tasks(self) -> tuple[list[TaskSpec], list[str]]:
-        """Return the tasks in order of admission, and sentences on entries that no longer read."""
-        try:
-            with self._database.connect() as connection:
-                rows = connection.execute(
-                    "SELECT name, spec FROM task ORDER BY position"
-                ).fetchall()
-        except sqlite3.Error as error:
-            return [], [f"the journal cannot be read ({error}); no task is restored from it"]
-        specs, problems = [], []
-        for name, text in rows:
-            try:
-                entry = f"journal entry {name}"
-                specs.append(parse_task(read_json(text, entry), entry))
-            except AegisError as error:
-                problems.append(f"task {name} of the journal cannot be restored: {error}")
-        return specs, problems
+    def open(self) -> list[Remembered]:
+        """Return the tasks of earlier runs in order of admission; waits for a locked file.
 
-    def add(self, spec: TaskSpec) -> None:
+        Raises:
+            StoppedError: it was asked to stop while it waited.
+        """
+        self._ended.clear()
+        with self._lock:
+            self._rows = {row.name: row for row in self._read()}
+            return [_remembered(row) for row in self._rows.values()]
+
+    def close(self) -> None:
+        """Write what the file lacks, if that is possible, and forget everything."""
+        self._ended.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(timeout=2 * _RETRY_S)
+        with self._lock:
+            self._rows, self._removed = {}, set()
+            self._unread = self._behind = False
+
+    def remembers(self, name: str) -> bool:
+        """Return whether a task is to be admitted again after a restart."""
+        with self._lock:
+            return name in self._rows
+
+    def since_ns(self, name: str) -> int:
+        """Return since when a task is remembered (nanoseconds since 1970), 0 for not known."""
+        with self._lock:
+            row = self._rows.get(name)
+        return 0 if row is None else row.since_ns
+
+    def add(self, spec: TaskSpec, since_ns: int | None = None) -> None:
         """Remember a task.
 
-        Raises:
-            StateError: it cannot be written.
+        Args:
+            spec: the task.
+            since_ns: when it was admitted; now, if not given.
         """
-        try:
-            with self._database.connect() as connection:
-                connection.execute(
-                    "INSERT OR REPLACE INTO task (name, spec) VALUES (?, ?)",
-                    (spec.name, json.dumps(to_mapping(spec))),
-                )
-        except sqlite3.Error as error:
-            raise StateError(f"the journal cannot be written ({error})") from error
+        row = Row(
+            spec.name,
+            json.dumps(to_mapping(spec)),
+            time.time_ns() if since_ns is None else since_ns,
+        )
+        with self._lock:
+            if self._rows.get(spec.name) == row:
+                return
+            self._rows.pop(spec.name, None)
+            self._rows[spec.name] = row
+            self._removed.discard(spec.name)
+            self._write()
 
     def remove(self, name: str) -> None:
-        """Forget a task; unknown names are ignored.
+        """Forget a task; unknown names are ignored."""
+        with self._lock:
+            if self._unread:
+                self._removed.add(name)
+            if self._rows.pop(name, None) is not None:
+                self._write()
 
-        Raises:
-            StateError: it cannot be written.
-        """
+    def _read(self) -> list[Row]:
+        end = time.monotonic() + _PATIENCE_S
+        wait_s = _BRIEF_S
+        while True:
+            try:
+                return self._file.read(wait_s)
+            except (OSError, sqlite3.Error) as error:
+                problem = error
+            if not is_locked(problem) or time.monotonic() >= end:
+                break
+            if wait_s == _BRIEF_S:
+                self._report(JournalLocked(str(self._file.path), round(_PATIENCE_S * 1e9)))
+                wait_s = _STEP_S
+            check_stop()
         try:
-            with self._database.connect() as connection:
-                connection.execute("DELETE FROM task WHERE name=?", (name,))
-        except sqlite3.Error as error:
-            raise StateError(f"the journal cannot be written ({error})") from error
+            rows = [] if is_locked(problem) else self._file.read_copy()
+            self._unread = is_locked(problem)
+        except FileNotFoundError:
+            rows = []
+        except (OSError, sqlite3.Error):
+            rows, self._unread = [], True
+        kind = JournalNotRead if self._unread else JournalNotWritten
+        self._fall_behind(kind(str(self._file.path), str(problem)))
+        return rows
+
+    def _write(self) -> None:
+        if self._behind:
+            return  # the thread that catches up writes it
+        try:
+            self._file.write(self._rows.values(), _BRIEF_S)
+        except (OSError, sqlite3.Error) as error:
+            self._fall_behind(JournalNotWritten(str(self._file.path), str(error)))
+
+    def _fall_behind(self, reason: Reason) -> None:
+        self._behind = True
+        self._report(reason)
+        self._thread = threading.Thread(target=self._catch_up, name="journal", daemon=True)
+        self._thread.start()
+
+    def _catch_up(self) -> None:
+        """Try again until the file holds what it should, or the journal is closed."""
+        while True:
+            ended = self._ended.wait(_RETRY_S)
+            with self._lock:
+                if self._wrote_all():
+                    return
+            if ended:
+                return
+
+    def _wrote_all(self) -> bool:
+        found: tuple[str, ...] = ()
+        try:
+            if self._unread:
+                kept = [row for row in self._file.read(_BRIEF_S) if row.name not in self._removed]
+                found = tuple(row.name for row in kept if row.name not in self._rows)
+                self._rows = {row.name: row for row in kept} | self._rows
+                self._unread = False
+            self._file.write(self._rows.values(), _BRIEF_S)
+        except (OSError, sqlite3.Error):
+            return False
+        self._behind = False
+        self._report(JournalFound(found) if found else JournalWritten())
+        return True
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS task (position INTEGER PRIMARY KEY AUTOINCREMENT, "
-        "name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL)"
-    )
+def _remembered(row: Row) -> Remembered:
+    """Read an entry; whatever it holds costs that entry alone."""
+    where = f"journal entry {row.name}"
+    try:
+        spec = parse_task(read_json(row.spec, where), where)
+    except AegisError as error:
+        return Remembered(row.name, None, row.since_ns, str(error))
+    except Exception as error:  # nobody knows what was written there
+        return Remembered(row.name, None, row.since_ns, f"{where}: {type(error).__name__}: {error}")
+    if spec.name != row.name:
+        problem = f"{where} holds task {spec.name}"
+        return Remembered(row.name, None, row.since_ns, problem)
+    return Remembered(row.name, spec, row.since_ns)

@@ -34,7 +34,7 @@ from aegis_ros.errors import StateError, StoppedError
 from aegis_ros.memory import held
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admissions import Admissions, Ticket
-from aegis_ros.orchestrator.admitted import AdmittedSet
+from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
 from aegis_ros.orchestrator.auditing import Audit
 from aegis_ros.orchestrator.chains import Chains
 from aegis_ros.orchestrator.decimator import Decimator
@@ -46,12 +46,14 @@ from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
+from aegis_ros.orchestrator.node_folder import DEFAULT_NODE, NodeFolder
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.registration import Registrar
 from aegis_ros.orchestrator.run_trace import RunTrace
 from aegis_ros.orchestrator.stamps import FrameTimes
+from aegis_ros.orchestrator.state_folder import StateFolder
 from aegis_ros.orchestrator.summaries import Summaries
 from aegis_ros.orchestrator.tick import Tick
 from aegis_ros.orchestrator.timers import Timers
@@ -70,11 +72,15 @@ from aegis_ros.rationale.rejection import CriticalRunning, NotConfigured
 from aegis_ros.rationale.requests import (
     FileDecides,
     JournalUnreadable,
+    ProfilesNotKept,
+    StateNotKept,
     StoreDamaged,
     TaskDisabled,
     TaskEnabled,
+    TaskRemembered,
 )
 from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted
+from aegis_ros.sandbox.stopping import Stop
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileStore
 
@@ -92,7 +98,9 @@ class Orchestrator:
 
     Args:
         spec: configuration.
-        state_dir: journal, profiles and caches live here.
+        state_dir: journal, traces, profiles and caches live here.
+        node: full name of the node whose journal and traces these are; empty for nobody's: nothing
+            is remembered then, and a directory that cannot be written is an error.
         on_result: called with every finished job by the engine's reader thread; must release it.
         on_rationale: called with every decision.
         on_streams: called with the streams to subscribe to whenever tasks or activity change.
@@ -110,6 +118,7 @@ class Orchestrator:
         spec: OrchestratorSpec,
         *,
         state_dir: Path,
+        node: str = DEFAULT_NODE,
         on_result: Callable[[TaskSpec, JobResult], None],
         on_rationale: Callable[[Rationale], None] = lambda rationale: None,
         on_streams: Callable[[tuple[Stream, ...]], None] = lambda streams: None,
@@ -118,24 +127,31 @@ class Orchestrator:
         join_origins: Callable[[Sequence[object], FrameTimes], object] = first_origin,
         engine_factory: Callable[..., Engine] = EngineClient,
     ) -> None:
-        """Open journal and profile store; nothing runs yet.
+        """Open the profile store; nothing runs yet.
 
         Raises:
             ConfigError: there is no such backend, or it cannot have such lanes.
-            StateError, ProfileError: ``state_dir`` cannot be used.
+            ProfileError: ``state_dir`` cannot be used.
         """
         self.spec = spec
-        self._trace = RunTrace(spec, state_dir / "traces")
+        self._folder = NodeFolder(state_dir, node) if node else None
+        kept = state_dir if self._folder is None else self._folder.path
+        self._trace = RunTrace(spec, kept / "traces")
         self._on_rationale = on_rationale
-        self._audit = Audit(state_dir / "audit")
+        self._audit = Audit(kept / "audit")
         self.log = RationaleLog(self._decided)
         self._on_result = on_result
         self._on_streams = on_streams
         self._on_partial = on_partial
         self._backends = create_backends(spec.device)
-        self._journal = Journal(state_dir / "journal.sqlite")
-        self._profiles = ProfileStore(state_dir / "profiles.sqlite")
-        preparation = Preparation(spec, self._backends, self._profiles, state_dir / "cache")
+        self._journal = Journal(kept / "journal.sqlite", self.log.report)
+        self._state = StateFolder(state_dir) if node else None
+        state = state_dir if self._state is None else self._state.path
+        self._profiles = ProfileStore(
+            state / "profiles.sqlite",
+            (lambda problem: self.log.report(ProfilesNotKept(problem))) if node else None,
+        )
+        preparation = Preparation(spec, self._backends, self._profiles, state / "cache")
         self._admitted = AdmittedSet(spec.device)
         self._ledger = Ledger(self.log, self._gated)
         self._events = EngineEvents(self._admitted, self._ledger, self.log, spec.device)
@@ -152,6 +168,7 @@ class Orchestrator:
         self._info: EngineInfo | None = None
         self._lifecycle = Lifecycle()
         self._life = threading.Lock()  # configuring and cleaning up: one at a time
+        self._configuring = Stop()
         self._changing = threading.RLock()  # of the set and what follows from it; held briefly
         self.admissions = Admissions()
         self._loader = Loader(self._engine, spec)
@@ -254,31 +271,56 @@ class Orchestrator:
             if self._lifecycle.configured:
                 raise StateError("the orchestrator is already configured")
             self.admissions.open()
-            try:
+            self._configuring = Stop()
+            with ExitStack() as undo, self._configuring.applied():
+                undo.callback(self.admissions.close)
+                if admit and self._folder is not None:
+                    undo.callback(self._folder.give_back)
+                    self._take_folder(self._folder)
                 self._info = self._engine.start()
-            except BaseException:
-                self.admissions.close()
-                raise
-            self._ledger.clear()
-            self._lifecycle.configured = True
-            self._trace.begin(self._info, self.log.report)
-            self._audit.begin()
-            return self._admit_all() if admit else ()
+                self._ledger.clear()
+                undo.pop_all()
+                self._lifecycle.configured = True
+                self._trace.begin(self._info, self.log.report)
+                if not admit:
+                    return ()
+                self._audit.begin()
+                return self._admit_all()
+
+    def _take_folder(self, folder: NodeFolder) -> None:
+        """Lock what this node remembers, and report where nothing can be kept.
+
+        Raises:
+            StateError: another process owns it.
+        """
+        problem = "" if self._state is None else self._state.problem
+        try:
+            folder.take()
+        except OSError as error:
+            problem = problem or str(error)
+        if problem:
+            self.log.report(StateNotKept(str(folder.path), problem))
 
     def _admit_all(self) -> tuple[Registration, ...]:
         """Admit the configured tasks, then those of the journal."""
         in_file = {task.name for task in self.spec.tasks}
-        journaled, problems = self._journal.tasks()
-        remembered = [task for task in journaled if task.name not in in_file]
-        for problem in problems:
-            self.log.report(JournalUnreadable(problem))
+        origins = {task.name: Origin(from_file=True) for task in self.spec.tasks}
+        remembered: list[TaskSpec] = []
+        journaled = self._journal.open() if self._folder is not None else []
+        for each in journaled:
+            if each.spec is None:
+                self.log.report(JournalUnreadable(each.name, each.problem))
+            elif each.name not in in_file:
+                self.log.report(TaskRemembered(each.name, each.since_ns))
+                origins[each.name] = Origin(remembered=True, since_ns=each.since_ns)
+                remembered.append(each.spec)
         for what, aside in (
             ("the journal of admitted tasks", self._journal.moved_aside),
             ("the store of WCET profiles", self._profiles.moved_aside),
         ):
             if aside is not None:
                 self.log.report(StoreDamaged(what, str(aside)))
-        for name in sorted(in_file & {task.name for task in journaled}):
+        for name in sorted(in_file & {each.name for each in journaled}):
             self.log.report(FileDecides(name))
         # All have a place from the beginning, so that everybody sees what is still to come.
         with ExitStack() as places:
@@ -291,7 +333,7 @@ class Orchestrator:
             answers = tuple(
                 self._in_turn(
                     ticket,
-                    partial(self._admit_at_start, task, from_file=task.name in in_file),
+                    partial(self._admit_at_start, task, origin=origins[task.name]),
                 )
                 for task, ticket in waiting
             )
@@ -299,9 +341,9 @@ class Orchestrator:
             raise StoppedError("configuring was stopped on request")
         return answers
 
-    def _admit_at_start(self, task: TaskSpec, ticket: Ticket, *, from_file: bool) -> Registration:
-        with asked_by("the configuration" if from_file else "the journal of an earlier run"):
-            return self._registrar.register(task, ticket, from_file=from_file)
+    def _admit_at_start(self, task: TaskSpec, ticket: Ticket, origin: Origin) -> Registration:
+        with asked_by("the configuration" if origin.from_file else "the journal of an earlier run"):
+            return self._registrar.register(task, ticket, origin)
 
     def activate(self) -> None:
         """Let frames in.
@@ -332,6 +374,7 @@ class Orchestrator:
             drain: called once no more results come; returns when those that came have been used,
                 so that each is counted.
         """
+        self._configuring.set()
         self.admissions.close()
         self.deactivate()
         if not self.admissions.wait_until_empty(_CANCEL_S):
@@ -349,6 +392,9 @@ class Orchestrator:
             self._tick.note_state()
             self._trace.close()
             self._audit.end()
+            self._journal.close()
+            if self._folder is not None:
+                self._folder.give_back()
             with self._changing:
                 self._admitted.clear()
                 self._loader.clear()
@@ -373,7 +419,7 @@ class Orchestrator:
             spec.name,
             AdmissionRequest.REGISTER,
             ticket,
-            partial(self._registrar.register, spec, from_file=False),
+            partial(self._registrar.register, spec, origin=Origin(since_ns=time.time_ns())),
         )
 
     def evaluate(

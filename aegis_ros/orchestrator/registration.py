@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TypeVar
 
-from aegis_ros.errors import AegisError, StateError, StoppedError
+from aegis_ros.errors import AegisError, StoppedError
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
-from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.admitted import AdmittedSet, Entry, Origin
 from aegis_ros.orchestrator.answers import admission_reason
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.fed_task import FedTask
@@ -36,7 +36,7 @@ from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason, ResultCode, result_code
 from aegis_ros.rationale.decimation import DecimationCause
 from aegis_ros.rationale.rejection import Failed, Followed, Invalid
-from aegis_ros.rationale.requests import AdmissionCancelled, TaskRemoved
+from aegis_ros.rationale.requests import AdmissionCancelled, TaskForgotten, TaskRemoved
 from aegis_ros.spec import TaskSpec
 
 __all__ = ["Registrar"]
@@ -99,20 +99,20 @@ class Registrar:
         self._unloader = unloader
         self._changing = changing
 
-    def register(self, spec: TaskSpec, ticket: Ticket, *, from_file: bool) -> Registration:
+    def register(self, spec: TaskSpec, ticket: Ticket, origin: Origin) -> Registration:
         """Admit a task and load it; a rejection leaves everything as it was.
 
         Args:
             spec: the task.
             ticket: of the request, which has its turn.
-            from_file: whether it is configured, and so need not be remembered.
+            origin: where it comes from.
         """
         self._judge.arrived(spec.name)
         try:
             judged = self._judge.judge(spec, ticket, measure=True)
             with self._unloader.loading:
                 self._unloader.unload_now()
-                return self._admit(judged, ticket, from_file=from_file)
+                return self._admit(judged, ticket, origin)
         except Refusal as refusal:
             reason: Reason = refusal.reason
         except AegisError as error:
@@ -120,13 +120,12 @@ class Registrar:
         return self.refused(cancelled_reason(ticket) if ticket.stop.is_set else reason)
 
     def _admit(
-        self, judged: tuple[Options, Candidate, Admitted], ticket: Ticket, *, from_file: bool
+        self, judged: tuple[Options, Candidate, Admitted], ticket: Ticket, origin: Origin
     ) -> Registration:
         """Load a task that may run, and have it run; called under the lock of the unloader.
 
         Raises:
             Refusal: it does not work; nothing has changed.
-            StateError: it cannot be remembered.
             StoppedError: the request was cancelled.
         """
         options, candidate, admitted = judged
@@ -141,16 +140,17 @@ class Registrar:
             self._loader.streams_for(spec, self._admitted),
             FedTask(task_id, spec, statistics),
             statistics,
-            from_file,
+            origin,
             options=options,
         )
         with ExitStack() as undo:
             # It runs only once others have moved; until then it can fail without a trace.
             loaded = _or_refuse(spec, partial(self._loader.load, entry))
             undo.callback(self._propagation.unload, entry)
-            if not from_file:
-                self._journal.add(spec)
-                undo.callback(self._journal.remove, spec.name)
+            if not origin.from_file:
+                self._journal.add(spec, origin.since_ns)
+                if not origin.remembered:  # which stays so, also where it cannot run today
+                    undo.callback(self._journal.remove, spec.name)
             _or_refuse(spec, partial(self._mover.move, admitted.moves, spec.name))
             undo.callback(self._mover.move_back, admitted.moves, spec.name)
             with self._changing:
@@ -227,6 +227,10 @@ class Registrar:
         """
         entry = self._admitted.get(name)
         if entry is None:
+            remembered = self._journal.remembers(name)
+            self._journal.remove(name)
+            if remembered and not cancelled:
+                return Registration(True, ResultCode.DONE, 0, self._log.report(TaskForgotten(name)))
             if not cancelled:
                 return self.unknown(name)
             first = cancelled[0]
@@ -237,11 +241,8 @@ class Registrar:
         followers = self._admitted.followers(name)
         if followers:
             return self.refused(Followed(name, followers))
-        try:
-            if not entry.from_file:
-                self._journal.remove(name)
-        except StateError as error:
-            return self.refused(Invalid(name, error.rule, str(error)))
+        if not entry.origin.from_file:
+            self._journal.remove(name)
         self._decimator.leaves(entry)
         self._admitted.remove(entry)
         self._propagation.publish_tables()
@@ -252,7 +253,7 @@ class Registrar:
             TaskRemoved(
                 name,
                 lane,
-                entry.from_file,
+                entry.origin.from_file,
                 utilization_before=self._admitted.utilization(lane, [task]),
                 utilization_after=self._admitted.utilization(lane),
             )

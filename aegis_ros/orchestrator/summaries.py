@@ -11,6 +11,7 @@ from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.stamps import StampWatch
 from aegis_ros.orchestrator.types import LaneSummary, TaskState, TaskSummary
 from aegis_ros.orchestrator.window import Window
+from aegis_ros.rationale.wording import origin_words
 from aegis_ros.spec import Criticality, DeviceSpec
 
 __all__ = ["Summaries", "task_state"]
@@ -119,4 +120,9 @@ class Summaries:
             dropped=statistics.dropped(now_ns),
             in_flight=statistics.balance.in_flight,
             undecoded=statistics.undecoded,
+            origin=origin_words(
+                since_ns=entry.origin.since_ns,
+                remembered=entry.origin.remembered,
+                from_file=entry.origin.from_file,
+            ),
         )

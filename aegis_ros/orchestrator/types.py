@@ -155,7 +155,8 @@ class TaskSummary:
     that were left out for that; ``skipped`` and ``lost`` do not. ``came`` is how many frames were
     received lately, ``gave`` how many results were published, and ``dropped`` how many frames gave
     none; ages are negative where there was none. ``invalid`` counts points and numbers of frames
-    that were none, ``not_finite`` results that hold such numbers.
+    that were none, ``not_finite`` results that hold such numbers. ``origin`` says where it comes
+    from.
     """
 
     task_id: int
@@ -195,6 +196,7 @@ class TaskSummary:
     dropped: tuple[Dropped, ...]
     in_flight: int
     undecoded: int
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,23 @@ from aegis_ros.rationale.reason import Reason
 __all__ = [
     "AdmissionCancelled",
     "FileDecides",
+    "JournalFound",
+    "JournalLocked",
+    "JournalNotRead",
+    "JournalNotWritten",
     "JournalUnreadable",
+    "JournalWritten",
     "Measured",
     "Measuring",
     "NotTraced",
+    "ProfilesNotKept",
+    "StateNotKept",
     "StoreDamaged",
     "TaskDisabled",
     "TaskEnabled",
+    "TaskForgotten",
     "TaskMoved",
+    "TaskRemembered",
     "TaskRemoved",
 ]
 
@@ -144,12 +153,111 @@ class FileDecides(Reason):
 
 @dataclass(frozen=True, slots=True)
 class JournalUnreadable(Reason):
-    """A part of the journal of admitted tasks cannot be read; ``problem`` says which and why."""
+    """The entry of a task in the journal cannot be read; ``problem`` says why."""
 
     decision = Decision.INFORMED
     rule = Rule.SCHEMA
 
+    task: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLocked(Reason):
+    """Another process holds a lock on the journal, which is waited for."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    path: str
+    most_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalNotRead(Reason):
+    """The journal cannot be read, and nothing is remembered from it until it can be."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalNotWritten(Reason):
+    """The journal cannot be written; whatever it lacks is written once it can be."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalWritten(Reason):
+    """The journal could be written again, and lacks nothing."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFound(Reason):
+    """The journal could be read again; ``tasks`` of it are not admitted."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateNotKept(Reason):
+    """The state directory cannot be written; profiles and networks are kept until the end only."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesNotKept(Reason):
+    """A profile cannot be stored, and is kept in memory until it can be."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRemembered(Reason):
+    """A task of an earlier run is to be admitted again.
+
+    Attributes:
+        task: its name.
+        since_ns: when it was admitted (nanoseconds since 1970), 0 where that is not known.
+    """
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    task: str
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskForgotten(Reason):
+    """A task of an earlier run that is not admitted is remembered no longer."""
+
+    decision = Decision.REMOVED
+    rule = Rule.OPERATOR
+
+    task: str
 
 
 @dataclass(frozen=True, slots=True)

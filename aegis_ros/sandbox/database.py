@@ -17,12 +17,15 @@ class Database:
     Args:
         path: the file; its folder is created.
         create: makes the tables that are not there.
+        wait_s: for a lock that another process holds.
 
     Attributes:
         moved_aside: where a damaged file went.
     """
 
-    def __init__(self, path: Path, create: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(
+        self, path: Path, create: Callable[[sqlite3.Connection], None], wait_s: float = 10.0
+    ) -> None:
         """Open or create the file.
 
         Raises:
@@ -30,6 +33,7 @@ class Database:
         """
         self._path = path
         self._create = create
+        self._wait_s = wait_s
         self.moved_aside: Path | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -41,9 +45,10 @@ class Database:
             self._prepare()
 
     @contextmanager
-    def connect(self) -> Iterator[sqlite3.Connection]:
-        """Open, commit or roll back, and close."""
-        with closing(sqlite3.connect(self._path, timeout=10.0)) as connection, connection:
+    def connect(self, wait_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        """Open, commit or roll back, and close; wait for a lock as long as is said here."""
+        patience_s = self._wait_s if wait_s is None else wait_s
+        with closing(sqlite3.connect(self._path, timeout=patience_s)) as connection, connection:
             yield connection
 
     def _prepare(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +48,19 @@ class ProfileStore:
 
     Args:
         path: the file; its folder is created.
+        on_unkept: called with the problem where something cannot be stored; it is then kept in
+            memory until it can be. Without, that is an error.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_unkept: Callable[[str], object] | None = None) -> None:
         """Open or create the file; one of an earlier version is brought to this one.
 
         Raises:
             ProfileError: the folder cannot be written to, or a later version made the file.
         """
         self._path = path
+        self._on_unkept = on_unkept
+        self._unkept: dict[ProfileKey, Profile] = {}
         try:
             self._database = Database(path, self._create)
         except (OSError, sqlite3.Error) as error:
@@ -73,6 +79,8 @@ class ProfileStore:
         Raises:
             ProfileError: the file cannot be read.
         """
+        if key in self._unkept:
+            return self._unkept[key]
         try:
             with self._database.connect() as connection:
                 rows = connection.execute(
@@ -115,6 +123,7 @@ class ProfileStore:
         Raises:
             ProfileError: the file cannot be written.
         """
+        self._unkept.pop(key, None)
         try:
             with self._database.connect() as connection:
                 connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", _columns(key))
@@ -122,6 +131,25 @@ class ProfileStore:
             raise self._refused(error) from error
 
     def _write(self, profile: Profile, replace: bool) -> None:
+        waiting = tuple(each for each in self._unkept.values() if each.key != profile.key)
+        if profile.key in self._unkept and not replace:
+            profile, replace = _joined(self._unkept[profile.key], profile), True
+        try:
+            self._store(profile, replace)
+            for each in waiting:
+                self._store(each, replace=True)
+        except ProfileError as error:
+            if self._on_unkept is None:
+                raise
+            if not replace:
+                with suppress(ProfileError):
+                    profile = _joined(self.get(profile.key), profile)
+            self._unkept[profile.key] = profile
+            self._on_unkept(str(error))
+        else:
+            self._unkept.clear()
+
+    def _store(self, profile: Profile, replace: bool) -> None:
         key = _columns(profile.key)
         rows = [_row(profile, batch) for batch in profile.batches]
         try:
@@ -164,6 +192,13 @@ class ProfileStore:
             expected="a folder that can be written to",
             hint="Give another state_dir",
         )
+
+
+def _joined(before: Profile | None, after: Profile) -> Profile:
+    """Return all that was measured; what was cut otherwise before is void."""
+    if before is None or before.segments != after.segments:
+        return after
+    return Profile(after.key, after.model_digest, (*before.batches, *after.batches))
 
 
 def _columns(key: ProfileKey) -> tuple[str, str, str]:

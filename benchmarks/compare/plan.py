@@ -127,7 +127,10 @@ class Planner:
         spec = load_config(self._path)
         self._specs = {task.name: task for task in spec.tasks}
         self._orchestrator = Orchestrator(
-            replace(spec, tasks=()), state_dir=state, on_result=lambda _, result: result.release()
+            replace(spec, tasks=()),
+            state_dir=state,
+            node="",
+            on_result=lambda _, result: result.release(),
         )
 
     def __enter__(self) -> Planner:

@@ -210,6 +210,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
     orchestrator = Orchestrator(
         spec,
         state_dir=bench.state,
+        node="",
         on_result=lambda _, result: book.result(result),
         on_rationale=said.append,
     )

@@ -58,10 +58,11 @@ def test_tasks_as_the_old_version_wrote_them_out_are_understood() -> None:
 
 def test_an_old_journal_restores_its_tasks(tmp_path: Path) -> None:
     shutil.copy(DATA / "journal.sqlite", tmp_path)
-    journal = Journal(tmp_path / "journal.sqlite")
-    tasks, problems = journal.tasks()
-    assert not problems and journal.moved_aside is None
-    check(tasks)
+    journal = Journal(tmp_path / "journal.sqlite", lambda reason: None)
+    entries = journal.open()
+    assert journal.moved_aside is None
+    assert [(each.problem, each.since_ns) for each in entries] == [("", 0)] * len(entries)
+    check([each.spec for each in entries if each.spec is not None])
 
 
 def test_an_old_store_of_profiles_is_read(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_frames_balance_across_kills_removals_and_a_clean_up(tmp_path: Path) -> 
         assert " frames received = " in shown.message
         assert system.node.trigger_deactivate() is TransitionCallbackReturn.SUCCESS
         assert system.node.trigger_cleanup() is TransitionCallbackReturn.SUCCESS
-    trace = read_trace(tmp_path / "state" / "traces" / "run.mcap")
+    trace = read_trace(tmp_path / "state" / "nodes" / "orchestrator" / "traces" / "run.mcap")
     frames = run_states(trace)[-1].frames
     assert frames.keys() == {"eye", "ear"}
     ends: Counter[str] = Counter()

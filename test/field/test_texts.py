@@ -65,11 +65,12 @@ def test_the_home_folder_of_nobody_is_a_file_that_is_not_there() -> None:
 
 
 def test_a_journal_entry_that_is_too_deep_costs_that_entry_only(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.sqlite")
+    journal = Journal(tmp_path / "journal.sqlite", lambda reason: None)
+    journal.open()
     journal.add(SPEC)
     deep = json.dumps(to_mapping(SPEC)).replace('"options": {}', '"options": ' + "[" * 90_000)
     with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
         connection.execute("INSERT INTO task (name, spec) VALUES (?, ?)", ("deep", deep))
-    specs, problems = journal.tasks()
-    assert [each.name for each in specs] == ["detector"]
-    assert len(problems) == 1 and "journal entry deep" in problems[0]
+    entries = {each.name: each for each in journal.open()}
+    assert entries["detector"].spec == SPEC
+    assert entries["deep"].spec is None and "journal entry deep" in entries["deep"].problem

@@ -32,7 +32,9 @@ class House:
         lanes: int = 1,
         arena_mib: int = 64,
         sms: Sequence[int | None] = (),
+        node: str = "/orchestrator",
     ) -> None:
+        self.node = node
         self.folder = folder
         folder.mkdir(exist_ok=True)
         make_model(folder / "net.onnx")
@@ -63,6 +65,7 @@ class House:
         return Orchestrator(
             self.spec,
             state_dir=self.folder / "state",
+            node=self.node,
             on_result=lambda spec, result: self.results.append((spec, result)),
             on_rationale=self.reported.append,
             on_streams=self.streams.append,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ def as_it_was(house: House) -> tuple[Any, ...]:
         sorted(house.engine.loaded),
         sorted(house.engine.channels),
         orchestrator.intake.streams(),
-        orchestrator._journal.tasks(),
+        sorted(orchestrator._journal._rows),
         orchestrator.status().arena_used_bytes,
     )
 
@@ -49,22 +48,6 @@ def test_an_engine_that_fails_leaves_everything_as_it_was(house: House, fault: s
     assert as_it_was(house) == before
     setattr(house.engine, fault, False)
     assert house.orchestrator.register(house.task("new")).accepted
-
-
-def test_a_journal_that_fails_leaves_everything_as_it_was(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house.orchestrator.register(house.task("old"))
-    before = as_it_was(house)
-
-    def full(spec: object) -> None:
-        raise StateError("the disk is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(house.orchestrator._journal, "add", full)
-        answer = house.orchestrator.register(house.task("new"))
-    assert "disk is full" in answer.rationale.sentence
-    assert as_it_was(house) == before
 
 
 def test_comes_back_with_what_a_service_admitted(house: House) -> None:
@@ -93,28 +76,6 @@ def test_a_task_of_the_file_that_was_removed_is_back_after_a_restart(tmp_path: P
     assert "until the orchestrator is configured again" in answer.rationale.sentence
     house.restart(spec)
     assert house.names() == ["a"]
-
-
-def test_a_damaged_journal_is_reported_and_stops_nothing(house: House) -> None:
-    house.orchestrator.register(house.task("a"))
-    house.orchestrator.cleanup()
-    for path in (house.folder / "state").glob("journal*"):
-        path.write_bytes(b"rubbish" * 500)
-    house.restart(house.task("b"))
-    assert house.names() == ["b"]
-    assert any("was damaged" in item.sentence for item in house.reported)
-
-
-def test_a_journal_entry_that_no_longer_reads_costs_that_task_alone(house: House) -> None:
-    for name in ("a", "b"):
-        house.orchestrator.register(house.task(name))
-    connection = sqlite3.connect(house.folder / "state" / "journal.sqlite")
-    with connection:
-        connection.execute("UPDATE task SET spec = '{}' WHERE name = 'a'")
-    connection.close()
-    house.restart()
-    assert house.names() == ["b"]
-    assert any("cannot be restored" in item.sentence for item in house.reported)
 
 
 def test_one_rejected_task_of_the_file_does_not_keep_the_others_out(tmp_path: Path) -> None:

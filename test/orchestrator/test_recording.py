@@ -163,7 +163,7 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     result.release()
     orchestrator.device_changed(DeviceState(0.9, 71.0, True, "a test"))
     orchestrator.cleanup()
-    (path,) = (folder / "traces").glob("run_2*.mcap")
+    (path,) = (folder / "nodes" / "orchestrator" / "traces").glob("run_2*.mcap")
     trace = read_trace(path)
     task = trace.tasks[answer.task_id]
     assert task.name == "camera" and task.lane == "lane0" and len(task.model_sha256) == 64
@@ -193,8 +193,8 @@ def test_a_place_that_cannot_be_written_is_reported_and_the_robot_goes_on(tmp_pa
     spec = replace(house.spec, tasks=(house.task("camera"),))
     reported: list[Rationale] = []
     folder = tmp_path / "state"
-    folder.mkdir()
-    (folder / "traces").write_text("a file where the folder should be")
+    (folder / "nodes" / "orchestrator").mkdir(parents=True)
+    (folder / "nodes" / "orchestrator" / "traces").write_text("a file where the folder should be")
     orchestrator = Orchestrator(
         replace(spec, trace=TraceSpec("run.mcap")),
         state_dir=folder,
@@ -220,7 +220,7 @@ def test_a_trace_knows_the_bounds_of_all_who_run_together(tmp_path: Path) -> Non
     second = orchestrator.register(house.task("second"))
     now = {task.spec.name: task.response_bound_ns for task in orchestrator.status().tasks}
     orchestrator.cleanup()
-    (path,) = (folder / "traces").glob("run_2*.mcap")
+    (path,) = (folder / "nodes" / "orchestrator" / "traces").glob("run_2*.mcap")
     kept = read_trace(path).tasks
     assert kept[first.task_id].bound_ns == now["first"] > first.response_bound_ns
     assert kept[second.task_id].bound_ns == now["second"] == second.response_bound_ns

@@ -168,3 +168,26 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ProfileError, match="state_dir"):
         ProfileStore(tmp_path / "file" / "profiles.sqlite")
+
+
+def test_what_the_disk_does_not_take_is_kept_in_memory_until_it_does(tmp_path: Path) -> None:
+    path, problems = tmp_path / "profiles.sqlite", list[str]()
+    store = ProfileStore(path, problems.append)
+    store.put(profile(3))
+    other = sqlite3.connect(path)
+    other.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON batch BEGIN SELECT RAISE(FAIL, 'full'); END"
+    )
+    other.commit()
+    store.add(profile(4))
+    store.add(profile(5))
+    found = store.get(KEY)
+    assert found is not None and found.samples_ns.tolist() == [[3], [4], [5]]
+    assert len(problems) == 2 and "full" in problems[0]
+    other.execute("DROP TRIGGER full")
+    other.commit()
+    other.close()
+    store.put(Profile(ProfileKey("net2", "onnxruntime", "cpu 1.0"), "e" * 64, (batch(9),)))
+    stored = ProfileStore(path).get(KEY)
+    assert stored is not None and stored.samples_ns.tolist() == [[3], [4], [5]]
+    assert len(problems) == 2

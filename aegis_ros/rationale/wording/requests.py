@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import requests
-from aegis_ros.rationale.wording.units import ms, reached_words
+from aegis_ros.rationale.wording.units import moment, ms, names, reached_words
 from aegis_ros.rationale.wording.words import words_of
+
+__all__ = ["origin_words"]
+
+
+def origin_words(*, since_ns: int, remembered: bool, from_file: bool = False) -> str:
+    """Return where a task comes from: ``remembered from 2026-11-27 14:03:20``.
+
+    Args:
+        since_ns: when it was admitted (nanoseconds since 1970), 0 where that is not known.
+        remembered: whether that was in an earlier run.
+        from_file: whether it is in the configuration file.
+    """
+    if from_file:
+        return "from the configuration file"
+    when = moment(since_ns) if since_ns else "an earlier version"
+    return f"remembered from {when}" if remembered else f"requested at {when}"
 
 
 @words_of(requests.TaskRemoved)
@@ -73,7 +89,74 @@ def _file_decides(reason: requests.FileDecides) -> str:
 
 @words_of(requests.JournalUnreadable)
 def _journal_unreadable(reason: requests.JournalUnreadable) -> str:
-    return reason.problem
+    return (
+        f"{reason.task} cannot be restored from the journal ({reason.problem}); register it again, "
+        "or unregister it to drop its entry"
+    )
+
+
+@words_of(requests.JournalLocked)
+def _journal_locked(reason: requests.JournalLocked) -> str:
+    return (
+        f"another process has locked the journal {reason.path}; waiting for it, at most "
+        f"{reason.most_ns / 1e9:.0f} s"
+    )
+
+
+@words_of(requests.JournalNotRead)
+def _journal_not_read(reason: requests.JournalNotRead) -> str:
+    return (
+        f"the journal {reason.path} cannot be read ({reason.problem}); no task is remembered from "
+        "it, and it is tried again every second"
+    )
+
+
+@words_of(requests.JournalNotWritten)
+def _journal_not_written(reason: requests.JournalNotWritten) -> str:
+    return (
+        f"the journal {reason.path} cannot be written ({reason.problem}); tasks are admitted and "
+        "removed all the same, and a restart would not know of it until it can be: it is tried "
+        "again every second"
+    )
+
+
+@words_of(requests.JournalWritten)
+def _journal_written(reason: requests.JournalWritten) -> str:
+    return "the journal is written again, and lacks nothing"
+
+
+@words_of(requests.JournalFound)
+def _journal_found(reason: requests.JournalFound) -> str:
+    return (
+        f"the journal is read and written again; it remembers {names(reason.tasks)}, which no "
+        "request has admitted since: clean up and configure the node to admit what is remembered"
+    )
+
+
+@words_of(requests.StateNotKept)
+def _state_not_kept(reason: requests.StateNotKept) -> str:
+    return (
+        f"the state directory {reason.path} cannot be written ({reason.problem}); what is measured "
+        "and prepared is kept until the node is cleaned up, and not longer"
+    )
+
+
+@words_of(requests.ProfilesNotKept)
+def _profiles_not_kept(reason: requests.ProfilesNotKept) -> str:
+    return f"what is measured is kept in memory until it can be stored: {reason.problem}"
+
+
+@words_of(requests.TaskRemembered)
+def _task_remembered(reason: requests.TaskRemembered) -> str:
+    return f"{reason.task} is {origin_words(since_ns=reason.since_ns, remembered=True)}"
+
+
+@words_of(requests.TaskForgotten)
+def _task_forgotten(reason: requests.TaskForgotten) -> str:
+    return (
+        f"{reason.task} was not admitted, and is now forgotten: the next start does not try to "
+        "admit it again"
+    )
 
 
 @words_of(requests.StoreDamaged)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 __all__ = [
     "every_nth",
     "fewer_frames",
     "length",
     "mib",
+    "moment",
     "ms",
     "names",
     "percent_around_one",
@@ -33,6 +35,11 @@ def length(value_ns: int) -> str:
         if value_ns >= least * unit_ns:
             return f"{value_ns / unit_ns:.1f} {unit}"
     return f"{value_ns / 1e6:.3g} ms"
+
+
+def moment(time_ns: int) -> str:
+    """Return a moment (nanoseconds since 1970)."""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def mib(value_bytes: int) -> str:

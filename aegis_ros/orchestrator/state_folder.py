@@ -1,0 +1,67 @@
+"""The folder for what is measured and prepared, or another one where that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["StateFolder"]
+
+_TRIED_BYTES = 64 * 1024
+_MEMORY = Path("/dev/shm")
+
+
+class StateFolder:
+    """The state directory; a folder in memory that begins as its copy, where it cannot be written.
+
+    The folder in memory goes with this object, at the latest when the process ends.
+
+    Args:
+        state_dir: as configured.
+
+    Attributes:
+        path: where profiles and prepared networks are.
+        problem: why that is not ``state_dir``; empty where it is.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        """Look whether the directory can be written; create it where it is not there.
+
+        Raises:
+            OSError: there is no place in memory either.
+        """
+        self.path = state_dir
+        self.problem = _why_not_written(state_dir)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        if self.problem:
+            place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+            self._scratch = tempfile.TemporaryDirectory(prefix="aegis_state_", dir=place)
+            self.path = Path(self._scratch.name)
+            _begin_as(self.path, state_dir)
+
+
+def _why_not_written(folder: Path) -> str:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_TRIED_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _begin_as(folder: Path, state_dir: Path) -> None:
+    """Copy the profiles, and link to prepared networks, which nobody changes."""
+    for each in state_dir.glob("profiles.sqlite*"):
+        with suppress(OSError):
+            shutil.copyfile(each, folder / each.name)
+    cache = folder / "cache"
+    cache.mkdir()
+    with suppress(OSError):
+        for each in (state_dir / "cache").iterdir():
+            (cache / each.name).symlink_to(each)

@@ -1,0 +1,308 @@
+"""The journal survives bad entries, locks, and disks that are full, read-only or gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.config import parse_task, to_mapping
+from aegis_ros.errors import StoppedError
+from aegis_ros.orchestrator.journal import Journal
+from aegis_ros.orchestrator.journal_file import JournalFile
+from aegis_ros.rationale import Reason
+from aegis_ros.rationale.requests import (
+    JournalFound,
+    JournalLocked,
+    JournalNotRead,
+    JournalNotWritten,
+    JournalWritten,
+)
+from aegis_ros.sandbox.stopping import Stop
+from aegis_ros.spec import TaskSpec
+
+WAIT_S = 30.0
+
+
+def task(name: str, period_ms: float = 100) -> TaskSpec:
+    return parse_task(
+        {
+            "name": name,
+            "model": "net.onnx",
+            "input": {"topic": f"/{name}/image"},
+            "output": {"topic": f"/{name}/result"},
+            "period_ms": period_ms,
+        }
+    )
+
+
+class Notebook:
+    """A journal on a file, and what it reports."""
+
+    def __init__(self, path: Path, *, opened: bool = True) -> None:
+        self.path = path
+        self.reported: list[Reason] = []
+        self._news = threading.Condition()
+        self.journal = Journal(path, self._note)
+        self.entries = self.journal.open() if opened else []
+
+    def _note(self, reason: Reason) -> None:
+        with self._news:
+            self.reported.append(reason)
+            self._news.notify_all()
+
+    def await_report(self, kind: type[Reason]) -> Reason:
+        def found() -> Reason | None:
+            return next((each for each in self.reported if isinstance(each, kind)), None)
+
+        with self._news:
+            assert self._news.wait_for(lambda: found() is not None, WAIT_S), self.reported
+        reason = found()
+        assert reason is not None
+        return reason
+
+    @property
+    def kinds(self) -> list[type]:
+        return [type(each) for each in self.reported]
+
+
+@pytest.fixture
+def notebooks() -> Iterator[list[Notebook]]:
+    made: list[Notebook] = []
+    yield made
+    for each in made:
+        each.journal.close()
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, notebooks: list[Notebook]) -> Notebook:
+    notebooks.append(Notebook(tmp_path / "journal.sqlite"))
+    return notebooks[-1]
+
+
+def stored(path: Path) -> list[str]:
+    return [row.name for row in JournalFile(path).read(1.0)]
+
+
+def test_tasks_come_back_in_the_order_of_admission_with_their_dates(notebook: Notebook) -> None:
+    journal = notebook.journal
+    before = time.time_ns()
+    for name in ("a", "b", "c"):
+        journal.add(task(name))
+    journal.remove("b")
+    journal.add(task("a", period_ms=50))  # admitted anew
+    journal.close()
+    entries = journal.open()
+    assert [(each.name, each.spec) for each in entries] == [
+        ("c", task("c")),
+        ("a", task("a", period_ms=50)),
+    ]
+    assert all(before <= each.since_ns <= time.time_ns() for each in entries)
+    journal.add(task("c"), entries[0].since_ns)
+    assert journal.since_ns("c") == entries[0].since_ns
+    assert notebook.kinds == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"{}",
+        b"",
+        b"null",
+        b"\xff\xfe rubbish",
+        b"[" * 90_000,
+        b'{"name": {"name": 1}}',
+        json.dumps(to_mapping(task("other"))).encode(),
+        json.dumps(to_mapping(task("bad")) | {"period_ms": -1}).encode(),
+    ],
+)
+def test_an_entry_that_no_longer_reads_costs_that_entry_alone(
+    notebook: Notebook, entry: bytes
+) -> None:
+    journal = notebook.journal
+    for name in ("before", "bad", "after"):
+        journal.add(task(name))
+    with sqlite3.connect(notebook.path) as connection:
+        connection.execute("UPDATE task SET spec = CAST(? AS TEXT) WHERE name = 'bad'", (entry,))
+    connection.close()
+    before, bad, after = journal.open()
+    assert before.spec == task("before") and after.spec == task("after")
+    assert bad.spec is None and "bad" in bad.problem
+    journal.add(task("more"))
+    assert stored(notebook.path) == ["before", "bad", "after", "more"], "nobody asked to drop it"
+    journal.remove("bad")
+    assert stored(notebook.path) == ["before", "after", "more"]
+
+
+def test_a_locked_file_is_waited_for_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Notebook(path)
+    first.journal.add(task("a"))
+    first.journal.close()
+    other = locked_as_a_whole(path)
+    second = Notebook(path, opened=False)
+    opened: list[str] = []
+    thread = threading.Thread(
+        target=lambda: opened.extend(each.name for each in second.journal.open())
+    )
+    thread.start()
+    second.await_report(JournalLocked)
+    other.close()
+    thread.join(WAIT_S)
+    assert opened == ["a"]
+    assert second.kinds == [JournalLocked]
+
+
+def test_waiting_for_a_locked_file_can_be_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    Notebook(path).journal.close()
+    other = locked_as_a_whole(path)
+    notebook, stop = Notebook(path, opened=False), Stop()
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        with stop.applied():
+            try:
+                notebook.journal.open()
+            except StoppedError as error:
+                raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    notebook.await_report(JournalLocked)
+    stop.set()
+    thread.join(WAIT_S)
+    assert len(raised) == 1
+    other.close()
+
+
+def test_a_file_that_stays_locked_is_read_later_and_what_came_meanwhile_is_kept(
+    tmp_path: Path, notebooks: list[Notebook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aegis_ros.orchestrator.journal._PATIENCE_S", 0.0)
+    path = tmp_path / "journal.sqlite"
+    first = Notebook(path)
+    for name in ("a", "b"):
+        first.journal.add(task(name))
+    first.journal.close()
+    other = locked_as_a_whole(path)
+    second = Notebook(path)
+    notebooks.append(second)
+    assert second.entries == []
+    assert "locked" in str(second.await_report(JournalNotRead))
+    second.journal.add(task("c"))
+    second.journal.remove("b")
+    other.close()
+    found = second.await_report(JournalFound)
+    assert isinstance(found, JournalFound) and found.tasks == ("a",)
+    assert stored(path) == ["a", "c"]
+
+
+def test_a_file_that_cannot_be_written_stops_nothing_and_catches_up(notebook: Notebook) -> None:
+    notebook.journal.add(task("a"))
+    other = locked_for_writing(notebook.path)
+    notebook.journal.add(task("b"))
+    notebook.journal.remove("a")
+    assert notebook.kinds == [JournalNotWritten], "once, and not for each change"
+    assert notebook.journal.remembers("b") and not notebook.journal.remembers("a")
+    other.close()
+    notebook.await_report(JournalWritten)
+    assert stored(notebook.path) == ["b"]
+    notebook.journal.add(task("c"))
+    assert stored(notebook.path) == ["b", "c"]
+
+
+def test_a_file_that_is_removed_or_damaged_meanwhile_is_written_anew(notebook: Notebook) -> None:
+    notebook.journal.add(task("a"))
+    for harm in (lambda: notebook.path.unlink(), lambda: notebook.path.write_bytes(b"x" * 9000)):
+        for log in notebook.path.parent.glob("journal.sqlite-*"):
+            log.unlink()
+        harm()
+        notebook.reported.clear()
+        notebook.journal.add(task(f"after_{harm.__code__.co_firstlineno}_{id(harm)}"[:20]))
+        notebook.await_report(JournalWritten)
+        assert "a" in stored(notebook.path)
+
+
+def test_a_folder_that_is_gone_comes_back(notebook: Notebook) -> None:
+    notebook.journal.add(task("a"))
+    shutil.rmtree(notebook.path.parent)
+    notebook.path.parent.write_text("a file where the folder should be")
+    notebook.journal.add(task("b"))
+    notebook.await_report(JournalNotWritten)
+    notebook.path.parent.unlink()
+    notebook.await_report(JournalWritten)
+    assert stored(notebook.path) == ["a", "b"]
+
+
+def test_what_a_closed_journal_lacks_is_written_if_that_is_possible_by_then(
+    tmp_path: Path,
+) -> None:
+    notebook = Notebook(tmp_path / "journal.sqlite")
+    other = locked_for_writing(notebook.path)
+    notebook.journal.add(task("a"))
+    other.close()
+    notebook.journal.close()
+    assert stored(notebook.path) == ["a"]
+
+
+def test_a_file_that_can_only_be_read_is_read(
+    tmp_path: Path, notebooks: list[Notebook], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = Notebook(path)
+    first.journal.add(task("a"))
+    first.journal.close()
+    with sqlite3.connect(path) as connection:  # what a crash leaves lies in the log
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("UPDATE task SET since_ns = 7")
+        connection.commit()
+
+        def refuse(*arguments: object) -> None:
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("aegis_ros.orchestrator.journal_file.Database", refuse)
+            notebook = Notebook(path)
+            notebooks.append(notebook)
+        (entry,) = notebook.entries
+        assert entry.spec == task("a") and entry.since_ns == 7
+        assert "readonly" in str(notebook.await_report(JournalNotWritten))
+    connection.close()
+    notebook.await_report(JournalWritten)
+
+
+def test_the_first_start_on_a_disk_that_cannot_be_written_remembers_nothing_and_says_so(
+    tmp_path: Path, notebooks: list[Notebook]
+) -> None:
+    place = tmp_path / "state"
+    place.write_text("a file where the folder should be")
+    notebook = Notebook(place / "journal.sqlite")
+    notebooks.append(notebook)
+    assert notebook.entries == []
+    notebook.journal.add(task("a"))
+    place.unlink()
+    notebook.await_report(JournalWritten)
+    assert stored(notebook.path) == ["a"]
+
+
+def locked_for_writing(path: Path) -> sqlite3.Connection:
+    """Another process in the middle of a transaction."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def locked_as_a_whole(path: Path) -> sqlite3.Connection:
+    """Another process that lets nobody read."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("DELETE FROM task WHERE name = 'nobody'")
+    return connection

@@ -1,0 +1,191 @@
+"""What a node remembers is its own, is locked, and is told where it comes from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.errors import ConfigError, StateError
+from aegis_ros.orchestrator import ResultCode
+from aegis_ros.orchestrator.node_folder import NodeFolder
+from aegis_ros.orchestrator.state_folder import StateFolder
+from aegis_ros.rationale import Rule
+from aegis_ros.rationale.requests import StateNotKept, TaskRemembered
+from test.orchestrator.house import House
+
+
+def test_two_nodes_of_one_state_directory_have_memories_of_their_own(tmp_path: Path) -> None:
+    left, right = (House(tmp_path, node=f"/{side}/orchestrator") for side in ("left", "right"))
+    for house, name in ((left, "a"), (right, "b")):
+        house.start()
+        assert house.orchestrator.register(house.task(name)).accepted
+    assert left.orchestrator.unregister("a").accepted
+    for house, names in ((left, []), (right, ["b"])):
+        house.restart()
+        assert house.names() == names
+        house.orchestrator.cleanup()
+
+
+def test_state_that_another_process_owns_is_refused_with_who_that_is(tmp_path: Path) -> None:
+    first, second = House(tmp_path), House(tmp_path)
+    first.start()
+    with pytest.raises(StateError, match=rf"in use by process {os.getpid()}, since 20"):
+        second.start()
+    first.orchestrator.cleanup()
+    second.start()
+    second.orchestrator.cleanup()
+
+
+def test_a_lock_whose_owner_is_gone_means_nothing(tmp_path: Path) -> None:
+    folder = NodeFolder(tmp_path)
+    folder.path.mkdir(parents=True)
+    (folder.path / "lock").write_text('{"pid": 1, "node": "/orchestrator"}')
+    folder.take()
+    folder.give_back()
+
+
+def test_the_default_node_takes_over_the_journal_of_the_version_before(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.start()
+    house.orchestrator.register(house.task("a"))
+    house.orchestrator.cleanup()
+    state = tmp_path / "state"
+    for part in (state / "nodes" / "orchestrator").glob("journal.sqlite*"):
+        shutil.move(part, state / part.name)
+    shutil.rmtree(state / "nodes")
+    other = House(tmp_path, node="/left/orchestrator")
+    other.start()
+    assert other.names() == [] and (state / "journal.sqlite").exists()
+    house.restart()
+    assert house.names() == ["a"] and not (state / "journal.sqlite").exists()
+    for each in (house, other):
+        each.orchestrator.cleanup()
+
+
+@pytest.mark.parametrize("node", ["orchestrator", "/", "/../x", "/a//b", "/a b"])
+def test_what_is_no_name_of_a_node_makes_no_folder(tmp_path: Path, node: str) -> None:
+    with pytest.raises(ConfigError):
+        NodeFolder(tmp_path, node)
+
+
+def test_nobodys_orchestrator_remembers_nothing_and_locks_nothing(tmp_path: Path) -> None:
+    owner, tool = House(tmp_path), House(tmp_path, node="")
+    owner.start()
+    tool.orchestrator.configure(admit=False)
+    assert tool.orchestrator.profiler.measure(
+        tool.task(wcet_ms=0), 20, lambda done, worst: True
+    ).runs
+    for each in (owner, tool):
+        each.orchestrator.cleanup()
+
+
+def test_a_task_says_where_it_comes_from(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.restart(house.task("filed"))
+    house.orchestrator.register(house.task("asked"))
+    origins = {each.spec.name: each.origin for each in house.orchestrator.status().tasks}
+    assert origins["filed"] == "from the configuration file"
+    assert origins["asked"].startswith("requested at 20")
+    when = origins["asked"].removeprefix("requested at ")
+    house.reported.clear()
+    house.restart(house.task("filed"))
+    origins = {each.spec.name: each.origin for each in house.orchestrator.status().tasks}
+    assert origins["asked"] == f"remembered from {when}"
+    (reason,) = [r.reason for r in house.reported if isinstance(r.reason, TaskRemembered)]
+    assert reason.task == "asked"
+
+
+def test_a_remembered_task_that_is_refused_stays_remembered_until_it_is_unregistered(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    house.start()
+    house.orchestrator.register(house.task("a", wcet_ms=60))
+    house.orchestrator.cleanup()
+    for _ in range(2):
+        house.restart(house.task("filed", wcet_ms=60))  # no time is left for it
+        assert house.names() == ["filed"]
+    answer = house.orchestrator.unregister("a")
+    assert answer.accepted and answer.result is ResultCode.DONE
+    assert "is now forgotten" in answer.rationale.sentence
+    assert house.orchestrator.unregister("a").rationale.rule is Rule.UNKNOWN_TASK
+    house.restart()
+    assert house.names() == []
+
+
+def test_an_entry_that_no_longer_reads_is_reported_and_can_be_unregistered(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.start()
+    for name in ("a", "b"):
+        house.orchestrator.register(house.task(name))
+    house.orchestrator.cleanup()
+    path = tmp_path / "state" / "nodes" / "orchestrator" / "journal.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE task SET spec = '{}' WHERE name = 'a'")
+    connection.close()
+    house.restart()
+    assert house.names() == ["b"]
+    assert any("a cannot be restored" in item.sentence for item in house.reported)
+    assert house.orchestrator.unregister("a").accepted
+
+
+def test_a_damaged_journal_is_reported_and_stops_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.start()
+    house.orchestrator.register(house.task("a"))
+    house.orchestrator.cleanup()
+    for path in (tmp_path / "state" / "nodes" / "orchestrator").glob("journal*"):
+        path.write_bytes(b"rubbish" * 500)
+    house.restart(house.task("b"))
+    assert house.names() == ["b"]
+    assert any("was damaged" in item.sentence for item in house.reported)
+
+
+def test_a_state_directory_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path)
+    house.start()
+    unknown = house.task("a", wcet_ms=0)
+    assert house.orchestrator.register(unknown).accepted
+    house.orchestrator.cleanup()
+    monkeypatch.setattr(
+        "aegis_ros.orchestrator.state_folder._why_not_written",
+        lambda folder: "Read-only file system",
+    )
+    house.reported.clear()
+    house.restart(house.task("b"))
+    assert sorted(house.names()) == ["a", "b"]
+    assert house.engine.measured == 0, "the profile is known from before"
+    (kept,) = [r.reason for r in house.reported if isinstance(r.reason, StateNotKept)]
+    assert kept.problem == "Read-only file system"
+    house.orchestrator.cleanup()
+
+
+def test_a_folder_in_memory_begins_as_a_copy_and_goes_with_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "net.json").write_text("{}")
+    (tmp_path / "profiles.sqlite").write_bytes(b"profiles")
+    assert StateFolder(tmp_path).path == tmp_path
+    monkeypatch.setattr(
+        "aegis_ros.orchestrator.state_folder._why_not_written", lambda folder: "full"
+    )
+    folder = StateFolder(tmp_path)
+    place = folder.path
+    assert (place / "cache" / "net.json").read_text() == "{}"
+    assert (place / "profiles.sqlite").read_bytes() == b"profiles"
+    (place / "cache" / "new.json").write_text("{}")
+    assert not (tmp_path / "cache" / "new.json").exists()
+    del folder
+    assert not place.exists()
+
+
+def test_a_place_that_is_no_folder_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    assert StateFolder(tmp_path / "state").problem
