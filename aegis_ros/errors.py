@@ -7,10 +7,12 @@ fix it, so that the text alone is enough to act on (in a log, a service response
 from __future__ import annotations
 
 import copy
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from aegis_ros.rationale import Rule
-from aegis_ros.rationale.loading import LoadFailure
+
+if TYPE_CHECKING:
+    from aegis_ros.rationale.loading import LoadFailure
 
 __all__ = [
     "AegisError",

@@ -7,13 +7,15 @@ not installed; what another distribution offers under one of our names is never 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["Plugins"]
 
@@ -36,9 +38,7 @@ class Plugins:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all that can be had, sorted."""
-        return tuple(
-            sorted({*self.ours, *(point.name for point in entry_points(group=self.group))})
-        )
+        return tuple(sorted({*self.ours, *(point.name for point in _entry_points(self.group))}))
 
     def load(self, name: str, where: str = "") -> Any:
         """Return what a plug-in's entry point names: its class or another factory.
@@ -55,8 +55,9 @@ class Plugins:
         if target is not None:
             module, _, attribute = target.partition(":")
             return getattr(import_module(module), attribute)
-        for point in entry_points(group=self.group, name=name):
-            return point.load()
+        for point in _entry_points(self.group):
+            if point.name == name:
+                return point.load()
         names = self.names()
         close = difflib.get_close_matches(name, names, 1)
         offer = f"install a distribution that offers it (entry point group {self.group})"
@@ -67,3 +68,11 @@ class Plugins:
             expected="one of " + ", ".join(names),
             hint=f"Did you mean {close[0]!r}? Or {offer}" if close else offer.capitalize(),
         )
+
+
+def _entry_points(group: str) -> Iterable[EntryPoint]:
+    """Return what installed distributions offer."""
+    # The engine process, which a robot waits for, mostly needs no other distribution's.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=group)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -20,9 +20,11 @@ import numpy.typing as npt
 
 from aegis_ros.memory import Footprint
 from aegis_ros.network.feed import NetworkInput
-from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import LaneSpec
+
+if TYPE_CHECKING:
+    from aegis_ros.network.preparing import PreparedNetwork
 
 __all__ = [
     "MOST_INPUTS",

@@ -1,13 +1,12 @@
 """The separate real-time process that owns backend, lanes and scheduler, and its client.
 
-What only a client needs is imported when it is asked for: the engine process, which is started anew
-while a robot waits, does without it.
+Names are imported when they are asked for: the engine process, which is started anew while a robot
+waits, does without what only a client needs.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aegis_ros.engine.types import ChannelSpec, EngineInfo, LaneState, LoadSpec
+from aegis_ros.on_demand import on_demand
 
 if TYPE_CHECKING:
     from aegis_ros.engine.channel import Channel, KeptFrame, SlotFrame
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
         PartialResult,
     )
     from aegis_ros.engine.protocol import Engine
+    from aegis_ros.engine.types import ChannelSpec, EngineInfo, LaneState, LoadSpec
 
 __all__ = [
     "Channel",
@@ -40,25 +40,23 @@ __all__ = [
     "SlotFrame",
 ]
 
-_OF_CLIENTS = {
-    "Channel": "channel",
-    "Engine": "protocol",
-    "EngineClient": "client",
-    "EngineEvent": "events",
-    "EngineStatus": "events",
-    "JobResult": "events",
-    "JobSkip": "events",
-    "KeptFrame": "channel",
-    "OverrunEvent": "events",
-    "PartialResult": "events",
-    "SlotFrame": "channel",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what only a client needs (PEP 562)."""
-    if name not in _OF_CLIENTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_OF_CLIENTS[name]}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = on_demand(
+    __name__,
+    {
+        "Channel": "channel",
+        "ChannelSpec": "types",
+        "Engine": "protocol",
+        "EngineClient": "client",
+        "EngineEvent": "events",
+        "EngineInfo": "types",
+        "EngineStatus": "events",
+        "JobResult": "events",
+        "JobSkip": "events",
+        "KeptFrame": "channel",
+        "LaneState": "types",
+        "LoadSpec": "types",
+        "OverrunEvent": "events",
+        "PartialResult": "events",
+        "SlotFrame": "channel",
+    },
+)

@@ -16,7 +16,7 @@ from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import AegisError, EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
-from aegis_ros.scheduling.plans.registry import plan_types
+from aegis_ros.scheduling.plans.registry import received_plan
 from aegis_ros.spec import DeviceSpec, LaneSpec
 
 __all__ = [
@@ -265,7 +265,7 @@ def _plan(kind: type, value: object) -> object:
     """Return the plan that was sent: a struct of a registered kind, with its tag."""
     if kind is not ExecutionPlan:
         raise NotImplementedError(f"{kind} cannot be decoded")
-    return msgspec.convert(value, plan_types())
+    return received_plan(value)
 
 
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request, dec_hook=_plan)

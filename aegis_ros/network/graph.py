@@ -15,7 +15,8 @@ from aegis_ros.network.contents import other_contents
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.fuse import DTYPES, names_beside, preprocessing_graphs
 from aegis_ros.network.locate import MOST_BYTES
-from aegis_ros.network.runtime_text import checker_failure, plain
+from aegis_ros.network.plain_text import plain
+from aegis_ros.network.runtime_text import checker_failure
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from aegis_ros.network.plain_text import plain
 from aegis_ros.rationale.loading import (
     DiskFull,
     FileDamaged,
@@ -27,10 +28,7 @@ from aegis_ros.rationale.loading import (
     TypesDiffer,
 )
 
-__all__ = ["checker_failure", "plain", "runtime_failure"]
-
-_MOST_CHARACTERS = 300
-_HEAD_CHARACTERS = 60
+__all__ = ["checker_failure", "runtime_failure"]
 
 _Meaning = Callable[[re.Match[str]], LoadFailure]
 
@@ -117,43 +115,9 @@ def checker_failure(error: BaseException) -> LoadFailure:
     return _known(str(error)) or GraphInvalid(plain(str(error)) or type(error).__name__)
 
 
-def plain(text: str) -> str:
-    """Return a library's text without its own places and codes, cut where that loses least.
-
-    The cause stands last in these texts: of a long one, a little of the beginning stays and much
-    of the end.
-    """
-    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
-    text = re.sub(r"Load model from \S+ failed:", "", text)
-    text = _without_source(text)
-    text = " ".join(text.replace("==> Context:", ";").split()).strip(" ;.")
-    if len(text) <= _MOST_CHARACTERS:
-        return text
-    tail = text[-(_MOST_CHARACTERS - _HEAD_CHARACTERS) :].partition(" ")[2]
-    return f"{text[:_HEAD_CHARACTERS].rpartition(' ')[0]} … {tail}"
-
-
 def _known(text: str) -> LoadFailure | None:
     for pattern, meaning in _COMPILED:
         said = pattern.search(text)
         if said is not None:
             return meaning(said)
     return None
-
-
-def _without_source(text: str) -> str:
-    """Drop the place in a source file, the function there and the condition that did not hold."""
-    place = re.search(r"\S+\.(?:cc|h|cpp|cu):\d+ ", text)
-    if place is None:
-        return text
-    rest = text[place.end() :]
-    opened = 0
-    for index, character in enumerate(rest):
-        if character == "(":
-            opened += 1
-        elif character == ")":
-            opened -= 1
-            if opened == 0:  # of the function's parameters
-                rest = rest[index + 1 :].removeprefix(" const")
-                break
-    return text[: place.start()] + rest.rpartition(" was false. ")[2]

@@ -4,9 +4,9 @@ Policies that look into the analysis are imported when they are asked for: the e
 is started anew while a robot waits, runs EDF without them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aegis_ros.on_demand import on_demand
 from aegis_ros.scheduling.actions import (
     Action,
     Actions,
@@ -54,13 +54,7 @@ __all__ = [
     "WakeAt",
 ]
 
-_LOOKING_AHEAD = {"CwEdf": "cw_edf", "Slot": "table", "Table": "table"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a policy that looks into the analysis (PEP 562)."""
-    if name not in _LOOKING_AHEAD:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_LOOKING_AHEAD[name]}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = on_demand(
+    __name__,
+    {"CwEdf": "cw_edf", "Slot": "table", "Table": "table"},
+)

@@ -186,7 +186,7 @@ def test_a_cut_that_fails_is_not_remembered_and_a_lost_part_is_made_again(
     def broken(*args: object, **more: object) -> dict[str, object]:
         raise ModelError("the process that prepares the network ended with code -9")
 
-    monkeypatch.setattr("aegis_ros.backends.cpu.onnxruntime.run_child", broken)
+    monkeypatch.setattr("aegis_ros.backends.cpu.build.run_child", broken)
     compiled = backend.compile(prepared, tmp_path, 2)
     assert replace(compiled, note="") == whole
     assert "ended with code -9" in compiled.note

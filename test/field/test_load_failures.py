@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, prepare_child
-from aegis_ros.network.runtime_text import plain
+from aegis_ros.network.plain_text import plain
 from aegis_ros.spec import Layout, PreprocessSpec
 
 IMAGE = (1, 3, 12, 16)

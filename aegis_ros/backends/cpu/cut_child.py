@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aegis_ros.backends.base import Arrays, CompiledNetwork
 from aegis_ros.backends.probes import probes
 from aegis_ros.errors import ModelError
-from aegis_ros.network.runtime_text import plain
+from aegis_ros.network.plain_text import plain
 
 if TYPE_CHECKING:
     from aegis_ros.backends.cpu.onnxruntime import OrtNetwork

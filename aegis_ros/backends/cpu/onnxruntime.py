@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,18 +20,14 @@ from aegis_ros.backends.base import (
     LoadedNetwork,
     Work,
 )
-from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
-from aegis_ros.errors import BackendError, ModelError, load_error
-from aegis_ros.memory import Footprint
-from aegis_ros.network.prepare import PreparedNetwork
-from aegis_ros.network.runtime import runtime_version
-from aegis_ros.network.runtime_text import plain, runtime_failure
+from aegis_ros.errors import BackendError, load_error
+from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import DTYPE_OF_ONNX
-from aegis_ros.sandbox.artifacts import ArtifactCache
-from aegis_ros.sandbox.children import run_child
-from aegis_ros.sandbox.containment import Containment, memory_limit
 from aegis_ros.spec import LaneSpec
+
+if TYPE_CHECKING:
+    from aegis_ros.network.preparing import PreparedNetwork
 
 __all__ = [
     "WARM_UP_RUNS",
@@ -210,30 +204,9 @@ class OnnxRuntimeBackend(ReadsInPlace):
         Raises:
             ModelError: ONNX Runtime cannot take the network, crashes on it or takes too long.
         """
-        cache = ArtifactCache(cache_dir / "onnxruntime")
-        # The optimiser lays tensors out for this processor: another one optimises again.
-        machine = "".join(part for part in cpu_name() if part.isalnum())[:40]
-        name = f"{prepared.key}-{runtime_version()}-{machine}"
-        made = cache.find(name, file=f"{name}.onnx")
-        facts = None if made is None else facts_of(made.facts)
-        if made is None or facts is None or not made.paths:
-            made = cache.make(name, lambda scratch: _optimise(prepared, scratch))
-            facts = msgspec.convert(made.facts, BuildFacts)
-        whole = CompiledNetwork(
-            backend=self.name,
-            key=prepared.key,
-            paths=(str(made.paths[0]),),
-            inputs=prepared.inputs,
-            outputs=prepared.outputs,
-            footprint=Footprint(
-                weights=max(facts.bytes - prepared.activation_bytes, prepared.weight_bytes),
-                activations=prepared.activation_bytes,
-            ),
-            dynamic_outputs=facts.dynamic,
-        )
-        if segments == 1:
-            return whole
-        return _cut(whole, segments, cache, f"{name}-{segments}", subject=prepared.source.name)
+        from aegis_ros.backends.cpu.build import built  # what an engine has no use for
+
+        return built(self.name, prepared, cache_dir, segments)
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
@@ -255,6 +228,8 @@ class OnnxRuntimeBackend(ReadsInPlace):
             for index in list(range(loaded.segments)) * WARM_UP_RUNS:
                 loaded.run(index, inputs, outputs)
         except Exception as error:
+            from aegis_ros.network.runtime_text import runtime_failure
+
             raise load_error(runtime_failure(error), BackendError) from error
         return loaded
 
@@ -269,7 +244,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
 
     def device_name(self) -> str:
         """Return processor and runtime version."""
-        return f"{cpu_name()}, ONNX Runtime {runtime_version()}"
+        return f"{cpu_name()}, ONNX Runtime {_version()}"
 
     def determinism(self) -> str:
         """Say what the lanes were permitted."""
@@ -334,78 +309,13 @@ def cpu_name() -> str:
     return platform.machine()
 
 
-def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any], list[Path]]:
-    """Have the graph optimised and measured in children; return the facts and the file."""
-    made = scratch / "optimised.onnx"
-    allowed = Containment(
-        memory_bytes=memory_limit(prepared.weight_bytes + prepared.activation_bytes),
-        reads=(str(prepared.path),),
-        writes=(str(scratch),),
-    )
-    ask = partial(
-        run_child,
-        "aegis_ros.backends.cpu.optimise_child",
-        allowed=allowed,
-        timeout_s=120.0,
-        subject=prepared.source.name,
-    )
-    ask({"source": str(prepared.path), "target": str(made)})
-    inputs = {item.tensor.name: [item.dtype, list(item.max_shape)] for item in prepared.inputs}
-    return ask({"target": str(made), "inputs": inputs}), [made]
+def _version() -> str:
+    """Return the version of ONNX Runtime, without importing it and what it takes to look it up."""
+    if "onnxruntime" in sys.modules:
+        return str(sys.modules["onnxruntime"].__version__)
+    from aegis_ros.network.runtime import runtime_version
 
-
-def _cut(
-    whole: CompiledNetwork, parts: int, cache: ArtifactCache, name: str, *, subject: str
-) -> CompiledNetwork:
-    """Return the network in ``parts`` files, or whole with the reason."""
-    made = cache.find(name)
-    facts = None if made is None else facts_of(made.facts)
-    if made is None or facts is None or not (facts.refused or facts.complete_after is not None):
-        try:
-            made = cache.make(name, lambda scratch: _make_parts(whole, parts, scratch, subject))
-        except ModelError as error:
-            return replace(whole, note=_stays_whole(parts, error.problem))
-        facts = msgspec.convert(made.facts, BuildFacts)
-    if facts.refused:
-        return replace(whole, note=_stays_whole(parts, facts.refused))
-    activations = whole.footprint.activations + facts.crossing_bytes
-    return replace(
-        whole,
-        paths=tuple(str(path) for path in made.paths),
-        footprint=Footprint(
-            weights=max(whole.footprint.weights, facts.bytes - activations),
-            activations=activations,
-        ),
-        shares=facts.shares,
-        cuts=facts.cuts,
-        complete_after=facts.complete_after or (),
-    )
-
-
-def _make_parts(
-    whole: CompiledNetwork, parts: int, scratch: Path, subject: str
-) -> tuple[dict[str, Any], list[Path]]:
-    """Cut the network and measure its parts; return the facts and the files."""
-    allowed = Containment(
-        memory_bytes=memory_limit(whole.footprint.total), reads=whole.paths, writes=(str(scratch),)
-    )
-    ask = partial(run_child, allowed=allowed, timeout_s=120.0, subject=subject)
-    facts = ask(
-        "aegis_ros.backends.cpu.cut_child",
-        {"compiled": whole.to_json(), "parts": parts, "folder": str(scratch)},
-    )
-    if "refused" in facts:
-        return facts, []
-    paths = tuple(facts.pop("paths"))
-    measured = ask(
-        "aegis_ros.backends.cpu.optimise_child",
-        {"compiled": replace(whole, paths=paths).to_json()},
-    )
-    return facts | measured, [Path(path) for path in paths]
-
-
-def _stays_whole(parts: int, reason: str) -> str:
-    return f"not cut into {parts} segments: {reason}"
+    return runtime_version()
 
 
 def _known_extents(item: Any) -> bool:

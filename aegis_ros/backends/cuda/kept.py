@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,9 +13,11 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.facts import BuildFacts, facts_of
 from aegis_ros.errors import ModelError
 from aegis_ros.memory import Footprint
-from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.rationale import Rule
-from aegis_ros.sandbox.artifacts import ArtifactCache, Build
+
+if TYPE_CHECKING:
+    from aegis_ros.network.preparing import PreparedNetwork
+    from aegis_ros.sandbox.artifacts import ArtifactCache, Build
 
 __all__ = ["compiled", "files_of", "only_letters", "without_files"]
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +22,10 @@ from aegis_ros.backends.base import (
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
 from aegis_ros.memory import Footprint
-from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.spec import LaneSpec
+
+if TYPE_CHECKING:
+    from aegis_ros.network.preparing import PreparedNetwork
 
 __all__ = ["SimulatedBackend", "lasting"]
 

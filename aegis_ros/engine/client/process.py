@@ -131,7 +131,7 @@ class EngineProcess:
             raise EngineError(
                 f"the engine did not start (exit code {self._process.returncode})",
                 hint="Its error output is on stderr of this process; "
-                f"to reproduce it: {sys.executable} -c 'import aegis_ros.engine.__main__'",
+                f"to reproduce it: {sys.executable} -c 'import aegis_ros.engine.server.process'",
             ) from error
 
     @property

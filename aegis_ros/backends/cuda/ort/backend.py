@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
@@ -16,11 +16,10 @@ from aegis_ros.backends.cuda.kept import compiled, files_of, without_files
 from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit, find_ort_toolkit
 from aegis_ros.errors import ModelError
-from aegis_ros.network.prepare import PreparedNetwork
 from aegis_ros.rationale import Rule
-from aegis_ros.sandbox.artifacts import ArtifactCache
-from aegis_ros.sandbox.children import run_child
-from aegis_ros.sandbox.containment import Containment
+
+if TYPE_CHECKING:
+    from aegis_ros.network.preparing import PreparedNetwork
 
 __all__ = ["OnnxRuntimeCudaBackend"]
 
@@ -72,6 +71,8 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         Raises:
             ModelError: ONNX Runtime cannot take the network, or computes something else.
         """
+        from aegis_ros.sandbox.artifacts import ArtifactCache  # what an engine has no use for
+
         precision = "tf32" if self._tf32 else "fp32"
         return compiled(
             self.name,
@@ -151,6 +152,9 @@ class OnnxRuntimeCudaBackend(CudaBackend):
     def _built(self, request: dict[str, Any], subject: str) -> dict[str, Any]:
         if self._build is not None:
             return self._build(request)
+        from aegis_ros.sandbox.children import run_child
+        from aegis_ros.sandbox.containment import Containment
+
         return run_child(
             "aegis_ros.backends.cuda.ort.build_child",
             request,

@@ -19,7 +19,7 @@ from aegis_ros.backends.cuda.lanes import GpuLane
 from aegis_ros.backends.cuda.network import GpuNetwork, Sent
 from aegis_ros.backends.cuda.ort.toolkit import PROVIDER, OrtToolkit
 from aegis_ros.errors import BackendError, load_error
-from aegis_ros.network.runtime_text import plain, runtime_failure
+from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import DTYPE_OF_ONNX
 
 __all__ = ["Advice", "OrtCudaNetwork"]
@@ -292,6 +292,8 @@ class OrtCudaNetwork(GpuNetwork):
         except CudaError:
             raise
         except Exception as error:  # its exceptions have no common type
+            from aegis_ros.network.runtime_text import runtime_failure
+
             raise load_error(runtime_failure(error), BackendError) from error
         if PROVIDER not in segment.session.get_providers():
             raise BackendError(

@@ -10,17 +10,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
 from aegis_ros.backends.cuda.kept import compiled, files_of, only_letters, without_files
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
-from aegis_ros.network.prepare import PreparedNetwork
-from aegis_ros.sandbox.artifacts import ArtifactCache
-from aegis_ros.sandbox.children import run_child
-from aegis_ros.sandbox.containment import Containment
+
+if TYPE_CHECKING:
+    from aegis_ros.network.preparing import PreparedNetwork
 
 __all__ = ["PRECISION", "TensorRtBackend"]
 
@@ -81,6 +80,8 @@ class TensorRtBackend(CudaBackend):
         Raises:
             ModelError: TensorRT cannot take the network, or computes something else.
         """
+        from aegis_ros.sandbox.artifacts import ArtifactCache  # what an engine has no use for
+
         kept = cache_dir / self.name
         return compiled(
             self.name,
@@ -118,6 +119,9 @@ class TensorRtBackend(CudaBackend):
         Raises:
             ModelError: TensorRT cannot take the network.
         """
+        from aegis_ros.sandbox.children import run_child
+        from aegis_ros.sandbox.containment import Containment
+
         device = only_letters(f"{self._toolkit.version}-{self._driver.device_name()}")
         request = {
             "source": str(prepared.path),

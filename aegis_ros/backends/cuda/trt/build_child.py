@@ -17,7 +17,7 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import difference
 from aegis_ros.errors import AegisError, ModelError
-from aegis_ros.network.runtime_text import plain
+from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
 

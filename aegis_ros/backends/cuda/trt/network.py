@@ -19,7 +19,6 @@ from aegis_ros.backends.cuda.lanes import GpuLane
 from aegis_ros.backends.cuda.network import GpuNetwork, Sent
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, collecting_logger
 from aegis_ros.errors import BackendError, load_error
-from aegis_ros.sandbox.storage import storage_failure
 
 __all__ = ["TensorRtNetwork", "faster"]
 
@@ -180,6 +179,8 @@ class TensorRtNetwork(GpuNetwork):
         try:
             plan = path.read_bytes()
         except OSError as error:
+            from aegis_ros.sandbox.storage import storage_failure
+
             failure = storage_failure(error.errno or 0, str(path), error.strerror or str(error))
             raise load_error(failure, BackendError) from error
         engine = runtime.deserialize_cuda_engine(plan)
