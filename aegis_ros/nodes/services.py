@@ -283,7 +283,7 @@ def _accept(owner: Orchestrator | None) -> Accept:
 
 
 def _enter(owner: Orchestrator, task: str, kind: AdmissionRequest) -> Ticket | None:
-    """Return a place in the queue; ``None`` where there is none, and whoever asks is told why."""
+    """Return a place in the queue; ``None``, with an answer that says why, where there is none."""
     try:
         return owner.admissions.enter(task[:64], kind)
     except (AegisError, Refusal):

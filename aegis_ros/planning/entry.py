@@ -40,7 +40,7 @@ def _channels_last(info: TensorInfo) -> bool:
 def size_of(
     info: TensorInfo, given: tuple[int, int] | None, metadata: Mapping[str, str]
 ) -> tuple[int, int]:
-    """Return height and width of an image: given, fixed in the file, told by it, or usual."""
+    """Return height and width of an image: given, fixed in the file, in its metadata, or usual."""
     axes = (1, 2) if _channels_last(info) else (2, 3)
     height, width = (info.shape[axis] for axis in axes)
     if given is not None:

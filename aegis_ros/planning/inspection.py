@@ -165,7 +165,7 @@ class _Preparing:
         """Return the operators that preprocessing adds, the last one, a name, left out."""
         try:
             fed = feeds(parse_task(values))
-        except AegisError:  # more inputs than a task has; that is the problem told already
+        except AegisError:  # more inputs than a task has; that problem is reported already
             return ()
         if not fed or len(fed) != len(self.found.inputs):
             return ()

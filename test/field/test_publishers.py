@@ -50,14 +50,14 @@ def test_a_reliable_task_on_a_best_effort_camera_is_told_and_registering_again_m
 ) -> None:
     camera = system.robot.create_publisher(Image, "/deaf/image", BEST_EFFORT)
     _register(system, "deaf", input__qos="reliable")
-    told = system.rationale("topic_qos", "deaf").sentence
-    assert told == (
+    reported = system.rationale("topic_qos", "deaf").sentence
+    assert reported == (
         "deaf receives nothing from /robot on /deaf/image: the publisher offers reliability "
         "best_effort, and the subscription asks for reliable; declare qos: best_effort, or have "
         "the publisher offer reliable."
     )
     health = _health(system, "deaf", subscription="/deaf/image: reliable, volatile")
-    assert health.level == b"\2" and health.message == told.rstrip(".")
+    assert health.level == b"\2" and health.message == reported.rstrip(".")
     assert system.call(UnregisterModel, name="deaf").success
     _register(system, "deaf", input__qos="best_effort")
     system.until(lambda: system.results_of("deaf"), lambda: camera.publish(system.image()))
@@ -97,15 +97,17 @@ def test_a_publisher_of_another_type_is_named_with_both_types(system: System) ->
     rclpy.init(context=context)
     stranger = Node("stranger", context=context)
     stranger.create_publisher(CompressedImage, "/typed/image", BEST_EFFORT)
-    told = system.until(  # the graph may know of the publisher before it knows of its node
+    reported = system.until(  # the graph may know of the publisher before it knows of its node
         lambda: next(
             (each.sentence for each in system.rationales if "/stranger" in each.sentence), ""
         )
     )
     rclpy.shutdown(context=context)
-    assert told.startswith("typed receives nothing from /stranger on /typed/image: it publishes")
-    assert "sensor_msgs/msg/CompressedImage" in told
-    assert "declares type: sensor_msgs/msg/Image" in told
+    assert reported.startswith(
+        "typed receives nothing from /stranger on /typed/image: it publishes"
+    )
+    assert "sensor_msgs/msg/CompressedImage" in reported
+    assert "declares type: sensor_msgs/msg/Image" in reported
     camera = system.robot.create_publisher(Image, "/typed/image", BEST_EFFORT)
     system.until(lambda: system.results_of("typed"), lambda: camera.publish(system.image()))
 

@@ -72,9 +72,9 @@ def _response_ms(system: System, camera: Any, stamp_ns: int) -> float:
 
 def _still_published(system: System) -> None:
     """Wait for three more statuses, diagnoses and readings of the device."""
-    for told in (system.statuses, system.diagnostics):
-        count = len(told)
-        system.until(lambda told=told, count=count: len(told) >= count + 3)  # type: ignore[misc]
+    for reported in (system.statuses, system.diagnostics):
+        count = len(reported)
+        system.until(lambda reported=reported, count=count: len(reported) >= count + 3)  # type: ignore[misc]
 
 
 def _show(system: System, clock: Any, now_ns: int) -> None:

@@ -64,8 +64,8 @@ def test_a_stamp_from_the_future_is_named_and_its_response_counts_from_reception
         assert (stamped.sec, stamped.nanosec) == (received.sec, received.nanosec)
     status = _diagnosis(system, name, "ahead of this node's clock")
     assert status.level != DiagnosticStatus.OK
-    told = system.rationale("time_jump", name)
-    assert told.kind == "stamps_ahead" and 0 < told.left <= ahead_ns / 1e6
+    reported = system.rationale("time_jump", name)
+    assert reported.kind == "stamps_ahead" and 0 < reported.left <= ahead_ns / 1e6
 
 
 def test_a_sender_that_is_seconds_behind_is_named_as_the_cause_of_late_results(

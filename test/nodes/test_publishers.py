@@ -16,7 +16,7 @@ def _qos(**policies: object) -> QoSProfile:
 
 
 @pytest.mark.parametrize(
-    ("offered", "requested", "told"),
+    ("offered", "requested", "reported"),
     [
         (
             _qos(reliability=ReliabilityPolicy.BEST_EFFORT),
@@ -47,9 +47,9 @@ def _qos(**policies: object) -> QoSProfile:
     ],
 )
 def test_a_publisher_that_offers_less_is_told_by_policy_and_the_other_way_round_fits(
-    offered: QoSProfile, requested: QoSProfile, told: tuple[str, str, str]
+    offered: QoSProfile, requested: QoSProfile, reported: tuple[str, str, str]
 ) -> None:
-    assert list(differences(offered, requested)) == [told]
+    assert list(differences(offered, requested)) == [reported]
     assert list(differences(requested, offered)) == []
 
 

@@ -104,10 +104,10 @@ def test_files_become_names_of_tasks(stem: str, name: str) -> None:
 
 def test_the_size_is_given_or_fixed_or_told_or_usual() -> None:
     free, fixed = image(1, 3, "h", "w"), image(1, 3, 320, 256)
-    told = {"imgsz": "[416, 608]"}
-    assert size_of(fixed, (100, 200), told) == (100, 200)
-    assert size_of(fixed, None, told) == (320, 256)
-    assert size_of(free, None, told) == (416, 608)
+    metadata = {"imgsz": "[416, 608]"}
+    assert size_of(fixed, (100, 200), metadata) == (100, 200)
+    assert size_of(fixed, None, metadata) == (320, 256)
+    assert size_of(free, None, metadata) == (416, 608)
     assert size_of(free, None, {"imgsz": "[0, 99999]"}) == (480, 640)
 
 

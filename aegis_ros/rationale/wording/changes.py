@@ -20,7 +20,7 @@ def _period_longer(change: changes.PeriodLonger) -> str:
 def _jitter_longer(change: changes.JitterLonger) -> str:
     return (
         f"every frame of {change.task} would have been taken with jitter_ms: "
-        f"{change.jitter_ns / 1e6:g} in place of {change.before_ns / 1e6:g}; aegis check says "
+        f"{change.jitter_ns / 1e6:g} instead of {change.before_ns / 1e6:g}; aegis check says "
         "whether the set holds with that"
     )
 
@@ -29,7 +29,7 @@ def _jitter_longer(change: changes.JitterLonger) -> str:
 def _period_shorter(change: changes.PeriodShorter) -> str:
     return (
         f"every frame of {change.task} would have been taken with period_ms: "
-        f"{change.period_ns / 1e6:g} in place of {change.before_ns / 1e6:g}; aegis check says "
+        f"{change.period_ns / 1e6:g} instead of {change.before_ns / 1e6:g}; aegis check says "
         "whether the set holds with that"
     )
 

@@ -21,9 +21,9 @@ def _frame_too_early(reason: frames.FrameTooEarly) -> str:
             "allows, and was skipped; declare the true period and jitter if every frame matters"
         )
     text = (
-        f"{reason.task}: {plural(reason.frames, 'frame')} on {reason.topic} too early in "
-        f"{length(reason.within_ns)} and skipped; smallest gap {length(reason.least_gap_ns)}, mean "
-        f"{length(reason.mean_gap_ns)}, declared {declared}"
+        f"{reason.task} skipped {plural(reason.frames, 'frame')} on {reason.topic} that arrived "
+        f"too early within {length(reason.within_ns)}; smallest gap {length(reason.least_gap_ns)}, "
+        f"mean {length(reason.mean_gap_ns)}, declared {declared}"
     )
     fitting = {each.change: each.value for each in reason.counterfactuals}
     if "jitter_ms" in fitting:

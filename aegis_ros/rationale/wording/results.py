@@ -18,7 +18,10 @@ def _publishing_too_slow(reason: results.PublishingTooSlow) -> str:
 @words_of(results.ResultUnwanted)
 def _result_unwanted(reason: results.ResultUnwanted) -> str:
     of = f" of {reason.task}" if reason.task else ""
-    return f"the result of job {reason.job}{of} was dropped: its task is published no more"
+    return (
+        f"the result of job {reason.job}{of} was dropped: results of its task are no longer "
+        "published"
+    )
 
 
 @words_of(results.TooManyHeld)
