@@ -29,6 +29,7 @@ __all__ = [
     "NoSuchLane",
     "NoSuchOutput",
     "NoSuchTask",
+    "NotAccepted",
     "NotConfigured",
     "NotSchedulable",
     "OutputsDiffer",

@@ -242,6 +242,8 @@ REASONS = (
     r.Failed("detector", "the GPU's memory does not suffice."),
     r.Unforeseen("detector", "KeyError('x')"),
     r.NotConfigured("detector"),
+    r.NotAccepted("detector", "none"),
+    r.NotAccepted("detector", "local", ("/remote/teleop",)),
     r.CriticalRunning("detector"),
     r.Cancelled("detector", "register", "measuring", 120, 350),
     r.Cancelled("detector", "profile", "waiting"),
