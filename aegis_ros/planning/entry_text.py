@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["in_yaml"]
 
-_DEVICE = "{backend: onnxruntime, lanes: [{name: main, cpu: 1}], arena_mib: 1024}"
+_DEVICE = "{lanes: [{name: main, cpu: 1}], arena_mib: 1024}"
 _IN_ONE_LINE = ("options", "preprocess", "sync", "trigger")
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.]*")
 _WORDS_OF_YAML = ("true", "false", "null", "yes", "no", "on", "off")
