@@ -7,17 +7,13 @@ from dataclasses import dataclass, field
 
 from aegis_ros.device import DeviceState
 from aegis_ros.nodes.hearing import Hearing
+from aegis_ros.nodes.task_health import Level, Verdict, judge_task
 from aegis_ros.orchestrator import (
     WINDOW_NS,
     LaneSummary,
     OrchestratorState,
-    StampVerdict,
-    TaskState,
     TaskSummary,
-    TopicStamps,
 )
-from aegis_ros.rationale import Reason
-from aegis_ros.rationale.wording import every_nth, length, words
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 from aegis_ros.trace.balance import Balance
 
@@ -32,16 +28,9 @@ __all__ = [
     "not_configured",
 ]
 
-OK, WARN, ERROR, STALE = 0, 1, 2, 3
+OK, WARN, ERROR, STALE = Level.OK, Level.WARN, Level.ERROR, Level.STALE
 
 _PAUSED_S = 2.0
-_CLOCKS = "synchronise the sender's clock with this one (chrony, PTP)"
-_PROFILE_HINT = (
-    "the camera driver's process needs the Fast DDS profile for large images: "
-    # No angle brackets: rqt_runtime_monitor takes them for HTML and leaves them out.
-    "export FASTRTPS_DEFAULT_PROFILES_FILE="
-    "$(ros2 pkg prefix aegis_ros --share)/config/fastdds.xml before starting it"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +95,14 @@ def diagnose(
         # A task without an input needs no publisher.
         none = Hearing(publishers=0 if task.spec.sources else 1)
         heard = hearing.get(task.spec.name, none)
-        entries.append(_task(task, state.active, heard, limits))
+        verdict = judge_task(
+            task,
+            heard,
+            active=state.active,
+            engine_runs=state.engine_status.pid != 0,
+            limits=limits,
+        )
+        entries.append(_task(task, heard, verdict))
     return entries
 
 
@@ -243,7 +239,7 @@ def _lane(
     return Diagnosis(f"lane {lane.name}", OK, text, values)
 
 
-def _task(task: TaskSummary, active: bool, hearing: Hearing, limits: DiagnosticsSpec) -> Diagnosis:
+def _task(task: TaskSummary, hearing: Hearing, verdict: Verdict) -> Diagnosis:
     spec = task.spec
     values = {
         "rate_hz": f"{task.rate_hz:.2f}",
@@ -256,6 +252,8 @@ def _task(task: TaskSummary, active: bool, hearing: Hearing, limits: Diagnostics
         "missed": str(task.missed),
         "skipped": str(task.skipped),
         "lost": str(task.lost),
+        "in_flight": str(task.in_flight),
+        "undecoded": str(task.undecoded),
         "every_nth": str(task.decimation),
         "thinned": str(task.decimated),
         "invalid": str(task.invalid),
@@ -263,106 +261,8 @@ def _task(task: TaskSummary, active: bool, hearing: Hearing, limits: Diagnostics
         "subscription": hearing.granted,
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }
+    for dropped in task.unanswered.dropped:
+        values[f"since_last_result {dropped.reason.rule}"] = str(dropped.frames)
     for each in task.stamps:
         values[f"stamp_age_min_ms {each.topic}"] = f"{each.least_age_ns / 1e6:.1f}"
-    level, message = _task_level(task, active, hearing, limits)
-    return Diagnosis(f"task {spec.name}", level, message, values)
-
-
-def _why_late(task: TaskSummary) -> str:
-    """Return what to look at: how old frames are already when they arrive, or everything."""
-    oldest = max(task.stamps, key=lambda each: each.least_age_ns, default=None)
-    jitter_ns = task.spec.jitter_ns
-    if oldest is None or oldest.least_age_ns <= jitter_ns:
-        return "compare received_hz, execution_max_ms with budget_ms, and transport with jitter_ms"
-    text = (
-        f"frames on {oldest.topic} are at least {length(oldest.least_age_ns)} old by their stamps "
-        "when they arrive"
-    )
-    if oldest.verdict is StampVerdict.BEHIND:
-        return f"{text}, more than the deadline: {_CLOCKS}, or see why it stamps or sends so late"
-    return f"{text}; jitter_ms declares {jitter_ns / 1e6:g}: {_CLOCKS}, or declare what is true"
-
-
-def _stamps_off(stamps: TopicStamps) -> str:
-    ahead = "ahead of" if stamps.least_age_ns < 0 else "behind"
-    return (
-        f"the stamps on {stamps.topic} are at least {length(abs(stamps.least_age_ns))} {ahead} "
-        f"this node's clock, and responses are measured from reception: {_CLOCKS}, or have the "
-        "driver stamp its frames"
-    )
-
-
-def _task_level(
-    task: TaskSummary, active: bool, hearing: Hearing, limits: DiagnosticsSpec
-) -> tuple[int, str]:
-    spec, topic, came = task.spec, task.spec.topics, task.came
-    declared_hz = 1e9 / spec.period_ns
-    if task.state is TaskState.FAILED:
-        return (
-            ERROR,
-            "quarantined after crashing the engine; unregister the task and check the network",
-        )
-    if task.state is TaskState.DISABLED:
-        return OK, "disabled on request"
-    if not active:
-        return OK, "admitted; runs once the node is active"
-    if hearing.unheard and hearing.publishers == 0:
-        return ERROR, _unheard_text(hearing.unheard)
-    if hearing.publishers == 0:
-        return WARN, f"{topic} has no publisher; start the driver, or remap the topic"
-    silent_s = limits.silent_periods * spec.period_ns / 1e9
-    if task.received == 0 or task.received_age_s > max(silent_s, 1.0):
-        return WARN, (
-            f"{topic} is silent although {hearing.publishers} publisher(s) fit in type and QoS: "
-            f"check that they publish (ros2 topic hz {topic}); if they do, {_PROFILE_HINT}"
-        )
-    bad = task.not_finite_lately
-    if bad.count:
-        return WARN, (
-            f"{bad.count} results of the last {bad.within_ns / 1e9:.0f} s hold NaN or infinite "
-            "numbers: check scale, mean and std, declare invalid: drop or zero for the inputs, and "
-            "see whether the network overflows in float16"
-        )
-    if task.completed and task.missed:
-        share = task.missed / task.completed
-        return (ERROR if share > limits.late_error else WARN), (
-            f"{task.missed} of {task.completed} results were late; {_why_late(task)}"
-        )
-    unread = (StampVerdict.AHEAD, StampVerdict.OFF)
-    if off := next((each for each in task.stamps if each.verdict in unread), None):
-        return WARN, _stamps_off(off)
-    if task.execution_max_ns > limits.budget * task.wcet_ns:
-        return WARN, (
-            f"ran for {task.execution_max_ns / 1e6:.1f} ms against a budget of "
-            f"{task.wcet_ns / 1e6:.1f} ms; measure its profile again"
-        )
-    # One frame less in a window is no loss: it depends on where the window begins.
-    expected = declared_hz * came.within_ns / 1e9
-    if came.count and came.count + 1 < expected * (1.0 - limits.loss):
-        return WARN, (
-            f"receives {came.hz:.1f} frames a second of {declared_hz:.1f} declared; if the "
-            f"driver publishes more, {_PROFILE_HINT}"
-        )
-    if hearing.unheard:
-        return WARN, _unheard_text(hearing.unheard)
-    if _is_best_effort(task):
-        return OK, (
-            f"{task.rate_hz:.1f} of {declared_hz:.1f} results a second in the slack, up to "
-            f"{task.response_max_ns / 1e6:.0f} ms old; no deadline is promised"
-        )
-    if task.response_p99_ns > limits.deadline * spec.deadline_ns:
-        return WARN, (
-            f"p99 of the response is {task.response_p99_ns / 1e6:.1f} of "
-            f"{spec.deadline_ns / 1e6:.0f} ms; aegis check shows what it waits for"
-        )
-    fewer = f" from {every_nth(task.decimation)}" if task.decimation > 1 else ""
-    return OK, (
-        f"{task.rate_hz:.1f} results a second{fewer}, p99 {task.response_p99_ns / 1e6:.1f} of "
-        f"{spec.deadline_ns / 1e6:.0f} ms"
-    )
-
-
-def _unheard_text(unheard: Sequence[Reason]) -> str:
-    more = f" (and {len(unheard) - 1} more, see ~/rationale)" if len(unheard) > 1 else ""
-    return words(unheard[0]) + more
+    return Diagnosis(f"task {spec.name}", verdict.level, verdict.message, values)

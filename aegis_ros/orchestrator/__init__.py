@@ -4,6 +4,7 @@ from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.crops import Crops
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.stamps import FrameTimes
+from aegis_ros.orchestrator.statistics import Dropped, Unanswered
 from aegis_ros.orchestrator.types import (
     AdmissionRequest,
     AdmissionStage,
@@ -27,6 +28,7 @@ __all__ = [
     "AdmissionStage",
     "AdmissionSummary",
     "Crops",
+    "Dropped",
     "FrameTimes",
     "LaneSummary",
     "Orchestrator",
@@ -40,4 +42,5 @@ __all__ = [
     "TaskSummary",
     "Ticket",
     "TopicStamps",
+    "Unanswered",
 ]

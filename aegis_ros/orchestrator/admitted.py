@@ -22,6 +22,7 @@ from aegis_ros.orchestrator.types import Stream
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.decimation import Decimation
+from aegis_ros.rationale import Reason
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 
 __all__ = ["AdmittedSet", "Entry", "Origin"]
@@ -56,7 +57,7 @@ class Entry:
     fed: FedTask
     statistics: TaskStatistics
     origin: Origin
-    failed: bool = False
+    failure: Reason | None = None  # why it cannot be served any more
     decimation: int = 1  # n of which the proof at nominal speed takes every n-th frame
     options: Options | None = None  # the task on all lanes it may go to
 
@@ -67,6 +68,11 @@ class Entry:
     def __post_init__(self) -> None:
         """Make the place where its frames wait for each other."""
         self.joint = Joint(self.fed, tuple(stream.topic for stream in self.streams))
+
+    @property
+    def failed(self) -> bool:
+        """Whether it cannot be served any more."""
+        return self.failure is not None
 
     @property
     def joined(self) -> bool:

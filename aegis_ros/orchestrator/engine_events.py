@@ -7,7 +7,7 @@ from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale import Reason, Rule
-from aegis_ros.rationale.engine import JobsLost, LaneOutage, TaskNotReloaded
+from aegis_ros.rationale.engine import JobsLost, LaneOutage, Quarantined, TaskNotReloaded
 from aegis_ros.rationale.frames import NewerFrame
 from aegis_ros.rationale.jobs import (
     JobFailed,
@@ -19,6 +19,7 @@ from aegis_ros.rationale.jobs import (
     SkippedToRepay,
     SkippedWhileShedding,
 )
+from aegis_ros.rationale.wording import words
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["EngineEvents"]
@@ -110,15 +111,23 @@ class EngineEvents:
             if entry is not None:
                 reason = JobsLost(entry.spec.name, count)
                 self._ledger.lost(task_id, reason, count, related=cause.id)
-        for task_id in (*event.quarantined, *(task_id for task_id, _ in event.failed)):
+        failed = dict(event.failed)
+        for task_id in event.quarantined:
+            entry = self._admitted.of_id(task_id)
+            if entry is not None and not isinstance(entry.failure, Quarantined):
+                problem = words(event.reason if event.cause is None else event.cause)
+                entry.failure = Quarantined(entry.spec.name, problem)
+                self._log.report(entry.failure, related=cause.id)
+        for task_id, problem in failed.items():
             entry = self._admitted.of_id(task_id)
             if entry is not None:
-                entry.failed = True
-        for task_id, problem in event.failed:
-            entry = self._admitted.of_id(task_id)
-            if entry is not None:
-                self._log.report(TaskNotReloaded(entry.spec.name, problem), related=cause.id)
+                entry.failure = TaskNotReloaded(entry.spec.name, problem)
+                self._log.report(entry.failure, related=cause.id)
         if event.recovered:
+            for entry in self._admitted:
+                loaded = entry.task_id not in failed
+                if loaded and isinstance(entry.failure, TaskNotReloaded):
+                    entry.failure = None
             self._report_outage(event, cause.id)
 
     def _report_outage(self, event: EngineEvent, related: int) -> None:

@@ -471,7 +471,7 @@ class Orchestrator:
         """Mark a task that the outside cannot serve as failed, and report why."""
         entry = self._admitted.get(name)
         if entry is not None:
-            entry.failed = True
+            entry.failure = reason
             self.log.report_often(reason)
 
     # -- figures ------------------------------------------------------------------------------
@@ -541,7 +541,7 @@ class Orchestrator:
         """Count a result that is published without what its decoder makes of it; report why."""
         statistics = self._ledger.account(task_id)
         if statistics is not None:
-            statistics.undecode()
+            statistics.undecode(reason)
         self.log.report_often(reason)
 
     def status(self) -> OrchestratorState:

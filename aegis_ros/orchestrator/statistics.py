@@ -56,6 +56,7 @@ class TaskStatistics:
         self.skipped = 0
         self.lost = 0
         self.undecoded = 0  # results that were published without what a decoder makes of them
+        self.undecoded_reason: Reason | None = None  # the last one
         self.overruns = 0
         self.early_exits = 0
         self.invalid = 0  # points and numbers of frames that are none
@@ -65,6 +66,7 @@ class TaskStatistics:
         self._lock = threading.Lock()
         self._came = Window(window_ns)
         self._not_finite = Window(window_ns)
+        self._undecoded = Window(window_ns)
         self._gave = Window(window_ns)
         self._recent: dict[Rule, tuple[Window, int, Reason]] = {}
         self._since: dict[Rule, tuple[int, Reason]] = {}  # dropped since the last result
@@ -108,10 +110,11 @@ class TaskStatistics:
             if reason.rule in self._recent:
                 self._recent[reason.rule] = (*self._recent[reason.rule][:2], reason)
 
-    def undecode(self) -> None:
+    def undecode(self, reason: Reason) -> None:
         """Count a result whose decoder failed."""
         with self._lock:
             self.undecoded += 1
+            self.undecoded_reason = reason
 
     def count_not_finite(self) -> None:
         """Count a result that holds numbers that are none."""
@@ -146,6 +149,10 @@ class TaskStatistics:
     def came(self, now_ns: int) -> Growth:
         """Return how many frames were received lately."""
         return self._came.growth(now_ns, self.received)
+
+    def undecoded_lately(self, now_ns: int) -> Growth:
+        """Return how many results of late lack what their decoder makes of them."""
+        return self._undecoded.growth(now_ns, self.undecoded)
 
     def not_finite_lately(self, now_ns: int) -> Growth:
         """Return how many results of late hold numbers that are none."""

@@ -11,7 +11,7 @@ from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.stamps import StampWatch
 from aegis_ros.orchestrator.types import LaneSummary, TaskState, TaskSummary
 from aegis_ros.orchestrator.window import Window
-from aegis_ros.rationale.wording import origin_words
+from aegis_ros.rationale.wording import origin_words, words
 from aegis_ros.spec import Criticality, DeviceSpec
 
 __all__ = ["Summaries", "task_state"]
@@ -125,4 +125,7 @@ class Summaries:
                 remembered=entry.origin.remembered,
                 from_file=entry.origin.from_file,
             ),
+            undecoded_lately=statistics.undecoded_lately(now_ns),
+            undecoded_reason=statistics.undecoded_reason,
+            problem="" if entry.failure is None else words(entry.failure),
         )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from aegis_ros.engine import EngineInfo, EngineStatus
 from aegis_ros.orchestrator.statistics import Dropped, Unanswered
 from aegis_ros.orchestrator.window import Growth
-from aegis_ros.rationale import Rationale, ResultCode
+from aegis_ros.rationale import Rationale, Reason, ResultCode
 from aegis_ros.spec import FrameFormat, Invalid, TaskSpec
 from aegis_ros.trace.balance import Balance
 
@@ -197,6 +197,9 @@ class TaskSummary:
     in_flight: int
     undecoded: int
     origin: str
+    undecoded_lately: Growth
+    undecoded_reason: Reason | None
+    problem: str  # why it has failed, empty where it has not
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ __all__ = [
     "LaneStuck",
     "LoopStuck",
     "NotUnloaded",
+    "Quarantined",
     "TaskNotReloaded",
 ]
 
@@ -132,6 +133,17 @@ class JobsLost(Reason):
 
     task: str
     jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined(Reason):
+    """A task is loaded no more: it ran each time the engine was lost; ``problem`` is the last."""
+
+    decision = Decision.LOST
+    rule = Rule.ENGINE_RESTART
+
+    task: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)

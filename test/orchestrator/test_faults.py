@@ -306,3 +306,37 @@ def test_after_a_hang_each_task_reports_how_long_it_had_no_lane_and_why(house: H
     assert "lane lane0 ran none of its jobs for 2700 ms (27 periods)" in back["beside"]
     assert "lane lane1 ran none of its jobs for 600 ms (6 periods)" in back["other"]
     assert all("because hog has been running for 2.1 s" in text for text in back.values())
+
+
+# -- tasks that fail for good ----------------------------------------------------------------------
+
+
+def test_a_task_that_fails_says_what_happened_until_it_is_loaded_again(house: House) -> None:
+    answer = house.orchestrator.register(house.task())
+    task_id = answer.task_id
+    cause = EngineEnded(-11)
+
+    def problem() -> str:
+        (task,) = house.orchestrator.status().tasks
+        assert (task.state is TaskState.FAILED) == bool(task.problem)
+        return task.problem
+
+    assert problem() == ""
+    back = EngineBack(300 * MS, 0, failed=(("detector", "no memory"),))
+    house.engine.on_event(
+        EngineEvent(back, recovered=True, failed=((task_id, "no memory"),), cause=cause)
+    )
+    assert problem().startswith("detector could not be loaded again: no memory")
+    house.engine.on_event(EngineEvent(EngineBack(300 * MS, 1), recovered=True, cause=cause))
+    assert problem() == ""
+    lost = EngineLost(cause, 0, ("detector",))
+    house.engine.on_event(EngineEvent(lost, quarantined=(task_id,), cause=cause))
+    assert "because the engine ended (SIGSEGV)" in problem()
+    # It stays so, and is reported once, whatever brings the engine down later.
+    other = EngineEnded(-9)
+    house.engine.on_event(
+        EngineEvent(EngineBack(300 * MS, 0), recovered=True, quarantined=(task_id,), cause=other)
+    )
+    assert "because the engine ended (SIGSEGV)" in problem()
+    kinds = [type(item.reason).__name__ for item in house.reported]
+    assert kinds.count("Quarantined") == 1

@@ -179,6 +179,7 @@ REASONS = (
     e.EngineBack(612 * MS, 2, ("detector",), (("map", "out of memory"),)),
     e.JobsLost("detector", 1),
     e.JobsLost("detector", 2),
+    e.Quarantined("hog", "the engine ended (SIGSEGV)"),
     e.TaskNotReloaded("detector", "out of memory"),
     e.LaneOutage("detector", "main", 2700 * MS, 100 * MS, e.LaneStuck("hog", 2100 * MS, 10 * MS)),
     e.NotUnloaded("detector", "the engine is gone."),

@@ -87,6 +87,15 @@ def _jobs_lost(reason: engine.JobsLost) -> str:
     return f"{plural(reason.jobs, 'frame')} of {reason.task} {verb} in the engine when it was lost"
 
 
+@words_of(engine.Quarantined)
+def _quarantined(reason: engine.Quarantined) -> str:
+    return (
+        f"{reason.task} is quarantined: it ran each time the engine was lost, the last time "
+        f"because {reason.problem}; unregister it, mend or replace its network, and register it "
+        "again"
+    )
+
+
 @words_of(engine.TaskNotReloaded)
 def _task_not_reloaded(reason: engine.TaskNotReloaded) -> str:
     return (
