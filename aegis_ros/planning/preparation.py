@@ -250,12 +250,14 @@ class Preparation:
                 raise Refusal(ProfileUnreadable(spec.name))
         budgets = profile.budgets()
         longest = max(budgets, key=lambda item: item.value_ns)
-        basis: BudgetBasis = MeasuredBudget(longest.sentence)
+        basis: BudgetBasis = MeasuredBudget(longest.sentence, longest.summary)
         total_ns = 0
         if len(budgets) > 1:
             total_ns = profile.total_ns()
-            decided = profile.deciding_total()[1].sentence
-            basis = SegmentsBudget(len(budgets), decided, longest.value_ns)
+            decided = profile.deciding_total()[1]
+            basis = SegmentsBudget(
+                len(budgets), decided.sentence, longest.value_ns, decided.summary
+            )
         return Candidate(
             spec,
             prepared,

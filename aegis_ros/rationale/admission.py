@@ -44,9 +44,10 @@ class DeclaredBudget(BudgetBasis):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredBudget(BudgetBasis):
-    """``basis`` says how the budget follows from the runs that were measured."""
+    """How the budget follows from the runs that were measured, whole and in a few words."""
 
     basis: str
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class SegmentsBudget(BudgetBasis):
     segments: int
     basis: str
     longest_ns: int
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

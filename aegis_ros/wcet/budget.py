@@ -29,6 +29,7 @@ class Budget:
         quantile: the quantile it bounds before the margin.
         confidence: probability that it does, given independent runs.
         sentence: the same for people.
+        summary: what it follows from, in a few words.
         runs: how many it rests on.
         largest_ns: slowest of them.
         tolerance_ns: tolerance limit of the quantile asked for; 0 with too few runs.
@@ -51,6 +52,7 @@ class Budget:
     tests: IidTests | None = None
     tail: Tail | None = None
     no_tail: str = ""
+    summary: str = ""
 
 
 def tolerance_rank(runs: int, quantile: float, confidence: float) -> int:
@@ -122,9 +124,11 @@ def budget(
         reached, sure = quantile, _at_least(1, runs, quantile)
     else:
         reached, sure = (1.0 - confidence) ** (1.0 / runs), confidence
+    source = _source(runs, largest, pwcet, target) + f" plus {margin:.0%}"
+    judged = "" if tests is None else "; i.i.d." if tests.passed else "; not i.i.d."
     sentence = "; ".join(
         (
-            _source(runs, largest, pwcet, target) + f" plus {margin:.0%}",
+            source,
             _vouched(runs, reached, sure, quantile, confidence=confidence, enough=enough),
             tests.sentence if tests else "too few runs to test independence",
         )
@@ -142,6 +146,7 @@ def budget(
         tests,
         tail,
         no_tail,
+        source + judged,
     )
 
 

@@ -399,6 +399,7 @@ PARTS = (
     a.Budget("measured", 22 * MS, a.MeasuredBudget("the slowest of 300 runs, times 1.2")),
     a.DeclaredBudget(22 * MS),
     a.MeasuredBudget("the slowest of 300 runs, times 1.2"),
+    a.MeasuredBudget("all that is known of the runs", "the slowest of 300 runs plus 10%; i.i.d."),
     a.SegmentsBudget(2, "the slowest of 300 runs, times 1.2", 23 * MS),
     a.EstimatedBudget(2, a.DeclaredBudget(22 * MS)),
     a.CutAsDeclared(4),

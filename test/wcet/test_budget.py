@@ -46,6 +46,10 @@ def test_too_few_runs_are_said_to_be_too_few() -> None:
         "95% confidence (99.9% takes 2995 runs); not i.i.d. (Ljung-Box p < 0.0001, runs test p "
         "< 0.0001, halves p < 0.0001)"
     )
+    assert found.summary == "the slowest of 100 runs (100.00 ms) plus 10%; not i.i.d."
+    assert (
+        budget(np.arange(1, 11) * 1_000_000).summary == "the slowest of 10 runs (10.00 ms) plus 10%"
+    )
 
 
 def test_the_tolerance_limit_is_the_run_of_its_rank() -> None:

@@ -61,14 +61,14 @@ def _declared(basis: admission.DeclaredBudget) -> str:
 
 @words_of(admission.MeasuredBudget)
 def _measured(basis: admission.MeasuredBudget) -> str:
-    return basis.basis
+    return basis.summary or basis.basis
 
 
 @words_of(admission.SegmentsBudget)
 def _segments(basis: admission.SegmentsBudget) -> str:
     return (
-        f"{basis.segments} segments of one run: {basis.basis}; the longest segment "
-        f"{basis.longest_ns / 1e6:.2f} ms"
+        f"{basis.segments} segments of one run: {basis.summary or basis.basis}; the longest "
+        f"segment {basis.longest_ns / 1e6:.2f} ms"
     )
 
 
