@@ -93,11 +93,20 @@ class Layout(StrEnum):
 
 
 class ResizeMode(StrEnum):
-    """How a frame is resized to the network's input size."""
+    """How a frame is brought to the size that a network takes.
+
+    Images: ``stretch``, ``letterbox`` (aspect kept, centred), ``crop`` (the middle of a larger
+    frame), ``pad`` (a smaller frame in the middle) or ``none`` (of that size already). Points and
+    ranges, where the network takes a fixed number: ``crop`` (the first points, the middle ranges),
+    ``pad``, ``sample`` (evenly spaced ones, repeated where there are too few), or as many as come.
+    """
 
     STRETCH = "stretch"
     LETTERBOX = "letterbox"
     NONE = "none"
+    CROP = "crop"
+    PAD = "pad"
+    SAMPLE = "sample"
 
 
 class Interpolation(StrEnum):
@@ -175,8 +184,8 @@ class PreprocessSpec:
         scale: factor on the raw 0..255 (or metre) value.
         mean: subtracted after scaling, one value a channel.
         std: divisor after the subtraction, one value a channel.
-        resize: stretch, letterbox (aspect kept, centred) or none.
-        pad: letterbox fill as a raw 0..255 value.
+        resize: how a frame is brought to that size.
+        pad: what ``letterbox`` and ``pad`` fill in, as a raw value.
         interpolation: resampling filter.
         dtype: dtype of the network's input (``float32``, ``float16``, ``uint8``).
         input_name: name of the network's image input; empty for the only or first one.

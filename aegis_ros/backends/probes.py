@@ -38,7 +38,8 @@ def random_frame(
 
 
 def _smaller(item: NetworkInput) -> tuple[int, ...]:
+    least = item.least or (1,) * len(item.max_shape)
     return tuple(
-        max(1, extent // 2) if isinstance(declared, str) else extent
-        for extent, declared in zip(item.max_shape, item.tensor.shape, strict=True)
+        max(low, extent // 2) if isinstance(declared, str) else extent
+        for extent, declared, low in zip(item.max_shape, item.tensor.shape, least, strict=True)
     )

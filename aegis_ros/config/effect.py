@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from aegis_ros.config.explain import Unfit
-from aegis_ros.spec import Criticality, Layout, OverrunPolicy, ResizeMode
+from aegis_ros.spec import Criticality, Layout, OverrunPolicy, PreprocessSpec, ResizeMode
 
 __all__ = ["IMAGE_TYPES", "POINT_TYPES", "check_effect"]
 
@@ -20,6 +20,7 @@ IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 POINT_TYPES = ("sensor_msgs/msg/PointCloud2", "sensor_msgs/msg/LaserScan")
 
 _IMAGES = (Layout.NCHW, Layout.NHWC)
+_OF_NUMBERS = (ResizeMode.CROP, ResizeMode.PAD, ResizeMode.SAMPLE)
 _Path = tuple[str, ...]
 # (path of the key, the mapping it stands in, why it has no effect, what to do)
 _Idle = tuple[_Path, BaseModel, str, str]
@@ -98,15 +99,21 @@ def _stream(path: _Path, source: Any) -> Iterator[_Idle]:
 def _preprocessing(path: _Path, pre: Any) -> Iterator[_Idle]:
     if pre.layout not in _IMAGES:
         why = f"with layout {pre.layout}"
-        for name in ("size", "color", "resize", "pad", "interpolation"):
-            yield (*path, name), pre, why, "Only images are resized and have colors"
+        for name in ("size", "color", "interpolation"):
+            yield (*path, name), pre, why, "Only images are resampled and have colors"
+        number = pre.layout is not Layout.TENSOR and pre.resize in _OF_NUMBERS
+        if not number and pre.resize is not ResizeMode.NONE:
+            hint = "Points and ranges can be brought to a number by crop, pad or sample"
+            yield (*path, "resize"), pre, why, hint
+        if not (number and pre.resize is ResizeMode.PAD):
+            yield (*path, "pad"), pre, why, "Only resize: pad, of points or ranges, fills in"
         return
-    if pre.resize is not ResizeMode.LETTERBOX:
-        hint = "Only a letterbox has a border: declare resize: letterbox"
+    if pre.resize not in (ResizeMode.LETTERBOX, ResizeMode.PAD):
+        hint = "Only these have a border: declare resize: letterbox or pad"
         yield (*path, "pad"), pre, f"with resize {pre.resize}", hint
-    if pre.resize is ResizeMode.NONE:
+    if pre.resize not in (ResizeMode.STRETCH, ResizeMode.LETTERBOX):
         hint = "Declare resize: stretch or letterbox if frames are to be resampled"
-        yield (*path, "interpolation"), pre, "with resize none", hint
+        yield (*path, "interpolation"), pre, f"with resize {pre.resize}", hint
 
 
 def _one(value: object) -> object:
@@ -117,4 +124,6 @@ def _one(value: object) -> object:
 
 
 def _default(holder: BaseModel, name: str) -> object:
+    if name == "pad" and getattr(holder, name) is not None:
+        return PreprocessSpec().pad  # as it is written out where it is not declared
     return type(holder).model_fields[name].get_default(call_default_factory=True)

@@ -237,10 +237,14 @@ class _Preprocess(Model):
         description="divisor of the difference; one number, or one per channel",
     )
     resize: ResizeMode = Field(
-        ResizeMode.STRETCH, description="how a frame is brought to the network's size"
+        ResizeMode.STRETCH,
+        description="how a frame is brought to the network's size: see [Fixed sizes](#fixed-sizes)",
     )
-    pad: Float = Field(
-        114.0, ge=0.0, le=255.0, description="raw value of the border that `letterbox` adds"
+    pad: Annotated[Float | None, Shown("`114`, for points and ranges `0`")] = Field(
+        None,
+        ge=0.0,
+        le=255.0,
+        description="raw value that `letterbox` and `pad` fill in",
     )
     interpolation: Interpolation = Field(
         Interpolation.LINEAR, description="how pixels are resampled"
@@ -269,6 +273,8 @@ class _Preprocess(Model):
             values = getattr(self, name)
             if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values: expected 1 or {channels}")
+        if self.layout in _IMAGES and self.resize is ResizeMode.SAMPLE:
+            raise ValueError("resize: sample is for points and ranges: expected another way")
         if self.layout not in _IMAGES:
             for name in ("mean", "std"):
                 if len(set(getattr(self, name))) > 1:
@@ -520,10 +526,10 @@ class Task(Model):
                 "preprocess does not fit crops: expected size [height, width] that they are "
                 "brought to, layout nchw or nhwc, and color rgb, bgr or mono"
             )
-        if pre.resize is ResizeMode.NONE:
+        if pre.resize not in (ResizeMode.STRETCH, ResizeMode.LETTERBOX):
             raise ValueError(
-                "preprocess.resize is none beside trigger.task: expected stretch or letterbox, "
-                "since crops are of any size"
+                f"preprocess.resize is {pre.resize} beside trigger.task: expected stretch or "
+                "letterbox, since crops are of any size"
             )
         if self.output.annotate:
             raise ValueError("output.annotate is true beside trigger.task: expected false")
@@ -621,9 +627,18 @@ class Task(Model):
 
 
 def _each_channel(spec: PreprocessSpec) -> PreprocessSpec:
-    """Return a preprocessing with a mean and a divisor for each channel."""
+    """Return a preprocessing with a mean and a divisor for each channel, and a value to fill in."""
     channels = 1 if spec.color in (Color.MONO, Color.DEPTH) else 3
-    return replace(spec, mean=_broadcast(spec.mean, channels), std=_broadcast(spec.std, channels))
+    pad: float | None = spec.pad
+    if pad is None:  # not declared
+        rows = spec.layout not in _IMAGES and spec.resize is ResizeMode.PAD
+        pad = 0.0 if rows else PreprocessSpec().pad
+    return replace(
+        spec,
+        mean=_broadcast(spec.mean, channels),
+        std=_broadcast(spec.std, channels),
+        pad=pad,
+    )
 
 
 def _broadcast(values: Sequence[float], channels: int) -> tuple[float, ...]:

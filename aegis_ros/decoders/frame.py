@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.network.geometry import letterbox
+from aegis_ros.network.geometry import centred, letterbox
 from aegis_ros.spec import PreprocessSpec, ResizeMode
 
 __all__ = ["FrameInfo"]
@@ -41,7 +41,13 @@ class FrameInfo:
 
     @property
     def inner(self) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the frame inside the network's input, pixels."""
+        """Top, left, height and width of the frame inside the network's input, pixels.
+
+        Top and left are negative where the input is the middle of a larger frame.
+        """
+        if self.resize in (ResizeMode.CROP, ResizeMode.PAD):
+            size = (self.input_height, self.input_width)
+            return *centred((self.height, self.width), size), self.height, self.width
         if self.resize is not ResizeMode.LETTERBOX:
             return 0, 0, self.input_height, self.input_width
         box = letterbox((self.height, self.width), (self.input_height, self.input_width))

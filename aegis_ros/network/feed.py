@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.spec import FrameFormat, PreprocessSpec
 
-__all__ = ["Feed", "NetworkInput"]
+__all__ = ["Bound", "Feed", "NetworkInput"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,23 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """An input whose extents are fixed, as far as they are known before a frame is there.
+
+    Attributes:
+        largest: shape of the largest frame.
+        size: (height, width) that the network takes, for images.
+        least: extents that a frame must have at least; empty where every frame fits.
+        most: extents that a frame may have at most, 0 for as declared.
+    """
+
+    largest: tuple[int, ...]
+    size: tuple[int, int] | None = None
+    least: tuple[int, ...] = ()
+    most: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkInput:
     """An input of a prepared network.
 
@@ -47,12 +64,25 @@ class NetworkInput:
         format: canonical format of the frames.
         max_shape: shape of the largest frame.
         name: the network's own name of the input; empty for its only one.
+        least: extents that a frame must have at least; empty where every frame fits.
+        most: extents that a frame may have at most, 0 for as declared.
     """
 
     tensor: TensorInfo
     format: FrameFormat
     max_shape: tuple[int, ...]
     name: str = ""
+    least: tuple[int, ...] = ()
+    most: tuple[int, ...] = ()
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Return whether a frame of this shape fits the network."""
+        if not self.least:
+            return True
+        return len(shape) == len(self.least) and all(
+            low <= extent and (not high or extent <= high)
+            for extent, low, high in zip(shape, self.least, self.most, strict=True)
+        )
 
     @property
     def dtype(self) -> str:

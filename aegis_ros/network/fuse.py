@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from aegis_ros.network.feed import Feed
+from aegis_ros.network.feed import Bound, Feed
 from aegis_ros.spec import Color, Layout, PreprocessSpec, ResizeMode
 
 __all__ = ["DTYPES", "LUMA", "Names", "names_beside", "preprocessing_graph", "preprocessing_graphs"]
@@ -115,7 +115,7 @@ class _Builder:
 
 def preprocessing_graphs(
     feeds: Sequence[Feed],
-    sizes: Sequence[tuple[int, int] | None],
+    bounds: Sequence[Bound],
     shapes: Sequence[tuple[int | str, ...]],
     names: Sequence[Names],
 ) -> onnx.GraphProto:
@@ -123,13 +123,13 @@ def preprocessing_graphs(
 
     Args:
         feeds: what feeds each input.
-        sizes: (h, w) each takes; ``None`` keeps the frame's own.
+        bounds: what is known of the frames of each.
         shapes: shape of each input of the network.
         names: what the preprocessing of each is called.
     """
     parts = [
-        preprocessing_graph(feed, size, shape, called)
-        for feed, size, shape, called in zip(feeds, sizes, shapes, names, strict=True)
+        preprocessing_graph(feed, bound, shape, called)
+        for feed, bound, shape, called in zip(feeds, bounds, shapes, names, strict=True)
     ]
     whole = parts[0]
     for part in parts[1:]:
@@ -142,30 +142,31 @@ def preprocessing_graphs(
 
 def preprocessing_graph(
     feed: Feed,
-    size: tuple[int, int] | None,
+    bound: Bound,
     input_shape: tuple[int | str, ...],
     names: Names,
 ) -> onnx.GraphProto:
     """Return the graph from the frame to the network's input.
 
     Images: the frame is uint8 [height, width, 3] RGB (float32 [height, width] for depth), both
-    extents free; the output is [1, C, h, w] or [1, h, w, C] of ``spec.dtype``. A batch is uint8
-    [N, h, w, 3] in the network's own size; the output is [N, C, h, w] or [N, h, w, C]. Points,
-    ranges and tensors are passed on, with a leading batch extent where the network has one.
+    extents free where frames of several sizes fit; the output is [1, C, h, w] or [1, h, w, C] of
+    ``spec.dtype``. A batch is uint8 [N, h, w, 3] in the network's own size; the output is
+    [N, C, h, w] or [N, h, w, C]. Points, ranges and tensors are passed on, with a leading batch
+    extent where the network has one, points and ranges in the number that it takes.
 
     Args:
         feed: what feeds the input.
-        size: (h, w) the network takes; ``None`` keeps the frame's own.
+        bound: what is known of its frames.
         input_shape: shape of the network's input.
         names: what is made is called.
     """
     spec = feed.preprocess
     if spec.layout in (Layout.POINTS, Layout.RANGES, Layout.TENSOR):
-        return _pass_through(feed, input_shape, names)
-    depth = spec.color is Color.DEPTH
+        return _pass_through(feed, bound, input_shape, names)
+    depth, size = spec.color is Color.DEPTH, bound.size
     name = names.frame
     build = _Builder(names)
-    frame_shape: list[int | str] = [f"{name}_height", f"{name}_width"]
+    frame_shape = _extents(bound, [f"{name}_height", f"{name}_width"])
     count: int | str = 1
     if feed.batch:
         assert size is not None
@@ -206,28 +207,83 @@ def preprocessing_graph(
     )
 
 
-def _pass_through(feed: Feed, input_shape: tuple[int | str, ...], names: Names) -> onnx.GraphProto:
+def _extents(bound: Bound, names: Sequence[str]) -> list[int | str]:
+    """Return the first extents of a frame: those that all frames have, and names of the others."""
+    known = zip(bound.least or (0,) * len(names), bound.most or (0,) * len(names), strict=True)
+    return [
+        low if low and low == high else name
+        for name, (low, high) in zip(names, known, strict=False)
+    ]
+
+
+def _pass_through(
+    feed: Feed, bound: Bound, input_shape: tuple[int | str, ...], names: Names
+) -> onnx.GraphProto:
     spec, name = feed.preprocess, names.frame
-    extents: list[int | str]
     if spec.layout is Layout.POINTS:
-        extents = [f"{name}_points", 4]
+        extents = [*_extents(bound, [f"{name}_points"]), 4]
     elif spec.layout is Layout.RANGES:
-        extents = [f"{name}_ranges"]
+        extents = _extents(bound, [f"{name}_ranges"])
     else:
-        own = input_shape[len(input_shape) - len(feed.max_shape) :]
-        extents = [
-            extent if isinstance(extent, int) else f"{name}_extent{axis}"
-            for axis, extent in enumerate(own)
-        ]
+        extents = _extents(bound, [f"{name}_extent{axis}" for axis, _ in enumerate(bound.largest)])
     frame = helper.make_tensor_value_info(name, TensorProto.FLOAT, extents)
     build = _Builder(names)
-    shape = extents
+    shape = list(extents)
+    if spec.layout is not Layout.TENSOR:
+        shape = _bring_to_number(build, spec, input_shape[len(input_shape) - len(extents) :], shape)
     if len(input_shape) == len(extents) + 1:
         build.then("Unsqueeze", build.constant([0], np.int64))
-        shape = [1, *extents]
+        shape = [1, *shape]
     _normalise(build, spec, 1)
     _convert(build, spec.dtype)
     return build.graph(frame, spec.dtype, shape)
+
+
+def _bring_to_number(
+    build: _Builder, spec: PreprocessSpec, wanted: Sequence[int | str], shape: list[int | str]
+) -> list[int | str]:
+    """Give the network as many points or ranges as it takes, with as many numbers of each.
+
+    Args:
+        build: holds points [N, 4] or ranges [N].
+        spec: how they are brought to the number.
+        wanted: extents that the network takes, [N, 4], [N, 3] or [N].
+        shape: extents of what there is.
+
+    Returns:
+        Extents of what is made.
+    """
+    if len(wanted) > 1 and wanted[1] == 3:
+        first = [build.constant([number], np.int64) for number in (0, 3, 1)]
+        build.then("Slice", *first)
+        shape = [shape[0], 3]
+    count = wanted[0]
+    if spec.resize not in (ResizeMode.CROP, ResizeMode.PAD, ResizeMode.SAMPLE):
+        return shape
+    assert isinstance(count, int)
+    whole = build.node("Shape", [build.current])
+    zero, one, two = (build.constant([number], np.int64) for number in (0, 1, 2))
+    here = build.node("Slice", [whole, zero, one])
+    number = build.constant([count], np.int64)
+    if spec.resize is ResizeMode.SAMPLE:
+        steps = build.node("Mul", [build.constant(np.arange(count), np.int64), here])
+        build.then("Gather", build.node("Div", [steps, number]), axis=0)
+    else:
+        larger, smaller = (here, number) if spec.resize is ResizeMode.CROP else (number, here)
+        gap = build.node("Sub", [larger, smaller])
+        # Ranges keep their middle, straight ahead; clouds have none.
+        ranges = spec.layout is Layout.RANGES
+        before = build.node("Div", [gap, two]) if ranges else zero
+        if spec.resize is ResizeMode.CROP:
+            build.then("Slice", before, build.node("Add", [before, number]), zero)
+        else:
+            after = build.node("Sub", [gap, before])
+            parts = [before, after] if ranges else [before, zero, after, zero]
+            pads = build.node("Concat", parts, axis=0)
+            build.then("Pad", pads, build.constant(spec.pad, np.float32), mode="constant")
+    made: list[int | str] = [count, *shape[1:]]
+    build.then("Reshape", build.constant(made, np.int64))
+    return made
 
 
 def _resize(build: _Builder, spec: PreprocessSpec, size: tuple[int, int], channels: int) -> None:
@@ -240,14 +296,24 @@ def _resize(build: _Builder, spec: PreprocessSpec, size: tuple[int, int], channe
         sizes = build.constant([1, *size, channels], np.int64)
         build.then("Resize", "", "", sizes, **mode)
         return
-    # Letterbox: one factor for both axes, the remainder split to both sides, the odd pixel below
-    # and right. All extents are computed from the frame's own shape.
+    # All extents are computed from the frame's own shape.
     target = build.constant(size, np.int64)
-    target_float = build.constant(size, np.float32)
     shape = build.node("Shape", [build.current])
     extents = build.node(
         "Slice", [shape, build.constant([1], np.int64), build.constant([3], np.int64)]
     )
+    if spec.resize is ResizeMode.CROP:
+        half = build.constant(2, np.int64)
+        start = build.node("Div", [build.node("Sub", [extents, target]), half])
+        ends = build.node("Add", [start, target])
+        build.then("Slice", start, ends, build.constant([1, 2], np.int64))
+        build.then("Reshape", build.constant([1, *size, channels], np.int64))
+        return
+    if spec.resize is ResizeMode.PAD:
+        _pad_to(build, spec, size, target=target, inner=extents, channels=channels)
+        return
+    # Letterbox: one factor for both axes.
+    target_float = build.constant(size, np.float32)
     extents_float = build.node("Cast", [extents], to=TensorProto.FLOAT)
     factors = build.node("Div", [target_float, extents_float])
     factor = build.node("ReduceMin", [factors], keepdims=1)
@@ -259,6 +325,19 @@ def _resize(build: _Builder, spec: PreprocessSpec, size: tuple[int, int], channe
     one = build.constant([1], np.int64)
     sizes = build.node("Concat", [one, inner, build.constant([channels], np.int64)], axis=0)
     build.then("Resize", "", "", sizes, **mode)
+    _pad_to(build, spec, size, target=target, inner=inner, channels=channels)
+
+
+def _pad_to(
+    build: _Builder,
+    spec: PreprocessSpec,
+    size: tuple[int, int],
+    *,
+    target: str,
+    inner: str,
+    channels: int,
+) -> None:
+    """Put an image into the middle of one of ``size``; the odd pixel is below and right."""
     gap = build.node("Sub", [target, inner])
     before = build.node("Div", [gap, build.constant(2, np.int64)])
     after = build.node("Sub", [gap, before])

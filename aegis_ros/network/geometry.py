@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Letterbox", "letterbox"]
+__all__ = ["Letterbox", "centred", "letterbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,15 @@ def letterbox(frame: tuple[int, int], target: tuple[int, int]) -> Letterbox:
     inner = np.minimum(np.maximum(inner, 1), target)
     height, width = (int(extent) for extent in inner)
     return Letterbox(height, width, (target[0] - height) // 2, (target[1] - width) // 2)
+
+
+def centred(frame: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """Return top and left of a (height, width) frame in the middle of a (height, width) target.
+
+    Negative where the frame is larger, and the target its middle; the odd pixel is below and right.
+    """
+    top, left = (
+        (there - here) // 2 if there >= here else -((here - there) // 2)
+        for here, there in zip(frame, target, strict=True)
+    )
+    return top, left

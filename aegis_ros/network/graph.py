@@ -11,9 +11,10 @@ import onnx
 from onnx import TensorProto, helper, shape_inference, version_converter
 
 from aegis_ros.errors import ModelError, load_error
+from aegis_ros.network.binding import bind_inputs, dtype_of, fed_inputs, shape_of
 from aegis_ros.network.contents import other_contents
-from aegis_ros.network.feed import Feed
-from aegis_ros.network.fuse import DTYPES, names_beside, preprocessing_graphs
+from aegis_ros.network.feed import Bound, Feed
+from aegis_ros.network.fuse import names_beside, preprocessing_graphs
 from aegis_ros.network.locate import MOST_BYTES
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.runtime_text import checker_failure
@@ -22,20 +23,18 @@ from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import (
     MemoryUsedUp,
     RankUnknown,
-    SizeRefused,
     TooLarge,
     WeightsElsewhere,
 )
-from aegis_ros.spec import Color, Layout, ResizeMode
 
 __all__ = [
     "at_largest",
     "estimate_bytes",
     "estimate_flops",
     "fuse",
+    "fuse_bound",
     "load_graph",
     "node_flops",
-    "size_refused",
     "tensor_infos",
 ]
 
@@ -62,7 +61,6 @@ _MOVES = frozenset(
         "Unsqueeze",
     ]
 )
-_IMAGE_LAYOUTS = (Layout.NCHW, Layout.NHWC)
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
@@ -147,7 +145,18 @@ def _rank_missing(item: onnx.ValueInfoProto) -> bool:
 def fuse(
     model: onnx.ModelProto, feeds: Sequence[Feed], dimensions: Mapping[str, int]
 ) -> onnx.ModelProto:
-    """Return the network with preprocessing in front and every input extent bound.
+    """Return the network with preprocessing in front; binds its inputs first.
+
+    Raises:
+        ModelError: code ``model_valid``: the feeds and the network do not fit together.
+    """
+    return fuse_bound(model, feeds, bind_inputs(model, feeds, dimensions))
+
+
+def fuse_bound(
+    model: onnx.ModelProto, feeds: Sequence[Feed], bounds: Sequence[Bound]
+) -> onnx.ModelProto:
+    """Return the network with preprocessing in front of inputs that are bound.
 
     The result has one input for each feed, in their order; see
     :func:`~aegis_ros.network.fuse.names_beside`. All names of the network stay as they are.
@@ -155,39 +164,18 @@ def fuse(
     Raises:
         ModelError: code ``model_valid``: the feeds and the network do not fit together.
     """
-    names = [item.name for item in _fed_inputs(model, feeds)]
-    sizes = [
-        _bind_input(item, feed, dimensions)
-        for item, feed in zip(_fed_inputs(model, feeds), feeds, strict=True)
-    ]
+    names = [item.name for item in fed_inputs(model, feeds)]
     _forget_inferred_shapes(model)
     model = _to_fusable_opset(model)
     if feeds:
-        shapes = {item.name: _shape(item.type.tensor_type) for item in model.graph.input}
+        shapes = {item.name: shape_of(item.type.tensor_type) for item in model.graph.input}
         called = names_beside(_names(model), names)
-        front = preprocessing_graphs(feeds, sizes, [shapes[name] for name in names], called)
+        front = preprocessing_graphs(feeds, bounds, [shapes[name] for name in names], called)
         _put_in_front(front, model.graph)
     try:
         return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
     except Exception as error:
         raise load_error(checker_failure(error), ModelError) from error
-
-
-def size_refused(model: onnx.ModelProto, feeds: Sequence[Feed]) -> SizeRefused | None:
-    """Return the first size that is asked for and is not the network's own; ``None`` for none.
-
-    Many networks state a size and run on others as well: this is why, if it does not run.
-    """
-    for item, feed in zip(_fed_inputs(model, feeds), feeds, strict=True):
-        spec, shape = feed.preprocess, _shape(item.type.tensor_type)
-        if spec.size is None or spec.layout not in _IMAGE_LAYOUTS or len(shape) != 4:
-            continue
-        own = shape[2:] if spec.layout is Layout.NCHW else shape[1:3]
-        if own != spec.size and all(isinstance(extent, int) for extent in own):
-            where = f"{feed.where}preprocess.size"
-            height, width = (int(extent) for extent in own)
-            return SizeRefused(where, item.name, spec.size, (height, width))
-    return None
 
 
 def at_largest(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
@@ -204,7 +192,7 @@ def at_largest(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto
 def tensor_infos(values: object) -> tuple[TensorInfo, ...]:
     """Return name, dtype and shape of graph inputs or outputs."""
     return tuple(
-        TensorInfo(item.name, _dtype(item.type.tensor_type), _shape(item.type.tensor_type))
+        TensorInfo(item.name, dtype_of(item.type.tensor_type), shape_of(item.type.tensor_type))
         for item in values  # type: ignore[attr-defined]
     )
 
@@ -223,7 +211,7 @@ def estimate_bytes(model: onnx.ModelProto) -> tuple[int, int]:
     sizes: dict[str, int] = {}
     for item in [*graph.value_info, *graph.input, *graph.output]:
         extents = [
-            extent if isinstance(extent, int) else 1 for extent in _shape(item.type.tensor_type)
+            extent if isinstance(extent, int) else 1 for extent in shape_of(item.type.tensor_type)
         ]
         sizes[item.name] = int(np.prod(extents, dtype=np.int64)) * _itemsize(
             item.type.tensor_type.elem_type
@@ -257,7 +245,7 @@ def node_flops(model: onnx.ModelProto) -> list[int]:
     graph = model.graph
     shapes = {item.name: tuple(item.dims) for item in graph.initializer}
     for item in [*graph.value_info, *graph.input, *graph.output]:
-        extents = _shape(item.type.tensor_type)
+        extents = shape_of(item.type.tensor_type)
         shapes[item.name] = tuple(one if isinstance(one, int) else 1 for one in extents)
     return [_flops(node, shapes) for node in graph.node]
 
@@ -275,175 +263,6 @@ def _flops(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
         transposed = any(one.name == "transA" and one.i for one in node.attribute)
         return 2 * elements * operands[0][0 if transposed else 1]
     return 0 if node.op_type in _MOVES else elements
-
-
-def _fed_inputs(model: onnx.ModelProto, feeds: Sequence[Feed]) -> list[onnx.ValueInfoProto]:
-    """Return the network's inputs in the order of what feeds them."""
-    inputs = {item.name: item for item in model.graph.input}
-    names = ", ".join(inputs)
-    for feed in feeds:
-        wanted = feed.name or feed.preprocess.input_name
-        if wanted and wanted not in inputs:
-            raise ModelError(
-                "the network has no such input",
-                where=f"inputs.{feed.name}" if feed.name else "preprocess.input_name",
-                value=wanted,
-                expected=f"one of {names}",
-                rule=Rule.MODEL_VALID,
-            )
-    if len(inputs) == len(feeds):
-        if len(feeds) == 1:
-            return list(inputs.values())
-        return [inputs[feed.name] for feed in feeds]
-    if len(feeds) == 1:
-        raise ModelError(
-            f"the network takes {len(inputs)} inputs and one stream feeds it",
-            where="model",
-            value=names or "none",
-            expected="one input",
-            hint="Name a stream for each under `inputs`, or make the others constants "
-            "(initializers) of the graph",
-            rule=Rule.MODEL_VALID,
-        )
-    missing = ", ".join(name for name in inputs if name not in {feed.name for feed in feeds})
-    raise ModelError(
-        f"nothing feeds the network's input {missing}",
-        where="inputs",
-        value=", ".join(feed.name for feed in feeds),
-        expected=names,
-        hint="Name a stream for it, or make it a constant (initializer) of the graph",
-        rule=Rule.MODEL_VALID,
-    )
-
-
-def _bind_input(
-    item: onnx.ValueInfoProto, feed: Feed, dimensions: Mapping[str, int]
-) -> tuple[int, int] | None:
-    """Fix every extent of a network's input; return its (height, width) for images."""
-    tensor = item.type.tensor_type
-    spec, where = feed.preprocess, f"{feed.where}preprocess"
-    dtype = _dtype(tensor)
-    if dtype != spec.dtype:
-        known = dtype in DTYPES
-        raise ModelError(
-            f"the network's input {item.name!r} is {dtype}",
-            where=f"{where}.dtype",
-            value=spec.dtype,
-            expected=dtype if known else f"an input of {', '.join(DTYPES)}",
-            hint=f"Set {where}.dtype: {dtype}"
-            if known
-            else "Export the network with an input of type float32",
-            rule=Rule.MODEL_VALID,
-        )
-    shape = _shape(tensor)
-    if spec.layout is Layout.TENSOR:
-        _bind_tensor(item, feed, dimensions)
-        return None
-    if spec.layout not in _IMAGE_LAYOUTS:
-        features = 1 if spec.layout is Layout.POINTS else 0
-        if len(shape) not in (1 + features, 2 + features):
-            raise ModelError(
-                f"the network's input {item.name!r} has rank {len(shape)}",
-                where=f"{where}.layout",
-                value=str(spec.layout),
-                expected="rank 2 or 3 for points, 1 or 2 for ranges",
-                rule=Rule.MODEL_VALID,
-            )
-        return None
-    if len(shape) != 4:
-        raise ModelError(
-            f"the network's input {item.name!r} has rank {len(shape)} and shape {list(shape)}",
-            where=f"{where}.layout",
-            value=str(spec.layout),
-            expected="rank 4 for images",
-            hint="Use layout points or ranges for other inputs",
-            rule=Rule.MODEL_VALID,
-        )
-    axes = (1, 2, 3) if spec.layout is Layout.NCHW else (3, 1, 2)
-    channels = 1 if spec.color in (Color.MONO, Color.DEPTH) else 3
-    found = shape[axes[0]]
-    if isinstance(found, int) and found != channels:
-        raise ModelError(
-            f"the network's input {item.name!r} has {found} channels where "
-            f"color {spec.color} and layout {spec.layout} give {channels}",
-            where=f"{where}.color",
-            value=str(spec.color),
-            expected="rgb or bgr for 3 channels, mono or depth for 1; nhwc for channels last",
-            rule=Rule.MODEL_VALID,
-        )
-    size: list[int] = []
-    for axis, name, wanted in zip(
-        axes[1:], ("height", "width"), spec.size or (None, None), strict=True
-    ):
-        extent = shape[axis]
-        if wanted is not None:
-            size.append(wanted)
-        elif isinstance(extent, int):
-            size.append(extent)
-        elif extent in dimensions:
-            size.append(dimensions[extent])
-        else:
-            raise ModelError(
-                f"the {name} of the network's input {item.name!r} is not fixed ({extent!r})",
-                where=f"{where}.size",
-                expected="[height, width]",
-                hint="Give preprocess.size, for example [480, 640]"
-                + (f", or dimensions: {{{extent}: 480}}" if extent != "?" else ""),
-                rule=Rule.MODEL_VALID,
-            )
-    if spec.size is None and spec.resize is not ResizeMode.NONE:
-        # Results are mapped back to the frame with this size; a guess would put them elsewhere.
-        raise ModelError(
-            f"the network takes frames of {size[0]} x {size[1]} and no size is given",
-            where=f"{where}.size",
-            expected=f"[{size[0]}, {size[1]}]",
-            hint=f"Give preprocess.size: [{size[0]}, {size[1]}], or resize: none if the frames "
-            "have that size already",
-            rule=Rule.MODEL_VALID,
-        )
-    bound = {axes[0]: channels, axes[1]: size[0], axes[2]: size[1]}
-    if not feed.batch:
-        bound[0] = 1
-    elif isinstance(shape[0], int) and feed.max_shape[0] != 1:
-        raise ModelError(
-            f"the network's input {item.name!r} takes exactly {shape[0]} images at once",
-            where=f"{where}.layout",
-            value=list(shape),
-            expected="a first extent that is free",
-            hint="Export the network with a dynamic batch dimension, or set max_crops: 1",
-            rule=Rule.MODEL_VALID,
-        )
-    for axis, extent in bound.items():
-        tensor.shape.dim[axis].Clear()
-        tensor.shape.dim[axis].dim_value = extent
-    return size[0], size[1]
-
-
-def _bind_tensor(item: onnx.ValueInfoProto, feed: Feed, dimensions: Mapping[str, int]) -> None:
-    """Fix the extents of an input that takes plain numbers, as far as they are known."""
-    tensor = item.type.tensor_type
-    shape, declared = _shape(tensor), feed.max_shape
-    more = len(shape) - len(declared)
-    own = shape[more:] if more in (0, 1) else ()
-    fits = len(own) == len(declared) and all(
-        dimensions.get(extent, wanted) == wanted if isinstance(extent, str) else extent == wanted
-        for extent, wanted in zip(own, declared, strict=True)
-    )
-    if not fits or (more and shape[0] not in (1, "?") and isinstance(shape[0], int)):
-        raise ModelError(
-            f"the network's input {item.name!r} has shape {list(shape)}",
-            where=f"{feed.where or 'input.'}shape",
-            value=list(declared),
-            expected="its shape, with or without a leading 1",
-            rule=Rule.MODEL_VALID,
-        )
-    bound = dict(enumerate(dimensions.get(str(extent), 0) for extent in shape))
-    if more:
-        bound[0] = 1
-    for axis, extent in bound.items():
-        if extent:
-            tensor.shape.dim[axis].Clear()
-            tensor.shape.dim[axis].dim_value = extent
 
 
 def _forget_inferred_shapes(model: onnx.ModelProto) -> None:
@@ -536,17 +355,6 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 yield from _graphs(inner)
-
-
-def _shape(tensor: onnx.TypeProto.Tensor) -> tuple[int | str, ...]:
-    return tuple(
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else dim.dim_param or "?"
-        for dim in tensor.shape.dim
-    )
-
-
-def _dtype(tensor: onnx.TypeProto.Tensor) -> str:
-    return str(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
 def _itemsize(element_type: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +39,35 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Prepare the network a request describes; return the facts that are cached beside it."""
     import onnx
 
+    from aegis_ros.network.binding import bind_inputs, fixed_batch, size_refused
     from aegis_ros.network.graph import (
         at_largest,
         estimate_bytes,
         estimate_flops,
-        fuse,
+        fuse_bound,
         load_graph,
-        size_refused,
         tensor_infos,
     )
+    from aegis_ros.network.rebatch import runs_alone
 
     feeds = [_feed(fields) for fields in request["feeds"]]
     model = load_graph(Path(request["source"]))
     metadata = bounded_metadata((item.key, item.value) for item in model.metadata_props)
     other_size = size_refused(model, feeds)
-    fused = fuse(model, feeds, request["dimensions"])
+    batch = fixed_batch(model, feeds)
+    if batch != 1 and not runs_alone(model, batch):
+        raise ModelError(
+            f"the network takes exactly {batch} images at once, and 1 comes at a time",
+            where="model",
+            expected="a first extent of 1, or one that is free",
+            hint="Export the network with a batch of 1, or with a dynamic batch dimension",
+            rule=Rule.MODEL_VALID,
+        )
+    bounds = bind_inputs(model, feeds, request["dimensions"])
+    feeds = [
+        replace(feed, max_shape=bound.largest) for feed, bound in zip(feeds, bounds, strict=True)
+    ]
+    fused = fuse_bound(model, feeds, bounds)
     inputs = tensor_infos(fused.graph.input)
     onnx.save_model(fused, request["target"])
     outputs = _probe(Path(request["target"]), inputs, feeds, other_size)
@@ -63,6 +77,9 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "differs": _differs(inputs, feeds),
         "inputs": [asdict(item) for item in inputs],
+        "frames": [
+            {"largest": each.largest, "least": each.least, "most": each.most} for each in bounds
+        ],
         "outputs": [asdict(item) for item in outputs],
         "weight_bytes": weights,
         "activation_bytes": activations,

@@ -27,7 +27,7 @@ from aegis_ros.spec import FrameFormat
 __all__ = ["PreparedNetwork", "prepare"]
 
 _FORMAT_VERSION = 3  # of all keys; raise it when every profile is to be measured anew
-_CACHE_VERSION = 4  # of what is cached; raise it when facts or fused graphs change
+_CACHE_VERSION = 5  # of what is cached; raise it when facts or fused graphs change
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +155,15 @@ def _described(
         digest=model_digest,
         key=key,
         inputs=tuple(
-            NetworkInput(_info(item), feed.format, tuple(feed.max_shape), feed.name)
-            for item, feed in zip(facts["inputs"], feeds, strict=True)
+            NetworkInput(
+                _info(item),
+                feed.format,
+                tuple(frames["largest"]),
+                feed.name,
+                tuple(frames["least"]),
+                tuple(frames["most"]),
+            )
+            for item, frames, feed in zip(facts["inputs"], facts["frames"], feeds, strict=True)
         ),
         outputs=tuple(_info(item) for item in facts["outputs"]),
         weight_bytes=int(facts["weight_bytes"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aegis_ros.network import NetworkInput
 from aegis_ros.orchestrator.early_frames import EarlyFrames
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.scheduling import RateGate
@@ -41,7 +42,14 @@ class FrameDecimation:
 
 
 class FedTask:
-    """An admitted task as the intake sees it; counted in by the intake thread only."""
+    """An admitted task as the intake sees it; counted in by the intake thread only.
+
+    Args:
+        task_id: its number.
+        spec: what was asked for.
+        statistics: its figures.
+        inputs: what its network takes of each of its streams; nothing is checked without.
+    """
 
     __slots__ = (
         "decimation",
@@ -49,6 +57,7 @@ class FedTask:
         "enabled",
         "followed",
         "gate",
+        "inputs",
         "next_seq",
         "passed_by",
         "shed",
@@ -57,9 +66,16 @@ class FedTask:
         "task_id",
     )
 
-    def __init__(self, task_id: int, spec: TaskSpec, statistics: TaskStatistics) -> None:
+    def __init__(
+        self,
+        task_id: int,
+        spec: TaskSpec,
+        statistics: TaskStatistics,
+        inputs: tuple[NetworkInput, ...] = (),
+    ) -> None:
         """Begin with an open gate."""
         self.task_id = task_id
+        self.inputs = inputs
         self.spec = spec
         self.statistics = statistics
         self.enabled = spec.enabled
@@ -70,3 +86,7 @@ class FedTask:
         self.next_seq = 0
         self.decimation = FrameDecimation()
         self.passed_by = spec.decimation_limit  # frames since the last that became a job
+
+    def takes(self, index: int, shape: tuple[int, ...]) -> bool:
+        """Return whether a frame of one of its streams fits its network."""
+        return not self.inputs or self.inputs[index].takes(shape)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.engine import Channel, KeptFrame, SlotFrame
-from aegis_ros.errors import AegisError
+from aegis_ros.errors import AegisError, InputError
 from aegis_ros.orchestrator.fed_task import FedTask
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -21,12 +21,14 @@ from aegis_ros.orchestrator.types import Stream
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import (
     BadFrame,
+    FrameMisfit,
     FrameShed,
     FrameUnmatched,
     NewerSet,
     NoFrameSlot,
     NoFrameYet,
 )
+from aegis_ros.spec import Invalid
 
 __all__ = [
     "Intake",
@@ -133,7 +135,28 @@ class Taken:
         Raises:
             InputError: the frame is larger than declared.
         """
-        return self.table.channel.array(self.slot, shape)
+        try:
+            return self.table.channel.array(self.slot, shape)
+        except InputError as error:
+            fixed = next((most for most in self._limits() if most), ())
+            if not fixed:
+                raise
+            raise InputError(
+                "the frame is larger than the network takes",
+                where="frame",
+                value=list(shape),
+                expected=f"at most {list(fixed)}",
+                hint="Declare preprocess.resize: crop or sample for points and ranges, stretch or "
+                "letterbox for images, and then the largest frame as max_points or max_size",
+            ) from error
+
+    def _limits(self) -> Iterator[tuple[int, ...]]:
+        """Give the largest frame that each network takes, where that is fixed."""
+        fed = [(task, 0) for task in self.tasks]
+        fed += [(joint.task, index) for joint, index in self.joints]
+        for task, index in fed:
+            if task.inputs and any(task.inputs[index].most[:1]):
+                yield task.inputs[index].most
 
 
 _Join = Callable[[Sequence[object], FrameTimes], object]
@@ -255,11 +278,20 @@ class Intake:
         self.stamps.note(table.stream, (task.spec for task in table.fed), times)
         frame = SlotFrame(table.channel, taken.slot, shape)
         for joint, index in taken.joints:
-            self._join_in(joint, index, frame, times, origin=origin)
-        if not taken.tasks:
+            if joint.task.takes(index, shape):
+                self._join_in(joint, index, frame, times, origin=origin)
+            else:
+                joint.task.statistics.receive(times.received_ns)
+                self._misfit(taken, joint.task, index, shape, left_out=invalid)
+        tasks = [task for task in taken.tasks if task.takes(0, shape)]
+        if len(tasks) < len(taken.tasks):
+            for task in taken.tasks:
+                if task not in tasks:
+                    self._misfit(taken, task, 0, shape, left_out=invalid)
+        if not tasks:
             frame.drop()
             return
-        jobs = [job_of(task, task.gate.settle(times.ready_ns)) for task in taken.tasks]
+        jobs = [job_of(task, task.gate.settle(times.ready_ns)) for task in tasks]
         self._submit((frame,), times, jobs, origin)
 
     def tick(self, joint: Joint, due_ns: int) -> None:
@@ -365,6 +397,24 @@ class Intake:
         for task in taken.fed:
             reason = BadFrame(task.spec.name, task.next_seq, topic, str(error))
             self._skip(task, reason, now_ns)
+
+    def _misfit(
+        self, taken: Taken, task: FedTask, index: int, shape: tuple[int, ...], *, left_out: int
+    ) -> None:
+        """Report a frame that the network of a task does not take."""
+        stream, fed = taken.table.stream, task.inputs[index]
+        dropped = left_out if stream.invalid is Invalid.DROP else 0
+        reason = FrameMisfit(
+            task.spec.name,
+            task.next_seq,
+            stream.topic,
+            str(stream.format),
+            shape,
+            fed.least,
+            fed.most,
+            dropped,
+        )
+        self._skip(task, reason, time.monotonic_ns())
 
     def _wants(self, task: FedTask, topic: str, received_ns: int) -> bool:
         if not task.enabled:

@@ -138,7 +138,7 @@ class Registrar:
             candidate,
             admitted.lane,
             self._loader.streams_for(spec, self._admitted),
-            FedTask(task_id, spec, statistics),
+            FedTask(task_id, spec, statistics, candidate.prepared.inputs),
             statistics,
             origin,
             options=options,

@@ -13,6 +13,7 @@ from aegis_ros.decoders import create_decoder
 from aegis_ros.decoders.guessing import SIZES, Clues, Guess, guess
 from aegis_ros.errors import AegisError
 from aegis_ros.network import Description, PreparedNetwork, TensorInfo, describe, digest, prepare
+from aegis_ros.network.feed import Bound
 from aegis_ros.network.fuse import names_beside, preprocessing_graphs
 from aegis_ros.planning.entry import IMAGE_SIZE, entry, is_image, size_of, task_name
 from aegis_ros.planning.feeds import feeds
@@ -170,7 +171,7 @@ class _Preparing:
         if not fed or len(fed) != len(self.found.inputs):
             return ()
         names = names_beside((), [item.name for item in self.found.inputs])
-        sizes = [feed.preprocess.size for feed in fed]
+        bounds = [Bound(feed.max_shape, feed.preprocess.size) for feed in fed]
         shapes = [item.shape for item in self.found.inputs]
-        graph = preprocessing_graphs(fed, sizes, shapes, names)
+        graph = preprocessing_graphs(fed, bounds, shapes, names)
         return tuple(node.op_type for node in graph.node if node.op_type != "Identity")

@@ -11,6 +11,7 @@ from aegis_ros.rationale.record import Counterfactual
 __all__ = [
     "BadFrame",
     "CannotSubscribe",
+    "FrameMisfit",
     "FrameShed",
     "FrameTooEarly",
     "FrameUnmatched",
@@ -143,6 +144,27 @@ class BadFrame(Reason):
     job: int
     topic: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMisfit(Reason):
+    """A frame has not the extents that the network takes.
+
+    ``format`` is that of the frame; of ``most``, 0 is no limit; ``left_out`` counts points that
+    were left out because their numbers are none.
+    """
+
+    decision = Decision.SKIPPED
+    rule = Rule.BAD_FRAME
+
+    task: str
+    job: int
+    topic: str
+    format: str
+    shape: tuple[int, ...]
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aegis_ros.config import load_config, parse_config, parse_task, to_mapping
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import Color, Criticality, Layout, OverrunPolicy, ResizeMode
+from aegis_ros.spec import Color, Criticality, Layout, OverrunPolicy
 
 EXAMPLE = """\
 device:   {backend: onnxruntime, lanes: [{name: main, cpu: 1}], arena_mib: 1024}
@@ -245,7 +245,7 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
     channels = 1 if color is Color.MONO else 3
     finite = st.floats(0.01, 1000.0)
     points = draw(st.booleans())
-    resize = "stretch" if points else draw(st.sampled_from(list(map(str, ResizeMode))))
+    resize = "stretch" if points else draw(st.sampled_from(["stretch", "letterbox", "none"]))
     criticality = draw(st.sampled_from(list(Criticality)))
     best_effort = criticality is Criticality.BEST_EFFORT
     image = {

@@ -62,6 +62,16 @@ CASES = [
     ),
     (task(preprocess={"pad": 0}), "preprocess.pad", "resize: letterbox"),
     (
+        task(input=NUMBERS, preprocess=TENSOR | {"resize": "crop"}),
+        "preprocess.resize",
+        "layout tensor",
+    ),
+    (
+        task(preprocess={"size": [4, 4], "resize": "crop", "interpolation": "nearest"}),
+        "preprocess.interpolation",
+        "resize crop",
+    ),
+    (
         task(preprocess={"resize": "none", "interpolation": "nearest"}),
         "preprocess.interpolation",
         "resize none",
@@ -111,6 +121,11 @@ def test_a_key_without_effect_is_refused_by_name(
         task(preprocess={"color": "depth", "dtype": "uint16", "scale": 1000}),
         task(preprocess={"resize": "letterbox", "pad": 0, "interpolation": "nearest"}),
         task(input=SCAN | {"max_points": 360}, preprocess=RANGES),
+        task(input=SCAN, preprocess=RANGES | {"resize": "pad", "pad": 30}),
+        task(input=SCAN, preprocess=RANGES | {"resize": "pad"}),
+        task(input=SCAN, preprocess=RANGES | {"resize": "sample"}),
+        clouds(resize="crop"),
+        task(preprocess={"size": [4, 4], "resize": "pad", "pad": 0}),
         task(input=NUMBERS, preprocess=TENSOR | {"dtype": "uint8", "scale": 2.0}),
         timed(input=None),
         clouds() | {"input": CLOUD | {"invalid": "keep"}},

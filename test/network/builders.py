@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.graph import fuse, load_graph
-from aegis_ros.spec import PreprocessSpec
+from aegis_ros.spec import PreprocessSpec, ResizeMode
 
 
 def identity_network(
@@ -68,6 +68,7 @@ def session(model: onnx.ModelProto | Path) -> onnxruntime.InferenceSession:
 
 def fused_output(path: Path, spec: PreprocessSpec, frame: np.ndarray) -> np.ndarray:
     """The first output of the network with its preprocessing in front."""
-    model = fuse(load_graph(path), [Feed(spec, (48, 64, 3))], {})
+    largest = frame.shape if spec.resize is ResizeMode.NONE else (48, 64, 3)
+    model = fuse(load_graph(path), [Feed(spec, largest)], {})
     result: np.ndarray = session(model).run(None, {"frame": frame})[0]
     return result

@@ -70,6 +70,31 @@ def _bad_frame(reason: frames.BadFrame) -> str:
     return f"a frame on {reason.topic} was skipped: {reason.problem}"
 
 
+@words_of(frames.FrameMisfit)
+def _frame_misfit(reason: frames.FrameMisfit) -> str:
+    exact = reason.least == reason.most
+    bound = "exactly" if exact else "at most" if any(reason.most[:1]) else "at least"
+    wanted = reason.most if bound == "at most" else reason.least
+    if reason.format in ("points4f", "ranges1f"):
+        what = "points" if reason.format == "points4f" else "ranges"
+        wants, brought = f"{wanted[0]} {what}", str(reason.shape[0])
+        hint = "declare preprocess.resize: crop (more come), pad (fewer come) or sample (either)"
+        if reason.left_out:
+            brought += f" ({reason.left_out} more were left out as NaN or infinite)"
+            hint += ", or invalid: zero"
+    elif reason.format == "tensor32f":
+        wants, brought = f"numbers of shape {list(wanted)}", str(list(reason.shape))
+        hint = "correct what is published"
+    else:
+        wants = f"frames of {wanted[0]} x {wanted[1]}"
+        brought = " x ".join(str(extent) for extent in reason.shape[:2])
+        hint = "declare preprocess.resize: stretch or letterbox, which take frames of any size"
+    return (
+        f"a frame on {reason.topic} was skipped: the network of {reason.task} takes {bound} "
+        f"{wants}, and {brought} came; {hint}"
+    )
+
+
 @words_of(frames.NoFrameSlot)
 def _no_frame_slot(reason: frames.NoFrameSlot) -> str:
     return f"a frame on {reason.topic} was skipped: all frame slots are in use"

@@ -74,6 +74,7 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
             part,
             target,
             frame=(network.frame_input, network.max_shape),
+            least=network.inputs[0].least,
             timing_cache=Path(request["timing_cache"]),
             progress=report,
         )
@@ -88,6 +89,7 @@ def build_engine(
     target: Path,
     *,
     frame: tuple[TensorInfo, Sequence[int]],
+    least: Sequence[int] = (),
     timing_cache: Path | None = None,
     progress: Any = lambda phase, done: None,
 ) -> None:
@@ -98,6 +100,7 @@ def build_engine(
         source: the ONNX file.
         target: the engine.
         frame: the input whose extents may differ from run to run, and the largest ones.
+        least: its smallest extents; 1 if left out.
         timing_cache: file in which TensorRT keeps how long kernels take.
         progress: called with a phase and the part of it that is done.
 
@@ -132,8 +135,10 @@ def build_engine(
             continue
         if tensor.name != bounds[0].name:
             raise _refusal(f"input {tensor.name!r} has extents that are not known", [])
+        lows = least or (1,) * len(bounds[0].shape)
         smallest = tuple(
-            1 if isinstance(declared, str) else declared for declared in bounds[0].shape
+            low if isinstance(declared, str) else declared
+            for declared, low in zip(bounds[0].shape, lows, strict=True)
         )
         profile.set_shape(tensor.name, smallest, bounds[1], bounds[1])
     config.add_optimization_profile(profile)
