@@ -409,12 +409,15 @@ class LaneSpec:
         cpu: CPU core the lane's worker is pinned to; ``None`` leaves it to the kernel.
         sms: multiprocessors of the GPU that it has for itself; ``None`` to share the others.
         backend: name of the backend that runs its work; empty for that of the device.
+        shared: whether other orchestrators may have its core or GPU, too; ``None`` for as the
+            device says.
     """
 
     name: str
     cpu: int | None = None
     sms: int | None = None
     backend: str = ""
+    shared: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +436,8 @@ class DeviceSpec:
             idle cores take more power.
         standby: keep a second engine process that has imported everything and opened nothing, to
             take over when the first is lost.
+        shared: whether other orchestrators may have its cores and its GPU, too; no proof counts
+            what they run there.
     """
 
     backend: str = ""
@@ -442,6 +447,7 @@ class DeviceSpec:
     realtime_priority: int = 40
     keep_awake: bool = True
     standby: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ settings.load_profile("short")
 
 _FIRST_DOMAIN = 40
 _DOMAINS_OF_WORKERS = 60
+_CLAIMS = tempfile.TemporaryDirectory(prefix="aegis_claims_")
 _NEEDS_ROS = ("nodes", "field")
 _WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
 
@@ -33,6 +35,8 @@ def pytest_configure() -> None:
     offset = crc32(run.encode()) + (int(worker.removeprefix("gw")) if worker else 0)
     os.environ["ROS_DOMAIN_ID"] = str(_FIRST_DOMAIN + offset % _DOMAINS_OF_WORKERS)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    # Nor do they take each other's cores.
+    os.environ["AEGIS_CLAIMS_DIR"] = _CLAIMS.name
     if os.environ.get("AEGIS_REQUIRE_ROS") and not _ros_is_here():
         raise pytest.UsageError(_WHY)
 

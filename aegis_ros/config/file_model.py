@@ -35,6 +35,9 @@ class _Lane(Model):
         max_length=64,
         description="runtime of the networks on this lane: see [Backends](#backends)",
     )
+    shared: Annotated[bool | None, Shown("`device.shared`")] = Field(
+        None, description="let other orchestrators use its core or GPU: see [Sharing](#sharing)"
+    )
 
 
 class _Device(Model):
@@ -74,6 +77,10 @@ class _Device(Model):
         True,
         description="keep a second engine process ready to take over when the first is lost; it "
         "takes memory, and no time of a lane",
+    )
+    shared: bool = Field(
+        False,
+        description="let other orchestrators use its cores and GPU: see [Sharing](#sharing)",
     )
 
 

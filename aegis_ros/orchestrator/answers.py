@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from aegis_ros.analysis import ChainsVerdict
+from aegis_ros.orchestrator.claims import Neighbour
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.lane_choice import Admitted
 from aegis_ros.rationale import ResponseBound
@@ -13,6 +14,7 @@ from aegis_ros.rationale.admission import (
     ChainTime,
     ConstantLatency,
     MovedTask,
+    SharedWith,
     TaskAdmitted,
 )
 from aegis_ros.rationale.decimation import EveryNth
@@ -32,6 +34,7 @@ def admission_reason(
     *,
     lanes: int,
     load_note: str = "",
+    neighbours: Sequence[Neighbour] = (),
 ) -> TaskAdmitted:
     """Return why a task is admitted, and what follows for those that run.
 
@@ -42,6 +45,7 @@ def admission_reason(
         others: running tasks.
         lanes: how many lanes there are.
         load_note: what the engine says of the network it loaded; may be empty.
+        neighbours: other orchestrators on what its lane computes on.
     """
     spec = candidate.spec
     verdict = admitted.assignment.verdicts[admitted.lane]
@@ -73,6 +77,9 @@ def admission_reason(
         moved=tuple(MovedTask(each.task, each.before, each.after) for each in admitted.moves),
         barred=tuple(words(each) for each in options.barred),
         chains=() if admitted.chains is None else _chains_of(spec.name, admitted.chains),
+        shared=tuple(
+            SharedWith(each.words, each.node, each.pid, each.utilization) for each in neighbours
+        ),
     )
 
 

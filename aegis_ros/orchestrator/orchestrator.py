@@ -37,6 +37,7 @@ from aegis_ros.orchestrator.admissions import Admissions, Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
 from aegis_ros.orchestrator.auditing import Audit
 from aegis_ros.orchestrator.chains import Chains
+from aegis_ros.orchestrator.claims import Claims, claims_folder, claims_of
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
 from aegis_ros.orchestrator.intake import Intake, first_origin
@@ -72,6 +73,7 @@ from aegis_ros.rationale.rejection import CriticalRunning, NotConfigured
 from aegis_ros.rationale.requests import (
     FileDecides,
     JournalUnreadable,
+    NotClaimed,
     ProfilesNotKept,
     StateNotKept,
     StoreDamaged,
@@ -167,6 +169,7 @@ class Orchestrator:
         )
         self._info: EngineInfo | None = None
         self._lifecycle = Lifecycle()
+        self._claims = Claims(claims_folder(), node)
         self._life = threading.Lock()  # configuring and cleaning up: one at a time
         self._configuring = Stop()
         self._changing = threading.RLock()  # of the set and what follows from it; held briefly
@@ -200,6 +203,7 @@ class Orchestrator:
             log=self.log,
             on_streams=on_streams,
             changing=self._changing,
+            claims=self._claims,
         )
         self._propagation = propagation
         self._unloader = Unloader(propagation.unload, self._removed)
@@ -232,6 +236,7 @@ class Orchestrator:
             decimator=self._decimator,
             propagation=propagation,
             journal=self._journal,
+            claims=self._claims,
             log=self.log,
             ledger=self._ledger,
             new_id=new_id,
@@ -264,7 +269,8 @@ class Orchestrator:
 
         Raises:
             EngineError: the engine does not start.
-            StateError: already configured.
+            StateError: already configured; or another process owns the state of this node, or a
+                core or device of its lanes.
             StoppedError: it was cleaned up meanwhile.
         """
         with self._life:
@@ -277,6 +283,8 @@ class Orchestrator:
                 if admit and self._folder is not None:
                     undo.callback(self._folder.give_back)
                     self._take_folder(self._folder)
+                    undo.callback(self._claims.give_back)
+                    self._claim()
                 self._info = self._engine.start()
                 self._ledger.clear()
                 undo.pop_all()
@@ -300,6 +308,17 @@ class Orchestrator:
             problem = problem or str(error)
         if problem:
             self.log.report(StateNotKept(str(folder.path), problem))
+
+    def _claim(self) -> None:
+        """Claim the cores and devices of the lanes.
+
+        Raises:
+            StateError: another orchestrator has one of them.
+        """
+        try:
+            self._claims.take(claims_of(self.spec.device, self._backends))
+        except OSError as error:
+            self.log.report(NotClaimed(str(error)))
 
     def _admit_all(self) -> tuple[Registration, ...]:
         """Admit the configured tasks, then those of the journal."""
@@ -393,6 +412,7 @@ class Orchestrator:
             self._trace.close()
             self._audit.end()
             self._journal.close()
+            self._claims.give_back()
             if self._folder is not None:
                 self._folder.give_back()
             with self._changing:

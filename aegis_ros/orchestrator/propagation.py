@@ -8,6 +8,7 @@ from collections.abc import Callable
 from aegis_ros.engine import Engine
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.claims import Claims
 from aegis_ros.orchestrator.intake import Intake
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.loading import Loader
@@ -39,6 +40,7 @@ class Propagation:
         log: where it is reported that a network could not be unloaded.
         on_streams: called with the streams to subscribe to.
         changing: the orchestrator's lock.
+        claims: show other orchestrators how much is admitted.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Propagation:
         log: RationaleLog,
         on_streams: Callable[[tuple[Stream, ...]], None],
         changing: threading.RLock,
+        claims: Claims,
     ) -> None:
         """Change nothing yet."""
         self._device = device
@@ -68,6 +71,7 @@ class Propagation:
         self._log = log
         self._on_streams = on_streams
         self._changing = changing
+        self._claims = claims
 
     def publish_tables(self) -> None:
         """Feed exactly the tasks that are admitted now."""
@@ -77,6 +81,8 @@ class Propagation:
 
     def publish_proofs(self) -> None:
         """Give engine and trace what is proven now: who comes or goes changes it for the others."""
+        lanes = [lane.name for lane in self._device.lanes]
+        self._claims.note({lane: self._admitted.utilization(lane) for lane in lanes})
         for index, lane in enumerate(self._device.lanes):
             self._engine.set_critical_scaling(index, self._admitted.critical_scaling(lane.name))
         recorder = self._trace.recorder

@@ -12,6 +12,7 @@ from aegis_ros.errors import AegisError, StoppedError
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry, Origin
 from aegis_ros.orchestrator.answers import admission_reason
+from aegis_ros.orchestrator.claims import Claims
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.fed_task import FedTask
 from aegis_ros.orchestrator.journal import Journal
@@ -60,6 +61,7 @@ class Registrar:
         decimator: changes how many frames tasks take.
         propagation: carries what has changed to the other parts.
         journal: remembers the tasks that are in no file.
+        claims: know who shares a lane's core or device.
         log: where decisions are reported.
         ledger: books what becomes of frames.
         new_id: returns an id that no task has had.
@@ -78,6 +80,7 @@ class Registrar:
         decimator: Decimator,
         propagation: Propagation,
         journal: Journal,
+        claims: Claims,
         log: RationaleLog,
         ledger: Ledger,
         new_id: Callable[[], int],
@@ -93,6 +96,7 @@ class Registrar:
         self._decimator = decimator
         self._propagation = propagation
         self._journal = journal
+        self._claims = claims
         self._log = log
         self._ledger = ledger
         self._new_id = new_id
@@ -300,6 +304,7 @@ class Registrar:
             others,
             lanes=self._lanes,
             load_note=loaded,
+            neighbours=self._claims.neighbours(admitted.lane),
         )
         rationale = self._log.make(reason)
         if publish:

@@ -25,6 +25,7 @@ __all__ = [
     "MeasuredBudget",
     "MovedTask",
     "SegmentsBudget",
+    "SharedWith",
     "TaskAdmitted",
 ]
 
@@ -160,6 +161,23 @@ class ChainTime:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedWith:
+    """Another orchestrator on what a lane computes on.
+
+    Attributes:
+        part: the core or device, in words.
+        node: full name of its node.
+        pid: of its process, 0 where that is not known.
+        utilization: which part of its lane there it has admitted.
+    """
+
+    part: str
+    node: str
+    pid: int
+    utilization: float
+
+
+@dataclass(frozen=True, slots=True)
 class TaskAdmitted(Reason):
     """A task is admitted.
 
@@ -181,6 +199,7 @@ class TaskAdmitted(Reason):
         moved: running tasks that go to other lanes first.
         barred: why it cannot run on lanes of other classes, one sentence each.
         chains: what is proven, end to end, of the chains that it is part of.
+        shared: other orchestrators on what its lane computes on, which the proof does not count.
     """
 
     decision = Decision.ADMITTED
@@ -206,6 +225,7 @@ class TaskAdmitted(Reason):
     moved: tuple[MovedTask, ...] = ()
     barred: tuple[str, ...] = ()
     chains: tuple[ChainTime, ...] = ()
+    shared: tuple[SharedWith, ...] = ()
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

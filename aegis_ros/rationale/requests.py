@@ -18,6 +18,7 @@ __all__ = [
     "JournalWritten",
     "Measured",
     "Measuring",
+    "NotClaimed",
     "NotTraced",
     "ProfilesNotKept",
     "StateNotKept",
@@ -221,6 +222,16 @@ class StateNotKept(Reason):
     rule = Rule.STATE
 
     path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotClaimed(Reason):
+    """Other orchestrators of this host cannot be told which cores and devices are taken."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
     problem: str
 
 

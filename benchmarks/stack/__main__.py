@@ -125,7 +125,8 @@ def main() -> None:
     arguments.add_argument(
         "--keep-traces",
         action="store_true",
-        help="trace every round of the orchestrator, and keep the files in traces/ of --state",
+        help="trace every round of the orchestrator, and keep the files in "
+        "nodes/orchestrator/traces of --state",
     )
     arguments.add_argument(
         "--no-floor", action="store_true", help=f"leave out {URGENT} alone and at constant latency"

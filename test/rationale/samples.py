@@ -231,6 +231,7 @@ REASONS = (
     q.JournalWritten(),
     q.JournalFound(("detector", "map")),
     q.StateNotKept("/state", "Read-only file system"),
+    q.NotClaimed("Permission denied"),
     q.ProfilesNotKept("profiles cannot be stored (database or disk is full)"),
     q.TaskRemembered("detector", 1_764_000_000 * S),
     q.TaskRemembered("detector", 0),
@@ -336,6 +337,7 @@ REASONS = (
     admitted(
         lane_method="moving another task",
         moved=(a.MovedTask("map", "gpu0", "cpu0"), a.MovedTask("text", "gpu0", "cpu1")),
+        shared=(a.SharedWith("core 3", "/left/orchestrator", 4711, 0.7),),
         barred=("detector has no WCET profile on Orin, and measuring it now would disturb others",),
     ),
     admitted(cut=a.CutNote("not cut into 2 segments: its output 'x' differs")),
@@ -401,6 +403,7 @@ PARTS = (
     e.LaneStuck("hog", 2100 * MS, 10 * MS),
     e.LaneStuck("", 61 * S, 0),
     a.ChainTime("detector → classifier", 61_500_000, 98 * MS),
+    a.SharedWith("the device gpu-0", "/left/orchestrator", 0, 0.7),
     a.Budget("measured", 22 * MS, a.MeasuredBudget("the slowest of 300 runs, times 1.2")),
     a.DeclaredBudget(22 * MS),
     a.MeasuredBudget("the slowest of 300 runs, times 1.2"),

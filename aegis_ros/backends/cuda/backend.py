@@ -109,6 +109,11 @@ class CudaBackend:
             self._loaded.remove(network)
             network.close()
 
+    def device_id(self) -> str:
+        """Return which GPU of this host it is, as ``CUDA_VISIBLE_DEVICES`` names it."""
+        first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+        return f"gpu-{first or 0}"
+
     def determinism(self) -> str:
         """Say what the lanes were permitted."""
         has = "with priorities" if self._driver.priorities else "without priorities"

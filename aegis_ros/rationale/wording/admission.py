@@ -37,8 +37,18 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
             f"{each.task} moves from lane {each.before} to {each.after}" for each in reason.moved
         ]
         sentences.append(f"So that it fits, {', '.join(moves)}")
+    sentences += [words(each) for each in reason.shared]
     sentences += [f"It cannot run on other lanes: {each}" for each in reason.barred]
     return ". ".join(sentences)
+
+
+@words_of(admission.SharedWith)
+def _shared_with(other: admission.SharedWith) -> str:
+    process = f" (process {other.pid})" if other.pid else ""
+    return (
+        f"{other.part[:1].upper()}{other.part[1:]} is shared with {other.node}{process}, which has "
+        f"admitted {other.utilization:.0%} there: this proof does not count that"
+    )
 
 
 @words_of(admission.ChainTime)

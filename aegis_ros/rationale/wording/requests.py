@@ -141,6 +141,14 @@ def _state_not_kept(reason: requests.StateNotKept) -> str:
     )
 
 
+@words_of(requests.NotClaimed)
+def _not_claimed(reason: requests.NotClaimed) -> str:
+    return (
+        "other orchestrators of this host cannot be told which cores and devices are taken "
+        f"({reason.problem}); see to it that no two use the same"
+    )
+
+
 @words_of(requests.ProfilesNotKept)
 def _profiles_not_kept(reason: requests.ProfilesNotKept) -> str:
     return f"what is measured is kept in memory until it can be stored: {reason.problem}"

@@ -1,0 +1,173 @@
+"""A core or a device belongs to one orchestrator of a host, unless both share it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from aegis_ros.backends import Capabilities
+from aegis_ros.errors import StateError
+from aegis_ros.orchestrator.claims import Claim, Claims, claims_of
+from aegis_ros.rationale.requests import NotClaimed
+from aegis_ros.spec import DeviceSpec, LaneSpec
+from test.orchestrator.house import House
+
+CORE = Claim("core-3", "core 3", "main", "device.lanes[0].cpu")
+SHARED = replace(CORE, shared=True)
+
+
+def test_a_core_of_another_orchestrator_is_refused_with_who_has_it(tmp_path: Path) -> None:
+    left, right = Claims(tmp_path, "/left/orchestrator"), Claims(tmp_path, "/right/orchestrator")
+    left.take([CORE])
+    left.note({"main": 0.7})
+    for claim in (CORE, SHARED):
+        with pytest.raises(StateError) as refused:
+            right.take([claim])
+        assert (
+            f"core 3 is in use by /left/orchestrator (process {os.getpid()}, 70% admitted)"
+            in str(refused.value)
+        )
+        assert "shared: true" in refused.value.hint
+    left.give_back()
+    right.take([CORE])
+
+
+def test_what_is_refused_leaves_nothing_claimed(tmp_path: Path) -> None:
+    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left.take([CORE])
+    free = Claim("core-1", "core 1", "other", "")
+    with pytest.raises(StateError):
+        right.take([free, CORE])
+    Claims(tmp_path, "/third").take([free])
+
+
+def test_two_that_share_a_core_see_each_other(tmp_path: Path) -> None:
+    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left.take([SHARED])
+    assert left.neighbours("main") == ()
+    right.take([SHARED])
+    right.note({"main": 0.25})
+    (other,) = left.neighbours("main")
+    assert (other.words, other.node, other.utilization) == ("core 3", "/right", 0.25)
+    assert left.neighbours("another lane") == ()
+    with pytest.raises(StateError):
+        Claims(tmp_path, "/third").take([CORE])
+
+
+def test_several_lanes_of_one_orchestrator_may_have_one_core(tmp_path: Path) -> None:
+    claims = Claims(tmp_path, "/left")
+    claims.take([CORE, replace(CORE, lane="second")])
+    assert claims.neighbours("main") == ()
+
+
+def test_what_a_process_leaves_that_was_killed_means_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path;"
+        "from aegis_ros.orchestrator.claims import Claim, Claims;"
+        "Claims(Path(sys.argv[1]), '/gone').take([Claim('core-3', 'core 3', 'main', '')]);"
+        "print('claimed', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"claimed\n"
+        here = Claims(tmp_path, "/here")
+        with pytest.raises(StateError, match=f"/gone .process {process.pid}"):
+            here.take([CORE])
+        process.kill()
+        process.wait()
+        assert list(tmp_path.glob("core-3.*"))
+        here.take([CORE])
+
+
+@pytest.mark.parametrize("notes", ["", "rubbish", "[1]", '{"pid": "x", "utilization": []}'])
+def test_notes_that_cannot_be_read_do_not_matter(tmp_path: Path, notes: str) -> None:
+    left = Claims(tmp_path, "/left")
+    left.take([CORE])
+    (path,) = tmp_path.glob("core-3.*")
+    path.write_text(notes)
+    with pytest.raises(StateError, match="core 3 is in use by"):
+        Claims(tmp_path, "/right").take([CORE])
+
+
+def test_others_may_claim_and_nobody_removes_what_is_anothers(tmp_path: Path) -> None:
+    folder = tmp_path / "claims"
+    Claims(folder, "/left").take([CORE])
+    assert folder.stat().st_mode & 0o7777 == 0o1777
+    assert all(path.stat().st_mode & 0o777 == 0o666 for path in folder.iterdir())
+
+
+def test_pinned_cores_and_devices_are_claimed_and_nothing_else() -> None:
+    cores: Any = SimpleNamespace(capabilities=Capabilities(on_cores=True))
+    gpu: Any = SimpleNamespace(capabilities=Capabilities(), device_id=lambda: "gpu-GPU-1/2")
+    plugin: Any = SimpleNamespace(capabilities=Capabilities())
+    lanes = (
+        LaneSpec("pinned", 1, backend="cores"),
+        LaneSpec("anywhere", None, backend="cores"),
+        LaneSpec("shared", 2, backend="cores", shared=True),
+        LaneSpec("gpu", 0, backend="gpu"),
+        LaneSpec("other", 3, backend="plugin"),
+    )
+    backends = {"cores": cores, "gpu": gpu, "plugin": plugin}
+    found = {each.lane: each for each in claims_of(DeviceSpec(lanes=lanes), backends)}
+    assert {lane: each.key for lane, each in found.items()} == {
+        "pinned": "core-1",
+        "shared": "core-2",
+        "gpu": "gpu-GPU-1_2",
+    }
+    assert [lane for lane, each in found.items() if each.shared] == ["shared"]
+    own = (LaneSpec("own", 4, shared=False, backend="cores"), lanes[0])
+    shared = DeviceSpec(lanes=own, shared=True)
+    assert [each.shared for each in claims_of(shared, backends)] == [False, True]
+
+
+def pinned(folder: Path, name: str, *, shared: bool) -> House:
+    house = House(folder / name, node=f"/{name}/orchestrator")
+    lane = LaneSpec("lane0", 0, shared=shared)
+    house.spec = replace(house.spec, device=replace(house.spec.device, lanes=(lane,)))
+    house.orchestrator = house._open()
+    return house
+
+
+def test_an_orchestrator_is_not_configured_on_a_core_that_is_taken(tmp_path: Path) -> None:
+    left, right = (pinned(tmp_path, name, shared=False) for name in ("left", "right"))
+    left.start()
+    assert left.orchestrator.register(left.task(wcet_ms=60)).accepted
+    with pytest.raises(StateError, match=r"core 0 is in use by /left/orchestrator .* 60% admitted"):
+        right.start()
+    left.orchestrator.cleanup()
+    right.start()
+    right.orchestrator.cleanup()
+
+
+def test_an_admission_on_a_shared_core_names_who_else_is_there(tmp_path: Path) -> None:
+    left, right = (pinned(tmp_path, name, shared=True) for name in ("left", "right"))
+    left.start()
+    assert left.orchestrator.register(left.task(wcet_ms=60)).accepted
+    right.start()
+    answer = right.orchestrator.register(right.task(wcet_ms=60))
+    assert answer.accepted
+    assert (
+        f"Core 0 is shared with /left/orchestrator (process {os.getpid()}), which has admitted 60% "
+        "there: this proof does not count that"
+    ) in answer.rationale.sentence
+    for each in (left, right):
+        each.orchestrator.cleanup()
+
+
+def test_a_host_without_a_place_for_claims_runs_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AEGIS_CLAIMS_DIR", str(tmp_path / "file" / "claims"))
+    house = pinned(tmp_path, "left", shared=False)
+    house.start()
+    assert any(isinstance(item.reason, NotClaimed) for item in house.reported)
+    house.orchestrator.cleanup()
