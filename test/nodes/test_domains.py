@@ -6,10 +6,9 @@ import rclpy
 
 from aegis_ros.nodes.domains import unused_domain
 
-
 # Beyond those of the other tests, and below the ports that the kernel gives to anybody: nobody else
 # takes one of them between the look and the node.
-_DOMAINS = range(0, 40)
+_DOMAINS = range(40)
 
 
 def test_a_domain_that_has_a_node_is_not_chosen() -> None:
