@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from aegis_ros.audit import AuditLog
 from aegis_ros.rationale import Decision, Rationale
 
 __all__ = ["Audit"]
+
+_log = logging.getLogger(__name__)
 
 # What somebody asked for, and mode changes; not what becomes of single frames.
 _AUDITED = frozenset(
@@ -42,7 +45,7 @@ class Audit:
 
     def begin(self) -> None:
         """Go on with the log."""
-        self._log = AuditLog(self._folder)
+        self._log = AuditLog(self._folder, on_problem=_log.error)
         self.event("configured")
 
     def decided(self, rationale: Rationale) -> None:
