@@ -119,9 +119,8 @@ def read(folder: Path) -> Iterator[tuple[Path, int, AuditRecord | Damage]]:
         OSError: a file cannot be read.
     """
     for path in files(folder):
-        with path.open("rb") as content:
-            for line, data in enumerate(iter(lambda: content.readline(_MOST_LINE_BYTES), b""), 1):
-                yield path, line, _parsed(path, line, data)
+        for line, each in _lines(path):
+            yield path, line, each
 
 
 def verify(folder: Path, head: str = "") -> Verdict:
@@ -167,12 +166,10 @@ def last_record(path: Path) -> tuple[AuditRecord | None, bool]:
     """
     last: AuditRecord | None = None
     clean = True
-    with path.open("rb") as content:
-        for line, data in enumerate(iter(lambda: content.readline(_MOST_LINE_BYTES), b""), 1):
-            each = _parsed(path, line, data)
-            clean = isinstance(each, AuditRecord)
-            if isinstance(each, AuditRecord):
-                last = each
+    for _, each in _lines(path):
+        clean = isinstance(each, AuditRecord)
+        if isinstance(each, AuditRecord):
+            last = each
     return last, clean
 
 
@@ -182,6 +179,12 @@ def _problem(record: AuditRecord, previous: AuditRecord) -> str:
     if record != sealed(record, previous.digest):
         return f"record {record.number}, or the one before, was edited"
     return ""
+
+
+def _lines(path: Path) -> Iterator[tuple[int, AuditRecord | Damage]]:
+    with path.open("rb") as content:
+        for line, data in enumerate(iter(lambda: content.readline(_MOST_LINE_BYTES), b""), 1):
+            yield line, _parsed(path, line, data)
 
 
 def _parsed(path: Path, line: int, data: bytes) -> AuditRecord | Damage:

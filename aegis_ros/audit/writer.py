@@ -103,32 +103,42 @@ class AuditLog:
     def _run(self) -> None:
         left: list[AuditRecord] = []
         ended = False
-        last_try = False
-        while not ended or (left and last_try):
-            last_try = not ended
-            try:
-                records = [self._waiting.get(timeout=_RETRY_S if left else None)]
-            except queue.Empty:
-                records = []
-            while not self._waiting.empty():
-                records.append(self._waiting.get_nowait())
-            ended = ended or None in records
+        while not ended:
+            records = self._taken(_RETRY_S if left else None)
+            ended = None in records
             left += [record for record in records if record is not None]
             self._dropped += max(0, len(left) - _MOST_WAITING)
             del left[_MOST_WAITING:]
-            if not left:
-                continue
-            try:
-                if not self._opened:
-                    self._open()
-                self._write(self._with_dropped(left))
-            except OSError as error:
-                self._opened = False  # what is on the disk is read again before more is added
-                if not self._refuses:
-                    self._refuses = True
-                    self._on_problem(f"the audit log in {self._folder} cannot be written ({error})")
-                continue
-            left, self._refuses = [], False
+            if left and self._wrote(left):
+                left = []
+        if left:  # one more time
+            time.sleep(_RETRY_S)
+            self._wrote(left)
+
+    def _taken(self, timeout_s: float | None) -> list[AuditRecord | None]:
+        """Wait for a record; return all that wait, with ``None`` where the log is closed."""
+        try:
+            records = [self._waiting.get(timeout=timeout_s)]
+        except queue.Empty:
+            return []
+        while not self._waiting.empty():
+            records.append(self._waiting.get_nowait())
+        return records
+
+    def _wrote(self, records: list[AuditRecord]) -> bool:
+        """Return whether the disk took the records; when it first refuses, report why."""
+        try:
+            if not self._opened:
+                self._open()
+            self._write(self._with_dropped(records))
+        except OSError as error:
+            self._opened = False  # what is on the disk is read again before more is added
+            if not self._refuses:
+                self._refuses = True
+                self._on_problem(f"the audit log in {self._folder} cannot be written ({error})")
+            return False
+        self._refuses = False
+        return True
 
     def _with_dropped(self, records: list[AuditRecord]) -> list[AuditRecord]:
         dropped, self._dropped = self._dropped, 0

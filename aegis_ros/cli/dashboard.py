@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,39 +19,15 @@ _PROGRAMS = "aegis_ros.programs"
 _PORTS = range(65536)
 
 
-def run(
-    target: str,
-    host: str,
-    port: int,
-    *,
-    metrics: bool,
-    results: bool,
-    params: Path | None,
-    token_file: Path | None = None,
-) -> NoReturn:
+def run(arguments: Sequence[str]) -> NoReturn:
     """Become the dashboard node, which serves until Ctrl+C.
 
     Args:
-        target: name of the orchestrator node.
-        host: address to listen on.
-        port: port; 0 for any free one.
-        metrics: serve /metrics, too.
-        results: listen to results for their timing.
-        params: file of ROS parameters.
-        token_file: file of the token that changes need.
+        arguments: as :func:`node_arguments` returns them.
 
     Raises:
-        ConfigError: ROS or the built package is not in the environment, or an argument is wrong.
+        ConfigError: ROS or the built package is not in the environment.
     """
-    arguments = node_arguments(
-        target,
-        host,
-        port,
-        metrics=metrics,
-        results=results,
-        params=params,
-        token_file=token_file,
-    )
     command = [sys.executable, "-m", _program().module, *arguments]
     sys.stdout.flush()
     os.execv(command[0], command)
@@ -66,7 +43,20 @@ def node_arguments(
     params: Path | None,
     token_file: Path | None = None,
 ) -> list[str]:
-    """Return the arguments of the node's program; as :func:`run`."""
+    """Return the arguments of the node's program.
+
+    Args:
+        target: name of the orchestrator node.
+        host: address to listen on.
+        port: port; 0 for any free one.
+        metrics: serve /metrics, too.
+        results: listen to results for their timing.
+        params: file of ROS parameters.
+        token_file: file of the token that changes need.
+
+    Raises:
+        ConfigError: an argument is wrong.
+    """
     if port not in _PORTS:
         raise ConfigError("out of range", where="--port", value=port, expected="0 to 65535")
     for name, value in (("--target", target), ("--host", host)):

@@ -410,16 +410,18 @@ def dashboard(
     ] = None,
 ) -> None:
     """Serve the live page of a running orchestrator, as `ros2 run aegis_ros dashboard` does."""
-    from aegis_ros.cli.dashboard import run
+    from aegis_ros.cli.dashboard import node_arguments, run
 
     run(
-        target,
-        host,
-        port,
-        metrics=metrics,
-        results=results,
-        params=params,
-        token_file=token_file,
+        node_arguments(
+            target,
+            host,
+            port,
+            metrics=metrics,
+            results=results,
+            params=params,
+            token_file=token_file,
+        )
     )
 
 

@@ -25,7 +25,7 @@ def test_runs_the_node_with_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(dashboard, "find_spec", lambda name: object())
     monkeypatch.setattr(dashboard, "entry_points", lambda **wanted: (PROGRAM,))
     monkeypatch.setattr("os.execv", lambda program, command: became.append(command))
-    dashboard.run("/a/b", "127.0.0.1", 0, metrics=True, results=False, params=None)
+    dashboard.run(_arguments("/a/b", "127.0.0.1", 0))
     (command,) = became
     assert command[:4] == [sys.executable, "-m", "aegis_ros.nodes.dashboard", "--ros-args"]
     assert command[4:] == [
@@ -54,7 +54,7 @@ def test_without_ros_it_says_what_to_source_and_what_works_all_the_same(
 ) -> None:
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None if name == missing else object())
     with pytest.raises(ConfigError, match=r"(?s)environment.*source .*aegis report TRACE"):
-        dashboard.run("a", "127.0.0.1", 1, metrics=False, results=True, params=None)
+        dashboard.run(_arguments("a", "127.0.0.1", 1))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aegis_ros.engine.client.callbacks import Callbacks
@@ -232,16 +233,13 @@ class Supervisor:
         """Return a process that can take requests: the one that stands by, or a new one."""
         self._standby_at_ns = time.monotonic_ns() + _STANDBY_AFTER_NS
         standby, self._standby = self._standby, None
-        for process in (standby, None):
-            process = process or EngineProcess(self._device)
-            try:
-                process.begin(self._trace)
-            except EngineError:
-                if process is not standby:
-                    raise
-            else:
-                return process
-        raise AssertionError("a new process raises, or is returned")
+        if standby is not None:
+            with suppress(EngineError):  # it died, or cannot begin: a new one may
+                standby.begin(self._trace)
+                return standby
+        process = EngineProcess(self._device)
+        process.begin(self._trace)
+        return process
 
     def _keep_standby(self) -> None:
         """Have a process stand by while the engine runs: starting Python is most of a restart."""
