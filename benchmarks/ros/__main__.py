@@ -29,6 +29,7 @@ from std_msgs.msg import Float64
 
 from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.nodes.spinning import spin_beside
+from benchmarks.domain import own_domain
 from benchmarks.neighbours import Neighbours
 from benchmarks.processes import process, wait
 from benchmarks.progress import Shown, progress
@@ -282,7 +283,7 @@ def main() -> None:
     )
     arguments.add_argument("--kills", type=int, default=4, help="of the engine (4)")
     options = read_options(arguments, {"seconds": 8.0, "kills": 2})
-    os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
+    os.environ["ROS_DOMAIN_ID"] = str(own_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
     rclpy.init()

@@ -31,6 +31,7 @@ from benchmarks.compare.plan import Plan, Planner
 from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, in_turn
 from benchmarks.compare.workload import Workload
+from benchmarks.domain import own_domain
 from benchmarks.progress import Shown, progress
 from benchmarks.report import parser, publish, read_options
 from benchmarks.stack.arms import Listener, Stage, one_round
@@ -141,7 +142,7 @@ def main() -> None:
     options = read_options(arguments, _QUICK)
     if options.keep_traces and (options.trace or not options.state or "aegis" not in options.ways):
         arguments.error("--keep-traces needs --state and the way aegis, and excludes --trace")
-    os.environ["ROS_DOMAIN_ID"] = str(50 + os.getpid() % 50)
+    os.environ["ROS_DOMAIN_ID"] = str(own_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
     for number in (signal.SIGINT, signal.SIGTERM):
