@@ -11,11 +11,15 @@ from aegis_ros.nodes.launching import declare, include, share
 
 def generate_launch_description() -> LaunchDescription:
     """Return both launch files with the demo's configuration."""
-    common = {"log_level": LaunchConfiguration("log_level")}
+    common = {
+        "log_level": LaunchConfiguration("log_level"),
+        "enclave": LaunchConfiguration("enclave"),
+    }
     return LaunchDescription(
         [
             *declare(
                 "log_level",
+                "enclave",
                 config=share("config/demo.yaml"),
                 replay_config=share("config/demo_replay.yaml"),
             ),

@@ -16,7 +16,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *declare("config", name="orchestrator"),
-            *declare("namespace", "autostart", "state_dir"),
+            *declare("namespace", "enclave", "autostart", "state_dir"),
             *declare("dashboard", "dashboard_host", "dashboard_port", "metrics"),
             *declare("dashboard_token_file"),
             *declare("use_sim_time", "log_level", "fastdds_profile"),

@@ -14,7 +14,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *declare(config=None, name="replay"),
-            *declare("namespace", "log_level", "fastdds_profile"),
+            *declare("namespace", "enclave", "log_level", "fastdds_profile"),
             for_large_images(start("replay", name=LaunchConfiguration("name"))),
         ]
     )

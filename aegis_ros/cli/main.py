@@ -469,6 +469,44 @@ def show(
     raise typer.Exit(show(folder, task, last))
 
 
+security = typer.Typer(
+    help="What the nodes of a robot may do in a domain that is protected with SROS2.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.add_typer(security, name="security")
+
+
+@security.command(
+    epilog="Examples:\n\n"
+    "aegis security policy robot.yaml > policy.xml\n\n"
+    "ros2 security create_keystore keystore\n\n"
+    "ros2 security generate_artifacts -k keystore -p policy.xml\n\n"
+    "aegis security policy robot.yaml --namespace /robot1 --remap image:=/camera/image\n\n"
+    "Exit code: 0 printed, 2 bad input."
+)
+def policy(
+    file: Annotated[Path, typer.Argument(help="YAML of the orchestrator.")],
+    *,
+    name: Annotated[str, typer.Option(help="Name of the orchestrator node.")] = "orchestrator",
+    namespace: Annotated[str, typer.Option(help="Namespace of the nodes.")] = "/",
+    enclave: Annotated[
+        str, typer.Option(help="Path of the enclaves, as the launch files have it.")
+    ] = "/aegis",
+    remap: Annotated[
+        list[str] | None, typer.Option(help="As the nodes have it: FROM:=TO; repeatable.")
+    ] = None,
+) -> None:
+    """Print a policy of SROS2: the topics, services and actions that each program needs.
+
+    Tasks that are registered by service need their topics in the file, too.
+    """
+    from aegis_ros.cli.security import print_policy
+
+    code = print_policy(file, name=name, namespace=namespace, enclave=enclave, remap=remap or ())
+    raise typer.Exit(code)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -43,6 +43,12 @@ ARGUMENTS = {
         LaunchArgument("replay_config", "YAML file of the replay node"),
         LaunchArgument("name", "node name"),
         LaunchArgument("namespace", "node namespace"),
+        LaunchArgument(
+            "enclave",
+            "path in the keystore of SROS2 that each node has its enclave below, as "
+            "/aegis/orchestrator; it acts where ROS_SECURITY_ENABLE is true",
+            "/aegis",
+        ),
         _switch(
             "autostart",
             "configure and activate by itself; false: wait for `ros2 lifecycle set`",

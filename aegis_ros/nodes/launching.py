@@ -73,7 +73,13 @@ def start(program: str, **more: Any) -> Node:
                 for parameter, name in PARAMETERS[program].items()
             }
         ],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        arguments=[
+            "--ros-args",
+            "--log-level",
+            LaunchConfiguration("log_level"),
+            "--enclave",
+            [LaunchConfiguration("enclave"), f"/{program}"],
+        ],
         output="screen",
         emulate_tty=True,
         **more,

@@ -92,8 +92,8 @@ def test_a_launch_file_uses_only_what_is_declared(path: Path) -> None:
     assert declared <= ARGUMENTS.keys()
     assert set(_texts(_calls(path, "LaunchConfiguration"))) <= declared
     for program in _texts(_calls(path, "start")):
-        needed = {*PARAMETERS[program].values(), "namespace", "log_level", "fastdds_profile"}
-        assert needed <= declared
+        common = {"namespace", "enclave", "log_level", "fastdds_profile"}
+        assert {*PARAMETERS[program].values(), *common} <= declared
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.name)

@@ -108,6 +108,7 @@ def test_the_orchestrator_gets_its_arguments_as_parameters(tmp_path: Path) -> No
     )
     command, environment = started["orchestrator"]
     assert "__ns:=/robot1" in command
+    assert command[command.index("--enclave") + 1] == "/aegis/orchestrator"
     parameters = yaml.safe_load(Path(command[command.index("--params-file") + 1]).read_text())
     (values,) = (node["ros__parameters"] for node in parameters.values())
     assert values["config"] == str(config)

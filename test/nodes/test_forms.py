@@ -24,6 +24,7 @@ from aegis_ros.decoders import (
 )
 from aegis_ros.nodes import forms as module
 from aegis_ros.nodes.forms import forms
+from aegis_ros.security import COMPANIONS
 from test.nodes import fake_vision
 
 HEADER = Header(frame_id="camera")
@@ -49,26 +50,31 @@ def made(decoded: Decoded) -> dict[str, Any]:
     return {name: message for name, (_, message) in messages.items()}
 
 
+RESULTS: list[tuple[Decoded, set[str], set[str]]] = [
+    (FOUND, set(), {"detections"}),
+    (POSES, {"keypoints"}, {"detections"}),
+    (Detections(BOXES, SCORES, ("a", "b"), instances=LABELS), {"mask"}, {"detections"}),
+    (Boxes3D(SOLID, SCORES[:1], ("car",)), set(), {"detections"}),
+    (Classification(("cat",), SCORES[:1]), set(), {"classification"}),
+    (SegmentationMask(LABELS, ()), {"mask"}, set()),
+    (DepthMap(np.ones((2, 3), np.float32)), {"depth"}, set()),
+    (Embedding(SCORES), {"embedding"}, set()),
+    (RawTensors({}), set(), set()),
+    (TextRegions(np.zeros((0, 4, 2), np.float32), (), SCORES[:0]), set(), set()),
+]
+
+
 @pytest.mark.parametrize(
-    ("decoded", "ours", "theirs"),
-    [
-        (FOUND, set(), {"detections"}),
-        (POSES, {"keypoints"}, {"detections"}),
-        (Detections(BOXES, SCORES, ("a", "b"), instances=LABELS), {"mask"}, {"detections"}),
-        (Boxes3D(SOLID, SCORES[:1], ("car",)), set(), {"detections"}),
-        (Classification(("cat",), SCORES[:1]), set(), {"classification"}),
-        (SegmentationMask(LABELS, ()), {"mask"}, set()),
-        (DepthMap(np.ones((2, 3), np.float32)), {"depth"}, set()),
-        (Embedding(SCORES), {"embedding"}, set()),
-        (RawTensors({}), set(), set()),
-        (TextRegions(np.zeros((0, 4, 2), np.float32), (), SCORES[:0]), set(), set()),
-    ],
-    ids=lambda value: type(value).__name__,
+    ("decoded", "ours", "theirs"), RESULTS, ids=lambda value: type(value).__name__
 )
 def test_each_result_has_its_topics(
     decoded: Decoded, ours: set[str], theirs: set[str], vision: bool
 ) -> None:
     assert set(made(decoded)) == ours | (theirs if vision else set())
+
+
+def test_a_policy_of_sros2_names_every_topic_beside_a_result() -> None:
+    assert {name for _, ours, theirs in RESULTS for name in ours | theirs} == set(COMPANIONS)
 
 
 @pytest.mark.parametrize("vision", [True], indirect=True)
