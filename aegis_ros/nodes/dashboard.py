@@ -36,6 +36,7 @@ from aegis_ros.nodes.dashboard_messages import (
     status_view,
 )
 from aegis_ros.nodes.parameters import Declaration, Parameters
+from aegis_ros.nodes.secured import secured
 from aegis_ros.rationale import Rule
 from aegis_ros.srv import EvaluateModel, SetTaskEnabled
 
@@ -259,9 +260,10 @@ def main(args: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(_MISSING.format(name=error.name), file=sys.stderr)
         return 1
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = DashboardNode()
+        with secured():
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            node = DashboardNode()
         server = Server(node.feed, node, node.settings)
     except AegisError as error:
         print(str(error), file=sys.stderr)

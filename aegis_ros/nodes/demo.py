@@ -25,10 +25,12 @@ from rich.table import Table
 from sensor_msgs.msg import Image
 
 from aegis_ros.demo.overview import contact_sheet
+from aegis_ros.errors import AegisError
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.domains import unused_domain
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
+from aegis_ros.nodes.secured import secured
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.srv import RegisterModel
 from aegis_ros.views.status import render_snapshot, summary_line
@@ -309,8 +311,14 @@ def main(args: list[str] | None = None) -> int:
         signal.signal(number, _interrupt)  # the nodes must not outlive the demo
     console = Console()
     processes = _Processes(folder)
-    rclpy.init(args=[])
-    node = rclpy.create_node("aegis_demo")
+    try:
+        with secured():
+            rclpy.init(args=[])
+            node = rclpy.create_node("aegis_demo")
+    except AegisError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
     spinner = spin_beside(node)
     config = options.config or share_file("config/demo.yaml")
     try:

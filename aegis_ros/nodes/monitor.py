@@ -18,7 +18,9 @@ from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
+from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus, Rationale
+from aegis_ros.nodes.secured import secured
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.views.progress import progress_line
 from aegis_ros.views.status import (
@@ -170,7 +172,11 @@ def show(monitor: Monitor, console: Console, stop: threading.Event, once: bool) 
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the monitor; return the exit code (0 ended by the user, 1 nothing to show)."""
+    """Run the monitor.
+
+    Returns:
+        0 ended by the user, 1 nothing to show, 2 refused by security.
+    """
     parser = argparse.ArgumentParser(
         prog="monitor",
         description="Live table of a running orchestrator.",
@@ -181,13 +187,19 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="print one table and exit")
     raw = sys.argv if args is None else ["monitor", *args]
     options = parser.parse_args(rclpy.utilities.remove_ros_args(raw)[1:])
-    # Ours: rclpy's handlers would end the subscriptions and leave this waiting for a status.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    node = rclpy.create_node("aegis_monitor")
-    monitor = Monitor(node, options.target)
+    try:
+        with secured():
+            # Ours: rclpy's handlers would end the subscriptions, and leave this waiting.
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            node = rclpy.create_node("aegis_monitor")
+            monitor = Monitor(node, options.target)
+    except AegisError as error:
+        print(f"monitor: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
     spinner = spin_beside(node)
     try:
         return show(monitor, Console(), stop, options.once)

@@ -19,7 +19,7 @@ def main(args: list[str] | None = None) -> int:
 
     Returns:
         0 after a signal, 1 when autostart was asked for and failed, 2 when a parameter cannot be
-        used.
+        used, or security refuses the node.
     """
     if os.environ.get("AEGIS_TUNE_ALLOCATOR", "1") != "0":
         tune_allocator()
@@ -30,14 +30,16 @@ def main(args: list[str] | None = None) -> int:
     from aegis_ros.errors import AegisError
     from aegis_ros.nodes.orchestrator import OrchestratorNode
     from aegis_ros.nodes.realtime import shorten_switch_interval
+    from aegis_ros.nodes.secured import secured
 
     shorten_switch_interval()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
     try:
-        node = OrchestratorNode()
+        with secured():
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            node = OrchestratorNode()
     except AegisError as error:
         print(f"orchestrator: {error}", file=sys.stderr)
         rclpy.try_shutdown()

@@ -23,6 +23,7 @@ from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
 from aegis_ros.nodes.replay_config import ReplayConfig, Source, load_replay, locate
+from aegis_ros.nodes.secured import secured
 from aegis_ros.nodes.spinning import spin_beside
 
 __all__ = ["ReplayNode", "main"]
@@ -207,12 +208,13 @@ def main(args: list[str] | None = None) -> int:
         0 when everything was played, 1 when a recording broke, 2 when nothing could be begun.
     """
     tune_allocator()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
     try:
-        node = ReplayNode()
+        with secured():
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            node = ReplayNode()
     except AegisError as error:
         print(f"replay: {error}", file=sys.stderr)
         rclpy.try_shutdown()

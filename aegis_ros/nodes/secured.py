@@ -1,0 +1,65 @@
+"""Has ROS's refusal to start a node under SROS2 end in one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aegis_ros.errors import ConfigError
+
+__all__ = ["secured"]
+
+_ENABLE = "ROS_SECURITY_ENABLE"
+_KEYSTORE = "ROS_SECURITY_KEYSTORE"
+_SHOWN = 300  # characters
+_SOURCE = re.compile(r"\.?, at /\S+:\d+")  # where in the source of ROS
+_KEYS = (
+    "Make keys: aegis security policy robot.yaml > policy.xml, then ros2 security "
+    "generate_artifacts -k KEYSTORE -p policy.xml (docs/security.md); the enclave is chosen with "
+    "--ros-args --enclave, or ROS_SECURITY_ENCLAVE_OVERRIDE"
+)
+
+
+@contextmanager
+def secured() -> Iterator[None]:
+    """Explain why ROS does not start, or a node is not made, where its security is on.
+
+    Raises:
+        ConfigError: instead of the error of rclpy.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # what rclpy raises has no name outside of it
+        if os.environ.get(_ENABLE) != "true":
+            raise
+        raise _explained(str(error)) from error
+
+
+def _explained(text: str) -> ConfigError:
+    detail = _SOURCE.sub("", " ".join(text.split()))[:_SHOWN]
+    keystore = os.environ.get(_KEYSTORE, "")
+    if "security libraries" in text:
+        return ConfigError(
+            "security is asked for, and this build of the ROS middleware has none",
+            where=_ENABLE,
+            value="true",
+            hint="Use ROS 2 from its apt repository, whose Fast DDS has DDS Security; or unset "
+            f"{_ENABLE} where no stranger can reach the domain",
+        )
+    if not keystore or "SECURITY ERROR" in text:
+        return ConfigError(
+            "security is asked for, and there are no keys" + (f": {detail}" if keystore else ""),
+            where=_KEYSTORE,
+            value=keystore or "nothing",
+            expected="the folder of a keystore",
+            hint=_KEYS,
+        )
+    return ConfigError(
+        f"security is on, and the node was refused: {detail}",
+        where=_ENABLE,
+        value="true",
+        hint="Keys and permissions hold for one ROS_DOMAIN_ID, until they expire, and for the "
+        "topics of the policy: compare it with what aegis security policy robot.yaml prints",
+    )
