@@ -90,11 +90,10 @@ def pack_submit(
         frames: channel, slot and shape of each, at most :data:`~aegis_ros.backends.MOST_INPUTS` of
             rank 7 or less.
     """
-    numbers = [
-        number
-        for channel, slot, shape in frames
-        for number in (channel, slot, len(shape), *shape, *_PADDING[len(shape)])
-    ]
+    numbers: list[int] = []
+    for channel, slot, shape in frames:
+        rank = len(shape)
+        numbers += (channel, slot, rank, *shape, *_PADDING[rank])
     return SUBMIT[len(frames)].pack(Kind.SUBMIT, len(frames), task_id, seq, *times_ns, *numbers)
 
 

@@ -86,6 +86,7 @@ class InFlight:
             raise InputError(
                 "a job has too many inputs", value=len(frames), expected=f"at most {MOST_INPUTS}"
             )
+        places = []
         for frame in frames:
             if len(frame.shape) > MAX_RANK:
                 raise InputError(
@@ -93,10 +94,12 @@ class InFlight:
                     value=frame.shape,
                     expected=f"at most {MAX_RANK}",
                 )
-        places = [(frame.channel.index, frame.slot, frame.shape) for frame in frames]
+            places.append((frame.channel.index, frame.slot, frame.shape))
         refused: list[tuple[int, int, Rule, str]] = []
-        for frame in frames:
-            frame.hold(len(jobs))
+        if len(jobs) != 1:  # the caller needs the slots once, and one job instead of it from here
+            for frame in frames:
+                frame.hold(len(jobs))
+            _drop(frames)
         with self._guard:
             process = self._process
             for task_id, seq, arrival_ns, deadline_ns in jobs:
@@ -119,7 +122,6 @@ class InFlight:
                     self._jobs[task_id, seq] = JobInFlight(
                         frames, arrival_ns, received_ns, deadline_ns, origin
                     )
-        _drop(frames)  # of the caller
         for task_id, seq, rule, text in refused:
             _drop(frames)
             self._callbacks.skip(JobSkip(task_id, seq, rule, text, origin))

@@ -282,8 +282,9 @@ class EngineLoop:
         ].unpack_from(buffer)
         places = []
         for at in range(0, _PLACE * count, _PLACE):
-            channel, slot, rank = numbers[at : at + 3]
-            places.append((channel, slot, tuple(numbers[at + 3 : at + 3 + rank])))
+            shape = at + 3
+            extents = tuple(numbers[shape : shape + numbers[at + 2]])
+            places.append((numbers[at], numbers[at + 1], extents))
         now = time.monotonic_ns()
         task = self._tasks.get(task_id)
         frame = JobFrame(task, places)
