@@ -169,6 +169,11 @@ class Metrics:
             "How long the last restart took from loss to ready",
             status.engine_restart_ms / 1e3,
         )
+        yield self._gauge(
+            "tasks_rejected",
+            "Tasks of the configuration or of an earlier run that were not admitted",
+            len(status.rejected),
+        )
         yield self._gauge("arena_budget_bytes", "Budget of the arena", status.arena_bytes)
         yield self._gauge("arena_used_bytes", "Used bytes of the arena", status.arena_used_bytes)
 

@@ -19,6 +19,7 @@ __all__ = [
     "DueView",
     "JobView",
     "LaneView",
+    "RejectedView",
     "StatusView",
     "TaskView",
     "WindowView",
@@ -84,6 +85,15 @@ class LaneView:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedView:
+    """A task that should run and was not admitted."""
+
+    name: str
+    origin: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     """The orchestrator at one moment; ``engine_pid`` is 0 where no engine runs.
 
@@ -103,6 +113,7 @@ class StatusView:
     lanes: tuple[LaneView, ...]
     tasks: tuple[TaskView, ...]
     progress: str = ""
+    rejected: tuple[RejectedView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from builtin_interfaces.msg import Time
 from aegis_ros.msg import AdmissionStatus, LaneStatus, OrchestratorStatus, TaskStatus, Tensor
 from aegis_ros.msg import Counterfactual as CounterfactualMsg
 from aegis_ros.msg import Rationale as RationaleMsg
+from aegis_ros.msg import RejectedTask as RejectedTaskMsg
 from aegis_ros.msg import ResponseBound as ResponseBoundMsg
 from aegis_ros.msg import Witness as WitnessMsg
 from aegis_ros.nodes.task_message import task_to_message
@@ -102,6 +103,16 @@ def status_to_message(state: OrchestratorState, lifecycle: str, now_ns: int) -> 
         arena_used_bytes=state.arena_used_bytes,
         lanes=[_lane(item) for item in state.lanes],
         tasks=[task_status(item) for item in state.tasks],
+        rejected=[
+            RejectedTaskMsg(
+                name=item.name,
+                origin=item.origin,
+                rule=str(item.rationale.rule),
+                sentence=item.rationale.sentence,
+                stamp=time_from_ns(item.rationale.time_ns),
+            )
+            for item in state.rejected
+        ],
         admissions=[
             AdmissionStatus(
                 task=item.task,
@@ -151,6 +162,7 @@ def task_status(item: TaskSummary) -> TaskStatus:
         execution_max_ms=item.execution_max_ns / 1e6,
         result_age_s=item.result_age_s,
         origin=item.origin,
+        problem=item.problem,
     )
 
 

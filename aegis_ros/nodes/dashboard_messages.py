@@ -10,6 +10,7 @@ from aegis_ros.dashboard import (
     DecisionView,
     JobView,
     LaneView,
+    RejectedView,
     StatusView,
     TaskView,
     WhatIf,
@@ -49,6 +50,9 @@ def status_view(message: Any) -> StatusView:
         ),
         tasks=tuple(_task_view(each) for each in message.tasks),
         progress=progress_line(message.admissions, message.admissions_ended),
+        rejected=tuple(
+            RejectedView(each.name, each.origin, each.sentence) for each in message.rejected
+        ),
     )
 
 

@@ -12,8 +12,10 @@ from aegis_ros.orchestrator import (
     WINDOW_NS,
     LaneSummary,
     OrchestratorState,
+    RejectedTask,
     TaskSummary,
 )
+from aegis_ros.rationale import Decision
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 from aegis_ros.trace.balance import Balance
 
@@ -103,7 +105,7 @@ def diagnose(
             limits=limits,
         )
         entries.append(_task(task, heard, verdict))
-    return entries
+    return entries + [_rejected(task) for task in state.rejected]
 
 
 def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
@@ -237,6 +239,16 @@ def _lane(
             values,
         )
     return Diagnosis(f"lane {lane.name}", OK, text, values)
+
+
+def _rejected(task: RejectedTask) -> Diagnosis:
+    """Return the health of a task that should run and does not."""
+    why = task.rationale
+    text = f"not admitted: {why.sentence}"
+    if not task.from_file and why.decision is Decision.REJECTED:
+        text += f" It is {task.origin}; unregister it if it is no longer wanted."
+    values = {"rule": str(why.rule), "origin": task.origin}
+    return Diagnosis(f"task {task.name}", ERROR, text, values)
 
 
 def _task(task: TaskSummary, hearing: Hearing, verdict: Verdict) -> Diagnosis:

@@ -102,6 +102,7 @@ def _snapshot(status: OrchestratorStatus, decisions: tuple[DecisionRow, ...]) ->
         ),
         decisions=decisions,
         progress=progress_line(status.admissions, status.admissions_ended),
+        rejected=tuple((each.name, each.sentence) for each in status.rejected),
     )
 
 

@@ -28,6 +28,8 @@ PROFILE_HINT = (
 _CLOCKS = "synchronise the sender's clock with this one (chrony, PTP)"
 # What is meant to drop frames: it makes no task ill.
 _INTENDED = (Rule.OPERATOR, Rule.DEVICE_SPEED, Rule.CRITICALITY, Rule.DECIMATION)
+# What takes only frames that are too many: never the cause where another frame failed otherwise.
+_SURPLUS = (Rule.NEWER_FRAME, Rule.RATE_GATE, *_INTENDED)
 
 
 class Level(IntEnum):
@@ -122,7 +124,7 @@ def _answers(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Ve
     text = f"no result from {found.frames} frames in {length(found.for_ns)}"
     if not found.dropped:
         return Verdict(Level.ERROR, f"{text}, and none of them has ended: see the entry engine")
-    most, *others = found.dropped
+    most, *others = sorted(found.dropped, key=_surplus)
     text += f": {_counted(most)}"
     if others:
         text += "; " + ", ".join(f"{each.frames} by {each.reason.rule}" for each in others)
@@ -233,6 +235,12 @@ def _falls_short(task: TaskSummary, limits: DiagnosticsSpec) -> bool:
     """Return whether there were fewer results lately than the declared rate lets through."""
     expected = task.gave.within_ns / (task.spec.period_ns * task.decimation)
     return task.gave.count + 1 < expected * (1.0 - limits.loss)
+
+
+def _surplus(dropped: Dropped) -> int:
+    """Return 0 for a cause, and more the less a reason explains why there is no result at all."""
+    rule = dropped.reason.rule
+    return _SURPLUS.index(rule) + 1 if rule in _SURPLUS else 0
 
 
 def _counted(dropped: Dropped) -> str:

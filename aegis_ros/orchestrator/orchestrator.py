@@ -52,6 +52,7 @@ from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.registration import Registrar
+from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.run_trace import RunTrace
 from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.orchestrator.state_folder import StateFolder
@@ -69,9 +70,10 @@ from aegis_ros.planning.feeds import decoded_outputs
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule
-from aegis_ros.rationale.rejection import CriticalRunning, NotConfigured
+from aegis_ros.rationale.rejection import Cancelled, CriticalRunning, NotConfigured
 from aegis_ros.rationale.requests import (
     FileDecides,
+    JournalFound,
     JournalUnreadable,
     NotClaimed,
     ProfilesNotKept,
@@ -146,7 +148,8 @@ class Orchestrator:
         self._on_streams = on_streams
         self._on_partial = on_partial
         self._backends = create_backends(spec.device)
-        self._journal = Journal(kept / "journal.sqlite", self.log.report)
+        self._rejected = Rejected()
+        self._journal = Journal(kept / "journal.sqlite", self._journal_reports)
         self._state = StateFolder(state_dir) if node else None
         state = state_dir if self._state is None else self._state.path
         self._profiles = ProfileStore(
@@ -236,6 +239,7 @@ class Orchestrator:
             decimator=self._decimator,
             propagation=propagation,
             journal=self._journal,
+            rejected=self._rejected,
             claims=self._claims,
             log=self.log,
             ledger=self._ledger,
@@ -328,7 +332,10 @@ class Orchestrator:
         journaled = self._journal.open() if self._folder is not None else []
         for each in journaled:
             if each.spec is None:
-                self.log.report(JournalUnreadable(each.name, each.problem))
+                unreadable = self.log.report(JournalUnreadable(each.name, each.problem))
+                if each.name not in in_file:
+                    origin = Origin(remembered=True, since_ns=each.since_ns)
+                    self._rejected.add(each.name, origin, unreadable)
             elif each.name not in in_file:
                 self.log.report(TaskRemembered(each.name, each.since_ns))
                 origins[each.name] = Origin(remembered=True, since_ns=each.since_ns)
@@ -362,7 +369,21 @@ class Orchestrator:
 
     def _admit_at_start(self, task: TaskSpec, ticket: Ticket, origin: Origin) -> Registration:
         with asked_by("the configuration" if origin.from_file else "the journal of an earlier run"):
-            return self._registrar.register(task, ticket, origin)
+            answer = self._registrar.register(task, ticket, origin)
+        if not answer.accepted and not isinstance(answer.rationale.reason, Cancelled):
+            with self._changing:
+                if self._admitted.get(task.name) is None:
+                    self._rejected.add(task.name, origin, answer.rationale)
+        return answer
+
+    def _journal_reports(self, reason: Reason) -> None:
+        """Report what befalls the journal, and which tasks it shows too late to be admitted."""
+        rationale = self.log.report(reason)
+        if isinstance(reason, JournalFound):
+            for name in reason.tasks:
+                if self._admitted.get(name) is None:
+                    origin = Origin(remembered=True, since_ns=self._journal.since_ns(name))
+                    self._rejected.add(name, origin, rationale)
 
     def activate(self) -> None:
         """Let frames in.
@@ -417,6 +438,7 @@ class Orchestrator:
                 self._folder.give_back()
             with self._changing:
                 self._admitted.clear()
+                self._rejected.clear()
                 self._loader.clear()
                 self._summaries.clear()
                 self._events.shedding.clear()
@@ -581,6 +603,7 @@ class Orchestrator:
             self._ledger.balance(),
             *self.admissions.summaries(),
             self._audit.head,
+            tuple(self._rejected),
         )
 
     def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:

@@ -22,6 +22,7 @@ from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import (
     AdmissionRequest,
@@ -61,6 +62,7 @@ class Registrar:
         decimator: changes how many frames tasks take.
         propagation: carries what has changed to the other parts.
         journal: remembers the tasks that are in no file.
+        rejected: the tasks that should run and do not.
         claims: know who shares a lane's core or device.
         log: where decisions are reported.
         ledger: books what becomes of frames.
@@ -80,6 +82,7 @@ class Registrar:
         decimator: Decimator,
         propagation: Propagation,
         journal: Journal,
+        rejected: Rejected,
         claims: Claims,
         log: RationaleLog,
         ledger: Ledger,
@@ -96,6 +99,7 @@ class Registrar:
         self._decimator = decimator
         self._propagation = propagation
         self._journal = journal
+        self._rejected = rejected
         self._claims = claims
         self._log = log
         self._ledger = ledger
@@ -170,6 +174,7 @@ class Registrar:
         self._ledger.open(entry.task_id, spec.name, entry.statistics)
         slower = self._decimator.joins(entry, admitted.decimation)
         self._admitted.add(entry)
+        self._rejected.drop(spec.name)
         self._propagation.publish_proofs()
         self._propagation.publish_tables()
         answer = self._accepted(
@@ -233,8 +238,10 @@ class Registrar:
         if entry is None:
             remembered = self._journal.remembers(name)
             self._journal.remove(name)
-            if remembered and not cancelled:
-                return Registration(True, ResultCode.DONE, 0, self._log.report(TaskForgotten(name)))
+            rejected = self._rejected.drop(name)
+            if (remembered or rejected is not None) and not cancelled:
+                forgotten = TaskForgotten(name, rejected is not None and rejected.from_file)
+                return Registration(True, ResultCode.DONE, 0, self._log.report(forgotten))
             if not cancelled:
                 return self.unknown(name)
             first = cancelled[0]

@@ -20,6 +20,7 @@ __all__ = [
     "OrchestratorState",
     "ProfileOutcome",
     "Registration",
+    "RejectedTask",
     "StampVerdict",
     "Stream",
     "TaskState",
@@ -203,6 +204,23 @@ class TaskSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedTask:
+    """A task of the configuration file or of the journal that does not run.
+
+    Attributes:
+        name: of the task.
+        from_file: whether it is in the configuration file.
+        origin: where it comes from, for people.
+        rationale: why it was not admitted.
+    """
+
+    name: str
+    from_file: bool
+    origin: str
+    rationale: Rationale
+
+
+@dataclass(frozen=True, slots=True)
 class LaneSummary:
     """A lane with its figures; ``utilization_measured`` is of the last seconds."""
 
@@ -228,6 +246,7 @@ class OrchestratorState:
         admissions: requests that take long, in the order of their turns.
         admissions_ended: how many of them have ended since none was left.
         audit_head: number and digest of the audit log's last record.
+        rejected: tasks that should run and do not.
     """
 
     active: bool
@@ -241,3 +260,4 @@ class OrchestratorState:
     admissions: tuple[AdmissionSummary, ...] = ()
     admissions_ended: int = 0
     audit_head: tuple[int, str] = (0, "")
+    rejected: tuple[RejectedTask, ...] = ()

@@ -263,12 +263,18 @@ class TaskRemembered(Reason):
 
 @dataclass(frozen=True, slots=True)
 class TaskForgotten(Reason):
-    """A task of an earlier run that is not admitted is remembered no longer."""
+    """A task that was not admitted is remembered and reported no longer.
+
+    Attributes:
+        task: its name.
+        from_file: whether it is in the configuration file, and so tried again.
+    """
 
     decision = Decision.REMOVED
     rule = Rule.OPERATOR
 
     task: str
+    from_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ class Snapshot:
     lanes: tuple[LaneRow, ...]
     decisions: tuple[DecisionRow, ...]
     progress: str = ""  # of the request that has its turn, as `progress_line` returns it
+    rejected: tuple[tuple[str, str], ...] = ()  # name and why, of tasks that should run
 
 
 def render_snapshot(snapshot: Snapshot, width: int = 160) -> RenderableType:
@@ -96,7 +97,12 @@ def render_snapshot(snapshot: Snapshot, width: int = 160) -> RenderableType:
         snapshot: what to draw.
         width: columns of the terminal; a narrow one gets fewer columns, none of them cut.
     """
-    return Group(_task_table(snapshot, width), _lane_lines(snapshot), _decision_panel(snapshot))
+    return Group(
+        _task_table(snapshot, width),
+        *_rejected_lines(snapshot),
+        _lane_lines(snapshot),
+        _decision_panel(snapshot),
+    )
 
 
 def summary_line(snapshot: Snapshot) -> str:
@@ -109,7 +115,9 @@ def summary_line(snapshot: Snapshot) -> str:
     )
     lanes = " ".join(f"{lane.name} {lane.measured:.0%}" for lane in snapshot.lanes)
     progress = f" | {snapshot.progress}" if snapshot.progress else ""
-    return f"{snapshot.state}{progress} | {lanes} | {tasks}"
+    rejected = ", ".join(name for name, _ in snapshot.rejected)
+    tail = f" | not admitted: {rejected}" if rejected else ""
+    return f"{snapshot.state}{progress} | {lanes} | {tasks}{tail}"
 
 
 # name, narrowest terminal that shows it
@@ -182,6 +190,17 @@ def _against_deadline(value_ms: float, task: TaskRow) -> Text:
     share = value_ms / task.deadline_ms if task.deadline_ms else 0.0
     style = "red" if share > 1.0 else "yellow" if share > 0.8 else "green"
     return Text(f"{value_ms:.1f}", style=style)
+
+
+def _rejected_lines(snapshot: Snapshot) -> list[RenderableType]:
+    if not snapshot.rejected:
+        return []
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(ratio=1)
+    for name, why in snapshot.rejected:
+        grid.add_row(Text(f"{name} was not admitted", style="bold red"), Text(why))
+    return [grid]
 
 
 def _lane_lines(snapshot: Snapshot) -> RenderableType:

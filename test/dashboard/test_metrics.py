@@ -10,7 +10,7 @@ pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not in
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from aegis_ros.dashboard import Feed
+from aegis_ros.dashboard import Feed, RejectedView
 from aegis_ros.dashboard.metrics import Metrics
 from test.dashboard.robot import a_status, a_task, fill
 
@@ -46,6 +46,13 @@ def test_durations_are_seconds_and_counts_end_in_total() -> None:
     assert found["aegis_task_deadline_misses_total"] == [(labels, 7.0)]
     assert ({**labels, "quantile": "0.99"}, 0.048) in found["aegis_task_response_seconds"]
     assert found["aegis_up"][0][1] == 1.0
+
+
+def test_tasks_that_were_not_admitted_are_counted() -> None:
+    feed = Feed()
+    gone = RejectedView("map", "from the configuration file", "no such file")
+    feed.put_status(a_status(rejected=(gone,)))
+    assert _read(feed)["aegis_tasks_rejected"][0][1] == 1.0
 
 
 def test_frames_left_out_and_early_exits_are_counted() -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
 
-from aegis_ros.dashboard import Feed, Settings
+from aegis_ros.dashboard import Feed, RejectedView, Settings
 from aegis_ros.dashboard.server import Server
 from test.dashboard.browser import Browser, Page, a_browser, find_browser
 from test.dashboard.robot import FakeRobot, a_decision, a_job, a_status, a_task, fill
@@ -84,6 +84,22 @@ def test_the_first_start_says_how_far_it_is(browser: Browser) -> None:
     with _served(feed) as url:
         page = Page(browser, url)
         page.until(f"document.querySelector('#state').textContent === 'configuring: {progress}'")
+
+
+def test_tasks_that_were_not_admitted_are_shown_until_that_is_settled(browser: Browser) -> None:
+    feed = Feed()
+    gone = RejectedView("map", "from the configuration file", "model: no such file <b>here</b>.")
+    feed.put_status(a_status((a_task(),), rejected=(gone,)))
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(f"{_ROWS} === 1")
+        shown = page.run("document.querySelector('#rejected').innerText")
+        assert shown == (
+            "map was not admitted: model: no such file <b>here</b>. (from the configuration file)"
+        )
+        assert page.run(_CONTRAST) == ""
+        feed.put_status(a_status((a_task(),)))
+        page.until("document.querySelector('#rejected').hidden")
 
 
 def test_what_a_task_does_without_is_reported_and_best_effort_is_never_late(

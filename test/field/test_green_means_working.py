@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from aegis_ros.srv import RegisterModel
+from aegis_ros.srv import RegisterModel, UnregisterModel
 from diagnostic_msgs.msg import DiagnosticStatus
+from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
 from sensor_msgs.msg import Image
 
+from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.rationale.frames import CannotSubscribe
-from test.nodes.system import System, running
+from aegis_ros.views.status import render_snapshot, summary_line
+from test.network.builders import save
+from test.nodes.system import SIZE, System, running
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +103,109 @@ def _diagnosis_level(system: System, name: str) -> bytes | None:
     )
 
 
+def _fails_on_grey(path: Path) -> Path:
+    """A network that fails on frames whose brightest value is neither 0 nor white.
+
+    So it works on what it is checked with, which is black or noise.
+    """
+    constants = {
+        "low": np.array(50, np.float32),
+        "high": np.array(200, np.float32),
+        "only": np.ones(1, np.float32),
+        "shape": np.ones(1, np.int64),
+    }
+    nodes = [
+        helper.make_node("ReduceMax", ["input"], ["brightest"], keepdims=0),
+        helper.make_node("Greater", ["brightest", "low"], ["not_black"]),
+        helper.make_node("Less", ["brightest", "high"], ["not_white"]),
+        helper.make_node("And", ["not_black", "not_white"], ["grey"]),
+        helper.make_node("Cast", ["grey"], ["number"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["number", "shape"], ["index"]),
+        helper.make_node("Gather", ["only", "index"], ["output"], axis=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "fails_on_grey",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, *SIZE])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1])],
+        initializer=[numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return save(graph, path)
+
+
+def test_a_network_that_fails_on_every_job_is_an_error_until_it_works(system: System) -> None:
+    model = _fails_on_grey(system.folder / "grey.onnx")
+    camera = _camera(system, "grey", model=str(model), preprocess__scale=1.0)
+
+    def frame(value: int) -> Callable[[], None]:
+        return lambda: camera.publish(system.image(value))
+
+    status = _diagnosis(system, "grey", DiagnosticStatus.ERROR, frame(100))
+    assert status.message.startswith("no result from ")
+    assert " by run_failed, the last because job " in status.message
+    assert "Gather" in status.message, "in the words of the runtime"
+    assert not system.results_of("grey")
+    counted = {each.key: int(each.value) for each in status.values if "last_result" in each.key}
+    assert counted["since_last_result run_failed"] >= 3
+    assert system.statuses[-1].engine_restarts == 0, "what fails is the job, not the engine"
+    system.until(lambda: system.results_of("grey"), frame(255))
+    system.until(
+        lambda: _diagnosis_level(system, "grey") in (DiagnosticStatus.OK, DiagnosticStatus.WARN),
+        frame(255),
+    )
+
+
+_MISSING = """\
+- name: filed
+  model: {folder}/gone.onnx
+  input: {{topic: /filed/image, max_size: [64, 64]}}
+  output: {{topic: /filed/result}}
+  period_ms: 50
+  wcet_ms: 1
+"""
+
+
+def test_what_is_configured_or_remembered_and_not_admitted_is_an_error_until_it_is_settled(
+    tmp_path: Path,
+) -> None:
+    model = tmp_path / "kept.onnx"
+    with running(tmp_path) as first:
+        shutil.copy(first.model, model)
+        assert first.call(RegisterModel, task=first.task("kept", model=str(model))).admitted
+    model.unlink()
+    with running(tmp_path, _MISSING.format(folder=tmp_path)) as system:
+        filed = _diagnosis(system, "filed", DiagnosticStatus.ERROR)
+        assert filed.message.startswith("not admitted: ") and "gone.onnx" in filed.message
+        kept = _diagnosis(system, "kept", DiagnosticStatus.ERROR)
+        assert "kept.onnx" in kept.message and "unregister it" in kept.message
+        shown = {each.name: each for each in system.statuses[-1].rejected}
+        assert list(shown) == ["filed", "kept"]
+        monitor = Monitor(system.robot, "/orchestrator")
+        snapshot = system.until(monitor.snapshot)
+        assert snapshot.rejected[0] == ("filed", shown["filed"].sentence)
+        assert summary_line(snapshot).endswith(" | not admitted: filed, kept")
+        console = Console(file=io.StringIO(), width=200)
+        console.print(render_snapshot(snapshot, 200))
+        assert "kept was not admitted" in console.file.getvalue()  # type: ignore[attr-defined]
+        assert shown["filed"].origin == "from the configuration file"
+        assert shown["kept"].origin.startswith("remembered from 20")
+        assert shown["kept"].rule == "model_file"
+        # Whoever asks gets an answer; what is asked in vain makes no robot ill.
+        asked = system.call(RegisterModel, task=system.task("asked", period_ms=-1.0))
+        assert not asked.admitted
+        # A request of the same name that is rejected, too, changes nothing.
+        assert not system.call(RegisterModel, task=system.task("filed", period_ms=-1.0)).admitted
+        count = len(system.statuses)
+        system.until(lambda: len(system.statuses) > count + 1)
+        assert [each.name for each in system.statuses[-1].rejected] == ["filed", "kept"]
+        assert "gone.onnx" in system.statuses[-1].rejected[0].sentence
+        assert system.call(RegisterModel, task=system.task("filed")).admitted
+        assert system.call(UnregisterModel, name="kept").success
+        system.until(lambda: not system.statuses[-1].rejected)
+        system.until(lambda: _diagnosis_level(system, "filed") == DiagnosticStatus.WARN)
+        assert _diagnosis_level(system, "kept") is None
+
+
 def test_a_task_that_failed_says_what_happened(system: System, tmp_path: Path) -> None:
     _camera(system, "gone")
     orchestrator = system.node._orchestrator
@@ -104,3 +215,9 @@ def test_a_task_that_failed_says_what_happened(system: System, tmp_path: Path) -
     status = _diagnosis(system, "gone", DiagnosticStatus.ERROR)
     assert "cannot subscribe to /gone/image" in status.message
     assert "crash" not in status.message
+    system.until(
+        lambda: any(
+            each.spec.name == "gone" and each.problem == status.message
+            for each in system.statuses[-1].tasks
+        )
+    )

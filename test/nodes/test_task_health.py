@@ -89,6 +89,19 @@ TABLE: tuple[tuple[str, dict[str, Any], Level, str], ...] = (
         "while it ran: ValueError: no such kernel; 2 by newer_frame",
     ),
     (
+        "every frame of a camera that is three times as fast cannot be used",
+        _since(90, 3 * S, Dropped(EARLY, 60), Dropped(BAD, 30)),
+        Level.ERROR,
+        "no result from 90 frames in 3.0 s: 30 by bad_frame, the last because a frame on "
+        "/eye/image was skipped: encoding: rgb16 cannot be used; 60 by rate_gate",
+    ),
+    (
+        "jobs fail so slowly that most frames are replaced",
+        _since(90, 3 * S, Dropped(NEWER, 60), Dropped(FAILED, 20), Dropped(EARLY, 10)),
+        Level.ERROR,
+        "20 by run_failed, the last because job 9 of eye failed while it ran",
+    ),
+    (
         "no result can be published",
         _since(20, 2 * S, Dropped(NotPublished("eye", 9, "no space"), 20)),
         Level.ERROR,

@@ -236,6 +236,7 @@ REASONS = (
     q.TaskRemembered("detector", 1_764_000_000 * S),
     q.TaskRemembered("detector", 0),
     q.TaskForgotten("detector"),
+    q.TaskForgotten("detector", from_file=True),
     q.StoreDamaged("the journal of admitted tasks", "/state/journal.sqlite.damaged"),
     q.NotTraced("OSError: no space left on device", begun=True),
     q.NotTraced("trace.file: cannot be written.", begun=False),

@@ -77,12 +77,22 @@ function show(status) {
   tasks.follow(status, state.mayChange, state.hasJobs);
   device.follow(status);
   whatIf.follow(status);
+  showRejected(status.rejected);
   page["no-tasks"].hidden = status.tasks.length > 0;
   page.tasks.hidden = status.tasks.length === 0;
   setText(page["engine-line"], status.backend ? `${status.backend} on ${status.device}` : "");
   setText(page.state, status.progress ? `${status.state}: ${status.progress}` : status.state);
   setAttribute(page.state, "data-level", { active: "good", inactive: "warn" }[status.state] ?? "none");
   showFigures(status);
+}
+
+function showRejected(rejected) {
+  const key = JSON.stringify(rejected);
+  if (key === state.rejected) return;
+  state.rejected = key;
+  page.rejected.hidden = rejected.length === 0;
+  page.rejected.replaceChildren(...rejected.map((task) => element("li", {},
+    element("b", {}, `${task.name} was not admitted`), `: ${task.sentence} `, element("span", { class: "muted" }, `(${task.origin})`))));
 }
 
 function showFigures(status) {

@@ -161,6 +161,11 @@ def _task_remembered(reason: requests.TaskRemembered) -> str:
 
 @words_of(requests.TaskForgotten)
 def _task_forgotten(reason: requests.TaskForgotten) -> str:
+    if reason.from_file:
+        return (
+            f"{reason.task} was not admitted, and is reported no longer; it is in the "
+            "configuration file, and is tried again when the orchestrator is configured again"
+        )
     return (
         f"{reason.task} was not admitted, and is now forgotten: the next start does not try to "
         "admit it again"
