@@ -1,4 +1,4 @@
-"""Over real DDS: all that is quick is answered and reported while a network is measured."""
+"""Over real DDS: all that is quick is answered and reported while an admission takes its time."""
 
 from __future__ import annotations
 
@@ -24,31 +24,49 @@ MANY = 5
 
 
 class _Gate:
-    """Has the engine's measurements stand still until it is opened."""
+    """Has an admission stand still, at one of its stages, until it is opened."""
 
-    def __init__(self, system: System, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, system: System, patch: pytest.MonkeyPatch, stage: str) -> None:
         self.reached, self._open = threading.Event(), threading.Event()
         owner = system.node._orchestrator
         assert owner is not None
+        prepare, load = owner._judge._preparation.prepare, owner._engine.load
 
-        def slow(compiled: CompiledNetwork, lane: int, runs: int, *_: Any, **__: Any) -> Any:
-            self.reached.set()
-            assert self._open.wait(WAIT_SECONDS)
+        def measured(compiled: CompiledNetwork, lane: int, runs: int, *_: Any, **__: Any) -> Any:
+            self._wait_at(AdmissionStatus.STAGE_MEASURING)
             return np.full((runs, compiled.segments), 100_000, np.int64)
 
-        patch.setattr(owner._engine, "profile", slow)
+        def prepared(*arguments: Any) -> Any:
+            self._wait_at(AdmissionStatus.STAGE_PREPARING)
+            return prepare(*arguments)
+
+        def loaded(*arguments: Any) -> Any:
+            self._wait_at(AdmissionStatus.STAGE_LOADING)
+            return load(*arguments)
+
+        self._stage = stage
+        patch.setattr(owner._engine, "profile", measured)
+        patch.setattr(owner._judge._preparation, "prepare", prepared)
+        patch.setattr(owner._engine, "load", loaded)
+
+    def _wait_at(self, stage: str) -> None:
+        if stage == self._stage:
+            self.reached.set()
+            assert self._open.wait(WAIT_SECONDS)
 
     def open(self) -> None:
         self._open.set()
 
 
 @contextmanager
-def measuring(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[System, _Gate, Any]]:
-    """A system with a task ``low``, where the registration of ``new`` is measured."""
+def measuring(
+    folder: Path, patch: pytest.MonkeyPatch, stage: str = AdmissionStatus.STAGE_MEASURING
+) -> Iterator[tuple[System, _Gate, Any]]:
+    """A system with a task ``low``, where the registration of ``new`` stands at a stage."""
     with running(folder) as system:
         low = system.task("low", criticality="low")
         assert system.call(RegisterModel, task=low).admitted
-        gate = _Gate(system, patch)
+        gate = _Gate(system, patch, stage)
         try:
             answer = system.ask(RegisterModel, task=system.task("new", wcet_ms=0.0))
             system.until(gate.reached.is_set)
@@ -57,10 +75,18 @@ def measuring(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[tuple[System,
             gate.open()
 
 
-def test_quick_requests_are_answered_and_everything_is_reported_while_a_network_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "stage",
+    [
+        AdmissionStatus.STAGE_PREPARING,
+        AdmissionStatus.STAGE_MEASURING,
+        AdmissionStatus.STAGE_LOADING,
+    ],
+)
+def test_quick_requests_are_answered_and_everything_is_reported_while_an_admission_takes_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    with measuring(tmp_path, monkeypatch) as (system, gate, answer):
+    with measuring(tmp_path, monkeypatch, stage) as (system, gate, answer):
         waiting = system.ask(RegisterModel, task=system.task("next"))
         assert [each.spec.name for each in system.call(ListModels).tasks] == ["low"]
         assert system.call(SetTaskEnabled, name="low", enabled=False).success
@@ -82,7 +108,7 @@ def test_quick_requests_are_answered_and_everything_is_reported_while_a_network_
             system.until(lambda heard=heard, count=count: len(heard) >= count + MANY)
         shown = system.statuses[-1].admissions
         assert [(each.task, each.request, each.stage) for each in shown] == [
-            ("new", AdmissionStatus.REQUEST_REGISTER, AdmissionStatus.STAGE_MEASURING),
+            ("new", AdmissionStatus.REQUEST_REGISTER, stage),
             ("next", AdmissionStatus.REQUEST_REGISTER, AdmissionStatus.STAGE_WAITING),
         ]
         assert not answer.done() and not waiting.done()
