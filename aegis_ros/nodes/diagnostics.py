@@ -27,6 +27,7 @@ __all__ = [
     "Diagnosis",
     "SimulatedTime",
     "diagnose",
+    "name_shared",
     "not_configured",
 ]
 
@@ -64,6 +65,13 @@ def not_configured(lifecycle: str, failure: str) -> Diagnosis:
     if failure:
         return Diagnosis("engine", ERROR, f"{failure} Mend that, and configure again", values)
     return Diagnosis("engine", OK, f"not started: the node is {lifecycle}", values)
+
+
+def name_shared(problem: str) -> Diagnosis:
+    """Return whether the node is the only one of its name; ``problem`` is empty where it is."""
+    if problem:
+        return Diagnosis("name", ERROR, problem)
+    return Diagnosis("name", OK, "no other node has this name")
 
 
 def diagnose(

@@ -29,10 +29,17 @@ from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.conversions import rationale_to_message, status_to_message, time_from_ns
 from aegis_ros.nodes.decision_publisher import DecisionPublisher
-from aegis_ros.nodes.diagnostics import Diagnosis, SimulatedTime, diagnose, not_configured
+from aegis_ros.nodes.diagnostics import (
+    Diagnosis,
+    SimulatedTime,
+    diagnose,
+    name_shared,
+    not_configured,
+)
 from aegis_ros.nodes.health import publish_health
 from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
+from aegis_ros.nodes.namesakes import Namesakes
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.progress import ProgressLog
 from aegis_ros.nodes.publishing import ResultPublisher
@@ -48,6 +55,7 @@ from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
 __all__ = ["OrchestratorNode"]
 
+_LOOK_AROUND_S = 1.0
 _QUIET = {Decision.SKIPPED, Decision.INFORMED}
 _LOUD = {Decision.REJECTED, Decision.LOST, Decision.SHED}
 
@@ -146,6 +154,8 @@ class OrchestratorNode(LifecycleNode):
             self, self._health, self.settings["diagnostics_period_s"]
         )
         self._device_timer = self._every("device_period_s", self._watch_device)
+        self._namesakes = Namesakes(self)
+        self.create_timer(_LOOK_AROUND_S, self._namesakes.look, clock=self._steady)
         answer_always(self)
 
     def _every(self, parameter: str, do: Callable[[], None]) -> Timer:
@@ -389,10 +399,11 @@ class OrchestratorNode(LifecycleNode):
 
     def _health(self) -> list[Diagnosis]:
         orchestrator, intake, ears = self._orchestrator, self._intake, self._ears
+        name = name_shared(self._namesakes.problem)
         if orchestrator is None or intake is None or ears is None:
-            return [not_configured(self.state, self._failure)]
+            return [not_configured(self.state, self._failure), name]
         state = orchestrator.status()
-        return diagnose(
+        found = diagnose(
             state,
             self.state,
             ears.report(self._streams, intake.heard()),
@@ -400,6 +411,7 @@ class OrchestratorNode(LifecycleNode):
             limits=orchestrator.spec.diagnostics,
             simulated=self._simulated_time(),
         )
+        return [*found, name]
 
     def _simulated_time(self) -> SimulatedTime | None:
         clock = self.intake_node.get_clock()
