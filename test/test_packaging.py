@@ -255,3 +255,46 @@ def test_what_an_image_copies_is_there(name: str) -> None:
         assert (ROOT / source).exists(), source
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {".venv", "build", "install"} <= set(ignored)
+
+
+@pytest.mark.parametrize(
+    ("codename", "apt", "says"),
+    [
+        ("bookworm", "touch a.deb b.deb", None),
+        ("bookworm", "exit 1", "Debian's packages cannot be had now"),
+        ("noble", "touch a.deb", "it is taken from Debian 12"),
+    ],
+)
+def test_fast_dds_with_security_is_unpacked_beside_what_is_installed_or_its_absence_explained(
+    codename: str, apt: str, says: str | None, tmp_path: Path
+) -> None:
+    there = tmp_path / "bootstrap"
+    there.mkdir()
+    for name in ("fastdds.sh", "progress.sh"):
+        shutil.copy(ROOT / "bootstrap" / name, there)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, body in {"apt-get": apt, "dpkg-deb": 'touch "$3/$2.unpacked"'}.items():
+        (tools / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / "os-release").write_text(f"VERSION_CODENAME={codename}\n")
+    result = subprocess.run(
+        ["bash", str(there / "fastdds.sh")],
+        env={"PATH": f"{tools}:/usr/bin:/bin", "OS_RELEASE": str(tmp_path / "os-release")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert result.returncode == 0, result.stderr
+    unpacked = tmp_path / ".fastdds"
+    if says is None:
+        assert (unpacked / ".complete").exists()
+        assert {path.name for path in unpacked.glob("*.unpacked")} == {
+            "a.deb.unpacked",
+            "b.deb.unpacked",
+        }
+    else:
+        assert says in result.stdout and "tests are skipped" in result.stdout
+        assert not (unpacked / ".complete").exists()
