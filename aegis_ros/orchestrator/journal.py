@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aegis_ros.config import parse_task, read_json, to_mapping
 from aegis_ros.errors import AegisError
-from aegis_ros.orchestrator.journal_file import JournalFile, Row, is_locked
+from aegis_ros.orchestrator.journal_file import JournalFile, Row
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.requests import (
     JournalFound,
@@ -21,6 +21,7 @@ from aegis_ros.rationale.requests import (
     JournalNotWritten,
     JournalWritten,
 )
+from aegis_ros.sandbox.database import is_locked
 from aegis_ros.sandbox.stopping import check_stop
 from aegis_ros.spec import TaskSpec
 

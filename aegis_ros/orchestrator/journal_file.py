@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from aegis_ros.sandbox.database import Database
+from aegis_ros.sandbox.database import Database, copy_of
 
-__all__ = ["JournalFile", "Row", "is_locked"]
+__all__ = ["JournalFile", "Row"]
 
 _READ = "SELECT name, spec, since_ns FROM task ORDER BY position"
 _READ_OLD = "SELECT name, spec, 0 FROM task ORDER BY position"  # before 0.2
@@ -81,28 +78,17 @@ class JournalFile:
         Raises:
             OSError, sqlite3.Error: it cannot be read either.
         """
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / self.path.name
-            shutil.copyfile(self.path, copy)
-            log = self.path.with_name(f"{self.path.name}-wal")
-            if log.exists():
-                shutil.copyfile(log, copy.with_name(log.name))
-            with closing(sqlite3.connect(copy)) as connection:
-                try:
-                    return _rows(connection, _READ)
-                except sqlite3.OperationalError:
-                    return _rows(connection, _READ_OLD)
+        with copy_of(self.path) as connection:
+            try:
+                return _rows(connection, _READ)
+            except sqlite3.OperationalError:
+                return _rows(connection, _READ_OLD)
 
     def _opened(self, wait_s: float) -> Database:
         if self._database is None:
             self._database = Database(self.path, _create, wait_s)
             self.moved_aside = self._database.moved_aside or self.moved_aside
         return self._database
-
-
-def is_locked(error: Exception) -> bool:
-    """Return whether another process holds the lock of the file."""
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def _create(connection: sqlite3.Connection) -> None:

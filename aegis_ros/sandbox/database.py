@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Database"]
+__all__ = ["Database", "copy_of", "is_locked"]
+
+_MEMORY = Path("/dev/shm")
 
 
 class Database:
@@ -51,6 +57,27 @@ class Database:
         with closing(sqlite3.connect(self._path, timeout=patience_s)) as connection, connection:
             yield connection
 
+    def read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query, also from a disk that is full or read-only.
+
+        With a write-ahead log, even a reader writes: an index of the log, beside the file. Where it
+        cannot, a copy in memory is read.
+
+        Raises:
+            sqlite3.Error: it cannot be read.
+        """
+        try:
+            with self.connect() as connection:
+                return connection.execute(query, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if is_locked(error):
+                raise
+            try:
+                with copy_of(self._path) as copy:
+                    return copy.execute(query, values).fetchall()
+            except OSError:
+                raise error from None
+
     def _prepare(self) -> None:
         with self.connect() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -58,6 +85,29 @@ class Database:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
+
+
+@contextmanager
+def copy_of(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a copy in memory of a file and its log, without touching either.
+
+    Raises:
+        OSError: there is no such file, or no room in memory.
+    """
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="aegis_copy_", dir=memory) as scratch:
+        copy = Path(scratch) / path.name
+        shutil.copyfile(path, copy)
+        log = path.with_name(f"{path.name}-wal")
+        with suppress(FileNotFoundError):
+            shutil.copyfile(log, copy.with_name(log.name))
+        with closing(sqlite3.connect(copy)) as connection:
+            yield connection
+
+
+def is_locked(error: Exception) -> bool:
+    """Return whether another process holds the lock of the file."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def _move_aside(path: Path) -> Path:

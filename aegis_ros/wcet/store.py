@@ -82,14 +82,18 @@ class ProfileStore:
         if key in self._unkept:
             return self._unkept[key]
         try:
-            with self._database.connect() as connection:
-                rows = connection.execute(
-                    "SELECT model_digest, segments, samples, measured_at_ns, condition, machine "
-                    f"FROM batch WHERE {_OF_KEY} ORDER BY number",
-                    _columns(key),
-                ).fetchall()
+            rows = self._database.read(
+                "SELECT model_digest, segments, samples, measured_at_ns, condition, machine "
+                f"FROM batch WHERE {_OF_KEY} ORDER BY number",
+                _columns(key),
+            )
         except sqlite3.Error as error:
-            raise self._refused(error) from error
+            raise ProfileError(
+                f"profiles cannot be read ({error})",
+                where="state_dir",
+                value=str(self._path.parent),
+                hint="Give another state_dir",
+            ) from error
         found = [(row[0], batch) for row in rows if (batch := _batch(row)) is not None]
         if not found:
             return None

@@ -191,3 +191,25 @@ def test_what_the_disk_does_not_take_is_kept_in_memory_until_it_does(tmp_path: P
     stored = ProfileStore(path).get(KEY)
     assert stored is not None and stored.samples_ns.tolist() == [[3], [4], [5]]
     assert len(problems) == 2
+
+
+def test_profiles_are_read_where_the_disk_takes_nothing_not_even_an_index_of_the_log(
+    tmp_path: Path,
+) -> None:
+    path, problems = tmp_path / "profiles.sqlite", list[str]()
+    store = ProfileStore(path, problems.append)
+    store.put(profile(3))
+    index = tmp_path / "profiles.sqlite-shm"
+    index.symlink_to("nowhere")  # SQLite follows no link, so it cannot make the file
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite3.connect(path).execute("SELECT * FROM batch")
+    found = store.get(KEY)
+    assert found is not None and found.samples_ns.tolist() == [[3]]
+    store.add(profile(4))
+    found = store.get(KEY)
+    assert found is not None and found.samples_ns.tolist() == [[3], [4]]
+    assert len(problems) == 1
+    index.unlink()
+    store.add(profile(5))
+    stored = ProfileStore(path).get(KEY)
+    assert stored is not None and stored.samples_ns.tolist() == [[3], [4], [5]]
