@@ -35,4 +35,5 @@ PARTS = (
     Part("analysis", "The proof and the simulator", "benchmarks.analysis"),
     Part("acceptance", "How much the tests accept", "benchmarks.analysis.acceptance"),
     Part("trace", "What tracing costs", "benchmarks.trace"),
+    Part("soak", "Faults, and what is lost, late or leaked", "benchmarks.soak"),
 )  # fmt: skip

@@ -1,0 +1,125 @@
+"""The driver: a camera for each task in a process of its own, that can be told to misbehave.
+
+    python -m benchmarks.soak.camera TASKS_JSON SENT.bin FIRST_SEQ HEIGHT WIDTH
+
+Each frame is written to SENT.bin before it is published, and has its number as `frame_id`, so that
+a driver that is killed leaves an exact list. Commands come as lines on the standard input:
+`pause SECONDS`, `stamps TASK_NUMBER SECONDS OFFSET_MS` (`none` for stamps of 0).
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import struct
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+
+from benchmarks.soak.ledger import SENT, USUAL, WRONG_STAMP
+from benchmarks.stack.workload import CORE
+
+_ROW = struct.Struct("<BBIq")
+_MATCH_S = 60.0
+_WARM_UP_S = 0.5  # a reader may know of a writer a moment after the writer knows of it
+_LOOK_S = 0.05
+_SECOND_NS = 1_000_000_000
+_NO_STAMP = "none"
+
+
+@dataclass
+class _Orders:
+    """What was commanded; written by the thread that reads the commands."""
+
+    paused_until: float = 0.0
+    wrong: tuple[int, float, str] = (-1, 0.0, "")  # task, until when, offset
+
+
+def main() -> None:
+    """Publish until killed."""
+    assert _ROW.size == SENT.itemsize
+    tasks = json.loads(sys.argv[1])
+    file = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    first, height, width = map(int, sys.argv[3:6])
+    elsewhere = os.sched_getaffinity(0) - {CORE}
+    if elsewhere:
+        os.sched_setaffinity(0, elsewhere)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("driver")
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    image = Image(height=height, width=width, encoding="rgb8", step=width * 3)
+    image.data = noise.tobytes()
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    publishers = [node.create_publisher(Image, task["topic"], qos) for task in tasks]
+    end = time.monotonic() + _MATCH_S
+    while not all(each.get_subscription_count() for each in publishers):
+        if time.monotonic() > end:
+            raise SystemExit("nobody subscribes to the cameras")
+        time.sleep(0.02)
+    time.sleep(_WARM_UP_S)
+    orders = _Orders()
+    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+    _publish(tasks, image, publishers, sent=(file, first), orders=orders)
+
+
+def _listen(orders: _Orders) -> None:
+    for line in sys.stdin:
+        match line.split():
+            case ["pause", seconds]:
+                orders.paused_until = time.monotonic() + float(seconds)
+            case ["stamps", task, seconds, offset_ms]:
+                orders.wrong = int(task), time.monotonic() + float(seconds), offset_ms
+            case _:
+                print(f"unknown command: {line!r}", file=sys.stderr, flush=True)
+    os._exit(0)  # whoever started it is gone
+
+
+def _publish(
+    tasks: list[dict[str, Any]],
+    image: Image,
+    publishers: list[Any],
+    *,
+    sent: tuple[int, int],
+    orders: _Orders,
+) -> None:
+    file, seq = sent
+    begin = time.monotonic()
+    # Phases are apart by an irrational part of the period, so that all patterns come by.
+    due = [
+        (begin + (at * 0.618 % 1.0) * task["period_ms"] / 1e3, at) for at, task in enumerate(tasks)
+    ]
+    heapq.heapify(due)
+    while True:
+        when, at = due[0]
+        wait = when - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        while (paused := orders.paused_until - time.monotonic()) > 0:
+            time.sleep(min(paused, _LOOK_S))
+        now = time.time_ns()
+        kind, stamp_ns = USUAL, now
+        task, until, offset_ms = orders.wrong
+        if at == task and time.monotonic() < until:
+            kind = WRONG_STAMP
+            stamp_ns = 0 if offset_ms == _NO_STAMP else now + round(float(offset_ms) * 1e6)
+        image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp_ns, _SECOND_NS)
+        image.header.frame_id = str(seq)
+        os.write(file, _ROW.pack(at, kind, seq, now))
+        publishers[at].publish(image)
+        seq += 1
+        # A camera that was held up does not hurry afterwards.
+        following = max(when, time.monotonic() - 0.001) + tasks[at]["period_ms"] / 1e3
+        heapq.heapreplace(due, (following, at))
+
+
+if __name__ == "__main__":
+    main()

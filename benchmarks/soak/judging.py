@@ -1,0 +1,249 @@
+"""Judges a run: what was lost, late or leaked, against the goals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.soak.faults import Kind
+from benchmarks.soak.ledger import Account, Punctuality, account, at_risk, punctuality
+from benchmarks.soak.record import Counted, Run
+from benchmarks.soak.trends import Trend, trend
+
+__all__ = ["Goal", "Judged", "KilledLives", "judge"]
+
+_SLOPE_MIB_H = 1.0
+PARTS = ("node", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One goal.
+
+    Attributes:
+        name: what is asked.
+        found: what was seen.
+        met: whether that is enough; ``None`` where the run says nothing about it.
+    """
+
+    name: str
+    found: str
+    met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class KilledLives:
+    """The lives of the node that ended with a kill, whose last counts nobody heard.
+
+    Attributes:
+        lives: how many.
+        sent: frames of their time.
+        heard: results of them.
+        dropped: frames without a result for a reason, as far as the nodes could tell it.
+        inside: the rest, as far as it was sent in the window of a fault.
+        unexplained: the rest, sent outside of all windows.
+    """
+
+    lives: int
+    sent: int
+    heard: int
+    dropped: int
+    inside: int
+    unexplained: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Everything a run comes to.
+
+    Attributes:
+        goals: and whether they are met.
+        tasks: how punctual each task was.
+        accounts: of each task in the first life of the node; empty without an exact count.
+        counted: the exact count that they are of.
+        counts: how many exact counts there were in that life, and how many of them balanced.
+        killed: the other lives.
+        trends: of the longest life of each part.
+    """
+
+    goals: tuple[Goal, ...]
+    tasks: Mapping[str, Punctuality]
+    accounts: Mapping[str, Account]
+    counted: Counted | None
+    counts: tuple[int, int]
+    killed: KilledLives
+    trends: Mapping[str, Trend]
+
+
+def judge(run: Run, minutes: float) -> Judged:
+    """Return what a run comes to.
+
+    Args:
+        run: what was recorded.
+        minutes: that were asked for.
+    """
+    tasks = punctuality(run.contracts, run.sent, run.heard, run.windows, until_ns=run.end_ns)
+    quiet = [each for each in run.counts if each.quiet and each.life == 0]
+    balances = [_accounts(run, each) for each in quiet]
+    # Decisions of the last ten seconds may still be folded in all counts but the last.
+    balanced = sum(
+        all(not (a.unseen or a.unbalanced or a.unheard) for a in each.values()) for each in balances
+    )
+    accounts = balances[-1] if balances else {}
+    killed = _killed(run, tasks)
+    trends = {part: found for part in PARTS if (found := _longest(run, part)) is not None}
+    goals = (
+        *_ran(run, minutes),
+        *_punctual(run, tasks),
+        _accounted(accounts, quiet, killed),
+        *_flat(trends),
+        _healed(run),
+    )
+    return Judged(
+        goals,
+        tasks,
+        accounts,
+        quiet[-1] if quiet else None,
+        (len(quiet), balanced),
+        killed,
+        trends,
+    )
+
+
+def _ran(run: Run, minutes: float) -> list[Goal]:
+    injected = {kind: sum(each.kind is kind for each in run.windows) for kind in Kind}
+    short = {
+        kind: f"{injected[kind]} of {number} {kind}"
+        for kind, number in run.asked.items()
+        if injected[kind] < number
+    }
+    found = ", ".join(short.values()) or ", ".join(
+        f"{number} {kind}" for kind, number in injected.items() if number
+    )
+    return [
+        Goal(f"at least {minutes:g} minutes", f"{run.minutes:.1f}", run.minutes >= minutes),
+        Goal("all faults injected", found, not short),
+    ]
+
+
+def _punctual(run: Run, tasks: Mapping[str, Punctuality]) -> list[Goal]:
+    high = [tasks[each.name] for each in run.contracts if each.high]
+    outside = sum(each.outside for each in high)
+    late, without = sum(each.late for each in high), sum(each.without for each in high)
+    none = "outside the windows of the faults"
+    return [
+        Goal(f"no late result of high criticality {none}", f"{late} of {outside:,}", late == 0),
+        Goal(
+            f"no frame of high criticality without a result {none}",
+            f"{without} of {outside:,}",
+            without == 0,
+        ),
+    ]
+
+
+def _accounted(
+    accounts: Mapping[str, Account], quiet: Sequence[Counted], killed: KilledLives
+) -> Goal:
+    name = "every frame is accounted for"
+    if not accounts:
+        return Goal(name, "never counted", None)
+    missing = sum(each.missing for each in accounts.values())
+    in_flight = quiet[-1].in_flight
+    sent = sum(each.sent for each in accounts.values()) + killed.sent
+    found = f"{missing + killed.unexplained} of {sent:,} are not; {in_flight} in flight at rest"
+    return Goal(name, found, missing == 0 and killed.unexplained == 0 and in_flight == 0)
+
+
+def _flat(trends: Mapping[str, Trend]) -> list[Goal]:
+    goals = []
+    for part in PARTS:
+        found = trends.get(part)
+        slope = None if found is None else found.slope_mib_h
+        name = f"memory of the {part} grows by less than {_SLOPE_MIB_H:g} MiB an hour"
+        if found is None or slope is None:
+            goals.append(Goal(name, "no life was long enough", None))
+            continue
+        goals.append(Goal(name, f"{slope:+.2f} MiB", slope < _SLOPE_MIB_H))
+        assert found.fds is not None and found.threads is not None
+        goals.append(
+            Goal(
+                f"file descriptors and threads of the {part} do not grow",
+                f"{found.fds:+g} and {found.threads:+g}",
+                found.fds <= 0 and found.threads <= 0,
+            )
+        )
+    return goals
+
+
+def _healed(run: Run) -> Goal:
+    bad = [each for each in run.windows if not each.good]
+    found = f"{len(run.windows) - len(bad)} of {len(run.windows)}"
+    if run.remarks:
+        found += f"; {run.remarks[0]}"
+    return Goal("all is good again after each fault", found, not bad and not run.remarks)
+
+
+def _accounts(run: Run, counted: Counted) -> dict[str, Account]:
+    """Return the accounts of a life up to a count at which no frame was on its way."""
+    begin_ns = run.lives[counted.life]
+    found = {}
+    for number, contract in enumerate(run.contracts):
+        if contract.name not in counted.tasks:
+            continue
+        sent = run.sent["topic"] == number
+        sent &= (run.sent["sent_ns"] >= begin_ns) & (run.sent["sent_ns"] <= counted.at_ns)
+        mine = run.heard["task"] == number
+        mine &= (run.heard["published_ns"] >= begin_ns) & (
+            run.heard["published_ns"] <= counted.at_ns
+        )
+        results = np.unique(run.heard["seq"][mine])
+        found[contract.name] = account(
+            int(sent.sum()),
+            len(results),
+            counted.tasks[contract.name],
+            at_risk(run.sent[sent], results),
+        )
+    return found
+
+
+def _killed(run: Run, tasks: Mapping[str, Punctuality]) -> KilledLives:
+    """Return what became of the frames after the first life of the node."""
+    if len(run.lives) < 2:
+        return KilledLives(0, 0, 0, 0, 0, 0)
+    begin_ns = run.lives[1]
+    sent = int(((run.sent["sent_ns"] >= begin_ns) & (run.sent["sent_ns"] <= run.end_ns)).sum())
+    mine = run.heard[run.heard["published_ns"] >= begin_ns]
+    heard = len(np.unique(mine["seq"]))
+    last = {each.life: each for each in run.counts if each.life > 0}
+    dropped = sum(
+        count.skipped + count.lost + count.decimated
+        for each in last.values()
+        for count in each.tasks.values()
+    )
+    # Of the first life, all is counted exactly; of the others, whatever has no result outside the
+    # windows must be among what the nodes dropped for a reason.
+    outside = sum(
+        sum(at_ns >= begin_ns and np.isnan(response) for at_ns, response in each.bad)
+        for each in tasks.values()
+    )
+    unexplained = max(0, outside - dropped)
+    inside = max(0, sent - heard - dropped - unexplained)
+    return KilledLives(len(run.lives) - 1, sent, heard, dropped, inside, unexplained)
+
+
+def _longest(run: Run, part: str) -> Trend | None:
+    """Return the trend of the longest life of a part."""
+    lives: dict[int, list[int]] = {}
+    for place, each in enumerate(run.samples):
+        if each.part == part:
+            lives.setdefault(each.pid, []).append(place)
+    if not lives:
+        return None
+    spans = {
+        pid: run.samples[places[-1]].at_ns - run.samples[places[0]].at_ns
+        for pid, places in lives.items()
+    }
+    best = max(spans, key=lambda pid: spans[pid])
+    return trend([run.samples[place] for place in lives[best]])

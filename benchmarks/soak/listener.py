@@ -1,0 +1,184 @@
+"""Hears what the robot publishes, and knows since when all is good again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from aegis_ros.nodes.spinning import spin_beside
+from benchmarks.soak.ledger import HEARD, Count
+from benchmarks.soak.record import Record
+
+__all__ = ["Listener"]
+
+_GIVE_NO_RESULT = (Rationale.DECISION_SKIPPED, Rationale.DECISION_LOST)
+# Lost is a task or a subscription, not a frame.
+_NO_FRAME = frozenset(
+    [
+        "cannot_subscribe",
+        "publisher_of_other_qos",
+        "publisher_of_other_type",
+        "quarantined",
+        "task_not_reloaded",
+    ]
+)
+_TRANSPORT = "frames_lost"
+_DEEP = 1000
+
+
+class Listener:
+    """Subscribes to results, decisions, status and diagnostics; spins on a thread of its own.
+
+    Args:
+        names: of the tasks, by their numbers.
+        record: gets every result.
+
+    Attributes:
+        node: to make clients and publishers with.
+        status: the newest of the node that runs; an empty one before.
+        status_at: when it came, monotonic seconds.
+        in_flight: frames whose end is yet to come, as the diagnostics said last.
+        rejected: sentences of rejections.
+    """
+
+    def __init__(self, names: Sequence[str], record: Record) -> None:
+        """Subscribe."""
+        self.node: Node = rclpy.create_node("listener")
+        self._names = list(names)
+        self._numbers = {name: number for number, name in enumerate(names)}
+        self._record = record
+        self._lock = threading.Lock()
+        self._since_ns = 0
+        self._good: dict[str, int] = {}
+        self._heard: Counter[str] = Counter()
+        self.begin_life()
+        deep = QoSProfile(depth=_DEEP)
+        for name in names:
+            self.node.create_subscription(
+                InferenceResult, f"/stack/{name}/result", self._result, deep
+            )
+        self.node.create_subscription(OrchestratorStatus, "/orchestrator/status", self._state, 10)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, 10)
+        self.node.create_subscription(
+            Rationale,
+            "/orchestrator/rationale",
+            self._decided,
+            QoSProfile(depth=_DEEP, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        )
+        spin_beside(self.node)
+
+    def begin_life(self) -> None:
+        """Forget the node before."""
+        with self._lock:
+            self.status = OrchestratorStatus()
+            self.status_at = 0.0
+            self.in_flight = -1
+            self.rejected: list[str] = []
+            self._told: Counter[str] = Counter()
+            self._transport: Counter[str] = Counter()
+            self._kinds: Counter[str] = Counter()
+
+    def watch(self, since_ns: int) -> None:
+        """Wait for good results of frames that were received from now on."""
+        with self._lock:
+            self._since_ns = since_ns
+            self._good = {}
+
+    def good(self, name: str) -> int:
+        """Return when the first good result since :meth:`watch` was published; 0 for none yet.
+
+        Good is a result in time that is measured from the stamp of its frame.
+        """
+        with self._lock:
+            return self._good.get(name, 0)
+
+    def all_good(self, names: Iterable[str]) -> bool:
+        """Return whether all these tasks have one."""
+        with self._lock:
+            return all(name in self._good for name in names)
+
+    def decisions(self, kind: str) -> int:
+        """Return how many decisions of a kind the node has published."""
+        with self._lock:
+            return self._kinds[kind]
+
+    def heard(self) -> dict[str, int]:
+        """Return how many results were heard of each task since the beginning."""
+        with self._lock:
+            return dict(self._heard)
+
+    def counts(self) -> dict[str, Count]:
+        """Return what the node counted of each task, and what it told of them."""
+        with self._lock:
+            return {
+                item.spec.name: Count(
+                    int(item.received),
+                    int(item.completed),
+                    int(item.skipped),
+                    int(item.lost),
+                    int(item.decimated),
+                    self._told[item.spec.name],
+                    self._transport[item.spec.name],
+                )
+                for item in self.status.tasks
+                if item.spec.name in self._numbers
+            }
+
+    def _result(self, message: InferenceResult) -> None:
+        timing = message.timing
+        number = self._numbers.get(message.task)
+        if number is None or not message.header.frame_id.isdecimal():
+            return
+        received_ns, published_ns = _ns(timing.received), _ns(timing.published)
+        row = np.array(
+            (
+                number,
+                timing.met,
+                int(message.header.frame_id),
+                received_ns,
+                published_ns,
+                timing.response_ms,
+                timing.execution_ms,
+            ),
+            HEARD,
+        )
+        self._record.heard(row.tobytes())
+        believed = timing.stamped == message.header.stamp
+        with self._lock:
+            self._heard[message.task] += 1
+            if believed and timing.met and received_ns >= self._since_ns:
+                self._good.setdefault(message.task, published_ns)
+
+    def _state(self, message: OrchestratorStatus) -> None:
+        with self._lock:
+            self.status = message
+            self.status_at = time.monotonic()
+
+    def _diagnosed(self, message: DiagnosticArray) -> None:
+        for each in message.status:
+            if each.name == "/orchestrator: frames":
+                values = {value.key: value.value for value in each.values}
+                self.in_flight = int(values["in_flight"])
+
+    def _decided(self, message: Rationale) -> None:
+        with self._lock:
+            self._kinds[message.kind] += 1
+            if message.decision == Rationale.DECISION_REJECTED:
+                self.rejected.append(message.sentence)
+            if message.decision in _GIVE_NO_RESULT and message.kind not in _NO_FRAME:
+                into = self._transport if message.kind == _TRANSPORT else self._told
+                into[message.task] += max(1, int(message.count))
+
+
+def _ns(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

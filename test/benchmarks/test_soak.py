@@ -1,0 +1,329 @@
+"""What the soak holds against a run: windows, accounts, slopes and goals."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.soak.faults import Kind, counts_for, read_counts, schedule
+from benchmarks.soak.judging import Judged, judge
+from benchmarks.soak.ledger import (
+    HEARD,
+    MALFORMED,
+    SENT,
+    USUAL,
+    WRONG_STAMP,
+    Contract,
+    Count,
+    account,
+    at_risk,
+    punctuality,
+)
+from benchmarks.soak.record import Counted, Record, Run, read_run
+from benchmarks.soak.trends import Sample, trend
+from benchmarks.soak.windows import Window, in_windows
+
+MS = 1_000_000
+S = 1_000_000_000
+T0 = 1_790_000_000 * S
+EYE = Contract("eye", 50.0, True)
+
+
+# -- the schedule ------------------------------------------------------------------------------
+
+
+def test_an_hour_has_the_faults_that_were_promised() -> None:
+    counts = counts_for(60.0)
+    assert counts[Kind.ENGINE_KILL] == 200
+    assert counts[Kind.NODE_KILL] == 50
+    assert counts[Kind.DISK_FULL] == 20
+    assert all(number >= 1 for number in counts_for(0.5).values())
+
+
+@given(st.integers(0, 1000), st.floats(1.0, 120.0))
+def test_a_schedule_holds_every_fault_in_order_and_is_the_same_for_a_seed(
+    seed: int, minutes: float
+) -> None:
+    counts = counts_for(minutes)
+    planned = schedule(seed, counts, minutes)
+    assert Counter(each.kind for each in planned) == counts
+    assert [each.at_s for each in planned] == sorted(each.at_s for each in planned)
+    assert planned[-1].at_s <= minutes * 60.0
+    assert planned == schedule(seed, counts, minutes)
+
+
+def test_node_and_engine_each_have_a_long_life() -> None:
+    planned = schedule(3, counts_for(65.0), 65.0)
+    first_node = min(each.at_s for each in planned if each.kind is Kind.NODE_KILL)
+    engine = (Kind.ENGINE_KILL, Kind.ENGINE_HANG)
+    last_engine = max(each.at_s for each in planned if each.kind in engine)
+    assert first_node > 50 * 60
+    assert first_node - last_engine > 10 * 60
+
+
+def test_counts_are_read_by_name() -> None:
+    counts = counts_for(60.0)
+    read = read_counts(["node_kill=3", "disk_full=0"], counts)
+    assert (read[Kind.NODE_KILL], read[Kind.DISK_FULL]) == (3, 0)
+    assert read[Kind.ENGINE_KILL] == counts[Kind.ENGINE_KILL]
+    for wrong in ("node_kill", "nothing=1", "node_kill=-1"):
+        with pytest.raises(ValueError, match=f"--faults {wrong}: expected KIND=NUMBER"):
+            read_counts([wrong], counts)
+
+
+# -- windows and punctuality -------------------------------------------------------------------
+
+
+def _window(begin_s: float, end_s: float, *, good: bool = True) -> Window:
+    begin, end = T0 + round(begin_s * S), T0 + round(end_s * S)
+    return Window(Kind.ENGINE_KILL, begin, end, begin + (end - begin) // 2, good=good)
+
+
+def _sent(*rows: tuple[int, float], kind: int = USUAL, topic: int = 0) -> npt.NDArray[np.void]:
+    return np.array([(topic, kind, seq, T0 + round(at * S)) for seq, at in rows], SENT)
+
+
+def _heard(*rows: tuple[int, float, bool], task: int = 0) -> npt.NDArray[np.void]:
+    made = [
+        (task, met, seq, T0 + round(at * S), T0 + round(at * S) + 20 * MS, 20.0, 5.0)
+        for seq, at, met in rows
+    ]
+    return np.array(made, HEARD)
+
+
+def test_a_frame_whose_deadline_reaches_into_a_window_is_inside_it() -> None:
+    begin = np.array([T0 + each * MS for each in (900, 960, 1500, 2000, 2001)])
+    found = in_windows(begin, 50 * MS, [_window(1.0, 2.0)])
+    assert found.tolist() == [False, True, True, True, False]
+
+
+def test_lateness_counts_outside_of_windows_only() -> None:
+    sent = np.concatenate(
+        [
+            _sent((0, 0.1), (1, 0.2), (2, 0.3), (3, 1.5), (4, 1.6), (5, 3.0)),
+            _sent((6, 0.15), kind=WRONG_STAMP),
+            _sent((7, 0.16), kind=MALFORMED),
+            _sent((8, 99.0)),
+        ]
+    )
+    heard = _heard((0, 0.1, True), (1, 0.2, False), (3, 1.5, False), (5, 3.0, True))
+    found = punctuality([EYE], sent, heard, [_window(1.0, 2.0)], until_ns=T0 + 10 * S)["eye"]
+    assert (found.frames, found.outside) == (6, 4)
+    assert (found.late, found.without) == (1, 1)
+    assert (found.inside_late, found.inside_without) == (1, 1)
+    assert [at - T0 for at, _ in found.bad] == [200 * MS, 300 * MS]
+    assert len(found.response_ms) == 3
+
+
+def test_results_of_other_tasks_are_not_taken_for_ones_own() -> None:
+    contracts = [EYE, Contract("ear", 50.0, False)]
+    sent = np.concatenate([_sent((0, 0.1)), _sent((1, 0.2), topic=1)])
+    found = punctuality(contracts, sent, _heard((1, 0.2, True), task=1), [], until_ns=T0 + S)
+    assert (found["eye"].without, found["ear"].without) == (1, 0)
+
+
+# -- accounts ----------------------------------------------------------------------------------
+
+_FAIR = Count(received=98, results=90, skipped=5, lost=2, decimated=1, told=7, transport=2)
+
+
+def test_an_account_without_a_gap_misses_nothing() -> None:
+    assert account(100, 90, _FAIR).missing == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard", "change", "where"),
+    [
+        (101, 90, {}, "unseen"),
+        (100, 89, {}, "unheard"),
+        (100, 90, {"told": 6}, "untold"),
+        (101, 90, {"received": 99}, "unbalanced"),
+    ],
+)
+def test_each_gap_of_an_account_is_found(
+    sent: int, heard: int, change: dict[str, int], where: str
+) -> None:
+    found = account(sent, heard, replace(_FAIR, **change))
+    assert getattr(found, where) == 1
+    assert found.missing == 1
+
+
+def test_frames_that_went_with_a_killed_driver_or_met_another_may_be_gone() -> None:
+    second = 1_000_000
+    sent = _sent((0, 0.1), (1, 0.2), (second, 1.0), (second + 1, 1.1))
+    results = np.array([0, second], np.uint32)
+    assert at_risk(sent, results) == 1
+    assert at_risk(sent, np.array([0, 1, second], np.uint32)) == 0
+    met = np.concatenate([sent, _sent((4_000_000_000, 1.099), kind=MALFORMED)])
+    assert at_risk(met, results) == 2
+    assert account(102, 90, _FAIR, 2).missing == 0
+    assert account(102, 90, _FAIR, 2).on_the_way == 2
+    assert account(103, 90, _FAIR, 2).unseen == 1
+    assert account(99, 90, _FAIR, 2).unseen == -1
+
+
+# -- slopes ------------------------------------------------------------------------------------
+
+
+def _samples(minutes: float, mib_h: float, fds: tuple[int, int] = (40, 40)) -> list[Sample]:
+    times_s = np.arange(0.0, minutes * 60.0, 5.0)
+    return [
+        Sample(
+            "node",
+            7,
+            T0 + round(at * S),
+            # What it takes in the first ten minutes says nothing.
+            100.0 + min(at, 600.0) / 60.0 + mib_h * at / 3600.0,
+            80.0,
+            fds[0] if at < minutes * 30.0 else fds[1],
+            17,
+        )
+        for at in times_s
+    ]
+
+
+def test_a_slope_leaves_the_first_ten_minutes_out() -> None:
+    found = trend(_samples(50.0, 3.0))
+    assert found.skipped_s == 600.0
+    assert found.slope_mib_h == pytest.approx(3.0, abs=0.01)
+    assert (found.fds, found.threads) == (0.0, 0.0)
+
+
+def test_descriptors_that_grow_are_found() -> None:
+    assert trend(_samples(50.0, 0.0, fds=(40, 43))).fds == 3.0
+
+
+def test_a_short_life_says_nothing_about_an_hour() -> None:
+    found = trend(_samples(5.0, 30.0))
+    assert (found.slope_mib_h, found.fds, found.threads) == (None, None, None)
+
+
+# -- goals -------------------------------------------------------------------------------------
+
+
+def _run(**changes: object) -> Run:
+    """Return a run of an hour without a fault of ours."""
+    frames = [(seq, seq * 36.0) for seq in range(100)]
+    told = Count(received=100, results=99, skipped=1, lost=0, decimated=0, told=1, transport=0)
+    samples = [*_samples(55.0, 0.1)]
+    samples += [replace(each, part="engine", pid=8) for each in samples]
+    run = Run(
+        contracts=[EYE],
+        asked={Kind.ENGINE_KILL: 1},
+        begin_ns=T0,
+        end_ns=T0 + 3600 * S,
+        lives=[T0 - S],
+        counts=[Counted(0, T0 + 3599 * S, True, {"eye": told}, 0)],
+        windows=[_window(71.9, 73.0)],
+        samples=samples,
+        sent=_sent(*frames),
+        heard=_heard(*((seq, at, True) for seq, at in frames if seq != 2)),
+        ended=True,
+    )
+    for name, value in changes.items():
+        setattr(run, name, value)
+    return run
+
+
+def _missed(judged: Judged) -> list[str]:
+    return [goal.name for goal in judged.goals if not goal.met]
+
+
+def test_a_run_that_reaches_all_goals_misses_none() -> None:
+    judged = judge(_run(), 60.0)
+    assert _missed(judged) == []
+    assert judged.counts == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "goal"),
+    [
+        ({"end_ns": T0 + 3000 * S}, "at least 60 minutes"),
+        ({"asked": {Kind.ENGINE_KILL: 2}}, "all faults injected"),
+        ({"windows": [_window(71.9, 73.0, good=False)]}, "all is good again after each fault"),
+        ({"remarks": ["the node ended"]}, "all is good again after each fault"),
+        ({"samples": _samples(55.0, 2.0)}, "memory of the node grows by less than 1 MiB an hour"),
+        (
+            {"samples": _samples(55.0, 0.0, fds=(40, 41))},
+            "file descriptors and threads of the node do not grow",
+        ),
+    ],
+)
+def test_a_goal_that_is_missed_is_named(changes: dict[str, object], goal: str) -> None:
+    assert goal in _missed(judge(_run(**changes), 60.0))
+
+
+def test_a_late_result_outside_of_all_windows_misses_a_goal() -> None:
+    run = _run()
+    heard = run.heard.copy()
+    heard["met"][50] = 0
+    (missed,) = _missed(judge(_run(heard=heard), 60.0))
+    assert missed.startswith("no late result of high criticality")
+
+
+def test_a_frame_that_nobody_knows_of_misses_goals() -> None:
+    extra = np.concatenate([_run().sent, _sent((200, 100.0))])
+    missed = _missed(judge(_run(sent=extra), 60.0))
+    assert "every frame is accounted for" in missed
+    assert any(each.startswith("no frame of high criticality without") for each in missed)
+
+
+def test_frames_of_lives_that_were_killed_are_explained_by_windows_or_reasons() -> None:
+    life = T0 + 3599 * S + S // 2
+    sent = np.concatenate([_run().sent, _sent((200, 3599.6), (201, 3599.7), (202, 3599.9))])
+    heard = np.concatenate([_run().heard, _heard((202, 3599.9, True))])
+    windows = [_window(71.9, 73.0), _window(3599.5, 3599.65)]
+    lives = [T0 - S, life]
+    unexplained = judge(_run(sent=sent, heard=heard, windows=windows, lives=lives), 60.0).killed
+    assert (unexplained.sent, unexplained.heard) == (3, 1)
+    assert (unexplained.inside, unexplained.unexplained) == (1, 1)
+    said = Counted(1, life + S, False, {"eye": Count(2, 1, 1, 0, 0, 1, 0)}, 0)
+    counts = [*_run().counts, said]
+    run = _run(sent=sent, heard=heard, windows=windows, lives=lives, counts=counts)
+    assert judge(run, 60.0).killed.unexplained == 0
+
+
+def test_a_run_that_was_never_counted_claims_nothing() -> None:
+    judged = judge(_run(counts=[]), 60.0)
+    (goal,) = [each for each in judged.goals if each.name == "every frame is accounted for"]
+    assert goal.met is None
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_cut_off_is_read_as_far_as_it_got(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    record.note("run", contracts=[asdict(EYE)], asked={"engine_kill": 5}, seed=1)
+    record.note("begin", at_ns=T0)
+    record.note("life", pid=5, at_ns=T0)
+    window = _window(1.0, 2.0)
+    record.window(window)
+    counted = Counted(0, T0 + 3 * S, True, {"eye": _FAIR}, 0)
+    record.counted(counted)
+    record.sample(_samples(1.0, 0.0)[0])
+    record.heard(_heard((0, 0.1, True)).tobytes())
+    sent = tmp_path / "elsewhere.bin"
+    sent.write_bytes(_sent((0, 0.1)).tobytes())
+    record.keep(sent)
+    with sent.open("ab") as file:
+        file.write(_sent((1, 0.2)).tobytes() + b"part of a row")
+    record.keep(sent)
+    record.close()
+    with (tmp_path / "run.jsonl").open("a") as file:
+        file.write(json.dumps({"event": "window"})[:-4])
+    run = read_run(tmp_path)
+    assert run.contracts == [EYE] and run.asked == {Kind.ENGINE_KILL: 5}
+    assert run.windows == [window] and run.counts == [counted]
+    assert run.facts == {"seed": 1}
+    assert (run.begin_ns, run.end_ns, run.lives) == (T0, T0 + 3 * S, [T0])
+    assert run.sent["seq"].tolist() == [0, 1] and run.heard["seq"].tolist() == [0]
+    assert len(run.samples) == 1 and not run.ended
