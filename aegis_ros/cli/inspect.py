@@ -15,7 +15,7 @@ from aegis_ros.config import parse_config
 from aegis_ros.decoders import options_of
 from aegis_ros.decoders.guessing import RECIPES
 from aegis_ros.errors import ConfigError
-from aegis_ros.network import TensorInfo, resolve_model
+from aegis_ros.network import TensorInfo, open_model
 from aegis_ros.planning.entry_text import in_yaml
 from aegis_ros.planning.inspection import Inspection, inspect
 from aegis_ros.views.terminal import say, sheet, terminal
@@ -48,9 +48,9 @@ def run(model: str, *, size: str = "", form: str = "text") -> int:
     roots = [] if address else [str(Path(model).expanduser().resolve().parent)]
     if model.startswith("package://"):
         roots = [model.split("/", 3)[0] + "//" + model.split("/", 3)[2]]
-    path = resolve_model(model, roots)
     named = model if address else str(Path(model).expanduser().resolve())
-    found = inspect(path, named, size=_size(size) if size else None)
+    with open_model(model, roots) as file:
+        found = inspect(file, named, size=_size(size) if size else None)
     text = configuration(found, roots)
     if form == "json":
         print(json.dumps(_as_json(found, text), indent=2))

@@ -13,19 +13,21 @@ from aegis_ros.on_demand import on_demand
 if TYPE_CHECKING:
     from aegis_ros.network.description import Description, describe
     from aegis_ros.network.geometry import Letterbox, letterbox
-    from aegis_ros.network.locate import digest, resolve_model, resolve_resource
+    from aegis_ros.network.locate import open_model, resolve_model, resolve_resource
+    from aegis_ros.network.model_file import ModelFile
     from aegis_ros.network.preparing import PreparedNetwork, prepare
 
 __all__ = [
     "Description",
     "Feed",
     "Letterbox",
+    "ModelFile",
     "NetworkInput",
     "PreparedNetwork",
     "TensorInfo",
     "describe",
-    "digest",
     "letterbox",
+    "open_model",
     "prepare",
     "resolve_model",
     "resolve_resource",
@@ -36,10 +38,11 @@ __getattr__ = on_demand(
     {
         "Description": "description",
         "Letterbox": "geometry",
+        "ModelFile": "model_file",
         "PreparedNetwork": "preparing",
         "describe": "description",
-        "digest": "locate",
         "letterbox": "geometry",
+        "open_model": "locate",
         "prepare": "preparing",
         "resolve_model": "locate",
         "resolve_resource": "locate",

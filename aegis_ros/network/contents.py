@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from aegis_ros.rationale.loading import LfsPointer, LoadFailure, NotOnnx
 
-__all__ = ["lfs_pointer", "other_contents"]
+__all__ = ["HEAD_BYTES", "lfs_pointer", "other_contents"]
 
-_HEAD_BYTES = 512
+HEAD_BYTES = 512  # of a file, in which all of this is seen
 _POINTER = re.compile(rb"\Aversion https://git-lfs\S*\noid \S+\nsize (\d{1,15})\n")
 _KINDS = (
     (re.compile(rb"\A\s*<(!doctype|html|\?xml)", re.IGNORECASE), "a web page"),
@@ -23,26 +22,21 @@ _KINDS = (
 )
 
 
-def lfs_pointer(path: Path) -> LfsPointer | None:
+def lfs_pointer(head: bytes) -> LfsPointer | None:
     """Return what a file says that stands for another one in Git LFS; ``None`` for any other file.
 
-    Raises:
-        OSError: it cannot be read.
+    Args:
+        head: the first :data:`HEAD_BYTES` of the file, or more.
     """
-    found = _POINTER.search(_head(path))
+    found = _POINTER.search(head[:HEAD_BYTES])
     return None if found is None else LfsPointer(int(found[1]))
 
 
-def other_contents(path: Path) -> LoadFailure:
+def other_contents(head: bytes) -> LoadFailure:
     """Return what a file is that cannot be read as a network.
 
-    Raises:
-        OSError: it cannot be read.
+    Args:
+        head: the first :data:`HEAD_BYTES` of the file, or more.
     """
-    head = _head(path)
+    head = head[:HEAD_BYTES]
     return NotOnnx(next((kind for pattern, kind in _KINDS if pattern.search(head)), ""))
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)

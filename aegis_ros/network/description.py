@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from aegis_ros.network.model_file import ModelFile
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
@@ -42,11 +42,13 @@ class Description:
     metadata: Mapping[str, str]
 
 
-def describe(path: Path, *, arena_bytes: int = 1024**3, timeout_s: float = 60.0) -> Description:
+def describe(
+    file: ModelFile, *, arena_bytes: int = 1024**3, timeout_s: float = 60.0
+) -> Description:
     """Read a network's file, in a child process.
 
     Args:
-        path: an ONNX file, already found to be allowed.
+        file: an ONNX file, already found to be allowed.
         arena_bytes: what a network may take; the child process gets a few times as much.
         timeout_s: how long the child may take.
 
@@ -55,10 +57,11 @@ def describe(path: Path, *, arena_bytes: int = 1024**3, timeout_s: float = 60.0)
     """
     facts = run_child(
         "aegis_ros.network.description_child",
-        {"source": str(path)},
-        allowed=Containment(memory_bytes=memory_limit(arena_bytes), reads=(str(path),)),
+        {"source": str(file.path), "descriptor": file.descriptor, "digest": file.digest},
+        allowed=Containment(memory_bytes=memory_limit(arena_bytes)),
         timeout_s=timeout_s,
-        subject=path.name,
+        subject=file.path.name,
+        descriptors=(file.descriptor,),
     )
     return Description(
         opset=int(facts["opset"]),

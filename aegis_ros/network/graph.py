@@ -29,6 +29,7 @@ from aegis_ros.rationale.loading import (
 
 __all__ = [
     "at_largest",
+    "checked_graph",
     "estimate_bytes",
     "estimate_flops",
     "fuse",
@@ -64,15 +65,29 @@ _MOVES = frozenset(
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
+    """Return what :func:`checked_graph` does, of a file that nobody hashed.
+
+    Raises:
+        ModelError: as :func:`checked_graph`.
+        OSError: it cannot be read.
+    """
+    return checked_graph(path.read_bytes(), path)
+
+
+def checked_graph(content: bytes, path: Path) -> onnx.ModelProto:
     """Return a checked network whose inputs are only what must be fed.
+
+    Args:
+        content: of the file.
+        path: of the file, for messages; it is not opened.
 
     Raises:
         ModelError: code ``model_valid``: not ONNX, not valid, or weights in other files.
     """
     try:
-        model = onnx.load_model(str(path), load_external_data=False)
+        model = onnx.load_model_from_string(content)
     except Exception as error:
-        failure = MemoryUsedUp() if isinstance(error, MemoryError) else other_contents(path)
+        failure = MemoryUsedUp() if isinstance(error, MemoryError) else other_contents(content)
         raise load_error(failure, ModelError, path.name) from error
     operators = _count(model.graph.node) + sum(_count(each.node) for each in model.functions)
     if operators > MAX_OPERATORS:
@@ -84,7 +99,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
             hint="Simplify it, for example with onnxsim, or export its loops as Loop operators",
             rule=Rule.MODEL_VALID,
         )
-    _require_weights_inside(model, path)
+    _require_weights_inside(model, path, len(content))
     _require_ranks(model)
     try:
         onnx.checker.check_model(model)
@@ -95,10 +110,10 @@ def load_graph(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _require_weights_inside(model: onnx.ModelProto, path: Path) -> None:
+def _require_weights_inside(model: onnx.ModelProto, path: Path, size: int) -> None:
     """Refuse weights in other files, with what can be done about that."""
     files: dict[str, int] = {}
-    for tensor in _tensors(model.graph):
+    for tensor in _all_tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         place = {entry.key: entry.value for entry in tensor.external_data}
@@ -106,7 +121,7 @@ def _require_weights_inside(model: onnx.ModelProto, path: Path) -> None:
         files[name] = files.get(name, 0) + math.prod(tensor.dims) * _itemsize(tensor.data_type)
     if not files:
         return
-    total = path.stat().st_size + sum(files.values())
+    total = size + sum(files.values())
     if total > MOST_BYTES:
         raise load_error(TooLarge(total, MOST_BYTES), ModelError, path.name)
     # Looked for by name only: a file that may be anywhere is neither opened nor confirmed.
@@ -295,11 +310,33 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Return every constant of a graph, those inside nodes and subgraphs included."""
     for each in _graphs(graph):
         yield from each.initializer
-        for node in each.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
+        yield from _in_nodes(each.node)
+
+
+def _all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Return every tensor of a file, those of functions and the parts of sparse ones included."""
+    bodies = [*_graphs(model.graph)]
+    for function in model.functions:
+        yield from _in_nodes(function.node)
+        bodies += _inside(function.node)
+    for graph in bodies:
+        yield from graph.initializer
+        yield from _in_nodes(graph.node)
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+
+
+def _in_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    """Return the tensors that nodes have as attributes."""
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("sparse_tensor"):
+                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
+            for sparse in attribute.sparse_tensors:
+                yield from (sparse.values, sparse.indices)
 
 
 def _count(nodes: Iterable[onnx.NodeProto]) -> int:
@@ -351,7 +388,12 @@ def _names(model: onnx.ModelProto) -> set[str]:
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Return a graph and those inside its nodes (bodies of If, Loop and Scan)."""
     yield graph
-    for node in graph.node:
+    yield from _inside(graph.node)
+
+
+def _inside(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
+    """Return the graphs inside nodes, at every depth."""
+    for node in nodes:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 yield from _graphs(inner)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from aegis_ros.config import expanded
 from aegis_ros.errors import ModelError, load_error
-from aegis_ros.network.contents import lfs_pointer
+from aegis_ros.network.contents import HEAD_BYTES, lfs_pointer
+from aegis_ros.network.model_file import ModelFile
 from aegis_ros.rationale import Rule
-from aegis_ros.rationale.loading import TooLarge
+from aegis_ros.rationale.loading import FileChanged, TooLarge
 
-__all__ = ["MOST_BYTES", "digest", "expand_root", "resolve_model", "resolve_resource"]
+__all__ = ["MOST_BYTES", "expand_root", "open_model", "resolve_model", "resolve_resource"]
 
 MOST_BYTES = 2 * 1024**3 - 1  # of a message of protocol buffers, which an ONNX file is
 _URI = re.compile(
@@ -25,7 +26,17 @@ _URI = re.compile(
 
 
 def resolve_model(uri: str, roots: Sequence[str]) -> Path:
-    """Return the file a model URI stands for.
+    """Return where the file lies that a model URI stands for; see :func:`open_model`.
+
+    Raises:
+        ModelError: as :func:`open_model`.
+    """
+    with open_model(uri, roots) as file:
+        return file.path
+
+
+def open_model(uri: str, roots: Sequence[str]) -> ModelFile:
+    """Open the file that a model URI stands for; what is looked at here is the open file.
 
     Args:
         uri: ``pypi://distribution/path.onnx`` (a file of an installed distribution),
@@ -45,7 +56,22 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
             expected="a file that ends in .onnx",
             rule=Rule.MODEL_FILE,
         )
-    size = path.stat().st_size
+    try:
+        file = ModelFile(path)
+    except OSError as error:
+        raise _unreadable(uri, path, error) from error
+    with ExitStack() as undo:
+        undo.enter_context(file)
+        _check(file, uri)
+        undo.pop_all()
+    return file
+
+
+def _check(file: ModelFile, uri: str) -> None:
+    """Refuse an open file that is not the one that was found, or seen to be no network."""
+    if file.place != file.path or not file.is_regular:
+        raise load_error(FileChanged(), ModelError, uri)
+    size = file.size
     if size == 0:
         raise ModelError(
             "the file is empty",
@@ -56,13 +82,9 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
         )
     if size > MOST_BYTES:
         raise load_error(TooLarge(size, MOST_BYTES), ModelError, uri)
-    try:
-        pointer = lfs_pointer(path)
-    except OSError as error:
-        raise _unreadable(uri, path, error) from error
+    pointer = lfs_pointer(file.head(HEAD_BYTES))
     if pointer is not None:
         raise load_error(pointer, ModelError, uri)
-    return path
 
 
 def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
@@ -124,12 +146,6 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
     if not os.access(path, os.R_OK):
         raise _unreadable(uri, path)
     return path
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def expand_root(root: str) -> Path | None:

@@ -13,6 +13,7 @@ import numpy as np
 from aegis_ros.errors import ModelError, load_error
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.metadata import bounded_metadata
+from aegis_ros.network.model_file import hashed_content
 from aegis_ros.network.runtime_text import runtime_failure
 from aegis_ros.network.tensor import DTYPE_OF_ONNX, TensorInfo
 from aegis_ros.rationale import Rule
@@ -42,16 +43,19 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     from aegis_ros.network.binding import bind_inputs, fixed_batch, size_refused
     from aegis_ros.network.graph import (
         at_largest,
+        checked_graph,
         estimate_bytes,
         estimate_flops,
         fuse_bound,
-        load_graph,
         tensor_infos,
     )
     from aegis_ros.network.rebatch import runs_alone
 
     feeds = [_feed(fields) for fields in request["feeds"]]
-    model = load_graph(Path(request["source"]))
+    source = Path(request["source"])
+    content = hashed_content(request["descriptor"], request["digest"], source.name)
+    model = checked_graph(content, source)
+    del content
     metadata = bounded_metadata((item.key, item.value) for item in model.metadata_props)
     other_size = size_refused(model, feeds)
     batch = fixed_batch(model, feeds)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from aegis_ros.network.feed import Feed, NetworkInput
-from aegis_ros.network.locate import digest
+from aegis_ros.network.model_file import ModelFile
 from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.sandbox.artifacts import Artifact, ArtifactCache
@@ -75,31 +75,50 @@ class PreparedNetwork:
 
 
 def prepare(
-    path: Path,
+    file: ModelFile | Path,
     feeds: Sequence[Feed],
     *,
     cache_dir: Path,
     dimensions: Mapping[str, int] | None = None,
-    model_digest: str = "",
     arena_bytes: int = 1024**3,
     timeout_s: float = 120.0,
 ) -> PreparedNetwork:
     """Validate a network, put its preprocessing in front, and bind every extent.
 
     Args:
-        path: an ONNX file, already found to be allowed.
+        file: an ONNX file, already found to be allowed, of which only the open file is read; that
+            of a path is opened here.
         feeds: what feeds its inputs.
         cache_dir: where prepared networks are kept.
         dimensions: values for symbolic extents.
-        model_digest: SHA-256 of ``path`` if it is known already.
         arena_bytes: what a network may take; the child process gets a few times as much.
         timeout_s: how long the child process may take.
 
     Raises:
         ModelError: code ``model_valid``; the text says what does not fit and how to fix it.
+        OSError: the file of a path cannot be opened.
     """
-    model_digest = model_digest or digest(path)
-    bounds = dict(dimensions or {})
+    with ModelFile(file) if isinstance(file, Path) else nullcontext(file) as source:
+        return _prepared(
+            source,
+            feeds,
+            cache_dir=cache_dir,
+            bounds=dict(dimensions or {}),
+            arena_bytes=arena_bytes,
+            timeout_s=timeout_s,
+        )
+
+
+def _prepared(
+    source: ModelFile,
+    feeds: Sequence[Feed],
+    *,
+    cache_dir: Path,
+    bounds: Mapping[str, int],
+    arena_bytes: int,
+    timeout_s: float,
+) -> PreparedNetwork:
+    path, model_digest = source.path, source.digest
     request = {
         "format": _FORMAT_VERSION,
         "versions": [version("onnx"), runtime_version()],
@@ -115,15 +134,16 @@ def prepare(
             "aegis_ros.network.prepare_child",
             {
                 "feeds": [asdict(feed) for feed in feeds],
-                "dimensions": bounds,
+                "dimensions": dict(bounds),
                 "source": str(path),
+                "descriptor": source.descriptor,
+                "digest": model_digest,
                 "target": str(fused),
             },
-            allowed=Containment(
-                memory_bytes=memory_limit(arena_bytes), reads=(str(path),), writes=(str(folder),)
-            ),
+            allowed=Containment(memory_bytes=memory_limit(arena_bytes), writes=(str(folder),)),
             timeout_s=timeout_s,
             subject=path.name,
+            descriptors=(source.descriptor,),
         )
         return facts, [fused]
 

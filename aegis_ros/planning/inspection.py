@@ -12,7 +12,14 @@ from aegis_ros.config import parse_task
 from aegis_ros.decoders import create_decoder
 from aegis_ros.decoders.guessing import SIZES, Clues, Guess, guess
 from aegis_ros.errors import AegisError
-from aegis_ros.network import Description, PreparedNetwork, TensorInfo, describe, digest, prepare
+from aegis_ros.network import (
+    Description,
+    ModelFile,
+    PreparedNetwork,
+    TensorInfo,
+    describe,
+    prepare,
+)
 from aegis_ros.network.feed import Bound
 from aegis_ros.network.fuse import names_beside, preprocessing_graphs
 from aegis_ros.planning.entry import IMAGE_SIZE, entry, is_image, size_of, task_name
@@ -52,18 +59,18 @@ class Inspection:
     problem: str = ""
 
 
-def inspect(path: Path, model: str, *, size: tuple[int, int] | None = None) -> Inspection:
+def inspect(file: ModelFile, model: str, *, size: tuple[int, int] | None = None) -> Inspection:
     """Describe a network, prepare it for an example of a task, and guess its decoder.
 
     Args:
-        path: the ONNX file.
+        file: the ONNX file.
         model: what a task calls it: a path or a URI.
         size: height and width of its images, where the file leaves them open.
 
     Raises:
         ModelError: the file is no network.
     """
-    found = describe(path)
+    found = describe(file)
     sizes = {
         item.name: size_of(item, size, found.metadata) for item in found.inputs if is_image(item)
     }
@@ -75,10 +82,10 @@ def inspect(path: Path, model: str, *, size: tuple[int, int] | None = None) -> I
         and "imgsz" not in found.metadata
         and not all(isinstance(extent, int) for extent in item.shape[1:])
     )
-    name = task_name(path.stem)
+    name = task_name(file.path.stem)
     with tempfile.TemporaryDirectory(prefix="aegis_inspect_") as scratch:
         preparing = _Preparing(
-            path, name, model, found, sizes=sizes, scratch=Path(scratch), given=size is not None
+            file, name, model, found, sizes=sizes, scratch=Path(scratch), given=size is not None
         )
         return preparing.inspection(assumed)
 
@@ -87,7 +94,7 @@ def inspect(path: Path, model: str, *, size: tuple[int, int] | None = None) -> I
 class _Preparing:
     """One look at a network; prepares it once, or twice where only a run shows its outputs."""
 
-    path: Path
+    file: ModelFile
     name: str
     model: str
     found: Description
@@ -110,9 +117,9 @@ class _Preparing:
             likely = replace(likely, decoder="raw", options={}, sure=False)
             values = self._task(likely)
         return Inspection(
-            path=self.path,
-            digest=digest(self.path),
-            bytes=self.path.stat().st_size,
+            path=self.file.path,
+            digest=self.file.digest,
+            bytes=self.file.size,
             description=self.found,
             guess=likely,
             task=values,
@@ -136,14 +143,14 @@ class _Preparing:
 
     def _clues(self, outputs: Sequence[TensorInfo]) -> Clues:
         size = next(iter(self.sizes.values())) if len(self.sizes) == 1 else None
-        words = f"{self.path.stem} {self.found.producer}".lower()
+        words = f"{self.file.path.stem} {self.found.producer}".lower()
         return Clues(tuple(outputs), size, self.found.metadata, self.found.made_by, words)
 
     def _prepared(self, values: Mapping[str, Any]) -> PreparedNetwork | None:
         self.problem = ""
         try:
             spec = parse_task(values)
-            return prepare(self.path, feeds(spec), cache_dir=self.scratch)
+            return prepare(self.file, feeds(spec), cache_dir=self.scratch)
         except AegisError as error:
             self.problem = str(error)
             return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, ModelError
-from aegis_ros.network import PreparedNetwork, digest, prepare, resolve_model
+from aegis_ros.network import ModelFile, PreparedNetwork, open_model, prepare
 from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.planning.candidate import Candidate, Options, options_of
 from aegis_ros.planning.cutting import cut_budget, estimated_budget
@@ -156,34 +156,15 @@ class Preparation:
 
     def _prepared(self, spec: TaskSpec) -> PreparedNetwork:
         try:
-            path = resolve_model(spec.model, self._spec.models.roots)
-            if self._spec.models.require_sha256 and not spec.sha256:
-                raise ModelError(
-                    "models.require_sha256 is set, and the task declares no digest",
-                    where="sha256",
-                    expected="the SHA-256 of the file, in hex",
-                    rule=Rule.MODEL_DIGEST,
-                    hint=f"sha256sum {path} prints it",
+            with open_model(spec.model, self._spec.models.roots) as file:
+                self._check_file(spec, file)
+                prepared = prepare(
+                    file,
+                    feeds(spec),
+                    cache_dir=self._cache_dir,
+                    dimensions=spec.dimensions,
+                    arena_bytes=self.device.arena_bytes,
                 )
-            check_file_fits(spec.name, path.stat().st_size, self.device.arena_bytes)
-            found = digest(path)
-            if spec.sha256 and found != spec.sha256:
-                raise ModelError(
-                    "the file is not the one that was declared",
-                    where="sha256",
-                    value=found,
-                    expected=spec.sha256,
-                    rule=Rule.MODEL_DIGEST,
-                    hint="Restore the file, or declare its new digest",
-                )
-            prepared = prepare(
-                path,
-                feeds(spec),
-                cache_dir=self._cache_dir,
-                dimensions=spec.dimensions,
-                model_digest=found,
-                arena_bytes=self.device.arena_bytes,
-            )
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
@@ -193,6 +174,32 @@ class Preparation:
         if problem is not None:
             raise Refusal(problem)
         return prepared
+
+    def _check_file(self, spec: TaskSpec, file: ModelFile) -> None:
+        """Refuse a file that was not declared, or does not fit.
+
+        Raises:
+            ModelError: its digest is another one, or is missing where it is required.
+            Refusal: it is larger than the arena.
+        """
+        if self._spec.models.require_sha256 and not spec.sha256:
+            raise ModelError(
+                "models.require_sha256 is set, and the task declares no digest",
+                where="sha256",
+                expected="the SHA-256 of the file, in hex",
+                rule=Rule.MODEL_DIGEST,
+                hint=f"sha256sum {file.path} prints it",
+            )
+        check_file_fits(spec.name, file.size, self.device.arena_bytes)
+        if spec.sha256 and file.digest != spec.sha256:
+            raise ModelError(
+                "the file is not the one that was declared",
+                where="sha256",
+                value=file.digest,
+                expected=spec.sha256,
+                rule=Rule.MODEL_DIGEST,
+                hint="Restore the file, or declare its new digest",
+            )
 
     def _compiled(
         self, spec: TaskSpec, prepared: PreparedNetwork, lanes: LaneClass, parts: int

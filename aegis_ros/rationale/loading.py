@@ -11,6 +11,7 @@ __all__ = [
     "Crashed",
     "DiskFull",
     "DiskRefuses",
+    "FileChanged",
     "FileDamaged",
     "FileGone",
     "FormatTooNew",
@@ -69,6 +70,13 @@ class LfsPointer(LoadFailure):
     rule = Rule.MODEL_FILE
 
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged(LoadFailure):
+    """The file is not, when it is read, what it was when it was hashed."""
+
+    rule = Rule.MODEL_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +37,7 @@ def run_child(
     allowed: Containment,
     timeout_s: float,
     subject: str,
+    descriptors: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Have a child process call ``answer(request)`` of a module, and return its answer.
 
@@ -49,6 +50,7 @@ def run_child(
         allowed: what the child may do.
         timeout_s: how long it may take, of wall and of processor time.
         subject: the file at work, for messages.
+        descriptors: open files that the child reads, under the same numbers.
 
     Raises:
         ModelError: the child refused, crashed, used up its memory, or took too long.
@@ -71,6 +73,7 @@ def run_child(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_environment(),
+            pass_fds=tuple(descriptors),
             process_group=0,  # Ctrl-C is for this process, which ends the child
         )
     with process:

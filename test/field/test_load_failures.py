@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.errors import ModelError
-from aegis_ros.network import Feed, prepare_child
+from aegis_ros.network import Feed, ModelFile, prepare_child
 from aegis_ros.network.plain_text import plain
 from aegis_ros.spec import Layout, PreprocessSpec
 
@@ -52,10 +52,17 @@ def node(operator: str, *more: str, domain: str = "", name: str = "head", **attr
     return helper.make_node(operator, ["x", *more], ["y"], domain=domain, name=name, **attributes)
 
 
+def prepared_here(request: dict[str, object]) -> dict[str, object]:
+    """Do the work of the child in this process."""
+    with ModelFile(Path(str(request["source"]))) as file:
+        opened = {"descriptor": file.descriptor, "digest": file.digest}
+        return prepare_child.answer(request | opened)
+
+
 def refusal(path: Path, spec: PreprocessSpec = SPEC, frame: Sequence[int] = (48, 64, 3)) -> str:
     """What is said of a network; the work of the child is done here."""
     with pytest.raises(ModelError) as caught:
-        prepare_child.answer(
+        prepared_here(
             {
                 "feeds": [asdict(Feed(spec, tuple(frame)))],
                 "dimensions": {},
@@ -169,7 +176,7 @@ def test_names_the_cause(tmp_path: Path, make: Callable[[Path], Path], said: lis
 def test_a_newer_format_that_is_understood_is_run(tmp_path: Path) -> None:
     newest = onnx.IR_VERSION  # of this very library, which the runtime may not know yet
     path = saved(tmp_path / "net.onnx", [node("Relu")], version=newest)
-    made = prepare_child.answer(
+    made = prepared_here(
         {
             "feeds": [asdict(Feed(SPEC, (48, 64, 3)))],
             "dimensions": {},
@@ -182,7 +189,7 @@ def test_a_newer_format_that_is_understood_is_run(tmp_path: Path) -> None:
 
 def test_an_output_whose_rank_can_be_found_needs_none(tmp_path: Path) -> None:
     path = saved(tmp_path / "net.onnx", [node("Relu")], output=info("y", shape=None))
-    made = prepare_child.answer(
+    made = prepared_here(
         {
             "feeds": [asdict(Feed(SPEC, (48, 64, 3)))],
             "dimensions": {},
@@ -218,7 +225,7 @@ def test_another_size_on_a_fixed_network_is_named_with_its_own(
 
 def test_another_size_is_no_reason_where_it_runs(tmp_path: Path) -> None:
     path = saved(tmp_path / "net.onnx", [node("Relu")])
-    made = prepare_child.answer(
+    made = prepared_here(
         {
             "feeds": [asdict(Feed(PreprocessSpec(size=(24, 32)), (48, 64, 3)))],
             "dimensions": {},
@@ -256,7 +263,7 @@ def test_weights_in_other_files_are_named_with_a_command_that_works(tmp_path: Pa
     onnx.save_model(onnx.load(path), tmp_path / "whole.onnx")
     (tmp_path / "net.data").unlink()
     assert "(net.data), and net.data is not beside it. Copy the missing files" in refusal(path)
-    assert prepare_child.answer(
+    assert prepared_here(
         {
             "feeds": [asdict(Feed(SPEC, (48, 64, 3)))],
             "dimensions": {},

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.errors import ModelError
-from aegis_ros.network import digest, resolve_model
+from aegis_ros.network import ModelFile, resolve_model
 from aegis_ros.rationale import Rule
 
 from .builders import identity_network
@@ -166,4 +166,5 @@ def test_refuses_a_file_of_absurd_size_without_reading_it(root: Path) -> None:
 
 def test_the_digest_is_the_sha256_of_the_bytes(root: Path) -> None:
     content = (root / "inside.onnx").read_bytes()
-    assert digest(root / "inside.onnx") == hashlib.sha256(content).hexdigest()
+    with ModelFile(root / "inside.onnx") as file:
+        assert file.digest == hashlib.sha256(content).hexdigest()

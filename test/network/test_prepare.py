@@ -128,7 +128,7 @@ def test_refuses_what_the_checker_refuses(tmp_path: Path) -> None:
     assert "breaks a rule of ONNX" in str(refused(save(graph, tmp_path / "n.onnx")))
 
 
-@pytest.mark.parametrize("where", ["initializer", "constant"])
+@pytest.mark.parametrize("where", ["initializer", "constant", "sparse", "function"])
 def test_refuses_weights_that_lie_in_other_files(tmp_path: Path, where: str) -> None:
     tensor = numpy_helper.from_array(np.ones((3, 1, 1), np.float32), "weight")
     tensor.ClearField("raw_data")
@@ -136,16 +136,25 @@ def test_refuses_weights_that_lie_in_other_files(tmp_path: Path, where: str) -> 
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", "../../etc/passwd"
     nodes = [helper.make_node("Add", ["input", "weight"], ["output"])]
+    constant = helper.make_node("Constant", [], ["weight"], value=tensor)
     if where == "constant":
-        nodes.insert(0, helper.make_node("Constant", [], ["weight"], value=tensor))
+        nodes.insert(0, constant)
+    elif where == "function":
+        nodes.insert(0, helper.make_node("Weight", [], ["weight"], domain="org.example"))
+    sparse = onnx.SparseTensorProto(values=tensor, dims=[3, 1, 1])
+    functions = helper.make_function(
+        "org.example", "Weight", [], ["weight"], [constant], [helper.make_opsetid("", 17)]
+    )
     graph = helper.make_graph(
         nodes,
         "external",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
         initializer=[tensor] if where == "initializer" else [],
+        sparse_initializer=[sparse] if where == "sparse" else [],
     )
-    assert "other files" in str(refused(save(graph, tmp_path / "n.onnx")))
+    path = save(graph, tmp_path / "n.onnx", functions=[functions] if where == "function" else [])
+    assert "other files" in str(refused(path))
 
 
 def test_names_the_dimension_that_is_not_bound(tmp_path: Path) -> None:

@@ -423,6 +423,7 @@ LOAD_FAILURES = (
     m.NotOnnx("a zip archive, as PyTorch saves models"),
     m.NotOnnx(),
     m.LfsPointer(25_300_000),
+    m.FileChanged(),
     m.TooLarge(3_200_000_000, 2 * 1024**3),
     m.WeightsElsewhere("net.onnx", ("net.data",), ()),
     m.WeightsElsewhere("net.onnx", ("a", "b", "c", "d"), ("b", "d")),

@@ -57,6 +57,16 @@ def _(failure: loading.LfsPointer) -> str:
     return "Fetch it in its repository: git lfs install && git lfs pull"
 
 
+@words_of(loading.FileChanged)
+def _file_changed(failure: loading.FileChanged) -> str:
+    return "the file changed while it was read"
+
+
+@hint.register
+def _(failure: loading.FileChanged) -> str:
+    return "Register the task again once nobody writes to the file"
+
+
 @words_of(loading.TooLarge)
 def _too_large(failure: loading.TooLarge) -> str:
     size, most = (each / 1024**3 for each in (failure.size_bytes, failure.most_bytes))
