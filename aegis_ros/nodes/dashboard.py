@@ -166,11 +166,19 @@ class DashboardNode(Node):
         # best effort: the orchestrator must never wait for a page to be drawn
         light = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
         for topic in self._listening.keys() - topics:
-            self.destroy_subscription(self._listening.pop(topic))
+            subscription = self._listening.pop(topic)
+            if subscription is not None:
+                self.destroy_subscription(subscription)
         for topic in topics - self._listening.keys():
-            self._listening[topic] = self.create_subscription(
-                InferenceResult, topic, self._on_result, light
-            )
+            self._listening[topic] = self._listen(topic, light)
+
+    def _listen(self, topic: str, qos: QoSProfile) -> Any:
+        """Subscribe to results; return ``None``, and say why once, where that is refused."""
+        try:
+            return self.create_subscription(InferenceResult, topic, self._on_result, qos)
+        except Exception as error:  # security may not allow it; the others must be shown
+            self.get_logger().error(f"{topic} cannot be shown: {type(error).__name__}: {error}")
+            return None
 
     # -- what people ask (called on the server's threads) ---------------------------------------
 

@@ -108,7 +108,11 @@ class _Player:
             due = begin + item.time_s / self._speed
             if self._ending.wait(max(0.0, due - time.monotonic())):
                 return
-            self._publish(item)
+            try:
+                self._publish(item)
+            except Exception as error:  # security may refuse a topic, a recording may have its type
+                self.problem = f"{item.topic} cannot be published: {type(error).__name__}: {error}"
+                return
             item = self._ahead.get()
 
     def _publish(self, item: Recorded) -> None:

@@ -102,6 +102,33 @@ def test_status_decisions_and_jobs_of_a_robot_reach_the_page(tmp_path: Path) -> 
         assert 'aegis_task_deadline_seconds{lane="main",orchestrator="/orchestrator"' in text
 
 
+def test_a_topic_that_is_refused_is_reported_once_and_costs_the_others_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make = DashboardNode.create_subscription
+
+    def refuse(self: DashboardNode, kind: Any, topic: str, *more: Any, **named: Any) -> Any:
+        if topic == "/a/result":
+            raise RuntimeError("could not create subscription: not allowed")
+        return make(self, kind, topic, *more, **named)
+
+    monkeypatch.setattr(DashboardNode, "create_subscription", refuse)
+    with running(tmp_path) as system, _beside(system) as beside:
+        camera = system.camera("b")
+        for name in ("a", "b"):
+            assert system.call(RegisterModel, task=system.task(name)).admitted
+        feed = beside.node.feed
+        system.until(
+            lambda: feed.since(Cursor())[0].jobs,
+            meanwhile=lambda: camera.publish(system.image()),
+        )
+        heard = len(system.statuses)
+        system.until(lambda: len(system.statuses) > heard + 3)
+        assert {job.task for job in feed.since(Cursor())[0].jobs} == {"b"}
+    said = capfd.readouterr().err
+    assert said.count("/a/result cannot be shown: RuntimeError: could not create") == 1
+
+
 def test_a_question_changes_nothing_and_a_stop_is_carried_out(tmp_path: Path) -> None:
     with running(tmp_path) as system, _beside(system, results=False) as beside:
         assert system.call(RegisterModel, task=system.task("front")).admitted

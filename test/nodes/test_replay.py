@@ -85,6 +85,28 @@ def test_it_ends_with_its_last_recording_and_says_what_broke(folder: Path) -> No
     assert all(bytes(each.data)[0] == 0 for each in heard)
 
 
+def test_a_topic_that_is_refused_is_reported_and_ends_the_program(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = folder / "replay.yaml"
+    config.write_text(f"sources: [{{images: '{folder}', topic: /camera, rate_hz: 50}}]")
+
+    make = ReplayNode.create_publisher
+
+    def refuse(
+        self: ReplayNode, kind: object, topic: str, *more: object, **named: object
+    ) -> object:
+        if topic == "/camera":
+            raise RuntimeError("could not create publisher: not allowed")
+        return make(self, kind, topic, *more, **named)
+
+    monkeypatch.setattr(ReplayNode, "create_publisher", refuse)
+    assert main(["--ros-args", "-p", f"config:={config}"]) == 1
+    said = capfd.readouterr().err
+    assert "/camera cannot be published: RuntimeError: could not create publisher" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
