@@ -35,6 +35,7 @@ class EngineStatus:
         restarts: how often it came back.
         restart_ns: how long that took the last time.
         standby_pid: of the process that waits to take over, 0 for none.
+        given_up: whether it was lost too often and is not started again by itself.
     """
 
     pid: int
@@ -43,6 +44,7 @@ class EngineStatus:
     restarts: int
     restart_ns: int
     standby_pid: int = 0
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

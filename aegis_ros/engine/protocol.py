@@ -46,6 +46,13 @@ class Engine(Protocol):
         """
         ...
 
+    def try_again(self) -> None:
+        """Start an engine that was given up once more; never waits.
+
+        What becomes of it is an event. Nothing happens where none was given up.
+        """
+        ...
+
     def open_channel(self, spec: ChannelSpec) -> Channel:
         """Create the slots of a stream.
 

@@ -130,14 +130,16 @@ def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
     }
     if state.engine is None:
         return Diagnosis("engine", OK, f"not started: the node is {lifecycle}", values)
-    if status.pid == 0:
+    if status.given_up:
         return Diagnosis(
             "engine",
             ERROR,
-            "the engine crashed too often and is not restarted; see ~/rationale, then "
-            "deactivate, clean up and configure the node",
+            "the engine was lost too often and is not restarted; ~/rationale says why; deactivate "
+            "and activate the node to try again",
             values,
         )
+    if status.pid == 0:
+        return Diagnosis("engine", WARN, "it was lost and is being restarted", values)
     if status.restarts:
         return Diagnosis(
             "engine",

@@ -50,6 +50,7 @@ from aegis_ros.nodes.topics import check_topics
 from aegis_ros.nodes.transitions import Transitions
 from aegis_ros.orchestrator import Orchestrator, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
+from aegis_ros.rationale.engine import EngineGivenUp, EngineLost, EngineNotBack
 from aegis_ros.rationale.results import ResultUnwanted
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
@@ -58,7 +59,7 @@ __all__ = ["OrchestratorNode"]
 _LOOK_AROUND_S = 1.0
 _QUIET = {Decision.SKIPPED, Decision.INFORMED}
 _LOUD = {Decision.REJECTED, Decision.LOST, Decision.SHED}
-
+_ALARMS = (EngineLost, EngineNotBack, EngineGivenUp)
 
 _PARAMETERS = (
     Declaration("config", "", "Configuration file (YAML). Empty: no tasks, default device."),
@@ -185,6 +186,10 @@ class OrchestratorNode(LifecycleNode):
         try:
             self._failure = ""
             self._configure()
+        except StoppedError as stopped:
+            self.get_logger().info(str(stopped))
+            self._give_back()
+            return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self._failure = self._log_failure("configure", error)
             self._give_back()
@@ -351,7 +356,9 @@ class OrchestratorNode(LifecycleNode):
         place = self._places.of_task(rationale.task)
         if rationale.decision is Decision.REJECTED and place:
             text += f" ({place})"
-        if rationale.decision in _LOUD:
+        if isinstance(rationale.reason, _ALARMS):
+            self.get_logger().error(text)
+        elif rationale.decision in _LOUD:
             self.get_logger().warning(text)
         elif rationale.decision in _QUIET:
             self.get_logger().info(

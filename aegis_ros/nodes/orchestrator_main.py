@@ -58,7 +58,8 @@ def main(args: list[str] | None = None) -> int:
     failed = threading.Event()
 
     def autostart() -> None:
-        if not node.autostart():
+        # What a signal interrupts has not failed.
+        if not node.autostart() and not end.is_set():
             failed.set()
             end.set()
 

@@ -7,7 +7,13 @@ from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale import Reason, Rule
-from aegis_ros.rationale.engine import JobsLost, LaneOutage, Quarantined, TaskNotReloaded
+from aegis_ros.rationale.engine import (
+    EngineGivenUp,
+    JobsLost,
+    LaneOutage,
+    Quarantined,
+    TaskNotReloaded,
+)
 from aegis_ros.rationale.frames import NewerFrame
 from aegis_ros.rationale.jobs import (
     JobFailed,
@@ -126,9 +132,12 @@ class EngineEvents:
         if event.recovered:
             for entry in self._admitted:
                 loaded = entry.task_id not in failed
-                if loaded and isinstance(entry.failure, TaskNotReloaded):
+                if loaded and isinstance(entry.failure, TaskNotReloaded | EngineGivenUp):
                     entry.failure = None
             self._report_outage(event, cause.id)
+        elif isinstance(event.reason, EngineGivenUp):
+            for entry in self._admitted:
+                entry.failure = entry.failure or event.reason
 
     def _report_outage(self, event: EngineEvent, related: int) -> None:
         """Report to every task for how long it had no lane, and why."""

@@ -91,6 +91,7 @@ from aegis_ros.wcet import ProfileStore
 __all__ = ["Orchestrator"]
 
 _ANY_NUMBER = 1 << 30  # what is configured may all wait at once
+_STOPPED = "configuring was stopped on request"
 _CANCEL_S = 1.0  # within which a request that was cancelled ends, unless the engine is busy
 
 
@@ -352,7 +353,7 @@ class Orchestrator:
         with ExitStack() as places:
             waiting = []
             for task in (*_firsts_first(self.spec.tasks), *_firsts_first(remembered)):
-                ticket = self.admissions.enter(task.name, AdmissionRequest.REGISTER, _ANY_NUMBER)
+                ticket = self._place_at_start(task.name)
                 places.callback(self.admissions.leave, ticket)
                 waiting.append((task, ticket))
             self._judge.expect(waiting)
@@ -364,8 +365,14 @@ class Orchestrator:
                 for task, ticket in waiting
             )
         if self.admissions.closed:
-            raise StoppedError("configuring was stopped on request")
+            raise StoppedError(_STOPPED)
         return answers
+
+    def _place_at_start(self, task: str) -> Ticket:
+        try:
+            return self.admissions.enter(task, AdmissionRequest.REGISTER, _ANY_NUMBER)
+        except StateError as error:  # a clean-up has closed them meanwhile
+            raise StoppedError(_STOPPED) from error
 
     def _admit_at_start(self, task: TaskSpec, ticket: Ticket, origin: Origin) -> Registration:
         with asked_by("the configuration" if origin.from_file else "the journal of an earlier run"):
@@ -386,13 +393,14 @@ class Orchestrator:
                     self._rejected.add(name, origin, rationale)
 
     def activate(self) -> None:
-        """Let frames in.
+        """Let frames in; an engine that was given up is started once more.
 
         Raises:
             StateError: not configured.
         """
         with self._changing:
             self._lifecycle.require_configured()
+            self._engine.try_again()
             self._lifecycle.active = True
             self.intake.open = True
             self._on_streams(self.intake.streams())

@@ -76,6 +76,7 @@ class FakeEngine:
         self.refuses_load = False
         self.load_note = ""
         self.refuses_channel = False
+        self.tried_again = 0
         self.while_measuring: Callable[[], None] = lambda: None
 
     def start(self) -> EngineInfo:
@@ -94,6 +95,9 @@ class FakeEngine:
         for key in list(self.channels):
             self.close_channel(key)
         self.loaded.clear()
+
+    def try_again(self) -> None:
+        self.tried_again += 1
 
     def open_channel(self, spec: ChannelSpec) -> Channel:
         self._require_started()

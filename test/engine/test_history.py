@@ -70,3 +70,14 @@ def test_a_task_loaded_anew_has_a_new_chance():
     history.forget(7)
     assert history.quarantined == frozenset()
     assert history.note(4, [7]) == ()
+
+
+def test_starting_over_forgets_crashes_and_keeps_who_is_quarantined():
+    history = CrashHistory()
+    for crash in range(5):
+        history.note(crash * S, [7] if crash < 3 else [])
+    history.note(5 * S, [])
+    history.start_over()
+    assert history.quarantined == {7}
+    history.note(6 * S, [])
+    assert history.delay_ns(6 * S) == 0 and not history.hopeless(6 * S)

@@ -157,6 +157,41 @@ def test_an_engine_that_dies_again_and_again_is_given_up_and_can_be_started_anew
     bench.wait(lambda heard: heard.results, "a result")
 
 
+def test_an_engine_that_was_given_up_takes_up_its_work_again_when_asked_to(bench):
+    channel = bench.channel()
+    bench.load(1)
+    for crash in range(5):
+        bench.kill(signal.SIGSEGV)
+        bench.wait(
+            lambda heard, least=crash + 1: (
+                recovered(least)(heard) or any(event.rule is Rule.LIMIT for event in heard.events)
+            ),
+            "recovery or the end",
+        )
+    status = bench.client.status()
+    assert (status.pid, status.given_up) == (0, True)
+    with pytest.raises(EngineError, match="deactivate and activate"):
+        bench.load(2)
+    bench.client.try_again()
+    bench.wait(recovered(5), "recovery")
+    assert not bench.client.status().given_up
+    bench.feed(channel, 1)
+    bench.wait(lambda heard: heard.results, "a result")
+    # The next crash is a first one again, and does not end it.
+    bench.kill(signal.SIGSEGV)
+    bench.wait(recovered(6), "recovery")
+
+
+def test_asking_to_try_again_changes_nothing_while_the_engine_runs(bench):
+    channel = bench.channel()
+    bench.load(1)
+    pid = bench.client.status().pid
+    bench.client.try_again()
+    bench.feed(channel, 1)
+    bench.wait(lambda heard: heard.results, "a result")
+    assert bench.client.status().pid == pid and not bench.heard.events
+
+
 def test_results_held_across_a_restart_stay_readable_and_can_be_released():
     with Bench(release=False) as bench:
         channel = bench.channel()

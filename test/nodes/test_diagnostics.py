@@ -161,3 +161,14 @@ def test_a_minute_of_diagnostics_and_status_agree_on_a_healthy_lane(
         apart += at > 7000 and abs(last["status"] - last["diagnostics"]) > 0.02
     assert apart == 0
     assert last["status"] == pytest.approx(0.125, abs=0.02)
+
+
+def test_an_engine_that_is_restarted_is_told_from_one_that_was_given_up(tmp_path: Path) -> None:
+    house = House(tmp_path / "house")
+    state = house.start().status()
+    lost = replace(state, engine_status=EngineStatus(0, 0, (), 1, 0))
+    assert _said(lost)["engine"].level == WARN
+    assert _said(lost)["engine"].message == "it was lost and is being restarted"
+    gone = replace(state, engine_status=EngineStatus(0, 0, (), 1, 0, given_up=True))
+    assert _said(gone)["engine"].level == ERROR
+    assert "deactivate and activate the node to try again" in _said(gone)["engine"].message

@@ -14,7 +14,13 @@ from aegis_ros.device import DeviceState
 from aegis_ros.engine import EngineEvent, JobSkip, OverrunEvent
 from aegis_ros.orchestrator import FrameTimes, Orchestrator, TaskState
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.rationale.engine import EngineBack, EngineEnded, EngineLost, LaneStuck
+from aegis_ros.rationale.engine import (
+    EngineBack,
+    EngineEnded,
+    EngineGivenUp,
+    EngineLost,
+    LaneStuck,
+)
 from aegis_ros.rationale.jobs import JobStopped, Overran, SkippedToRepay
 from aegis_ros.rationale.wording import words
 from aegis_ros.simulation import Outcome, Workload, simulate
@@ -340,3 +346,34 @@ def test_a_task_that_fails_says_what_happened_until_it_is_loaded_again(house: Ho
     assert "because the engine ended (SIGSEGV)" in problem()
     kinds = [type(item.reason).__name__ for item in house.reported]
     assert kinds.count("Quarantined") == 1
+
+
+def test_no_task_is_shown_as_running_on_an_engine_that_was_given_up(house: House) -> None:
+    for name in ("broken", "whole"):
+        assert house.orchestrator.register(house.task(name)).accepted
+    broken, whole = house.orchestrator._admitted
+    for entry in (broken, whole):
+        entry.statistics.received = 1
+    cause = EngineEnded(-11)
+    back = EngineBack(300 * MS, 1, failed=(("broken", "no memory"),))
+    house.engine.on_event(
+        EngineEvent(back, recovered=True, failed=((broken.task_id, "no memory"),), cause=cause)
+    )
+
+    def states() -> dict[str, TaskState]:
+        return {each.spec.name: each.state for each in house.orchestrator.status().tasks}
+
+    assert states() == {"broken": TaskState.FAILED, "whole": TaskState.RUNNING}
+    house.engine.on_event(EngineEvent(EngineGivenUp(5, 60 * S)))
+    assert states() == {"broken": TaskState.FAILED, "whole": TaskState.FAILED}
+    problems = {each.spec.name: each.problem for each in house.orchestrator.status().tasks}
+    assert "no memory" in problems["broken"]
+    assert "deactivate and activate the orchestrator to try again" in problems["whole"]
+    tried = house.engine.tried_again
+    house.orchestrator.deactivate()
+    house.orchestrator.activate()
+    assert house.engine.tried_again == tried + 1
+    house.engine.on_event(
+        EngineEvent(back, recovered=True, failed=((broken.task_id, "no memory"),), cause=cause)
+    )
+    assert states() == {"broken": TaskState.FAILED, "whole": TaskState.RUNNING}

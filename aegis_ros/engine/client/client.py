@@ -98,6 +98,10 @@ class EngineClient:
         for channel in self._contents.take_all():
             channel.close()
 
+    def try_again(self) -> None:
+        """As :meth:`Engine.try_again`."""
+        self._supervisor.try_again()
+
     # -- what is loaded -----------------------------------------------------------------------
 
     def open_channel(self, spec: ChannelSpec) -> Channel:
@@ -216,7 +220,14 @@ class EngineClient:
         """As :meth:`Engine.status`."""
         process, supervisor = self._in_flight.process, self._supervisor
         if process is None:
-            return EngineStatus(0, 0, (), supervisor.restarts, supervisor.restart_ns)
+            return EngineStatus(
+                0,
+                0,
+                (),
+                supervisor.restarts,
+                supervisor.restart_ns,
+                given_up=supervisor.given_up,
+            )
         page = process.page
         return EngineStatus(
             process.pid,
@@ -234,7 +245,9 @@ class EngineClient:
         if process is None:
             raise EngineError(
                 "the engine is not running",
-                hint="It may be restarting; try again in a few seconds",
+                hint="It was lost too often: deactivate and activate the orchestrator first"
+                if self._supervisor.given_up
+                else "It may be restarting; try again in a few seconds",
                 rule=Rule.ENGINE_RESTART,
             )
         return process

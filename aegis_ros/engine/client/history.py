@@ -58,6 +58,10 @@ class CrashHistory:
             return 0
         return int(min(_FIRST_DELAY_NS << (recent - 2), _LONGEST_DELAY_NS))
 
+    def start_over(self) -> None:
+        """Forget all crashes; tasks that are quarantined stay so."""
+        self._crashes.clear()
+
     def forget(self, task_id: int) -> None:
         """Give a task that was unloaded a new chance under the same id."""
         self._quarantined.discard(task_id)

@@ -84,8 +84,10 @@ class Supervisor:
         self._life = threading.Lock()  # start, stop: one at a time
         self._stopping = threading.Event()
         self._wake = threading.Event()
+        self._once_more = threading.Event()
         self._history = CrashHistory()
         self._outage: _Outage | None = None
+        self._given_up: _Outage | None = None
         self._loading: tuple[int, ...] = ()
         self._doubted = False
         self._standby: EngineProcess | None = None
@@ -104,6 +106,11 @@ class Supervisor:
         return self._stopping.is_set()
 
     @property
+    def given_up(self) -> bool:
+        """Whether the engine was lost too often, and stays away until :meth:`try_again`."""
+        return self._given_up is not None
+
+    @property
     def standby_pid(self) -> int:
         """Process id of the engine that waits to take over, 0 for none."""
         standby = self._standby
@@ -118,6 +125,11 @@ class Supervisor:
         """Forget the crashes of a task that is there no more."""
         self._history.forget(task_id)
 
+    def try_again(self) -> None:
+        """Have an engine that was given up started once more; returns at once."""
+        self._once_more.set()
+        self._wake.set()
+
     def start(self) -> None:
         """Start an engine process.
 
@@ -129,8 +141,9 @@ class Supervisor:
                 raise EngineError("the engine is already running")
             self._stopping = threading.Event()
             self._wake.clear()
+            self._once_more.clear()
             self._history = CrashHistory()
-            self._outage = None
+            self._outage = self._given_up = None
             started: Future[None] = Future()
             thread = threading.Thread(
                 target=self._supervise, args=(started,), name="engine-supervisor", daemon=True
@@ -203,6 +216,11 @@ class Supervisor:
                 self._keep_standby()
             elif certain:
                 self._lose(process, found)
+        if self._once_more.is_set():
+            self._once_more.clear()
+            if self._given_up is not None:
+                self._outage, self._given_up = self._given_up, None
+                self._history.start_over()
         if self._outage is not None and time.monotonic_ns() >= self._outage.retry_ns:
             self._come_back(self._outage)
 
@@ -293,7 +311,7 @@ class Supervisor:
     def _plan(self, lost_ns: int, now_ns: int, found: Trouble, *, outside: bool) -> None:
         """Decide when to start again, if at all."""
         if not outside and self._history.hopeless(now_ns):
-            self._outage = None
+            self._outage, self._given_up = None, _Outage(lost_ns, now_ns, found)
             self._callbacks.event(EngineEvent(EngineGivenUp(GIVE_UP_LOSSES, GIVE_UP_WITHIN_NS)))
             return
         delay_ns = 0 if outside else self._history.delay_ns(now_ns)
