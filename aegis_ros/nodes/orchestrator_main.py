@@ -28,11 +28,13 @@ def main(args: list[str] | None = None) -> int:
     from rclpy.signals import SignalHandlerOptions
 
     from aegis_ros.errors import AegisError
+    from aegis_ros.nodes.dds_leftovers import remove_leftovers
     from aegis_ros.nodes.orchestrator import OrchestratorNode
     from aegis_ros.nodes.realtime import shorten_switch_interval
     from aegis_ros.nodes.secured import secured
 
     shorten_switch_interval()
+    leftovers, leftover_bytes = remove_leftovers()
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
@@ -44,6 +46,11 @@ def main(args: list[str] | None = None) -> int:
         print(f"orchestrator: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
+    if leftovers:
+        node.get_logger().info(
+            f"removed {leftovers} shared-memory segments of Fast DDS "
+            f"({leftover_bytes / 2**20:.0f} MiB) whose processes were killed"
+        )
 
     def spin(executor: SingleThreadedExecutor) -> None:
         while not end.is_set():
