@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build browser fastdds demo test lint unit bench clean
+.PHONY: help setup build browser fastdds demo test lint unit kills bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -28,6 +28,9 @@ lint: build ## ruff, mypy and the rules on who imports whom
 
 unit: build ## The tests alone (ARGS="-k name" selects)
 	@source bootstrap/activate.sh && AEGIS_REQUIRE_ROS=1 python -m pytest -n auto $(ARGS)
+
+kills: build ## 100 kills of the engine at random moments; every frame is accounted for (KILLS=100)
+	@source bootstrap/activate.sh && AEGIS_REQUIRE_ROS=1 AEGIS_KILLS=$(or $(KILLS),100) python -m pytest test/field/test_balance.py
 
 bench: build ## Quick runs of the benchmarks; figures go to bench_output/page.md (docs/benchmarks.md)
 	@source bootstrap/activate.sh && python -m benchmarks $(ARGS)

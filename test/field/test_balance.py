@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from aegis_ros.trace.states import run_states
 from test.nodes.system import System, running
 
 _GIVE_NO_RESULT = (Decision.SKIPPED, Decision.LOST)
+_KILLS = int(os.environ.get("AEGIS_KILLS", "3"))  # `make kills` wants more
+_MOST_PAUSE_S = 0.3
 
 
 def _register(system: System, name: str) -> Any:
@@ -30,8 +34,12 @@ def _register(system: System, name: str) -> Any:
     return camera
 
 
-def _kill_engine(system: System, feed: Any) -> None:
-    """SIGKILL the engine while frames come, until results come again."""
+def _kill_engine(system: System, feed: Any, pause_s: float) -> None:
+    """SIGKILL the engine at a moment of its work, and wait until results come again."""
+    end = time.monotonic() + pause_s
+    while time.monotonic() < end:
+        feed()
+        time.sleep(0.01)
     status = system.statuses[-1]
     os.kill(status.engine_pid, signal.SIGKILL)
     system.until(lambda: system.statuses[-1].engine_restarts > status.engine_restarts, feed)
@@ -40,6 +48,7 @@ def _kill_engine(system: System, feed: Any) -> None:
 
 
 def test_frames_balance_across_kills_removals_and_a_clean_up(tmp_path: Path) -> None:
+    chance = random.Random(_KILLS)
     with running(tmp_path, more="trace: {file: run.mcap}\n") as system:
         eye, ear = _register(system, "eye"), _register(system, "ear")
 
@@ -50,11 +59,12 @@ def test_frames_balance_across_kills_removals_and_a_clean_up(tmp_path: Path) -> 
             ear.publish(system.image(encoding=next(encodings)))
 
         system.until(lambda: len(system.results) > 10, feed)
-        for _ in range(2):
-            _kill_engine(system, feed)
-        system.call(UnregisterModel, name="ear")
-        feed()
-        ear = _register(system, "ear")
+        for kill in range(_KILLS):
+            _kill_engine(system, feed, chance.uniform(0.0, _MOST_PAUSE_S))
+            if kill % 10 == 1:
+                system.call(UnregisterModel, name="ear")
+                feed()
+                ear = _register(system, "ear")
         count = len(system.results)
         system.until(lambda: len(system.results) > count + 5, feed)
         shown = system.until(lambda: _diagnosed(system, "frames"))
