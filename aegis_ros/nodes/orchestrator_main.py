@@ -76,10 +76,10 @@ def main(args: list[str] | None = None) -> int:
         threading.Thread(target=spin, args=(executor,), name=name, daemon=True)
         for name, executor in (("control", node.control_executor), ("intake", node.intake_executor))
     ]
+    if node.get_parameter("autostart").value:
+        threads.append(threading.Thread(target=autostart, name="autostart", daemon=True))
     for thread in threads:
         thread.start()
-    if node.get_parameter("autostart").value:
-        threading.Thread(target=autostart, name="autostart", daemon=True).start()
     end.wait()
     # DDS now and then hangs on the way out; nobody should have to kill this process.
     watchdog = threading.Timer(_END_SECONDS, lambda: os._exit(int(failed.is_set())))
