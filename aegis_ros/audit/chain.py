@@ -32,6 +32,7 @@ __all__ = [
 FILE_NAME = "audit.jsonl"
 FIRST = "0" * 64  # what the first record follows
 _MOST_LINE_BYTES = 64 * 1024
+_OLDEST = "audit.1.jsonl"
 _ROTATED = re.compile(r"^audit\.(\d{1,9})\.jsonl$")
 
 
@@ -145,8 +146,7 @@ def verify(folder: Path, head: str = "") -> Verdict:
         count += 1
         if previous is None:
             first = each.number
-            # What the oldest kept record follows is no longer there, unless it is the first of all.
-            problem = "" if first != 1 or each == sealed(each, FIRST) else "it was edited"
+            problem = _problem_of_oldest(each, path)
         else:
             problem = _problem(each, previous)
         if problem:
@@ -171,6 +171,16 @@ def last_record(path: Path) -> tuple[AuditRecord | None, bool]:
         if isinstance(each, AuditRecord):
             last = each
     return last, clean
+
+
+def _problem_of_oldest(record: AuditRecord, path: Path) -> str:
+    """What the oldest record follows is kept no longer, unless it is the first of all."""
+    if record.number == 1:
+        return "" if record == sealed(record, FIRST) else "record 1 was edited"
+    # Files are numbered from 1 as they become full, and the oldest are deleted.
+    if path.name in (FILE_NAME, _OLDEST):
+        return f"the records before record {record.number} are missing"
+    return ""
 
 
 def _problem(record: AuditRecord, previous: AuditRecord) -> str:

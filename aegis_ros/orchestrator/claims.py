@@ -21,6 +21,8 @@ from aegis_ros.spec import DeviceSpec
 __all__ = ["Claim", "Claims", "Neighbour", "claims_folder", "claims_of"]
 
 _PATIENCE_S = 1.0
+_NODE = re.compile(r"[\w/]{1,256}", re.ASCII)
+_LARGEST_PID = 2**22  # of Linux
 _numbers = itertools.count()
 
 
@@ -178,12 +180,13 @@ def claims_folder() -> Path:
 
 
 def _neighbour(claim: Claim, notes: Mapping[str, Any]) -> Neighbour:
-    pid, utilization = notes.get("pid"), notes.get("utilization")
+    """Return who wrote these notes, which any user of the host can write."""
+    node, pid, share = notes.get("node"), notes.get("pid"), notes.get("utilization")
     return Neighbour(
         claim.words,
-        str(notes.get("node") or "another orchestrator")[:256],
-        pid if isinstance(pid, int) else 0,
-        float(utilization) if isinstance(utilization, int | float) else 0.0,
+        node if isinstance(node, str) and _NODE.fullmatch(node) else "another orchestrator",
+        pid if isinstance(pid, int) and 0 < pid <= _LARGEST_PID else 0,
+        float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0,
         notes.get("shared") is True,
     )
 

@@ -14,6 +14,7 @@ from aegis_ros.sandbox.file_lock import FileLock, holder_of
 __all__ = ["DEFAULT_NODE", "NodeFolder"]
 
 DEFAULT_NODE = "/orchestrator"
+_LATEST = 1 << 32  # seconds since 1970, in 2106
 _NAME = re.compile(r"(/[A-Za-z0-9_]+)+")
 
 
@@ -76,7 +77,7 @@ class NodeFolder:
         owner = f"process {pid}" if pid else "another process"
         if host and host != platform.node():
             owner += f" on {host}"
-        if isinstance(since, int | float):
+        if isinstance(since, int | float) and 0 < since < _LATEST:
             owner += f", since {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(since))}"
         return StateError(
             f"the state of {self._node} is in use by {owner}",

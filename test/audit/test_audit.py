@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aegis_ros.audit import AuditLog, AuditRecord, asked_by, read, verify
+from aegis_ros.audit import AuditLog, AuditRecord, asked_by, read, verify, writer
 from aegis_ros.audit.chain import FILE_NAME, files
 
 
@@ -80,6 +80,21 @@ def test_full_files_are_rotated_and_the_oldest_go(tmp_path: Path) -> None:
     assert records(tmp_path)[-1].number == 60
 
 
+def test_whole_files_can_be_archived_from_the_oldest_on_and_their_absence_shows_in_the_number(
+    tmp_path: Path,
+) -> None:
+    for start in range(0, 12, 2):
+        written(tmp_path, 2, start, max_bytes=300)
+    oldest, second, *_ = files(tmp_path)
+    oldest.unlink()
+    verdict = verify(tmp_path)
+    assert verdict.damage == () and verdict.first == 3
+    second.rename(oldest)  # as if nothing had been there before
+    (damage,) = verify(tmp_path).damage
+    assert (damage.file, damage.line) == (oldest, 1)
+    assert damage.problem == "the records before record 3 are missing"
+
+
 @settings(max_examples=200)
 @given(place=st.integers(0), change=st.integers(1, 255))
 def test_every_edit_of_a_record_is_seen(place: int, change: int) -> None:
@@ -106,7 +121,7 @@ def test_a_removed_or_moved_record_is_seen(gone: int, tmp_path: Path) -> None:
     path = tmp_path / FILE_NAME
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:gone] + lines[gone + 1 :]))
-    assert bool(verify(tmp_path).damage) == (gone > 0)  # the oldest one may have been rotated
+    assert verify(tmp_path).damage
     lines[gone], lines[gone + 1] = lines[gone + 1], lines[gone]
     path.write_bytes(b"".join(lines))
     assert verify(tmp_path).damage
@@ -158,6 +173,28 @@ def test_a_disk_that_refuses_is_reported_once_and_nothing_is_lost(
     assert [each.task for each in records(tmp_path)] == ["a", "b"]
     assert verify(tmp_path).damage == ()
     assert len(problems) == 1 and "No space left" in problems[0]
+
+
+def test_what_a_disk_did_not_take_in_time_is_counted_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_MOST_WAITING", 3)
+    folder = tmp_path / "audit"
+    folder.write_text("a file where the folder should be")
+    refused = threading.Event()
+    log = AuditLog(folder, on_problem=lambda problem: refused.set())
+    log.note("admitted", task="a")
+    assert refused.wait(30)
+    for number in range(10):
+        log.note("admitted", task=str(number))
+    folder.unlink()
+    log.close()
+    found = records(folder)
+    assert verify(folder).damage == ()
+    kept = [each for each in found if each.event == "admitted"]
+    (dropped,) = (each for each in found if each.event == "dropped")
+    assert len(kept) < 11
+    assert dropped.sentence.startswith(f"{11 - len(kept)} records were dropped")
 
 
 def test_a_write_that_is_cut_short_leaves_no_half_record(

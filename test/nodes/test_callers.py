@@ -7,13 +7,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aegis_ros.srv import ListModels, RegisterModel, UnregisterModel
+from aegis_ros.action import ProfileModel
+from aegis_ros.srv import (
+    EvaluateModel,
+    ListModels,
+    RegisterModel,
+    SetTaskEnabled,
+    UnregisterModel,
+)
 
 from aegis_ros.audit import AuditRecord, read, verify
 from aegis_ros.nodes.callers import Callers
 from aegis_ros.rationale import ResultCode
 from aegis_ros.spec import Accept
-from test.nodes.system import System, running
+from test.nodes.system import WAIT_SECONDS, System, running
 
 
 def closed(accept: str) -> str:
@@ -38,13 +45,21 @@ def test_nobody_changes_what_the_file_alone_decides(tmp_path: Path) -> None:
         assert answer.rationale.rule == "services"
         assert system.call(ListModels).tasks == []
         assert not system.call(UnregisterModel, name="faces").success
+        for answer in (
+            system.call(SetTaskEnabled, name="faces", enabled=False),
+            system.call(EvaluateModel, task=system.task("faces")),
+            _profiled(system),
+        ):
+            assert "services.accept is 'none'" in answer.rationale.sentence
 
 
 def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_path: Path) -> None:
     with running(tmp_path, closed("local")) as system:
         assert register(system).result == ResultCode.ADMITTED
+        for enabled in (False, True):
+            assert system.call(SetTaskEnabled, name="faces", enabled=enabled).success
         assert system.call(UnregisterModel, name="faces").success
-        newest = system.until(lambda: _audit_values(system).get("audit_record") == "4")
+        newest = system.until(lambda: _audit_values(system).get("audit_record") == "6")
         assert newest
         digest = _audit_values(system)["audit_digest"]
         robot = system.robot.get_name()
@@ -54,6 +69,8 @@ def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_pat
         "configured",
         "activated",
         "admitted",
+        "disabled",
+        "enabled",
         "removed",
         "deactivated",
         "cleaned up",
@@ -63,6 +80,13 @@ def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_pat
     assert admitted.asked_by.startswith("service register_model; its clients: ")
     assert f"/{robot}" in admitted.asked_by
     assert found["configured"].asked_by == ""
+
+
+def _profiled(system: System) -> Any:
+    goal = ProfileModel.Goal(task=system.task("faces"), runs=10)
+    assert system.profiler.wait_for_server(WAIT_SECONDS)
+    handle = system.wait_for(system.profiler.send_goal_async(goal))
+    return system.wait_for(handle.get_result_async()).result
 
 
 def _audit_values(system: System) -> dict[str, str]:

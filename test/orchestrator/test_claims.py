@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -95,6 +96,33 @@ def test_notes_that_cannot_be_read_do_not_matter(tmp_path: Path, notes: str) -> 
     path.write_text(notes)
     with pytest.raises(StateError, match="core 3 is in use by"):
         Claims(tmp_path, "/right").take([CORE])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("utilization", 10**400),
+        ("utilization", float("inf")),
+        ("utilization", -1),
+        ("pid", 10**400),
+        ("node", "/robot\nFATAL: forged"),
+        ("node", "\x1b[2J"),
+    ],
+)
+def test_notes_of_another_user_are_believed_where_they_can_be_true(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left.take([SHARED])
+    right.take([SHARED])
+    (theirs,) = (path for path in tmp_path.glob("core-3.*") if "/right" in path.read_text())
+    theirs.write_text(json.dumps({"node": "/right", "shared": True, field: value}))
+    (other,) = left.neighbours("main")
+    assert (other.pid, other.utilization, other.shared) == (0, 0.0, True)
+    assert other.node == ("another orchestrator" if field == "node" else "/right")
+    with pytest.raises(StateError, match=r"is in use by (/right|another orchestrator) \(0% adm"):
+        left.give_back()
+        Claims(tmp_path, "/third").take([CORE])
 
 
 def test_others_may_claim_and_nobody_removes_what_is_anothers(tmp_path: Path) -> None:
