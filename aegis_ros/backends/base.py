@@ -9,8 +9,10 @@ workers, CUDA streams and remote servers look alike to the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,9 +20,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aegis_ros.errors import AegisError, BackendError
 from aegis_ros.memory import Footprint
 from aegis_ros.network.feed import NetworkInput
 from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.sandbox.verified import verified
 from aegis_ros.spec import LaneSpec
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_INPUTS",
+    "Advice",
     "Arrays",
     "Backend",
     "Capabilities",
@@ -79,6 +84,19 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What building a segment found out about it, for whoever loads it.
+
+    Attributes:
+        eager: why its launches cannot be recorded and replayed; empty where they can.
+        arena_bytes: most it may take on the device; 0 for no limit.
+    """
+
+    eager: str = ""
+    arena_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledNetwork:
     """What a backend made of a prepared network.
 
@@ -97,6 +115,9 @@ class CompiledNetwork:
         note: why it is not in as many segments as was asked for; empty where it is.
         complete_after: index of the segment with whose end each output is complete and in its
             place; empty where all are with the last one only.
+        digests: SHA-256 of each file in hex; a file that has another one is not loaded. Empty where
+            nobody knows them.
+        advice: what the build found out about each segment; empty for nothing.
     """
 
     backend: str
@@ -110,6 +131,24 @@ class CompiledNetwork:
     cuts: str = ""
     note: str = ""
     complete_after: tuple[int, ...] = ()
+    digests: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
+
+    @contextmanager
+    def opened(self, kind: type[AegisError] = BackendError) -> Iterator[tuple[str, ...]]:
+        """Yield names under which the files open, which are exactly those that were built.
+
+        Args:
+            kind: class of the error.
+
+        Raises:
+            AegisError: of that kind: a file is gone, or is not what was built.
+        """
+        with ExitStack() as files:
+            yield tuple(
+                files.enter_context(verified(path, digest, kind))
+                for path, digest in zip_longest(self.paths, self.digests, fillvalue="")
+            )
 
     @property
     def frame_input(self) -> TensorInfo:

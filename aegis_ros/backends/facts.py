@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from aegis_ros.backends.base import Advice
+
 __all__ = ["BuildFacts", "facts_of"]
 
 
@@ -18,13 +20,11 @@ class BuildFacts(msgspec.Struct, frozen=True):
         dynamic: names of outputs whose extents are known only after a run.
         shares: part of the execution time of each segment.
         cuts: identifies where it was cut.
-        activation_bytes: those of ``bytes`` that are activations; ``None`` in facts of versions
-            that counted them as weights.
+        activation_bytes: those of ``bytes`` that are activations.
         staging_bytes: those of ``bytes`` that inputs and outputs lie in.
         crossing_bytes: of the tensors that one segment hands to the next.
-        complete_after: index of the segment with whose end each output is complete; ``None`` in
-            facts of versions that did not know it.
-        paths: files, where the cache does not name them itself.
+        complete_after: index of the segment with whose end each output is complete.
+        advice: for each segment; empty for none.
         refused: why it was not built; empty where it was.
     """
 
@@ -32,16 +32,16 @@ class BuildFacts(msgspec.Struct, frozen=True):
     dynamic: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     cuts: str = ""
-    activation_bytes: int | None = None
+    activation_bytes: int = 0
     staging_bytes: int = 0
     crossing_bytes: int = 0
-    complete_after: tuple[int, ...] | None = None
-    paths: tuple[str, ...] = ()
+    complete_after: tuple[int, ...] = ()
+    advice: tuple[Advice, ...] = ()
     refused: str = ""
 
 
 def facts_of(noted: Mapping[str, Any]) -> BuildFacts | None:
-    """Return what was noted; ``None`` where another version wrote it or it is damaged."""
+    """Return what was noted; ``None`` where another version wrote it in another form."""
     if not {"bytes", "refused"} & noted.keys():
         return None
     try:

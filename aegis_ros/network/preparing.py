@@ -36,7 +36,7 @@ class PreparedNetwork:
 
     Attributes:
         path: the fused ONNX file, in the cache; its inputs are those of ``inputs``.
-        source: the file it was made from.
+        source: the file it was made from; for names and messages.
         digest: SHA-256 of ``source`` in hex.
         key: identifies file, preprocessing and bounds together; profiles are stored under it.
         inputs: what is fed from frames, in order.
@@ -45,6 +45,8 @@ class PreparedNetwork:
         activation_bytes: estimated peak of the activations at ``max_shape``.
         metadata: the file's own metadata (class names, character lists).
         flops: estimated floating-point operations of one run.
+        fused_digest: SHA-256 of what ``path`` was made as, in hex; only that is compiled. Empty
+            where nobody knows it.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class PreparedNetwork:
     activation_bytes: int
     metadata: Mapping[str, str]
     flops: int = 0
+    fused_digest: str = ""
 
     @property
     def frame_input(self) -> TensorInfo:
@@ -190,6 +193,7 @@ def _described(
         activation_bytes=int(facts["activation_bytes"]),
         metadata=dict(facts["metadata"]),
         flops=int(facts["flops"]),
+        fused_digest=made.digests[0],
     )
 
 

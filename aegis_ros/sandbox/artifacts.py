@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,15 @@ from typing import Any
 from aegis_ros.config import read_json, read_text
 from aegis_ros.errors import AegisError
 from aegis_ros.sandbox.storage import kept_in
+from aegis_ros.sandbox.verified import digest_of
 
 __all__ = ["Artifact", "ArtifactCache", "Build"]
 
 Build = Callable[[Path], tuple[Mapping[str, Any], Iterable[Path]]]
 """Makes an artifact in the empty folder it is given; returns facts (plain JSON) and files there."""
 
-_PATHS = "paths"
 _MOST_FACTS = 8 * 1024 * 1024  # bytes
-_SIZES = "sizes"  # of the files; versions before did not note them
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +33,23 @@ class Artifact:
     Attributes:
         facts: what the build noted, plain JSON.
         paths: its files, in the order the build named them.
+        digests: SHA-256 of each in hex.
     """
 
     facts: Mapping[str, Any]
     paths: tuple[Path, ...]
+    digests: tuple[str, ...]
 
 
 class ArtifactCache:
-    """Artifacts in one folder: ``NAME.json`` with the facts, and the files that it names.
+    """Artifacts in one folder: ``NAME.json`` with the facts, the names of its files and digests.
 
     Several processes may make the same artifact at once: files are named after what they hold, so
     that no build replaces a file of another, and the facts, written last, name those of one build.
     A power cut at any moment leaves the whole artifact or none.
+
+    Digests find what a disk or a copy did to the files; they do not keep out who may write to the
+    folder.
 
     Args:
         folder: is created.
@@ -59,38 +65,33 @@ class ArtifactCache:
         with kept_in(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def find(self, name: str, *, file: str = "") -> Artifact | None:
-        """Return an artifact; ``None`` where it was never made, or where it is seen to be damaged.
+    def find(self, name: str) -> Artifact | None:
+        """Return an artifact that is what was made; ``None`` where it has to be made (again).
 
-        That is where its facts cannot be read, or a file is gone or is not as long as it was.
+        That is where it was never made, where facts or files are not those that were made, or where
+        a version of this package made it that noted no digests; all but the first are logged.
 
         Args:
             name: of the artifact.
-            file: its only file where the facts name none, as those of earlier versions do.
         """
+        noted = self._folder / f"{name}.json"
         try:
-            noted = self._folder / f"{name}.json"
-            facts = read_json(
-                read_text(noted, most_bytes=_MOST_FACTS), "facts", most_bytes=_MOST_FACTS
-            )
-            if not isinstance(facts, dict):
+            if not noted.exists():
                 return None
-            names = facts.pop(_PATHS, [file] if file else [])
-            sizes = facts.pop(_SIZES, None)
-            paths = tuple(self._folder / each for each in names)
-            found = [path.stat().st_size for path in paths if path.is_file()]
-        except (AegisError, OSError, ValueError, TypeError):
-            return None
-        is_whole = len(found) == len(paths) and (all(found) if sizes is None else found == sizes)
-        return Artifact(facts, paths) if is_whole else None
+            return self._noted(noted)
+        except (AegisError, OSError, ValueError, TypeError, KeyError) as error:
+            problem = str(error) if isinstance(error, AegisError) else "what it notes has no sense"
+        except _DamagedError as error:
+            problem = str(error)
+        _log.warning("%s is made anew: %s", noted, problem)
+        return None
 
-    def make(self, name: str, build: Build, *, beside: Sequence[str] = ()) -> Artifact:
+    def make(self, name: str, build: Build) -> Artifact:
         """Build an artifact, in place of an earlier one; nothing is left behind if that fails.
 
         Args:
             name: of the artifact.
             build: whatever it raises is raised.
-            beside: suffixes of files that lie beside each of the artifact's and stay there.
 
         Raises:
             StateError: the disk is full, or the folder cannot be written to.
@@ -99,28 +100,51 @@ class ArtifactCache:
             kept_in(self._folder),
             tempfile.TemporaryDirectory(dir=self._folder) as scratch,
         ):
-            facts, files = build(Path(scratch))
-            paths = tuple(
-                self._keep(file, f"{name}.{number}", beside) for number, file in enumerate(files)
-            )
+            made, files = build(Path(scratch))
+            facts: dict[str, Any] = json.loads(json.dumps(made))  # as they will be read
+            kept = [self._keep(file, f"{name}.{number}") for number, file in enumerate(files)]
+            listed = [[path.name, digest] for path, digest in kept]
             noted = Path(scratch) / "facts"
-            names, sizes = [path.name for path in paths], [path.stat().st_size for path in paths]
-            noted.write_text(json.dumps({**facts, _PATHS: names, _SIZES: sizes}))
+            noted.write_text(
+                json.dumps({"facts": facts, "files": listed, "sha256": _digest(facts, listed)})
+            )
             _write_through(noted)
             _write_through(self._folder)
             os.replace(noted, self._folder / f"{name}.json")
-        return Artifact(facts, paths)
+        return Artifact(facts, tuple(path for path, _ in kept), tuple(digest for _, digest in kept))
 
-    def _keep(self, file: Path, name: str, beside: Sequence[str]) -> Path:
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    def _noted(self, noted: Path) -> Artifact:
+        """Return an artifact from its facts; raise in some way where it is not what was made."""
+        kept = read_json(read_text(noted, most_bytes=_MOST_FACTS), "facts", most_bytes=_MOST_FACTS)
+        if not isinstance(kept, dict) or "sha256" not in kept:
+            raise _DamagedError("an earlier version made it, without digests, or it is damaged")
+        facts, listed = kept["facts"], kept["files"]
+        if kept["sha256"] != _digest(facts, listed):
+            raise _DamagedError("it is damaged")
+        paths = tuple(self._folder / name for name, _ in listed)
+        for path, (_, digest) in zip(paths, listed, strict=True):
+            if not path.is_file():
+                raise _DamagedError(f"{path.name} is gone")
+            if digest_of(path) != digest:
+                raise _DamagedError(f"{path.name} is damaged")
+        return Artifact(facts, paths, tuple(digest for _, digest in listed))
+
+    def _keep(self, file: Path, name: str) -> tuple[Path, str]:
+        digest = digest_of(file)
         _write_through(file)
         place = self._folder / f"{name}-{digest[:16]}{file.suffix}"
-        for suffix in beside:
-            _write_through(file.with_suffix(suffix))
-            os.replace(file.with_suffix(suffix), place.with_suffix(suffix))
         os.replace(file, place)
-        return place
+        return place, digest
+
+
+class _DamagedError(Exception):
+    """An artifact is not what was made; its text says why."""
+
+
+def _digest(facts: Any, listed: Any) -> str:
+    """Return the SHA-256 of facts and of the names and digests of files, in hex."""
+    text = json.dumps([facts, listed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write_through(path: Path) -> None:

@@ -127,7 +127,7 @@ class _Session:
     def __init__(
         self, owner: FakeOrt, path: str, options: Any, provider: Mapping[str, str]
     ) -> None:
-        self.owner, self.path = owner, Path(path)
+        self.owner, self.path = owner, Path(path).resolve()  # of an open file, the file itself
         plain = onnxruntime.SessionOptions()
         plain.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, plain, providers=["CPUExecutionProvider"])

@@ -195,6 +195,18 @@ def test_a_network_that_cannot_be_loaded_is_refused_with_a_reason(device, make_n
     assert "[ONNXRuntimeError]" not in str(caught.value)
 
 
+def test_a_file_that_is_not_what_was_built_is_not_loaded(device, make_network):
+    compiled = device.backend.compile(make_network(), device.cache)
+    if device.backend.name == "simulated":
+        pytest.skip("reads no file")
+    path = Path(compiled.paths[0])
+    path.write_bytes(path.read_bytes() + b"\x00")
+    with pytest.raises(BackendError, match=r"is damaged \(.*\)\. Register the task again"):
+        device.backend.load(compiled, 0)
+    again = device.backend.compile(make_network(), device.cache)
+    device.backend.unload(device.backend.load(again, 0))
+
+
 def test_a_network_whose_file_is_gone_is_refused_with_advice(device, make_network):
     compiled = device.backend.compile(make_network(), device.cache)
     if device.backend.name == "simulated":

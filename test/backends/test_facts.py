@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aegis_ros.backends.base import Advice
 from aegis_ros.backends.facts import BuildFacts, facts_of
 
 
@@ -21,13 +22,13 @@ from aegis_ros.backends.facts import BuildFacts, facts_of
             {
                 "bytes": 7,
                 "dynamic": [],
-                "paths": ["a.engine"],
                 "shares": [1],
                 "cuts": "ab",
                 "complete_after": [0],
+                "advice": [{"eager": "", "arena_bytes": 9}],
                 "trained": True,
             },
-            BuildFacts(7, (), (1.0,), "ab", complete_after=(0,), paths=("a.engine",)),
+            BuildFacts(7, (), (1.0,), "ab", complete_after=(0,), advice=(Advice("", 9),)),
         ),
         ({}, None),
         ({"dynamic": []}, None),

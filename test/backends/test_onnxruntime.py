@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,10 +14,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from aegis_ros.backends import Part, Work
+from aegis_ros.backends.cpu import build
 from aegis_ros.backends.cpu.cut_child import _difference
 from aegis_ros.backends.cpu.onnxruntime import OnnxRuntimeBackend, session_options
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model
+from aegis_ros.rationale import Rule
+from aegis_ros.sandbox.verified import digest_of
 from aegis_ros.spec import LaneSpec, PreprocessSpec
 
 
@@ -94,7 +99,8 @@ def test_segments_hand_their_tensors_on(backend, make_network, tmp_path):
         model.ir_version = 9
         paths.append(str(tmp_path / f"{graph.name}.onnx"))
         onnx.save(model, paths[-1])
-    compiled = replace(backend.compile(make_network(), tmp_path), paths=tuple(paths))
+    compiled = backend.compile(make_network(), tmp_path)
+    compiled = replace(compiled, paths=tuple(paths), digests=())
     network = backend.load(compiled, 0)
     assert network.segments == 2
     frame = np.random.default_rng(2).integers(0, 256, (16, 24, 3), np.uint8)
@@ -173,7 +179,7 @@ def test_parts_that_compute_anything_else_are_refused(make_network, tmp_path, sh
         node.output[:] = ["other" if name == "means" else name for name in node.output]
     tail.graph.node.append(helper.make_node("Neg", ["other"], ["means"]))
     onnx.save(tail, tmp_path / "changed.onnx")
-    changed = replace(made, paths=(made.paths[0], str(tmp_path / "changed.onnx")))
+    changed = replace(made, paths=(made.paths[0], str(tmp_path / "changed.onnx")), digests=())
     assert "'means' would differ from that of the whole" in _difference(made, changed)
 
 
@@ -196,6 +202,68 @@ def test_a_cut_that_fails_is_not_remembered_and_a_lost_part_is_made_again(
     Path(compiled.paths[1]).unlink()
     again = backend.compile(prepared, tmp_path, 2)
     assert all(Path(path).exists() for path in again.paths)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("damage", ["flipped", "cut short", "gone"])
+def test_a_damaged_file_is_made_again(make_network, tmp_path, parts, damage):
+    prepared, backend = make_network("chain"), OnnxRuntimeBackend()
+    compiled = backend.compile(prepared, tmp_path, parts)
+    for path in map(Path, compiled.paths):
+        whole = path.read_bytes()
+        if damage == "gone":
+            path.unlink()
+        else:
+            middle = len(whole) // 2
+            path.write_bytes(
+                whole[:middle]
+                + (bytes([whole[middle] ^ 1]) + whole[middle + 1 :] if damage == "flipped" else b"")
+            )
+        again = backend.compile(prepared, tmp_path, parts)
+        assert (again.segments, again.note) == (parts, "")
+        assert [digest_of(Path(each)) for each in again.paths] == list(again.digests)
+        backend.load(again, 0)
+
+
+def test_a_graph_that_is_damaged_before_it_is_cut_is_not_remembered_as_one_that_cannot_be(
+    make_network, tmp_path, monkeypatch
+):
+    prepared, backend = make_network("chain"), OnnxRuntimeBackend()
+    run_child, kept = build.run_child, Path(backend.compile(prepared, tmp_path).paths[0])
+    whole = kept.read_bytes()
+
+    def late(module: str, *args: Any, **more: Any) -> dict[str, Any]:
+        kept.write_bytes(whole[:-9] + b"\x00" * 9)
+        return run_child(module, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "run_child", late)
+        compiled = backend.compile(prepared, tmp_path, 2)
+        assert compiled.segments == 1 and "is damaged" in compiled.note
+    assert backend.compile(prepared, tmp_path, 2).segments == 2
+
+
+def test_only_what_was_prepared_is_optimised(make_network, tmp_path):
+    prepared = make_network("chain")
+    prepared = replace(prepared, fused_digest=digest_of(prepared.path))
+    OnnxRuntimeBackend().compile(prepared, tmp_path / "first")
+    prepared.path.write_bytes(make_network("means", "other").path.read_bytes())
+    with pytest.raises(ModelError, match="is damaged") as caught:
+        OnnxRuntimeBackend().compile(prepared, tmp_path / "second")
+    assert caught.value.rule is Rule.STATE
+
+
+def test_parts_that_an_earlier_version_noted_with_their_paths_are_made_again(
+    make_network, tmp_path, caplog
+):
+    prepared, backend = make_network("chain"), OnnxRuntimeBackend()
+    made = backend.compile(prepared, tmp_path, 2)
+    (noted,) = (path for path in (tmp_path / "onnxruntime").glob("*-2.json"))
+    facts = json.loads(noted.read_text())["facts"]
+    noted.write_text(json.dumps(facts | {"paths": list(made.paths)}))
+    assert backend.compile(prepared, tmp_path, 2).segments == 2
+    assert str(tmp_path) not in noted.read_text()
+    assert [said for said in caplog.messages if "an earlier version" in said]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -15,7 +15,7 @@ from aegis_ros.backends import Completion, Part, create_backend
 from aegis_ros.backends import Work as LaneWork
 from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
 from aegis_ros.backends.cuda.ort.build_child import fold
-from aegis_ros.backends.cuda.ort.network import Advice, OrtCudaNetwork
+from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec
 from test.backends.fake_cuda import FakeDriver
@@ -239,7 +239,7 @@ def test_loading_does_not_wait_for_what_the_lane_computes(gpu, make_network):
 
 def test_the_memory_of_sessions_is_counted_and_limited(gpu, make_network):
     compiled = gpu.backend.compile(make_network("chain"), gpu.cache, 2)
-    advice = [Advice.of(path) for path in compiled.paths]
+    advice = compiled.advice
     assert all(each.eager == "" and each.arena_bytes > 64 * 2**20 for each in advice)
     network = gpu.backend.load(compiled, 0)
     assert isinstance(network, OrtCudaNetwork)
@@ -325,8 +325,7 @@ def test_a_graph_that_cannot_be_launched_again_is_not_used(gpu, make_network, at
 
 def test_a_part_without_advice_is_not_captured(gpu, make_network):
     compiled = gpu.backend.compile(make_network(), gpu.cache)
-    Path(compiled.paths[0]).with_suffix(".json").unlink()
-    network = gpu.backend.load(compiled, 0)
+    network = gpu.backend.load(replace(compiled, advice=()), 0)
     assert isinstance(network, OrtCudaNetwork)
     assert network.graphs == (False,)
     assert "was never tried" in network.note
@@ -394,15 +393,6 @@ def test_extents_are_folded_before_a_network_is_cut(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not a network")
     with pytest.raises(ModelError, match="damaged"):
         fold(tmp_path / "broken.onnx", tmp_path / "never.onnx")
-
-
-def test_advice_survives_its_journey_and_broken_advice_is_cautious(tmp_path):
-    path = str(tmp_path / "part.onnx")
-    Advice("", 7).save(path)
-    assert Advice.of(path) == Advice("", 7)
-    for text in ("", "[]", json.dumps({"unknown": 1})):
-        (tmp_path / "part.json").write_text(text)
-        assert Advice.of(path).eager
 
 
 @without_driver

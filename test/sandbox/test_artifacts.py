@@ -87,7 +87,8 @@ def test_builds_that_run_at_once_never_mix_their_files(tmp_path: Path) -> None:
         '[["bytes", 3]]',
         '{"paths": 3}',
         '{"paths": [""]}',
-        '{"paths": ["' + "a" * 5000 + '"]}',
+        '{"facts": {}, "files": 3, "sha256": ""}',
+        '{"facts": {}, "files": [["' + "a" * 5000 + '", "00"]], "sha256": "00"}',
         "[" * 100_000,
     ],
 )
@@ -106,47 +107,73 @@ def test_an_artifact_without_one_of_its_files_is_not_found(tmp_path: Path) -> No
     assert cache.find("net") is None
 
 
-@pytest.mark.parametrize("left", ["", "on", "one and more"])
-@pytest.mark.parametrize("sizes", [True, False])
-def test_an_artifact_with_a_file_of_another_length_is_not_found(
-    left: str, sizes: bool, tmp_path: Path
+@pytest.mark.parametrize("left", ["", "on", "one and more", "oNe"])
+def test_an_artifact_whose_file_is_not_what_was_made_is_not_found_and_that_is_logged_once(
+    left: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = ArtifactCache(tmp_path)
     made = cache.make("net", build("one"))
     made.paths[0].write_text(left)
-    if not sizes:  # as earlier versions noted it: only what is empty is seen
-        noted = tmp_path / "net.json"
-        facts = json.loads(noted.read_text())
-        del facts["sizes"]
-        noted.write_text(json.dumps(facts))
-    assert (cache.find("net") is None) == (sizes or not left)
+    assert cache.find("net") is None
     assert cache.make("net", build("one")).paths[0].read_text() == "one"
+    assert cache.find("net") == made
+    (said,) = caplog.messages
+    assert f"{tmp_path / 'net.json'} is made anew: " in said and "is damaged" in said
+
+
+@pytest.mark.parametrize(("this", "other"), [("3", "4"), ("[1, 2]", "[2, 1]"), ("bytes", "Bytes")])
+def test_facts_that_are_not_those_that_were_noted_are_not_found(
+    this: str, other: str, tmp_path: Path
+) -> None:
+    cache = ArtifactCache(tmp_path)
+    cache.make("net", build("one", bytes=3, extents=(1, 2)))
+    noted = tmp_path / "net.json"
+    text = noted.read_text()
+    assert this in text.partition("files")[0]
+    noted.write_text(text.replace(this, other, 1))
+    assert cache.find("net") is None
+
+
+def test_every_flipped_bit_of_an_artifact_is_seen(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    made = cache.make("net", build("one", bytes=3))
+    for path in (tmp_path / "net.json", *made.paths):
+        whole = path.read_bytes()
+        for at in range(8 * len(whole)):
+            flipped = bytearray(whole)
+            flipped[at // 8] ^= 1 << at % 8
+            path.write_bytes(flipped)
+            assert cache.find("net") in (None, made), flipped  # a blank may become another
+        path.write_bytes(whole)
     assert cache.find("net") == made
 
 
-def test_artifacts_of_the_version_before_are_found(tmp_path: Path) -> None:
-    (tmp_path / "whole.onnx").write_text("whole")
-    (tmp_path / "whole.json").write_text(json.dumps({"bytes": 7}))
+def test_artifacts_of_the_versions_before_are_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They had no digests: nothing tells whether they are what was made."""
     part = tmp_path / "part.onnx"
     part.write_text("part")
-    (tmp_path / "cut.json").write_text(json.dumps({"cuts": "c", "paths": [str(part)]}))
-    cache = ArtifactCache(tmp_path)
-    whole, cut = cache.find("whole", file="whole.onnx"), cache.find("cut")
-    assert whole is not None and whole.paths == (tmp_path / "whole.onnx",)
-    assert cut is not None and cut.paths == (part,) and cut.facts == {"cuts": "c"}
+    for name, facts in {
+        "whole": {"bytes": 7},
+        "cut": {"cuts": "c", "paths": [str(part)]},
+        "sized": {"cuts": "c", "paths": ["part.onnx"], "sizes": [4]},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(facts))
+        assert ArtifactCache(tmp_path).find(name) is None
+    assert len(caplog.messages) == 3 and "an earlier version" in caplog.messages[0]
 
 
-def test_what_lies_beside_a_file_goes_with_it_and_equal_files_keep_their_own(
-    tmp_path: Path,
+def test_facts_hold_no_path_of_this_machine(tmp_path: Path) -> None:
+    ArtifactCache(tmp_path).make("net", build("one", bytes=3))
+    assert str(tmp_path) not in (tmp_path / "net.json").read_text()
+
+
+def test_nothing_is_logged_of_what_was_never_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def make(folder: Path) -> tuple[dict[str, Any], list[Path]]:
-        facts, files = build("same", "same")(folder)
-        for number, file in enumerate(files):
-            file.with_suffix(".note").write_text(str(number))
-        return facts, files
-
-    made = ArtifactCache(tmp_path).make("net-1.2", make, beside=[".note"])
-    assert [path.with_suffix(".note").read_text() for path in made.paths] == ["0", "1"]
+    assert ArtifactCache(tmp_path).find("net") is None
+    assert caplog.messages == []
 
 
 def test_a_full_disk_is_told_from_a_bad_network(tmp_path: Path) -> None:

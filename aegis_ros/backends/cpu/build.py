@@ -41,7 +41,7 @@ def built(
     # The optimiser lays tensors out for this processor: another one optimises again.
     machine = "".join(part for part in cpu_name() if part.isalnum())[:40]
     name = f"{prepared.key}-{runtime_version()}-{machine}"
-    made = cache.find(name, file=f"{name}.onnx")
+    made = cache.find(name)
     facts = None if made is None else facts_of(made.facts)
     if made is None or facts is None or not made.paths:
         made = cache.make(name, lambda scratch: _optimise(prepared, scratch))
@@ -57,6 +57,7 @@ def built(
             activations=prepared.activation_bytes,
         ),
         dynamic_outputs=facts.dynamic,
+        digests=made.digests,
     )
     if segments == 1:
         return whole
@@ -78,7 +79,9 @@ def _optimise(prepared: PreparedNetwork, scratch: Path) -> tuple[dict[str, Any],
         timeout_s=120.0,
         subject=prepared.source.name,
     )
-    ask({"source": str(prepared.path), "target": str(made)})
+    ask(
+        {"source": str(prepared.path), "digest": prepared.fused_digest, "target": str(made)},
+    )
     inputs = {item.tensor.name: [item.dtype, list(item.max_shape)] for item in prepared.inputs}
     return ask({"target": str(made), "inputs": inputs}), [made]
 
@@ -89,7 +92,7 @@ def _cut(
     """Return the network in ``parts`` files, or whole with the reason."""
     made = cache.find(name)
     facts = None if made is None else facts_of(made.facts)
-    if made is None or facts is None or not (facts.refused or facts.complete_after is not None):
+    if made is None or facts is None:
         try:
             made = cache.make(name, lambda scratch: _make_parts(whole, parts, scratch, subject))
         except ModelError as error:
@@ -107,7 +110,8 @@ def _cut(
         ),
         shares=facts.shares,
         cuts=facts.cuts,
-        complete_after=facts.complete_after or (),
+        complete_after=facts.complete_after,
+        digests=made.digests,
     )
 
 
@@ -128,7 +132,7 @@ def _make_parts(
     paths = tuple(facts.pop("paths"))
     measured = ask(
         "aegis_ros.backends.cpu.optimise_child",
-        {"compiled": replace(whole, paths=paths).to_json()},
+        {"compiled": replace(whole, paths=paths, digests=()).to_json()},
     )
     return facts | measured, [Path(path) for path in paths]
 

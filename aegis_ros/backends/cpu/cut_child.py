@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork
 from aegis_ros.backends.probes import probes
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, StateError
 from aegis_ros.network.plain_text import plain
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     onnxruntime.set_default_logger_severity(4)
     try:
         return cut_network(request)
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, StateError):
         raise  # of the machine, not of the network: another time it may work
     except ModelError as error:
         return {"refused": error.problem}
@@ -54,6 +54,7 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ModelError: code ``model_cut``: there are too few places to cut at.
+        StateError: the graph is not what was built.
     """
     import onnx
 
@@ -61,7 +62,8 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
 
     whole = CompiledNetwork.from_json(request["compiled"])
     folder = Path(request["folder"])
-    model = onnx.load_model(whole.paths[0])
+    with whole.opened(StateError) as (file,):
+        model = onnx.load_model(file)
     made = cut(
         model,
         request["parts"],
@@ -71,7 +73,7 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     paths = [str(path) for path in made.save(folder)]
     complete_after = [made.completes(item.name) for item in whole.outputs]
     refused = _difference(
-        whole, replace(whole, paths=tuple(paths), complete_after=tuple(complete_after))
+        whole, replace(whole, paths=tuple(paths), digests=(), complete_after=tuple(complete_after))
     )
     if refused:
         return {"refused": refused}
@@ -117,7 +119,9 @@ def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
     """
     from aegis_ros.backends.cpu.onnxruntime import load_session
 
-    one, other = load_session(whole), load_session(parts)
+    with whole.opened(StateError) as files:
+        one = load_session(whole, files)
+    other = load_session(parts, parts.paths)
     for inputs in probes(whole.inputs):
         wanted = _run(one, inputs, whole)
         found = _run(other, inputs, parts)

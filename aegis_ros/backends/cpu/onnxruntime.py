@@ -219,18 +219,19 @@ class OnnxRuntimeBackend(ReadsInPlace):
         """Create the session and run it, so that its memory is there before the first job.
 
         Raises:
-            BackendError: ONNX Runtime refuses.
+            BackendError: ONNX Runtime refuses, or a file is not what was built.
         """
-        try:
-            loaded = load_session(compiled)
-            inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
-            outputs = output_arrays(compiled)
-            for index in list(range(loaded.segments)) * WARM_UP_RUNS:
-                loaded.run(index, inputs, outputs)
-        except Exception as error:
-            from aegis_ros.network.runtime_text import runtime_failure
+        with compiled.opened() as files:
+            try:
+                loaded = load_session(compiled, files)
+                inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
+                outputs = output_arrays(compiled)
+                for index in list(range(loaded.segments)) * WARM_UP_RUNS:
+                    loaded.run(index, inputs, outputs)
+            except Exception as error:
+                from aegis_ros.network.runtime_text import runtime_failure
 
-            raise load_error(runtime_failure(error), BackendError) from error
+                raise load_error(runtime_failure(error), BackendError) from error
         return loaded
 
     def start(self, lane: int, work: Work) -> None:
@@ -263,13 +264,18 @@ def _run(work: Work) -> Shapes | None:
     return part.network.run(work.step, part.inputs, part.outputs)
 
 
-def load_session(compiled: CompiledNetwork) -> OrtNetwork:
-    """Return a network that has not run yet."""
+def load_session(compiled: CompiledNetwork, files: Sequence[str]) -> OrtNetwork:
+    """Return a network that has not run yet.
+
+    Args:
+        compiled: the network.
+        files: names under which its files open, as :meth:`CompiledNetwork.opened` yields them.
+    """
     import onnxruntime
 
     sessions = [
         onnxruntime.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
-        for path in compiled.paths
+        for path in files
     ]
     return OrtNetwork(sessions, compiled)
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.errors import ModelError, load_error
+from aegis_ros.errors import ModelError, StateError, load_error
 from aegis_ros.network.runtime_text import runtime_failure
+from aegis_ros.sandbox.verified import verified
 
 __all__ = ["answer"]
 
@@ -20,22 +21,24 @@ _MCL_CURRENT_AND_FUTURE = 3
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer ``{"source", "target"}``, ``{"target", "inputs"}`` or ``{"compiled"}``.
+    """Answer ``{"source", "digest", "target"}``, ``{"target", "inputs"}`` or ``{"compiled"}``.
 
     Raises:
         ModelError: ONNX Runtime refuses the network.
+        StateError: ``source`` is not what ``digest`` is of.
     """
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
     try:
         if "source" in request:
-            optimise(request["source"], request["target"])
+            with verified(request["source"], request["digest"], StateError) as source:
+                optimise(source, request["target"])
             return {}
         if "compiled" in request:
             return measure_parts(CompiledNetwork.from_json(request["compiled"]))
         return measure(request["target"], request["inputs"])
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, StateError):
         raise
     except Exception as error:  # its exceptions have no common type
         raise load_error(runtime_failure(error), ModelError) from error

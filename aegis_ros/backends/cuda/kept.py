@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from aegis_ros.rationale import Rule
 
 if TYPE_CHECKING:
     from aegis_ros.network.preparing import PreparedNetwork
-    from aegis_ros.sandbox.artifacts import ArtifactCache, Build
+    from aegis_ros.sandbox.artifacts import Artifact, ArtifactCache, Build
 
 __all__ = ["compiled", "files_of", "only_letters", "without_files"]
 
@@ -33,7 +33,6 @@ def compiled(
     made_for: str,
     segments: int,
     make: Make,
-    beside: Sequence[str] = (),
 ) -> CompiledNetwork:
     """Return a network from the cache or built anew; whole where it cannot be cut.
 
@@ -44,20 +43,18 @@ def compiled(
         made_for: runtime, device and precision; a build for another one is not used.
         segments: wanted.
         make: builds in an empty folder, in so many segments; returns facts and files to keep.
-        beside: suffixes of files that lie beside each built one.
 
     Raises:
         ModelError: the backend cannot take the network, or computes something else.
     """
-    facts, paths = _built(
+    facts, built = _built(
         cache,
         f"{prepared.key}-{only_letters(made_for)}-{segments}",
         lambda folder: make(folder, segments),
         segments=segments,
-        beside=beside,
     )
-    if not facts.refused:
-        return _as_compiled(backend, prepared, facts=facts, paths=paths, segments=segments)
+    if built is not None:
+        return _as_compiled(backend, prepared, facts=facts, built=built, segments=segments)
     if segments == 1:
         raise ModelError(
             facts.refused,
@@ -66,9 +63,7 @@ def compiled(
             rule=Rule.MODEL_VALID,
             hint="Export it with larger types where numbers grow, or use another backend",
         )
-    whole = compiled(
-        backend, prepared, cache, made_for=made_for, segments=1, make=make, beside=beside
-    )
+    whole = compiled(backend, prepared, cache, made_for=made_for, segments=1, make=make)
     return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
 
 
@@ -96,34 +91,30 @@ def without_files(backend: str, prepared: PreparedNetwork) -> CompiledNetwork:
 
 
 def _built(
-    cache: ArtifactCache, stem: str, build: Build, *, segments: int, beside: Sequence[str] = ()
-) -> tuple[BuildFacts, tuple[Path, ...]]:
-    """Return what was built, from the cache or anew; facts with a refusal come without files.
+    cache: ArtifactCache, stem: str, build: Build, *, segments: int
+) -> tuple[BuildFacts, Artifact | None]:
+    """Return what was built, from the cache or anew; facts with a refusal come alone.
 
     Args:
         cache: of the backend.
         stem: name of the build.
         build: makes it, as for :meth:`ArtifactCache.make`.
         segments: wanted.
-        beside: suffixes of files that lie beside each built one.
 
     Raises:
         ModelError: the whole network cannot be built; of a cut one, that is a refusal.
     """
     found = cache.find(stem)
     facts = None if found is None else facts_of(found.facts)
-    if found is not None and facts is not None:
-        # What another version built, without what is asked for today, is built again.
-        whole = found.paths and None not in (facts.complete_after, facts.activation_bytes)
-        if facts.refused or whole:
-            return facts, found.paths
-    try:
-        made = cache.make(stem, build, beside=beside)
-    except ModelError as error:
-        if segments == 1:
-            raise
-        return BuildFacts(refused=error.problem), ()
-    return msgspec.convert(made.facts, BuildFacts), made.paths
+    if found is None or facts is None:
+        try:
+            found = cache.make(stem, build)
+        except ModelError as error:
+            if segments == 1:
+                raise
+            return BuildFacts(refused=error.problem), None
+        facts = msgspec.convert(found.facts, BuildFacts)
+    return facts, None if facts.refused else found
 
 
 def _as_compiled(
@@ -131,23 +122,25 @@ def _as_compiled(
     prepared: PreparedNetwork,
     *,
     facts: BuildFacts,
-    paths: Sequence[Path],
+    built: Artifact,
     segments: int,
 ) -> CompiledNetwork:
     """Return a network from the facts of its build."""
     return CompiledNetwork(
         backend=backend,
         key=prepared.key,
-        paths=tuple(str(path) for path in paths),
+        paths=tuple(str(path) for path in built.paths),
         inputs=prepared.inputs,
         outputs=prepared.outputs,
         footprint=Footprint(
-            weights=max(0, facts.bytes - (facts.activation_bytes or 0) - facts.staging_bytes),
-            activations=facts.activation_bytes or 0,
+            weights=max(0, facts.bytes - facts.activation_bytes - facts.staging_bytes),
+            activations=facts.activation_bytes,
             staging=facts.staging_bytes,
         ),
         dynamic_outputs=facts.dynamic,
         shares=facts.shares if segments > 1 else (),
         cuts=facts.cuts if segments > 1 else "",
-        complete_after=facts.complete_after or (),
+        complete_after=facts.complete_after,
+        digests=built.digests,
+        advice=facts.advice,
     )

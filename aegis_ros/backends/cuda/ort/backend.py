@@ -81,7 +81,6 @@ class OnnxRuntimeCudaBackend(CudaBackend):
             made_for=f"{self._toolkit.version}-{self._driver.device_name()}-{precision}",
             segments=segments,
             make=lambda scratch, parts: self._make(prepared, scratch, parts),
-            beside=[".json"],
         )
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
@@ -133,6 +132,7 @@ class OnnxRuntimeCudaBackend(CudaBackend):
             facts = self._built(
                 {
                     "source": str(prepared.path),
+                    "digest": prepared.fused_digest,
                     "parts": segments,
                     "folder": str(folder),
                     "tf32": self._tf32,

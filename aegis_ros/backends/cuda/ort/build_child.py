@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.backends.cuda.ort.network import Advice, OrtCudaNetwork
+from aegis_ros.backends.base import Advice, CompiledNetwork
+from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit
 from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import FLOAT32, TF32, difference
-from aegis_ros.errors import AegisError, ModelError, load_error
+from aegis_ros.errors import AegisError, ModelError, StateError, load_error
 from aegis_ros.network.runtime_text import runtime_failure
+from aegis_ros.sandbox.verified import verified
 
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
@@ -46,24 +47,30 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
     """Make one file a part, find out which can be captured, and hold them to the CPU's numbers.
 
     Args:
-        request: ``source`` (ONNX), ``parts``, ``folder`` for what is made, ``tf32``, ``network`` (a
-            :class:`CompiledNetwork` without files), ``eager`` (by index of a part, as text, why it
-            is not to be captured: what an earlier answer said).
+        request: ``source`` (ONNX), ``digest`` (of it, or empty), ``parts``, ``folder`` for what is
+            made, ``tf32``, ``network`` (a :class:`CompiledNetwork` without files), ``eager`` (by
+            index of a part, as text, why it is not to be captured: what an earlier answer said).
         toolkit: ONNX Runtime and the driver.
 
     Returns:
-        ``paths``, ``bytes``, ``dynamic``, ``shares``, ``cuts``, ``complete_after``, ``eager``; or
+        ``paths``, ``bytes``, ``dynamic``, ``shares``, ``cuts``, ``complete_after``, ``advice``; or
         ``refused``, a sentence; or ``eager`` alone, after a capture that failed: ask again with it
         in a new process.
 
     Raises:
         ModelError: ONNX Runtime cannot take the network.
         BackendError: it cannot be loaded.
+        StateError: the source is not what ``digest`` is of.
     """
+    with verified(request["source"], request["digest"], StateError) as source:
+        return _build(request, Path(source), toolkit)
+
+
+def _build(request: Mapping[str, Any], original: Path, toolkit: OrtToolkit) -> dict[str, Any]:
     folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
     parts, tf32 = int(request["parts"]), bool(request["tf32"])
     eager = {int(index): str(reason) for index, reason in request["eager"].items()}
-    source = fold(Path(request["source"]), folder / "whole.onnx")
+    source = fold(original, folder / "whole.onnx")
     try:
         sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
     except ModelError as error:
@@ -74,16 +81,19 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
             for index, reason in enumerate(loaded.off_device()):
                 if reason:
                     eager.setdefault(index, f"not all of it runs on the GPU ({reason})")
-        for index, path in enumerate(network.paths):
-            Advice(eager.get(index, "")).save(path)
+        network = replace(
+            network, advice=tuple(Advice(eager.get(index, "")) for index in range(len(sources)))
+        )
         with _loaded(backend, network) as loaded:
             failed = eager | loaded.failed_captures
             if loaded.failed_captures:
                 return {"eager": {str(index): why for index, why in failed.items()}}
         # Loaded once more: what ONNX Runtime takes for the process as a whole is there already.
         with _loaded(backend, network) as loaded:
-            made_eager = dict(enumerate(loaded.eager))
-            limits = [int(used * _SPARE_FACTOR) + _SPARE_BYTES for used in loaded.session_bytes]
+            advice = [
+                Advice(why, int(used * _SPARE_FACTOR) + _SPARE_BYTES)
+                for why, used in zip(loaded.eager, loaded.session_bytes, strict=True)
+            ]
             facts: dict[str, Any] = {
                 "paths": list(network.paths),
                 "bytes": loaded.device_bytes,
@@ -91,18 +101,16 @@ def build(request: Mapping[str, Any], toolkit: OrtToolkit) -> dict[str, Any]:
                 "activation_bytes": 0,
                 "staging_bytes": loaded.staging_bytes,
                 "dynamic": loaded.dynamic,
-                "eager": {str(index): why for index, why in made_eager.items() if why},
+                "advice": [asdict(each) for each in advice],
             }
             refused = difference(
                 network,
-                Path(request["source"]),
+                original,
                 lambda inputs: loaded.computed(inputs[0]),
                 TF32 if tf32 else FLOAT32,
             )
     if refused:
         return {"refused": refused}
-    for index, path in enumerate(network.paths):
-        Advice(made_eager[index], limits[index]).save(path)
     return facts | known
 
 

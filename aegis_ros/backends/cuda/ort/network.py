@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.base import Advice, CompiledNetwork
 from aegis_ros.backends.cuda.buffers import Buffers
 from aegis_ros.backends.cuda.driver import CudaError
 from aegis_ros.backends.cuda.graphs import CaptureRefusedError, capture
@@ -22,36 +21,12 @@ from aegis_ros.errors import BackendError, load_error
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import DTYPE_OF_ONNX
 
-__all__ = ["Advice", "OrtCudaNetwork"]
+__all__ = ["OrtCudaNetwork"]
 
 # The first run finds out what memory a network needs; kernels are chosen in it, too.
 _WARM_UP_RUNS = 3
 _DEVICE = "cuda"
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What building found out about a part, kept beside its file.
-
-    Attributes:
-        eager: why it cannot be captured; empty where it can.
-        arena_bytes: most its session may take on the device; 0 for no limit.
-    """
-
-    eager: str = "capturing it was never tried"
-    arena_bytes: int = 0
-
-    @staticmethod
-    def of(path: str) -> Advice:
-        """Return the advice that lies beside a part; where there is none, the cautious one."""
-        try:
-            return Advice(**json.loads(Path(path).with_suffix(".json").read_text()))
-        except (OSError, ValueError, TypeError):
-            return Advice()
-
-    def save(self, path: str) -> None:
-        """Write it beside the file of a part."""
-        Path(path).with_suffix(".json").write_text(json.dumps(asdict(self)))
+_NOT_ADVISED = "capturing it was never tried"
 
 
 class _Segment:
@@ -127,13 +102,14 @@ class OrtCudaNetwork(GpuNetwork):
         self._ort = toolkit.ort
         self._tf32 = tf32
         self._profile = profile
-        self._advice = [Advice.of(path) for path in compiled.paths]
+        self._advice = compiled.advice or (Advice(_NOT_ADVISED),) * compiled.segments
         self._segments: list[_Segment] = []
         self.session_bytes: list[int] = []
         self.failed_captures: dict[int, str] = {}  # those that were advised and did not work
         while True:
             try:
-                self._open(compiled.paths)
+                with compiled.opened() as files:
+                    self._open(files)
             except _EagerError as refused:
                 self.failed_captures[refused.index] = refused.reason
             else:

@@ -125,6 +125,7 @@ class TensorRtBackend(CudaBackend):
         device = only_letters(f"{self._toolkit.version}-{self._driver.device_name()}")
         request = {
             "source": str(prepared.path),
+            "digest": prepared.fused_digest,
             "parts": segments,
             "folder": str(scratch),
             "timing_cache": str(kept / f"timing-{device}.cache"),

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import difference
-from aegis_ros.errors import AegisError, ModelError
+from aegis_ros.errors import AegisError, ModelError, StateError
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
+from aegis_ros.sandbox.verified import verified
 
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.trt.toolkit import Toolkit
@@ -45,8 +46,8 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
     """Build one engine a part and run them.
 
     Args:
-        request: ``source`` (ONNX), ``parts``, ``folder`` for what is made, ``timing_cache`` (a
-            file), ``network`` (a :class:`CompiledNetwork` without files).
+        request: ``source`` (ONNX), ``digest`` (of it, or empty), ``parts``, ``folder`` for what is
+            made, ``timing_cache`` (a file), ``network`` (a :class:`CompiledNetwork` without files).
         toolkit: TensorRT and the driver.
 
     Returns:
@@ -55,9 +56,15 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
 
     Raises:
         ModelError: TensorRT cannot take the network.
+        StateError: the source is not what ``digest`` is of.
     """
+    with verified(request["source"], request["digest"], StateError) as source:
+        return _build(request, Path(source), toolkit)
+
+
+def _build(request: Mapping[str, Any], original: Path, toolkit: Toolkit) -> dict[str, Any]:
     folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
-    source, parts = _typed(Path(request["source"]), folder), int(request["parts"])
+    source, parts = _typed(original, folder), int(request["parts"])
     try:
         sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
     except ModelError as error:

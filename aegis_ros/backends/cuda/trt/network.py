@@ -92,8 +92,9 @@ class TensorRtNetwork(GpuNetwork):
         with self._undo as undo:
             self._driver.attach()
             undo.callback(self._segments.clear)
-            for path in compiled.paths:
-                self._segments.append(self._deserialised(Path(path)))
+            with compiled.opened() as files:
+                for path in files:
+                    self._segments.append(self._deserialised(Path(path)))
             for segment in self._segments:
                 self._place_tensors(segment)
             self._input = self._frame_input()
@@ -189,7 +190,7 @@ class TensorRtNetwork(GpuNetwork):
                 f"TensorRT cannot load the network ({self._reason()})",
                 hint="Register the task again: an engine that is damaged is built anew",
             )
-        self.device_bytes += path.stat().st_size  # its weights
+        self.device_bytes += len(plan)  # its weights
         return _Segment(engine, self._new_context(engine))
 
     def _new_context(self, engine: Any) -> Any:
