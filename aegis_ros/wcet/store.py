@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,29 +21,36 @@ from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 
 __all__ = ["ProfileStore"]
 
-_VERSION = 3  # 1, written as 0, had one row a profile and no conditions; 2 knew no neighbours
+# 1, written as 0, had one row a profile and no conditions; 2 knew no neighbours; 3 had no digests.
+_VERSION = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch (
   number INTEGER PRIMARY KEY,
   network TEXT NOT NULL, backend TEXT NOT NULL, device TEXT NOT NULL,
   model_digest TEXT NOT NULL, segments INTEGER NOT NULL, samples BLOB NOT NULL,
-  measured_at_ns INTEGER NOT NULL, condition TEXT NOT NULL, machine TEXT NOT NULL)
+  measured_at_ns INTEGER NOT NULL, condition TEXT NOT NULL, machine TEXT NOT NULL,
+  sha256 TEXT NOT NULL DEFAULT '')
 """
 _INDEX = "CREATE INDEX IF NOT EXISTS batch_key ON batch (network, backend, device)"
 _OF_KEY = "network=? AND backend=? AND device=?"
-_INSERT = (
-    "INSERT INTO batch (network, backend, device, model_digest, segments, samples, "
-    "measured_at_ns, condition, machine) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_MEASURED = (
+    "network, backend, device, model_digest, segments, samples, measured_at_ns, condition, machine"
 )
+_INSERT = f"INSERT INTO batch ({_MEASURED}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FIND = f"SELECT {_MEASURED}, sha256 FROM batch WHERE {_OF_KEY} ORDER BY number"
 _MIGRATE = (
-    "INSERT INTO batch (network, backend, device, model_digest, segments, samples, "
-    "measured_at_ns, condition, machine) SELECT network, backend, device, model_digest, segments, "
+    f"INSERT INTO batch ({_MEASURED}) SELECT network, backend, device, model_digest, segments, "
     "samples, measured_at_ns, ?, '{}' FROM profile"
 )
+_log = logging.getLogger(__name__)
 
 
 class ProfileStore:
     """Profiles in an SQLite file; safe to use from several threads and processes.
+
+    Each row has a digest of all that was measured. Rows of earlier versions, which had none, are
+    taken as they are and get theirs when the file is first opened: nothing hints at damage in
+    them, and to measure a robot's networks anew means to stop them.
 
     A file that is damaged is moved aside and a new one begun: profiles can be measured again.
     ``moved_aside`` then names where the damaged one went.
@@ -61,6 +70,7 @@ class ProfileStore:
         self._path = path
         self._on_unkept = on_unkept
         self._unkept: dict[ProfileKey, Profile] = {}
+        self._damaged: set[ProfileKey] = set()  # reported so far
         try:
             self._database = Database(path, self._create)
         except (OSError, sqlite3.Error) as error:
@@ -74,7 +84,9 @@ class ProfileStore:
     def get(self, key: ProfileKey) -> Profile | None:
         """Return all that was measured for a key, ``None`` if nothing was.
 
-        Runs that make no sense (none, or times that are not above 0) count as never measured.
+        Where one row is not what was stored, or makes no sense (no runs, or times that are not
+        above 0), all count as never measured: what the lost one would have asked for is not known,
+        and it may have been the largest budget. That is logged once.
 
         Raises:
             ProfileError: the file cannot be read.
@@ -82,11 +94,7 @@ class ProfileStore:
         if key in self._unkept:
             return self._unkept[key]
         try:
-            rows = self._database.read(
-                "SELECT model_digest, segments, samples, measured_at_ns, condition, machine "
-                f"FROM batch WHERE {_OF_KEY} ORDER BY number",
-                _columns(key),
-            )
+            rows = self._database.read(_FIND, _columns(key))
         except sqlite3.Error as error:
             raise ProfileError(
                 f"profiles cannot be read ({error})",
@@ -94,15 +102,22 @@ class ProfileStore:
                 value=str(self._path.parent),
                 hint="Give another state_dir",
             ) from error
-        found = [(row[0], batch) for row in rows if (batch := _batch(row)) is not None]
-        if not found:
+        found = [batch for row in rows if (batch := _batch(row)) is not None]
+        if len(found) < len(rows) and key not in self._damaged:
+            self._damaged.add(key)
+            _log.warning(
+                "profiles in %s are damaged: network %s on %s is measured anew",
+                self._path,
+                key.network,
+                key.device,
+            )
+        if not found or len(found) < len(rows):
             return None
-        digest, last = found[-1]
-        segments = last.samples_ns.shape[1]  # cut otherwise since: the older runs are void
+        segments = found[-1].samples_ns.shape[1]  # cut otherwise since: the older runs are void
         return Profile(
             key,
-            digest,
-            tuple(batch for _, batch in found if batch.samples_ns.shape[1] == segments),
+            rows[-1][3],
+            tuple(batch for batch in found if batch.samples_ns.shape[1] == segments),
         )
 
     def put(self, profile: Profile) -> None:
@@ -158,7 +173,7 @@ class ProfileStore:
         rows = [_row(profile, batch) for batch in profile.batches]
         try:
             with self._database.connect() as connection:
-                if replace:
+                if replace or None in map(_batch, connection.execute(_FIND, key)):
                     connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", key)
                 else:
                     connection.execute(
@@ -166,6 +181,7 @@ class ProfileStore:
                         (*key, profile.segments),
                     )
                 connection.executemany(_INSERT, rows)
+            self._damaged.discard(profile.key)
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
@@ -182,10 +198,14 @@ class ProfileStore:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_SCHEMA)
         connection.execute(_INDEX)
+        if "sha256" not in {row[1] for row in connection.execute("PRAGMA table_info(batch)")}:
+            connection.execute("ALTER TABLE batch ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''")
         old = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='profile'"
         if connection.execute(old).fetchone() is not None:
             connection.execute(_MIGRATE, (json.dumps(Condition().to_json()),))
             connection.execute("DROP TABLE profile")
+        if version < _VERSION:
+            _add_digests(connection)
         connection.execute(f"PRAGMA user_version={_VERSION}")
 
     def _refused(self, error: Exception) -> ProfileError:
@@ -209,9 +229,29 @@ def _columns(key: ProfileKey) -> tuple[str, str, str]:
     return key.network, key.backend, key.device
 
 
+def _add_digests(connection: sqlite3.Connection) -> None:
+    """Take rows of an earlier version as they are."""
+    numbers = connection.execute("SELECT number FROM batch WHERE sha256=''").fetchall()
+    for (number,) in numbers:
+        query = f"SELECT {_MEASURED} FROM batch WHERE number=?"
+        row = connection.execute(query, (number,)).fetchone()
+        connection.execute("UPDATE batch SET sha256=? WHERE number=?", (_digest(row), number))
+
+
+def _digest(row: Sequence[Any]) -> str:
+    """Return the SHA-256 of what was measured, in hex; empty where it cannot have been stored."""
+    *before, samples, measured_at_ns, condition, machine = row
+    try:
+        hashed = hashlib.sha256(samples).hexdigest()
+        text = json.dumps([*before, hashed, measured_at_ns, condition, machine])
+    except TypeError:
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _row(profile: Profile, batch: Batch) -> tuple[Any, ...]:
     samples = np.ascontiguousarray(batch.samples_ns, np.int64)
-    return (
+    row = (
         *_columns(profile.key),
         profile.model_digest,
         samples.shape[1],
@@ -220,15 +260,21 @@ def _row(profile: Profile, batch: Batch) -> tuple[Any, ...]:
         json.dumps(batch.condition.to_json()),
         json.dumps(dict(batch.machine)),
     )
+    return (*row, _digest(row))
 
 
 def _batch(row: tuple[Any, ...]) -> Batch | None:
+    """Return what a row holds; ``None`` where that is not what was stored, or has no sense."""
+    *measured, digest = row
+    if not digest or digest != _digest(measured):
+        return None
+    segments, content, measured_at_ns, noted, described = measured[4:]
     try:
-        samples = np.frombuffer(row[2], np.int64).reshape(-1, row[1])
-        condition = Condition.from_json(read_json(row[4], "condition"))
-        machine = {str(name): str(value) for name, value in read_json(row[5], "machine").items()}
+        samples = np.frombuffer(content, np.int64).reshape(-1, segments)
+        condition = Condition.from_json(read_json(noted, "condition"))
+        machine = {str(name): str(value) for name, value in read_json(described, "machine").items()}
     except (ConfigError, TypeError, ValueError, KeyError, AttributeError):
         return None
     if samples.size == 0 or int(samples.min()) <= 0:
         return None
-    return Batch(samples, row[3], condition, machine)
+    return Batch(samples, measured_at_ns, condition, machine)

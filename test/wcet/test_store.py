@@ -150,18 +150,82 @@ def test_a_row_without_sense_counts_as_never_measured(tmp_path: Path, blob: byte
     assert store.get(KEY) is None
 
 
-def test_a_batch_without_sense_does_not_cost_the_others(tmp_path: Path) -> None:
+def changed(path: Path, change: str, *values: object) -> None:
+    """Change rows behind the store's back, as a bad disk does."""
+    connection = sqlite3.connect(path)
+    with connection:
+        assert connection.execute(f"UPDATE batch SET {change}", values).rowcount == 1
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("samples", np.asarray([3, 4, 1], np.int64).tobytes()),
+        ("samples", np.asarray([3, 4], np.int64).tobytes()),
+        ("samples", "3"),
+        ("segments", 3),
+        ("model_digest", "e" * 64),
+        ("model_digest", b"d"),
+        ("measured_at_ns", 6),
+        ("condition", '{"stress": "none", "cache": "warm", "inputs": "random"}'),
+        ("machine", '{"kernel": "6.2"}'),
+        ("sha256", ""),
+    ],
+)
+def test_a_row_that_is_not_what_was_stored_is_measured_anew_and_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, column: str, value: object
+) -> None:
+    path = tmp_path / "profiles.sqlite"
+    store = ProfileStore(path)
+    store.put(profile(3, 4, 5, condition=COLD))
+    changed(path, f"{column} = ?", value)
+    assert store.get(KEY) is None and store.get(KEY) is None
+    (said,) = caplog.messages
+    assert "damaged" in said and KEY.device in said
+    store.add(profile(9))
+    found = store.get(KEY)
+    assert found is not None and found.samples_ns.tolist() == [[9]]
+
+
+def test_a_damaged_row_costs_all_of_its_key_lest_the_largest_budget_is_lost(
+    tmp_path: Path,
+) -> None:
+    path, other = tmp_path / "profiles.sqlite", ProfileKey("other", KEY.backend, KEY.device)
+    store = ProfileStore(path)
+    store.put(profile(3))
+    store.add(profile(400, condition=COLD))
+    store.put(Profile(other, "d" * 64, (batch(5),)))
+    changed(path, "samples = ? WHERE number = 2", np.asarray([4], np.int64).tobytes())
+    assert store.get(KEY) is None
+    assert store.get(other) is not None
+
+
+def test_a_profile_that_turns_up_under_another_key_is_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "profiles.sqlite"
     store = ProfileStore(path)
     store.put(profile(3))
-    store.add(profile(4))
+    changed(path, "device = 'cpu 1.1'")
+    assert store.get(ProfileKey(KEY.network, KEY.backend, "cpu 1.1")) is None
+
+
+def test_rows_without_digests_of_the_version_before_are_taken_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a robot has measured is dear, and nothing hints at damage."""
+    path = tmp_path / "profiles.sqlite"
+    ProfileStore(path).put(profile(3, 4, condition=COLD))
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("UPDATE batch SET condition = '{}' WHERE number = 2")
+        connection.execute("ALTER TABLE batch DROP COLUMN sha256")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
-    found = store.get(KEY)
-    assert found is not None
-    assert found.samples_ns.tolist() == [[3]]
+    for _ in range(2):
+        found = ProfileStore(path).get(KEY)
+        assert found is not None and found.of(COLD).tolist() == [[3], [4]]
+    assert caplog.messages == []
+    changed(path, "sha256 = ''")
+    assert ProfileStore(path).get(KEY) is None
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
