@@ -51,6 +51,7 @@ from aegis_ros.nodes.transitions import Transitions
 from aegis_ros.orchestrator import Orchestrator, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.rationale.engine import EngineGivenUp, EngineLost, EngineNotBack
+from aegis_ros.rationale.requests import StateExposed
 from aegis_ros.rationale.results import ResultUnwanted
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
@@ -59,7 +60,7 @@ __all__ = ["OrchestratorNode"]
 _LOOK_AROUND_S = 1.0
 _QUIET = {Decision.SKIPPED, Decision.INFORMED}
 _LOUD = {Decision.REJECTED, Decision.LOST, Decision.SHED}
-_ALARMS = (EngineLost, EngineNotBack, EngineGivenUp)
+_ALARMS = (EngineLost, EngineNotBack, EngineGivenUp, StateExposed)
 
 _PARAMETERS = (
     Declaration("config", "", "Configuration file (YAML). Empty: no tasks, default device."),

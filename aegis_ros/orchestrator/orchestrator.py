@@ -55,7 +55,7 @@ from aegis_ros.orchestrator.registration import Registrar
 from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.run_trace import RunTrace
 from aegis_ros.orchestrator.stamps import FrameTimes
-from aegis_ros.orchestrator.state_folder import StateFolder
+from aegis_ros.orchestrator.state_folder import StateFolder, exposed
 from aegis_ros.orchestrator.summaries import Summaries
 from aegis_ros.orchestrator.tick import Tick
 from aegis_ros.orchestrator.timers import Timers
@@ -139,6 +139,7 @@ class Orchestrator:
             ProfileError: ``state_dir`` cannot be used.
         """
         self.spec = spec
+        self._state_dir = state_dir
         self._folder = NodeFolder(state_dir, node) if node else None
         kept = state_dir if self._folder is None else self._folder.path
         self._trace = RunTrace(spec, kept / "traces")
@@ -313,6 +314,9 @@ class Orchestrator:
             problem = problem or str(error)
         if problem:
             self.log.report(StateNotKept(str(folder.path), problem))
+        written_by_others = exposed(self._state_dir, self._state_dir / "cache", folder.path)
+        if written_by_others is not None:
+            self.log.report(written_by_others)
 
     def _claim(self) -> None:
         """Claim the cores and devices of the lanes.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["StateFolder"]
+from aegis_ros.rationale.requests import StateExposed
+
+__all__ = ["StateFolder", "exposed"]
 
 _TRIED_BYTES = 64 * 1024
 _MEMORY = Path("/dev/shm")
@@ -41,6 +44,23 @@ class StateFolder:
             self._scratch = tempfile.TemporaryDirectory(prefix="aegis_state_", dir=place)
             self.path = Path(self._scratch.name)
             _begin_as(self.path, state_dir)
+
+
+def exposed(*folders: Path) -> StateExposed | None:
+    """Return which folder another user can write to, the first of several; ``None`` for none.
+
+    A group that may write is meant to; root may anyway.
+    """
+    for folder in folders:
+        try:
+            found = folder.stat()
+        except OSError:
+            continue  # nothing is kept there
+        if found.st_uid not in (0, os.geteuid()):
+            return StateExposed(str(folder), found.st_uid)
+        if found.st_mode & stat.S_IWOTH:
+            return StateExposed(str(folder))
+    return None
 
 
 def _why_not_written(folder: Path) -> str:

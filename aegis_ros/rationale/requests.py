@@ -21,6 +21,7 @@ __all__ = [
     "NotClaimed",
     "NotTraced",
     "ProfilesNotKept",
+    "StateExposed",
     "StateNotKept",
     "StoreDamaged",
     "TaskDisabled",
@@ -212,6 +213,22 @@ class JournalFound(Reason):
     rule = Rule.STATE
 
     tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateExposed(Reason):
+    """Other users can write to the state directory, from which the engine loads networks.
+
+    Attributes:
+        path: the folder.
+        owner: number of the user who owns it, -1 where that is this user or root.
+    """
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    path: str
+    owner: int = -1
 
 
 @dataclass(frozen=True, slots=True)

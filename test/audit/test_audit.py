@@ -47,6 +47,7 @@ def test_everything_noted_is_there_in_order_with_who_asked(tmp_path: Path) -> No
     ]
     assert found[1].sentence == "a fits"
     assert found[1].time.endswith("Z")
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
     verdict = verify(tmp_path)
     assert (verdict.records, verdict.first, verdict.damage) == (4, 1, ())
     assert (4, verdict.head) == log.head

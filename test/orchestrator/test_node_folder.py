@@ -6,15 +6,16 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aegis_ros.errors import ConfigError, StateError
 from aegis_ros.orchestrator import ResultCode
 from aegis_ros.orchestrator.node_folder import NodeFolder
-from aegis_ros.orchestrator.state_folder import StateFolder
+from aegis_ros.orchestrator.state_folder import StateFolder, exposed
 from aegis_ros.rationale import Rule
-from aegis_ros.rationale.requests import StateNotKept, TaskRemembered
+from aegis_ros.rationale.requests import StateExposed, StateNotKept, TaskRemembered
 from test.orchestrator.house import House
 
 
@@ -189,3 +190,45 @@ def test_a_folder_in_memory_begins_as_a_copy_and_goes_with_its_owner(
 def test_a_place_that_is_no_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     assert StateFolder(tmp_path / "state").problem
+
+
+@pytest.mark.parametrize("folder", ["", "cache", "nodes/orchestrator"])
+def test_a_state_directory_that_all_users_can_write_to_is_reported(
+    tmp_path: Path, folder: str
+) -> None:
+    place = tmp_path / "state" / folder
+    place.mkdir(parents=True)
+    place.chmod(0o777)
+    house = House(tmp_path)
+    house.start()
+    (found,) = [r.reason for r in house.reported if isinstance(r.reason, StateExposed)]
+    assert found == StateExposed(str(place))
+    house.orchestrator.cleanup()
+    place.chmod(0o775)  # a group that may write is meant to
+    house.reported.clear()
+    house.restart()
+    assert not [r for r in house.reported if isinstance(r.reason, StateExposed)]
+    house.orchestrator.cleanup()
+
+
+def test_a_folder_of_another_user_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert exposed(tmp_path, tmp_path / "nothing") is None
+    real = Path.stat
+
+    def of_another(path: Path, **more: Any) -> os.stat_result:
+        found = real(path, **more)
+        return os.stat_result((*found[:4], 4711, *found[5:10]))
+
+    monkeypatch.setattr(Path, "stat", of_another)
+    assert exposed(tmp_path) == StateExposed(str(tmp_path), 4711)
+
+
+def test_notes_of_an_owner_that_cannot_be_true_are_left_out(tmp_path: Path) -> None:
+    first, second = NodeFolder(tmp_path), NodeFolder(tmp_path)
+    first.take()
+    (first.path / "lock").write_text('{"pid": 7, "since": 1e300}')
+    with pytest.raises(StateError, match="is in use by process 7"):
+        second.take()
+    first.give_back()

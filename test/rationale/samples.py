@@ -230,6 +230,8 @@ REASONS = (
     q.JournalNotWritten("/state/nodes/orchestrator/journal.sqlite", "database or disk is full"),
     q.JournalWritten(),
     q.JournalFound(("detector", "map")),
+    q.StateExposed("/state"),
+    q.StateExposed("/state/cache", 1001),
     q.StateNotKept("/state", "Read-only file system"),
     q.NotClaimed("Permission denied"),
     q.ProfilesNotKept("profiles cannot be stored (database or disk is full)"),

@@ -133,6 +133,17 @@ def _journal_found(reason: requests.JournalFound) -> str:
     )
 
 
+@words_of(requests.StateExposed)
+def _state_exposed(reason: requests.StateExposed) -> str:
+    who, hint = "every user", f"chmod o-w {reason.path}"
+    if reason.owner >= 0:
+        who, hint = f"user {reason.owner}", "choose another state_dir"
+    return (
+        f"{who} of this machine can write to {reason.path}, and so replace what the engine loads: "
+        f"{hint}"
+    )
+
+
 @words_of(requests.StateNotKept)
 def _state_not_kept(reason: requests.StateNotKept) -> str:
     return (
