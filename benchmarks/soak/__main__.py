@@ -52,7 +52,7 @@ from benchmarks.soak.record import Record, read_run
 from benchmarks.soak.sampler import Sampler
 from benchmarks.soak.showing import facts, figures, show
 from benchmarks.soak.small_disk import SmallDisk, small_disk
-from benchmarks.soak.stage import Stage
+from benchmarks.soak.stage import ENGINE_PRIORITY, Stage
 from benchmarks.stack.transport import seen_transport_ms
 from benchmarks.stack.workload import WORKLOAD
 from benchmarks.transport import declared_jitter_ms
@@ -94,8 +94,8 @@ def main() -> None:
     arguments.add_argument(
         "--realtime",
         action="store_true",
-        help="run driver and node in a real-time class, so that other programs that compute on "
-        "this machine delay only what they would on a robot's own (needs the permission)",
+        help="run driver, node and engine at high real-time priorities: other programs compute on "
+        "this machine, which they would not on a robot's (needs the permission)",
     )
     arguments.add_argument("--judge", type=Path, help="only judge the run in this folder")
     options = read_options(arguments, _QUICK)
@@ -166,6 +166,8 @@ def _soak(
     config = out / "robot.yaml"
     values = workload.configuration(tasks, trace="soak_%H%M%S.mcap")
     values["trace"]["max_mib"] = _TRACE_MIB
+    if options.realtime:
+        values["device"]["realtime_priority"] = ENGINE_PRIORITY
     config.write_text(json.dumps(values, indent=1))
     record.note(
         "run",

@@ -21,13 +21,14 @@ from benchmarks.soak.listener import Listener
 from benchmarks.soak.record import Record
 from benchmarks.stack.workload import FRAME
 
-__all__ = ["Stage"]
+__all__ = ["ENGINE_PRIORITY", "Stage"]
 
 _END_S = 15.0
-# Of the driver, and of the threads of the node that have no priority of their own. Those between a
-# frame and its result, and the engine, have a higher one (device.realtime_priority).
-_DRIVER_PRIORITY = 30
-_NODE_PRIORITY = 5
+# Above other orchestrators on this machine. The threads of the node between a frame and its result
+# have two less than the engine; these are those of the driver and of the node's other threads.
+ENGINE_PRIORITY = 80
+_DRIVER_PRIORITY = 70
+_NODE_PRIORITY = 50
 
 
 class Stage:
