@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +27,11 @@ from aegis_ros.nodes.images import (
 )
 from aegis_ros.nodes.invalid import Cleaner
 from aegis_ros.nodes.numbers import numbers_shape
+from aegis_ros.nodes.overtaken import Overtaken
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
 from aegis_ros.nodes.publishers import Heard, look
 from aegis_ros.orchestrator import Crops, FrameTimes, Orchestrator, Stream
-from aegis_ros.rationale.frames import CannotSubscribe, FramesLost
+from aegis_ros.rationale.frames import CannotSubscribe, FramesLost, FramesOvertaken
 from aegis_ros.spec import FrameFormat
 
 __all__ = ["FrameOrigin", "SensorIntake", "join_origins", "read_header", "write_frame"]
@@ -142,6 +143,7 @@ class _Subscribed:
     topic: str  # resolved
     qos: QoSProfile
     handle: Any
+    overtaken: Overtaken
 
 
 class SensorIntake:
@@ -196,13 +198,29 @@ class SensorIntake:
         self.follow(())
 
     def heard(self) -> dict[str, Heard]:
-        """Return what the graph knows of the topic of each stream, by the key of the stream."""
+        """Return what the graph knows of the topic of each stream, by the key of the stream.
+
+        Reports messages that newer ones replaced, too: for that, the publishers must be known.
+        """
         with self._lock:
             subscribed = dict(self._subscriptions)
-        return {
+        found = {
             key: look(self._node, each.topic, each.stream.type, each.qos)
             for key, each in subscribed.items()
         }
+        for key, each in subscribed.items():
+            self._report_overtaken(each, found[key].publishers)
+        return found
+
+    def _report_overtaken(self, subscribed: _Subscribed, publishers: int) -> None:
+        count = subscribed.overtaken.take(publishers)
+        if not count:
+            return
+        stream, total = subscribed.stream, subscribed.overtaken.total
+        for name in self._orchestrator.intake.fed_by(stream.key):
+            self._orchestrator.log.report_often(
+                FramesOvertaken(name, stream.topic, total), count=count
+            )
 
     def _subscribe(self, stream: Stream) -> _Subscribed:
         reliable = stream.qos == "reliable"
@@ -213,31 +231,43 @@ class SensorIntake:
             depth=1,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
+        overtaken = Overtaken()
         lost = SubscriptionEventCallbacks(
-            message_lost=lambda info: self._lost(stream, info),
+            message_lost=lambda info: self._lost(stream, overtaken, info),
             use_default_callbacks=False,  # what it does not match is reported from the graph
         )
         try:
-            handle = self._create(stream, qos, lost)
+            handle = self._create(stream, qos, lost, overtaken)
         except UnsupportedEventTypeError:  # this middleware does not know what it loses
             handle = self._create(
-                stream, qos, SubscriptionEventCallbacks(use_default_callbacks=False)
+                stream, qos, SubscriptionEventCallbacks(use_default_callbacks=False), overtaken
             )
-        return _Subscribed(stream, str(handle.topic_name), qos, handle)
+        return _Subscribed(stream, str(handle.topic_name), qos, handle, overtaken)
 
-    def _lost(self, stream: Stream, info: Any) -> None:
+    def _lost(self, stream: Stream, overtaken: Overtaken, info: Any) -> None:
         """Report messages that were sent and never came; as the middleware counts them."""
+        overtaken.lose(info.total_count_change)
         for name in self._orchestrator.intake.fed_by(stream.key):
             self._orchestrator.log.report_often(
                 FramesLost(name, stream.topic, info.total_count),
                 count=max(1, info.total_count_change),
             )
 
-    def _create(self, stream: Stream, qos: QoSProfile, events: SubscriptionEventCallbacks) -> Any:
+    def _create(
+        self,
+        stream: Stream,
+        qos: QoSProfile,
+        events: SubscriptionEventCallbacks,
+        overtaken: Overtaken,
+    ) -> Any:
+        def take(raw: bytes, info: Mapping[str, object]) -> None:
+            overtaken.note(info)
+            self.receive(stream, raw)
+
         return self._node.create_subscription(
             _TYPES[stream.type],
             self._resolve(stream.topic),
-            lambda raw, stream=stream: self.receive(stream, raw),
+            take,
             qos,
             raw=True,
             event_callbacks=events,

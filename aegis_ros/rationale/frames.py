@@ -16,6 +16,7 @@ __all__ = [
     "FrameTooEarly",
     "FrameUnmatched",
     "FramesLost",
+    "FramesOvertaken",
     "NewerFrame",
     "NewerSet",
     "NoFrameSlot",
@@ -216,6 +217,18 @@ class TopicBack(Reason):
 @dataclass(frozen=True, slots=True)
 class FramesLost(Reason):
     """Messages were sent and never arrived, as the middleware counts them."""
+
+    decision = Decision.LOST
+    rule = Rule.FRAMES_LOST
+
+    task: str
+    topic: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramesOvertaken(Reason):
+    """Messages arrived, and newer ones took their place before the node took them."""
 
     decision = Decision.LOST
     rule = Rule.FRAMES_LOST

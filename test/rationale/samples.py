@@ -139,6 +139,7 @@ REASONS = (
     f.TopicSilent("detector", "/camera/image", 2 * S, 50 * MS, S),
     f.TopicBack("detector", "/camera/image", 31 * S),
     f.FramesLost("detector", "/camera/image", 12),
+    f.FramesOvertaken("detector", "/camera/image", 3),
     f.StampsWentBack("detector", "/camera/image", 40 * S),
     f.StampsAhead("detector", "/camera/image", 3 * S),
     f.StampsAhead("detector", "/camera/image", 1_200_000),

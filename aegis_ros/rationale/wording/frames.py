@@ -121,6 +121,14 @@ def _frames_lost(reason: frames.FramesLost) -> str:
     )
 
 
+@words_of(frames.FramesOvertaken)
+def _frames_overtaken(reason: frames.FramesOvertaken) -> str:
+    return (
+        f"messages on {reason.topic} were replaced by newer ones before the node took them, "
+        f"{reason.total} so far: its threads wait for a core; aegis doctor says what takes it"
+    )
+
+
 @words_of(frames.StampsWentBack)
 def _stamps_went_back(reason: frames.StampsWentBack) -> str:
     return (

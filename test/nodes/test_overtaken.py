@@ -1,0 +1,88 @@
+"""Messages that newer ones replaced before the node took them are counted and reported."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from aegis_ros.srv import RegisterModel
+
+from aegis_ros.nodes.overtaken import Overtaken
+from test.nodes.system import running
+
+
+def _noted(counter: Overtaken, *numbers: int | None) -> None:
+    for number in numbers:
+        counter.note({"publication_sequence_number": number})
+
+
+def test_gaps_in_the_numbers_of_the_only_publisher_are_counted_once() -> None:
+    counter = Overtaken()
+    assert counter.take(1) == 0
+    _noted(counter, 7, 8, 11, 12, 14)
+    assert counter.take(1) == 0  # a loss in transport may be told yet
+    assert counter.take(1) == 3
+    assert (counter.take(1), counter.total) == (0, 3)
+
+
+def test_what_was_lost_in_transport_is_not_counted_again() -> None:
+    counter = Overtaken()
+    counter.take(1)
+    _noted(counter, 1, 5)
+    counter.take(1)
+    counter.lose(2)
+    assert counter.take(1) == 1
+
+
+def test_with_several_publishers_nothing_is_counted() -> None:
+    counter = Overtaken()
+    counter.take(1)
+    _noted(counter, 5000, 1, 5001, 2)
+    assert [counter.take(2), counter.take(2), counter.take(1), counter.take(1)] == [0, 0, 0, 0]
+    _noted(counter, 5005, 5008)
+    assert [counter.take(1), counter.take(1)] == [0, 2]
+
+
+def test_a_publisher_that_begins_anew_has_overtaken_nothing() -> None:
+    counter = Overtaken()
+    counter.take(1)
+    _noted(counter, 500, 1, 2, 3)
+    counter.take(1)
+    assert counter.take(1) == 0
+
+
+def test_a_middleware_without_numbers_counts_nothing() -> None:
+    counter = Overtaken()
+    counter.note(None)
+    counter.note({"publication_sequence_number": None})
+    counter.take(1)
+    assert counter.take(1) == 0
+
+
+def test_frames_that_came_while_the_node_was_held_up_are_reported(tmp_path: Path) -> None:
+    with running(tmp_path) as system:
+        assert system.call(RegisterModel, task=system.task("eye")).admitted
+        system.listen("eye")
+        camera = system.camera("eye")
+        system.until(lambda: camera.get_subscription_count() > 0)
+        system.until(
+            lambda: len(system.results_of("eye")) > 1, lambda: camera.publish(system.image())
+        )
+        held, go = threading.Event(), threading.Event()
+
+        def hold_up() -> None:
+            held.set()
+            assert go.wait(30.0)
+
+        intake = system.node.intake_executor
+        intake.create_task(hold_up)
+        intake.wake()
+        assert held.wait(30.0)
+        for _ in range(5):
+            camera.publish(system.image())
+        go.set()
+        found = system.until(
+            lambda: next((one for one in system.rationales if one.kind == "frames_overtaken"), None)
+        )
+        assert (found.task, found.decision, found.rule) == ("eye", "lost", "frames_lost")
+        assert found.count == 4
