@@ -291,6 +291,8 @@ class OutputSpec:
         publish_ns: time reserved before the deadline for decoding and publishing.
         constant_latency_ns: a result is published no earlier than this long after its frame's
             stamp; 0 publishes it as soon as it is ready.
+        max_results: rows that are kept of outputs of which each run decides how many there are; 0
+            for what is usual.
     """
 
     topic: str
@@ -300,6 +302,7 @@ class OutputSpec:
     tensors: bool = True
     publish_ns: int = 2_000_000
     constant_latency_ns: int = 0
+    max_results: int = 0
 
 
 @dataclass(frozen=True, slots=True)

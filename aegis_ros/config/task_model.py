@@ -373,6 +373,13 @@ class _Output(Model):
         description="results are published no earlier than this after the frame's stamp: see "
         "[Constant latency](#constant-latency)",
     )
+    max_results: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="rows that are kept of outputs of which each frame decides how many there are "
+        "(objects, masks); 0: 100 or more",
+    )
 
     _topic = field_validator("topic")(_check_topic)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.engine.types import LaneState
+from aegis_ros.engine.types import LaneState, LeftOut
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.engine import EngineCause
 from aegis_ros.rationale.wording import sentence
@@ -169,7 +169,8 @@ class JobResult:
     ``outputs`` are views of shared memory that stay valid until :meth:`release`. Those of a job
     that ended at its ``early_exit`` are what is valid then, stand-ins under the names of what they
     stand in for. ``origin`` is what was handed in with the job; ``handed_ns`` is when the client
-    handed the result out, 0 for not known.
+    handed the result out, 0 for not known. ``left_out`` names outputs of which not all rows are
+    there.
     """
 
     task_id: int
@@ -186,6 +187,7 @@ class JobResult:
     origin: object = None
     handed_ns: int = 0
     _release: Callable[[], None] | None = field(default=None, repr=False)
+    left_out: tuple[LeftOut, ...] = ()
 
     def release(self) -> None:
         """Hand the output slot back to the engine; safe to call twice."""

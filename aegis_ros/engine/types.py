@@ -11,7 +11,7 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import Criticality, FrameFormat, OverrunPolicy
 
-__all__ = ["ChannelSpec", "EngineInfo", "LaneState", "LoadSpec"]
+__all__ = ["ChannelSpec", "EngineInfo", "LaneState", "LeftOut", "LoadSpec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,15 @@ class LoadSpec:
     on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT
     early_exit: Mapping[str, str] = field(default_factory=dict)
     deadline_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An output of which a run found more rows than are kept; the first ``kept`` are there."""
+
+    output: str
+    kept: int
+    found: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from aegis_ros.errors import ModelError, load_error
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.metadata import bounded_metadata
 from aegis_ros.network.model_file import hashed_content
+from aegis_ros.network.rows import SeenOutput, bound_rows
 from aegis_ros.network.runtime_text import runtime_failure
 from aegis_ros.network.tensor import DTYPE_OF_ONNX, TensorInfo
 from aegis_ros.rationale import Rule
@@ -74,7 +75,9 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     fused = fuse_bound(model, feeds, bounds)
     inputs = tensor_infos(fused.graph.input)
     onnx.save_model(fused, request["target"])
-    outputs = _probe(Path(request["target"]), inputs, feeds, other_size)
+    outputs = _probe(
+        Path(request["target"]), inputs, feeds, other_size, max_results=request["max_results"]
+    )
     if any(feed.batch for feed in feeds):
         fused = at_largest(fused, feeds)
     weights, activations = estimate_bytes(fused)
@@ -104,14 +107,18 @@ def _probe(
     inputs: Sequence[TensorInfo],
     feeds: Sequence[Feed],
     other_size: LoadFailure | None,
+    *,
+    max_results: int,
 ) -> tuple[TensorInfo, ...]:
-    """Run the network twice and return its outputs with the extents they had.
+    """Run the network twice and return its outputs with the extents they had, or may have.
 
     Args:
         path: of the fused network.
         inputs: its inputs.
         feeds: what feeds them.
         other_size: why it is likely to fail on its input, if it does.
+        max_results: rows that are kept of outputs of which each run decides how many there are; 0
+            for what is usual.
     """
     import onnxruntime
 
@@ -142,7 +149,7 @@ def _probe(
         if other_size is not None and isinstance(failure, _OF_SHAPES):
             failure = other_size
         raise load_error(failure, ModelError) from error
-    infos = []
+    infos, seen = [], []
     for item, first, second in zip(session.get_outputs(), *runs, strict=True):
         if not isinstance(first, np.ndarray) or item.type not in DTYPE_OF_ONNX:
             raise ModelError(
@@ -153,7 +160,8 @@ def _probe(
             )
         extents = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
         infos.append(TensorInfo(item.name, DTYPE_OF_ONNX[item.type], extents))
-    return tuple(infos)
+        seen.append(SeenOutput(tuple(item.shape), (first.shape, second.shape)))
+    return bound_rows(infos, seen, max_results)
 
 
 def _feed(fields: Mapping[str, Any]) -> Feed:

@@ -27,7 +27,7 @@ from aegis_ros.spec import FrameFormat
 __all__ = ["PreparedNetwork", "prepare"]
 
 _FORMAT_VERSION = 3  # of all keys; raise it when every profile is to be measured anew
-_CACHE_VERSION = 5  # of what is cached; raise it when facts or fused graphs change
+_CACHE_VERSION = 6  # of what is cached; raise it when facts or fused graphs change
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ def prepare(
     *,
     cache_dir: Path,
     dimensions: Mapping[str, int] | None = None,
+    max_results: int = 0,
     arena_bytes: int = 1024**3,
     timeout_s: float = 120.0,
 ) -> PreparedNetwork:
@@ -94,6 +95,8 @@ def prepare(
         feeds: what feeds its inputs.
         cache_dir: where prepared networks are kept.
         dimensions: values for symbolic extents.
+        max_results: rows that are kept of outputs of which each run decides how many there are; 0
+            for what is usual.
         arena_bytes: what a network may take; the child process gets a few times as much.
         timeout_s: how long the child process may take.
 
@@ -107,6 +110,7 @@ def prepare(
             feeds,
             cache_dir=cache_dir,
             bounds=dict(dimensions or {}),
+            max_results=max_results,
             arena_bytes=arena_bytes,
             timeout_s=timeout_s,
         )
@@ -118,6 +122,7 @@ def _prepared(
     *,
     cache_dir: Path,
     bounds: Mapping[str, int],
+    max_results: int,
     arena_bytes: int,
     timeout_s: float,
 ) -> PreparedNetwork:
@@ -128,6 +133,7 @@ def _prepared(
         "digest": model_digest,
         **_identity(feeds),
         "dimensions": dict(sorted(bounds.items())),
+        **({"max_results": max_results} if max_results else {}),
     }
     key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -138,6 +144,7 @@ def _prepared(
             {
                 "feeds": [asdict(feed) for feed in feeds],
                 "dimensions": dict(bounds),
+                "max_results": max_results,
                 "source": str(path),
                 "descriptor": source.descriptor,
                 "digest": model_digest,
@@ -206,4 +213,4 @@ def _identity(feeds: Sequence[Feed]) -> dict[str, Any]:
 
 
 def _info(item: Mapping[str, Any]) -> TensorInfo:
-    return TensorInfo(item["name"], item["dtype"], tuple(item["shape"]))
+    return TensorInfo(item["name"], item["dtype"], tuple(item["shape"]), int(item["rows_axis"]))

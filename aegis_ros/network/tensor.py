@@ -29,16 +29,26 @@ class TensorInfo:
         name: name in the graph.
         dtype: numpy name of the element type.
         shape: extents; a string names a dimension known only at run time.
+        rows_axis: axis whose extent each run decides by what it finds; its extent in ``shape`` is
+            the most that is kept. -1 for none.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    rows_axis: int = -1
 
     @property
     def static(self) -> bool:
         """Whether every extent is known."""
         return all(isinstance(extent, int) for extent in self.shape)
+
+    def kept(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the extents that are kept of a tensor of this shape."""
+        axis = self.rows_axis
+        if not 0 <= axis < len(shape) == len(self.shape):
+            return shape
+        return (*shape[:axis], min(shape[axis], int(self.shape[axis])), *shape[axis + 1 :])
 
     @property
     def nbytes(self) -> int:

@@ -43,6 +43,7 @@ from aegis_ros.rationale.results import (
     NotPublished,
     PublishingTooSlow,
     ResultUnwanted,
+    RowsLeftOut,
     TooManyHeld,
 )
 from aegis_ros.spec import MOST_HELD, Criticality, TaskSpec
@@ -237,6 +238,9 @@ class ResultPublisher:
             else:
                 _publish_all(beside)
         self._trigger(spec, result, origin, decoded)
+        for each in result.left_out:
+            left_out = RowsLeftOut(spec.name, result.seq, each.output, each.kept, each.found)
+            self._orchestrator.log.report_often(left_out)
         bad = not_finite(result.outputs)
         if bad:
             self._orchestrator.not_finite(result.task_id, result.seq, bad)

@@ -163,6 +163,7 @@ class Preparation:
                     feeds(spec),
                     cache_dir=self._cache_dir,
                     dimensions=spec.dimensions,
+                    max_results=spec.output.max_results,
                     arena_bytes=self.device.arena_bytes,
                 )
         except AegisError as error:

@@ -14,6 +14,7 @@ __all__ = [
     "PublishingTooSlow",
     "ResultNotFinite",
     "ResultUnwanted",
+    "RowsLeftOut",
     "TooManyHeld",
 ]
 
@@ -100,3 +101,17 @@ class ResultNotFinite(Reason):
     task: str
     job: int
     outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsLeftOut(Reason):
+    """A network found more rows than are kept of an output; the first ``kept`` are published."""
+
+    decision = Decision.INFORMED
+    rule = Rule.LIMIT
+
+    task: str
+    job: int
+    output: str
+    kept: int
+    found: int

@@ -211,6 +211,7 @@ REASONS = (
     p.NotPublished("detector", 5, "the context is not valid"),
     p.ResultNotFinite("detector", 5, ("scores",)),
     p.ResultNotFinite("detector", 6, ("boxes", "scores")),
+    p.RowsLeftOut("detector", 5, "masks", 100, 143),
     p.DecoderFailed("detector", 5, "boxes", "IndexError: 4"),
     p.CannotPublish("detector", "/boxes", "type mismatch"),
     # requests

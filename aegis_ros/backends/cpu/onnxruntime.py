@@ -23,7 +23,7 @@ from aegis_ros.backends.base import (
 from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError, load_error
 from aegis_ros.network.plain_text import plain
-from aegis_ros.network.tensor import DTYPE_OF_ONNX
+from aegis_ros.network.tensor import DTYPE_OF_ONNX, TensorInfo
 from aegis_ros.spec import LaneSpec
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class OrtNetwork:
         self._dtypes = [np.dtype(item.dtype) for item in compiled.outputs]
         self._dynamic = frozenset(compiled.dynamic_outputs)
         self._shapes = [tuple(int(extent) for extent in item.shape) for item in compiled.outputs]
+        self._infos = compiled.outputs
         self._between: dict[str, Any] = {}
         self._segments = [self._bound(session) for session in sessions]
 
@@ -178,7 +179,9 @@ class OrtNetwork:
         for position, name, place in segment.made:
             self._between[name] = values[position]
             if place >= 0:
-                self._shapes[place] = _copy_to_front(name, values[position].numpy(), outputs[place])
+                self._shapes[place] = _copy_to_front(
+                    self._infos[place], values[position].numpy(), outputs[place]
+                )
 
 
 class OnnxRuntimeBackend(ReadsInPlace):
@@ -284,7 +287,7 @@ def output_arrays(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
     """Return an array for each output; that of a dynamic one is flat, with room to spare."""
     return [
         np.empty(max(1, item.nbytes // np.dtype(item.dtype).itemsize) * 2 + 16384, item.dtype)
-        if item.name in compiled.dynamic_outputs
+        if item.name in compiled.dynamic_outputs  # for those with a bound that is enough, too
         else np.empty(tuple(int(extent) for extent in item.shape), item.dtype)
         for item in compiled.outputs
     ]
@@ -331,14 +334,19 @@ def _known_extents(item: Any) -> bool:
 
 
 def _copy_to_front(
-    name: str, value: npt.NDArray[np.generic], output: npt.NDArray[np.generic]
+    info: TensorInfo, value: npt.NDArray[np.generic], output: npt.NDArray[np.generic]
 ) -> tuple[int, ...]:
+    """Copy what is kept of a value; return the extents that the value had."""
+    found = tuple(value.shape)
+    shape = info.kept(found)
+    if shape != found:
+        value = value[tuple(slice(extent) for extent in shape)]
     if value.size > output.size:
         raise BackendError(
-            f"output {name!r} is larger than its slot",
-            value=value.shape,
+            f"output {info.name!r} is larger than its slot",
+            value=shape,
             expected=f"at most {output.size} elements",
             hint="Give the network outputs of bounded extents",
         )
     output.reshape(-1)[: value.size] = value.reshape(-1)
-    return tuple(value.shape)
+    return found

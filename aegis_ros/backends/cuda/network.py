@@ -204,6 +204,8 @@ class GpuNetwork(ABC):
         """
         self._shapes[place] = shape
         buffer, info = self._buffers[name], self._compiled.outputs[place]
+        if all(extent == 1 for extent in shape[: max(info.rows_axis, 0)]):
+            shape = info.kept(shape)  # the rows that are kept lie together, at the front
         nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(info.dtype).itemsize
         if nbytes > buffer.nbytes or nbytes < 0:
             raise BackendError(f"output {name!r} has extents {list(shape)}, beyond its memory")

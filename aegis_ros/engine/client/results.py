@@ -108,6 +108,7 @@ class ResultReader:
                 job.origin,
                 time.monotonic_ns(),
                 release,
+                slots.left_out(slot),
             )
         )
 

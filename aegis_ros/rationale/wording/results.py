@@ -64,3 +64,11 @@ def _result_not_finite(reason: results.ResultNotFinite) -> str:
         "published; check scale, mean and std, declare invalid: drop or zero for its inputs, and "
         "see whether the network overflows in float16"
     )
+
+
+@words_of(results.RowsLeftOut)
+def _rows_left_out(reason: results.RowsLeftOut) -> str:
+    return (
+        f"job {reason.job} of {reason.task} found {reason.found} rows of output {reason.output}, "
+        f"and the first {reason.kept} are in its result; raise output.max_results to keep more"
+    )
