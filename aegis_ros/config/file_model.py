@@ -89,7 +89,7 @@ class _Models(Model):
         default_factory=lambda: ["package://aegis_ros/models"],
         max_length=64,
         description="folders that networks may be loaded from, `package://` URIs or paths; "
-        "`pypi://` files of installed distributions are allowed too, nothing else is",
+        "`pypi://` files that an installed distribution recorded are allowed too, nothing else is",
     )
     require_sha256: bool = Field(
         False, description="refuse tasks that do not declare the `sha256` of their model"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import re
 from collections.abc import Sequence
@@ -13,7 +11,9 @@ from pathlib import Path, PurePosixPath
 from aegis_ros.config import expanded
 from aegis_ros.errors import ModelError, load_error
 from aegis_ros.network.contents import HEAD_BYTES, lfs_pointer
+from aegis_ros.network.installed import InstalledFile, installed_file
 from aegis_ros.network.model_file import ModelFile
+from aegis_ros.network.ros_packages import linked_source, share_folder
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import FileChanged, TooLarge
 
@@ -39,14 +39,16 @@ def open_model(uri: str, roots: Sequence[str]) -> ModelFile:
     """Open the file that a model URI stands for; what is looked at here is the open file.
 
     Args:
-        uri: ``pypi://distribution/path.onnx`` (a file of an installed distribution),
+        uri: ``pypi://distribution/path.onnx`` (a file of an installed distribution, which must be
+            what was installed where that recorded a digest),
             ``package://ros_package/path.onnx`` or a file path under one of ``roots``.
         roots: allowed folders, as paths or ``package://`` URIs.
 
     Raises:
-        ModelError: code ``model_file`` (absent or unreadable) or ``model_roots`` (not allowed).
+        ModelError: code ``model_file`` (absent or unreadable), ``model_roots`` (not allowed) or
+            ``model_digest`` (not what was installed).
     """
-    path = resolve_resource(uri, roots)
+    path, installed = _located(uri, roots)
     # A cache may keep the file under its digest: the name of a link to it counts as well.
     if not {_suffix(uri), path.suffix.lower()} & {".onnx"}:
         raise ModelError(
@@ -62,13 +64,13 @@ def open_model(uri: str, roots: Sequence[str]) -> ModelFile:
         raise _unreadable(uri, path, error) from error
     with ExitStack() as undo:
         undo.enter_context(file)
-        _check(file, uri)
+        _check(file, uri, installed)
         undo.pop_all()
     return file
 
 
-def _check(file: ModelFile, uri: str) -> None:
-    """Refuse an open file that is not the one that was found, or seen to be no network."""
+def _check(file: ModelFile, uri: str, installed: InstalledFile | None) -> None:
+    """Refuse an open file that is not what was found or installed, or is seen to be no network."""
     if file.place != file.path or not file.is_regular:
         raise load_error(FileChanged(), ModelError, uri)
     size = file.size
@@ -85,14 +87,30 @@ def _check(file: ModelFile, uri: str) -> None:
     pointer = lfs_pointer(file.head(HEAD_BYTES))
     if pointer is not None:
         raise load_error(pointer, ModelError, uri)
+    if installed is None or not installed.algorithm:
+        return
+    if not file.matches(installed.algorithm, installed.digest):
+        raise ModelError(
+            f"the file is not the one that the distribution {installed.distribution!r} installed",
+            where="model",
+            value=uri,
+            rule=Rule.MODEL_DIGEST,
+            hint=f"Restore it: pip install --force-reinstall {installed.distribution}. One that "
+            "was changed on purpose belongs into a folder of models.roots",
+        )
 
 
 def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
     """Return the existing regular file a URI stands for, with all symbolic links followed.
 
     Raises:
-        ModelError: as :func:`resolve_model`.
+        ModelError: code ``model_file`` (absent or unreadable) or ``model_roots`` (not allowed).
     """
+    return _located(uri, roots)[0]
+
+
+def _located(uri: str, roots: Sequence[str]) -> tuple[Path, InstalledFile | None]:
+    """Return the file, and what its distribution recorded of it if it belongs to one."""
     if not uri or "\x00" in uri or len(uri) > 4096:
         raise ModelError(
             "not a file name",
@@ -102,15 +120,18 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
             expected="pypi://dist/path, package://pkg/path or a path",
         )
     match = _URI.match(uri)
+    allowed = _folders(roots)
+    installed = None
     if match:
-        folder = _owner_folder(match["scheme"], match["owner"], uri)
         relative = PurePosixPath(match["path"])
         if relative.is_absolute() or ".." in relative.parts:
-            raise _outside(uri, [str(folder)])
-        named = folder / relative
-        allowed = [folder]
-        if match["scheme"] == "package":
-            allowed = _folders(roots)
+            raise _outside(uri, [f"{match['scheme']}://{match['owner']}"])
+        if match["scheme"] == "pypi":
+            installed = installed_file(match["owner"], relative, uri)
+            named = installed.path
+            allowed = [Path(os.path.realpath(installed.folder)), *allowed]
+        else:
+            named = _share(match["owner"], uri) / relative
     elif "://" in uri:
         raise ModelError(
             "unknown kind of address",
@@ -121,12 +142,14 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
         )
     else:
         named = expanded(uri)
-        allowed = _folders(roots)
     path = Path(os.path.realpath(named))
     if not _below(path, allowed):
-        if _below(_unlinked(named), allowed):
+        place = _unlinked(named)
+        if not _below(place, allowed):
+            raise _outside(uri, roots, path)
+        source = linked_source(place)
+        if source is None or not path.is_relative_to(source):
             raise _leads_out(uri, path)
-        raise _outside(uri, roots, path)
     if not path.exists():
         raise ModelError(
             "there is no such file",
@@ -145,7 +168,7 @@ def resolve_resource(uri: str, roots: Sequence[str]) -> Path:
         )
     if not os.access(path, os.R_OK):
         raise _unreadable(uri, path)
-    return path
+    return path, installed
 
 
 def expand_root(root: str) -> Path | None:
@@ -153,7 +176,7 @@ def expand_root(root: str) -> Path | None:
     match = re.match(r"^package://(?P<owner>[^/]+)/?(?P<path>.*)$", root)
     if not match:
         return Path(os.path.realpath(expanded(root)))
-    folder = _package_folder(match["owner"])
+    folder = share_folder(match["owner"])
     return None if folder is None else Path(os.path.realpath(folder / match["path"]))
 
 
@@ -161,55 +184,17 @@ def _folders(roots: Sequence[str]) -> list[Path]:
     return [folder for root in roots if (folder := expand_root(root)) is not None]
 
 
-def _owner_folder(scheme: str, owner: str, uri: str) -> Path:
-    folder = _package_folder(owner) if scheme == "package" else _distribution_folder(owner)
+def _share(owner: str, uri: str) -> Path:
+    folder = share_folder(owner)
     if folder is None:
-        install = (
-            f"Install it: pip install {owner}"
-            if scheme == "pypi"
-            else f"Build and source the ROS package {owner}"
-        )
         raise ModelError(
-            f"no {'distribution' if scheme == 'pypi' else 'ROS package'} named {owner!r} "
-            "is installed",
+            f"no ROS package named {owner!r} is installed",
             where="model",
             value=uri,
-            hint=install,
+            hint=f"Build and source the ROS package {owner}",
             rule=Rule.MODEL_FILE,
         )
     return Path(os.path.realpath(folder))
-
-
-def _package_folder(name: str) -> Path | None:
-    if name == "aegis_ros":
-        return Path(__file__).resolve().parents[1]
-    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        if prefix and (Path(prefix) / "share/ament_index/resource_index/packages" / name).exists():
-            return Path(prefix) / "share" / name
-    return None
-
-
-def _distribution_folder(name: str) -> Path | None:
-    """Return the folder of the top-level module a distribution installs."""
-    candidates = [name.replace("-", "_")]
-    try:
-        distribution = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    else:
-        tops = {
-            file.parts[0]
-            for file in distribution.files or ()
-            if len(file.parts) > 1 and not file.parts[0].endswith((".dist-info", ".data", ".."))
-        }
-        candidates += sorted(tops)
-    for candidate in candidates:
-        if not candidate.isidentifier():
-            continue
-        spec = importlib.util.find_spec(candidate)
-        if spec is not None and spec.submodule_search_locations:
-            return Path(next(iter(spec.submodule_search_locations)))
-    return None
 
 
 def _suffix(uri: str) -> str:
