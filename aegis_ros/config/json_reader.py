@@ -11,13 +11,20 @@ from aegis_ros.errors import ConfigError
 __all__ = ["read_json"]
 
 
-def read_json(text: str | bytes, source: str, *, most_bytes: int = 1024 * 1024) -> Any:
+def read_json(
+    text: str | bytes,
+    source: str,
+    *,
+    most_bytes: int = 1024 * 1024,
+    any_number: bool = False,
+) -> Any:
     """Return the value a text holds.
 
     Args:
         text: JSON, in UTF-8 where it is bytes.
         source: where it is from, for errors.
         most_bytes: longest text that is read.
+        any_number: whether NaN and Infinity, which are no JSON, are read as well.
 
     Raises:
         ConfigError: it is not JSON, or too long or too deep.
@@ -27,7 +34,7 @@ def read_json(text: str | bytes, source: str, *, most_bytes: int = 1024 * 1024) 
             "too long", where=source, value=f"{len(text)} bytes", expected=f"at most {most_bytes}"
         )
     try:
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=float if any_number else _no_number)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"not valid JSON ({error})", where=source) from None
     if _deeper(value, MOST_DEPTH):

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from aegis_ros.errors import ModelError, load_error
+from aegis_ros.config import read_json
+from aegis_ros.errors import ConfigError, ModelError, load_error
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import Crashed, LoadFailure, MemoryUsedUp, TookTooLong
 from aegis_ros.sandbox.contained import DISK_REFUSES, OUT_OF_MEMORY
@@ -26,7 +27,7 @@ from aegis_ros.sandbox.storage import storage_failure
 
 __all__ = ["child_environment", "run_child"]
 
-_ANSWER_BYTES = 64 * 1024 * 1024
+_ANSWER_BYTES = 8 * 1024 * 1024
 _LAST_WORDS_BYTES = 8 * 1024
 
 
@@ -98,23 +99,34 @@ def run_child(
 def _understood(content: bytes, allowed: Containment, subject: str) -> dict[str, Any]:
     """Return an answer; raise where it says that the child could not do it."""
     limit = allowed.memory_bytes
+    senseless = Crashed("an answer that cannot be read", "", limit)
     try:
-        answer: dict[str, Any] = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        failure: LoadFailure = Crashed("an answer that cannot be read", "", limit)
-        raise load_error(failure, ModelError, subject) from error
-    if answer.get("problem") == OUT_OF_MEMORY:
-        raise load_error(MemoryUsedUp(limit), ModelError, subject)
-    if answer.get("problem") == DISK_REFUSES:
+        answer = read_json(content, "answer", most_bytes=_ANSWER_BYTES, any_number=True)
+    except ConfigError as error:
+        raise load_error(senseless, ModelError, subject) from error
+    if not isinstance(answer, dict):
+        raise load_error(senseless, ModelError, subject)
+    if "problem" not in answer:
+        return answer
+    try:
+        raise _refusal(answer, allowed, subject)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise load_error(senseless, ModelError, subject) from error
+
+
+def _refusal(answer: dict[str, Any], allowed: Containment, subject: str) -> ModelError:
+    """Return the error that an answer describes; raise in some way where it describes none."""
+    limit = allowed.memory_bytes
+    if answer["problem"] == OUT_OF_MEMORY:
+        return load_error(MemoryUsedUp(limit), ModelError, subject)
+    if answer["problem"] == DISK_REFUSES:
         path = answer["file"] or ", ".join(allowed.writes)
-        failure = storage_failure(answer["number"], path, answer["detail"])
+        failure: LoadFailure = storage_failure(answer["number"], path, answer["detail"])
         if answer["number"] == errno.EFBIG:
             failure = MemoryUsedUp(limit, of_disk=True)
-        raise load_error(failure, ModelError, subject)
-    if "problem" in answer:
-        rule = Rule(answer.pop("rule", Rule.MODEL_VALID))
-        raise ModelError(**answer, rule=rule)
-    return answer
+        return load_error(failure, ModelError, subject)
+    rule = Rule(answer.pop("rule", Rule.MODEL_VALID))
+    return ModelError(**answer, rule=rule)
 
 
 def _ended(code: int, said: bytes, allowed: Containment) -> LoadFailure:

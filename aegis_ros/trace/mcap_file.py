@@ -54,7 +54,14 @@ _MAGIC_BYTES = 8  # at both ends of a file
 _FRAME = struct.Struct("<BQ")  # kind and length of every record in it
 _LAST_TIME_NS = 2**64 - 1
 # What rows and run raise that cannot have been written so.
-_DAMAGE = (KeyError, TypeError, ValueError, OverflowError, msgspec.DecodeError)
+_DAMAGE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    msgspec.DecodeError,
+)
 
 _records = msgspec.json.Decoder(RecordRow)
 _tasks = msgspec.json.Decoder(TracedTask)

@@ -6,7 +6,6 @@ version added are passed over.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
@@ -14,6 +13,8 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from aegis_ros.config import read_json
+from aegis_ros.errors import ConfigError
 from aegis_ros.rationale import (
     Rationale,
 )
@@ -162,6 +163,7 @@ _SHOWN: dict[str, type] = {
     "lost": LostRow,
 }
 _KINDS = {int(kind): (kind.name.lower(), names) for kind, names in FIELDS.items()}
+_MOST_BYTES = 8 * 1024 * 1024  # of a row
 _encoder = msgspec.json.Encoder()
 
 
@@ -179,7 +181,11 @@ def decode_row(data: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
     try:
         return decoder.decode(data)
     except msgspec.DecodeError:
-        row: _Row = msgspec.convert(json.loads(data), decoder.type)
+        try:
+            plain = read_json(data, "row", most_bytes=_MOST_BYTES, any_number=True)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        row: _Row = msgspec.convert(plain, decoder.type)
         return row
 
 

@@ -16,7 +16,7 @@ import pytest
 from aegis_ros.backends import Completion, Part, create_backend
 from aegis_ros.backends import Work as LaneWork
 from aegis_ros.backends.cuda import backend as cuda_backend
-from aegis_ros.backends.cuda.trt.backend import TensorRtBackend, _watched
+from aegis_ros.backends.cuda.trt.backend import TensorRtBackend, _read_progress, _watched
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit
 from aegis_ros.errors import BackendError, ModelError
@@ -589,6 +589,25 @@ def test_progress_of_the_child_is_reported_while_it_builds(tmp_path):
         while not reported and time.monotonic() < end:
             time.sleep(0.02)
     assert reported[0] == ("Building", 0.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3",
+        "[]",
+        '{"phase": "Building"}',
+        '{"phase": 1, "done": "x"}',
+        '{"phase": "' + "x" * 5000 + '", "done": 0.5}',
+        "[" * 4000,
+    ],
+)
+def test_progress_without_sense_is_no_progress(tmp_path, text):
+    place = tmp_path / "progress"
+    assert _read_progress(place) is None
+    place.write_text(text)
+    assert _read_progress(place) is None
 
 
 # -- what is missing --------------------------------------------------------------------------

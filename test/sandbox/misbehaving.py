@@ -97,6 +97,21 @@ def spin(note: str = "") -> dict[str, Any]:
         time.sleep(0.01)
 
 
+def say(path: str) -> dict[str, Any]:
+    """Answer with the text of a file, in place of what the program would."""
+    reply = max(int(each) for each in os.listdir("/proc/self/fd") if _is_pipe(int(each)))
+    with open(reply, "wb") as out:
+        out.write(Path(path).read_bytes())
+    os._exit(0)
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        return descriptor > 2 and os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:")
+    except OSError:
+        return False
+
+
 def crash() -> dict[str, Any]:
     ctypes.string_at(0)
     return {}

@@ -61,6 +61,28 @@ def test_what_libraries_print_is_no_answer_and_never_stops_it() -> None:
     assert ask("talk", size=4_000_000) == {"printed": True}
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "3",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"problem": "no", "colour": "red"}',
+        '{"problem": "no", "rule": "none"}',
+        '{"problem": ["no"]}',
+        '{"problem": "the disk refuses"}',
+        "[" + '"x",' * 2_200_000 + "3]",
+    ],
+)
+def test_an_answer_without_sense_is_a_refusal(said: str, tmp_path: Path) -> None:
+    """A child that a model has taken over says what it likes."""
+    (tmp_path / "said").write_text(said)
+    allowed = Containment(memory_bytes=GIB, reads=(str(tmp_path),))
+    with pytest.raises(ModelError, match="an answer that cannot be read"):
+        ask("say", allowed, path=str(tmp_path / "said"))
+
+
 def test_a_crash_is_a_refusal() -> None:
     with pytest.raises(ModelError, match="ended with SIGSEGV") as caught:
         ask("crash")

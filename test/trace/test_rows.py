@@ -21,10 +21,12 @@ from aegis_ros.rationale.frames import NewerFrame
 from aegis_ros.trace import FIELDS, RecordKind
 from aegis_ros.trace.explain import split
 from aegis_ros.trace.history import Ending, TracedTask
+from aegis_ros.trace.mcap_file import _DAMAGE
 from aegis_ros.trace.records import Record
 from aegis_ros.trace.rows import (
     RationaleRow,
     RecordRow,
+    StateRow,
     decode_row,
     encode_row,
     rationale_of,
@@ -86,6 +88,20 @@ def test_numbers_that_json_does_not_have_are_read_and_odd_rows_are_not() -> None
     assert decode_row(odd, decoder).left == float("inf")
     with pytest.raises(msgspec.ValidationError):
         decode_row(encode_row(rationale).replace(b'"id":1', b'"id":"one"'), decoder)
+
+
+@pytest.mark.parametrize("nested", ["[" * 100_000, "[" * 40 + "NaN" + "]" * 40, "[NaN"])
+def test_rows_that_are_nested_too_deep_or_cut_short_are_damage(nested: str) -> None:
+    decoder = msgspec.json.Decoder(StateRow)
+    with pytest.raises(_DAMAGE):
+        decode_row(f'{{"time_ns": 1, "state": {{"arena": {nested}}}}}'.encode(), decoder)
+
+
+def test_a_row_of_absurd_length_is_not_read() -> None:
+    decoder = msgspec.json.Decoder(StateRow)
+    row = b'{"time_ns": 1, "state": {"arena": [NaN' + b",NaN" * 2_100_000 + b"]}}"
+    with pytest.raises(ValueError, match="too long"):
+        decode_row(row, decoder)
 
 
 def test_a_decision_comes_back_with_the_numbers_of_its_reason() -> None:

@@ -5,9 +5,8 @@ Only API that TensorRT 10.3 to 11 share is used.
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from aegis_ros.backends.cuda.backend import CudaBackend
 from aegis_ros.backends.cuda.kept import compiled, files_of, only_letters, without_files
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
+from aegis_ros.errors import AegisError
 
 if TYPE_CHECKING:
     from aegis_ros.network.preparing import PreparedNetwork
@@ -156,7 +156,7 @@ def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
         while not ended.wait(0.2):
             now = _read_progress(path)
             if now is not None:
-                on_progress(str(now["phase"]), float(now["done"]))
+                on_progress(*now)
 
     thread = threading.Thread(target=watch, name="build-progress", daemon=True)
     thread.start()
@@ -167,9 +167,11 @@ def _watched(path: Path, on_progress: Progress | None) -> Iterator[None]:
         thread.join()
 
 
-def _read_progress(path: Path) -> Mapping[str, Any] | None:
+def _read_progress(path: Path) -> tuple[str, float] | None:
+    from aegis_ros.config import read_json, read_text  # what an engine has no use for
+
     try:
-        now: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
+        now = read_json(read_text(path, most_bytes=4096), "progress")
+        return str(now["phase"]), float(now["done"])
+    except (AegisError, TypeError, KeyError, ValueError):  # not there yet, or no sense in it
         return None
-    return now
