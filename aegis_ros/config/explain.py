@@ -16,6 +16,7 @@ from aegis_ros.errors import ConfigError
 
 __all__ = ["Unfit", "explain", "suggest"]
 
+_MOST_MISTAKES = 20  # that are explained; whoever mends them sees the next ones
 _TYPES = {
     "float_type": "a number",
     "float_parsing": "a number",
@@ -78,7 +79,8 @@ def explain(
         lines: from :func:`read_yaml`.
     """
     parts = []
-    for item in error.errors(include_url=False):
+    count = error.error_count()
+    for item in error.errors(include_url=False)[:_MOST_MISTAKES]:
         unfit = item.get("ctx", {}).get("error")
         path = tuple(item["loc"])
         if isinstance(unfit, Unfit):
@@ -91,16 +93,16 @@ def explain(
         where = ": ".join(filter(None, (where, place)))
         parts.append((where, *_problem(item, model, path)))
     first = parts[0]
-    if len(parts) == 1:
+    if count == 1:
         return ConfigError(
             first[1], where=first[0], value=first[2], expected=first[3], hint=first[4]
         )
     texts = [
         str(ConfigError(problem, where=where, value=value, expected=expected, hint=hint))
-        for where, problem, value, expected, hint in parts[:20]
+        for where, problem, value, expected, hint in parts
     ]
-    more = f"\n  and {len(parts) - 20} more" if len(parts) > 20 else ""
-    return ConfigError(f"{len(parts)} mistakes:\n  " + "\n  ".join(texts) + more, where=source)
+    more = f"\n  and {count - len(parts)} more" if count > len(parts) else ""
+    return ConfigError(f"{count} mistakes:\n  " + "\n  ".join(texts) + more, where=source)
 
 
 def _problem(

@@ -26,7 +26,7 @@ def numbers_shape(
     """
     shape = extents or (largest if len(largest) > 1 else (count,))
     fits = len(shape) == len(largest) and all(
-        extent <= most for extent, most in zip(shape, largest, strict=True)
+        0 < extent <= most for extent, most in zip(shape, largest, strict=True)
     )
     if not fits or math.prod(shape) != count:
         raise InputError(

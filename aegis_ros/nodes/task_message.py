@@ -21,6 +21,7 @@ from aegis_ros.spec import TaskSpec
 __all__ = ["task_from_message", "task_to_message"]
 
 _MAX_TEXT = 65_536
+_MAX_VALUES = 4_000  # names of classes are the most that anybody needs
 _MAX_DIGITS = 9  # of an extent
 
 
@@ -120,7 +121,8 @@ def _fill(message: Any, values: Mapping[str, Any]) -> None:
 def _mapping(text: str, where: str, example: str) -> dict[str, Any]:
     """Return the mapping that a field holds as YAML."""
     expected = f"YAML such as {example}"
-    return dict(read_yaml(text, where, expected, most_characters=_MAX_TEXT)[0])
+    values, _ = read_yaml(text, where, expected, most_characters=_MAX_TEXT, most_values=_MAX_VALUES)
+    return dict(values)
 
 
 def _mapping_text(values: Mapping[str, Any]) -> str:

@@ -13,8 +13,8 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from mcap.records import Channel, Footer, Message, Metadata
-from mcap.stream_reader import StreamReader
+from mcap.records import Channel, Chunk, Footer, Message, Metadata
+from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.writer import Writer
 
 from aegis_ros.errors import ConfigError
@@ -50,6 +50,9 @@ _PROFILE = "aegis_ros"
 _FORMAT = 2  # since there are records of frames
 _CHUNK_BYTES = 128 * 1024
 _FLUSH_NS = 1_000_000_000
+# What is read: other writers make larger chunks, and rows compress to a tenth or less.
+_MOST_CHUNK_BYTES = 16 * 1024 * 1024
+_MOST_TIMES, _LEAST_ROOM = 200, 1024 * 1024
 _MAGIC_BYTES = 8  # at both ends of a file
 _FRAME = struct.Struct("<BQ")  # kind and length of every record in it
 _LAST_TIME_NS = 2**64 - 1
@@ -374,12 +377,44 @@ class _Reading:
 
 def _records_of(stream: BinaryIO) -> Iterator[object]:
     """Yield the whole records of a file, up to its end or to where its writer was killed."""
-    whole = io.BytesIO(stream.read(_whole_bytes(stream)))
-    records: Iterable[object] = StreamReader(whole, validate_crcs=True).records
+    size = _whole_bytes(stream)
+    room = _LEAST_ROOM + _MOST_TIMES * size
+    whole = io.BytesIO(stream.read(size))
     try:
-        yield from records
+        for record in StreamReader(whole, emit_chunks=True, validate_crcs=True).records:
+            if isinstance(record, Chunk):
+                chunk = _unpacked(record, min(room, _MOST_CHUNK_BYTES))
+                room -= len(chunk.data)
+                yield from breakup_chunk(chunk, validate_crc=True)
+            else:
+                yield record
     except Exception:  # no closing part, or a damaged chunk: each codec has errors of its own
         return
+
+
+def _unpacked(chunk: Chunk, most_bytes: int) -> Chunk:
+    """Return a chunk whose data are as they were before they were compressed.
+
+    Raises:
+        ValueError: they are more than that: a few bytes can stand for gigabytes.
+        Exception: they are damaged; each codec has errors of its own.
+    """
+    data = chunk.data
+    if chunk.compression == "zstd":
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor(max_window_size=_MOST_CHUNK_BYTES)
+        with reader.stream_reader(data) as unpacked:
+            data = unpacked.read(most_bytes + 1)
+    elif chunk.compression == "lz4":
+        from lz4.frame import LZ4FrameDecompressor
+
+        data = LZ4FrameDecompressor().decompress(data, max_length=most_bytes + 1)
+    if len(data) > most_bytes:
+        raise ValueError("a chunk is larger than a chunk can be")
+    if data[:1] == b"\0":  # the first record has a kind that none has
+        raise ValueError("a chunk holds no records")
+    return replace(chunk, compression="", data=data)
 
 
 def _damaged(path: Path, error: Exception) -> ConfigError:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from aegis_ros.config import default_state_dir, expanded, read_json, read_text, read_yaml
+from aegis_ros.config import (
+    default_state_dir,
+    expanded,
+    parse_task,
+    read_json,
+    read_text,
+    read_yaml,
+)
 from aegis_ros.errors import ConfigError
 
 
@@ -103,3 +110,24 @@ def test_state_needs_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # neither HOME nor an entry
     with pytest.raises(ConfigError, match=r"Set HOME, or give state_dir"):
         default_state_dir()
+
+
+@pytest.mark.parametrize("text", ["a: [%s]" % ("x," * 30), "a: [%s]" % ("{}," * 30), "- x\n" * 40])
+def test_many_short_values_are_refused_before_they_are_built(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("aegis_ros.config.yaml_reader._Reader", None)  # what builds
+        with pytest.raises(ConfigError, match=r"options.*more than 20 keys and values"):
+            read_yaml(text, "options", most_values=20)
+    assert len(read_yaml("a: [1, 2, 3]", "options", most_values=6)[0]["a"]) == 3
+
+
+def test_a_hundred_thousand_mistakes_are_counted_and_the_first_explained() -> None:
+    entry = {f"key{number}": 1 for number in range(100_000)}
+    with pytest.raises(ConfigError) as caught:
+        parse_task(entry, "entry")
+    said = str(caught.value)
+    assert "mistakes:" in said and "more" in said.splitlines()[-1]
+    assert said.count("unknown key") <= 20
+    assert len(said) < 20_000

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from aegis_ros.errors import InputError
 from aegis_ros.nodes import cdr
+from aegis_ros.nodes.numbers import numbers_shape
 
 _TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=0x24F), max_size=20)
 _UINT32 = st.integers(0, 2**32 - 1)
@@ -193,3 +194,11 @@ def test_a_length_of_four_gigabytes_is_refused_without_allocating() -> None:
         lying = raw[:position] + b"\xff\xff\xff\xff" + raw[position + 4 :]
         with pytest.raises(InputError, match=r"too long|cut short"):
             read(lying, cdr.read_laser_scan)
+
+
+@pytest.mark.parametrize("extents", [(0,), (0, 4)])
+def test_numbers_of_no_extent_are_no_frame(extents: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="brings 0 numbers"):
+        numbers_shape(extents, 0, (4,) * len(extents))
+    with pytest.raises(InputError, match="brings 0 numbers"):
+        numbers_shape((), 0, (4,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -29,8 +30,12 @@ from aegis_ros.trace.history import TracedTask
 
 pytest.importorskip("mcap")
 
+import lz4.frame
+import zstandard
 from mcap.reader import make_reader
-from mcap.writer import Writer
+from mcap.records import Channel, Message, Metadata
+from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.writer import CompressionType, Writer
 
 from aegis_ros.trace.mcap_file import Rotation, TraceFile, parts_of, read_trace
 
@@ -195,6 +200,65 @@ def test_a_file_damaged_anywhere_gives_back_a_beginning(where: float, change: in
     except ConfigError:
         return
     assert (records == _records(len(records))).all()
+
+
+def _bomb(compression: str, size: int) -> bytes:
+    """Return the record of a chunk that is small only as long as it is compressed."""
+    if compression == "zstd":
+        packed = zstandard.compress(bytes(size))
+    else:
+        packed = lz4.frame.compress(bytes(size))
+    name = compression.encode()
+    chunk = struct.pack("<QQQII", 0, 0, size, 0, len(name)) + name
+    chunk += struct.pack("<Q", len(packed)) + packed
+    return b"\x06" + struct.pack("<Q", len(chunk)) + chunk
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_chunk_that_would_fill_the_memory_ends_a_trace(
+    compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.mcap"
+    with TraceFile(path) as file:
+        file.add_records(_records(10))
+        file.flush()
+        written = path.stat().st_size
+    data = path.read_bytes()[:written] + _bomb(compression, 64 * 1024 * 1024)
+    path.write_bytes(data)
+    broken_up: list[int] = []
+    monkeypatch.setattr(
+        "aegis_ros.trace.mcap_file.breakup_chunk",
+        lambda chunk, **options: broken_up.append(len(chunk.data)) or breakup_chunk(chunk),
+    )
+    trace = read_trace(path)
+    assert len(trace.records) == 10
+    assert trace.cut
+    assert broken_up and max(broken_up) < 64 * 1024
+
+
+@pytest.mark.parametrize("compression", list(CompressionType))
+def test_traces_that_other_tools_packed_anew_are_read(
+    compression: CompressionType, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.mcap"
+    with (
+        _whole_file().open("rb") as stream,
+        path.open("wb") as target,
+    ):
+        writer = Writer(target, compression=compression)
+        writer.start("aegis_ros", "another tool")
+        channels: dict[int, int] = {}
+        for record in StreamReader(stream).records:
+            if isinstance(record, Metadata):
+                writer.add_metadata(record.name, record.metadata)
+            elif isinstance(record, Channel):
+                schema = writer.register_schema(record.topic, "jsonschema", b"{}")
+                channels[record.id] = writer.register_channel(record.topic, "json", schema)
+            elif isinstance(record, Message):
+                time_ns = record.log_time
+                writer.add_message(channels[record.channel_id], time_ns, record.data, time_ns)
+        writer.finish()
+    assert (read_trace(path).records == _records(600)).all()
 
 
 @pytest.mark.parametrize(
