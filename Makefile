@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build browser fastdds demo test lint unit kills bench clean
+.PHONY: help setup build browser fastdds demo test lint unit kills bench fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -34,6 +34,9 @@ kills: build ## 100 kills of the engine at random moments; every frame is accoun
 
 bench: build ## Quick runs of the benchmarks; figures go to bench_output/page.md (docs/benchmarks.md)
 	@source bootstrap/activate.sh && python -m benchmarks $(ARGS)
+
+fuzz: build ## Hostile inputs for everything that strangers reach (ARGS="--seconds 60 --seed 7 --only compressed")
+	@source bootstrap/activate.sh && python -m test.fuzz $(ARGS)
 
 clean: ## Remove what was installed and built here
 	rm -rf .venv .fastdds build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis
