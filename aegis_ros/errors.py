@@ -14,6 +14,10 @@ from aegis_ros.rationale import Rule
 if TYPE_CHECKING:
     from aegis_ros.rationale.loading import LoadFailure
 
+# Names and texts of strangers stand in errors, which are logged, published and recorded.
+_MOST_PROBLEM = 16_384  # characters: room for twenty mistakes with their hints
+_MOST_PART = 4_096
+
 __all__ = [
     "AegisError",
     "BackendError",
@@ -57,11 +61,11 @@ class AegisError(Exception):
         rule: Rule | None = None,
     ) -> None:
         """Keep the parts and join those that are present into one message."""
-        self.problem = problem.rstrip(".")
-        self.where = where
+        self.problem = _shorten(problem.rstrip("."), _MOST_PROBLEM)
+        self.where = _shorten(where, _MOST_PART)
         self.value = "" if value is None else _shorten(str(value))
-        self.expected = expected
-        self.hint = hint
+        self.expected = _shorten(expected, _MOST_PART)
+        self.hint = _shorten(hint, _MOST_PART)
         if rule is not None:
             self.rule = rule
         super().__init__(self._sentence())
@@ -69,7 +73,7 @@ class AegisError(Exception):
     def at(self, where: str) -> Self:
         """Return the same error, found at another place."""
         moved = copy.copy(self)
-        moved.where = where
+        moved.where = _shorten(where, _MOST_PART)
         moved.args = (moved._sentence(),)
         return moved
 

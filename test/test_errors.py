@@ -24,3 +24,12 @@ def test_a_long_value_is_shortened() -> None:
 def test_the_rule_is_that_of_the_family_unless_given() -> None:
     assert ModelError("bad").rule is Rule.MODEL_VALID
     assert ModelError("bad", rule=Rule.MODEL_ROOTS).rule is Rule.MODEL_ROOTS
+
+
+def test_no_part_is_longer_than_a_log_can_bear() -> None:
+    """Names of strangers stand in every part; one of a megabyte was logged and published whole."""
+    long = "x" * 1_000_000
+    error = ConfigError(long, where=long, value=long, expected=long, hint=long)
+    assert len(str(error)) < 32_768
+    assert len(str(error.at(long))) < 32_768
+    assert error.problem.endswith("…")

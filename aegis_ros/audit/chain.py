@@ -33,6 +33,7 @@ FILE_NAME = "audit.jsonl"
 FIRST = "0" * 64  # what the first record follows
 _MOST_LINE_BYTES = 64 * 1024
 _OLDEST = "audit.1.jsonl"
+_MOST_DAMAGE = 1_000  # lines that are named; nobody reads more
 _ROTATED = re.compile(r"^audit\.(\d{1,9})\.jsonl$")
 
 
@@ -135,13 +136,15 @@ def verify(folder: Path, head: str = "") -> Verdict:
         OSError: a file cannot be read.
     """
     previous: AuditRecord | None = None
-    first, count = 0, 0
+    first, count, lines = 0, 0, 0
     found = not head
     damage: list[Damage] = []
     path, line = folder / FILE_NAME, 0
     for path, line, each in read(folder):
         if isinstance(each, Damage):
-            damage.append(each)
+            lines += 1
+            if lines <= _MOST_DAMAGE:
+                damage.append(each)
             continue
         count += 1
         if previous is None:
@@ -149,10 +152,14 @@ def verify(folder: Path, head: str = "") -> Verdict:
             problem = _problem_of_oldest(each, path)
         else:
             problem = _problem(each, previous)
-        if problem:
+        if problem and len(damage) < 2 * _MOST_DAMAGE:
             damage.append(Damage(path, line, problem))
         found = found or each.digest == head
         previous = each
+    if lines > _MOST_DAMAGE:
+        damage.append(
+            Damage(path, line, f"{lines:,} lines are damaged, of which the first are named")
+        )
     if not found:
         damage.append(Damage(path, line, f"no record has the digest {head[:16]}…: the end is gone"))
     return Verdict(count, first, previous.digest if previous else FIRST, tuple(damage))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import math
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,9 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aegis_ros.dashboard.attempts import Attempts
@@ -32,6 +35,7 @@ from aegis_ros.errors import AegisError, ConfigError
 
 __all__ = ["create_app", "encode"]
 
+_log = logging.getLogger(__name__)
 _MAX_BODY = 65_536
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -100,6 +104,7 @@ class _Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._loopback = settings.loopback
+        self._noted: set[type[Exception]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,8 +122,21 @@ class _Guard:
             # Another site's name that was made to point here must not read this page.
             text = "this page is served to localhost only\n"
             await PlainTextResponse(text, status_code=421)(scope, receive, send_guarded)
-        else:
+            return
+        try:
             await self._app(scope, receive, send_guarded)
+        except (ClientDisconnect, LocalProtocolError):
+            return  # nobody is there any more to be answered
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def _note(self, error: Exception) -> None:
+        """Log a mistake of ours, each kind once: clients may have it happen all the time."""
+        kind = type(error)
+        if kind not in self._noted:
+            self._noted.add(kind)
+            _log.error("a bug in the page", exc_info=error)
 
 
 def _add_page(app: FastAPI) -> None:

@@ -45,6 +45,7 @@ class Server:
                 http=bounded(settings),
                 ws="none",
                 log_config=None,
+                log_level="critical",  # a client's mistake is answered, and fills no log
                 access_log=False,
                 lifespan="off",
                 timeout_keep_alive=5,

@@ -123,6 +123,8 @@ class ArtifactCache:
             raise _DamagedError("it is damaged")
         paths = tuple(self._folder / name for name, _ in listed)
         for path, (_, digest) in zip(paths, listed, strict=True):
+            if path.parent != self._folder or path.is_symlink():
+                raise _DamagedError("it names a file that is not in the cache")
             if not path.is_file():
                 raise _DamagedError(f"{path.name} is gone")
             if digest_of(path) != digest:

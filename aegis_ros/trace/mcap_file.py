@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,6 +41,7 @@ from aegis_ros.trace.rows import (
     rationale_row,
     record_of,
     record_row,
+    require_words,
     row_schemas,
 )
 
@@ -57,15 +58,9 @@ _MAGIC_BYTES = 8  # at both ends of a file
 _FRAME = struct.Struct("<BQ")  # kind and length of every record in it
 _LAST_TIME_NS = 2**64 - 1
 # What rows and run raise that cannot have been written so.
-_DAMAGE = (
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-    msgspec.DecodeError,
-)
+_DAMAGE = (KeyError, TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError)
 
+_Row = TypeVar("_Row")
 _records = msgspec.json.Decoder(RecordRow)
 _tasks = msgspec.json.Decoder(TracedTask)
 _rationales = msgspec.json.Decoder(RationaleRow)
@@ -356,7 +351,7 @@ class _Reading:
             | _texts.decode(self.run["digests"]),
             _texts.decode(self.run["facts"]),
             tuple(self.states),
-            int(self.run["wall_offset_ns"]),
+            _offset_ns(self.run["wall_offset_ns"]),
             self.cut,
         )
 
@@ -364,15 +359,21 @@ class _Reading:
         if topic == "/aegis/record":
             self.rows.append(record_of(decode_row(data, _records)))
         elif topic == "/aegis/task":
-            task = decode_row(data, _tasks)
+            task = _read(data, _tasks)
             self.tasks[task.id] = task
         elif topic == "/aegis/rationale":
-            self.rationales.append(rationale_of(decode_row(data, _rationales)))
+            self.rationales.append(rationale_of(_read(data, _rationales)))
         elif topic == "/aegis/state":
-            row = decode_row(data, _states)
+            row = _read(data, _states)
             self.states.append((row.time_ns, row.state))
         elif topic == "/aegis/lost":
-            self.lost += decode_row(data, _losses).lost
+            self.lost += _read(data, _losses).lost
+
+
+def _read(data: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
+    row = decode_row(data, decoder)
+    require_words(row)
+    return row
 
 
 def _records_of(stream: BinaryIO) -> Iterator[object]:
@@ -415,6 +416,12 @@ def _unpacked(chunk: Chunk, most_bytes: int) -> Chunk:
     if data[:1] == b"\0":  # the first record has a kind that none has
         raise ValueError("a chunk holds no records")
     return replace(chunk, compression="", data=data)
+
+
+def _offset_ns(text: str) -> int:
+    offset_ns = int(text)
+    require_words(offset_ns)
+    return offset_ns
 
 
 def _damaged(path: Path, error: Exception) -> ConfigError:

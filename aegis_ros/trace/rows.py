@@ -39,6 +39,7 @@ __all__ = [
     "rationale_row",
     "record_of",
     "record_row",
+    "require_words",
     "row_schemas",
 ]
 
@@ -187,6 +188,25 @@ def decode_row(data: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
             raise ValueError(str(error)) from error
         row: _Row = msgspec.convert(plain, decoder.type)
         return row
+
+
+def require_words(row: object) -> None:
+    """Pass if all whole numbers of a row have 64 bits at most; no writer has longer ones.
+
+    Raises:
+        ValueError: one is longer, and would not fit a float either.
+    """
+    _require_words(msgspec.to_builtins(row))
+
+
+def _require_words(value: object) -> None:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            _require_words(each)
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        raise ValueError("a number of more than 64 bits")
 
 
 def rationale_row(rationale: Rationale) -> msgspec.Struct:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -166,4 +167,6 @@ def _items(state: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def _number(value: object, default: float = 0.0) -> float:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else default
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return default
+    return value if math.isfinite(value) else default

@@ -23,6 +23,7 @@ __all__ = ["ProfileStore"]
 
 # 1, written as 0, had one row a profile and no conditions; 2 knew no neighbours; 3 had no digests.
 _VERSION = 4
+_LONGEST_NS = 3_600_000_000_000  # of a segment; the sum of all that one run has fits 64 bits
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch (
   number INTEGER PRIMARY KEY,
@@ -85,8 +86,8 @@ class ProfileStore:
         """Return all that was measured for a key, ``None`` if nothing was.
 
         Where one row is not what was stored, or makes no sense (no runs, or times that are not
-        above 0), all count as never measured: what the lost one would have asked for is not known,
-        and it may have been the largest budget. That is logged once.
+        above 0, or are hours), all count as never measured: what the lost one would have asked for
+        is not known, and it may have been the largest budget. That is logged once.
 
         Raises:
             ProfileError: the file cannot be read.
@@ -275,6 +276,6 @@ def _batch(row: tuple[Any, ...]) -> Batch | None:
         machine = {str(name): str(value) for name, value in read_json(described, "machine").items()}
     except (ConfigError, TypeError, ValueError, KeyError, AttributeError):
         return None
-    if samples.size == 0 or int(samples.min()) <= 0:
+    if samples.size == 0 or int(samples.min()) <= 0 or int(samples.max()) > _LONGEST_NS:
         return None
     return Batch(samples, measured_at_ns, condition, machine)

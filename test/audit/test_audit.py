@@ -219,3 +219,13 @@ def test_a_log_of_someone_elses_text_is_damage_and_no_crash(tmp_path: Path) -> N
     (tmp_path / FILE_NAME).write_bytes(b"\xff\xfe\n" + b"[" * 100_000 + b"\n{}\n")
     assert verify(tmp_path).records == 0
     assert len(verify(tmp_path).damage) >= 3
+
+
+def test_of_very_many_damaged_lines_the_first_are_named(tmp_path: Path) -> None:
+    written(tmp_path, 2)
+    with (tmp_path / FILE_NAME).open("ab") as file:
+        file.write(b"\n" * 5_000)
+    damage = verify(tmp_path).damage
+    assert len(damage) < 2_000
+    assert damage[0].line == 3
+    assert "5,000 lines are damaged" in damage[-1].problem

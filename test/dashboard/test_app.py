@@ -338,3 +338,35 @@ def test_closing_ends_open_streams() -> None:
             _events(answer, 2)
             one.server.close()
             assert answer.read() is not None  # it ends
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "POST /what-if HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Content-Length: 50\r\n\r\n{",
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\nnonsense\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ],
+    ids=["ends early", "goes on wrongly", "is none"],
+)
+def test_a_request_that_is_broken_leaves_nothing_in_the_log(
+    page: Served, request_text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A traceback for each would let every client fill the disk of the robot."""
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+            connection.sendall(request_text.encode())
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+    assert page.ask("GET", "/")[0] == 200
+    assert caplog.messages == []
+
+
+def test_a_mistake_of_ours_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with served() as one:
+        one.robot.evaluate = None  # type: ignore[assignment]
+        for _ in range(3):
+            assert one.ask("POST", "/what-if", _QUESTION)[0] == 500
+    assert caplog.messages == ["a bug in the page"]

@@ -12,7 +12,7 @@ import pytest
 
 from aegis_ros.errors import StateError
 from aegis_ros.rationale import Rule
-from aegis_ros.sandbox.artifacts import ArtifactCache
+from aegis_ros.sandbox.artifacts import ArtifactCache, _digest
 
 
 def build(*contents: str, **facts: Any) -> Callable[[Path], tuple[dict[str, Any], list[Path]]]:
@@ -98,6 +98,28 @@ def test_damaged_facts_count_as_none(damage: str, tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text(damage)
     assert cache.find("net") is None
     assert cache.make("net", build("one")).paths[0].exists()
+
+
+@pytest.mark.parametrize("place", ["{outside}", "../outside", "folder/../../outside", "link"])
+def test_a_file_that_is_not_in_the_cache_is_not_found(place: str, tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "cache"
+    cache = ArtifactCache(folder)
+    (made,) = cache.make("net", build("one")).paths
+    outside.write_text("one")
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to(outside)
+    noted = folder / "net.json"
+
+    def named(name: str) -> None:
+        kept = json.loads(noted.read_text())
+        kept["files"][0][0] = name
+        kept["sha256"] = _digest(kept["facts"], kept["files"])  # whoever writes there can do that
+        noted.write_text(json.dumps(kept))
+
+    named(place.format(outside=outside))
+    assert cache.find("net") is None
+    named(made.name)
+    assert cache.find("net") is not None
 
 
 def test_an_artifact_without_one_of_its_files_is_not_found(tmp_path: Path) -> None:

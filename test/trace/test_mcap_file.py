@@ -202,6 +202,16 @@ def test_a_file_damaged_anywhere_gives_back_a_beginning(where: float, change: in
     assert (records == _records(len(records))).all()
 
 
+@pytest.mark.parametrize("row", ['{"time_ns": %s, "state": {}}', '{"time_ns": 1, "state": %s}'])
+@pytest.mark.parametrize("value", ["9" * 400, "-1" + "0" * 30, "[" * 90_000])
+def test_rows_that_no_version_wrote_are_damage(row: str, value: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    with TraceFile(path) as file:
+        file._write("state", 1, (row % value).encode())
+    with pytest.raises(ConfigError, match="is damaged"):
+        read_trace(path)
+
+
 def _bomb(compression: str, size: int) -> bytes:
     """Return the record of a chunk that is small only as long as it is compressed."""
     if compression == "zstd":

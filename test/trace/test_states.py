@@ -43,6 +43,14 @@ def _trace(*kept: RunState) -> Trace:
     return Trace(np.zeros(0, RECORD), states=tuple((each.time_ns, each.plain()) for each in kept))
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_none_count_as_not_known(value: str) -> None:
+    text = '{"arena": {"used_bytes": ?}, "engine": {"pid": ?}, "device": {"clock_factor": ?}}'
+    plain = json.loads(text.replace("?", value))
+    (read,) = run_states(Trace(np.zeros(0, RECORD), states=((5, plain),)))
+    assert (read.arena_used_bytes, read.engine_pid, read.clock_factor) == (0, 0, 1.0)
+
+
 @given(states)
 def test_a_state_comes_back_from_what_lies_in_a_file(state: RunState) -> None:
     plain = json.loads(json.dumps(state.plain()))

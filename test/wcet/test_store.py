@@ -277,3 +277,11 @@ def test_profiles_are_read_where_the_disk_takes_nothing_not_even_an_index_of_the
     store.add(profile(5))
     stored = ProfileStore(path).get(KEY)
     assert stored is not None and stored.samples_ns.tolist() == [[3], [4], [5]]
+
+
+@pytest.mark.parametrize("value", [0, -5, 2**62, 2**63 - 1])
+def test_times_that_nobody_measured_count_as_never_measured(tmp_path: Path, value: int) -> None:
+    """Their sum over the segments of a run would leave 64 bits, and become a budget below 0."""
+    store = ProfileStore(tmp_path / "profiles.sqlite")
+    store.put(Profile(KEY, "d", (Batch(np.full((5, 3), value, np.int64), 5),)))
+    assert store.get(KEY) is None
