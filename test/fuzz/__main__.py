@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.replay:
         return max(_replayed(each, options.only) for each in options.replay)
     targets = _targets(options.only or names())
+    options.out.mkdir(parents=True, exist_ok=True)
     kept, outcomes = Kept(options.out), []
     weight = sum(each.weight for each in targets)
     with progress() as shown:
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=options.seed,
                 count=max(1, round(options.count * share)) if options.count else 0,
                 seconds=0.0 if options.count else options.seconds,
+                log=str(options.out / f"{target.name}.log"),
                 coverage=str(options.coverage or ""),
             )
             outcomes.append(_outcome(target, order, kept, shown))
@@ -105,7 +107,6 @@ def _outcome(target: Target, order: Order, kept: Kept, shown: Shown) -> Outcome:
 
 def _write(out: Path, outcomes: Sequence[Outcome]) -> None:
     """Write the table anew, so that a run that is ended early leaves what it has."""
-    out.mkdir(parents=True, exist_ok=True)
     said = " ".join(["python -m test.fuzz", *sys.argv[1:]])
     where = f"{machine()}, {time.strftime('%Y-%m-%d')}"
     (out / "table.md").write_text(markdown(outcomes, where, said), encoding="utf-8")

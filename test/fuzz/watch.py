@@ -31,7 +31,7 @@ class Cost:
     """What an input took.
 
     Attributes:
-        seconds: of wall time.
+        seconds: of wall time, without the time in which other programs had the core.
         memory_bytes: by how much the process grew at most, since it was ready.
         outside: files that were opened, and programs that were started, and may not be.
     """
@@ -60,7 +60,7 @@ class Watch:
             *_code(),
             *(os.path.realpath(each.replace("~", str(scratch))) for each in reads),
         )
-        self._memory = _Memory()
+        self._memory, self._wait = _Memory(), _Wait()
         self._ready = self._memory.reset()
 
     def ready(self) -> None:
@@ -74,11 +74,11 @@ class Watch:
         noted: list[str] = []
         self._memory.reset()
         _notes.append(lambda event, name: self._note(noted, event, name))
-        begin = time.perf_counter()
+        begin = time.perf_counter() - self._wait.seconds()
         try:
             work()
         finally:
-            seconds = time.perf_counter() - begin
+            seconds = time.perf_counter() - self._wait.seconds() - begin
             _notes.pop()
         grown = max(0, self._memory.peak() - self._ready)
         return Cost(seconds, grown, tuple(dict.fromkeys(noted)))
@@ -129,6 +129,26 @@ class _Memory:
         if found is None:
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return int(found[1]) * 1024
+
+
+class _Wait:
+    """For how long the thread that made this could have run, and had no core to run on."""
+
+    def __init__(self) -> None:
+        try:
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # a kernel that does not count it
+            self._file = -1
+
+    def __del__(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+
+    def seconds(self) -> float:
+        """Return it since the thread began (proc(5): time on the core, time waited, slices)."""
+        if self._file < 0:
+            return 0.0
+        return int(os.pread(self._file, 128, 0).split()[1]) * 1e-9
 
 
 def _code() -> Iterable[str]:

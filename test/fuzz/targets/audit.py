@@ -89,7 +89,8 @@ TARGET = Target(
     name="audit",
     title="audit log",
     seeds=_seeds,
-    mutate=Mutator(_WORDS, most_bytes=128 * 1024, text=True),
+    mutate=Mutator(_WORDS, most_bytes=32 * 1024, text=True),
     opened=_opened,
+    weight=0.3,
     brief=60,
 )

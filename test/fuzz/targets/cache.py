@@ -41,7 +41,10 @@ def _seeds() -> Sequence[bytes]:
         "paths": ["network.0.onnx"],
         "sizes": [5],
     }
-    return [json.dumps(facts).encode(), json.dumps({**facts, "refused": "no"}).encode(), b"{}"]
+    names = ["/etc/passwd", "../outside.onnx", "folder/../../outside.onnx"]
+    strange = [{**facts, "paths": [name], "sizes": None} for name in names]
+    more = [{**facts, "refused": "no"}, {**facts, "paths": "1"}, {}, *strange]
+    return [json.dumps(each).encode() for each in (facts, *more)]
 
 
 @contextmanager
@@ -70,4 +73,5 @@ TARGET = Target(
     seeds=_seeds,
     mutate=Mutator(_WORDS, most_bytes=9 * MIB, text=True),
     opened=_opened,
+    weight=1.0,
 )

@@ -20,7 +20,9 @@ from test.fuzz.target import Limits, Target, Try, answered
 __all__ = ["TARGET"]
 
 _LARGEST = (720, 1280)
-_FRAME_BYTES = _LARGEST[0] * _LARGEST[1] * 3
+# A progressive picture is kept as coefficients of two bytes until its last scan: three frames with
+# its pixels where no color is left out, and more with a fourth component.
+_MOST_BYTES = 4 * _LARGEST[0] * _LARGEST[1] * 3
 _FIELD = Path(__file__).parents[2] / "field"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MARKERS = (b"\xff\xc0", b"\xff\xc2", b"\xff\xc4", b"\xff\xd8", b"\xff\xd9", b"\xff\xda",
@@ -103,7 +105,7 @@ TARGET = Target(
     seeds=_seeds,
     mutate=Mutator(_MARKERS, most_bytes=256 * 1024, mend=_with_checksums),
     opened=_opened,
-    limits=Limits(seconds=0.05, memory_bytes=2 * _FRAME_BYTES),
-    weight=6.0,
+    limits=Limits(seconds=0.05, memory_bytes=_MOST_BYTES),
+    weight=11.0,
     brief=500,
 )

@@ -59,5 +59,5 @@ TARGET = Target(
     seeds=files,
     mutate=Mutator(YAML_WORDS, most_bytes=1 * MIB, text=True),
     opened=_opened,
-    weight=3.0,
+    weight=2.0,
 )

@@ -119,6 +119,6 @@ TARGET = Target(
     seeds=_seeds,
     mutate=Mutator(_WORDS, most_bytes=256 * 1024, text=True),
     opened=_opened,
-    weight=1.5,
+    weight=0.2,
     brief=60,
 )

@@ -150,6 +150,6 @@ TARGET = Target(
     mutate=Mutator(_WORDS, most_bytes=1 * MIB),
     opened=_opened,
     limits=Limits(seconds=0.05, memory_bytes=2 * _LARGEST_BYTES),
-    weight=5.0,
+    weight=36.0,
     brief=1_000,
 )

@@ -208,7 +208,7 @@ def _opened(scratch: Path) -> Iterator[Try]:
     file, cache = scratch / "net.onnx", scratch / "cache"
 
     def work(data: bytes) -> bool:
-        shutil.rmtree(cache, ignore_errors=True)
+        shutil.rmtree(cache / "networks", ignore_errors=True)
         file.write_bytes(data)
         taken = answered(
             lambda: prepare(file, _FEED, cache_dir=cache, arena_bytes=_ARENA_BYTES), ModelError
@@ -227,6 +227,6 @@ TARGET = Target(
     mutate=mutated_network,
     opened=_opened,
     limits=Limits(seconds=10.0),
-    weight=0.02,
+    weight=0.03,
     brief=2,
 )

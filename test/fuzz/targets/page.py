@@ -102,5 +102,6 @@ TARGET = Target(
     seeds=_seeds,
     mutate=Mutator(_WORDS, most_bytes=96 * 1024),
     opened=_opened,
+    weight=0.6,
     brief=100,
 )

@@ -134,5 +134,6 @@ TARGET = Target(
     seeds=_seeds,
     mutate=_mutate,
     opened=_opened,
+    weight=0.2,
     brief=60,
 )

@@ -17,10 +17,10 @@ from aegis_ros.msg import ModelTask, TaskSource
 
 from aegis_ros.decoders import create_decoder, decoder_names
 from aegis_ros.errors import AegisError
-from aegis_ros.network import TensorInfo, digest, resolve_model
+from aegis_ros.network import TensorInfo, open_model
 from aegis_ros.nodes.task_message import task_from_message, task_to_message
 from test.fuzz.mutation import Mutator
-from test.fuzz.target import SEEDS, Target, Try, answered, words
+from test.fuzz.target import MIB, SEEDS, Target, Try, answered, words
 from test.fuzz.targets.configuration import YAML_WORDS
 from test.orchestrator.house import make_model
 
@@ -127,9 +127,9 @@ def _opened(scratch: Path) -> Iterator[Try]:
     def register(message: ModelTask) -> None:
         spec = task_from_message(message)
         assert task_from_message(task_to_message(spec)) == spec
-        path = resolve_model(spec.model, [str(folder), "package://aegis_ros/models"])
-        if path.stat().st_size < 1024**2:
-            digest(path)
+        with open_model(spec.model, [str(folder), "package://aegis_ros/models"]) as file:
+            if file.size < MIB:
+                assert file.digest
         create_decoder(
             spec.output.decoder, spec.output.options, spec.main_preprocess, _OUTPUTS, metadata={}
         )
@@ -186,6 +186,6 @@ TARGET = Target(
     seeds=_seeds,
     mutate=_mutate,
     opened=_opened,
-    weight=3.0,
+    weight=0.6,
     brief=400,
 )

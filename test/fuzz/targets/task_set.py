@@ -39,6 +39,7 @@ TARGET = Target(
     seeds=_seeds,
     mutate=Mutator(YAML_WORDS, most_bytes=2 * MIB, text=True),
     opened=_opened,
+    weight=0.3,
     limits=Limits(seconds=5.0),
     reads=("/proc/cpuinfo",),  # profiles are those of this machine
 )

@@ -112,5 +112,6 @@ TARGET = Target(
     seeds=_seeds,
     mutate=Mutator(_WORDS, most_bytes=4 * 1024 * 1024),
     opened=_opened,
+    weight=0.2,
     brief=40,
 )

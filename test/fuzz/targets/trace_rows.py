@@ -94,6 +94,7 @@ TARGET = Target(
     seeds=_seeds,
     mutate=Mutator(_WORDS, most_bytes=128 * 1024, text=True),
     opened=_opened,
+    weight=0.3,
     limits=Limits(seconds=1.0),
     brief=60,
 )
