@@ -5,6 +5,7 @@ An input is the file of facts.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,18 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aegis_ros.backends.facts import facts_of
-from aegis_ros.sandbox.artifacts import ArtifactCache
+from aegis_ros.sandbox.artifacts import ArtifactCache, _digest
 from test.fuzz.mutation import Mutator
 from test.fuzz.target import MIB, Target, Try
 
 __all__ = ["TARGET"]
 
 _NAME = "network"
+_CONTENT = b"12345"
 _WORDS = (
-    b'"paths": ["/etc/passwd"]',
-    b'"paths": ["../outside.onnx"]',
-    b'"paths": "network.0.onnx"',
-    b'"sizes": [5]',
+    b'"files": []',
+    b'"sha256": ""',
     *b'/etc/passwd ../ ../outside.onnx . / /proc/self/mem \\u0000 null [] {} "": 1e999'.split(),
     b"[],",
     b"[" * 64,
@@ -31,6 +31,7 @@ _WORDS = (
 
 
 def _seeds() -> Sequence[bytes]:
+    digest = hashlib.sha256(_CONTENT).hexdigest()
     facts = {
         "bytes": 5,
         "dynamic": ["output"],
@@ -38,24 +39,33 @@ def _seeds() -> Sequence[bytes]:
         "cuts": "a,b",
         "crossing_bytes": 3,
         "complete_after": [1],
-        "paths": ["network.0.onnx"],
-        "sizes": [5],
     }
-    names = ["/etc/passwd", "../outside.onnx", "folder/../../outside.onnx"]
-    strange = [{**facts, "paths": [name], "sizes": None} for name in names]
-    more = [{**facts, "refused": "no"}, {**facts, "paths": "1"}, {}, *strange]
-    return [json.dumps(each).encode() for each in (facts, *more)]
+    good = {"facts": facts, "files": [["network.0.onnx", digest]]}
+    names = ["/etc/passwd", "../outside.onnx", "folder/../../outside.onnx", "network.0.onnx/.."]
+    strange = [{**good, "files": [[name, digest]]} for name in names]
+    more = [{**good, "facts": {**facts, "refused": "no"}}, {**good, "files": "1"}, {}, *strange]
+    return [_sealed(json.dumps(each).encode()) for each in (good, *more)]
+
+
+def _sealed(data: bytes) -> bytes:
+    """Return facts with their digest, which whoever can write into the folder can compute."""
+    try:
+        kept = json.loads(data)
+        kept["sha256"] = _digest(kept["facts"], kept["files"])
+        return json.dumps(kept).encode()
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return data
 
 
 @contextmanager
 def _opened(scratch: Path) -> Iterator[Try]:
     folder = scratch / "cache"
-    (scratch / "outside.onnx").write_bytes(b"secret")
+    (scratch / "outside.onnx").write_bytes(_CONTENT)
 
     def work(data: bytes) -> bool:
         shutil.rmtree(folder, ignore_errors=True)
         cache = ArtifactCache(folder)
-        (folder / "network.0.onnx").write_bytes(b"12345")
+        (folder / "network.0.onnx").write_bytes(_CONTENT)
         (folder / f"{_NAME}.json").write_bytes(data)
         found = cache.find(_NAME)
         if found is None:
@@ -71,7 +81,7 @@ TARGET = Target(
     name="cache",
     title="cache of networks",
     seeds=_seeds,
-    mutate=Mutator(_WORDS, most_bytes=9 * MIB, text=True),
+    mutate=Mutator(_WORDS, most_bytes=9 * MIB, text=True, mend=_sealed),
     opened=_opened,
     weight=1.0,
 )

@@ -20,6 +20,7 @@ import numpy as np
 from aegis_ros.errors import ProfileError
 from aegis_ros.wcet import ProfileKey, ProfileStore
 from aegis_ros.wcet.condition import Condition
+from aegis_ros.wcet.store import _digest
 from test.fuzz.mutation import Mutator
 from test.fuzz.target import Target, Try, answered
 from test.fuzz.targets.configuration import YAML_WORDS
@@ -32,7 +33,7 @@ _KEY = ProfileKey("network", "onnxruntime", "cpu")
 _COLUMNS = ("model_digest", "segments", "samples", "measured_at_ns", "condition", "machine")
 _INSERT = (
     "INSERT INTO batch (network, backend, device, model_digest, segments, samples, "
-    "measured_at_ns, condition, machine) VALUES ('network', 'onnxruntime', 'cpu', ?, ?, ?, ?, ?, ?)"
+    "measured_at_ns, condition, machine, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _EDGES = (0, 1, -1, 2, 3, 2**31, 2**62, 2**63 - 1, -(2**63))
 _ANYTHING = (None, "", "x", b"\xff", 0, -1, 1.5, float("inf"), 2**63 - 1, "9" * 5_000)
@@ -121,11 +122,12 @@ def _opened(scratch: Path) -> Iterator[Try]:
 
 
 def _put(file: Path, row: dict[str, Any]) -> None:
-    """Write a row as SQLite lets anybody write it: its columns take values of any type."""
+    """Write a row as anybody can: columns take values of any type, and digests are no secret."""
     values = [row[name] for name in _COLUMNS]
     values[2] = bytes.fromhex(values[2])
+    measured = [_KEY.network, _KEY.backend, _KEY.device, *("x" if v is None else v for v in values)]
     with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute(_INSERT, ["x" if each is None else each for each in values])
+        connection.execute(_INSERT, [*measured, _digest(measured)])
 
 
 TARGET = Target(
