@@ -86,12 +86,14 @@ class ArtifactCache:
         _log.warning("%s is made anew: %s", noted, problem)
         return None
 
-    def make(self, name: str, build: Build) -> Artifact:
+    def make(self, name: str, build: Build, *, only: bool = False) -> Artifact:
         """Build an artifact, in place of an earlier one; nothing is left behind if that fails.
 
         Args:
             name: of the artifact.
             build: whatever it raises is raised.
+            only: remove the files of the earlier one; they stay otherwise, since an engine may have
+                to load them again.
 
         Raises:
             StateError: the disk is full, or the folder cannot be written to.
@@ -110,7 +112,10 @@ class ArtifactCache:
             )
             _write_through(noted)
             _write_through(self._folder)
+            earlier = self._files_of(name) if only else ()
             os.replace(noted, self._folder / f"{name}.json")
+            for path in set(earlier).difference(path for path, _ in kept):
+                path.unlink(missing_ok=True)
         return Artifact(facts, tuple(path for path, _ in kept), tuple(digest for _, digest in kept))
 
     def _noted(self, noted: Path) -> Artifact:
@@ -130,6 +135,16 @@ class ArtifactCache:
             if digest_of(path) != digest:
                 raise _DamagedError(f"{path.name} is damaged")
         return Artifact(facts, paths, tuple(digest for _, digest in listed))
+
+    def _files_of(self, name: str) -> tuple[Path, ...]:
+        """Return the files that an artifact names, whatever has become of them."""
+        noted = self._folder / f"{name}.json"
+        try:
+            kept = read_json(read_text(noted, most_bytes=_MOST_FACTS), "", most_bytes=_MOST_FACTS)
+            names = [str(each) for each, _ in kept["files"]]
+        except (AegisError, ValueError, TypeError, KeyError):
+            return ()
+        return tuple(self._folder / each for each in names if each == Path(each).name)
 
     def _keep(self, file: Path, name: str) -> tuple[Path, str]:
         digest = digest_of(file)

@@ -532,7 +532,23 @@ def test_engines_are_built_once_for_a_gpu_and_a_version(gpu, make_network):
     gpu.trt.__version__ = "11.0.0"
     gpu.backend.compile(prepared, gpu.cache, 2)
     assert gpu.trt.built == 4
-    assert list((gpu.cache / "tensorrt").glob("timing-*.cache"))
+
+
+def test_what_was_timed_is_kept_with_its_digest_and_only_the_newest(gpu, make_network):
+    """The fake adds a dot to what it is given, in each build."""
+    kept = gpu.cache / "tensorrt"
+
+    def timed() -> Path:
+        (path,) = kept.glob("timing-*.cache")
+        return path
+
+    gpu.backend.compile(make_network("chain"), gpu.cache, 2)
+    assert timed().read_bytes() == b".."
+    gpu.backend.compile(make_network(), gpu.cache)
+    assert timed().read_bytes() == b"..."
+    timed().write_bytes(b",..")
+    gpu.backend.compile(make_network("exits"), gpu.cache)
+    assert timed().read_bytes() == b"."
 
 
 def test_an_engine_that_was_removed_is_built_again(gpu, make_network):
@@ -546,7 +562,7 @@ def test_facts_of_an_earlier_version_are_made_again(gpu, make_network):
     compiled = gpu.backend.compile(make_network(), gpu.cache)
     assert compiled.footprint.activations == gpu.trt.activation_bytes
     assert min(compiled.footprint.weights, compiled.footprint.staging) > 0
-    (noted,) = (path for path in (gpu.cache / "tensorrt").glob("*.json"))
+    (noted,) = (gpu.cache / "tensorrt").glob("[!t]*.json")  # of the network, not the timings
     facts = json.loads(noted.read_text())["facts"]
     noted.write_text(json.dumps(facts | {"paths": [Path(path).name for path in compiled.paths]}))
     assert gpu.backend.compile(make_network(), gpu.cache) == compiled

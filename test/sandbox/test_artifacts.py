@@ -63,6 +63,16 @@ def test_a_build_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     assert cache.find("net") == made
 
 
+def test_the_files_before_stay_unless_nobody_can_want_them(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    first = cache.make("net", build("one", "same"))
+    second = cache.make("net", build("two", "same"))
+    assert first.paths[0].exists()
+    third = cache.make("net", build("three", "same"), only=True)
+    assert not second.paths[0].exists() and second.paths[1] == third.paths[1]
+    assert cache.find("net") == third
+
+
 def test_builds_that_run_at_once_never_mix_their_files(tmp_path: Path) -> None:
     cache = ArtifactCache(tmp_path)
 

@@ -5,9 +5,10 @@ Only API that TensorRT 10.3 to 11 share is used.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from aegis_ros.backends.cuda.backend import CudaBackend
 from aegis_ros.backends.cuda.kept import compiled, files_of, only_letters, without_files
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
-from aegis_ros.errors import AegisError
+from aegis_ros.errors import AegisError, StateError
+from aegis_ros.sandbox.verified import verified
 
 if TYPE_CHECKING:
     from aegis_ros.network.preparing import PreparedNetwork
+    from aegis_ros.sandbox.artifacts import ArtifactCache
 
 __all__ = ["PRECISION", "TensorRtBackend"]
 
@@ -82,14 +85,14 @@ class TensorRtBackend(CudaBackend):
         """
         from aegis_ros.sandbox.artifacts import ArtifactCache  # what an engine has no use for
 
-        kept = cache_dir / self.name
+        cache = ArtifactCache(cache_dir / self.name)
         return compiled(
             self.name,
             prepared,
-            ArtifactCache(kept),
+            cache,
             made_for=f"{self._toolkit.version}-{self._driver.device_name()}-{PRECISION}",
             segments=segments,
-            make=lambda scratch, parts: self._make(prepared, kept, scratch, parts),
+            make=lambda scratch, parts: self._make(prepared, cache, scratch, parts),
         )
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
@@ -110,11 +113,12 @@ class TensorRtBackend(CudaBackend):
         return f"{self._driver.device_name()}, {self._toolkit.version}"
 
     def _make(
-        self, prepared: PreparedNetwork, kept: Path, scratch: Path, segments: int
+        self, prepared: PreparedNetwork, cache: ArtifactCache, scratch: Path, segments: int
     ) -> tuple[dict[str, Any], list[Path]]:
         """Build engines in ``scratch``; return the facts and the files to keep.
 
-        What TensorRT has timed is kept for later builds in ``kept``.
+        What TensorRT has timed is kept in the cache for later builds; the child that builds works
+        on a copy.
 
         Raises:
             ModelError: TensorRT cannot take the network.
@@ -122,26 +126,43 @@ class TensorRtBackend(CudaBackend):
         from aegis_ros.sandbox.children import run_child
         from aegis_ros.sandbox.containment import Containment
 
-        device = only_letters(f"{self._toolkit.version}-{self._driver.device_name()}")
+        timing = f"timing-{only_letters(f'{self._toolkit.version}-{self._driver.device_name()}')}"
+        timed = scratch / "timing.cache"
+        _copy_known(cache, timing, timed)
         request = {
             "source": str(prepared.path),
             "digest": prepared.fused_digest,
             "parts": segments,
             "folder": str(scratch),
-            "timing_cache": str(kept / f"timing-{device}.cache"),
+            "timing_cache": str(timed),
             "network": without_files(self.name, prepared).to_json(),
         }
         with _watched(scratch / "progress", self.on_progress):
             if self._build is not None:
-                return files_of(self._build(request))
-            facts = run_child(
-                "aegis_ros.backends.cuda.trt.build_child",
-                request,
-                allowed=Containment(memory_bytes=0, devices=True),
-                timeout_s=_BUILD_TIMEOUT_S,
-                subject=prepared.source.name,
-            )
+                facts = self._build(request)
+            else:
+                facts = run_child(
+                    "aegis_ros.backends.cuda.trt.build_child",
+                    request,
+                    allowed=Containment(memory_bytes=0, devices=True),
+                    timeout_s=_BUILD_TIMEOUT_S,
+                    subject=prepared.source.name,
+                )
+        if timed.is_file():
+            cache.make(timing, lambda folder: ({}, [timed.rename(folder / timed.name)]), only=True)
         return files_of(facts)
+
+
+def _copy_known(cache: ArtifactCache, name: str, target: Path) -> None:
+    """Copy what is kept under a name, if it is what was kept; another process may replace it."""
+    known = cache.find(name)
+    if known is None:
+        return
+    with (
+        suppress(StateError),
+        verified(str(known.paths[0]), known.digests[0], StateError) as file,
+    ):
+        shutil.copyfile(file, target)
 
 
 @contextmanager
