@@ -36,7 +36,7 @@ from aegis_ros.nodes.dashboard_messages import (
     status_view,
 )
 from aegis_ros.nodes.parameters import Declaration, Parameters
-from aegis_ros.nodes.secured import secured
+from aegis_ros.nodes.starting import starting
 from aegis_ros.rationale import Rule
 from aegis_ros.srv import EvaluateModel, SetTaskEnabled
 
@@ -269,7 +269,7 @@ def main(args: list[str] | None = None) -> int:
         print(_MISSING.format(name=error.name), file=sys.stderr)
         return 1
     try:
-        with secured():
+        with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
             node = DashboardNode()
         server = Server(node.feed, node, node.settings)

@@ -30,8 +30,8 @@ from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.domains import unused_domain
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
-from aegis_ros.nodes.secured import secured
 from aegis_ros.nodes.spinning import spin_beside
+from aegis_ros.nodes.starting import starting
 from aegis_ros.srv import RegisterModel
 from aegis_ros.views.status import render_snapshot, summary_line
 
@@ -312,7 +312,7 @@ def main(args: list[str] | None = None) -> int:
     console = Console()
     processes = _Processes(folder)
     try:
-        with secured():
+        with starting():
             rclpy.init(args=[])
             node = rclpy.create_node("aegis_demo")
     except AegisError as error:

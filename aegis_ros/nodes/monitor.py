@@ -20,8 +20,8 @@ from rich.live import Live
 
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus, Rationale
-from aegis_ros.nodes.secured import secured
 from aegis_ros.nodes.spinning import spin_beside
+from aegis_ros.nodes.starting import starting
 from aegis_ros.views.progress import progress_line
 from aegis_ros.views.status import (
     DecisionRow,
@@ -192,7 +192,7 @@ def main(args: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with secured():
+        with starting():
             # Ours: rclpy's handlers would end the subscriptions, and leave this waiting.
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
             node = rclpy.create_node("aegis_monitor")

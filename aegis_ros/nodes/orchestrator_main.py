@@ -31,7 +31,7 @@ def main(args: list[str] | None = None) -> int:
     from aegis_ros.nodes.dds_leftovers import remove_leftovers
     from aegis_ros.nodes.orchestrator import OrchestratorNode
     from aegis_ros.nodes.realtime import shorten_switch_interval
-    from aegis_ros.nodes.secured import secured
+    from aegis_ros.nodes.starting import starting
 
     shorten_switch_interval()
     leftovers, leftover_bytes = remove_leftovers()
@@ -39,7 +39,7 @@ def main(args: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
     try:
-        with secured():
+        with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
             node = OrchestratorNode()
     except AegisError as error:

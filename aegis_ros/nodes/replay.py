@@ -23,8 +23,8 @@ from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
 from aegis_ros.nodes.replay_config import ReplayConfig, Source, load_replay, locate
-from aegis_ros.nodes.secured import secured
 from aegis_ros.nodes.spinning import spin_beside
+from aegis_ros.nodes.starting import starting
 
 __all__ = ["ReplayNode", "main"]
 
@@ -216,7 +216,7 @@ def main(args: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
     try:
-        with secured():
+        with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
             node = ReplayNode()
     except AegisError as error:

@@ -1,0 +1,54 @@
+"""Has ROS's refusal to start a program end in one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aegis_ros.errors import ConfigError
+from aegis_ros.nodes.secured import secured
+
+__all__ = ["starting"]
+
+_DOMAIN = "ROS_DOMAIN_ID"
+_LAST_DOMAIN = 232  # the ports of the next one do not exist
+_LOG = "ROS_LOG_DIR"
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Explain why ROS does not start, or a node is not made.
+
+    Raises:
+        ConfigError: instead of the error of rclpy.
+    """
+    _check_domain()
+    try:
+        with secured():
+            yield
+    except RuntimeError as error:  # what rclpy raises has no name outside of it
+        if "log directory" not in str(error) and "logging directory" not in str(error):
+            raise
+        raise ConfigError(
+            "the folder for ROS's log cannot be created",
+            where=_LOG if os.environ.get(_LOG) else "HOME",
+            value=os.environ.get(_LOG) or os.environ.get("HOME") or "nothing",
+            hint=f"Set {_LOG} to a folder that can be written to",
+        ) from error
+
+
+def _check_domain() -> None:
+    given = os.environ.get(_DOMAIN, "")
+    try:
+        possible = not given or 0 <= int(given) <= _LAST_DOMAIN
+    except ValueError:
+        possible = False
+    if not possible:
+        raise ConfigError(
+            "no ROS domain",
+            where=_DOMAIN,
+            value=given,
+            expected=f"a whole number from 0 to {_LAST_DOMAIN}",
+            hint="Take one below 102: the ports of higher ones may be in use by other programs",
+        )

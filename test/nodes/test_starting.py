@@ -1,0 +1,74 @@
+"""Where the environment does not let a program start, it says why in one sentence and ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.errors import ConfigError
+from aegis_ros.nodes.starting import starting
+
+_PROGRAMS = ("orchestrator_main", "monitor", "replay", "dashboard", "demo")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _started(program: str, folder: Path, **changed: str | None) -> str:
+    """Run a program, which must end by itself and not with a traceback; return what it says."""
+    if program == "dashboard":
+        pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
+    environment = {name: value for name, value in os.environ.items() if changed.get(name, value)}
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", f"aegis_ros.nodes.{program}"),
+            *(("--output", str(folder)) if program == "demo" else ()),
+        ],
+        env=environment | {name: value for name, value in changed.items() if value is not None},
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode in (1, 2)
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize("program", _PROGRAMS)
+def test_a_domain_that_is_no_number_is_named(program: str, tmp_path: Path) -> None:
+    said = _started(program, tmp_path, ROS_DOMAIN_ID="robot")
+    assert "ROS_DOMAIN_ID: no ROS domain (got robot); expected a whole number from 0 to 232" in said
+
+
+def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file where the folder should be")
+    home = str(tmp_path / "home")
+    said = _started("orchestrator_main", tmp_path, HOME=home, ROS_LOG_DIR=None, ROS_HOME=None)
+    assert f"HOME: the folder for ROS's log cannot be created (got {home})" in said
+    assert "Set ROS_LOG_DIR" in said
+
+
+def test_no_home_is_named(tmp_path: Path) -> None:
+    said = _started("orchestrator_main", tmp_path, HOME=None, ROS_LOG_DIR=None, ROS_HOME=None)
+    assert "HOME: the folder for ROS's log cannot be created (got nothing)" in said
+
+
+@pytest.mark.parametrize("domain", ["233", "-1", "1.5"])
+def test_domains_that_have_no_ports_are_refused(
+    domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+    with pytest.raises(ConfigError, match=r"0 to 232"), starting():
+        raise AssertionError("nothing may be started")
+
+
+@pytest.mark.parametrize("domain", ["", "0", "232"])
+def test_other_errors_stay_what_they_are(domain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+    monkeypatch.delenv("ROS_SECURITY_ENABLE", raising=False)
+    with pytest.raises(RuntimeError, match="anything else"), starting():
+        raise RuntimeError("anything else")
