@@ -97,7 +97,7 @@ class BoxesDecoder:
         fixed["nms"] = max(_COLUMNS[options.columns]) + 1
         if options.format == "yolov8":
             width = extents[1]
-            if isinstance(width, int) and isinstance(extents[2], int) and width > extents[2]:
+            if _exceeds(width, extents[2]):
                 raise DecodeError(
                     f"output {info.name!r} of shape {list(info.shape)} has its boxes in rows",
                     where="output.options.format",
@@ -105,6 +105,14 @@ class BoxesDecoder:
                     expected="[1, 4 + classes, boxes]",
                     hint="Use format: yolov5 or grid for [1, boxes, 5 + classes]",
                 )
+        if options.format in ("yolov5", "grid") and _exceeds(width, extents[1]):
+            raise DecodeError(
+                f"output {info.name!r} of shape {list(info.shape)} has its boxes in columns",
+                where="output.options.format",
+                value=options.format,
+                expected="[1, boxes, 5 + classes]",
+                hint="Use format: yolov8 for [1, 4 + classes, boxes]",
+            )
         least = fixed[options.format]
         exact = options.format in ("nms", "ssd")
         if isinstance(width, int) and (width != least if exact else width <= least):
@@ -204,3 +212,8 @@ def _order(context: DecoderContext) -> tuple[int, int]:
     """Return the positions of boxes and scores, whichever of the two the network gives first."""
     last = [item.shape[-1] if item.shape else None for item in context.outputs[:2]]
     return (1, 0) if len(last) == 2 and last[0] != 4 and last[1] == 4 else (0, 1)
+
+
+def _exceeds(one: int | str, other: int | str) -> bool:
+    """Return whether an extent is larger than another, as far as both are known."""
+    return isinstance(one, int) and isinstance(other, int) and one > other

@@ -139,6 +139,9 @@ def test_coco_names_come_by_the_word() -> None:
     ("shape", "options", "error", "says"),
     [
         ((1, 8400, 85), {}, DecodeError, "rows"),
+        ((1, 84, 2100), {"format": "yolov5"}, DecodeError, "Use format: yolov8"),
+        ((1, 84, 2100), {"format": "yolov5", "labels": "coco"}, DecodeError, "Use format: yolov8"),
+        ((1, 84, 2100), {"format": "grid"}, DecodeError, "Use format: yolov8"),
         ((1, 4, 100), {}, DecodeError, "more than 4"),
         ((1, 100, 7), {"format": "nms"}, DecodeError, "exactly 6"),
         ((1, 3, 20, 85), {}, DecodeError, "rank"),
