@@ -10,6 +10,7 @@ import copy
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.printable import printable
 
 if TYPE_CHECKING:
     from aegis_ros.rationale.loading import LoadFailure
@@ -87,7 +88,7 @@ class AegisError(Exception):
             text += "."
         if self.hint:
             text += f" {self.hint}" if self.hint.endswith("?") else f" {self.hint.rstrip('.')}."
-        return text
+        return printable(text)
 
 
 class ConfigError(AegisError):

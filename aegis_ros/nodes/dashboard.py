@@ -38,6 +38,7 @@ from aegis_ros.nodes.dashboard_messages import (
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.starting import starting
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.printable import printable
 from aegis_ros.srv import EvaluateModel, SetTaskEnabled
 
 __all__ = ["DashboardNode", "main"]
@@ -177,7 +178,9 @@ class DashboardNode(Node):
         try:
             return self.create_subscription(InferenceResult, topic, self._on_result, qos)
         except Exception as error:  # security may not allow it; the others must be shown
-            self.get_logger().error(f"{topic} cannot be shown: {type(error).__name__}: {error}")
+            self.get_logger().error(
+                printable(f"{topic} cannot be shown: {type(error).__name__}: {error}")
+            )
             return None
 
     # -- what people ask (called on the server's threads) ---------------------------------------

@@ -29,6 +29,7 @@ from aegis_ros.views.status import (
     Snapshot,
     TaskRow,
     render_snapshot,
+    safe,
     summary_line,
 )
 
@@ -82,7 +83,7 @@ class Monitor:
             return None
         with self._lock:
             decisions = tuple(_decision_row(message) for message in self._decisions)
-        return _snapshot(self._status, decisions)
+        return safe(_snapshot(self._status, decisions))
 
 
 def _snapshot(status: OrchestratorStatus, decisions: tuple[DecisionRow, ...]) -> Snapshot:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aegis_ros.rationale import Decision, Rationale, Reason, Rule
+from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.wording import sentence
 
 __all__ = ["RationaleLog"]
@@ -74,7 +75,7 @@ class RationaleLog:
             count=count,
             related=related,
             reason=reason,
-            **{"task": "", **shared},
+            **{**shared, "task": printable(shared.get("task", ""))},
         )
 
     def report(self, reason: Reason, *, count: int = 1, related: int = 0) -> Rationale:

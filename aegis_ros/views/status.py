@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.wording import every_nth
 from aegis_ros.spec import Criticality
 
-__all__ = ["DecisionRow", "LaneRow", "Snapshot", "TaskRow", "render_snapshot", "summary_line"]
+__all__ = [
+    "DecisionRow",
+    "LaneRow",
+    "Snapshot",
+    "TaskRow",
+    "render_snapshot",
+    "safe",
+    "summary_line",
+]
 
 _STATE_STYLES = {"running": "green", "waiting": "yellow", "disabled": "dim"}
 _DECISION_STYLES = {
@@ -88,6 +98,22 @@ class Snapshot:
     decisions: tuple[DecisionRow, ...]
     progress: str = ""  # of the request that has its turn, as `progress_line` returns it
     rejected: tuple[tuple[str, str], ...] = ()  # name and why, of tasks that should run
+
+
+def safe(snapshot: Snapshot) -> Snapshot:
+    """Return a picture whose texts, which any node may have sent, hold no codes of a terminal."""
+    shown: Snapshot = _safe(snapshot)
+    return shown
+
+
+def _safe(item: Any) -> Any:
+    if isinstance(item, str):
+        return printable(item)
+    if isinstance(item, tuple):
+        return tuple(_safe(each) for each in item)
+    if isinstance(item, Snapshot | TaskRow | LaneRow | DecisionRow):
+        return replace(item, **{name: _safe(getattr(item, name)) for name in item.__slots__})
+    return item
 
 
 def render_snapshot(snapshot: Snapshot, width: int = 160) -> RenderableType:

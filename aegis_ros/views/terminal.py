@@ -12,6 +12,7 @@ from rich.text import Text
 
 from aegis_ros.analysis import LaneVerdict
 from aegis_ros.rationale import Witness
+from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.verdicts import TaskTooLong
 
 __all__ = ["inequality", "reason", "say", "sheet", "sign", "terminal", "to_ms"]
@@ -36,7 +37,7 @@ def say(console: Console, sentence: str, *, bullet: str = "", style: str = "") -
         bullet: for one of a list.
         style: of the whole sentence.
     """
-    text = sentence.strip()
+    text = printable(sentence.strip())
     text = text if text.endswith((".", ":", "!")) else text + "."
     if bullet:
         grid = Table.grid(padding=(0, 1))

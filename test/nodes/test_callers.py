@@ -114,6 +114,9 @@ class _Graph:
         assert (topic, no_mangle) == ("rq/orchestrator/register_modelRequest", True)
         return [_endpoint("orchestrator", b"\x01\x0f\x11\x22" + b"\1" * 12)]
 
+    def get_node_names_and_namespaces_with_enclaves(self) -> list[tuple[str, str, str]]:
+        return [("n1", "/", "/aegis/operator"), ("n3", "/", "/"), ("n3", "/", "/x")]
+
     def get_publishers_info_by_topic(self, topic: str, no_mangle: bool) -> list[Any]:
         return self._clients
 
@@ -146,6 +149,20 @@ def test_local_means_that_every_client_runs_here(
 
 def test_who_asked_is_listed_within_bounds() -> None:
     node: Any = _Graph([(f"n{number}", HERE) for number in range(9)])
-    assert Callers(node, lambda: Accept.ALL).describe("register_model") == (
-        "service register_model; its clients: /n0, /n1, /n2, /n3, /n4 and 4 more"
+    described = Callers(node, lambda: Accept.ALL).describe("register_model")
+    who = "010f11220707070707070707"
+    assert described == (
+        f"service register_model; its clients: /n0 ({who}), /n1 ({who}, enclave /aegis/operator), "
+        f"/n2 ({who}), /n3 ({who}, enclave / or /x), /n4 ({who}) and 4 more"
+    )
+
+
+def test_whoever_takes_anothers_name_or_hides_in_it_is_told_apart() -> None:
+    there = b"\x01\x0f\x33\x44" + b"\7" * 12
+    node: Any = _Graph([("n3", HERE), ("n3", there), ("\x1b[2J\n", HERE)])
+    described = Callers(node, lambda: Accept.ALL).describe("register_model")
+    assert described == (
+        r"service register_model; its clients: /\x1b[2J\n (010f11220707070707070707), "
+        "/n3 (010f11220707070707070707, enclave / or /x), "
+        "/n3 (010f33440707070707070707, enclave / or /x, another machine)"
     )

@@ -7,6 +7,7 @@ from functools import cache, singledispatch
 from importlib import import_module
 from typing import Any, TypeVar
 
+from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.reason import Reason
 
 __all__ = ["known", "sentence", "words", "words_of"]
@@ -58,7 +59,7 @@ def words(item: object) -> str:
         TypeError: nobody has put this kind of data into words.
     """
     text: str = known()(item)
-    return text
+    return printable(text)
 
 
 def words_of(kind: type) -> Callable[[_Wording], _Wording]:

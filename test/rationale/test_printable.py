@@ -1,0 +1,78 @@
+"""Texts from elsewhere neither command a terminal nor look like another program's log."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from aegis_ros.errors import ConfigError, InputError
+from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.rationale import Rule
+from aegis_ros.rationale.printable import printable
+from aegis_ros.rationale.rejection import Invalid
+from aegis_ros.views.status import (
+    DecisionRow,
+    LaneRow,
+    Snapshot,
+    TaskRow,
+    render_snapshot,
+    safe,
+    summary_line,
+)
+
+CODES = "\x1b[2J\x1b]0;title\x07\r\n[FATAL] forged"
+
+
+@given(st.text())
+def test_nothing_is_left_that_cannot_be_seen_or_begins_a_line(text: str) -> None:
+    shown = printable(text)
+    assert shown.replace("\n  ", "").isprintable()
+    shown.encode()  # a path that is no text can be written, too
+
+
+@pytest.mark.parametrize("text", ["plain", "größer ≥ 3 µs", "2 mistakes:\n  one\n  two", ""])
+def test_what_can_be_seen_stays_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_codes_are_shown_as_escapes() -> None:
+    assert printable(CODES) == r"\x1b[2J\x1b]0;title\x07\r\n[FATAL] forged"
+    assert printable("\u202eevil\udc80") == r"\u202eevil\udc80"
+
+
+def test_errors_and_decisions_hold_none() -> None:
+    error = InputError(f"a {CODES}", where=CODES, value=CODES, hint=CODES)
+    assert str(error).isprintable() and str(error.at(CODES)).isprintable()
+    assert str(ConfigError("a", value="b" + CODES)).isprintable()
+    made = RationaleLog(lambda rationale: None).make(Invalid(CODES, Rule.SCHEMA, CODES))
+    assert made.sentence.isprintable() and made.task.isprintable()
+
+
+def test_the_monitor_shows_no_codes_of_what_a_node_sent() -> None:
+    task = {each.name: 0 for each in fields(TaskRow)} | dict.fromkeys(
+        ("name", "lane", "criticality", "state"), CODES
+    )
+    snapshot = Snapshot(
+        state=CODES,
+        backend=CODES,
+        device=CODES,
+        engine="",
+        arena_used_mib=1.0,
+        arena_mib=2.0,
+        tasks=(TaskRow(**task),),
+        lanes=(LaneRow(CODES, 0.5, 0.4, 1.0),),
+        decisions=(DecisionRow("", CODES, CODES, CODES, CODES, 1),),
+        rejected=((CODES, CODES),),
+    )
+    shown = summary_line(safe(snapshot))
+    assert shown.isprintable() and "forged" in shown
+    console = Console(width=500, force_terminal=False)
+    with console.capture() as captured:
+        console.print(render_snapshot(safe(snapshot), 500))
+    text = captured.get()
+    assert "forged" in text and "\x1b" not in text
+    assert not any(line.startswith("[FATAL]") for line in text.splitlines())
