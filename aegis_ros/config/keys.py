@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "Finite",
@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 _HOUR_MS = 3_600_000.0
+_SHORTEST_MS = 0.001  # a microsecond, the shortest time that surely differs from none
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,18 @@ def _no_truth(value: object) -> object:
     return value
 
 
+def _no_dust(value: float) -> float:
+    """Refuse what would be rounded to no time, which means something else."""
+    if 0.0 < value < _SHORTEST_MS:
+        raise ValueError(f"expected 0, or at least {_SHORTEST_MS:g}")
+    return value
+
+
 Number = BeforeValidator(_no_truth)
 Float = Annotated[float, Number]
 Int = Annotated[int, Number]
-# A microsecond is the shortest time that differs from none once it is integer nanoseconds.
-Milliseconds = Annotated[float, Number, Field(ge=0.001, le=_HOUR_MS, allow_inf_nan=False)]
-MillisecondsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Number, Field(ge=_SHORTEST_MS, le=_HOUR_MS, allow_inf_nan=False)]
+MillisecondsOrZero = Annotated[
+    float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False), AfterValidator(_no_dust)
+]
 Finite = Annotated[float, Number, Field(allow_inf_nan=False)]

@@ -15,6 +15,7 @@ _MOST_CHARACTERS = 1024 * 1024
 # Each takes 20 microseconds and 500 bytes to read, so that a text of short ones takes its reader
 # seconds: keys and values of 256 tasks are fewer.
 _MOST_VALUES = 20_000
+_MOST_BITS = 1024  # of a whole number: what a float can hold
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
 
 
@@ -23,7 +24,10 @@ class _Reader(_Loader):  # type: ignore[misc]  # one of the two, as above
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+                raise ValueError("no key takes it, and its digits cannot be shown")
+            return value
         except yaml.YAMLError:
             raise
         except Exception as error:  # the library reads what a tag says (!!int '') without care

@@ -150,7 +150,7 @@ def _located(uri: str, roots: Sequence[str]) -> tuple[Path, InstalledFile | None
         source = linked_source(place)
         if source is None or not path.is_relative_to(source):
             raise _leads_out(uri, path)
-    if not path.exists():
+    if not os.path.exists(path):  # also where its name is too long to ask for
         raise ModelError(
             "there is no such file",
             where="model",

@@ -168,3 +168,8 @@ def test_the_digest_is_the_sha256_of_the_bytes(root: Path) -> None:
     content = (root / "inside.onnx").read_bytes()
     with ModelFile(root / "inside.onnx") as file:
         assert file.digest == hashlib.sha256(content).hexdigest()
+
+
+def test_a_name_that_no_file_system_takes_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such file"):
+        resolve_model("x" * 1_000 + ".onnx", [str(Path.cwd())])

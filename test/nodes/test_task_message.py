@@ -80,3 +80,13 @@ def test_extents_that_are_no_numbers_are_refused(extent: str) -> None:
     message.dimensions = [f"batch={extent}"]
     with pytest.raises(ConfigError, match=r"task\.dimensions"):
         task_from_message(message)
+
+
+@pytest.mark.parametrize("part", ["output.publish_ms", "output.constant_latency_ms", "jitter_ms"])
+def test_times_that_would_be_rounded_to_none_are_refused(part: str) -> None:
+    """As none they would mean the default, which is another time."""
+    message = eye()
+    owner = message.output if part.startswith("output") else message
+    setattr(owner, part.rpartition(".")[2], 1e-9)
+    with pytest.raises(ConfigError, match=rf"task: {part}: .* or at least 0.001"):
+        task_from_message(message)
