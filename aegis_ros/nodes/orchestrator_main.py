@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import threading
+from typing import Any, NoReturn
 
 from aegis_ros.nodes.allocator import tune_allocator
 
 __all__ = ["main"]
 
 _END_SECONDS = 8.0
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -21,6 +23,8 @@ def main(args: list[str] | None = None) -> int:
         0 after a signal, 1 when autostart was asked for and failed, 2 when a parameter cannot be
         used, or security refuses the node.
     """
+    for number in _ENDING:  # imports take seconds on a busy machine
+        signal.signal(number, _leave)
     if os.environ.get("AEGIS_TUNE_ALLOCATOR", "1") != "0":
         tune_allocator()
     import rclpy
@@ -36,7 +40,7 @@ def main(args: list[str] | None = None) -> int:
     shorten_switch_interval()
     leftovers, leftover_bytes = remove_leftovers()
     end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         signal.signal(number, lambda *_: end.set())
     try:
         with starting():
@@ -90,6 +94,11 @@ def main(args: list[str] | None = None) -> int:
     for thread in threads:
         thread.join(timeout=2.0)
     return int(failed.is_set())
+
+
+def _leave(*_: Any) -> NoReturn:
+    """End a program that has not begun anything."""
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

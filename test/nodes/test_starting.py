@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,30 @@ def test_other_errors_stay_what_they_are(domain: str, monkeypatch: pytest.Monkey
     monkeypatch.delenv("ROS_SECURITY_ENABLE", raising=False)
     with pytest.raises(RuntimeError, match="anything else"), starting():
         raise RuntimeError("anything else")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_orchestrator_that_is_ended_while_it_still_imports_ends_quietly(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "rclpy.py").write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('begun').touch()\ntime.sleep(600)\n"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-m", "aegis_ros.nodes.orchestrator_main"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        end = time.monotonic() + 60.0
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < end and program.poll() is None
+            time.sleep(0.05)
+        program.send_signal(number)
+        output, errors = program.communicate(timeout=60)
+    finally:
+        program.kill()
+    assert (program.returncode, output, errors) == (0, "", "")
