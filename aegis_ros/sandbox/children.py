@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -29,6 +30,8 @@ __all__ = ["child_environment", "run_child"]
 
 _ANSWER_BYTES = 8 * 1024 * 1024
 _LAST_WORDS_BYTES = 8 * 1024
+_WATCH_S = 0.1
+_TAKEN = ("RssAnon", "RssShmem", "VmSwap")
 
 
 def run_child(
@@ -81,9 +84,11 @@ def run_child(
         answer, said = _Pipe(process.stdout, _ANSWER_BYTES), _Pipe(process.stderr)
         try:
             with ended_by_stop(process.kill):
-                code = process.wait(timeout_s)
+                code = _ended_within(process, timeout_s, allowed)
         except subprocess.TimeoutExpired as error:
             raise load_error(TookTooLong(timeout_s), ModelError, subject) from error
+        except _MemoryTakenError as error:
+            raise load_error(MemoryUsedUp(allowed.memory_bytes), ModelError, subject) from error
         finally:
             process.kill()
             answer.join()
@@ -94,6 +99,40 @@ def run_child(
     if code != 0:
         raise load_error(_ended(code, said.content, allowed), ModelError, subject)
     return _understood(answer.content, allowed, subject)
+
+
+def _ended_within(process: subprocess.Popen[bytes], timeout_s: float, allowed: Containment) -> int:
+    """Return the code with which a child ended; watches its memory where the kernel does not.
+
+    Raises:
+        TimeoutExpired: it has not ended.
+        _MemoryTakenError: it has taken more than it may.
+    """
+    if not (allowed.devices and allowed.memory_bytes):
+        return process.wait(timeout_s)
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            return process.wait(min(_WATCH_S, max(0.0, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                raise
+        if _taken_bytes(process.pid) > allowed.memory_bytes:
+            raise _MemoryTakenError
+
+
+def _taken_bytes(pid: int) -> int:
+    """Return the memory that a process has taken: resident or swapped out, not of files."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    return 1024 * sum(int(found.get(name, "0 kB").split()[0]) for name in _TAKEN)
+
+
+class _MemoryTakenError(Exception):
+    """A child has taken more memory than it may."""
 
 
 def _understood(content: bytes, allowed: Containment, subject: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import site
 import struct
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _SECCOMP_MODE_FILTER = 2
 # A child holds the interpreter, the libraries and a few copies of the network at a time.
 _OVERHEAD_BYTES = 2 * 1024**3
 _COPIES = 4
+_DEVICE_OVERHEAD_BYTES = 6 * 1024**3  # a context, libraries of kernels, kernels that are tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +39,9 @@ class Containment:
         memory_bytes: limit of its private memory and of each file it writes; 0: none.
         reads: files and folders it reads, besides the interpreter's and the system's.
         writes: folders it reads from and writes to.
-        devices: it opens a GPU. Drivers open, map and write what they like, so files and memory
-            are not limited then.
+        devices: it opens a GPU. Drivers reserve far more memory than they take, and read what they
+            like: whoever starts the child watches what it has taken, and only what it writes is
+            confined, to ``writes``, the system's devices and what drivers keep of their own.
     """
 
     memory_bytes: int
@@ -47,9 +50,15 @@ class Containment:
     devices: bool = False
 
 
-def memory_limit(network_bytes: int) -> int:
-    """Return the memory limit of a child that works on a network of this size, bytes."""
-    return _OVERHEAD_BYTES + _COPIES * network_bytes
+def memory_limit(network_bytes: int, *, devices: bool = False) -> int:
+    """Return the memory limit of a child that works on a network of this size, bytes.
+
+    Args:
+        network_bytes: what the network takes.
+        devices: whether the child opens a GPU, with its driver and libraries.
+    """
+    overhead = _OVERHEAD_BYTES + (_DEVICE_OVERHEAD_BYTES if devices else 0)
+    return overhead + _COPIES * network_bytes
 
 
 def contain(allowed: Containment, *, cpu_s: int) -> None:
@@ -61,14 +70,14 @@ def contain(allowed: Containment, *, cpu_s: int) -> None:
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_CPU, cpu_s)
-    if allowed.memory_bytes and not allowed.devices:
-        _limit(resource.RLIMIT_DATA, allowed.memory_bytes)
+    if allowed.memory_bytes:
         _limit(resource.RLIMIT_FSIZE, allowed.memory_bytes)
+        if not allowed.devices:
+            _limit(resource.RLIMIT_DATA, allowed.memory_bytes)
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "prctl") or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return
-    if not allowed.devices:
-        _restrict_files(libc, allowed)
+    _restrict_files(libc, allowed)
     _restrict_sockets(libc)
 
 
@@ -107,16 +116,19 @@ def _restrict_files(libc: ctypes.CDLL, allowed: Containment) -> None:
     if not version:
         return
     everything = _RIGHTS_BY_VERSION[min(version, _NEWEST_RIGHTS)]
-    scoped = _SCOPE_SOCKETS_AND_SIGNALS if version >= _SCOPES_SINCE else 0
+    if allowed.devices:
+        everything &= ~_READ
+    scoped = version >= _SCOPES_SINCE and not allowed.devices and _SCOPE_SOCKETS_AND_SIGNALS
     attributes = struct.pack("=QQQ", everything, 0, scoped)
     size = len(attributes) if scoped else 8
     rules = libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, size, 0)
     if rules < 0:
         return
     try:
-        for path in {*_SYSTEM, *_interpreter(), *allowed.reads}:
-            _allow(libc, rules, path, _READ)
-        for path in {_NOWHERE, *allowed.writes}:
+        if not allowed.devices:
+            for path in {*_SYSTEM, *_interpreter(), *allowed.reads}:
+                _allow(libc, rules, path, _READ)
+        for path in {_NOWHERE, *allowed.writes, *(_of_drivers() if allowed.devices else ())}:
             _allow(libc, rules, path, everything)
         libc.syscall(_LANDLOCK_RESTRICT_SELF, rules, 0)
     finally:
@@ -135,6 +147,13 @@ def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
         libc.syscall(_LANDLOCK_ADD_RULE, rules, _RULE_PATH_BENEATH, beneath, 0)
     finally:
         os.close(place)
+
+
+def _of_drivers() -> Iterable[str]:
+    """Return where the driver of a GPU writes: devices, processes, its cache, temporary files."""
+    yield from ("/dev", "/proc", tempfile.gettempdir())
+    yield os.environ.get("CUDA_CACHE_PATH") or os.path.expanduser("~/.nv")
+    yield os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps"
 
 
 def _interpreter() -> Iterable[str]:

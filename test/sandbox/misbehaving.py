@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import socket
 import sys
@@ -15,6 +16,8 @@ import numpy as np
 
 from aegis_ros.errors import ModelError
 from aegis_ros.rationale import Rule
+
+_MAP_NORESERVE = 0x4000  # of Linux on x86-64 and arm64; Python knows it since 3.13
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +84,19 @@ def signal(pid: int) -> dict[str, Any]:
 
 def fill_memory(size: int) -> dict[str, Any]:
     return {"sum": int(np.ones(size, np.uint8).sum())}
+
+
+def hold_memory(size: int) -> dict[str, Any]:
+    held = np.ones(size, np.uint8)
+    while held[0]:
+        time.sleep(0.01)
+    return {}
+
+
+def reserve_memory(size: int) -> dict[str, Any]:
+    """Map memory without touching it, as drivers do."""
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE):
+        return {}
 
 
 def fill_disk(path: str, size: int) -> dict[str, Any]:

@@ -190,7 +190,53 @@ def test_it_cannot_signal_others() -> None:
     assert ask("signal", pid=os.getpid()) == {"refused": "PermissionError"}
 
 
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Containment:
+    """What a child may do that builds for a GPU; temporary files lie beside what it is given."""
+    for name in ("scratch", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    scratch = str(tmp_path / "scratch")
+    return Containment(memory_bytes=500 * MIB, writes=(scratch,), devices=True)
+
+
+def test_a_build_for_a_gpu_may_reserve_memory_but_not_take_more_than_its_limit(
+    build: Containment,
+) -> None:
+    assert ask("reserve_memory", build, size=100 * GIB) == {}
+    with pytest.raises(ModelError, match="more than 500 MiB of memory"):
+        ask("hold_memory", build, size=GIB)
+
+
+def test_a_build_for_a_gpu_that_takes_too_long_is_ended(build: Containment) -> None:
+    with pytest.raises(ModelError, match="longer than 2 s"):
+        ask("spin", build, timeout_s=2)
+
+
+def test_a_file_that_a_build_for_a_gpu_writes_has_the_same_limit(
+    build: Containment, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="more than 500 MiB of disk"):
+        ask("fill_disk", build, path=str(tmp_path / "scratch" / "file"), size=600 * MIB)
+
+
+@needs_landlock
+def test_a_build_for_a_gpu_writes_only_where_drivers_do_and_what_it_is_given(
+    build: Containment, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("other")
+    assert ask("read", build, path=str(other)) == {"content": "other"}
+    assert ask("write", build, path=str(other)) == {"refused": "PermissionError"}
+    assert ask("write", build, path=str(tmp_path / "new")) == {"refused": "PermissionError"}
+    assert other.read_text() == "other" and not (tmp_path / "new").exists()
+    for given in ("scratch", "temporary"):
+        assert ask("write", build, path=str(tmp_path / given / "made")) == {}
+    assert ask("write", build, path="/dev/null") == {}
+
+
 def test_the_limit_grows_with_the_network() -> None:
+    assert memory_limit(GIB, devices=True) == memory_limit(GIB) + 6 * GIB
     assert memory_limit(0) == 2 * GIB
     assert memory_limit(GIB) == 6 * GIB
 

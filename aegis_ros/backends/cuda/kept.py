@@ -18,8 +18,9 @@ from aegis_ros.rationale import Rule
 if TYPE_CHECKING:
     from aegis_ros.network.preparing import PreparedNetwork
     from aegis_ros.sandbox.artifacts import Artifact, ArtifactCache, Build
+    from aegis_ros.sandbox.containment import Containment
 
-__all__ = ["compiled", "files_of", "only_letters", "without_files"]
+__all__ = ["compiled", "files_of", "in_build", "only_letters", "without_files"]
 
 
 Make = Callable[[Path, int], tuple[Mapping[str, Any], Iterable[Path]]]
@@ -65,6 +66,16 @@ def compiled(
         )
     whole = compiled(backend, prepared, cache, made_for=made_for, segments=1, make=make)
     return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
+
+
+def in_build(prepared: PreparedNetwork, scratch: Path) -> Containment:
+    """Return what a child may do that builds a network in a folder."""
+    from aegis_ros.sandbox.containment import Containment, memory_limit
+
+    size = prepared.weight_bytes + prepared.activation_bytes
+    return Containment(
+        memory_bytes=memory_limit(size, devices=True), writes=(str(scratch),), devices=True
+    )
 
 
 def only_letters(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
-from aegis_ros.backends.cuda.kept import compiled, files_of, without_files
+from aegis_ros.backends.cuda.kept import compiled, files_of, in_build, without_files
 from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit, find_ort_toolkit
 from aegis_ros.errors import ModelError
@@ -139,7 +139,8 @@ class OnnxRuntimeCudaBackend(CudaBackend):
                     "eager": eager,
                     "network": without_files(self.name, prepared).to_json(),
                 },
-                prepared.source.name,
+                prepared,
+                scratch,
             )
             if "paths" in facts or "refused" in facts:
                 return files_of(facts)
@@ -149,16 +150,17 @@ class OnnxRuntimeCudaBackend(CudaBackend):
             rule=Rule.MODEL_VALID,
         )
 
-    def _built(self, request: dict[str, Any], subject: str) -> dict[str, Any]:
+    def _built(
+        self, request: dict[str, Any], prepared: PreparedNetwork, scratch: Path
+    ) -> dict[str, Any]:
         if self._build is not None:
             return self._build(request)
         from aegis_ros.sandbox.children import run_child
-        from aegis_ros.sandbox.containment import Containment
 
         return run_child(
             "aegis_ros.backends.cuda.ort.build_child",
             request,
-            allowed=Containment(memory_bytes=0, devices=True),
+            allowed=in_build(prepared, scratch),
             timeout_s=_BUILD_TIMEOUT_S,
-            subject=subject,
+            subject=prepared.source.name,
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
-from aegis_ros.backends.cuda.kept import compiled, files_of, only_letters, without_files
+from aegis_ros.backends.cuda.kept import compiled, files_of, in_build, only_letters, without_files
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
 from aegis_ros.errors import AegisError, StateError
@@ -124,7 +124,6 @@ class TensorRtBackend(CudaBackend):
             ModelError: TensorRT cannot take the network.
         """
         from aegis_ros.sandbox.children import run_child
-        from aegis_ros.sandbox.containment import Containment
 
         timing = f"timing-{only_letters(f'{self._toolkit.version}-{self._driver.device_name()}')}"
         timed = scratch / "timing.cache"
@@ -144,7 +143,7 @@ class TensorRtBackend(CudaBackend):
                 facts = run_child(
                     "aegis_ros.backends.cuda.trt.build_child",
                     request,
-                    allowed=Containment(memory_bytes=0, devices=True),
+                    allowed=in_build(prepared, scratch),
                     timeout_s=_BUILD_TIMEOUT_S,
                     subject=prepared.source.name,
                 )
