@@ -18,7 +18,8 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, ListParameters
 
 from aegis_ros.backends import CompiledNetwork
-from test.nodes.system import WAIT_SECONDS, System, running
+from aegis_ros.engine import EngineClient
+from test.nodes.system import SIZE, WAIT_SECONDS, System, running
 
 MANY = 5
 
@@ -145,3 +146,50 @@ def test_a_measurement_that_waits_for_its_turn_can_be_cancelled(
         assert not result.success and "other was not measured" in result.rationale.sentence
         gate.open()
         assert answer.result_in_time().admitted
+
+
+def test_the_first_start_shows_how_far_it_is_while_it_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, opened = threading.Event(), threading.Event()
+
+    def measured(
+        self: Any, compiled: CompiledNetwork, lane: int, runs: int, *_: Any, **__: Any
+    ) -> Any:
+        reached.set()
+        assert opened.wait(WAIT_SECONDS)
+        return np.full((runs, compiled.segments), 100_000, np.int64)
+
+    monkeypatch.setattr(EngineClient, "profile", measured)
+    tasks = "".join(
+        f"  - {{name: {name}, model: {tmp_path / 'identity.onnx'}, period_ms: 50,\n"
+        f"     input: {{topic: /{name}/image, max_size: [64, 64]}},\n"
+        f"     preprocess: {{size: {list(SIZE)}}}, output: {{topic: /{name}/result}}}}\n"
+        for name in ("first", "second")
+    )
+    with running(tmp_path, tasks, autostart=False) as system:
+        try:
+            transition = Transition(id=Transition.TRANSITION_CONFIGURE)
+            asked = system.ask_node(ChangeState, "change_state", transition=transition)
+            system.until(reached.is_set)
+            shown = system.until(
+                lambda: (
+                    (last := system.statuses[-1]).state == "configuring"
+                    and any(
+                        each.stage == AdmissionStatus.STAGE_MEASURING for each in last.admissions
+                    )
+                    and last
+                )
+            )
+            assert [each.task for each in shown.admissions] == ["first", "second"]
+            assert shown.engine_pid
+            assert system.ask_node(GetState, "get_state").result_in_time().current_state.label == (
+                "configuring"
+            )
+            count = len(system.diagnostics)
+            system.until(lambda: len(system.diagnostics) >= count + MANY)
+            assert not asked.done()
+        finally:
+            opened.set()
+        assert asked.result_in_time().success
+        system.until(lambda: len(system.statuses[-1].tasks) == 2)
