@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -20,11 +21,26 @@ __all__ = ["inequality", "reason", "say", "sheet", "sign", "terminal", "to_ms"]
 _PIPE_COLUMNS = 140
 
 
+class _SafeConsole(Console):
+    """Prints names out of networks, traces and robots without the codes of terminals in them."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield what is printed; only rich itself moves the cursor or sets colours."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                lines = (printable(line) for line in segment.text.split("\n"))
+                yield Segment("\n".join(lines), segment.style)
+
+
 def terminal() -> Console:
     """Return where text goes: colours and its own width on a terminal, plain and wide in a pipe."""
-    console = Console(highlight=False)
+    console = _SafeConsole(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPE_COLUMNS)
+        console = _SafeConsole(highlight=False, width=_PIPE_COLUMNS)
     return console
 
 

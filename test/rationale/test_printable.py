@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 
 from aegis_ros.errors import ConfigError, InputError
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -23,6 +24,7 @@ from aegis_ros.views.status import (
     safe,
     summary_line,
 )
+from aegis_ros.views.terminal import say, sheet, terminal
 
 CODES = "\x1b[2J\x1b]0;title\x07\r\n[FATAL] forged"
 
@@ -50,6 +52,20 @@ def test_errors_and_decisions_hold_none() -> None:
     assert str(ConfigError("a", value="b" + CODES)).isprintable()
     made = RationaleLog(lambda rationale: None).make(Invalid(CODES, Rule.SCHEMA, CODES))
     assert made.sentence.isprintable() and made.task.isprintable()
+
+
+def test_no_table_and_no_title_of_a_command_passes_codes_on() -> None:
+    console = terminal()
+    table = sheet(CODES, [(CODES, "left"), ("b", "right")])
+    table.add_row(CODES, Text(CODES, style="bold"))
+    with console.capture() as captured:
+        console.print(table)
+        console.print(Text(CODES))
+        say(console, CODES, bullet="-")
+        console.print("plain ≥ 3", style="red")
+    shown = captured.get()
+    assert shown.count("forged") == 6 and "plain ≥ 3" in shown
+    assert all(line.isprintable() for line in shown.split("\n"))
 
 
 def test_the_monitor_shows_no_codes_of_what_a_node_sent() -> None:
