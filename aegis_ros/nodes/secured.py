@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,12 @@ from aegis_ros.errors import ConfigError
 __all__ = ["secured"]
 
 _ENABLE = "ROS_SECURITY_ENABLE"
+_STRATEGY = "ROS_SECURITY_STRATEGY"
 _KEYSTORE = "ROS_SECURITY_KEYSTORE"
+_NOT_ENFORCED = (
+    f"warning: {_ENABLE} is true, and {_STRATEGY} is not Enforce: a program without keys starts "
+    f"unprotected. Set {_STRATEGY}=Enforce"
+)
 _SHOWN = 300  # characters
 _SOURCE = re.compile(r"\.?, at /\S+:\d+")  # where in the source of ROS
 _KEYS = (
@@ -26,9 +32,13 @@ _KEYS = (
 def secured() -> Iterator[None]:
     """Explain why ROS does not start, or a node is not made, where its security is on.
 
+    Without the strategy Enforce, ROS starts what has no keys without security: a warning says so.
+
     Raises:
         ConfigError: instead of the error of rclpy.
     """
+    if os.environ.get(_ENABLE) == "true" and os.environ.get(_STRATEGY) != "Enforce":
+        print(_NOT_ENFORCED, file=sys.stderr)
     try:
         yield
     except RuntimeError as error:  # what rclpy raises has no name outside of it

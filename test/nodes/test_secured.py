@@ -80,6 +80,30 @@ def test_each_refusal_has_its_advice(
         raise RuntimeError(text)
 
 
+@pytest.mark.parametrize(
+    ("enable", "strategy", "warned"),
+    [
+        ("true", "Enforce", False),
+        ("true", "Permissive", True),
+        ("true", "enforce", True),  # ROS compares it to the letter
+        ("true", "", True),
+        ("false", "", False),
+    ],
+)
+def test_security_that_is_not_enforced_is_warned_about(
+    enable: str,
+    strategy: str,
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ROS_SECURITY_ENABLE", enable)
+    monkeypatch.setenv("ROS_SECURITY_STRATEGY", strategy)
+    with secured():
+        pass
+    assert ("starts unprotected" in capsys.readouterr().err) == warned
+
+
 def test_without_security_an_error_is_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROS_SECURITY_ENABLE", raising=False)
     with pytest.raises(RuntimeError, match="broken"), secured():
