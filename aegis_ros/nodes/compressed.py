@@ -229,12 +229,12 @@ def _walk_jpeg(data: memoryview) -> _Picture:
 
 def _frame_size(data: memoryview, marker: int, position: int) -> tuple[int, int]:
     precision, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
-    if marker not in _DECODABLE or precision != 8 or components not in (1, 3, 4):
+    if marker not in _DECODABLE or precision != 8 or components not in (1, 3):
         raise InputError(
             "this kind of JPEG cannot be decoded",
             where="data",
             value=f"frame type {marker - 0xC0}, {precision} bits, {components} components",
-            expected="baseline or progressive Huffman coding, 8 bits, 1, 3 or 4 components",
+            expected="baseline or progressive Huffman coding, 8 bits, 1 or 3 components",
             hint="Set image_transport's compressed.format to jpeg or png",
         )
     return _sized(height, width)

@@ -149,6 +149,10 @@ HOSTILE = {
     "a scan before the frame": JPEG_START + SCAN + frame() + JPEG_END,
     "a number of rows that comes later": JPEG_START + frame(height=0) + SCAN + JPEG_END,
     "12 bits": JPEG_START + frame(0xC1, precision=12) + SCAN + JPEG_END,
+    "colors of a printer": JPEG_START
+    + segment(0xC2, struct.pack(">BHHB", 8, 8, 8, 4) + b"\x01\x11\x00" * 4)
+    + SCAN
+    + JPEG_END,
     "lossless": JPEG_START + frame(0xC3) + SCAN + JPEG_END,
     "arithmetic coding": JPEG_START + frame(0xC9) + SCAN + JPEG_END,
     "1,000 scans": JPEG_START + frame(0xC2) + SCAN * 1_000 + JPEG_END,

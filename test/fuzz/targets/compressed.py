@@ -15,14 +15,14 @@ from aegis_ros.errors import InputError
 from aegis_ros.nodes.cdr import CompressedImageView, HeaderView
 from aegis_ros.nodes.compressed import decode_compressed, write_decoded
 from test.fuzz.mutation import Mutator
-from test.fuzz.target import Limits, Target, Try, answered
+from test.fuzz.target import MIB, Limits, Target, Try, answered
 
 __all__ = ["TARGET"]
 
 _LARGEST = (720, 1280)
-# A progressive picture is kept as coefficients of two bytes until its last scan: three frames with
-# its pixels where no color is left out, and more with a fourth component.
-_MOST_BYTES = 4 * _LARGEST[0] * _LARGEST[1] * 3
+# The goal is two frames. A progressive picture is kept as coefficients of two bytes until its last
+# scan: with its pixels three frames, where no color is left out.
+_MOST_BYTES = 3 * _LARGEST[0] * _LARGEST[1] * 3 + MIB
 _FIELD = Path(__file__).parents[2] / "field"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MARKERS = (b"\xff\xc0", b"\xff\xc2", b"\xff\xc4", b"\xff\xd8", b"\xff\xd9", b"\xff\xda",
