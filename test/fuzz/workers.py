@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import time
@@ -103,7 +104,8 @@ def _one(
     context = multiprocessing.get_context("spawn")
     at = context.Value(ctypes.c_longlong, -1, lock=False)
     news, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(target, order, first, left_s, at, sender))
+    packed = pickle.dumps(target)  # unpacked when what it imports is seen by coverage.py, too
+    process = context.Process(target=_work, args=(packed, order, first, left_s, at, sender))
     with _environment(_ALLOCATOR):
         process.start()
     sender.close()
@@ -141,7 +143,7 @@ def _one(
 
 
 def _work(
-    target: Target, order: Order, first: int, left_s: float, at: Any, sender: Connection
+    packed: bytes, order: Order, first: int, left_s: float, at: Any, sender: Connection
 ) -> None:
     """Be the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
@@ -151,6 +153,7 @@ def _work(
         os.dup2(descriptor, 2)
         os.close(descriptor)
     stop = _coverage(order.coverage)
+    target: Target = pickle.loads(packed)
     end = time.monotonic() + left_s if left_s else float("inf")
     told = time.monotonic()
     with opened(target, sender.send) as session:
