@@ -45,6 +45,9 @@ class Beside:
                 future.set_result(function())
             except Exception as error:  # handed to whoever awaits
                 future.set_exception(error)
+            except SystemExit as error:  # would end whoever awaits, and say nothing here
+                text = f"what it called wanted to end the program (SystemExit: {error})"
+                future.set_exception(RuntimeError(text))
 
         self._threads.submit(run)
         answer: _Answer = await future

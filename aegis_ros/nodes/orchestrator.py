@@ -191,7 +191,7 @@ class OrchestratorNode(LifecycleNode):
             self.get_logger().info(str(stopped))
             self._give_back()
             return TransitionCallbackReturn.FAILURE
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plug-in may want to end the program
             self._failure = self._log_failure("configure", error)
             self._give_back()
             return TransitionCallbackReturn.FAILURE
@@ -231,7 +231,7 @@ class OrchestratorNode(LifecycleNode):
         """Subscribe and run."""
         try:
             self._activate()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._log_failure("activate", error)
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
@@ -283,7 +283,7 @@ class OrchestratorNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
-    def _log_failure(self, verb: str, error: Exception) -> str:
+    def _log_failure(self, verb: str, error: Exception | SystemExit) -> str:
         """Log why a transition fails, which rclpy would not, and return the sentence."""
         if isinstance(error, AegisError):
             reason = f"cannot {verb}: {self._places.located(error)}"
