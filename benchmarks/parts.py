@@ -26,6 +26,7 @@ class Part:
 
 PARTS = (
     Part("engine", "The engine: dispatch, hand-over, recovery", "benchmarks.engine"),
+    Part("recovery", "Recovery from SIGKILL on busy cores", "benchmarks.recovery"),
     Part("ros", "The node over DDS, against a bare subscriber", "benchmarks.ros"),
     Part("stack", "Several networks on one core, in four ways", "benchmarks.stack"),
     Part(

