@@ -200,6 +200,7 @@ _OF_APT = {
     "fastapi": "python3-fastapi",
     "h11": "python3-uvicorn",
     "launch": "launch",
+    "lz4": "mcap",
     "numpy": "python3-numpy",
     "prometheus_client": "python3-prometheus-client",
     "pydantic_core": "pydantic",
@@ -208,6 +209,7 @@ _OF_APT = {
     "starlette": "python3-fastapi",
     "uvicorn": "python3-uvicorn",
     "yaml": "python3-yaml",
+    "zstandard": "mcap",
 }
 # Only for what a task or a command asks for by name, which then says what to install.
 _OPTIONAL = {"cuda", "ortools", "pycuda", "pynvml", "tensorrt", "tensorrt_rtx"}
