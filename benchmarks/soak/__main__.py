@@ -40,7 +40,7 @@ from benchmarks.compare.plan import Plan, Planner
 from benchmarks.compare.workload import Task, Workload
 from benchmarks.domain import own_domain
 from benchmarks.neighbours import Neighbours
-from benchmarks.processes import wait
+from benchmarks.processes import process, wait
 from benchmarks.progress import Shown, progress
 from benchmarks.report import machine, parser, publish, read_options
 from benchmarks.soak.faults import Kind, counts_for, read_counts, schedule
@@ -54,7 +54,7 @@ from benchmarks.soak.showing import facts, figures, show
 from benchmarks.soak.small_disk import SmallDisk, small_disk
 from benchmarks.soak.stage import ENGINE_PRIORITY, Stage
 from benchmarks.stack.transport import seen_transport_ms
-from benchmarks.stack.workload import WORKLOAD
+from benchmarks.stack.workload import CORE, WORKLOAD
 from benchmarks.transport import declared_jitter_ms
 
 _PACKAGE = "benchmarks.soak"
@@ -94,8 +94,9 @@ def main() -> None:
     arguments.add_argument(
         "--realtime",
         action="store_true",
-        help="run driver, node and engine at high real-time priorities: other programs compute on "
-        "this machine, which they would not on a robot's (needs the permission)",
+        help="run driver, node and engine at high real-time priorities, and watch for standstills "
+        "of the lane's core: other programs compute on this machine, which they would not on a "
+        "robot's (needs the permission)",
     )
     arguments.add_argument("--judge", type=Path, help="only judge the run in this folder")
     options = read_options(arguments, _QUICK)
@@ -196,7 +197,11 @@ def _soak(
         record=record,
         realtime=options.realtime,
     )
-    with stage:
+    watched: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if options.realtime:
+        arguments = (str(CORE), str(record.stopped))
+        watched = process(out / "witness.log", "benchmarks.soak.witness", *arguments)
+    with watched, stage:
         stage.start_node()
         stage.wait_for_node()
         stage.start_driver()
@@ -211,6 +216,7 @@ def _soak(
             disk=disk,
         )
         injector.wait_until_good()
+        injector.warm_up()
         record.note("begin", at_ns=time.time_ns())
         sampler = Sampler(
             {"node": lambda: stage.node_pid, "engine": lambda: listener.status.engine_pid},

@@ -20,7 +20,7 @@ from benchmarks.progress import Shown
 from benchmarks.soak.faults import Kind, Planned
 from benchmarks.soak.ledger import MALFORMED, SENT
 from benchmarks.soak.listener import Listener
-from benchmarks.soak.malformed import malformed
+from benchmarks.soak.malformed import malformed, too_large
 from benchmarks.soak.record import Counted, Record
 from benchmarks.soak.small_disk import SmallDisk
 from benchmarks.soak.stage import Stage
@@ -108,6 +108,19 @@ class Injector:
         with self._window(None):
             self._listener.watch(time.time_ns())
             self._await_good(Kind.DRIVER_KILL)
+
+    def warm_up(self) -> None:
+        """Send the largest malformed message to every topic, before anything is measured.
+
+        The middleware keeps a buffer of the size of the largest message of each topic: what that
+        takes, it takes once.
+        """
+        for number in range(len(self._tasks)):
+            with self._window(None):
+                self._note_malformed(number)
+                self._publishers[number].publish(too_large())
+                self._listener.watch(time.time_ns())
+                self._await_good(Kind.BAD_MESSAGES)
 
     def run(self, planned: Sequence[Planned], seconds: float, counts: int, shown: Shown) -> None:
         """Inject all faults in their order, and have the robot counted in between.

@@ -84,7 +84,9 @@ def judge(run: Run, minutes: float) -> Judged:
         run: what was recorded.
         minutes: that were asked for.
     """
-    tasks = punctuality(run.contracts, run.sent, run.heard, run.windows, until_ns=run.end_ns)
+    tasks = punctuality(
+        run.contracts, run.sent, run.heard, run.windows, until_ns=run.end_ns, stopped=run.stopped
+    )
     quiet = [each for each in run.counts if each.quiet and each.life == 0]
     balances = [_accounts(run, each) for each in quiet]
     # Decisions of the last ten seconds may still be folded in all counts but the last.
@@ -133,11 +135,17 @@ def _punctual(run: Run, tasks: Mapping[str, Punctuality]) -> list[Goal]:
     outside = sum(each.outside for each in high)
     late, without = sum(each.late for each in high), sum(each.without for each in high)
     none = "outside the windows of the faults"
+    stopped = sum(each.stopped for each in high)
+    near = ""
+    if len(run.stopped):
+        near = f"; of both, {stopped} within 1 s after the machine had stopped the core"
     return [
-        Goal(f"no late result of high criticality {none}", f"{late} of {outside:,}", late == 0),
+        Goal(
+            f"no late result of high criticality {none}", f"{late} of {outside:,}{near}", late == 0
+        ),
         Goal(
             f"no frame of high criticality without a result {none}",
-            f"{without} of {outside:,}",
+            f"{without} of {outside:,}{near}",
             without == 0,
         ),
     ]
@@ -165,7 +173,10 @@ def _flat(trends: Mapping[str, Trend]) -> list[Goal]:
         if found is None or slope is None:
             goals.append(Goal(name, "no life was long enough", None))
             continue
-        goals.append(Goal(name, f"{slope:+.2f} MiB", slope < _SLOPE_MIB_H))
+        text = f"{slope:+.2f} MiB"
+        if found.half_mib_h is not None:
+            text += f"; {found.half_mib_h:+.2f} in the second half of its life"
+        goals.append(Goal(name, text, slope < _SLOPE_MIB_H))
         assert found.fds is not None and found.threads is not None
         goals.append(
             Goal(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.soak.windows import Window, in_windows
+from benchmarks.soak.windows import Window, in_windows, near_stops
 
 __all__ = ["Account", "Contract", "Count", "Punctuality", "account", "at_risk", "punctuality"]
 
@@ -17,6 +17,9 @@ SENT = np.dtype([("topic", "u1"), ("kind", "u1"), ("seq", "<u4"), ("sent_ns", "<
 USUAL, WRONG_STAMP, MALFORMED = range(3)
 SEQS_OF_A_LIFE = 1_000_000  # numbers of frames that each life of the driver has
 _CLOSE_NS = 5_000_000
+
+# Times at which the machine stopped the lane's core, however urgent what ran there.
+STOPPED = np.dtype([("at_ns", "<i8"), ("for_ns", "<i8")])
 
 # Results that were heard.
 HEARD = np.dtype(
@@ -154,7 +157,8 @@ class Punctuality:
         outside: of these, sent and due outside all windows.
         late: of those outside, how many had a late result.
         without: of those outside, how many had no result.
-        inside_late, inside_without: the same of the others.
+        stopped: of the late ones and those without, how many were near a standstill of the machine.
+        inside_late, inside_without: late ones and those without a result of the others.
         response_ms: of those outside with a result, shape (N,).
         bad: (sent_ns, response_ms) of those outside that were late, or had no result (NaN).
     """
@@ -163,6 +167,7 @@ class Punctuality:
     outside: int
     late: int
     without: int
+    stopped: int
     inside_late: int
     inside_without: int
     response_ms: npt.NDArray[np.float32]
@@ -176,6 +181,7 @@ def punctuality(
     windows: Iterable[Window],
     *,
     until_ns: int,
+    stopped: npt.NDArray[np.void] | None = None,
 ) -> Mapping[str, Punctuality]:
     """Return how punctual each task was.
 
@@ -185,8 +191,10 @@ def punctuality(
         heard: results, dtype :data:`HEARD`, shape (M,).
         windows: of the faults.
         until_ns: frames that were sent later are left out: the run had ended.
+        stopped: when the machine stood still, dtype :data:`STOPPED`; ``None`` where nobody watched.
     """
     windows = list(windows)
+    stopped = np.zeros(0, STOPPED) if stopped is None else stopped
     found = {}
     for number, contract in enumerate(contracts):
         mine = sent[(sent["topic"] == number) & (sent["kind"] == USUAL)]
@@ -203,13 +211,15 @@ def punctuality(
         if len(results):
             response[there] = results["response_ms"][place[there]]
             late[there] = results["met"][place[there]] == 0
-        inside = in_windows(mine["sent_ns"], round(contract.deadline_ms * 1e6), windows)
+        length_ns = round(contract.deadline_ms * 1e6)
+        inside = in_windows(mine["sent_ns"], length_ns, windows)
         bad = np.flatnonzero(~inside & (late | ~there))
         found[contract.name] = Punctuality(
             len(mine),
             int((~inside).sum()),
             int((late & ~inside).sum()),
             int((~there & ~inside).sum()),
+            int(near_stops(mine["sent_ns"][bad], length_ns, stopped).sum()),
             int((late & inside).sum()),
             int((~there & inside).sum()),
             response[there & ~inside],

@@ -10,9 +10,18 @@ from sensor_msgs.msg import Image
 
 from benchmarks.stack.workload import FRAME
 
-__all__ = ["malformed"]
+__all__ = ["malformed", "too_large"]
 
 _HUGE = 2**31 - 1
+
+
+def too_large() -> Image:
+    """Return an image of twice the declared size, either way: the largest of these messages."""
+    height, width = FRAME
+    image = Image(height=2 * height, width=2 * width, encoding="rgb8", step=6 * width)
+    image.header.frame_id = "malformed"
+    image.data = bytes(12 * width * height)
+    return image
 
 
 def malformed(seed: int) -> Iterator[Image | bytes]:
@@ -35,9 +44,8 @@ def malformed(seed: int) -> Iterator[Image | bytes]:
             case 2:
                 image.height = image.width = image.step = _HUGE
                 image.data = bytes(64)
-            case 3:  # larger than declared
-                image.height, image.width, image.step = 2 * height, 2 * width, 6 * width
-                image.data = bytes(12 * width * height)
+            case 3:
+                image = too_large()
             case 4:
                 image.height = image.width = image.step = 0
             case 5:

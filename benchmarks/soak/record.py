@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.soak.faults import Kind
-from benchmarks.soak.ledger import HEARD, SENT, Contract, Count
+from benchmarks.soak.ledger import HEARD, SENT, STOPPED, Contract, Count
 from benchmarks.soak.trends import Sample
 from benchmarks.soak.windows import Window
 
 __all__ = ["Counted", "Record", "Run", "read_run"]
 
-_EVENTS, _SENT, _HEARD = "run.jsonl", "sent.bin", "heard.bin"
+_EVENTS, _SENT, _HEARD, _STOPPED = "run.jsonl", "sent.bin", "heard.bin", "stopped.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Run:
         windows: of the faults that were injected.
         samples: in their order.
         remarks: what should not have been.
-        sent, heard: see ``ledger``.
+        sent, heard, stopped: see ``ledger``.
         ended: whether the run ended by itself.
     """
 
@@ -71,6 +71,7 @@ class Run:
     remarks: list[str] = field(default_factory=list)
     sent: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SENT))
     heard: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, HEARD))
+    stopped: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, STOPPED))
     ended: bool = False
 
     @property
@@ -84,6 +85,9 @@ class Record:
 
     Args:
         folder: of its files; those of an earlier run are replaced.
+
+    Attributes:
+        stopped: file that a witness of standstills writes to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +97,9 @@ class Record:
         self._events = (folder / _EVENTS).open("w", encoding="utf-8", buffering=1)
         self._heard = (folder / _HEARD).open("wb")
         self._sent = folder / _SENT
-        self._sent.unlink(missing_ok=True)
+        self.stopped = folder / _STOPPED
+        for each in (self._sent, self.stopped):
+            each.unlink(missing_ok=True)
 
     def note(self, event: str, **values: Any) -> None:
         """Write one event."""
@@ -149,6 +155,7 @@ def read_run(folder: Path) -> Run:
         _take(run, values.pop("event"), values)
     run.sent = _rows(folder / _SENT, SENT)
     run.heard = _rows(folder / _HEARD, HEARD)
+    run.stopped = _rows(folder / _STOPPED, STOPPED)
     return run
 
 

@@ -26,6 +26,8 @@ def figures(run: Run, judged: Judged) -> list[Figure]:
         rows.append(figure(f"{kind}: until all tasks have results", "ms", lengths))
     for kind, lengths in _lengths(run, urgent=True).items():
         rows.append(figure(f"{kind}: until the most urgent task has one", "ms", lengths))
+    if len(run.stopped):
+        rows.append(figure("standstills of the lane's core", "ms", run.stopped["for_ns"] / 1e6))
     for name, task in judged.tasks.items():
         if len(task.response_ms):
             rows.append(figure(f"{name}: response outside windows", "ms", task.response_ms))
@@ -33,6 +35,8 @@ def figures(run: Run, judged: Judged) -> list[Figure]:
         rows.append(Figure(f"{part}: resident memory", "MiB", found.samples, found.rss_mib))
         if found.slope_mib_h is not None:
             rows.append(Figure(f"{part}: slope of it", "MiB/h", found.samples, found.slope_mib_h))
+        if found.half_mib_h is not None:
+            rows.append(Figure(f"{part}: slope in its second half", "MiB/h", 1, found.half_mib_h))
     return rows
 
 
@@ -51,6 +55,7 @@ def facts(run: Run, judged: Judged) -> dict[str, Any]:
                 "outside": each.outside,
                 "late": each.late,
                 "without": each.without,
+                "stopped": each.stopped,
                 "inside_late": each.inside_late,
                 "inside_without": each.inside_without,
                 "bad": each.bad[:_BAD],
@@ -108,6 +113,13 @@ def show(run: Run, judged: Judged) -> None:
         output.print(
             f"{part}: {found.rss_mib:.1f} MiB{slope}, over {found.life_s / 60:.1f} minutes, the "
             f"first {found.skipped_s / 60:.1f} left out ({found.samples} samples)"
+        )
+    if len(run.stopped):
+        lengths_ms = run.stopped["for_ns"] / 1e6
+        output.print(
+            f"the machine stopped the lane's core {len(lengths_ms):,} times, for "
+            f"{np.median(lengths_ms):.1f} ms (median), {lengths_ms.max():.1f} ms at most and "
+            f"{lengths_ms.sum() / 1e3:.1f} s altogether"
         )
     for text in run.remarks:
         output.print(f"remark: {text}")

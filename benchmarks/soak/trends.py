@@ -45,6 +45,8 @@ class Trend:
         life_s: from its first to its last sample.
         skipped_s: not looked at, at the beginning.
         slope_mib_h: of its resident memory; ``None`` where it was not looked at long enough.
+        half_mib_h: the same of the second half of its life, where what it takes once per sort of
+            event has been taken.
         rss_mib: at the end (median).
         fds, threads: growth from the first to the last third; ``None`` likewise.
         samples: that were looked at.
@@ -54,6 +56,7 @@ class Trend:
     life_s: float
     skipped_s: float
     slope_mib_h: float | None
+    half_mib_h: float | None
     rss_mib: float
     fds: float | None
     threads: float | None
@@ -76,9 +79,13 @@ def trend(samples: Sequence[Sample], settle_s: float = SETTLE_S, least_s: float 
     part = max(1, len(kept) // _PART)
     rss = [each.rss_mib for each in kept]
     told = seen_s >= least_s and len(kept) > 2 * _PART
-    slope = fds = threads = None
+    slope = half = fds = threads = None
     if told:
-        slope = float(np.polyfit(times_s[-len(kept) :] / 3600.0, rss, 1)[0])
+        hours = times_s[-len(kept) :] / 3600.0
+        slope = float(np.polyfit(hours, rss, 1)[0])
+        late = hours >= life_s / 7200.0
+        if life_s / 2 >= least_s:
+            half = float(np.polyfit(hours[late], np.array(rss)[late], 1)[0])
         fds = _growth([each.fds for each in kept], part)
         threads = _growth([each.threads for each in kept], part)
     return Trend(
@@ -86,6 +93,7 @@ def trend(samples: Sequence[Sample], settle_s: float = SETTLE_S, least_s: float 
         life_s,
         skipped_s,
         slope,
+        half,
         float(np.median(rss[-part:])),
         fds,
         threads,

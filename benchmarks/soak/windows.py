@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from benchmarks.soak.faults import Kind
 
-__all__ = ["Window", "in_windows"]
+__all__ = ["Window", "in_windows", "near_stops"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,28 @@ class Window:
     def urgent_ms(self) -> float:
         """How long until the most urgent task had a result."""
         return (self.urgent_ns - self.begin_ns) / 1e6
+
+
+_AFTER_NS = 1_000_000_000  # a job that was stopped overran its budget, and its task repays that
+
+
+def near_stops(
+    begin_ns: npt.NDArray[np.int64], length_ns: int, stopped: npt.NDArray[np.void]
+) -> npt.NDArray[np.bool_]:
+    """Return which intervals touch a standstill of the machine, or the second after it.
+
+    Args:
+        begin_ns: where they begin, shape (N,).
+        length_ns: of each.
+        stopped: dtype :data:`~benchmarks.soak.ledger.STOPPED`, in their order, shape (M,).
+    """
+    if not len(stopped):
+        return np.zeros(len(begin_ns), np.bool_)
+    begin, end = stopped["at_ns"], stopped["at_ns"] + stopped["for_ns"] + _AFTER_NS
+    # The last one that begins before the interval ends.
+    last = np.searchsorted(begin, begin_ns + length_ns, side="right") - 1
+    near: npt.NDArray[np.bool_] = (last >= 0) & (end[last] >= begin_ns)
+    return near
 
 
 def in_windows(

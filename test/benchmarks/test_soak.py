@@ -19,6 +19,7 @@ from benchmarks.soak.ledger import (
     HEARD,
     MALFORMED,
     SENT,
+    STOPPED,
     USUAL,
     WRONG_STAMP,
     Contract,
@@ -123,6 +124,15 @@ def test_lateness_counts_outside_of_windows_only() -> None:
     assert len(found.response_ms) == 3
 
 
+def test_what_is_near_a_standstill_of_the_machine_is_told_apart() -> None:
+    sent = _sent((0, 0.1), (1, 2.9), (2, 3.2), (3, 4.2))
+    stopped = np.array([(T0 + 50 * MS, MS), (T0 + 3 * S, 50 * MS)], STOPPED)
+    found = punctuality(
+        [Contract("eye", 150.0, True)], sent, _heard(), [], until_ns=T0 + 9 * S, stopped=stopped
+    )["eye"]
+    assert (found.without, found.stopped) == (4, 3)
+
+
 def test_results_of_other_tasks_are_not_taken_for_ones_own() -> None:
     contracts = [EYE, Contract("ear", 50.0, False)]
     sent = np.concatenate([_sent((0, 0.1)), _sent((1, 0.2), topic=1)])
@@ -194,6 +204,7 @@ def test_a_slope_leaves_the_first_ten_minutes_out() -> None:
     found = trend(_samples(50.0, 3.0))
     assert found.skipped_s == 600.0
     assert found.slope_mib_h == pytest.approx(3.0, abs=0.01)
+    assert found.half_mib_h == pytest.approx(3.0, abs=0.01)
     assert (found.fds, found.threads) == (0.0, 0.0)
 
 
