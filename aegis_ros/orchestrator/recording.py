@@ -36,6 +36,7 @@ __all__ = ["TraceRecorder", "begin_trace", "trace_ring", "traced_task"]
 _RING_RECORDS = 1 << 16
 _INTERVAL_S = 0.1
 _MOST_WAITING = 100_000
+_RETRY_NS = 2_000_000_000  # on a disk that was full
 _FILES = 4  # the oldest quarter goes when there is no more room
 
 
@@ -64,6 +65,7 @@ def begin_trace(
     info: EngineInfo,
     *,
     on_problem: Callable[[str], None],
+    on_resumed: Callable[[int, int], None],
 ) -> TraceRecorder:
     """Begin the trace that a configuration asks for.
 
@@ -72,7 +74,8 @@ def begin_trace(
         memory: as returned by :func:`trace_ring`.
         folder: where traces are kept; made where it is not there.
         info: what the engine said of itself.
-        on_problem: called once with the reason why recording ended.
+        on_problem: called with the reason each time recording ends.
+        on_resumed: called each time it goes on (see :class:`TraceRecorder`).
 
     Raises:
         ConfigError: the file cannot be written.
@@ -99,7 +102,7 @@ def begin_trace(
         },
         rotation=Rotation(max_bytes=max(1, spec.trace.max_bytes // _FILES), keep=_FILES),
     )
-    return TraceRecorder(file, memory, on_problem)
+    return TraceRecorder(file, memory, on_problem, on_resumed)
 
 
 def traced_task(entry: Entry, bound_ns: int) -> TracedTask:
@@ -128,12 +131,15 @@ class TraceRecorder:
     """Drains the ring that the engine writes to, and adds what the node knows.
 
     All methods may be called from any thread and never wait for a disk. A file that can no longer
-    be written is reported once; the robot goes on without a trace.
+    be written is reported; the robot goes on without a trace, and with the next file of the trace
+    as soon as the disk takes one.
 
     Args:
         file: where it goes; closed by :meth:`close`.
         memory: the ring; what was written to it before is passed over.
-        on_problem: called once with the reason why recording ended.
+        on_problem: called with the reason each time recording ends.
+        on_resumed: called with the number of records that are missing, and for how long there was
+            no trace (nanoseconds), each time recording goes on.
     """
 
     def __init__(
@@ -141,22 +147,28 @@ class TraceRecorder:
         file: TraceFile,
         memory: SharedMemory,
         on_problem: Callable[[str], None] = lambda problem: None,
+        on_resumed: Callable[[int, int], None] = lambda missing, stood_ns: None,
     ) -> None:
         """Begin to record."""
         self._file = file
         self._reader = RingReader(memory.bytes.data, from_now=True)
         self._lost = 0  # as the file says
         self._on_problem = on_problem
+        self._on_resumed = on_resumed
+        self._tasks: deque[TracedTask] = deque()
         self._waiting: deque[Callable[[], None]] = deque(maxlen=_MOST_WAITING)
         self._serial = 0
-        self._failed = False
+        self._failed = False  # for good
+        self._refused_ns = 0  # since when the disk refuses, 0 for not
+        self._retry_ns = 0
+        self._missing = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
         self._thread.start()
 
     def task(self, task: TracedTask) -> None:
         """Note the contract of a task."""
-        self._waiting.append(lambda: self._file.add_task(task))
+        self._tasks.append(task)
 
     def rationale(self, rationale: Rationale) -> None:
         """Note a decision."""
@@ -230,16 +242,46 @@ class TraceRecorder:
 
     def _attempt(self, step: Callable[[], None]) -> None:
         if self._failed:
+            self._tasks.clear()
             self._waiting.clear()
             return
         try:
+            if self._refused_ns and not self._resumed():
+                return
             step()
+        except (OSError, ConfigError) as error:
+            self._refused_ns = time.monotonic_ns()
+            self._retry_ns = self._refused_ns + _RETRY_NS
+            self._on_problem(f"{type(error).__name__}: {error}")
         except Exception as error:  # a trace must never be what stops a robot
             self._failed = True
             _log.exception("the trace ends here")
             self._on_problem(f"{type(error).__name__}: {error}")
 
+    def _resumed(self) -> bool:
+        """Return whether the disk takes a trace again; pass over what comes until then."""
+        while self._tasks:
+            self._file.remember(self._tasks.popleft())
+        self._missing += len(self._reader.read()) + len(self._waiting)
+        self._waiting.clear()
+        now = time.monotonic_ns()
+        if now < self._retry_ns:
+            return False
+        try:
+            unwritten = self._file.resume()
+        except (OSError, ConfigError):
+            self._retry_ns = now + _RETRY_NS
+            return False
+        missing = self._missing + unwritten + self._reader.lost - self._lost
+        stood_ns, self._refused_ns = now - self._refused_ns, 0
+        self._missing, self._lost = 0, self._reader.lost
+        self._file.add_lost(now, missing)
+        self._on_resumed(missing, stood_ns)
+        return True
+
     def _drain(self) -> None:
+        while self._tasks:
+            self._file.add_task(self._tasks.popleft())
         self._file.add_records(self._reader.read())
         if self._reader.lost > self._lost:
             self._file.add_lost(time.monotonic_ns(), self._reader.lost - self._lost)

@@ -9,7 +9,7 @@ from aegis_ros.engine import EngineInfo
 from aegis_ros.errors import ConfigError
 from aegis_ros.orchestrator.recording import TraceRecorder, begin_trace, trace_ring
 from aegis_ros.rationale import Reason
-from aegis_ros.rationale.requests import NotTraced
+from aegis_ros.rationale.requests import NotTraced, TracedAgain
 from aegis_ros.spec import OrchestratorSpec
 
 __all__ = ["RunTrace"]
@@ -50,9 +50,17 @@ class RunTrace:
         def ended(problem: str) -> None:
             report(NotTraced(problem, begun=True))
 
+        def resumed(missing: int, stood_ns: int) -> None:
+            report(TracedAgain(missing, stood_ns))
+
         try:
             self.recorder = begin_trace(
-                self._spec, self.memory, self._folder, info, on_problem=ended
+                self._spec,
+                self.memory,
+                self._folder,
+                info,
+                on_problem=ended,
+                on_resumed=resumed,
             )
         except ConfigError as error:
             report(NotTraced(str(error), begun=False))

@@ -30,6 +30,7 @@ __all__ = [
     "TaskMoved",
     "TaskRemembered",
     "TaskRemoved",
+    "TracedAgain",
 ]
 
 
@@ -314,3 +315,19 @@ class NotTraced(Reason):
 
     problem: str
     begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TracedAgain(Reason):
+    """The disk takes the trace again.
+
+    Attributes:
+        missing: how many records it lacks.
+        stood_ns: for how long nothing was traced.
+    """
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    missing: int
+    stood_ns: int

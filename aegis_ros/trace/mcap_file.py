@@ -14,7 +14,9 @@ import re
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
@@ -131,9 +133,10 @@ class TraceFile:
         self._tasks: dict[int, TracedTask] = {}
         self._part = 0
         self._last_ns = 0
+        self._unwritten = 0  # rows since the last flush
         for old in parts_of(path)[1:]:
             old.unlink()
-        self._stream: BinaryIO
+        self._stream: BufferedWriter
         self._writer: Writer
         self._channels: dict[str, int] = {}
         self._opened_ns = self._flushed_ns = 0
@@ -164,10 +167,16 @@ class TraceFile:
 
     def add_records(self, records: npt.NDArray[np.void]) -> None:
         """Write records, RECORD [N]."""
-        for record in unpacked(records):
-            known = self._tasks.get(record.task)
-            row = record_row(record, name=None if known is None else known.name)
-            self._message("record", record.time_ns, encode_row(row))
+        left = len(records)
+        try:
+            for record in unpacked(records):
+                left -= 1
+                known = self._tasks.get(record.task)
+                row = record_row(record, name=None if known is None else known.name)
+                self._message("record", record.time_ns, encode_row(row))
+        except OSError:
+            self._unwritten += left
+            raise
 
     def add_rationale(self, rationale: Rationale) -> None:
         """Write a decision."""
@@ -184,6 +193,33 @@ class TraceFile:
         if count:
             self._message("lost", time_ns, encode_row(LostRow(time_ns, count)))
 
+    def remember(self, task: TracedTask) -> None:
+        """Have the contract of a task stand at the head of the next file, and write nothing now."""
+        self._tasks[task.id] = task
+
+    def resume(self) -> int:
+        """Begin the next file where this one cannot be written any more; what it holds stays.
+
+        Returns:
+            How many rows were added since the last flush that succeeded, and are missing.
+
+        Raises:
+            OSError, ConfigError: no file can be written now; this may be called again.
+        """
+        self._abandon()
+        self._part += 1
+        try:
+            self._open()
+        except (OSError, ConfigError):
+            self._abandon()
+            with suppress(OSError):
+                _part_path(self._path, self._part).unlink(missing_ok=True)
+            self._part -= 1
+            raise
+        self._drop_oldest()
+        missing, self._unwritten = self._unwritten, 0
+        return missing
+
     def flush(self) -> None:
         """Write what was added, so that it survives this process."""
         # The library ends a chunk by its size only; a slow robot would lose minutes.
@@ -192,12 +228,18 @@ class TraceFile:
             end_chunk()
         self._stream.flush()
         self._flushed_ns = time.monotonic_ns()
+        self._unwritten = 0
 
     def close(self) -> None:
         """End the file; safe to call twice."""
         if not self._stream.closed:
             self._writer.finish()  # type: ignore[no-untyped-call]
             self._stream.close()
+
+    def _abandon(self) -> None:
+        # Not the stream: what is in its memory counts as missing, and must not be written now.
+        with suppress(OSError):
+            self._stream.raw.close()
 
     def _open(self) -> None:
         path = _part_path(self._path, self._part)
@@ -226,6 +268,7 @@ class TraceFile:
 
     def _message(self, channel: str, time_ns: int, data: bytes) -> None:
         self._last_ns = time_ns
+        self._unwritten += 1
         self._write(channel, time_ns, data)
         now = time.monotonic_ns()
         if now - self._flushed_ns > _FLUSH_NS:
@@ -240,10 +283,13 @@ class TraceFile:
     def _next_part(self) -> None:
         self.close()
         self._part += 1
+        self._drop_oldest()
+        self._open()
+
+    def _drop_oldest(self) -> None:
         oldest = self._part - self._rotation.keep
         if oldest >= 0:
             _part_path(self._path, oldest).unlink(missing_ok=True)
-        self._open()
 
 
 def _part_path(path: Path, part: int) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,18 +111,82 @@ def test_what_a_slow_recorder_missed_is_counted_in_the_file(
     assert trace.lost > 0 and trace.lost + len(trace.records) == 1000
 
 
-def test_a_disk_that_fails_ends_the_trace_and_nothing_else(tmp_path: Path) -> None:
-    class Full(TraceFile):
+def test_a_fault_of_ours_ends_the_trace_and_nothing_else(tmp_path: Path) -> None:
+    class Faulty(TraceFile):
         def add_rationale(self, rationale: Rationale) -> None:
-            raise OSError("no space left on device")
+            raise KeyError("a fault")
 
     problems: list[str] = []
-    recorder = TraceRecorder(Full(tmp_path / "run.mcap"), SharedMemory(4096), problems.append)
+    recorder = TraceRecorder(Faulty(tmp_path / "run.mcap"), SharedMemory(4096), problems.append)
     for _ in range(2):
         recorder.rationale(Rationale(1, 1, "", Decision.INFORMED, Rule.STATE, "."))
         time.sleep(0.25)
     recorder.close()
-    assert problems == ["OSError: no space left on device"]
+    assert problems == ["KeyError: 'a fault'"]
+
+
+class _Disk(TraceFile):
+    """A trace on a disk that may be full."""
+
+    full = False
+    refused = 0
+
+    def flush(self) -> None:
+        self._room()
+        super().flush()
+
+    def resume(self) -> int:
+        self._room()
+        return super().resume()
+
+    def _room(self) -> None:
+        if self.full:
+            self.refused += 1
+            raise OSError(28, "No space left on device")
+
+
+def test_a_trace_goes_on_when_a_disk_that_was_full_takes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aegis_ros.orchestrator.recording._RETRY_NS", 1)
+    monkeypatch.setattr("aegis_ros.trace.mcap_file._FLUSH_NS", 0)
+    problems: list[str] = []
+    resumed: list[int] = []
+    path = tmp_path / "run.mcap"
+    file, memory = _Disk(path), SharedMemory(ring_bytes(4096))
+    recorder = TraceRecorder(
+        file, memory, problems.append, lambda missing, stood_ns: resumed.append(missing)
+    )
+    writer = RingWriter(memory.bytes.data)
+
+    def until(true: Callable[[], object]) -> None:
+        end = time.monotonic() + 30.0
+        while not true():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def write(seq: int) -> None:
+        writer.write(RecordKind.RELEASED, time.monotonic_ns(), 1, seq)
+
+    write(0)
+    until(lambda: len(read_trace(path).records) == 1)
+    file.full = True
+    write(1)
+    until(lambda: problems)
+    write(2)
+    recorder.task(TracedTask(1, "camera"))
+    before = file.refused
+    until(lambda: file.refused > before + 2)
+    file.full = False
+    until(lambda: resumed)
+    write(3)
+    recorder.close()
+    trace = read_trace(path)
+    assert problems == ["OSError: [Errno 28] No space left on device"]
+    assert file.parts == 2
+    assert [int(record["seq"]) for record in trace.records] == [0, 3]
+    assert trace.lost == resumed[0] == 2
+    assert trace.task_name(1) == "camera"
 
 
 def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_path: Path) -> None:

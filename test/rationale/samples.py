@@ -244,6 +244,7 @@ REASONS = (
     q.StoreDamaged("the journal of admitted tasks", "/state/journal.sqlite.damaged"),
     q.NotTraced("OSError: no space left on device", begun=True),
     q.NotTraced("trace.file: cannot be written.", begun=False),
+    q.TracedAgain(412, 4_200_000_000),
     # rejections
     r.Invalid("detector", Rule.SCHEMA, "task.period_ms: out of range (got 0); expected above 0."),
     r.Invalid("detector", Rule.MODEL_ROOTS, "model: outside the roots (got /etc/passwd)."),

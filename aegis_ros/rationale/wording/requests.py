@@ -196,3 +196,11 @@ def _not_traced(reason: requests.NotTraced) -> str:
     if reason.begun:
         return f"tracing stopped: {reason.problem}"
     return f"this run is not traced: {reason.problem}"
+
+
+@words_of(requests.TracedAgain)
+def _traced_again(reason: requests.TracedAgain) -> str:
+    return (
+        f"tracing goes on in the next file of the run; {reason.missing} records of "
+        f"{reason.stood_ns / 1e9:.1f} s are missing"
+    )
