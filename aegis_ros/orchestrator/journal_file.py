@@ -97,6 +97,8 @@ def _create(connection: sqlite3.Connection) -> None:
         "name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL, since_ns INTEGER NOT NULL DEFAULT 0)"
     )
     columns = {row[1] for row in connection.execute("PRAGMA table_info(task)")}
+    if not {"position", "name", "spec"} <= columns:
+        raise sqlite3.DatabaseError("its table has other columns")
     if "since_ns" not in columns:  # of a version before 0.2
         connection.execute("ALTER TABLE task ADD COLUMN since_ns INTEGER NOT NULL DEFAULT 0")
 

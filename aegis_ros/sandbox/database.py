@@ -46,7 +46,7 @@ class Database:
             self._prepare()
         except sqlite3.OperationalError:
             raise  # locked or read-only, not damaged
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # its texts stand in SQLite's errors
             self.moved_aside = _move_aside(path)
             self._prepare()
 

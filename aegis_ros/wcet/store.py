@@ -198,8 +198,11 @@ class ProfileStore:
             )
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_SCHEMA)
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(batch)")}
+        if not {"number", *_MEASURED.split(", ")} <= columns:
+            raise sqlite3.DatabaseError("its table has other columns")
         connection.execute(_INDEX)
-        if "sha256" not in {row[1] for row in connection.execute("PRAGMA table_info(batch)")}:
+        if "sha256" not in columns:
             connection.execute("ALTER TABLE batch ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''")
         old = "SELECT 1 FROM sqlite_master WHERE type='table' AND name='profile'"
         if connection.execute(old).fetchone() is not None:

@@ -306,3 +306,28 @@ def locked_as_a_whole(path: Path) -> sqlite3.Connection:
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("DELETE FROM task WHERE name = 'nobody'")
     return connection
+
+
+@pytest.mark.parametrize("bent", [b"specDTEXT", b"spec(\xd5EXT"])
+def test_a_file_whose_table_is_bent_is_moved_aside_and_begun_anew(
+    bent: bytes, tmp_path: Path
+) -> None:
+    """It was told as not read, and nothing was remembered any more, start after start."""
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path, lambda reason: None)
+    journal.open()
+    journal.add(task("old"))
+    journal.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    assert path.read_bytes().count(b"spec TEXT") == 1
+    path.write_bytes(path.read_bytes().replace(b"spec TEXT", bent))
+    journal = Journal(path, lambda reason: None)
+    assert journal.open() == []
+    assert journal.moved_aside is not None
+    journal.add(task("new"))
+    journal.close()
+    journal = Journal(path, lambda reason: None)
+    assert [each.name for each in journal.open()] == ["new"]
+    journal.close()

@@ -285,3 +285,18 @@ def test_times_that_nobody_measured_count_as_never_measured(tmp_path: Path, valu
     store = ProfileStore(tmp_path / "profiles.sqlite")
     store.put(Profile(KEY, "d", (Batch(np.full((5, 3), value, np.int64), 5),)))
     assert store.get(KEY) is None
+
+
+@pytest.mark.parametrize("bent", [b"samplesDBLOB", b"samples(\xd5LOB"])
+def test_a_file_whose_table_is_bent_is_moved_aside(tmp_path: Path, bent: bytes) -> None:
+    path = tmp_path / "profiles.sqlite"
+    ProfileStore(path).put(profile(3))
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    assert path.read_bytes().count(b"samples BLOB") == 1
+    path.write_bytes(path.read_bytes().replace(b"samples BLOB", bent))
+    store = ProfileStore(path)
+    assert store.moved_aside is not None
+    store.put(profile(5))
+    assert store.get(KEY) is not None
