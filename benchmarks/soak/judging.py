@@ -176,6 +176,8 @@ def _flat(trends: Mapping[str, Trend]) -> list[Goal]:
         text = f"{slope:+.2f} MiB"
         if found.half_mib_h is not None:
             text += f"; {found.half_mib_h:+.2f} in the second half of its life"
+        if found.anon_mib_h is not None:
+            text += f"; {found.anon_mib_h:+.2f} of what is shared with nobody"
         goals.append(Goal(name, text, slope < _SLOPE_MIB_H))
         assert found.fds is not None and found.threads is not None
         goals.append(

@@ -27,7 +27,16 @@ def sample(part: str, pid: int) -> Sample | None:
             sizes[name] = int(rest.split()[0]) / 1024
         fds = len(os.listdir(of / "fd"))
         threads = len(os.listdir(of / "task"))
-        return Sample(part, pid, time.time_ns(), sizes["Rss"], sizes["Pss"], fds, threads)
+        return Sample(
+            part,
+            pid,
+            time.time_ns(),
+            sizes["Rss"],
+            sizes["Pss"],
+            fds,
+            threads,
+            sizes["Anonymous"],
+        )
     except (OSError, KeyError):
         return None
 

@@ -25,6 +25,8 @@ class Sample:
         at_ns: on the wall clock.
         rss_mib, pss_mib: resident memory, whole and with shared pages divided up.
         fds, threads: how many.
+        anon_mib: memory that belongs to no file and is shared with nobody: what a leak is made of.
+            Resident memory also holds the images of others' shared memory, as DDS maps it.
     """
 
     part: str
@@ -34,6 +36,7 @@ class Sample:
     pss_mib: float
     fds: int
     threads: int
+    anon_mib: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Trend:
         slope_mib_h: of its resident memory; ``None`` where it was not looked at long enough.
         half_mib_h: the same of the second half of its life, where what it takes once per sort of
             event has been taken.
+        anon_mib_h: as ``slope_mib_h``, of the memory that is shared with nobody; ``None`` where it
+            was not sampled, too.
         rss_mib: at the end (median).
         fds, threads: growth from the first to the last third; ``None`` likewise.
         samples: that were looked at.
@@ -57,6 +62,7 @@ class Trend:
     skipped_s: float
     slope_mib_h: float | None
     half_mib_h: float | None
+    anon_mib_h: float | None
     rss_mib: float
     fds: float | None
     threads: float | None
@@ -79,10 +85,12 @@ def trend(samples: Sequence[Sample], settle_s: float = SETTLE_S, least_s: float 
     part = max(1, len(kept) // _PART)
     rss = [each.rss_mib for each in kept]
     told = seen_s >= least_s and len(kept) > 2 * _PART
-    slope = half = fds = threads = None
+    slope = half = anon = fds = threads = None
     if told:
         hours = times_s[-len(kept) :] / 3600.0
         slope = float(np.polyfit(hours, rss, 1)[0])
+        if kept[0].anon_mib:
+            anon = float(np.polyfit(hours, [each.anon_mib for each in kept], 1)[0])
         late = hours >= life_s / 7200.0
         if life_s / 2 >= least_s:
             half = float(np.polyfit(hours[late], np.array(rss)[late], 1)[0])
@@ -94,6 +102,7 @@ def trend(samples: Sequence[Sample], settle_s: float = SETTLE_S, least_s: float 
         skipped_s,
         slope,
         half,
+        anon,
         float(np.median(rss[-part:])),
         fds,
         threads,

@@ -195,6 +195,7 @@ def _samples(minutes: float, mib_h: float, fds: tuple[int, int] = (40, 40)) -> l
             80.0,
             fds[0] if at < minutes * 30.0 else fds[1],
             17,
+            50.0 + 2.0 * at / 3600.0,
         )
         for at in times_s
     ]
@@ -205,6 +206,7 @@ def test_a_slope_leaves_the_first_ten_minutes_out() -> None:
     assert found.skipped_s == 600.0
     assert found.slope_mib_h == pytest.approx(3.0, abs=0.01)
     assert found.half_mib_h == pytest.approx(3.0, abs=0.01)
+    assert found.anon_mib_h == pytest.approx(2.0, abs=0.01)
     assert (found.fds, found.threads) == (0.0, 0.0)
 
 
