@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -247,16 +248,9 @@ def _killed(run: Run, tasks: Mapping[str, Punctuality]) -> KilledLives:
 
 
 def _longest(run: Run, part: str) -> Trend | None:
-    """Return the trend of the longest life of a part."""
-    lives: dict[int, list[int]] = {}
-    for place, each in enumerate(run.samples):
-        if each.part == part:
-            lives.setdefault(each.pid, []).append(place)
+    """Return the trend of the longest life of a part; one number may be given to two processes."""
+    mine = [each for each in run.samples if each.part == part]
+    lives = [list(life) for _, life in groupby(mine, key=lambda each: each.pid)]
     if not lives:
         return None
-    spans = {
-        pid: run.samples[places[-1]].at_ns - run.samples[places[0]].at_ns
-        for pid, places in lives.items()
-    }
-    best = max(spans, key=lambda pid: spans[pid])
-    return trend([run.samples[place] for place in lives[best]])
+    return trend(max(lives, key=lambda life: life[-1].at_ns - life[0].at_ns))

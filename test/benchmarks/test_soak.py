@@ -310,6 +310,17 @@ def test_a_run_that_was_never_counted_claims_nothing() -> None:
     assert goal.met is None
 
 
+def test_two_engines_with_the_same_number_are_two_lives() -> None:
+    first = replace(_samples(1.0, 0.0)[0], part="engine", pid=8)
+    long = [
+        replace(each, part="engine", pid=9, at_ns=each.at_ns + 60 * S)
+        for each in _samples(20.0, 0.5)
+    ]
+    again = replace(first, at_ns=T0 + 3000 * S)
+    found = judge(_run(samples=[first, *long, again]), 60.0).trends["engine"]
+    assert (found.pid, found.life_s) == (9, pytest.approx(1195.0))
+
+
 # -- files -------------------------------------------------------------------------------------
 
 
