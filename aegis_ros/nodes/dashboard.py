@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -36,6 +35,7 @@ from aegis_ros.nodes.dashboard_messages import (
     status_view,
 )
 from aegis_ros.nodes.parameters import Declaration, Parameters
+from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.printable import printable
@@ -283,10 +283,7 @@ def main(args: list[str] | None = None) -> int:
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinner = threading.Thread(target=_spin, args=(executor, node, end), daemon=True)
-    spinner.start()
+    spinner = spin_beside(node)
     what = "page" if node.settings.page else "metrics"
     node.get_logger().info(f"{what} of {node.target} at {server.url}")
     if not node.settings.loopback:
@@ -296,19 +293,9 @@ def main(args: list[str] | None = None) -> int:
         )
     end.wait()
     server.close()
+    spinner.stop()
     rclpy.try_shutdown()
-    spinner.join(timeout=2.0)
     return 0
-
-
-def _spin(executor: SingleThreadedExecutor, node: Node, end: threading.Event) -> None:
-    while not end.is_set():
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-        except Exception as error:  # one odd message must not end the page
-            node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

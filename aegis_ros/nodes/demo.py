@@ -336,8 +336,8 @@ def main(args: list[str] | None = None) -> int:
         return 130
     finally:
         processes.stop()
+        spinner.stop()
         rclpy.try_shutdown()
-        spinner.join(timeout=2.0)
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -206,8 +206,8 @@ def main(args: list[str] | None = None) -> int:
     try:
         return show(monitor, Console(), stop, options.once)
     finally:
+        spinner.stop()
         rclpy.try_shutdown()
-        spinner.join(timeout=2.0)
 
 
 if __name__ == "__main__":

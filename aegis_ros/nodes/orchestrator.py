@@ -285,6 +285,8 @@ class OrchestratorNode(LifecycleNode):
 
     def _log_failure(self, verb: str, error: Exception | SystemExit) -> str:
         """Log why a transition fails, which rclpy would not, and return the sentence."""
+        if self._closing:
+            return f"cannot {verb}: the node ends"  # what is under way ends with it, as was asked
         if isinstance(error, AegisError):
             reason = f"cannot {verb}: {self._places.located(error)}"
             self.get_logger().error(reason)

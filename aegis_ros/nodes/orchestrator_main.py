@@ -13,6 +13,7 @@ from aegis_ros.nodes.allocator import tune_allocator
 __all__ = ["main"]
 
 _END_SECONDS = 8.0
+_JOIN_SECONDS = 2.0
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -28,13 +29,13 @@ def main(args: list[str] | None = None) -> int:
     if os.environ.get("AEGIS_TUNE_ALLOCATOR", "1") != "0":
         tune_allocator()
     import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
     from aegis_ros.errors import AegisError
     from aegis_ros.nodes.dds_leftovers import remove_leftovers
     from aegis_ros.nodes.orchestrator import OrchestratorNode
     from aegis_ros.nodes.realtime import shorten_switch_interval
+    from aegis_ros.nodes.spinning import Spinning
     from aegis_ros.nodes.starting import starting
 
     shorten_switch_interval()
@@ -56,16 +57,6 @@ def main(args: list[str] | None = None) -> int:
             f"({leftover_bytes / 2**20:.0f} MiB) whose processes were killed"
         )
 
-    def spin(executor: SingleThreadedExecutor) -> None:
-        while not end.is_set():
-            try:
-                executor.spin()
-                return
-            except ExternalShutdownException:
-                return
-            except Exception as error:  # a callback that raises must not silence all others
-                node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
-
     failed = threading.Event()
 
     def autostart() -> None:
@@ -76,23 +67,23 @@ def main(args: list[str] | None = None) -> int:
 
     node.control_executor.add_node(node)
     node.intake_executor.add_node(node.intake_node)
-    threads = [
-        threading.Thread(target=spin, args=(executor,), name=name, daemon=True)
-        for name, executor in (("control", node.control_executor), ("intake", node.intake_executor))
-    ]
+    spinning = Spinning(
+        {"control": node.control_executor, "intake": node.intake_executor},
+        lambda text: node.get_logger().error(text),
+    )
+    start = threading.Thread(target=autostart, name="autostart", daemon=True)
     if node.get_parameter("autostart").value:
-        threads.append(threading.Thread(target=autostart, name="autostart", daemon=True))
-    for thread in threads:
-        thread.start()
+        start.start()
     end.wait()
     # DDS now and then hangs on the way out; nobody should have to kill this process.
     watchdog = threading.Timer(_END_SECONDS, lambda: os._exit(int(failed.is_set())))
     watchdog.daemon = True
     watchdog.start()
     node.close()
+    if start.ident is not None:
+        start.join(timeout=_JOIN_SECONDS)
+    spinning.stop()
     rclpy.try_shutdown()
-    for thread in threads:
-        thread.join(timeout=2.0)
     return int(failed.is_set())
 
 

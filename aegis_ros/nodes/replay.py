@@ -228,8 +228,8 @@ def main(args: list[str] | None = None) -> int:
         continue
     failed = node.failed
     node.close()
+    spinner.stop()
     rclpy.try_shutdown()
-    spinner.join(timeout=2.0)
     return int(failed)
 
 

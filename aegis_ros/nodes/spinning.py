@@ -1,25 +1,66 @@
-"""Spins a node on a thread of its own until the context is shut down."""
+"""Spins executors on threads of their own, and ends them before what they spin is gone."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 
-import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-__all__ = ["spin_beside"]
+__all__ = ["Spinning", "spin_beside"]
+
+_END_SECONDS = 2.0  # for a callback that is under way
 
 
-def spin_beside(node: Node) -> threading.Thread:
-    """Start the thread and return it; it ends after ``rclpy.shutdown``."""
+class Spinning:
+    """Executors that run until they are stopped, whatever their callbacks raise.
 
-    def run() -> None:
-        try:
-            rclpy.spin(node)
-        except ExternalShutdownException:
-            return
+    Stop them before the context is shut down: an executor that waits then fails, in rclpy's words.
 
-    thread = threading.Thread(target=run, name="spin", daemon=True)
-    thread.start()
-    return thread
+    Args:
+        executors: by name of the thread.
+        report: is given one sentence where a callback raises.
+    """
+
+    def __init__(self, executors: Mapping[str, Executor], report: Callable[[str], object]) -> None:
+        """Start the threads."""
+        self._executors = tuple(executors.values())
+        self._report = report
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._spin, args=(executor,), name=name, daemon=True)
+            for name, executor in executors.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads, each after the callback that it is in."""
+        self._stopped.set()
+        for executor in self._executors:
+            executor.create_task(_nothing)  # a wait that is only woken begins again
+        for thread in self._threads:
+            thread.join(timeout=_END_SECONDS)
+
+    def _spin(self, executor: Executor) -> None:
+        while not self._stopped.is_set():
+            try:
+                executor.spin_once()
+            except ExternalShutdownException:
+                return
+            except Exception as error:  # a callback that raises must not silence all others
+                if self._stopped.is_set() or not executor.context.ok():
+                    return
+                self._report(f"a callback failed: {type(error).__name__}: {error}")
+
+
+def spin_beside(node: Node) -> Spinning:
+    """Spin a node beside the thread that calls."""
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    return Spinning({"spin": executor}, lambda text: node.get_logger().error(text))
+
+
+def _nothing() -> None:
+    """Be something to do."""

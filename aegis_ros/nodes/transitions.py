@@ -58,6 +58,7 @@ class Transitions:
         self._state = state
         self._interrupt = interrupt
         self._busy = threading.Lock()
+        self._closed = False
         self._thread = Beside(executor, 1, "transitions")
         self._group = ReentrantCallbackGroup()
         for service in node.services:
@@ -67,7 +68,8 @@ class Transitions:
                 self._group.add_entity(service)
 
     def close(self) -> None:
-        """Begin no further transition."""
+        """Begin no further transition; one that fails from now on does so because of this."""
+        self._closed = True
         self._thread.close()
 
     def change(self, verb: str) -> bool:
@@ -77,6 +79,8 @@ class Transitions:
             verb: ``configure``, ``activate``, ``deactivate``, ``cleanup`` or ``shutdown``.
         """
         with self._busy:
+            if self._closed:
+                return False
             state = self._state()
             if verb not in _POSSIBLE.get(state, ()):
                 self._refuse(verb, state)
@@ -84,7 +88,8 @@ class Transitions:
             try:
                 done = getattr(self._node, f"trigger_{verb}")()
             except Exception as error:  # rcl's own; those of our callbacks never come this far
-                self._node.get_logger().error(f"{verb} failed: {type(error).__name__}: {error}")
+                if not self._closed:
+                    self._node.get_logger().error(f"{verb} failed: {type(error).__name__}: {error}")
                 return False
             return bool(done is TransitionCallbackReturn.SUCCESS)
 
