@@ -14,7 +14,7 @@ setup(
     entry_points={
         "console_scripts": [
             "aegis = aegis_ros.cli.main:main",
-            "orchestrator = aegis_ros.nodes.orchestrator_main:main",
+            "orchestrator = aegis_ros.nodes.orchestrator_main:program",
             "replay = aegis_ros.nodes.replay:main",
             "monitor = aegis_ros.nodes.monitor:main",
             "demo = aegis_ros.nodes.demo:main",

@@ -54,7 +54,7 @@ def test_programs_are_written_for_ros2_run(tmp_path: Path) -> None:
     program = tmp_path / "lib" / "orchestrator"
     assert program.stat().st_mode & 0o111
     assert program.read_text().startswith("#!/opt/python\n")
-    assert "from aegis_ros.nodes.orchestrator_main import main" in program.read_text()
+    assert "from aegis_ros.nodes.orchestrator_main import program" in program.read_text()
     assert "[aegis_ros.backends]" in (tmp_path / "dist-info" / "entry_points.txt").read_text()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from typing import Any
@@ -34,6 +33,7 @@ from aegis_ros.nodes.dashboard_messages import (
     question_to_task,
     status_view,
 )
+from aegis_ros.nodes.ending import end_on_signals, wait_for
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
@@ -281,8 +281,7 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
         return 1
     end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: end.set())
+    end_on_signals(end)
     spinner = spin_beside(node)
     what = "page" if node.settings.page else "metrics"
     node.get_logger().info(f"{what} of {node.target} at {server.url}")
@@ -291,7 +290,7 @@ def main(args: list[str] | None = None) -> int:
             f"anyone who can reach {node.settings.host} can read the page, unencrypted; "
             "a tunnel (ssh -L) to 127.0.0.1 is safer"
         )
-    end.wait()
+    wait_for(end)
     server.close()
     spinner.stop()
     rclpy.try_shutdown()

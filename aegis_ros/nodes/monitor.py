@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from rich.live import Live
 
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus, Rationale
+from aegis_ros.nodes.ending import end_on_signals
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
 from aegis_ros.views.progress import progress_line
@@ -190,8 +190,7 @@ def main(args: list[str] | None = None) -> int:
     raw = sys.argv if args is None else ["monitor", *args]
     options = parser.parse_args(rclpy.utilities.remove_ros_args(raw)[1:])
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    end_on_signals(stop)
     try:
         with starting():
             # Ours: rclpy's handlers would end the subscriptions, and leave this waiting.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -9,12 +10,25 @@ import threading
 from typing import Any, NoReturn
 
 from aegis_ros.nodes.allocator import tune_allocator
+from aegis_ros.nodes.ending import ENDING, end_on_signals, wait_for
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
 
 _END_SECONDS = 8.0
 _JOIN_SECONDS = 2.0
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+def program() -> NoReturn:
+    """Run :func:`main`, and end the process with what it returns.
+
+    The interpreter is not taken down first: while that goes on no watchdog runs any more, and
+    Fast DDS was seen to wait there for a thread that is gone.
+    """
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -24,7 +38,7 @@ def main(args: list[str] | None = None) -> int:
         0 after a signal, 1 when autostart was asked for and failed, 2 when a parameter cannot be
         used, or security refuses the node.
     """
-    for number in _ENDING:  # imports take seconds on a busy machine
+    for number in ENDING:  # imports take seconds on a busy machine
         signal.signal(number, _leave)
     if os.environ.get("AEGIS_TUNE_ALLOCATOR", "1") != "0":
         tune_allocator()
@@ -41,8 +55,7 @@ def main(args: list[str] | None = None) -> int:
     shorten_switch_interval()
     leftovers, leftover_bytes = remove_leftovers()
     end = threading.Event()
-    for number in _ENDING:
-        signal.signal(number, lambda *_: end.set())
+    end_on_signals(end)
     try:
         with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -74,7 +87,7 @@ def main(args: list[str] | None = None) -> int:
     start = threading.Thread(target=autostart, name="autostart", daemon=True)
     if node.get_parameter("autostart").value:
         start.start()
-    end.wait()
+    wait_for(end)
     # DDS now and then hangs on the way out; nobody should have to kill this process.
     watchdog = threading.Timer(_END_SECONDS, lambda: os._exit(int(failed.is_set())))
     watchdog.daemon = True
@@ -93,4 +106,4 @@ def _leave(*_: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

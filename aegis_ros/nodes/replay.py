@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import signal
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from aegis_ros.config import expanded
 from aegis_ros.errors import AegisError
 from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.answering import answer_always
+from aegis_ros.nodes.ending import end_on_signals
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
 from aegis_ros.nodes.replay_config import ReplayConfig, Source, load_replay, locate
@@ -213,8 +213,7 @@ def main(args: list[str] | None = None) -> int:
     """
     tune_allocator()
     end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: end.set())
+    end_on_signals(end)
     try:
         with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

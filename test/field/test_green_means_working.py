@@ -178,6 +178,7 @@ def test_what_is_configured_or_remembered_and_not_admitted_is_an_error_until_it_
         assert filed.message.startswith("not admitted: ") and "gone.onnx" in filed.message
         kept = _diagnosis(system, "kept", DiagnosticStatus.ERROR)
         assert "kept.onnx" in kept.message and "unregister it" in kept.message
+        system.until(lambda: len(system.statuses[-1].rejected) == 2)
         shown = {each.name: each for each in system.statuses[-1].rejected}
         assert list(shown) == ["filed", "kept"]
         monitor = Monitor(system.robot, "/orchestrator")

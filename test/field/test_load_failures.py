@@ -55,7 +55,7 @@ def node(operator: str, *more: str, domain: str = "", name: str = "head", **attr
 def prepared_here(request: dict[str, object]) -> dict[str, object]:
     """Do the work of the child in this process."""
     with ModelFile(Path(str(request["source"]))) as file:
-        opened = {"descriptor": file.descriptor, "digest": file.digest}
+        opened = {"descriptor": file.descriptor, "digest": file.digest, "max_results": 0}
         return prepare_child.answer(request | opened)
 
 

