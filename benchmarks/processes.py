@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["last_lines", "process", "wait"]
+__all__ = ["INTERRUPTIBLE", "last_lines", "process", "wait"]
 
+# Before a command: a shell has what runs in its background ignore SIGINT, and its children as well.
+INTERRUPTIBLE = ("env", "--default-signal=INT")
 _PATIENCE_S = 60.0
 _END_S = 15.0
 _LINES = 6
@@ -74,7 +76,7 @@ def process(log: Path, module: str, *arguments: str) -> Iterator[subprocess.Pope
     """
     with log.open("ab") as output:
         running = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*INTERRUPTIBLE, sys.executable, "-m", module, *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -189,6 +189,7 @@ def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
         return interrupt
 
     state = tmp_path / "state"
+    handler = signal.getsignal(signal.SIGINT)  # a shell has its background ignore it
     with monkeypatch.context() as patch:
         patch.setattr(module._Campaign, "_reporter", reporter)
         assert run(config, ["good"], 1_000_000, state, form="json") == 130
@@ -197,7 +198,7 @@ def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
     assert "runs measured so far are kept" in more
     assert 0 < answer["runs"] < 1_000_000
     assert measured(capsys, config, state, answer["runs"] + 7)["runs"] == answer["runs"] + 7
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_bare_network_is_measured_without_a_configuration(
