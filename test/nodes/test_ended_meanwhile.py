@@ -66,7 +66,8 @@ def test_a_node_that_is_ended_while_it_is_configured_leaves_nothing_behind(
     )
     command = [sys.executable, "-m", "aegis_ros.nodes.orchestrator_main", "--ros-args"]
     command += ["-p", f"config:={config}", "-p", f"state_dir:={tmp_path / 'state'}"]
-    command += ["-p", "status_period_s:=0.05"]
+    # A name of its own: nodes of other tests, and of the case before, may still be listed.
+    command += ["-p", "status_period_s:=0.05", "-r", f"__ns:=/{tmp_path.name}"]
     with (tmp_path / "log").open("wb") as log:
         node = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
