@@ -88,7 +88,7 @@ class AuditLog:
                 time=f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}"
                 f".{rest // 1_000_000:03d}Z",
                 event=event,
-                asked_by=asker(),
+                asked_by=asker()[:_MOST_SENTENCE],
                 task=task,
                 rule=rule,
                 sentence=sentence[:_MOST_SENTENCE],

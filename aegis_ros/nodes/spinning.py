@@ -11,6 +11,8 @@ from rclpy.node import Node
 __all__ = ["Spinning", "spin_beside"]
 
 _END_SECONDS = 2.0  # for a callback that is under way
+# What fails again and again at once is the wait itself: it must not take a core and fill the log.
+_FAILURES, _PAUSE_SECONDS = 10, 1.0
 
 
 class Spinning:
@@ -44,15 +46,20 @@ class Spinning:
             thread.join(timeout=_END_SECONDS)
 
     def _spin(self, executor: Executor) -> None:
+        failures = 0
         while not self._stopped.is_set():
             try:
                 executor.spin_once()
+                failures = 0
             except ExternalShutdownException:
                 return
             except Exception as error:  # a callback that raises must not silence all others
                 if self._stopped.is_set() or not executor.context.ok():
                     return
                 self._report(f"a callback failed: {type(error).__name__}: {error}")
+                failures += 1
+                if failures >= _FAILURES:
+                    self._stopped.wait(_PAUSE_SECONDS)
 
 
 def spin_beside(node: Node) -> Spinning:

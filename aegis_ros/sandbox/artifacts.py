@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.config import read_json, read_text
-from aegis_ros.errors import AegisError
+from aegis_ros.errors import AegisError, StateError
 from aegis_ros.sandbox.storage import kept_in
 from aegis_ros.sandbox.verified import digest_of
 
@@ -96,13 +97,15 @@ class ArtifactCache:
                 to load them again.
 
         Raises:
-            StateError: the disk is full, or the folder cannot be written to.
+            StateError: the disk is full, the folder cannot be written to, or the build names a file
+                that is not in the folder it was given.
         """
         with (
             kept_in(self._folder),
             tempfile.TemporaryDirectory(dir=self._folder) as scratch,
         ):
-            made, files = build(Path(scratch))
+            made, named = build(Path(scratch))
+            files = [_of_build(file, Path(scratch)) for file in named]
             facts: dict[str, Any] = json.loads(json.dumps(made))  # as they will be read
             kept = [self._keep(file, f"{name}.{number}") for number, file in enumerate(files)]
             listed = [[path.name, digest] for path, digest in kept]
@@ -152,6 +155,23 @@ class ArtifactCache:
         place = self._folder / f"{name}-{digest[:16]}{file.suffix}"
         os.replace(file, place)
         return place, digest
+
+
+def _of_build(file: Path, scratch: Path) -> Path:
+    """Return a file that a build made; what it names is chosen by a child that nobody trusts.
+
+    Raises:
+        StateError: it lies elsewhere, or is a link, a pipe or a folder.
+    """
+    inside = Path(os.path.realpath(file.parent)).is_relative_to(os.path.realpath(scratch))
+    if not inside or not stat.S_ISREG(os.lstat(file).st_mode):
+        raise StateError(
+            "a build names what is no file of its own",
+            value=str(file),
+            expected="a file in the folder that it was given",
+            hint="Do not trust the network it was built from",
+        )
+    return file
 
 
 class _DamagedError(Exception):

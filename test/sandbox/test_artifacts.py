@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,33 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"):
         ArtifactCache(tmp_path).make("net", fails)
     assert files_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["elsewhere", "link", "pipe", "folder", "linked folder"])
+def test_a_build_keeps_nothing_but_files_of_its_own(tmp_path: Path, kind: str) -> None:
+    precious = tmp_path / "elsewhere" / "precious"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+
+    def hostile(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+        named = folder / "made"
+        if kind == "elsewhere":
+            named = folder / ".." / ".." / "elsewhere" / "precious"
+        elif kind == "link":
+            named.symlink_to(precious)
+        elif kind == "pipe":
+            os.mkfifo(named)
+        elif kind == "folder":
+            named.mkdir()
+        else:
+            named.symlink_to(precious.parent)
+            named /= "precious"
+        return {}, [named]
+
+    with pytest.raises(StateError, match="no file of its own"):
+        ArtifactCache(tmp_path / "cache").make("net", hostile)
+    assert precious.read_text() == "precious"
+    assert files_of(tmp_path / "cache") == []
 
 
 def test_a_build_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
