@@ -76,5 +76,9 @@ def test_sensor_topics_are_found_at_the_intake_node(tmp_path: Path) -> None:
     with running(tmp_path, remap=rules) as system:
         assert system.call(RegisterModel, task=system.task("near")).admitted
         robot: Node = system.robot
-        found = dict(robot.get_subscriber_names_and_types_by_node("orchestrator_intake", "/"))
-        assert found["/only/for/the/orchestrator"] == ["sensor_msgs/msg/Image"]
+
+        def found() -> list[str] | None:
+            topics = robot.get_subscriber_names_and_types_by_node("orchestrator_intake", "/")
+            return dict(topics).get("/only/for/the/orchestrator")
+
+        assert system.until(found) == ["sensor_msgs/msg/Image"]
