@@ -63,6 +63,49 @@ def _large(system: System) -> Image:
     return message
 
 
+# First: it has systems of its own, and that of the other tests must not answer for them.
+def test_what_is_configured_or_remembered_and_not_admitted_is_an_error_until_it_is_settled(
+    tmp_path: Path,
+) -> None:
+    model = tmp_path / "kept.onnx"
+    with running(tmp_path) as first:
+        shutil.copy(first.model, model)
+        assert first.call(RegisterModel, task=first.task("kept", model=str(model))).admitted
+    model.unlink()
+    with running(tmp_path, _MISSING.format(folder=tmp_path)) as system:
+        filed = _diagnosis(system, "filed", DiagnosticStatus.ERROR)
+        assert filed.message.startswith("not admitted: ") and "gone.onnx" in filed.message
+        kept = _diagnosis(system, "kept", DiagnosticStatus.ERROR)
+        assert "kept.onnx" in kept.message and "unregister it" in kept.message
+        system.until(lambda: len(system.statuses[-1].rejected) == 2)
+        shown = {each.name: each for each in system.statuses[-1].rejected}
+        assert list(shown) == ["filed", "kept"]
+        monitor = Monitor(system.robot, "/orchestrator")
+        snapshot = system.until(monitor.snapshot)
+        assert snapshot.rejected[0] == ("filed", shown["filed"].sentence)
+        assert summary_line(snapshot).endswith(" | not admitted: filed, kept")
+        console = Console(file=io.StringIO(), width=200)
+        console.print(render_snapshot(snapshot, 200))
+        assert "kept was not admitted" in console.file.getvalue()  # type: ignore[attr-defined]
+        assert shown["filed"].origin == "from the configuration file"
+        assert shown["kept"].origin.startswith("remembered from 20")
+        assert shown["kept"].rule == "model_file"
+        # Whoever asks gets an answer; what is asked in vain makes no robot ill.
+        asked = system.call(RegisterModel, task=system.task("asked", period_ms=-1.0))
+        assert not asked.admitted
+        # A request of the same name that is rejected, too, changes nothing.
+        assert not system.call(RegisterModel, task=system.task("filed", period_ms=-1.0)).admitted
+        count = len(system.statuses)
+        system.until(lambda: len(system.statuses) > count + 1)
+        assert [each.name for each in system.statuses[-1].rejected] == ["filed", "kept"]
+        assert "gone.onnx" in system.statuses[-1].rejected[0].sentence
+        assert system.call(RegisterModel, task=system.task("filed")).admitted
+        assert system.call(UnregisterModel, name="kept").success
+        system.until(lambda: not system.statuses[-1].rejected)
+        system.until(lambda: _diagnosis_level(system, "filed") == DiagnosticStatus.WARN)
+        assert _diagnosis_level(system, "kept") is None
+
+
 @pytest.mark.parametrize(
     ("name", "frame", "says"),
     [
@@ -163,48 +206,6 @@ _MISSING = """\
   period_ms: 50
   wcet_ms: 1
 """
-
-
-def test_what_is_configured_or_remembered_and_not_admitted_is_an_error_until_it_is_settled(
-    tmp_path: Path,
-) -> None:
-    model = tmp_path / "kept.onnx"
-    with running(tmp_path) as first:
-        shutil.copy(first.model, model)
-        assert first.call(RegisterModel, task=first.task("kept", model=str(model))).admitted
-    model.unlink()
-    with running(tmp_path, _MISSING.format(folder=tmp_path)) as system:
-        filed = _diagnosis(system, "filed", DiagnosticStatus.ERROR)
-        assert filed.message.startswith("not admitted: ") and "gone.onnx" in filed.message
-        kept = _diagnosis(system, "kept", DiagnosticStatus.ERROR)
-        assert "kept.onnx" in kept.message and "unregister it" in kept.message
-        system.until(lambda: len(system.statuses[-1].rejected) == 2)
-        shown = {each.name: each for each in system.statuses[-1].rejected}
-        assert list(shown) == ["filed", "kept"]
-        monitor = Monitor(system.robot, "/orchestrator")
-        snapshot = system.until(monitor.snapshot)
-        assert snapshot.rejected[0] == ("filed", shown["filed"].sentence)
-        assert summary_line(snapshot).endswith(" | not admitted: filed, kept")
-        console = Console(file=io.StringIO(), width=200)
-        console.print(render_snapshot(snapshot, 200))
-        assert "kept was not admitted" in console.file.getvalue()  # type: ignore[attr-defined]
-        assert shown["filed"].origin == "from the configuration file"
-        assert shown["kept"].origin.startswith("remembered from 20")
-        assert shown["kept"].rule == "model_file"
-        # Whoever asks gets an answer; what is asked in vain makes no robot ill.
-        asked = system.call(RegisterModel, task=system.task("asked", period_ms=-1.0))
-        assert not asked.admitted
-        # A request of the same name that is rejected, too, changes nothing.
-        assert not system.call(RegisterModel, task=system.task("filed", period_ms=-1.0)).admitted
-        count = len(system.statuses)
-        system.until(lambda: len(system.statuses) > count + 1)
-        assert [each.name for each in system.statuses[-1].rejected] == ["filed", "kept"]
-        assert "gone.onnx" in system.statuses[-1].rejected[0].sentence
-        assert system.call(RegisterModel, task=system.task("filed")).admitted
-        assert system.call(UnregisterModel, name="kept").success
-        system.until(lambda: not system.statuses[-1].rejected)
-        system.until(lambda: _diagnosis_level(system, "filed") == DiagnosticStatus.WARN)
-        assert _diagnosis_level(system, "kept") is None
 
 
 def test_a_task_that_failed_says_what_happened(system: System, tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ public:
 void say(const std::string &line) {
   static std::mutex one;
   std::lock_guard<std::mutex> alone(one);
-  std::cout << line << std::endl;
+  // At once, and on a line of its own: Fast DDS writes to the same stream from its own threads.
+  std::cout << "\n" + line + "\n" << std::flush;
 }
 
 class Ears : public fast::DataReaderListener {
