@@ -9,7 +9,6 @@ a driver that is killed leaves an exact list. Commands come as lines on the stan
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 import struct
@@ -19,14 +18,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import rclpy
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
+from benchmarks.driver import cameras, paced
 from benchmarks.soak.ledger import SENT, USUAL, WRONG_STAMP
-from benchmarks.stack.workload import CORE
 
 _ROW = struct.Struct("<BBIq")
 _MATCH_S = 60.0
@@ -50,16 +45,7 @@ def main() -> None:
     tasks = json.loads(sys.argv[1])
     file = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     first, height, width = map(int, sys.argv[3:6])
-    elsewhere = os.sched_getaffinity(0) - {CORE}
-    if elsewhere:
-        os.sched_setaffinity(0, elsewhere)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("driver")
-    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-    image = Image(height=height, width=width, encoding="rgb8", step=width * 3)
-    image.data = noise.tobytes()
-    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    publishers = [node.create_publisher(Image, task["topic"], qos) for task in tasks]
+    _node, image, publishers = cameras("driver", tasks, height, width)
     end = time.monotonic() + _MATCH_S
     while not all(each.get_subscription_count() for each in publishers):
         if time.monotonic() > end:
@@ -92,19 +78,9 @@ def _publish(
     orders: _Orders,
 ) -> None:
     file, seq = sent
-    begin = time.monotonic()
-    # Phases are apart by an irrational part of the period, so that all patterns come by.
-    due = [
-        (begin + (at * 0.618 % 1.0) * task["period_ms"] / 1e3, at) for at, task in enumerate(tasks)
-    ]
-    heapq.heapify(due)
-    while True:
-        when, at = due[0]
-        wait = when - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        while (paused := orders.paused_until - time.monotonic()) > 0:
-            time.sleep(min(paused, _LOOK_S))
+    for at in paced(tasks):
+        while (left := orders.paused_until - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_S))
         now = time.time_ns()
         kind, stamp_ns = USUAL, now
         task, until, offset_ms = orders.wrong
@@ -116,9 +92,6 @@ def _publish(
         os.write(file, _ROW.pack(at, kind, seq, now))
         publishers[at].publish(image)
         seq += 1
-        # A camera that was held up does not hurry afterwards.
-        following = max(when, time.monotonic() - 0.001) + tasks[at]["period_ms"] / 1e3
-        heapq.heapreplace(due, (following, at))
 
 
 if __name__ == "__main__":

@@ -131,9 +131,7 @@ def test_a_standby_that_died_is_not_taken(bench):
     assert bench.client.status().pid not in (0, standby)
 
 
-def test_an_engine_that_dies_again_and_again_is_given_up_and_can_be_started_anew(bench):
-    channel = bench.channel()
-    bench.load(1)
+def crash_until_given_up(bench: Bench) -> None:
     for crash in range(5):
         bench.kill(signal.SIGSEGV)
         bench.wait(
@@ -142,6 +140,12 @@ def test_an_engine_that_dies_again_and_again_is_given_up_and_can_be_started_anew
             ),
             "recovery or the end",
         )
+
+
+def test_an_engine_that_dies_again_and_again_is_given_up_and_can_be_started_anew(bench):
+    channel = bench.channel()
+    bench.load(1)
+    crash_until_given_up(bench)
     assert bench.heard.events[-1].rule is Rule.LIMIT
     bench.feed(channel, 1)
     assert bench.heard.skips[-1][2] is Rule.ENGINE_RESTART
@@ -160,14 +164,7 @@ def test_an_engine_that_dies_again_and_again_is_given_up_and_can_be_started_anew
 def test_an_engine_that_was_given_up_takes_up_its_work_again_when_asked_to(bench):
     channel = bench.channel()
     bench.load(1)
-    for crash in range(5):
-        bench.kill(signal.SIGSEGV)
-        bench.wait(
-            lambda heard, least=crash + 1: (
-                recovered(least)(heard) or any(event.rule is Rule.LIMIT for event in heard.events)
-            ),
-            "recovery or the end",
-        )
+    crash_until_given_up(bench)
     status = bench.client.status()
     assert (status.pid, status.given_up) == (0, True)
     with pytest.raises(EngineError, match="deactivate and activate"):

@@ -57,6 +57,11 @@ class House:
         self.engine: FakeEngine
         self.orchestrator = self._open()
 
+    @property
+    def journal(self) -> Path:
+        """The file that the node keeps its tasks in."""
+        return self.folder / "state" / "nodes" / "orchestrator" / "journal.sqlite"
+
     def _open(self) -> Orchestrator:
         def engine(device: DeviceSpec, **callbacks: Any) -> Engine:
             self.engine = FakeEngine(device, **callbacks)

@@ -124,8 +124,7 @@ def test_an_entry_that_no_longer_reads_is_reported_and_can_be_unregistered(tmp_p
     for name in ("a", "b"):
         house.orchestrator.register(house.task(name))
     house.orchestrator.cleanup()
-    path = tmp_path / "state" / "nodes" / "orchestrator" / "journal.sqlite"
-    with sqlite3.connect(path) as connection:
+    with sqlite3.connect(house.journal) as connection:
         connection.execute("UPDATE task SET spec = '{}' WHERE name = 'a'")
     connection.close()
     house.restart()
@@ -139,7 +138,7 @@ def test_a_damaged_journal_is_reported_and_stops_nothing(tmp_path: Path) -> None
     house.start()
     house.orchestrator.register(house.task("a"))
     house.orchestrator.cleanup()
-    for path in (tmp_path / "state" / "nodes" / "orchestrator").glob("journal*"):
+    for path in house.journal.parent.glob("journal*"):
         path.write_bytes(b"rubbish" * 500)
     house.restart(house.task("b"))
     assert house.names() == ["b"]

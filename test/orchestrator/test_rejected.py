@@ -71,8 +71,7 @@ def test_an_entry_that_cannot_be_read_is_shown_as_well(tmp_path: Path) -> None:
     for name in ("a", "b"):
         house.orchestrator.register(house.task(name))
     house.orchestrator.cleanup()
-    path = tmp_path / "state" / "nodes" / "orchestrator" / "journal.sqlite"
-    with sqlite3.connect(path) as connection:
+    with sqlite3.connect(house.journal) as connection:
         connection.execute("UPDATE task SET spec = '{}'")
     connection.close()
     house.restart(house.task("b"))  # of which the file says what it is
@@ -91,8 +90,7 @@ def test_what_a_journal_shows_too_late_is_shown_as_well(
     for name in ("a", "b"):
         house.orchestrator.register(house.task(name))
     house.orchestrator.cleanup()
-    path = tmp_path / "state" / "nodes" / "orchestrator" / "journal.sqlite"
-    other = sqlite3.connect(path, isolation_level=None)
+    other = sqlite3.connect(house.journal, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     other.execute("DELETE FROM task WHERE name = 'nobody'")
