@@ -11,7 +11,7 @@ have results in time again. Outside the windows nothing may be late; at no time 
 without a reason that was told; memory, file descriptors and threads may not grow.
 
 Everything is written to FOLDER as it comes: Ctrl-C, SIGTERM and even a power cut leave figures,
-which --judge works out again. The exit code is 1 where a goal is missed.
+which --judge works out again. The exit code is 1 where a goal is missed, but not after --quick.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from benchmarks.domain import own_domain
 from benchmarks.neighbours import Neighbours
 from benchmarks.processes import process, wait
 from benchmarks.progress import Shown, progress
-from benchmarks.report import machine, parser, publish, read_options
+from benchmarks.report import console, machine, parser, publish, read_options
 from benchmarks.soak.faults import Kind, counts_for, read_counts, schedule
 from benchmarks.soak.injector import Injector
 from benchmarks.soak.judging import judge
@@ -127,7 +127,9 @@ def _conclude(out: Path, options: Any) -> None:
     show(run, judged)
     publish(_PACKAGE, options.json, figures(run, judged), facts(run, judged))
     missed = [goal.name for goal in judged.goals if goal.met is False]
-    if missed:
+    if missed and options.quick:  # its budgets come from a second of measuring each
+        console().print(f"missed, which says little of a quick run: {'; '.join(missed)}")
+    elif missed:
         raise SystemExit(f"missed: {'; '.join(missed)}")
 
 
