@@ -11,6 +11,7 @@ from aegis_ros.backends.base import (
     Runtime,
     Work,
 )
+from aegis_ros.backends.cores import absent_cores
 from aegis_ros.backends.lanes import LaneClass, create_backends, lane_classes
 from aegis_ros.backends.registry import backend_names, capabilities_of, create_backend
 
@@ -25,6 +26,7 @@ __all__ = [
     "Part",
     "Runtime",
     "Work",
+    "absent_cores",
     "backend_names",
     "capabilities_of",
     "create_backend",

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Shapes, Work
+from aegis_ros.host import pinnable_cores
 from aegis_ros.spec import LaneSpec
 
 __all__ = [
@@ -148,7 +149,7 @@ def lane_priorities(
     Args:
         lanes: as configured; a lane without a core counts as one core of its own.
         priority: priority wanted.
-        cores: cores this process may use.
+        cores: that the process has, with those that lanes are pinned to.
     """
     taken: set[int] = set()
     floating = 0
@@ -169,7 +170,10 @@ def lane_priorities(
 
 def open_lanes(lanes: Sequence[LaneSpec], run: Run, ended: Ended, priority: int) -> list[CpuLane]:
     """Start one thread a lane."""
-    priorities = lane_priorities(lanes, priority, frozenset(os.sched_getaffinity(0)))
+    wanted = {lane.cpu for lane in lanes if lane.cpu is not None}
+    # Cores that were isolated for the lanes are not among those of the process.
+    cores = frozenset(os.sched_getaffinity(0)) | (wanted & pinnable_cores() if wanted else set())
+    priorities = lane_priorities(lanes, priority, cores)
     opened = []
     for lane, given in zip(lanes, priorities, strict=True):
         made = CpuLane(lane, run, ended, given)

@@ -29,6 +29,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         ],
         "rule": str(answer.deciding.rule),
         "every_nth": dict(answer.decimation),
+        "warnings": list(answer.asked.warnings),
     }
 
 

@@ -135,6 +135,8 @@ def print_reason(console: Console, answer: Answer) -> None:
             _print_lane_reason(console, answer, verdict)
             console.print()
     _print_conclusion(console, answer)
+    for warning in answer.asked.warnings:
+        say(console, warning, style="yellow")
 
 
 def _failed(answer: Answer) -> list[LaneVerdict]:

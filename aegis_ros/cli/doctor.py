@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +16,17 @@ from aegis_ros.backends.availability import Availability, availability
 from aegis_ros.backends.lanes import lanes_by_backend
 from aegis_ros.config import load_config
 from aegis_ros.errors import AegisError, ConfigError
-from aegis_ros.host import Finding, Grade, Machine, Needs, examine, measure, standstills
+from aegis_ros.host import (
+    Finding,
+    Grade,
+    Machine,
+    Needs,
+    core_text,
+    examine,
+    measure,
+    pinnable_cores,
+    standstills,
+)
 from aegis_ros.host.finding import unknown
 from aegis_ros.views.terminal import say, sheet, terminal
 
@@ -36,10 +46,11 @@ def run(
     *,
     stalls_s: float = 0.0,
     backends: Sequence[Availability] | None = None,
+    cores: Collection[int] | None = None,
 ) -> int:
     """Print what was found.
 
-    Returns 0 where nothing costs determinism and the lanes' backends can be used, 1 otherwise.
+    Returns 0 where nothing costs determinism and what the lanes need is there, 1 otherwise.
 
     Nothing is changed: the commands are for the reader to run.
 
@@ -50,17 +61,20 @@ def run(
         stalls_s: for how long each core of a lane (the last core, without a configuration) is kept
             busy to see whether it is ever stopped; 0 for not at all.
         backends: what can be used; this machine's if not given.
+        cores: that threads can be pinned to; those of this process if not given.
 
     Raises:
         ConfigError: the format or the file is not valid.
     """
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
-    needs, used = Needs(), frozenset[str]()
+    needs, used, absent = Needs(), frozenset[str](), list[int]()
     if config is not None:
         device = load_config(config).device
-        cores = sorted({lane.cpu for lane in device.lanes if lane.cpu is not None})
-        needs = Needs(tuple(cores), device.realtime_priority)
+        wanted = {lane.cpu for lane in device.lanes if lane.cpu is not None}
+        there = wanted.intersection(pinnable_cores() if cores is None else cores)
+        absent = sorted(wanted - there)
+        needs = Needs(tuple(sorted(there)), device.realtime_priority)
         used = frozenset(lanes_by_backend(device.backend, device.lanes))
     found = examine(machine or Machine(environment=os.environ), needs)
     if stalls_s:
@@ -73,6 +87,7 @@ def run(
             "deterministic": not bad,
             "findings": [asdict(item) for item in found],
             "backends": [asdict(each) | {"used": each.name in used} for each in tried],
+            "absent_cores": absent,
         }
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
@@ -81,7 +96,15 @@ def run(
         _print(console, found, bad)
         for each in lacking:
             say(console, f"A lane uses {each.name}, which cannot be used here", style="red")
-    return 1 if bad or lacking else 0
+        if absent:
+            say(
+                console,
+                f"Lanes are pinned to what this process has not: cores {core_text(absent)}. The "
+                "orchestrator refuses that. `lscpu -e` lists the cores of the machine; a container "
+                "may have fewer",
+                style="red",
+            )
+    return 1 if bad or lacking or absent else 0
 
 
 def _stalls(cores: Sequence[int], seconds: float) -> Finding:

@@ -2,7 +2,8 @@
 
 from aegis_ros.host.examine import examine
 from aegis_ros.host.finding import Finding, Grade
-from aegis_ros.host.machine import Machine, Needs, core_list
+from aegis_ros.host.machine import Machine, Needs, core_list, core_text
+from aegis_ros.host.pinning import pinnable_cores
 from aegis_ros.host.standstill import Standstill, measure, standstills
 
 __all__ = [
@@ -12,7 +13,9 @@ __all__ = [
     "Needs",
     "Standstill",
     "core_list",
+    "core_text",
     "examine",
     "measure",
+    "pinnable_cores",
     "standstills",
 ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Machine", "Needs", "core_list"]
+__all__ = ["Machine", "Needs", "core_list", "core_text"]
 
 _MAX_BYTES = 256 * 1024  # files below /proc/sys cannot be read with buffers of megabytes
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
@@ -140,3 +140,14 @@ def core_list(text: str | None) -> tuple[int, ...]:
         if found is not None:
             cores.extend(range(int(found[1]), int(found[2] or found[1]) + 1))
     return tuple(cores)
+
+
+def core_text(cores: Iterable[int]) -> str:
+    """Return cores as the kernel writes them: 0-3,5."""
+    spans: list[list[int]] = []
+    for core in sorted(cores):
+        if spans and core == spans[-1][1] + 1:
+            spans[-1][1] = core
+        else:
+            spans.append([core, core])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from aegis_ros.host.finding import Finding, costs, good, unknown
-from aegis_ros.host.machine import Machine, Needs, core_list
+from aegis_ros.host.machine import Machine, Needs, core_list, core_text
 
 __all__ = [
     "boost",
@@ -122,7 +122,7 @@ def isolation(machine: Machine, needs: Needs) -> Finding:
     isolated = core_list(text)
     wanted = set(needs.cores)
     if isolated and wanted <= set(isolated):
-        return good(name, f"{_shown(isolated)} of {len(cores)}")
+        return good(name, f"{core_text(isolated)} of {len(cores)}")
     missing = sorted(wanted - set(isolated)) or _suggested(cores)
     if not missing:
         return costs(
@@ -131,12 +131,14 @@ def isolation(machine: Machine, needs: Needs) -> Finding:
             "all other programs share it with the lanes",
             "use a machine with at least two cores",
         )
-    here = f"{_shown(isolated)}; not {_shown(missing)}" if isolated else f"none of {len(cores)}"
+    here = f"none of {len(cores)}"
+    if isolated:
+        here = f"{core_text(isolated)}; not {core_text(missing)}"
     return costs(
         name,
         here,
         "the kernel places other programs and interrupts on the cores of lanes",
-        _boot_option(f"isolcpus=managed_irq,domain,{_shown(missing)}", "isolcpus"),
+        _boot_option(f"isolcpus=managed_irq,domain,{core_text(missing)}", "isolcpus"),
     )
 
 
@@ -165,7 +167,7 @@ def interrupts(machine: Machine, needs: Needs) -> Finding:
         if lanes & set(core_list(where)):
             found.append((count, number, fields[-1]))
     if not found:
-        return good(name, f"none on {_shown(sorted(lanes))}")
+        return good(name, f"none on {core_text(sorted(lanes))}")
     found.sort(reverse=True)
     shown = ", ".join(device for _, _, device in found[:_DEVICES_SHOWN])
     more = f" and {len(found) - _DEVICES_SHOWN} more" if len(found) > _DEVICES_SHOWN else ""
@@ -173,10 +175,11 @@ def interrupts(machine: Machine, needs: Needs) -> Finding:
     numbers = " ".join(number for _, number, _ in found)
     return costs(
         name,
-        f"{shown}{more} on {_shown(sorted(lanes))}",
+        f"{shown}{more} on {core_text(sorted(lanes))}",
         "a segment stops while the kernel serves a disk or a network",
-        f"for n in {numbers}; do echo {_shown(others)} | sudo tee /proc/irq/$n/smp_affinity_list; "
-        "done   # if the kernel refuses, move the lanes to other cores"
+        f"for n in {numbers}; do echo {core_text(others)} "
+        "| sudo tee /proc/irq/$n/smp_affinity_list; done   # if the kernel refuses, move the lanes "
+        "to other cores"
         if others
         else "give lanes fewer cores",
     )
@@ -188,15 +191,15 @@ def ticks(machine: Machine, needs: Needs) -> Finding:
     found = core_list(machine.text(f"{_CPU}/nohz_full"))
     wanted = set(needs.cores)
     if found and wanted <= set(found):
-        return good(name, f"none on {_shown(found)}")
+        return good(name, f"none on {core_text(found)}")
     missing = sorted(wanted - set(found)) or _suggested(machine.cores())
     if not missing:
         return unknown(name, "there is only one core")
     return costs(
         name,
-        f"on {_shown(missing)}" if found else "on all cores",
+        f"on {core_text(missing)}" if found else "on all cores",
         "the timer interrupts a lane 100 to 1,000 times a second, each for some microseconds",
-        _boot_option(f"nohz_full={_shown(missing)} rcu_nocbs={_shown(missing)}", "nohz"),
+        _boot_option(f"nohz_full={core_text(missing)} rcu_nocbs={core_text(missing)}", "nohz"),
     )
 
 
@@ -243,17 +246,6 @@ def competition(machine: Machine, needs: Needs) -> Finding:
 def _suggested(cores: Sequence[int]) -> list[int]:
     """Return the core to give to lanes where none is named: the last, interrupts use the first."""
     return [max(cores)] if len(cores) > 1 else []
-
-
-def _shown(cores: Sequence[int]) -> str:
-    """Return cores as the kernel writes them: 0-3,5."""
-    spans: list[list[int]] = []
-    for core in sorted(cores):
-        if spans and core == spans[-1][1] + 1:
-            spans[-1][1] = core
-        else:
-            spans.append([core, core])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
 
 
 def _boot_option(options: str, name: str) -> str:

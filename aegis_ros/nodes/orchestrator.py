@@ -246,7 +246,9 @@ class OrchestratorNode(LifecycleNode):
             "where ros2 node info lists them"
         )
         device = orchestrator.spec.device
-        self._threads = FramePathPriority(device.realtime_priority, len(device.lanes))
+        self._threads = FramePathPriority(
+            device.realtime_priority, [lane.cpu for lane in device.lanes]
+        )
         note = self._threads.claim()
         if self._threads.refused:
             self.get_logger().warning(note)

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,16 +58,18 @@ class FramePathPriority:
 
     Args:
         priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler.
-        lanes: number of lanes. Where they have every core, some run in the normal class, and so
-            do these threads.
+        lanes: core of each lane, ``None`` for any. Where they have every core of this process,
+            some run in the normal class, and so do these threads. A core that was isolated for a
+            lane is none of the process.
 
     Attributes:
         refused: whether the system did not allow it.
     """
 
-    def __init__(self, priority: int, lanes: int) -> None:
+    def __init__(self, priority: int, lanes: Sequence[int | None]) -> None:
         """Claim nothing yet."""
-        spare = len(os.sched_getaffinity(os.getpid())) > lanes
+        own = os.sched_getaffinity(os.getpid())
+        spare = len(own) > sum(core is None or core in own for core in lanes)
         self._priority = max(0, priority - _BELOW_ENGINE) if spare else 0
         self._known: set[int] = set()
         self.refused = False

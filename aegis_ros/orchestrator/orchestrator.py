@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from aegis_ros.audit import asked_by
-from aegis_ros.backends import create_backends
+from aegis_ros.backends import absent_cores, create_backends
+from aegis_ros.config import together
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import (
     Engine,
@@ -31,6 +32,7 @@ from aegis_ros.engine import (
     SlotFrame,
 )
 from aegis_ros.errors import StateError, StoppedError
+from aegis_ros.host import pinnable_cores
 from aegis_ros.memory import held
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admissions import Admissions, Ticket
@@ -274,6 +276,7 @@ class Orchestrator:
             admit: whether to admit anything; without, networks can be measured.
 
         Raises:
+            ConfigError: a lane is pinned to a core that this process cannot run on.
             EngineError: the engine does not start.
             StateError: already configured; or another process owns the state of this node, or a
                 core or device of its lanes.
@@ -282,6 +285,8 @@ class Orchestrator:
         with self._life:
             if self._lifecycle.configured:
                 raise StateError("the orchestrator is already configured")
+            if absent := absent_cores(self.spec.device, self._backends, pinnable_cores()):
+                raise together(absent, "device.lanes")
             self.admissions.open()
             self._configuring = Stop()
             with ExitStack() as undo, self._configuring.applied():

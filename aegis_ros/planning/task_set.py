@@ -27,6 +27,7 @@ from aegis_ros.config import (
 )
 from aegis_ros.config.patterns import SET_NAME
 from aegis_ros.errors import ConfigError
+from aegis_ros.host import pinnable_cores
 from aegis_ros.spec import DEFAULT_MAX_DECIMATION, MAX_DECIMATION, Criticality, OrchestratorSpec
 
 __all__ = ["TaskSet", "new_task", "read_task_set"]
@@ -58,6 +59,7 @@ class TaskSet:
             it is declared.
         follows: by name of a task, the one whose results trigger it. Jitters in ``tasks`` are as
             declared, without those of chains.
+        warnings: what keeps it from running on this machine, whatever the tests say of it.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -69,6 +71,7 @@ class TaskSet:
     configured: bool = False
     max_decimation: Mapping[str, int] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def decimation_limits(self) -> dict[str, int]:
@@ -356,7 +359,7 @@ def _configured_set(
     spec: OrchestratorSpec, path: Path, places: Places, state_dir: Path | None
 ) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
-    from aegis_ros.backends import create_backends, lane_classes
+    from aegis_ros.backends import absent_cores, create_backends, lane_classes
     from aegis_ros.planning.candidate import Options
     from aegis_ros.planning.foresight import foresee
     from aegis_ros.planning.preparation import Preparation
@@ -422,4 +425,8 @@ def _configured_set(
         configured=True,
         max_decimation={task.name: task.decimation_limit for task in spec.tasks},
         follows={task.name: task.follows for task in spec.tasks if task.follows},
+        warnings=tuple(
+            f"An orchestrator on this machine would refuse the file: {places.located(mistake)}"
+            for mistake in absent_cores(spec.device, backends, pinnable_cores())
+        ),
     )

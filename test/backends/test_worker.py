@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
+import pytest
+
 from aegis_ros.backends.worker import lane_priorities
 from aegis_ros.spec import LaneSpec
 
@@ -32,3 +38,31 @@ def test_a_lane_without_a_core_counts_as_one():
 
 def test_a_core_that_this_process_may_not_use_counts_as_one_of_its_own():
     assert lane_priorities(lanes(9), 39, frozenset({0})) == (0,)
+
+
+_ON_ISOLATED_CORE = """
+import os, sys
+first, second = (int(core) for core in sys.argv[1:])
+os.sched_setaffinity(0, {first})
+from aegis_ros.backends.worker import open_lanes
+from aegis_ros.spec import LaneSpec
+(lane,) = open_lanes([LaneSpec("main", second)], lambda work: None, lambda *ended: None, 1)
+print(*lane.permitted, *lane.refused, sep=",")
+lane.stop()
+"""
+
+
+def test_a_lane_on_a_core_that_was_isolated_for_it_leaves_the_others_free() -> None:
+    """A process does not have such a core in its affinity, as here one that it was kept from."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    if not others:
+        pytest.skip("there is but one core")
+    ran = subprocess.run(
+        [sys.executable, "-c", _ON_ISOLATED_CORE, str(first), str(others[0])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    core, priority = ran.stdout.strip().split(",", 1)
+    assert core == f"core {others[0]}"
+    assert "one core must stay free" not in priority

@@ -60,6 +60,7 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
         "counterfactuals",
         "rule",
         "every_nth",
+        "warnings",
     ]
     lane = answer["lanes"][0]
     assert list(lane) == [

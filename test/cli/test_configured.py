@@ -78,6 +78,25 @@ def test_measured_times_can_be_simulated(aegis: Aegis, config: Path, tmp_path: P
     assert task["response_max_ms"] == pytest.approx(2.1)
 
 
+def test_a_file_for_a_machine_with_more_cores_is_checked_with_a_warning(
+    aegis: Aegis, config: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    _remember(config, state, 2_000_000)
+    config.write_text(
+        config.read_text().replace("onnxruntime,", "onnxruntime, lanes: [{name: m, cpu: 4095}],")
+    )
+    said = aegis("check", str(config), "--state-dir", str(state))
+    assert said.code == 0
+    assert (
+        f"An orchestrator on this machine would refuse the file: {config}:1: device.lanes[0].cpu: "
+        "lane m is pinned to a core that is not there" in said.out
+    )
+    said = aegis("check", str(config), "--state-dir", str(state), "--format", "json")
+    (warning,) = json.loads(said.out)["warnings"]
+    assert "4095" in warning
+
+
 def test_a_declared_deadline_is_what_is_set(aegis: Aegis, config: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     _remember(config, state, 2_000_000)

@@ -45,8 +45,21 @@ def test_the_cores_of_a_configuration_are_looked_at(
 ) -> None:
     config = tmp_path / "robot.yaml"
     config.write_text("device: {lanes: [{name: main, cpu: 1}]}\n")
-    assert run(config, "text", machine(tmp_path)) == 1
+    assert run(config, "text", machine(tmp_path), cores=range(4)) == 1
     assert "isolcpus=managed_irq,domain,1" in capsys.readouterr().out
+
+
+def test_a_lane_on_a_core_that_is_not_there_is_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text("device: {lanes: [{name: main, cpu: 2}, {name: more, cpu: 4095}]}\n")
+    assert run(config, "text", machine(tmp_path), backends=[], cores=range(4)) == 1
+    out = capsys.readouterr().out
+    assert "what this process has not: cores 4095. The orchestrator refuses that" in out
+    assert "isolcpus" not in out, "a core that is not there cannot be isolated"
+    run(config, "json", machine(tmp_path), backends=[], cores=range(4))
+    assert json.loads(capsys.readouterr().out)["absent_cores"] == [4095]
 
 
 def test_commands_are_not_broken_on_narrow_terminals(
@@ -96,7 +109,7 @@ def test_a_missing_backend_of_a_lane_is_exit_code_1(
     config = tmp_path / "robot.yaml"
     config.write_text("device: {lanes: [{name: main, cpu: 2}, {name: more, backend: tensorrt}]}\n")
     tried = [Availability("onnxruntime", "CPU"), Availability("tensorrt", missing="no driver")]
-    assert run(config, "text", machine(tmp_path), backends=tried) == 1
+    assert run(config, "text", machine(tmp_path), backends=tried, cores=range(4)) == 1
     out = capsys.readouterr().out
     assert out.rstrip().endswith("A lane uses tensorrt, which cannot be used here.")
     assert any(line.split() == ["✗", "tensorrt", "no", "driver"] for line in out.splitlines())
@@ -107,7 +120,7 @@ def test_json_says_which_backends_the_lanes_use(
 ) -> None:
     config = tmp_path / "robot.yaml"
     config.write_text("device: {lanes: [{name: main, cpu: 2}]}\n")
-    run(config, "json", machine(tmp_path))
+    run(config, "json", machine(tmp_path), cores=range(4))
     backends = {each["name"]: each for each in json.loads(capsys.readouterr().out)["backends"]}
     assert [name for name, each in backends.items() if each["used"]] == ["onnxruntime"]
     assert (

@@ -76,14 +76,14 @@ def classes(threads):
 
 threads = [started(end.wait, "intake"), started(end.wait, "control"), started(middleware)]
 named.wait()
-first = FramePathPriority(int(sys.argv[1]), int(sys.argv[2]))
+first = FramePathPriority(int(sys.argv[1]), [None] * int(sys.argv[2]))
 print(first.claim())
 classes(threads)
 late = started(end.wait, "engine-results")
 print(first.claim())
 print(first.claim())
 classes([late])
-print(FramePathPriority(0, 1).claim())
+print(FramePathPriority(0, [None]).claim())
 classes([*threads, late])
 end.set()
 """

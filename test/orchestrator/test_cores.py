@@ -1,0 +1,60 @@
+"""A lane that is pinned to a core has it, or nothing is configured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from aegis_ros.backends import Capabilities, absent_cores
+from aegis_ros.errors import ConfigError
+from aegis_ros.host import pinnable_cores
+from aegis_ros.spec import DeviceSpec, LaneSpec
+from test.orchestrator.house import House
+
+
+def _on(folder: Path, *cores: int) -> House:
+    house = House(folder)
+    lanes = tuple(LaneSpec(f"lane{index}", core) for index, core in enumerate(cores))
+    house.spec = replace(house.spec, device=replace(house.spec.device, lanes=lanes))
+    house.orchestrator = house._open()
+    return house
+
+
+def test_a_lane_on_a_core_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    there = min(pinnable_cores())
+    with pytest.raises(ConfigError) as refused:
+        _on(tmp_path, there, 4095).orchestrator.configure()
+    assert refused.value.where == "device.lanes[1].cpu" and refused.value.value == "4095"
+    assert refused.value.expected.startswith(f"one of the cores {there}")
+    with pytest.raises(ConfigError) as both:
+        _on(tmp_path, 4094, 4095).orchestrator.configure()
+    assert "lanes[0].cpu" in str(both.value) and "lanes[1].cpu" in str(both.value)
+
+
+def test_a_node_that_was_refused_can_be_configured_with_another_core(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        _on(tmp_path, 4095).orchestrator.configure()
+    house = _on(tmp_path, min(pinnable_cores()))
+    house.start()
+    house.orchestrator.cleanup()
+
+
+def test_only_lanes_that_compute_on_cores_need_them() -> None:
+    backends: dict[str, Any] = {
+        "cores": SimpleNamespace(capabilities=Capabilities(on_cores=True)),
+        "gpu": SimpleNamespace(capabilities=Capabilities()),
+    }
+    lanes = (
+        LaneSpec("a", 7, backend="cores"),
+        LaneSpec("b", None, backend="cores"),
+        LaneSpec("c", 7, backend="gpu"),
+        LaneSpec("d", 1, backend="cores"),
+    )
+    found = absent_cores(DeviceSpec(lanes=lanes), backends, {0, 1, 2, 5})
+    assert [(each.where, each.expected) for each in found] == [
+        ("device.lanes[0].cpu", "one of the cores 0-2,5")
+    ]
