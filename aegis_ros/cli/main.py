@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from aegis_ros import __version__
+from aegis_ros.cli.pipes import ending_with_their_reader
 from aegis_ros.errors import AegisError
 
 __all__ = ["app", "main"]
@@ -291,8 +292,8 @@ def whatif(
     "aegis doctor\n\n"
     "aegis doctor robot.yaml --format json\n\n"
     "aegis doctor robot.yaml --stalls 60\n\n"
-    "Exit code: 0 nothing costs determinism, 1 something does or a lane's backend cannot be used, "
-    "2 bad input."
+    "Exit code: 0 nothing costs determinism, 1 something does or a lane's backend or core cannot "
+    "be used, 2 bad input."
 )
 def doctor(
     file: Annotated[
@@ -516,8 +517,13 @@ def version() -> None:
 def main() -> int:
     """Run the command; bad input becomes one message on stderr and exit code 2.
 
-    A bug in aegis ends with 3, since 1 is an answer.
+    A bug in aegis ends with 3, since 1 is an answer; a reader that has gone ends it with 141.
     """
+    with ending_with_their_reader():
+        return _main()
+
+
+def _main() -> int:
     try:
         app(standalone_mode=True)
     except AegisError as error:
