@@ -36,6 +36,7 @@ __all__ = [
     "TimerSpec",
     "TraceSpec",
     "TriggerSpec",
+    "Wait",
 ]
 
 
@@ -403,6 +404,19 @@ class TaskSpec:
         return self.max_decimation or default
 
 
+class Wait(StrEnum):
+    """How the thread of a lane waits while a device of its own computes.
+
+    ``sleep`` frees the core and costs a wake-up at the end of every segment; ``spin`` keeps the
+    core busy until the segment has ended; ``auto`` sleeps through the time that a segment has
+    always taken and spins for the rest, on lanes that have a core to themselves.
+    """
+
+    SLEEP = "sleep"
+    SPIN = "spin"
+    AUTO = "auto"
+
+
 @dataclass(frozen=True, slots=True)
 class LaneSpec:
     """One ordered execution resource.
@@ -414,6 +428,7 @@ class LaneSpec:
         backend: name of the backend that runs its work; empty for that of the device.
         shared: whether other orchestrators may have its core or GPU, too; ``None`` for as the
             device says.
+        wait: how its thread waits for a device; ``None`` for as the device says.
     """
 
     name: str
@@ -421,6 +436,7 @@ class LaneSpec:
     sms: int | None = None
     backend: str = ""
     shared: bool | None = None
+    wait: Wait | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +457,7 @@ class DeviceSpec:
             take over when the first is lost.
         shared: whether other orchestrators may have its cores and its GPU, too; no proof counts
             what they run there.
+        wait: how the threads of lanes wait whose device is not their core.
     """
 
     backend: str = ""
@@ -451,6 +468,7 @@ class DeviceSpec:
     keep_awake: bool = True
     standby: bool = True
     shared: bool = False
+    wait: Wait = Wait.SLEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from aegis_ros.backends.base import (
     Work,
 )
 from aegis_ros.backends.cores import absent_cores
-from aegis_ros.backends.lanes import LaneClass, create_backends, lane_classes
+from aegis_ros.backends.lanes import LaneClass, create_backends, lane_classes, lanes_to_open
 from aegis_ros.backends.registry import backend_names, capabilities_of, create_backend
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "create_backend",
     "create_backends",
     "lane_classes",
+    "lanes_to_open",
 ]

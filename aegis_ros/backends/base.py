@@ -69,6 +69,7 @@ class Capabilities:
         streams_weights: loads weights while it runs, so that they need not all fit.
         on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
             then depends on the clock of those cores.
+        waits: a lane's thread waits for a device, as :attr:`LaneSpec.wait` says.
         distributions: installed distributions whose versions decide how long a run takes.
     """
 
@@ -80,6 +81,7 @@ class Capabilities:
     shares_activations: bool = False
     streams_weights: bool = False
     on_cores: bool = False
+    waits: bool = False
     distributions: tuple[str, ...] = ()
 
 
@@ -339,7 +341,7 @@ class Runtime(Protocol):
         """Create the lanes.
 
         Args:
-            lanes: as configured.
+            lanes: as configured, each with its own way to wait where the backend ``waits``.
             ended: called for every work that was started.
             priority: SCHED_FIFO priority wanted for the lanes, 0 for none.
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aegis_ros.backends.base import Backend
-from aegis_ros.backends.registry import backend_name, create_backend
-from aegis_ros.spec import DeviceSpec, LaneSpec
+from aegis_ros.backends.registry import backend_name, capabilities_of, create_backend
+from aegis_ros.errors import ConfigError
+from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 
-__all__ = ["LaneClass", "create_backends", "lane_classes", "lanes_by_backend"]
+__all__ = ["LaneClass", "create_backends", "lane_classes", "lanes_by_backend", "lanes_to_open"]
 
 
 @dataclass(frozen=True, slots=True)
 class LaneClass:
-    """Lanes with the same backend, the same device and the same share of it.
+    """Lanes with the same backend, the same device, the same share of it and one way to wait.
 
     Attributes:
         backend: name of their backend.
         share: which part of a divided device each has, in words; empty where none is divided.
+        waits: how their threads wait for the device; ``sleep`` where they never do.
         lanes: their names, in the order of the configuration; at least one.
         first: index of the first of them among all lanes: what is measured for the class is
             measured there.
@@ -26,6 +28,7 @@ class LaneClass:
 
     backend: str
     share: str
+    waits: Wait
     lanes: tuple[str, ...]
     first: int
 
@@ -51,18 +54,40 @@ def lanes_by_backend(default: str, lanes: Sequence[LaneSpec]) -> dict[str, tuple
 
 def lane_classes(device: DeviceSpec) -> tuple[LaneClass, ...]:
     """Return the classes of a device's lanes, in the order of their first lanes."""
+    lanes = lanes_to_open(device)
     found: list[LaneClass] = []
-    for name, indices in lanes_by_backend(device.backend, device.lanes).items():
-        own = [device.lanes[index] for index in indices]
+    for name, indices in lanes_by_backend(device.backend, lanes).items():
+        own = [lanes[index] for index in indices]
         divided = sum(lane.sms for lane in own if lane.sms is not None)
-        shares: dict[str, list[int]] = {}
+        kinds: dict[tuple[str, Wait], list[int]] = {}
         for index, lane in zip(indices, own, strict=True):
-            shares.setdefault(_share(lane, divided), []).append(index)
+            kind = _share(lane, divided), lane.wait or Wait.SLEEP
+            kinds.setdefault(kind, []).append(index)
         found += [
-            LaneClass(name, share, tuple(device.lanes[each].name for each in of), of[0])
-            for share, of in shares.items()
+            LaneClass(name, *kind, tuple(lanes[each].name for each in of), of[0])
+            for kind, of in kinds.items()
         ]
     return tuple(sorted(found, key=lambda each: each.first))
+
+
+def lanes_to_open(device: DeviceSpec) -> tuple[LaneSpec, ...]:
+    """Return a device's lanes as a backend opens them: each with the way its thread waits.
+
+    ``auto`` stands where the lane has its core to itself, and is ``sleep`` elsewhere: a thread that
+    spins takes the core from whoever else is on it.
+    """
+    if device.wait is Wait.SLEEP and not any(lane.wait for lane in device.lanes):
+        return tuple(replace(lane, wait=Wait.SLEEP) for lane in device.lanes)
+    opened = []
+    cores = [lane.cpu for lane in device.lanes]
+    for lane in device.lanes:
+        wait = lane.wait or device.wait
+        shared = device.shared if lane.shared is None else lane.shared
+        owns = lane.cpu is not None and cores.count(lane.cpu) == 1 and not shared
+        if not _waits(device, lane) or (wait is Wait.AUTO and not owns):
+            wait = Wait.SLEEP
+        opened.append(replace(lane, wait=wait))
+    return tuple(opened)
 
 
 def create_backends(device: DeviceSpec) -> dict[str, Backend]:
@@ -72,6 +97,7 @@ def create_backends(device: DeviceSpec) -> dict[str, Backend]:
         ConfigError: there is none of that name, or it cannot have such lanes.
         BackendError: what it needs is not there; one sentence says how to get it.
     """
+    _require_waiting(device)
     created = {}
     for name, indices in lanes_by_backend(device.backend, device.lanes).items():
         own = all(device.lanes[index].backend for index in indices)
@@ -79,6 +105,34 @@ def create_backends(device: DeviceSpec) -> dict[str, Backend]:
         lanes = [device.lanes[index] for index in indices]
         created[name] = create_backend(name, lanes, where=where)
     return created
+
+
+def _waits(device: DeviceSpec, lane: LaneSpec) -> bool:
+    """Return whether a lane's thread ever waits for a device."""
+    return capabilities_of(lane.backend or device.backend).waits
+
+
+def _require_waiting(device: DeviceSpec) -> None:
+    """Refuse a way to wait where nothing waits.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for index, lane in enumerate(device.lanes):
+        if lane.wait not in {None, Wait.SLEEP} and not _waits(device, lane):
+            raise _idle_key(f"device.lanes[{index}].wait", lane.wait)
+    if device.wait is not Wait.SLEEP and not any(_waits(device, lane) for lane in device.lanes):
+        raise _idle_key("device.wait", device.wait)
+
+
+def _idle_key(where: str, wait: Wait | None) -> ConfigError:
+    return ConfigError(
+        "has no effect on lanes that compute on their own core",
+        where=where,
+        value=wait,
+        expected="it left out, or a backend that computes on a GPU",
+        hint="Remove it, or use backend tensorrt or onnxruntime_cuda",
+    )
 
 
 def _share(lane: LaneSpec, divided: int) -> str:

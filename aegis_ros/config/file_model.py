@@ -13,7 +13,7 @@ from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import Accept, OrchestratorSpec
+from aegis_ros.spec import Accept, OrchestratorSpec, Wait
 
 __all__ = ["Config"]
 
@@ -37,6 +37,9 @@ class _Lane(Model):
     )
     shared: Annotated[bool | None, Shown("`device.shared`")] = Field(
         None, description="let other orchestrators use its core or GPU: see [Sharing](#sharing)"
+    )
+    wait: Annotated[Wait | None, Shown("`device.wait`")] = Field(
+        None, description="how its thread waits for a GPU: see [gpu.md](gpu.md#how-a-lane-waits)"
     )
 
 
@@ -81,6 +84,11 @@ class _Device(Model):
     shared: bool = Field(
         False,
         description="let other orchestrators use its cores and GPU: see [Sharing](#sharing)",
+    )
+    wait: Wait = Field(
+        Wait.SLEEP,
+        description="how the threads of lanes wait for a GPU; `spin` and `auto` answer sooner and "
+        "keep a core busy: see [gpu.md](gpu.md#how-a-lane-waits)",
     )
 
 

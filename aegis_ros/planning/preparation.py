@@ -35,7 +35,7 @@ from aegis_ros.rationale.rejection import (
     NoSuchLane,
     ProfileUnreadable,
 )
-from aegis_ros.spec import OrchestratorSpec, TaskSpec
+from aegis_ros.spec import OrchestratorSpec, TaskSpec, Wait
 from aegis_ros.wcet import ProfileKey, ProfileStore
 
 __all__ = ["Measure", "Preparation"]
@@ -295,7 +295,8 @@ class Preparation:
 
     def _profile_key(self, compiled: CompiledNetwork, lanes: LaneClass) -> ProfileKey:
         backend = self._backends[lanes.backend]
-        device = ", ".join(filter(None, (backend.device_name(), lanes.share)))
+        waits = "" if lanes.waits is Wait.SLEEP else f"lanes wait: {lanes.waits}"
+        device = ", ".join(filter(None, (backend.device_name(), lanes.share, waits)))
         return ProfileKey(compiled.profile_key, backend.name, device)
 
     def _class_of(self, candidate: Candidate) -> LaneClass:

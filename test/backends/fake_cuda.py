@@ -78,6 +78,7 @@ class FakeDriver:
         self.failed = ""
         self.lost = 0
         self.streams: dict[int, _Stream] = {}
+        self.spinning: set[int] = set()  # events
         self.launched = 0
         self.sms = 16
         self._capacity = capacity
@@ -204,10 +205,12 @@ class FakeDriver:
             self.drain(stream)
             self._called("synchronize_stream")
 
-    def create_event(self) -> int:
+    def create_event(self, *, spins: bool = False) -> int:
         with self._lock:
             self._called("create_event")
             handle = next(self._handles)
+            if spins:
+                self.spinning.add(handle)
             self._events[handle] = None
             return handle
 
@@ -226,7 +229,7 @@ class FakeDriver:
         with self._lock:
             recorded = self._events[event]
             assert recorded is not None, "waited for an event that was never recorded"
-            self._called("synchronize")
+            self._called("spin" if event in self.spinning else "synchronize")
             self._run_until(*recorded)
 
     def wait(self, stream: int, event: int) -> None:

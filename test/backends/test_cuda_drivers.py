@@ -141,6 +141,8 @@ def test_one_context_is_retained_for_all_threads_and_waits_without_spinning():
     ]
     made.create_event()
     assert cuda.calls[-1] == ("cuEventCreate", 3)
+    made.create_event(spins=True)
+    assert cuda.calls[-1] == ("cuEventCreate", 2)
     made.close()
     made.close()
     assert [call[0] for call in cuda.calls].count("cuDevicePrimaryCtxRelease") == 1
@@ -310,6 +312,7 @@ class PyCuda:
     def __init__(self) -> None:
         owner = self
         self.calls: list[str] = []
+        self.flags: list[int] = []  # of events
         self.refuse = ""
 
         class Context:
@@ -349,7 +352,7 @@ class PyCuda:
 
         class Event:
             def __init__(self, flags: int) -> None:
-                assert flags == 3
+                owner.flags.append(flags)
 
             def record(self, stream: Stream) -> None:
                 owner.calls.append("record")
@@ -412,6 +415,8 @@ def test_pycuda_uses_the_primary_context_and_its_own_objects_under_their_handles
     made.unpin(ctypes.addressof(host))
     made.free(memory)
     made.destroy_event(event)
+    made.destroy_event(made.create_event(spins=True))
+    assert cuda.flags == [3, 2]  # without a time; a wait for the first one sleeps
     made.destroy_stream(stream)
     assert cuda.calls[3:] == [
         "in 4096 b'\\x01\\x02\\x03' 33",

@@ -15,7 +15,7 @@ from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.errors import BackendError, EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import EarlyExitPlan, SegmentPlan
-from aegis_ros.spec import Criticality, DeviceSpec, FrameFormat, LaneSpec, OverrunPolicy
+from aegis_ros.spec import Criticality, DeviceSpec, FrameFormat, LaneSpec, OverrunPolicy, Wait
 from test.engine.bench import MS, Bench, simulated
 
 NETWORK = replace(simulated(MS, 2 * MS), dynamic_outputs=("values",), shares=(0.25, 0.75))
@@ -32,7 +32,7 @@ SPEC = LoadSpec(
     early_exit={"values": "more"},
 )
 REQUESTS = [
-    m.Begin((LaneSpec("main", 1, None), LaneSpec("side", None, 8)), 4096),
+    m.Begin((LaneSpec("main", 1, None), LaneSpec("side", None, 8, wait=Wait.SPIN)), 4096),
     m.Hello(),
     m.OpenChannel(3, ChannelSpec("camera", FrameFormat.RGB8, (16, 24, 3), 8)),
     m.CloseChannel(3),

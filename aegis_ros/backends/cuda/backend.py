@@ -1,8 +1,9 @@
 """Lanes of one NVIDIA GPU: a stream and a thread each, whatever runtime enqueues the segments.
 
-A lane's thread puts the copy of the frame, the segment and the copies out on a stream, and sleeps
-in the driver until an event behind them has happened; the loop of the engine is never kept
-waiting. A job that finds the lane busy has its frame copied meanwhile.
+A lane's thread puts the copy of the frame, the segment and the copies out on a stream, and waits
+in the driver until an event behind them has happened, asleep or spinning as the lane's ``wait``
+says; the loop of the engine is never kept waiting. A job that finds the lane busy has its frame
+copied meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from aegis_ros.backends.cuda.lanes import GpuLane, make_lanes
 from aegis_ros.backends.cuda.network import GpuNetwork
 from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
-from aegis_ros.spec import LaneSpec
+from aegis_ros.spec import LaneSpec, Wait
 
 __all__ = ["CudaBackend"]
 
@@ -45,12 +46,13 @@ class CudaBackend:
         self._lost = ""
         self._threads: list[CpuLane] = []
         self._lanes: list[GpuLane] = []
+        self._waits = ""
         self._frames = FrameMemory(self._driver)
         self._loaded: list[GpuNetwork] = []
         self._undo = ExitStack()  # of what ``open`` made
 
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
-        """Create streams, an event and a thread a lane; earlier lanes are the more urgent ones.
+        """Create streams, events and a thread a lane; earlier lanes are the more urgent ones.
 
         Raises:
             BackendError: the GPU cannot be used, or not be divided among the lanes.
@@ -61,6 +63,7 @@ class CudaBackend:
             made = make_lanes(self._driver, lanes, self._frames, undo)
             self._threads = open_lanes(lanes, self._run, ended, priority)
             self._lanes = made
+            self._waits = _described(lanes)
             self._undo = undo.pop_all()
 
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
@@ -122,7 +125,7 @@ class CudaBackend:
         divided = f"; multiprocessors of the lanes: {parts}" if parts else ""
         return (
             f"{describe_lanes(self._threads)}; streams {has}, {graphs} ({self._driver.name})"
-            f"{divided}"
+            f"{divided}{self._waits}"
         )
 
     def close(self) -> None:
@@ -189,6 +192,20 @@ class CudaBackend:
         except CudaError as error:
             return str(error)
         return f"{free / 2**20:.0f} of {total / 2**20:.0f} MiB are free"
+
+
+def _described(lanes: Sequence[LaneSpec]) -> str:
+    """Return how the lanes wait and what that takes; nothing of lanes that sleep."""
+    words = {
+        Wait.SPIN: "keep a core busy while the GPU computes for them (wait: spin)",
+        Wait.AUTO: "keep their core busy for the last part of each segment (wait: auto)",
+    }
+    found = []
+    for wait, what in words.items():
+        names = ", ".join(lane.name for lane in lanes if lane.wait is wait)
+        if names:
+            found.append(f"; lanes that {what}: {names}")
+    return "".join(found)
 
 
 def _end_process(sentence: str) -> None:

@@ -166,11 +166,11 @@ class BindingsDriver:
         """Wait for a stream."""
         self._do("cuStreamSynchronize", stream)
 
-    def create_event(self) -> int:
+    def create_event(self, *, spins: bool = False) -> int:
         """Return an event without a time, since those with one cost more to record."""
         flags = self._cuda.CUevent_flags
-        wanted = int(flags.CU_EVENT_BLOCKING_SYNC) | int(flags.CU_EVENT_DISABLE_TIMING)
-        return int(self._do("cuEventCreate", wanted))
+        asleep = 0 if spins else int(flags.CU_EVENT_BLOCKING_SYNC)
+        return int(self._do("cuEventCreate", asleep | int(flags.CU_EVENT_DISABLE_TIMING)))
 
     def destroy_event(self, event: int) -> None:
         """Destroy an event."""
@@ -181,7 +181,7 @@ class BindingsDriver:
         self._do("cuEventRecord", event, stream)
 
     def synchronize(self, event: int) -> None:
-        """Sleep until an event has happened."""
+        """Sleep or spin until an event has happened."""
         self._do("cuEventSynchronize", event)
 
     def wait(self, stream: int, event: int) -> None:

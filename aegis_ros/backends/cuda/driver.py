@@ -85,8 +85,8 @@ class CudaUnavailable(Exception):
 class CudaDriver(Protocol):
     """One GPU: its primary context, which TensorRT uses too.
 
-    Every call may raise :class:`CudaError`. Calls that wait block in the driver, without spinning
-    and without the interpreter's lock.
+    Every call may raise :class:`CudaError`. Calls that wait block in the driver, without the
+    interpreter's lock; they sleep, but for :meth:`synchronize` of an event that spins.
 
     Attributes:
         name: name of the Python package.
@@ -147,8 +147,13 @@ class CudaDriver(Protocol):
         """Wait until everything on the stream has ended."""
         ...
 
-    def create_event(self) -> int:
-        """Return an event that waiters sleep on."""
+    def create_event(self, *, spins: bool = False) -> int:
+        """Return an event.
+
+        Args:
+            spins: whether a thread that waits for it spins in the driver: it goes on sooner, and
+                keeps its core busy. Otherwise it sleeps.
+        """
         ...
 
     def destroy_event(self, event: int) -> None:
@@ -160,7 +165,7 @@ class CudaDriver(Protocol):
         ...
 
     def synchronize(self, event: int) -> None:
-        """Wait until the event has happened."""
+        """Wait until the event has happened, asleep or spinning as it was made."""
         ...
 
     def wait(self, stream: int, event: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aegis_ros.backends.cuda.arena import Arena
 from aegis_ros.backends.cuda.driver import CudaDriver, CudaError, Partition
 from aegis_ros.backends.cuda.frames import FrameMemory
+from aegis_ros.backends.cuda.waiting import Waiting, waiting
 from aegis_ros.errors import BackendError
 from aegis_ros.spec import LaneSpec
 
@@ -22,7 +23,8 @@ class GpuLane:
     """What the networks of one lane share.
 
     Attributes:
-        stream, event: of the driver.
+        stream: of the driver.
+        waiting: how its thread waits for a segment.
         copies: stream for copies that run beside ``stream``.
         urgency: of both streams, as :meth:`CudaDriver.create_stream` takes it.
         partition: handle of the multiprocessors it has for itself; 0 for all of the GPU.
@@ -33,7 +35,7 @@ class GpuLane:
     """
 
     stream: int
-    event: int
+    waiting: Waiting
     copies: int
     urgency: int
     partition: int
@@ -60,16 +62,24 @@ def make_lanes(
         CudaError: as the driver says.
     """
     made = []
-    for index, part in enumerate(_parts(driver, lanes, undo)):
+    for index, (lane, part) in enumerate(zip(lanes, _parts(driver, lanes, undo), strict=True)):
         urgency = len(lanes) - index
         stream = driver.create_stream(urgency, part.handle)
         undo.callback(driver.destroy_stream, stream)
         copies = driver.create_stream(urgency, part.handle)
         undo.callback(driver.destroy_stream, copies)
-        event = driver.create_event()
-        undo.callback(driver.destroy_event, event)
-        lane = GpuLane(stream, event, copies, urgency, part.handle, part.sms, Arena(driver), frames)
-        made.append(lane)
+        made.append(
+            GpuLane(
+                stream,
+                waiting(driver, lane.wait, undo),
+                copies,
+                urgency,
+                part.handle,
+                part.sms,
+                Arena(driver),
+                frames,
+            )
+        )
     return made
 
 

@@ -15,6 +15,7 @@ from aegis_ros.backends.cuda.buffers import Buffers
 from aegis_ros.backends.cuda.driver import CudaDriver
 from aegis_ros.backends.cuda.frames import FrameInput
 from aegis_ros.backends.cuda.lanes import GpuLane
+from aegis_ros.backends.cuda.waiting import Past
 from aegis_ros.backends.worker import Shapes
 from aegis_ros.errors import BackendError
 
@@ -33,7 +34,7 @@ class GpuNetwork(ABC):
     Args:
         driver: the GPU.
         compiled: files and what is known of the network.
-        lane: streams, event and arena.
+        lane: streams, way to wait and arena.
     """
 
     def __init__(self, driver: CudaDriver, compiled: CompiledNetwork, lane: GpuLane) -> None:
@@ -45,6 +46,7 @@ class GpuNetwork(ABC):
         self._frame_dtype = np.dtype(compiled.frame_input.dtype)
         self._places = {item.name: index for index, item in enumerate(compiled.outputs)}
         self._shapes = [tuple(item.shape) for item in compiled.outputs]
+        self._pasts = [Past() for _ in range(compiled.segments)]
         self._undo = ExitStack()
         self._buffers = Buffers(driver, self._undo)
         self._input: FrameInput
@@ -149,8 +151,7 @@ class GpuNetwork(ABC):
             if index == 0:
                 self._input.send(frame, stream, prefetched=prefetched)
             sent = self._put(index, tuple(frame.shape), stream)
-            self._driver.record(self.lane.event, stream)
-            self._driver.synchronize(self.lane.event)
+            self.lane.waiting.behind(stream, self._pasts[index])
         except BaseException:
             # Nothing may still run in memory that the next job gets.
             self._driver.synchronize_stream(stream)

@@ -105,10 +105,11 @@ class PyCudaDriver:
         """Wait for a stream."""
         self._do("synchronize", self._objects[stream])
 
-    def create_event(self) -> int:
+    def create_event(self, *, spins: bool = False) -> int:
         """Return an event without a time."""
         flags = self._cuda.event_flags
-        event = self._do("Event", self._cuda, flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
+        asleep = 0 if spins else flags.BLOCKING_SYNC
+        event = self._do("Event", self._cuda, asleep | flags.DISABLE_TIMING)
         return self._keep(id(event), event)
 
     def destroy_event(self, event: int) -> None:
@@ -120,7 +121,7 @@ class PyCudaDriver:
         self._do("record", self._objects[event], self._objects[stream])
 
     def synchronize(self, event: int) -> None:
-        """Sleep until an event has happened."""
+        """Sleep or spin until an event has happened."""
         self._do("synchronize", self._objects[event])
 
     def wait(self, stream: int, event: int) -> None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from aegis_ros.backends.lanes import lanes_to_open
 from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import (
@@ -71,7 +72,7 @@ class EngineProcess:
 
     def __init__(self, device: DeviceSpec) -> None:
         """Start the process."""
-        self._lanes = device.lanes
+        self._lanes = lanes_to_open(device)
         frames, theirs_frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control, theirs_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for each in (frames, theirs_frames):

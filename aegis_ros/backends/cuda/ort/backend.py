@@ -43,7 +43,9 @@ class OnnxRuntimeCudaBackend(CudaBackend):
     """
 
     name = "onnxruntime_cuda"
-    capabilities = Capabilities(partitions=True, graphs=True, distributions=("onnxruntime-gpu",))
+    capabilities = Capabilities(
+        partitions=True, graphs=True, waits=True, distributions=("onnxruntime-gpu",)
+    )
 
     def __init__(
         self,

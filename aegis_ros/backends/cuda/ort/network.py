@@ -78,7 +78,7 @@ class OrtCudaNetwork(GpuNetwork):
     Args:
         toolkit: ONNX Runtime and the driver.
         compiled: files and what is known of the network.
-        lane: event, copies, urgency and multiprocessors.
+        lane: way to wait, copies, urgency and multiprocessors.
         tf32: whether float32 may be multiplied as TF32.
         profile: folder for ONNX Runtime's profiles, for :meth:`off_device`; nothing is captured
             then.

@@ -53,7 +53,11 @@ class TensorRtBackend(CudaBackend):
 
     name = "tensorrt"
     capabilities = Capabilities(
-        partitions=True, graphs=True, shares_activations=True, distributions=("tensorrt",)
+        partitions=True,
+        graphs=True,
+        shares_activations=True,
+        waits=True,
+        distributions=("tensorrt",),
     )
 
     def __init__(
