@@ -3,8 +3,8 @@
 Ways: a process a network, a stream a network, one queue, and the orchestrator. All run the same
 compiled networks through this package's engine, so that only who runs when differs. The load is the
 share of the GPU that measured budgets take; beyond 100 %, low tasks are added to what is proven at
-80 %. Before that: what a segment more costs, and how much longer a network takes beside another
-one, on two lanes and on divided multiprocessors.
+80 %. Before that: what a segment more and what a job costs, and how much longer a network takes
+beside another one, on two lanes and on divided multiprocessors.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, in_turn
 from benchmarks.gpu.device import contention, segment_cost
 from benchmarks.gpu.goals import goals
+from benchmarks.gpu.waiting import job_costs, show_job_costs
 from benchmarks.gpu.ways import WAYS, Bench, one_round
 from benchmarks.gpu.workload import workload
 from benchmarks.report import parser, publish, table
@@ -104,6 +105,10 @@ def main() -> None:
         for name, network in cut.items():
             with report.part(f"segments of {name}"):
                 costs |= segment_cost(bench, {name: network})
+        facts["job_costs"] = []
+        for what, measured in job_costs(bench, compiled, cut, options.rounds):
+            with report.part(what):
+                facts["job_costs"] += measured()
         shared: list[dict[str, Any]] = []
         facts["contention"] = shared
         with report.part("contention"):
@@ -115,6 +120,7 @@ def main() -> None:
             _rounds(options, bench, arms=arms, results=results, report=report, progress=progress)
     results.show()
     _show(named, costs, shared)
+    show_job_costs(_console(), facts["job_costs"])
     for line in facts["failed"]:
         print(f"left out, because it failed: {line}")
 
@@ -211,7 +217,7 @@ def _rounds(
 def _show(
     named: str, costs: Mapping[str, Mapping[str, Any]], shared: Sequence[Mapping[str, Any]]
 ) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=150, no_color=True)
+    console = _console()
     shown = table(f"between two segments, us ({named})", "network", "in", "p50", "p99", "max", "")
     for name, row in costs.items():
         numbers = (f"{row[each]:.0f}" for each in ("p50", "p99", "max"))
@@ -234,6 +240,10 @@ def _show(
             f"{each['p999_factor']:.2f}",
         )
     console.print(shown)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=150, no_color=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from benchmarks.gpu.ways import Bench
 from benchmarks.report import percentiles
 
-__all__ = ["contention", "segment_cost"]
+__all__ = ["contention", "engine_on", "segment_cost"]
 
 _JOBS = 300
 _TIMEOUT_S = 30.0
@@ -51,7 +51,7 @@ def _gaps(bench: Bench, name: str, compiled: CompiledNetwork) -> tuple[list[floa
         result.release()
         ended.set()
 
-    with _engine(bench, [LaneSpec("main", bench.workload.core)], result) as engine:
+    with engine_on(bench, [LaneSpec("main", bench.workload.core)], result) as engine:
         shape = compiled.max_shape
         channel = engine.open_channel(ChannelSpec(name, FrameFormat.RGB8, shape, 2))
         note = engine.load(LoadSpec(0, name, compiled, 0, name))
@@ -95,7 +95,7 @@ def contention(
     usual = {str(row["network"]): row for row in alone if row["way"] == "one lane"}
     rows: list[dict[str, Any]] = []
     for way, lanes in ways.items():
-        with _engine(bench, lanes, lambda result: result.release()) as engine:
+        with engine_on(bench, lanes, lambda result: result.release()) as engine:
             for name, compiled in networks.items():
                 others = [each for other, each in networks.items() if other != name]
                 heaviest = max(others, key=lambda each: each.footprint.total)
@@ -114,7 +114,12 @@ def contention(
 
 
 @contextmanager
-def _engine(bench: Bench, lanes: Sequence[LaneSpec], result: Any) -> Iterator[EngineClient]:
+def engine_on(bench: Bench, lanes: Sequence[LaneSpec], result: Any) -> Iterator[EngineClient]:
+    """Yield an engine with these lanes; whatever it says on its own ends the benchmark's part.
+
+    Raises:
+        SystemExit: a job was left out, or the engine was lost.
+    """
     problems: list[str] = []
     engine = EngineClient(
         bench.device(lanes, DeviceSpec().realtime_priority),

@@ -51,6 +51,11 @@ class CudaBackend:
         self._loaded: list[GpuNetwork] = []
         self._undo = ExitStack()  # of what ``open`` made
 
+    @property
+    def lanes(self) -> tuple[GpuLane, ...]:
+        """The lanes that are open."""
+        return tuple(self._lanes)
+
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Create streams, events and a thread a lane; earlier lanes are the more urgent ones.
 
