@@ -72,6 +72,7 @@ class Candidate:
             spec.criticality,
             spec.lane,
             total_ns=self.plan.total_ns,
+            kept_free_ns=spec.output.publish_ns,
         )
 
 
