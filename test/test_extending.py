@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,45 +13,34 @@ import pytest
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.backends import backend_names
-from aegis_ros.config import parse_config
 from aegis_ros.engine import LoadSpec
-from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.scheduling.plans.registry import plan_types
 from aegis_ros.simulation import Workload, periodic_arrivals, simulate
 from test.engine.bench import MS, Bench, simulated
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-FILES = dict(re.findall(r"```\w+\n# ((?:toy|pyproject)[\w.]+)\n(.*?)```", PAGE, re.DOTALL))
-_OFFLINE = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check", "-q"]
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which pip has installed the package of the page, as it stands there."""
-    source = tmp_path_factory.mktemp("toys")
-    for name, text in FILES.items():
-        (source / name).write_text(text)
-    (command,) = re.findall(r"^(pip install \S+)", PAGE, re.MULTILINE)
-    target = tmp_path_factory.mktemp("installed")
-    ran = subprocess.run(
-        [sys.executable, "-m", *command.split(), *_OFFLINE, "--target", str(target)],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return target
 
 
 @pytest.fixture
-def toys(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The package of the page, found by this process and those it starts."""
-    monkeypatch.syspath_prepend(str(installed))
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A distribution with the files of the page, found by this process and those it starts."""
+    for block in BLOCKS:
+        named = re.match(r"# (toy_\w+\.py)\n", block)
+        if named:
+            (tmp_path / named[1]).write_text(block)
+    info = tmp_path / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    groups = re.findall(r'\[project\.entry-points\."([\w.]+)"\]\n(\w+) = "([\w:]+)"', PAGE)
+    assert {group for group, _, _ in groups} == {"aegis_ros.backends", "aegis_ros.plans"}
+    (info / "entry_points.txt").write_text(
+        "".join(f"[{group}]\n{name} = {target}\n\n" for group, name, target in groups)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
     plan_types.cache_clear()
-    yield installed
+    yield tmp_path
     plan_types.cache_clear()
     for name in ("toy_backend", "toy_plan", "toy_policy"):
         sys.modules.pop(name, None)
@@ -81,20 +69,6 @@ def test_a_toy_backend_with_a_toy_plan_runs_in_a_real_engine(toys: Path) -> None
         bench.running(2)
         bench.client.unload(2)
         bench.wait(lambda heard: heard.skips, "the end of a job that would go on for ever")
-
-
-def test_the_configuration_of_the_page_is_admitted_on_the_toy_backend(
-    toys: Path, tmp_path: Path
-) -> None:
-    spec = parse_config(FILES["toy.yaml"])
-    assert spec.device.backend == "toy"
-    orchestrator = Orchestrator(spec, state_dir=tmp_path, on_result=lambda _, result: None)
-    try:
-        (answer,) = orchestrator.configure()
-        assert answer.accepted, answer.rationale.sentence
-        assert "measured budget" in answer.rationale.sentence
-    finally:
-        orchestrator.cleanup()
 
 
 def test_a_toy_plan_runs_under_the_simulator_s_clock(toys: Path) -> None:

@@ -30,13 +30,11 @@ class Chain:
         name: for sentences.
         stages: at least one, in order.
         deadline_ns: from the arrival at the first stage to the end of the last; 0 for none.
-        kept_free_ns: by how much that is shorter than what was declared. For sentences.
     """
 
     name: str
     stages: tuple[str, ...]
     deadline_ns: int = 0
-    kept_free_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +216,7 @@ def _settled(
         reaction = latency + by_name[chain.stages[0]].period_ns
         bounds.append(ChainBound(chain.name, latency, reaction, chain.deadline_ns))
         if 0 < chain.deadline_ns < latency:
-            late.append(
-                ChainTooLong(
-                    chain.name,
-                    chain.stages[0],
-                    last,
-                    latency,
-                    chain.deadline_ns,
-                    chain.kept_free_ns,
-                )
-            )
+            late.append(ChainTooLong(chain.name, chain.stages[0], last, latency, chain.deadline_ns))
     return ChainsVerdict(
         not late,
         tuple(bounds),

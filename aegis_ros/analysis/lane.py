@@ -310,14 +310,7 @@ def _too_long_alone(
         ">",
         task.deadline_ns / 1e6,
         "ms",
-        TaskTooLong(
-            task.name,
-            wcet,
-            task.jitter_ns,
-            task.deadline_ns,
-            wcet - task.work_ns,
-            task.kept_free_ns,
-        ),
+        TaskTooLong(task.name, wcet, task.jitter_ns, task.deadline_ns),
     )
 
 

@@ -31,8 +31,6 @@ class AnalysisTask:
         total_ns: budget of all segments of one job together, from the longest of ``segments_ns`` up
             to their sum; 0 for that sum. The worst runs of the segments need not be one run.
         high_total_ns: the same of ``high_segments_ns``, not below the budget of a whole job.
-        kept_free_ns: time before the declared deadline that is kept for publishing: by so much
-            ``deadline_ns`` is shorter than what was declared. For sentences.
     """
 
     name: str
@@ -45,7 +43,6 @@ class AnalysisTask:
     high_segments_ns: tuple[int, ...] = ()
     total_ns: int = 0
     high_total_ns: int = 0
-    kept_free_ns: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what the tests cannot decide.

@@ -80,7 +80,6 @@ def admission_reason(
         shared=tuple(
             SharedWith(each.words, each.node, each.pid, each.utilization) for each in neighbours
         ),
-        kept_free_ns=0 if bound is None else spec.deadline_ns - bound.deadline_ns,
     )
 
 

@@ -108,7 +108,5 @@ def decide(
             utilization_after=verdict.utilization,
             witness=verdict.witness,
             counterfactuals=changes_that_admit(options, admitted, lane, switch_ns),
-            switch_ns=switch_ns,
-            kept_free_ns=task.kept_free_ns,
         )
     )

@@ -72,7 +72,6 @@ class Candidate:
             spec.criticality,
             spec.lane,
             total_ns=self.plan.total_ns,
-            kept_free_ns=spec.output.publish_ns,
         )
 
 

@@ -51,8 +51,7 @@ def chains_verdict(
     chains = []
     for name in own:
         stages = stages_of(name, own)
-        last = tasks[name][0]
-        chains.append(Chain(" → ".join(stages), stages, last.deadline_ns, last.kept_free_ns))
+        chains.append(Chain(" → ".join(stages), stages, tasks[name][0].deadline_ns))
     declared = [
         replace(task, jitter_ns=task.jitter_ns - chain_jitters_ns.get(name, 0))
         for name, (task, _) in tasks.items()

@@ -219,9 +219,7 @@ def _with_field(
     made = new_task(fields, asked.lanes, f"--set {task.name}.{field}")
     if not free_ns:
         return made
-    return tuple(
-        replace(item, deadline_ns=item.deadline_ns - free_ns, kept_free_ns=free_ns) for item in made
-    )
+    return tuple(replace(item, deadline_ns=item.deadline_ns - free_ns) for item in made)
 
 
 def _in_ratio(task: AnalysisTask, parts: Sequence[float]) -> list[float]:

@@ -51,6 +51,8 @@ class TaskSet:
         lanes: names of all lanes.
         switch_ns: cost of starting a segment.
         policy: what orders the jobs of a lane.
+        kept_free_ns: by task name, time before the declared deadline that is kept for publishing,
+            and so is missing in the deadline of ``tasks``; only where it is not 0.
         samples_ns: by task name, measured execution times, int64 [runs, segments].
         configured: whether this is an orchestrator's YAML, where segments cannot be declared.
         max_decimation: by task name, the largest n of which every n-th frame is enough; only where
@@ -64,16 +66,12 @@ class TaskSet:
     lanes: tuple[str, ...]
     switch_ns: int = 0
     policy: PolicyName = "edf"
+    kept_free_ns: Mapping[str, int] = field(default_factory=dict)
     samples_ns: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     configured: bool = False
     max_decimation: Mapping[str, int] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-
-    @property
-    def kept_free_ns(self) -> dict[str, int]:
-        """By task name, time before the declared deadline that is kept for publishing, if any."""
-        return {task.name: task.kept_free_ns for task in self.tasks if task.kept_free_ns}
 
     @property
     def decimation_limits(self) -> dict[str, int]:
@@ -410,6 +408,7 @@ def _configured_set(
             profile = profiles.get(preparation.profile_key_of(candidate))
             if profile is not None:
                 samples[candidate.spec.name] = profile.samples_ns
+    free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
     tasks = tuple(
         # With several classes of lanes its budget is that of one of them.
         replace(task, lane=each.lane or each.candidate.lanes[0]) if classes > 1 else task
@@ -421,6 +420,7 @@ def _configured_set(
         lanes,
         spec.device.switch_ns,
         "edf",
+        free,
         samples,
         configured=True,
         max_decimation={task.name: task.decimation_limit for task in spec.tasks},

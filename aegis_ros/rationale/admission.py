@@ -191,7 +191,6 @@ class TaskAdmitted(Reason):
         slack: what is left for tasks of best effort.
         bound_ns: worst-case response time, 0 for a task of best effort.
         deadline_ns: what it is held against.
-        kept_free_ns: by how much that is shorter than what was declared, for publishing.
         budget: of a whole job.
         cut: why it runs in as many segments as it does; ``None`` for whole without more ado.
         load_note: what the engine says of the network it loaded; may be empty.
@@ -227,7 +226,6 @@ class TaskAdmitted(Reason):
     barred: tuple[str, ...] = ()
     chains: tuple[ChainTime, ...] = ()
     shared: tuple[SharedWith, ...] = ()
-    kept_free_ns: int = 0
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

@@ -294,8 +294,6 @@ class NotSchedulable(Reason):
         finding: what the test found.
         cut: why it runs in as many segments as it does.
         counterfactuals: changes that would admit it.
-        switch_ns: what each start of a segment adds to a budget.
-        kept_free_ns: what is kept of its declared deadline for publishing.
     """
 
     decision = Decision.REJECTED
@@ -311,8 +309,6 @@ class NotSchedulable(Reason):
     utilization_after: float
     witness: Witness | None
     counterfactuals: tuple[Counterfactual, ...]
-    switch_ns: int = 0
-    kept_free_ns: int = 0
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

@@ -88,23 +88,12 @@ class LaneOverloaded(Finding):
 
 @dataclass(frozen=True, slots=True)
 class TaskTooLong(Finding):
-    """A task cannot meet its deadline even alone.
-
-    Attributes:
-        task: its name.
-        wcet_ns: budget of a job, with the switches.
-        jitter_ns: of its release.
-        deadline_ns: what there is for it.
-        switches_ns: what starting its segments is charged with, part of ``wcet_ns``.
-        kept_free_ns: by how much ``deadline_ns`` is shorter than what was declared, for publishing.
-    """
+    """A task cannot meet its deadline even alone."""
 
     task: str
     wcet_ns: int
     jitter_ns: int
     deadline_ns: int
-    switches_ns: int = 0
-    kept_free_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,17 +260,13 @@ class LateWithChainJitter(Finding):
 
 @dataclass(frozen=True, slots=True)
 class ChainTooLong(Finding):
-    """A chain takes longer than its deadline.
-
-    ``kept_free_ns`` of the declared deadline is for publishing, and not part of ``deadline_ns``.
-    """
+    """A chain takes longer than its deadline."""
 
     chain: str
     first: str
     last: str
     latency_ns: int
     deadline_ns: int
-    kept_free_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,12 @@ class Planner:
         """Return what was measured, by network and number of segments."""
         return {f"{name} in {parts}": value for (name, parts), value in self._measured.items()}
 
+    def profile(self, name: str, parts: int = 1) -> Profile:
+        """Return all that was measured of a network."""
+        known = self._orchestrator.profiler.measured(replace(self._specs[name], segments=parts))[1]
+        assert known is not None, f"{name} was not measured in {parts}"
+        return known
+
     def tell(self, console: Console) -> None:
         """Print what was measured anew, if anything was."""
         if self.anew:

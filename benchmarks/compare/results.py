@@ -14,9 +14,11 @@ from benchmarks.compare.plan import Plan
 from benchmarks.compare.rounds import Arm, Round
 from benchmarks.compare.tables import show
 from benchmarks.compare.workload import Task, Workload
-from benchmarks.report import publish
+from benchmarks.report import Figure, publish
 
-__all__ = ["Results"]
+__all__ = ["QUANTILES", "Results"]
+
+QUANTILES = 51
 
 Goals = Callable[[Mapping[str, Any], Workload], list[tuple[str, str, bool]]]
 
@@ -45,11 +47,11 @@ class Results:
     ) -> None:
         """Begin without rounds."""
         self.plans = {plan.load: plan for plan in plans}
-        self._workload = workload
+        self.workload = workload
         self._labels = {arm.name: arm.label for arm in arms}
         self._ways = ways
         self._goals = goals
-        self._facts = facts
+        self.facts = facts
         self.rounds: list[Round] = []
 
     def _of(self, load: float, arm: str) -> list[Round]:
@@ -80,7 +82,7 @@ class Results:
                         task.name: task_row(
                             task,
                             [item.tasks[task.name] for item in self._of(load, arm)],
-                            self._workload.jitter_ms,
+                            self.workload.jitter_ms,
                         )
                         for task in self._tasks(load, arm)
                     }
@@ -118,6 +120,48 @@ class Results:
             for task in self._tasks(load, arm)
         }
 
+    def quantiles(self) -> dict[str, dict[str, dict[str, list[float]]]]:
+        """Return response over deadline by load, arm and task, for pictures drawn later.
+
+        Each list has the quantiles 0, 0.02 … 0.98, 1, in this order.
+        """
+        found: dict[str, dict[str, dict[str, list[float]]]] = {}
+        for (load, arm, task), ratio in self.samples().items():
+            if len(ratio):
+                values = np.quantile(ratio, np.linspace(0.0, 1.0, QUANTILES))
+                rounded = [round(float(value), 4) for value in values]
+                found.setdefault(f"{load:g}", {}).setdefault(arm, {})[task] = rounded
+        return found
+
+    def values(self) -> dict[str, Any]:
+        """Return all that goes into a file of figures, as plain data."""
+        summary = self.summary()
+        return {
+            **self.facts,
+            "ways": dict(self._labels),
+            "loads": summary,
+            "response_over_deadline_quantiles": self.quantiles(),
+            "goals": [
+                {"goal": what, "reached": reached, "met": bool(met)}
+                for what, reached, met in self._goals(summary, self.workload)
+            ],
+            "rounds": [
+                item.as_values()
+                | {
+                    "tasks": {
+                        task.name: task_row(task, [item.tasks[task.name]], self.workload.jitter_ms)
+                        for task in self._tasks(item.load, item.arm)
+                    },
+                    "machine": machine_row([item]),
+                }
+                for item in self.rounds
+            ],
+        }
+
+    def figures(self) -> list[Figure]:
+        """Return the figures that a page shows."""
+        return figure_rows(self.summary(), self._labels)
+
     def write(self, package: str, json_path: Path | None, plot: Path | None, title: str) -> None:
         """Write figures and picture anew; a path that is ``None`` is left out.
 
@@ -129,34 +173,12 @@ class Results:
         """
         if not self.rounds:
             return
-        summary = self.summary()
         if json_path is not None:
-            values = {
-                **self._facts,
-                "loads": summary,
-                "goals": [
-                    {"goal": what, "reached": reached, "met": bool(met)}
-                    for what, reached, met in self._goals(summary, self._workload)
-                ],
-                "rounds": [
-                    item.as_values()
-                    | {
-                        "tasks": {
-                            task.name: task_row(
-                                task, [item.tasks[task.name]], self._workload.jitter_ms
-                            )
-                            for task in self._tasks(item.load, item.arm)
-                        },
-                        "machine": machine_row([item]),
-                    }
-                    for item in self.rounds
-                ],
-            }
-            publish(package, json_path, figure_rows(summary, self._labels), values)
+            publish(package, json_path, self.figures(), self.values())
         if plot is not None:
             from benchmarks.compare.picture import draw  # whose package may be missing
 
-            loads = {float(load): one for load, one in summary.items()}
+            loads = {float(load): one for load, one in self.summary().items()}
             ways = {
                 way: self._labels[way]
                 for way in self._ways
@@ -169,4 +191,4 @@ class Results:
         """Print the tables."""
         if self.rounds:
             summary = self.summary()
-            show(summary, self._labels, self._goals(summary, self._workload))
+            show(summary, self._labels, self._goals(summary, self.workload))

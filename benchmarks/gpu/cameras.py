@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from aegis_ros.engine import JobResult
 from benchmarks.compare.rounds import TaskRound
@@ -50,29 +51,39 @@ class Book:
         )
         result.release()
 
-    def rounds(self, begin_ns: int, end_ns: int, *, one_lane: bool) -> dict[str, TaskRound]:
+    def rounds(
+        self, begin_ns: int, end_ns: int, *, lane_times: bool, proven: bool
+    ) -> dict[str, TaskRound]:
         """Return what every task got of the frames stamped within a time.
 
         Args:
             begin_ns: where it begins (monotonic).
             end_ns: where it ends.
-            one_lane: whether all share one lane, so that its time can be distinguished.
+            lane_times: whether all share one lane, so that its time can be distinguished.
+            proven: whether there is a bound that times are to be held to.
         """
-        return {task.name: self._of(task.name, begin_ns, end_ns, one_lane) for task in self._tasks}
+        found = {}
+        for task in self._tasks:
+            rows = self._within(task.name, begin_ns, end_ns)
+            found[task.name] = one = self._of(task.name, rows, begin_ns, end_ns)
+            stamp, released, started, finished = rows.T[:4]
+            if lane_times or proven:
+                one.ended_ms, one.ready_ms = (finished - stamp) / 1e6, (released - stamp) / 1e6
+            if lane_times:
+                one.released_ns, one.started_ns, one.finished_ns = released, started, finished
+        return found
 
-    def _of(self, name: str, begin_ns: int, end_ns: int, one_lane: bool) -> TaskRound:
-        stamps = np.array(self.stamps[name], np.int64)
+    def _within(self, name: str, begin_ns: int, end_ns: int) -> npt.NDArray[np.int64]:
         rows = np.array(self._rows[name], np.int64).reshape(-1, 6)
+        return rows[(rows[:, 0] >= begin_ns) & (rows[:, 0] < end_ns)]
+
+    def _of(self, name: str, rows: npt.NDArray[np.int64], begin_ns: int, end_ns: int) -> TaskRound:
+        stamps = np.array(self.stamps[name], np.int64)
         within = int(np.sum((stamps >= begin_ns) & (stamps < end_ns)))
-        rows = rows[(rows[:, 0] >= begin_ns) & (rows[:, 0] < end_ns)]
-        stamp, released, started, finished, execution, delivered = rows.T
-        found = TaskRound(
+        stamp, _, _, _, execution, delivered = rows.T
+        return TaskRound(
             within, within - len(rows), 0, 0, (delivered - stamp) / 1e6, execution / 1e6
         )
-        if one_lane:
-            found.ended_ms, found.ready_ms = (finished - stamp) / 1e6, (released - stamp) / 1e6
-            found.released_ns, found.started_ns, found.finished_ns = released, started, finished
-        return found
 
 
 class Cameras:
@@ -139,6 +150,6 @@ class Cameras:
                 continue
             task = self._tasks[at]
             heapq.heapreplace(due, (when + round(task.period_ms * 1e6), at))
-            stamp = time.monotonic_ns()
-            self._book.stamps[task.name].append(stamp)
-            self._send(task, stamp)
+            # Stamped with when it was due: what this thread is late by is part of the response.
+            self._book.stamps[task.name].append(when)
+            self._send(task, when)

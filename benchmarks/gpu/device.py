@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.engine import ChannelSpec, EngineClient, JobResult, LoadSpec, SlotFrame
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
+from benchmarks.gpu.partitions import OUTSIDE
 from benchmarks.gpu.ways import Bench
 from benchmarks.report import percentiles
 
@@ -20,6 +22,7 @@ __all__ = ["contention", "engine_on", "segment_cost"]
 _JOBS = 300
 _TIMEOUT_S = 30.0
 _SHOWN = (50.0, 99.9)
+_MEASURE_S = 4.0  # of one network, whatever its runs take
 
 
 def segment_cost(bench: Bench, cut: Mapping[str, CompiledNetwork]) -> dict[str, dict[str, Any]]:
@@ -75,6 +78,9 @@ def contention(
 ) -> list[dict[str, Any]]:
     """Return how much longer networks take while the heaviest other one runs on a second lane.
 
+    On a divided device there is a control: the other one on all multiprocessors, those of the first
+    lane among them. Where that takes no longer than apart, dividing is worth nothing here.
+
     Args:
         bench: device.
         networks: whole.
@@ -83,25 +89,32 @@ def contention(
             rest; ``None`` for two lanes on all of it, and before that for one lane.
         alone: rows of an earlier call, for what a network takes on one lane of the whole GPU.
     """
-    ways: dict[str, Sequence[LaneSpec]] = {
-        "one lane": [LaneSpec("main", bench.workload.core)],
-        "two lanes": [LaneSpec("first", bench.workload.core), LaneSpec("second")],
+    ways: dict[str, tuple[Sequence[LaneSpec], str]] = {
+        "one lane": ([LaneSpec("main", bench.workload.core)], ""),
+        "two lanes": ([LaneSpec("first", bench.workload.core), LaneSpec("second")], ""),
     }
     if sms is not None:
+        part = LaneSpec("first", None, sms)
         ways = {
-            f"one lane on {sms}": [LaneSpec("first", None, sms)],
-            f"two lanes, {sms} and the rest": [LaneSpec("first", None, sms), LaneSpec("second")],
+            f"one lane on {sms}": ([part], ""),
+            f"two lanes, {sms} and the rest": ([part, LaneSpec("second")], ""),
+            f"control: {sms}, and the other on all": ([part, LaneSpec("second")], OUTSIDE),
         }
     usual = {str(row["network"]): row for row in alone if row["way"] == "one lane"}
     rows: list[dict[str, Any]] = []
-    for way, lanes in ways.items():
-        with engine_on(bench, lanes, lambda result: result.release()) as engine:
+    for way, (lanes, backend) in ways.items():
+        with engine_on(bench, lanes, lambda result: result.release(), backend) as engine:
             for name, compiled in networks.items():
                 others = [each for other, each in networks.items() if other != name]
                 heaviest = max(others, key=lambda each: each.footprint.total)
                 beside = [(heaviest, 1)] if len(lanes) > 1 else []
+                end = time.monotonic() + _MEASURE_S
                 samples = engine.profile(
-                    compiled, 0, runs, lambda done, worst: True, beside=beside
+                    compiled,
+                    0,
+                    runs,
+                    lambda done, worst, end=end: time.monotonic() < end,  # type: ignore[misc]
+                    beside=beside,
                 ).sum(axis=1)
                 p50_ms, p999_ms = (float(each) / 1e6 for each in np.percentile(samples, _SHOWN))
                 row = {"network": name, "way": way, "runs": len(samples), "p50_ms": p50_ms}
@@ -114,15 +127,23 @@ def contention(
 
 
 @contextmanager
-def engine_on(bench: Bench, lanes: Sequence[LaneSpec], result: Any) -> Iterator[EngineClient]:
+def engine_on(
+    bench: Bench, lanes: Sequence[LaneSpec], result: Any, backend: str = ""
+) -> Iterator[EngineClient]:
     """Yield an engine with these lanes; whatever it says on its own ends the benchmark's part.
+
+    Args:
+        bench: device.
+        lanes: of the engine.
+        result: takes the results.
+        backend: name of another backend than the device's; empty for that one.
 
     Raises:
         SystemExit: a job was left out, or the engine was lost.
     """
     problems: list[str] = []
     engine = EngineClient(
-        bench.device(lanes, DeviceSpec().realtime_priority),
+        bench.device(lanes, DeviceSpec().realtime_priority, backend),
         on_result=result,
         on_skip=lambda skip: problems.append(f"{skip.rule} {skip.text}"),
         on_event=lambda event: problems.append(event.sentence),

@@ -1,4 +1,4 @@
-"""What must hold, and what would show that deadline order and segments are not worth it."""
+"""What must hold, and what would show that deadline order and admission are not worth it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 from benchmarks.compare.figures import bound_goal, lost_goal, missed_high
 from benchmarks.compare.workload import Workload
 
-__all__ = ["goals", "wilson"]
+__all__ = ["goals", "overruns", "wilson"]
 
 _Z = 1.96  # 95 %
+_OURS = "aegis"
+_USUAL = ("streams", "queue", "processes")
+_LEAST_RESULTS = 0.95  # of those of a stream a network
 
 
 def wilson(bad: int, count: int) -> tuple[float, float]:
@@ -38,30 +41,79 @@ def goals(summary: Mapping[str, Any], workload: Workload) -> list[tuple[str, str
     """
     found: list[tuple[str, str, bool]] = []
     for load, one in summary.items():
-        percent = f"at {float(load):.0%}"
-        bad = {arm: missed_high(rows) for arm, rows in one["rows"].items()}
-        if "aegis" not in bad:
-            continue
-        rows = one["rows"]["aegis"]
-        late, frames = bad["aegis"]
-        low, high = wilson(late, frames)
+        for arm in one["rows"]:
+            if arm.startswith(_OURS):
+                found += _of(f"at {float(load):.0%}, {arm}", arm, one, workload.urgent)
+    return found
+
+
+def _of(where: str, arm: str, one: Mapping[str, Any], urgent: str) -> list[tuple[str, str, bool]]:
+    """Return the goals of one of our ways at one load."""
+    found: list[tuple[str, str, bool]] = []
+    bad = {each: missed_high(rows) for each, rows in one["rows"].items()}
+    rows, machine = one["rows"][arm], one["machine"]
+    late, frames = bad[arm]
+    low, high = wilson(late, frames)
+    found.append(
+        (
+            f"{where}: no frame of high criticality late or without a result",
+            f"{late} of {frames:,} (95 %: {low:.2%} to {high:.2%})",
+            late == 0,
+        )
+    )
+    for other in _USUAL:
+        if other in bad:
+            theirs, of = bad[other]
+            found.append(
+                (
+                    f"{where}: no larger share late than in way {other!r}",
+                    f"{late / max(1, frames):.2%} against {theirs / max(1, of):.2%}",
+                    late * of <= theirs * frames,
+                )
+            )
+    if "streams" in machine and "results_per_s" in machine[arm]:
+        mine, theirs_s = (float(machine[each]["results_per_s"]) for each in (arm, "streams"))
         found.append(
             (
-                f"{percent}: no frame of high criticality late or without a result",
-                f"{late} of {frames:,} (95 %: {low:.2%} to {high:.2%})",
-                late == 0,
+                f"{where}: at least {_LEAST_RESULTS:.0%} of the results of way 'streams'",
+                f"{mine:.0f} against {theirs_s:.0f} results/s",
+                mine >= _LEAST_RESULTS * theirs_s,
             )
         )
-        for other in ("streams", "queue", "processes"):
-            if other in bad:
-                theirs, of = bad[other]
+    key = "p99_over_deadline"
+    quick = one["rows"].get("streams", {}).get(urgent, {}).get(key)
+    if quick is not None and key in rows.get(urgent, {}):
+        ours = float(rows[urgent][key])
+        found.append(
+            (
+                f"{where}: p99 response of {urgent} no longer than in way 'streams'",
+                f"{ours:.2f} against {quick:.2f} of the deadline",
+                ours <= quick,
+            )
+        )
+    found.append(bound_goal(where, rows))
+    found += lost_goal(where, machine[arm])
+    return found
+
+
+def overruns(
+    summary: Mapping[str, Any], budget_ms: Mapping[str, float], network_of: Mapping[str, str]
+) -> list[str]:
+    """Return in words which networks took longer than their budgets while they ran on one lane.
+
+    Args:
+        summary: as for :func:`goals`.
+        budget_ms: by network.
+        network_of: by task, the network it runs.
+    """
+    found = []
+    for load, one in summary.items():
+        for task, row in one["rows"].get(_OURS, {}).items():
+            budget = budget_ms.get(network_of.get(task, ""), math.inf)
+            worst = row.get("execution_max_ms", 0.0)
+            if worst > budget:
                 found.append(
-                    (
-                        f"{percent}: no larger share late than in way {other!r}",
-                        f"{late / max(1, frames):.2%} against {theirs / max(1, of):.2%}",
-                        late * of <= theirs * frames,
-                    )
+                    f"at {float(load):.0%}: {task} once took {worst:.2f} ms, its budget is "
+                    f"{budget:.2f} ms"
                 )
-        found.append(bound_goal(percent, rows))
-        found += lost_goal(percent, one["machine"]["aegis"])
     return found

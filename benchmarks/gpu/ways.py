@@ -1,10 +1,10 @@
-"""The four ways: a process a network, a stream a network, one queue, and the orchestrator.
+"""The ways to share a device: the usual three, and the orchestrator with one lane or several.
 
 All run the same compiled networks through this package's engine, so that they differ in nothing but
 who runs when: the first in an engine each, whose contexts the driver shares the GPU out to by time;
 the second in one engine with a thread and a stream each, sooner deadlines with more urgent streams;
-the third on one stream in the order of arrival; the last as the orchestrator admits, cuts and
-orders them.
+the third on one stream in the order of arrival; the others as the orchestrator admits and orders
+them, on as many lanes as it is given.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,30 +28,45 @@ from aegis_ros.engine import (
     ChannelSpec,
     EngineClient,
     EngineEvent,
+    JobResult,
     JobSkip,
     LoadSpec,
     SlotFrame,
 )
 from aegis_ros.orchestrator import FrameTimes, Orchestrator
 from aegis_ros.rationale import Decision, Rationale, Rule
-from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
+from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, Wait
 from benchmarks.compare.cpu import Cpu
 from benchmarks.compare.rounds import Arm, Round
 from benchmarks.compare.workload import Task, Workload
 from benchmarks.gpu.cameras import Book, Cameras
 
-__all__ = ["WAYS", "Bench", "one_round"]
+__all__ = [
+    "LANES",
+    "SHARES",
+    "WAYS",
+    "Bench",
+    "Running",
+    "arm_of",
+    "one_round",
+    "opened",
+    "round_of",
+]
 
 WAYS = {
     "processes": "a process a network",
     "streams": "a stream a network",
     "queue": "one queue",
-    "aegis": "aegis_ros",
+    "aegis": "aegis_ros, one lane",
+    "aegis_2": "aegis_ros, two lanes",
+    "aegis_3": "aegis_ros, three lanes",
+    "aegis_shares": "aegis_ros, two shares",
 }
-_ONE_LANE = ("queue", "aegis")
+SHARES = "aegis_shares"
+LANES = {"aegis": 1, "aegis_2": 2, "aegis_3": 3, SHARES: 2}
 _LEFT_OUT = (Decision.SKIPPED, Decision.SHED, Decision.LOST)
-_WARM_UP_S = 1.0
-_DRAIN_S = 0.5
+_WARM_UP_S = 0.7
+_DRAIN_S = 0.4
 _SLOTS = 4
 _FIFO_NS = 10_000_000_000  # the same relative deadline for all: in the order of arrival
 
@@ -64,6 +81,8 @@ class Bench:
         state: profiles and caches of the orchestrator.
         folder: for configurations.
         cores: processor cores the cameras may run on; empty for any.
+        lane_cores: cores of the lanes of the orchestrator; empty for any.
+        share: multiprocessors of the first of two lanes that divide the device; 0 for none.
     """
 
     workload: Workload
@@ -71,11 +90,16 @@ class Bench:
     state: Path
     folder: Path
     cores: tuple[int, ...] = ()
+    lane_cores: tuple[int, ...] = ()
+    share: int = 0
 
-    def device(self, lanes: Sequence[LaneSpec], priority: int) -> DeviceSpec:
+    def device(self, lanes: Sequence[LaneSpec], priority: int, backend: str = "") -> DeviceSpec:
         """Return the device with these lanes."""
         return DeviceSpec(
-            str(self.workload.device["backend"]), tuple(lanes), realtime_priority=priority
+            backend or str(self.workload.device["backend"]),
+            tuple(lanes),
+            realtime_priority=priority,
+            wait=Wait(self.workload.device.get("wait", Wait.SLEEP)),
         )
 
     def images(self, tasks: Sequence[Task]) -> dict[str, npt.NDArray[np.uint8]]:
@@ -86,51 +110,103 @@ class Bench:
             for task in tasks
         }
 
+    def configured(self, way: str) -> Workload:
+        """Return the workload with the lanes of one way of the orchestrator."""
+        lanes: list[dict[str, Any]] = []
+        for at in range(LANES[way]):
+            core = self.lane_cores[at] if at < len(self.lane_cores) else None
+            lanes.append({"name": f"lane{at + 1}", "cpu": core})
+        if way == SHARES:
+            lanes[0]["sms"] = self.share
+        return replace(self.workload, device={**self.workload.device, "lanes": lanes})
+
 
 @dataclass
-class _Running:
+class Running:
     """A way that takes frames.
 
     Attributes:
+        book: what is written into now.
         send: hands over a task's frame.
         pids: processes it consists of, besides this one.
         finish: completes what the round found; before the way ends.
         reported: frames left out so far of which that was said, by task.
+        dropped: frames that a newer one took the place of, by task.
+        problems: what went wrong with the way as a whole, in words.
     """
 
-    send: Callable[[Task, int], None]
-    pids: list[int]
+    book: Book
+    send: Callable[[Task, int], None] = lambda task, stamp_ns: None
+    pids: list[int] = field(default_factory=list)
     finish: Callable[[Round], None] = lambda item: None
     reported: Callable[[], dict[str, int]] = dict
     dropped: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def result(self, result: JobResult) -> None:
+        """Note a result of the present round or the one before; hand it back."""
+        self.book.result(result)
+
+
+def arm_of(way: str) -> Arm:
+    """Return a way as what takes a turn."""
+    return Arm(way, WAYS[way], "aegis" if way in LANES else way)
 
 
 def one_round(
     bench: Bench, arm: Arm, *, load: float, number: int, tasks: Sequence[Task], seconds: float
 ) -> Round:
-    """Return what one way did in one round."""
-    book = Book(tasks)
-    with ExitStack() as stack:
-        way = stack.enter_context(
-            _orchestrated(bench, tasks, book) if arm.ours else _usual(bench, arm.way, tasks, book)
-        )
-        with Cameras(tasks, book, way.send, cores=bench.cores, seed=number):
-            time.sleep(_WARM_UP_S)
-            cpu, reported, begin_ns = Cpu(way.pids), way.reported(), time.monotonic_ns()
-            time.sleep(seconds)
-            end_ns, used, said = time.monotonic_ns(), cpu.used(), way.reported()
-        time.sleep(_DRAIN_S)
-        found = book.rounds(begin_ns, end_ns, one_lane=arm.way in _ONE_LANE)
-        for name, one in found.items():
-            one.reported = min(one.without, said.get(name, 0) - reported.get(name, 0))
-            one.replaced = way.dropped.get(name, 0)
-        item = Round(load, arm.name, number, time.time(), (end_ns - begin_ns) / 1e9, found, used)
-        way.finish(item)
+    """Return what one way did in one round, for which it was opened."""
+    with opened(bench, arm, tasks) as way:
+        return round_of(bench, arm, way, load=load, number=number, tasks=tasks, seconds=seconds)
+
+
+@contextmanager
+def opened(bench: Bench, arm: Arm, tasks: Sequence[Task]) -> Iterator[Running]:
+    """Start a way; the usual ones also take tasks of the same names at other rates."""
+    how = _orchestrated(bench, arm.name, tasks) if arm.ours else _usual(bench, arm.way, tasks)
+    with how as way:
+        yield way
+
+
+def round_of(
+    bench: Bench,
+    arm: Arm,
+    way: Running,
+    *,
+    load: float,
+    number: int,
+    tasks: Sequence[Task],
+    seconds: float,
+    warm_up_s: float = _WARM_UP_S,
+) -> Round:
+    """Feed a way for a while and return what it did.
+
+    Raises:
+        SystemExit: its engine was lost, or a network failed.
+    """
+    book = way.book = Book(tasks)
+    way.dropped.clear()
+    with Cameras(tasks, book, way.send, cores=bench.cores, seed=number):
+        time.sleep(warm_up_s)
+        cpu, reported, begin_ns = Cpu(way.pids), way.reported(), time.monotonic_ns()
+        time.sleep(seconds)
+        end_ns, used, said = time.monotonic_ns(), cpu.used(), way.reported()
+    time.sleep(_DRAIN_S)
+    one_lane = arm.way == "queue" or LANES.get(arm.name) == 1
+    found = book.rounds(begin_ns, end_ns, lane_times=one_lane, proven=arm.ours)
+    for name, one in found.items():
+        one.reported = min(one.without, said.get(name, 0) - reported.get(name, 0))
+        one.replaced = way.dropped.get(name, 0)
+    item = Round(load, arm.name, number, time.time(), (end_ns - begin_ns) / 1e9, found, used)
+    way.finish(item)
+    if way.problems:
+        raise SystemExit(f"{arm.label}: {way.problems[0]}")
     return item
 
 
 @contextmanager
-def _usual(bench: Bench, way: str, tasks: Sequence[Task], book: Book) -> Iterator[_Running]:
+def _usual(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Running]:
     core = bench.workload.core
     ordered = sorted(tasks, key=lambda task: task.deadline_ms)  # the first lane is the most urgent
     own = [LaneSpec(task.name, core) for task in ordered]
@@ -145,48 +221,54 @@ def _usual(bench: Bench, way: str, tasks: Sequence[Task], book: Book) -> Iterato
         places = {task.name: (0, 0) for task in ordered}
     ids = {task.name: at for at, task in enumerate(ordered)}
     names = {at: name for name, at in ids.items()}
-    dropped: dict[str, int] = {}
-    problems: list[str] = []
+    running = Running(Book(tasks))
 
     def skipped(skip: JobSkip) -> None:
         name = names[skip.task_id]
-        dropped[name] = dropped.get(name, 0) + 1
+        running.dropped[name] = running.dropped.get(name, 0) + 1
         if skip.rule is not Rule.NEWER_FRAME:
-            problems.append(f"{name}: {skip.rule} {skip.text}")
+            running.problems.append(f"{name}: {skip.rule} {skip.text}")
 
     def event(happened: EngineEvent) -> None:
-        problems.append(happened.sentence)
+        running.problems.append(happened.sentence)
 
     with ExitStack() as stack:
-        engines: list[EngineClient] = []
-        for device in devices:
-            engine = EngineClient(
-                device,
-                on_result=book.result,
-                on_skip=skipped,
-                on_event=event,
-            )
-            engine.start()
-            stack.callback(engine.stop)
-            engines.append(engine)
+        engines = [
+            EngineClient(device, on_result=running.result, on_skip=skipped, on_event=event)
+            for device in devices
+        ]
         channels: dict[str, Channel] = {}
-        for task in ordered:
-            at, lane = places[task.name]
-            compiled = bench.compiled[task.network]
-            channels[task.name] = engines[at].open_channel(
-                ChannelSpec(task.name, FrameFormat.RGB8, compiled.max_shape, _SLOTS)
-            )
-            engines[at].load(LoadSpec(ids[task.name], task.name, compiled, lane, task.name))
+
+        def begin(at: int) -> None:
+            """Start an engine and load what belongs into it."""
+            engines[at].start()
+            for task in ordered:
+                place, lane = places[task.name]
+                if place != at:
+                    continue
+                compiled = bench.compiled[task.network]
+                channels[task.name] = engines[at].open_channel(
+                    ChannelSpec(task.name, FrameFormat.RGB8, compiled.max_shape, _SLOTS)
+                )
+                engines[at].load(LoadSpec(ids[task.name], task.name, compiled, lane, task.name))
+
+        for engine in engines:
+            stack.callback(engine.stop)
+        with ThreadPoolExecutor(len(engines)) as pool:
+            list(pool.map(begin, range(len(engines))))
         images = bench.images(tasks)
         sent = dict.fromkeys(ids, 0)
+        written: set[tuple[str, int]] = set()
 
         def send(task: Task, stamp_ns: int) -> None:
             channel, image = channels[task.name], images[task.name]
             slot = channel.acquire()
             if slot is None:
-                dropped[task.name] = dropped.get(task.name, 0) + 1
+                running.dropped[task.name] = running.dropped.get(task.name, 0) + 1
                 return
-            channel.array(slot, image.shape)[...] = image
+            if (task.name, slot) not in written:  # it stays there, as nobody else writes
+                channel.array(slot, image.shape)[...] = image
+                written.add((task.name, slot))
             sent[task.name] += 1
             at, _ = places[task.name]
             span = _FIFO_NS if way == "queue" else round(task.deadline_ms * 1e6)
@@ -196,22 +278,23 @@ def _usual(bench: Bench, way: str, tasks: Sequence[Task], book: Book) -> Iterato
                 (SlotFrame(channel, slot, image.shape),), stamp_ns, [job], origin=origin
             )
 
-        yield _Running(send, [engine.info().pid for engine in engines], dropped=dropped)
-        if problems:
-            raise SystemExit(f"{WAYS[way]}: {problems[0]}")
+        running.send = send
+        running.pids = [engine.info().pid for engine in engines]
+        yield running
 
 
 @contextmanager
-def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_Running]:
-    path = bench.folder / "aegis.yaml"
-    path.write_text(json.dumps(bench.workload.configuration(tasks)))
+def _orchestrated(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Running]:
+    path = bench.folder / f"{way}.yaml"
+    path.write_text(json.dumps(bench.configured(way).configuration(tasks)))
     spec = load_config(path)
     said: list[Rationale] = []
+    running = Running(Book(tasks))
     orchestrator = Orchestrator(
         spec,
         state_dir=bench.state,
         node="",
-        on_result=lambda _, result: book.result(result),
+        on_result=lambda _, result: running.result(result),
         on_rationale=said.append,
     )
     try:
@@ -219,6 +302,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
         orchestrator.activate()
         keys = {stream.topic: stream.key for stream in orchestrator.intake.streams()}
         images = bench.images(tasks)
+        written: set[tuple[str, int]] = set()
 
         def send(task: Task, stamp_ns: int) -> None:
             key = keys.get(task.topic)
@@ -226,7 +310,9 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
             if taken is None:
                 return
             image = images[task.name]
-            taken.array(image.shape)[...] = image
+            if (task.name, taken.slot) not in written:
+                taken.array(image.shape)[...] = image
+                written.add((task.name, taken.slot))
             now, wall = time.monotonic_ns(), time.time_ns()
             orchestrator.intake.commit(
                 taken,
@@ -243,7 +329,7 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
 
         def finish(item: Round) -> None:
             state = orchestrator.status()
-            item.utilization = state.lanes[0].utilization_admitted
+            item.utilization = sum(lane.utilization_admitted for lane in state.lanes)
             bounds = {each.spec.name: each.response_bound_ns / 1e6 for each in state.tasks}
             for answer in answers:
                 if not answer.accepted:
@@ -260,6 +346,8 @@ def _orchestrated(bench: Bench, tasks: Sequence[Task], book: Book) -> Iterator[_
                     rules[each.rule] = rules.get(each.rule, 0) + max(1, each.count)
 
         info = orchestrator.status().engine
-        yield _Running(send, [] if info is None else [info.pid], finish, reported)
+        running.send, running.finish, running.reported = send, finish, reported
+        running.pids = [] if info is None else [info.pid]
+        yield running
     finally:
         orchestrator.cleanup()

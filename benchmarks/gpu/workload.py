@@ -1,4 +1,4 @@
-"""Five networks, fed with frames of the size they compute on; their periods follow from budgets."""
+"""Five networks, fed with frames of the size they compute on; their periods follow from a load."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FRAMES = {
 }
 _LARGE = ("faces", "text_areas")
 _SHARES = {
-    URGENT: 0.10,
-    "orientation": 0.12,
-    "faces": 0.38,
-    "text_areas": 0.28,
-    "text_lines": 0.12,
+    URGENT: 0.04,
+    "orientation": 0.06,
+    "faces": 0.40,
+    "text_areas": 0.32,
+    "text_lines": 0.18,
 }
 _IMPATIENT = (URGENT, "orientation")
 

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from aegis_ros.backends import CompiledNetwork
+from aegis_ros.backends import CompiledNetwork, backend_names, capabilities_of
+from aegis_ros.backends.cuda import CudaError
 from aegis_ros.backends.testing.simulated import lasting
 from aegis_ros.memory import Footprint
 from aegis_ros.network import NetworkInput, TensorInfo
-from aegis_ros.spec import FrameFormat
+from aegis_ros.spec import FrameFormat, LaneSpec
+from benchmarks.compare.cpu import CpuUse
 from benchmarks.compare.results import Results
-from benchmarks.compare.rounds import Arm
+from benchmarks.compare.rounds import Arm, Round, TaskRound
 from benchmarks.compare.workload import Network, Task, Workload
-from benchmarks.gpu.__main__ import Report
-from benchmarks.gpu.goals import goals, wilson
-from benchmarks.gpu.ways import Bench, one_round
+from benchmarks.gpu.capacity import Probe, capacity
+from benchmarks.gpu.drawing import draw_file
+from benchmarks.gpu.goals import goals, overruns, wilson
+from benchmarks.gpu.mix import LoadPlan, Mix
+from benchmarks.gpu.partitions import CONFINED, Confined, ConfinedBackend, OutsideBackend, offer
+from benchmarks.gpu.place import places
+from benchmarks.gpu.report import Report
+from benchmarks.gpu.ways import Bench, arm_of, one_round, opened, round_of
+from benchmarks.gpu.workload import workload
+from test.backends.fake_cuda import FakeDriver
+from test.backends.fake_ort import fake_toolkit
 
 MS = 1_000_000
 
@@ -71,12 +85,164 @@ def test_a_usual_way_runs_every_network_and_books_every_frame(bench: Bench, way:
     assert way != "queue" or waited >= 10.0
 
 
+def test_a_way_that_stays_up_takes_the_same_tasks_at_another_rate(bench: Bench) -> None:
+    slower = tuple(replace(task, period_ms=2 * task.period_ms) for task in TASKS)
+    arm = arm_of("streams")
+    with opened(bench, arm, TASKS) as way:
+        frames = [
+            round_of(bench, arm, way, load=1.0, number=0, tasks=tasks, seconds=1.0)
+            .tasks["quick"]
+            .frames
+            for tasks in (TASKS, slower)
+        ]
+    assert frames == [pytest.approx(50, abs=2), pytest.approx(25, abs=2)]
+
+
+@pytest.mark.parametrize(("way", "lanes"), [("aegis", 1), ("aegis_2", 2), ("aegis_3", 3)])
+def test_ways_of_the_orchestrator_differ_in_their_lanes(bench: Bench, way: str, lanes: int) -> None:
+    configured = replace(bench, lane_cores=(1, 0)).configured(way).device["lanes"]
+    assert [lane["cpu"] for lane in configured] == [1, 0, None][:lanes]
+    assert all("sms" not in lane for lane in configured)
+    shared = replace(bench, share=8).configured("aegis_shares").device["lanes"]
+    assert [lane.get("sms") for lane in shared] == [8, None]
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.11, 0.6, 0.9, 3.0, 50.0])
+def test_the_capacity_is_the_highest_rate_that_misses_nothing(limit: float) -> None:
+    def probe(rate: float) -> Probe:
+        return Probe(rate, 1000, 0 if rate <= limit else 200)
+
+    rate, tried = capacity(probe)
+    if 0.1 < limit < 12.0:
+        assert limit / 1.035 <= rate <= limit
+    assert len(tried) <= 20
+    assert Probe(1.0, 1000, 5).misses is False
+    assert Probe(1.0, 0, 0).misses is True
+
+
+def test_tasks_take_the_rate_and_beyond_it_the_low_ones_take_what_is_added() -> None:
+    runs = workload({"backend": "tensorrt", "switch_ms": 0.1}, None, 1)
+    solo_ms = dict.fromkeys(runs.networks, 2.0)
+    mix = Mix(runs, solo_ms, copies=2)
+
+    def taken(tasks: tuple[Task, ...], criticality: str) -> float:
+        return sum(2.0 / task.period_ms for task in tasks if task.criticality == criticality)
+
+    for load in (0.5, 0.8, 0.95, 1.3):
+        tasks = mix.tasks(1.5, load)
+        names = [task.name for task in tasks]
+        assert len(set(names)) == 8
+        high = taken(tasks, "high")
+        assert high + taken(tasks, "low") == pytest.approx(1.5 * load, rel=0.01)
+        assert high == pytest.approx(1.5 * 0.5 * (0.8 if load > 1.0 else load), rel=0.01)
+        assert all(task.deadline_ms == task.period_ms for task in tasks)
+
+
+def test_a_confined_driver_puts_every_stream_on_its_own_multiprocessors() -> None:
+    driver = FakeDriver()
+    driver.sms = 132
+    driver.attach()
+    confined = Confined(driver, 16)
+    stream = confined.create_stream(1)
+    inside = driver.streams[stream].partition
+    assert driver._partitions == {inside: 16}
+    first, rest = confined.split([6])
+    assert (first.sms, rest.sms) == (6, 10)
+    own = confined.create_stream(2, rest.handle)
+    assert driver.streams[own].partition == rest.handle
+    whole, nothing = confined.split([16])
+    assert (whole.sms, nothing.sms, nothing.handle) == (16, 0, 0)
+    with pytest.raises(CudaError, match="fewer multiprocessors"):
+        confined.split([8, 10])
+    for each in (stream, own):
+        confined.destroy_stream(each)
+    for part in (first, rest, whole):
+        confined.unite(part.handle)
+    confined.close()
+    assert driver.held["partitions"] == 0
+
+
+def test_lanes_of_a_confined_backend_share_its_multiprocessors() -> None:
+    toolkit = fake_toolkit()
+    toolkit.driver.sms = 132
+    backend = ConfinedBackend(toolkit, sms=16)
+    assert backend.device_name().endswith("inside 16 multiprocessors")
+    backend.open((LaneSpec("a"), LaneSpec("b")), lambda token, done: None, 0)
+    used = {stream.partition for stream in toolkit.driver.streams.values()}
+    assert [toolkit.driver._partitions[each] for each in used] == [16]
+    backend.close()
+    assert not any(toolkit.driver.held.values())
+
+
+def test_the_control_computes_outside_its_part() -> None:
+    toolkit = fake_toolkit()
+    backend = OutsideBackend(toolkit)
+    backend.open((LaneSpec("a", sms=8), LaneSpec("b")), lambda token, done: None, 0)
+    assert [lane.partition != 0 for lane in backend._lanes] == [True, False]
+    backend.close()
+    assert not any(toolkit.driver.held.values())
+
+
+def test_its_backends_are_offered_as_another_distribution_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("AEGIS_BENCHMARK_SMS", raising=False)
+    offer(tmp_path, 24)
+    assert CONFINED in backend_names()
+    assert capabilities_of(CONFINED).partitions
+    assert os.environ["AEGIS_BENCHMARK_SMS"] == "24"
+
+
+def test_only_what_can_be_confined_is() -> None:
+    both = ["whole", "inside"]
+    asked: dict[str, Any] = {"inside": 16, "share": 64, "scale": 0, "copies": 0}
+    gpu = places("onnxruntime_cuda", both, **asked)
+    assert [(place.backend, place.scale, place.share) for place in gpu] == [
+        ("onnxruntime_cuda", 2, 64),
+        (CONFINED, 1, 8),
+    ]
+    (cpu,) = places("onnxruntime", both, **asked)
+    assert (cpu.scale, cpu.copies, cpu.share) == (1, 1, 0)
+    with pytest.raises(SystemExit, match="confined"):
+        places("onnxruntime", ["inside"], **asked)
+
+
+def test_a_picture_is_drawn_from_the_file_of_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    arms = [arm_of("streams"), arm_of("aegis_2")]
+    runs = Workload({}, {}, "a", {"switch_ms": 0.1}, None, 1.0, 0.5)
+    task = Task("a", "a", "/a", 10.0, 10.0, "high")
+    plan = LoadPlan(0.8, (task,), 1.0, {"a": 2.0}, {"a": 1}, 0.3, rate=1.2)
+    facts: dict[str, Any] = {"title": "whole device"}
+    results = Results(runs, [plan], arms, ways=["streams", "aegis_2"], goals=goals, facts=facts)
+    responses = np.linspace(1.0, 12.0, 500)
+    for arm in arms:
+        one = TaskRound(500, 0, 0, 0, responses, responses / 2)
+        results.rounds.append(Round(0.8, arm.name, 0, 0.0, 5.0, {"a": one}, CpuUse(0, 0, 0, 0)))
+    path = tmp_path / "gpu.json"
+    report = Report({"device": "a GPU"}, path, 60.0)
+    report.places["whole"] = results
+    report.write()
+    quantiles = json.loads(path.read_text())["places"]["whole"]["response_over_deadline_quantiles"]
+    assert quantiles["0.8"]["streams"]["a"][-1] == pytest.approx(1.2)
+    (drawn,) = draw_file(path, tmp_path / "gpu.png")
+    assert drawn.stat().st_size > 1000
+    (tmp_path / "old.json").write_text("{}")
+    with pytest.raises(SystemExit, match="no responses"):
+        draw_file(tmp_path / "old.json", tmp_path / "old.png")
+
+
+def test_no_part_begins_when_there_is_no_time(tmp_path: Path) -> None:
+    report = Report({}, tmp_path / "gpu.json", 0.0)
+    assert report.late("processes")
+    assert report.facts["no_time"] == ["processes"]
+    assert not Report({}, None, 60.0).late("processes")
+
+
 def test_a_part_that_fails_costs_itself_alone_and_is_noted(tmp_path: Path) -> None:
-    facts: dict[str, Any] = {"device": "none", "failed": []}
-    results = Results(
-        Workload({}, {}, "a", {}, None, 1.0, 0.5), [], [], ways=[], goals=goals, facts=facts
-    )
-    report = Report(facts, results, tmp_path / "gpu.json", None)
+    facts: dict[str, Any] = {"device": "none"}
+    report = Report(facts, tmp_path / "gpu.json", 60.0)
     with report.part("one that ends the process"):
         raise SystemExit("no result within 30 s")
     with report.part("one that works"):
@@ -97,21 +263,31 @@ def test_the_interval_of_a_share() -> None:
 
 
 def test_what_would_speak_against_deadline_order_is_asked() -> None:
-    def row(late: int) -> dict[str, Any]:
-        return {"criticality": "high", "frames": 100, "late": late, "without": 0}
+    def row(late: int, p99: float) -> dict[str, Any]:
+        found = {"criticality": "high", "frames": 100, "late": late, "without": 0}
+        return found | {"p99_over_deadline": p99}
 
-    proven = row(2) | {"bound_ms": 10.0, "worst_ms": 11.0, "beyond_bound": 1}
-    rows = {"aegis": {"a": proven}, "streams": {"a": row(1)}, "queue": {"a": row(3)}}
+    proven = row(2, 0.4) | {"bound_ms": 10.0, "worst_ms": 11.0, "beyond_bound": 1}
+    proven |= {"execution_max_ms": 3.0}
+    rows = {"aegis": {"a": proven}, "streams": {"a": row(1, 0.3)}, "queue": {"a": row(3, 0.5)}}
+    machine = {
+        "aegis": {"lane_lost": 0.01, "results_per_s": 90.0},
+        "streams": {"results_per_s": 100.0},
+    }
+    summary = {"0.8": {"rows": rows, "machine": machine}}
     device = {"backend": "tensorrt", "switch_ms": 0.1}
-    found = goals(
-        {"0.8": {"rows": rows, "machine": {"aegis": {"lane_lost": 0.01}}}},
-        Workload({}, {}, "a", device, None, 1.0, 0.5),
-    )
+    found = goals(summary, Workload({}, {}, "a", device, None, 1.0, 0.5))
     met = {what.split(": ", 1)[1]: ok for what, _, ok in found}
     assert met == {
         "no frame of high criticality late or without a result": False,
         "no larger share late than in way 'streams'": False,
         "no larger share late than in way 'queue'": True,
+        "at least 95% of the results of way 'streams'": False,
+        "p99 response of a no longer than in way 'streams'": False,
         "every response within its bound": False,
         "lane time lost to dispatch and switching below 2 %": True,
     }
+    assert overruns(summary, {"net": 2.0}, {"a": "net"}) == [
+        "at 80%: a once took 3.00 ms, its budget is 2.00 ms"
+    ]
+    assert overruns(summary, {"net": 4.0}, {"a": "net"}) == []

@@ -41,7 +41,7 @@ def _blocks() -> Iterator[str]:
         yield f"    {sentence(item) if isinstance(item, Reason) else words(item)}\n"
     yield "slack\n"
     yield f"    {in_slack(SLACK)}\n"
-    yield f"    {verdict_words(FINDINGS[-6], SLACK)}\n"
+    yield f"    {verdict_words(FINDINGS[-5], SLACK)}\n"
 
 
 if __name__ == "__main__":

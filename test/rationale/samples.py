@@ -300,9 +300,6 @@ REASONS = (
         (r.Holder("map", 400 * MIB), r.Holder("text", 90 * MIB)),
     ),
     rejected(),
-    rejected(switch_ns=200_000, kept_free_ns=2 * MS),
-    rejected(switch_ns=200_000),
-    rejected(kept_free_ns=2 * MS),
     rejected(lanes=2, cut=a.CutAsDeclared(4), counterfactuals=()),
     r.NoSuchOutput("detector", "aux", ("logits", "exit")),
     r.OutputsDiffer("detector", "logits", "float32 [4]", "exit", "int64 [4]"),
@@ -312,7 +309,6 @@ REASONS = (
     r.ExitIncomplete("detector", "logits", "exit", 2, 4, "not cut into 4 segments: too small"),
     # admissions
     admitted(),
-    admitted(kept_free_ns=2 * MS),
     admitted(chains=(a.ChainTime("detector → classifier", 61_500_000, 98 * MS),)),
     admitted(
         lane_method="best fit",
@@ -361,7 +357,6 @@ FINDINGS = (
     v.LaneOverloaded("main", 1.0 + 1e-12),
     v.TaskTooLong("detector", 120 * MS, 0, 100 * MS),
     v.TaskTooLong("detector", 90 * MS, 20 * MS, 100 * MS),
-    v.TaskTooLong("detector", 14_440_000, 0, 13 * MS, 200_000, 2 * MS),
     LATE,
     v.DemandTooHigh("main", UNBLOCKED),
     v.DemandFits("main", TIGHT),
@@ -385,7 +380,6 @@ FINDINGS = (
     v.TableHolds("main", 12, 600 * MS),
     v.LateWithChainJitter(LATE),
     v.ChainTooLong("avoid", "detect", "track", 92 * MS, 80 * MS),
-    v.ChainTooLong("avoid", "detect", "track", 92 * MS, 78 * MS, 2 * MS),
     v.ChainsHold(),
     v.ChainsUndecided(),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import admission
-from aegis_ros.rationale.wording.units import fewer_frames, less, ms
+from aegis_ros.rationale.wording.units import fewer_frames, ms
 from aegis_ros.rationale.wording.verdicts import verdict_words
 from aegis_ros.rationale.wording.words import words, words_of
 
@@ -13,8 +13,7 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
     how = f" (chosen by {reason.lane_method})" if reason.lane_method else ""
     budget = words(reason.budget)
     times = (
-        f"Deadline {reason.deadline_ns / 1e6:.1f} ms"
-        f"{less(reason.deadline_ns, reason.kept_free_ns)}, worst-case response "
+        f"Deadline {reason.deadline_ns / 1e6:.1f} ms, worst-case response "
         f"{reason.bound_ns / 1e6:.1f} ms; {budget}"
         if reason.bound_ns
         else budget[:1].upper() + budget[1:]

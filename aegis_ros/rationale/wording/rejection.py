@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import rejection
-from aegis_ros.rationale.verdicts import DemandTooHigh
-from aegis_ros.rationale.wording.units import mib, ms, names, reached_words
+from aegis_ros.rationale.wording.units import mib, names, reached_words
 from aegis_ros.rationale.wording.words import words, words_of
 
 _SHOWN_BYTES = 512 * 1024  # what is less rounds to nothing
@@ -150,25 +149,7 @@ def _not_schedulable(reason: rejection.NotSchedulable) -> str:
         if reason.counterfactuals
         else "No single change that was tried would help"
     )
-    counted = _counted(reason)
-    return f"{reason.task} is rejected: {words(reason.finding)}{everywhere}{cut}. {counted}{advice}"
-
-
-def _counted(reason: rejection.NotSchedulable) -> str:
-    """Return what is in the numbers of a finding on all tasks, beside what was declared."""
-    if not isinstance(reason.finding, DemandTooHigh):
-        return ""
-    switch = (
-        f"{ms(reason.switch_ns)} for starting each segment (switch_ms)" if reason.switch_ns else ""
-    )
-    free = (
-        f"deadlines exclude the time for publishing (publish_ms: {ms(reason.kept_free_ns)} of "
-        f"{reason.task})"
-        if reason.kept_free_ns
-        else ""
-    )
-    text = "; ".join(filter(None, (f"budgets include {switch}" if switch else "", free)))
-    return f"{text[:1].upper()}{text[1:]}. " if text else ""
+    return f"{reason.task} is rejected: {words(reason.finding)}{everywhere}{cut}. {advice}"
 
 
 @words_of(rejection.NoSuchOutput)

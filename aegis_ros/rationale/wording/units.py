@@ -9,7 +9,6 @@ __all__ = [
     "every_nth",
     "fewer_frames",
     "length",
-    "less",
     "mib",
     "moment",
     "ms",
@@ -36,18 +35,6 @@ def length(value_ns: int) -> str:
         if value_ns >= least * unit_ns:
             return f"{value_ns / unit_ns:.1f} {unit}"
     return f"{value_ns / 1e6:.3g} ms"
-
-
-def less(deadline_ns: int, kept_free_ns: int) -> str:
-    """Return in parentheses how a deadline follows from what was declared; empty where it is that.
-
-    Args:
-        deadline_ns: what there is for executing.
-        kept_free_ns: what is kept for publishing.
-    """
-    if not kept_free_ns:
-        return ""
-    return f" ({ms(deadline_ns + kept_free_ns)} less {ms(kept_free_ns)} for publishing)"
 
 
 def moment(time_ns: int) -> str:

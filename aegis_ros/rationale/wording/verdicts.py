@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aegis_ros.rationale import verdicts
-from aegis_ros.rationale.wording.units import less, ms, names, percent_around_one
+from aegis_ros.rationale.wording.units import ms, names, percent_around_one
 from aegis_ros.rationale.wording.words import words, words_of
 
 __all__ = ["in_slack", "verdict_words"]
@@ -65,15 +65,9 @@ def _lane_overloaded(finding: verdicts.LaneOverloaded) -> str:
 @words_of(verdicts.TaskTooLong)
 def _task_too_long(finding: verdicts.TaskTooLong) -> str:
     also = f" after up to {ms(finding.jitter_ns)} of jitter" if finding.jitter_ns else ""
-    budget = (
-        f" (budget {ms(finding.wcet_ns - finding.switches_ns)}, and {ms(finding.switches_ns)} for "
-        "starting its segments)"
-        if finding.switches_ns
-        else ""
-    )
     return (
-        f"{finding.task} alone needs {ms(finding.wcet_ns)} to execute{budget}{also}, more than its "
-        f"deadline of {ms(finding.deadline_ns)}{less(finding.deadline_ns, finding.kept_free_ns)}"
+        f"{finding.task} alone needs {ms(finding.wcet_ns)} to execute{also}, more than its "
+        f"deadline of {ms(finding.deadline_ns)}"
     )
 
 
@@ -253,7 +247,7 @@ def _chain_too_long(finding: verdicts.ChainTooLong) -> str:
     return (
         f"{finding.chain} can take {finding.latency_ns / 1e6:.2f} ms from the arrival at "
         f"{finding.first} to the end of {finding.last}, longer than its deadline of "
-        f"{finding.deadline_ns / 1e6:.2f} ms{less(finding.deadline_ns, finding.kept_free_ns)}"
+        f"{finding.deadline_ns / 1e6:.2f} ms"
     )
 
 
