@@ -14,7 +14,7 @@ from aegis_ros.trace.balance import Balance
 
 __all__ = ["Ledger"]
 
-_KEPT = 64  # accounts of tasks that are gone: their last results may still be on their way
+_KEPT = 16  # accounts of tasks that are gone: their last results may still be on their way
 
 
 class Ledger:
@@ -51,8 +51,14 @@ class Ledger:
     def close(self, task_id: int) -> None:
         """Note that no frame comes for a task any more; what is on its way still counts."""
         with self._lock:
-            if task_id in self._accounts:
+            closed = self._accounts.get(task_id)
+            if closed is not None:
                 self._closed.append(task_id)
+                if all(
+                    each is not closed or number in self._closed
+                    for number, each in self._accounts.items()
+                ):
+                    closed.retire()
             while len(self._closed) > _KEPT:
                 gone = self._closed.pop(0)
                 statistics = self._accounts.pop(gone)

@@ -124,12 +124,20 @@ class TaskStatistics:
     def published(self, now_ns: int, response_ns: int, execution_ns: int, met: bool) -> None:
         """Count one result."""
         with self._lock:
-            self._times[:, self.completed % _KEPT] = now_ns, response_ns, execution_ns
+            times = self._times
+            times[:, self.completed % times.shape[1]] = now_ns, response_ns, execution_ns
             self.completed += 1
             self.missed += not met
             self._since.clear()
             self._wanted_before = self.received - self.decimated
             self._waiting_ns = 0
+
+    def retire(self) -> None:
+        """Let go of all but the counts: the task is gone, and only they are asked for."""
+        with self._lock:
+            self._times = np.zeros((3, 1), np.int64)
+            self._since.clear()
+            self._recent.clear()
 
     @property
     def balance(self) -> Balance:
@@ -176,7 +184,8 @@ class TaskStatistics:
 
         Hertz, nanoseconds and seconds; the age is negative before the first result.
         """
-        kept = self._times[:, : min(self.completed, _KEPT)]
+        times = self._times
+        kept = times[:, : min(self.completed, times.shape[1])]
         if kept.shape[1] == 0:
             return 0.0, 0, 0, 0, 0, 0, -1.0
         published, response, execution = kept

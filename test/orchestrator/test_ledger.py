@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -129,12 +131,47 @@ def test_the_accounts_of_tasks_that_go_are_summed_up_in_the_end() -> None:
         ledger.open(number, f"task{number}", statistics)
         statistics.receive(1)
         ledger.close(number)
-    assert len(ledger._accounts) == 64 == len(ledger._names)
+    assert len(ledger._accounts) == 16 == len(ledger._names)
     assert ledger.balance() == Balance(received=200)
     ledger.ended(199, NewerFrame("task199", 1))
     assert ledger.balance() == Balance(received=200, skipped=1)
     ledger.clear()
     assert ledger.balance() == Balance()
+
+
+def test_a_task_that_goes_leaves_its_counts_and_no_times() -> None:
+    ledger = Ledger(RationaleLog(lambda rationale: None))
+    for number in range(10):
+        gc.collect()
+        tracemalloc.start()
+        statistics = TaskStatistics()
+        ledger.open(number, f"task{number}", statistics)
+        statistics.receive(1)
+        statistics.drop(NewerFrame("task", 0))
+        statistics.published(2, 1, 1, met=True)
+        ledger.close(number)
+        del statistics
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert kept < 3 * 512 * 8, "its times are kept"
+    account = ledger.account(9)
+    assert account is not None
+    account.receive(3)
+    account.published(4, 1, 1, met=True)  # was on its way
+    assert ledger.balance() == Balance(received=11, results=11, skipped=10)
+
+
+def test_a_task_that_moves_keeps_its_times_until_it_goes() -> None:
+    ledger = Ledger(RationaleLog(lambda rationale: None))
+    statistics = TaskStatistics()
+    ledger.open(1, "eye", statistics)
+    statistics.published(10, 7, 5, met=True)
+    ledger.open(2, "eye", statistics)
+    ledger.close(1)
+    assert statistics.figures(11)[1] == 7
+    ledger.close(2)
+    assert statistics._times.size == 3 and statistics.completed == 1
 
 
 def test_a_task_that_moved_is_counted_once() -> None:
