@@ -103,6 +103,17 @@ def test_smaller_frames_run_without_the_graph_and_leave_it_intact(gpu, make_netw
         assert gpu.driver.launched - before == (shape == LARGEST)
 
 
+def test_a_job_with_a_smaller_result_leaves_what_lies_behind_it_alone(gpu, make_network):
+    network = gpu.load(make_network("bright"))
+    room = np.full(3 * 16 * 24 * 3, -1, np.int64)
+    for extent in (1, 4, 2, 4):
+        frame = np.ones((extent, 1, 1), np.uint8).repeat(3, axis=2)
+        room[:] = -1
+        completion = gpu.run(network, frame, [room])
+        assert (completion.error, completion.shapes) == ("", ((3, 3 * extent),))
+        assert (room[: 9 * extent] >= 0).all() and (room[9 * extent :] == -1).all()
+
+
 def test_sessions_run_on_a_stream_of_their_own_as_urgent_as_the_lanes(tmp_path, make_network):
     gpu = Gpu(tmp_path, [LaneSpec("first", None, 4), LaneSpec("second")])
     for index, lane in enumerate(gpu.backend._lanes):

@@ -344,8 +344,13 @@ def test_what_tensorrt_declines_to_run_is_reported_with_its_own_words(tmp_path, 
         np.zeros((24, 16, 3), np.uint8).transpose(1, 0, 2),
     ],
 )
-def test_a_frame_that_does_not_fit_is_refused_before_the_gpu_hears_of_it(gpu, make_network, frame):
+@pytest.mark.parametrize("after_one_that_fits", [False, True])
+def test_a_frame_that_does_not_fit_is_refused_before_the_gpu_hears_of_it(
+    gpu, make_network, frame, after_one_that_fits
+):
     network, means = gpu.load(make_network()), [np.zeros(3, np.float32)]
+    if after_one_that_fits:
+        assert gpu.run(network, random_frame(), means).error == ""
     gpu.driver.calls.clear()
     assert "does not fit" in gpu.run(network, frame, means).error
     assert set(gpu.driver.names()) == {"attach"}

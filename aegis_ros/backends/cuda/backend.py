@@ -28,6 +28,7 @@ from aegis_ros.spec import LaneSpec, Wait
 __all__ = ["CudaBackend"]
 
 _EXIT_CODE = 70
+_SEGMENT = "the segment failed"
 
 
 class CudaBackend:
@@ -159,12 +160,13 @@ class CudaBackend:
         (part,) = work.parts
         network = part.network
         assert isinstance(network, GpuNetwork)
+        if self._lost:
+            raise BackendError(f"{_SEGMENT} ({self._lost})")
         network.lane.busy = True
         try:
-            with self._reporting("the segment failed"):
-                return network.run(
-                    work.step, part.inputs[0], part.outputs, prefetched=part.prefetched
-                )
+            return network.run(work.step, part.inputs[0], part.outputs, prefetched=part.prefetched)
+        except CudaError as error:
+            raise self._reported(_SEGMENT, error) from error
         finally:
             network.lane.busy = False
 
@@ -180,16 +182,20 @@ class CudaBackend:
         try:
             yield
         except CudaError as error:
-            if error.sticky:
-                self._lost = f"the GPU is lost, the engine must restart: {error}"
-                self._on_lost(self._lost)
-                raise BackendError(f"{problem} ({self._lost})") from error
-            if error.out_of_memory:
-                raise BackendError(
-                    f"{problem}: the GPU's memory does not suffice ({self._free()})",
-                    hint="Unload another network, or give this one a smaller input",
-                ) from error
-            raise BackendError(f"{problem} ({error})") from error
+            raise self._reported(problem, error) from error
+
+    def _reported(self, problem: str, error: CudaError) -> BackendError:
+        """Return an error of the driver as ours; say so where the context is lost."""
+        if error.sticky:
+            self._lost = f"the GPU is lost, the engine must restart: {error}"
+            self._on_lost(self._lost)
+            return BackendError(f"{problem} ({self._lost})")
+        if error.out_of_memory:
+            return BackendError(
+                f"{problem}: the GPU's memory does not suffice ({self._free()})",
+                hint="Unload another network, or give this one a smaller input",
+            )
+        return BackendError(f"{problem} ({error})")
 
     def _free(self) -> str:
         try:

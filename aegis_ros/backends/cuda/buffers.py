@@ -23,11 +23,13 @@ class Buffer:
         nbytes: room.
         host: page-locked memory of the same size, uint8 [nbytes]; ``None`` for a tensor that
             segments hand to each other.
+        address: of ``host``; 0 for none.
     """
 
     device: int
     nbytes: int
     host: npt.NDArray[np.uint8] | None
+    address: int
 
 
 class Buffers(dict[str, Buffer]):
@@ -59,10 +61,10 @@ class Buffers(dict[str, Buffer]):
         nbytes = max(nbytes, 1)
         device = self._driver.allocate(nbytes)
         self._undo.callback(self._driver.free, device)
-        host = None
+        host, address = None, 0
         if with_host:
             address = self._driver.allocate_pinned(nbytes)
             self._undo.callback(self._driver.free_pinned, address)
             host = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
             host[:] = 0
-        self[name] = Buffer(device, nbytes, host)
+        self[name] = Buffer(device, nbytes, host, address)

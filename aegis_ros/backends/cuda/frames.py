@@ -69,11 +69,14 @@ class FrameMemory:
         for address, _ in ranges:
             self._driver.unpin(address)
 
-    def holds(self, frame: Frame) -> bool:
-        """Return whether a frame lies in it."""
+    def address_of(self, frame: Frame) -> int:
+        """Return where a frame lies in it; 0 where it lies elsewhere."""
         begin = _address(frame)
         end = begin + frame.nbytes
-        return any(address <= begin and end <= address + size for address, size in self._ranges)
+        for address, size in self._ranges:
+            if address <= begin and end <= address + size:
+                return begin
+        return 0
 
 
 class FrameInput:
@@ -125,17 +128,22 @@ class FrameInput:
         Raises:
             CudaError: as the driver says; no copy is under way then.
         """
-        if self._in_use or not self._memory.holds(frame):
+        source = 0 if self._in_use else self._memory.address_of(frame)
+        if not source:
             return False
         self._driver.attach()
         try:
-            self._driver.copy_in(self._device, _address(frame), frame.nbytes, self._copies)
+            self._driver.copy_in(self._device, source, frame.nbytes, self._copies)
             self._driver.record(self._arrived, self._copies)
         except BaseException:
             self._driver.synchronize_stream(self._copies)
             raise
         self._under_way = True
         return True
+
+    def readable(self, frame: Frame) -> bool:
+        """Return whether :meth:`send` leaves the copy to the GPU."""
+        return self._memory.address_of(frame) != 0
 
     def send(self, frame: Frame, stream: int, *, prefetched: bool) -> None:
         """Have what follows on a stream find the frame in the buffer.
@@ -149,8 +157,8 @@ class FrameInput:
             self._under_way = False
         if prefetched:
             return
-        source = _address(frame)
-        if not self._memory.holds(frame):
+        source = self._memory.address_of(frame)
+        if not source:
             self._host[: frame.nbytes] = frame.reshape(-1).view(np.uint8)
             source = _address(self._host)
         self._driver.copy_in(self._device, source, frame.nbytes, stream)

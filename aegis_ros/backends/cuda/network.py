@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,27 @@ from aegis_ros.errors import BackendError
 __all__ = ["GpuNetwork", "Outputs", "Sent"]
 
 Outputs = Sequence[npt.NDArray[np.generic]]
-Sent = tuple[str, int, int]
-"""Name of an output, its place among the network's, and the bytes on their way to the host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An output on its way to the host.
+
+    Attributes:
+        name: of the output.
+        place: among the network's.
+        shape: extents as the segment makes it.
+        nbytes: of what is kept, which are copied.
+        host: address they are copied to.
+        values: those bytes there, as what they are.
+    """
+
+    name: str
+    place: int
+    shape: tuple[int, ...]
+    nbytes: int
+    host: int
+    values: npt.NDArray[np.generic]
 
 
 class GpuNetwork(ABC):
@@ -46,6 +66,8 @@ class GpuNetwork(ABC):
         self._frame_dtype = np.dtype(compiled.frame_input.dtype)
         self._places = {item.name: index for index, item in enumerate(compiled.outputs)}
         self._shapes = [tuple(item.shape) for item in compiled.outputs]
+        self._fitting: tuple[int, ...] | None = None  # extents of the last frame that fitted
+        self._known: dict[int, Sent] = {}  # outputs as they were sent last, by place
         self._pasts = [Past() for _ in range(compiled.segments)]
         self._undo = ExitStack()
         self._buffers = Buffers(driver, self._undo)
@@ -146,11 +168,18 @@ class GpuNetwork(ABC):
         """
         self._driver.attach()
         stream = self._stream
-        self._require_fitting(frame)
+        shape = frame.shape
+        if (
+            shape != self._fitting
+            or frame.dtype != self._frame_dtype
+            or not frame.flags.c_contiguous
+        ):
+            self._require_fitting(frame)
+            self._fitting = shape
         try:
             if index == 0:
                 self._input.send(frame, stream, prefetched=prefetched)
-            sent = self._put(index, tuple(frame.shape), stream)
+            sent = self._put(index, shape, stream)
             self.lane.waiting.behind(stream, self._pasts[index])
         except BaseException:
             # Nothing may still run in memory that the next job gets.
@@ -158,8 +187,8 @@ class GpuNetwork(ABC):
             raise
         if index >= self._last_reader:
             self._input.let_go()
-        for name, place, nbytes in sent:
-            self._deliver(name, place, nbytes, outputs[place])
+        for each in sent:
+            self._deliver(each, outputs[each.place])
         return self.output_shapes if self._compiled.dynamic_outputs else None
 
     @abstractmethod
@@ -204,25 +233,31 @@ class GpuNetwork(ABC):
             BackendError: it is larger than its memory.
         """
         self._shapes[place] = shape
-        buffer, info = self._buffers[name], self._compiled.outputs[place]
-        if all(extent == 1 for extent in shape[: max(info.rows_axis, 0)]):
-            shape = info.kept(shape)  # the rows that are kept lie together, at the front
-        nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(info.dtype).itemsize
-        if nbytes > buffer.nbytes or nbytes < 0:
-            raise BackendError(f"output {name!r} has extents {list(shape)}, beyond its memory")
-        assert buffer.host is not None
-        if nbytes:
-            self._driver.copy_out(buffer.host.ctypes.data, device, nbytes, self._stream)
-        return name, place, nbytes
+        sent = self._known.get(place)
+        if sent is None or sent.shape != shape:
+            sent = self._known[place] = self._sent(name, place, shape)
+        if sent.nbytes:
+            self._driver.copy_out(sent.host, device, sent.nbytes, self._stream)
+        return sent
 
-    def _deliver(self, name: str, place: int, nbytes: int, output: npt.NDArray[np.generic]) -> None:
-        host = self._buffers[name].host
-        assert host is not None
-        values = host[:nbytes].view(self._compiled.outputs[place].dtype)
+    def _sent(self, name: str, place: int, shape: tuple[int, ...]) -> Sent:
+        buffer, info = self._buffers[name], self._compiled.outputs[place]
+        kept = shape
+        if all(extent == 1 for extent in shape[: max(info.rows_axis, 0)]):
+            kept = info.kept(shape)  # the rows that are kept lie together, at the front
+        nbytes = int(np.prod(kept, dtype=np.int64)) * np.dtype(info.dtype).itemsize
+        if nbytes > buffer.nbytes or nbytes < 0:
+            raise BackendError(f"output {name!r} has extents {list(kept)}, beyond its memory")
+        assert buffer.host is not None
+        values = buffer.host[:nbytes].view(info.dtype)
+        return Sent(name, place, shape, nbytes, buffer.address, values)
+
+    def _deliver(self, sent: Sent, output: npt.NDArray[np.generic]) -> None:
+        values = sent.values
         if values.size > output.size:
             raise BackendError(
-                f"output {name!r} is larger than its slot",
-                value=self._shapes[place],
+                f"output {sent.name!r} is larger than its slot",
+                value=self._shapes[sent.place],
                 expected=f"at most {output.size} elements",
                 hint="Give the network outputs of bounded extents",
             )

@@ -211,6 +211,7 @@ class OrtCudaNetwork(GpuNetwork):
             self._stream = self._driver.create_stream(self.lane.urgency, self.lane.partition)
             undo.callback(self._driver.destroy_stream, self._stream)
             self._buffers = Buffers(self._driver, undo)
+            self._known.clear()
             undo.callback(self._drop_sessions)
             try:
                 self._fill(paths)
