@@ -17,7 +17,7 @@ from aegis_ros.errors import AegisError, EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.scheduling.plans.registry import received_plan
-from aegis_ros.spec import DeviceSpec, LaneSpec
+from aegis_ros.spec import Criticality, DeviceSpec, LaneSpec
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -157,6 +157,20 @@ class Unload(_Message, frozen=True):
     task_id: int
 
 
+class ChangeBudgets(_Message, frozen=True):
+    """Holds a task to other budgets of the same steps: :class:`Done`; unknown ids pass.
+
+    Attributes:
+        task_id: of the task.
+        plan: with the budgets.
+        criticality: as the task was loaded with.
+    """
+
+    task_id: int
+    plan: ExecutionPlan
+    criticality: Criticality
+
+
 class ProfileBegin(_Message, frozen=True):
     """Loads a network to be measured: :class:`ProfileBegun`.
 
@@ -254,6 +268,7 @@ Request: TypeAlias = (
     | CloseChannel
     | Load
     | Unload
+    | ChangeBudgets
     | ProfileBegin
     | ProfileRuns
     | ProfileEnd

@@ -12,6 +12,7 @@ from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.engine.channel import Channel, SlotFrame
 from aegis_ros.engine.events import EngineStatus
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
+from aegis_ros.scheduling import ExecutionPlan
 
 __all__ = ["Engine"]
 
@@ -73,6 +74,16 @@ class Engine(Protocol):
 
         Raises:
             EngineError: the backend refuses, or the engine is gone; nothing has changed.
+        """
+        ...
+
+    def change_budgets(self, task_id: int, plan: ExecutionPlan) -> None:
+        """Hold a task to other budgets of the same steps; unknown ids are ignored.
+
+        An engine that is started again after a loss holds it to them, too.
+
+        Raises:
+            EngineError: the plan has other steps.
         """
         ...
 

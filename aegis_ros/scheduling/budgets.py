@@ -67,16 +67,21 @@ class Budget:
         stretch: tuple[float, float],
     ) -> None:
         """Owe nothing."""
+        self.policy = policy if _limits(plan) else None
+        self._exit_after = plan.exit_after if policy is OverrunPolicy.EARLY_EXIT else 0
+        self.owed_ns = 0
+        self.owes_little = False
+        self._reported, self._enforced = stretch
+        self.change(plan, low)
+
+    def change(self, plan: ExecutionPlan, low: ExecutionPlan | None) -> None:
+        """Hold the task to other budgets of the same steps; what it owes stays owed."""
         self._plan = plan
         self._low = low
         self._plan_ns = _limits(plan)
         self._low_declared_ns = _limits(low) if low is not None else ()
-        self.policy = policy if self._plan_ns else None
         self.declared_ns = self._plan_ns if self.policy is not None else self._low_declared_ns
-        self._exit_after = plan.exit_after if policy is OverrunPolicy.EARLY_EXIT else 0
-        self.owed_ns = 0
-        self.owes_little = False
-        self.stretch(*stretch)
+        self.stretch(self._reported, self._enforced)
 
     def stretch(self, reported: float, enforced: float) -> None:
         """Report what takes longer than ``reported`` times its budget, act from ``enforced``."""

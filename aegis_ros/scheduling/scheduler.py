@@ -253,6 +253,28 @@ class Scheduler:
         self._look_at(lane)
         return [Skipped(job, Rule.OPERATOR) for job in dropped]
 
+    def change_budgets(
+        self, task_id: int, plan: ExecutionPlan, low: ExecutionPlan | None = None
+    ) -> None:
+        """Hold a task to other budgets of the same steps, from the next step that ends on.
+
+        What it owes stays owed. The budgets that the policy knows do not change.
+
+        Args:
+            task_id: of the task.
+            plan: with as many steps as the one it was added with.
+            low: as for :meth:`add_task`.
+
+        Raises:
+            KeyError: there is no such task.
+            ValueError: a plan has other steps.
+        """
+        task = self._tasks[task_id]
+        if any(each.steps != task.steps for each in (plan, low) if each is not None):
+            raise ValueError(f"task {task_id}: budgets of other steps than its {task.steps}")
+        task.budget.change(plan, low)
+        task.checked = bool(task.budget.limits_ns)
+
     def stretch_budgets(self, lane: int, reported: float, enforced: float) -> None:
         """Scale all budgets of a lane: a device is slower, or the proof leaves a reserve.
 

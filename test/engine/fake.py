@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from aegis_ros.engine import (
 from aegis_ros.engine.wire import MAX_RANK
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import DeviceSpec
 
 MS = 1_000_000
@@ -124,6 +126,12 @@ class FakeEngine:
         self.loaded[spec.task_id] = spec
         self.calls.append(("load", spec.task_id))
         return self.load_note
+
+    def change_budgets(self, task_id: int, plan: ExecutionPlan) -> None:
+        spec = self.loaded.get(task_id)
+        if spec is not None:
+            self.loaded[task_id] = replace(spec, plan=plan)
+            self.calls.append(("change_budgets", task_id))
 
     def unload(self, task_id: int) -> None:
         self.loaded.pop(task_id, None)

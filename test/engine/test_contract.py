@@ -12,6 +12,7 @@ import pytest
 from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobSkip, LoadSpec, SlotFrame
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import FrameFormat
 from test.engine.bench import HANG, MS, RAISE, SHAPE, Bench, simulated
 from test.engine.fake import FakeEngine
@@ -211,3 +212,13 @@ def test_speed_and_scaling_can_be_set_at_any_time(bench: Bench) -> None:
         bench.client.set_speed(0.5)
         bench.client.set_critical_scaling(1, 1.5)
         bench.client.stop()
+
+
+def test_a_loaded_task_can_be_held_to_other_budgets(bench: Bench) -> None:
+    bench.client.change_budgets(9, SegmentPlan(1, (MS,)))  # nobody's
+    channel = bench.channel()
+    bench.load(1, MS, wcet_ns=(1000,))
+    bench.client.change_budgets(1, SegmentPlan(1, (1000 * MS,)))
+    bench.feed(channel, 1, deadline_ms=500)
+    bench.wait(lambda heard: heard.results, "a result")
+    assert not bench.heard.overruns

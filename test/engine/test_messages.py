@@ -40,6 +40,7 @@ REQUESTS = [
     m.Load(replace(SPEC, plan=SegmentPlan(2, (MS, MS))), 4),
     m.Load(replace(SPEC, plan=None), 4),
     m.Unload(7),
+    m.ChangeBudgets(7, SegmentPlan(2, (MS, MS), 2 * MS), Criticality.LOW),
     m.ProfileBegin(NETWORK, 1, frames=5, seed=2),
     m.ProfileRuns(1, 300, cold=True, after=2, beside=(3, 4)),
     m.ProfileEnd(1),

@@ -91,6 +91,19 @@ def test_on_a_slower_device_budgets_count_as_much_more() -> None:
     assert overrun is not None and (overrun.budget_ns, overrun.applied) == (10, STOP)
 
 
+def test_a_task_is_held_to_other_budgets_from_then_on_and_still_owes() -> None:
+    made = scheduler(SKIP_NEXT, 10, 20)
+    assert run(made, Job(0, 0, 0, 99), 0, 40, 20).overrun is not None
+    made.change_budgets(0, plan((15, 45)))
+    paying = Job(0, 1, 100, 199)
+    assert released(made, paying, 100) == (paying, Rule.OVERRUN)
+    assert run(made, Job(0, 2, 200, 299), 200, 15, 45).overrun is None
+    overrun = run(made, Job(0, 3, 300, 399), 300, 16).overrun
+    assert overrun is not None and overrun.budget_ns == 15
+    with pytest.raises(ValueError, match="other steps"):
+        made.change_budgets(0, plan((60,)))
+
+
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_speed_that_makes_no_sense_is_refused(factor: float) -> None:
     with pytest.raises(ValueError, match="stretched"):

@@ -26,10 +26,11 @@ from aegis_ros.engine.events import (
     PartialResult,
 )
 from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.engine.messages import CloseChannel, Unload
+from aegis_ros.engine.messages import ChangeBudgets, CloseChannel, Unload
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["EngineClient"]
@@ -143,6 +144,14 @@ class EngineClient:
             note = send_load(self._running(), spec)
             self._contents.add_network(spec)
             return note
+
+    def change_budgets(self, task_id: int, plan: ExecutionPlan) -> None:
+        """As :meth:`Engine.change_budgets`."""
+        with self._contents.changing:
+            spec = self._contents.change_budgets(task_id, plan)
+            if spec is not None:
+                request = ChangeBudgets(task_id, plan, spec.criticality)
+                send_if_running(self._in_flight.process, request)
 
     def unload(self, task_id: int) -> None:
         """As :meth:`Engine.unload`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from aegis_ros.engine.channel import Channel
 from aegis_ros.engine.client.process import EngineProcess
@@ -12,6 +13,7 @@ from aegis_ros.engine.client.requests import send_channel, send_load
 from aegis_ros.engine.types import LoadSpec
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import Criticality
 
 __all__ = ["Contents"]
@@ -77,6 +79,14 @@ class Contents:
         """Keep what was loaded."""
         with self._guard:
             self._loaded[spec.task_id] = spec
+
+    def change_budgets(self, task_id: int, plan: ExecutionPlan) -> LoadSpec | None:
+        """Keep other budgets of what is loaded; return it, ``None`` where nothing is."""
+        with self._guard:
+            spec = self._loaded.get(task_id)
+            if spec is not None:
+                spec = self._loaded[task_id] = replace(spec, plan=plan)
+            return spec
 
     def remove_network(self, task_id: int) -> LoadSpec | None:
         """Forget what was loaded for a task."""

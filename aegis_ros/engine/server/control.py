@@ -16,6 +16,7 @@ from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.messages import (
     Answer,
     Begin,
+    ChangeBudgets,
     CloseChannel,
     Done,
     Hello,
@@ -113,6 +114,9 @@ class ControlServer:
                 return self._load(request, fds)
             case Unload():
                 return self._unload(request)
+            case ChangeBudgets(task_id, plan, criticality):
+                self._in_loop(lambda: self._loop.change_budgets(task_id, plan, criticality))
+                return Done()
             case ProfileBegin():
                 return self._profiler.begin(request, fds)
             case ProfileRuns():

@@ -182,6 +182,16 @@ class EngineLoop:
         )
         self._tasks[task.task_id] = task
 
+    def change_budgets(self, task_id: int, plan: ExecutionPlan, criticality: Criticality) -> None:
+        """Hold a task to other budgets of the same steps (under :meth:`call`); none if unknown.
+
+        Raises:
+            ValueError: the plan has other steps.
+        """
+        if task_id in self._tasks:
+            low = plan if criticality is Criticality.HIGH else None
+            self._scheduler.change_budgets(task_id, plan, low)
+
     def remove_task(self, task_id: int, removed: Callable[[LoadedTask | None], None]) -> None:
         """Forget a task (under :meth:`call`).
 

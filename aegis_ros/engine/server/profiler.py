@@ -52,6 +52,7 @@ class _Measured:
     frames: list[Any]  # of each input
     undo: ExitStack
     runs: int = 0
+    last_ns: int = 0  # what its last run took
 
 
 class Profiler:
@@ -70,6 +71,7 @@ class Profiler:
         self._cores = tuple(cores)
         self._measured: dict[int, _Measured] = {}
         self._swept: npt.NDArray[np.uint8] | None = None
+        self._chance = np.random.default_rng()
 
     def begin(self, request: ProfileBegin, fds: list[int]) -> Answer:
         """Load a network to be measured, with random or given frames of its largest size.
@@ -103,14 +105,18 @@ class Profiler:
         measured = self._measured[request.handle]
         before = self._measured[request.after] if request.after else None
         most = min(request.runs, max(1, _MOST_SAMPLES // measured.network.segments))
+        others = [self._measured[each] for each in request.beside]
         samples: list[list[int]] = []
         try:
-            with self._kept_busy([self._measured[each] for each in request.beside]):
+            with self._kept_busy(others):
                 end = time.monotonic() + _TURN_S
                 while len(samples) < most and (not samples or time.monotonic() < end):
                     if request.cold:
                         self._sweep(measured.lane)
                     spent = sum(self._whole(before)) if before is not None else 0
+                    # Begun anywhere in a run of the other: two loops by themselves can keep step.
+                    phase_ns = max((other.last_ns for other in others), default=0)
+                    time.sleep(phase_ns / 1e9 * self._chance.random())
                     row = self._whole(measured)
                     samples.append(row)
                     time.sleep((spent + sum(row)) / 1e9 / _GAP)
@@ -170,6 +176,7 @@ class Profiler:
                 raise BackendError(error)
             row.append(taken)
         measured.runs += 1
+        measured.last_ns = sum(row)
         return row
 
     def _sweep(self, lane: int) -> None:
