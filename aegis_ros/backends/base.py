@@ -70,6 +70,8 @@ class Capabilities:
         on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
             then depends on the clock of those cores.
         waits: a lane's thread waits for a device, as :attr:`LaneSpec.wait` says.
+        contends: what its lanes have in common and so slow each other by, in words; lanes of other
+            backends that say the same slow them, too. Empty where lanes do not meet.
         distributions: installed distributions whose versions decide how long a run takes.
     """
 
@@ -82,6 +84,7 @@ class Capabilities:
     streams_weights: bool = False
     on_cores: bool = False
     waits: bool = False
+    contends: str = ""
     distributions: tuple[str, ...] = ()
 
 

@@ -166,6 +166,7 @@ class _Campaign:
         self._frames: dict[str, list[npt.NDArray[np.generic]]] = {}
         self._problems: dict[str, str] = {}
         self._compiled: dict[str, CompiledNetwork] = {}
+        self._specs = {task.name: task for task in spec.tasks}
         self._rows: dict[tuple[str, str], TaskID] = {}
         self._wanted: dict[tuple[str, Condition], int] = {}
         self._progress = Progress(
@@ -264,7 +265,6 @@ class _Campaign:
 
     def _neighbours(self, task: TaskSpec) -> Iterator[Neighbour]:
         """Yield what may run right before a task, and beside it on other lanes."""
-        lanes = [lane.name for lane in self._spec.device.lanes]
         own = self._compiled.get(task.name)
         for other in self._spec.tasks:
             found = self._compiled.get(other.name)
@@ -273,9 +273,27 @@ class _Campaign:
             key = found.profile_key
             if key != own.profile_key and (other.lane or task.lane) == (task.lane or other.lane):
                 yield Neighbour(key, Place.AFTER, "", other.name)
-            for lane in lanes:
-                if lane != (task.lane or lanes[0]) and other.lane in ("", lane):
-                    yield Neighbour(key, Place.BESIDE, lane, other.name)
+            yield from self._beside(task, other, found)
+
+    def _beside(
+        self, task: TaskSpec, other: TaskSpec, network: CompiledNetwork
+    ) -> Iterator[Neighbour]:
+        """Yield a network as it may run on other lanes while a task runs on one of its own."""
+        contention = self._orchestrator.contention
+        found = [
+            contention.neighbour(network, other.name, lane) for _, lane in self._pairs(task, other)
+        ]
+        yield from dict.fromkeys(found)
+
+    def _pairs(self, task: TaskSpec, other: TaskSpec) -> list[tuple[str, str]]:
+        """Return the lanes on which two tasks may run at once: (its own, the other's)."""
+        lanes = [lane.name for lane in self._spec.device.lanes]
+        return [
+            (own, lane)
+            for lane in ([other.lane] if other.lane else lanes)
+            for own in ([task.lane] if task.lane else lanes)
+            if lane in self._orchestrator.contention.slowed_by(own)
+        ]
 
     def _round(self, stress: Stress) -> None:
         """Measure a piece of everything that is lacking under one load."""
@@ -296,26 +314,35 @@ class _Campaign:
         if self.stopped or task.name in self._problems:
             return
         done = self._done(task.name, condition)
+        if done >= runs:  # by now, for another task of the same network
+            return
         row = self._row(task.name, condition)
-        how = self._how(task, condition)
+        there, how = self._how(task, condition)
         count = min(runs - done, max(_LEAST_PIECE, -(-runs // _ROUNDS)))
         with self._noting(task):
             self._profiles[task.name] = self._orchestrator.profiler.measure(
-                task, count, self._reporter(row, task.name), how
+                there, count, self._reporter(row, task.name), how
             )
             if self._done(task.name, condition) == done:  # else it would be tried for ever
                 self._problems[task.name] = f"{task.name}: runs that took no time are not kept"
         self._progress.update(row, completed=self._done_of(row, task.name))
 
-    def _how(self, task: TaskSpec, condition: Condition) -> Measurement:
+    def _how(self, task: TaskSpec, condition: Condition) -> tuple[TaskSpec, Measurement]:
+        """Return a task on the lane where it is measured, and how."""
         frames, other = self._frames.get(task.name), condition.neighbour
         if other is None:
-            return Measurement(condition, frames)
+            return task, Measurement(condition, frames)
         network = self._compiled[other.name]
         if other.place is Place.AFTER:
-            return Measurement(condition, frames, after=network)
-        lane = [each.name for each in self._spec.device.lanes].index(other.lane)
-        return Measurement(condition, frames, beside=(network, lane))
+            return task, Measurement(condition, frames, after=network)
+        own, lane = next(
+            each
+            for each in self._pairs(task, self._specs[other.name])
+            if other.lane in ("", each[1])
+        )
+        index = [each.name for each in self._spec.device.lanes].index(lane)
+        own = self._orchestrator.contention.own_lane(own, lane)
+        return replace(task, lane=own), Measurement(condition, frames, beside=(network, index))
 
     def _row(self, name: str, condition: Condition) -> TaskID:
         """Return the bar of a condition; all neighbours of a task share one."""

@@ -21,6 +21,7 @@ from aegis_ros.orchestrator.statistics import TaskStatistics
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chains import chains_verdict
+from aegis_ros.planning.contention import Placed
 from aegis_ros.planning.decimation import Decimation
 from aegis_ros.rationale import Reason
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
@@ -98,7 +99,7 @@ class AdmittedSet:
         self._entries: dict[str, Entry] = {}
         self._by_id: dict[int, Entry] = {}
         # Replaced as a whole, and only under the lock: a reader goes through what it found.
-        self._leaving: tuple[tuple[int, AnalysisTask, str], ...] = ()
+        self._leaving: tuple[tuple[int, AnalysisTask, Placed], ...] = ()
         self.verdicts: dict[str, LaneVerdict] = {}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -197,14 +198,56 @@ class AdmittedSet:
         self._leaving = ()
         self.verdicts = {}
 
-    def running(self, without: Sequence[str] = ()) -> dict[str, tuple[AnalysisTask, str]]:
-        """Return how the tests see each task, and its lane; those that are leaving as well."""
+    def running(
+        self, without: Sequence[str] = (), grown: Mapping[str, Candidate] | None = None
+    ) -> dict[str, tuple[AnalysisTask, str]]:
+        """Return how the tests see each task, and its lane; those that are leaving as well.
+
+        Args:
+            without: names of tasks to leave out.
+            grown: tasks with other budgets, by name.
+        """
+        more = {} if grown is None else grown
         running = {
-            entry.spec.name: (entry.analysis_task(), entry.lane)
+            entry.spec.name: (
+                more.get(entry.spec.name, entry.candidate).analysis_task(entry.decimation),
+                entry.lane,
+            )
             for entry in self
             if entry.spec.name not in without
         }
-        return running | {task.name: (task, lane) for task, lane in self._still_leaving()}
+        return running | {
+            task.name: (
+                task
+                if (own := more.get(task.name)) is None or own.spec != placed.candidate.spec
+                else replace(own.analysis_task(), name=task.name),
+                placed.lane,
+            )
+            for task, placed in self._still_leaving()
+        }
+
+    def placed(self, without: Sequence[str] = ()) -> dict[str, Placed]:
+        """Return each task on its lane, under the names that :meth:`running` has for them."""
+        found = {
+            entry.spec.name: Placed(entry.candidate, entry.lane)
+            for entry in self
+            if entry.spec.name not in without
+        }
+        return found | {task.name: placed for task, placed in self._still_leaving()}
+
+    def grow(self, grown: Mapping[str, Candidate]) -> None:
+        """Prove these tasks with larger budgets from now on; those that are gone are left out."""
+        for name, candidate in grown.items():
+            entry = self._entries.get(name)
+            if entry is not None:
+                entry.candidate = replace(
+                    entry.candidate, plan=candidate.plan, wcet_basis=candidate.wcet_basis
+                )
+                if entry.options is not None:
+                    own = replace(entry.candidate, lanes=(entry.lane,))
+                    entry.options = replace(entry.options, candidates=(own,))
+        if grown:
+            self._judge()
 
     def decimations(self, without: Sequence[str] = ()) -> dict[str, Decimation]:
         """Return the decimation of each task that may be decimated."""
@@ -263,7 +306,7 @@ class AdmittedSet:
         tasks = self._tasks_on(lane)
         if not tasks:
             return 1.0
-        tasks += [task for task, where in self._still_leaving() if where == lane]
+        tasks += [task for task, placed in self._still_leaving() if placed.lane == lane]
         return min(_MOST_SCALING, max(1.0, breakdown(tasks, self._device.switch_ns)))
 
     def sheddable(self, lane: str) -> list[Entry]:
@@ -301,22 +344,21 @@ class AdmittedSet:
         task = entry.analysis_task()
         until = self._free_from_ns(entry)
         now = time.monotonic_ns()
-        others = (item for item in self._leaving if item[1:] != (task, entry.lane))
-        self._leaving = tuple(
-            item for item in (*others, (until, task, entry.lane)) if item[0] > now
-        )
+        placed = Placed(entry.candidate, entry.lane)
+        others = (item for item in self._leaving if (item[1], item[2].lane) != (task, entry.lane))
+        self._leaving = tuple(item for item in (*others, (until, task, placed)) if item[0] > now)
         return until
 
-    def _still_leaving(self) -> list[tuple[AnalysisTask, str]]:
+    def _still_leaving(self) -> list[tuple[AnalysisTask, Placed]]:
         """Return the removed tasks whose last jobs can still delay others, each under its own name.
 
         The same task may leave more than once, and a new one may have taken its name.
         """
         now = time.monotonic_ns()
-        remaining = [(task, lane) for until, task, lane in self._leaving if until > now]
+        remaining = [(task, placed) for until, task, placed in self._leaving if until > now]
         return [
-            (replace(task, name=f"{task.name} (leaving {index})"), lane)
-            for index, (task, lane) in enumerate(remaining)
+            (replace(task, name=f"{task.name} (leaving {index})"), placed)
+            for index, (task, placed) in enumerate(remaining)
         ]
 
     def _free_from_ns(self, removed: Entry) -> int:
@@ -325,7 +367,7 @@ class AdmittedSet:
         if not last_ns:
             return 0
         task = removed.analysis_task()
-        leaving = [item for _, item, lane in self._leaving if lane == removed.lane]
+        leaving = [item for _, item, where in self._leaving if where.lane == removed.lane]
         free = safe_removal_ns(
             [task, *leaving, *self._tasks_on(removed.lane)],
             # Of best effort, a frame may wait for long after its arrival.

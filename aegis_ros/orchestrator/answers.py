@@ -15,6 +15,7 @@ from aegis_ros.rationale.admission import (
     ConstantLatency,
     MovedTask,
     SharedWith,
+    SlowedTask,
     TaskAdmitted,
 )
 from aegis_ros.rationale.decimation import EveryNth
@@ -35,6 +36,7 @@ def admission_reason(
     lanes: int,
     load_note: str = "",
     neighbours: Sequence[Neighbour] = (),
+    slowed: Sequence[SlowedTask] = (),
 ) -> TaskAdmitted:
     """Return why a task is admitted, and what follows for those that run.
 
@@ -46,6 +48,7 @@ def admission_reason(
         lanes: how many lanes there are.
         load_note: what the engine says of the network it loaded; may be empty.
         neighbours: other orchestrators on what its lane computes on.
+        slowed: running tasks whose budgets grow.
     """
     spec = candidate.spec
     verdict = admitted.assignment.verdicts[admitted.lane]
@@ -80,6 +83,7 @@ def admission_reason(
         shared=tuple(
             SharedWith(each.words, each.node, each.pid, each.utilization) for each in neighbours
         ),
+        slowed=tuple(slowed),
     )
 
 

@@ -19,7 +19,9 @@ from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.planning.admission import decide
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chain_source import require_boxes
+from aegis_ros.planning.contention import MeasurePair
 from aegis_ros.planning.lane_choice import Admitted
+from aegis_ros.planning.others_late import require_others_in_time
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
@@ -30,12 +32,14 @@ from aegis_ros.rationale.rejection import (
     NameTaken,
     NoSuchTask,
     NotConfigured,
+    OthersLate,
     TooManyTasks,
 )
 from aegis_ros.spec import DeviceSpec, TaskSpec
 
 __all__ = ["CheckTopics", "Judge", "no_such_task"]
 
+_Decide = Callable[[Options, Mapping[str, tuple[AnalysisTask, str]]], tuple[Candidate, Admitted]]
 CheckTopics = Callable[[TaskSpec, Sequence[TaskSpec]], None]
 
 _MAX_TASKS = 256
@@ -151,15 +155,21 @@ class Judge:
         decide_on = partial(
             decide,
             device=self._device,
-            admitted=running,
             memory=self.memory(without),
             decimations=decimations,
             movable=self._admitted.movable(without),
             at_rest=self._admitted.at_rest(),
             frames=self._loader.frames_for(spec, self._admitted),
         )
-        try:
+
+        def decided(options: Options) -> tuple[Options, Candidate, Admitted]:
+            if self._preparation.contention.present:
+                pairs = self._profiler.measuring_pairs(ticket) if may_measure else None
+                return self._beside(options, without, pairs, decide_on)
             return options, *self._decided(options, running, decide_on)
+
+        try:
+            return decided(options)
         except Refusal:
             cut = cut_for_fewer_frames(
                 options,
@@ -171,18 +181,56 @@ class Judge:
             )
             if cut.segments == options.segments:
                 raise
-            return cut, *self._decided(cut, running, decide_on)
+            return decided(cut)
 
     def memory(self, without: Sequence[str] = ()) -> list[Holding]:
         """Return what is in memory for the admitted tasks."""
         entries = [entry for entry in self._admitted if entry.spec.name not in without]
         return [*self._admitted.holdings(without), *self._loader.holdings(entries)]
 
+    def _beside(
+        self,
+        options: Options,
+        without: Sequence[str],
+        measure: MeasurePair | None,
+        decide_on: _Decide,
+    ) -> tuple[Options, Candidate, Admitted]:
+        """Return the task on the first lane on which it and all others hold beside each other.
+
+        Budgets are those of each placement, so lanes are tried one by one, and nobody is moved: a
+        lane on which it takes every frame, else one on which frames are left out.
+
+        Raises:
+            Refusal: there is no such lane; says whom it would make late where it would.
+        """
+        contention, placed = self._preparation.contention, self._admitted.placed(without)
+        able = {lane for each in options.candidates for lane in each.lanes}
+        refusals: list[Refusal] = []
+        fewer: list[tuple[Options, Candidate, Admitted]] = []
+        for lane in (each.name for each in self._device.lanes if each.name in able):
+            try:
+                one, grown = contention.placed(options, lane, placed, measure)
+                running = self._admitted.running(without, grown)
+                require_others_in_time(
+                    one, lane, running, placed=placed, grown=grown, device=self._device
+                )
+                candidate, admitted = self._decided(one, running, decide_on)
+            except Refusal as refusal:
+                refusals.append(refusal)
+                continue
+            admitted = replace(admitted, grown=grown)
+            if not admitted.decimation:
+                return one, candidate, admitted
+            fewer.append((one, candidate, admitted))
+        if fewer:
+            return min(fewer, key=lambda item: max((item[2].decimation or {}).values()))
+        raise next((each for each in refusals if isinstance(each.reason, OthersLate)), refusals[0])
+
     def _decided(
         self,
         options: Options,
         running: Mapping[str, tuple[AnalysisTask, str]],
-        decide_on: Callable[[Options], tuple[Candidate, Admitted]],
+        decide_on: _Decide,
     ) -> tuple[Candidate, Admitted]:
         """Return the task on the first lane on which no chain could be late, with all proofs.
 
@@ -193,7 +241,7 @@ class Judge:
         left: Options | None = options
         while left is not None:
             try:
-                candidate, admitted = decide_on(left)
+                candidate, admitted = decide_on(left, running)
                 return candidate, self._with_chains(candidate, admitted, running)
             except Refusal as refusal:
                 first = first or refusal

@@ -15,6 +15,7 @@ from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.orchestrator.intake import StreamTable
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.planning.feeds import feeds
+from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import FrameFormat, InputSpec, Invalid, OrchestratorSpec, TaskSpec
 
 __all__ = ["Loader", "crops_key"]
@@ -101,6 +102,14 @@ class Loader:
                 with suppress(AegisError):
                     self._engine.close_channel(key)
             raise
+
+    def change_budgets(self, entry: Entry, plan: SegmentPlan) -> None:
+        """Hold a loaded task to other budgets.
+
+        Raises:
+            AegisError: the engine does not answer.
+        """
+        self._engine.change_budgets(entry.task_id, plan)
 
     def frames_for(self, spec: TaskSpec, admitted: Iterable[Entry]) -> Footprint:
         """Return what the slots of a new task's frames would take; nothing where they are there."""

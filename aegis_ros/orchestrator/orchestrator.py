@@ -161,6 +161,7 @@ class Orchestrator:
             (lambda problem: self.log.report(ProfilesNotKept(problem))) if node else None,
         )
         preparation = Preparation(spec, self._backends, self._profiles, state / "cache")
+        self.contention = preparation.contention
         self._admitted = AdmittedSet(spec.device)
         self._ledger = Ledger(self.log, self._gated)
         self._events = EngineEvents(self._admitted, self._ledger, self.log, spec.device)

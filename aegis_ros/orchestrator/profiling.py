@@ -15,11 +15,12 @@ from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.types import AdmissionStage, ProfileOutcome
+from aegis_ros.planning.contention import MeasurePair, PairRun
 from aegis_ros.planning.preparation import Measure, Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.rejection import Invalid
-from aegis_ros.rationale.requests import Measured, Measuring
+from aegis_ros.rationale.requests import Measured, Measuring, MeasuringBeside
 from aegis_ros.spec import DeviceSpec, TaskSpec
 from aegis_ros.wcet import Cache, Condition, Profile, ProfileKey, ProfileStore
 
@@ -31,6 +32,10 @@ _PROFILE_LEAST_RUNS = 50
 _COLD_RUNS = 50
 _COLD_LEAST_RUNS = 10
 _COLD_SECONDS = 3.0
+_PAIR_RUNS = 50
+_PAIR_LEAST_RUNS = 20
+_PAIR_SECONDS = 3.0
+_PAIR_LIMIT_NS = round(_PAIR_SECONDS * 1e9)
 
 
 class Profiler:
@@ -202,6 +207,40 @@ class Profiler:
 
         return measure
 
+    def measuring_pairs(self, ticket: Ticket) -> MeasurePair:
+        """Return what measures a network while another one runs on another lane.
+
+        Both are loaded a second time for it; what is admitted stays as it is, and its jobs go
+        first. Runs are kept whatever becomes of the request: they are true of this pair.
+        """
+
+        def measure(pair: PairRun) -> None:
+            end = time.monotonic() + _PAIR_SECONDS
+
+            def go_on(done: int, worst: int) -> bool:
+                ticket.at(AdmissionStage.MEASURING, done, _PAIR_RUNS)
+                self._undisturbed(pair.spec.name)
+                return done < _PAIR_LEAST_RUNS or time.monotonic() < end
+
+            self._log.report(
+                MeasuringBeside(pair.spec.name, pair.neighbour.name, _PAIR_RUNS, _PAIR_LIMIT_NS)
+            )
+            batch = measure_batch(
+                self._engine,
+                pair.compiled,
+                self._index(pair.lane),
+                _PAIR_RUNS,
+                go_on=go_on,
+                how=Measurement(
+                    Condition(neighbour=pair.neighbour),
+                    beside=(pair.other, self._index(pair.other_lane)),
+                ),
+            )
+            self._profiles.add(Profile(pair.key, pair.sha256, (batch,)))
+            ticket.at(AdmissionStage.PREPARING)
+
+        return measure
+
     def _measure_for(
         self,
         spec: TaskSpec,
@@ -226,8 +265,10 @@ class Profiler:
         )
 
     def _lane(self, spec: TaskSpec) -> int:
-        lanes = [lane.name for lane in self._device.lanes]
-        return lanes.index(spec.lane) if spec.lane else 0
+        return self._index(spec.lane) if spec.lane else 0
+
+    def _index(self, lane: str) -> int:
+        return [each.name for each in self._device.lanes].index(lane)
 
     def _measure(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -36,14 +37,17 @@ from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.lane_choice import Admitted
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason, ResultCode, result_code
+from aegis_ros.rationale.admission import SlowedTask
 from aegis_ros.rationale.decimation import DecimationCause
 from aegis_ros.rationale.rejection import Failed, Followed, Invalid
 from aegis_ros.rationale.requests import AdmissionCancelled, TaskForgotten, TaskRemoved
+from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import TaskSpec
 
 __all__ = ["Registrar"]
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
 class Registrar:
@@ -161,6 +165,11 @@ class Registrar:
                     undo.callback(self._journal.remove, spec.name)
             _or_refuse(spec, partial(self._mover.move, admitted.moves, spec.name))
             undo.callback(self._mover.move_back, admitted.moves, spec.name)
+            for name, grown in admitted.grown.items():
+                other = self._admitted.get(name)
+                if other is not None:
+                    undo.callback(self._shrink, other, other.candidate.plan)
+                    _or_refuse(spec, partial(self._loader.change_budgets, other, grown.plan))
             with self._changing:
                 self._require_followed(spec)
                 ticket.at(AdmissionStage.LOADING)  # the last moment to cancel it
@@ -168,11 +177,20 @@ class Registrar:
                 undo.pop_all()
                 return self._add(entry, admitted, loaded)
 
+    def _shrink(self, entry: Entry, plan: SegmentPlan) -> None:
+        """Hold a task to its former budgets; larger ones do no harm where that fails."""
+        try:
+            self._loader.change_budgets(entry, plan)
+        except AegisError as error:
+            _log.debug("%s keeps larger budgets in the engine: %s", entry.spec.name, error)
+
     def _add(self, entry: Entry, admitted: Admitted, loaded: str) -> Registration:
         """Have a loaded task run; called under the orchestrator's lock."""
         spec = entry.spec
         self._ledger.open(entry.task_id, spec.name, entry.statistics)
+        slowed = self._slowed(admitted)
         slower = self._decimator.joins(entry, admitted.decimation)
+        self._admitted.grow(admitted.grown)
         self._admitted.add(entry)
         self._rejected.drop(spec.name)
         self._propagation.publish_proofs()
@@ -184,11 +202,20 @@ class Registrar:
             entry.task_id,
             publish=True,
             loaded=loaded,
+            slowed=slowed,
         )
         self._decimator.report(
             slower, DecimationCause.ADMITTED, spec.name, related=answer.rationale.id
         )
         return answer
+
+    def _slowed(self, admitted: Admitted) -> tuple[SlowedTask, ...]:
+        """Return whose budgets grow; to be asked before they have."""
+        return tuple(
+            SlowedTask(name, before.lane, before.candidate.work_ns, grown.work_ns)
+            for name, grown in admitted.grown.items()
+            if (before := self._admitted.get(name)) is not None
+        )
 
     def _require_followed(self, spec: TaskSpec) -> None:
         """Pass if the task whose results trigger this one is still there.
@@ -223,7 +250,14 @@ class Registrar:
             return self.refused(refusal.reason, publish=False)
         except AegisError as error:
             return self.refused(Invalid(spec.name, error.rule, str(error)), publish=False)
-        return self._accepted(candidate, admitted, options, task_id=0, publish=False)
+        return self._accepted(
+            candidate,
+            admitted,
+            options,
+            task_id=0,
+            publish=False,
+            slowed=self._slowed(admitted),
+        )
 
     def unregister(self, name: str, cancelled: Sequence[AdmissionSummary] = ()) -> Registration:
         """Remove a task. Its capacity is given away once its last job can delay nobody more.
@@ -300,6 +334,7 @@ class Registrar:
         *,
         publish: bool,
         loaded: str = "",
+        slowed: Sequence[SlowedTask] = (),
     ) -> Registration:
         assert options is not None
         name = candidate.spec.name
@@ -312,6 +347,7 @@ class Registrar:
             lanes=self._lanes,
             load_note=loaded,
             neighbours=self._claims.neighbours(admitted.lane),
+            slowed=slowed,
         )
         rationale = self._log.make(reason)
         if publish:

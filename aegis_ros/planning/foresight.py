@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from aegis_ros.analysis import AnalysisTask
+from aegis_ros.analysis import AnalysisTask, is_schedulable
 from aegis_ros.analysis.lanes import Budgets
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chains import chains_verdict
+from aegis_ros.planning.contention import Placed
 from aegis_ros.planning.decimation import Decimation, with_fewer_frames
-from aegis_ros.planning.lane_choice import place
+from aegis_ros.planning.lane_choice import lane_names, place
 from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.relocation import Relocated
 from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
 from aegis_ros.spec import DeviceSpec
@@ -40,6 +42,8 @@ def foresee(tasks: Sequence[Options], preparation: Preparation) -> list[Foreseen
         Refusal: a network cannot be compiled again.
     """
     device = preparation.device
+    if preparation.contention.present:
+        return _beside_each_other(tasks, preparation)
     admitted: dict[str, tuple[AnalysisTask, str]] = {}
     cut: dict[str, Options] = {}
     follows = {each.spec.name: each.spec.follows for each in tasks if each.spec.follows}
@@ -75,6 +79,78 @@ def foresee(tasks: Sequence[Options], preparation: Preparation) -> list[Foreseen
         for name, options in cut.items()
         for lane in [admitted[name][1] if name in admitted else ""]
     ]
+
+
+def _beside_each_other(tasks: Sequence[Options], preparation: Preparation) -> list[Foreseen]:
+    """Return the same for lanes that slow each other, with the budgets that hold beside the others.
+
+    Lanes are tried one by one, as for a registration. Where a pair was never measured, the budget
+    alone decides where a task goes.
+
+    Raises:
+        Refusal: a network cannot be compiled again.
+    """
+    device = preparation.device
+    placed: dict[str, Placed] = {}
+    cut: dict[str, Options] = {}
+    follows = {each.spec.name: each.spec.follows for each in tasks if each.spec.follows}
+    for index, options in enumerate(tasks):
+        coming = [item.candidates[0].analysis_task() for item in tasks[index + 1 :]]
+        own = cut_to_fit(
+            options, _seen(placed), coming, None, preparation=preparation, estimate=True
+        )
+        name = own.spec.name
+        cut[name] = own
+        decimations = {
+            each: Decimation(1, item.spec.decimation_limit) for each, item in cut.items()
+        }
+        fewer: tuple[str, Options, dict[str, Placed]] | None = None
+        for lane in (each for each in lane_names(device) if each in own.by_lane()):
+            one, together = _tried(own, lane, placed, preparation)
+            if not all(
+                is_schedulable(
+                    [
+                        each.candidate.analysis_task()
+                        for each in together.values()
+                        if each.lane == other
+                    ],
+                    switch_ns=device.switch_ns,
+                )
+                for other in preparation.contention.slowed_by(lane)
+            ):
+                continue
+            if _placed(one, _seen(together), {}, follows=follows, device=device) is not None:
+                placed = {**together, name: Placed(one.on(lane), lane)}
+                break
+            if fewer is None and with_fewer_frames(one, _seen(together), decimations, device):
+                fewer = (lane, one, together)
+        else:
+            if fewer is not None:
+                lane, one, together = fewer
+                placed = {**together, name: Placed(one.on(lane), lane)}
+    return [
+        Foreseen(placed[name].candidate, placed[name].lane)
+        if name in placed
+        else Foreseen(options.candidates[0], "")
+        for name, options in cut.items()
+    ]
+
+
+def _tried(
+    own: Options, lane: str, placed: Mapping[str, Placed], preparation: Preparation
+) -> tuple[Options, dict[str, Placed]]:
+    """Return a task on one lane, and those that are there with the budgets they have beside it."""
+    try:
+        one, grown = preparation.contention.placed(own, lane, placed, None)
+    except Refusal:
+        one, grown = replace(own, candidates=(replace(own.on(lane), lanes=(lane,)),)), {}
+    return one, {
+        name: Placed(grown.get(name, each.candidate), each.lane) for name, each in placed.items()
+    }
+
+
+def _seen(placed: Mapping[str, Placed]) -> dict[str, tuple[AnalysisTask, str]]:
+    return {name: (each.candidate.analysis_task(), each.lane) for name, each in placed.items()}
 
 
 def _placed(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aegis_ros.analysis import AnalysisTask, Assignment, ChainsVerdict, assign
 from aegis_ros.analysis.lanes import Budgets
 from aegis_ros.analysis.task import by_promise
-from aegis_ros.planning.candidate import Options
+from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.relocation import Move, Relocated, relocate
 from aegis_ros.spec import DeviceSpec
 
@@ -22,7 +22,8 @@ class Admitted:
     ``decimation`` is n of each task of the lane that takes every n-th frame from now on, where that
     changes for any of them or for the new one; else ``None``. ``moves`` are running tasks that go
     to other lanes before it comes. ``chains`` is the proof of all chains with the new task;
-    ``None`` where there are none.
+    ``None`` where there are none. ``grown`` are running tasks on other lanes, with the budgets that
+    they have beside it.
     """
 
     lane: str
@@ -31,6 +32,7 @@ class Admitted:
     decimation: Mapping[str, int] | None = None
     moves: tuple[Move, ...] = ()
     chains: ChainsVerdict | None = None
+    grown: Mapping[str, Candidate] = field(default_factory=dict)
 
 
 def lane_names(device: DeviceSpec) -> tuple[str, ...]:

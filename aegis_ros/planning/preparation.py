@@ -13,6 +13,7 @@ from aegis_ros.errors import AegisError, ModelError
 from aegis_ros.network import ModelFile, PreparedNetwork, open_model, prepare
 from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.planning.candidate import Candidate, Options, options_of
+from aegis_ros.planning.contention import Contention
 from aegis_ros.planning.cutting import cut_budget, estimated_budget
 from aegis_ros.planning.early_exit import plan_for, stand_in_problem
 from aegis_ros.planning.feeds import decoded_outputs, feeds
@@ -36,7 +37,7 @@ from aegis_ros.rationale.rejection import (
     ProfileUnreadable,
 )
 from aegis_ros.spec import OrchestratorSpec, TaskSpec, Wait
-from aegis_ros.wcet import ProfileKey, ProfileStore
+from aegis_ros.wcet import Profile, ProfileKey, ProfileStore
 
 __all__ = ["Measure", "Preparation"]
 
@@ -45,6 +46,10 @@ Measure = Callable[[TaskSpec, CompiledNetwork, ProfileKey, str], None]
 
 class Preparation:
     """The steps from a task to its candidates. Holds no task; changes nothing but caches.
+
+    Attributes:
+        device: lanes and arena.
+        contention: knows which lanes slow each other.
 
     Args:
         spec: device, lanes and roots.
@@ -68,6 +73,7 @@ class Preparation:
         self._profiles = profiles
         self._cache_dir = cache_dir
         self._lanes = tuple(lane.name for lane in spec.device.lanes)
+        self.contention = Contention(spec.device, backends, profiles, self.profile_key_of)
 
     def prepare(self, spec: TaskSpec, measure: Measure | None) -> Options:
         """Locate, check and fuse the network, then compile it and find its budget for each class.
@@ -246,14 +252,14 @@ class Preparation:
                 shares,
             )
         key = self._profile_key(compiled, lanes)
-        profile = self._profiles.get(key)
-        if profile is None or profile.samples_ns.shape[1] != compiled.segments:
+        profile = self._profile(key, lanes)
+        if profile is None or profile.segments != compiled.segments:
             if measure is None:
                 raise Refusal(
                     NoProfile(spec.name, key.device, compiled.segments, bool(spec.segments))
                 )
             measure(replace(spec, lane=there[0]), compiled, key, prepared.digest)
-            profile = self._profiles.get(key)
+            profile = self._profile(key, lanes)
             if profile is None:
                 raise Refusal(ProfileUnreadable(spec.name))
         budgets = profile.budgets()
@@ -277,6 +283,17 @@ class Preparation:
             there,
             shares,
         )
+
+    def _profile(self, key: ProfileKey, lanes: LaneClass) -> Profile | None:
+        """Return what was measured; where lanes meet, without what ran on others meanwhile.
+
+        Which neighbours count there depends on who is placed on the other lanes: that is for
+        :class:`~aegis_ros.planning.contention.Contention`.
+        """
+        profile = self._profiles.get(key)
+        if profile is None or not self._backends[lanes.backend].capabilities.contends:
+            return profile
+        return profile.apart()
 
     @staticmethod
     def _check_decoder(spec: TaskSpec, prepared: PreparedNetwork) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,10 @@ from aegis_ros.config.patterns import SET_NAME
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.spec import DEFAULT_MAX_DECIMATION, MAX_DECIMATION, Criticality, OrchestratorSpec
+
+if TYPE_CHECKING:
+    from aegis_ros.planning.contention import Contention
+    from aegis_ros.planning.foresight import Foreseen
 
 __all__ = ["TaskSet", "new_task", "read_task_set"]
 
@@ -355,6 +359,28 @@ def _require_chains(spec: OrchestratorSpec) -> None:
             )
 
 
+def _beside_all(foreseen: Sequence[Foreseen], contention: Contention) -> list[Foreseen]:
+    """Return tasks with the budgets that hold while all others are where they are foreseen.
+
+    One that will be rejected is judged on the first lane it may go to.
+
+    Raises:
+        Refusal: one was never measured beside another one.
+    """
+    from aegis_ros.planning.contention import Placed
+
+    lanes = [each.lane or each.candidate.lanes[0] for each in foreseen]
+    found = []
+    for index, (each, lane) in enumerate(zip(foreseen, lanes, strict=True)):
+        others = [
+            Placed(other.candidate, where)
+            for number, (other, where) in enumerate(zip(foreseen, lanes, strict=True))
+            if number != index
+        ]
+        found.append(replace(each, candidate=contention.beside(each.candidate, lane, others, None)))
+    return found
+
+
 def _configured_set(
     spec: OrchestratorSpec, path: Path, places: Places, state_dir: Path | None
 ) -> TaskSet:
@@ -378,7 +404,8 @@ def _configured_set(
     samples: dict[str, npt.NDArray[np.int64]] = {}
     unknown: list[str] = []
     lanes = tuple(lane.name for lane in spec.device.lanes)
-    classes = len(lane_classes(spec.device))
+    # With several classes of lanes, or lanes that slow each other, a budget is that of one lane.
+    bound = len(lane_classes(spec.device)) > 1 or preparation.contention.present
     refused: list[ConfigError] = []
     for task in spec.tasks:
         try:
@@ -399,7 +426,7 @@ def _configured_set(
             f"--state-dir (looked in {folder}), or declare wcet_ms",
         )
     try:
-        foreseen = foresee(options, preparation)
+        foreseen = _beside_all(foresee(options, preparation), preparation.contention)
     except Refusal as refusal:
         named = getattr(refusal.reason, "task", "") or str(path)
         raise places.refused(named, refusal.sentence) from refusal
@@ -410,8 +437,7 @@ def _configured_set(
                 samples[candidate.spec.name] = profile.samples_ns
     free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
     tasks = tuple(
-        # With several classes of lanes its budget is that of one of them.
-        replace(task, lane=each.lane or each.candidate.lanes[0]) if classes > 1 else task
+        replace(task, lane=each.lane or each.candidate.lanes[0]) if bound else task
         for each in foreseen
         for task in [each.candidate.analysis_task()]
     )

@@ -11,6 +11,7 @@ from aegis_ros.rationale.record import ResponseBound, Witness
 from aegis_ros.rationale.verdicts import Finding, SlackShare
 
 __all__ = [
+    "BesideBudget",
     "Budget",
     "BudgetBasis",
     "ChainTime",
@@ -26,6 +27,7 @@ __all__ = [
     "MovedTask",
     "SegmentsBudget",
     "SharedWith",
+    "SlowedTask",
     "TaskAdmitted",
 ]
 
@@ -67,6 +69,23 @@ class EstimatedBudget(BudgetBasis):
 
     segments: int
     whole: BudgetBasis
+
+
+@dataclass(frozen=True, slots=True)
+class BesideBudget(BudgetBasis):
+    """A budget beside what runs on other lanes.
+
+    Attributes:
+        neighbour: beside whom the network takes longest.
+        lanes: how many other lanes count; with more than one, slowdowns were multiplied.
+        alone_ns: the budget where nothing runs on other lanes.
+        basis: how the budget beside that one follows from the runs that were measured.
+    """
+
+    neighbour: str
+    lanes: int
+    alone_ns: int
+    basis: BudgetBasis
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +165,16 @@ class MovedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowedTask:
+    """A running task on another lane whose jobs may take longer beside a new one."""
+
+    task: str
+    lane: str
+    before_ns: int
+    after_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChainTime:
     """The bound of a chain, from the frame that triggers its first task to the end of its last.
 
@@ -200,6 +229,7 @@ class TaskAdmitted(Reason):
         barred: why it cannot run on lanes of other classes, one sentence each.
         chains: what is proven, end to end, of the chains that it is part of.
         shared: other orchestrators on what its lane computes on, which the proof does not count.
+        slowed: running tasks on other lanes whose budgets grow.
     """
 
     decision = Decision.ADMITTED
@@ -226,6 +256,7 @@ class TaskAdmitted(Reason):
     barred: tuple[str, ...] = ()
     chains: tuple[ChainTime, ...] = ()
     shared: tuple[SharedWith, ...] = ()
+    slowed: tuple[SlowedTask, ...] = ()
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

@@ -17,6 +17,7 @@ __all__ = [
     "DropTask",
     "DropTasks",
     "JitterLonger",
+    "OtherDeadlineLonger",
     "PeriodLonger",
     "PeriodShorter",
 ]
@@ -111,6 +112,21 @@ class DeadlineLonger(Change):
     def of(self) -> tuple[str, float]:
         """Return the task and its declared deadline."""
         return self.admits, self.deadline_ns / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class OtherDeadlineLonger(Change):
+    """The declared deadline of a running task is later."""
+
+    change = "deadline_ms"
+
+    admits: str
+    task: str
+    deadline_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the running task and its declared deadline."""
+        return self.task, self.deadline_ns / 1e6
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aegis_ros.rationale.admission import CutReason
+from aegis_ros.rationale.admission import CutReason, SlowedTask
 from aegis_ros.rationale.names import Decision, Rule
 from aegis_ros.rationale.reason import Inequality, Reason
 from aegis_ros.rationale.record import Counterfactual, Witness
@@ -31,7 +31,9 @@ __all__ = [
     "NoSuchTask",
     "NotAccepted",
     "NotConfigured",
+    "NotMeasuredBeside",
     "NotSchedulable",
+    "OthersLate",
     "OutputsDiffer",
     "ProfileUnreadable",
     "TooManyTasks",
@@ -222,6 +224,26 @@ class NoProfile(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class NotMeasuredBeside(Reason):
+    """The network was never measured while some others run on other lanes, and cannot be now.
+
+    Attributes:
+        task: that was not measured.
+        lane: its lane.
+        neighbours: tasks on other lanes.
+        contends: what the lanes have in common.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.WCET_PROFILE
+
+    task: str
+    lane: str
+    neighbours: tuple[str, ...]
+    contends: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileUnreadable(Reason):
     """The network was measured, and its profile cannot be read back."""
 
@@ -305,6 +327,47 @@ class NotSchedulable(Reason):
     test: Inequality
     finding: Finding
     cut: CutReason | None
+    utilization_before: float
+    utilization_after: float
+    witness: Witness | None
+    counterfactuals: tuple[Counterfactual, ...]
+
+    def tested(self) -> Inequality:
+        """Return the inequality that decided."""
+        return self.test
+
+
+@dataclass(frozen=True, slots=True)
+class OthersLate(Reason):
+    """Beside the task, running tasks on another lane take so long that a deadline is missed.
+
+    Attributes:
+        task: its name.
+        rule: the test that decided.
+        lane: where it would run.
+        other: the task that could be late.
+        other_lane: where that runs.
+        late_ns: by how much, in the interval of the witness; 0 where the lane is overloaded.
+        slowed: the tasks of that lane that would take longer.
+        test: the inequality that decided.
+        finding: what the test found.
+        utilization_before: of the other lane.
+        utilization_after: of the other lane.
+        witness: of the other lane.
+        counterfactuals: changes that would admit it.
+    """
+
+    decision = Decision.REJECTED
+
+    task: str
+    rule: Rule
+    lane: str
+    other: str
+    other_lane: str
+    late_ns: int
+    slowed: tuple[SlowedTask, ...]
+    test: Inequality
+    finding: Finding
     utilization_before: float
     utilization_after: float
     witness: Witness | None

@@ -18,6 +18,7 @@ __all__ = [
     "JournalWritten",
     "Measured",
     "Measuring",
+    "MeasuringBeside",
     "NotClaimed",
     "NotTraced",
     "ProfilesNotKept",
@@ -128,6 +129,19 @@ class Measuring(Reason):
     rule = Rule.WCET_PROFILE
 
     task: str
+    runs: int
+    limit_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuringBeside(Reason):
+    """A network is measured while another one runs on another lane."""
+
+    decision = Decision.INFORMED
+    rule = Rule.WCET_PROFILE
+
+    task: str
+    neighbour: str
     runs: int
     limit_ns: int
 

@@ -2,6 +2,13 @@
 
 from aegis_ros.wcet.budget import Budget, budget, runs_needed
 from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Place, Stress
+from aegis_ros.wcet.contention import (
+    LEAST_PAIR_RUNS,
+    Contended,
+    contended,
+    slowed_ns,
+    unmeasured,
+)
 from aegis_ros.wcet.independence import IidTests, iid_tests
 from aegis_ros.wcet.pairs import Pair, alone, pairs
 from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
@@ -9,10 +16,12 @@ from aegis_ros.wcet.store import ProfileStore
 from aegis_ros.wcet.tail import NoTail, Tail, fit_tail
 
 __all__ = [
+    "LEAST_PAIR_RUNS",
     "Batch",
     "Budget",
     "Cache",
     "Condition",
+    "Contended",
     "IidTests",
     "Neighbour",
     "NoTail",
@@ -25,8 +34,11 @@ __all__ = [
     "Tail",
     "alone",
     "budget",
+    "contended",
     "fit_tail",
     "iid_tests",
     "pairs",
     "runs_needed",
+    "slowed_ns",
+    "unmeasured",
 ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.wcet.budget import Budget, budget
-from aegis_ros.wcet.condition import Condition
+from aegis_ros.wcet.condition import Condition, Place
 
 __all__ = ["Batch", "Profile", "ProfileKey"]
 
@@ -80,6 +80,15 @@ class Profile:
     def conditions(self) -> tuple[Condition, ...]:
         """Every condition once, in the order they were first measured."""
         return tuple(dict.fromkeys(batch.condition for batch in self.batches))
+
+    def apart(self) -> Profile | None:
+        """Return what was measured while nothing ran on other lanes; ``None`` if nothing was."""
+        kept = tuple(
+            batch
+            for batch in self.batches
+            if (other := batch.condition.neighbour) is None or other.place is not Place.BESIDE
+        )
+        return replace(self, batches=kept) if kept else None
 
     def of(self, condition: Condition) -> npt.NDArray[np.int64]:
         """Return the runs under one condition, int64 [runs, segments]; none if never measured."""

@@ -158,18 +158,38 @@ def test_each_network_is_measured_with_each_other_one(tmp_path: Path, capsys: Ca
 
     found = ask(10)
     # One that is bound to another lane is never right before; two tasks of one network are one.
-    assert met(found["free"]) == {("after", "also", ""), ("beside", "also", "b")}
+    assert met(found["free"]) == {("after", "also", ""), ("beside", "also", "")}
     assert met(found["also"]) == {
         ("after", "free", ""),
-        ("beside", "free", "b"),
-        ("beside", "bound", "b"),
+        ("beside", "free", ""),  # cores are alike
+        ("beside", "bound", ""),
     }
     assert {item["runs"] for item in found["free"]["conditions"]} == {20, 10}
     again = ask(10)
     assert again["free"]["measured_at"] == found["free"]["measured_at"]
     assert run(path, [], 20, tmp_path / "state", form="text", cold_runs=0, pair_runs=10) == 0
     printed = capsys.readouterr().out
-    assert "Right after another network" in printed and "also@b" in printed
+    assert "Right after another network" in printed and "Beside another one" in printed
+    # What is checked on paper needs no further measurement.
+    assert check(path, "json", tmp_path / "state", None) == 0
+
+
+def test_check_says_which_pair_was_never_measured(
+    config: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    text = config.read_text().split("  - {name: gone")[0]
+    text = text.replace("[{name: main}]", "[{name: a}, {name: b}]")
+    task = text.split("tasks:\n")[1]
+    config.write_text(
+        text.replace("name: good,", "name: good, lane: a,")
+        + task.replace("name: good,", "name: other, lane: b,").replace("/good", "/other")
+    )
+    state = tmp_path / "state"
+    assert run(config, [], 20, state, form="json", cold_runs=0, pair_runs=0) == 0
+    with pytest.raises(ConfigError, match=r"never measured beside other .*aegis profile"):
+        check(config, "json", state, None)
+    assert run(config, [], 20, state, form="json", cold_runs=0, pair_runs=10) == 0
+    assert check(config, "json", state, None) == 0
 
 
 def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(

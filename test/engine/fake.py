@@ -41,6 +41,8 @@ class FakeEngine:
         runs: whether jobs end within ``submit``; else they stay in flight until :meth:`stop`.
         run_ns: what every segment takes when it is measured.
         run_ns_on: the same of lanes that differ, by index.
+        slowdown: by what factor a network takes longer beside another one.
+        measured_beside: lanes of each such measurement: own, other.
         calls: what was loaded and unloaded, in order: (verb, task id).
     """
 
@@ -74,6 +76,8 @@ class FakeEngine:
         self.scaling: dict[int, float] = {}
         self.run_ns = 5 * MS
         self.run_ns_on: dict[int, int] = {}
+        self.slowdown = 1.0
+        self.measured_beside: list[tuple[int, int]] = []
         self.calls: list[tuple[str, int]] = []
         self.refuses_load = False
         self.load_note = ""
@@ -148,10 +152,15 @@ class FakeEngine:
         **how: Any,
     ) -> np.ndarray:
         self._require_started()
-        self.measured += not how.get("cold", False)
-        self.measured_on.append(lane)
+        beside = how.get("beside", ())
+        if beside:
+            self.measured_beside += [(lane, other) for _, other in beside]
+        else:
+            self.measured += not how.get("cold", False)
+            self.measured_on.append(lane)
         self.while_measuring()
-        taken_ns = self.run_ns_on.get(lane, self.run_ns)
+        factor = self.slowdown if beside else 1.0
+        taken_ns = round(self.run_ns_on.get(lane, self.run_ns) * factor)
         on_progress(runs, taken_ns)
         return np.full((runs, compiled.segments), taken_ns, np.int64)
 

@@ -93,6 +93,26 @@ def rejected(**changes: object) -> r.NotSchedulable:
     return r.NotSchedulable(**(fields | changes))  # type: ignore[arg-type]
 
 
+def others_late(**changes: object) -> r.OthersLate:
+    """Return a rejection for the sake of another lane, changed."""
+    fields: dict[str, object] = {
+        "task": "detector",
+        "rule": Rule.DEMAND_BOUND,
+        "lane": "gpu0",
+        "other": "map",
+        "other_lane": "gpu1",
+        "late_ns": 5_240_000,
+        "slowed": (a.SlowedTask("map", "gpu1", 10 * MS, 13 * MS),),
+        "test": Inequality(30.24, ">", 25.0, "ms"),
+        "finding": LATE,
+        "utilization_before": 0.2,
+        "utilization_after": 0.42,
+        "witness": TOO_MUCH,
+        "counterfactuals": (counterfactual(c.OtherDeadlineLonger("detector", "map", 120 * MS)),),
+    }
+    return r.OthersLate(**(fields | changes))  # type: ignore[arg-type]
+
+
 def decimated(before: int, after: int, cause: n.DecimationCause) -> n.DecimationChanged:
     """Return a change of decimation of a camera at 10 Hz."""
     slow = cause in (n.DecimationCause.SLOWER, n.DecimationCause.FASTER)
@@ -224,6 +244,7 @@ REASONS = (
     q.TaskEnabled("detector", "main", 0.22),
     q.TaskDisabled("detector", "main", 0.22),
     q.Measuring("detector", 300, 10 * S),
+    q.MeasuringBeside("detector", "map", 50, 3 * S),
     q.Measured("detector", 22 * MS, "the slowest of 300 runs, times 1.2"),
     q.FileDecides("detector"),
     q.JournalUnreadable("detector", "journal entry detector: period_ms: out of range (got 0)"),
@@ -279,6 +300,9 @@ REASONS = (
     r.NoProfile("detector", "Orin", 1, False),
     r.NoProfile("detector", "Orin", 4, False),
     r.NoProfile("detector", "Orin", 4, True),
+    r.NotMeasuredBeside("detector", "gpu0", ("map", "text"), "the GPU"),
+    others_late(),
+    others_late(late_ns=0, finding=v.LaneOverloaded("gpu1", 1.12), counterfactuals=()),
     r.ProfileUnreadable("detector"),
     r.ArenaFull(
         "detector",
@@ -346,6 +370,21 @@ REASONS = (
         shared=(a.SharedWith("core 3", "/left/orchestrator", 4711, 0.7),),
         barred=("detector has no WCET profile on Orin, and measuring it now would disturb others",),
     ),
+    admitted(
+        budget=a.Budget(
+            "measured",
+            31 * MS,
+            a.BesideBudget("map", 1, 22 * MS, a.MeasuredBudget("the slowest of 50 runs")),
+        ),
+        slowed=(a.SlowedTask("map", "gpu1", 10 * MS, 13 * MS),),
+    ),
+    admitted(
+        budget=a.Budget(
+            "measured",
+            36 * MS,
+            a.BesideBudget("map", 2, 22 * MS, a.MeasuredBudget("the slowest of 50 runs")),
+        ),
+    ),
     admitted(cut=a.CutNote("not cut into 2 segments: its output 'x' differs")),
 )
 
@@ -391,6 +430,7 @@ CHANGES = (
     SHORTER_PERIOD,
     c.DeadlineExtended("detector", 52 * MS, 12 * MS),
     c.DeadlineLonger("detector", 54 * MS),
+    c.OtherDeadlineLonger("detector", "map", 120 * MS),
     c.BudgetSmaller("detector", 18_200_000, 22 * MS),
     c.CutTask("detector", 4, 6 * MS),
     c.CutOther("detector", "map", 4, 6 * MS),
@@ -412,6 +452,7 @@ PARTS = (
     a.SharedWith("the device gpu-0", "/left/orchestrator", 0, 0.7),
     a.Budget("measured", 22 * MS, a.MeasuredBudget("the slowest of 300 runs, times 1.2")),
     a.DeclaredBudget(22 * MS),
+    a.BesideBudget("map", 1, 22 * MS, a.MeasuredBudget("the slowest of 50 runs")),
     a.MeasuredBudget("the slowest of 300 runs, times 1.2"),
     a.MeasuredBudget("all that is known of the runs", "the slowest of 300 runs plus 10%; i.i.d."),
     a.SegmentsBudget(2, "the slowest of 300 runs, times 1.2", 23 * MS),

@@ -188,7 +188,12 @@ class OnnxRuntimeBackend(ReadsInPlace):
     """Runs networks through ONNX Runtime's CPU provider."""
 
     name = "onnxruntime"
-    capabilities = Capabilities(inputs=MOST_INPUTS, on_cores=True, distributions=("onnxruntime",))
+    capabilities = Capabilities(
+        inputs=MOST_INPUTS,
+        on_cores=True,
+        contends="caches and memory of the processor",
+        distributions=("onnxruntime",),
+    )
 
     def __init__(self) -> None:
         """Hold no lane yet."""

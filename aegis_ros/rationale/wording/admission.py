@@ -37,6 +37,11 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
             f"{each.task} moves from lane {each.before} to {each.after}" for each in reason.moved
         ]
         sentences.append(f"So that it fits, {', '.join(moves)}")
+    sentences += [
+        f"Beside it, {each.task} on lane {each.lane} may take {ms(each.after_ns)} instead of "
+        f"{ms(each.before_ns)}, and stays in time"
+        for each in reason.slowed
+    ]
     sentences += [words(each) for each in reason.shared]
     sentences += [f"It cannot run on other lanes: {each}" for each in reason.barred]
     return ". ".join(sentences)
@@ -72,6 +77,15 @@ def _declared(basis: admission.DeclaredBudget) -> str:
 @words_of(admission.MeasuredBudget)
 def _measured(basis: admission.MeasuredBudget) -> str:
     return basis.summary or basis.basis
+
+
+@words_of(admission.BesideBudget)
+def _beside(basis: admission.BesideBudget) -> str:
+    several = ", slowdowns by each other lane multiplied" if basis.lanes > 1 else ""
+    return (
+        f"beside {basis.neighbour}{several}: {words(basis.basis)}; {ms(basis.alone_ns)} while "
+        "other lanes are idle"
+    )
 
 
 @words_of(admission.SegmentsBudget)

@@ -44,6 +44,14 @@ def _deadline_longer(change: changes.DeadlineLonger) -> str:
     return f"{change.admits} would be admitted with a deadline of {change.deadline_ns / 1e6:g} ms"
 
 
+@words_of(changes.OtherDeadlineLonger)
+def _other_deadline_longer(change: changes.OtherDeadlineLonger) -> str:
+    return (
+        f"{change.admits} would be admitted if {change.task} had a deadline of "
+        f"{change.deadline_ns / 1e6:g} ms"
+    )
+
+
 @words_of(changes.BudgetSmaller)
 def _budget_smaller(change: changes.BudgetSmaller) -> str:
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import rejection
-from aegis_ros.rationale.wording.units import mib, names, reached_words
+from aegis_ros.rationale.wording.units import mib, ms, names, reached_words
 from aegis_ros.rationale.wording.words import words, words_of
 
 _SHOWN_BYTES = 512 * 1024  # what is less rounds to nothing
@@ -107,6 +107,34 @@ def _no_profile(reason: rejection.NoProfile) -> str:
         "now would disturb tasks of high criticality. Measure it while the orchestrator is "
         "inactive (`ros2 lifecycle set <node> deactivate`, then register again) or beforehand "
         "(`aegis profile <config.yaml>`), or declare wcet_ms"
+    )
+
+
+@words_of(rejection.NotMeasuredBeside)
+def _not_measured_beside(reason: rejection.NotMeasuredBeside) -> str:
+    return (
+        f"{reason.task} on lane {reason.lane} was never measured beside {names(reason.neighbours)} "
+        f"on another lane, and the lanes share {reason.contends}. Measure it while the "
+        "orchestrator is inactive (`ros2 lifecycle set <node> deactivate`, then register again) or "
+        "beforehand (`aegis profile <config.yaml>`)"
+    )
+
+
+@words_of(rejection.OthersLate)
+def _others_late(reason: rejection.OthersLate) -> str:
+    late = f" by up to {ms(reason.late_ns)}" if reason.late_ns else ""
+    slowed = ", ".join(
+        f"{each.task} may take {ms(each.after_ns)} instead of {ms(each.before_ns)}"
+        for each in reason.slowed
+    )
+    advice = (
+        reason.counterfactuals[0].sentence
+        if reason.counterfactuals
+        else "No single change that was tried would help"
+    )
+    return (
+        f"{reason.task} is rejected: on lane {reason.lane} it would make {reason.other} on lane "
+        f"{reason.other_lane} late{late}. Beside it, {slowed}; {words(reason.finding)}. {advice}"
     )
 
 

@@ -74,6 +74,14 @@ def _measuring(reason: requests.Measuring) -> str:
     )
 
 
+@words_of(requests.MeasuringBeside)
+def _measuring_beside(reason: requests.MeasuringBeside) -> str:
+    return (
+        f"{reason.task} was never measured beside {reason.neighbour} on another lane; it is "
+        f"measured now ({reason.runs} runs, at most {reason.limit_ns / 1e9:.0f} s)"
+    )
+
+
 @words_of(requests.Measured)
 def _measured(reason: requests.Measured) -> str:
     return f"{reason.task} was measured: budget {ms(reason.budget_ns)}, {reason.basis}"

@@ -44,7 +44,11 @@ class OnnxRuntimeCudaBackend(CudaBackend):
 
     name = "onnxruntime_cuda"
     capabilities = Capabilities(
-        partitions=True, graphs=True, waits=True, distributions=("onnxruntime-gpu",)
+        partitions=True,
+        graphs=True,
+        contends="the GPU",
+        waits=True,
+        distributions=("onnxruntime-gpu",),
     )
 
     def __init__(

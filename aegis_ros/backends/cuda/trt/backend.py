@@ -57,6 +57,7 @@ class TensorRtBackend(CudaBackend):
         graphs=True,
         shares_activations=True,
         waits=True,
+        contends="the GPU",
         distributions=("tensorrt",),
     )
 

@@ -1,0 +1,282 @@
+"""Budgets of tasks on lanes that slow each other: the worst of alone and beside the other lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
+from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.early_exit import plan_for
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.rationale.admission import BesideBudget, MeasuredBudget
+from aegis_ros.rationale.rejection import NotMeasuredBeside
+from aegis_ros.spec import DeviceSpec, TaskSpec
+from aegis_ros.wcet import Neighbour, Place, ProfileKey, ProfileStore, contended, unmeasured
+
+__all__ = ["Contention", "MeasurePair", "PairRun", "Placed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A task on a lane."""
+
+    candidate: Candidate
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairRun:
+    """Runs that are lacking of a network while another one runs on another lane.
+
+    Attributes:
+        spec: the task whose network is timed.
+        compiled: its network.
+        key: of its profile.
+        sha256: of its file.
+        lane: where it runs.
+        neighbour: what is noted of the other.
+        other: the network that runs beside it.
+        other_lane: where that runs.
+    """
+
+    spec: TaskSpec
+    compiled: CompiledNetwork
+    key: ProfileKey
+    sha256: str
+    lane: str
+    neighbour: Neighbour
+    other: CompiledNetwork
+    other_lane: str
+
+
+MeasurePair = Callable[[PairRun], None]
+
+
+class Contention:
+    """Knows which lanes slow each other, and what tasks take beside others.
+
+    A task counts as a neighbour from the moment it is placed on another lane, also one of best
+    effort. Tasks of one lane never run at once and are none to each other.
+
+    Args:
+        device: its lanes.
+        backends: by name, all that the lanes name.
+        profiles: what was measured.
+        key_of: returns the key of a candidate's profile.
+    """
+
+    def __init__(
+        self,
+        device: DeviceSpec,
+        backends: Mapping[str, Backend],
+        profiles: ProfileStore,
+        key_of: Callable[[Candidate], ProfileKey],
+    ) -> None:
+        """Look at nothing yet."""
+        self._profiles = profiles
+        self._key_of = key_of
+        self._lanes = tuple(lane.name for lane in device.lanes)
+        classes = lane_classes(device)
+        self._class_of: dict[str, LaneClass] = {
+            lane: each for each in classes for lane in each.lanes
+        }
+        self._common = {
+            lane: backends[each.backend].capabilities.contends
+            for each in classes
+            for lane in each.lanes
+        }
+        self._alike = {
+            lane: backends[each.backend].capabilities.on_cores
+            for each in classes
+            for lane in each.lanes
+        }
+
+    @property
+    def present(self) -> bool:
+        """Whether any lane slows another one."""
+        return any(self.slowed_by(lane) for lane in self._lanes)
+
+    def slowed_by(self, lane: str) -> tuple[str, ...]:
+        """Return the other lanes whose work makes that of a lane take longer, and the reverse."""
+        common = self._common[lane]
+        return tuple(
+            each for each in self._lanes if each != lane and common and self._common[each] == common
+        )
+
+    def neighbour(self, other: CompiledNetwork, name: str, lane: str) -> Neighbour:
+        """Return what is noted of a network that runs on another lane.
+
+        Cores are alike, so that their names do not matter; streams of a GPU have priorities.
+
+        Args:
+            other: the network; however it is cut, it is one neighbour.
+            name: of its task.
+            lane: where it runs.
+        """
+        return Neighbour(other.key, Place.BESIDE, "" if self._alike[lane] else lane, name)
+
+    def own_lane(self, lane: str, other: str) -> str:
+        """Return where a network is timed for a lane while another lane is busy.
+
+        On cores there itself; else on the last lane of its class, whose stream has the lowest
+        priority: one measurement then holds for all of them.
+        """
+        if self._alike[lane]:
+            return lane
+        return next(each for each in reversed(self._class_of[lane].lanes) if each != other)
+
+    def beside(
+        self,
+        candidate: Candidate,
+        lane: str,
+        others: Sequence[Placed],
+        measure: MeasurePair | None,
+    ) -> Candidate:
+        """Return a task with the budgets that hold while the other lanes run these tasks.
+
+        Declared budgets are taken to hold there already.
+
+        Args:
+            candidate: with the budgets it has where other lanes are idle.
+            lane: where it runs.
+            others: tasks on any lane; those that do not meet it are left out.
+            measure: called for what was never measured; ``None`` where that is not possible now.
+
+        Raises:
+            Refusal: it was not measured beside one of them, and cannot be now.
+        """
+        around = self.slowed_by(lane)
+        busy = [[each for each in others if each.lane == where] for where in around]
+        busy = [each for each in busy if each]
+        if not busy or candidate.wcet_source == "declared":
+            return candidate
+        if candidate.wcet_source == "estimated":
+            return self._estimated(candidate, lane, busy)
+        key = self._key_of(candidate)
+        lanes = [[self._seen(each) for each in there] for there in busy]
+        profile = self._profiles.get(key)
+        if profile is None or profile.segments != candidate.compiled.segments:
+            return candidate  # its budget was refused before
+        lacking = set(unmeasured(profile, [each for there in lanes for each in there]))
+        if lacking and measure is None:
+            raise Refusal(self._not_measured(candidate, lane, busy, lacking))
+        for each in (item for there in busy for item in there):
+            seen = self._seen(each)
+            if measure is not None and seen in lacking:
+                lacking.remove(seen)
+                measure(
+                    PairRun(
+                        candidate.spec,
+                        candidate.compiled,
+                        key,
+                        candidate.prepared.digest,
+                        self.own_lane(lane, each.lane),
+                        seen,
+                        each.candidate.compiled,
+                        each.lane,
+                    )
+                )
+        profile = self._profiles.get(key)
+        if profile is None or (
+            lacking := set(unmeasured(profile, [each for there in lanes for each in there]))
+        ):
+            raise Refusal(self._not_measured(candidate, lane, busy, lacking))
+        found = contended(profile, lanes)
+        basis = candidate.wcet_basis
+        if found.neighbour is not None:
+            decided = MeasuredBudget(found.decided.sentence, found.decided.summary)
+            basis = BesideBudget(found.neighbour.name, len(busy), found.alone_ns, decided)
+        total_ns = found.total_ns if len(found.budgets_ns) > 1 else 0
+        return replace(
+            candidate,
+            plan=plan_for(candidate.spec, candidate.compiled, found.budgets_ns, total_ns),
+            wcet_basis=basis,
+        )
+
+    def placed(
+        self,
+        options: Options,
+        lane: str,
+        running: Mapping[str, Placed],
+        measure: MeasurePair | None,
+    ) -> tuple[Options, dict[str, Candidate]]:
+        """Return a new task on one lane, and the running ones whose budgets grow beside it.
+
+        Budgets never become smaller: who left may have a last job that still runs.
+
+        Args:
+            options: the new task.
+            lane: one that it may go to.
+            running: by name, all that is placed.
+            measure: as for :meth:`beside`.
+
+        Raises:
+            Refusal: as :meth:`beside`.
+        """
+        own = self.beside(options.on(lane), lane, tuple(running.values()), measure)
+        new = Placed(own, lane)
+        grown = {}
+        for name, each in running.items():
+            if each.lane not in self.slowed_by(lane):
+                continue
+            others = [other for key, other in running.items() if key != name]
+            after = _at_least(
+                self.beside(each.candidate, each.lane, [*others, new], measure), each.candidate
+            )
+            if after.plan != each.candidate.plan:
+                grown[name] = after
+        return replace(options, candidates=(replace(own, lanes=(lane,)),)), grown
+
+    def _seen(self, other: Placed) -> Neighbour:
+        return self.neighbour(other.candidate.compiled, other.candidate.spec.name, other.lane)
+
+    def _not_measured(
+        self,
+        candidate: Candidate,
+        lane: str,
+        busy: Sequence[Sequence[Placed]],
+        lacking: set[Neighbour],
+    ) -> NotMeasuredBeside:
+        names = tuple(
+            each.candidate.spec.name
+            for there in busy
+            for each in there
+            if self._seen(each) in lacking
+        )
+        return NotMeasuredBeside(candidate.spec.name, lane, names, self._common[lane])
+
+    def _estimated(
+        self, candidate: Candidate, lane: str, busy: Sequence[Sequence[Placed]]
+    ) -> Candidate:
+        """Return estimated budgets, longer by as much as the whole network takes longer."""
+        key = replace(self._key_of(candidate), network=candidate.compiled.key)
+        profile = self._profiles.get(key)
+        lanes = [[self._seen(each) for each in there] for there in busy]
+        lacking = set(
+            [each for there in lanes for each in there]
+            if profile is None
+            else unmeasured(profile, [each for there in lanes for each in there])
+        )
+        if profile is None or lacking:
+            raise Refusal(self._not_measured(candidate, lane, busy, lacking))
+        whole = contended(profile, lanes)
+        slowdown = Fraction(whole.total_ns, whole.alone_ns)
+        budgets = tuple(-int(-part * slowdown // 1) for part in candidate.plan.budgets_ns)
+        total = -int(-candidate.work_ns * slowdown // 1)
+        total_ns = min(total, sum(budgets)) if candidate.plan.total_ns else 0
+        return replace(
+            candidate, plan=plan_for(candidate.spec, candidate.compiled, budgets, total_ns)
+        )
+
+
+def _at_least(candidate: Candidate, before: Candidate) -> Candidate:
+    """Return a task with no budget below what it was."""
+    parts = tuple(map(max, candidate.plan.budgets_ns, before.plan.budgets_ns))
+    if parts == candidate.plan.budgets_ns and candidate.work_ns >= before.work_ns:
+        return candidate
+    total = min(sum(parts), max(candidate.work_ns, before.work_ns, *parts))
+    plan = plan_for(candidate.spec, candidate.compiled, parts, total if len(parts) > 1 else 0)
+    basis = candidate.wcet_basis if candidate.work_ns > before.work_ns else before.wcet_basis
+    return replace(candidate, plan=plan, wcet_basis=basis)

@@ -1,0 +1,124 @@
+"""What a network takes at most while others run on other lanes, from runs beside each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from aegis_ros.wcet.budget import Budget
+from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Stress
+from aegis_ros.wcet.profile import Profile
+
+__all__ = ["LEAST_PAIR_RUNS", "Contended", "contended", "slowed_ns", "unmeasured"]
+
+LEAST_PAIR_RUNS = 10
+"""Runs beside a neighbour below which they count as not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contended:
+    """Budgets of a network beside others.
+
+    Attributes:
+        budgets_ns: of each segment.
+        total_ns: of a whole run: at least the longest segment's, at most their sum.
+        alone_ns: the same where nothing runs on other lanes.
+        neighbour: beside whom a whole run takes longest; ``None`` where nobody makes it longer.
+        decided: the budget of a whole run beside that one, or alone.
+    """
+
+    budgets_ns: tuple[int, ...]
+    total_ns: int
+    alone_ns: int
+    neighbour: Neighbour | None
+    decided: Budget
+
+
+def unmeasured(profile: Profile, neighbours: Sequence[Neighbour]) -> tuple[Neighbour, ...]:
+    """Return the neighbours beside which there are too few runs."""
+    return tuple(
+        each
+        for each in dict.fromkeys(neighbours)
+        if sum(len(profile.of(condition)) for condition in _beside(profile, each)) < LEAST_PAIR_RUNS
+    )
+
+
+def contended(profile: Profile, lanes: Sequence[Sequence[Neighbour]]) -> Contended:
+    """Return what a network takes at most while any one of the neighbours runs on each lane.
+
+    Args:
+        profile: with runs beside each neighbour.
+        lanes: who may run on each other lane; lanes without anybody count for nothing.
+
+    Raises:
+        ValueError: nothing was measured alone, or beside one of them.
+    """
+    alone = profile.apart()
+    if alone is None or unmeasured(profile, [each for lane in lanes for each in lane]):
+        raise ValueError("the network was not measured alone and beside each neighbour")
+    busy = [[_worst(profile, each) for each in lane] for lane in lanes if lane]
+    warm = [each for each in alone.conditions if _is_plain(each)] or list(alone.conditions)
+
+    def bound(part: int | None) -> int:
+        """Return the budget of a segment, or of the whole for ``None``."""
+        worst = alone.total_ns() if part is None else alone.budgets()[part].value_ns
+        usual = max(_of(alone, each, part) for each in warm)
+        return slowed_ns(usual, worst, [[each[part] for each in lane] for lane in busy])
+
+    budgets = tuple(bound(part) for part in range(profile.segments))
+    total = min(sum(budgets), max(*budgets, bound(None)))
+    found: list[tuple[int, Neighbour]] = [
+        (worst[None], each)
+        for lane, taken in zip([lane for lane in lanes if lane], busy, strict=True)
+        for each, worst in zip(lane, taken, strict=True)
+    ]
+    neighbour = max(found, key=lambda item: item[0], default=(0, None))[1]
+    if neighbour is None or total <= alone.total_ns():
+        return Contended(budgets, total, alone.total_ns(), None, alone.deciding_total()[1])
+    deciding = max(
+        (profile.total_of(condition) for condition in _beside(profile, neighbour)),
+        key=lambda item: item.value_ns,
+    )
+    return Contended(budgets, total, alone.total_ns(), neighbour, deciding)
+
+
+def slowed_ns(alone_ns: int, worst_ns: int, beside: Sequence[Sequence[int]]) -> int:
+    """Return what a step takes at most while each other lane runs any one of its tasks.
+
+    One other lane: the worst that was measured beside its tasks. With several, the slowdowns by
+    each are multiplied, since no runs beside several at once were measured.
+
+    Args:
+        alone_ns: its budget alone, with warm caches: what slowdowns are relative to.
+        worst_ns: its budget in the worst condition without other lanes.
+        beside: for each other lane, its budgets beside each task there, at least one.
+    """
+    slowdown = Fraction(1)
+    for lane in beside:
+        slowdown *= max(Fraction(1), Fraction(max(lane), alone_ns))
+    return max(worst_ns, -int(-alone_ns * slowdown // 1))
+
+
+def _beside(profile: Profile, neighbour: Neighbour) -> list[Condition]:
+    return [each for each in profile.conditions if each.neighbour == neighbour]
+
+
+def _worst(profile: Profile, neighbour: Neighbour) -> dict[int | None, int]:
+    """Return the budget of each segment beside a neighbour, and under ``None`` of the whole."""
+    conditions = _beside(profile, neighbour)
+    return {
+        part: max(_of(profile, each, part) for each in conditions)
+        for part in (None, *range(profile.segments))
+    }
+
+
+def _of(profile: Profile, condition: Condition, part: int | None) -> int:
+    if part is None:
+        return profile.total_of(condition).value_ns
+    return profile.budgets_of(condition)[part].value_ns
+
+
+def _is_plain(condition: Condition) -> bool:
+    plain = condition.stress is Stress.NONE and condition.cache is Cache.WARM
+    return plain and condition.neighbour is None

@@ -1,0 +1,207 @@
+"""Lanes that slow each other: budgets beside the other lanes, and whom a newcomer makes late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aegis_ros.backends.testing.simulated import SimulatedBackend
+from aegis_ros.errors import EngineError
+from aegis_ros.rationale import Rule
+from aegis_ros.rationale.admission import BesideBudget, SlowedTask, TaskAdmitted
+from aegis_ros.rationale.rejection import NotMeasuredBeside, OthersLate
+from aegis_ros.spec import TaskSpec
+from test.orchestrator.house import MS, House
+
+ALONE, BESIDE = 5_500_000, 11_000_000  # 5 ms and twice that, with a tenth on top
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """Two lanes of one device: a network takes 5 ms, and 10 ms beside another one."""
+    shared = replace(SimulatedBackend.capabilities, contends="the device")
+    monkeypatch.setattr(SimulatedBackend, "capabilities", shared)
+    made = House(tmp_path, lanes=2)
+    made.engine.slowdown = 2.0
+    return made
+
+
+def task(house: House, name: str, **changes: Any) -> TaskSpec:
+    """A task whose budget is measured."""
+    return house.task(name, wcet_ms=0, segments=1, **changes)
+
+
+def budgets(house: House) -> dict[str, tuple[int, ...]]:
+    """Return what the engine holds each task to."""
+    return {
+        spec.name: spec.plan.budgets_ns  # type: ignore[union-attr]
+        for spec in house.engine.loaded.values()
+    }
+
+
+def proven(house: House) -> dict[str, int]:
+    return {entry.spec.name: entry.candidate.work_ns for entry in house.orchestrator._admitted}
+
+
+def test_tasks_of_one_lane_are_no_neighbours(house: House) -> None:
+    orchestrator = house.start(active=False)
+    for name in ("first", "second"):
+        assert orchestrator.register(task(house, name, lane="lane0")).accepted
+    assert proven(house) == {"first": ALONE, "second": ALONE}
+    assert house.engine.measured_beside == []
+
+
+def test_each_has_the_budget_that_holds_beside_the_other(house: House) -> None:
+    orchestrator = house.start(active=False)
+    assert orchestrator.register(task(house, "first", lane="lane0")).accepted
+    assert budgets(house) == {"first": (ALONE,)}
+    answer = orchestrator.register(task(house, "second", lane="lane1"))
+    assert answer.accepted, answer.rationale.sentence
+    assert budgets(house) == proven_as_budgets(house) == {"first": (BESIDE,), "second": (BESIDE,)}
+    reason = answer.rationale.reason
+    assert isinstance(reason, TaskAdmitted)
+    assert isinstance(reason.budget.basis, BesideBudget)
+    assert (reason.budget.basis.neighbour, reason.budget.basis.alone_ns) == ("first", ALONE)
+    assert reason.slowed == (SlowedTask("first", "lane0", ALONE, BESIDE),)
+    assert "Beside it, first on lane lane0 may take 11.00 ms instead of 5.50 ms" in (
+        answer.rationale.sentence
+    )
+    # One network beside itself: measured once, whichever lane it is on.
+    assert house.engine.measured_beside == [(1, 0)]
+
+
+def proven_as_budgets(house: House) -> dict[str, tuple[int, ...]]:
+    return {name: (work_ns,) for name, work_ns in proven(house).items()}
+
+
+def test_a_newcomer_that_makes_another_lane_late_is_rejected_and_says_whom(house: House) -> None:
+    orchestrator = house.start(active=False)
+    assert orchestrator.register(task(house, "urgent", lane="lane0", deadline_ms=8)).accepted
+    calls = list(house.engine.calls)
+    answer = orchestrator.register(task(house, "late", lane="lane1"))
+    assert not answer.accepted
+    reason = answer.rationale.reason
+    assert isinstance(reason, OthersLate)
+    assert (reason.other, reason.other_lane, reason.late_ns) == ("urgent", "lane0", 5 * MS)
+    assert reason.slowed == (SlowedTask("urgent", "lane0", ALONE, BESIDE),)
+    # Nothing is half done.
+    assert house.engine.calls == calls and house.names() == ["urgent"]
+    assert proven(house) == {"urgent": ALONE} and budgets(house) == {"urgent": (ALONE,)}
+    changes = {item.change: item for item in answer.rationale.counterfactuals}
+    assert (changes["deadline_ms"].task, changes["drop"].task) == ("urgent", "urgent")
+    orchestrator.unregister("urgent")
+    longer = changes["deadline_ms"].value
+    assert orchestrator.register(task(house, "urgent", lane="lane0", deadline_ms=longer)).accepted
+    assert orchestrator.register(task(house, "late", lane="lane1")).accepted
+
+
+def test_a_rejected_newcomer_does_not_count_after_a_restart(house: House) -> None:
+    orchestrator = house.start(active=False)
+    assert orchestrator.register(task(house, "urgent", lane="lane0", deadline_ms=8)).accepted
+    assert not orchestrator.register(task(house, "late", lane="lane1")).accepted
+    house.restart()
+    assert proven(house) == {"urgent": ALONE}
+
+
+def test_a_task_goes_where_it_makes_nobody_late(house: House) -> None:
+    house.engine.slowdown = 3.0
+    orchestrator = house.start(active=False)
+    # On its own lane it bears to wait for another one; beside one it takes too long.
+    assert orchestrator.register(task(house, "urgent", lane="lane1", deadline_ms=14)).accepted
+    answer = orchestrator.register(task(house, "second"))
+    assert answer.accepted, answer.rationale.sentence
+    assert {each.spec.name: each.lane for each in house.orchestrator.status().tasks} == {
+        "urgent": "lane1",
+        "second": "lane1",
+    }
+    assert proven(house) == {"urgent": ALONE, "second": ALONE}
+
+
+def test_pairs_that_were_measured_are_not_measured_again(house: House) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(task(house, "first", lane="lane0"))
+    orchestrator.register(task(house, "second", lane="lane1"))
+    measured = list(house.engine.measured_beside)
+    house.restart()
+    assert proven(house) == {"first": BESIDE, "second": BESIDE}
+    assert house.engine.measured_beside == [] and len(measured) == 1
+
+
+def test_asking_measures_nothing_and_says_which_pair_is_missing(house: House) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(task(house, "first", lane="lane0"))
+    answer = orchestrator.evaluate(task(house, "second", lane="lane1"))
+    assert not answer.accepted and house.engine.measured_beside == []
+    reason = answer.rationale.reason
+    assert isinstance(reason, NotMeasuredBeside) and answer.rationale.rule is Rule.WCET_PROFILE
+    assert (reason.task, reason.neighbours) == ("second", ("first",))
+    assert orchestrator.register(task(house, "second", lane="lane1")).accepted
+    third = orchestrator.evaluate(task(house, "third", lane="lane1"))
+    assert third.accepted, third.rationale.sentence
+
+
+def test_budgets_stay_when_the_neighbour_leaves_and_follow_from_who_is_there_next_time(
+    house: House,
+) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(task(house, "first", lane="lane0"))
+    orchestrator.register(task(house, "second", lane="lane1"))
+    orchestrator.unregister("second")
+    assert proven(house) == {"first": BESIDE} and budgets(house) == {"first": (BESIDE,)}
+    house.restart()
+    assert proven(house) == {"first": ALONE}
+
+
+def test_a_newcomer_that_cannot_be_loaded_leaves_budgets_as_they_were(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(task(house, "first", lane="lane0"))
+    monkeypatch.setattr(house.engine, "change_budgets", refuse_second(house))
+    answer = orchestrator.register(task(house, "second", lane="lane1"))
+    assert not answer.accepted and "No answer" in answer.rationale.sentence
+    assert budgets(house) == {"first": (ALONE,)} and proven(house) == {"first": ALONE}
+    assert house.names() == ["first"]
+
+
+def refuse_second(house: House) -> Any:
+    """Return what an engine does that is gone while it is told other budgets."""
+
+    def change(task_id: int, plan: object) -> None:
+        raise EngineError("no answer")
+
+    return change
+
+
+def test_declared_budgets_are_taken_to_hold_beside_others(house: House) -> None:
+    orchestrator = house.start(active=False)
+    assert orchestrator.register(house.task("declared", lane="lane0")).accepted
+    assert orchestrator.register(task(house, "measured", lane="lane1")).accepted
+    assert proven(house) == {"declared": 10 * MS, "measured": BESIDE}
+
+
+def test_with_several_other_lanes_slowdowns_multiply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = replace(SimulatedBackend.capabilities, contends="the device")
+    monkeypatch.setattr(SimulatedBackend, "capabilities", shared)
+    house = House(tmp_path, lanes=3)
+    house.engine.slowdown = 1.5
+    orchestrator = house.start(active=False)
+    for index in range(3):
+        assert orchestrator.register(task(house, f"on{index}", lane=f"lane{index}")).accepted
+    (budget_ns,) = set(proven(house).values())
+    assert ALONE * 1.5 * 1.5 <= budget_ns < ALONE * 1.5 * 1.5 + 10  # each is rounded up
+
+
+def test_lanes_of_a_device_that_is_not_shared_do_not_meet(tmp_path: Path) -> None:
+    house = House(tmp_path, lanes=2)
+    house.engine.slowdown = 2.0
+    orchestrator = house.start(active=False)
+    orchestrator.register(task(house, "first", lane="lane0"))
+    orchestrator.register(task(house, "second", lane="lane1"))
+    assert proven(house) == {"first": ALONE, "second": ALONE}
+    assert house.engine.measured_beside == []
