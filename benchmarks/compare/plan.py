@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -92,6 +92,7 @@ class Planner:
         state: of the orchestrators that will run; profiles that lie there are used again.
         runs: to measure each budget with.
         progress: where that is shown.
+        conditions: under which budgets are measured.
         limit_s: seconds that a budget may take to be measured under one condition, however many
             runs that is; what the machine spoiled is then not measured anew. ``None``: no limit.
 
@@ -107,6 +108,7 @@ class Planner:
         *,
         runs: int,
         progress: Shown,
+        conditions: Collection[Condition] = tuple(_LABELS),
         limit_s: float | None = None,
     ) -> None:
         """Measure nothing yet."""
@@ -116,6 +118,7 @@ class Planner:
         self._state = state
         self._runs = runs
         self._progress = progress
+        self._conditions = conditions
         self._limit_s = limit_s
         self._measured: dict[tuple[str, int], float] = {}
         self.anew: list[str] = []
@@ -310,6 +313,8 @@ class Planner:
             (Condition(cache=Cache.COLD), fewer),
             (Condition(stress=Stress.MEMORY), fewer),
         ):
+            if condition not in self._conditions:
+                continue
             known = profiler.measured(spec)[1]
             runs -= 0 if known is None else _runs_in(known, condition)
             if runs <= 0:

@@ -25,6 +25,7 @@ from rich.console import Console
 from aegis_ros.backends import CompiledNetwork, backend_names, capabilities_of, create_backend
 from aegis_ros.errors import AegisError
 from aegis_ros.spec import Wait
+from aegis_ros.wcet import Cache, Condition, Stress
 from benchmarks.compare.plan import Planner
 from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, Round
@@ -46,10 +47,14 @@ from benchmarks.progress import Shown, progress
 from benchmarks.report import parser, read_options, table
 
 _PARTS = 8
+_CORES_TO_SHARE_OUT = 8
+_FIRST_WAYS = 3  # before what a job costs
 _CUT = ("direction", "text_lines")  # of which a segment's cost is looked at
 _GOAL_US = 50.0
 _PROBE_S, _PROBE_WARM_UP_S = 1.2, 0.3
-_BUDGET_S = 4.0  # to measure a budget under one condition
+_BUDGET_S = 3.0  # to measure a budget under one condition
+_ON_A_DEVICE = (Condition(), Condition(stress=Stress.MEMORY))
+_ON_CORES = (*_ON_A_DEVICE, Condition(cache=Cache.COLD))  # which a device of its own does not use
 # The most telling first, should time run out.
 _IN_ORDER = ("streams", "aegis_2", "aegis", "queue", "processes", "aegis_3", "aegis_shares")
 _QUICK: dict[str, Any] = {
@@ -117,7 +122,7 @@ def _options() -> argparse.Namespace:
                            help="of the rate at which streams begin to miss")  # fmt: skip
     arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(_IN_ORDER))
     arguments.add_argument("--seconds", type=float, default=4.0, help="of each round (4)")
-    arguments.add_argument("--runs", type=int, default=1000, help="to measure each budget (1000)")
+    arguments.add_argument("--runs", type=int, default=2000, help="to measure each budget (2000)")
     arguments.add_argument("--minutes", type=float, default=7.0,
                            help="after which no further part begins (7)")  # fmt: skip
     arguments.add_argument("--scale", type=int, default=0,
@@ -156,8 +161,15 @@ def _at(
     cut: dict[str, CompiledNetwork] = {}
     budgets: dict[str, dict[str, Any]] = {}
     facts["budgets"] = budgets
+    on_cores = capabilities_of(place.backend).on_cores
     with Planner(
-        runs_on, folder, state, runs=options.runs, progress=shown, limit_s=_BUDGET_S
+        runs_on,
+        folder,
+        state,
+        runs=options.runs,
+        progress=shown,
+        conditions=_ON_CORES if on_cores else _ON_A_DEVICE,
+        limit_s=_BUDGET_S,
     ) as planner:
         compiled = planner.compiled()
         for name in runs_on.networks:
@@ -169,13 +181,14 @@ def _at(
                     cut[name] = planner.in_segments(name, _PARTS)
     mix = Mix(runs_on, {name: row["alone_p50_ms"] for name, row in budgets.items()}, place.copies)
     bench = Bench(runs_on, compiled, state, folder, cores, lane_cores, place.share)
-    row = shown.add_task("", total=None)
     rate = 1.0
-    for arm in arms:
+    for at, arm in enumerate(arms):
+        if at == _FIRST_WAYS:
+            _job_costs(place, bench, cut, report=report, facts=facts)
         title = f"{place.title}: {arm.label}"
         if report.late(title):
             continue
-        shown.update(row, description=title)
+        shown.console.print(title)
         if arm.ours:
             _ours(bench, arm, mix, rate, options=options, report=report, results=results)
             continue
@@ -186,6 +199,8 @@ def _at(
             for load in options.loads:
                 plan = _planned(results, mix, budgets, load=load, rate=rate)
                 _round(bench, arm, way, plan, options=options, report=report, results=results)
+    if len(arms) <= _FIRST_WAYS:
+        _job_costs(place, bench, cut, report=report, facts=facts)
     _apart(place, bench, cut, options=options, report=report, facts=facts)
 
 
@@ -195,7 +210,16 @@ def _workload(
     """Return what runs, the cores of the cameras, and those of the lanes."""
     cores = sorted(os.sched_getaffinity(0))
     on_cores = capabilities_of(place.backend).on_cores
-    core = cores[-1] if on_cores else None
+    core: int | None
+    if on_cores:
+        core, cameras, lanes = cores[-1], tuple(cores[:-1]), tuple(reversed(cores))
+    else:
+        # Threads that wait for a GPU have a core each where there are enough, as on a robot: what
+        # loads the others while budgets are measured would else run before them.
+        enough = len(cores) >= _CORES_TO_SHARE_OUT
+        lanes = tuple(reversed(cores[len(cores) // 2 :])) if enough else ()
+        core = lanes[0] if lanes else None
+        cameras = tuple(cores[: len(cores) // 2]) if lanes else ()
     device: dict[str, Any] = {
         "backend": place.backend,
         "lanes": [{"name": "main", "cpu": core}],
@@ -204,9 +228,7 @@ def _workload(
         "wait": options.wait,
     }
     runs_on = replace(workload(device, core, place.scale), jitter_ms=2.0 if on_cores else 1.0)
-    if not on_cores:
-        return runs_on, (), ()
-    return runs_on, tuple(cores[:-1]), tuple(reversed(cores))
+    return runs_on, cameras, lanes
 
 
 def _probe(bench: Bench, arm: Arm, way: Running, rate: float, *, mix: Mix) -> Probe:
@@ -293,6 +315,24 @@ def _round(
     report.write()
 
 
+def _job_costs(
+    place: Place,
+    bench: Bench,
+    cut: Mapping[str, CompiledNetwork],
+    *,
+    report: Report,
+    facts: dict[str, Any],
+) -> None:
+    """Measure what a job costs for each way to wait."""
+    if place.name != "whole":
+        return
+    facts["job_costs"] = []
+    for what, measured in job_costs(bench, bench.compiled, cut, 1):
+        if not report.late(what):
+            with report.part(what):
+                facts["job_costs"] += measured()
+
+
 def _apart(
     place: Place,
     bench: Bench,
@@ -314,12 +354,6 @@ def _apart(
     if place.share and not report.late(f"{place.title}: divided"):
         with report.part(f"{place.title}: divided"):
             shared += contention(bench, few, options.runs, place.share, alone=shared)
-    facts["job_costs"] = []
-    if place.name == "whole":
-        for what, measured in job_costs(bench, bench.compiled, cut, 1):
-            if not report.late(what):
-                with report.part(what):
-                    facts["job_costs"] += measured()
     for name, network in cut.items():
         if not report.late(f"{place.title}: segments of {name}"):
             with report.part(f"{place.title}: segments of {name}"):

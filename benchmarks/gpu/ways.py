@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends import CompiledNetwork
+from aegis_ros.backends import CompiledNetwork, capabilities_of
 from aegis_ros.config import load_config
 from aegis_ros.engine import (
     Channel,
@@ -81,7 +81,7 @@ class Bench:
         state: profiles and caches of the orchestrator.
         folder: for configurations.
         cores: processor cores the cameras may run on; empty for any.
-        lane_cores: cores of the lanes of the orchestrator; empty for any.
+        lane_cores: cores of the lanes, in their order; those beyond may run on any.
         share: multiprocessors of the first of two lanes that divide the device; 0 for none.
     """
 
@@ -101,6 +101,12 @@ class Bench:
             realtime_priority=priority,
             wait=Wait(self.workload.device.get("wait", Wait.SLEEP)),
         )
+
+    def usual_core(self, lane: int) -> int | None:
+        """Return the core of a lane of the usual ways: that of the device, where it is one."""
+        if capabilities_of(str(self.workload.device["backend"])).on_cores:
+            return self.workload.core
+        return self.lane_cores[lane] if lane < len(self.lane_cores) else None
 
     def images(self, tasks: Sequence[Task]) -> dict[str, npt.NDArray[np.uint8]]:
         """Return an image for the camera of each task."""
@@ -207,9 +213,8 @@ def round_of(
 
 @contextmanager
 def _usual(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Running]:
-    core = bench.workload.core
     ordered = sorted(tasks, key=lambda task: task.deadline_ms)  # the first lane is the most urgent
-    own = [LaneSpec(task.name, core) for task in ordered]
+    own = [LaneSpec(task.name, bench.usual_core(at)) for at, task in enumerate(ordered)]
     if way == "processes":
         devices = [bench.device([lane], 0) for lane in own]
         places = {task.name: (at, 0) for at, task in enumerate(ordered)}
@@ -217,7 +222,8 @@ def _usual(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Running]:
         devices = [bench.device(own, 0)]
         places = {task.name: (0, at) for at, task in enumerate(ordered)}
     else:
-        devices = [bench.device([LaneSpec("main", core)], DeviceSpec().realtime_priority)]
+        main = LaneSpec("main", bench.usual_core(0))
+        devices = [bench.device([main], DeviceSpec().realtime_priority)]
         places = {task.name: (0, 0) for task in ordered}
     ids = {task.name: at for at, task in enumerate(ordered)}
     names = {at: name for name, at in ids.items()}

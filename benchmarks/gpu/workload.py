@@ -18,9 +18,9 @@ _FRAMES = {
 }
 _LARGE = ("faces", "text_areas")
 _SHARES = {
-    URGENT: 0.04,
-    "orientation": 0.06,
-    "faces": 0.40,
+    URGENT: 0.02,
+    "orientation": 0.04,
+    "faces": 0.44,
     "text_areas": 0.32,
     "text_lines": 0.18,
 }

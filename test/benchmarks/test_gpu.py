@@ -107,6 +107,14 @@ def test_ways_of_the_orchestrator_differ_in_their_lanes(bench: Bench, way: str, 
     assert [lane.get("sms") for lane in shared] == [8, None]
 
 
+def test_lanes_of_the_usual_ways_share_a_core_only_where_it_is_the_device(bench: Bench) -> None:
+    on_core = replace(bench, workload=replace(bench.workload, core=3), lane_cores=(3, 2))
+    assert [on_core.usual_core(lane) for lane in range(3)] == [3, 3, 3]
+    device = {"backend": "onnxruntime_cuda", "switch_ms": 0.1}
+    on_gpu = replace(on_core, workload=replace(on_core.workload, device=device))
+    assert [on_gpu.usual_core(lane) for lane in range(3)] == [3, 2, None]
+
+
 @pytest.mark.parametrize("limit", [0.05, 0.11, 0.6, 0.9, 3.0, 50.0])
 def test_the_capacity_is_the_highest_rate_that_misses_nothing(limit: float) -> None:
     def probe(rate: float) -> Probe:

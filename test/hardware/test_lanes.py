@@ -68,14 +68,14 @@ def _frame(compiled: CompiledNetwork, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("counts", [[16, None], [16, 16], [8, 24, None], [32, 16, 16]])
 def test_lanes_with_parts_of_the_gpu_compute_the_same(
-    opened: Callable[..., Gpu], make_network: Make, tmp_path: Path, counts: list[int | None]
+    opened: Callable[..., Gpu], make_network: Make, shared_cache: Path, counts: list[int | None]
 ) -> None:
     lanes = [LaneSpec(f"lane{at}", sms=count) for at, count in enumerate(counts)]
     gpu = opened(OnnxRuntimeCudaBackend, *lanes)
     for lane, count in zip(gpu.backend.lanes, counts, strict=True):
         assert lane.partition
         assert lane.sms >= (count or 1)
-    compiled = gpu.backend.compile(make_network("chain"), tmp_path, 2)
+    compiled = gpu.backend.compile(make_network("chain"), shared_cache, 2)
     networks = [gpu.backend.load(compiled, at) for at in range(len(lanes))]
     for seed in range(3):
         found = [gpu.means(each, at, _frame(compiled, seed)) for at, each in enumerate(networks)]
@@ -84,10 +84,10 @@ def test_lanes_with_parts_of_the_gpu_compute_the_same(
 
 
 def test_lanes_confined_to_some_multiprocessors_compute_the_same(
-    opened: Callable[..., Gpu], make_network: Make, tmp_path: Path
+    opened: Callable[..., Gpu], make_network: Make, shared_cache: Path
 ) -> None:
     whole = opened(OnnxRuntimeCudaBackend, LaneSpec("whole"))
-    compiled = whole.backend.compile(make_network(), tmp_path)
+    compiled = whole.backend.compile(make_network(), shared_cache)
     usual = whole.backend.load(compiled, 0)
     inside = opened(
         lambda: ConfinedBackend(sms=_INSIDE), LaneSpec("half", sms=_INSIDE // 2), LaneSpec("rest")
@@ -102,10 +102,10 @@ def test_lanes_confined_to_some_multiprocessors_compute_the_same(
 
 
 def test_a_lane_outside_its_part_computes_the_same(
-    opened: Callable[..., Gpu], make_network: Make, tmp_path: Path
+    opened: Callable[..., Gpu], make_network: Make, shared_cache: Path
 ) -> None:
     gpu = opened(OutsideBackend, LaneSpec("part", sms=_INSIDE), LaneSpec("outside"))
-    compiled = gpu.backend.compile(make_network(), tmp_path)
+    compiled = gpu.backend.compile(make_network(), shared_cache)
     networks = [gpu.backend.load(compiled, at) for at in range(2)]
     frame = _frame(compiled, 0)
     first, second = (gpu.means(each, at, frame) for at, each in enumerate(networks))
@@ -115,11 +115,11 @@ def test_a_lane_outside_its_part_computes_the_same(
 def test_a_capture_that_fails_while_loading_costs_the_graph_and_nothing_else(
     opened: Callable[..., Gpu],
     make_network: Make,
-    tmp_path: Path,
+    shared_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gpu = opened(OnnxRuntimeCudaBackend, LaneSpec("main"))
-    compiled = gpu.backend.compile(make_network(), tmp_path)
+    compiled = gpu.backend.compile(make_network(), shared_cache)
     before = gpu.backend.load(compiled, 0)
     assert before.graphs == (True,)
 
@@ -147,10 +147,10 @@ def test_a_capture_that_fails_while_loading_costs_the_graph_and_nothing_else(
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_sessions_take_no_more_than_they_are_limited_to(
-    opened: Callable[..., Gpu], make_network: Make, tmp_path: Path, parts: int
+    opened: Callable[..., Gpu], make_network: Make, shared_cache: Path, parts: int
 ) -> None:
     gpu = opened(OnnxRuntimeCudaBackend, LaneSpec("main"))
-    compiled = gpu.backend.compile(make_network("chain"), tmp_path, parts)
+    compiled = gpu.backend.compile(make_network("chain"), shared_cache, parts)
     for _ in range(3):
         network = gpu.backend.load(compiled, 0)
         limits = [each.arena_bytes for each in compiled.advice]
