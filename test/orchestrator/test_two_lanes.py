@@ -1,0 +1,112 @@
+"""Two lanes of the real runtime: budgets beside the other lane, end to end and without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aegis_ros.orchestrator import Orchestrator
+from aegis_ros.planning.candidate import Candidate
+from aegis_ros.rationale.admission import TaskAdmitted
+from aegis_ros.rationale.rejection import OthersLate
+from aegis_ros.spec import LaneSpec, TaskSpec
+from aegis_ros.wcet import Batch, Condition, Neighbour, Place, Profile, ProfileKey, ProfileStore
+from test.orchestrator.house import MS, House
+
+STATE = "real"
+
+
+@pytest.fixture
+def orchestrator(tmp_path: Path) -> Iterator[Orchestrator]:
+    """One engine with two lanes of ONNX Runtime on cores, at rest."""
+    house = House(tmp_path)
+    device = replace(
+        house.spec.device,
+        backend="onnxruntime",
+        lanes=(LaneSpec("left"), LaneSpec("right")),
+        realtime_priority=0,
+    )
+    made = Orchestrator(
+        replace(house.spec, device=device),
+        state_dir=tmp_path / STATE,
+        on_result=lambda _, result: result.release(),
+    )
+    made.configure()
+    yield made
+    made.cleanup()
+
+
+def task(tmp_path: Path, name: str, lane: str, **changes: object) -> TaskSpec:
+    """A task that is never late for a slow machine's sake."""
+    values = {"wcet_ms": 0, "segments": 1, "lane": lane, "period_ms": 60_000} | changes
+    return House(tmp_path).task(name, **values)
+
+
+def admitted(orchestrator: Orchestrator, name: str) -> Candidate:
+    entry = orchestrator._admitted.get(name)
+    assert entry is not None
+    return entry.candidate
+
+
+def profile_of(tmp_path: Path, orchestrator: Orchestrator, name: str) -> Profile:
+    key = ProfileKey(
+        admitted(orchestrator, name).compiled.profile_key,
+        "onnxruntime",
+        orchestrator._backends["onnxruntime"].device_name(),
+    )
+    found = ProfileStore(tmp_path / STATE / "profiles.sqlite").get(key)
+    assert found is not None
+    return found
+
+
+def test_the_budget_is_the_largest_of_alone_and_beside_the_other_lane(
+    orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    assert orchestrator.register(task(tmp_path, "first", "left")).accepted
+    alone = profile_of(tmp_path, orchestrator, "first")
+    assert all(each.neighbour is None for each in alone.conditions)
+    answer = orchestrator.register(task(tmp_path, "second", "right"))
+    assert answer.accepted, answer.rationale.sentence
+    found = profile_of(tmp_path, orchestrator, "first")
+    network = admitted(orchestrator, "second").compiled.key
+    (condition,) = [each for each in found.conditions if each.neighbour is not None]
+    assert condition.neighbour == Neighbour(network, Place.BESIDE)
+    largest = max(found.total_of(each).value_ns for each in found.conditions)
+    for name in ("first", "second"):
+        assert admitted(orchestrator, name).work_ns == largest
+        spec = orchestrator._engine._contents.network(  # type: ignore[attr-defined]
+            next(each.task_id for each in orchestrator._admitted if each.spec.name == name)
+        )
+        assert spec.plan.budgets_ns == (largest,)
+    reason = answer.rationale.reason
+    assert isinstance(reason, TaskAdmitted)
+    assert {each.task for each in reason.slowed} <= {"first"}
+
+
+def test_a_rejection_names_whom_the_newcomer_would_make_late(
+    orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    first = task(tmp_path, "first", "left", deadline_ms=30_000)
+    assert orchestrator.register(first).accepted
+    before = admitted(orchestrator, "first")
+    # As if they had been measured beside each other on a machine where that takes a minute.
+    known = profile_of(tmp_path, orchestrator, "first")
+    neighbour = Neighbour(before.compiled.key, Place.BESIDE, "", "second")
+    slow = Batch(np.full((20, 1), 60_000 * MS), 0, Condition(neighbour=neighbour))
+    ProfileStore(tmp_path / STATE / "profiles.sqlite").add(replace(known, batches=(slow,)))
+    second = task(tmp_path, "second", "right", deadline_ms=300_000)
+    answer = orchestrator.register(second)
+    assert not answer.accepted
+    reason = answer.rationale.reason
+    assert isinstance(reason, OthersLate)
+    assert (reason.other, reason.other_lane) == ("first", "left")
+    assert [(each.task, each.before_ns) for each in reason.slowed] == [("first", before.work_ns)]
+    assert "it would make first on lane left late by up to" in answer.rationale.sentence
+    assert admitted(orchestrator, "first") == before
+    assert [each.spec.name for each in orchestrator.status().tasks] == ["first"]
+    # On the same lane they never run at once.
+    assert orchestrator.register(replace(second, lane="left")).accepted
