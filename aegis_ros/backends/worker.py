@@ -49,6 +49,7 @@ class CpuLane:
         self._run_work = run
         self._ended = ended
         self._work: Work | None = None
+        self._began_ns = 0  # when the present work began, if that was before the thread had it
         # What `ended` started: the thread takes it without going to sleep first.
         self._next: Work | None = None
         # A bare lock as binary semaphore: one futex, where threading.Semaphore is Python code.
@@ -64,13 +65,23 @@ class CpuLane:
         self._thread.start()
         ready.wait()
 
-    def start(self, work: Work) -> None:
-        """Hand over one work; the lane must be idle."""
+    def start(self, work: Work, began_ns: int = 0) -> None:
+        """Hand over one work; the lane must be idle.
+
+        Args:
+            work: the work.
+            began_ns: monotonic time at which the caller began it; 0 where the thread does.
+        """
+        self._began_ns = began_ns
         if threading.current_thread() is self._thread:
             self._next = work
             return
         self._work = work
         self._go.release()
+
+    def is_current(self) -> bool:
+        """Return whether the caller is this lane's thread."""
+        return threading.current_thread() is self._thread
 
     def stop(self) -> None:
         """End the thread after its present work; a thread that hangs is left behind."""
@@ -95,7 +106,7 @@ class CpuLane:
                 self._work = None
             error = ""
             shapes = None
-            completion.started_ns = clock()
+            completion.started_ns = self._began_ns or clock()
             try:
                 shapes = run(work)
             except Exception as caught:  # a network may fail in any way; its job reports it

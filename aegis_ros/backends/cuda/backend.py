@@ -2,14 +2,17 @@
 
 A lane's thread puts the copy of the frame, the segment and the copies out on a stream, and waits
 in the driver until an event behind them has happened, asleep or spinning as the lane's ``wait``
-says; the loop of the engine is never kept waiting. A job that finds the lane busy has its frame
-copied meanwhile.
+says; the loop of the engine is never kept waiting. A job that finds the lane free is put on the
+stream by whoever hands it over, where that is a matter of some launches: the GPU need not wait for
+the lane's thread to wake up. A job that finds the lane busy has its frame copied meanwhile.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -28,6 +31,7 @@ from aegis_ros.spec import LaneSpec, Wait
 __all__ = ["CudaBackend"]
 
 _EXIT_CODE = 70
+_changes = threading.Lock()  # held while calls of this process may keep the driver busy for long
 _SEGMENT = "the segment failed"
 
 
@@ -50,6 +54,9 @@ class CudaBackend:
         self._waits = ""
         self._frames = FrameMemory(self._driver)
         self._loaded: list[GpuNetwork] = []
+        # Whether nothing but launches is ever put on a stream: what a runtime submits by itself may
+        # take memory, for which the driver lets all other calls wait.
+        self._all_replayed = False
         self._undo = ExitStack()  # of what ``open`` made
 
     @property
@@ -78,7 +85,7 @@ class CudaBackend:
         Raises:
             BackendError: the GPU is lost.
         """
-        with self._reporting("frames cannot be shared with the GPU"):
+        with self._changing("frames cannot be shared with the GPU"):
             self._driver.attach()
             self._frames.pin(memory)
 
@@ -88,7 +95,7 @@ class CudaBackend:
         Raises:
             BackendError: as the driver says.
         """
-        with self._reporting("frames cannot be unregistered from the GPU"):
+        with self._changing("frames cannot be unregistered from the GPU"):
             self._driver.attach()
             for lane in self._lanes:
                 self._driver.synchronize_stream(lane.copies)
@@ -104,18 +111,34 @@ class CudaBackend:
             return False  # the job will copy it itself, and report it if that fails, too
 
     def start(self, lane: int, work: Work) -> None:
-        """Hand the segment to the lane's thread."""
-        network = work.parts[0].network
+        """Hand the segment to the lane's thread, which has to wake up; the GPU begins before that.
+
+        Nothing is put on the stream here while a network is loaded or unloaded, since the driver
+        may then keep any call waiting for long.
+        """
+        part = work.parts[0]
+        network = part.network
         assert isinstance(network, GpuNetwork)
         if work.step == 0:
             network.claim()
-        self._threads[lane].start(work)
+        thread = self._threads[lane]
+        began_ns = 0
+        if self._all_replayed and not thread.is_current() and _changes.acquire(blocking=False):
+            try:
+                now = time.monotonic_ns()
+                if network.begin(work.step, part.inputs[0], prefetched=part.prefetched):
+                    network.lane.busy = True
+                    began_ns = now
+            finally:
+                _changes.release()
+        thread.start(work, began_ns)
 
     def unload(self, network: LoadedNetwork) -> None:
         """Release its memory."""
         assert isinstance(network, GpuNetwork)
-        with self._reporting("the network cannot be unloaded"):
+        with self._changing("the network cannot be unloaded"):
             self._loaded.remove(network)
+            self._all_replayed = all(all(each.graphs) for each in self._loaded)
             network.close()
 
     def device_id(self) -> str:
@@ -154,6 +177,7 @@ class CudaBackend:
     def _keep(self, network: GpuNetwork) -> GpuNetwork:
         """Remember a network that was loaded, to give it back with the lanes."""
         self._loaded.append(network)
+        self._all_replayed = all(all(each.graphs) for each in self._loaded)
         return network
 
     def _run(self, work: Work) -> Shapes | None:
@@ -169,6 +193,12 @@ class CudaBackend:
             raise self._reported(_SEGMENT, error) from error
         finally:
             network.lane.busy = False
+
+    @contextmanager
+    def _changing(self, problem: str) -> Iterator[None]:
+        """Do what may keep the driver busy; errors as with :meth:`_reporting`."""
+        with _changes, self._reporting(problem):
+            yield
 
     @contextmanager
     def _reporting(self, problem: str) -> Iterator[None]:

@@ -67,6 +67,7 @@ class GpuNetwork(ABC):
         self._places = {item.name: index for index, item in enumerate(compiled.outputs)}
         self._shapes = [tuple(item.shape) for item in compiled.outputs]
         self._fitting: tuple[int, ...] | None = None  # extents of the last frame that fitted
+        self._begun: Sequence[Sent] | BaseException | None = None  # what `begin` came to
         self._known: dict[int, Sent] = {}  # outputs as they were sent last, by place
         self._pasts = [Past() for _ in range(compiled.segments)]
         self._undo = ExitStack()
@@ -144,6 +145,32 @@ class GpuNetwork(ABC):
         """
         return self._fits(frame) and self._input.prefetch(frame)
 
+    def begin(self, index: int, frame: npt.NDArray[np.generic], *, prefetched: bool) -> bool:
+        """Put a segment on the stream, if that takes no longer than some launches.
+
+        Not where the CPU would have to copy the frame, a runtime to submit its operators one by
+        one, or anything to be found wrong. What the driver refuses is raised by :meth:`run`, which
+        has to follow.
+
+        Args:
+            index: which segment.
+            frame: the frame.
+            prefetched: whether :meth:`prefetch` brought this very frame last.
+
+        Returns:
+            Whether it was; if not, :meth:`run` does it.
+        """
+        if not self._fitted(frame) or not self._replays(index, frame.shape):
+            return False
+        if index == 0 and not prefetched and not self._input.readable(frame):
+            return False
+        try:
+            self._driver.attach()
+            self._begun = self._submitted(index, frame, prefetched=prefetched)
+        except BaseException as error:
+            self._begun = error
+        return True
+
     def run(
         self,
         index: int,
@@ -166,30 +193,41 @@ class GpuNetwork(ABC):
             BackendError: the frame is not what the network takes, or an output has no room.
             CudaError: as the driver says.
         """
-        self._driver.attach()
-        stream = self._stream
-        shape = frame.shape
-        if (
-            shape != self._fitting
-            or frame.dtype != self._frame_dtype
-            or not frame.flags.c_contiguous
-        ):
-            self._require_fitting(frame)
-            self._fitting = shape
+        sent, self._begun = self._begun, None
+        if sent is None:
+            self._driver.attach()
+            if not self._fitted(frame):
+                self._require_fitting(frame)
+                self._fitting = frame.shape
         try:
-            if index == 0:
-                self._input.send(frame, stream, prefetched=prefetched)
-            sent = self._put(index, shape, stream)
-            self.lane.waiting.behind(stream, self._pasts[index])
+            if sent is None:
+                sent = self._submitted(index, frame, prefetched=prefetched)
+            else:
+                self._driver.attach()
+            if isinstance(sent, BaseException):
+                raise sent
+            self.lane.waiting.behind(self._stream, self._pasts[index])
         except BaseException:
             # Nothing may still run in memory that the next job gets.
-            self._driver.synchronize_stream(stream)
+            self._driver.synchronize_stream(self._stream)
             raise
         if index >= self._last_reader:
             self._input.let_go()
         for each in sent:
             self._deliver(each, outputs[each.place])
         return self.output_shapes if self._compiled.dynamic_outputs else None
+
+    def _submitted(
+        self, index: int, frame: npt.NDArray[np.generic], *, prefetched: bool
+    ) -> Sequence[Sent]:
+        """Put the copy of the frame and a segment on the stream; return what comes back."""
+        if index == 0:
+            self._input.send(frame, self._stream, prefetched=prefetched)
+        return self._put(index, frame.shape, self._stream)
+
+    @abstractmethod
+    def _replays(self, index: int, shape: tuple[int, ...]) -> bool:
+        """Return whether a segment is launched as a CUDA graph for a frame of these extents."""
 
     @abstractmethod
     def _put(self, index: int, shape: tuple[int, ...], stream: int) -> Sequence[Sent]:
@@ -204,6 +242,14 @@ class GpuNetwork(ABC):
     @abstractmethod
     def _graphs_note(self) -> str:
         """Which segments are launched as CUDA graphs; empty where there was no choice."""
+
+    def _fitted(self, frame: npt.NDArray[np.generic]) -> bool:
+        """Return whether a frame is one as the last that fitted."""
+        return (
+            frame.shape == self._fitting
+            and frame.dtype == self._frame_dtype
+            and frame.flags.c_contiguous
+        )
 
     def _fits(self, frame: npt.NDArray[np.generic]) -> bool:
         declared, largest = self._compiled.frame_input.shape, self._compiled.max_shape

@@ -113,7 +113,7 @@ class OnnxRuntimeCudaBackend(CudaBackend):
     def _load(
         self, compiled: CompiledNetwork, lane: int, profile: Path | None = None
     ) -> OrtCudaNetwork:
-        with self._reporting("ONNX Runtime cannot load the network"):
+        with self._changing("ONNX Runtime cannot load the network"):
             network = OrtCudaNetwork(
                 self._toolkit, compiled, self._lanes[lane], tf32=self._tf32, profile=profile
             )

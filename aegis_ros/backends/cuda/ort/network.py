@@ -150,11 +150,14 @@ class OrtCudaNetwork(GpuNetwork):
 
     # -- one run ------------------------------------------------------------------------------
 
+    def _replays(self, index: int, shape: tuple[int, ...]) -> bool:
+        segment = self._segments[index]
+        largest = shape == self._compiled.max_shape
+        return segment.graph is not None and (largest or not segment.frame_input)
+
     def _put(self, index: int, shape: tuple[int, ...], stream: int) -> Sequence[Sent]:
         segment = self._segments[index]
-        if segment.graph is not None and (
-            shape == self._compiled.max_shape or not segment.frame_input
-        ):
+        if segment.graph is not None and self._replays(index, shape):
             self._driver.launch(segment.graph, stream)
         else:
             self._enqueue(segment, shape)

@@ -107,7 +107,7 @@ class TensorRtBackend(CudaBackend):
             BackendError: the engine is not for this GPU, or the memory does not suffice; nothing
                 is left behind.
         """
-        with self._reporting("TensorRT cannot load the network"):
+        with self._changing("TensorRT cannot load the network"):
             network = TensorRtNetwork(
                 self._toolkit, compiled, self._lanes[lane], graph_pays=self._graph_pays
             )

@@ -152,6 +152,9 @@ class TensorRtNetwork(GpuNetwork):
             raise BackendError(f"TensorRT refuses to run the segment ({self._reason()})")
         return context
 
+    def _replays(self, index: int, shape: tuple[int, ...]) -> bool:
+        return self._segments[index].graph is not None and shape == self._compiled.max_shape
+
     def _set_shape(self, segment: _Segment, context: Any, shape: tuple[int, ...]) -> None:
         if not segment.frame_input or segment.shapes.get(id(context)) == shape:
             return
