@@ -15,13 +15,13 @@ setup(
         "console_scripts": [
             "aegis = aegis_ros.cli.main:main",
             "orchestrator = aegis_ros.nodes.orchestrator_main:program",
-            "replay = aegis_ros.nodes.replay:main",
-            "monitor = aegis_ros.nodes.monitor:main",
-            "demo = aegis_ros.nodes.demo:main",
-            "dashboard = aegis_ros.nodes.dashboard:main",
+            "replay = aegis_ros.nodes.programs:replay",
+            "monitor = aegis_ros.nodes.programs:monitor",
+            "demo = aegis_ros.nodes.programs:demo",
+            "dashboard = aegis_ros.nodes.programs:dashboard",
         ],
         "aegis_ros.programs": [  # what `aegis` becomes, and has no import of
-            "dashboard = aegis_ros.nodes.dashboard:main",
+            "dashboard = aegis_ros.nodes.programs:dashboard",
         ],
         "aegis_ros.backends": [
             "onnxruntime = aegis_ros.backends.cpu.onnxruntime:OnnxRuntimeBackend",

@@ -28,7 +28,8 @@ def run(arguments: Sequence[str]) -> NoReturn:
     Raises:
         ConfigError: ROS or the built package is not in the environment.
     """
-    command = [sys.executable, "-m", _program().module, *arguments]
+    program = _program()
+    command = [sys.executable, "-m", program.module, program.attr, *arguments]
     sys.stdout.flush()
     os.execv(command[0], command)
 
@@ -100,6 +101,6 @@ def _missing(what: str, script: str) -> ConfigError:
     return ConfigError(
         f"{what} in the environment",
         where="aegis dashboard",
-        hint=f"In this shell, source {script} first; a recorded run needs no ROS: "
-        "aegis report TRACE -o run.html",
+        hint=f"In this shell, source {script} first, or bootstrap/activate.sh of a checkout that "
+        "was built; a recorded run needs no ROS: aegis report TRACE -o run.html",
     )

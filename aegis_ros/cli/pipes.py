@@ -7,10 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from typing import Any, TextIO
 
 __all__ = ["CLOSED", "ending_with_their_reader"]
 
@@ -21,7 +18,7 @@ CLOSED = 141
 class _Pipe(io.FileIO):
     """A stream of this process; libraries would turn a broken one into answers of their own."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:  # a buffer, which has a name from Python 3.12 on
         try:
             return super().write(data)
         except BrokenPipeError:

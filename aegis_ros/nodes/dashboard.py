@@ -27,6 +27,7 @@ from aegis_ros.dashboard import (
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
 from aegis_ros.nodes.answering import answer_always
+from aegis_ros.nodes.command_line import take_ros_arguments
 from aegis_ros.nodes.dashboard_messages import (
     decision_view,
     job_view,
@@ -266,6 +267,7 @@ def _token(given: Parameters) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Serve until asked to end; return the exit code (1: it could not be served)."""
+    take_ros_arguments("dashboard", "Serves the live page of an orchestrator.", args)
     try:
         from aegis_ros.dashboard.server import Server
     except ModuleNotFoundError as error:

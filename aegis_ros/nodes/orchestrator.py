@@ -335,6 +335,10 @@ class OrchestratorNode(LifecycleNode):
         path = self.settings["config"]
         if not path:
             self._places = Places()
+            self.get_logger().info(
+                "no configuration: one lane, and no task until one is registered; give a file with "
+                "--ros-args -p config:=/path/to/robot.yaml (ros2 launch: config:=...)"
+            )
             return OrchestratorSpec()
         spec, self._places = read_config(expanded(path))
         return spec

@@ -37,6 +37,9 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a signal, 1 when autostart was asked for and failed, 2 when a parameter cannot be
         used, or security refuses the node.
+
+    Raises:
+        SystemExit: after help, or an argument that is none of ROS.
     """
     for number in ENDING:  # imports take seconds on a busy machine
         signal.signal(number, _leave)
@@ -46,12 +49,14 @@ def main(args: list[str] | None = None) -> int:
     from rclpy.signals import SignalHandlerOptions
 
     from aegis_ros.errors import AegisError
+    from aegis_ros.nodes.command_line import take_ros_arguments
     from aegis_ros.nodes.dds_leftovers import remove_leftovers
     from aegis_ros.nodes.orchestrator import OrchestratorNode
     from aegis_ros.nodes.realtime import shorten_switch_interval
     from aegis_ros.nodes.spinning import Spinning
     from aegis_ros.nodes.starting import starting
 
+    take_ros_arguments("orchestrator", "Runs networks so that every deadline holds.", args)
     shorten_switch_interval()
     leftovers, leftover_bytes = remove_leftovers()
     end = threading.Event()

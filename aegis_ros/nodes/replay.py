@@ -19,6 +19,7 @@ from aegis_ros.config import expanded
 from aegis_ros.errors import AegisError
 from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.answering import answer_always
+from aegis_ros.nodes.command_line import take_ros_arguments
 from aegis_ros.nodes.ending import end_on_signals
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
@@ -211,6 +212,7 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 when everything was played, 1 when a recording broke, 2 when nothing could be begun.
     """
+    take_ros_arguments("replay", "Plays recordings in place of cameras and lidars.", args)
     tune_allocator()
     end = threading.Event()
     end_on_signals(end)

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 from aegis_ros.nodes.hearing import Hearing
+from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.orchestrator import Dropped, StampVerdict, TaskState, TaskSummary, TopicStamps
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.wording import every_nth, length, words
 from aegis_ros.spec import Criticality, DiagnosticsSpec
 
-__all__ = ["PROFILE_HINT", "Level", "Verdict", "judge_task"]
+__all__ = ["Level", "Verdict", "judge_task", "profile_hint"]
 
 # Frames without a result, and how long that must have lasted, before it is an error.
 _LEAST_UNANSWERED = 3
 _LEAST_PERIODS = 3
 _LEAST_NS = 1_000_000_000
 
-PROFILE_HINT = (
-    "the camera driver's process needs the Fast DDS profile for large images: "
-    # No angle brackets: rqt_runtime_monitor takes them for HTML and leaves them out.
-    "export FASTRTPS_DEFAULT_PROFILES_FILE="
-    "$(ros2 pkg prefix aegis_ros --share)/config/fastdds.xml before starting it"
-)
 _CLOCKS = "synchronise the sender's clock with this one (chrony, PTP)"
 # What is meant to drop frames: it makes no task ill.
 _INTENDED = (Rule.OPERATOR, Rule.DEVICE_SPEED, Rule.CRITICALITY, Rule.DECIMATION)
@@ -47,6 +43,20 @@ class Verdict:
 
     level: Level
     message: str
+
+
+@cache
+def profile_hint() -> str:
+    """Return what the driver of large images needs, with a path that can be copied."""
+    # No angle brackets: rqt_runtime_monitor takes them for HTML and leaves them out.
+    try:
+        path = str(fastdds_profile())
+    except FileNotFoundError:
+        path = "$(ros2 pkg prefix aegis_ros --share)/config/fastdds.xml"
+    return (
+        "the camera driver's process needs the Fast DDS profile for large images: "
+        f"export FASTRTPS_DEFAULT_PROFILES_FILE={path} before starting it"
+    )
 
 
 def judge_task(
@@ -110,7 +120,7 @@ def _hears(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verd
         return Verdict(
             Level.WARN,
             f"{topic} is silent although {hearing.publishers} publisher(s) fit in type and QoS: "
-            f"check that they publish (ros2 topic hz {topic}); if they do, {PROFILE_HINT}",
+            f"check that they publish (ros2 topic hz {topic}); if they do, {profile_hint()}",
         )
     return None
 
@@ -202,7 +212,7 @@ def _keeps_up(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> V
         return Verdict(
             Level.WARN,
             f"receives {came.hz:.1f} frames a second of {1e9 / spec.period_ns:.1f} declared; if "
-            f"the driver publishes more, {PROFILE_HINT}",
+            f"the driver publishes more, {profile_hint()}",
         )
     if hearing.unheard:
         return Verdict(Level.WARN, _unheard(hearing.unheard))

@@ -11,7 +11,7 @@ import pytest
 from aegis_ros.cli import dashboard
 from aegis_ros.errors import ConfigError
 
-PROGRAM = EntryPoint("dashboard", "aegis_ros.nodes.dashboard:main", "aegis_ros.programs")
+PROGRAM = EntryPoint("dashboard", "aegis_ros.nodes.programs:dashboard", "aegis_ros.programs")
 
 
 def _arguments(
@@ -27,7 +27,9 @@ def test_runs_the_node_with_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("os.execv", lambda program, command: became.append(command))
     dashboard.run(_arguments("/a/b", "127.0.0.1", 0))
     (command,) = became
-    assert command[:4] == [sys.executable, "-m", "aegis_ros.nodes.dashboard", "--ros-args"]
+    assert command[:5] == [
+        sys.executable, "-m", "aegis_ros.nodes.programs", "dashboard", "--ros-args"
+    ]  # fmt: skip
     assert command[4:] == [
         *("-p", "target:=/a/b"),
         *("-p", "host:='127.0.0.1'"),

@@ -286,3 +286,18 @@ def test_this_machine_can_be_examined() -> None:
 )
 def test_core_lists_are_those_of_the_kernel(text: str | None, cores: tuple[int, ...]) -> None:
     assert core_list(text) == cores
+
+
+def test_the_profile_of_fast_dds_is_named_by_its_path_where_it_is_installed(tmp_path: Path) -> None:
+    """An installation from wheels has no `ros2` that would find it."""
+    path = "/opt/robot/share/aegis_ros/config/fastdds.xml"
+    (tmp_path / path[1:]).parent.mkdir(parents=True)
+    (tmp_path / path[1:]).touch()
+    there = machine(tmp_path, variables={"AMENT_PREFIX_PATH": "/nowhere:/opt/robot"})
+    hint = _only(examine(there), "Fast DDS profile").hint
+    assert hint == f"export FASTRTPS_DEFAULT_PROFILES_FILE={path}"
+
+
+def test_a_checkout_that_is_not_built_has_the_profile_too(tmp_path: Path) -> None:
+    hint = _only(examine(machine(tmp_path, variables={})), "Fast DDS profile").hint
+    assert Path(hint.partition("=")[2]).is_file()

@@ -1,0 +1,103 @@
+"""The programs of the package, as they are started: help, mistakes, and Ctrl+C at any moment."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rclpy.parameter import Parameter
+
+from test.nodes.system import running
+
+_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "install.md").read_text()
+
+# Ctrl+C comes while the program imports what it needs, which takes most of its start.
+_INTERRUPTED = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("aegis_ros.nodes.") and not name.endswith(".programs"):
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from aegis_ros.nodes import programs
+getattr(programs, sys.argv[1])([])
+"""
+
+
+@pytest.mark.parametrize("program", ["dashboard", "demo", "monitor", "replay"])
+def test_ctrl_c_during_the_imports_ends_a_program_without_a_traceback(program: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def _run(module: str, *arguments: str) -> tuple[int, str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", f"aegis_ros.nodes.{module}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "parameter"),
+    [("orchestrator_main", "config"), ("replay", "config"), ("dashboard", "port")],
+)
+def test_help_lists_the_parameters_and_starts_nothing(module: str, parameter: str) -> None:
+    code, said = _run(module, "--help")
+    assert code == 0
+    assert re.search(rf"^  {parameter} +\w", said, re.MULTILINE), said
+    assert "-p NAME:=VALUE" in said
+
+
+@pytest.mark.parametrize("module", ["orchestrator_main", "replay"])
+def test_a_file_that_ros_would_ignore_is_refused_with_how_it_is_given(module: str) -> None:
+    code, said = _run(module, "robot.yaml")
+    assert code == 2
+    assert "robot.yaml is no argument of ROS" in said
+    assert "--ros-args -p config:=/path/to/file.yaml" in said
+
+
+def test_services_are_called_without_ros2_as_the_page_shows(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(# ask.py.*?)```", _PAGE, re.DOTALL)
+    (tmp_path / "ask.py").write_text(program)
+    with running(tmp_path) as system:
+        assert system.node.state == "active"
+        ended = subprocess.run(
+            [sys.executable, "ask.py"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        listed, answer, paused = ended.stdout.splitlines()
+        assert (listed, paused) == ("[]", "True")
+        assert "here is no task 'rear_faces'" in answer
+        assert system.node.state == "inactive"
+
+
+def test_an_orchestrator_without_a_configuration_says_how_to_give_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with running(tmp_path, autostart=False) as system:
+        capfd.readouterr()
+        (found,) = system.node.set_parameters([Parameter("config", value="")])
+        assert found.successful
+        assert system.node.autostart()
+        said = capfd.readouterr().err
+        assert "no configuration" in said and "-p config:=" in said
