@@ -49,14 +49,16 @@ from benchmarks.report import parser, read_options, table
 _PARTS = 8
 _CORES_TO_SHARE_OUT = 8
 _FIRST_WAYS = 3  # before what a job costs
-_CUT = ("direction", "text_lines")  # of which a segment's cost is looked at
+_CUT = ("direction",)  # of which a segment's cost is looked at
+_BESIDE = ("direction", "text_lines", "faces")  # that are timed beside another network
 _GOAL_US = 50.0
 _PROBE_S, _PROBE_WARM_UP_S = 1.2, 0.3
-_BUDGET_S = 3.0  # to measure a budget under one condition
+_BUDGET_S = 2.5  # to measure a budget under one condition
 _ON_A_DEVICE = (Condition(), Condition(stress=Stress.MEMORY))
 _ON_CORES = (*_ON_A_DEVICE, Condition(cache=Cache.COLD))  # which a device of its own does not use
 # The most telling first, should time run out.
 _IN_ORDER = ("streams", "aegis_2", "aegis", "queue", "processes", "aegis_3", "aegis_shares")
+_ALL_PARTS = ("ways", "costs", "apart")
 _QUICK: dict[str, Any] = {
     "loads": [0.8, 1.3],
     "seconds": 2.0,
@@ -121,6 +123,9 @@ def _options() -> argparse.Namespace:
     arguments.add_argument("--loads", type=float, nargs="+", default=[0.5, 0.8, 0.95, 1.3],
                            help="of the rate at which streams begin to miss")  # fmt: skip
     arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(_IN_ORDER))
+    arguments.add_argument("--parts", nargs="+", choices=_ALL_PARTS, default=list(_ALL_PARTS),
+                           help="ways to share the device, what a job costs, and what lies apart "
+                           "from that: neighbours, shares, segments (all)")  # fmt: skip
     arguments.add_argument("--seconds", type=float, default=4.0, help="of each round (4)")
     arguments.add_argument("--runs", type=int, default=2000, help="to measure each budget (2000)")
     arguments.add_argument("--minutes", type=float, default=7.0,
@@ -160,7 +165,7 @@ def _at(
     )
     cut: dict[str, CompiledNetwork] = {}
     budgets: dict[str, dict[str, Any]] = {}
-    facts["budgets"] = budgets
+    facts |= {"budgets": budgets, "admissions": {}}
     on_cores = capabilities_of(place.backend).on_cores
     with Planner(
         runs_on,
@@ -175,16 +180,16 @@ def _at(
         for name in runs_on.networks:
             budgets[name] = budget_row(planner.profile(name))
         report.write()
-        if not report.late(f"{place.title}: cut networks") and place.name == "whole":
+        if place.name == "whole" and options.parts != ["ways"]:
             for name in _CUT:
                 with report.part(f"{name} in {_PARTS} segments"):
                     cut[name] = planner.in_segments(name, _PARTS)
     mix = Mix(runs_on, {name: row["alone_p50_ms"] for name, row in budgets.items()}, place.copies)
     bench = Bench(runs_on, compiled, state, folder, cores, lane_cores, place.share)
     rate = 1.0
-    for at, arm in enumerate(arms):
+    for at, arm in enumerate(arms if "ways" in options.parts else ()):
         if at == _FIRST_WAYS:
-            _job_costs(place, bench, cut, report=report, facts=facts)
+            _job_costs(place, bench, cut, options=options, report=report, facts=facts)
         title = f"{place.title}: {arm.label}"
         if report.late(title):
             continue
@@ -199,9 +204,10 @@ def _at(
             for load in options.loads:
                 plan = _planned(results, mix, budgets, load=load, rate=rate)
                 _round(bench, arm, way, plan, options=options, report=report, results=results)
-    if len(arms) <= _FIRST_WAYS:
-        _job_costs(place, bench, cut, report=report, facts=facts)
-    _apart(place, bench, cut, options=options, report=report, facts=facts)
+    if "job_costs" not in facts:
+        _job_costs(place, bench, cut, options=options, report=report, facts=facts)
+    if "apart" in options.parts:
+        _apart(place, bench, cut, options=options, report=report, facts=facts)
 
 
 def _workload(
@@ -295,6 +301,8 @@ def _ours(
             continue
         plan = _planned(results, mix, budgets, load=load, rate=rate)
         with report.part(title), opened(bench, arm, plan.tasks) as way:
+            said = results.facts["admissions"].setdefault(arm.name, {})
+            said[f"{load:g}"] = way.answers
             _round(bench, arm, way, plan, options=options, report=report, results=results)
 
 
@@ -320,11 +328,12 @@ def _job_costs(
     bench: Bench,
     cut: Mapping[str, CompiledNetwork],
     *,
+    options: argparse.Namespace,
     report: Report,
     facts: dict[str, Any],
 ) -> None:
     """Measure what a job costs for each way to wait."""
-    if place.name != "whole":
+    if place.name != "whole" or "costs" not in options.parts:
         return
     facts["job_costs"] = []
     for what, measured in job_costs(bench, bench.compiled, cut, 1):
@@ -347,7 +356,7 @@ def _apart(
     facts["between_segments_us"] = costs
     shared: list[dict[str, Any]] = []
     facts["contention"] = shared
-    few = {name: bench.compiled[name] for name in (*_CUT, "faces")}
+    few = {name: bench.compiled[name] for name in _BESIDE}
     if not report.late(f"{place.title}: contention"):
         with report.part(f"{place.title}: contention"):
             shared += contention(bench, few, options.runs)

@@ -65,8 +65,8 @@ WAYS = {
 SHARES = "aegis_shares"
 LANES = {"aegis": 1, "aegis_2": 2, "aegis_3": 3, SHARES: 2}
 _LEFT_OUT = (Decision.SKIPPED, Decision.SHED, Decision.LOST)
-_WARM_UP_S = 0.7
-_DRAIN_S = 0.4
+_WARM_UP_S = 0.5
+_DRAIN_S = 0.3
 _SLOTS = 4
 _FIFO_NS = 10_000_000_000  # the same relative deadline for all: in the order of arrival
 
@@ -138,6 +138,7 @@ class Running:
         finish: completes what the round found; before the way ends.
         reported: frames left out so far of which that was said, by task.
         dropped: frames that a newer one took the place of, by task.
+        answers: what the orchestrator said of each task when it was asked to admit it.
         problems: what went wrong with the way as a whole, in words.
     """
 
@@ -147,6 +148,7 @@ class Running:
     finish: Callable[[Round], None] = lambda item: None
     reported: Callable[[], dict[str, int]] = dict
     dropped: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def result(self, result: JobResult) -> None:
@@ -351,6 +353,7 @@ def _orchestrated(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Run
                     rules = item.reasons.setdefault(each.task, {})
                     rules[each.rule] = rules.get(each.rule, 0) + max(1, each.count)
 
+        running.answers = {answer.rationale.task: answer.rationale.sentence for answer in answers}
         info = orchestrator.status().engine
         running.send, running.finish, running.reported = send, finish, reported
         running.pids = [] if info is None else [info.pid]
