@@ -16,6 +16,7 @@ from aegis_ros.backends import Work as LaneWork
 from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
 from aegis_ros.backends.cuda.ort.build_child import fold
 from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
+from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec
 from test.backends.fake_cuda import FakeDriver
@@ -153,6 +154,24 @@ def test_extents_known_only_after_the_run_are_reported_and_never_beyond_the_slot
     done = gpu.run(network, frame, [np.zeros(5, np.int64)])
     assert "larger than its slot" in done.error
     assert gpu.run(network, frame, [output]).shapes == ((3, 2),)
+
+
+@pytest.mark.parametrize("kept", [1, 2, 5, 9])
+def test_rows_that_are_kept_are_the_first_behind_every_extent_of_a_batch(gpu, make_network, kept):
+    compiled = gpu.backend.compile(make_network("bright"), gpu.cache)
+    (info,) = compiled.outputs
+    bounded = replace(compiled, outputs=(replace(info, shape=(3, kept), rows_axis=1),))
+    network = gpu.backend.load(bounded, 0)
+    frame, output = np.zeros(LARGEST, np.uint8), np.full(64, -1, np.int64)
+    places = [(1, 2, 0), (3, 4, 1), (5, 6, 2), (7, 8, 0), (9, 10, 1)]
+    for place in places:
+        frame[place] = 9
+    done = gpu.run(network, frame, [output])
+    assert (done.error, done.shapes) == ("", ((3, 5),))
+    slots = OutputSlots(bounded, 1)
+    slots.arrays(0)[0][:] = output[: slots.arrays(0)[0].size]
+    slots.note_extents(0, done.shapes)
+    np.testing.assert_array_equal(slots.views(0)["bright"], np.transpose(places[:kept]))
 
 
 def test_what_onnx_runtime_refuses_to_run_fails_this_job_alone(gpu, make_network):

@@ -33,16 +33,14 @@ class Sent:
         name: of the output.
         place: among the network's.
         shape: extents as the segment makes it.
-        nbytes: of what is kept, which are copied.
-        host: address they are copied to.
-        values: those bytes there, as what they are.
+        copies: of what is kept: address to copy to, offset on the device, bytes.
+        values: what is copied, as what it is.
     """
 
     name: str
     place: int
     shape: tuple[int, ...]
-    nbytes: int
-    host: int
+    copies: tuple[tuple[int, int, int], ...]
     values: npt.NDArray[np.generic]
 
 
@@ -273,7 +271,7 @@ class GpuNetwork(ABC):
             )
 
     def _copy_back(self, name: str, place: int, shape: tuple[int, ...], device: int) -> Sent:
-        """Put the copy of an output on the network's stream.
+        """Put the copy of what is kept of an output on the network's stream.
 
         Raises:
             BackendError: it is larger than its memory.
@@ -282,21 +280,27 @@ class GpuNetwork(ABC):
         sent = self._known.get(place)
         if sent is None or sent.shape != shape:
             sent = self._known[place] = self._sent(name, place, shape)
-        if sent.nbytes:
-            self._driver.copy_out(sent.host, device, sent.nbytes, self._stream)
+        for host, offset, nbytes in sent.copies:
+            self._driver.copy_out(host, device + offset, nbytes, self._stream)
         return sent
 
     def _sent(self, name: str, place: int, shape: tuple[int, ...]) -> Sent:
         buffer, info = self._buffers[name], self._compiled.outputs[place]
-        kept = shape
-        if all(extent == 1 for extent in shape[: max(info.rows_axis, 0)]):
-            kept = info.kept(shape)  # the rows that are kept lie together, at the front
-        nbytes = int(np.prod(kept, dtype=np.int64)) * np.dtype(info.dtype).itemsize
-        if nbytes > buffer.nbytes or nbytes < 0:
+        kept, itemsize = info.kept(shape), np.dtype(info.dtype).itemsize
+        nbytes = math.prod(kept) * itemsize
+        if nbytes > buffer.nbytes or min(kept, default=0) < 0:
             raise BackendError(f"output {name!r} has extents {list(kept)}, beyond its memory")
         assert buffer.host is not None
         values = buffer.host[:nbytes].view(info.dtype)
-        return Sent(name, place, shape, nbytes, buffer.address, values)
+        # Rows that are left out lie between those that are kept where a batch comes before them.
+        blocks = 1 if kept == shape else math.prod(kept[: info.rows_axis])
+        copies: tuple[tuple[int, int, int], ...] = ()
+        if nbytes:
+            stride, block = math.prod(shape) * itemsize // blocks, nbytes // blocks
+            copies = tuple(
+                (buffer.address + at * block, at * stride, block) for at in range(blocks)
+            )
+        return Sent(name, place, shape, copies, values)
 
     def _deliver(self, sent: Sent, output: npt.NDArray[np.generic]) -> None:
         values = sent.values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
@@ -84,10 +85,17 @@ class ResultReader:
             text = "the task was removed"
             self._callbacks.skip(JobSkip(task_id, seq, Rule.OPERATOR, text, job.origin))
             return
-        outputs = slots.views(slot)
+        outputs, left_out = slots.views(slot), slots.left_out(slot)
         if early and spec is not None:
             taken = spec.compiled.exit_outputs(spec.early_exit)
             outputs = {name: outputs[source] for name, source in taken.items()}
+            # What is not complete by then has the rows of an earlier job.
+            left_out = tuple(
+                replace(each, output=name)
+                for name, source in taken.items()
+                for each in left_out
+                if each.output == source
+            )
 
         def release() -> None:
             process.give_back(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
@@ -108,7 +116,7 @@ class ResultReader:
                 job.origin,
                 time.monotonic_ns(),
                 release,
-                slots.left_out(slot),
+                left_out,
             )
         )
 
