@@ -1,16 +1,14 @@
-"""Has ROS's refusal to start a node under SROS2 end in one sentence instead of a traceback."""
+"""Explains ROS's refusal to start a node under SROS2 in one sentence."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from aegis_ros.errors import ConfigError
 
-__all__ = ["secured"]
+__all__ = ["security_refusal", "warn_unless_enforced"]
 
 _ENABLE = "ROS_SECURITY_ENABLE"
 _STRATEGY = "ROS_SECURITY_STRATEGY"
@@ -28,26 +26,20 @@ _KEYS = (
 )
 
 
-@contextmanager
-def secured() -> Iterator[None]:
-    """Explain why ROS does not start, or a node is not made, where its security is on.
-
-    Without the strategy Enforce, ROS starts what has no keys without security: a warning says so.
-
-    Raises:
-        ConfigError: instead of the error of rclpy.
-    """
+def warn_unless_enforced() -> None:
+    """Warn where security is on, and ROS starts what has no keys without it."""
     if os.environ.get(_ENABLE) == "true" and os.environ.get(_STRATEGY) != "Enforce":
         print(_NOT_ENFORCED, file=sys.stderr)
-    try:
-        yield
-    except RuntimeError as error:  # what rclpy raises has no name outside of it
-        if os.environ.get(_ENABLE) != "true":
-            raise
-        raise _explained(str(error)) from error
 
 
-def _explained(text: str) -> ConfigError:
+def security_refusal(text: str) -> ConfigError | None:
+    """Return why ROS refuses a program, or a node, under security; ``None`` where that is off.
+
+    Args:
+        text: of the error of rclpy.
+    """
+    if os.environ.get(_ENABLE) != "true":
+        return None
     detail = _SOURCE.sub("", " ".join(text.split()))[:_SHOWN]
     keystore = os.environ.get(_KEYSTORE, "")
     if "security libraries" in text:

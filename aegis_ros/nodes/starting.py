@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aegis_ros.errors import ConfigError
-from aegis_ros.nodes.secured import secured
+from aegis_ros.nodes.secured import security_refusal, warn_unless_enforced
 
 __all__ = ["starting"]
 
@@ -24,18 +24,28 @@ def starting() -> Iterator[None]:
         ConfigError: instead of the error of rclpy.
     """
     _check_domain()
+    warn_unless_enforced()
     try:
-        with secured():
-            yield
+        yield
     except RuntimeError as error:  # what rclpy raises has no name outside of it
-        if "log directory" not in str(error) and "logging directory" not in str(error):
+        text = str(error)
+        # The log first: with security on, everything else looks like a refusal of its own.
+        refusal = _log_refusal(text) or security_refusal(text)
+        if refusal is None:
             raise
-        raise ConfigError(
-            "the folder for ROS's log cannot be created",
-            where=_LOG if os.environ.get(_LOG) else "HOME",
-            value=os.environ.get(_LOG) or os.environ.get("HOME") or "nothing",
-            hint=f"Set {_LOG} to a folder that can be written to",
-        ) from error
+        raise refusal from error
+
+
+def _log_refusal(text: str) -> ConfigError | None:
+    """Return what is wrong with the folder of the log, if that is what an error is about."""
+    if "log directory" not in text and "logging directory" not in text:
+        return None
+    return ConfigError(
+        "the folder for ROS's log cannot be created",
+        where=_LOG if os.environ.get(_LOG) else "HOME",
+        value=os.environ.get(_LOG) or os.environ.get("HOME") or "nothing",
+        hint=f"Set {_LOG} to a folder that can be written to",
+    )
 
 
 def _check_domain() -> None:

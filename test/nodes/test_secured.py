@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.errors import ConfigError
-from aegis_ros.nodes.secured import secured
+from aegis_ros.nodes.starting import starting
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROGRAMS = {
@@ -76,7 +76,7 @@ def test_each_refusal_has_its_advice(
 ) -> None:
     monkeypatch.setenv("ROS_SECURITY_ENABLE", "true")
     monkeypatch.setenv("ROS_SECURITY_KEYSTORE", keystore)
-    with pytest.raises(ConfigError, match=says), secured():
+    with pytest.raises(ConfigError, match=says), starting():
         raise RuntimeError(text)
 
 
@@ -99,12 +99,22 @@ def test_security_that_is_not_enforced_is_warned_about(
 ) -> None:
     monkeypatch.setenv("ROS_SECURITY_ENABLE", enable)
     monkeypatch.setenv("ROS_SECURITY_STRATEGY", strategy)
-    with secured():
+    with starting():
         pass
     assert ("starts unprotected" in capsys.readouterr().err) == warned
 
 
+def test_a_folder_for_the_log_that_cannot_be_made_is_no_matter_of_security(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ROS_SECURITY_ENABLE", "true")
+    monkeypatch.setenv("ROS_SECURITY_KEYSTORE", "/keys")
+    monkeypatch.setenv("ROS_LOG_DIR", "/nowhere")
+    with pytest.raises(ConfigError, match=r"ROS_LOG_DIR: the folder for ROS's log"), starting():
+        raise RuntimeError("failed to configure logging: Failed to create log directory: /nowhere")
+
+
 def test_without_security_an_error_is_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROS_SECURITY_ENABLE", raising=False)
-    with pytest.raises(RuntimeError, match="broken"), secured():
+    with pytest.raises(RuntimeError, match="broken"), starting():
         raise RuntimeError("broken")
