@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+import time
+import traceback
 from typing import Any, NoReturn
 
 from aegis_ros.nodes.allocator import tune_allocator
@@ -24,7 +26,13 @@ def program() -> NoReturn:
     The interpreter is not taken down first: while that goes on no watchdog runs any more, and
     Fast DDS was seen to wait there for a thread that is gone.
     """
-    code = main()
+    try:
+        code = main()
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except BaseException:  # the traceback is all that is left to do
+        traceback.print_exc()
+        code = 1
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -59,14 +67,17 @@ def main(args: list[str] | None = None) -> int:
     take_ros_arguments("orchestrator", "Runs networks so that every deadline holds.", args)
     shorten_switch_interval()
     leftovers, leftover_bytes = remove_leftovers()
-    end = threading.Event()
+    end, failed = threading.Event(), threading.Event()
     end_on_signals(end)
+    threading.Thread(target=_watchdog, args=(end, failed), name="watchdog", daemon=True).start()
     try:
         with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
             node = OrchestratorNode()
     except AegisError as error:
         print(f"orchestrator: {error}", file=sys.stderr)
+        failed.set()
+        end.set()
         rclpy.try_shutdown()
         return 2
     if leftovers:
@@ -74,8 +85,6 @@ def main(args: list[str] | None = None) -> int:
             f"removed {leftovers} shared-memory segments of Fast DDS "
             f"({leftover_bytes / 2**20:.0f} MiB) whose processes were killed"
         )
-
-    failed = threading.Event()
 
     def autostart() -> None:
         # What a signal interrupts has not failed.
@@ -93,16 +102,23 @@ def main(args: list[str] | None = None) -> int:
     if node.get_parameter("autostart").value:
         start.start()
     wait_for(end)
-    # DDS now and then hangs on the way out; nobody should have to kill this process.
-    watchdog = threading.Timer(_END_SECONDS, lambda: os._exit(int(failed.is_set())))
-    watchdog.daemon = True
-    watchdog.start()
     node.close()
     if start.ident is not None:
         start.join(timeout=_JOIN_SECONDS)
     spinning.stop()
     rclpy.try_shutdown()
     return int(failed.is_set())
+
+
+def _watchdog(end: threading.Event, failed: threading.Event) -> NoReturn:
+    """End the process some seconds after it was asked to end, wherever it hangs.
+
+    DDS now and then does, on the way out, and while a node is made as well; nobody should have to
+    kill this process.
+    """
+    end.wait()
+    time.sleep(_END_SECONDS)
+    os._exit(int(failed.is_set()))
 
 
 def _leave(*_: Any) -> NoReturn:

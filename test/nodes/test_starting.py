@@ -101,3 +101,61 @@ def test_an_orchestrator_that_is_ended_while_it_still_imports_ends_quietly(
     finally:
         program.kill()
     assert (program.returncode, output, errors) == (0, "", "")
+
+
+_BEGUN = """
+import sys, threading, time
+from aegis_ros.nodes import orchestrator, orchestrator_main
+orchestrator_main._END_SECONDS = 0.2
+threading.Thread(target=time.sleep, args=(600,)).start()  # what keeps an interpreter from ending
+
+def made():
+    print("begun", flush=True)
+    {what}
+
+orchestrator.OrchestratorNode = made
+orchestrator_main.program()
+"""
+
+
+def _begun(what: str) -> subprocess.Popen[str]:
+    """Start an orchestrator that does something else instead of making its node."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", _BEGUN.format(what=what)],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None and program.stdout.readline() == "begun\n"
+    return program
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "says"),
+    [
+        ("raise KeyError('a fault of ours')", 1, "KeyError: 'a fault of ours'"),
+        ("raise SystemExit(3)", 3, ""),
+        ("raise SystemExit", 0, ""),
+    ],
+)
+def test_an_orchestrator_ends_whatever_is_raised_while_it_starts(
+    what: str, code: int, says: str
+) -> None:
+    with _begun(what) as program:
+        try:
+            _, errors = program.communicate(timeout=60)
+        finally:
+            program.kill()
+    assert program.returncode == code
+    assert says in errors
+
+
+def test_an_orchestrator_that_hangs_while_its_node_is_made_can_be_ended() -> None:
+    with _begun("time.sleep(600)") as program:
+        try:
+            program.send_signal(signal.SIGTERM)
+            program.communicate(timeout=60)
+        finally:
+            program.kill()
+    assert program.returncode == 0
