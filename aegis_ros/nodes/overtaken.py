@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 __all__ = ["Overtaken"]
@@ -16,13 +17,14 @@ class Overtaken:
     in their numbers does; what was lost in transport leaves one as well, but is counted elsewhere.
     With several publishers nobody can say whose number a message has: then nothing is counted.
 
-    One thread notes what comes, another one asks.
+    One thread notes what comes, another one asks: each sees all of what the other did, or nothing.
     """
 
-    __slots__ = ("_before", "_last", "_lost", "_missing", "_publishers", "_reported")
+    __slots__ = ("_before", "_last", "_lock", "_lost", "_missing", "_publishers", "_reported")
 
     def __init__(self) -> None:
         """Know no message."""
+        self._lock = threading.Lock()
         self._last = 0
         self._missing = 0
         self._lost = 0
@@ -40,13 +42,15 @@ class Overtaken:
         number = None if info is None else info.get(_NUMBER)
         if not isinstance(number, int):
             return
-        if 0 < self._last < number:
-            self._missing += number - self._last - 1
-        self._last = number
+        with self._lock:
+            if 0 < self._last < number:
+                self._missing += number - self._last - 1
+            self._last = number
 
     def lose(self, count: int) -> None:
         """Note messages that never arrived."""
-        self._lost += count
+        with self._lock:
+            self._lost += count
 
     def take(self, publishers: int) -> int:
         """Return how many were replaced until the last call, and not returned yet.
@@ -57,15 +61,16 @@ class Overtaken:
         Args:
             publishers: how many the topic has now.
         """
-        missing, before = self._missing, self._before
-        alone = publishers == 1 == self._publishers
-        self._publishers = publishers
-        if not alone:  # whatever was missing says nothing
-            self._last = 0
-            self._lost = missing - self._reported
+        with self._lock:
+            missing, before = self._missing, self._before
+            alone = publishers == 1 == self._publishers
+            self._publishers = publishers
+            if not alone:  # whatever was missing says nothing
+                self._last = 0
+                self._lost = missing - self._reported
+                self._before = missing
+                return 0
             self._before = missing
-            return 0
-        self._before = missing
-        found = max(0, before - self._lost - self._reported)
-        self._reported += found
-        return found
+            found = max(0, before - self._lost - self._reported)
+            self._reported += found
+            return found

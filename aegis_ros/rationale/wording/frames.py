@@ -125,7 +125,8 @@ def _frames_lost(reason: frames.FramesLost) -> str:
 def _frames_overtaken(reason: frames.FramesOvertaken) -> str:
     return (
         f"messages on {reason.topic} were replaced by newer ones before the node took them, "
-        f"{reason.total} so far: its threads wait for a core; aegis doctor says what takes it"
+        f"{reason.total} so far: they came faster than it took them; aegis doctor says whether "
+        "something else takes its cores"
     )
 
 
