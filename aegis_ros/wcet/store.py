@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +71,7 @@ class ProfileStore:
         """
         self._path = path
         self._on_unkept = on_unkept
+        self._changing = threading.RLock()  # of what is kept in memory
         self._unkept: dict[ProfileKey, Profile] = {}
         self._damaged: set[ProfileKey] = set()  # reported so far
         try:
@@ -92,8 +94,9 @@ class ProfileStore:
         Raises:
             ProfileError: the file cannot be read.
         """
-        if key in self._unkept:
-            return self._unkept[key]
+        kept = self._unkept.get(key)
+        if kept is not None:
+            return kept
         try:
             rows = self._database.read(_FIND, _columns(key))
         except sqlite3.Error as error:
@@ -127,7 +130,8 @@ class ProfileStore:
         Raises:
             ProfileError: the file cannot be written.
         """
-        self._write(profile, replace=True)
+        with self._changing:
+            self._write(profile, replace=True)
 
     def add(self, profile: Profile) -> None:
         """Store the batches of a profile beside those that are there for the same key.
@@ -135,7 +139,8 @@ class ProfileStore:
         Raises:
             ProfileError: the file cannot be written.
         """
-        self._write(profile, replace=False)
+        with self._changing:
+            self._write(profile, replace=False)
 
     def forget(self, key: ProfileKey) -> None:
         """Drop all that was measured for a key.
@@ -143,12 +148,13 @@ class ProfileStore:
         Raises:
             ProfileError: the file cannot be written.
         """
-        self._unkept.pop(key, None)
-        try:
-            with self._database.connect() as connection:
-                connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", _columns(key))
-        except sqlite3.Error as error:
-            raise self._refused(error) from error
+        with self._changing:
+            self._unkept.pop(key, None)
+            try:
+                with self._database.connect() as connection:
+                    connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", _columns(key))
+            except sqlite3.Error as error:
+                raise self._refused(error) from error
 
     def _write(self, profile: Profile, replace: bool) -> None:
         waiting = tuple(each for each in self._unkept.values() if each.key != profile.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -300,3 +301,25 @@ def test_a_file_whose_table_is_bent_is_moved_aside(tmp_path: Path, bent: bytes) 
     assert store.moved_aside is not None
     store.put(profile(5))
     assert store.get(KEY) is not None
+
+
+def test_what_cannot_be_stored_while_another_profile_is_stays_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ProfileStore(tmp_path / "profiles.sqlite", on_unkept=lambda problem: None)
+    other = ProfileKey("other", KEY.backend, KEY.device)
+    late = threading.Thread(target=lambda: store.put(Profile(other, "d" * 64, (batch(9),))))
+    stored = store._store
+
+    def slow(profile: Profile, replace: bool) -> None:
+        if profile.key == other:
+            raise ProfileError("the disk is full")
+        late.start()
+        late.join(0.2)  # it may have ended by now, or wait
+        stored(profile, replace)
+
+    monkeypatch.setattr(store, "_store", slow)
+    store.put(profile(3))
+    late.join()
+    found = store.get(other)
+    assert found is not None and found.batches[0].samples_ns.tolist() == [[9]]
