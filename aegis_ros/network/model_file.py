@@ -38,6 +38,7 @@ class ModelFile:
         """Open the file."""
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._size = os.fstat(self.descriptor).st_size
 
     def __enter__(self) -> Self:
         """Return the file."""
@@ -59,8 +60,8 @@ class ModelFile:
 
     @property
     def size(self) -> int:
-        """Size in bytes."""
-        return os.fstat(self.descriptor).st_size
+        """Size in bytes when it was opened; what is added later is not read."""
+        return self._size
 
     @property
     def place(self) -> Path:
@@ -88,7 +89,7 @@ class ModelFile:
 
     def _hashed(self, algorithm: str) -> bytes:
         found = hashlib.new(algorithm)
-        for chunk in _chunks(self.descriptor, _CHUNK_BYTES):
+        for chunk in _chunks(self.descriptor, _CHUNK_BYTES, self._size):
             found.update(chunk)
         return found.digest()
 
@@ -104,16 +105,20 @@ def hashed_content(descriptor: int, digest: str, name: str) -> bytes:
     Raises:
         ModelError: they have changed since.
     """
-    parts = list(_chunks(descriptor, os.fstat(descriptor).st_size))
+    size = os.fstat(descriptor).st_size
+    parts = list(_chunks(descriptor, size, size))
     content = parts[0] if len(parts) == 1 else b"".join(parts)
     if hashlib.sha256(content).hexdigest() != digest:
         raise load_error(FileChanged(), ModelError, name)
     return content
 
 
-def _chunks(descriptor: int, most_bytes: int) -> Iterator[bytes]:
-    """Yield the contents, without moving the place that all who hold the descriptor share."""
+def _chunks(descriptor: int, most_bytes: int, end: int) -> Iterator[bytes]:
+    """Yield the contents up to ``end``, which a file that grows meanwhile does not move.
+
+    The place that all who hold the descriptor share does not move either.
+    """
     at = 0
-    while chunk := os.pread(descriptor, most_bytes, at):
+    while chunk := os.pread(descriptor, min(most_bytes, end - at), at):
         yield chunk
         at += len(chunk)

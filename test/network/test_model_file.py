@@ -63,6 +63,15 @@ def between_digest_and_read(
     monkeypatch.setattr(preparing, "run_child", late)
 
 
+def test_what_is_added_to_a_file_after_it_was_opened_is_not_read(path: Path) -> None:
+    content = path.read_bytes()
+    with ModelFile(path) as file:
+        with path.open("ab") as stream:
+            stream.write(b"more")
+        assert file.size == len(content)
+        assert file.digest == hashlib.sha256(content).hexdigest()
+
+
 def test_a_folder_swapped_once_its_file_was_hashed_does_not_get_another_network_cached(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
