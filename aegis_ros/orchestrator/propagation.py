@@ -104,3 +104,6 @@ class Propagation:
         with self._changing:
             self._admitted.forget(entry)
         self._ledger.close(entry.task_id)
+        recorder = self._trace.recorder
+        if recorder is not None:
+            recorder.gone(entry.task_id)

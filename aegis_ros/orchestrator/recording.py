@@ -37,6 +37,7 @@ _RING_RECORDS = 1 << 16
 _INTERVAL_S = 0.1
 _MOST_WAITING = 100_000
 _RETRY_NS = 2_000_000_000  # on a disk that was full
+_LONGEST_RETRY_NS = 64_000_000_000  # on one that is full again and again
 _FILES = 4  # the oldest quarter goes when there is no more room
 
 
@@ -161,6 +162,9 @@ class TraceRecorder:
         self._failed = False  # for good
         self._refused_ns = 0  # since when the disk refuses, 0 for not
         self._retry_ns = 0
+        self._delay_ns = _RETRY_NS
+        self._resumed_ns = 0
+        self._gone: deque[int] = deque()
         self._missing = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
@@ -169,6 +173,10 @@ class TraceRecorder:
     def task(self, task: TracedTask) -> None:
         """Note the contract of a task."""
         self._tasks.append(task)
+
+    def gone(self, task_id: int) -> None:
+        """Note that a task is gone, and all of its jobs have ended."""
+        self._gone.append(task_id)
 
     def rationale(self, rationale: Rationale) -> None:
         """Note a decision."""
@@ -243,6 +251,7 @@ class TraceRecorder:
     def _attempt(self, step: Callable[[], None]) -> None:
         if self._failed:
             self._tasks.clear()
+            self._gone.clear()
             self._waiting.clear()
             return
         try:
@@ -251,7 +260,10 @@ class TraceRecorder:
             step()
         except (OSError, ConfigError) as error:
             self._refused_ns = time.monotonic_ns()
-            self._retry_ns = self._refused_ns + _RETRY_NS
+            soon = self._refused_ns - self._resumed_ns < _LONGEST_RETRY_NS
+            again = soon and self._resumed_ns > 0
+            self._delay_ns = min(2 * self._delay_ns, _LONGEST_RETRY_NS) if again else _RETRY_NS
+            self._retry_ns = self._refused_ns + self._delay_ns
             self._on_problem(f"{type(error).__name__}: {error}")
         except Exception as error:  # a trace must never be what stops a robot
             self._failed = True
@@ -262,6 +274,7 @@ class TraceRecorder:
         """Return whether the disk takes a trace again; pass over what comes until then."""
         while self._tasks:
             self._file.remember(self._tasks.popleft())
+        self._forget_gone()
         self._missing += len(self._reader.read()) + len(self._waiting)
         self._waiting.clear()
         now = time.monotonic_ns()
@@ -270,10 +283,10 @@ class TraceRecorder:
         try:
             unwritten = self._file.resume()
         except (OSError, ConfigError):
-            self._retry_ns = now + _RETRY_NS
+            self._retry_ns = now + self._delay_ns
             return False
         missing = self._missing + unwritten + self._reader.lost - self._lost
-        stood_ns, self._refused_ns = now - self._refused_ns, 0
+        stood_ns, self._refused_ns, self._resumed_ns = now - self._refused_ns, 0, now
         self._missing, self._lost = 0, self._reader.lost
         self._file.add_lost(now, missing)
         self._on_resumed(missing, stood_ns)
@@ -288,6 +301,11 @@ class TraceRecorder:
             self._lost = self._reader.lost
         for _ in range(len(self._waiting)):
             self._waiting.popleft()()
+        self._forget_gone()
+
+    def _forget_gone(self) -> None:
+        while self._gone:
+            self._file.forget(self._gone.popleft())
 
     def _add(
         self, kind: RecordKind, time_ns: int, task: int, seq: int, *, values: list[int]

@@ -7,12 +7,14 @@ Foxglove show it; what is needed to rebuild the run is repeated at the head of e
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import re
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -53,6 +55,8 @@ _PROFILE = "aegis_ros"
 _FORMAT = 2  # since there are records of frames
 _CHUNK_BYTES = 128 * 1024
 _FLUSH_NS = 1_000_000_000
+_ROOM_BYTES = 1024 * 1024  # on a disk that was full, before a file is begun
+_MOST_FILES_OF_A_TURN = 16
 # What is read: other writers make larger chunks, and rows compress to a tenth or less.
 _MOST_CHUNK_BYTES = 16 * 1024 * 1024
 _MOST_TIMES, _LEAST_ROOM = 200, 1024 * 1024
@@ -131,7 +135,11 @@ class TraceFile:
             "wall_offset_ns": str(offset),
         }
         self._tasks: dict[int, TracedTask] = {}
+        self._gone: set[int] = set()  # tasks whose contract no further file needs
         self._part = 0
+        # Files that count as one: those begun because a disk was full, and the one before.
+        self._turns: deque[list[int]] = deque([[0]])
+        self._turn_bytes = 0  # of the files of the last turn that are closed
         self._last_ns = 0
         self._unwritten = 0  # rows since the last flush
         for old in parts_of(path)[1:]:
@@ -197,8 +205,15 @@ class TraceFile:
         """Have the contract of a task stand at the head of the next file, and write nothing now."""
         self._tasks[task.id] = task
 
+    def forget(self, task_id: int) -> None:
+        """Leave the contract of a task that is gone out of the files to come."""
+        self._gone.add(task_id)
+
     def resume(self) -> int:
         """Begin the next file where this one cannot be written any more; what it holds stays.
+
+        Nothing is begun while there is hardly any room, and files that are begun so take no older
+        one away before they hold as much as one file may.
 
         Returns:
             How many rows were added since the last flush that succeeded, and are missing.
@@ -206,6 +221,7 @@ class TraceFile:
         Raises:
             OSError, ConfigError: no file can be written now; this may be called again.
         """
+        self._require_room()
         self._abandon()
         self._part += 1
         try:
@@ -216,6 +232,12 @@ class TraceFile:
                 _part_path(self._path, self._part).unlink(missing_ok=True)
             self._part -= 1
             raise
+        with suppress(OSError):  # somebody removed it
+            self._turn_bytes += _part_path(self._path, self._part - 1).stat().st_size
+        if len(self._turns[-1]) < _MOST_FILES_OF_A_TURN:
+            self._turns[-1].append(self._part)
+        else:
+            self._next_turn()
         self._drop_oldest()
         missing, self._unwritten = self._unwritten, 0
         return missing
@@ -259,6 +281,9 @@ class TraceFile:
             )
             self._channels[name] = self._writer.register_channel(f"/aegis/{name}", "json", number)
         self._stream.flush()
+        for task_id in self._gone:
+            self._tasks.pop(task_id, None)
+        self._gone.clear()
         for task in self._tasks.values():
             self._write("task", self._last_ns, encode_row(task))
 
@@ -275,7 +300,7 @@ class TraceFile:
             self.flush()
         rotation = self._rotation
         if (
-            self._stream.tell() > rotation.max_bytes
+            self._turn_bytes + self._stream.tell() > rotation.max_bytes
             or now - self._opened_ns > rotation.max_age_s * 1e9
         ):
             self._next_part()
@@ -283,13 +308,28 @@ class TraceFile:
     def _next_part(self) -> None:
         self.close()
         self._part += 1
+        self._next_turn()
         self._drop_oldest()
         self._open()
 
+    def _next_turn(self) -> None:
+        self._turns.append([self._part])
+        self._turn_bytes = 0
+
     def _drop_oldest(self) -> None:
-        oldest = self._part - self._rotation.keep
-        if oldest >= 0:
-            _part_path(self._path, oldest).unlink(missing_ok=True)
+        while len(self._turns) > self._rotation.keep:
+            for part in self._turns.popleft():
+                _part_path(self._path, part).unlink(missing_ok=True)
+
+    def _require_room(self) -> None:
+        """Pass where there is room for more than the head of a file.
+
+        Raises:
+            OSError: there is not.
+        """
+        disk = os.statvfs(self._path.parent)
+        if disk.f_bavail * disk.f_frsize < min(self._rotation.max_bytes, _ROOM_BYTES):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _part_path(path: Path, part: int) -> Path:

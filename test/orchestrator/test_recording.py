@@ -189,6 +189,49 @@ def test_a_trace_goes_on_when_a_disk_that_was_full_takes_it_again(
     assert trace.task_name(1) == "camera"
 
 
+def test_a_disk_that_is_full_again_and_again_is_tried_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aegis_ros.orchestrator.recording._RETRY_NS", 1)
+    monkeypatch.setattr("aegis_ros.orchestrator.recording._INTERVAL_S", 0.001)
+    monkeypatch.setattr("aegis_ros.trace.mcap_file._FLUSH_NS", 0)
+
+    class Full(_Disk):
+        full = True
+
+        def resume(self) -> int:
+            return TraceFile.resume(self)
+
+    problems, memory = list[str](), SharedMemory(ring_bytes(4096))
+    recorder = TraceRecorder(Full(tmp_path / "run.mcap"), memory, problems.append)
+    end = time.monotonic() + 30.0
+    while len(problems) < 6:
+        assert time.monotonic() < end
+        recorder.gated(1, 1, Rule.DECIMATION, time.monotonic_ns())
+        time.sleep(0.001)
+    assert recorder._delay_ns >= 2**5
+    recorder.close()
+
+
+def test_a_trace_forgets_the_tasks_that_are_gone(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.spec = replace(house.spec, trace=TraceSpec("run.mcap"))
+    house.orchestrator = house._open()
+    house.start()
+    recorder = house.orchestrator._trace.recorder
+    assert recorder is not None
+    for _ in range(20):
+        assert house.orchestrator.register(house.task()).accepted
+        house.orchestrator.unregister("detector")
+    end = time.monotonic() + 30.0
+    while len(recorder._file._gone) < 20:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    recorder._file.resume()
+    assert recorder._file._tasks == {}
+    house.orchestrator.cleanup()
+
+
 def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_path: Path) -> None:
     house = House(tmp_path / "house")
     spec = replace(house.spec, tasks=(house.task("camera"),))

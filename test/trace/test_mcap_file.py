@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -140,6 +141,7 @@ def test_other_programs_find_topics_schemas_and_times(tmp_path: Path) -> None:
 _WRITER = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from aegis_ros.trace.mcap_file import TraceFile
 from test.trace.test_mcap_file import _TASK, _records
 file = TraceFile(Path(sys.argv[1]), lanes=("gpu",))
@@ -353,6 +355,66 @@ def test_a_new_file_begins_at_the_size_asked_for_and_old_ones_go(tmp_path: Path)
     seqs = trace.records["seq"].tolist()
     assert seqs == list(range(seqs[0], 20_000)) and trace.tasks == {1: _TASK}
     assert len(read_trace(tmp_path / f"run-{last}.mcap").records) < len(seqs)
+
+
+def _filled(path: Path) -> TraceFile:
+    """Return a trace that has as many files as it may, of some hundred records each."""
+    file = TraceFile(path, rotation=Rotation(max_bytes=20_000, keep=3))
+    file.add_task(_TASK)
+    while file.parts < 5:
+        file.add_records(_records(100))
+        file.flush()
+    return file
+
+
+def test_files_begun_on_a_disk_that_is_full_again_and_again_take_no_older_one_away(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run.mcap"
+    with _filled(path) as file:
+        before = parts_of(path)[1:]
+        for seq in range(10):
+            file.add_records(_records(1, seq))
+            file.flush()
+            file.resume()
+        assert all(part.exists() for part in before)
+        while file.parts < 100:  # nor do they stay for ever
+            file.add_records(_records(1))
+            file.flush()
+            file.resume()
+        assert len(parts_of(path)) <= 1 + 3 * 16
+    assert not any(part.exists() for part in before)
+
+
+def test_on_a_disk_with_hardly_any_room_no_file_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.mcap"
+    with _filled(path) as file:
+        before, parts = parts_of(path), file.parts
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=4, f_frsize=4096))
+            with pytest.raises(OSError, match="No space left"):
+                file.resume()
+        assert (parts_of(path), file.parts) == (before, parts)
+        file.add_records(_records(1))  # it is as it was
+        assert file.resume() >= 0 and file.parts == parts + 1
+
+
+def test_the_contract_of_a_task_that_is_gone_is_not_at_the_head_of_later_files(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run.mcap"
+    with TraceFile(path) as file:
+        file.add_task(_TASK)
+        file.forget(_TASK.id)
+        file.add_records(_records(1))
+        assert file._tasks == {1: _TASK}  # its last records are named
+        file.flush()
+        file.resume()
+        assert file._tasks == {}
+    assert read_trace(path).tasks == {1: _TASK}
+    assert read_trace(tmp_path / "run-1.mcap").tasks == {}
 
 
 def test_a_new_file_begins_at_the_age_asked_for(tmp_path: Path) -> None:
