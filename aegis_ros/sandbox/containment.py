@@ -1,12 +1,13 @@
 """What a child process may do, and how it gives up the rest before it opens a stranger's file.
 
 Each protection is the kernel's: limits (setrlimit(2)), files (Landlock, since Linux 5.13), sockets
-(seccomp(2)). What a kernel lacks is left out; the others hold.
+and processes (seccomp(2)). What a kernel lacks is left out; the others hold.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import resource
@@ -78,7 +79,7 @@ def contain(allowed: Containment, *, cpu_s: int) -> None:
     if not hasattr(libc, "prctl") or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return
     _restrict_files(libc, allowed)
-    _restrict_sockets(libc)
+    _restrict_calls(libc)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -169,45 +170,82 @@ def _interpreter() -> Iterable[str]:
             yield os.path.realpath(path)
 
 
-# --- sockets: seccomp (https://docs.kernel.org/userspace-api/seccomp_filter.html) ---
+# --- calls: seccomp (https://docs.kernel.org/userspace-api/seccomp_filter.html) ---
 
-_ARCHITECTURES = {  # audit number, socket(2), io_uring_setup(2)
-    "x86_64": (0xC000003E, 41, 425),
-    "aarch64": (0xC00000B7, 198, 425),
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Numbers of an architecture.
+
+    Attributes:
+        architecture: audit number.
+        socket, io_uring, clone, clone3: of socket(2), io_uring_setup(2), clone(2) and clone3(2).
+        forks: of older calls that make a process.
+    """
+
+    architecture: int
+    socket: int
+    io_uring: int
+    clone: int
+    clone3: int
+    forks: tuple[int, ...] = ()
+
+
+_CALLS = {
+    "x86_64": _Calls(0xC000003E, 41, 425, 56, 435, (57, 58)),
+    "aarch64": _Calls(0xC00000B7, 198, 425, 220, 435),
 }
 _AF_UNIX = 1
+_CLONE_THREAD = 0x00010000
 _X32 = 0x40000000
-_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_EACCES = 13
+_REFUSE, _ABSENT = _ERRNO | errno.EACCES, _ERRNO | errno.ENOSYS
 
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def _restrict_sockets(libc: ctypes.CDLL) -> None:
-    """Refuse every socket that is not of this machine, and io_uring, which could make one."""
-    known = _ARCHITECTURES.get(platform.machine())
-    if known is None or sys.byteorder != "little":
+def _restrict_calls(libc: ctypes.CDLL) -> None:
+    """Refuse sockets that are not of this machine, io_uring, which could make one, and processes.
+
+    A process that a child made would have limits of its own, and live on without it. glibc makes
+    threads with clone(2) where there is no clone3(2), whose flags no filter can see.
+    """
+    calls = _CALLS.get(platform.machine())
+    if calls is None or sys.byteorder != "little":
         return
-    architecture, socket, io_uring = known
-    code = b"".join(
-        struct.pack("=HBBI", *instruction)
-        for instruction in (
-            (_LOAD_WORD, 0, 0, _ARCHITECTURE_AT),
-            (_JUMP_EQUAL, 0, 6, architecture),
-            (_LOAD_WORD, 0, 0, _NUMBER_AT),
-            (_JUMP_AT_LEAST, 4, 0, _X32),
-            (_JUMP_EQUAL, 3, 0, io_uring),
-            (_JUMP_EQUAL, 0, 3, socket),
-            (_LOAD_WORD, 0, 0, _FIRST_ARGUMENT_AT),
-            (_JUMP_EQUAL, 1, 0, _AF_UNIX),
-            (_RETURN, 0, 0, _ERRNO | _EACCES),
-            (_RETURN, 0, 0, _ALLOW),
-        )
-    )
+    code = b"".join(struct.pack("=HBBI", *each) for each in _filter(calls))
     held = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(held))
     libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
+
+
+def _filter(calls: _Calls) -> list[tuple[int, int, int, int]]:
+    """Return instructions of the kernel's filter machine: code, jumps if true and if not, value."""
+    refused = (calls.io_uring, *calls.forks)
+    code = [
+        (_LOAD_WORD, 0, 0, _ARCHITECTURE_AT),
+        (_JUMP_EQUAL, 1, 0, calls.architecture),
+        (_RETURN, 0, 0, _ALLOW),
+        (_LOAD_WORD, 0, 0, _NUMBER_AT),
+        (_JUMP_AT_LEAST, 0, 1, _X32),
+        (_RETURN, 0, 0, _REFUSE),
+    ]
+    for number in refused:
+        code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
+    code += [(_JUMP_EQUAL, 0, 1, calls.clone3), (_RETURN, 0, 0, _ABSENT)]
+    for number, (jump, value) in (
+        (calls.clone, (_JUMP_SET, _CLONE_THREAD)),
+        (calls.socket, (_JUMP_EQUAL, _AF_UNIX)),
+    ):
+        code += [
+            (_JUMP_EQUAL, 0, 4, number),
+            (_LOAD_WORD, 0, 0, _FIRST_ARGUMENT_AT),
+            (jump, 1, 0, value),
+            (_RETURN, 0, 0, _REFUSE),
+            (_RETURN, 0, 0, _ALLOW),
+        ]
+    return [*code, (_RETURN, 0, 0, _ALLOW)]

@@ -6,7 +6,9 @@ import ctypes
 import mmap
 import os
 import socket
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +82,30 @@ def signal(pid: int) -> dict[str, Any]:
     except OSError as error:
         return {"refused": type(error).__name__}
     return {}
+
+
+def begin_process(way: str) -> dict[str, Any]:
+    """Make a process that would live on, with limits of its own."""
+    try:
+        if way == "fork":
+            if os.fork() == 0:
+                os._exit(0)
+            os.wait()
+        else:
+            subprocess.run(["true"], check=True, close_fds=way == "subprocess")
+    except OSError as error:
+        return {"refused": type(error).__name__}
+    return {}
+
+
+def begin_threads(count: int) -> dict[str, Any]:
+    done: list[int] = []
+    threads = [threading.Thread(target=done.append, args=(number,)) for number in range(count)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return {"done": len(done)}
 
 
 def fill_memory(size: int) -> dict[str, Any]:

@@ -169,6 +169,14 @@ def test_it_has_no_network() -> None:
     assert ask("local_socket") == {}
 
 
+@pytest.mark.parametrize("devices", [False, True])
+@pytest.mark.parametrize("way", ["fork", "subprocess", "spawn"])
+def test_it_starts_no_process_whose_memory_nobody_would_count(way: str, devices: bool) -> None:
+    allowed = Containment(memory_bytes=GIB, devices=devices)
+    assert ask("begin_process", allowed, way=way) == {"refused": "PermissionError"}
+    assert ask("begin_threads", allowed, count=8) == {"done": 8}
+
+
 @needs_landlock
 def test_it_reads_and_writes_only_what_it_is_given(tmp_path: Path) -> None:
     given, other, scratch = tmp_path / "given", tmp_path / "other", tmp_path / "scratch"
