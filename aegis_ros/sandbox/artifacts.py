@@ -6,8 +6,10 @@ import hashlib
 import json
 import logging
 import os
+import re
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ __all__ = ["Artifact", "ArtifactCache", "Build"]
 Build = Callable[[Path], tuple[Mapping[str, Any], Iterable[Path]]]
 """Makes an artifact in the empty folder it is given; returns facts (plain JSON) and files there."""
 
+_NAMED_BY = 16  # digits of a file's digest
+_BUILD_S = 86_400.0  # longer than any build
 _MOST_FACTS = 8 * 1024 * 1024  # bytes
 _log = logging.getLogger(__name__)
 
@@ -93,8 +97,8 @@ class ArtifactCache:
         Args:
             name: of the artifact.
             build: whatever it raises is raised.
-            only: remove the files of the earlier one; they stay otherwise, since an engine may have
-                to load them again.
+            only: remove the files of the earlier one; they stay otherwise until the next build,
+                since an engine may have to load them again.
 
         Raises:
             StateError: the disk is full, the folder cannot be written to, or the build names a file
@@ -115,9 +119,10 @@ class ArtifactCache:
             )
             _write_through(noted)
             _write_through(self._folder)
-            earlier = self._files_of(name) if only else ()
+            earlier = set(self._files_of(name))
             os.replace(noted, self._folder / f"{name}.json")
-            for path in set(earlier).difference(path for path, _ in kept):
+            unwanted = earlier if only else self._abandoned(name) - earlier
+            for path in unwanted.difference(path for path, _ in kept):
                 path.unlink(missing_ok=True)
         return Artifact(facts, tuple(path for path, _ in kept), tuple(digest for _, digest in kept))
 
@@ -149,10 +154,22 @@ class ArtifactCache:
             return ()
         return tuple(self._folder / each for each in names if each == Path(each).name)
 
+    def _abandoned(self, name: str) -> set[Path]:
+        """Return the files that a build made of an artifact, and so long ago that it has ended."""
+        of_build = re.compile(rf"{re.escape(name)}\.\d+-[0-9a-f]{{{_NAMED_BY}}}(\.\w+)?")
+        before_s = time.time() - _BUILD_S
+        found = set()
+        for entry in os.scandir(self._folder):
+            if of_build.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < (
+                before_s
+            ):
+                found.add(self._folder / entry.name)
+        return found
+
     def _keep(self, file: Path, name: str) -> tuple[Path, str]:
         digest = digest_of(file)
         _write_through(file)
-        place = self._folder / f"{name}-{digest[:16]}{file.suffix}"
+        place = self._folder / f"{name}-{digest[:_NAMED_BY]}{file.suffix}"
         os.replace(file, place)
         return place, digest
 

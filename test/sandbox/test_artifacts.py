@@ -101,6 +101,22 @@ def test_the_files_before_stay_unless_nobody_can_want_them(tmp_path: Path) -> No
     assert cache.find("net") == third
 
 
+def test_files_that_no_build_names_any_more_go_with_a_later_one(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    others = [cache.make(name, build("other")).paths[0] for name in ("net.0", "net2", "xnet")]
+    aside = tmp_path / "net.0-note.part"
+    aside.touch()
+    builds = [cache.make("net", build(text)).paths[0] for text in ("one", "two", "three")]
+    under_way = tmp_path / "net.0-0123456789abcdef.part"  # of a process that builds it, too
+    under_way.touch()
+    for path in (*others, *builds, aside):
+        os.utime(path, (0, 0))
+    last = cache.make("net", build("four")).paths[0]
+    for path in (*others, aside, under_way, builds[2], last):
+        assert path.exists()
+    assert not builds[0].exists() and not builds[1].exists()
+
+
 def test_builds_that_run_at_once_never_mix_their_files(tmp_path: Path) -> None:
     cache = ArtifactCache(tmp_path)
 
