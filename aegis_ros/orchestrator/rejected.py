@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aegis_ros.orchestrator.admitted import Origin
 from aegis_ros.orchestrator.types import RejectedTask
@@ -13,6 +14,8 @@ from aegis_ros.rationale.wording import origin_words
 __all__ = ["Rejected"]
 
 _MOST = 256  # a journal or a file that is longer is not worth more rows
+_CHARACTERS = 32 * 1024  # of all reasons together, in a status that comes several times a second
+_CUT = "… (all of it is in ~/rationale and the log)"
 
 
 class Rejected:
@@ -28,9 +31,11 @@ class Rejected:
         self._tasks: dict[str, RejectedTask] = {}
 
     def __iter__(self) -> Iterator[RejectedTask]:
-        """Go through them in the order in which they were rejected."""
+        """Go through them in the order in which they were rejected; long reasons are cut."""
         with self._lock:
-            return iter(tuple(self._tasks.values()))
+            tasks = tuple(self._tasks.values())
+        most = _CHARACTERS // max(1, len(tasks))
+        return (_with_at_most(task, most) for task in tasks)
 
     def add(self, name: str, origin: Origin, rationale: Rationale) -> None:
         """Keep a task; where there are too many, those that came first stay.
@@ -56,3 +61,11 @@ class Rejected:
         """Keep none."""
         with self._lock:
             self._tasks.clear()
+
+
+def _with_at_most(task: RejectedTask, characters: int) -> RejectedTask:
+    why = task.rationale
+    if len(why.sentence) <= characters:
+        return task
+    cut = why.sentence[: characters - len(_CUT)] + _CUT
+    return replace(task, rationale=replace(why, sentence=cut))

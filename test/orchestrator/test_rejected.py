@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,19 @@ def test_there_are_never_more_than_so_many(tmp_path: Path) -> None:
         rejected.add(f"t{number}", Origin(from_file=True), why)
     assert [each.name for each in rejected] == [f"t{number}" for number in range(256)]
     house.orchestrator.cleanup()
+
+
+def test_their_reasons_together_have_a_bound(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.start()
+    why = house.orchestrator.register(house.task(wcet_ms=200)).rationale
+    house.orchestrator.cleanup()
+    long = replace(why, sentence="why " * 5_000)
+    rejected = Rejected()
+    rejected.add("first", Origin(from_file=True), long)
+    assert [each.rationale for each in rejected] == [long]
+    for number in range(300):
+        rejected.add(f"t{number}", Origin(from_file=True), long)
+    sentences = [each.rationale.sentence for each in rejected]
+    assert len(sentences) == 256 and sum(map(len, sentences)) <= 32 * 1024
+    assert all(each.startswith("why why") and "~/rationale" in each for each in sentences)
