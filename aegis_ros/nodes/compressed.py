@@ -22,6 +22,7 @@ from aegis_ros.nodes.cdr import CompressedImageView
 __all__ = ["decode_compressed", "write_decoded"]
 
 _Array = npt.NDArray[np.generic]
+_PIXEL_BYTES = 3
 # A sensor's rows are its rows: a note on how to hold the picture is for photo albums.
 _AS_SENT = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -33,10 +34,12 @@ class _Picture:
     Attributes:
         size: height and width.
         data: what the decoder needs of it.
+        beside_bytes: what the decoder takes beside the pixels, where that grows with them.
     """
 
     size: tuple[int, int]
     data: memoryview | bytes
+    beside_bytes: int = 0
 
 
 def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> _Array:
@@ -55,6 +58,14 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
             expected=f"at most {list(max_size)}",
             hint="Raise input.max_size of the task",
         )
+    if _PIXEL_BYTES * height * width + picture.beside_bytes > 2 * _in_whole_blocks(max_size):
+        raise InputError(
+            "the JPEG takes more memory than two of the largest images",
+            where="data",
+            value="progressive, or a scan for each color, and no color left out (4:4:4)",
+            expected="baseline coding in one scan, or colors at half the resolution (4:2:0)",
+            hint="Switch off jpeg_progressive where it is compressed, or raise input.max_size",
+        )
     try:
         pixels: _Array | None = cv2.imdecode(np.frombuffer(picture.data, np.uint8), _AS_SENT)
     except cv2.error as error:
@@ -64,6 +75,12 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
     if pixels.shape[:2] != picture.size:
         raise _damaged(f"its header says {height} x {width}")
     return pixels
+
+
+def _in_whole_blocks(size: tuple[int, int]) -> int:
+    """Return the bytes of pixels of a size in which a JPEG of that size is coded."""
+    height, width = (-(-extent // (2 * _BLOCK)) * 2 * _BLOCK for extent in size)
+    return _PIXEL_BYTES * height * width
 
 
 def write_decoded(pixels: _Array, target: _Array) -> None:
@@ -172,6 +189,7 @@ _SOI, _EOI, _SOS, _DNL, _DHP, _EXP = 0xD8, 0xD9, 0xDA, 0xDC, 0xDE, 0xDF
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # headers of every kind of frame
 _DECODABLE = frozenset([0xC0, 0xC1, 0xC2])  # sequential and progressive, Huffman
 _PROGRESSIVE = 0xC2
+_BLOCK = 8  # samples, each way
 _NEEDED = frozenset([0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE])  # tables, restarts, JFIF, Adobe
 _RESTARTS = range(0xD0, 0xD8)
 # Each scan goes over all of the picture, however few bytes it has.
@@ -179,10 +197,10 @@ _MOST_SCANS = {False: 4, True: 16}
 
 
 def _walk_jpeg(data: memoryview) -> _Picture:
-    size: tuple[int, int] | None = None
+    frame: _Frame | None = None
     kept: list[memoryview] = [data[:2]]
-    complete = True
-    progressive, scans, position = False, 0, 2
+    complete, whole = True, False
+    scans, position = 0, 2
     stops = _stops(data)
     for _ in range(_most_parts(data)):
         while data[position] == 0xFF and data[position + 1] == 0xFF:
@@ -199,16 +217,16 @@ def _walk_jpeg(data: memoryview) -> _Picture:
         if end > len(data):
             raise _damaged("it is cut short")
         if marker in _FRAMES:
-            if size is not None:
+            if frame is not None:
                 raise _damaged("it has two frame headers")
-            size = _frame_size(data, marker, position)
-            progressive = marker == _PROGRESSIVE
+            frame = _frame(data, marker, position)
         if marker == _SOS:
             scans += 1
-            if size is None:
+            if frame is None:
                 raise _damaged("a scan before the frame header")
-            if scans > _MOST_SCANS[progressive]:
-                raise _damaged(f"more than {_MOST_SCANS[progressive]} scans")
+            if scans > _MOST_SCANS[frame.progressive]:
+                raise _damaged(f"more than {_MOST_SCANS[frame.progressive]} scans")
+            whole |= frame.progressive or data[position + 4] < len(frame.sampling)
             following = int(np.searchsorted(stops, end))
             if following == len(stops):
                 raise _damaged("it is cut short")
@@ -220,14 +238,44 @@ def _walk_jpeg(data: memoryview) -> _Picture:
         position = end
     else:
         raise _damaged(f"more than {_most_parts(data):,} parts")
-    if size is None or not scans:
+    if frame is None or not scans:
         raise _damaged("it has no scan")
     kept.append(data[position : position + 2])
     used = position + 2
-    return _Picture(size, data[:used] if complete else b"".join(kept))
+    return _Picture(
+        frame.size,
+        data[:used] if complete else b"".join(kept),
+        frame.coefficient_bytes if whole else 0,
+    )
 
 
-def _frame_size(data: memoryview, marker: int, position: int) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What the header of a frame says.
+
+    Attributes:
+        size: height and width.
+        progressive: whether later scans refine earlier ones.
+        sampling: of each component, horizontally and vertically.
+    """
+
+    size: tuple[int, int]
+    progressive: bool
+    sampling: tuple[tuple[int, int], ...]
+
+    @property
+    def coefficient_bytes(self) -> int:
+        """What all coefficients take, of two bytes each: kept until the last scan."""
+        height, width = self.size
+        most_across = max(across for across, _ in self.sampling)
+        most_down = max(down for _, down in self.sampling)
+        columns = -(-width // (_BLOCK * most_across))
+        rows = -(-height // (_BLOCK * most_down))
+        blocks = sum(columns * across * rows * down for across, down in self.sampling)
+        return blocks * _BLOCK * _BLOCK * 2
+
+
+def _frame(data: memoryview, marker: int, position: int) -> _Frame:
     precision, height, width, components = struct.unpack_from(">BHHB", data, position + 4)
     if marker not in _DECODABLE or precision != 8 or components not in (1, 3):
         raise InputError(
@@ -237,7 +285,11 @@ def _frame_size(data: memoryview, marker: int, position: int) -> tuple[int, int]
             expected="baseline or progressive Huffman coding, 8 bits, 1 or 3 components",
             hint="Set image_transport's compressed.format to jpeg or png",
         )
-    return _sized(height, width)
+    places = range(position + 11, position + 11 + 3 * components, 3)
+    sampling = tuple((data[place] >> 4, data[place] & 0xF) for place in places)
+    if not all(1 <= factor <= 4 for each in sampling for factor in each):
+        raise _damaged("its header has colors of an impossible resolution")
+    return _Frame(_sized(height, width), marker == _PROGRESSIVE, sampling)
 
 
 def _stops(data: memoryview) -> npt.NDArray[np.intp]:

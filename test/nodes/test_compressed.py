@@ -214,6 +214,40 @@ def test_every_usual_kind_of_jpeg_is_decoded(options: list[int], shape: tuple[in
     )
 
 
+def _progressive(size: tuple[int, int], sampling: int) -> bytes:
+    pixels = np.random.default_rng(1).integers(0, 255, (*size, 3), np.uint8)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    return cv2.imencode(".jpg", pixels, options)[1].tobytes()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (63, 97), (1, 1), (1080, 33)])
+def test_a_jpeg_that_is_kept_as_coefficients_takes_no_more_than_two_of_the_largest_images(
+    size: tuple[int, int],
+) -> None:
+    half, full = (
+        _progressive(size, sampling)
+        for sampling in (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    )
+    assert decode_compressed(message(half), size).shape == (*size, 3)
+    larger = (size[0] + 16, 2 * size[1] + 16)
+    assert decode_compressed(message(full), larger).shape == (*size, 3)
+    if size == (64, 96):
+        with pytest.raises(InputError, match="more memory than two of the largest"):
+            decode_compressed(message(full), size)
+
+
+def test_a_scan_for_each_color_is_kept_as_coefficients_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it reaches the decoder"))
+    frame = struct.pack(">BBHBHHB", 0xFF, 0xC0, 17, 8, 64, 96, 3) + bytes(
+        value for number in (1, 2, 3) for value in (number, 0x11, 0)
+    )
+    scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0data"
+    with pytest.raises(InputError, match="more memory than two of the largest"):
+        decode_compressed(message(b"\xff\xd8" + frame + 3 * scan + b"\xff\xd9"), (64, 96))
+
+
 def test_mutated_pictures_take_no_more_memory_than_the_largest_one() -> None:
     """In a process of its own, since what a process took at most never falls again."""
     done = subprocess.run(
