@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -156,6 +157,8 @@ def opened(target: Target, on_failure: Callable[[Failure], object]) -> Iterator[
         on_failure: as for :class:`Session`.
     """
     before = tempfile.tempdir, sys.dont_write_bytecode
+    own = threading.get_ident()
+    strangers = {each.ident for each in threading.enumerate() if each.ident and each.ident != own}
     with tempfile.TemporaryDirectory(prefix="aegis_fuzz_") as folder:
         scratch = Path(folder)
         (scratch / "tmp").mkdir()
@@ -163,7 +166,8 @@ def opened(target: Target, on_failure: Callable[[Failure], object]) -> Iterator[
         try:
             with target.opened(scratch) as work:
                 work(target.seeds()[0])  # what is loaded for the first one costs the others nothing
-                yield Session(target, work, Watch(scratch, target.reads), on_failure)
+                watch = Watch(scratch, target.reads, strangers)
+                yield Session(target, work, watch, on_failure)
         finally:
             tempfile.tempdir, sys.dont_write_bytecode = before
 

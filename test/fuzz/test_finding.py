@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from test.fuzz.mutation import Mutator
 from test.fuzz.report import Outcome, markdown
 from test.fuzz.session import Failure, opened
 from test.fuzz.target import MIB, Limits, load, names
+from test.fuzz.watch import Watch
 from test.fuzz.workers import Order, run
 
 _BAD = 2  # number of the seed that goes wrong
@@ -48,6 +51,36 @@ def test_an_input_that_takes_too_much_memory_is_found() -> None:
     (found,) = found_in("fills memory", memory_bytes=16 * MIB)
     assert (found.number, found.kind) == (_BAD, "memory")
     assert found_in("fills memory", memory_bytes=256 * MIB) == []
+
+
+def test_what_threads_of_earlier_tests_open_is_no_finding(tmp_path: Path) -> None:
+    asked, opened_it, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def stranger() -> None:
+        while asked.wait(30.0) and not ended.is_set():
+            asked.clear()
+            os.listdir("/")
+            opened_it.set()
+
+    thread = threading.Thread(target=stranger)
+    thread.start()
+    assert thread.ident is not None
+
+    def work() -> None:
+        asked.set()
+        assert opened_it.wait(30.0)
+        os.listdir("/etc")
+
+    assert Watch(tmp_path, strangers=[thread.ident]).cost(work).outside == ("read /etc",)
+    target, found = broken("stays inside"), list[Failure]()
+    with opened(target, found.append) as session:
+        opened_it.clear()
+        session._work = lambda data: bool(work())
+        session.attempt(0, b"")
+    assert [each.kind for each in found] == ["outside: read /etc"]
+    ended.set()
+    asked.set()
+    thread.join()
 
 
 def test_an_input_that_takes_too_long_each_time_is_found() -> None:

@@ -8,6 +8,7 @@ import re
 import resource
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -50,10 +51,14 @@ class Watch:
     Args:
         scratch: folder that may be read and written.
         reads: further files and folders that may be read.
+        strangers: threads that have nothing to do with the work; what they open is not seen.
     """
 
-    def __init__(self, scratch: Path, reads: Iterable[str] = ()) -> None:
+    def __init__(
+        self, scratch: Path, reads: Iterable[str] = (), strangers: Iterable[int] = ()
+    ) -> None:
         """Begin with what the process has now."""
+        self._strangers = frozenset(strangers)
         self._writable = (os.path.realpath(scratch), "/dev/null")
         self._readable = (
             *self._writable,
@@ -84,6 +89,8 @@ class Watch:
         return Cost(seconds, grown, tuple(dict.fromkeys(noted)))
 
     def _note(self, noted: list[str], event: str, arguments: tuple[object, ...]) -> None:
+        if threading.get_ident() in self._strangers:
+            return
         first = arguments[0] if arguments else None
         if isinstance(first, int) or first is None:
             return  # a descriptor that is open already
