@@ -8,10 +8,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from test.domains import own_domain
 
 # Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's,
 # and how many in a row are filtered is luck's.
@@ -20,20 +21,15 @@ settings.register_profile("short", deadline=None, suppress_health_check=_UNLUCKY
 settings.register_profile("long", deadline=None, suppress_health_check=_UNLUCKY, max_examples=3_000)
 settings.load_profile("short")
 
-_FIRST_DOMAIN = 40
-_DOMAINS_OF_WORKERS = 60
+_DOMAINS = range(40, 100)
 _CLAIMS = tempfile.TemporaryDirectory(prefix="aegis_claims_")
 _NEEDS_ROS = ("nodes", "field")
 _WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
 
 
 def pytest_configure() -> None:
-    # Every test process hears only itself on DDS, whatever else runs on this machine: workers of
-    # one run have domains next to each other, those of another run begin somewhere else.
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    offset = crc32(run.encode()) + (int(worker.removeprefix("gw")) if worker else 0)
-    os.environ["ROS_DOMAIN_ID"] = str(_FIRST_DOMAIN + offset % _DOMAINS_OF_WORKERS)
+    # Every test process hears only itself on DDS, whatever else runs on this machine.
+    os.environ["ROS_DOMAIN_ID"] = str(own_domain(_DOMAINS))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     # Nor do they take each other's cores.
     os.environ["AEGIS_CLAIMS_DIR"] = _CLAIMS.name
