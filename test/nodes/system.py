@@ -233,7 +233,12 @@ class System:
         for executor in self.executors:
             executor.shutdown()
         for thread in self._threads:
-            thread.join(timeout=5.0)
+            thread.join()
+        # ROS keeps nodes on the network for as long as anything refers to them.
+        self.profiler.destroy()
+        for node in (self.robot, self.node.intake_node, self.node):
+            node.destroy_node()
+        del self.node._state_machine  # it refers to the node
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
