@@ -23,6 +23,7 @@ import numpy.typing as npt
 from aegis_ros.errors import AegisError, BackendError
 from aegis_ros.memory import Footprint
 from aegis_ros.network.feed import NetworkInput
+from aegis_ros.network.patterns import patterns
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.sandbox.verified import verified
 from aegis_ros.spec import LaneSpec
@@ -123,6 +124,8 @@ class CompiledNetwork:
         digests: SHA-256 of each file in hex; a file that has another one is not loaded. Empty where
             nobody knows them.
         advice: what the build found out about each segment; empty for nothing.
+        busy: number of the :func:`~aegis_ros.network.patterns.patterns` it is measured on, where
+            what it computes depends on how much it finds; -1 for random frames.
     """
 
     backend: str
@@ -138,6 +141,7 @@ class CompiledNetwork:
     complete_after: tuple[int, ...] = ()
     digests: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
+    busy: int = -1
 
     @contextmanager
     def opened(self, kind: type[AegisError] = BackendError) -> Iterator[tuple[str, ...]]:
@@ -154,6 +158,18 @@ class CompiledNetwork:
                 files.enter_context(verified(path, digest, kind))
                 for path, digest in zip_longest(self.paths, self.digests, fillvalue="")
             )
+
+    def busiest_frames(self) -> list[npt.NDArray[np.generic]] | None:
+        """Return the pattern on which it finds most, [1, *largest shape] for each input.
+
+        ``None`` where what it computes does not depend on that.
+        """
+        if self.busy < 0:
+            return None
+        return [
+            np.stack(list(patterns(item.max_shape, item.dtype, [self.busy])))
+            for item in self.inputs
+        ]
 
     @property
     def frame_input(self) -> TensorInfo:

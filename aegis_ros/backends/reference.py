@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork
-from aegis_ros.network.feed import NetworkInput
+from aegis_ros.network.patterns import patterns
 
 __all__ = ["FLOAT32", "TF32", "Tolerance", "difference", "session"]
 
@@ -71,7 +71,9 @@ def difference(
     names = [item.name for item in network.outputs]
     reference = session(str(source))
     fed = [item.tensor.name for item in network.inputs]
-    frames = list(zip(*(_candidates(item) for item in network.inputs), strict=True))
+    frames = list(
+        zip(*(patterns(item.max_shape, item.dtype) for item in network.inputs), strict=True)
+    )
     results = [reference.run(names, dict(zip(fed, each, strict=True))) for each in frames]
     compared = [
         place
@@ -138,66 +140,3 @@ def _most_different(results: Sequence[Arrays]) -> list[int]:
         others = [at for at in every if at not in chosen]
         chosen.append(max(others, key=lambda at: min(apart(at, each) for each in chosen)))
     return chosen
-
-
-def _candidates(item: NetworkInput) -> list[Frame]:
-    """Return frames of the largest size: even ones, noise, steps, spots of several sizes, strokes.
-
-    Detectors answer to noise as to nothing; strokes in rows, like writing, and spots are for them.
-    """
-    generator = np.random.default_rng(0)
-    shape = item.max_shape
-    high, wide = _extents(shape)
-    along = np.broadcast_to(np.linspace(0.0, 1.0, high)[:, np.newaxis], (high, wide))
-    across = np.broadcast_to(np.linspace(0.0, 1.0, wide), (high, wide))
-    spots, blocks, strokes = (
-        _in_blocks(generator, high, wide, size) for size in ((16, 16), (64, 64), (24, 3))
-    )
-    every_other = np.indices((high, wide))[0] // 24 % 2 == 1
-    rows = np.where(every_other, np.round(strokes), 1.0)
-    planes = [
-        along,
-        across,
-        spots,
-        np.round(spots),
-        np.round(blocks),
-        rows,
-        np.where(along < 0.5, rows, 1.0),
-        np.where(across < 0.5, rows, 1.0),
-        1.0 - rows * (1.0 - np.round(blocks)),
-    ]
-    shades: list[npt.NDArray[np.float64]] = [
-        np.asarray(generator.random(shape)),
-        np.asarray(generator.random(shape) * 0.25 + 0.75),
-        np.zeros(shape),
-        np.ones(shape),
-        *(_spread(plane, shape) for plane in planes),
-    ]
-    if item.dtype == "uint8":
-        return [np.array(shade * 255.0, np.uint8, order="C") for shade in shades]
-    return [np.array((shade - 0.5) * 40.0, item.dtype, order="C") for shade in shades]
-
-
-def _extents(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return height and width of [.., height, width, channels], [height, width] or [height]."""
-    if len(shape) > 2:
-        return shape[-3], shape[-2]
-    high, wide, *_ = (*shape, 1, 1)
-    return high, wide
-
-
-def _spread(plane: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Return a plane in all channels, and in all images where there are several."""
-    if len(shape) > 2:
-        plane = plane[:, :, np.newaxis]
-    elif len(shape) < 2:
-        plane = plane.reshape(shape)
-    return np.broadcast_to(plane, shape)
-
-
-def _in_blocks(
-    generator: np.random.Generator, high: int, wide: int, size: tuple[int, int]
-) -> npt.NDArray[np.float64]:
-    """Return noise in 0..1 that is even within blocks of a size."""
-    coarse = generator.random((-(-high // size[0]), -(-wide // size[1])))
-    return np.repeat(np.repeat(coarse, size[0], 0), size[1], 1)[:high, :wide]

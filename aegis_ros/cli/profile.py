@@ -35,7 +35,7 @@ from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.spec import OrchestratorSpec, TaskSpec, TraceSpec
-from aegis_ros.wcet import Cache, Condition, Neighbour, Place, Profile, Stress
+from aegis_ros.wcet import PATTERN, RANDOM, Cache, Condition, Neighbour, Place, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed
 
 __all__ = ["STRESSES", "run"]
@@ -384,7 +384,8 @@ class _Campaign:
     def _fed(self, task: TaskSpec) -> str:
         frames = self._frames.get(task.name)
         if frames is None or self._inputs is None:
-            return "random"
+            compiled = self._compiled.get(task.name)
+            return PATTERN if compiled is not None and compiled.busy >= 0 else RANDOM
         return f"{len(frames[0])} images of {self._inputs.name}"
 
     def _problem(self, task: TaskSpec) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from aegis_ros.cli.profile_pairs import print_pairs
 from aegis_ros.spec import TaskSpec
-from aegis_ros.wcet import Budget, Cache, Condition, Profile, Stress
+from aegis_ros.wcet import RANDOM, Budget, Cache, Condition, Profile, Stress
 
 __all__ = ["Measured", "as_json", "fastest_to_slowest", "print_answer"]
 
@@ -159,7 +159,7 @@ def _rows(profile: Profile) -> list[Condition]:
 
 
 def _load(condition: Condition) -> str:
-    fed = "" if condition.inputs == "random" else f", {condition.inputs}"
+    fed = "" if condition.inputs == RANDOM else f", {condition.inputs}"
     if condition.neighbour is not None:
         return f"{condition.neighbour.place}{fed}"
     return ("alone" if condition.stress is Stress.NONE else str(condition.stress)) + fed

@@ -378,7 +378,8 @@ class _Output(Model):
         ge=0,
         le=100_000,
         description="rows that are kept of outputs of which each frame decides how many there are "
-        "(objects, masks); 0: 100 or more",
+        "(objects, masks); 0: as many as the network can find, or 100 and more where nothing "
+        "limits that: see [Results without a fixed number](#results-without-a-fixed-number)",
     )
 
     _topic = field_validator("topic")(_check_topic)

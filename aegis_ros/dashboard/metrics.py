@@ -66,6 +66,7 @@ _TASK_COUNTERS: tuple[tuple[str, str, Callable[[TaskView], int]], ...] = (
     ("early_exits", "Jobs that ended at an early exit", lambda task: task.early_exits),
     ("invalid_numbers", "Points or numbers of frames that were none", lambda task: task.invalid),
     ("results_not_finite", "Results with NaN or infinite numbers", lambda task: task.not_finite),
+    ("results_truncated", "Results of which rows were left out", lambda task: task.truncated),
 )
 _QUANTILES: tuple[tuple[str, str, tuple[tuple[str, Callable[[TaskView], float]], ...]], ...] = (
     (

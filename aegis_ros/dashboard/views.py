@@ -69,6 +69,7 @@ class TaskView:
     early_exits: int = 0
     invalid: int = 0
     not_finite: int = 0
+    truncated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

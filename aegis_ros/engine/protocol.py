@@ -119,7 +119,8 @@ class Engine(Protocol):
                 random frames.
             cold: drive its data out of the caches before every run.
             after: a network that runs on the lane right before every run.
-            beside: networks that run meanwhile, each with the index of its lane, another one.
+            beside: networks that run meanwhile, each with the index of its lane, another one. They
+                and the one before are fed what they find most in, or random frames.
 
         Returns:
             int64 [runs, segments], nanoseconds; fewer runs if stopped.

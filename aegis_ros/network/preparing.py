@@ -17,6 +17,7 @@ from typing import Any
 
 from aegis_ros.network.feed import Feed, NetworkInput
 from aegis_ros.network.model_file import ModelFile
+from aegis_ros.network.patterns import Busy
 from aegis_ros.network.runtime import runtime_version
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.sandbox.artifacts import Artifact, ArtifactCache
@@ -27,7 +28,7 @@ from aegis_ros.spec import FrameFormat
 __all__ = ["PreparedNetwork", "prepare"]
 
 _FORMAT_VERSION = 3  # of all keys; raise it when every profile is to be measured anew
-_CACHE_VERSION = 6  # of what is cached; raise it when facts or fused graphs change
+_CACHE_VERSION = 7  # of what is cached; raise it when facts or fused graphs change
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class PreparedNetwork:
         flops: estimated floating-point operations of one run.
         fused_digest: SHA-256 of what ``path`` was made as, in hex; only that is compiled. Empty
             where nobody knows it.
+        busy: the pattern on which the network finds most; ``None`` where what it computes does not
+            depend on that.
     """
 
     path: Path
@@ -60,6 +63,7 @@ class PreparedNetwork:
     metadata: Mapping[str, str]
     flops: int = 0
     fused_digest: str = ""
+    busy: Busy | None = None
 
     @property
     def frame_input(self) -> TensorInfo:
@@ -96,7 +100,7 @@ def prepare(
         cache_dir: where prepared networks are kept.
         dimensions: values for symbolic extents.
         max_results: rows that are kept of outputs of which each run decides how many there are; 0
-            for what is usual.
+            for what the graph allows, or else for what is usual.
         arena_bytes: what a network may take; the child process gets a few times as much.
         timeout_s: how long the child process may take.
 
@@ -201,6 +205,7 @@ def _described(
         metadata=dict(facts["metadata"]),
         flops=int(facts["flops"]),
         fused_digest=made.digests[0],
+        busy=None if facts["busy"] is None else Busy(**facts["busy"]),
     )
 
 

@@ -154,6 +154,7 @@ def task_status(item: TaskSummary) -> TaskStatus:
         early_exits=item.early_exits,
         invalid=item.invalid,
         not_finite=item.not_finite,
+        truncated=item.truncated,
         rate_hz=float(item.rate_hz),
         response_p50_ms=item.response_p50_ns / 1e6,
         response_p99_ms=item.response_p99_ns / 1e6,

@@ -185,6 +185,7 @@ def _task_view(message: Any) -> TaskView:
         early_exits=message.early_exits,
         invalid=message.invalid,
         not_finite=message.not_finite,
+        truncated=message.truncated,
     )
 
 

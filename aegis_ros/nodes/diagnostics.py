@@ -280,6 +280,7 @@ def _task(task: TaskSummary, hearing: Hearing, verdict: Verdict) -> Diagnosis:
         "thinned": str(task.decimated),
         "invalid": str(task.invalid),
         "not_finite": str(task.not_finite),
+        "truncated": str(task.truncated),
         "subscription": hearing.granted,
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }

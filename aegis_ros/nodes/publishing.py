@@ -43,7 +43,6 @@ from aegis_ros.rationale.results import (
     NotPublished,
     PublishingTooSlow,
     ResultUnwanted,
-    RowsLeftOut,
     TooManyHeld,
 )
 from aegis_ros.spec import MOST_HELD, Criticality, TaskSpec
@@ -238,9 +237,7 @@ class ResultPublisher:
             else:
                 _publish_all(beside)
         self._trigger(spec, result, origin, decoded)
-        for each in result.left_out:
-            left_out = RowsLeftOut(spec.name, result.seq, each.output, each.kept, each.found)
-            self._orchestrator.log.report_often(left_out)
+        self._orchestrator.truncated(result.task_id, result.seq, result.left_out)
         bad = not_finite(result.outputs)
         if bad:
             self._orchestrator.not_finite(result.task_id, result.seq, bad)

@@ -234,10 +234,11 @@ def _well(task: TaskSummary) -> Verdict:
             f"to {task.response_max_ns / 1e6:.0f} ms old; no deadline is promised",
         )
     fewer = f" from {every_nth(task.decimation)}" if task.decimation > 1 else ""
+    cut = f"; {task.truncated} lack what is beyond output.max_results" if task.truncated else ""
     return Verdict(
         Level.OK,
         f"{task.rate_hz:.1f} results a second{fewer}, p99 {task.response_p99_ns / 1e6:.1f} of "
-        f"{spec.deadline_ns / 1e6:.0f} ms",
+        f"{spec.deadline_ns / 1e6:.0f} ms{cut}",
     )
 
 

@@ -14,6 +14,7 @@ from aegis_ros.rationale.admission import (
     ChainTime,
     ConstantLatency,
     MovedTask,
+    ResultsMeasured,
     SharedWith,
     SlowedTask,
     TaskAdmitted,
@@ -21,6 +22,7 @@ from aegis_ros.rationale.admission import (
 from aegis_ros.rationale.decimation import EveryNth
 from aegis_ros.rationale.wording import words
 from aegis_ros.spec import TaskSpec
+from aegis_ros.wcet import PATTERN
 
 __all__ = ["admission_reason"]
 
@@ -84,7 +86,16 @@ def admission_reason(
             SharedWith(each.words, each.node, each.pid, each.utilization) for each in neighbours
         ),
         slowed=tuple(slowed),
+        results=_results_measured(candidate),
     )
+
+
+def _results_measured(candidate: Candidate) -> ResultsMeasured | None:
+    """Return on what a budget was measured that depends on how much the network finds."""
+    busy, frames = candidate.prepared.busy, candidate.measured_on
+    if busy is None or not frames:
+        return None
+    return ResultsMeasured("" if frames == PATTERN else frames, busy.found, busy.most, busy.kept)
 
 
 def _chains_of(name: str, verdict: ChainsVerdict) -> tuple[ChainTime, ...]:

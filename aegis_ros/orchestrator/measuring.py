@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from aegis_ros.backends import CompiledNetwork, capabilities_of
 from aegis_ros.device import create_monitor
 from aegis_ros.engine import Engine
 from aegis_ros.errors import StateError
-from aegis_ros.wcet import Batch, Cache, Condition
+from aegis_ros.wcet import PATTERN, Batch, Cache, Condition
 from aegis_ros.wcet.machine import cpu_shares, cpu_times, describe_machine
 
 __all__ = ["Measurement", "measure_batch"]
@@ -26,7 +26,7 @@ class Measurement:
     Attributes:
         condition: noted with the runs; loads on other cores are the caller's to start.
         frames: what each of its inputs is fed, [frames, *largest shape of a frame], one after the
-            other; ``None`` for random ones.
+            other; ``None`` for random ones, or for the pattern on which it finds most.
         after: network that runs right before each run, on the same lane.
         beside: network that runs meanwhile, and the index of its lane.
     """
@@ -61,6 +61,9 @@ def measure_batch(
         StateError: it was stopped before the first run that counts.
     """
     how = how or Measurement()
+    frames, condition = how.frames, how.condition
+    if frames is None and compiled.busy >= 0:
+        frames, condition = compiled.busiest_frames(), replace(condition, inputs=PATTERN)
     capabilities = capabilities_of(compiled.backend)
     machine = describe_machine(distributions=capabilities.distributions)
     before = cpu_times()
@@ -69,8 +72,8 @@ def measure_batch(
         lane,
         runs,
         go_on,
-        frames=how.frames,
-        cold=how.condition.cache is Cache.COLD,
+        frames=frames,
+        cold=condition.cache is Cache.COLD,
         after=how.after,
         beside=() if how.beside is None else (how.beside,),
     )
@@ -79,7 +82,7 @@ def measure_batch(
     machine |= cpu_shares(before, cpu_times())
     machine |= _device_state(gpu=not capabilities.on_cores)
     machine["determinism"] = engine.info().determinism
-    return Batch(samples, time.time_ns(), how.condition, machine)
+    return Batch(samples, time.time_ns(), condition, machine)
 
 
 def _device_state(*, gpu: bool) -> dict[str, str]:

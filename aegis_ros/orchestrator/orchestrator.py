@@ -31,6 +31,7 @@ from aegis_ros.engine import (
     PartialResult,
     SlotFrame,
 )
+from aegis_ros.engine.types import LeftOut
 from aegis_ros.errors import StateError, StoppedError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.memory import held
@@ -85,7 +86,7 @@ from aegis_ros.rationale.requests import (
     TaskEnabled,
     TaskRemembered,
 )
-from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted
+from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted, RowsLeftOut
 from aegis_ros.sandbox.stopping import Stop
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileStore
@@ -592,6 +593,22 @@ class Orchestrator:
         if entry is not None:
             entry.statistics.count_not_finite()
             self.log.report_often(ResultNotFinite(entry.spec.name, seq, tuple(outputs)))
+
+    def truncated(self, task_id: int, seq: int, left_out: Sequence[LeftOut]) -> None:
+        """Count and report a result of which rows were left out.
+
+        Args:
+            task_id: number of the task.
+            seq: number of the job.
+            left_out: the outputs that lack them.
+        """
+        entry = self._admitted.of_id(task_id)
+        if entry is not None and left_out:
+            entry.statistics.truncate()
+            for each in left_out:
+                self.log.report_often(
+                    RowsLeftOut(entry.spec.name, seq, each.output, each.kept, each.found)
+                )
 
     def unpublished(self, task_id: int, reason: Reason) -> None:
         """Count a result that was not published, and report why."""

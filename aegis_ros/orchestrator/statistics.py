@@ -61,6 +61,7 @@ class TaskStatistics:
         self.early_exits = 0
         self.invalid = 0  # points and numbers of frames that are none
         self.not_finite = 0  # results that hold numbers that are none
+        self.truncated = 0  # results of which rows were left out
         self.last_deadline_ns = 0
         self._window_ns = window_ns
         self._lock = threading.Lock()
@@ -120,6 +121,11 @@ class TaskStatistics:
         """Count a result that holds numbers that are none."""
         with self._lock:
             self.not_finite += 1
+
+    def truncate(self) -> None:
+        """Count a result of which rows were left out."""
+        with self._lock:
+            self.truncated += 1
 
     def published(self, now_ns: int, response_ns: int, execution_ns: int, met: bool) -> None:
         """Count one result."""

@@ -115,6 +115,7 @@ class Summaries:
             invalid=statistics.invalid,
             not_finite=statistics.not_finite,
             not_finite_lately=statistics.not_finite_lately(now_ns),
+            truncated=statistics.truncated,
             unanswered=statistics.unanswered(now_ns),
             gave=statistics.gave(now_ns),
             dropped=statistics.dropped(now_ns),

@@ -156,8 +156,8 @@ class TaskSummary:
     that were left out for that; ``skipped`` and ``lost`` do not. ``came`` is how many frames were
     received lately, ``gave`` how many results were published, and ``dropped`` how many frames gave
     none; ages are negative where there was none. ``invalid`` counts points and numbers of frames
-    that were none, ``not_finite`` results that hold such numbers. ``origin`` says where it comes
-    from.
+    that were none, ``not_finite`` results that hold such numbers, ``truncated`` results that lack
+    rows. ``origin`` says where it comes from.
     """
 
     task_id: int
@@ -192,6 +192,7 @@ class TaskSummary:
     invalid: int
     not_finite: int
     not_finite_lately: Growth
+    truncated: int
     unanswered: Unanswered
     gave: Growth
     dropped: tuple[Dropped, ...]

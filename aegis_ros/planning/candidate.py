@@ -28,7 +28,8 @@ class Candidate:
     ``cut`` says why it runs in as many segments as it does; ``None`` for one that is whole and
     need not be anything else. ``lanes`` are those it may go to with this budget, all of one class.
     ``chain_jitter_ns`` is the proven response of the task before it in a chain, which counts as
-    release jitter.
+    release jitter. ``measured_on`` says on what its budget was measured, as in
+    :attr:`~aegis_ros.wcet.Condition.inputs`; empty for a budget that was not.
     """
 
     spec: TaskSpec
@@ -41,6 +42,7 @@ class Candidate:
     lanes: tuple[str, ...] = ()
     shares_activations: bool = False
     chain_jitter_ns: int = 0
+    measured_on: str = ""
 
     @property
     def work_ns(self) -> int:

@@ -219,11 +219,13 @@ class Preparation:
             )
             raise Refusal(Invalid(spec.name, Rule.SCHEMA, too_many))
         try:
-            return backend.compile(prepared, self._cache_dir, parts)
+            compiled = backend.compile(prepared, self._cache_dir, parts)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
             raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
+        busy = -1 if prepared.busy is None else prepared.busy.pattern
+        return replace(compiled, busy=busy)
 
     def _with_budget(
         self,
@@ -266,12 +268,10 @@ class Preparation:
         longest = max(budgets, key=lambda item: item.value_ns)
         basis: BudgetBasis = MeasuredBudget(longest.sentence, longest.summary)
         total_ns = 0
+        condition, total = profile.deciding_total()
         if len(budgets) > 1:
             total_ns = profile.total_ns()
-            decided = profile.deciding_total()[1]
-            basis = SegmentsBudget(
-                len(budgets), decided.sentence, longest.value_ns, decided.summary
-            )
+            basis = SegmentsBudget(len(budgets), total.sentence, longest.value_ns, total.summary)
         return Candidate(
             spec,
             prepared,
@@ -282,6 +282,7 @@ class Preparation:
             note,
             there,
             shares,
+            measured_on=condition.inputs,
         )
 
     def _profile(self, key: ProfileKey, lanes: LaneClass) -> Profile | None:

@@ -25,6 +25,7 @@ __all__ = [
     "EstimatedBudget",
     "MeasuredBudget",
     "MovedTask",
+    "ResultsMeasured",
     "SegmentsBudget",
     "SharedWith",
     "SlowedTask",
@@ -156,6 +157,23 @@ class ConstantLatency:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultsMeasured:
+    """On what a budget was measured, where the time depends on how much the network finds.
+
+    Attributes:
+        frames: what was given to measure it on, as ``12 images of street``; empty for a pattern.
+        found: how much it finds in that pattern.
+        most: the most it can find; 0 where nothing is known to limit it.
+        kept: how much of it is kept; 0 for a number of results that is fixed.
+    """
+
+    frames: str
+    found: int
+    most: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
 class MovedTask:
     """A running task that goes to another lane so that a new one fits."""
 
@@ -230,6 +248,7 @@ class TaskAdmitted(Reason):
         chains: what is proven, end to end, of the chains that it is part of.
         shared: other orchestrators on what its lane computes on, which the proof does not count.
         slowed: running tasks on other lanes whose budgets grow.
+        results: on what the budget was measured, where that depends on what is found.
     """
 
     decision = Decision.ADMITTED
@@ -257,6 +276,7 @@ class TaskAdmitted(Reason):
     chains: tuple[ChainTime, ...] = ()
     shared: tuple[SharedWith, ...] = ()
     slowed: tuple[SlowedTask, ...] = ()
+    results: ResultsMeasured | None = None
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

@@ -1,7 +1,15 @@
 """Execution-time profiles: statistics and storage."""
 
 from aegis_ros.wcet.budget import Budget, budget, runs_needed
-from aegis_ros.wcet.condition import Cache, Condition, Neighbour, Place, Stress
+from aegis_ros.wcet.condition import (
+    PATTERN,
+    RANDOM,
+    Cache,
+    Condition,
+    Neighbour,
+    Place,
+    Stress,
+)
 from aegis_ros.wcet.contention import (
     LEAST_PAIR_RUNS,
     Contended,
@@ -17,6 +25,8 @@ from aegis_ros.wcet.tail import NoTail, Tail, fit_tail
 
 __all__ = [
     "LEAST_PAIR_RUNS",
+    "PATTERN",
+    "RANDOM",
     "Batch",
     "Budget",
     "Cache",

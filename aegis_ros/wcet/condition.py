@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Cache", "Condition", "Neighbour", "Place", "Stress"]
+__all__ = ["PATTERN", "RANDOM", "Cache", "Condition", "Neighbour", "Place", "Stress"]
+
+
+# What a network is fed where nobody gives frames; others are names of folders.
+RANDOM = "random"
+PATTERN = "the pattern it finds most in"
 
 
 class Stress(StrEnum):
@@ -70,7 +75,7 @@ class Condition:
 
     stress: Stress = Stress.NONE
     cache: Cache = Cache.WARM
-    inputs: str = "random"
+    inputs: str = RANDOM
     neighbour: Neighbour | None = None
 
     @property
@@ -80,7 +85,7 @@ class Condition:
         if self.neighbour is not None:
             beside = self.neighbour.label
         kept = "" if self.cache is Cache.WARM else ", cold caches"
-        fed = "" if self.inputs == "random" else f", {self.inputs}"
+        fed = "" if self.inputs == RANDOM else f", {self.inputs}"
         return f"{beside}{kept}{fed}"
 
     def to_json(self) -> dict[str, str]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aegis_ros.srv import RegisterModel
+from aegis_ros.srv import RegisterModel, UnregisterModel
 from onnx import TensorProto, helper, numpy_helper
 
-from test.network.builders import save
+from test.network.builders import detector, save
 from test.nodes.system import SIZE, System, running
 
 _MASK = (64, 64)
@@ -58,7 +58,10 @@ def model(system: System) -> Path:
 
 def _found(system: System, name: str, camera: Any, value: int) -> dict[str, list[int]]:
     """Return the shapes of the outputs in the result of a frame of one grey value."""
-    frame = system.image(value)
+    return _shapes(system, name, camera, system.image(value))
+
+
+def _shapes(system: System, name: str, camera: Any, frame: Any) -> dict[str, list[int]]:
     count = len(system.results)
     result = system.until(
         lambda: next((each for each in system.results[count:] if each.task == name), None),
@@ -83,6 +86,7 @@ def test_more_objects_than_are_kept_are_left_out_of_all_outputs_alike_and_report
     left_out = system.rationale("limit", name)
     assert f"found {_PIXELS} rows of output " in left_out.sentence
     assert f"the first {kept} are in its result; raise output.max_results" in left_out.sentence
+    assert system.call(UnregisterModel, name=name).success
 
 
 def test_a_bound_that_has_no_effect_is_refused(system: System) -> None:
@@ -90,3 +94,42 @@ def test_a_bound_that_has_no_effect_is_refused(system: System) -> None:
     task.output.max_results = 5
     answer = system.call(RegisterModel, task=task)
     assert not answer.admitted and "output.max_results" in answer.rationale.sentence
+
+
+@pytest.mark.parametrize(("name", "declared", "kept"), [("graph", 0, 10), ("first", 4, 4)])
+def test_a_detector_with_its_suppression_inside_gives_a_result_whatever_it_finds(
+    system: System, name: str, declared: int, kept: int
+) -> None:
+    """Nothing, one object, as many as are kept, and more; its budget is that of a full frame."""
+    model = detector(system.folder / f"{name}.onnx", (1, 3, *SIZE), most=10)
+    task = system.task(name, model=str(model), period_ms=500.0, preprocess__scale=1.0, wcet_ms=0.0)
+    task.output.max_results = declared
+    answer = system.call(RegisterModel, task=task)
+    assert answer.admitted, answer.rationale.sentence
+    assert "measured budget" in answer.rationale.sentence
+    assert "generated pattern in which it finds 10, the most it can" in answer.rationale.sentence
+    system.listen(name)
+    camera = system.camera(name)
+    system.until(lambda: camera.get_subscription_count() > 0)
+    for objects in (0, 1, kept, kept + 1):
+        frame = system.image(0)
+        data = bytearray(frame.data)
+        for each in range(objects):
+            data[each * 3 * 7] = 255  # apart from each other
+        frame.data = bytes(data)
+        rows = min(objects, kept)
+        assert _shapes(system, name, camera, frame) == {"objects": [rows, 6]}
+    if declared:  # more than its suppression keeps never comes out of it
+        left_out = system.rationale("limit", name)
+        assert f"found {kept + 1} rows of output objects" in left_out.sentence
+    cut = system.until(lambda: _figures(system, name))
+    assert cut.truncated == (1 if declared else 0)
+    assert system.call(UnregisterModel, name=name).success
+
+
+def _figures(system: System, name: str) -> Any:
+    """Return what the status says of a task once all its results are counted."""
+    tasks = [
+        each for status in system.statuses[-1:] for each in status.tasks if each.spec.name == name
+    ]
+    return next((each for each in tasks if each.completed == 4), None)

@@ -72,3 +72,67 @@ def fused_output(path: Path, spec: PreprocessSpec, frame: np.ndarray) -> np.ndar
     model = fuse(load_graph(path), [Feed(spec, largest)], {})
     result: np.ndarray = session(model).run(None, {"frame": frame})[0]
     return result
+
+
+def detector(
+    path: Path, shape: tuple[int, int, int, int], *, most: int, padded: bool = False
+) -> Path:
+    """A detector with a real suppression: an object is a value above 200 of the first channel.
+
+    Args:
+        path: where it goes.
+        shape: of its image.
+        most: how many its suppression keeps.
+        padded: whether its result is filled up with zeros to so many, as some exporters do.
+
+    Returns:
+        The path; the output is [objects, 6]: y1, x1, y2, x2, score, class.
+    """
+    *_, high, wide = shape
+    rows, columns = (each.reshape(-1) for each in np.mgrid[:high, :wide].astype(np.float32))
+    corners = np.stack([rows, columns, rows + 0.8, columns + 0.8], 1)
+    constants = {
+        "corners": corners[np.newaxis],
+        "all": corners,
+        "most": np.array([most]),
+        "overlap": np.array([0.5], np.float32),
+        "threshold": np.array([200.0], np.float32),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "two": np.array([2]),
+        "three": np.array([3]),
+        "flat": np.array([1, 1, -1]),
+        "row": np.array([-1]),
+        "column": np.array([-1, 1]),
+        "filling": np.zeros((most, 6), np.float32),
+    }
+    calls = [
+        ("Slice", "image zero one one", "red", {}),
+        ("Reshape", "red flat", "scores", {}),
+        ("NonMaxSuppression", "corners scores most overlap threshold", "chosen", {}),
+        ("Slice", "chosen two three one", "place", {}),
+        ("Slice", "chosen one two one", "class", {}),
+        ("Reshape", "place row", "places", {}),
+        ("Gather", "all places", "kept", {}),
+        ("Reshape", "scores row", "values", {}),
+        ("Gather", "values places", "sure", {}),
+        ("Reshape", "sure column", "score", {}),
+        ("Cast", "class", "label", {"to": TensorProto.FLOAT}),
+        ("Concat", "kept score label", "found" if padded else "objects", {"axis": 1}),
+    ]
+    if padded:
+        calls += [
+            ("Concat", "found filling", "filled", {"axis": 0}),
+            ("Slice", "filled zero most zero", "objects", {}),
+        ]
+    graph = helper.make_graph(
+        [
+            helper.make_node(operator, inputs.split(), [output], **attributes)
+            for operator, inputs, output, attributes in calls
+        ],
+        "detector",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("objects", TensorProto.FLOAT, [most if padded else "n", 6])],
+        initializer=[numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return save(graph, path)

@@ -11,6 +11,7 @@ function less(task) {
   else if (task.criticality && task.criticality !== "high") found.push(task.criticality);
   if (task.decimation > 1) found.push(`every ${ordinal(task.decimation)} frame`);
   if (task.decimated) found.push(`${count(task.decimated)} left out`);
+  if (task.truncated) found.push(`${count(task.truncated)} cut to max_results`);
   if (task.early_exits) found.push(`${count(task.early_exits)} early exit${task.early_exits === 1 ? "" : "s"}`);
   return found;
 }

@@ -66,8 +66,8 @@ def profile(
 
     try:
         timed = begin(compiled, lane, frames)
-        before = begin(after, lane) if after is not None else 0
-        others = tuple(begin(network, where) for network, where in beside)
+        before = begin(after, lane, after.busiest_frames()) if after is not None else 0
+        others = tuple(begin(network, where, network.busiest_frames()) for network, where in beside)
         while len(samples) < total and not stopping():
             turn = ProfileRuns(timed, total - len(samples), cold, before, others)
             taken = process.ask(turn, ProfileSamples).samples

@@ -23,6 +23,7 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
         f"{reason.task} runs on lane {reason.lane}{how}: "
         f"{verdict_words(reason.finding, reason.slack)}",
         "; ".join(filter(None, notes)),
+        *([words(reason.results)] if reason.results is not None else []),
         *(words(each) for each in reason.chains),
         *(words(each) for each in reason.latencies),
     ]
@@ -62,6 +63,21 @@ def _chain_time(time: admission.ChainTime) -> str:
         f"End to end, {time.chain} takes at most {time.bound_ns / 1e6:.1f} ms from the frame; its "
         f"deadline is {time.deadline_ns / 1e6:.1f} ms"
     )
+
+
+@words_of(admission.ResultsMeasured)
+def _results_measured(results: admission.ResultsMeasured) -> str:
+    depends = "Its time depends on how much it finds: the budget was measured on"
+    most = f", up to {results.most}," if results.most else ""
+    if not results.most and results.kept:
+        most = f", of which the first {results.kept} are kept,"
+    more = f"frames in which it finds more{most} can take longer"
+    if results.frames:
+        return f"{depends} {results.frames}, and {more}"
+    found = f"{depends} a generated pattern in which it finds {results.found or 'nothing'}"
+    if 0 < results.most <= results.found:
+        return f"{found}, the most it can"
+    return f"{found}, and {more}; aegis profile CONFIG --inputs FOLDER measures frames of yours"
 
 
 @words_of(admission.Budget)
