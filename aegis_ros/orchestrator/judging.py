@@ -20,7 +20,7 @@ from aegis_ros.planning.admission import decide
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chain_source import require_boxes
 from aegis_ros.planning.contention import MeasurePair
-from aegis_ros.planning.lane_choice import Admitted
+from aegis_ros.planning.lane_choice import Admitted, least_slack
 from aegis_ros.planning.others_late import require_others_in_time
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
@@ -195,10 +195,10 @@ class Judge:
         measure: MeasurePair | None,
         decide_on: _Decide,
     ) -> tuple[Options, Candidate, Admitted]:
-        """Return the task on the first lane on which it and all others hold beside each other.
+        """Return the task on the lane on which it and all others hold best beside each other.
 
-        Budgets are those of each placement, so lanes are tried one by one, and nobody is moved: a
-        lane on which it takes every frame, else one on which frames are left out.
+        Budgets are those of each placement, so each lane is tried, and nobody is moved. What counts
+        is that it takes every frame, or most of them, and then the least slack of all tasks.
 
         Raises:
             Refusal: there is no such lane; says whom it would make late where it would.
@@ -206,7 +206,7 @@ class Judge:
         contention, placed = self._preparation.contention, self._admitted.placed(without)
         able = {lane for each in options.candidates for lane in each.lanes}
         refusals: list[Refusal] = []
-        fewer: list[tuple[Options, Candidate, Admitted]] = []
+        found: list[tuple[Options, Candidate, Admitted]] = []
         for lane in (each.name for each in self._device.lanes if each.name in able):
             try:
                 one, grown = contention.placed(options, lane, placed, measure)
@@ -218,12 +218,19 @@ class Judge:
             except Refusal as refusal:
                 refusals.append(refusal)
                 continue
-            admitted = replace(admitted, grown=grown)
-            if not admitted.decimation:
-                return one, candidate, admitted
-            fewer.append((one, candidate, admitted))
-        if fewer:
-            return min(fewer, key=lambda item: max((item[2].decimation or {}).values()))
+            found.append((one, candidate, replace(admitted, grown=grown)))
+        if found:
+            one, candidate, admitted = max(
+                found,
+                key=lambda item: (
+                    -max((item[2].decimation or {}).values(), default=1),
+                    least_slack(item[2].assignment),
+                ),
+            )
+            if len(able) > 1 and not admitted.decimation:
+                best = replace(admitted.assignment, method="largest least slack")
+                admitted = replace(admitted, assignment=best)
+            return one, candidate, admitted
         raise next((each for each in refusals if isinstance(each.reason, OthersLate)), refusals[0])
 
     def _decided(

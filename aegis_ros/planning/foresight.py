@@ -11,7 +11,7 @@ from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.contention import Placed
 from aegis_ros.planning.decimation import Decimation, with_fewer_frames
-from aegis_ros.planning.lane_choice import lane_names, place
+from aegis_ros.planning.lane_choice import lane_names, least_slack, place
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.relocation import Relocated
@@ -104,7 +104,8 @@ def _beside_each_other(tasks: Sequence[Options], preparation: Preparation) -> li
         decimations = {
             each: Decimation(1, item.spec.decimation_limit) for each, item in cut.items()
         }
-        fewer: tuple[str, Options, dict[str, Placed]] | None = None
+        found: list[tuple[float, dict[str, Placed]]] = []
+        fewer: dict[str, Placed] | None = None
         for lane in (each for each in lane_names(device) if each in own.by_lane()):
             one, together = _tried(own, lane, placed, preparation)
             if not all(
@@ -119,15 +120,16 @@ def _beside_each_other(tasks: Sequence[Options], preparation: Preparation) -> li
                 for other in preparation.contention.slowed_by(lane)
             ):
                 continue
-            if _placed(one, _seen(together), {}, follows=follows, device=device) is not None:
-                placed = {**together, name: Placed(one.on(lane), lane)}
-                break
-            if fewer is None and with_fewer_frames(one, _seen(together), decimations, device):
-                fewer = (lane, one, together)
-        else:
-            if fewer is not None:
-                lane, one, together = fewer
-                placed = {**together, name: Placed(one.on(lane), lane)}
+            fits = _placed(one, _seen(together), {}, follows=follows, device=device)
+            after = {**together, name: Placed(one.on(lane), lane)}
+            if fits is not None:
+                found.append((least_slack(fits.assignment), after))
+            elif fewer is None and with_fewer_frames(one, _seen(together), decimations, device):
+                fewer = after
+        if found:
+            placed = max(found, key=lambda item: item[0])[1]
+        elif fewer is not None:
+            placed = fewer
     return [
         Foreseen(placed[name].candidate, placed[name].lane)
         if name in placed

@@ -12,7 +12,7 @@ from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.relocation import Move, Relocated, relocate
 from aegis_ros.spec import DeviceSpec
 
-__all__ = ["Admitted", "lane_names", "place", "used_before"]
+__all__ = ["Admitted", "lane_names", "least_slack", "place", "used_before"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,22 @@ class Admitted:
     moves: tuple[Move, ...] = ()
     chains: ChainsVerdict | None = None
     grown: Mapping[str, Candidate] = field(default_factory=dict)
+
+
+def least_slack(assignment: Assignment) -> float:
+    """Return the least share of a deadline that is left after a worst-case response, on any lane.
+
+    It is what a choice of lanes is good for where tasks slow each other: alone on a lane a task
+    waits for nobody, and on the lane of others it slows nobody.
+    """
+    return min(
+        (
+            1.0 - each.bound_ns / each.deadline_ns
+            for verdict in assignment.verdicts.values()
+            for each in verdict.responses
+        ),
+        default=1.0,
+    )
 
 
 def lane_names(device: DeviceSpec) -> tuple[str, ...]:
