@@ -14,20 +14,27 @@ from aegis_ros.planning.candidate import Candidate
 from aegis_ros.rationale.admission import TaskAdmitted
 from aegis_ros.rationale.rejection import OthersLate
 from aegis_ros.spec import LaneSpec, TaskSpec
-from aegis_ros.wcet import Batch, Condition, Neighbour, Place, Profile, ProfileKey, ProfileStore
+from aegis_ros.wcet import Batch, Condition, Profile, ProfileStore
 from test.orchestrator.house import MS, House
 
 STATE = "real"
 
 
 @pytest.fixture
-def orchestrator(tmp_path: Path) -> Iterator[Orchestrator]:
-    """One engine with two lanes of ONNX Runtime on cores, at rest."""
+def backend() -> str:
+    """Return which runtime the lanes are of."""
+    return "onnxruntime"
+
+
+@pytest.fixture
+def orchestrator(tmp_path: Path, backend: str) -> Iterator[Orchestrator]:
+    """One engine with two lanes of one device, at rest."""
     house = House(tmp_path)
     device = replace(
         house.spec.device,
-        backend="onnxruntime",
+        backend=backend,
         lanes=(LaneSpec("left"), LaneSpec("right")),
+        arena_bytes=1 << 30,
         realtime_priority=0,
     )
     made = Orchestrator(
@@ -53,11 +60,7 @@ def admitted(orchestrator: Orchestrator, name: str) -> Candidate:
 
 
 def profile_of(tmp_path: Path, orchestrator: Orchestrator, name: str) -> Profile:
-    key = ProfileKey(
-        admitted(orchestrator, name).compiled.profile_key,
-        "onnxruntime",
-        orchestrator._backends["onnxruntime"].device_name(),
-    )
+    key = orchestrator.contention._key_of(admitted(orchestrator, name))
     found = ProfileStore(tmp_path / STATE / "profiles.sqlite").get(key)
     assert found is not None
     return found
@@ -71,12 +74,16 @@ def test_the_budget_is_the_largest_of_alone_and_beside_the_other_lane(
     assert all(each.neighbour is None for each in alone.conditions)
     answer = orchestrator.register(task(tmp_path, "second", "right"))
     assert answer.accepted, answer.rationale.sentence
-    found = profile_of(tmp_path, orchestrator, "first")
-    network = admitted(orchestrator, "second").compiled.key
-    (condition,) = [each for each in found.conditions if each.neighbour is not None]
-    assert condition.neighbour == Neighbour(network, Place.BESIDE)
-    largest = max(found.total_of(each).value_ns for each in found.conditions)
-    for name in ("first", "second"):
+    found = profile_of(tmp_path, orchestrator, "first")  # both are the same network
+    met = {each.neighbour for each in found.conditions if each.neighbour is not None}
+    for name, lane in (("first", "right"), ("second", "left")):
+        other = orchestrator.contention.neighbour(admitted(orchestrator, name).compiled, "", lane)
+        assert other in met
+        largest = max(
+            found.total_of(each).value_ns
+            for each in found.conditions
+            if each.neighbour in (None, other)
+        )
         assert admitted(orchestrator, name).work_ns == largest
         spec = orchestrator._engine._contents.network(  # type: ignore[attr-defined]
             next(each.task_id for each in orchestrator._admitted if each.spec.name == name)
@@ -95,7 +102,7 @@ def test_a_rejection_names_whom_the_newcomer_would_make_late(
     before = admitted(orchestrator, "first")
     # As if they had been measured beside each other on a machine where that takes a minute.
     known = profile_of(tmp_path, orchestrator, "first")
-    neighbour = Neighbour(before.compiled.key, Place.BESIDE, "", "second")
+    neighbour = orchestrator.contention.neighbour(before.compiled, "second", "right")
     slow = Batch(np.full((20, 1), 60_000 * MS), 0, Condition(neighbour=neighbour))
     ProfileStore(tmp_path / STATE / "profiles.sqlite").add(replace(known, batches=(slow,)))
     second = task(tmp_path, "second", "right", deadline_ms=300_000)
