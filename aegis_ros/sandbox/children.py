@@ -76,7 +76,7 @@ def run_child(
             stdin=orders,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=child_environment(),
+            env=child_environment() | ({"TMPDIR": allowed.writes[0]} if allowed.writes else {}),
             pass_fds=tuple(descriptors),
             process_group=0,  # Ctrl-C is for this process, which ends the child
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import os
 import platform
 import resource
@@ -15,7 +16,6 @@ import site
 import struct
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Containment:
         writes: folders it reads from and writes to.
         devices: it opens a GPU. Drivers reserve far more memory than they take, and read what they
             like: whoever starts the child watches what it has taken, and only what it writes is
-            confined, to ``writes``, the system's devices and what drivers keep of their own.
+            confined, to ``writes`` and what drivers keep of their own.
     """
 
     memory_bytes: int
@@ -151,8 +151,13 @@ def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
 
 
 def _of_drivers() -> Iterable[str]:
-    """Return where the driver of a GPU writes: devices, processes, its cache, temporary files."""
-    yield from ("/dev", "/proc", tempfile.gettempdir())
+    """Return where the driver of a GPU writes: its devices, processes, its cache, its pipe.
+
+    Tried on an H200: without /proc it does not start. Memory that has a name (/dev/shm) and
+    folders for temporary files belong to all programs, and are not needed.
+    """
+    yield from glob.glob("/dev/nv*")  # nvidia0 …; nvmap, nvgpu, nvhost … of a Jetson
+    yield from ("/dev/dri", "/dev/zero", "/proc")
     yield os.environ.get("CUDA_CACHE_PATH") or os.path.expanduser("~/.nv")
     yield os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps"
 

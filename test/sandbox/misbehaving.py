@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -58,6 +59,12 @@ def write(path: str) -> dict[str, Any]:
     except OSError as error:
         return {"refused": type(error).__name__}
     return {}
+
+
+def temporary() -> dict[str, Any]:
+    """Make a file as libraries do that need one for a moment."""
+    with tempfile.NamedTemporaryFile() as file:
+        return {"folder": str(Path(file.name).parent)}
 
 
 def connect(family: int, port: int) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def test_it_cannot_signal_others() -> None:
 
 @pytest.fixture
 def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Containment:
-    """What a child may do that builds for a GPU; temporary files lie beside what it is given."""
+    """What a child may do that builds for a GPU; the folder of others' temporary files is apart."""
     for name in ("scratch", "temporary"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
@@ -238,9 +238,12 @@ def test_a_build_for_a_gpu_writes_only_where_drivers_do_and_what_it_is_given(
     assert ask("write", build, path=str(other)) == {"refused": "PermissionError"}
     assert ask("write", build, path=str(tmp_path / "new")) == {"refused": "PermissionError"}
     assert other.read_text() == "other" and not (tmp_path / "new").exists()
-    for given in ("scratch", "temporary"):
-        assert ask("write", build, path=str(tmp_path / given / "made")) == {}
-    assert ask("write", build, path="/dev/null") == {}
+    for shared in (str(tmp_path / "temporary"), "/dev/shm", "/tmp", "/dev"):
+        place = f"{shared}/aegis_{tmp_path.name}"
+        assert ask("write", build, path=place) == {"refused": "PermissionError"}
+    for given in (str(tmp_path / "scratch" / "made"), "/dev/null", "/dev/zero"):
+        assert ask("write", build, path=given) == {}
+    assert ask("temporary", build) == {"folder": str(tmp_path / "scratch")}
 
 
 def test_the_limit_grows_with_the_network() -> None:
