@@ -12,7 +12,13 @@ from aegis_ros.backends.base import (
     Work,
 )
 from aegis_ros.backends.cores import absent_cores
-from aegis_ros.backends.lanes import LaneClass, create_backends, lane_classes, lanes_to_open
+from aegis_ros.backends.lanes import (
+    LaneClass,
+    busy_cores,
+    create_backends,
+    lane_classes,
+    lanes_to_open,
+)
 from aegis_ros.backends.registry import backend_names, capabilities_of, create_backend
 
 __all__ = [
@@ -28,6 +34,7 @@ __all__ = [
     "Work",
     "absent_cores",
     "backend_names",
+    "busy_cores",
     "capabilities_of",
     "create_backend",
     "create_backends",

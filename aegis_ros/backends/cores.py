@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from aegis_ros.backends.base import Backend
-from aegis_ros.backends.lanes import lanes_by_backend
+from aegis_ros.backends.lanes import busy_cores, lanes_by_backend
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import core_text
 from aegis_ros.spec import DeviceSpec
@@ -27,11 +27,13 @@ def absent_cores(
         cores: that a thread can be pinned to.
     """
     found = []
+    busy = busy_cores(device)
     for name, indices in lanes_by_backend(device.backend, device.lanes).items():
-        if not backends[name].capabilities.on_cores:
-            continue
+        on_cores = backends[name].capabilities.on_cores
         for index in indices:
             lane = device.lanes[index]
+            if not on_cores and index not in busy:
+                continue
             if lane.cpu is not None and lane.cpu not in cores:
                 found.append(
                     ConfigError(

@@ -10,7 +10,14 @@ from aegis_ros.backends.registry import backend_name, capabilities_of, create_ba
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 
-__all__ = ["LaneClass", "create_backends", "lane_classes", "lanes_by_backend", "lanes_to_open"]
+__all__ = [
+    "LaneClass",
+    "busy_cores",
+    "create_backends",
+    "lane_classes",
+    "lanes_by_backend",
+    "lanes_to_open",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,15 @@ def lanes_to_open(device: DeviceSpec) -> tuple[LaneSpec, ...]:
             wait = Wait.SLEEP
         opened.append(replace(lane, wait=wait))
     return tuple(opened)
+
+
+def busy_cores(device: DeviceSpec) -> dict[int, int]:
+    """Return, by index of a lane, the core that its thread keeps busy while a device computes."""
+    return {
+        index: lane.cpu
+        for index, lane in enumerate(lanes_to_open(device))
+        if lane.cpu is not None and lane.wait is not Wait.SLEEP
+    }
 
 
 def create_backends(device: DeviceSpec) -> dict[str, Backend]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends import Backend
-from aegis_ros.backends.lanes import lanes_by_backend
+from aegis_ros.backends.lanes import busy_cores, lanes_by_backend
 from aegis_ros.errors import StateError
 from aegis_ros.sandbox.file_lock import FileLock, holder_of
 from aegis_ros.spec import DeviceSpec
@@ -150,13 +150,15 @@ class Claims:
 def claims_of(device: DeviceSpec, backends: Mapping[str, Backend]) -> list[Claim]:
     """Return what a device's lanes compute on: the cores they are pinned to, or a device.
 
-    A lane that the kernel may put anywhere claims nothing.
+    A lane whose thread spins while its device computes needs its core as well. On cores, a lane
+    that the kernel may put anywhere claims nothing.
 
     Args:
         device: with its lanes.
         backends: by name, all that the lanes name.
     """
     found = []
+    busy = busy_cores(device)
     for name, indices in lanes_by_backend(device.backend, device.lanes).items():
         backend = backends[name]
         identify = getattr(backend, "device_id", None)
@@ -166,8 +168,8 @@ def claims_of(device: DeviceSpec, backends: Mapping[str, Backend]) -> list[Claim
             if not backend.capabilities.on_cores and identify is not None:
                 key = re.sub(r"[^A-Za-z0-9-]", "_", str(identify()))
                 found.append(Claim(key, f"the device {key}", lane.name, where, shared))
-            elif backend.capabilities.on_cores and lane.cpu is not None:
-                core = lane.cpu
+            core = lane.cpu if backend.capabilities.on_cores else busy.get(index)
+            if core is not None:
                 found.append(
                     Claim(f"core-{core}", f"core {core}", lane.name, f"{where}.cpu", shared)
                 )

@@ -80,8 +80,13 @@ def test_lanes_that_wait_in_different_ways_compute_the_same(
     compiled = backend.compile(make_network(), tmp_path)
     networks = [backend.load(compiled, lane) for lane in range(len(lanes))]
     outputs = [np.zeros(item.shape, item.dtype) for item in compiled.outputs]
+    memory = np.zeros(compiled.max_shape, np.uint8)
+    backend.pin(memory.reshape(-1))
     for run in range(_RUNS):
         frame = np.random.default_rng(run).integers(0, 256, compiled.max_shape, np.uint8)
+        if run % 2:  # where the GPU reads it: the job is put on the stream by this very thread
+            memory[:] = frame
+            frame = memory
         found = []
         for lane, network in enumerate(networks):
             backend.start(lane, Work([Part(network, [frame], outputs)]))

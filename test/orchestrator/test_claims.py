@@ -17,7 +17,7 @@ from aegis_ros.backends import Capabilities
 from aegis_ros.errors import StateError
 from aegis_ros.orchestrator.claims import Claim, Claims, claims_of
 from aegis_ros.rationale.requests import NotClaimed
-from aegis_ros.spec import DeviceSpec, LaneSpec
+from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 from test.orchestrator.house import House
 
 CORE = Claim("core-3", "core 3", "main", "device.lanes[0].cpu")
@@ -154,6 +154,19 @@ def test_pinned_cores_and_devices_are_claimed_and_nothing_else() -> None:
     own = (LaneSpec("own", 4, shared=False, backend="cores"), lanes[0])
     shared = DeviceSpec(lanes=own, shared=True)
     assert [each.shared for each in claims_of(shared, backends)] == [False, True]
+
+
+def test_a_lane_that_spins_claims_its_core_beside_its_device() -> None:
+    gpu: Any = SimpleNamespace(capabilities=Capabilities(waits=True), device_id=lambda: "gpu-0")
+    lanes = (LaneSpec("alone", 1), LaneSpec("asleep", 2, wait=Wait.SLEEP), LaneSpec("anywhere"))
+    device = DeviceSpec("onnxruntime_cuda", lanes, wait=Wait.AUTO)
+    found = claims_of(device, {"onnxruntime_cuda": gpu})
+    assert [(each.lane, each.key) for each in found] == [
+        ("alone", "gpu-0"),
+        ("alone", "core-1"),
+        ("asleep", "gpu-0"),
+        ("anywhere", "gpu-0"),
+    ]
 
 
 def pinned(folder: Path, name: str, *, shared: bool) -> House:

@@ -12,7 +12,7 @@ import pytest
 from aegis_ros.backends import Capabilities, absent_cores
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import pinnable_cores
-from aegis_ros.spec import DeviceSpec, LaneSpec
+from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 from test.orchestrator.house import House
 
 
@@ -41,6 +41,14 @@ def test_a_node_that_was_refused_can_be_configured_with_another_core(tmp_path: P
     house = _on(tmp_path, min(pinnable_cores()))
     house.start()
     house.orchestrator.cleanup()
+
+
+def test_a_lane_that_spins_needs_its_core() -> None:
+    gpu: Any = SimpleNamespace(capabilities=Capabilities(waits=True))
+    lanes = (LaneSpec("a", 7, wait=Wait.SPIN), LaneSpec("b", 8), LaneSpec("c", 9, wait=Wait.AUTO))
+    device = DeviceSpec("onnxruntime_cuda", lanes)
+    found = absent_cores(device, {"onnxruntime_cuda": gpu}, {0, 1})
+    assert [each.where for each in found] == ["device.lanes[0].cpu", "device.lanes[2].cpu"]
 
 
 def test_only_lanes_that_compute_on_cores_need_them() -> None:

@@ -15,7 +15,7 @@ from aegis_ros.errors import EngineError
 from aegis_ros.orchestrator import FrameTimes, Registration
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.rationale.requests import TaskMoved
-from aegis_ros.spec import LaneSpec, TaskSpec
+from aegis_ros.spec import LaneSpec, TaskSpec, Wait
 from test.orchestrator.house import MS, House
 
 
@@ -270,3 +270,26 @@ def test_lanes_of_two_backends_are_compiled_and_measured_for_each(tmp_path: Path
     assert answer.accepted, answer.rationale.sentence
     backends = {spec.name: spec.compiled.backend for spec in house.engine.loaded.values()}
     assert backends == {"a": "simulated", "b": "onnxruntime"}
+
+
+def test_what_was_measured_under_one_way_to_wait_is_not_used_under_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = replace(SimulatedBackend.capabilities, waits=True)
+    monkeypatch.setattr(SimulatedBackend, "capabilities", able)
+    house = House(tmp_path)
+
+    def measured(wait: Wait) -> list[int]:
+        device = replace(house.spec.device, wait=wait)
+        house.spec = replace(house.spec, device=device)
+        orchestrator = house.restart()
+        assert orchestrator.register(patient(house)).accepted
+        assert orchestrator.unregister("patient").accepted
+        return house.engine.measured_on
+
+    house.start()
+    asleep = measured(Wait.SLEEP)
+    assert asleep
+    assert measured(Wait.SLEEP) == []
+    assert measured(Wait.SPIN) == asleep
+    assert measured(Wait.SPIN) == []
