@@ -375,10 +375,11 @@ def _show(report: Report) -> None:
         found = results.facts.get("capacity")
         if found is not None:
             print(f"a stream a network misses nothing up to {found['rate']:.2f} streams' worth")
-        results.show()
+        if results.rounds:
+            results.show()
+            _show_against(results)
         _show_apart(results.facts)
         show_job_costs(_console(), results.facts.get("job_costs", []))
-        _show_against(results)
     for line in report.facts["failed"]:
         print(f"left out, because it failed: {line}")
     for line in report.facts["no_time"]:

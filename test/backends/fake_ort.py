@@ -39,6 +39,7 @@ class FakeOrt:
         broken: whether the provider does not start.
         refuses: whether runs raise.
         options: of the provider, of all sessions.
+        more_bytes: what each of the next sessions takes beyond the usual.
     """
 
     __version__ = "1.31.1"
@@ -55,6 +56,7 @@ class FakeOrt:
         self.broken = False
         self.refuses = False
         self.options: list[dict[str, str]] = []
+        self.more_bytes: list[int] = []
         self.captures_tried = 0
         self.spoilt: set[int] = set()  # streams
 
@@ -138,7 +140,8 @@ class _Session:
         self.first: dict[str, Array] | None = None
         self.dynamic: dict[str, int] = {}  # output whose extents a run tells -> its memory
         # The arena of a session: released with it, never before.
-        self.arena = owner.driver.allocate(_ARENA_BYTES)
+        more = owner.more_bytes.pop(0) if owner.more_bytes else 0
+        self.arena = owner.driver.allocate(_ARENA_BYTES + more)
 
     def __del__(self) -> None:
         if not hasattr(self, "arena") or self.owner.driver.lost:
@@ -261,6 +264,7 @@ def fake_backend(toolkit: OrtToolkit | None = None, **options: Any) -> OnnxRunti
         other = fake_toolkit(driver)
         for name in ("stale", "noise", "on_cpu", "copies", "uncapturable", "host_calls", "silent"):
             setattr(other.ort, name, getattr(used.ort, name))
+        other.ort.more_bytes, used.ort.more_bytes = used.ort.more_bytes, []
         answer = build(json.loads(json.dumps(request)), other)
         used.ort.captures_tried += other.ort.captures_tried
         assert not any(driver.held.values()), driver.held

@@ -279,6 +279,23 @@ def test_the_memory_of_sessions_is_counted_and_limited(gpu, make_network):
     assert limits == [str(each.arena_bytes) for each in advice]
 
 
+@pytest.mark.parametrize("more", [[0, 8192, 0], [0, 0, 8192], [1 << 20, 8192, 100]])
+def test_the_most_that_a_session_took_while_it_was_built_is_counted(gpu, make_network, more):
+    gpu.ort.more_bytes = list(more)
+    compiled = gpu.backend.compile(make_network(), gpu.cache)
+    assert compiled.footprint.weights == 4096 + 8192
+    network = gpu.backend.load(compiled, 0)
+    assert network.device_bytes < compiled.footprint.total
+    assert "counted" not in network.note
+
+
+def test_a_network_that_takes_more_than_is_counted_says_so(gpu, make_network):
+    compiled = gpu.backend.compile(make_network(), gpu.cache)
+    gpu.ort.more_bytes = [30 << 20]
+    network = gpu.backend.load(compiled, 0)
+    assert network.note.endswith("it took 30 MiB of the GPU's memory more than is counted")
+
+
 def test_a_provider_that_does_not_start_is_reported_and_nothing_runs_on_the_cpu_instead(
     gpu, make_network
 ):

@@ -88,15 +88,17 @@ def _build(request: Mapping[str, Any], original: Path, toolkit: OrtToolkit) -> d
             failed = eager | loaded.failed_captures
             if loaded.failed_captures:
                 return {"eager": {str(index): why for index, why in failed.items()}}
-        # Loaded once more: what ONNX Runtime takes for the process as a whole is there already.
+            first = list(loaded.session_bytes)
+        # Loaded once more, since sessions do not always take the same; the larger of both counts.
         with _loaded(backend, network) as loaded:
+            used = [max(pair) for pair in zip(first, loaded.session_bytes, strict=True)]
             advice = [
-                Advice(why, int(used * _SPARE_FACTOR) + _SPARE_BYTES)
-                for why, used in zip(loaded.eager, loaded.session_bytes, strict=True)
+                Advice(why, int(taken * _SPARE_FACTOR) + _SPARE_BYTES)
+                for why, taken in zip(loaded.eager, used, strict=True)
             ]
             facts: dict[str, Any] = {
                 "paths": list(network.paths),
-                "bytes": loaded.device_bytes,
+                "bytes": loaded.staging_bytes + sum(used),
                 # A session does not separate weights from activations: all count as weights.
                 "activation_bytes": 0,
                 "staging_bytes": loaded.staging_bytes,

@@ -26,6 +26,7 @@ __all__ = ["OrtCudaNetwork"]
 # The first run finds out what memory a network needs; kernels are chosen in it, too.
 _WARM_UP_RUNS = 3
 _DEVICE = "cuda"
+_TOLD_BYTES = 2**20  # less is how the driver rounds
 _NOT_ADVISED = "capturing it was never tried"
 
 
@@ -129,6 +130,13 @@ class OrtCudaNetwork(GpuNetwork):
     def eager(self) -> tuple[str, ...]:
         """Why each segment is not launched as a CUDA graph; empty where it is."""
         return tuple(segment.eager for segment in self._segments)
+
+    @property
+    def note(self) -> str:
+        """What was chosen when it was loaded, and what it took beyond what admission counts."""
+        more = self.device_bytes - self._compiled.footprint.total
+        beyond = f"it took {more / 2**20:.0f} MiB of the GPU's memory more than is counted"
+        return "; ".join(filter(None, (super().note, beyond if more > _TOLD_BYTES else "")))
 
     def close(self) -> None:
         """Give everything back."""
