@@ -40,6 +40,19 @@ def test_every_page_and_picture_that_it_links_is_there() -> None:
         assert (Path(__file__).resolve().parent.parent / link).exists(), link
 
 
+def test_the_recording_that_stands_in_for_a_camera_is_on_its_topic(tmp_path: Path) -> None:
+    pytest.importorskip("rclpy", reason="ROS 2: `make build`, then `make unit`")
+    from aegis_ros.nodes.replay_config import load_replay
+
+    page = (Path(__file__).resolve().parent.parent / "docs" / "quickstart.md").read_text()
+    (text,) = re.findall(r"```yaml\n(# replay.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "replay.yaml").write_text(text)
+    (source,) = load_replay(tmp_path / "replay.yaml").sources
+    wanted = parse_config(_block("yaml", "device:")).tasks[0].input
+    assert wanted is not None and source.topic == wanted.topic
+    assert source.size is not None and tuple(source.size) <= wanted.max_size
+
+
 @pytest.mark.timeout(300)
 def test_its_commands_work_in_their_order(tmp_path: Path) -> None:
     pytest.importorskip("rclpy", reason="ROS 2: `make build`, then `make unit`")

@@ -15,6 +15,7 @@ from aegis_ros.config import parse_config
 from aegis_ros.decoders import options_of
 from aegis_ros.decoders.guessing import RECIPES
 from aegis_ros.errors import ConfigError
+from aegis_ros.host import pinnable_cores
 from aegis_ros.network import TensorInfo, open_model
 from aegis_ros.planning.entry_text import in_yaml
 from aegis_ros.planning.inspection import Inspection, inspect
@@ -94,7 +95,9 @@ def configuration(found: Inspection, roots: list[str]) -> str:
     recipe = RECIPES.get(found.guess.recipe)
     if recipe is not None:
         comments["preprocess"] = f"usual for {recipe.family}: compare with how yours was trained"
-    text = in_yaml(task, comments, roots=roots)
+    cores = pinnable_cores()
+    core = max(cores) if len(cores) > 1 else None  # interrupts use the first
+    text = in_yaml(task, comments, roots=roots, core=core)
     if not found.problem:
         parse_config(text, "the suggested configuration")
     return text

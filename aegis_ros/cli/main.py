@@ -125,13 +125,15 @@ def profile(
         typer.Option(
             min=10,
             max=10_000_000,
-            help="Runs of each network and load, earlier runs included.",
+            help="Runs of each network and load with warm caches, earlier runs included.",
         ),
     ] = 300,
     cold_runs: Annotated[
         int,
         typer.Option(
-            min=0, max=1_000_000, help="As --runs, but with caches emptied before each run."
+            min=0,
+            max=1_000_000,
+            help="As --runs, but with caches emptied before each run; --runs does not raise it.",
         ),
     ] = 50,
     pair_runs: Annotated[

@@ -52,7 +52,11 @@ class Measured:
             text += f", in {count} segments whose budgets add up to {apart:.2f} ms"
         if len(self.profile.conditions) == 1:
             return f"{text}; {found.sentence}"
-        return f"{text}; worst condition: {condition.label}; {found.sentence}"
+        text = f"{text}; worst condition: {condition.label}; {found.sentence}"
+        warm = max(len(self.profile.of(each)) for each in self.profile.conditions)
+        if condition.cache is Cache.COLD and found.runs < warm:
+            text += f". --cold-runs {warm} measures as many of these as with warm caches"
+        return text
 
 
 def fastest_to_slowest(profile: Profile, condition: Condition) -> tuple[float, ...]:

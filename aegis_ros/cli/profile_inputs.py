@@ -136,6 +136,8 @@ def _first_input(path: Path) -> tuple[tuple[int, ...], str]:
     """Return extents (0 where open) and dtype of the first input that may be an image."""
     import onnx
 
+    if not path.exists():
+        raise ConfigError("there is no such file", where=str(path), hint="Check the path")
     try:
         graph: Any = onnx.load(str(path), load_external_data=False).graph
     except Exception as error:  # whatever the parser raises, the file is no network

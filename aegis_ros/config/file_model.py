@@ -21,7 +21,11 @@ __all__ = ["Config"]
 class _Lane(Model):
     name: str = Field(pattern=NAME, description="unique")
     cpu: Annotated[Int | None, Shown("any")] = Field(
-        None, ge=0, le=4095, description="processor core that the lane's thread is pinned to"
+        None,
+        ge=0,
+        le=4095,
+        description="processor core that the lane's thread is pinned to; it must exist "
+        "(`lscpu -e`)",
     )
     sms: Annotated[Int | None, Shown("shared")] = Field(
         None,

@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from aegis_ros.config.kinds import use_of
 from aegis_ros.errors import ConfigError
 
 __all__ = ["default_state_dir", "expanded", "read_text"]
@@ -35,13 +36,13 @@ def default_state_dir() -> Path:
     return home / ".ros" / "aegis_ros"
 
 
-def read_text(path: Path, *, most_bytes: int = _MOST_BYTES, hint: str = "Check the path") -> str:
+def read_text(path: Path, *, most_bytes: int = _MOST_BYTES, shorter: str = "") -> str:
     """Return the text of a file; never more than is allowed is read, and nothing waits.
 
     Args:
         path: the file.
         most_bytes: its largest size.
-        hint: what to do where it cannot be read, or is larger.
+        shorter: how the same can be said in less, where it is larger; may be empty.
 
     Raises:
         ConfigError: it is no regular file, cannot be read, is larger, or is not UTF-8.
@@ -53,7 +54,7 @@ def read_text(path: Path, *, most_bytes: int = _MOST_BYTES, hint: str = "Check t
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"the file cannot be read ({reason})", where=str(path), hint=hint
+            f"the file cannot be read ({reason})", where=str(path), hint="Check the path"
         ) from error
     if len(content) > most_bytes:
         raise ConfigError(
@@ -61,7 +62,7 @@ def read_text(path: Path, *, most_bytes: int = _MOST_BYTES, hint: str = "Check t
             where=str(path),
             value=f"{size} bytes",
             expected=f"at most {most_bytes} bytes",
-            hint=hint,
+            hint=shorter,
         )
     try:
         return content.decode()
@@ -69,7 +70,7 @@ def read_text(path: Path, *, most_bytes: int = _MOST_BYTES, hint: str = "Check t
         raise ConfigError(
             f"the file cannot be read: it is not text in UTF-8 (byte {error.start})",
             where=str(path),
-            hint=hint,
+            hint=use_of(str(path)) or "Check the path",
         ) from error
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from aegis_ros.config.explain import explain
 from aegis_ros.config.file_model import Config
 from aegis_ros.config.files import read_text
+from aegis_ros.config.kinds import refuse_other_kind
 from aegis_ros.config.places import Places
 from aegis_ros.config.renamed import with_present_names
 from aegis_ros.config.several import together
@@ -34,7 +35,7 @@ def load_config(path: Path) -> OrchestratorSpec:
 
 def read_config(path: Path) -> tuple[OrchestratorSpec, Places]:
     """Read a configuration file, and where its keys stand; errors as :func:`load_config`."""
-    return parse_placed(read_text(path, hint="Check the path given as config:="), str(path))
+    return parse_placed(read_text(path), str(path))
 
 
 def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
@@ -45,6 +46,7 @@ def parse_config(text: str, source: str = "configuration") -> OrchestratorSpec:
 def parse_placed(text: str, source: str) -> tuple[OrchestratorSpec, Places]:
     """Validate the text of a configuration file, and note where its keys stand."""
     values, lines = read_yaml(text, source)
+    refuse_other_kind(values, tuple(Config.model_fields), source)
     try:
         config = Config.model_validate(with_present_names(values, source, lines))
     except ValidationError as error:

@@ -5,6 +5,7 @@ The same models validate a task that comes through a service, so there is one va
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from pydantic import (
 
 from aegis_ros.config.convert import ns, to_spec
 from aegis_ros.config.effect import check_effect
-from aegis_ros.config.explain import Unfit, suggest
+from aegis_ros.config.explain import Unfit
 from aegis_ros.config.keys import (
     Finite,
     Float,
@@ -105,6 +106,13 @@ def _check_topic(topic: str) -> str:
     return topic
 
 
+def _suggest_type(value: str) -> str:
+    """Return the type whose name is nearest; its package says nothing of what is in a message."""
+    by_name = {each.rpartition("/")[2].lower(): each for each in MESSAGE_TYPES}
+    close = difflib.get_close_matches(value.rpartition("/")[2].lower(), by_name, n=1, cutoff=0.7)
+    return f" (did you mean {by_name[close[0]]!r}?)" if close else ""
+
+
 class _Input(Model):
     topic: str = Field(description="ROS topic that the frames arrive on")
     type: str = Field(
@@ -145,9 +153,7 @@ class _Input(Model):
     @classmethod
     def _known_type(cls, value: str) -> str:
         if value not in MESSAGE_TYPES:
-            raise ValueError(
-                f"expected one of {', '.join(MESSAGE_TYPES)}{suggest(value, MESSAGE_TYPES)}"
-            )
+            raise ValueError(f"expected one of {', '.join(MESSAGE_TYPES)}{_suggest_type(value)}")
         return value
 
 
@@ -155,10 +161,17 @@ def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
     """Refuse what the messages of a stream cannot give."""
     fitting = _LAYOUTS[source.type]
     if preprocess.layout not in fitting:
-        raise ValueError(
-            f"{where}preprocess.layout {preprocess.layout} does not fit {source.type}: expected "
-            "nchw or nhwc for images, points or ranges for PointCloud2 and LaserScan, tensor for "
-            "Float32MultiArray"
+        fits = " or ".join(fitting)
+        said = f"preprocess.layout {preprocess.layout}"
+        if "layout" not in preprocess.model_fields_set:
+            said = f"{said}, which is meant where none is given,"
+        raise Unfit(
+            f"{said} does not fit {source.type}",
+            path=(*_inside(where), "preprocess", "layout")
+            if "layout" in preprocess.model_fields_set
+            else (*_inside(where, "input"), "type"),
+            expected=f"preprocess: {{layout: {fits}}} for this type",
+            hint=f"Type {_type_for(preprocess.layout)} goes with layout {preprocess.layout}",
         )
     if source.type.endswith("/CompressedImage"):
         _require_picture(where, source, preprocess)
@@ -181,6 +194,11 @@ def _require_fit(where: str, source: _Input, preprocess: _Preprocess) -> None:
             f"{place}shape is {'missing' if not source.shape else 'given for ' + source.type}: "
             "expected the shape of the numbers, as [6], for Float32MultiArray and nothing else"
         )
+
+
+def _type_for(layout: Layout) -> str:
+    """Return the usual type of the messages that a layout is for."""
+    return next(kind for kind, layouts in _LAYOUTS.items() if layout in layouts)
 
 
 def _inside(where: str, *only: str) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def _located(uri: str, roots: Sequence[str]) -> tuple[Path, InstalledFile | None
             "there is no such file",
             where="model",
             value=uri,
-            hint="Check the path (relative paths start in the orchestrator's working directory)",
+            hint="Check the path (a relative one starts where this program was started)",
             rule=Rule.MODEL_FILE,
         )
     if not path.is_file():

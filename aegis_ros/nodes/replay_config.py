@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aegis_ros.config import expanded, explain, read_text, read_yaml
+from aegis_ros.config.kinds import refuse_other_kind
 from aegis_ros.demo import assets
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.network import resolve_resource
@@ -96,6 +97,7 @@ def load_replay(path: Path) -> ReplayConfig:
         ConfigError: it cannot be read or is not valid.
     """
     values, lines = read_yaml(read_text(path), str(path), "keys speed and sources")
+    refuse_other_kind(values, tuple(ReplayConfig.model_fields), str(path))
     try:
         return ReplayConfig.model_validate(values)
     except ValidationError as error:

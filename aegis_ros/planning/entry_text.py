@@ -9,21 +9,30 @@ from typing import Any
 
 __all__ = ["in_yaml"]
 
-_DEVICE = "{lanes: [{name: main, cpu: 1}], arena_mib: 1024}"
 _IN_ONE_LINE = ("options", "preprocess", "sync", "trigger")
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.]*")
 _WORDS_OF_YAML = ("true", "false", "null", "yes", "no", "on", "off")
 
 
-def in_yaml(task: Mapping[str, Any], comments: Mapping[str, str], *, roots: Sequence[str]) -> str:
+def in_yaml(
+    task: Mapping[str, Any],
+    comments: Mapping[str, str],
+    *,
+    roots: Sequence[str],
+    core: int | None = None,
+) -> str:
     """Return a configuration with one task.
 
     Args:
         task: its keys.
         comments: what stands behind a key, by the key's own name.
-        roots: folders that networks load from.
+        roots: folders that networks load from; empty where the network is in none.
+        core: for the lane; ``None`` for any.
     """
-    lines = [f"device: {_DEVICE}", f"models: {{roots: {_flow(list(roots))}}}", "tasks:"]
+    lane = {"name": "main"} if core is None else {"name": "main", "cpu": core}
+    lines = [f"device: {_flow({'lanes': [lane], 'arena_mib': 1024})}"]
+    lines += [f"models: {{roots: {_flow(list(roots))}}}"] if roots else []
+    lines += ["tasks:"]
     before = "  - "
     for key, value in task.items():
         lines += _lines(key, value, before, comments)

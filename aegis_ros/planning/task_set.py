@@ -25,6 +25,7 @@ from aegis_ros.config import (
     together,
     with_present_names,
 )
+from aegis_ros.config.kinds import refuse_other_kind
 from aegis_ros.config.patterns import SET_NAME
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import pinnable_cores
@@ -129,8 +130,8 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     Raises:
         ConfigError: the file is not valid, or a network has no known budget.
     """
-    hint = "Check the path; equal tasks can be written once, with copies"
-    text = read_text(path, most_bytes=_MAX_BYTES, hint=hint)
+    shorter = "Equal tasks can be written once, with copies"
+    text = read_text(path, most_bytes=_MAX_BYTES, shorter=shorter)
     values, lines = read_yaml(
         text,
         str(path),
@@ -146,6 +147,7 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
         spec, places = parse_placed(text, str(path))
         with places.shown():
             return _configured_set(spec, path, places, state_dir)
+    refuse_other_kind(values, tuple(_Set.model_fields), str(path))
     try:
         parsed = _Set.model_validate(with_present_names(values, str(path), lines))
     except ValidationError as error:

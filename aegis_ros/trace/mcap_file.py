@@ -362,7 +362,13 @@ def read_trace(path: Path) -> Trace:
     """
     files = [file for file in parts_of(path) if file.exists()]
     if not files:
-        raise ConfigError("there is no such trace", where="TRACE", value=path)
+        raise ConfigError(
+            "there is no such trace",
+            where="TRACE",
+            value=path,
+            hint="Those of an orchestrator lie in its state directory, such as "
+            "~/.ros/aegis_ros/nodes/orchestrator/traces",
+        )
     reading = _Reading()
     for file in files:
         reading.read(file)

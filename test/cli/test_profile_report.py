@@ -139,3 +139,11 @@ def test_a_problem_is_reported_beside_what_is_known() -> None:
     answer = as_json(measured(batch(Condition(), 20), problem="the engine is gone"))
     assert (answer["measured"], answer["sentence"]) == (False, "the engine is gone")
     assert answer["runs"] == 20
+
+
+def test_fewer_cold_runs_than_warm_ones_say_how_to_measure_more_where_they_decide() -> None:
+    warm = Batch(np.full((300, 1), 1_000_000, np.int64), 1)
+    cold = Batch(np.full((50, 1), 2_000_000, np.int64), 1, condition=COLD)
+    assert "--cold-runs 300 measures as many" in measured(warm, cold).sentence
+    quick = Batch(np.full((50, 1), 500_000, np.int64), 1, condition=COLD)
+    assert "--cold-runs" not in measured(warm, quick).sentence

@@ -97,3 +97,35 @@ def test_names_of_a_task_set_are_described_too(tmp_path: typing.Any) -> None:
     path.write_text("tasks: [{name: 'a b', period_ms: 10, wcet_ms: 1}]")
     with pytest.raises(ConfigError, match="letters, digits, underscores, dots and hyphens"):
         read_task_set(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("sensor_msgs/msg/CameraInfo", ""),  # LaserScan was suggested: the package is the same
+        ("sensor_msgs/msg/Imu", ""),
+        ("sensor_msgs/Image", "sensor_msgs/msg/Image"),
+        ("Image", "sensor_msgs/msg/Image"),
+        ("sensor_msgs/msg/PointCloud", "sensor_msgs/msg/PointCloud2"),
+    ],
+)
+def test_a_type_is_suggested_by_the_name_of_the_message(given: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_task(TASK | {"input": {"topic": "/t", "type": given}})
+    assert ("did you mean" in str(refused.value)) == bool(meant)
+    assert not meant or f"did you mean {meant!r}" in str(refused.value)
+
+
+def test_a_layout_that_does_not_fit_is_shown_at_the_key_that_was_given() -> None:
+    text = (
+        "tasks:\n  - name: a\n    model: m.onnx\n    period_ms: 100\n    output: {topic: /o}\n"
+        "    input:\n      topic: /t\n      type: sensor_msgs/msg/PointCloud2\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        parse_config(text, "robot.yaml")
+    assert refused.value.where == "robot.yaml:8: tasks[0].input.type"
+    assert "preprocess: {layout: points or ranges}" in refused.value.expected
+    with pytest.raises(ConfigError) as refused:
+        parse_config(text.replace("PointCloud2", "Image") + "    preprocess:\n      layout: points")
+    assert refused.value.where == "configuration:10: tasks[0].preprocess.layout"
+    assert "sensor_msgs/msg/PointCloud2 goes with layout points" in refused.value.hint
