@@ -179,7 +179,7 @@ def test_while_a_network_is_loaded_the_lanes_thread_alone_calls_the_driver(
     opened: Callable[..., Gpu],
 ) -> None:
     gpu = opened()
-    with cuda_backend._changes:
+    with cuda_backend.driver_busy:
         right(gpu, 1)
         assert {where for _, where in gpu.calls()} == {LANE}
     right(gpu, 2)

@@ -14,7 +14,7 @@ from rich.console import Console
 from aegis_ros.engine import JobResult
 from aegis_ros.spec import Wait
 from benchmarks.compare.workload import Network, Workload
-from benchmarks.gpu import waiting
+from benchmarks.gpu import host, waiting
 from benchmarks.gpu.ways import Bench
 from test.backends import fake_ort, networks
 from test.benchmarks.test_gpu import network
@@ -108,3 +108,9 @@ def test_both_tables_are_printed_and_each_way_is_held_to_the_goal() -> None:
 def make_network(tmp_path: Path) -> Callable[..., Any]:
     """Return a function (kind, name, shape) -> PreparedNetwork."""
     return lambda *arguments: networks.make_network(tmp_path, *arguments)
+
+
+def test_the_hosts_part_of_a_job_is_timed_without_a_gpu() -> None:
+    found = host.figures(3)
+    assert [each.count for each in found] == [30, 3, 3]
+    assert all(each.p50 > 0 for each in found)

@@ -28,10 +28,10 @@ from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lane
 from aegis_ros.errors import BackendError
 from aegis_ros.spec import LaneSpec, Wait
 
-__all__ = ["CudaBackend"]
+__all__ = ["CudaBackend", "driver_busy"]
 
 _EXIT_CODE = 70
-_changes = threading.Lock()  # held while calls of this process may keep the driver busy for long
+driver_busy = threading.Lock()  # held while calls of this process may keep the driver busy for long
 _SEGMENT = "the segment failed"
 
 
@@ -123,14 +123,14 @@ class CudaBackend:
             network.claim()
         thread = self._threads[lane]
         began_ns = 0
-        if self._all_replayed and not thread.is_current() and _changes.acquire(blocking=False):
+        if self._all_replayed and not thread.is_current() and driver_busy.acquire(blocking=False):
             try:
                 now = time.monotonic_ns()
                 if network.begin(work.step, part.inputs[0], prefetched=part.prefetched):
                     network.lane.busy = True
                     began_ns = now
             finally:
-                _changes.release()
+                driver_busy.release()
         thread.start(work, began_ns)
 
     def unload(self, network: LoadedNetwork) -> None:
@@ -197,7 +197,7 @@ class CudaBackend:
     @contextmanager
     def _changing(self, problem: str) -> Iterator[None]:
         """Do what may keep the driver busy; errors as with :meth:`_reporting`."""
-        with _changes, self._reporting(problem):
+        with driver_busy, self._reporting(problem):
             yield
 
     @contextmanager
