@@ -360,7 +360,9 @@ def _apart(
     if not report.late(f"{place.title}: contention"):
         with report.part(f"{place.title}: contention"):
             shared += contention(bench, few, options.runs)
-    if place.share and not report.late(f"{place.title}: divided"):
+    # The control knows the whole GPU only.
+    divided = place.share and place.name == "whole"
+    if divided and not report.late(f"{place.title}: divided"):
         with report.part(f"{place.title}: divided"):
             shared += contention(bench, few, options.runs, place.share, alone=shared)
     for name, network in cut.items():
