@@ -22,7 +22,7 @@ from aegis_ros.planning.chain_source import require_boxes
 from aegis_ros.planning.contention import MeasurePair
 from aegis_ros.planning.lane_choice import Admitted, least_slack
 from aegis_ros.planning.others_late import require_others_in_time
-from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.preparation import Measure, Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.planning.segment_choice import cut_for_fewer_frames, cut_to_fit
 from aegis_ros.rationale import Rule
@@ -165,7 +165,7 @@ class Judge:
         def decided(options: Options) -> tuple[Options, Candidate, Admitted]:
             if self._preparation.contention.present:
                 pairs = self._profiler.measuring_pairs(ticket) if may_measure else None
-                return self._beside(options, without, pairs, decide_on)
+                return self._beside(options, without, pairs, decide_on, whole=measuring)
             return options, *self._decided(options, running, decide_on)
 
         try:
@@ -194,6 +194,8 @@ class Judge:
         without: Sequence[str],
         measure: MeasurePair | None,
         decide_on: _Decide,
+        *,
+        whole: Measure | None,
     ) -> tuple[Options, Candidate, Admitted]:
         """Return the task on the lane on which it and all others hold best beside each other.
 
@@ -211,6 +213,10 @@ class Judge:
             try:
                 one, grown = contention.placed(options, lane, placed, measure)
                 running = self._admitted.running(without, grown)
+                finer = self._cut_beside(one, running, whole)
+                if finer.segments != one.segments:
+                    one, grown = contention.placed(finer, lane, placed, measure)
+                    running = self._admitted.running(without, grown)
                 require_others_in_time(
                     one, lane, running, placed=placed, grown=grown, device=self._device
                 )
@@ -232,6 +238,18 @@ class Judge:
                 admitted = replace(admitted, assignment=best)
             return one, candidate, admitted
         raise next((each for each in refusals if isinstance(each.reason, OthersLate)), refusals[0])
+
+    def _cut_beside(
+        self,
+        options: Options,
+        running: Mapping[str, tuple[AnalysisTask, str]],
+        measure: Measure | None,
+    ) -> Options:
+        """Return a task cut where it is too long for others of its lane only beside other lanes."""
+        try:
+            return cut_to_fit(options, running, (), measure, preparation=self._preparation)
+        except Refusal:  # its segments cannot be measured now: the tests see it whole
+            return options
 
     def _decided(
         self,

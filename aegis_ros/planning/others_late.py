@@ -8,6 +8,7 @@ from dataclasses import replace
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.contention import Placed
+from aegis_ros.planning.cutting import advise_cuts
 from aegis_ros.planning.lane_choice import place, used_before
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Counterfactual
@@ -106,7 +107,7 @@ def _victim(
 def _changes(
     options: Options, running: Running, victim: Placed | None, device: DeviceSpec
 ) -> tuple[Counterfactual, ...]:
-    """Return changes of the task that would be late which admit the new one, each verified."""
+    """Return changes that admit the new task for the one that would be late, each verified."""
     if victim is None:
         return ()
     spec, name = victim.candidate.spec, options.spec.name
@@ -126,6 +127,28 @@ def _changes(
     if grains:
         declared_ns = grains * _GRAIN_NS + spec.output.publish_ns
         found.append(counterfactual(OtherDeadlineLonger(name, spec.name, declared_ns)))
+    there = {
+        key: item
+        for key, (item, where) in running.items()
+        if where == lane and key != spec.name and " " not in key  # nobody's name: it is leaving
+    }
+    found += advise_cuts(
+        replace(task, name=name),
+        there,
+        lambda kept: (
+            place(
+                options,
+                {
+                    **{key: each for key, each in running.items() if key not in there},
+                    **{item.name: (item, lane) for item in kept},
+                },
+                {},
+                device=device,
+                at_rest=False,
+            )
+            is not None
+        ),
+    )
     if passes(None):
         found.append(counterfactual(DropTask(name, spec.name, str(spec.criticality))))
     return tuple(found)

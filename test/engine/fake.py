@@ -41,6 +41,7 @@ class FakeEngine:
         runs: whether jobs end within ``submit``; else they stay in flight until :meth:`stop`.
         run_ns: what every segment takes when it is measured.
         run_ns_on: the same of lanes that differ, by index.
+        divides: whether that is of a whole network, in equal segments.
         slowdown: by what factor a network takes longer beside another one.
         measured_beside: lanes of each such measurement: own, other.
         calls: what was loaded and unloaded, in order: (verb, task id).
@@ -76,6 +77,7 @@ class FakeEngine:
         self.scaling: dict[int, float] = {}
         self.run_ns = 5 * MS
         self.run_ns_on: dict[int, int] = {}
+        self.divides = False
         self.slowdown = 1.0
         self.measured_beside: list[tuple[int, int]] = []
         self.calls: list[tuple[str, int]] = []
@@ -161,6 +163,8 @@ class FakeEngine:
         self.while_measuring()
         factor = self.slowdown if beside else 1.0
         taken_ns = round(self.run_ns_on.get(lane, self.run_ns) * factor)
+        if self.divides:
+            taken_ns //= compiled.segments
         on_progress(runs, taken_ns)
         return np.full((runs, compiled.segments), taken_ns, np.int64)
 

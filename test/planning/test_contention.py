@@ -132,6 +132,41 @@ def test_a_task_goes_to_the_lane_that_leaves_most_slack(house: House) -> None:
     assert "(chosen by largest least slack)" in answer.rationale.sentence
 
 
+def test_a_task_is_cut_where_it_is_too_long_for_others_only_beside_another_lane(
+    house: House,
+) -> None:
+    house.engine.divides = True
+    orchestrator = house.start(active=False)
+    urgent = house.task("urgent", lane="lane1", deadline_ms=12, wcet_ms=2)
+    assert orchestrator.register(urgent).accepted
+    assert orchestrator.register(task(house, "neighbour", lane="lane0")).accepted
+    answer = orchestrator.register(house.task("long", lane="lane1", wcet_ms=0))
+    assert answer.accepted, answer.rationale.sentence
+    assert "it runs in 2 segments" in answer.rationale.sentence
+    # Alone it could stay whole: 5.5 ms of blocking and 2 ms fit into 10 ms, 11 ms do not.
+    orchestrator.unregister("long")
+    orchestrator.unregister("neighbour")
+    answer = orchestrator.register(house.task("long", lane="lane1", wcet_ms=0))
+    assert answer.accepted and "segments" not in answer.rationale.sentence
+
+
+def test_cutting_a_task_of_the_other_lane_is_among_what_would_help(house: House) -> None:
+    house.engine.divides = True
+    orchestrator = house.start(active=False)
+    urgent = house.task("urgent", lane="lane1", deadline_ms=12, wcet_ms=2)
+    assert orchestrator.register(urgent).accepted
+    assert orchestrator.register(task(house, "long", lane="lane1")).accepted
+    answer = orchestrator.register(task(house, "late", lane="lane0"))
+    assert isinstance(answer.rationale.reason, OthersLate)
+    assert answer.rationale.reason.other == "urgent"
+    changes = {item.change: item for item in answer.rationale.counterfactuals}
+    assert changes["segments"].task == "long" and changes["deadline_ms"].task == "urgent"
+    orchestrator.unregister("long")
+    cut = replace(task(house, "long", lane="lane1"), segments=round(changes["segments"].value))
+    assert orchestrator.register(cut).accepted
+    assert orchestrator.register(task(house, "late", lane="lane0")).accepted
+
+
 def test_pairs_that_were_measured_are_not_measured_again(house: House) -> None:
     orchestrator = house.start(active=False)
     orchestrator.register(task(house, "first", lane="lane0"))
