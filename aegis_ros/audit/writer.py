@@ -135,7 +135,9 @@ class AuditLog:
             self._opened = False  # what is on the disk is read again before more is added
             if not self._refuses:
                 self._refuses = True
-                self._on_problem(f"the audit log in {self._folder} cannot be written ({error})")
+                self._on_problem(
+                    f"the audit log in {self._folder} cannot be written ({error.strerror or error})"
+                )
             return False
         self._refuses = False
         return True

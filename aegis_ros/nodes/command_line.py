@@ -1,4 +1,4 @@
-"""The command line of a program that takes nothing but arguments of ROS."""
+"""The command line of a program: what of it is for ROS, and what is left."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from rclpy.utilities import remove_ros_args
 
 from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS
+from aegis_ros.nodes.starting import argument_refusal
 
-__all__ = ["take_ros_arguments"]
+__all__ = ["beside_ros_arguments", "take_ros_arguments"]
 
 
 def take_ros_arguments(program: str, description: str, args: Sequence[str] | None) -> None:
@@ -32,8 +33,7 @@ def take_ros_arguments(program: str, description: str, args: Sequence[str] | Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    given = remove_ros_args(sys.argv if args is None else [program, *args])[1:]
-    unknown = parser.parse_known_args(given)[1]
+    unknown = parser.parse_known_args(beside_ros_arguments(parser, args))[1]
     if unknown:
         parser.error(
             f"{' '.join(unknown)} is no argument of ROS; a configuration is given as "
@@ -41,6 +41,19 @@ def take_ros_arguments(program: str, description: str, args: Sequence[str] | Non
             if program != "dashboard"
             else f"{' '.join(unknown)} is no argument of ROS; see --help"
         )
+
+
+def beside_ros_arguments(parser: argparse.ArgumentParser, args: Sequence[str] | None) -> list[str]:
+    """Return the arguments of a program that are not for ROS.
+
+    Args:
+        parser: of the program; ends it where those for ROS cannot be used.
+        args: its command line; ``None`` for that of the process.
+    """
+    try:
+        return list(remove_ros_args(sys.argv if args is None else [parser.prog, *args])[1:])
+    except RuntimeError as error:
+        parser.error(str(argument_refusal(error) or error))
 
 
 def _parameters(program: str) -> str:

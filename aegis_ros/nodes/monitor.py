@@ -19,6 +19,7 @@ from rich.live import Live
 
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus, Rationale
+from aegis_ros.nodes.command_line import beside_ros_arguments
 from aegis_ros.nodes.ending import end_on_signals
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
@@ -187,8 +188,7 @@ def main(args: list[str] | None = None) -> int:
     )
     parser.add_argument("--target", default="/orchestrator", help="name of the orchestrator node")
     parser.add_argument("--once", action="store_true", help="print one table and exit")
-    raw = sys.argv if args is None else ["monitor", *args]
-    options = parser.parse_args(rclpy.utilities.remove_ros_args(raw)[1:])
+    options = parser.parse_args(beside_ros_arguments(parser, args))
     stop = threading.Event()
     end_on_signals(stop)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 from aegis_ros.errors import StateError, load_error
 from aegis_ros.rationale.loading import DiskFull, DiskRefuses, FileGone, LoadFailure
 
-__all__ = ["kept_in", "storage_failure"]
+__all__ = ["kept_in", "refusal_of_disk", "storage_failure"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LEAST_FREE = 16 * 1024  # bytes: what a file needs to be begun
 
 
 def storage_failure(number: int, path: str, detail: str) -> LoadFailure:
@@ -26,6 +28,22 @@ def storage_failure(number: int, path: str, detail: str) -> LoadFailure:
     if number in _FULL:
         return DiskFull(path)
     return FileGone(path) if number == errno.ENOENT else DiskRefuses(path, detail)
+
+
+def refusal_of_disk(error: Exception, folder: Path) -> str:
+    """Return why something cannot be written, as a person would say it.
+
+    Args:
+        error: of the system or of SQLite, which calls a full disk an "I/O error" now and then.
+        folder: where it was to be written.
+    """
+    try:
+        full = shutil.disk_usage(folder).free < _LEAST_FREE
+    except OSError:  # it is not there
+        full = False
+    if full or getattr(error, "errno", None) in _FULL or "disk is full" in str(error):
+        return "the disk is full"
+    return getattr(error, "strerror", None) or str(error)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import numpy as np
 from aegis_ros.config import read_json
 from aegis_ros.errors import ConfigError, ProfileError
 from aegis_ros.sandbox.database import Database
+from aegis_ros.sandbox.storage import refusal_of_disk
 from aegis_ros.wcet.condition import Condition
 from aegis_ros.wcet.profile import Batch, Profile, ProfileKey
 
@@ -220,11 +221,11 @@ class ProfileStore:
 
     def _refused(self, error: Exception) -> ProfileError:
         return ProfileError(
-            f"profiles cannot be stored ({error})",
+            f"profiles cannot be stored ({refusal_of_disk(error, self._path.parent)})",
             where="state_dir",
             value=str(self._path.parent),
             expected="a folder that can be written to",
-            hint="Give another state_dir",
+            hint="Free some space there, or give another state_dir (aegis: --state-dir)",
         )
 
 

@@ -101,3 +101,22 @@ def test_an_orchestrator_without_a_configuration_says_how_to_give_one(
         assert system.node.autostart()
         said = capfd.readouterr().err
         assert "no configuration" in said and "-p config:=" in said
+
+
+@pytest.mark.parametrize("module", ["orchestrator_main", "replay", "dashboard", "monitor"])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--frob"], "ROS does not know these arguments (got ['--frob'])"),
+        (["-r", "__node:=a-b"], "the remap rule cannot be used (got -r __node:=a-b)"),
+        (["--params-file", "nosuch.yaml"], "the params file cannot be used (Error opening YAML"),
+        (["--log-level", "loud"], "the log level cannot be used"),
+    ],
+)
+def test_arguments_that_ros_cannot_use_are_named_in_one_sentence(
+    module: str, arguments: list[str], says: str
+) -> None:
+    code, said = _run(module, "--ros-args", *arguments)
+    assert code == 2
+    assert f"--ros-args: {says}" in said and "After --ros-args stand -p NAME:=VALUE" in said
+    assert "Traceback" not in said and "lexeme" not in said and "/project/" not in said

@@ -56,6 +56,7 @@ def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 def test_no_home_is_named(tmp_path: Path) -> None:
     said = _started("orchestrator_main", tmp_path, HOME=None, ROS_LOG_DIR=None, ROS_HOME=None)
+    assert "rcutils" not in said, "ROS is not even asked"
     assert "HOME: the folder for ROS's log cannot be created (got nothing)" in said
 
 
