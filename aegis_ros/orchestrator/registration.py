@@ -37,7 +37,7 @@ from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.lane_choice import Admitted
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason, ResultCode, result_code
-from aegis_ros.rationale.admission import SlowedTask
+from aegis_ros.rationale.admission import BesideBudget, SlowedTask
 from aegis_ros.rationale.decimation import DecimationCause
 from aegis_ros.rationale.rejection import Failed, Followed, Invalid
 from aegis_ros.rationale.requests import AdmissionCancelled, TaskForgotten, TaskRemoved
@@ -301,6 +301,12 @@ class Registrar:
                 entry.origin.from_file,
                 utilization_before=self._admitted.utilization(lane, [task]),
                 utilization_after=self._admitted.utilization(lane),
+                kept=tuple(
+                    each.spec.name
+                    for each in self._admitted
+                    if isinstance(basis := each.candidate.wcet_basis, BesideBudget)
+                    and basis.neighbour == name
+                ),
             )
         )
         self._unloader.put(entry)

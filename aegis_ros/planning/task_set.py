@@ -361,25 +361,36 @@ def _require_chains(spec: OrchestratorSpec) -> None:
             )
 
 
-def _beside_all(foreseen: Sequence[Foreseen], contention: Contention) -> list[Foreseen]:
+def _beside_all(
+    foreseen: Sequence[Foreseen], contention: Contention, path: Path, places: Places
+) -> list[Foreseen]:
     """Return tasks with the budgets that hold while all others are where they are foreseen.
 
     One that will be rejected is judged on the first lane it may go to.
 
     Raises:
-        Refusal: one was never measured beside another one.
+        ConfigError: some were never measured beside others.
     """
     from aegis_ros.planning.contention import Placed
+    from aegis_ros.planning.refusal import Refusal
 
     lanes = [each.lane or each.candidate.lanes[0] for each in foreseen]
     found = []
+    refused: list[ConfigError] = []
     for index, (each, lane) in enumerate(zip(foreseen, lanes, strict=True)):
         others = [
             Placed(other.candidate, where)
             for number, (other, where) in enumerate(zip(foreseen, lanes, strict=True))
             if number != index
         ]
-        found.append(replace(each, candidate=contention.beside(each.candidate, lane, others, None)))
+        try:
+            own = contention.beside(each.candidate, lane, others, None)
+        except Refusal as refusal:
+            refused.append(places.refused(each.candidate.spec.name, refusal.sentence))
+            continue
+        found.append(replace(each, candidate=own))
+    if refused:
+        raise together(refused, str(path))
     return found
 
 
@@ -428,10 +439,11 @@ def _configured_set(
             f"--state-dir (looked in {folder}), or declare wcet_ms",
         )
     try:
-        foreseen = _beside_all(foresee(options, preparation), preparation.contention)
+        foreseen = foresee(options, preparation)
     except Refusal as refusal:
         named = getattr(refusal.reason, "task", "") or str(path)
         raise places.refused(named, refusal.sentence) from refusal
+    foreseen = _beside_all(foreseen, preparation.contention, path, places)
     for candidate in (each.candidate for each in foreseen):
         if candidate.wcet_source == "measured":
             profile = profiles.get(preparation.profile_key_of(candidate))

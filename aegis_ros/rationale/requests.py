@@ -37,7 +37,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TaskRemoved(Reason):
-    """A task was removed; one of the file is back when the orchestrator is configured again."""
+    """A task was removed; one of the file is back when the orchestrator is configured again.
+
+    Attributes:
+        task: its name.
+        lane: where it ran.
+        from_file: whether it is in the configuration file.
+        utilization_before: of its lane.
+        utilization_after: of its lane.
+        kept: tasks of other lanes that keep the budgets they have beside it.
+    """
 
     decision = Decision.REMOVED
     rule = Rule.OPERATOR
@@ -47,6 +56,7 @@ class TaskRemoved(Reason):
     from_file: bool
     utilization_before: float
     utilization_after: float
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

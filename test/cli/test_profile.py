@@ -186,8 +186,9 @@ def test_check_says_which_pair_was_never_measured(
     )
     state = tmp_path / "state"
     assert run(config, [], 20, state, form="json", cold_runs=0, pair_runs=0) == 0
-    with pytest.raises(ConfigError, match=r"never measured beside other .*aegis profile"):
+    with pytest.raises(ConfigError, match=r"never measured beside other .*aegis profile") as error:
         check(config, "json", state, None)
+    assert "other on lane b was never measured beside good" in str(error.value)
     assert run(config, [], 20, state, form="json", cold_runs=0, pair_runs=10) == 0
     assert check(config, "json", state, None) == 0
 

@@ -196,7 +196,8 @@ def test_budgets_stay_when_the_neighbour_leaves_and_follow_from_who_is_there_nex
     orchestrator = house.start(active=False)
     orchestrator.register(task(house, "first", lane="lane0"))
     orchestrator.register(task(house, "second", lane="lane1"))
-    orchestrator.unregister("second")
+    answer = orchestrator.unregister("second")
+    assert "first keeps the budget it has beside it" in answer.rationale.sentence
     assert proven(house) == {"first": BESIDE} and budgets(house) == {"first": (BESIDE,)}
     house.restart()
     assert proven(house) == {"first": ALONE}

@@ -237,6 +237,8 @@ REASONS = (
     # requests
     q.TaskRemoved("detector", "main", False, 0.42, 0.2),
     q.TaskRemoved("detector", "main", True, 0.42, 0.2),
+    q.TaskRemoved("detector", "gpu0", False, 0.42, 0.2, ("map",)),
+    q.TaskRemoved("detector", "gpu0", False, 0.42, 0.2, ("map", "text")),
     q.AdmissionCancelled("detector", "register", "measuring", 120, 350),
     q.AdmissionCancelled("detector", "profile", "waiting"),
     q.TaskMoved("map", "cpu0", "gpu0", "detector", 22 * MS, 0.42),

@@ -26,9 +26,14 @@ def origin_words(*, since_ns: int, remembered: bool, from_file: bool = False) ->
 @words_of(requests.TaskRemoved)
 def _task_removed(reason: requests.TaskRemoved) -> str:
     until = " until the orchestrator is configured again" if reason.from_file else ""
+    kept = ""
+    if reason.kept:
+        have = "keeps the budget it has" if len(reason.kept) == 1 else "keep the budgets they have"
+        again = "until the orchestrator is configured again"
+        kept = f"; {names(reason.kept)} {have} beside it {again}"
     return (
         f"{reason.task} was removed on request{until}; utilization of lane {reason.lane} is now "
-        f"{reason.utilization_after:.1%}"
+        f"{reason.utilization_after:.1%}{kept}"
     )
 
 
