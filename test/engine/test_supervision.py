@@ -14,6 +14,7 @@ import pytest
 from aegis_ros.engine import EngineClient
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
+from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import DeviceSpec, LaneSpec
 from test.engine.bench import CRASH, HANG, MS, TIMEOUT_S, Bench
 
@@ -45,6 +46,19 @@ def test_after_sigkill_while_busy_each_frame_is_accounted_for_once_and_results_r
     assert "SIGKILL" in lost.sentence
     assert back.duration_ns > 0
     assert bench.client.status().restarts == 1
+
+
+def test_budgets_that_were_changed_hold_in_the_engine_that_comes_next(bench):
+    channel = bench.channel()
+    bench.load(1, MS, wcet_ns=(1000,))
+    bench.load(2, MS)
+    bench.client.change_budgets(1, SegmentPlan(1, (1000 * MS,)))
+    bench.client.change_budgets(2, SegmentPlan(1, (1000,)))
+    bench.kill(signal.SIGKILL)
+    bench.wait(recovered(), "recovery")
+    bench.feed(channel, 1, 2)
+    bench.wait(lambda heard: len(heard.results) == 2 and heard.overruns, "both, and an overrun")
+    assert {event.task_id for event in bench.heard.overruns} == {2}
 
 
 def test_an_engine_that_stands_still_is_replaced(bench):
