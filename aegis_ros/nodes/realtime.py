@@ -81,8 +81,9 @@ class FramePathPriority:
             What was given or refused, as a sentence; empty where nothing was asked for, or where
             no thread has come.
         """
-        came = [thread for thread in _threads() if thread not in self._known]
-        self._known.update(came)
+        there = _threads()
+        came = [thread for thread in there if thread not in self._known]
+        self._known = set(there)  # the number of one that has ended may be given to another
         why = ""
         for thread in came:
             try:

@@ -9,6 +9,9 @@ import threading
 
 import pytest
 
+from aegis_ros.nodes import realtime
+from aegis_ros.nodes.realtime import FramePathPriority
+
 _SCRIPT = """
 import os, sys, threading
 from aegis_ros.nodes.realtime import stay_off_lanes
@@ -143,3 +146,16 @@ def test_memory_that_was_settled_is_collected_anew_the_next_time() -> None:
         assert gone.is_set()
     finally:
         gc.unfreeze()
+
+
+def test_a_thread_that_has_the_number_of_one_that_ended_gets_its_class_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    there = [[5, 6], [6], [5, 6]]
+    monkeypatch.setattr(realtime, "_threads", lambda: there.pop(0))
+    monkeypatch.setattr(realtime, "_set_class", lambda thread, priority: given.append(thread))
+    claimed = FramePathPriority(40, [None])
+    for _ in range(3):
+        claimed.claim()
+    assert given == [5, 6, 5]
