@@ -266,7 +266,8 @@ def test_news_are_not_ended_by_the_limit_of_requests() -> None:
 
 
 def test_connections_beyond_the_limit_are_closed_and_the_others_served() -> None:
-    with served(connections=3) as one, ExitStack() as opened:
+    # No other limit may close them first.
+    with served(connections=3, request_s=3600.0) as one, ExitStack() as opened:
         held = [opened.enter_context(_connected(one)) for _ in range(3)]
         for client in held:  # each is served once, so that all three are known to be there
             client.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -174,6 +174,22 @@ def test_the_decoder_never_sees_what_is_not_whole_or_too_large(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("sizes", [(8, 8), (8, 60), (60, 8)])
+def test_of_two_frame_headers_none_counts(
+    sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    heads = b"".join(frame(height=size, width=size) for size in sizes)
+    with pytest.raises(InputError, match="two frame headers"):
+        decode_compressed(message(JPEG_START + heads + SCAN + JPEG_END), LARGEST)
+
+
+def test_a_chunk_that_reaches_beyond_the_end_is_named_with_what_is_left() -> None:
+    bent = png(header(), chunk(b"IDAT", b"1234", length=2**31 - 1))
+    with pytest.raises(InputError, match="a part of 2147483647 bytes where 16 are left"):
+        decode_compressed(message(bent), LARGEST)
+
+
 def test_what_the_other_cases_are_made_of_is_decoded() -> None:
     """The hostile ones are refused for what they are, not for how this file builds them."""
     assert decode_compressed(message(png(header(), rows(), END)), LARGEST).shape == (8, 8, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -89,6 +90,12 @@ def signal(pid: int) -> dict[str, Any]:
     except OSError as error:
         return {"refused": type(error).__name__}
     return {}
+
+
+def limits() -> dict[str, Any]:
+    """Return the limits that the kernel holds this process to."""
+    names = ("CPU", "CORE", "DATA", "FSIZE")
+    return {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0] for name in names}
 
 
 def begin_process(way: str) -> dict[str, Any]:

@@ -99,6 +99,11 @@ def test_one_that_computes_for_too_long_is_told_so() -> None:
         ask("end_by", number=int(signal.SIGXCPU))
 
 
+def test_the_kernel_ends_one_that_nobody_waits_for_any_more() -> None:
+    limits = ask("limits", Containment(memory_bytes=GIB), timeout_s=30)
+    assert limits == {"CPU": 30 * (os.cpu_count() or 1), "CORE": 0, "DATA": GIB, "FSIZE": GIB}
+
+
 def test_a_full_disk_is_no_fault_of_the_network() -> None:
     allowed = Containment(memory_bytes=GIB, writes=("/dev/full",))
     with pytest.raises(ModelError, match="the disk is full") as caught:
