@@ -51,6 +51,7 @@ from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.node_folder import DEFAULT_NODE, NodeFolder
+from aegis_ros.orchestrator.preloading import preloading
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.propagation import Propagation
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -298,7 +299,8 @@ class Orchestrator:
                     self._take_folder(self._folder)
                     undo.callback(self._claims.give_back)
                     self._claim()
-                self._info = self._engine.start()
+                with preloading():
+                    self._info = self._engine.start()
                 self._ledger.clear()
                 undo.pop_all()
                 self._lifecycle.configured = True

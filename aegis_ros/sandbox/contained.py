@@ -22,11 +22,15 @@ __all__ = ["DISK_REFUSES", "OUT_OF_MEMORY", "main"]
 DISK_REFUSES = "the disk refuses"
 OUT_OF_MEMORY = "its memory is used up"
 
+# What takes seconds makes way for frames and quick requests, with which it may share one core.
+_YIELDS = 10
+
 
 def main() -> None:
     """Answer one request: a JSON object, or ``{"problem": …}``, as the only line on stdout."""
     order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     die_with_parent(order["parent"])
+    os.nice(_YIELDS)
     reply = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints goes elsewhere
     contain(

@@ -33,6 +33,10 @@ def echo(**values: Any) -> dict[str, Any]:
     return values
 
 
+def niceness() -> dict[str, Any]:
+    return {"niceness": os.getpriority(os.PRIO_PROCESS, 0)}
+
+
 def refuse() -> dict[str, Any]:
     raise ModelError(
         "no", where="model", value=3, expected="4", hint="Take 4", rule=Rule.MODEL_DIGEST

@@ -48,6 +48,11 @@ def test_what_it_answers_comes_back() -> None:
     assert ask("echo") == {}
 
 
+def test_it_makes_way_for_whoever_asked() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert ask("niceness") == {"niceness": min(19, own + 10)}
+
+
 def test_its_refusal_comes_back_whole() -> None:
     with pytest.raises(ModelError) as caught:
         ask("refuse")
