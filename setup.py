@@ -34,6 +34,7 @@ setup(
             "segments = aegis_ros.scheduling.plans.segments:SegmentPlan",
         ],
         "aegis_ros.decoders": [
+            "anchors_3d = aegis_ros.decoders.anchors_3d:Anchors3DDecoder",
             "bev_obstacles = aegis_ros.decoders.obstacles:ObstaclesDecoder",
             "boxes = aegis_ros.decoders.boxes:BoxesDecoder",
             "boxes_3d = aegis_ros.decoders.boxes_3d:Boxes3DDecoder",
@@ -49,6 +50,7 @@ setup(
             "instances = aegis_ros.decoders.instances:InstancesDecoder",
             "keypoints = aegis_ros.decoders.keypoints:KeypointsDecoder",
             "nanodet = aegis_ros.decoders.nanodet:NanoDetDecoder",
+            "oriented = aegis_ros.decoders.oriented:OrientedDecoder",
             "raw = aegis_ros.decoders.raw:RawDecoder",
             "segmentation = aegis_ros.decoders.segmentation:SegmentationDecoder",
             "single_pose = aegis_ros.decoders.single_pose:SinglePoseDecoder",

@@ -97,6 +97,16 @@ def _detections(decoded: Detections) -> dict[str, Any]:
     if decoded.landmark_scores is not None:
         for item, scores in zip(items, _list(decoded.landmark_scores, 3), strict=True):
             item["landmark_scores"] = scores
+    if decoded.turned is not None:
+        for item, (x, y, width, height, angle) in zip(
+            items, decoded.turned.astype(np.float64).tolist(), strict=True
+        ):
+            item["center"] = [round(x, 1), round(y, 1)]
+            item["size"] = [
+                round(width, 1),
+                round(height, 1),
+            ]
+            item["angle"] = round(angle, 3)
     if decoded.instances is not None:
         areas = np.bincount(decoded.instances.ravel(), minlength=len(items) + 1).tolist()
         for item, area in zip(items, areas[1:], strict=False):

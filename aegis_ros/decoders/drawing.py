@@ -81,7 +81,12 @@ def _detections(canvas: Image, found: Detections) -> None:
         label, score = found.labels[index], found.scores[index]
         colour = colour_of(label)
         left, top, right, bottom = (round(float(edge)) for edge in found.boxes[index])
-        cv2.rectangle(canvas, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
+        if found.turned is None:
+            cv2.rectangle(canvas, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
+        else:
+            x, y, width, height, angle = found.turned[index].tolist()
+            corners = cv2.boxPoints(((x, y), (width, height), np.degrees(angle)))
+            cv2.polylines(canvas, [np.int32(corners)], True, colour, line, cv2.LINE_AA)
         if found.landmarks is not None:
             _keypoints(canvas, found, index, colour)
         # A crowd of small boxes would vanish behind its own labels.

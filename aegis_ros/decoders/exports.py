@@ -107,6 +107,21 @@ EXPORTS = (
         metadata=_ultralytics("pose", kpt_shape="[17, 3]"),
     ),
     Export(
+        "ultralytics v8, 11, 26: obb",
+        {"output0": (1, 20, 21504)},
+        "oriented",
+        size=(1024, 1024),
+        metadata=_ultralytics("obb"),
+    ),
+    Export(
+        "ultralytics 26 end to end, any with `nms=True`: obb",
+        {"output0": (1, 300, 7)},
+        "oriented",
+        {"format": "end2end"},
+        size=(1024, 1024),
+        metadata=_ultralytics("obb"),
+    ),
+    Export(
         "ultralytics: classify",
         {"output0": (1, 1000)},
         "classification",
@@ -432,6 +447,23 @@ EXPORTS = (
         size=_SCAN,
         yours={"labels": ["…"]},
         note="`columns` where the order is another; the network must take points [N, 4]",
+    ),
+    Export(
+        "PointPillars of OpenPCDet or MMDetection3D, heads only (KITTI)",
+        {
+            "cls_preds": (1, 18, 248, 216),
+            "box_preds": (1, 42, 248, 216),
+            "dir_cls_preds": (1, 12, 248, 216),
+        },
+        "anchors_3d",
+        {
+            "range_m": [0, -39.68, 69.12, 39.68],
+            "anchors": [[0.8, 0.6, 1.73, -0.6], [1.76, 0.6, 1.73, -0.6], [3.9, 1.6, 1.56, -1.78]],
+        },
+        size=_SCAN,
+        yours={"labels": ["…"]},
+        note="range and anchors are those of your network, `align_center` as in its config; it "
+        "must take points [N, 4]",
     ),
     Export(
         "CenterPoint",

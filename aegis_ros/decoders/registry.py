@@ -23,6 +23,8 @@ _OURS = {
     "depth": "depth:DepthDecoder",
     "embedding": "embedding:EmbeddingDecoder",
     "instances": "instances:InstancesDecoder",
+    "oriented": "oriented:OrientedDecoder",
+    "anchors_3d": "anchors_3d:Anchors3DDecoder",
     "keypoints": "keypoints:KeypointsDecoder",
     "single_pose": "single_pose:SinglePoseDecoder",
     "detections": "detections:DetectionsDecoder",

@@ -49,6 +49,9 @@ class Detections:
         landmark_names: K names, or none where nobody knows them.
         instances: uint8 [H, W] of the source frame's size, 0 where there is none of them and else
             the number of a box, counted from 1; ``None`` where the network gives no masks.
+        turned: float32 [N, 5], centre x and y, width, height in pixels of the source frame, and the
+            angle of the width in radians, from x towards y; ``boxes`` enclose them. ``None`` where
+            the network gives none.
     """
 
     boxes: FloatArray
@@ -58,6 +61,7 @@ class Detections:
     landmark_scores: FloatArray | None = None
     landmark_names: tuple[str, ...] = ()
     instances: npt.NDArray[np.uint8] | None = None
+    turned: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,10 +26,11 @@ def detections(messages: Any, header: Header, found: Detections) -> Any:
     ):
         detection = messages.Detection2D(header=header)
         left, top, right, bottom = box
-        detection.bbox.center.position.x = (left + right) / 2
-        detection.bbox.center.position.y = (top + bottom) / 2
-        detection.bbox.size_x = right - left
-        detection.bbox.size_y = bottom - top
+        turned = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top, 0.0)
+        if found.turned is not None:
+            turned = tuple(found.turned[number - 1].tolist())
+        place, bbox = detection.bbox.center, detection.bbox
+        place.position.x, place.position.y, bbox.size_x, bbox.size_y, place.theta = turned
         detection.results = [_with_pose(messages, label, score)]
         if found.instances is not None:
             detection.id = str(number)

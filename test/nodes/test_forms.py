@@ -91,6 +91,15 @@ class TestVisionMessages:
         found = made(Detections(BOXES, SCORES, ("a", "b"), instances=LABELS))
         assert [each.id for each in found["detections"].detections] == ["1", "2"]
 
+    def test_turned_boxes_have_their_angle(self, vision: bool) -> None:
+        turned = np.asarray([[30, 40, 50, 10, 0.5]] * 2, np.float32)
+        (first, _) = made(Detections(BOXES, SCORES, ("a", "b"), turned=turned))[
+            "detections"
+        ].detections
+        box = first.bbox
+        assert (box.center.position.x, box.center.position.y) == (30, 40)
+        assert (box.size_x, box.size_y, box.center.theta) == (50, 10, 0.5)
+
     def test_boxes_in_space_become_detections_in_space(self, vision: bool) -> None:
         (found,) = made(Boxes3D(SOLID, SCORES[:1], ("car",)))["detections"].detections
         centre, size = found.bbox.center, found.bbox.size

@@ -47,8 +47,9 @@ def _ultralytics(clues: Clues) -> Guess | None:
         count, dims = keypoint_shape(clues.metadata)
         ends = last == 6 + count * dims
         return Guess("keypoints", {"format": "end2end" if ends else "yolo"}, why, recipe="yolo")
-    if task == "obb":
-        return Guess("raw", {}, f"{why}: rotated boxes have no decoder", recipe="yolo")
+    if task == "obb" and ranked:
+        options = {"format": "end2end"} if last == 7 else {}
+        return Guess("oriented", options, why, recipe="yolo")
     return None
 
 
@@ -119,6 +120,18 @@ def _centerpoint(clues: Clues) -> Guess | None:
     return None
 
 
+def _anchors_3d(clues: Clues) -> Guess | None:
+    """OpenPCDet and MMDetection3D name the heads of PointPillars."""
+    heads = clues.of_rank(4)
+    if len(heads) == 3 and clues.says("dir") and clues.says("cls", "score"):
+        options = {
+            "range_m": [0, -39.68, 69.12, 39.68],
+            "anchors": [[0.8, 0.6, 1.73, -0.6], [1.76, 0.6, 1.73, -0.6], [3.9, 1.6, 1.56, -1.78]],
+        }
+        return Guess("anchors_3d", options, "heads for classes, boxes and directions", sure=False)
+    return None
+
+
 NAMED: tuple[Callable[[Clues], Guess | None], ...] = (
     _ultralytics,
     _bird_view,
@@ -127,4 +140,5 @@ NAMED: tuple[Callable[[Clues], Guess | None], ...] = (
     _detr,
     _apart,
     _centerpoint,
+    _anchors_3d,
 )
