@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aegis_ros import engine, network, scheduling
+from aegis_ros import engine, host, network, scheduling
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error(orchard: str) -> None:
         importlib.import_module(orchard).pear  # noqa: B018
 
 
-@pytest.mark.parametrize("package", [engine, network, scheduling])
+@pytest.mark.parametrize("package", [engine, host, network, scheduling])
 def test_every_public_name_of_ours_can_be_had(package: object) -> None:
     for name in package.__all__:  # type: ignore[attr-defined]
         module = getattr(getattr(package, name), "__module__", "")

@@ -54,6 +54,7 @@ def test_an_engine_loads_what_it_runs_and_nothing_that_prepares() -> None:
         "backends",
         "engine",
         "errors",
+        "host",
         "memory",
         "network",
         "on_demand",
@@ -66,6 +67,8 @@ def test_an_engine_loads_what_it_runs_and_nothing_that_prepares() -> None:
     }
     unused = {
         "aegis_ros.engine.client",
+        "aegis_ros.host.examination",
+        "aegis_ros.host.standstill",
         "aegis_ros.network.locate",
         "aegis_ros.network.preparing",
         "aegis_ros.network.runtime_text",
