@@ -9,12 +9,13 @@ import tempfile
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aegis_ros.audit import AuditLog, AuditRecord, asked_by, read, verify, writer
-from aegis_ros.audit.chain import FILE_NAME, files
+from aegis_ros.audit.chain import FILE_NAME, files, sealed
 
 
 def written(folder: Path, count: int = 5, start: int = 0, **options: int) -> tuple[int, str]:
@@ -126,6 +127,23 @@ def test_a_removed_or_moved_record_is_seen(gone: int, tmp_path: Path) -> None:
     lines[gone], lines[gone + 1] = lines[gone + 1], lines[gone]
     path.write_bytes(b"".join(lines))
     assert verify(tmp_path).damage
+
+
+def test_a_record_of_another_log_or_with_a_new_digest_is_seen(tmp_path: Path) -> None:
+    """Each is right by itself; only those around it say that it was not there."""
+    written(tmp_path / "one", 4)
+    written(tmp_path / "other", 4, start=10)
+    path = tmp_path / "one" / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    others = (tmp_path / "other" / FILE_NAME).read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], others[2], *lines[3:]]))
+    assert verify(tmp_path / "one").damage
+    path.write_bytes(b"".join(lines))
+    first, second = records(tmp_path / "one")[:2]
+    edited = sealed(msgspec.structs.replace(second, task="nobody"), first.digest)
+    path.write_bytes(b"".join([lines[0], msgspec.json.encode(edited) + b"\n", *lines[2:]]))
+    (damage,) = verify(tmp_path / "one").damage
+    assert damage.line == 3
 
 
 def test_a_cut_end_is_seen_by_who_knows_the_last_digest(tmp_path: Path) -> None:
