@@ -245,6 +245,21 @@ def test_with_several_other_lanes_slowdowns_multiply(
     assert ALONE * 1.5 * 1.5 <= budget_ns < ALONE * 1.5 * 1.5 + 10  # each is rounded up
 
 
+def test_streams_are_timed_on_the_lane_of_lowest_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked = replace(SimulatedBackend.capabilities, contends="the device", on_cores=False)
+    monkeypatch.setattr(SimulatedBackend, "capabilities", ranked)
+    house = House(tmp_path, lanes=3)
+    house.engine.slowdown = 2.0
+    orchestrator = house.start(active=False)
+    assert orchestrator.register(task(house, "first", lane="lane0")).accepted
+    assert orchestrator.register(task(house, "second", lane="lane1")).accepted
+    # The second beside the first, and the first beside the second: each own lane, then the other.
+    assert house.engine.measured_beside == [(2, 0), (2, 1)]
+    assert proven(house) == {"first": BESIDE, "second": BESIDE}
+
+
 def test_lanes_of_a_device_that_is_not_shared_do_not_meet(tmp_path: Path) -> None:
     house = House(tmp_path, lanes=2)
     house.engine.slowdown = 2.0
