@@ -178,6 +178,7 @@ def _require_dtype(item: onnx.ValueInfoProto, feed: Feed) -> None:
     if dtype == feed.preprocess.dtype:
         return
     known = dtype in DTYPES
+    dtype = "text" if dtype == "object" else dtype  # numpy's name of it says nothing
     raise ModelError(
         f"the network's input {item.name!r} is {dtype}",
         where=where,

@@ -99,10 +99,10 @@ class ProfileStore:
         if kept is not None:
             return kept
         try:
-            rows = self._database.read(_FIND, _columns(key))
-        except sqlite3.Error as error:
+            rows = self._present().read(_FIND, _columns(key))
+        except (OSError, sqlite3.Error) as error:
             raise ProfileError(
-                f"profiles cannot be read ({error})",
+                f"profiles cannot be read ({refusal_of_disk(error, self._path.parent)})",
                 where="state_dir",
                 value=str(self._path.parent),
                 hint="Give another state_dir",
@@ -152,9 +152,9 @@ class ProfileStore:
         with self._changing:
             self._unkept.pop(key, None)
             try:
-                with self._database.connect() as connection:
+                with self._present().connect() as connection:
                     connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", _columns(key))
-            except sqlite3.Error as error:
+            except (OSError, sqlite3.Error) as error:
                 raise self._refused(error) from error
 
     def _write(self, profile: Profile, replace: bool) -> None:
@@ -180,7 +180,7 @@ class ProfileStore:
         key = _columns(profile.key)
         rows = [_row(profile, batch) for batch in profile.batches]
         try:
-            with self._database.connect() as connection:
+            with self._present().connect() as connection:
                 if replace or None in map(_batch, connection.execute(_FIND, key)):
                     connection.execute(f"DELETE FROM batch WHERE {_OF_KEY}", key)
                 else:
@@ -190,8 +190,18 @@ class ProfileStore:
                     )
                 connection.executemany(_INSERT, rows)
             self._damaged.discard(profile.key)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise self._refused(error) from error
+
+    def _present(self) -> Database:
+        """Return the file; one that was removed while this process runs is begun anew.
+
+        Raises:
+            OSError, sqlite3.Error: it cannot be written to.
+        """
+        if not self._path.exists():
+            self._database = Database(self._path, self._create)
+        return self._database
 
     def _create(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]

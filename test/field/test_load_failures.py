@@ -303,3 +303,9 @@ def test_a_long_text_keeps_its_end() -> None:
     short = plain(text)
     assert len(short) <= 302
     assert short.startswith("Load failed") and short.endswith("because the disk is on fire")
+
+
+def test_an_input_of_text_is_called_so(tmp_path: Path) -> None:
+    path = saved(tmp_path / "n.onnx", [node("Identity")], dtype=TensorProto.STRING)
+    said = refusal(path)
+    assert "the network's input 'x' is text" in said and "object" not in said

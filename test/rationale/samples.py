@@ -203,10 +203,12 @@ REASONS = (
     e.EngineGivenUp(5, 60 * S),
     e.EngineBack(612 * MS, 1),
     e.EngineBack(612 * MS, 2, ("detector",), (("map", "out of memory"),)),
+    e.EngineBack(612 * MS, 2, (), (("map", "state_dir: a file is gone. It is made anew."),)),
     e.JobsLost("detector", 1),
     e.JobsLost("detector", 2),
     e.Quarantined("hog", "the engine ended (SIGSEGV)"),
     e.TaskNotReloaded("detector", "out of memory"),
+    e.TaskNotReloaded("detector", "state_dir: a file of the network is gone. It is made anew."),
     e.LaneOutage("detector", "main", 2700 * MS, 100 * MS, e.LaneStuck("hog", 2100 * MS, 10 * MS)),
     e.NotUnloaded("detector", "the engine is gone."),
     # device

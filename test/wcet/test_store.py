@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -323,3 +324,18 @@ def test_what_cannot_be_stored_while_another_profile_is_stays_in_memory(
     late.join()
     found = store.get(other)
     assert found is not None and found.batches[0].samples_ns.tolist() == [[9]]
+
+
+def test_a_file_that_is_removed_while_it_is_used_is_begun_anew(tmp_path: Path) -> None:
+    store = ProfileStore(tmp_path / "state" / "profiles.sqlite")
+    store.put(profile(3))
+    shutil.rmtree(tmp_path / "state")
+    assert store.get(KEY) is None
+    shutil.rmtree(tmp_path / "state")
+    store.put(profile(4))
+    found = ProfileStore(tmp_path / "state" / "profiles.sqlite").get(KEY)
+    assert found is not None and found.samples_ns.tolist() == [[4]]
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "state").write_text("a file in its place")
+    with pytest.raises(ProfileError, match=r"cannot be read \((Not a directory|File exists)"):
+        store.get(KEY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from aegis_ros.rationale import engine
-from aegis_ros.rationale.wording.units import names, plural
+from aegis_ros.rationale.wording.units import inner, names, plural
 from aegis_ros.rationale.wording.words import words, words_of
 
 
@@ -76,7 +76,7 @@ def _engine_back(reason: engine.EngineBack) -> str:
         text += f"; quarantined for crashing it: {', '.join(reason.quarantined)}"
     if reason.failed:
         text += "; could not be loaded again: " + ", ".join(
-            f"{name} ({problem})" for name, problem in reason.failed
+            f"{name} ({inner(problem)})" for name, problem in reason.failed
         )
     return text
 
@@ -91,16 +91,16 @@ def _jobs_lost(reason: engine.JobsLost) -> str:
 def _quarantined(reason: engine.Quarantined) -> str:
     return (
         f"{reason.task} is quarantined: it ran each time the engine was lost, the last time "
-        f"because {reason.problem}; unregister it, mend or replace its network, and register it "
-        "again"
+        f"because {inner(reason.problem)}; unregister it, mend or replace its network, and "
+        "register it again"
     )
 
 
 @words_of(engine.TaskNotReloaded)
 def _task_not_reloaded(reason: engine.TaskNotReloaded) -> str:
     return (
-        f"{reason.task} could not be loaded again: {reason.problem}; fix that, then unregister and "
-        "register it again"
+        f"{reason.task} could not be loaded again: {inner(reason.problem)}. Once that is fixed, "
+        "unregister it and register it again"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import frames
-from aegis_ros.rationale.wording.units import length, plural
+from aegis_ros.rationale.wording.units import inner, length, plural
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -176,7 +176,7 @@ def _stamps_off_clock(reason: frames.StampsOffClock) -> str:
 @words_of(frames.CannotSubscribe)
 def _cannot_subscribe(reason: frames.CannotSubscribe) -> str:
     return (
-        f"cannot subscribe to {reason.topic} as {reason.type}: {reason.problem}; unregister "
+        f"cannot subscribe to {reason.topic} as {reason.type}: {inner(reason.problem)}; unregister "
         f"{reason.task} and choose another topic"
     )
 

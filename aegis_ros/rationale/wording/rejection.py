@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import rejection
-from aegis_ros.rationale.wording.units import mib, ms, names, reached_words
+from aegis_ros.rationale.wording.units import inner, mib, ms, names, reached_words
 from aegis_ros.rationale.wording.words import words, words_of
 
 _SHOWN_BYTES = 512 * 1024  # what is less rounds to nothing
@@ -22,7 +22,7 @@ def _failed(reason: rejection.Failed) -> str:
 
 @words_of(rejection.Unforeseen)
 def _unforeseen(reason: rejection.Unforeseen) -> str:
-    return f"the request failed unexpectedly ({reason.problem})"[:500]
+    return f"the request failed unexpectedly ({inner(reason.problem)})"[:500]
 
 
 @words_of(rejection.NotAccepted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import requests
-from aegis_ros.rationale.wording.units import moment, ms, names, reached_words
+from aegis_ros.rationale.wording.units import inner, moment, ms, names, reached_words
 from aegis_ros.rationale.wording.words import words_of
 
 __all__ = ["origin_words"]
@@ -103,8 +103,8 @@ def _file_decides(reason: requests.FileDecides) -> str:
 @words_of(requests.JournalUnreadable)
 def _journal_unreadable(reason: requests.JournalUnreadable) -> str:
     return (
-        f"{reason.task} cannot be restored from the journal ({reason.problem}); register it again, "
-        "or unregister it to drop its entry"
+        f"{reason.task} cannot be restored from the journal ({inner(reason.problem)}); register it "
+        "again, or unregister it to drop its entry"
     )
 
 
@@ -119,17 +119,17 @@ def _journal_locked(reason: requests.JournalLocked) -> str:
 @words_of(requests.JournalNotRead)
 def _journal_not_read(reason: requests.JournalNotRead) -> str:
     return (
-        f"the journal {reason.path} cannot be read ({reason.problem}); no task is remembered from "
-        "it, and it is tried again every second"
+        f"the journal {reason.path} cannot be read ({inner(reason.problem)}); no task is "
+        "remembered from it, and it is tried again every second"
     )
 
 
 @words_of(requests.JournalNotWritten)
 def _journal_not_written(reason: requests.JournalNotWritten) -> str:
     return (
-        f"the journal {reason.path} cannot be written ({reason.problem}); tasks are admitted and "
-        "removed all the same, and a restart would not know of it until it can be: it is tried "
-        "again every second"
+        f"the journal {reason.path} cannot be written ({inner(reason.problem)}); tasks are "
+        "admitted and removed all the same, and a restart would not know of it until it can be: it "
+        "is tried again every second"
     )
 
 
@@ -160,8 +160,8 @@ def _state_exposed(reason: requests.StateExposed) -> str:
 @words_of(requests.StateNotKept)
 def _state_not_kept(reason: requests.StateNotKept) -> str:
     return (
-        f"the state directory {reason.path} cannot be written ({reason.problem}); what is measured "
-        "and prepared is kept until the node is cleaned up, and not longer"
+        f"the state directory {reason.path} cannot be written ({inner(reason.problem)}); what is "
+        "measured and prepared is kept until the node is cleaned up, and not longer"
     )
 
 
@@ -169,7 +169,7 @@ def _state_not_kept(reason: requests.StateNotKept) -> str:
 def _not_claimed(reason: requests.NotClaimed) -> str:
     return (
         "other orchestrators of this host cannot be told which cores and devices are taken "
-        f"({reason.problem}); see to it that no two use the same"
+        f"({inner(reason.problem)}); see to it that no two use the same"
     )
 
 

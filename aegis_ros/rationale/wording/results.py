@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import results
-from aegis_ros.rationale.wording.units import plural
+from aegis_ros.rationale.wording.units import inner, plural
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -43,15 +43,15 @@ def _not_published(reason: results.NotPublished) -> str:
 def _decoder_failed(reason: results.DecoderFailed) -> str:
     return (
         f"decoder {reason.decoder} failed on job {reason.job} of {reason.task} "
-        f"({reason.problem}); the tensors were published without it"
+        f"({inner(reason.problem)}); the tensors were published without it"
     )
 
 
 @words_of(results.CannotPublish)
 def _cannot_publish(reason: results.CannotPublish) -> str:
     return (
-        f"cannot publish results of {reason.task} on {reason.topic}: {reason.problem}; unregister "
-        "it and choose another topic"
+        f"cannot publish results of {reason.task} on {reason.topic}: {inner(reason.problem)}; "
+        "unregister it and choose another topic"
     )
 
 

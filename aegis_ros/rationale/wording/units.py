@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 __all__ = [
     "every_nth",
     "fewer_frames",
+    "inner",
     "length",
     "mib",
     "moment",
@@ -27,6 +28,11 @@ _UNITS = ((86_400 * _SECOND_NS, 2, "days"), (3600 * _SECOND_NS, 2, "hours"), (_S
 def ms(value_ns: int) -> str:
     """Return a duration in milliseconds, with more digits where it is below 0.01 ms."""
     return f"{value_ns / 1e6:.6g} ms" if value_ns < 10_000 else f"{value_ns / 1e6:.2f} ms"
+
+
+def inner(sentence: str) -> str:
+    """Return a sentence as it stands within another one: without its full stop."""
+    return sentence.strip().removesuffix(".")
 
 
 def length(value_ns: int) -> str:
