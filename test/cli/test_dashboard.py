@@ -30,7 +30,7 @@ def test_runs_the_node_with_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) 
     assert command[:5] == [
         sys.executable, "-m", "aegis_ros.nodes.programs", "dashboard", "--ros-args"
     ]  # fmt: skip
-    assert command[4:] == [
+    assert command[5:] == [
         *("-p", "target:=/a/b"),
         *("-p", "host:='127.0.0.1'"),
         *("-p", "port:=0"),
