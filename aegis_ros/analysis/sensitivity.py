@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from aegis_ros.analysis.lanes import admits
+from aegis_ros.analysis.search import smallest
 from aegis_ros.analysis.task import AnalysisTask
 from aegis_ros.rationale import Counterfactual
 from aegis_ros.rationale.changes import (
@@ -77,19 +78,6 @@ def counterfactuals(
     return tuple(item for item in found if item is not None)[:limit]
 
 
-def _bisect(low: int, high: int, good: Callable[[int], bool]) -> int | None:
-    """Return the smallest value in (low, high] that is good, where all above it are."""
-    if not good(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if good(middle):
-            high = middle
-        else:
-            low = middle
-    return high
-
-
 def _longer_period(task: AnalysisTask, reserve_ns: int, passes: _Passes) -> Counterfactual | None:
     implicit = task.deadline_ns + reserve_ns == task.period_ns
 
@@ -99,7 +87,7 @@ def _longer_period(task: AnalysisTask, reserve_ns: int, passes: _Passes) -> Coun
         return replace(task, period_ns=period, deadline_ns=deadline)
 
     low = task.period_ns // _GRAIN_NS
-    grains = _bisect(low, low * 64 + 64, lambda value: passes(changed(value)))
+    grains = smallest(low, low * 64 + 64, lambda value: passes(changed(value)))
     if grains is None:
         return None
     return counterfactual(
@@ -109,7 +97,7 @@ def _longer_period(task: AnalysisTask, reserve_ns: int, passes: _Passes) -> Coun
 
 def _longer_deadline(task: AnalysisTask, passes: _Passes) -> Counterfactual | None:
     low = task.deadline_ns // _GRAIN_NS
-    grains = _bisect(
+    grains = smallest(
         low, low * 16 + 16, lambda value: passes(replace(task, deadline_ns=value * _GRAIN_NS))
     )
     if grains is None:
@@ -133,7 +121,7 @@ def _smaller_budget(task: AnalysisTask, passes: _Passes) -> Counterfactual | Non
     most = (total - 1) // _GRAIN_NS
     if most < 1:
         return None
-    saved = _bisect(0, most, lambda value: passes(changed(value)))
+    saved = smallest(0, most, lambda value: passes(changed(value)))
     if saved is None:
         return None
     return counterfactual(BudgetSmaller(task.name, total - saved * _GRAIN_NS, total))
@@ -167,7 +155,7 @@ def _without(
         names = {item.name for item in dropped}
         return passes([other for other in others if other.name not in names])
 
-    count = _bisect(0, len(order), lambda few: passes_without(order[:few]))
+    count = smallest(0, len(order), lambda few: passes_without(order[:few]))
     if count is None:
         return []
     dropped = order[:count]

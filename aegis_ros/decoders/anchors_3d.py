@@ -12,10 +12,11 @@ from pydantic import Field
 from aegis_ros.config.keys import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.heads import named_heads
 from aegis_ros.decoders.labels import class_names
 from aegis_ros.decoders.options import Labels, Threshold
 from aegis_ros.decoders.results import Boxes3D
-from aegis_ros.decoders.scores import best_class, sigmoid
+from aegis_ros.decoders.scores import best_class, likeliest, sigmoid
 from aegis_ros.decoders.space import choose_3d
 from aegis_ros.errors import ConfigError, DecodeError
 from aegis_ros.network.tensor import TensorInfo
@@ -103,7 +104,15 @@ class Anchors3DDecoder:
                 expected="length, width and height above 0, then z",
             )
         self._each = len(options.anchors) * len(options.rotations)
-        self._names = _named(options, context)
+        self._names = named_heads(
+            context,
+            _HEADS,
+            options.heads,
+            least=2,
+            network="PointPillars",
+            expected="scores, boxes and perhaps directions",
+            order=("directions", "boxes", "scores"),  # "dir_cls_pred" is called by "cls", too
+        )
         boxes = pick(context, self._names["boxes"], 1, (4,))
         self._last = _channels_last(boxes, self._each * _BOX)
         classes = self._channels(pick(context, self._names["scores"], 0, (4,)))
@@ -119,8 +128,7 @@ class Anchors3DDecoder:
         logits, extents = self._rows(outputs, "scores", self._classes)
         found, classes = best_class(sigmoid(logits))
         rows = np.nonzero(found >= options.threshold)[0]
-        if len(rows) > _MAX_CANDIDATES:  # garbage: keep what follows cheap
-            rows = rows[np.argpartition(-found[rows], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
+        rows = likeliest(rows, found, _MAX_CANDIDATES)
         change = self._rows(outputs, "boxes", _BOX, extents)[0][rows].astype(np.float64)
         boxes = self._become(self._anchors(rows, extents), change)
         if "directions" in self._names:
@@ -222,31 +230,6 @@ class Anchors3DDecoder:
                 f"{rotations} rotations",
                 hint="Name each head in output.options.heads, and declare all anchors of a cell",
             )
-
-
-def _named(options: Anchors3DOptions, context: DecoderContext) -> dict[str, str]:
-    """Return the output of each head."""
-    unknown = [name for name in options.heads if name not in _HEADS]
-    if unknown or len(context.outputs) < 2:
-        raise DecodeError(
-            f"there is no head {unknown[0]!r}" if unknown else "not the heads of PointPillars",
-            where="output.options.heads" if unknown else "output.decoder",
-            value=unknown or {item.name: list(item.shape) for item in context.outputs},
-            expected="scores, boxes and perhaps directions",
-        )
-    found: dict[str, str] = {}
-    left = [item.name for item in context.outputs]
-    # "dir_cls_pred" is called by the words of scores, too.
-    for head in ("directions", "boxes", "scores"):
-        called = [name for name in left if any(word in name.lower() for word in _HEADS[head])]
-        wanted = options.heads.get(head) or (called[0] if called else "")
-        if wanted:
-            found[head] = wanted
-            left = [name for name in left if name != wanted]
-    for head in _HEADS:
-        if head not in found and left:
-            found[head] = left.pop(0)
-    return found
 
 
 def _channels_last(item: TensorInfo, channels: int) -> bool:

@@ -10,6 +10,7 @@ from pydantic import Field
 from aegis_ros.config.keys import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
+from aegis_ros.decoders.heads import named_heads
 from aegis_ros.decoders.labels import class_names
 from aegis_ros.decoders.options import Labels, Threshold
 from aegis_ros.decoders.peaks import peaks
@@ -70,25 +71,14 @@ class CenterPointDecoder:
     def __init__(self, context: DecoderContext) -> None:
         """Find the heads and check the options against them."""
         self._options = options = parse(CenterPointOptions, context.options)
-        unknown = [name for name in options.heads if name not in _HEADS]
-        if unknown or len(context.outputs) < 5:
-            raise DecodeError(
-                f"there is no head {unknown[0]!r}" if unknown else "not the heads of CenterPoint",
-                where="output.options.heads" if unknown else "output.decoder",
-                value=unknown or {item.name: list(item.shape) for item in context.outputs},
-                expected="heatmap, offset, z, size, rotation and perhaps velocity",
-            )
-        self._names: dict[str, str] = {}
-        left = [item.name for item in context.outputs]
-        for head, (_, words) in _HEADS.items():
-            called = [name for name in left if any(word in name.lower() for word in words)]
-            wanted = options.heads.get(head) or (called[0] if called else "")
-            if wanted:
-                self._names[head] = wanted
-                left = [name for name in left if name != wanted]
-        for head in _HEADS:
-            if head not in self._names and left:
-                self._names[head] = left.pop(0)
+        self._names = named_heads(
+            context,
+            {head: words for head, (_, words) in _HEADS.items()},
+            options.heads,
+            least=5,
+            network="CenterPoint",
+            expected="heatmap, offset, z, size, rotation and perhaps velocity",
+        )
         count: int | None = None
         for head, (channels, _) in _HEADS.items():
             if head == "velocity" and head not in self._names:

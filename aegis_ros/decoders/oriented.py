@@ -13,7 +13,7 @@ from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.labels import class_names, name_of
 from aegis_ros.decoders.options import AcrossClasses, Iou, Labels, MaxBoxes, TensorName, Threshold
 from aegis_ros.decoders.results import Detections
-from aegis_ros.decoders.scores import best_class
+from aegis_ros.decoders.scores import best_class, likeliest
 from aegis_ros.errors import DecodeError
 
 __all__ = ["OrientedDecoder", "OrientedOptions", "overlap"]
@@ -77,8 +77,7 @@ class OrientedDecoder:
         boxes, scores, classes = self._read(outputs)
         usable = (np.abs(boxes) <= _FARTHEST).all(axis=1) & (boxes[:, 2:4] > 0).all(axis=1)
         rows = np.nonzero((scores >= options.threshold) & usable)[0]
-        if len(rows) > _MAX_CANDIDATES:  # garbage: keep suppression cheap
-            rows = rows[np.argpartition(-scores[rows], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
+        rows = likeliest(rows, scores, _MAX_CANDIDATES)
         rows = rows[np.argsort(-scores[rows], kind="stable")]
         if options.format == "yolo":
             rows = self._suppressed(boxes.astype(np.float64), classes, rows)

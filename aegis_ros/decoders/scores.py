@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["best_class", "sigmoid", "softmax"]
+__all__ = ["best_class", "likeliest", "sigmoid", "softmax"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,3 +38,15 @@ def best_class(scores: Floats, background: int = -1) -> tuple[Floats, npt.NDArra
         scores[:, background] = -np.inf
     classes = scores.argmax(axis=1)
     return scores[np.arange(len(scores)), classes], classes.astype(np.int64)
+
+
+def likeliest(
+    rows: npt.NDArray[np.intp], scores: npt.NDArray[np.floating], most: int
+) -> npt.NDArray[np.intp]:
+    """Return rows, or those of the highest scores where there are more than ``most``.
+
+    A network that reads garbage can find thousands of candidates; what follows has to stay cheap.
+    """
+    if len(rows) <= most:
+        return rows
+    return rows[np.argpartition(-scores[rows], most)[:most]]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.labels import name_of
 from aegis_ros.decoders.results import Detections
+from aegis_ros.decoders.scores import likeliest
 from aegis_ros.decoders.suppression import suppress
 
 __all__ = ["Selected", "select"]
@@ -72,8 +73,7 @@ def select(
         normalized: boxes are 0..1 and not pixels.
     """
     rows = np.nonzero((scores >= threshold) & np.isfinite(boxes).all(axis=1))[0]
-    if len(rows) > _MAX_CANDIDATES:  # garbage: keep suppression cheap
-        rows = rows[np.argpartition(-scores[rows], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
+    rows = likeliest(rows, scores, _MAX_CANDIDATES)
     size = np.asarray([frame.input_width, frame.input_height] * 2, np.float32)
     with np.errstate(over="ignore"):
         scaled = boxes[rows] * size if normalized else boxes[rows]

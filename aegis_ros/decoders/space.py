@@ -11,6 +11,7 @@ from pydantic import Field
 
 from aegis_ros.decoders.labels import name_of
 from aegis_ros.decoders.results import Boxes3D
+from aegis_ros.decoders.scores import likeliest
 
 __all__ = ["YawSense", "choose_3d"]
 
@@ -49,8 +50,7 @@ def choose_3d(
     """
     usable = (np.abs(boxes) <= _FARTHEST_M).all(axis=1) & (boxes[:, 3:6] > 0).all(axis=1)
     rows = np.nonzero((scores >= threshold) & usable)[0]
-    if len(rows) > _MAX_CANDIDATES:  # garbage: keep what follows cheap
-        rows = rows[np.argpartition(-scores[rows], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
+    rows = likeliest(rows, scores, _MAX_CANDIDATES)
     rows = rows[np.argsort(-scores[rows], kind="stable")]
     if min_distance_m > 0:
         rows = _apart(

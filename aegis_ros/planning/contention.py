@@ -159,7 +159,8 @@ class Contention:
         profile = self._profiles.get(key)
         if profile is None or profile.segments != candidate.compiled.segments:
             return candidate  # its budget was refused before
-        lacking = set(unmeasured(profile, [each for there in lanes for each in there]))
+        all_of_them = [each for there in lanes for each in there]
+        lacking = set(unmeasured(profile, all_of_them))
         if lacking and measure is None:
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
         for each in (item for there in busy for item in there):
@@ -179,9 +180,7 @@ class Contention:
                     )
                 )
         profile = self._profiles.get(key)
-        if profile is None or (
-            lacking := set(unmeasured(profile, [each for there in lanes for each in there]))
-        ):
+        if profile is None or (lacking := set(unmeasured(profile, all_of_them))):
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
         found = contended(profile, lanes)
         basis = candidate.wcet_basis
@@ -254,11 +253,8 @@ class Contention:
         key = replace(self._key_of(candidate), network=candidate.compiled.key)
         profile = self._profiles.get(key)
         lanes = [[self._seen(each) for each in there] for there in busy]
-        lacking = set(
-            [each for there in lanes for each in there]
-            if profile is None
-            else unmeasured(profile, [each for there in lanes for each in there])
-        )
+        all_of_them = [each for there in lanes for each in there]
+        lacking = set(all_of_them if profile is None else unmeasured(profile, all_of_them))
         if profile is None or lacking:
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
         whole = contended(profile, lanes)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
+from aegis_ros.analysis.search import smallest
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.contention import Placed
 from aegis_ros.planning.cutting import advise_cuts
@@ -120,11 +121,13 @@ def _changes(
         return place(options, others, {}, device=device, at_rest=False) is not None
 
     found = []
-    grains = _least(
-        task.deadline_ns // _GRAIN_NS,
+    low = task.deadline_ns // _GRAIN_NS
+    grains = smallest(
+        low,
+        low * _MOST_LONGER + _MOST_LONGER,
         lambda value: passes(replace(task, deadline_ns=value * _GRAIN_NS)),
     )
-    if grains:
+    if grains is not None:
         declared_ns = grains * _GRAIN_NS + spec.output.publish_ns
         found.append(counterfactual(OtherDeadlineLonger(name, spec.name, declared_ns)))
     there = {
@@ -152,17 +155,3 @@ def _changes(
     if passes(None):
         found.append(counterfactual(DropTask(name, spec.name, str(spec.criticality))))
     return tuple(found)
-
-
-def _least(low: int, good: Callable[[int], bool]) -> int:
-    """Return the smallest value above ``low`` that is good, 0 for none that was tried."""
-    high = low * _MOST_LONGER + _MOST_LONGER
-    if not good(high):
-        return 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        if good(middle):
-            high = middle
-        else:
-            low = middle
-    return high
