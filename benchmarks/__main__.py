@@ -25,7 +25,7 @@ from aegis_ros import __version__
 from benchmarks.neighbours import Neighbours
 from benchmarks.page import Outcome, as_values, page
 from benchmarks.parts import PARTS, Part
-from benchmarks.processes import INTERRUPTIBLE, last_lines
+from benchmarks.processes import INTERRUPTIBLE, last_lines, start
 from benchmarks.report import machine
 
 _ROOT = Path(__file__).parents[1]
@@ -75,7 +75,7 @@ def run(part: Part, out: Path, limit_s: float) -> Outcome:
     command = [part.module, "--quick", *part.options]
     others, begin = Neighbours(), time.monotonic()
     with log.open("w", encoding="utf-8") as output:
-        running = subprocess.Popen(
+        running = start(
             [*INTERRUPTIBLE, sys.executable, "-m", *command, "--json", str(figures)],
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from aegis_ros.sandbox.descendants import end_with_this_process
 from benchmarks.neighbours import Neighbours
 from benchmarks.processes import last_lines
 from benchmarks.progress import Shown, progress
@@ -159,6 +160,7 @@ def main() -> None:
     known = _SAME_OPTIONS if options.same_benchmarks else _OPTIONS
     if unknown := set(options.benchmarks) - set(known):
         arguments.error(f"--same-benchmarks does not know {', '.join(sorted(unknown))}")
+    end_with_this_process()  # before the environment of what runs is made
     sides = options.old.resolve(), options.new.resolve()
     output = console(150)
     found: dict[str, list[Ratio]] = {}

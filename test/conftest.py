@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from aegis_ros.sandbox.descendants import end_with_this_process
 from test.domains import own_domain
 
 # Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's,
@@ -29,7 +30,10 @@ _WHY = "ROS 2 with this package's messages is not on the path (`make build`, the
 
 def pytest_configure() -> None:
     # Every test process hears only itself on DDS, whatever else runs on this machine.
-    os.environ["ROS_DOMAIN_ID"] = str(own_domain(_DOMAINS))
+    domain = own_domain(_DOMAINS)
+    os.environ["ROS_DOMAIN_ID"] = str(domain.number)
+    # What a killed test run has started would answer there: it ends, and keeps the domain so long.
+    end_with_this_process(held=[domain.lock])
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     # Nor do they take each other's cores.
     os.environ["AEGIS_CLAIMS_DIR"] = _CLAIMS.name

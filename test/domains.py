@@ -7,13 +7,24 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["own_domain"]
-
-_held: list[int] = []  # descriptors, for as long as this process lives
+__all__ = ["Domain", "own_domain"]
 
 
-def own_domain(domains: Sequence[int], folder: Path | None = None) -> int:
+class Domain(NamedTuple):
+    """A domain that is taken.
+
+    Attributes:
+        number: of the domain.
+        lock: descriptor; it is taken until every process that has it open has ended.
+    """
+
+    number: int
+    lock: int
+
+
+def own_domain(domains: Sequence[int], folder: Path | None = None) -> Domain:
     """Return a domain that is this process' own until it ends; also if it is killed.
 
     Args:
@@ -32,6 +43,5 @@ def own_domain(domains: Sequence[int], folder: Path | None = None) -> int:
         except BlockingIOError:
             os.close(lock)
             continue
-        _held.append(lock)
-        return domain
+        return Domain(domain, lock)
     raise RuntimeError(f"all of {len(domains)} ROS domains for tests are taken ({place})")

@@ -32,6 +32,7 @@ from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
+from aegis_ros.sandbox.descendants import end_with_this_process
 from aegis_ros.srv import RegisterModel
 from aegis_ros.views.status import render_snapshot, summary_line
 
@@ -309,6 +310,7 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)  # the nodes must not outlive the demo
+    end_with_this_process()
     console = Console()
     processes = _Processes(folder)
     try:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -37,6 +36,7 @@ from aegis_ros.engine import (
 from aegis_ros.spec import Criticality, DeviceSpec, FrameFormat, LaneSpec
 from benchmarks.neighbours import Neighbours
 from benchmarks.networks import FRAME, compiled_networks
+from benchmarks.processes import start
 from benchmarks.progress import progress, steps
 from benchmarks.report import console, figure, parser, publish, read_options, table
 
@@ -200,7 +200,7 @@ def pss_mib(pid: int) -> float:
 @contextmanager
 def busy(count: int) -> Iterator[None]:
     """Have so many processes compute without a pause."""
-    running = [subprocess.Popen([sys.executable, "-S", "-c", _BUSY]) for _ in range(count)]
+    running = [start([sys.executable, "-S", "-c", _BUSY]) for _ in range(count)]
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from benchmarks.compare.workload import Task
-from benchmarks.processes import last_lines, wait
+from benchmarks.processes import last_lines, start, wait
 from benchmarks.soak.ledger import SEQS_OF_A_LIFE
 from benchmarks.soak.listener import Listener
 from benchmarks.soak.record import Record
@@ -197,7 +197,7 @@ class Stage:
         self, module: str, *arguments: str, log: Path, priority: int
     ) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
-            made = subprocess.Popen(
+            made: subprocess.Popen[bytes] = start(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=output,
