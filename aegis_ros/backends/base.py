@@ -285,7 +285,7 @@ class Part:
     def __init__(
         self,
         network: LoadedNetwork,
-        inputs: list[npt.NDArray[np.generic]],
+        inputs: Arrays,
         outputs: Arrays,
         state: object | None = None,
         *,

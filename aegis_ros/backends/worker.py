@@ -64,6 +64,7 @@ class CpuLane:
         )
         self._thread.start()
         ready.wait()
+        self._ident = self._thread.ident
 
     def start(self, work: Work, began_ns: int = 0) -> None:
         """Hand over one work; the lane must be idle.
@@ -73,7 +74,7 @@ class CpuLane:
             began_ns: monotonic time at which the caller began it; 0 where the thread does.
         """
         self._began_ns = began_ns
-        if threading.current_thread() is self._thread:
+        if threading.get_ident() == self._ident:
             self._next = work
             return
         self._work = work
@@ -81,7 +82,7 @@ class CpuLane:
 
     def is_current(self) -> bool:
         """Return whether the caller is this lane's thread."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._ident
 
     def stop(self) -> None:
         """End the thread after its present work; a thread that hangs is left behind."""

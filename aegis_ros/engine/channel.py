@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.types import ChannelSpec
+from aegis_ros.engine.wire import pack_place
 from aegis_ros.errors import InputError
 
 __all__ = ["Channel", "KeptFrame", "SlotFrame"]
@@ -32,6 +33,8 @@ class Channel:
         self._free = list(range(spec.slots))
         self._needed = [0] * spec.slots
         self._lock = threading.Lock()
+        # Of the frame that lay in each slot last: sizes hardly ever change.
+        self._places: list[tuple[tuple[int, ...], bytes]] = [((-1,), b"")] * spec.slots
 
     def acquire(self) -> int | None:
         """Take a free slot, which the caller needs from then on; ``None`` when all are in use."""
@@ -59,6 +62,18 @@ class Channel:
             )
         return self.memory.array(slot * self._stride, shape, self.spec.dtype)
 
+    def place(self, slot: int, shape: tuple[int, ...]) -> bytes:
+        """Return where a frame of ``shape`` lies, in the words of the wire.
+
+        Raises:
+            InputError: the shape has too many extents.
+        """
+        known, place = self._places[slot]
+        if known != shape:
+            place = pack_place(self.index, slot, shape)
+            self._places[slot] = shape, place
+        return place
+
     def hold(self, slot: int, times: int = 1) -> None:
         """Note that the slot is needed by so many more; each has to :meth:`drop` it."""
         with self._lock:
@@ -80,7 +95,7 @@ class Channel:
         self.memory.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # one a frame: frozen, it takes three times as long to make
 class SlotFrame:
     """A frame that lies in a slot."""
 
@@ -91,6 +106,14 @@ class SlotFrame:
     def array(self) -> npt.NDArray[np.generic]:
         """Return a view of the frame; valid while somebody needs the slot."""
         return self.channel.array(self.slot, self.shape)
+
+    def place(self) -> bytes:
+        """Return where it lies, in the words of the wire.
+
+        Raises:
+            InputError: the shape has too many extents.
+        """
+        return self.channel.place(self.slot, self.shape)
 
     def hold(self, times: int = 1) -> None:
         """Need the slot so many times more."""

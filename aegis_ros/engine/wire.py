@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator
 from enum import IntEnum
 
-from aegis_ros.backends.base import MOST_INPUTS
+from aegis_ros.errors import InputError
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import OverrunPolicy
 
@@ -17,14 +17,17 @@ __all__ = [
     "OUTPUT_FREE",
     "OVERRUN",
     "PARTIAL",
+    "PLACE_BYTES",
     "POLICIES",
     "RESTORED",
     "SKIPPED",
     "SKIP_RULES",
     "SUBMIT",
     "Kind",
+    "pack_place",
     "pack_submit",
     "skip_code",
+    "unpack_places",
 ]
 
 MAX_RANK = 7
@@ -43,9 +46,12 @@ class Kind(IntEnum):
     PARTIAL = 7
 
 
-# kind, number of frames, task, seq, arrival, received, deadline (all monotonic ns); then of each
-# frame channel, slot, rank, extents x7. Indexed by the number of frames.
-SUBMIT = tuple(struct.Struct("<BBxxIQqqq" + "10I" * count) for count in range(MOST_INPUTS + 1))
+# kind, number of frames, task, seq, arrival, received, deadline (all monotonic ns); the place of
+# each frame follows
+SUBMIT = struct.Struct("<BBxxIQqqq")
+# channel, slot, rank, extents x7
+_PLACE = struct.Struct("<10I")
+PLACE_BYTES = _PLACE.size
 # kind, task, output slot
 OUTPUT_FREE = struct.Struct("<BxxxII")
 # kind, whether it ended at its early exit, task, seq, output slot, released, started, finished,
@@ -71,30 +77,43 @@ SKIP_RULES = (
     Rule.OVERRUN,
     Rule.CRITICALITY,
 )
+_SUBMIT = int(Kind.SUBMIT)
 _PADDING = tuple((0,) * (MAX_RANK - rank) for rank in range(MAX_RANK + 1))
 POLICIES: tuple[OverrunPolicy | None, ...] = (None, *OverrunPolicy)
 
 
-def pack_submit(
-    task_id: int,
-    seq: int,
-    times_ns: tuple[int, int, int],
-    frames: Sequence[tuple[int, int, tuple[int, ...]]],
-) -> bytes:
+def pack_submit(task_id: int, seq: int, times_ns: tuple[int, int, int], places: bytes) -> bytes:
     """Return a SUBMIT record.
 
     Args:
         task_id: whose job it is.
         seq: sequence number of the job.
         times_ns: arrival, reception and absolute deadline.
-        frames: channel, slot and shape of each, at most :data:`~aegis_ros.backends.MOST_INPUTS` of
-            rank 7 or less.
+        places: of its frames, one after the other, from :func:`pack_place`; at most
+            :data:`~aegis_ros.backends.MOST_INPUTS`.
     """
-    numbers: list[int] = []
-    for channel, slot, shape in frames:
-        rank = len(shape)
-        numbers += (channel, slot, rank, *shape, *_PADDING[rank])
-    return SUBMIT[len(frames)].pack(Kind.SUBMIT, len(frames), task_id, seq, *times_ns, *numbers)
+    count = len(places) // PLACE_BYTES
+    return SUBMIT.pack(_SUBMIT, count, task_id, seq, *times_ns) + places
+
+
+def pack_place(channel: int, slot: int, shape: tuple[int, ...]) -> bytes:
+    """Return where a frame lies, as it stands in a SUBMIT record.
+
+    Raises:
+        InputError: the shape has too many extents.
+    """
+    rank = len(shape)
+    if rank > MAX_RANK:
+        raise InputError(
+            "a frame has too many extents", value=shape, expected=f"at most {MAX_RANK}"
+        )
+    return _PLACE.pack(channel, slot, rank, *shape, *_PADDING[rank])
+
+
+def unpack_places(places: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Yield channel, slot and shape of each place of a SUBMIT record."""
+    for channel, slot, rank, *extents in _PLACE.iter_unpack(places):
+        yield channel, slot, tuple(extents[:rank])
 
 
 def skip_code(rule: Rule) -> int:

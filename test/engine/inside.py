@@ -26,6 +26,7 @@ from aegis_ros.engine.wire import (
     SKIP_RULES,
     SKIPPED,
     Kind,
+    pack_place,
     pack_submit,
 )
 from aegis_ros.rationale import Rule
@@ -177,7 +178,7 @@ class Inside:
                     task_id,
                     self._sent,
                     (now, now, now + self._deadline_ns[task_id]),
-                    [(1, self._sent % _SLOTS, SHAPE)],
+                    pack_place(1, self._sent % _SLOTS, SHAPE),
                 )
             )
 

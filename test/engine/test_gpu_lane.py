@@ -26,6 +26,7 @@ from aegis_ros.engine.wire import (
     OUTPUT_FREE,
     SKIPPED,
     Kind,
+    pack_place,
     pack_submit,
 )
 from aegis_ros.spec import FrameFormat, LaneSpec, Wait
@@ -74,7 +75,8 @@ class Node:
         """Send a frame that is all of one value."""
         self._memory.bytes[slot * self._stride :][: int(np.prod(SHAPE))] = value
         now = time.monotonic_ns()
-        self._socket.send(pack_submit(task, seq, (now, now, now + 1000 * MS), [(1, slot, SHAPE)]))
+        times_ns = (now, now, now + 1000 * MS)
+        self._socket.send(pack_submit(task, seq, times_ns, pack_place(1, slot, SHAPE)))
 
     def hear(self) -> int:
         """Read one record, keep its result and give the slot back; return its job."""

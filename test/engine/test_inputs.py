@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.base import MOST_INPUTS
 from aegis_ros.backends.testing.simulated import lasting
 from aegis_ros.engine import ChannelSpec, SlotFrame
-from aegis_ros.engine.wire import MAX_RANK, MAX_RECORD_BYTES, SUBMIT, pack_submit
+from aegis_ros.engine.wire import (
+    MAX_RANK,
+    MAX_RECORD_BYTES,
+    pack_place,
+    pack_submit,
+    unpack_places,
+)
 from aegis_ros.errors import InputError
 from aegis_ros.spec import FrameFormat
 from test.backends.networks import make_network
@@ -22,9 +29,10 @@ RANK_7 = (1, 2, 1, 3, 1, 2, 2)
 
 
 def test_the_largest_record_has_room_for_all_inputs() -> None:
-    places = [(index, index, (1,) * MAX_RANK) for index in range(len(SUBMIT) - 1)]
-    assert len(pack_submit(1, 2, (3, 4, 5), places)) <= MAX_RECORD_BYTES
-    assert len(pack_submit(1, 2, (3, 4, 5), [])) == SUBMIT[0].size
+    places = [(index, index, (1,) * MAX_RANK) for index in range(MOST_INPUTS)]
+    packed = b"".join(pack_place(*place) for place in places)
+    assert len(pack_submit(1, 2, (3, 4, 5), packed)) <= MAX_RECORD_BYTES
+    assert list(unpack_places(packed)) == places
 
 
 def test_each_input_comes_from_its_own_channel_whatever_its_rank(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from aegis_ros.backends import Completion
-from aegis_ros.engine.wire import OUTPUT_FREE, Kind, pack_submit
+from aegis_ros.engine.wire import OUTPUT_FREE, Kind, pack_place, pack_submit
 from aegis_ros.rationale import Rule
 from test.engine.bench import SHAPE, simulated
 from test.engine.inside import Inside, takes
@@ -88,8 +88,8 @@ def test_a_token_of_nothing_ends_nothing_on_an_idle_lane() -> None:
     [
         bytes([Kind.SUBMIT, 200]) + bytes(200),
         bytes([Kind.SUBMIT]),
-        pack_submit(1, 99, (0, 0, 0), [(1, 1, SHAPE)])[:-4],
-        pack_submit(1, 99, (0, 0, 0), [(1, 1, SHAPE)]) + bytes(4),
+        pack_submit(1, 99, (0, 0, 0), pack_place(1, 1, SHAPE))[:-4],
+        pack_submit(1, 99, (0, 0, 0), pack_place(1, 1, SHAPE)) + bytes(4),
         OUTPUT_FREE.pack(Kind.OUTPUT_FREE, 1, 0)[:-1],
         struct.pack("<B", 255),
     ],

@@ -15,7 +15,7 @@ from aegis_ros.engine.channel import SlotFrame
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.engine.events import JobSkip
-from aegis_ros.engine.wire import MAX_RANK, pack_submit
+from aegis_ros.engine.wire import pack_submit
 from aegis_ros.errors import InputError
 from aegis_ros.rationale import Rule
 
@@ -86,15 +86,7 @@ class InFlight:
             raise InputError(
                 "a job has too many inputs", value=len(frames), expected=f"at most {MOST_INPUTS}"
             )
-        places = []
-        for frame in frames:
-            if len(frame.shape) > MAX_RANK:
-                raise InputError(
-                    "a frame has too many extents",
-                    value=frame.shape,
-                    expected=f"at most {MAX_RANK}",
-                )
-            places.append((frame.channel.index, frame.slot, frame.shape))
+        places = b"".join([frame.place() for frame in frames])
         refused: list[tuple[int, int, Rule, str]] = []
         if len(jobs) != 1:  # the caller needs the slots once, and one job instead of it from here
             for frame in frames:

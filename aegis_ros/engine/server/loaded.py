@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import LoadedNetwork, Part, Work
+from aegis_ros.backends.base import Arrays, LoadedNetwork, Part, Work
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import ChannelSpec
@@ -96,12 +96,13 @@ class JobFrame:
 
     Args:
         task: whose; ``None`` for one that is not loaded.
-        places: channel, slot and shape of each input.
+        places: where its inputs lie, as in the SUBMIT record.
 
     Attributes:
         partials: how many partial results it has reported.
         inputs: arrays of its inputs, once it has its turn.
         output: its output slot; -1 before it has one.
+        outputs: arrays in that slot.
         started_ns: when its first step began, 0 before.
         execution_ns: what its steps have taken so far.
     """
@@ -110,20 +111,21 @@ class JobFrame:
         "execution_ns",
         "inputs",
         "output",
+        "outputs",
         "partials",
         "places",
         "started_ns",
         "task",
     )
 
-    def __init__(
-        self, task: LoadedTask | None, places: list[tuple[int, int, tuple[int, ...]]]
-    ) -> None:
+    inputs: Arrays
+    outputs: Arrays
+
+    def __init__(self, task: LoadedTask | None, places: bytes) -> None:
         """Begin with nothing run."""
         self.task = task
         self.places = places
         self.partials = 0
-        self.inputs: list[npt.NDArray[np.generic]] = []
         self.output = -1
         self.started_ns = 0
         self.execution_ns = 0

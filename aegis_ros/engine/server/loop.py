@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from aegis_ros.backends.base import Completion, Runtime, Shapes, Work
+from aegis_ros.backends.base import MOST_INPUTS, Arrays, Completion, Runtime, Shapes, Work
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.server.host import collect_garbage
@@ -25,7 +25,14 @@ from aegis_ros.engine.server.loaded import InputChannel, JobFrame, LoadedTask, P
 from aegis_ros.engine.server.outbox import Outbox
 from aegis_ros.engine.server.tracing import LoopTrace
 from aegis_ros.engine.types import ChannelSpec
-from aegis_ros.engine.wire import MAX_RECORD_BYTES, OUTPUT_FREE, SUBMIT, Kind
+from aegis_ros.engine.wire import (
+    MAX_RECORD_BYTES,
+    OUTPUT_FREE,
+    PLACE_BYTES,
+    SUBMIT,
+    Kind,
+    unpack_places,
+)
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import (
     Actions,
@@ -46,7 +53,9 @@ from aegis_ros.spec import Criticality, OverrunPolicy
 __all__ = ["EngineLoop"]
 
 _HEARTBEAT_S = 0.1
-_PLACE = 10  # numbers of a frame in a SUBMIT record
+_MOST_KNOWN = 256  # places whose arrays are kept; frames of ever new sizes need ever new ones
+_SUBMIT, _OUTPUT_FREE = int(Kind.SUBMIT), int(Kind.OUTPUT_FREE)
+_SUBMIT_BYTES = SUBMIT.size
 _GARBAGE_INTERVAL_NS = 10_000_000_000
 
 
@@ -86,6 +95,7 @@ class EngineLoop:
         self.trace: LoopTrace | None = None
         self._tasks: dict[int, LoadedTask] = {}
         self._channels: dict[int, InputChannel] = {}
+        self._inputs: dict[bytes, Arrays] = {}  # by their places in a record
         self._profiles: list[deque[ProfileRun]] = [deque() for _ in range(lanes)]
         self._to_profile = 0  # runs that wait in all of them
         self._profiling: list[ProfileRun | None] = [None] * lanes
@@ -97,6 +107,7 @@ class EngineLoop:
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._buffer = bytearray(MAX_RECORD_BYTES)
+        self._record = memoryview(self._buffer)
         self._running = True
         self._epoll = select.epoll()
         self._outbox = Outbox(frames, self._epoll, self._end)
@@ -155,6 +166,7 @@ class EngineLoop:
 
     def remove_channel(self, index: int) -> None:
         """Forget a channel no task uses (under :meth:`call`)."""
+        self._inputs.clear()
         channel = self._channels.pop(index, None)
         if channel is not None:
             channel.close()
@@ -277,27 +289,21 @@ class EngineLoop:
                 self._running = False
                 return
             with self._lock:  # for one record, so that a lane never waits for a burst of them
-                if buffer[0] == Kind.SUBMIT:
-                    if buffer[1] < len(SUBMIT) and size == SUBMIT[buffer[1]].size:
-                        self._release(buffer)
-                elif buffer[0] == Kind.OUTPUT_FREE and size == OUTPUT_FREE.size:
+                kind, count = buffer[0], buffer[1]
+                if kind == _SUBMIT:
+                    if count <= MOST_INPUTS and size == _SUBMIT_BYTES + PLACE_BYTES * count:
+                        self._release(buffer, size)
+                elif kind == _OUTPUT_FREE and size == OUTPUT_FREE.size:
                     _, task_id, slot = OUTPUT_FREE.unpack_from(buffer)
                     task = self._tasks.get(task_id)
                     if task is not None and slot < task.slots.count and slot not in task.free:
                         task.free.append(slot)
 
-    def _release(self, buffer: bytearray) -> None:
-        (_, count, task_id, seq, arrival, received, deadline, *numbers) = SUBMIT[
-            buffer[1]
-        ].unpack_from(buffer)
-        places = []
-        for at in range(0, _PLACE * count, _PLACE):
-            shape = at + 3
-            extents = tuple(numbers[shape : shape + numbers[at + 2]])
-            places.append((numbers[at], numbers[at + 1], extents))
+    def _release(self, buffer: bytearray, size: int) -> None:
+        _, _, task_id, seq, arrival, received, deadline = SUBMIT.unpack_from(buffer)
         now = time.monotonic_ns()
         task = self._tasks.get(task_id)
-        frame = JobFrame(task, places)
+        frame = JobFrame(task, bytes(self._record[_SUBMIT_BYTES:size]))
         job = Job(task_id, seq, arrival, deadline, payload=frame)
         if task is None:
             self._skip(job, Rule.STATE, "the task is not loaded")
@@ -355,8 +361,7 @@ class EngineLoop:
             part.prefetched, task.ahead = task.ahead is job, None
         else:
             part.prefetched = False
-        if part.inputs is not frame.inputs:
-            part.inputs, part.outputs = frame.inputs, task.slots.arrays(frame.output)
+        part.inputs, part.outputs = frame.inputs, frame.outputs
         work = self._work[lane]
         work.parts[:] = task.parts
         work.step = job.step
@@ -388,9 +393,7 @@ class EngineLoop:
         frame = job.payload
         assert isinstance(frame, JobFrame)
         try:
-            inputs = [
-                self._channels[channel].frame(slot, shape) for channel, slot, shape in frame.places
-            ]
+            inputs = self._arrays(frame.places)
         except (KeyError, TypeError, ValueError):
             return  # reported when its turn has come
         if self._backend.prefetch(task.network, inputs):
@@ -401,14 +404,32 @@ class EngineLoop:
         if not task.free:
             return Rule.LIMIT, "all output slots are held by the node"
         try:
-            for channel, slot, shape in frame.places:
-                frame.inputs.append(self._channels[channel].frame(slot, shape))
+            frame.inputs = self._arrays(frame.places)
         except KeyError:
             return Rule.STATE, "the frame's channel is closed"
         except (TypeError, ValueError) as error:
             return Rule.RUN_FAILED, f"the frame does not fit its slot ({error})"
         frame.output = task.free.pop()
+        frame.outputs = task.slots.arrays(frame.output)
         return None
+
+    def _arrays(self, places: bytes) -> Arrays:
+        """Return the frames in some places; the same places are used again and again.
+
+        Raises:
+            KeyError: a channel is closed.
+            TypeError, ValueError: a shape does not fit.
+        """
+        arrays = self._inputs.get(places)
+        if arrays is None:
+            arrays = tuple(
+                self._channels[channel].frame(slot, shape)
+                for channel, slot, shape in unpack_places(places)
+            )
+            if len(self._inputs) == _MOST_KNOWN:
+                self._inputs.clear()
+            self._inputs[places] = arrays
+        return arrays
 
     def _start_profile(self, lane: int, run: ProfileRun) -> None:
         self._profiling[lane] = run
