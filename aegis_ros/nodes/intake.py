@@ -30,6 +30,7 @@ from aegis_ros.nodes.numbers import numbers_shape
 from aegis_ros.nodes.overtaken import Overtaken
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
 from aegis_ros.nodes.publishers import Heard, look
+from aegis_ros.nodes.topics import why_refused
 from aegis_ros.orchestrator import Crops, FrameTimes, Orchestrator, Stream
 from aegis_ros.rationale.frames import CannotSubscribe, FramesLost, FramesOvertaken
 from aegis_ros.spec import FrameFormat
@@ -188,9 +189,11 @@ class SensorIntake:
                 try:
                     self._subscriptions[key] = self._subscribe(stream)
                 except Exception as error:  # the others must get their frames
+                    topic = self._resolve(stream.topic)
+                    problem = why_refused(self._node, topic, stream.type, error)
                     for name in self._orchestrator.intake.fed_by(key):
                         self._orchestrator.fail(
-                            name, CannotSubscribe(name, stream.topic, stream.type, str(error))
+                            name, CannotSubscribe(name, stream.topic, stream.type, problem)
                         )
 
     def close(self) -> None:

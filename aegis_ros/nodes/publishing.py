@@ -35,6 +35,7 @@ from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
 from aegis_ros.nodes.invalid import not_finite
 from aegis_ros.nodes.preserialized import PreserializedResult
+from aegis_ros.nodes.ros_text import plain_ros
 from aegis_ros.orchestrator import Crops, Orchestrator, TaskSummary
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.results import (
@@ -162,7 +163,9 @@ class ResultPublisher:
                 except Exception as error:  # the others must get their publishers
                     self._orchestrator.fail(
                         item.spec.name,
-                        CannotPublish(item.spec.name, item.spec.output.topic, str(error)),
+                        CannotPublish(
+                            item.spec.name, item.spec.output.topic, plain_ros(str(error))
+                        ),
                     )
                 else:
                     self._outputs[item.task_id] = output

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 
 from aegis_ros.errors import ConfigError
+from aegis_ros.nodes.ros_text import plain_ros
 
 __all__ = ["security_refusal", "warn_unless_enforced"]
 
@@ -18,7 +18,6 @@ _NOT_ENFORCED = (
     f"unprotected. Set {_STRATEGY}=Enforce"
 )
 _SHOWN = 300  # characters
-_SOURCE = re.compile(r"\.?, at /\S+:\d+")  # where in the source of ROS
 _KEYS = (
     "Make keys: aegis security policy robot.yaml > policy.xml, then ros2 security "
     "generate_artifacts -k KEYSTORE -p policy.xml (docs/security.md); the enclave is chosen with "
@@ -40,7 +39,7 @@ def security_refusal(text: str) -> ConfigError | None:
     """
     if os.environ.get(_ENABLE) != "true":
         return None
-    detail = _SOURCE.sub("", " ".join(text.split()))[:_SHOWN]
+    detail = plain_ros(text)[:_SHOWN]
     keystore = os.environ.get(_KEYSTORE, "")
     if "security libraries" in text:
         return ConfigError(

@@ -9,9 +9,10 @@ from rclpy.node import Node
 
 from aegis_ros.errors import ConfigError
 from aegis_ros.nodes.companions import companion
+from aegis_ros.nodes.ros_text import plain_ros
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["check_topics"]
+__all__ = ["check_topics", "why_refused"]
 
 _RESULT = "aegis_ros/msg/InferenceResult"
 _IMAGE = "sensor_msgs/msg/Image"
@@ -32,7 +33,7 @@ def check_topics(node: Node, spec: TaskSpec, others: Iterable[TaskSpec] = ()) ->
     Raises:
         ConfigError: names the field, the topic and who uses it.
     """
-    everyone = dict(node.get_topic_names_and_types())
+    everyone = _types(node)
     own = dict(node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace()))
     taken = {
         name: (kind, f"task {other.name}")
@@ -53,6 +54,26 @@ def check_topics(node: Node, spec: TaskSpec, others: Iterable[TaskSpec] = ()) ->
                 hint=f"Choose another topic, or see who uses this one: ros2 topic info -v {name}",
             )
         taken[name] = (kind, field)
+
+
+def why_refused(node: Node, topic: str, kind: str, error: Exception) -> str:
+    """Return why ROS refuses a subscription to a topic.
+
+    Where another node of this process uses the topic with another type, its own text is about
+    memory that it could not clean up.
+
+    Args:
+        node: that wanted to subscribe.
+        topic: full name.
+        kind: type of the subscription.
+        error: what rclpy raised.
+    """
+    used = ", ".join(each for each in _types(node).get(topic, ()) if each != kind)
+    return f"the topic is in use with type {used}" if used else plain_ros(str(error))
+
+
+def _types(node: Node) -> dict[str, list[str]]:
+    return dict(node.get_topic_names_and_types())
 
 
 def _uses(node: Node, spec: TaskSpec) -> Iterator[tuple[str, str, str, bool]]:

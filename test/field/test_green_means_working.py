@@ -14,10 +14,9 @@ from aegis_ros.srv import RegisterModel, UnregisterModel
 from diagnostic_msgs.msg import DiagnosticStatus
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from aegis_ros.nodes.monitor import Monitor
-from aegis_ros.rationale.frames import CannotSubscribe
 from aegis_ros.views.status import render_snapshot, summary_line
 from test.network.builders import save
 from test.nodes.system import SIZE, System, running
@@ -208,18 +207,42 @@ _MISSING = """\
 """
 
 
-def test_a_task_that_failed_says_what_happened(system: System, tmp_path: Path) -> None:
-    _camera(system, "gone")
-    orchestrator = system.node._orchestrator
-    assert orchestrator is not None
-    reason = CannotSubscribe("gone", "/gone/image", "sensor_msgs/msg/Image", "type mismatch")
-    orchestrator.fail("gone", reason)
-    status = _diagnosis(system, "gone", DiagnosticStatus.ERROR)
-    assert "cannot subscribe to /gone/image" in status.message
-    assert "crash" not in status.message
+def _failed(system: System, name: str) -> str:
+    """What is said of a task that failed, on /diagnostics and in the status alike."""
+    status = _diagnosis(system, name, DiagnosticStatus.ERROR)
     system.until(
         lambda: any(
-            each.spec.name == "gone" and each.problem == status.message
+            each.spec.name == name and each.problem == status.message
             for each in system.statuses[-1].tasks
         )
     )
+    return str(status.message)
+
+
+def test_a_task_whose_topic_cannot_be_subscribed_to_says_so(system: System) -> None:
+    # One process has one type for each topic, and another node of it was there first.
+    system.robot.create_publisher(CompressedImage, "/taken/image", 1)
+    assert system.call(RegisterModel, task=system.task("taken")).admitted
+    said = _failed(system, "taken")
+    assert said == (
+        "cannot subscribe to /taken/image as sensor_msgs/msg/Image: the topic is in use with type "
+        "sensor_msgs/msg/CompressedImage; unregister taken and choose another topic"
+    )
+
+
+def test_a_task_whose_results_cannot_be_published_says_so_and_the_others_run(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **more: Any) -> Any:
+        raise RuntimeError("a decoder that is made once only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aegis_ros.nodes.orchestrator.create_decoder", refuse)
+        assert system.call(RegisterModel, task=system.task("mute")).admitted
+    said = _failed(system, "mute")
+    assert said == (
+        "cannot publish results of mute on /mute/result: a decoder that is made once only; "
+        "unregister it and choose another topic"
+    )
+    camera = _camera(system, "beside")
+    system.until(lambda: system.results_of("beside"), lambda: camera.publish(system.image()))
