@@ -2,93 +2,45 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 
 from aegis_ros.nodes.namesakes import Namesakes
+from test.field.orchestrators import Orchestrators
 
 _OWN = ("orchestrator", "/robot")
 _HERE, _THERE = b"\x01\x0f\x11\x22", b"\x01\x0f\x33\x44"
 _LAST = 6
-_WAIT_SECONDS = 60.0
 
 
-class _Robot:
-    """Listens to /diagnostics while orchestrators of one name come and go, each a process."""
+class _Robot(Orchestrators):
+    """Listens to what orchestrators of one name say of it on /diagnostics."""
 
     def __init__(self, folder: Path) -> None:
-        self.namespace = f"/twins_{os.getpid()}"
-        self._folder = folder
-        self._context = Context()
-        rclpy.init(context=self._context)
-        node = rclpy.create_node("observer", context=self._context)
+        super().__init__(folder)
         self._said: list[DiagnosticStatus] = []
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._keep, 10)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(node)
-        self._processes: list[subprocess.Popen[str]] = []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._keep, 10)
 
     def _keep(self, message: DiagnosticArray) -> None:
-        name = f"{self.namespace}/orchestrator: name"
+        name = f"{self.root}/orchestrator: name"
         self._said += [each for each in message.status if each.name == name]
-
-    def start(self, name: str, *, autostart: bool = True) -> subprocess.Popen[str]:
-        """Start an orchestrator that has a state directory of its own."""
-        (self._folder / name).mkdir()
-        config = self._folder / "robot.yaml"
-        config.write_text(
-            "device: {backend: onnxruntime, lanes: [{name: main}], arena_mib: 64, "
-            "realtime_priority: 0}\n"
-        )
-        parameters = {
-            "config": config,
-            "state_dir": self._folder / name,
-            "autostart": str(autostart).lower(),
-            "diagnostics_period_s": 0.1,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "aegis_ros.nodes.orchestrator_main", "--ros-args"]
-            + [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
-            + ["-r", f"__ns:={self.namespace}"],
-            stderr=(self._folder / f"{name}.log").open("w"),
-            text=True,
-        )
-        self._processes.append(process)
-        return process
 
     def until_all_say(self, level: bytes) -> str:
         """Wait until the next diagnoses of the name are of this level, whoever publishes them."""
-        end = time.monotonic() + _WAIT_SECONDS
-        while True:
+
+        def alike() -> bool:
             said = self._said[-_LAST:]
-            if len(said) == _LAST and all(each.level == level for each in said):
-                self._said.clear()
-                return str(said[-1].message)
-            assert time.monotonic() < end, self._said[-1:]
-            self._executor.spin_once(timeout_sec=0.1)
+            return len(said) == _LAST and all(each.level == level for each in said)
 
-    def end(self, process: subprocess.Popen[str]) -> None:
-        process.send_signal(signal.SIGTERM)
-        process.wait(_WAIT_SECONDS)
-
-    def close(self) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
-        rclpy.try_shutdown(context=self._context)
+        self.until(alike)
+        said = str(self._said[-1].message)
+        self._said.clear()
+        return said
 
 
 @pytest.fixture
@@ -98,19 +50,17 @@ def robot(tmp_path: Path) -> Iterator[_Robot]:
     each.close()
 
 
-def test_both_nodes_of_one_name_report_it_until_one_of_them_is_gone(
-    robot: _Robot, tmp_path: Path
-) -> None:
+def test_both_nodes_of_one_name_report_it_until_one_of_them_is_gone(robot: _Robot) -> None:
     robot.start("first")
     robot.until_all_say(DiagnosticStatus.OK)
     second = robot.start("second")
     said = robot.until_all_say(DiagnosticStatus.ERROR)
-    expected = f"another node named {robot.namespace}/orchestrator can be heard on this machine: "
+    expected = f"another node named {robot.root}/orchestrator can be heard on this machine: "
     assert said.startswith(expected)
     robot.end(second)
     robot.until_all_say(DiagnosticStatus.OK)
     for name in ("first", "second"):
-        assert (tmp_path / f"{name}.log").read_text().count(expected) == 1, "and in the log, once"
+        assert robot.log(name).count(expected) == 1, "and in the log, once"
 
 
 def test_nodes_that_are_not_configured_report_it_as_well(robot: _Robot) -> None:
