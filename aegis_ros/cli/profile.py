@@ -164,6 +164,7 @@ class _Campaign:
         )
         self._profiles: dict[str, Profile] = {}
         self._frames: dict[str, list[npt.NDArray[np.generic]]] = {}
+        self._found: dict[str, str] = {}  # how much the networks find in the frames
         self._problems: dict[str, str] = {}
         self._compiled: dict[str, CompiledNetwork] = {}
         self._specs = {task.name: task for task in spec.tasks}
@@ -253,8 +254,27 @@ class _Campaign:
                     image_frames(self._inputs, task, item.max_shape, item.dtype)
                     for item in compiled.inputs
                 ]
+                self._found[task.name] = self._counted(task)
             if known is not None and known.segments == compiled.segments:
                 self._profiles[task.name] = known
+
+    def _counted(self, task: TaskSpec) -> str:
+        """Return how much a network finds in the images, in words; empty where it does not matter.
+
+        Raises:
+            ConfigError: it finds nothing: the budget would be that of empty scenes.
+        """
+        found = self._orchestrator.profiler.found(task, self._frames[task.name])
+        if found == 0:
+            raise ConfigError(
+                "the network finds nothing in these images, and takes longer the more it finds",
+                where="--inputs",
+                value=self._inputs,
+                expected="images of what it looks for",
+                hint="Without --inputs, it is measured on the generated pattern in which it finds "
+                "most",
+            )
+        return f" in which it finds up to {found}" if found else ""
 
     def _meet(self) -> None:
         """Look for the networks that are not measured themselves, but run with those that are."""
@@ -386,7 +406,8 @@ class _Campaign:
         if frames is None or self._inputs is None:
             compiled = self._compiled.get(task.name)
             return PATTERN if compiled is not None and compiled.busy >= 0 else RANDOM
-        return f"{len(frames[0])} images of {self._inputs.name}"
+        found = self._found.get(task.name, "")
+        return f"{len(frames[0])} images of {self._inputs.name}{found}"
 
     def _problem(self, task: TaskSpec) -> str:
         if task.name in self._problems or task.name in self._profiles:

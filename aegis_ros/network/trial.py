@@ -1,9 +1,10 @@
-"""Runs a fused network on made-up frames, to learn how large its outputs are and what it finds."""
+"""Runs a fused network on frames, to learn how large its outputs are and what it finds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from aegis_ros.rationale.loading import (
     ShapesDoNotFit,
 )
 
-__all__ = ["Trial", "tried"]
+__all__ = ["Trial", "most_rows", "tried"]
 
 # What a size ends in that the network does not take.
 _OF_SHAPES = (GraphInvalid, OperatorFailed, RuntimeRefuses, ShapesDoNotFit)
@@ -76,22 +77,15 @@ def tried(
         ModelError: it cannot be run, or has an output that is no tensor of numbers or of any rank.
     """
     own = len(fused.graph.output)
-    inside = finding(fused)
-    if inside:
-        watched = onnx.ModelProto()
-        watched.CopyFrom(fused)
-        watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inside)
-        fused, path = watched, path.with_name("watched.onnx")
-        onnx.save_model(fused, path)
-    try:
-        run = _Runner(path, other_size)
-        inputs = tensor_infos(fused.graph.input)
+    with _watched(fused, path) as (whole, place):
+        run = _Runner(place, other_size)
+        inputs = tensor_infos(whole.graph.input)
         shapes = [run(frames) for frames in _plain(inputs, feeds)]
         fixed = [run.fixed(at) for at in range(len(run.names))]
         most = list(fixed)
         ranks = [len(shape) for shape in shapes[0]]
         if any(None in extents for extents in fixed):
-            stated, allowed = largest_extents(at_largest(fused, feeds), path.parent)
+            stated, allowed = largest_extents(at_largest(whole, feeds), place.parent)
             fixed = [stated.get(name, ()) for name in run.names]
             most = [allowed.get(name, ()) for name in run.names]
         plain = len(shapes)
@@ -101,9 +95,6 @@ def tried(
                 shapes.append(run(frames))
                 if len(shapes) >= plain + _LEAST_PATTERNS and time.monotonic() > end:
                     break
-    finally:
-        if inside:
-            path.unlink(missing_ok=True)
     seen = list(map(SeenOutput, fixed, most, zip(*shapes, strict=True)))
     outputs = bound_rows(
         [
@@ -114,6 +105,63 @@ def tried(
         max_results,
     )
     return Trial(outputs, _busiest(outputs, seen, range(plain, len(shapes))))
+
+
+def most_rows(
+    fused: onnx.ModelProto,
+    path: Path,
+    frames: Sequence[npt.NDArray[np.generic]],
+    rows_axes: Sequence[int],
+) -> int:
+    """Return the most rows that a network finds in one of several frames.
+
+    As in :attr:`Trial.busy`, rows of outputs count where there are any, else what is found inside.
+
+    Args:
+        fused: the network.
+        path: file that it is in; files beside it are made and removed.
+        frames: what each of its inputs is fed, [frames, *shape of a frame].
+        rows_axes: axis of each output whose extent the data decides, -1 for none.
+
+    Raises:
+        ModelError: it fails on one of them.
+    """
+    names = [item.name for item in fused.graph.input]
+    with _watched(fused, path) as (_, place):
+        run = _Runner(place, None)
+        shapes = [run(dict(zip(names, frame, strict=True))) for frame in zip(*frames, strict=True)]
+        axes = list(rows_axes)
+        if max(axes) < 0:  # the one axis of what is inside that is not fixed
+            fixed = [run.fixed(at) for at in range(len(run.names))]
+            axes = [each.index(None) if each.count(None) == 1 else -1 for each in fixed]
+            axes[: len(rows_axes)] = rows_axes
+    return max(
+        (
+            shape[axis]
+            for each in shapes
+            for shape, axis in zip(each, axes, strict=False)
+            if axis >= 0
+        ),
+        default=0,
+    )
+
+
+@contextmanager
+def _watched(fused: onnx.ModelProto, path: Path) -> Iterator[tuple[onnx.ModelProto, Path]]:
+    """Yield a network, and its file, that also gives out what it finds inside."""
+    inside = finding(fused)
+    if not inside:
+        yield fused, path
+        return
+    watched = onnx.ModelProto()
+    watched.CopyFrom(fused)
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inside)
+    place = path.with_name("watched.onnx")
+    onnx.save_model(watched, place)
+    try:
+        yield watched, place
+    finally:
+        place.unlink(missing_ok=True)
 
 
 def _busiest(outputs: Sequence[TensorInfo], seen: Sequence[SeenOutput], of: range) -> Busy | None:

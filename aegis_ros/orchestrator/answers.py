@@ -15,6 +15,7 @@ from aegis_ros.rationale.admission import (
     ConstantLatency,
     MovedTask,
     ResultsMeasured,
+    RowsKept,
     SharedWith,
     SlowedTask,
     TaskAdmitted,
@@ -87,6 +88,7 @@ def admission_reason(
         ),
         slowed=tuple(slowed),
         results=_results_measured(candidate),
+        rows=_rows_kept(candidate),
     )
 
 
@@ -96,6 +98,14 @@ def _results_measured(candidate: Candidate) -> ResultsMeasured | None:
     if busy is None or not frames:
         return None
     return ResultsMeasured("" if frames == PATTERN else frames, busy.found, busy.most, busy.kept)
+
+
+def _rows_kept(candidate: Candidate) -> RowsKept | None:
+    """Return how many rows are kept where that is neither declared nor all there can be."""
+    busy = candidate.prepared.busy
+    if busy is None or not busy.kept or candidate.spec.output.max_results:
+        return None
+    return None if 0 < busy.most <= busy.kept else RowsKept(busy.kept, busy.most)
 
 
 def _chains_of(name: str, verdict: ChainsVerdict) -> tuple[ChainTime, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.engine import Engine
 from aegis_ros.errors import AegisError, StateError
+from aegis_ros.network.counting import most_found
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.measuring import Measurement, measure_batch
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -154,6 +156,25 @@ class Profiler:
         with self._turn(spec.name):
             _, compiled = self._preparation.network(spec)
             return compiled, self._profiles.get(self._preparation.profile_key(spec, compiled))
+
+    def found(self, spec: TaskSpec, frames: Sequence[npt.NDArray[np.generic]]) -> int | None:
+        """Return the most that a task's network finds in one of several frames.
+
+        ``None`` where what it computes does not depend on that.
+
+        Args:
+            spec: the task.
+            frames: what each of its inputs is fed, [frames, *largest shape of a frame].
+
+        Raises:
+            Refusal: the network cannot be used.
+            ModelError, OSError: it cannot be run on them.
+        """
+        with self._turn(spec.name):
+            prepared, _ = self._preparation.network(spec)
+            if prepared.busy is None:
+                return None
+            return most_found(prepared, frames, arena_bytes=self._device.arena_bytes)
 
     def measure(
         self,

@@ -26,6 +26,7 @@ __all__ = [
     "MeasuredBudget",
     "MovedTask",
     "ResultsMeasured",
+    "RowsKept",
     "SegmentsBudget",
     "SharedWith",
     "SlowedTask",
@@ -174,6 +175,19 @@ class ResultsMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsKept:
+    """How many rows are kept of results that may have more, where no number was declared.
+
+    Attributes:
+        kept: how many.
+        most: the most there can be; 0 where nothing is known to limit it.
+    """
+
+    kept: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class MovedTask:
     """A running task that goes to another lane so that a new one fits."""
 
@@ -249,6 +263,7 @@ class TaskAdmitted(Reason):
         shared: other orchestrators on what its lane computes on, which the proof does not count.
         slowed: running tasks on other lanes whose budgets grow.
         results: on what the budget was measured, where that depends on what is found.
+        rows: how many rows its results have at most, where nobody said how many are wanted.
     """
 
     decision = Decision.ADMITTED
@@ -277,6 +292,7 @@ class TaskAdmitted(Reason):
     shared: tuple[SharedWith, ...] = ()
     slowed: tuple[SlowedTask, ...] = ()
     results: ResultsMeasured | None = None
+    rows: RowsKept | None = None
 
     def tested(self) -> Inequality:
         """Return the inequality that decided."""

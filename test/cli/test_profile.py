@@ -18,7 +18,7 @@ from aegis_ros.cli.profile import run
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
-from test.network.builders import identity_network
+from test.network.builders import detector, identity_network
 
 
 @pytest.fixture
@@ -276,6 +276,29 @@ def test_a_network_is_fed_the_images_of_a_folder(
 ) -> None:
     answer = measured(capsys, config, tmp_path / "state", 20, inputs=images)
     assert [item["inputs"] for item in answer["conditions"]] == ["3 images of street"]
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_images_are_measured_on_with_how_much_is_found_and_not_where_that_is_nothing(
+    config: Path, tmp_path: Path, capsys: Captured, padded: bool
+) -> None:
+    detector(tmp_path / "identity.onnx", (1, 3, 12, 16), most=10, padded=padded)
+    config.write_text(config.read_text().replace("max_size: [24, 32]", "max_size: [12, 16]"))
+    for name, objects in (("empty", (0, 0)), ("street", (0, 3))):
+        (tmp_path / name).mkdir()
+        for index, count in enumerate(objects):
+            frame = np.zeros((12, 16, 3), np.uint8)
+            frame.reshape(-1, 3)[: 7 * count : 7] = 255
+            cv2.imwrite(str(tmp_path / name / f"{index}.png"), frame)
+    state = tmp_path / "state"
+    answer = measured(capsys, config, state, 20, inputs=tmp_path / "street")
+    (fed,) = {each["inputs"] for each in answer["conditions"]}
+    assert fed == "2 images of street in which it finds up to 3"
+    more = {"cold_runs": 0, "inputs": tmp_path / "empty"}
+    assert run(config, ["good"], 20, state, form="json", **more) == 1
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert not answer["measured"]
+    assert "the network finds nothing in these images" in answer["sentence"]
 
 
 def test_a_folder_without_images_is_named(config: Path, tmp_path: Path, capsys: Captured) -> None:

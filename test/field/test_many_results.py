@@ -78,6 +78,8 @@ def test_more_objects_than_are_kept_are_left_out_of_all_outputs_alike_and_report
     task.output.max_results = declared
     answer = system.call(RegisterModel, task=task)
     assert answer.admitted, answer.rationale.sentence
+    asked = "rows its results have: the first 100 are kept; declare output.max_results for another"
+    assert (asked in answer.rationale.sentence) == (not declared)
     system.listen(name)
     camera = system.camera(name)
     system.until(lambda: camera.get_subscription_count() > 0)
@@ -106,6 +108,7 @@ def test_a_detector_with_its_suppression_inside_gives_a_result_whatever_it_finds
     task.output.max_results = declared
     answer = system.call(RegisterModel, task=task)
     assert answer.admitted, answer.rationale.sentence
+    assert "output.max_results" not in answer.rationale.sentence, "the network has a limit"
     assert "measured budget" in answer.rationale.sentence
     assert "generated pattern in which it finds 10, the most it can" in answer.rationale.sentence
     system.listen(name)

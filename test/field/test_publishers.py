@@ -59,6 +59,8 @@ def test_a_reliable_task_on_a_best_effort_camera_is_told_and_registering_again_m
     health = _health(system, "deaf", subscription="/deaf/image: reliable, volatile")
     assert health.level == b"\2" and health.message == reported.rstrip(".")
     assert system.call(UnregisterModel, name="deaf").success
+    graph = system.robot
+    system.until(lambda: not graph.get_subscriptions_info_by_topic("/deaf/image"))
     _register(system, "deaf", input__qos="best_effort")
     system.until(lambda: system.results_of("deaf"), lambda: camera.publish(system.image()))
     health = _health(system, "deaf", subscription="/deaf/image: best_effort, volatile")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 
-from aegis_ros.nodes.publishers import differences
+from aegis_ros.nodes.publishers import Difference, differences, look
 
 USUAL = QoSProfile(depth=1)
+TYPE = "sensor_msgs/msg/Image"
 
 
 def _qos(**policies: object) -> QoSProfile:
@@ -62,3 +66,37 @@ def test_equal_profiles_and_unknown_policies_keep_nobody_apart() -> None:
     assert list(differences(USUAL, USUAL)) == []
     assert list(differences(unknown, USUAL)) == []
     assert list(differences(USUAL, unknown)) == []
+
+
+class _Graph:
+    """A node whose middleware made something else of its subscription than it asked for."""
+
+    def __init__(self, *got: QoSProfile) -> None:
+        self._got = got
+
+    def get_name(self) -> str:
+        return "intake"
+
+    def get_namespace(self) -> str:
+        return "/"
+
+    def get_subscriptions_info_by_topic(self, topic: str) -> list[Any]:
+        return [_endpoint("intake", each) for each in self._got]
+
+    def get_publishers_info_by_topic(self, topic: str) -> list[Any]:
+        return [_endpoint("driver", _qos(reliability=ReliabilityPolicy.BEST_EFFORT))]
+
+
+def _endpoint(name: str, qos: QoSProfile) -> Any:
+    return SimpleNamespace(node_name=name, node_namespace="/", topic_type=TYPE, qos_profile=qos)
+
+
+def test_what_the_subscription_got_is_read_back_and_compared_not_what_it_asked_for() -> None:
+    asked = _qos(reliability=ReliabilityPolicy.BEST_EFFORT)
+    got: Any = _Graph(_qos(reliability=ReliabilityPolicy.RELIABLE))
+    heard = look(got, "/camera", TYPE, asked)
+    assert heard.granted == "reliable, volatile"
+    assert heard.unheard == (Difference("/driver", "reliability", "best_effort", "reliable"),)
+    none: Any = _Graph()  # not known yet
+    assert look(none, "/camera", TYPE, asked).granted == ""
+    assert look(none, "/camera", TYPE, asked).heard == 1

@@ -466,6 +466,8 @@ PARTS = (
     a.ResultsMeasured("", 3, 0, 0),
     a.ResultsMeasured("", 3, 0, 100),
     a.ResultsMeasured("", 300, 300, 100),
+    a.RowsKept(100, 0),
+    a.RowsKept(100, 76_800),
     a.CutAsDeclared(4),
     a.CutNote("not cut into 2 segments: its output 'x' differs"),
     a.CutForOthers(2, 23 * MS, 44 * MS, "brake", 33 * MS),

@@ -24,6 +24,7 @@ def _task_admitted(reason: admission.TaskAdmitted) -> str:
         f"{verdict_words(reason.finding, reason.slack)}",
         "; ".join(filter(None, notes)),
         *([words(reason.results)] if reason.results is not None else []),
+        *([words(reason.rows)] if reason.rows is not None else []),
         *(words(each) for each in reason.chains),
         *(words(each) for each in reason.latencies),
     ]
@@ -69,8 +70,6 @@ def _chain_time(time: admission.ChainTime) -> str:
 def _results_measured(results: admission.ResultsMeasured) -> str:
     depends = "Its time depends on how much it finds: the budget was measured on"
     most = f", up to {results.most}," if results.most else ""
-    if not results.most and results.kept:
-        most = f", of which the first {results.kept} are kept,"
     more = f"frames in which it finds more{most} can take longer"
     if results.frames:
         return f"{depends} {results.frames}, and {more}"
@@ -78,6 +77,16 @@ def _results_measured(results: admission.ResultsMeasured) -> str:
     if 0 < results.most <= results.found:
         return f"{found}, the most it can"
     return f"{found}, and {more}; aegis profile CONFIG --inputs FOLDER measures frames of yours"
+
+
+@words_of(admission.RowsKept)
+def _rows_kept(rows: admission.RowsKept) -> str:
+    limit = (
+        f"Its results can have up to {rows.most} rows"
+        if rows.most
+        else "No limit is known of how many rows its results have"
+    )
+    return f"{limit}: the first {rows.kept} are kept; declare output.max_results for another number"
 
 
 @words_of(admission.Budget)
