@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aegis_ros.srv import RegisterModel
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock_type import ClockType
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
@@ -93,6 +94,12 @@ def test_without_a_clock_everything_is_told_and_responses_count_from_reception(
     assert system.until(lambda: _entry(system, "device")).message.endswith("nominal speed")
     assert 0 <= _response_ms(system, camera, BEGIN) < 10_000
     assert not [each for each in system.rationales if each.rule == "time_jump"]
+
+
+def test_no_timer_of_the_orchestrator_stops_with_a_simulation(system: System) -> None:
+    timers = [*system.node.timers, *system.node.intake_node.timers]
+    assert len(timers) >= 4, "status, diagnostics, device and namesakes"
+    assert {each.clock.clock_type for each in timers} == {ClockType.STEADY_TIME}
 
 
 def test_stamps_are_held_against_the_clock_of_the_simulation(

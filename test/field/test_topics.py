@@ -35,6 +35,10 @@ def test_a_topic_that_a_task_takes_as_another_type_is_refused_at_admission(tmp_p
         loop = system.task("loop", output__topic="/front/data")
         answer = system.call(RegisterModel, task=loop)
         assert "in use with type sensor_msgs/msg/Image by task camera" in answer.rationale.sentence
+        itself = system.task("itself", input__topic="~/status")
+        answer = system.call(RegisterModel, task=itself)
+        assert not answer.admitted and answer.rationale.rule == "topic_type"
+        assert "in use with type aegis_ros/msg/OrchestratorStatus" in answer.rationale.sentence
         own = system.task("own", input__topic="/own/data", output__topic="/own/data")
         answer = system.call(RegisterModel, task=own)
         assert "by output.topic" in answer.rationale.sentence

@@ -124,8 +124,17 @@ def test_limits_follow_each_other_as_in_a_two_stage_detector(tmp_path: Path) -> 
             ],
             (1, 3, 100),
         ),
+        (
+            [
+                node("ReduceMax", "scores", "m", keepdims=0),
+                node("Cast", "m", "n", to=TensorProto.INT64),
+                node("Unsqueeze", "n zero", "k"),
+                node("TopK", "scores k", "y order"),
+            ],
+            (1, 3, 100),
+        ),
     ],
-    ids=["NonZero", "Compress", "Compress an axis", "Unique", "Unique an axis", "Slice"],
+    ids=["NonZero", "Compress", "Compress an axis", "Unique", "Unique an axis", "Slice", "TopK"],
 )
 def test_every_operator_whose_result_depends_on_data_has_its_limit(
     tmp_path: Path, nodes: Sequence[onnx.NodeProto], most: Extents

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,19 @@ def test_inputs_of_every_element_type_are_fed(tmp_path: Path, dtype: str, color:
     expected = preprocess(frame, spec)
     off = np.abs(result.astype(np.float64) - expected.astype(np.float64)).max()
     assert off <= (1 if color is Color.MONO else 0)  # sums of three round one way or the other
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("scale", 0.5), ("mean", (10.0, 20.0, 30.0)), ("std", (2.0, 1.0, 4.0))]
+)
+def test_each_of_scale_mean_and_std_counts_for_a_uint8_network(
+    tmp_path: Path, name: str, given: object
+) -> None:
+    path = identity_network(tmp_path / "n.onnx", dtype=TensorProto.UINT8)
+    spec = replace(PreprocessSpec(size=(12, 16), dtype="uint8"), **{name: given})
+    made = fused_output(path, spec, np.full((12, 16, 3), 100, np.uint8))[0, :, 0, 0].tolist()
+    each = {"scale": [50, 50, 50], "mean": [90, 80, 70], "std": [50, 100, 25]}
+    assert made == each[name]
 
 
 def test_uint8_networks_get_scaled_values_where_that_is_asked_for(tmp_path: Path) -> None:
