@@ -134,6 +134,28 @@ def test_a_process_stands_by_and_takes_over(bench):
     assert not os.path.exists(f"/proc/{last}")
 
 
+def test_a_standby_gives_way_to_others_until_it_takes_over():
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        pytest.skip("what runs in the idle class may not leave it here")
+    try:
+        with Bench() as bench:  # whose thread inherits the class of this one
+            bench.wait(lambda _: bench.client.status().standby_pid, "a process that stands by")
+            standby = bench.client.status().standby_pid
+            bench.wait(
+                lambda _: os.sched_getscheduler(standby) == os.SCHED_BATCH, "it runs after others"
+            )
+            assert os.sched_getscheduler(bench.client.status().pid) == os.SCHED_OTHER
+            bench.kill(signal.SIGKILL)
+            bench.wait(recovered(), "recovery")
+            assert bench.client.status().pid == standby
+            assert os.sched_getscheduler(standby) == os.SCHED_OTHER
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def test_a_standby_that_died_is_not_taken(bench):
     bench.channel()
     bench.load(1)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -60,6 +61,7 @@ class EngineProcess:
 
     Args:
         device: backend, lanes and priority.
+        standby: whether it gives way to this process until it begins, since another engine runs.
 
     Attributes:
         info: what it said of itself, after :meth:`begin`.
@@ -70,7 +72,7 @@ class EngineProcess:
 
     info: EngineInfo
 
-    def __init__(self, device: DeviceSpec) -> None:
+    def __init__(self, device: DeviceSpec, *, standby: bool = False) -> None:
         """Start the process."""
         self._lanes = lanes_to_open(device)
         frames, theirs_frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -83,6 +85,7 @@ class EngineProcess:
         self.disconnected = False  # set by whoever reads `frames` to its end
         self._control = control
         self._killed = False  # by this side
+        self._given: tuple[int, os.sched_param] | None = None  # its class before it gave way
         self._asking = threading.Lock()
         self._unsent: deque[bytes] = deque()
         settings = EngineSettings.of(
@@ -111,6 +114,8 @@ class EngineProcess:
         finally:
             theirs_frames.close()
             theirs_control.close()
+        if standby:
+            self._give_way()
 
     def begin(self, trace: SharedMemory | None = None) -> None:
         """Have it open its lanes, and wait until it can take requests.
@@ -121,6 +126,7 @@ class EngineProcess:
         Raises:
             EngineError: it cannot; the process is gone.
         """
+        self._resume()
         try:
             begin = Begin(self._lanes, 0 if trace is None else trace.size)
             shared = [self.page.memory] + ([] if trace is None else [trace])
@@ -257,6 +263,24 @@ class EngineProcess:
             slots.close()
         self.outputs.clear()
         self.page.close()
+
+    def _give_way(self) -> None:
+        """Have it import in the normal class, after others there.
+
+        In a real-time class, which it inherits, it would take turns with threads of this process,
+        one of which may hold the interpreter lock just then.
+        """
+        with suppress(OSError):  # it has ended, which is found out soon enough
+            given = os.sched_getscheduler(self.pid)
+            if given != os.SCHED_IDLE:
+                self._given = given, os.sched_getparam(self.pid)
+                os.sched_setscheduler(self.pid, os.SCHED_BATCH, os.sched_param(0))
+
+    def _resume(self) -> None:
+        """Give it back the class that it was started in."""
+        if self._given is not None and self.ended() is None:
+            with suppress(OSError):  # not permitted, or ended
+                os.sched_setscheduler(self.pid, *self._given)
 
     def _signal(self) -> None:
         if self._process.poll() is None:

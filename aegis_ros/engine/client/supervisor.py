@@ -270,7 +270,7 @@ class Supervisor:
         if not self._device.standby or now < self._standby_at_ns:
             return
         self._standby_at_ns = now + _STANDBY_RETRY_NS
-        self._standby = EngineProcess(self._device)
+        self._standby = EngineProcess(self._device, standby=True)
 
     def _dismiss_standby(self) -> None:
         standby, self._standby = self._standby, None
