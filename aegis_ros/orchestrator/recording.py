@@ -136,7 +136,7 @@ class TraceRecorder:
     as soon as the disk takes one.
 
     Args:
-        file: where it goes; closed by :meth:`close`.
+        file: where it goes; closed by :meth:`close`. A disk that refuses it is tried again.
         memory: the ring; what was written to it before is passed over.
         on_problem: called with the reason each time recording ends.
         on_resumed: called with the number of records that are missing, and for how long there was
@@ -167,6 +167,8 @@ class TraceRecorder:
         self._gone: deque[int] = deque()
         self._missing = 0
         self._ended = threading.Event()
+        if file.refused is not None:
+            self._refuse(file.refused)
         self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
         self._thread.start()
 
@@ -259,16 +261,20 @@ class TraceRecorder:
                 return
             step()
         except (OSError, ConfigError) as error:
-            self._refused_ns = time.monotonic_ns()
-            soon = self._refused_ns - self._resumed_ns < _LONGEST_RETRY_NS
-            again = soon and self._resumed_ns > 0
-            self._delay_ns = min(2 * self._delay_ns, _LONGEST_RETRY_NS) if again else _RETRY_NS
-            self._retry_ns = self._refused_ns + self._delay_ns
-            self._on_problem(f"{type(error).__name__}: {error}")
+            self._refuse(error)
         except Exception as error:  # a trace must never be what stops a robot
             self._failed = True
             _log.exception("the trace ends here")
             self._on_problem(f"{type(error).__name__}: {error}")
+
+    def _refuse(self, error: OSError | ConfigError) -> None:
+        """Note and report that the disk takes nothing now."""
+        self._refused_ns = time.monotonic_ns()
+        soon = self._refused_ns - self._resumed_ns < _LONGEST_RETRY_NS
+        again = soon and self._resumed_ns > 0
+        self._delay_ns = min(2 * self._delay_ns, _LONGEST_RETRY_NS) if again else _RETRY_NS
+        self._retry_ns = self._refused_ns + self._delay_ns
+        self._on_problem(f"{type(error).__name__}: {error}")
 
     def _resumed(self) -> bool:
         """Return whether the disk takes a trace again; pass over what comes until then."""

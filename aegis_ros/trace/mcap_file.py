@@ -106,6 +106,9 @@ class TraceFile:
         rotation: when a new file is begun.
         wall_offset_ns: wall clock minus monotonic clock; taken now if not given.
 
+    Attributes:
+        refused: why the disk did not take the first file; the next one is begun by :meth:`resume`.
+
     Raises:
         ConfigError: the file cannot be written.
     """
@@ -148,7 +151,14 @@ class TraceFile:
         self._writer: Writer
         self._channels: dict[str, int] = {}
         self._opened_ns = self._flushed_ns = 0
-        self._open()
+        self.refused: OSError | None = None
+        try:
+            self._open()
+        except OSError as error:  # it was made, and there is no room for what it begins with
+            self.refused = error
+            self._abandon()
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def __enter__(self) -> TraceFile:
         """Return itself."""

@@ -125,11 +125,28 @@ def test_a_fault_of_ours_ends_the_trace_and_nothing_else(tmp_path: Path) -> None
     assert problems == ["KeyError: 'a fault'"]
 
 
+class _FullWriter:
+    """Writes the beginning of a file to a disk without room."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def start(self, *_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def _until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 30.0
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 class _Disk(TraceFile):
     """A trace on a disk that may be full."""
 
     full = False
-    refused = 0
+    refused_times = 0
 
     def flush(self) -> None:
         self._room()
@@ -141,7 +158,7 @@ class _Disk(TraceFile):
 
     def _room(self) -> None:
         if self.full:
-            self.refused += 1
+            self.refused_times += 1
             raise OSError(28, "No space left on device")
 
 
@@ -159,26 +176,20 @@ def test_a_trace_goes_on_when_a_disk_that_was_full_takes_it_again(
     )
     writer = RingWriter(memory.bytes.data)
 
-    def until(true: Callable[[], object]) -> None:
-        end = time.monotonic() + 30.0
-        while not true():
-            assert time.monotonic() < end
-            time.sleep(0.01)
-
     def write(seq: int) -> None:
         writer.write(RecordKind.RELEASED, time.monotonic_ns(), 1, seq)
 
     write(0)
-    until(lambda: len(read_trace(path).records) == 1)
+    _until(lambda: len(read_trace(path).records) == 1)
     file.full = True
     write(1)
-    until(lambda: problems)
+    _until(lambda: problems)
     write(2)
     recorder.task(TracedTask(1, "camera"))
-    before = file.refused
-    until(lambda: file.refused > before + 2)
+    before = file.refused_times
+    _until(lambda: file.refused_times > before + 2)
     file.full = False
-    until(lambda: resumed)
+    _until(lambda: resumed)
     write(3)
     recorder.close()
     trace = read_trace(path)
@@ -187,6 +198,39 @@ def test_a_trace_goes_on_when_a_disk_that_was_full_takes_it_again(
     assert [int(record["seq"]) for record in trace.records] == [0, 3]
     assert trace.lost == resumed[0] == 2
     assert trace.task_name(1) == "camera"
+
+
+def test_a_run_that_begins_on_a_full_disk_is_traced_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aegis_ros.orchestrator.recording._RETRY_NS", 1)
+    path = tmp_path / "run.mcap"
+    with monkeypatch.context() as full:
+        full.setattr("aegis_ros.trace.mcap_file.Writer", _FullWriter)
+        file = _Disk(path)
+    assert not path.exists()
+    file.full = True
+    memory = SharedMemory(ring_bytes(4096))
+    problems: list[str] = []
+    resumed: list[int] = []
+    recorder = TraceRecorder(
+        file, memory, problems.append, lambda missing, stood_ns: resumed.append(missing)
+    )
+    assert problems == ["OSError: [Errno 28] No space left on device"]
+    recorder.task(TracedTask(1, "camera"))
+    writer = RingWriter(memory.bytes.data)
+    writer.write(RecordKind.RELEASED, time.monotonic_ns(), 1, 0)
+    before = file.refused_times
+    _until(lambda: file.refused_times > before + 2)
+    file.full = False
+    _until(lambda: resumed)
+    writer.write(RecordKind.RELEASED, time.monotonic_ns(), 1, 1)
+    recorder.close()
+    trace = read_trace(path)
+    assert [int(record["seq"]) for record in trace.records] == [1]
+    assert trace.lost == resumed[0] == 1
+    assert trace.task_name(1) == "camera"
+    assert len(problems) == 1
 
 
 def test_a_disk_that_is_full_again_and_again_is_tried_less_and_less_often(
