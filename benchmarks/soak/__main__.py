@@ -6,9 +6,10 @@
 Five networks share one core at 70 % of it; a driver in another process sends their images. Faults
 come ten times as often as on what we call a bad day: engine and node are killed, the engine stands
 still, the disk of the state directory is full, the driver dies or hangs, messages are malformed,
-stamps wrong, and tasks come and go. Each fault has a window, from its injection until all tasks
-have results in time again. Outside the windows nothing may be late; at no time may a frame be lost
-without a reason that was told; memory, file descriptors and threads may not grow.
+stamps wrong, tasks come and go, and now and then two things go wrong at once. Each fault has a
+window, from its injection until all tasks have results in time again. Outside the windows nothing
+may be late; at no time may a frame be lost without a reason that was told; memory, file descriptors
+and threads may not grow.
 
 Everything is written to FOLDER as it comes: Ctrl-C, SIGTERM and even a power cut leave figures,
 which --judge works out again. The exit code is 1 where a goal is missed, but not after --quick.
@@ -143,7 +144,8 @@ def _run(options: Any, counts: dict[Kind, int], out: Path) -> None:
     try:
         with small_disk(_DISK_MIB) as disk, progress() as shown:
             if not disk.small:
-                counts.pop(Kind.DISK_FULL, None)
+                for kind in (Kind.DISK_FULL, Kind.NODE_KILL_DISK_FULL):
+                    counts.pop(kind, None)
                 shown.console.print("No tmpfs can be mounted here: no disk will be full")
             with contextlib.suppress(KeyboardInterrupt):
                 _soak(options, counts, out, record=record, disk=disk, shown=shown)
@@ -165,7 +167,7 @@ def _soak(
     plan, workload = _planned(options, out, state, shown)
     tasks = list(plan.tasks)
     names = [task.name for task in tasks]
-    listener = Listener(names, record)
+    listener = Listener({task.name: task.period_ms for task in tasks}, record)
     config = out / "robot.yaml"
     values = workload.configuration(tasks, trace="soak_%H%M%S.mcap")
     values["trace"]["max_mib"] = _TRACE_MIB
@@ -175,7 +177,12 @@ def _soak(
     record.note(
         "run",
         contracts=[
-            asdict(Contract(task.name, task.deadline_ms, task.criticality == "high"))
+            asdict(
+                Contract(
+                    *(task.name, task.deadline_ms, task.criticality == "high"),
+                    repaid=task.period_ms / plan.budget_ms[task.name],
+                )
+            )
             for task in tasks
         ],
         asked=dict(counts),

@@ -31,6 +31,9 @@ class Kind(StrEnum):
     GUEST = "guest"
     BAD_MESSAGES = "bad_messages"
     BAD_STAMPS = "bad_stamps"
+    ENGINE_KILL_DRIVER_HUNG = "engine_kill_driver_hung"
+    ENGINE_KILL_REGISTERING = "engine_kill_registering"
+    NODE_KILL_DISK_FULL = "node_kill_disk_full"
 
 
 # What we call a bad day of a robot, of eight hours; the soak has ten times that rate.
@@ -46,13 +49,23 @@ PER_BAD_DAY: Mapping[Kind, int] = {
     Kind.GUEST: 24,
     Kind.BAD_MESSAGES: 24,
     Kind.BAD_STAMPS: 12,
+    Kind.ENGINE_KILL_DRIVER_HUNG: 8,
+    Kind.ENGINE_KILL_REGISTERING: 8,
+    Kind.NODE_KILL_DISK_FULL: 8,
 }
 
 # Shares of the run. The node lives through the first two, the engine through the second, so that
 # both have a life that is long enough for a slope; then the node is killed again and again.
-_KILLS, _STEADY = 0.62, 0.23
+_KILLS, _STEADY = 0.43, 0.42
 _LEAD_S = 10.0
-_IN = {Kind.ENGINE_KILL: (0,), Kind.ENGINE_HANG: (0,), Kind.NODE_KILL: (2,)}
+_IN = {
+    Kind.ENGINE_KILL: (0,),
+    Kind.ENGINE_HANG: (0,),
+    Kind.NODE_KILL: (2,),
+    Kind.ENGINE_KILL_DRIVER_HUNG: (0,),
+    Kind.ENGINE_KILL_REGISTERING: (0,),
+    Kind.NODE_KILL_DISK_FULL: (2,),
+}
 _ELSEWHERE = (0, 1)
 
 

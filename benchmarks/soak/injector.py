@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from aegis_ros.msg import ModelTask
@@ -31,16 +31,31 @@ __all__ = ["Injector"]
 _PATIENCE_S = 60.0
 _LOOK_S = 0.005
 _REST_S = 1.0  # at least, between the end of a window and the next fault
+# After these a process discovers the others while frames come already: the first result of each
+# task says little of the next one.
+_SETTLE = frozenset(
+    [
+        Kind.NODE_KILL,
+        Kind.NODE_KILL_DISK_FULL,
+        Kind.DRIVER_KILL,
+        Kind.DRIVER_HANG,
+        Kind.ENGINE_KILL_DRIVER_HUNG,
+    ]
+)
+_STEADY_S = 1.0
 _SETTLED_S = 4.0  # after it, a new engine stands by
 _ANSWER_S = 30.0
 _HUNG_S = (1.0, 4.0)
 _DOWN_S = (0.5, 3.0)
 _FULL_S = 3.0
 _WRONG_S = 3.0
+_MOMENT_S = 0.1  # of a registration, which takes longer
 _WRONG_MS = ("none", "40", "2000", "86400000", "-60000", "-3600000")
 _MALFORMED = 20
 _BETWEEN_S = 0.05
 _FIRST_MALFORMED = 4_000_000_000
+_Found = TypeVar("_Found")
+_LARGE, _LARGE_AT_ONCE, _BETWEEN_LARGE_S = 3, 3, 0.01
 _QUIET_S = 1.5  # longer than any frame is on its way
 _TOLD_S = 62.0  # frames that came too early are summed up once a minute
 
@@ -96,6 +111,9 @@ class Injector:
             Kind.GUEST: self._guest_comes_and_goes,
             Kind.BAD_MESSAGES: self._bad_messages,
             Kind.BAD_STAMPS: self._bad_stamps,
+            Kind.ENGINE_KILL_DRIVER_HUNG: self._engine_kill_driver_hung,
+            Kind.ENGINE_KILL_REGISTERING: self._engine_kill_registering,
+            Kind.NODE_KILL_DISK_FULL: self._node_kill_disk_full,
         }
 
     @property
@@ -110,17 +128,21 @@ class Injector:
             self._await_good(Kind.DRIVER_KILL)
 
     def warm_up(self) -> None:
-        """Send the largest malformed message to every topic, before anything is measured.
+        """Send the largest malformed messages to every topic, before anything is measured.
 
-        The middleware keeps a buffer of the size of the largest message of each topic: what that
-        takes, it takes once.
+        The middleware keeps buffers of the size of the largest message of each topic, as many as it
+        has needed at once: what they take, it takes once. Several come one after the other, so that
+        one is still held when the next arrives.
         """
         for number in range(len(self._tasks)):
-            with self._window(None):
-                self._note_malformed(number)
-                self._publishers[number].publish(too_large())
-                self._listener.watch(time.time_ns())
-                self._await_good(Kind.BAD_MESSAGES)
+            for _ in range(_LARGE):
+                with self._window(None):
+                    for _ in range(_LARGE_AT_ONCE):
+                        self._note_malformed(number)
+                        self._publishers[number].publish(too_large())
+                        time.sleep(_BETWEEN_LARGE_S)
+                    self._listener.watch(time.time_ns())
+                    self._await_good(Kind.BAD_MESSAGES)
 
     def run(self, planned: Sequence[Planned], seconds: float, counts: int, shown: Shown) -> None:
         """Inject all faults in their order, and have the robot counted in between.
@@ -179,7 +201,7 @@ class Injector:
             self._stage.command("pause 0")
         self._listener.watch(time.time_ns())
         with suppress(TimeoutError):
-            self._until(lambda: self._listener.all_good(self._names), "no results after a pause")
+            self._until(self._listener.all_good, "no results after a pause")
         self._rest()
 
     def _all_told(self) -> bool:
@@ -195,10 +217,10 @@ class Injector:
     def _inject(self, planned: Planned) -> None:
         with self._window(planned.kind):
             begin_ns = time.time_ns()
-            good, note = True, ""
+            good, note, steady_ns = True, "", 0
             try:
                 note = self._how[planned.kind](planned.variant)
-                self._await_good(planned.kind)
+                steady_ns = self._await_good(planned.kind)
             except TimeoutError as error:
                 good, note = False, str(error)
                 self._remark(f"{planned.kind}: {error}")
@@ -207,11 +229,19 @@ class Injector:
                 self._remark(f"{planned.kind}: {problem}")
                 self._stage.start_node()
             now_ns = time.time_ns()
-            ends = [self._listener.good(name) or now_ns for name in self._names]
+            firsts = [self._listener.good(name) or now_ns for name in self._names]
             urgent_ns = self._listener.good(self._urgent) or now_ns
-            end_ns = max(*ends, self._healed_ns)
+            first_ns = max(*firsts, self._healed_ns)
             self._record.window(
-                Window(planned.kind, begin_ns, end_ns, urgent_ns, good=good, note=note)
+                Window(
+                    planned.kind,
+                    begin_ns,
+                    max(first_ns, steady_ns) if good else now_ns,
+                    urgent_ns,
+                    good=good,
+                    note=note,
+                    first_ns=first_ns,
+                )
             )
 
     @contextmanager
@@ -228,19 +258,25 @@ class Injector:
         self._busy = False
         time.sleep(_REST_S)
 
-    def _await_good(self, kind: Kind) -> None:
-        self._until(
-            lambda: self._listener.all_good(self._names), f"not all tasks have results after {kind}"
-        )
+    def _await_good(self, kind: Kind) -> int:
+        """Wait until the robot is as it was; return since when, where that must last; else 0."""
+        what = f"not all tasks have results in time after {kind}"
+        self._until(self._listener.all_good, what)
+        if kind not in _SETTLE:
+            return 0
+        return self._until(lambda: self._listener.steady(_STEADY_S), f"{what}, for {_STEADY_S:g} s")
 
-    def _until(self, true: Callable[[], Any], what: str, patience_s: float = _PATIENCE_S) -> None:
+    def _until(
+        self, true: Callable[[], _Found], what: str, patience_s: float = _PATIENCE_S
+    ) -> _Found:
         end = time.monotonic() + patience_s
-        while not true():
+        while not (found := true()):
             if self._stage.node_ended():
                 raise TimeoutError(f"{what}: the node ended")
             if time.monotonic() > end:
                 raise TimeoutError(f"{what}: nothing within {patience_s:g} s")
             time.sleep(_LOOK_S)
+        return found
 
     def _sleep(self, until: float) -> None:
         while (rest := until - time.monotonic()) > 0:
@@ -351,10 +387,54 @@ class Injector:
         self._listener.watch(time.time_ns())
         return f"{self._names[number]} by {offset} ms"
 
-    def _call(self, client: Any, request: Any) -> Any:
+    # -- two at once ----------------------------------------------------------------------------
+
+    def _engine_kill_driver_hung(self, variant: int) -> str:
+        os.kill(self._stage.driver_pid, signal.SIGSTOP)
+        os.kill(self._engine_pid(), signal.SIGKILL)
+        time.sleep(_between(_HUNG_S, variant))
+        self._listener.watch(time.time_ns())
+        os.kill(self._stage.driver_pid, signal.SIGCONT)
+        return ""
+
+    def _engine_kill_registering(self, variant: int) -> str:
+        pid = self._engine_pid()
+        answer = self._asked(self._register, RegisterModel.Request(task=self._guest))
+        time.sleep(_between((0.0, _MOMENT_S), variant))
+        os.kill(pid, signal.SIGKILL)
+        self._until(answer.done, "no answer to a registration whose engine was killed", _ANSWER_S)
+        said = answer.result()
+        if said.admitted:
+            self._call(self._unregister, UnregisterModel.Request(name=self._guest.name))
+        self._healed_ns = time.time_ns()
+        self._listener.watch(self._healed_ns)
+        return str(said.rationale.rule)
+
+    def _node_kill_disk_full(self, variant: int) -> str:
+        self._note_counts(quiet=False)
+        self._disk.fill()
+        try:
+            self._stage.kill_node()
+            self._listener.watch(time.time_ns())
+            self._stage.start_node()
+            self._until(self._listener.all_good, "not all tasks have results on a full disk")
+        finally:
+            self._disk.free()
+        if self._listener.decisions("journal_not_written"):
+            self._until(
+                lambda: self._listener.decisions("journal_written"),
+                "the journal was not written again",
+            )
+            return "the journal was kept in memory, then written"
+        return ""
+
+    def _asked(self, client: Any, request: Any) -> Any:
         if not client.wait_for_service(_ANSWER_S):
             raise TimeoutError(f"{client.srv_name} is not there")
-        future = client.call_async(request)
+        return client.call_async(request)
+
+    def _call(self, client: Any, request: Any) -> Any:
+        future = self._asked(client, request)
         self._until(future.done, f"no answer of {client.srv_name}", _ANSWER_S)
         return future.result()
 

@@ -62,6 +62,7 @@ class Judged:
     Attributes:
         goals: and whether they are met.
         tasks: how punctual each task was.
+        sooner: the same if each window ended with the first result in time of every task.
         accounts: of each task in the first life of the node; empty without an exact count.
         counted: the exact count that they are of.
         counts: how many exact counts there were in that life, and how many of them balanced.
@@ -71,6 +72,7 @@ class Judged:
 
     goals: tuple[Goal, ...]
     tasks: Mapping[str, Punctuality]
+    sooner: Mapping[str, Punctuality]
     accounts: Mapping[str, Account]
     counted: Counted | None
     counts: tuple[int, int]
@@ -87,6 +89,10 @@ def judge(run: Run, minutes: float) -> Judged:
     """
     tasks = punctuality(
         run.contracts, run.sent, run.heard, run.windows, until_ns=run.end_ns, stopped=run.stopped
+    )
+    first = [each.first for each in run.windows]
+    sooner = punctuality(
+        run.contracts, run.sent, run.heard, first, until_ns=run.end_ns, stopped=run.stopped
     )
     quiet = [each for each in run.counts if each.quiet and each.life == 0]
     balances = [_accounts(run, each) for each in quiet]
@@ -107,6 +113,7 @@ def judge(run: Run, minutes: float) -> Judged:
     return Judged(
         goals,
         tasks,
+        sooner,
         accounts,
         quiet[-1] if quiet else None,
         (len(quiet), balanced),
@@ -134,22 +141,41 @@ def _ran(run: Run, minutes: float) -> list[Goal]:
 def _punctual(run: Run, tasks: Mapping[str, Punctuality]) -> list[Goal]:
     high = [tasks[each.name] for each in run.contracts if each.high]
     outside = sum(each.outside for each in high)
-    late, without = sum(each.late for each in high), sum(each.without for each in high)
     none = "outside the windows of the faults"
-    stopped = sum(each.stopped for each in high)
-    near = ""
-    if len(run.stopped):
-        near = f"; of both, {stopped} within 1 s after the machine had stopped the core"
+    late = _Missed(sum(each.late for each in high), sum(each.late_stopped for each in high))
+    without = _Missed(
+        sum(each.without for each in high), sum(each.without_stopped for each in high)
+    )
+    watched = len(run.stopped) > 0
     return [
         Goal(
-            f"no late result of high criticality {none}", f"{late} of {outside:,}{near}", late == 0
+            f"no late result of high criticality {none}",
+            late.of(outside, watched),
+            late.all == 0,
         ),
         Goal(
             f"no frame of high criticality without a result {none}",
-            f"{without} of {outside:,}{near}",
-            without == 0,
+            without.of(outside, watched),
+            without.all == 0,
         ),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """How many frames missed something, and how many of these near a stop of the core."""
+
+    all: int
+    stopped: int
+
+    def of(self, frames: int, watched: bool) -> str:
+        text = f"{self.all} of {frames:,}"
+        if watched:
+            text += (
+                f"; {self.stopped} while the machine had stopped the core or that was repaid, "
+                f"{self.all - self.stopped} without that"
+            )
+        return text
 
 
 def _accounted(
@@ -242,7 +268,7 @@ def _killed(run: Run, tasks: Mapping[str, Punctuality]) -> KilledLives:
         sum(at_ns >= begin_ns and np.isnan(response) for at_ns, response in each.bad)
         for each in tasks.values()
     )
-    unexplained = max(0, outside - dropped)
+    unexplained = max(0, int(outside) - dropped)
     inside = max(0, sent - heard - dropped - unexplained)
     return KilledLives(len(run.lives) - 1, sent, heard, dropped, inside, unexplained)
 

@@ -43,11 +43,14 @@ class Contract:
         name: of the task; its place among them is its number and that of its topic.
         deadline_ms: from the stamp to the published result.
         high: whether it is of high criticality.
+        repaid: period by budget: a job that overruns is repaid with as many frames as have had that
+            much of budget, so that an overrun is felt for as many times its own length.
     """
 
     name: str
     deadline_ms: float
     high: bool
+    repaid: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Punctuality:
         outside: of these, sent and due outside all windows.
         late: of those outside, how many had a late result.
         without: of those outside, how many had no result.
-        stopped: of the late ones and those without, how many were near a standstill of the machine.
+        late_stopped, without_stopped: of these, how many were near a standstill of the machine.
         inside_late, inside_without: late ones and those without a result of the others.
         response_ms: of those outside with a result, shape (N,).
         bad: (sent_ns, response_ms) of those outside that were late, or had no result (NaN).
@@ -167,7 +170,8 @@ class Punctuality:
     outside: int
     late: int
     without: int
-    stopped: int
+    late_stopped: int
+    without_stopped: int
     inside_late: int
     inside_without: int
     response_ms: npt.NDArray[np.float32]
@@ -214,12 +218,14 @@ def punctuality(
         length_ns = round(contract.deadline_ms * 1e6)
         inside = in_windows(mine["sent_ns"], length_ns, windows)
         bad = np.flatnonzero(~inside & (late | ~there))
+        near = near_stops(mine["sent_ns"][bad], length_ns, stopped, contract.repaid)
         found[contract.name] = Punctuality(
             len(mine),
             int((~inside).sum()),
             int((late & ~inside).sum()),
             int((~there & ~inside).sum()),
-            int(near_stops(mine["sent_ns"][bad], length_ns, stopped).sum()),
+            int((near & late[bad]).sum()),
+            int((near & ~there[bad]).sum()),
             int((late & inside).sum()),
             int((~there & inside).sum()),
             response[there & ~inside],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from aegis_ros.nodes.spinning import spin_beside
 from benchmarks.soak.ledger import HEARD, Count
 from benchmarks.soak.record import Record
+from benchmarks.soak.recovering import Recovery
 
 __all__ = ["Listener"]
 
@@ -40,7 +41,7 @@ class Listener:
     """Subscribes to results, decisions, status and diagnostics; spins on a thread of its own.
 
     Args:
-        names: of the tasks, by their numbers.
+        periods_ms: of the tasks, in the order of their numbers.
         record: gets every result.
 
     Attributes:
@@ -51,19 +52,18 @@ class Listener:
         rejected: sentences of rejections.
     """
 
-    def __init__(self, names: Sequence[str], record: Record) -> None:
+    def __init__(self, periods_ms: Mapping[str, float], record: Record) -> None:
         """Subscribe."""
         self.node: Node = rclpy.create_node("listener")
-        self._names = list(names)
-        self._numbers = {name: number for number, name in enumerate(names)}
+        self._numbers = {name: number for number, name in enumerate(periods_ms)}
+        self._periods_ns = {name: round(each * 1e6) for name, each in periods_ms.items()}
         self._record = record
         self._lock = threading.Lock()
-        self._since_ns = 0
-        self._good: dict[str, int] = {}
+        self._recovery = Recovery(self._periods_ns, 0)
         self._heard: Counter[str] = Counter()
         self.begin_life()
         deep = QoSProfile(depth=_DEEP)
-        for name in names:
+        for name in periods_ms:
             self.node.create_subscription(
                 InferenceResult, f"/stack/{name}/result", self._result, deep
             )
@@ -91,8 +91,7 @@ class Listener:
     def watch(self, since_ns: int) -> None:
         """Wait for good results of frames that were received from now on."""
         with self._lock:
-            self._since_ns = since_ns
-            self._good = {}
+            self._recovery = Recovery(self._periods_ns, since_ns)
 
     def good(self, name: str) -> int:
         """Return when the first good result since :meth:`watch` was published; 0 for none yet.
@@ -100,12 +99,21 @@ class Listener:
         Good is a result in time that is measured from the stamp of its frame.
         """
         with self._lock:
-            return self._good.get(name, 0)
+            return self._recovery.first_ns(name)
 
-    def all_good(self, names: Iterable[str]) -> bool:
-        """Return whether all these tasks have one."""
+    def all_good(self) -> bool:
+        """Return whether all tasks have one."""
         with self._lock:
-            return all(name in self._good for name in names)
+            return self._recovery.all_first()
+
+    def steady(self, for_s: float) -> int:
+        """Return since when all frames of all tasks have had good results; 0 for less than that.
+
+        Args:
+            for_s: for how long that must have been so.
+        """
+        with self._lock:
+            return self._recovery.steady_ns(time.time_ns(), round(for_s * 1e9))
 
     def decisions(self, kind: str) -> int:
         """Return how many decisions of a kind the node has published."""
@@ -156,8 +164,8 @@ class Listener:
         believed = timing.stamped == message.header.stamp
         with self._lock:
             self._heard[message.task] += 1
-            if believed and timing.met and received_ns >= self._since_ns:
-                self._good.setdefault(message.task, published_ns)
+            good = bool(believed and timing.met)
+            self._recovery.note(message.task, received_ns, published_ns, good=good)
 
     def _state(self, message: OrchestratorStatus) -> None:
         with self._lock:

@@ -55,7 +55,10 @@ def facts(run: Run, judged: Judged) -> dict[str, Any]:
                 "outside": each.outside,
                 "late": each.late,
                 "without": each.without,
-                "stopped": each.stopped,
+                "late_stopped": each.late_stopped,
+                "without_stopped": each.without_stopped,
+                "late_sooner": judged.sooner[name].late,
+                "without_sooner": judged.sooner[name].without,
                 "inside_late": each.inside_late,
                 "inside_without": each.inside_without,
                 "bad": each.bad[:_BAD],
@@ -78,7 +81,8 @@ def show(run: Run, judged: Judged) -> None:
     output.print(shown)
     high = {each.name: each.high for each in run.contracts}
     shown = table(
-        "frames, outside windows (inside)", "task", "frames", "late", "without", "p99 ms", "max ms"
+        "frames, outside windows (inside)",
+        *("task", "frames", "late", "near a stop", "without", "near a stop", "p99 ms", "max ms"),
     )
     for name, task in judged.tasks.items():
         response = task.response_ms
@@ -89,11 +93,18 @@ def show(run: Run, judged: Judged) -> None:
             name + (" (high)" if high[name] else ""),
             f"{task.outside:,} ({task.frames - task.outside:,})",
             f"{task.late} ({task.inside_late})",
+            str(task.late_stopped),
             f"{task.without} ({task.inside_without})",
+            str(task.without_stopped),
             f"{p99:.1f}",
             f"{most:.1f}",
         )
     output.print(shown)
+    more = [judged.sooner[each.name] for each in run.contracts if each.high]
+    output.print(
+        f"if every window ended with the first result of each task, {sum(e.late for e in more)} "
+        f"results of high criticality would be late, and {sum(e.without for e in more)} missing"
+    )
     columns = (
         *("sent", "heard", "dropped", "transport", "on_the_way"),
         *("unseen", "unbalanced", "unheard", "untold"),
