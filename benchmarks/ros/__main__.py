@@ -27,9 +27,9 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Float64
 
-from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.nodes.spinning import spin_beside
 from benchmarks.domain import own_domain
+from benchmarks.middleware import use_profile
 from benchmarks.neighbours import Neighbours
 from benchmarks.processes import process, wait
 from benchmarks.progress import Shown, progress
@@ -285,7 +285,7 @@ def main() -> None:
     options = read_options(arguments, {"seconds": 8.0, "kills": 2})
     os.environ["ROS_DOMAIN_ID"] = str(own_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
+    use_profile()
     rclpy.init()
     listener = Listener()
     found: dict[str, list[float]] = {}

@@ -34,12 +34,12 @@ from aegis_ros.msg import ModelTask
 from rclpy.signals import SignalHandlerOptions
 
 from aegis_ros.config import parse_task
-from aegis_ros.nodes.resources import fastdds_profile
 from aegis_ros.nodes.task_message import task_to_message
 from benchmarks.compare.models import URGENT
 from benchmarks.compare.plan import Plan, Planner
 from benchmarks.compare.workload import Task, Workload
 from benchmarks.domain import own_domain
+from benchmarks.middleware import use_profile
 from benchmarks.neighbours import Neighbours
 from benchmarks.processes import process, wait
 from benchmarks.progress import Shown, progress
@@ -138,7 +138,7 @@ def _run(options: Any, counts: dict[Kind, int], out: Path) -> None:
     """Run everything and record it."""
     os.environ["ROS_DOMAIN_ID"] = str(own_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
+    use_profile()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     record = Record(out)
     try:

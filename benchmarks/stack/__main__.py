@@ -24,7 +24,6 @@ from typing import Any, NoReturn
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from aegis_ros.nodes.resources import fastdds_profile
 from benchmarks.compare.figures import goals
 from benchmarks.compare.models import URGENT
 from benchmarks.compare.plan import Plan, Planner
@@ -32,6 +31,7 @@ from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, in_turn
 from benchmarks.compare.workload import Workload
 from benchmarks.domain import own_domain
+from benchmarks.middleware import use_profile
 from benchmarks.progress import Shown, progress
 from benchmarks.report import parser, publish, read_options
 from benchmarks.stack.arms import Listener, Stage, one_round
@@ -144,7 +144,7 @@ def main() -> None:
         arguments.error("--keep-traces needs --state and the way aegis, and excludes --trace")
     os.environ["ROS_DOMAIN_ID"] = str(own_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
+    use_profile()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     with tempfile.TemporaryDirectory() as temporary, progress() as shown:
