@@ -16,6 +16,7 @@ from benchmarks.soak.trends import Trend, trend
 __all__ = ["Goal", "Judged", "KilledLives", "judge"]
 
 _SLOPE_MIB_H = 1.0
+_STATUS_MS = 1000.0
 PARTS = ("node", "engine")
 
 
@@ -108,6 +109,7 @@ def judge(run: Run, minutes: float) -> Judged:
         *_punctual(run, tasks),
         _accounted(accounts, quiet, killed),
         *_flat(trends),
+        _reported(run),
         _healed(run),
     )
     return Judged(
@@ -215,6 +217,14 @@ def _flat(trends: Mapping[str, Trend]) -> list[Goal]:
             )
         )
     return goals
+
+
+def _reported(run: Run) -> Goal:
+    gap_ms = run.status_gap_ms
+    name = f"the node publishes its status every {_STATUS_MS / 1e3:g} s, whatever else it does"
+    if not gap_ms:
+        return Goal(name, "nobody looked", None)
+    return Goal(name, f"every {gap_ms:.0f} ms at most", gap_ms <= _STATUS_MS)
 
 
 def _healed(run: Run) -> Goal:

@@ -61,6 +61,7 @@ class Listener:
         self._lock = threading.Lock()
         self._recovery = Recovery(self._periods_ns, 0)
         self._heard: Counter[str] = Counter()
+        self._longest_ns = 0  # between two statuses of one node
         self.begin_life()
         deep = QoSProfile(depth=_DEEP)
         for name in periods_ms:
@@ -82,6 +83,7 @@ class Listener:
         with self._lock:
             self.status = OrchestratorStatus()
             self.status_at = 0.0
+            self._status_ns = 0
             self.in_flight = -1
             self.rejected: list[str] = []
             self._told: Counter[str] = Counter()
@@ -171,6 +173,13 @@ class Listener:
         with self._lock:
             self.status = message
             self.status_at = time.monotonic()
+            at_ns = _ns(message.stamp)
+            gap_ns = at_ns - self._status_ns if self._status_ns else 0
+            self._status_ns = at_ns
+            longer = gap_ns > self._longest_ns
+            self._longest_ns = max(gap_ns, self._longest_ns)
+        if longer:
+            self._record.note("status_gap", gap_ms=gap_ns / 1e6, at_ns=at_ns)
 
     def _diagnosed(self, message: DiagnosticArray) -> None:
         for each in message.status:

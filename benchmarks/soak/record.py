@@ -55,6 +55,8 @@ class Run:
         windows: of the faults that were injected.
         samples: in their order.
         remarks: what should not have been.
+        status_gap_ms: the longest time between two statuses of one life of the node, by their own
+            stamps; 0 where nobody looked.
         sent, heard, stopped: see ``ledger``.
         ended: whether the run ended by itself.
     """
@@ -69,6 +71,7 @@ class Run:
     windows: list[Window] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    status_gap_ms: float = 0.0
     sent: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, SENT))
     heard: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, HEARD))
     stopped: npt.NDArray[np.void] = field(default_factory=lambda: np.zeros(0, STOPPED))
@@ -179,6 +182,8 @@ def _take(run: Run, event: str, values: dict[str, Any]) -> None:
             run.samples.append(Sample(**values))
         case "remark":
             run.remarks.append(values["text"])
+        case "status_gap":
+            run.status_gap_ms = max(run.status_gap_ms, values["gap_ms"])
         case "end":
             run.ended = True
             run.facts = {**run.facts, **values}

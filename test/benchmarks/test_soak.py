@@ -309,6 +309,7 @@ def _run(**changes: object) -> Run:
         samples=samples,
         sent=_sent(*frames),
         heard=_heard(*((seq, at, True) for seq, at in frames if seq != 2)),
+        status_gap_ms=210.0,
         ended=True,
     )
     for name, value in changes.items():
@@ -333,6 +334,10 @@ def test_a_run_that_reaches_all_goals_misses_none() -> None:
         ({"asked": {Kind.ENGINE_KILL: 2}}, "all faults injected"),
         ({"windows": [_window(71.9, 73.0, good=False)]}, "all is good again after each fault"),
         ({"remarks": ["the node ended"]}, "all is good again after each fault"),
+        (
+            {"status_gap_ms": 1200.0},
+            "the node publishes its status every 1 s, whatever else it does",
+        ),
         ({"samples": _samples(55.0, 2.0)}, "memory of the node grows by less than 1 MiB an hour"),
         (
             {"samples": _samples(55.0, 0.0, fds=(40, 41))},
@@ -403,6 +408,8 @@ def test_a_run_that_was_cut_off_is_read_as_far_as_it_got(tmp_path: Path) -> None
     record.window(window)
     counted = Counted(0, T0 + 3 * S, True, {"eye": _FAIR}, 0)
     record.counted(counted)
+    record.note("status_gap", gap_ms=210.0, at_ns=T0 + 2 * S)
+    record.note("status_gap", gap_ms=350.0, at_ns=T0 + 3 * S)
     record.sample(_samples(1.0, 0.0)[0])
     record.heard(_heard((0, 0.1, True)).tobytes())
     sent = tmp_path / "elsewhere.bin"
@@ -416,6 +423,7 @@ def test_a_run_that_was_cut_off_is_read_as_far_as_it_got(tmp_path: Path) -> None
         file.write(json.dumps({"event": "window"})[:-4])
     run = read_run(tmp_path)
     assert run.contracts == [EYE] and run.asked == {Kind.ENGINE_KILL: 5}
+    assert run.status_gap_ms == 350.0
     assert run.windows == [window] and run.counts == [counted]
     assert run.facts == {"seed": 1}
     assert (run.begin_ns, run.end_ns, run.lives) == (T0, T0 + 3 * S, [T0])
