@@ -28,6 +28,7 @@ from aegis_ros.engine import (
     EngineInfo,
     JobResult,
     JobSkip,
+    OverrunEvent,
     PartialResult,
     SlotFrame,
 )
@@ -51,6 +52,7 @@ from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.node_folder import DEFAULT_NODE, NodeFolder
+from aegis_ros.orchestrator.overruns import SustainedOverruns
 from aegis_ros.orchestrator.preloading import preloading
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.propagation import Propagation
@@ -172,7 +174,7 @@ class Orchestrator:
             on_result=self._result,
             on_skip=self._skipped,
             on_event=self._engine_event,
-            on_overrun=self._events.overran,
+            on_overrun=self._overran,
             on_restored=self._events.lane_restored,
             on_partial=self._partial,
             **({} if self._trace.memory is None else {"trace": self._trace.memory}),
@@ -254,6 +256,16 @@ class Orchestrator:
             unloader=self._unloader,
             changing=self._changing,
         )
+        self._overruns = SustainedOverruns(
+            device=spec.device,
+            admitted=self._admitted,
+            engine=self._engine,
+            contention=self.contention,
+            loader=self._loader,
+            log=self.log,
+            changing=self._changing,
+            changed=propagation.publish_proofs,
+        )
         self._tick = Tick(
             spec=spec,
             lifecycle=self._lifecycle,
@@ -261,7 +273,7 @@ class Orchestrator:
             engine=self._engine,
             events=self._events,
             decimator=self._decimator,
-            refresh_decimation=self._refresh_decimation,
+            refresh=self._refresh,
             trace=self._trace,
             ledger=self._ledger,
             log=self.log,
@@ -465,6 +477,7 @@ class Orchestrator:
                 self._events.shedding.clear()
                 self._tick.forget()
                 self._decimator.forget()
+                self._overruns.forget()
                 self._lifecycle.configured = False
                 self._info = None
                 self._on_streams(())
@@ -708,6 +721,13 @@ class Orchestrator:
             self._propagation.publish_proofs()
         self._refresh_decimation()
 
+    def _refresh(self) -> None:
+        """Adapt budgets and decimation to what has become of the tasks."""
+        with self.admissions.if_idle() as idle:
+            if idle:
+                self._overruns.review()
+        self._refresh_decimation()
+
     def _refresh_decimation(self) -> None:
         """Lower decimation where it is no longer needed; next time, where a request has its turn.
 
@@ -743,6 +763,10 @@ class Orchestrator:
         entry = self._admitted.of_id(skip.task_id)
         if entry is not None and entry.fed.followed:
             self.chains.missed(entry.spec.name, skip.seq)
+
+    def _overran(self, event: OverrunEvent) -> None:
+        self._events.overran(event)
+        self._overruns.note(event)
 
     def _partial(self, partial: PartialResult) -> None:
         entry = self._admitted.of_id(partial.task_id)

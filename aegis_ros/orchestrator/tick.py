@@ -35,7 +35,7 @@ class Tick:
         engine: gets the speed of the device.
         events: know which lanes shed.
         decimator: changes how many frames tasks take.
-        refresh_decimation: lowers decimation where it is no longer needed.
+        refresh: adapts budgets and decimation to what has become of the tasks.
         trace: records the state.
         ledger: knows what became of frames.
         log: where decisions are reported.
@@ -51,7 +51,7 @@ class Tick:
         engine: Engine,
         events: EngineEvents,
         decimator: Decimator,
-        refresh_decimation: Callable[[], None],
+        refresh: Callable[[], None],
         trace: RunTrace,
         ledger: Ledger,
         log: RationaleLog,
@@ -64,7 +64,7 @@ class Tick:
         self._engine = engine
         self._events = events
         self._decimator = decimator
-        self._refresh_decimation = refresh_decimation
+        self._refresh = refresh
         self._trace = trace
         self._ledger = ledger
         self._device = DeviceState()
@@ -118,7 +118,7 @@ class Tick:
         )
         self._device = state
         self.note_state()
-        self._refresh_decimation()
+        self._refresh()
 
     def note_state(self) -> None:
         """Have the trace note what everything is like now."""

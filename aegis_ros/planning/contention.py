@@ -15,7 +15,7 @@ from aegis_ros.rationale.rejection import NotMeasuredBeside
 from aegis_ros.spec import DeviceSpec, TaskSpec
 from aegis_ros.wcet import Neighbour, Place, ProfileKey, ProfileStore, contended, unmeasured
 
-__all__ = ["Contention", "MeasurePair", "PairRun", "Placed"]
+__all__ = ["Contention", "MeasurePair", "PairRun", "Placed", "at_least"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class Contention:
             if each.lane not in self.slowed_by(lane):
                 continue
             others = [other for key, other in running.items() if key != name]
-            after = _at_least(
+            after = at_least(
                 self.beside(each.candidate, each.lane, [*others, new], measure), each.candidate
             )
             if after.plan != each.candidate.plan:
@@ -267,7 +267,7 @@ class Contention:
         )
 
 
-def _at_least(candidate: Candidate, before: Candidate) -> Candidate:
+def at_least(candidate: Candidate, before: Candidate) -> Candidate:
     """Return a task with no budget below what it was."""
     parts = tuple(map(max, candidate.plan.budgets_ns, before.plan.budgets_ns))
     if parts == candidate.plan.budgets_ns and candidate.work_ns >= before.work_ns:

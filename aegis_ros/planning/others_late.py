@@ -20,7 +20,7 @@ from aegis_ros.rationale.verdicts import TaskTooLong
 from aegis_ros.rationale.wording import counterfactual
 from aegis_ros.spec import Criticality, DeviceSpec
 
-__all__ = ["require_others_in_time"]
+__all__ = ["late_task", "require_others_in_time"]
 
 _GRAIN_NS = 100_000  # answers are given in tenths of a millisecond
 _MOST_LONGER = 16  # times the deadline
@@ -63,7 +63,7 @@ def require_others_in_time(
         before = {
             name: (each.candidate.analysis_task(), each.lane) for name, each in placed.items()
         }
-        victim = _victim(tasks, verdict, slowed)
+        victim = late_task(tasks, verdict, slowed)
         late_ms = verdict.left - verdict.right if verdict.unit == "ms" else 0.0
         raise Refusal(
             OthersLate(
@@ -84,7 +84,7 @@ def require_others_in_time(
         )
 
 
-def _victim(
+def late_task(
     tasks: Sequence[AnalysisTask], verdict: LaneVerdict, slowed: Sequence[SlowedTask]
 ) -> str:
     """Return who could be late: what is due at the end of the interval that decides."""

@@ -27,6 +27,7 @@ __all__ = [
     "MovedTask",
     "ResultsMeasured",
     "RowsKept",
+    "SeenBudget",
     "SegmentsBudget",
     "SharedWith",
     "SlowedTask",
@@ -88,6 +89,19 @@ class BesideBudget(BudgetBasis):
     lanes: int
     alone_ns: int
     basis: BudgetBasis
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBudget(BudgetBasis):
+    """A budget that was raised to what jobs took while they ran.
+
+    Attributes:
+        times: how many jobs exceeded the one before.
+        before_ns: that one.
+    """
+
+    times: int
+    before_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class FakeEngine:
         divides: whether that is of a whole network, in equal segments.
         slowdown: by what factor a network takes longer beside another one.
         measured_beside: lanes of each such measurement: own, other.
+        running: task that runs on a lane, by index.
         calls: what was loaded and unloaded, in order: (verb, task id).
     """
 
@@ -74,6 +75,7 @@ class FakeEngine:
         self.measured = 0
         self.measured_on: list[int] = []
         self.speed = 1.0
+        self.running: dict[int, int] = {}
         self.scaling: dict[int, float] = {}
         self.run_ns = 5 * MS
         self.run_ns_on: dict[int, int] = {}
@@ -206,7 +208,10 @@ class FakeEngine:
     def status(self) -> EngineStatus:
         if not self.started:
             return EngineStatus(0, 0, (), 0, 0)
-        lanes = tuple(LaneState(-1, 0, 0, 0) for _ in self.device.lanes)
+        lanes = tuple(
+            LaneState(self.running.get(index, -1), 0, 0, 0)
+            for index in range(len(self.device.lanes))
+        )
         return EngineStatus(1, time.monotonic_ns(), lanes, 0, 0)
 
     def _run(

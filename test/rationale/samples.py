@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aegis_ros.rationale import Counterfactual, Inequality, ResponseBound, Rule, Witness
 from aegis_ros.rationale import admission as a
+from aegis_ros.rationale import budgets as b
 from aegis_ros.rationale import changes as c
 from aegis_ros.rationale import decimation as n
 from aegis_ros.rationale import device as d
@@ -46,6 +47,27 @@ def overran(**changes: object) -> j.Overran:
         "whole_ns": 10 * MS,
     }
     return j.Overran(**(fields | changes))  # type: ignore[arg-type]
+
+
+def exceeded(**changes: object) -> b.BudgetExceeded:
+    """Return a budget that is exceeded again and again, changed."""
+    fields: dict[str, object] = {
+        "task": "detector",
+        "lane": "main",
+        "times": 5,
+        "within_ns": 12 * S,
+        "beside": (),
+        "before_ns": 10 * MS,
+        "seen_ns": 13 * MS,
+        "declared": False,
+        "late": "",
+        "late_ns": 0,
+        "test": Inequality(18.24, "<=", 25.0, "ms"),
+        "finding": v.DemandFits("main", TIGHT),
+        "utilization_before": 0.4,
+        "utilization_after": 0.5,
+    }
+    return b.BudgetExceeded(**(fields | changes))  # type: ignore[arg-type]
 
 
 def admitted(**changes: object) -> a.TaskAdmitted:
@@ -189,6 +211,14 @@ REASONS = (
     overran(applied="demote"),
     overran(applied="early_exit", segments=4, exit_after=2),
     overran(applied="early_exit", segments=4, segment=1, exit_after=2),
+    exceeded(),
+    exceeded(declared=True, beside=(b.RanBeside("caption", "aux", 4),)),
+    exceeded(
+        late="caption",
+        late_ns=5_240_000,
+        finding=LATE,
+        beside=(b.RanBeside("caption", "aux", 4), b.RanBeside("faces", "third", 1)),
+    ),
     j.SkippedToRepay("detector", 5),
     j.JobStopped("detector", 5),
     j.SkippedWhileShedding("detector", 5, "main"),
@@ -456,6 +486,7 @@ PARTS = (
     a.SharedWith("the device gpu-0", "/left/orchestrator", 0, 0.7),
     a.Budget("measured", 22 * MS, a.MeasuredBudget("the slowest of 300 runs, times 1.2")),
     a.DeclaredBudget(22 * MS),
+    a.SeenBudget(5, 10 * MS),
     a.BesideBudget("map", 1, 22 * MS, a.MeasuredBudget("the slowest of 50 runs")),
     a.MeasuredBudget("the slowest of 300 runs, times 1.2"),
     a.MeasuredBudget("all that is known of the runs", "the slowest of 300 runs plus 10%; i.i.d."),

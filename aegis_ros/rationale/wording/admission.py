@@ -113,6 +113,11 @@ def _beside(basis: admission.BesideBudget) -> str:
     )
 
 
+@words_of(admission.SeenBudget)
+def _seen(basis: admission.SeenBudget) -> str:
+    return f"seen in running jobs, {basis.times} of which exceeded {ms(basis.before_ns)}"
+
+
 @words_of(admission.SegmentsBudget)
 def _segments(basis: admission.SegmentsBudget) -> str:
     return (

@@ -14,6 +14,7 @@ __all__ = ["known", "sentence", "words", "words_of"]
 
 _THEMES = (
     "admission",
+    "budgets",
     "changes",
     "decimation",
     "device",
