@@ -150,6 +150,9 @@ class FakeDriver:
     def device_name(self) -> str:
         return "Fake GPU"
 
+    def address(self) -> str:
+        return "0000:0A:00.0"
+
     def attach(self) -> None:
         self._called("attach", attached=False)
         self._attached.add(threading.get_ident())

@@ -221,6 +221,7 @@ def test_cuda_python_takes_plain_integers_up_to_the_driver_it_does_not_find():
         lambda: driver._do("cuDevicePrimaryCtxRetain", 0),
         lambda: driver._do("cuDevicePrimaryCtxRelease", 0),
         lambda: driver._do("cuDeviceGetName", 128, 0),
+        lambda: driver._do("cuDeviceGetPCIBusId", 32, 0),
     ):
         with pytest.raises(Exception, match=r"driver|libcuda"):
             work()

@@ -16,6 +16,7 @@ from aegis_ros.backends.cuda import (
     driver,
     open_driver,
 )
+from aegis_ros.backends.cuda.backend import CudaBackend
 from aegis_ros.backends.cuda.bindings import BindingsDriver
 from aegis_ros.backends.cuda.pycuda import PyCudaDriver
 from test.backends.fake_cuda import FakeDriver
@@ -70,6 +71,7 @@ class Bindings:
             "cuDeviceGetCount": (1,),
             "cuDeviceGet": (0,),
             "cuDeviceGetName": (b"A GPU\0\0\0",),
+            "cuDeviceGetPCIBusId": (b"0000:0A:00.0\0\0",),
             "cuDevicePrimaryCtxRetain": (77,),
             "cuCtxGetStreamPriorityRange": (0, -5),
             "cuStreamCreateWithPriority": (3,),
@@ -130,7 +132,7 @@ class Bindings:
 def test_one_context_is_retained_for_all_threads_and_waits_without_spinning():
     cuda = Bindings()
     made = BindingsDriver(cuda)
-    assert made.device_name() == "A GPU"
+    assert (made.device_name(), made.address()) == ("A GPU", "0000:0A:00.0")
     assert not any(call[0].startswith("cuCtx") for call in cuda.calls)
     made.attach()
     made.attach()
@@ -334,6 +336,9 @@ class PyCuda:
             def name(self) -> str:
                 return "A GPU"
 
+            def pci_bus_id(self) -> str:
+                return "0000:0A:00.0"
+
             def retain_primary_context(self) -> Any:
                 owner.calls.append("retain")
                 return Context()
@@ -399,6 +404,7 @@ def test_pycuda_uses_the_primary_context_and_its_own_objects_under_their_handles
     cuda = PyCuda()
     made = PyCudaDriver(cuda)
     assert (made.device_name(), made.priorities, made.graphs) == ("A GPU", False, False)
+    assert made.address() == "0000:0A:00.0"
     made.attach()
     made.attach()
     assert cuda.calls == ["init", "retain", "push"]
@@ -509,3 +515,30 @@ def test_an_arena_that_cannot_grow_is_as_it_was():
     with pytest.raises(CudaError):
         arena.take(4096)
     assert (arena.nbytes, block.users) == (1024, 1)
+
+
+@pytest.mark.parametrize(
+    ("visible", "identity"),
+    [
+        ("", "gpu-0000:0a:00.0"),
+        ("1,0", "gpu-0000:0a:00.0"),
+        ("GPU-5f3a", "gpu-0000:0a:00.0"),
+        ("MIG-5f3a", "gpu-0000:0a:00.0-MIG-5f3a"),
+    ],
+)
+def test_a_gpu_is_the_same_one_for_all_processes_however_they_name_it(
+    monkeypatch: pytest.MonkeyPatch, visible: str, identity: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert CudaBackend(FakeDriver()).device_id() == identity
+
+
+def test_a_gpu_without_a_place_on_a_bus_is_named_as_the_environment_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeDriver()
+    monkeypatch.setattr(fake, "address", lambda: "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert CudaBackend(fake).device_id() == "gpu-1"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert CudaBackend(fake).device_id() == "gpu-0"

@@ -142,9 +142,16 @@ class CudaBackend:
             network.close()
 
     def device_id(self) -> str:
-        """Return which GPU of this host it is, as ``CUDA_VISIBLE_DEVICES`` names it."""
+        """Return which GPU of this host it is, or which part of one.
+
+        ``CUDA_VISIBLE_DEVICES`` has several names for one GPU; its place on the bus is the same for
+        all processes. Parts that the hardware keeps apart (MIG) share that, and have names of
+        their own.
+        """
         first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-        return f"gpu-{first or 0}"
+        address = self._driver.address().lower()
+        part = f"-{first}" if address and first.startswith("MIG-") else ""
+        return f"gpu-{address or first or 0}{part}"
 
     def determinism(self) -> str:
         """Say what the lanes were permitted."""

@@ -52,12 +52,18 @@ class BindingsDriver:
         if count == 0:
             raise CudaUnavailable("the NVIDIA driver finds no GPU")
         self._device = self._do("cuDeviceGet", _OF_DEVICE)
-        name = self._do("cuDeviceGetName", 128, self._device)
-        self._name = bytes(name).split(b"\0")[0].decode(errors="replace").strip()
+        self._name = _text(self._do("cuDeviceGetName", 128, self._device))
+        self._address = ""
+        with suppress(CudaError):  # not every GPU of a board is on a bus
+            self._address = _text(self._do("cuDeviceGetPCIBusId", 32, self._device))
 
     def device_name(self) -> str:
         """Return the GPU's name."""
         return self._name
+
+    def address(self) -> str:
+        """Return where the GPU is on the host's PCI bus; empty where it is on none."""
+        return self._address
 
     def attach(self) -> None:
         """Make the primary context current in this thread."""
@@ -276,6 +282,11 @@ class BindingsDriver:
         if not values:
             return None
         return values[0] if len(values) == 1 else tuple(values)
+
+
+def _text(found: Any) -> str:
+    """Return text of the driver, which ends with a zero."""
+    return bytes(found).split(b"\0")[0].decode(errors="replace").strip()
 
 
 def _driver_module() -> Any:

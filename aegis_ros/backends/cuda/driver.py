@@ -102,6 +102,10 @@ class CudaDriver(Protocol):
         """Return the GPU's name; needs no context."""
         ...
 
+    def address(self) -> str:
+        """Return where the GPU is on the host's PCI bus, as all processes see it; may be empty."""
+        ...
+
     def attach(self) -> None:
         """Make the primary context current in the calling thread, retaining it the first time."""
         ...

@@ -62,6 +62,13 @@ class PyCudaDriver:
         """Return the GPU's name."""
         return str(self._device.name())
 
+    def address(self) -> str:
+        """Return where the GPU is on the host's PCI bus; empty where it is on none."""
+        try:
+            return str(self._device.pci_bus_id())
+        except self._cuda.Error:
+            return ""
+
     def attach(self) -> None:
         """Make the primary context current in this thread."""
         if getattr(self._local, "attached", False):
