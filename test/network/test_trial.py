@@ -151,6 +151,33 @@ def test_a_suppression_is_measured_where_it_has_most_to_do(tmp_path: Path, padde
     assert busy["found"] == max(rows) == rows[busy["pattern"]] > 0
 
 
+def test_a_suppression_inside_the_body_of_an_if_has_the_usual_room_and_its_busiest_pattern(
+    tmp_path: Path,
+) -> None:
+    """As torchvision exports its detectors; no limit is looked for in there, and so it is asked."""
+    path = detector(tmp_path / "n.onnx", IMAGE, most=10)
+    graph = onnx.load_model(path).graph
+    found, nothing = (
+        helper.make_graph(nodes, name, [], [helper.make_tensor_value_info(name, 1, ["n", 6])])
+        for name, nodes in (
+            ("objects", list(graph.node)),
+            ("none", [node("Constant", "", "none", value=helper.make_tensor("c", 1, [0, 6], []))]),
+        )
+    )
+    nodes = [
+        node("ReduceMax", "image", "brightest", keepdims=0),
+        node("Cast", "brightest", "bright", to=TensorProto.BOOL),
+        node("If", "bright", "kept", then_branch=found, else_branch=nothing),
+    ]
+    output = helper.make_tensor_value_info("kept", TensorProto.FLOAT, ["n", 6])
+    save(helper.make_graph(nodes, "g", list(graph.input), [output], list(graph.initializer)), path)
+    made = facts(path)
+    (kept,) = made["outputs"]
+    assert kept["rows_axis"] == 0 and kept["shape"][0] > 100
+    assert made["busy"]["found"] == 10
+    assert (made["busy"]["most"], made["busy"]["kept"]) == (0, kept["shape"][0])
+
+
 def test_what_finds_nothing_inside_is_measured_on_random_frames(tmp_path: Path) -> None:
     path = tmp_path / "n.onnx"
     identity_network(path)
