@@ -208,7 +208,7 @@ class ResultPublisher:
                 self._publish(spec, result)
             except Exception as error:  # one task's trouble must not silence the others
                 # The result itself has left.
-                reason = NotPublished(spec.name, result.seq, str(error))
+                reason = NotPublished(spec.name, result.seq, plain_ros(str(error)))
                 self._orchestrator.log.report_often(reason)
             finally:
                 result.release()
@@ -226,7 +226,7 @@ class ResultPublisher:
         try:
             job, header, decoded = self._publish_result(output, result)
         except Exception as error:
-            reason = NotPublished(spec.name, result.seq, str(error))
+            reason = NotPublished(spec.name, result.seq, plain_ros(str(error)))
             self._orchestrator.unpublished(result.task_id, reason)
             return
         origin = result.origin
@@ -339,7 +339,8 @@ class ResultPublisher:
         try:
             held.publish()
         except Exception as error:  # one task's trouble must not silence the others
-            self._drop(held, NotPublished(job.output.spec.name, job.seq, str(error)))
+            text = plain_ros(str(error))
+            self._drop(held, NotPublished(job.output.spec.name, job.seq, text))
 
     def _unwanted(self, dropped: Iterable[_Held]) -> None:
         """Count what was held when its publishers went."""

@@ -207,6 +207,37 @@ _MISSING = """\
 """
 
 
+class _Full:
+    """A publisher whose middleware takes nothing any more."""
+
+    def publish(self, message: Any) -> None:
+        raise RuntimeError(
+            "Failed to publish: cannot publish data, at /project/src/rmw_publish.cpp:62, at "
+            "/project/src/rcl/publisher.c:262"
+        )
+
+
+@pytest.mark.parametrize(("name", "held_ms"), [("stuck", 0.0), ("held", 20.0)])
+def test_a_task_whose_every_result_cannot_be_published_is_an_error(
+    system: System, name: str, held_ms: float
+) -> None:
+    camera = _camera(system, name, output__constant_latency_ms=held_ms)
+    results = system.node._results
+    assert results is not None
+    (output,) = (each for each in results._outputs.values() if each.spec.name == name)
+    real, output.results = output.results, _Full()
+
+    def publish() -> None:
+        camera.publish(system.image())
+
+    status = _diagnosis(system, name, DiagnosticStatus.ERROR, publish)
+    assert "the last because the result of job " in status.message
+    assert "cannot publish data" in status.message and "/project" not in status.message
+    assert not system.results_of(name)
+    output.results = real
+    system.until(lambda: system.results_of(name), publish)
+
+
 def _failed(system: System, name: str) -> str:
     """What is said of a task that failed, on /diagnostics and in the status alike."""
     status = _diagnosis(system, name, DiagnosticStatus.ERROR)
