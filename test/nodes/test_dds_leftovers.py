@@ -133,3 +133,33 @@ def _held_by(pid: int, names: set[str]) -> list[str]:
         except OSError:
             continue
     return sorted(name for name in names if f"/dev/shm/{name}" in held)
+
+
+_ORCHESTRATOR = """
+import sys
+from pathlib import Path
+from aegis_ros.nodes import dds_leftovers
+dds_leftovers.remove_leftovers.__defaults__ = (Path(sys.argv.pop(1)),)
+from aegis_ros.nodes.orchestrator_main import program
+program()
+"""
+
+
+def test_an_orchestrator_that_starts_removes_what_is_left_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    _segment(folder)
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", _ORCHESTRATOR, str(folder), "--ros-args"]
+    command += ["-p", "autostart:=false", "-r", f"__ns:=/leftovers_{os.getpid()}"]
+    with log.open("wb") as output:
+        node = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        end = time.monotonic() + _WAIT_SECONDS
+        while "removed 1 shared-memory segments of Fast DDS" not in log.read_text():
+            assert node.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        assert not list(folder.iterdir())
+    finally:
+        node.kill()
+        node.wait()
