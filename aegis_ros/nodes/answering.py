@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import await_or_execute
 from rclpy.node import Node
 
+from aegis_ros.nodes.loggable import loggable
 from aegis_ros.rationale.rejection import Unforeseen
 from aegis_ros.rationale.wording import sentence
 
@@ -22,11 +24,12 @@ def answer_always(node: Node) -> None:
     """Wrap the callbacks of all services and timers that a node has by now.
 
     A callback that raises would end the executor that runs it, and leave who asked without an
-    answer for ever. What they get instead is an answer that says no, with the reason where its type
-    has a place for one; the log has the traceback.
+    answer for ever, and so would an answer that cannot be sent. What they get instead is one that
+    says no, with the reason where its type has a place for one; the log has the traceback.
     """
     for service in node.services:
         service.callback = _answered(node, service.srv_type, service.callback)
+        service.send_response = _sent(node, service.srv_type, service.send_response)
     for timer in node.timers:
         timer.callback = _outlived(node, timer.callback)
 
@@ -37,7 +40,7 @@ def _outlived(node: Node, callback: Callable[[], Any]) -> Callable[[], Any]:
             return callback()
         except Exception:
             node.get_logger().error(
-                f"a timer's callback failed\n{traceback.format_exc()}",
+                loggable(f"a timer's callback failed\n{traceback.format_exc()}"),
                 throttle_duration_sec=_REPORTED_EVERY_S,
             )
 
@@ -49,10 +52,25 @@ def _answered(node: Node, kind: Any, callback: Callable[..., Any]) -> Callable[.
         try:
             return await await_or_execute(callback, request, response)
         except Exception as error:
-            node.get_logger().error(f"{kind.__name__} failed\n{traceback.format_exc()}")
+            node.get_logger().error(loggable(f"{kind.__name__} failed\n{traceback.format_exc()}"))
             return _refusal(kind, request, error)
 
     return answer
+
+
+def _sent(node: Node, kind: Any, send: Callable[..., None]) -> Callable[..., None]:
+    def send_response(response: Any, header: Any) -> None:
+        try:
+            send(response, header)
+        except InvalidHandle:
+            raise  # the service has been destroyed
+        except Exception as error:
+            node.get_logger().error(
+                loggable(f"the answer of {kind.__name__} cannot be sent\n{traceback.format_exc()}")
+            )
+            send(_refusal(kind, None, error), header)
+
+    return send_response
 
 
 def _refusal(kind: Any, request: Any, error: Exception) -> Any:
@@ -62,7 +80,8 @@ def _refusal(kind: Any, request: Any, error: Exception) -> Any:
     if hasattr(response, "rationale"):
         response.rationale.sentence = text
     if hasattr(response, "results"):  # one a parameter that was to be set
-        response.results = [SetParametersResult(reason=text) for _ in request.parameters]
+        wanted = getattr(request, "parameters", ())
+        response.results = [SetParametersResult(reason=text) for _ in wanted]
     elif hasattr(response, "result") and hasattr(response.result, "reason"):
         response.result.reason = text
     return response

@@ -21,6 +21,7 @@ from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.command_line import take_ros_arguments
 from aegis_ros.nodes.ending import end_on_signals
+from aegis_ros.nodes.loggable import loggable
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
 from aegis_ros.nodes.replay_config import ReplayConfig, Source, load_replay, locate
@@ -192,7 +193,7 @@ class ReplayNode(Node):
         for index, player in enumerate(self._players):
             if player.problem and index not in self._reported:
                 self._reported.add(index)
-                self.get_logger().error(player.problem)
+                self.get_logger().error(loggable(player.problem))
         if all(player.done for player in self._players):
             self.finished.set()
 

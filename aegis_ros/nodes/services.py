@@ -22,6 +22,7 @@ from aegis_ros.nodes.conversions import (
     rationale_to_message,
     task_status,
 )
+from aegis_ros.nodes.loggable import loggable
 from aegis_ros.nodes.task_message import task_from_message
 from aegis_ros.orchestrator import (
     AdmissionRequest,
@@ -33,6 +34,7 @@ from aegis_ros.orchestrator import (
 from aegis_ros.orchestrator.admissions import MOST_WAITING
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Reason, ResultCode, result_code
+from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
 from aegis_ros.rationale.wording import sentence
 from aegis_ros.spec import Accept, TaskSpec
@@ -71,6 +73,7 @@ class Services:
         self._callers = Callers(node, lambda: _accept(orchestrator()))
         self._queued = Beside(executor, _THREADS, "requests")
         self._quick = Beside(executor, 1, "quick requests")
+        self._removals = Beside(executor, 1, "removals")  # wait for the disk
         self._tickets: dict[bytes, Ticket] = {}  # of goals of the action
         # A request that is awaited keeps its group; all that a node does by default shares one.
         group = ReentrantCallbackGroup()
@@ -96,6 +99,7 @@ class Services:
         """Take no more requests."""
         self._queued.close()
         self._quick.close()
+        self._removals.close()
         self._action.destroy()
 
     async def _register(
@@ -131,6 +135,7 @@ class Services:
             request.name,
             response,
             lambda owner: owner.unregister(request.name),
+            beside=self._removals,
         )
 
     async def _set_enabled(
@@ -141,6 +146,7 @@ class Services:
             request.name,
             response,
             lambda owner: owner.set_enabled(request.name, request.enabled),
+            beside=self._quick,
         )
 
     def _list(
@@ -157,15 +163,15 @@ class Services:
         name: str,
         response: Any,
         ask: Callable[[Orchestrator], Registration],
+        *,
+        beside: Beside,
     ) -> Any:
         owner = self._orchestrator()
         if owner is None:
             return _not_configured(response)
         answer = self._refused(owner, service, name)
         if answer is None:
-            answer = await self._quick(
-                lambda: self._answer(owner, service, name, lambda: ask(owner))
-            )
+            answer = await beside(lambda: self._answer(owner, service, name, lambda: ask(owner)))
         response.success = answer.accepted
         response.result = int(answer.result)
         response.rationale = rationale_to_message(answer.rationale)
@@ -215,14 +221,18 @@ class Services:
         except ConfigError as error:
             reason: Reason = Invalid(name[:64], error.rule, str(error))
         except Exception as error:
-            self._node.get_logger().error(traceback.format_exc())
+            self._node.get_logger().error(loggable(traceback.format_exc()))
             reason = Unforeseen(name[:64], repr(error))
         return Registration(False, result_code(reason.rule), 0, owner.log.report(reason))
 
     def _cancel(self, goal: Any) -> CancelResponse:
         ticket = self._tickets.get(bytes(goal.goal_id.uuid))
-        if ticket is not None:
-            ticket.stop.set()
+        try:
+            if ticket is not None:
+                ticket.stop.set()
+        except Exception:  # rclpy would leave who cancels without an answer
+            self._node.get_logger().error(loggable(traceback.format_exc()))
+            return CancelResponse.REJECT
         return CancelResponse.ACCEPT
 
     async def _profile(self, goal: Any) -> ProfileModel.Result:
@@ -255,8 +265,8 @@ class Services:
             outcome = await self._queued(measure)
         except Exception as error:
             if not isinstance(error, AegisError):
-                self._node.get_logger().error(traceback.format_exc())
-            result.rationale.sentence = str(error) or repr(error)
+                self._node.get_logger().error(loggable(traceback.format_exc()))
+            result.rationale.sentence = printable(str(error) or repr(error))
             goal.abort()
             return result
         finally:

@@ -12,8 +12,12 @@ from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from aegis_ros.nodes.beside import Beside
+from aegis_ros.nodes.loggable import loggable
+from aegis_ros.rationale.printable import printable
 
 __all__ = ["Transitions"]
+
+_SHOWN = 64  # characters of a label that is none
 
 _SHUTDOWNS = {
     Transition.TRANSITION_UNCONFIGURED_SHUTDOWN: "unconfigured",
@@ -89,7 +93,9 @@ class Transitions:
                 done = getattr(self._node, f"trigger_{verb}")()
             except Exception as error:  # rcl's own; those of our callbacks never come this far
                 if not self._closed:
-                    self._node.get_logger().error(f"{verb} failed: {type(error).__name__}: {error}")
+                    self._node.get_logger().error(
+                        loggable(f"{verb} failed: {type(error).__name__}: {error}")
+                    )
                 return False
             return bool(done is TransitionCallbackReturn.SUCCESS)
 
@@ -111,6 +117,7 @@ class Transitions:
 
     def _refuse(self, verb: str, state: str) -> None:
         possible = " or ".join(_POSSIBLE.get(state, ())) or "nothing until that has ended"
+        asked = printable(verb[:_SHOWN])
         self._node.get_logger().error(
-            f"{verb} is not possible now: the node is {state}; possible: {possible}"
+            f"{asked} is not possible now: the node is {state}; possible: {possible}"
         )

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from action_msgs.msg import GoalStatus
+from aegis_ros.action import ProfileModel
 from aegis_ros.srv import ListModels, RegisterModel, UnregisterModel
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
@@ -50,6 +52,14 @@ def test_a_transition_that_is_not_possible_is_refused_and_changes_nothing(
     assert system.node.state == "active"
 
 
+def test_a_label_that_is_no_transition_is_logged_as_text(
+    system: System, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert not change(system, label="\x1b[2J" + "fly" * 1000)
+    said = capfd.readouterr().err
+    assert "\\x1b[2Jfly" in said and "\x1b[2J" not in said and len(said) < 1000
+
+
 def test_transitions_are_made_by_number_and_by_label(system: System) -> None:
     assert change(system, label="deactivate") and system.node.state == "inactive"
     assert change(system, id=Transition.TRANSITION_ACTIVATE) and system.node.state == "active"
@@ -80,8 +90,8 @@ def test_every_service_of_the_node_answers_an_empty_request(system: System) -> N
 def test_a_callback_that_raises_is_answered_with_its_reason(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> None:
-        raise RuntimeError("a mistake of this package")
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a mistake of this package: half a character, \ud800")
 
     monkeypatch.setattr(system.node._orchestrator, "status", fail)
     monkeypatch.setattr("aegis_ros.nodes.services.fill_registration", fail)
@@ -104,12 +114,51 @@ def test_a_callback_that_raises_is_answered_with_its_reason(
     assert not both.result.successful and "a mistake of this package" in both.result.reason
 
 
+def test_an_answer_that_cannot_be_sent_is_replaced_by_one_that_says_so(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unsendable(service: str, name: str, response: Any, *_: Any, **__: Any) -> Any:
+        response.success = True
+        response.rationale.sentence = "half a character: \ud800"
+        return response
+
+    monkeypatch.setattr(system.node._requests, "_by_name", unsendable)
+    removed = system.call(UnregisterModel, name="x")
+    assert not removed.success and removed.rationale.sentence
+
+
+def test_a_goal_whose_measurement_fails_in_an_unforeseen_way_ends_with_the_reason(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("a mistake of this package \ud800")
+
+    monkeypatch.setattr(system.node._orchestrator.profiler, "profile", fail)
+    goal = ProfileModel.Goal(task=system.task("other"), runs=20)
+    handle = system.wait_for(system.profiler.send_goal_async(goal))
+    ended = system.wait_for(handle.get_result_async())
+    assert ended.status == GoalStatus.STATUS_ABORTED
+    assert "a mistake of this package" in ended.result.rationale.sentence
+
+
+def test_a_goal_that_fails_before_it_is_measured_ends(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("a mistake of this package")
+
+    monkeypatch.setattr(system.node._requests._callers, "refusal", fail)
+    goal = ProfileModel.Goal(task=system.task("other"), runs=20)
+    handle = system.wait_for(system.profiler.send_goal_async(goal))
+    assert system.wait_for(handle.get_result_async()).status == GoalStatus.STATUS_ABORTED
+
+
 def test_a_timer_that_raises_ends_nothing(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     called = threading.Event()
 
     def fail() -> None:
         called.set()
-        raise RuntimeError("a mistake of this package")
+        raise RuntimeError("a mistake of this package: half a character, \ud800")
 
     with monkeypatch.context() as patch:
         patch.setattr(system.node._orchestrator, "status", fail)

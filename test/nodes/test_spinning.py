@@ -53,7 +53,7 @@ def test_a_callback_that_raises_silences_no_other() -> None:
     def call() -> None:
         calls.append(1)
         if len(calls) == 1:
-            raise ValueError("the first one")
+            raise ValueError("the first one, with half a character: \ud800")
         went_on.set()
 
     node.create_timer(0.01, call)
