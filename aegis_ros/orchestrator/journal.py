@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +67,11 @@ class Journal:
         """Open nothing yet."""
         self._file = JournalFile(path)
         self._report = report
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # of what is in memory: never held while the disk works
+        self._writing = threading.RLock()  # of the file; taken before the other one
         self._rows: dict[str, Row] = {}
         self._removed: set[str] = set()  # while it is not known what the file holds
+        self._unwritten = False  # whether the file is to be written
         self._unread = False
         self._behind = False
         self._ended = threading.Event()
@@ -86,9 +89,11 @@ class Journal:
             StoppedError: it was asked to stop while it waited.
         """
         self._ended.clear()
-        with self._lock:
-            self._rows = {row.name: row for row in self._read()}
-            return [_remembered(row) for row in self._rows.values()]
+        with self._writing:
+            rows = {row.name: row for row in self._read()}
+            with self._lock:
+                self._rows = rows
+            return [_remembered(row) for row in rows.values()]
 
     def close(self) -> None:
         """Write what the file lacks, if that is possible, and forget everything."""
@@ -96,9 +101,14 @@ class Journal:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join(timeout=2 * _RETRY_S)
-        with self._lock:
-            self._rows, self._removed = {}, set()
-            self._unread = self._behind = False
+        with self._writing:
+            rows = self._taken()
+            if rows is not None and not self._behind:
+                with suppress(OSError, sqlite3.Error):
+                    self._file.write(rows, _BRIEF_S)
+            with self._lock:
+                self._rows, self._removed = {}, set()
+                self._unread = self._behind = False
 
     def remembers(self, name: str) -> bool:
         """Return whether a task is to be admitted again after a restart."""
@@ -129,15 +139,38 @@ class Journal:
             self._rows.pop(spec.name, None)
             self._rows[spec.name] = row
             self._removed.discard(spec.name)
-            self._write()
+            self._unwritten = True
+        self.write()
 
     def remove(self, name: str) -> None:
-        """Forget a task; unknown names are ignored."""
+        """Forget a task, in the file as well; unknown names are ignored."""
+        self.forget(name)
+        self.write()
+
+    def forget(self, name: str) -> None:
+        """Forget a task; :meth:`write` takes it out of the file. Never waits for the disk."""
         with self._lock:
             if self._unread:
                 self._removed.add(name)
             if self._rows.pop(name, None) is not None:
-                self._write()
+                self._unwritten = True
+
+    def write(self) -> None:
+        """Have the file hold what is remembered, if it does not."""
+        with self._writing:
+            rows = self._taken()
+            if rows is None or self._behind:
+                return  # nothing has changed, or the thread that catches up writes it
+            try:
+                self._file.write(rows, _BRIEF_S)
+            except (OSError, sqlite3.Error) as error:
+                self._fall_behind(JournalNotWritten(str(self._file.path), str(error)))
+
+    def _taken(self) -> list[Row] | None:
+        """Return the rows that are to be written now; ``None`` where nothing has changed."""
+        with self._lock:
+            unwritten, self._unwritten = self._unwritten, False
+            return list(self._rows.values()) if unwritten else None
 
     def _read(self) -> list[Row]:
         end = time.monotonic() + _PATIENCE_S
@@ -164,14 +197,6 @@ class Journal:
         self._fall_behind(kind(str(self._file.path), str(problem)))
         return rows
 
-    def _write(self) -> None:
-        if self._behind:
-            return  # the thread that catches up writes it
-        try:
-            self._file.write(self._rows.values(), _BRIEF_S)
-        except (OSError, sqlite3.Error) as error:
-            self._fall_behind(JournalNotWritten(str(self._file.path), str(error)))
-
     def _fall_behind(self, reason: Reason) -> None:
         self._behind = True
         self._report(reason)
@@ -182,8 +207,8 @@ class Journal:
         """Try again until the file holds what it should, or the journal is closed."""
         while True:
             ended = self._ended.wait(_RETRY_S)
-            with self._lock:
-                if self._wrote_all():
+            with self._writing:
+                if not self._behind or self._wrote_all():  # closed meanwhile: nothing to write
                     return
             if ended:
                 return
@@ -192,11 +217,15 @@ class Journal:
         found: tuple[str, ...] = ()
         try:
             if self._unread:
-                kept = [row for row in self._file.read(_BRIEF_S) if row.name not in self._removed]
-                found = tuple(row.name for row in kept if row.name not in self._rows)
-                self._rows = {row.name: row for row in kept} | self._rows
-                self._unread = False
-            self._file.write(self._rows.values(), _BRIEF_S)
+                there = self._file.read(_BRIEF_S)
+                with self._lock:
+                    kept = [row for row in there if row.name not in self._removed]
+                    found = tuple(row.name for row in kept if row.name not in self._rows)
+                    self._rows = {row.name: row for row in kept} | self._rows
+                    self._unread = False
+            with self._lock:
+                rows, self._unwritten = list(self._rows.values()), False
+            self._file.write(rows, _BRIEF_S)
         except (OSError, sqlite3.Error):
             return False
         self._behind = False

@@ -519,10 +519,13 @@ class Orchestrator:
         """Remove a task, and cancel what would admit or measure one of this name.
 
         Its capacity is given away once its last job can delay nobody more; its network is unloaded
-        beside this (:meth:`settle`).
+        beside this (:meth:`settle`). Returns once the journal's file no longer holds it, while
+        other requests do not wait for the disk.
         """
         with self._changing:
-            return self._registrar.unregister(name, self.admissions.cancel(name))
+            answer = self._registrar.unregister(name, self.admissions.cancel(name))
+        self._journal.write()
+        return answer
 
     def settle(self) -> None:
         """Wait until nothing of the tasks that were removed is left in the engine."""

@@ -262,7 +262,8 @@ class Registrar:
     def unregister(self, name: str, cancelled: Sequence[AdmissionSummary] = ()) -> Registration:
         """Remove a task. Its capacity is given away once its last job can delay nobody more.
 
-        Called under the orchestrator's lock. Its network is unloaded beside it.
+        Called under the orchestrator's lock. Its network is unloaded beside it, and its entry in
+        the journal's file is left to who holds no lock.
 
         Args:
             name: of the task.
@@ -271,7 +272,7 @@ class Registrar:
         entry = self._admitted.get(name)
         if entry is None:
             remembered = self._journal.remembers(name)
-            self._journal.remove(name)
+            self._journal.forget(name)
             rejected = self._rejected.drop(name)
             if (remembered or rejected is not None) and not cancelled:
                 forgotten = TaskForgotten(name, rejected is not None and rejected.from_file)
@@ -287,7 +288,7 @@ class Registrar:
         if followers:
             return self.refused(Followed(name, followers))
         if not entry.origin.from_file:
-            self._journal.remove(name)
+            self._journal.forget(name)
         self._decimator.leaves(entry)
         self._admitted.remove(entry)
         self._propagation.publish_tables()

@@ -19,9 +19,15 @@ from rcl_interfaces.srv import GetParameters, ListParameters
 
 from aegis_ros.backends import CompiledNetwork
 from aegis_ros.engine import EngineClient
+from aegis_ros.orchestrator.journal_file import JournalFile
+from aegis_ros.sandbox.stopping import Stop
 from test.nodes.system import SIZE, WAIT_SECONDS, System, running
 
 MANY = 5
+
+
+def _fail(*arguments: Any) -> None:
+    raise RuntimeError("a mistake of this package")
 
 
 class _Gate:
@@ -141,11 +147,47 @@ def test_a_measurement_that_waits_for_its_turn_can_be_cancelled(
         goal = ProfileModel.Goal(task=system.task("other", wcet_ms=0.0), runs=20)
         handle = system.wait_for(system.profiler.send_goal_async(goal))
         system.until(lambda: len(system.statuses[-1].admissions) == 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(Stop, "set", _fail)  # a mistake of this package: answered as well
+            assert not system.wait_for(handle.cancel_goal_async()).goals_canceling
         system.wait_for(handle.cancel_goal_async())
         result = system.wait_for(handle.get_result_async()).result
         assert not result.success and "other was not measured" in result.rationale.sentence
         gate.open()
         assert answer.result_in_time().admitted
+
+
+def test_quick_requests_are_answered_while_the_disk_keeps_a_removal_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, opened = threading.Event(), threading.Event()
+    write = JournalFile.write
+
+    def slow(*arguments: Any) -> None:
+        reached.set()
+        assert opened.wait(WAIT_SECONDS)
+        write(*arguments)
+
+    with running(tmp_path) as system:
+        for name in ("left", "right"):
+            task = system.task(name, criticality="low")
+            assert system.call(RegisterModel, task=task).admitted
+        with monkeypatch.context() as patch:
+            patch.setattr(JournalFile, "write", slow)
+            try:
+                removal = system.ask(UnregisterModel, name="left")
+                system.until(reached.is_set)
+                assert [each.spec.name for each in system.call(ListModels).tasks] == ["right"]
+                assert system.call(SetTaskEnabled, name="right", enabled=False).success
+                assert system.call(SetTaskEnabled, name="right", enabled=True).success
+                count = len(system.diagnostics)
+                system.until(lambda: len(system.diagnostics) >= count + MANY)
+                assert not removal.done()
+            finally:
+                opened.set()
+            assert removal.result_in_time().success
+        (journal,) = tmp_path.glob("state/**/journal.sqlite")
+        assert [row.name for row in JournalFile(journal).read(1.0)] == ["right"]
 
 
 def test_the_first_start_shows_how_far_it_is_while_it_measures(

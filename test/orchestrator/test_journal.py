@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -331,3 +332,58 @@ def test_a_file_whose_table_is_bent_is_moved_aside_and_begun_anew(
     journal = Journal(path, lambda reason: None)
     assert [each.name for each in journal.open()] == ["new"]
     journal.close()
+
+
+def test_forgetting_does_not_wait_for_the_disk_and_the_file_follows(notebook: Notebook) -> None:
+    journal = notebook.journal
+    for name in ("a", "b", "c"):
+        journal.add(task(name))
+    journal.forget("a")
+    assert not journal.remembers("a")
+    assert stored(notebook.path) == ["a", "b", "c"]
+    journal.write()
+    assert stored(notebook.path) == ["b", "c"]
+    journal.forget("b")
+    journal.close()
+    assert stored(notebook.path) == ["c"]
+
+
+def test_what_is_in_memory_is_there_while_the_disk_takes_its_time(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, reached, opened = notebook.journal, threading.Event(), threading.Event()
+    journal.add(task("a"))
+    write = JournalFile.write
+
+    def slow(*arguments: Any) -> None:
+        reached.set()
+        assert opened.wait(WAIT_S)
+        write(*arguments)
+
+    monkeypatch.setattr(JournalFile, "write", slow)
+    adding = threading.Thread(target=lambda: journal.add(task("b")), daemon=True)
+    adding.start()
+    assert reached.wait(WAIT_S)
+    seen: list[bool] = []
+
+    def look() -> None:
+        journal.forget("a")
+        seen.extend([journal.remembers("a"), journal.remembers("b"), journal.since_ns("b") > 0])
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(WAIT_S)
+    assert seen == [False, True, True]
+    opened.set()
+    adding.join(WAIT_S)
+    journal.write()
+    assert stored(notebook.path) == ["b"]
+
+
+def test_whoever_catches_up_late_writes_nothing_once_the_journal_is_closed(
+    notebook: Notebook,
+) -> None:
+    notebook.journal.add(task("a"))
+    notebook.journal.close()
+    notebook.journal._catch_up()
+    assert stored(notebook.path) == ["a"]
