@@ -14,7 +14,7 @@ from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.msg import RejectedTask as RejectedTaskMsg
 from aegis_ros.msg import ResponseBound as ResponseBoundMsg
 from aegis_ros.msg import Witness as WitnessMsg
-from aegis_ros.nodes.task_message import task_to_message
+from aegis_ros.nodes.spec_messages import SpecMessages
 from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Registration, TaskSummary
 from aegis_ros.rationale import Rationale, Witness
 from aegis_ros.rationale.plain import kind_of, to_plain
@@ -27,6 +27,8 @@ __all__ = [
     "tensor_to_message",
     "time_from_ns",
 ]
+
+_SPECS = SpecMessages(512)  # more than an orchestrator admits
 
 
 def time_from_ns(value_ns: int) -> Time:
@@ -132,7 +134,7 @@ def task_status(item: TaskSummary) -> TaskStatus:
     """Return one task with its figures as a message."""
     return TaskStatus(
         id=item.task_id,
-        spec=task_to_message(item.spec),
+        spec=_SPECS.of(item.spec),
         state=str(item.state),
         model_sha256=item.model_sha256,
         wcet_ms=item.wcet_ns / 1e6,
