@@ -7,7 +7,7 @@ from launch import LaunchDescription
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, OrSubstitution
 
-from aegis_ros.nodes.launching import declare, for_large_images, start
+from aegis_ros.nodes.launching import checked, declare, for_large_images, start
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -20,6 +20,7 @@ def generate_launch_description() -> LaunchDescription:
             *declare("dashboard", "dashboard_host", "dashboard_port", "metrics"),
             *declare("dashboard_token_file"),
             *declare("use_sim_time", "log_level", "fastdds_profile"),
+            checked(),
             for_large_images(
                 start("orchestrator", name=LaunchConfiguration("name")),
                 start("dashboard", condition=IfCondition(served)),

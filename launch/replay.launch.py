@@ -6,7 +6,7 @@ ros2 launch aegis_ros replay.launch.py config:=/path/to/replay.yaml
 from launch import LaunchDescription
 from launch.substitutions import LaunchConfiguration
 
-from aegis_ros.nodes.launching import declare, for_large_images, start
+from aegis_ros.nodes.launching import checked, declare, for_large_images, start
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -15,6 +15,7 @@ def generate_launch_description() -> LaunchDescription:
         [
             *declare(config=None, name="replay"),
             *declare("namespace", "enclave", "log_level", "fastdds_profile"),
+            checked(),
             for_large_images(start("replay", name=LaunchConfiguration("name"))),
         ]
     )

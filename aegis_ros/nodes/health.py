@@ -16,8 +16,9 @@ from rclpy.timer import Timer
 from aegis_ros.nodes.diagnostics import Diagnosis
 from aegis_ros.nodes.timers import set_period
 
-__all__ = ["HealthPublisher", "publish_health"]
+__all__ = ["UPDATER", "HealthPublisher", "publish_health"]
 
+UPDATER = ("diagnostic_updater.",)  # what the names of its own parameters begin with
 _USE_FQN = "diagnostic_updater.use_fqn"
 _Read = Callable[[], Iterable[Diagnosis]]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["ARGUMENTS", "PARAMETERS", "LaunchArgument"]
+__all__ = ["ARGUMENTS", "PARAMETERS", "LaunchArgument", "misspelled"]
 
 _BOOLEAN = ("true", "false")
+_NEAR = 0.75  # of 1: nearer than this is a mistake rather than an argument of somebody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +106,20 @@ PARAMETERS = {
     "replay": {"config": "config"},
 }
 """By program: parameter of the node -> argument that sets it."""
+
+
+def misspelled(command_line: Iterable[str]) -> dict[str, str]:
+    """Return names given to `ros2 launch` that are nearly one of ours, each with that one.
+
+    What is farther from all of ours may belong to the launch file that includes ours.
+
+    Args:
+        command_line: what stands behind the name of the launch file, as ``config:=robot.yaml``.
+    """
+    given = [each.partition(":=")[0] for each in command_line if ":=" in each]
+    near = {
+        name: difflib.get_close_matches(name, ARGUMENTS.keys() - set(given), n=1, cutoff=_NEAR)
+        for name in given
+        if name not in ARGUMENTS
+    }
+    return {name: found[0] for name, found in near.items() if found}

@@ -6,24 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescriptionEntity
+from launch import LaunchContext, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     GroupAction,
     IncludeLaunchDescription,
+    OpaqueFunction,
     SetEnvironmentVariable,
 )
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS
+from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS, misspelled
 
-__all__ = ["declare", "for_large_images", "include", "share", "start"]
+__all__ = ["checked", "declare", "for_large_images", "include", "share", "start"]
 
 _PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+_CHECKED = "aegis_ros_arguments_checked"
 
 
 def share(relative: str) -> str:
@@ -52,6 +55,21 @@ def declare(*names: str, **defaults: str | None) -> list[LaunchDescriptionEntity
         for name, default in (own | defaults).items()
         if name in (*names, *defaults)
     ]
+
+
+def checked() -> OpaqueFunction:
+    """Warn of arguments that are nearly one of ours: `ros2 launch` ignores what nobody declares."""
+    return OpaqueFunction(function=_warn)
+
+
+def _warn(context: LaunchContext) -> None:
+    if _CHECKED in context.get_locals_as_dict():
+        return  # by a file that this one includes, or that includes it
+    context.extend_globals({_CHECKED: True})
+    for given, meant in misspelled(context.argv).items():
+        get_logger("launch.user").warning(
+            f"{given} is no argument of these launch files and is ignored: did you mean {meant}:=?"
+        )
 
 
 def start(program: str, **more: Any) -> Node:

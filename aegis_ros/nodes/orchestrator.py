@@ -36,9 +36,10 @@ from aegis_ros.nodes.diagnostics import (
     name_shared,
     not_configured,
 )
-from aegis_ros.nodes.health import publish_health
+from aegis_ros.nodes.health import UPDATER, publish_health
 from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
+from aegis_ros.nodes.loggable import loggable
 from aegis_ros.nodes.namesakes import Namesakes
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.progress import ProgressLog
@@ -109,6 +110,7 @@ class OrchestratorNode(LifecycleNode):
                 "diagnostics_period_s": lambda value: self._health_publisher.set_period(value),
                 "device_period_s": lambda value: set_period(self._device_timer, value),
             },
+            later=UPDATER,
         )
         latched = QoSProfile(
             depth=1000,
@@ -291,10 +293,10 @@ class OrchestratorNode(LifecycleNode):
             return f"cannot {verb}: the node ends"  # what is under way ends with it, as was asked
         if isinstance(error, AegisError):
             reason = f"cannot {verb}: {self._places.located(error)}"
-            self.get_logger().error(reason)
+            self.get_logger().error(loggable(reason))
         else:
             reason = f"cannot {verb}: {type(error).__name__}: {error}"
-            self.get_logger().error(f"{reason}\n{traceback.format_exc()}")
+            self.get_logger().error(loggable(f"{reason}\n{traceback.format_exc()}"))
         return reason
 
     def _interrupt(self) -> None:

@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from aegis_ros.errors import ConfigError
+from aegis_ros.nodes.unknown_parameters import warn_of_unknown
 
 __all__ = ["Declaration", "Parameters"]
 
@@ -104,6 +105,7 @@ class Parameters:
         refuse: called with the name of one that is to be set; returns why it cannot be now, empty
             where it can.
         apply: called with the new value, by name; what is not named here is read when it is used.
+        later: what names of parameters begin with that others declare on the node afterwards.
 
     Raises:
         ConfigError: a value that was given cannot be used.
@@ -116,18 +118,23 @@ class Parameters:
         *,
         refuse: Callable[[str], str] = lambda name: "",
         apply: Mapping[str, Callable[[Any], object]] | None = None,
+        later: Sequence[str] = (),
     ) -> None:
-        """Declare them, and take the values that were given at the start."""
+        """Declare them, and take the values that were given at the start; warn of unknown ones."""
         self._node = node
         self._declared = {each.name: each for each in declarations}
         self._refuse = refuse
         self._apply = dict(apply or {})
-        for each in declarations:
-            # Without its range: rclpy would end the node over a value outside it.
-            given = node.declare_parameter(
+        # Without their ranges: rclpy would end the node over a value outside one.
+        given = {
+            each.name: node.declare_parameter(
                 each.name, each.default, ParameterDescriptor(dynamic_typing=True)
             ).value
-            node.set_parameters([Parameter(each.name, value=each.checked(given))])
+            for each in declarations
+        }
+        warn_of_unknown(node, later)  # first: what is refused next may follow from it
+        for each in declarations:
+            node.set_parameters([Parameter(each.name, value=each.checked(given[each.name]))])
             node.set_descriptor(each.name, each.descriptor())
         node.add_pre_set_parameters_callback(self._as_numbers)
         node.add_on_set_parameters_callback(self._check)

@@ -20,7 +20,7 @@ from rclpy.context import Context
 from rclpy.parameter import Parameter
 
 from aegis_ros.nodes.dashboard import DashboardNode
-from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS
+from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS, misspelled
 from aegis_ros.nodes.orchestrator import OrchestratorNode
 from aegis_ros.nodes.replay import ReplayNode
 
@@ -110,3 +110,25 @@ def test_every_argument_is_described_and_its_default_is_one_of_its_choices() -> 
     for argument in ARGUMENTS.values():
         assert argument.description
         assert not argument.choices or argument.default in argument.choices
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["confg:=robot.yaml"], {"confg": "config"}),
+        (["config:=robot.yaml", "log_lvl:=debug"], {"log_lvl": "log_level"}),
+        (["dashbord:=true", "dashboard_port:=1"], {"dashbord": "dashboard"}),
+        (["config:=a.yaml", "configs:=b.yaml"], {}),  # somebody else's: ours is given
+        (["camera:=left", "--debug", "config"], {}),
+        ([f"{name}:=x" for name in ARGUMENTS], {}),
+    ],
+)
+def test_an_argument_that_is_nearly_one_of_ours_is_found(
+    given: list[str], found: dict[str, str]
+) -> None:
+    assert misspelled(given) == found
+
+
+def test_every_launch_file_that_starts_a_node_checks_its_arguments() -> None:
+    for path in _FILES:
+        assert len(_calls(path, "checked")) == bool(_calls(path, "start")), path.name

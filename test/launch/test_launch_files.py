@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def _description(name: str) -> LaunchDescription:
 
 
 def _started(
-    file: str, expected: int = 1, **arguments: str
+    file: str, expected: int = 1, *, typed: Sequence[str] = (), **arguments: str
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Run a launch file up to the start of its nodes; return command and environment of each."""
     seen: dict[str, tuple[list[str], dict[str, str]]] = {}
@@ -53,7 +54,7 @@ def _started(
         seen[program] = (list(event.cmd), dict(event.env or {}))
         return EmitEvent(event=Shutdown(reason="seen")) if len(seen) == expected else None
 
-    service = LaunchService(noninteractive=True)
+    service = LaunchService(argv=list(typed), noninteractive=True)
     service.include_launch_description(
         LaunchDescription(
             [
@@ -124,6 +125,15 @@ def test_the_demo_gives_each_node_its_own_configuration(tmp_path: Path) -> None:
     }
     assert "/a/tasks.yaml" in written["orchestrator"]
     assert "/a/replay.yaml" in written["replay"]
+
+
+def test_an_argument_that_is_misspelled_is_named_once_with_the_nearest_one(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    _started("demo.launch.py", 2, typed=["confg:=/robot.yaml", "log_level:=warn"])
+    said = capfd.readouterr()
+    assert (said.out + said.err).count("confg is no argument of these launch files") == 1
+    assert "did you mean config:=?" in said.out + said.err
 
 
 def test_the_page_is_served_beside_the_orchestrator_it_shows_where_asked_for() -> None:

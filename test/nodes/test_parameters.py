@@ -109,6 +109,31 @@ def test_ranges_are_shown_to_tools(context: Context) -> None:
     assert (floats.from_value, floats.to_value, whole.to_value) == (0.1, 60.0, 65535)
 
 
+def test_parameters_that_the_node_does_not_have_are_named_once_and_shown_nowhere(
+    context: Context, capfd: pytest.CaptureFixture[str]
+) -> None:
+    strange = {"perod_s": 1.0, "zzz": 1, "clear\x1b[2J": 1}
+    others = {"later.port": 1, "qos_overrides./clock.subscription.depth": 1, "use_sim_time": True}
+    made = node(context, name="left", **strange, **others)
+    capfd.readouterr()
+    Parameters(made, _DECLARED, later=("later.",))
+    (said,) = capfd.readouterr().err.splitlines()
+    assert said.endswith(
+        "robot has no parameter clear\\x1b[2J, perod_s (did you mean 'period_s'?), zzz: what was "
+        "given is ignored; it has name, period_s, port, quiet, use_sim_time"
+    )
+    assert not any(made.has_parameter(name) for name in strange)
+
+
+def test_a_node_that_is_given_what_it_has_is_not_warned(
+    context: Context, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = node(context, name="left", period_s=1, use_sim_time=False)
+    capfd.readouterr()
+    Parameters(made, _DECLARED)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_periods_of_the_orchestrator_change_what_it_publishes(tmp_path: Any) -> None:
     with running(tmp_path) as system:
 

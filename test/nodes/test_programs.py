@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,33 @@ def test_arguments_that_ros_cannot_use_are_named_in_one_sentence(
     assert code == 2
     assert f"--ros-args: {says}" in said and "After --ros-args stand -p NAME:=VALUE" in said
     assert "Traceback" not in said and "lexeme" not in said and "/project/" not in said
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "given", "said"),
+    [
+        ("orchestrator_main", ("-p", "autostart:=false"), "confg", "'config'"),
+        ("dashboard", ("-p", "port:=0"), "hots", "'host'"),
+        ("monitor", (), "use_simtime", "'use_sim_time'"),
+        ("replay", (), "confg", "'config'"),
+    ],
+)
+def test_a_parameter_that_is_misspelled_is_named_with_the_nearest_one(
+    module: str, arguments: tuple[str, ...], given: str, said: str
+) -> None:
+    command = (sys.executable, "-m", f"aegis_ros.nodes.{module}", "--ros-args")
+    with subprocess.Popen(
+        [*command, *arguments, "-p", f"{given}:=robot.yaml"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as started:
+        watchdog = threading.Timer(60, started.kill)
+        watchdog.start()
+        assert started.stdout is not None
+        found = next((line for line in started.stdout if "has no parameter" in line), "")
+        watchdog.cancel()
+        started.send_signal(signal.SIGINT)
+        started.communicate(timeout=60)
+    assert "[WARN]" in found
+    assert f"has no parameter {given} (did you mean {said}?): what was given is ignored" in found
