@@ -34,8 +34,10 @@ __all__ = [
     "cut",
     "exits_first",
     "find_cuts",
+    "model_like",
     "runtime_tensors",
     "split",
+    "tensors_read",
 ]
 
 _IMBALANCE = 0.10  # so much longer than necessary may the longest part be for narrower cuts
@@ -178,7 +180,7 @@ def crossing_tensors(model: onnx.ModelProto) -> list[tuple[str, ...]]:
     part has them itself.
     """
     graph = model.graph
-    last_use = {name: index for index, node in enumerate(graph.node) for name in _uses(node)}
+    last_use = {name: index for index, node in enumerate(graph.node) for name in tensors_read(node)}
     found: list[tuple[str, ...]] = []
     live: dict[str, int] = {}
     for index, node in enumerate(graph.node[:-1]):
@@ -244,11 +246,11 @@ def split(
     inputs = {item.name: item for item in graph.input}
     constants = {item.name: item for item in graph.initializer}
     known = {item.name: item for item in graph.value_info}
-    last_use = {name: index for index, node in enumerate(graph.node) for name in _uses(node)}
+    last_use = {name: index for index, node in enumerate(graph.node) for name in tensors_read(node)}
     parts = []
     for number, (low, high) in enumerate(pairwise([0, *places, nodes])):
         inside = list(graph.node[low:high])
-        used = list(dict.fromkeys(name for node in inside for name in _uses(node)))
+        used = list(dict.fromkeys(name for node in inside for name in tensors_read(node)))
         made = [name for node in inside for name in node.output if name]
         handed_in = [name for name in used if name in produced and produced[name] < low]
         handed_out = [
@@ -257,7 +259,7 @@ def split(
             if name in outputs or (high < nodes and last_use.get(name, -1) >= high)
         ]
         parts.append(
-            _model_like(
+            model_like(
                 model,
                 helper.make_graph(
                     inside,
@@ -285,7 +287,7 @@ def _ancestors(model: onnx.ModelProto, output: str, made_by: Mapping[str, int]) 
         index = made_by.get(wanted.pop())
         if index is not None and index not in found:
             found.add(index)
-            wanted += _uses(model.graph.node[index])
+            wanted += tensors_read(model.graph.node[index])
     return found
 
 
@@ -355,14 +357,14 @@ def _width(tensors: Sequence[TensorInfo | None]) -> float | None:
     return total
 
 
-def _uses(node: onnx.NodeProto) -> list[str]:
+def tensors_read(node: onnx.NodeProto) -> list[str]:
     """Return the tensors an operator reads, those its subgraphs take from outside included."""
     names = [name for name in node.input if name]
     for attribute in node.attribute:
         for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
             own = {item.name for item in [*graph.input, *graph.initializer]}
             own |= {name for inner in graph.node for name in inner.output}
-            wanted = [name for inner in graph.node for name in _uses(inner)]
+            wanted = [name for inner in graph.node for name in tensors_read(inner)]
             wanted += [item.name for item in graph.output]
             names += [name for name in wanted if name not in own]
     return names
@@ -380,7 +382,7 @@ def _described(
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def _model_like(model: onnx.ModelProto, graph: onnx.GraphProto) -> onnx.ModelProto:
+def model_like(model: onnx.ModelProto, graph: onnx.GraphProto) -> onnx.ModelProto:
     """Return a model of ``graph`` with versions and functions of another."""
     versions = {item.domain: item for item in model.opset_import}
     made = helper.make_model(graph, opset_imports=list(versions.values()))

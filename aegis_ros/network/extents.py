@@ -3,7 +3,8 @@
 A network is looked at for frames of the largest size. What its extents then still depend on is the
 data. Operators that make such extents have a limit (a suppression its number of boxes, ``NonZero``
 the number of elements): each is taken for a source of tensors as large as that, and what follows
-is inferred from there.
+is inferred from there. A limit inside the branches of an ``If`` counts; the bodies of loops are not
+looked into.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
+from aegis_ros.network.cut import model_like, tensors_read
+
 __all__ = ["Extents", "finding", "largest_extents"]
 
 Extents = tuple[int | None, ...]
 """Extents of a tensor; ``None`` for what is not known."""
 
 _MOST_ROUNDS = 16  # data that decides over data that decides over data …
+_FEWER_INSIDE = 4  # times fewer in each body of a body
 _DOMAINS = ("", "ai.onnx")
 _FINDING = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
 _Tensors = dict[str, tuple[int, Extents]]  # by name: element type and extents
@@ -41,13 +45,14 @@ def finding(model: onnx.ModelProto) -> list[str]:
 
 
 def largest_extents(
-    model: onnx.ModelProto, scratch: Path
+    model: onnx.ModelProto, scratch: Path, rounds: int = _MOST_ROUNDS
 ) -> tuple[dict[str, Extents], dict[str, Extents]]:
     """Return the extents of a network's outputs: as far as they are fixed, and at most.
 
     Args:
         model: a network whose inputs have fixed extents.
         scratch: folder for files that are removed again.
+        rounds: how often limits may follow from limits.
 
     Returns:
         By name of an output: its extents, ``None`` where they depend on the data; and the largest
@@ -59,8 +64,9 @@ def largest_extents(
         model = _folded(model, scratch)
         known = _tensors(model)
     fixed = {name: known[name][1] for name in outputs if name in known}
-    for _ in range(_MOST_ROUNDS):
-        if all(_fixed(known, name) for name in outputs) or not _bound(model, known):
+    for _ in range(rounds):
+        done = all(_fixed(known, name) for name in outputs)
+        if done or not _bound(model, known, scratch, rounds=rounds // _FEWER_INSIDE):
             break
         model = _folded(model, scratch)
         known = _tensors(model)
@@ -114,7 +120,7 @@ def _folded(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
         path.unlink(missing_ok=True)
 
 
-def _bound(model: onnx.ModelProto, known: _Tensors) -> bool:
+def _bound(model: onnx.ModelProto, known: _Tensors, scratch: Path, *, rounds: int) -> bool:
     """Make sources of operators whose results have a limit that is known; say whether any was."""
     graph = model.graph
     constants = {item.name: item for item in graph.initializer}
@@ -123,11 +129,12 @@ def _bound(model: onnx.ModelProto, known: _Tensors) -> bool:
     for node in graph.node:
         limit = _LIMITS.get(node.op_type) if node.domain in _DOMAINS else None
         unknown = any(name and not _fixed(known, name) for name in node.output)
-        if limit is None or not unknown:
-            kept.append(node)
-            continue
-        made = list(limit(node, known, constants))
-        if len(made) < len([name for name in node.output if name]):
+        made: list[tuple[int, tuple[int, ...]]] = []
+        if unknown and limit is not None:
+            made = list(limit(node, known, constants))
+        elif unknown and node.op_type == "If":
+            made = _larger_branch(node, known, model, scratch, rounds=rounds)
+        if not made or len(made) < len([name for name in node.output if name]):
             kept.append(node)
             continue
         for name, (kind, extents) in zip(filter(None, node.output), made, strict=False):
@@ -141,6 +148,64 @@ def _bound(model: onnx.ModelProto, known: _Tensors) -> bool:
     return changed
 
 
+def _larger_branch(
+    node: onnx.NodeProto, known: _Tensors, model: onnx.ModelProto, scratch: Path, *, rounds: int
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Return what an ``If`` gives at most; nothing where one of its branches has no limit."""
+    branches: list[list[tuple[int, tuple[int, ...]]]] = []
+    for body in (each.g for each in node.attribute if each.HasField("g")):
+        alone = _alone(body, known, model)
+        if alone is None:
+            return []
+        _, most = largest_extents(alone, scratch, rounds)
+        made = []
+        for item in body.output:
+            whole = _whole(most.get(item.name))
+            if whole is None:
+                return []
+            made.append((item.type.tensor_type.elem_type, whole))
+        branches.append(made)
+    found = []
+    for one, other in zip(*branches, strict=True):
+        if one[0] != other[0] or len(one[1]) != len(other[1]):
+            return []
+        found.append((one[0], tuple(map(max, one[1], other[1]))))
+    return found
+
+
+def _alone(
+    body: onnx.GraphProto, known: _Tensors, model: onnx.ModelProto
+) -> onnx.ModelProto | None:
+    """Return a body as a network of its own; ``None`` where it reads what nobody knows."""
+    constants = {item.name: item for item in model.graph.initializer}
+    made = {name for node in body.node for name in node.output}
+    made |= {item.name for item in body.initializer}
+    read = [name for node in body.node for name in tensors_read(node)]
+    read += [item.name for item in body.output]
+    taken = dict.fromkeys(name for name in read if name not in made)
+    if not all(name in constants or name in known for name in taken):
+        return None
+    graph = helper.make_graph(
+        list(body.node),
+        body.name or "body",
+        [
+            helper.make_tensor_value_info(name, *known[name])
+            for name in taken
+            if name not in constants
+        ],
+        list(body.output),
+        [*body.initializer, *(constants[name] for name in taken if name in constants)],
+    )
+    return model_like(model, graph)
+
+
+def _whole(extents: Extents | None) -> tuple[int, ...] | None:
+    if extents is None:
+        return None
+    whole = tuple(extent for extent in extents if extent is not None)
+    return whole if len(whole) == len(extents) else None
+
+
 _Made = Iterator[tuple[int, tuple[int, ...]]]
 _Constants = dict[str, onnx.TensorProto]
 
@@ -150,8 +215,8 @@ def _of(known: _Tensors, name: str) -> tuple[int, tuple[int, ...]] | None:
     if name not in known:
         return None
     kind, extents = known[name]
-    whole = tuple(extent for extent in extents if extent is not None)
-    return (kind, whole) if len(whole) == len(extents) else None
+    whole = _whole(extents)
+    return None if whole is None else (kind, whole)
 
 
 def _number(constants: _Constants, name: str) -> int | None:

@@ -161,3 +161,59 @@ def test_extents_that_only_depend_on_the_input_are_fixed(tmp_path: Path) -> None
         node("Range", "zero n one", "y"),
     ]
     assert limits(tmp_path, nodes, "y", zero=0, one=1, two=2) == {"y": ((100,), (100,))}
+
+
+def branch(name: str, nodes: Sequence[onnx.NodeProto]) -> onnx.GraphProto:
+    output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])
+    return helper.make_graph(nodes, name, [], [output])
+
+
+def likely(name: str) -> onnx.GraphProto:
+    """A branch that gives the scores above a half, 300 at most."""
+    nodes = [
+        node("Greater", "scores half", f"{name}_likely"),
+        node("Compress", f"scores {name}_likely", name),
+    ]
+    return branch(name, nodes)
+
+
+def counted(name: str) -> onnx.GraphProto:
+    """A branch that gives as many numbers as a sum says, without a limit."""
+    nodes = [
+        node("ReduceSum", "scores", f"{name}_sum", keepdims=0),
+        node("Cast", f"{name}_sum", f"{name}_n", to=TensorProto.INT64),
+        node("Range", f"zero {name}_n one", f"{name}_whole"),
+        node("Cast", f"{name}_whole", name, to=TensorProto.FLOAT),
+    ]
+    return branch(name, nodes)
+
+
+def first(name: str) -> onnx.GraphProto:
+    return branch(name, [node("Reshape", "scores flat", f"{name}_all"),
+                         node("Slice", f"{name}_all begin five", name)])  # fmt: skip
+
+
+def either(one: onnx.GraphProto, other: onnx.GraphProto, name: str) -> onnx.NodeProto:
+    return node("If", "any", name, then_branch=one, else_branch=other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "most"),
+    [
+        (likely("a"), first("b"), (300,)),
+        (first("a"), likely("b"), (300,)),
+        (branch("a", [either(likely("c"), first("d"), "a")]), first("b"), (300,)),
+        (likely("a"), counted("b"), (None,)),
+    ],
+    ids=["then", "else", "inside another", "a branch without a limit"],
+)
+def test_limits_inside_the_branches_of_an_if_count(
+    tmp_path: Path, one: onnx.GraphProto, other: onnx.GraphProto, most: Extents
+) -> None:
+    nodes = [
+        node("ReduceMax", "scores", "brightest", keepdims=0),
+        node("Cast", "brightest", "any", to=TensorProto.BOOL),
+        either(one, other, "y"),
+    ]
+    constants = {"half": 0.5, "zero": 0, "one": 1, "flat": [-1], "begin": [0], "five": [5]}
+    assert limits(tmp_path, nodes, "y", **constants) == {"y": ((None,), most)}
