@@ -458,6 +458,7 @@ class DeviceSpec:
         shared: whether other orchestrators may have its cores and its GPU, too; no proof counts
             what they run there.
         wait: how the threads of lanes wait whose device is not their core.
+        tf32: whether float32 may be multiplied as TF32 on a GPU: faster, with 10 bits of mantissa.
     """
 
     backend: str = ""
@@ -469,6 +470,7 @@ class DeviceSpec:
     standby: bool = True
     shared: bool = False
     wait: Wait = Wait.SLEEP
+    tf32: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Capabilities:
         streams_weights: loads weights while it runs, so that they need not all fit.
         on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
             then depends on the clock of those cores.
+        tf32: can multiply float32 as TF32; its factory then takes ``tf32=True``.
         waits: a lane's thread waits for a device, as :attr:`LaneSpec.wait` says.
         contends: what its lanes have in common and so slow each other by, in words; lanes of other
             backends that say the same slow them, too. Empty where lanes do not meet.
@@ -84,6 +85,7 @@ class Capabilities:
     shares_activations: bool = False
     streams_weights: bool = False
     on_cores: bool = False
+    tf32: bool = False
     waits: bool = False
     contends: str = ""
     distributions: tuple[str, ...] = ()
@@ -96,10 +98,12 @@ class Advice:
     Attributes:
         eager: why its launches cannot be recorded and replayed; empty where they can.
         arena_bytes: most it may take on the device; 0 for no limit.
+        tf32: whether its float32 may be multiplied as TF32.
     """
 
     eager: str = ""
     arena_bytes: int = 0
+    tf32: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,12 +114,13 @@ def create_backends(device: DeviceSpec) -> dict[str, Backend]:
         BackendError: what it needs is not there; one sentence says how to get it.
     """
     _require_waiting(device)
+    _require_tf32(device)
     created = {}
     for name, indices in lanes_by_backend(device.backend, device.lanes).items():
         own = all(device.lanes[index].backend for index in indices)
         where = f"device.lanes[{indices[0]}].backend" if own else "device.backend"
         lanes = [device.lanes[index] for index in indices]
-        created[name] = create_backend(name, lanes, where=where)
+        created[name] = create_backend(name, lanes, where=where, tf32=device.tf32)
     return created
 
 
@@ -139,6 +140,23 @@ def _require_waiting(device: DeviceSpec) -> None:
             raise _idle_key(f"device.lanes[{index}].wait", lane.wait)
     if device.wait is not Wait.SLEEP and not any(_waits(device, lane) for lane in device.lanes):
         raise _idle_key("device.wait", device.wait)
+
+
+def _require_tf32(device: DeviceSpec) -> None:
+    """Refuse to allow TF32 where nothing has it.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    names = lanes_by_backend(device.backend, device.lanes)
+    if device.tf32 and not any(capabilities_of(name).tf32 for name in names):
+        raise ConfigError(
+            "has no effect on lanes that compute on their own core",
+            where="device.tf32",
+            value=True,
+            expected="it left out, or a backend that computes on a GPU",
+            hint="Remove it, or use backend tensorrt or onnxruntime_cuda",
+        )
 
 
 def _idle_key(where: str, wait: Wait | None) -> ConfigError:

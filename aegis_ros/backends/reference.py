@@ -53,7 +53,7 @@ def difference(
     network: CompiledNetwork,
     source: Path,
     compute: Callable[[Arrays], Arrays],
-    tolerance: Tolerance = TF32,
+    tolerance: Tolerance = FLOAT32,
 ) -> str:
     """Return which output is off by more than is tolerated, or nothing.
 

@@ -38,13 +38,16 @@ def backend_name(name: str = "") -> str:
     return name or _DEFAULT
 
 
-def create_backend(name: str = "", lanes: Sequence[LaneSpec] = (), *, where: str = _KEY) -> Backend:
+def create_backend(
+    name: str = "", lanes: Sequence[LaneSpec] = (), *, where: str = _KEY, tf32: bool = False
+) -> Backend:
     """Return a new backend.
 
     Args:
         name: its name; empty for the default.
         lanes: those it will be opened with; it must be able to give them what they ask for.
         where: key of the configuration that names it.
+        tf32: whether it may multiply float32 as TF32, if it can.
 
     Raises:
         ConfigError: there is none of that name, or it cannot have such lanes.
@@ -52,7 +55,8 @@ def create_backend(name: str = "", lanes: Sequence[LaneSpec] = (), *, where: str
     """
     factory = _factory(name, where)
     _require_divisible(name or _DEFAULT, lanes)
-    backend: Backend = factory()
+    able = tf32 and capabilities_of(name).tf32
+    backend: Backend = factory(tf32=True) if able else factory()
     return backend
 
 

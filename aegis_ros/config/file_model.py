@@ -94,6 +94,11 @@ class _Device(Model):
         description="how the threads of lanes wait for a GPU; `spin` and `auto` answer sooner and "
         "keep a core busy: see [gpu.md](gpu.md#how-a-lane-waits)",
     )
+    tf32: bool = Field(
+        False,
+        description="let a GPU multiply float32 as TF32: faster, with 10 bits of mantissa, and "
+        "held to wider tolerances (see [gpu.md](gpu.md#what-a-build-does))",
+    )
 
 
 class _Models(Model):

@@ -39,6 +39,7 @@ class FakeTensorRt:
         self.noise = 0.0
         self.activation_bytes = _ACTIVATION_BYTES
         self.built = 0
+        self.built_with: list[frozenset[Any]] = []
         self._driver = driver
 
     # -- names of the module ------------------------------------------------------------------
@@ -54,6 +55,9 @@ class FakeTensorRt:
 
     class NetworkDefinitionCreationFlag(enum.IntEnum):
         STRONGLY_TYPED = 1
+
+    class BuilderFlag(enum.Enum):
+        TF32 = 7
 
     class ExecutionContextAllocationStrategy(enum.Enum):
         USER_MANAGED = 2
@@ -108,6 +112,7 @@ class _Builder:
             self.log.log(self.owner.ILogger.ERROR, "could not find any implementation")
             return None
         self.owner.built += 1
+        self.owner.built_with.append(frozenset(config.flags))
         known = json.dumps(config.profile.shapes).encode()
         return _MAGIC + known + b"\n" + network.model.SerializeToString()
 
@@ -169,6 +174,12 @@ class _Config:
     progress_monitor: Any = None
     cache: Any = None
     profile: Any = None
+
+    def __init__(self) -> None:
+        self.flags = {FakeTensorRt.BuilderFlag.TF32}  # as TensorRT sets it
+
+    def clear_flag(self, flag: Any) -> None:
+        self.flags.discard(flag)
 
     def create_timing_cache(self, content: bytes) -> Any:
         class _Cache:
@@ -389,6 +400,7 @@ def fake_backend(toolkit: Toolkit | None = None, **options: Any) -> TensorRtBack
         other.trt.noise = used.trt.noise
         answer = build(request, other)
         used.trt.built += other.trt.built
+        used.trt.built_with += other.trt.built_with
         assert not any(driver.held.values()), driver.held
         assert Path(request["folder"]).is_dir()
         return answer

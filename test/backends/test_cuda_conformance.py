@@ -97,6 +97,8 @@ def test_the_list_of_what_is_used_is_not_empty():
         ("IExecutionContext", "execute_async_v3"),
         ("ICudaEngine", "device_memory_size_v2"),
         ("IBuilderConfig", "progress_monitor"),
+        ("IBuilderConfig", "clear_flag"),
+        ("BuilderFlag", "TF32"),
         ("", "IOutputAllocator"),
     } <= used
     assert len(used) > 40
@@ -111,8 +113,9 @@ def test_tensorrt_has_all_that_is_used_of_it(package):
     if not hasattr(trt, "Runtime"):
         pytest.skip(f"{package} is an empty namespace here")
     lean = not hasattr(trt, "Builder")  # it runs engines and cannot build them
-    builds = {"Builder", "OnnxParser", "NetworkDefinitionCreationFlag", "IProgressMonitor"}
-    builds |= {"IBuilderConfig", "INetworkDefinition", "ITensor", "ITimingCache", "ParserError"}
+    builds = {"Builder", "BuilderFlag", "OnnxParser", "NetworkDefinitionCreationFlag"}
+    builds |= {"IProgressMonitor", "IBuilderConfig", "INetworkDefinition", "ITensor"}
+    builds |= {"ITimingCache", "ParserError"}
     missing = []
     for owner, name in sorted(used_of_tensorrt()):
         if lean and (owner in builds or name in builds or owner == "IOptimizationProfile"):

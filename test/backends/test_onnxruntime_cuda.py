@@ -135,11 +135,20 @@ def test_providers_multiply_exactly_unless_configured_otherwise(tmp_path, make_n
     assert "enable_cuda_graph" not in gpu.ort.options[-1]  # captures are ours
     gpu.close()
     toolkit = fake_toolkit()
-    backend = fake_backend(toolkit, tf32=True)
+    exact = fake_backend(toolkit).compile(make_network(), tmp_path)
+    compiled = fake_backend(toolkit, tf32=True).compile(make_network(), tmp_path)
+    assert compiled.paths != exact.paths  # neither stands in for the other
+    backend = fake_backend(toolkit)  # an engine: it goes by what a network was compiled for
     backend.open(LANES, lambda token, done: None, 0)
-    backend.load(backend.compile(make_network(), tmp_path), 0)
-    assert toolkit.ort.options[-1]["use_tf32"] == "1"
+    for network, used in ((compiled, "1"), (exact, "0")):
+        backend.load(network, 0)
+        assert toolkit.ort.options[-1]["use_tf32"] == used
     backend.close()
+
+
+def test_budgets_of_tf32_are_no_budgets_of_exact_float32():
+    toolkit = fake_toolkit()
+    assert fake_backend(toolkit, tf32=True).device_name() != fake_backend(toolkit).device_name()
 
 
 def test_extents_known_only_after_the_run_are_reported_and_never_beyond_the_slot(gpu, make_network):

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import aegis_ros
-from aegis_ros.backends import backend_names, capabilities_of, create_backend
+from aegis_ros.backends import (
+    backend_names,
+    capabilities_of,
+    create_backend,
+    create_backends,
+    registry,
+)
+from aegis_ros.backends.base import Capabilities
 from aegis_ros.config import parse_config
 from aegis_ros.errors import ConfigError
-from aegis_ros.spec import LaneSpec
+from aegis_ros.spec import DeviceSpec, LaneSpec
 
 
 def test_ours_are_always_there():
@@ -40,6 +48,29 @@ def test_lanes_get_multiprocessors_of_their_own_only_where_the_backend_has_them(
     assert "device.lanes" in text
     assert "`backend: onnxruntime_cuda` or `tensorrt`" in text
     assert create_backend(name, (LaneSpec("main"),)).name == (name or "onnxruntime")
+
+
+class _Able:
+    capabilities = Capabilities(tf32=True)
+
+    def __init__(self, *, tf32: bool = False) -> None:
+        self.tf32 = tf32
+
+
+class _Exact:
+    capabilities = Capabilities()
+
+
+def test_tf32_is_allowed_to_whoever_has_it_and_kept_from_the_others(monkeypatch):
+    made = {"able": _Able, "exact": _Exact}
+    monkeypatch.setattr(registry, "_factory", lambda name, where="": made[name])
+    device = DeviceSpec("able", (LaneSpec("a"), LaneSpec("b", backend="exact")), tf32=True)
+    backends = create_backends(device)
+    assert backends["able"].tf32
+    assert type(backends["exact"]) is _Exact
+    assert not create_backends(replace(device, tf32=False))["able"].tf32
+    with pytest.raises(ConfigError, match=r"device\.tf32.* has no effect"):
+        create_backends(replace(device, backend="exact"))
 
 
 def test_what_a_backend_can_do_is_known_without_its_device():

@@ -22,7 +22,7 @@ from aegis_ros.backends.cuda.trt.toolkit import Toolkit
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec
 from test.backends.fake_cuda import FakeDriver, Work
-from test.backends.fake_tensorrt import FakeTensorRt, fake_backend
+from test.backends.fake_tensorrt import FakeTensorRt, fake_backend, fake_toolkit
 from test.driver import without_driver
 
 ALWAYS: Any = lambda raw_ns, graph_ns: True  # noqa: E731
@@ -539,6 +539,18 @@ def test_engines_are_built_once_for_a_gpu_and_a_version(gpu, make_network):
     assert gpu.trt.built == 4
 
 
+def test_engines_multiply_exactly_unless_tf32_is_allowed(tmp_path, make_network):
+    toolkit = fake_toolkit()
+    flag = toolkit.trt.BuilderFlag.TF32
+    made = [
+        fake_backend(toolkit, tf32=allowed).compile(make_network(), tmp_path)
+        for allowed in (False, True, False)
+    ]
+    assert [flag in flags for flags in toolkit.trt.built_with] == [False, True]
+    assert made[0].paths == made[2].paths != made[1].paths
+    assert fake_backend(toolkit, tf32=True).device_name() != fake_backend(toolkit).device_name()
+
+
 def test_what_was_timed_is_kept_with_its_digest_and_only_the_newest(gpu, make_network):
     """The fake adds a dot to what it is given, in each build."""
     kept = gpu.cache / "tensorrt"
@@ -576,7 +588,7 @@ def test_facts_of_an_earlier_version_are_made_again(gpu, make_network):
 
 def test_an_engine_that_computes_something_else_is_refused_with_the_tolerance(gpu, make_network):
     gpu.trt.noise = 50.0
-    with pytest.raises(ModelError, match=r"'means' is off from ONNX Runtime's by .* 2% is toler"):
+    with pytest.raises(ModelError, match=r"'means' is off from ONNX Runtime's by .* 0.5% is toler"):
         gpu.backend.compile(make_network(), gpu.cache)
 
 

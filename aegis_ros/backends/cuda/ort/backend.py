@@ -36,7 +36,7 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         build: makes parts as :func:`aegis_ros.backends.cuda.ort.build_child.build` does; in a child
             process if not given.
         on_lost: as for :class:`CudaBackend`.
-        tf32: whether float32 may be multiplied as TF32, which is faster and less exact.
+        tf32: whether what it compiles may multiply float32 as TF32, which is faster and less exact.
 
     Raises:
         BackendError: ONNX Runtime with CUDA, the driver or the GPU is missing.
@@ -46,6 +46,7 @@ class OnnxRuntimeCudaBackend(CudaBackend):
     capabilities = Capabilities(
         partitions=True,
         graphs=True,
+        tf32=True,
         contends="the GPU",
         waits=True,
         distributions=("onnxruntime-gpu",),
@@ -107,16 +108,15 @@ class OnnxRuntimeCudaBackend(CudaBackend):
         return self._load(compiled, 0, profile)
 
     def device_name(self) -> str:
-        """Return the GPU's name and the runtime's version."""
-        return f"{self._driver.device_name()}, {self._toolkit.version}"
+        """Return the GPU's name, the runtime's version, and whether it may be less exact."""
+        allowed = ", TF32" if self._tf32 else ""
+        return f"{self._driver.device_name()}, {self._toolkit.version}{allowed}"
 
     def _load(
         self, compiled: CompiledNetwork, lane: int, profile: Path | None = None
     ) -> OrtCudaNetwork:
         with self._changing("ONNX Runtime cannot load the network"):
-            network = OrtCudaNetwork(
-                self._toolkit, compiled, self._lanes[lane], tf32=self._tf32, profile=profile
-            )
+            network = OrtCudaNetwork(self._toolkit, compiled, self._lanes[lane], profile=profile)
         self._keep(network)
         return network
 

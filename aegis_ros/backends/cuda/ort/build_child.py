@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import Advice, CompiledNetwork
-from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
+from aegis_ros.backends.cuda.ort.network import NOT_ADVISED, OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit
 from aegis_ros.backends.cuda.parts import parted
 from aegis_ros.backends.reference import FLOAT32, TF32, difference
@@ -75,14 +75,19 @@ def _build(request: Mapping[str, Any], original: Path, toolkit: OrtToolkit) -> d
         sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
     except ModelError as error:
         return {"refused": error.problem}
-    network = replace(network, paths=tuple(str(path) for path in sources))
-    with _opened(toolkit, tf32=tf32) as backend:
+    network = replace(
+        network,
+        paths=tuple(str(path) for path in sources),
+        advice=(Advice(NOT_ADVISED, tf32=tf32),) * len(sources),
+    )
+    with _opened(toolkit) as backend:
         with _loaded(backend, network, folder) as loaded:
             for index, reason in enumerate(loaded.off_device()):
                 if reason:
                     eager.setdefault(index, f"not all of it runs on the GPU ({reason})")
         network = replace(
-            network, advice=tuple(Advice(eager.get(index, "")) for index in range(len(sources)))
+            network,
+            advice=tuple(Advice(eager.get(index, ""), tf32=tf32) for index in range(len(sources))),
         )
         with _loaded(backend, network) as loaded:
             failed = eager | loaded.failed_captures
@@ -93,7 +98,7 @@ def _build(request: Mapping[str, Any], original: Path, toolkit: OrtToolkit) -> d
         with _loaded(backend, network) as loaded:
             used = [max(pair) for pair in zip(first, loaded.session_bytes, strict=True)]
             advice = [
-                Advice(why, int(taken * _SPARE_FACTOR) + _SPARE_BYTES)
+                Advice(why, int(taken * _SPARE_FACTOR) + _SPARE_BYTES, tf32)
                 for why, taken in zip(loaded.eager, used, strict=True)
             ]
             facts: dict[str, Any] = {
@@ -140,12 +145,12 @@ def fold(source: Path, target: Path) -> Path:
 
 
 @contextmanager
-def _opened(toolkit: OrtToolkit, *, tf32: bool) -> Iterator[OnnxRuntimeCudaBackend]:
+def _opened(toolkit: OrtToolkit) -> Iterator[OnnxRuntimeCudaBackend]:
     """Open the backend with one lane, and close it."""
     from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
     from aegis_ros.spec import LaneSpec
 
-    backend = OnnxRuntimeCudaBackend(toolkit, tf32=tf32)
+    backend = OnnxRuntimeCudaBackend(toolkit)
     try:
         backend.open((LaneSpec("build"),), lambda token, completion: None, 0)
         yield backend

@@ -21,13 +21,13 @@ from aegis_ros.errors import BackendError, load_error
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import DTYPE_OF_ONNX
 
-__all__ = ["OrtCudaNetwork"]
+__all__ = ["NOT_ADVISED", "OrtCudaNetwork"]
 
 # The first run finds out what memory a network needs; kernels are chosen in it, too.
 _WARM_UP_RUNS = 3
 _DEVICE = "cuda"
 _TOLD_BYTES = 2**20  # less is how the driver rounds
-_NOT_ADVISED = "capturing it was never tried"
+NOT_ADVISED = "capturing it was never tried"
 
 
 class _Segment:
@@ -80,7 +80,6 @@ class OrtCudaNetwork(GpuNetwork):
         toolkit: ONNX Runtime and the driver.
         compiled: files and what is known of the network.
         lane: way to wait, copies, urgency and multiprocessors.
-        tf32: whether float32 may be multiplied as TF32.
         profile: folder for ONNX Runtime's profiles, for :meth:`off_device`; nothing is captured
             then.
 
@@ -95,15 +94,13 @@ class OrtCudaNetwork(GpuNetwork):
         compiled: CompiledNetwork,
         lane: GpuLane,
         *,
-        tf32: bool = False,
         profile: Path | None = None,
     ) -> None:
         """Create the sessions, run them on an empty frame, capture them."""
         super().__init__(toolkit.driver, compiled, lane)
         self._ort = toolkit.ort
-        self._tf32 = tf32
         self._profile = profile
-        self._advice = compiled.advice or (Advice(_NOT_ADVISED),) * compiled.segments
+        self._advice = compiled.advice or (Advice(NOT_ADVISED),) * compiled.segments
         self._segments: list[_Segment] = []
         self.session_bytes: list[int] = []
         self.failed_captures: dict[int, str] = {}  # those that were advised and did not work
@@ -293,7 +290,7 @@ class OrtCudaNetwork(GpuNetwork):
         options = {
             "device_id": "0",
             "user_compute_stream": str(self._stream),
-            "use_tf32": "1" if self._tf32 else "0",
+            "use_tf32": "1" if self._advice[index].tf32 else "0",
             "arena_extend_strategy": "kSameAsRequested",
             "cudnn_conv_algo_search": "EXHAUSTIVE",
         }

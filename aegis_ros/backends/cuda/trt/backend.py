@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from aegis_ros.network.preparing import PreparedNetwork
     from aegis_ros.sandbox.artifacts import ArtifactCache
 
-__all__ = ["PRECISION", "TensorRtBackend"]
+__all__ = ["TensorRtBackend"]
 
-PRECISION = "tf32"  # types are those of the ONNX file; float32 is multiplied as TF32 where it can
 _BUILD_TIMEOUT_S = 3600.0
 
 Progress = Callable[[str, float], None]
@@ -43,6 +42,7 @@ class TensorRtBackend(CudaBackend):
             any more. Ends the process if not given: whoever started the engine starts a new one.
         graph_pays: whether to launch a segment as a CUDA graph, from the median time in
             nanoseconds without and with one.
+        tf32: whether what it compiles may multiply float32 as TF32, which is faster and less exact.
 
     Attributes:
         on_progress: called with what is built at present and how much of it is done, 0..1.
@@ -55,6 +55,7 @@ class TensorRtBackend(CudaBackend):
     capabilities = Capabilities(
         partitions=True,
         graphs=True,
+        tf32=True,
         shares_activations=True,
         waits=True,
         contends="the GPU",
@@ -68,12 +69,14 @@ class TensorRtBackend(CudaBackend):
         build: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         on_lost: Callable[[str], None] | None = None,
         graph_pays: Callable[[float, float], bool] = faster,
+        tf32: bool = False,
     ) -> None:
         """Find TensorRT and the GPU, and hold no lane yet."""
         self.on_progress: Progress | None = None
         self._build = build
         self._toolkit = toolkit or find_toolkit()
         self._graph_pays = graph_pays
+        self._tf32 = tf32
         super().__init__(self._toolkit.driver, on_lost)
 
     def compile(
@@ -83,7 +86,7 @@ class TensorRtBackend(CudaBackend):
 
         TensorRT picks kernels by how long they take, so that no two builds agree to the last bit,
         whole or cut: what is built is held to ONNX Runtime's numbers instead, within the tolerance
-        of :data:`~aegis_ros.backends.reference.TF32`.
+        of :data:`~aegis_ros.backends.reference.FLOAT32` (or its wider neighbour for TF32).
 
         Raises:
             ModelError: TensorRT cannot take the network, or computes something else.
@@ -91,11 +94,12 @@ class TensorRtBackend(CudaBackend):
         from aegis_ros.sandbox.artifacts import ArtifactCache  # what an engine has no use for
 
         cache = ArtifactCache(cache_dir / self.name)
+        precision = "tf32" if self._tf32 else "fp32"
         return compiled(
             self.name,
             prepared,
             cache,
-            made_for=f"{self._toolkit.version}-{self._driver.device_name()}-{PRECISION}",
+            made_for=f"{self._toolkit.version}-{self._driver.device_name()}-{precision}",
             segments=segments,
             make=lambda scratch, parts: self._make(prepared, cache, scratch, parts),
         )
@@ -114,8 +118,9 @@ class TensorRtBackend(CudaBackend):
         return self._keep(network)
 
     def device_name(self) -> str:
-        """Return the GPU's name and the runtime's version."""
-        return f"{self._driver.device_name()}, {self._toolkit.version}"
+        """Return the GPU's name, the runtime's version, and whether it may be less exact."""
+        allowed = ", TF32" if self._tf32 else ""
+        return f"{self._driver.device_name()}, {self._toolkit.version}{allowed}"
 
     def _make(
         self, prepared: PreparedNetwork, cache: ArtifactCache, scratch: Path, segments: int
@@ -139,6 +144,7 @@ class TensorRtBackend(CudaBackend):
             "parts": segments,
             "folder": str(scratch),
             "timing_cache": str(timed),
+            "tf32": self._tf32,
             "network": without_files(self.name, prepared).to_json(),
         }
         with _watched(scratch / "progress", self.on_progress):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.cuda.parts import parted
-from aegis_ros.backends.reference import difference
+from aegis_ros.backends.reference import FLOAT32, TF32, Tolerance, difference
 from aegis_ros.errors import AegisError, ModelError, StateError
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import TensorInfo
@@ -65,6 +65,7 @@ def build(request: Mapping[str, Any], toolkit: Toolkit) -> dict[str, Any]:
 def _build(request: Mapping[str, Any], original: Path, toolkit: Toolkit) -> dict[str, Any]:
     folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
     source, parts = _typed(original, folder), int(request["parts"])
+    tf32 = bool(request["tf32"])
     try:
         sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
     except ModelError as error:
@@ -82,11 +83,12 @@ def _build(request: Mapping[str, Any], original: Path, toolkit: Toolkit) -> dict
             target,
             frame=(network.frame_input, network.max_shape),
             least=network.inputs[0].least,
+            tf32=tf32,
             timing_cache=Path(request["timing_cache"]),
             progress=report,
         )
         paths.append(str(target))
-    facts = _tried(replace(network, paths=tuple(paths)), source, toolkit)
+    facts = _tried(replace(network, paths=tuple(paths)), source, toolkit, TF32 if tf32 else FLOAT32)
     return facts if "refused" in facts else facts | {"paths": paths} | known
 
 
@@ -97,6 +99,7 @@ def build_engine(
     *,
     frame: tuple[TensorInfo, Sequence[int]],
     least: Sequence[int] = (),
+    tf32: bool = False,
     timing_cache: Path | None = None,
     progress: Any = lambda phase, done: None,
 ) -> None:
@@ -108,6 +111,7 @@ def build_engine(
         target: the engine.
         frame: the input whose extents may differ from run to run, and the largest ones.
         least: its smallest extents; 1 if left out.
+        tf32: whether float32 may be multiplied as TF32.
         timing_cache: file in which TensorRT keeps how long kernels take.
         progress: called with a phase and the part of it that is done.
 
@@ -131,6 +135,8 @@ def build_engine(
         raise _refusal("TensorRT cannot parse the network", reasons or errors)
     config = builder.create_builder_config()
     config.max_aux_streams = 0
+    if not tf32:
+        config.clear_flag(trt.BuilderFlag.TF32)  # it is set unless one says otherwise
     config.progress_monitor = _monitor(trt, progress)
     cache = config.create_timing_cache(_content(timing_cache))
     config.set_timing_cache(cache, False)
@@ -199,7 +205,9 @@ def _monitor(trt: Any, progress: Any) -> Any:
     return Monitor()
 
 
-def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str, Any]:
+def _tried(
+    network: CompiledNetwork, source: Path, toolkit: Toolkit, tolerance: Tolerance
+) -> dict[str, Any]:
     """Load the engines as the backend will, and compare what they compute with ONNX Runtime."""
     from aegis_ros.backends.cuda.trt.backend import TensorRtBackend
     from aegis_ros.backends.cuda.trt.network import TensorRtNetwork
@@ -217,7 +225,7 @@ def _tried(network: CompiledNetwork, source: Path, toolkit: Toolkit) -> dict[str
             "dynamic": loaded.dynamic,
         }
 
-        refused = difference(network, source, lambda inputs: loaded.computed(inputs[0]))
+        refused = difference(network, source, lambda inputs: loaded.computed(inputs[0]), tolerance)
         if refused:
             return {"refused": refused}
         return facts
