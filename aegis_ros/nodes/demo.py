@@ -32,6 +32,7 @@ from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
+from aegis_ros.sandbox.children import child_environment
 from aegis_ros.sandbox.descendants import end_with_this_process
 from aegis_ros.srv import RegisterModel
 from aegis_ros.views.status import render_snapshot, summary_line
@@ -60,7 +61,11 @@ class _Processes:
             command += ["-p", parameter]
         with (self.log_dir / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=child_environment(),
             )
         self.running.append((name, process))
 

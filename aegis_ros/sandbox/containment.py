@@ -37,12 +37,14 @@ class Containment:
     """What a child is allowed.
 
     Attributes:
-        memory_bytes: limit of its private memory and of each file it writes; 0: none.
+        memory_bytes: limit of its private memory and of each file it writes; 0: none. Whoever
+            starts the child watches memory that it shares, which has no limit of the kernel's.
         reads: files and folders it reads, besides the interpreter's and the system's.
         writes: folders it reads from and writes to.
-        devices: it opens a GPU. Drivers reserve far more memory than they take, and read what they
-            like: whoever starts the child watches what it has taken, and only what it writes is
-            confined, to ``writes`` and what drivers keep of their own.
+        devices: it opens a GPU. Drivers reserve far more memory than they take, read what they
+            like, and talk to programs of this machine: whoever starts the child watches what it has
+            taken, and only what it writes is confined, to ``writes`` and what drivers keep of their
+            own.
     """
 
     memory_bytes: int
@@ -79,7 +81,7 @@ def contain(allowed: Containment, *, cpu_s: int) -> None:
     if not hasattr(libc, "prctl") or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return
     _restrict_files(libc, allowed)
-    _restrict_calls(libc)
+    _restrict_calls(libc, devices=allowed.devices)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -185,6 +187,8 @@ class _Calls:
     Attributes:
         architecture: audit number.
         socket, io_uring, clone, clone3: of socket(2), io_uring_setup(2), clone(2) and clone3(2).
+        memory: of calls that make memory which is nobody's own: memfd_create(2), shmget(2),
+            memfd_secret(2).
         forks: of older calls that make a process.
     """
 
@@ -193,12 +197,13 @@ class _Calls:
     io_uring: int
     clone: int
     clone3: int
+    memory: tuple[int, ...]
     forks: tuple[int, ...] = ()
 
 
 _CALLS = {
-    "x86_64": _Calls(0xC000003E, 41, 425, 56, 435, (57, 58)),
-    "aarch64": _Calls(0xC00000B7, 198, 425, 220, 435),
+    "x86_64": _Calls(0xC000003E, 41, 425, 56, 435, (319, 29, 447), (57, 58)),
+    "aarch64": _Calls(0xC00000B7, 198, 425, 220, 435, (279, 194, 447)),
 }
 _AF_UNIX = 1
 _CLONE_THREAD = 0x00010000
@@ -213,28 +218,31 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def _restrict_calls(libc: ctypes.CDLL) -> None:
-    """Refuse sockets that are not of this machine, io_uring, which could make one, and processes.
+def _restrict_calls(libc: ctypes.CDLL, *, devices: bool) -> None:
+    """Refuse sockets, io_uring, which could make one, memory that nobody counts, and processes.
 
-    A process that a child made would have limits of its own, and live on without it. glibc makes
-    threads with clone(2) where there is no clone3(2), whose flags no filter can see.
+    A process that a child made would have limits of its own, and live on without it. So would one
+    that a program of this machine makes on request: only drivers get sockets to talk to those.
+    glibc makes threads with clone(2) where there is no clone3(2), whose flags no filter can see.
     """
     calls = _CALLS.get(platform.machine())
-    if calls is None or sys.byteorder != "little":
+    if calls is None or sys.byteorder != "little" or struct.calcsize("P") != 8:
         return
-    code = b"".join(struct.pack("=HBBI", *each) for each in _filter(calls))
+    code = b"".join(struct.pack("=HBBI", *each) for each in _filter(calls, devices=devices))
     held = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(held))
     libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
 
-def _filter(calls: _Calls) -> list[tuple[int, int, int, int]]:
+def _filter(calls: _Calls, *, devices: bool) -> list[tuple[int, int, int, int]]:
     """Return instructions of the kernel's filter machine: code, jumps if true and if not, value."""
     refused = (calls.io_uring, *calls.forks)
+    if not devices:
+        refused += (calls.socket, *calls.memory)
     code = [
         (_LOAD_WORD, 0, 0, _ARCHITECTURE_AT),
         (_JUMP_EQUAL, 1, 0, calls.architecture),
-        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _REFUSE),  # 32-bit calls have numbers of their own
         (_LOAD_WORD, 0, 0, _NUMBER_AT),
         (_JUMP_AT_LEAST, 0, 1, _X32),
         (_RETURN, 0, 0, _REFUSE),

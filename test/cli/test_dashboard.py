@@ -27,10 +27,10 @@ def test_runs_the_node_with_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("os.execv", lambda program, command: became.append(command))
     dashboard.run(_arguments("/a/b", "127.0.0.1", 0))
     (command,) = became
-    assert command[:5] == [
-        sys.executable, "-m", "aegis_ros.nodes.programs", "dashboard", "--ros-args"
+    assert command[:6] == [
+        sys.executable, "-P", "-m", "aegis_ros.nodes.programs", "dashboard", "--ros-args"
     ]  # fmt: skip
-    assert command[5:] == [
+    assert command[6:] == [
         *("-p", "target:=/a/b"),
         *("-p", "host:='127.0.0.1'"),
         *("-p", "port:=0"),

@@ -38,6 +38,18 @@ def test_a_frame_becomes_a_result_with_its_timing(bench):
     np.testing.assert_array_equal(bench.heard.outputs[0]["more"], np.ones((2, 2)))
 
 
+def test_nothing_of_the_folder_it_starts_in_is_imported(tmp_path, monkeypatch):
+    """Robots are started from /tmp, too, where every user may put a module."""
+    for name in ("json", "numpy", "msgspec"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    with Bench() as bench:
+        channel = bench.channel()
+        bench.load(1)
+        bench.feed(channel, 1)
+        bench.wait(lambda heard: heard.results, "a result")
+
+
 def test_several_tasks_read_one_copy_of_a_frame(bench):
     channel = bench.channel(slots=1)
     bench.load(1)

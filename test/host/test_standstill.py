@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,14 @@ def test_a_core_of_this_machine_can_be_watched() -> None:
     assert (seen.core, seen.seconds) == (core, 0.2)
     assert all(stop > 50 * _US for stop in seen.stops_ns)
     assert shares == sorted(shares) and 0.0 <= shares[0] <= shares[-1] <= 1.0
+
+
+def test_nothing_of_the_folder_it_starts_in_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "resource.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    assert measure(max(os.sched_getaffinity(0)), 0.1).seconds == 0.1
 
 
 def test_a_core_that_is_not_there_is_an_error_that_names_it() -> None:

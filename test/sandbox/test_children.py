@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -165,6 +166,18 @@ def test_memory_above_its_limit_is_refused() -> None:
     assert "device.arena_mib" in caught.value.hint
 
 
+def test_memory_that_it_shares_counts_as_well() -> None:
+    with pytest.raises(ModelError, match="more than 500 MiB of memory"):
+        ask("share_memory", Containment(memory_bytes=500 * MIB), size=GIB)
+
+
+def test_an_answer_is_read_up_to_a_bound(tmp_path: Path) -> None:
+    (tmp_path / "said").write_text('{"a": "' + "x" * 9 * MIB + '"}')
+    allowed = Containment(memory_bytes=GIB, reads=(str(tmp_path),))
+    with pytest.raises(ModelError, match="an answer that cannot be read"):
+        ask("say", allowed, path=str(tmp_path / "said"))
+
+
 def test_a_file_above_its_limit_is_refused(tmp_path: Path) -> None:
     allowed = Containment(memory_bytes=200 * MIB, writes=(str(tmp_path),))
     with pytest.raises(ModelError, match="more than 200 MiB of disk"):
@@ -176,7 +189,63 @@ def test_it_has_no_network() -> None:
         port = server.getsockname()[1]
         for family in (socket.AF_INET, socket.AF_INET6):
             assert ask("connect", family=family, port=port) == {"refused": "PermissionError"}
-    assert ask("local_socket") == {}
+
+
+@pytest.mark.parametrize("devices", [False, True])
+def test_it_asks_no_program_of_this_machine_to_do_what_it_may_not(
+    devices: bool, tmp_path: Path
+) -> None:
+    """A session bus or a container daemon starts programs for whoever may connect."""
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen()
+        answer = ask("local_socket", Containment(memory_bytes=GIB, devices=devices), path=path)
+    assert answer == ({} if devices else {"refused": "PermissionError"})  # drivers have daemons
+
+
+# System calls that are the same on x86-64 and aarch64, and what is said to them.
+_IO_URING, _CLONE3 = 425, 435
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="no filter of calls")
+def test_calls_that_would_make_sockets_or_processes_another_way_are_refused() -> None:
+    assert ask("call", number=_IO_URING) == {"error": "EACCES"}
+    assert ask("call", number=_CLONE3) == {"error": "ENOSYS"}  # libraries then use clone
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="calls of x86-64")
+@pytest.mark.parametrize("number", [57, 58, 319, 29, 447, 0x40000000 + 41, 0x40000000 + 57])
+def test_calls_that_only_x86_64_has_are_refused(number: int) -> None:
+    """Of forks, of memory that nobody counts, and of the 32-bit pointers of x32."""
+    assert ask("call", number=number) == {"error": "EACCES"}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="calls of x86-64")
+@pytest.mark.parametrize("devices", [False, True])
+def test_calls_of_32_bit_programs_are_no_way_around(devices: bool) -> None:
+    """Their numbers are others: the 359 that makes a socket there is none of 64 bits."""
+    allowed = Containment(memory_bytes=GIB, devices=devices)
+    assert ask("call", allowed, number=359, bits=32) == {"error": "EACCES"}
+
+
+def test_nothing_of_the_folder_it_starts_in_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Robots are started from /tmp, too, where every user may put a module."""
+    for name in ("json", "numpy", "onnx"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    assert ask("fill_memory", size=MIB) == {"sum": MIB}
+
+
+@needs_landlock
+def test_nothing_of_the_folder_it_starts_in_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key.pem").write_text("secret")
+    monkeypatch.chdir(tmp_path)
+    assert ask("read", path=str(tmp_path / "key.pem")) == {"refused": "PermissionError"}
 
 
 @pytest.mark.parametrize("devices", [False, True])
