@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,19 @@ def test_a_folder_that_becomes_a_link_once_the_file_was_allowed_is_refused(
         patch.setattr(locating, "ModelFile", late)
         with pytest.raises(ModelError, match="changed while it was read"):
             open_model(str(path), roots)
+
+
+def test_a_file_that_becomes_a_pipe_once_it_was_allowed_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(found: Path) -> ModelFile:
+        path.unlink()
+        os.mkfifo(path)
+        return ModelFile(found)
+
+    monkeypatch.setattr(locating, "ModelFile", late)
+    with pytest.raises(ModelError, match="changed while it was read"):
+        open_model(str(path), [str(path.parent)])
 
 
 def test_digests_of_records_are_compared_whatever_their_padding(path: Path) -> None:

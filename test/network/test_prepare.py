@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, PreparedNetwork, prepare
-from aegis_ros.network.graph import estimate_bytes, fuse, load_graph
+from aegis_ros.network.graph import MAX_OPERATORS, estimate_bytes, fuse, load_graph
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, FrameFormat, Layout, PreprocessSpec, ResizeMode
 
@@ -128,7 +128,20 @@ def test_refuses_what_the_checker_refuses(tmp_path: Path) -> None:
     assert "breaks a rule of ONNX" in str(refused(save(graph, tmp_path / "n.onnx")))
 
 
-@pytest.mark.parametrize("where", ["initializer", "constant", "sparse", "function"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "initializer",
+        "constant",
+        "sparse",
+        "function",
+        "list of tensors",
+        "sparse constant",
+        "list of sparse tensors",
+        "indices",
+        "subgraph",
+    ],
+)
 def test_refuses_weights_that_lie_in_other_files(tmp_path: Path, where: str) -> None:
     tensor = numpy_helper.from_array(np.ones((3, 1, 1), np.float32), "weight")
     tensor.ClearField("raw_data")
@@ -142,6 +155,21 @@ def test_refuses_weights_that_lie_in_other_files(tmp_path: Path, where: str) -> 
     elif where == "function":
         nodes.insert(0, helper.make_node("Weight", [], ["weight"], domain="org.example"))
     sparse = onnx.SparseTensorProto(values=tensor, dims=[3, 1, 1])
+    if where == "indices":
+        inside = numpy_helper.from_array(np.ones(1, np.float32), "weight")
+        sparse = onnx.SparseTensorProto(values=inside, indices=tensor, dims=[3, 1, 1])
+    attributes = {
+        "list of tensors": helper.make_attribute("weights", [tensor]),
+        "sparse constant": helper.make_attribute("sparse_value", sparse),
+        "list of sparse tensors": helper.make_attribute("weights", [sparse]),
+        "subgraph": helper.make_attribute(
+            "body", helper.make_graph([], "body", [], [], initializer=[tensor])
+        ),
+    }
+    if where in attributes:
+        node = helper.make_node("Weight", [], ["weight"], domain="org.example")
+        node.attribute.append(attributes[where])
+        nodes.insert(0, node)
     functions = helper.make_function(
         "org.example", "Weight", [], ["weight"], [constant], [helper.make_opsetid("", 17)]
     )
@@ -151,7 +179,7 @@ def test_refuses_weights_that_lie_in_other_files(tmp_path: Path, where: str) -> 
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 12, 16])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 3, 12, 16])],
         initializer=[tensor] if where == "initializer" else [],
-        sparse_initializer=[sparse] if where == "sparse" else [],
+        sparse_initializer=[sparse] if where in ("sparse", "indices") else [],
     )
     path = save(graph, tmp_path / "n.onnx", functions=[functions] if where == "function" else [])
     assert "other files" in str(refused(path))
@@ -277,6 +305,17 @@ def test_refuses_a_million_operators_before_it_looks_at_them(tmp_path: Path) -> 
     (tmp_path / "n.onnx").write_bytes(b"\x08\x08\x3a" + length + graph)
     error = refused(tmp_path / "n.onnx")
     assert (error.value, error.expected) == ("1,000,000", "at most 200,000")
+
+
+def test_operators_of_functions_count_as_well(tmp_path: Path) -> None:
+    model = onnx.load(identity_network(tmp_path / "n.onnx", (1, 3, 12, 16)))
+    one = helper.make_node("Identity", ["x"], ["y"])
+    for name in ("A", "B"):
+        function = model.functions.add(domain="org.example", name=name)
+        function.node.extend([one] * (MAX_OPERATORS // 2))
+    (tmp_path / "n.onnx").write_bytes(model.SerializeToString())
+    error = refused(tmp_path / "n.onnx")
+    assert (error.value, error.expected) == ("200,001", "at most 200,000")
 
 
 def test_a_network_that_wants_all_memory_is_refused(tmp_path: Path) -> None:

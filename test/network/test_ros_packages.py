@@ -101,6 +101,20 @@ def test_a_package_that_was_copied_has_no_links_to_follow(workspace: Workspace) 
     refused(URI, ["package://nets"])
 
 
+def test_a_package_that_was_copied_allows_no_links_out_of_the_root_into_itself(
+    workspace: Workspace,
+) -> None:
+    manifest = workspace.share / "package.xml"
+    manifest.unlink()
+    manifest.write_text("<package/>")
+    shared = workspace.share / "n.onnx"
+    shared.write_bytes(workspace.network.read_bytes())
+    link = workspace.share / "models" / "n.onnx"
+    link.unlink()
+    link.symlink_to(shared)
+    refused(URI, ["package://nets/models"])
+
+
 def test_a_link_in_a_root_that_no_package_shares_is_refused(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -110,6 +110,31 @@ def test_tasks_come_back_in_the_order_of_admission_with_their_dates(notebook: No
     assert notebook.kinds == []
 
 
+def test_an_entry_that_fails_in_a_way_that_nobody_foresaw_costs_that_entry_alone(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(values: Any, source: str) -> TaskSpec:
+        if "bad" in source:
+            raise KeyError("a mistake of this package")
+        return parse_task(values, source)
+
+    monkeypatch.setattr("aegis_ros.orchestrator.journal.parse_task", parse)
+    for name in ("bad", "good"):
+        notebook.journal.add(task(name))
+    bad, good = notebook.journal.open()
+    assert good.spec == task("good")
+    assert bad.spec is None and "KeyError: 'a mistake of this package'" in bad.problem
+
+
+def test_a_date_that_is_none_costs_nothing(notebook: Notebook) -> None:
+    notebook.journal.add(task("a"))
+    with sqlite3.connect(notebook.path) as connection:
+        connection.execute("UPDATE task SET since_ns = 'yesterday'")
+    connection.close()
+    (entry,) = notebook.journal.open()
+    assert (entry.spec, entry.since_ns) == (task("a"), 0)
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -130,6 +130,7 @@ def test_an_entry_that_no_longer_reads_is_reported_and_can_be_unregistered(tmp_p
     house.restart()
     assert house.names() == ["b"]
     assert any("a cannot be restored" in item.sentence for item in house.reported)
+    assert [each.name for each in house.orchestrator.status().rejected] == ["a"]
     assert house.orchestrator.unregister("a").accepted
 
 
