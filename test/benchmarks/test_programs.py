@@ -10,7 +10,7 @@ import pytest
 import benchmarks
 
 _ROOT = Path(benchmarks.__file__).parent
-_OVER_DDS = ("ros", "soak", "stack")
+_OVER_DDS = ("answers", "ros", "soak", "stack")
 PROGRAMS = sorted(path.parent.name for path in _ROOT.glob("*/__main__.py"))
 
 

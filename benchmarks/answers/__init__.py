@@ -1,0 +1,1 @@
+"""How long quick requests wait beside admissions."""
