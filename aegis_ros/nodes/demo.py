@@ -27,6 +27,7 @@ from sensor_msgs.msg import Image
 from aegis_ros.demo.overview import contact_sheet
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
+from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.domains import unused_domain
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
@@ -322,6 +323,7 @@ def main(args: list[str] | None = None) -> int:
         with starting():
             rclpy.init(args=[])
             node = rclpy.create_node("aegis_demo")
+            answer_always(node)
     except AegisError as error:
         print(f"demo: {error}", file=sys.stderr)
         rclpy.try_shutdown()

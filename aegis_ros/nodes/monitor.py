@@ -19,10 +19,12 @@ from rich.live import Live
 
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import OrchestratorStatus, Rationale
+from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.command_line import beside_ros_arguments
 from aegis_ros.nodes.ending import end_on_signals
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
+from aegis_ros.nodes.unheard_files import warn_of_files
 from aegis_ros.nodes.unknown_parameters import warn_of_unknown
 from aegis_ros.views.progress import progress_line
 from aegis_ros.views.status import (
@@ -197,7 +199,9 @@ def main(args: list[str] | None = None) -> int:
             # Ours: rclpy's handlers would end the subscriptions, and leave this waiting.
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
             node = rclpy.create_node("aegis_monitor")
+            warn_of_files(node)
             warn_of_unknown(node)
+            answer_always(node)
             monitor = Monitor(node, options.target)
     except AegisError as error:
         print(f"monitor: {error}", file=sys.stderr)

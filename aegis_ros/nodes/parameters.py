@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from aegis_ros.errors import ConfigError
+from aegis_ros.nodes.unheard_files import warn_of_files
 from aegis_ros.nodes.unknown_parameters import warn_of_unknown
 
 __all__ = ["Declaration", "Parameters"]
@@ -132,7 +133,9 @@ class Parameters:
             ).value
             for each in declarations
         }
-        warn_of_unknown(node, later)  # first: what is refused next may follow from it
+        # First: what is refused next may follow from it.
+        warn_of_files(node)
+        warn_of_unknown(node, later)
         for each in declarations:
             node.set_parameters([Parameter(each.name, value=each.checked(given[each.name]))])
             node.set_descriptor(each.name, each.descriptor())

@@ -87,6 +87,13 @@ def test_every_service_of_the_node_answers_an_empty_request(system: System) -> N
         assert system.ask_node(service.srv_type, name).result_in_time() is not None, name
 
 
+def test_a_parameter_of_a_type_that_does_not_exist_is_refused(system: System) -> None:
+    wanted = [Parameter(name="config", value=ParameterValue(type=99))]
+    answer = system.ask_node(SetParameters, "set_parameters", parameters=wanted).result_in_time()
+    assert [each.successful for each in answer.results] == [False]
+    assert answer.results[0].reason
+
+
 def test_a_callback_that_raises_is_answered_with_its_reason(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

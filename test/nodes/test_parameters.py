@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +135,43 @@ def test_a_node_that_is_given_what_it_has_is_not_warned(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("/left/robot: {ros__parameters: {name: a}}", None),
+        ("left/robot: {ros__parameters: {name: a}}", None),
+        ("left: {robot: {ros__parameters: {name: a}}}", None),
+        ("/**: {ros__parameters: {name: a}}", None),
+        ("/*/robot: {ros__parameters: {name: a}}", None),
+        ("/**/robot: {ros__parameters: {name: a}}", None),
+        ("robto: {ros__parameters: {name: a}}\nleft: {robot: {ros__parameters: {}}}", None),
+        ("robot: {ros__parameters: {name: a}}", "/robot"),
+        ("/left/robto: {ros__parameters: {a: {ros__parameters: {}}}}", "/left/robto"),
+        ("/*: {ros__parameters: {name: a}}", "/*"),
+        ("a: {ros__parameters: {}}\nb: {c: {ros__parameters: {}}}", "/a, /b/c"),
+        ("name: [", None),  # ROS has said so
+        ("name: robot", None),
+    ],
+)
+def test_a_file_that_has_nothing_for_the_node_is_named(
+    context: Context,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    written: str,
+    named: str | None,
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(written)
+    made = Node("robot", namespace="left", context=context)
+    capfd.readouterr()
+    monkeypatch.setattr("sys.argv", ["robot", "--ros-args", "--params-file", str(file)])
+    Parameters(made, _DECLARED)
+    said = capfd.readouterr().err
+    wanted = f"{file} has parameters for {named} and none for /left/robot: nothing of it is used"
+    assert (wanted in said) if named else said == ""
+
+
 def test_the_periods_of_the_orchestrator_change_what_it_publishes(tmp_path: Any) -> None:
     with running(tmp_path) as system:
 
@@ -141,6 +179,14 @@ def test_the_periods_of_the_orchestrator_change_what_it_publishes(tmp_path: Any)
             (result,) = system.node.set_parameters([Parameter(name, value=value)])
             return result
 
+        for name, period_s in (
+            ("status_period_s", 41.0),
+            ("diagnostics_period_s", 42.0),
+            ("device_period_s", 43.0),
+        ):
+            assert put(name, period_s).successful
+            periods = [timer.timer_period_ns for timer in system.node.timers]
+            assert periods.count(round(period_s * 1e9)) == 1, name
         for name, heard in (
             ("status_period_s", system.statuses),
             ("diagnostics_period_s", system.diagnostics),

@@ -151,3 +151,11 @@ def test_a_parameter_that_is_misspelled_is_named_with_the_nearest_one(
         started.communicate(timeout=60)
     assert "[WARN]" in found
     assert f"has no parameter {given} (did you mean {said}?): what was given is ignored" in found
+
+
+def test_a_file_of_parameters_for_a_node_that_is_misspelled_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("replya: {ros__parameters: {config: replay.yaml}}")
+    code, said = _run("replay", "--ros-args", "--params-file", str(file))
+    assert code == 2
+    assert f"{file} has parameters for /replya and none for /replay" in said
