@@ -415,6 +415,7 @@ class Injector:
         self._disk.fill()
         try:
             self._stage.kill_node()
+            self._disk.fill()  # what it had open and was deleted is room again
             self._listener.watch(time.time_ns())
             self._stage.start_node()
             self._until(self._listener.all_good, "not all tasks have results on a full disk")

@@ -105,6 +105,15 @@ def test_a_task_that_keeps_crashing_the_engine_is_quarantined_and_the_others_go_
     bench.wait(lambda heard: heard.results[-1].task_id == 1, "its result")
 
 
+def test_a_task_that_hangs_again_and_again_is_blamed_although_the_supervisor_kills(bench):
+    channel = bench.channel()
+    bench.load(1, MS, wcet_ns=(MS,))
+    for hang in range(3):
+        bench.feed(channel, 1, value=HANG)
+        bench.wait(recovered(hang + 1), "recovery")
+    assert [event.quarantined for event in bench.heard.events if event.lost][-1] == (1,)
+
+
 def test_kills_from_outside_are_blamed_on_nobody_and_never_end_it(bench):
     channel = bench.channel()
     bench.load(1)

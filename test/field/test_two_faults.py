@@ -138,6 +138,7 @@ def test_a_node_that_is_killed_while_its_disk_is_full_runs_again_and_heals(
     killed.until_it_runs()
     killed.disk.fill()
     killed.kill()
+    killed.disk.fill()  # what it had open and was deleted is room again
     killed.start()
     killed.until_it_runs()  # not a byte is left
     killed.until(lambda: "not_traced" in killed.kinds, "it says that nothing is traced")

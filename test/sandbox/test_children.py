@@ -10,15 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, StoppedError
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import child_environment, run_child
 from aegis_ros.sandbox.containment import Containment, landlock_version, memory_limit
+from aegis_ros.sandbox.stopping import Stop
 
 GIB = 1024**3
 MIB = 1024**2
@@ -141,6 +143,25 @@ def test_one_that_does_not_come_back_is_ended(tmp_path: Path) -> None:
         ask("spin", allowed, timeout_s=2, note=str(note))
     if note.exists():  # a machine in a hurry may end it before it has written
         assert not _lives(int(note.read_text()))
+
+
+def test_one_that_nobody_wants_any_more_is_ended_at_once(tmp_path: Path) -> None:
+    place, stop = tmp_path / "pid", Stop()
+
+    def work() -> None:
+        with stop.applied():
+            allowed = Containment(memory_bytes=GIB, writes=(str(tmp_path),))
+            ask("stay", allowed, place=str(place))  # it would be told that this took too long
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work)
+        while not place.exists():
+            assert not working.done(), working.result()
+            time.sleep(0.01)
+        stop.set()
+        with pytest.raises(StoppedError):
+            working.result()
+    assert not _lives(int(place.read_text()))
 
 
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
