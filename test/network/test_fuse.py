@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.graph import fuse, load_graph
@@ -143,6 +143,39 @@ def branching(path: Path) -> Path:
     return save(graph, path)
 
 
+def looping(path: Path, *, read: str, unread: str) -> Path:
+    """A network that negates its input twice; names of two inputs of the body of its Loop."""
+    shape = (1, 3, 12, 16)
+    inside = [
+        helper.make_node("Identity", ["go"], ["on_and_on"]),
+        helper.make_node("Neg", [read], ["negated"]),
+    ]
+    body = helper.make_graph(
+        inside,
+        "body",
+        [
+            helper.make_tensor_value_info(unread, TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info(read, TensorProto.FLOAT, shape),
+        ],
+        [
+            helper.make_tensor_value_info("on_and_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("negated", TensorProto.FLOAT, shape),
+        ],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["twice", "on", "image"], ["output"], body=body)],
+        "looping",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
+        [
+            numpy_helper.from_array(np.array(2), "twice"),
+            numpy_helper.from_array(np.array(True), "on"),
+        ],
+    )
+    return save(graph, path)
+
+
 def names_in(graph: onnx.GraphProto) -> Iterator[str]:
     for node in graph.node:
         yield from node.output
@@ -161,6 +194,31 @@ def test_no_name_of_the_network_is_changed(tmp_path: Path) -> None:
     (frame,) = (item.name for item in model.graph.input)
     results = session(model).run(["output"], {frame: image})
     assert np.array_equal(results[0], preprocess(image, spec))
+
+
+@pytest.mark.parametrize(
+    ("read", "unread"), [("frame", "round"), ("pre_const_0", "round"), ("value", "frame")]
+)
+def test_no_name_that_only_the_body_of_a_loop_uses_is_changed_or_hidden(
+    tmp_path: Path, read: str, unread: str
+) -> None:
+    path = looping(tmp_path / "n.onnx", read=read, unread=unread)
+    image = photo(12, 16)
+    spec = PreprocessSpec(size=(12, 16))
+    model = fuse(load_graph(path), [Feed(spec, (48, 64, 3))], {})
+    (body,) = (node.attribute[0].g for node in model.graph.node if node.op_type == "Loop")
+    assert [item.name for item in body.input] == [unread, "go", read]
+    (frame,) = (item.name for item in model.graph.input)
+    assert frame == "frame_1"
+    ours = {name for node in model.graph.node for name in node.output if "pre" in name}
+    assert ours and all(name.startswith("pre_1_") for name in ours)
+    assert np.array_equal(session(model).run(None, {frame: image})[0], preprocess(image, spec))
+
+
+def test_an_extent_of_the_network_keeps_its_name_to_itself(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "n.onnx", ("frame_points", 4))
+    model = fuse(load_graph(path), [Feed(PreprocessSpec(layout=Layout.POINTS), (50, 4))], {})
+    assert [item.name for item in model.graph.input] == ["frame_1"]
 
 
 def test_an_input_that_is_an_output_keeps_its_name(tmp_path: Path) -> None:
