@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict
+from aegis_ros.cli.lanes_table import lanes_as_json
 from aegis_ros.planning.answer import Answer
 from aegis_ros.planning.modes import Modes
 from aegis_ros.rationale import ResponseBound, Witness
@@ -14,6 +15,7 @@ __all__ = ["as_json"]
 
 def as_json(answer: Answer) -> dict[str, Any]:
     """Return the answer in the documented JSON form; times in milliseconds."""
+    chosen = answer.asked.lanes_chosen
     return {
         "schedulable": answer.schedulable,
         "policy": answer.asked.policy,
@@ -30,6 +32,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "rule": str(answer.deciding.rule),
         "every_nth": dict(answer.decimation),
         "warnings": list(answer.asked.warnings),
+        "lanes_chosen": None if chosen is None else lanes_as_json(chosen),
     }
 
 

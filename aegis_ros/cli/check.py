@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from rich.console import Console
@@ -12,12 +13,13 @@ from rich.text import Text
 
 from aegis_ros.analysis import LaneVerdict
 from aegis_ros.cli.answer_json import as_json
+from aegis_ros.cli.lanes_table import print_lanes
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.answer import Answer, blocker_of, judge
 from aegis_ros.planning.critical import CriticalRun, critical_run
 from aegis_ros.planning.modes import Modes
 from aegis_ros.planning.slowdown import Slowdown
-from aegis_ros.planning.task_set import read_task_set
+from aegis_ros.planning.task_set import ASSUMED_SLOWDOWN, read_task_set
 from aegis_ros.rationale import Rule, Witness
 from aegis_ros.rationale.wording import fewer_frames
 from aegis_ros.views.terminal import inequality, reason, say, sheet, sign, terminal, to_ms
@@ -33,23 +35,51 @@ _STANDS_STILL = 1e-3  # of the speed: what holds until here has no deadline to l
 _MANY_TASKS = 60  # a table longer than this is shortened to what is tight
 
 
-def run(path: Path, form: str, state_dir: Path | None, plot: Path | None = None) -> int:
+def run(
+    path: Path,
+    form: str,
+    state_dir: Path | None,
+    plot: Path | None = None,
+    *,
+    lanes: str = "",
+    slowdown: float = float(ASSUMED_SLOWDOWN),
+) -> int:
     """Print the answer; return 0 when schedulable, 1 when not.
 
+    Args:
+        path: what to check.
+        form: ``text`` or ``json``.
+        state_dir: where the orchestrator keeps its profiles.
+        plot: also draw a picture there.
+        lanes: ``auto`` to choose them; empty for those of the file.
+        slowdown: assumed for tasks that were never measured beside each other.
+
     Raises:
-        ConfigError: the file, the format or the name of the picture is not valid.
+        ConfigError: the file, an option or the name of the picture is not valid.
     """
+    if lanes not in ("", "auto"):
+        raise ConfigError(
+            "lanes are named in the file, or chosen", where="--lanes", value=lanes, expected="auto"
+        )
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
     if plot is not None:
         from aegis_ros.cli.picture import require_picture
 
         require_picture(plot)
-    answer = judge(read_task_set(path, state_dir))
+    asked = read_task_set(
+        path,
+        state_dir,
+        choose_lanes=lanes == "auto",
+        slowdown=Fraction(slowdown).limit_denominator(1000),
+    )
+    answer = judge(asked)
     if form == "json":
         print(json.dumps(as_json(answer), indent=2))
     else:
         console = terminal()
+        if asked.lanes_chosen is not None:
+            print_lanes(console, asked.lanes_chosen)
         for verdict in answer.assignment.verdicts.values():
             print_lane(console, answer, verdict)
         print_reason(console, answer)

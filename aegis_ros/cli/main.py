@@ -39,10 +39,27 @@ _Plot = Annotated[Path | None, typer.Option(help="Also draw a picture: FILE.png,
     "aegis check config/examples/driving_stack.yaml\n\n"
     "aegis check set.yaml --format json\n\n"
     "aegis check set.yaml --plot why.png\n\n"
+    "aegis check robot.yaml --lanes auto\n\n"
     "Exit code: 0 schedulable, 1 not, 2 bad input."
 )
 def check(
     file: _File,
+    *,
+    lanes: Annotated[
+        str,
+        typer.Option(
+            help="auto: choose number of lanes, shares of a GPU and places, whatever the file says."
+        ),
+    ] = "",
+    slowdown: Annotated[
+        float,
+        typer.Option(
+            min=1.0,
+            max=100.0,
+            help="With --lanes auto, how many times longer a task takes beside one that it was "
+            "never measured with.",
+        ),
+    ] = 2.0,
     format: _Format = "text",
     plot: _Plot = None,
     state_dir: _State = None,
@@ -50,7 +67,7 @@ def check(
     """Say whether every deadline of a set of tasks holds, and why."""
     from aegis_ros.cli.check import run
 
-    raise typer.Exit(run(file, format, state_dir, plot))
+    raise typer.Exit(run(file, format, state_dir, plot, lanes=lanes, slowdown=slowdown))
 
 
 @app.command(

@@ -13,7 +13,7 @@ from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale.admission import BesideBudget, MeasuredBudget
 from aegis_ros.rationale.rejection import NotMeasuredBeside
 from aegis_ros.spec import DeviceSpec, TaskSpec
-from aegis_ros.wcet import Neighbour, Place, ProfileKey, ProfileStore, contended, unmeasured
+from aegis_ros.wcet import KnownProfiles, Neighbour, Place, ProfileKey, contended, unmeasured
 
 __all__ = ["Contention", "MeasurePair", "PairRun", "Placed", "at_least"]
 
@@ -71,7 +71,7 @@ class Contention:
         self,
         device: DeviceSpec,
         backends: Mapping[str, Backend],
-        profiles: ProfileStore,
+        profiles: KnownProfiles,
         key_of: Callable[[Candidate], ProfileKey],
     ) -> None:
         """Look at nothing yet."""
@@ -105,6 +105,13 @@ class Contention:
             each for each in self._lanes if each != lane and common and self._common[each] == common
         )
 
+    def kind(self, lane: str) -> str:
+        """Return what a lane has in common with others on which each task takes the same.
+
+        Cores of one class are alike; streams of a GPU have priorities, and are not.
+        """
+        return self._class_of[lane].lanes[0] if self._alike[lane] else lane
+
     def neighbour(self, other: CompiledNetwork, name: str, lane: str) -> Neighbour:
         """Return what is noted of a network that runs on another lane.
 
@@ -133,6 +140,8 @@ class Contention:
         lane: str,
         others: Sequence[Placed],
         measure: MeasurePair | None,
+        *,
+        assumed: Fraction | None = None,
     ) -> Candidate:
         """Return a task with the budgets that hold while the other lanes run these tasks.
 
@@ -143,6 +152,8 @@ class Contention:
             lane: where it runs.
             others: tasks on any lane; those that do not meet it are left out.
             measure: called for what was never measured; ``None`` where that is not possible now.
+            assumed: how many times longer than alone it takes beside those that it was never
+                measured with; ``None`` to refuse them.
 
         Raises:
             Refusal: it was not measured beside one of them, and cannot be now.
@@ -153,7 +164,7 @@ class Contention:
         if not busy or candidate.wcet_source == "declared":
             return candidate
         if candidate.wcet_source == "estimated":
-            return self._estimated(candidate, lane, busy)
+            return self._estimated(candidate, lane, busy, assumed)
         key = self._key_of(candidate)
         lanes = [[self._seen(each) for each in there] for there in busy]
         profile = self._profiles.get(key)
@@ -161,7 +172,7 @@ class Contention:
             return candidate  # its budget was refused before
         all_of_them = [each for there in lanes for each in there]
         lacking = set(unmeasured(profile, all_of_them))
-        if lacking and measure is None:
+        if lacking and measure is None and assumed is None:
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
         for each in (item for there in busy for item in there):
             seen = self._seen(each)
@@ -180,9 +191,10 @@ class Contention:
                     )
                 )
         profile = self._profiles.get(key)
-        if profile is None or (lacking := set(unmeasured(profile, all_of_them))):
+        lacking = set(all_of_them if profile is None else unmeasured(profile, all_of_them))
+        if profile is None or (lacking and assumed is None):
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
-        found = contended(profile, lanes)
+        found = contended(profile, lanes, assumed)
         basis = candidate.wcet_basis
         if found.neighbour is not None:
             decided = MeasuredBudget(found.decided.sentence, found.decided.summary)
@@ -247,7 +259,11 @@ class Contention:
         return NotMeasuredBeside(candidate.spec.name, lane, names, self._common[lane])
 
     def _estimated(
-        self, candidate: Candidate, lane: str, busy: Sequence[Sequence[Placed]]
+        self,
+        candidate: Candidate,
+        lane: str,
+        busy: Sequence[Sequence[Placed]],
+        assumed: Fraction | None,
     ) -> Candidate:
         """Return estimated budgets, longer by as much as the whole network takes longer."""
         key = replace(self._key_of(candidate), network=candidate.compiled.key)
@@ -255,9 +271,9 @@ class Contention:
         lanes = [[self._seen(each) for each in there] for there in busy]
         all_of_them = [each for there in lanes for each in there]
         lacking = set(all_of_them if profile is None else unmeasured(profile, all_of_them))
-        if profile is None or lacking:
+        if profile is None or (lacking and assumed is None):
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
-        whole = contended(profile, lanes)
+        whole = contended(profile, lanes, assumed)
         slowdown = Fraction(whole.total_ns, whole.alone_ns)
         budgets = tuple(-int(-part * slowdown // 1) for part in candidate.plan.budgets_ns)
         total = -int(-candidate.work_ns * slowdown // 1)

@@ -8,8 +8,9 @@ from typing import Protocol
 from aegis_ros.analysis import AnalysisTask, Assignment, LaneVerdict, check_lane
 from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.lane_choice import least_slack
+from aegis_ros.rationale import Rule
 
-__all__ = ["Layout", "Tasks", "Trial"]
+__all__ = ["Layout", "Tasks", "Trial", "slack_of"]
 
 Tasks = Mapping[str, tuple[AnalysisTask, str]]
 """By name, how the tests see a task, and its lane."""
@@ -135,7 +136,7 @@ def slack_of(proof: Assignment) -> float:
     """Return the least slack of what was proven; below 0 by how much it falls short."""
     if proof.schedulable:
         return least_slack(proof)
-    return min(0.0, *map(_slack, proof.verdicts.values())) or -1.0
+    return min(0.0, *map(_slack, proof.verdicts.values())) or -1.0  # only a chain is late
 
 
 def _slack(verdict: LaneVerdict) -> float:
@@ -143,7 +144,9 @@ def _slack(verdict: LaneVerdict) -> float:
         shares = (1.0 - each.bound_ns / each.deadline_ns for each in verdict.responses)
         return min(shares, default=1.0)
     over = (verdict.left - verdict.right) / verdict.right
-    return -over if over > 0.0 else -1.0
+    if verdict.rule is Rule.UTILIZATION:
+        return -1.0 - over  # no deadline is long enough there
+    return -min(over, 1.0) if over > 0.0 else -1.0
 
 
 def _by_lane(tasks: Tasks) -> dict[str, list[AnalysisTask]]:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
+from aegis_ros.analysis import AnalysisTask, check_lane
 from aegis_ros.analysis.search import smallest
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.contention import Placed
 from aegis_ros.planning.cutting import advise_cuts
 from aegis_ros.planning.lane_choice import place, used_before
+from aegis_ros.planning.late_task import late_task
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Counterfactual
 from aegis_ros.rationale.admission import SlowedTask
 from aegis_ros.rationale.changes import DropTask, OtherDeadlineLonger
 from aegis_ros.rationale.rejection import OthersLate
-from aegis_ros.rationale.verdicts import TaskTooLong
 from aegis_ros.rationale.wording import counterfactual
-from aegis_ros.spec import Criticality, DeviceSpec
+from aegis_ros.spec import DeviceSpec
 
-__all__ = ["late_task", "require_others_in_time"]
+__all__ = ["require_others_in_time"]
 
 _GRAIN_NS = 100_000  # answers are given in tenths of a millisecond
 _MOST_LONGER = 16  # times the deadline
@@ -82,27 +82,6 @@ def require_others_in_time(
                 counterfactuals=_changes(options, running, placed.get(victim), device),
             )
         )
-
-
-def late_task(
-    tasks: Sequence[AnalysisTask], verdict: LaneVerdict, slowed: Sequence[SlowedTask]
-) -> str:
-    """Return who could be late: what is due at the end of the interval that decides."""
-    if isinstance(verdict.finding, TaskTooLong):
-        return verdict.finding.task
-    if verdict.witness is not None:
-        t_ns = verdict.witness.t_ns
-        due = [
-            item
-            for item in tasks
-            if item.criticality is not Criticality.BEST_EFFORT
-            and (past := t_ns - (item.deadline_ns - item.jitter_ns)) >= 0
-            and past % item.period_ns == 0
-        ]
-        if due:
-            order = list(Criticality)
-            return min(due, key=lambda item: order.index(item.criticality)).name
-    return max(slowed, key=lambda each: each.after_ns / each.before_ns).task
 
 
 def _changes(

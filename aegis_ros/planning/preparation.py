@@ -37,7 +37,7 @@ from aegis_ros.rationale.rejection import (
     ProfileUnreadable,
 )
 from aegis_ros.spec import OrchestratorSpec, TaskSpec, Wait
-from aegis_ros.wcet import Profile, ProfileKey, ProfileStore
+from aegis_ros.wcet import KnownProfiles, Profile, ProfileKey
 
 __all__ = ["Measure", "Preparation"]
 
@@ -62,7 +62,7 @@ class Preparation:
         self,
         spec: OrchestratorSpec,
         backends: Mapping[str, Backend],
-        profiles: ProfileStore,
+        profiles: KnownProfiles,
         cache_dir: Path,
     ) -> None:
         """Keep what the steps need."""

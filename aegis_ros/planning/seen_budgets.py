@@ -9,7 +9,7 @@ from aegis_ros.analysis import AnalysisTask, LaneVerdict, check_lane
 from aegis_ros.planning.candidate import Candidate
 from aegis_ros.planning.contention import at_least
 from aegis_ros.planning.early_exit import plan_for
-from aegis_ros.planning.others_late import late_task
+from aegis_ros.planning.late_task import late_task
 from aegis_ros.rationale.admission import SeenBudget, SlowedTask
 
 __all__ = ["Exceeded", "Judged", "judge_lane", "with_seen"]

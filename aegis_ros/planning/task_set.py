@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,13 +30,27 @@ from aegis_ros.config.kinds import refuse_other_kind
 from aegis_ros.config.patterns import SET_NAME
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import pinnable_cores
-from aegis_ros.spec import DEFAULT_MAX_DECIMATION, MAX_DECIMATION, Criticality, OrchestratorSpec
+from aegis_ros.spec import (
+    DEFAULT_MAX_DECIMATION,
+    MAX_DECIMATION,
+    Criticality,
+    DeviceSpec,
+    OrchestratorSpec,
+)
 
 if TYPE_CHECKING:
+    from aegis_ros.backends import Backend
+    from aegis_ros.planning.candidate import Candidate
     from aegis_ros.planning.contention import Contention
     from aegis_ros.planning.foresight import Foreseen
+    from aegis_ros.planning.preparation import Preparation
+    from aegis_ros.rationale.lanes import LanesChosen
+    from aegis_ros.wcet import ProfileStore
 
-__all__ = ["TaskSet", "new_task", "read_task_set"]
+__all__ = ["ASSUMED_SLOWDOWN", "TaskSet", "new_task", "read_task_set"]
+
+ASSUMED_SLOWDOWN = Fraction(2)
+"""How many times longer a task takes beside another one that it was never measured with."""
 
 _MAX_BYTES = 2 * 1024 * 1024
 _MAX_TASKS = 10_000
@@ -65,6 +80,7 @@ class TaskSet:
         follows: by name of a task, the one whose results trigger it. Jitters in ``tasks`` are as
             declared, without those of chains.
         warnings: what keeps it from running on this machine, whatever the tests say of it.
+        lanes_chosen: why it has these lanes, where they were chosen.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -77,6 +93,7 @@ class TaskSet:
     max_decimation: Mapping[str, int] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    lanes_chosen: LanesChosen | None = None
 
     @property
     def decimation_limits(self) -> dict[str, int]:
@@ -119,13 +136,22 @@ class _Set(BaseModel):
     switch_us: Annotated[float, Number, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
 
 
-def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
+def read_task_set(
+    path: Path,
+    state_dir: Path | None = None,
+    *,
+    choose_lanes: bool = False,
+    slowdown: Fraction = ASSUMED_SLOWDOWN,
+) -> TaskSet:
     """Return the tasks of a file.
 
     Args:
         path: a bare set, or an orchestrator's YAML (recognised by tasks with a ``model``, or by
             the keys ``device`` and ``models``).
         state_dir: where the orchestrator keeps its profiles.
+        choose_lanes: whether to choose lanes, whatever the file says of them.
+        slowdown: where lanes are chosen, how many times longer a task is assumed to take beside
+            one that it was never measured with.
 
     Raises:
         ConfigError: the file is not valid, or a network has no known budget.
@@ -146,6 +172,8 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     if configured:
         spec, places = parse_placed(text, str(path))
         with places.shown():
+            if choose_lanes:
+                return _chosen_set(spec, path, places, state_dir, slowdown=slowdown)
             return _configured_set(spec, path, places, state_dir)
     refuse_other_kind(values, tuple(_Set.model_fields), str(path))
     try:
@@ -153,7 +181,8 @@ def read_task_set(path: Path, state_dir: Path | None = None) -> TaskSet:
     except ValidationError as error:
         raise explain(error, _Set, values, str(path), lines=lines) from None
     with Places(str(path), lines).shown():
-        return _bare_set(parsed)
+        asked = _bare_set(parsed)
+        return _with_lanes_chosen(asked, slowdown) if choose_lanes else asked
 
 
 def new_task(
@@ -414,7 +443,6 @@ def _configured_set(
     profiles = ProfileStore(folder / "profiles.sqlite")
     preparation = Preparation(spec, backends, profiles, folder / "cache")
     options: list[Options] = []
-    samples: dict[str, npt.NDArray[np.int64]] = {}
     unknown: list[str] = []
     lanes = tuple(lane.name for lane in spec.device.lanes)
     # With several classes of lanes, or lanes that slow each other, a budget is that of one lane.
@@ -431,42 +459,131 @@ def _configured_set(
     if refused:
         raise together(refused, str(path))
     if unknown:
-        devices = " or ".join(backend.device_name() for backend in backends.values())
-        raise ConfigError(
-            f"no WCET profile on {devices} of: {', '.join(unknown)}",
-            where=str(path),
-            hint=f"Measure them with `aegis profile {path}`, name the folder that has them with "
-            f"--state-dir (looked in {folder}), or declare wcet_ms",
-        )
+        raise _no_profiles(unknown, backends, path, folder)
     try:
         foreseen = foresee(options, preparation)
     except Refusal as refusal:
         named = getattr(refusal.reason, "task", "") or str(path)
         raise places.refused(named, refusal.sentence) from refusal
     foreseen = _beside_all(foreseen, preparation.contention, path, places)
-    for candidate in (each.candidate for each in foreseen):
-        if candidate.wcet_source == "measured":
-            profile = profiles.get(preparation.profile_key_of(candidate))
-            if profile is not None:
-                samples[candidate.spec.name] = profile.samples_ns
-    free = {task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns}
+    samples = _samples([each.candidate for each in foreseen], preparation, profiles)
     tasks = tuple(
         replace(task, lane=each.lane or each.candidate.lanes[0]) if bound else task
         for each in foreseen
         for task in [each.candidate.analysis_task()]
     )
-    return TaskSet(
-        tasks,
-        lanes,
-        spec.device.switch_ns,
-        "edf",
-        free,
-        samples,
-        configured=True,
-        max_decimation={task.name: task.decimation_limit for task in spec.tasks},
-        follows={task.name: task.follows for task in spec.tasks if task.follows},
+    return replace(
+        _of_tasks(spec, tasks, lanes),
+        samples_ns=samples,
         warnings=tuple(
             f"An orchestrator on this machine would refuse the file: {places.located(mistake)}"
             for mistake in absent_cores(spec.device, backends, pinnable_cores())
         ),
+    )
+
+
+def _chosen_set(
+    spec: OrchestratorSpec,
+    path: Path,
+    places: Places,
+    state_dir: Path | None,
+    *,
+    slowdown: Fraction,
+) -> TaskSet:
+    """Return the tasks of a configuration on the lanes that suit them best."""
+    from aegis_ros.planning.lane_paper import choose_for_networks
+    from aegis_ros.wcet import ProfileStore
+
+    if not spec.tasks:
+        raise ConfigError("there is no task to check", where="tasks", expected="at least one")
+    _require_chains(spec)
+    folder = state_dir or default_state_dir()
+    profiles = ProfileStore(folder / "profiles.sqlite")
+    bound = [task.name for task in spec.tasks if task.lane]
+    free = replace(spec, tasks=tuple(replace(task, lane="") for task in spec.tasks))
+    found = choose_for_networks(
+        free, profiles, folder / "cache", slowdown=slowdown, refused=places.refused
+    )
+    if found is None:
+        from aegis_ros.backends import create_backends
+
+        backends = create_backends(replace(spec.device, lanes=DeviceSpec().lanes))
+        raise _no_profiles([task.name for task in spec.tasks], backends, path, folder)
+    placed = list(found.placed.values())
+    tasks = tuple(replace(each.candidate.analysis_task(), lane=each.lane) for each in placed)
+    lanes = tuple(lane.name for lane in found.device.lanes)
+    return replace(
+        _of_tasks(spec, tasks, lanes),
+        samples_ns=_samples([each.candidate for each in placed], found.preparation, profiles),
+        warnings=tuple(f"The lane that {name} names in the file is left out" for name in bound),
+        lanes_chosen=found.reason,
+    )
+
+
+def _with_lanes_chosen(asked: TaskSet, slowdown: Fraction) -> TaskSet:
+    """Return a bare set on the lanes that suit it best.
+
+    Raises:
+        ConfigError: its policy or its budgets are not those of lanes that are chosen.
+    """
+    from aegis_ros.planning.lane_paper import choose_for_table
+
+    if asked.policy != "edf":
+        raise ConfigError(
+            "lanes are chosen by the test for EDF",
+            where="policy",
+            value=asked.policy,
+            expected="edf, or the lanes written down",
+        )
+    two = next((task.name for task in asked.tasks if task.high_segments_ns), "")
+    if two:
+        raise ConfigError(
+            f"lanes are chosen for one budget a task, and {two} has two",
+            where="high_segments_ns",
+            expected="it left out, or the lanes written down",
+        )
+    free = [replace(task, lane="") for task in asked.tasks]
+    lanes, tasks, reason = choose_for_table(free, asked.switch_ns, slowdown)
+    return replace(asked, tasks=tasks, lanes=lanes, lanes_chosen=reason)
+
+
+def _of_tasks(
+    spec: OrchestratorSpec, tasks: tuple[AnalysisTask, ...], lanes: tuple[str, ...]
+) -> TaskSet:
+    """Return a set of a configuration's tasks."""
+    return TaskSet(
+        tasks,
+        lanes,
+        spec.device.switch_ns,
+        kept_free_ns={
+            task.name: task.output.publish_ns for task in spec.tasks if task.output.publish_ns
+        },
+        configured=True,
+        max_decimation={task.name: task.decimation_limit for task in spec.tasks},
+        follows={task.name: task.follows for task in spec.tasks if task.follows},
+    )
+
+
+def _samples(
+    candidates: Sequence[Candidate], preparation: Preparation, profiles: ProfileStore
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the execution times of those that were measured."""
+    found = {}
+    for candidate in candidates:
+        if candidate.wcet_source == "measured":
+            profile = profiles.get(preparation.profile_key_of(candidate))
+            if profile is not None:
+                found[candidate.spec.name] = profile.samples_ns
+    return found
+
+
+def _no_profiles(
+    tasks: Sequence[str], backends: Mapping[str, Backend], path: Path, folder: Path
+) -> ConfigError:
+    devices = " or ".join(backend.device_name() for backend in backends.values())
+    return ConfigError(
+        f"no WCET profile on {devices} of: {', '.join(tasks)}",
+        where=str(path),
+        hint=f"Measure them with `aegis profile {path}`, name the folder that has them with "
+        f"--state-dir (looked in {folder}), or declare wcet_ms",
     )

@@ -44,27 +44,40 @@ def unmeasured(profile: Profile, neighbours: Sequence[Neighbour]) -> tuple[Neigh
     )
 
 
-def contended(profile: Profile, lanes: Sequence[Sequence[Neighbour]]) -> Contended:
+def contended(
+    profile: Profile, lanes: Sequence[Sequence[Neighbour]], assumed: Fraction | None = None
+) -> Contended:
     """Return what a network takes at most while any one of the neighbours runs on each lane.
 
     Args:
         profile: with runs beside each neighbour.
         lanes: who may run on each other lane; lanes without anybody count for nothing.
+        assumed: how many times longer than alone it takes beside neighbours that it was never
+            measured with; ``None`` to refuse them.
 
     Raises:
         ValueError: nothing was measured alone, or beside one of them.
     """
     alone = profile.apart()
-    if alone is None or unmeasured(profile, [each for lane in lanes for each in lane]):
+    lacking = set(unmeasured(profile, [each for lane in lanes for each in lane]))
+    if alone is None or (lacking and assumed is None):
         raise ValueError("the network was not measured alone and beside each neighbour")
-    busy = [[_worst(profile, each) for each in lane] for lane in lanes if lane]
     warm = [each for each in alone.conditions if _is_plain(each)] or list(alone.conditions)
+    usual = {
+        part: max(_of(alone, each, part) for each in warm)
+        for part in (None, *range(profile.segments))
+    }
+    guess = {part: -int(-own * (assumed or 1) // 1) for part, own in usual.items()}
+    busy = [
+        [guess if each in lacking else _worst(profile, each) for each in lane]
+        for lane in lanes
+        if lane
+    ]
 
     def bound(part: int | None) -> int:
         """Return the budget of a segment, or of the whole for ``None``."""
         worst = alone.total_ns() if part is None else alone.budgets()[part].value_ns
-        usual = max(_of(alone, each, part) for each in warm)
-        return slowed_ns(usual, worst, [[each[part] for each in lane] for lane in busy])
+        return slowed_ns(usual[part], worst, [[each[part] for each in lane] for lane in busy])
 
     budgets = tuple(bound(part) for part in range(profile.segments))
     total = min(sum(budgets), max(*budgets, bound(None)))
@@ -74,7 +87,7 @@ def contended(profile: Profile, lanes: Sequence[Sequence[Neighbour]]) -> Contend
         for each, worst in zip(lane, taken, strict=True)
     ]
     neighbour = max(found, key=lambda item: item[0], default=(0, None))[1]
-    if neighbour is None or total <= alone.total_ns():
+    if neighbour is None or neighbour in lacking or total <= alone.total_ns():
         return Contended(budgets, total, alone.total_ns(), None, alone.deciding_total()[1])
     deciding = max(
         (profile.total_of(condition) for condition in _beside(profile, neighbour)),

@@ -83,6 +83,10 @@ class Profile:
 
     def apart(self) -> Profile | None:
         """Return what was measured while nothing ran on other lanes; ``None`` if nothing was."""
+        return self._apart
+
+    @cached_property
+    def _apart(self) -> Profile | None:
         kept = tuple(
             batch
             for batch in self.batches

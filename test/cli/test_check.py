@@ -61,7 +61,9 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
         "rule",
         "every_nth",
         "warnings",
+        "lanes_chosen",
     ]
+    assert answer["lanes_chosen"] is None
     lane = answer["lanes"][0]
     assert list(lane) == [
         "name",

@@ -11,6 +11,7 @@ from aegis_ros.rationale import device as d
 from aegis_ros.rationale import engine as e
 from aegis_ros.rationale import frames as f
 from aegis_ros.rationale import jobs as j
+from aegis_ros.rationale import lanes as w
 from aegis_ros.rationale import loading as m
 from aegis_ros.rationale import rejection as r
 from aegis_ros.rationale import requests as q
@@ -241,6 +242,20 @@ REASONS = (
     e.TaskNotReloaded("detector", "state_dir: a file of the network is gone. It is made anew."),
     e.LaneOutage("detector", "main", 2700 * MS, 100 * MS, e.LaneStuck("hog", 2100 * MS, 10 * MS)),
     e.NotUnloaded("detector", "the engine is gone."),
+    # lanes
+    w.LanesChosen(
+        w.LaneAlternative("2 lanes", 2, 0.412, "detector"),
+        (
+            w.LaneAlternative("1 lane", 1, -1.12, utilization=1.12),
+            w.LaneAlternative("3 lanes", 3, -0.064, "detector", 3_200_000),
+        ),
+        (w.LanePlace("lane1", ("detector",)), w.LanePlace("lane2", ("map", "text"))),
+    ),
+    w.LanesChosen(
+        w.LaneAlternative("1 lane", 1, -1.12, utilization=1.12),
+        (w.LaneAlternative("2 lanes", 2, -1.3, utilization=1.3),),
+        (w.LanePlace("main", ("detector", "map")),),
+    ),
     # device
     d.DeviceSpeed(0.6, "nvml", 91.0, 1, 0),
     d.DeviceSpeed(0.8, "", None, 0, 2),
@@ -476,6 +491,14 @@ CHANGES = (
 )
 
 PARTS = (
+    w.LaneAlternative("2 lanes", 2, 0.412),
+    w.LaneAlternative("4 lanes", 4, 0.3, "detector", gap=0.031, assumed=2),
+    w.LaneAlternative("4 lanes", 4, -1.0, memory=True),
+    w.LaneAlternative("3 lanes", 3, -1.0),
+    w.LaneAlternative("2 lanes of 33 and 33 multiprocessors", 2, -1.0, unmeasured=("map",)),
+    w.LaneAlternative("3 lanes", 3, -1.0, unmeasured=("detector", "map")),
+    w.LanePlace("lane1", ("detector", "map")),
+    w.LanePlace("lane3", ()),
     e.EngineEnded(-9),
     e.EngineEnded(-99),
     e.EngineEnded(70),

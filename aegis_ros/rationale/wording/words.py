@@ -21,6 +21,7 @@ _THEMES = (
     "engine",
     "frames",
     "jobs",
+    "lanes",
     "loading",
     "rejection",
     "requests",
