@@ -10,6 +10,7 @@ from typing import Any
 
 from aegis_ros.rationale import (
     admission,
+    budgets,
     changes,
     decimation,
     device,
@@ -31,6 +32,7 @@ __all__ = ["KINDS", "from_plain", "kind_of", "to_plain"]
 
 _MODULES = (
     admission,
+    budgets,
     changes,
     decimation,
     device,
