@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.backends import backend_names
 from aegis_ros.engine import LoadSpec
-from aegis_ros.scheduling.plans.registry import plan_types
+from aegis_ros.scheduling.plans.registry import plan_types, received_plan
 from aegis_ros.simulation import Workload, periodic_arrivals, simulate
 from test.engine.bench import MS, Bench, simulated
 
@@ -64,11 +65,22 @@ def test_a_toy_backend_with_a_toy_plan_runs_in_a_real_engine(toys: Path) -> None
         bench.feed(channel, 1, value=7)
         bench.wait(lambda heard: heard.results, "a mean")
         assert (bench.heard.outputs[0]["values"] == np.float32(7)).all()
-        # The plan is known over there: without an outcome that ends it, it goes on.
+        # The plan is known over there: without an outcome that ends it, it goes on for long.
         bench.feed(channel, 2, value=7)
         bench.running(2)
         bench.client.unload(2)
-        bench.wait(lambda heard: heard.skips, "the end of a job that would go on for ever")
+        bench.wait(lambda heard: heard.skips, "the end of a job that would go on")
+
+
+def test_a_plan_of_a_module_that_fails_stands_in_the_way_of_no_other(toys: Path) -> None:
+    (entries,) = toys.glob("*.dist-info/entry_points.txt")
+    group = "[aegis_ros.plans]\n"
+    entries.write_text(entries.read_text().replace(group, group + "broken = no_such_file:Plan\n"))
+    plan = importlib.import_module("toy_plan").RepeatPlan(5, 3, 4)
+    sent = msgspec.to_builtins(plan)
+    assert received_plan(sent) == plan
+    with pytest.raises(msgspec.ValidationError, match=r"broken \(ModuleNotFoundError"):
+        received_plan(sent | {"type": "unheard"})
 
 
 def test_a_toy_plan_runs_under_the_simulator_s_clock(toys: Path) -> None:
@@ -95,4 +107,4 @@ def test_a_toy_policy_orders_jobs_its_own_way(
     assert jobs.task[first.job] == 0
     assert jobs.task[simulate(tasks, jobs, keep_runs=True).runs[0].job] == 1
     exec(compile(BLOCKS[-1], "extending.md", "exec"), {})
-    assert re.fullmatch(r"\d+ of 140 jobs late\n", capsys.readouterr().out)
+    assert re.fullmatch(r"\d+ jobs late and 0 never ended, of 140\n", capsys.readouterr().out)

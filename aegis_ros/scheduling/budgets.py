@@ -8,6 +8,7 @@ overrun stays with the task that caused it.
 from __future__ import annotations
 
 import math
+from operator import index
 
 from aegis_ros.scheduling.job import BEGUN, EARLY, LATE, Job
 from aegis_ros.scheduling.plans import ExecutionPlan
@@ -16,6 +17,7 @@ from aegis_ros.spec import OverrunPolicy
 __all__ = ["NO_LIMIT", "Budget"]
 
 NO_LIMIT = 1 << 62
+_ENDLESS = 20  # budgets of a whole job; as with a segment that hangs
 
 
 class Budget:
@@ -41,13 +43,14 @@ class Budget:
         "_budgets_ns",
         "_enforced",
         "_exit_after",
-        "_low",
         "_low_declared_ns",
         "_low_ns",
+        "_low_total_declared_ns",
         "_low_total_ns",
         "_marks_ns",
         "_plan",
         "_plan_ns",
+        "_plan_total_ns",
         "_reported",
         "declared_ns",
         "least_total_ns",
@@ -77,8 +80,9 @@ class Budget:
     def change(self, plan: ExecutionPlan, low: ExecutionPlan | None) -> None:
         """Hold the task to other budgets of the same steps; what it owes stays owed."""
         self._plan = plan
-        self._low = low
         self._plan_ns = _limits(plan)
+        self._plan_total_ns = _time_ns(plan.total_ns)
+        self._low_total_declared_ns = 0 if low is None else _time_ns(low.total_ns)
         self._low_declared_ns = _limits(low) if low is not None else ()
         self.declared_ns = self._plan_ns if self.policy is not None else self._low_declared_ns
         self.stretch(self._reported, self._enforced)
@@ -92,18 +96,19 @@ class Budget:
         lowest = map(min, pairs)
         self.limits_ns = tuple(_stretched(part, reported) for part in lowest)
         self.total_ns = NO_LIMIT
-        if self.policy is not None:
+        # Of a plan that branches, the steps are a menu: a job may take one of them again and again.
+        if self.policy is not None and not self._plan.branches:
             self.total_ns = min(NO_LIMIT, sum(self._budgets_ns))
         self._low_total_ns = NO_LIMIT
         # Lane time of a whole job beyond which something has to be said or done. The sum of the
         # steps is no such mark: who exceeds that has exceeded a step's.
         marks = []
-        if self._plan.total_ns and self.policy is not None:
-            self.total_ns = min(self.total_ns, math.ceil(self._plan.total_ns * enforced))
-            marks += [math.ceil(self._plan.total_ns * reported), self.total_ns]
-        if self._low is not None and self._low.total_ns:
-            self._low_total_ns = math.ceil(self._low.total_ns * enforced)
-            marks += [math.ceil(self._low.total_ns * reported), self._low_total_ns]
+        if self._plan_total_ns and self.policy is not None:
+            self.total_ns = min(self.total_ns, _stretched(self._plan_total_ns, enforced))
+            marks += [_stretched(self._plan_total_ns, reported), self.total_ns]
+        if self._low_total_declared_ns:
+            self._low_total_ns = _stretched(self._low_total_declared_ns, enforced)
+            marks += [_stretched(self._low_total_declared_ns, reported), self._low_total_ns]
         self._marks_ns = tuple(sorted(set(marks)))
         self.report_total_ns = self._marks_ns[0] if marks else NO_LIMIT
         self.least_total_ns = min(self.total_ns, self.report_total_ns)
@@ -137,6 +142,10 @@ class Budget:
     def is_over(self, job: Job) -> bool:
         """Return whether a job has used more than the steps it has ended may take together."""
         return job.used_ns > min(self.total_ns, math.ceil(job.allowed_ns * self._enforced))
+
+    def is_endless(self, job: Job) -> bool:
+        """Return whether a job that would go on has used so much that it never ends by itself."""
+        return self.total_ns < NO_LIMIT and job.used_ns > _ENDLESS * self.total_ns
 
     def is_absorbed(self, step: int, taken_ns: int, used_ns: int) -> bool:
         """Return whether an overrun stays within what is enforced."""
@@ -190,9 +199,24 @@ class Budget:
 
 def _limits(plan: ExecutionPlan) -> tuple[int, ...]:
     """Return the budget of each step, no limit where it is unknown; empty where all are."""
-    limits = tuple(plan.limit(step) for step in range(plan.steps))
+    limits = tuple(_time_ns(plan.limit(step)) for step in range(plan.steps))
     return tuple(limit or NO_LIMIT for limit in limits) if any(limits) else ()
 
 
+def _time_ns(value: object) -> int:
+    """Return a budget that a plan names.
+
+    Raises:
+        ValueError: it is no whole number of nanoseconds, or negative.
+    """
+    try:
+        time_ns = index(value)  # type: ignore[arg-type]  # a plan may name anything
+    except TypeError:
+        time_ns = -1
+    if time_ns < 0:
+        raise ValueError(f"a plan's budget is {value!r}; expected whole nanoseconds, 0 for unknown")
+    return min(time_ns, NO_LIMIT)
+
+
 def _stretched(limit_ns: int, factor: float) -> int:
-    return math.ceil(limit_ns * factor) if limit_ns < NO_LIMIT else NO_LIMIT
+    return min(NO_LIMIT, math.ceil(limit_ns * factor)) if limit_ns < NO_LIMIT else NO_LIMIT

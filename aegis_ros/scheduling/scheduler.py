@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heapify, heappop, heappush
+from operator import index
 
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling.actions import (
@@ -114,13 +115,12 @@ class _Task:
     ) -> None:
         self.lane = lane
         self.steps = plan.steps
-        self.first = plan.first()
+        self.first = self.known(plan.first())
         self.after = plan.after
         self.follows: tuple[int | None, ...] | None = None
         if not plan.branches:
-            self.follows = tuple(plan.after(step, None) for step in range(plan.steps))
-        for step in (self.first, *(self.follows or ())):
-            self.check(step)
+            after = [plan.after(step, None) for step in range(plan.steps)]
+            self.follows = tuple(None if step is None else self.known(step) for step in after)
         self.best_effort = criticality is Criticality.BEST_EFFORT
         self.queue = 1 if self.best_effort else queue
         self.criticality = criticality
@@ -131,10 +131,15 @@ class _Task:
         self.last_rank = _NO_RANK
         self.background: Job | None = None  # its job that was demoted
 
-    def check(self, step: int | None) -> None:
-        """Refuse a step that is not one of the plan's."""
-        if step is not None and not 0 <= step < self.steps:
-            raise ValueError(f"the plan goes on with step {step}, and has {self.steps} steps")
+    def known(self, step: object) -> int:
+        """Return a step that a plan names; refuse what is none of its steps."""
+        try:
+            number = index(step)  # type: ignore[arg-type]  # a plan may name anything
+        except TypeError:
+            number = -1
+        if not 0 <= number < self.steps:
+            raise ValueError(f"the plan goes on with step {step!r}, and has {self.steps} steps")
+        return number
 
 
 class Scheduler:
@@ -383,6 +388,10 @@ class Scheduler:
             job.allowed_ns += budget.declared_ns[step]
             if job.state == LATE and following is not None and budget.leaves(job, step):
                 following = None
+            if follows is None and following is not None and budget.is_endless(job):
+                return self._exceeded(
+                    where, task, job, taken_ns=taken_ns, following=None, stopped=True
+                )
             if taken_ns > budget.limits_ns[step] or (
                 job.used_ns > budget.least_total_ns
                 and budget.is_exceeded(job, step, taken_ns, ended=following is None)
@@ -557,13 +566,12 @@ class Scheduler:
         """Return what a plan has follow from an outcome; if it raises, the job still runs."""
         try:
             following = task.after(job.step, outcome)
-            task.check(following)
+            return None if following is None else task.known(following)
         except Exception:
             lane = task.lane
             lane.running = (job,)
             self._due = lane.next_due
             raise
-        return following
 
     def _look_at(self, lane: _Lane) -> None:
         """Let the next tick decide about a lane, if it is idle."""
@@ -613,12 +621,12 @@ class Scheduler:
         *,
         taken_ns: int,
         following: int | None,
+        stopped: bool = False,
     ) -> list[Action]:
-        """Decide what follows from a step that took too long."""
+        """Decide what follows from a step that took too long, or has a job end that would not."""
         step = job.step
         budget = task.budget
         ended = following is None
-        stopped = False
         applied: OverrunPolicy | None = None
         skips = 0
         dropped: list[Job] = []

@@ -101,7 +101,7 @@ class Outcome:
 
     @property
     def missed(self) -> npt.NDArray[np.bool_]:
-        """Whether a job ended after a deadline it was promised, bool [N].
+        """Whether a job ended after a deadline it was promised, bool [N]; not one that never ended.
 
         Best effort is promised none.
         """

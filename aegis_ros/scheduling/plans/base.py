@@ -29,7 +29,10 @@ class ExecutionPlan(Protocol):
 
     @property
     def total_ns(self) -> int:
-        """Budget of a whole job, switch costs included; 0 where only steps have one."""
+        """Budget of a whole job in whole ns, switch costs included; 0 where only steps have one.
+
+        A job of a plan that branches is stopped when it would go on after twenty times this.
+        """
         ...
 
     @property
@@ -51,7 +54,7 @@ class ExecutionPlan(Protocol):
         ...
 
     def limit(self, step: int) -> int:
-        """Return the budget of a step in ns, switch cost included; 0 for unknown."""
+        """Return the budget of a step in whole ns, switch cost included; 0 for unknown."""
         ...
 
     def remaining_ns(self, step: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any, Union
 
@@ -38,7 +39,15 @@ def received_plan(value: object) -> ExecutionPlan:
         found = msgspec.convert(value, _our_types())
     except msgspec.ValidationError:
         # What is installed is searched only then: a robot may be waiting for an engine.
-        found = msgspec.convert(value, plan_types())
+        try:
+            found = msgspec.convert(value, plan_types())
+        except msgspec.ValidationError as error:
+            unusable = _unusable()
+            if not unusable:
+                raise
+            raise msgspec.ValidationError(
+                f"{error}; plans that cannot be imported: {', '.join(unusable)}"
+            ) from error
     return found
 
 
@@ -58,5 +67,19 @@ def _our_types() -> Any:
 
 
 def _union(names: Iterable[str]) -> Any:
-    found = [_PLANS.load(name) for name in names]
+    found = []
+    for name in names:
+        with suppress(Exception):  # of another's module, named where a plan is not understood
+            found.append(_PLANS.load(name))
     return Union[tuple(dict.fromkeys(found))]  # noqa: UP007
+
+
+def _unusable() -> list[str]:
+    """Return the names of the plans whose modules fail, each with the reason."""
+    found = []
+    for name in _PLANS.names():
+        try:
+            _PLANS.load(name)
+        except Exception as error:  # of another's module
+            found.append(f"{name} ({type(error).__name__}: {error})")
+    return found
