@@ -354,7 +354,8 @@ class Completion:
 
 Ended = Callable[[int, Completion], None]
 """Called with (token of the work, how it went), on any thread, once for each work that was started.
-The lane is idle then, and the next work may be started from inside the call."""
+The lane is idle then, and the next work may be started from inside the call. A call from inside
+``start`` is refused."""
 
 
 class Runtime(Protocol):
@@ -414,6 +415,8 @@ class Runtime(Protocol):
 
     def start(self, lane: int, work: Work) -> None:
         """Begin one work on an idle lane; returns at once. One call a lane at a time.
+
+        Its end is reported from another thread, or by a later call of this one.
 
         Args:
             lane: index of the lane.

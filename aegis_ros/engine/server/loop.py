@@ -33,6 +33,7 @@ from aegis_ros.engine.wire import (
     Kind,
     unpack_places,
 )
+from aegis_ros.errors import BackendError
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import (
     Actions,
@@ -57,6 +58,7 @@ _MOST_KNOWN = 256  # places whose arrays are kept; frames of ever new sizes need
 _SUBMIT, _OUTPUT_FREE = int(Kind.SUBMIT), int(Kind.OUTPUT_FREE)
 _SUBMIT_BYTES = SUBMIT.size
 _GARBAGE_INTERVAL_NS = 10_000_000_000
+_LATEST_NS = 1 << 62  # of a monotonic clock
 
 
 class EngineLoop:
@@ -104,6 +106,7 @@ class EngineLoop:
         ]  # of the jobs; one at a time
         self._awaited: list[int | None] = [None] * lanes  # token of what each lane runs
         self._token = 0  # a multiple of the number of lanes
+        self._starting = 0  # the thread that is inside a backend's `start`; it holds the lock
         self._orphans: dict[int, tuple[LoadedTask, Callable[[LoadedTask | None], None]]] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._buffer = bytearray(MAX_RECORD_BYTES)
@@ -116,7 +119,11 @@ class EngineLoop:
         """Take the end of a work and start the next; may be called from any thread.
 
         A token that is not awaited (any more) is ignored.
+
+        Raises:
+            BackendError: it was called from inside ``start``.
         """
+        self._require_started()
         lane = token % self._lanes
         try:
             with self._lock:
@@ -138,7 +145,11 @@ class EngineLoop:
         """Report outputs that are complete before the end; may be called from any thread.
 
         A token that is not awaited (any more) is ignored; so are timed runs.
+
+        Raises:
+            BackendError: it was called from inside ``start``.
         """
+        self._require_started()
         lane = token % self._lanes
         with self._lock:
             if self._awaited[lane] != token or self._profiling[lane] is not None:
@@ -382,11 +393,22 @@ class EngineLoop:
         """Have a lane run a work under a token of its own; raises what the backend raises."""
         self._token += self._lanes
         work.token = self._awaited[lane] = self._token + lane
+        self._starting = threading.get_ident()
         try:
             self._backend.start(lane, work)
         except Exception:
             self._awaited[lane] = None
             raise
+        finally:
+            self._starting = 0
+
+    def _require_started(self) -> None:
+        """Refuse the end of a work that is only being started: the loop would wait for itself."""
+        if self._starting == threading.get_ident():
+            raise BackendError(
+                "a backend reported from inside `start`",
+                expected="`start` to return at once, and the report from another thread",
+            )
 
     def _bring(self, job: Job, task: LoadedTask) -> None:
         """Have a waiting job's frame brought to the device while the lane is busy."""
@@ -396,7 +418,11 @@ class EngineLoop:
             inputs = self._arrays(frame.places)
         except (KeyError, TypeError, ValueError):
             return  # reported when its turn has come
-        if self._backend.prefetch(task.network, inputs):
+        try:
+            begun = self._backend.prefetch(task.network, inputs)
+        except Exception:  # a backend may fail in any way; its start fetches what is missing
+            return
+        if begun:
             task.ahead = job
 
     def _place(self, frame: JobFrame, task: LoadedTask) -> tuple[Rule, str] | None:
@@ -446,6 +472,9 @@ class EngineLoop:
             run.finish(0, f"{type(error).__name__}: {error}")
 
     def _complete(self, lane: int, completion: Completion, now: int) -> None:
+        if not _is_sound(completion):
+            text = f"its backend reported {completion!r:.200}, which is no completion"
+            completion = Completion(now, now, text)
         taken = completion.finished_ns - completion.started_ns
         run = self._profiling[lane]
         # What a timed run takes is no load of the tasks.
@@ -532,3 +561,16 @@ class EngineLoop:
         if self.trace is not None:
             self.trace.skipped(job, rule, time.monotonic_ns())
         self._outbox.skipped(job, rule, text, stopped=stopped)
+
+
+def _is_sound(completion: Completion) -> bool:
+    """Return whether times and error are what the loop counts and packs."""
+    try:
+        taken = completion.finished_ns - completion.started_ns
+        return (
+            type(taken) is int
+            and 0 <= taken <= completion.finished_ns < _LATEST_NS
+            and type(completion.error) is str
+        )
+    except Exception:  # a backend may report anything
+        return False

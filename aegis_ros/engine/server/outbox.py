@@ -93,7 +93,7 @@ class Outbox:
     def skipped(self, job: Job, rule: Rule, text: str, *, stopped: bool) -> None:
         """Report that a job will not end, and whether it was stopped for exceeding its budget."""
         head = SKIPPED.pack(Kind.SKIPPED, skip_code(rule), stopped, job.task_id, job.seq)
-        self._send(head + text.encode()[: MAX_RECORD_BYTES - len(head)])
+        self._send(head + text.encode(errors="replace")[: MAX_RECORD_BYTES - len(head)])
 
     def flush(self) -> None:
         """Send what waits; to be called when the socket is writable."""
