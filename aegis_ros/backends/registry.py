@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from aegis_ros.backends.base import Backend, Capabilities
-from aegis_ros.errors import AegisError, ConfigError
+from aegis_ros.errors import AegisError, BackendError, ConfigError
 from aegis_ros.plugins import Plugins
 from aegis_ros.spec import LaneSpec
 
@@ -15,6 +15,7 @@ __all__ = ["backend_name", "backend_names", "capabilities_of", "create_backend",
 
 _DEFAULT = "onnxruntime"
 _KEY = "device.backend"
+_NONE = Capabilities()
 _BACKENDS = Plugins(
     "backend",
     "aegis_ros.backends",
@@ -56,7 +57,12 @@ def create_backend(
     factory = _factory(name, where)
     _require_divisible(name or _DEFAULT, lanes)
     able = tf32 and capabilities_of(name).tf32
-    backend: Backend = factory(tf32=True) if able else factory()
+    try:
+        backend: Backend = factory(tf32=True) if able else factory()
+    except AegisError:
+        raise
+    except Exception as error:  # of another distribution's module
+        raise _unusable(name, where, error) from error
     return backend
 
 
@@ -68,8 +74,12 @@ def capabilities_of(name: str = "") -> Capabilities:
 
     Raises:
         ConfigError: there is none of that name.
+        BackendError: its module fails, or says something else.
     """
-    found: Capabilities = getattr(_factory(name), "capabilities", Capabilities())
+    found = getattr(_factory(name), "capabilities", _NONE)
+    if not isinstance(found, Capabilities):
+        error = TypeError(f"its capabilities are {found!r}, no Capabilities of backends.base")
+        raise _unusable(name, _KEY, error)
     return found
 
 
@@ -96,4 +106,18 @@ def _require_divisible(name: str, lanes: Sequence[LaneSpec]) -> None:
 
 def _factory(name: str, where: str = _KEY) -> Any:
     """Return what makes a backend: its class, or a function with its ``capabilities``."""
-    return _BACKENDS.load(name or _DEFAULT, where)
+    try:
+        return _BACKENDS.load(name or _DEFAULT, where)
+    except AegisError:
+        raise
+    except Exception as error:  # of another distribution's module
+        raise _unusable(name, where, error) from error
+
+
+def _unusable(name: str, where: str, error: Exception) -> BackendError:
+    return BackendError(
+        f"backend {name!r} cannot be used ({type(error).__name__}: {error})",
+        where=where,
+        hint=f"Repair the distribution that offers it (entry point group {_BACKENDS.group}), or "
+        "use another backend",
+    )

@@ -19,7 +19,8 @@ from aegis_ros.backends import (
 )
 from aegis_ros.backends.base import Capabilities
 from aegis_ros.config import parse_config
-from aegis_ros.errors import ConfigError
+from aegis_ros.errors import BackendError, ConfigError
+from aegis_ros.plugins import Plugins
 from aegis_ros.spec import DeviceSpec, LaneSpec
 
 
@@ -79,6 +80,36 @@ def test_what_a_backend_can_do_is_known_without_its_device():
     assert capabilities_of().on_cores
     with pytest.raises(ConfigError):
         capabilities_of("onnxruntim")
+
+
+class Boom:
+    def __init__(self) -> None:
+        raise RuntimeError("no such chip")
+
+
+class Odd:
+    capabilities = "fast"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("gone", "ModuleNotFoundError"), ("nameless", "AttributeError"), ("boom", "no such chip")],
+)
+def test_a_backend_whose_module_fails_is_named_with_its_key(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    here = f"{__name__}:"
+    theirs = {"gone": "no_such_module:X", "nameless": f"{here}Nope", "boom": f"{here}Boom"}
+    monkeypatch.setattr(registry, "_BACKENDS", Plugins("backend", "none", "here", theirs))
+    with pytest.raises(BackendError, match=rf"^lanes: backend '{name}' cannot be used.*{said}"):
+        create_backend(name, where="lanes")
+
+
+def test_a_backend_that_says_nonsense_of_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = {"odd": f"{__name__}:Odd"}
+    monkeypatch.setattr(registry, "_BACKENDS", Plugins("backend", "none", "here", theirs))
+    with pytest.raises(BackendError, match=r"backend 'odd' cannot be used.*its capabilities"):
+        capabilities_of("odd")
 
 
 def _texts(path: Path) -> list[str]:
