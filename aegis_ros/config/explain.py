@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from aegis_ros.config.patterns import in_words
+from aegis_ros.config.renamed import present_name
 from aegis_ros.errors import ConfigError
 
 __all__ = ["Unfit", "explain", "suggest"]
@@ -116,6 +117,10 @@ def _problem(
         _, _, expected, hint = _problem(item, model, path[:-1])
         return "a name in it is not valid", repr(value), expected, hint
     if kind == "extra_forbidden":
+        present = present_name(str(path[-1]))
+        if present:
+            problem = f"the old name of {present}, which is given with another value"
+            return problem, shown, "one of them", f"Remove {path[-1]}"
         known = _fields(model, path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean {close[0]!r}?" if close else "Remove it"
@@ -145,7 +150,8 @@ def _problem(
         least = kind == "too_short"
         count = context["min_length" if least else "max_length"]
         items = "item" if count == 1 else "items"
-        found = f"{context['actual_length']} of them"
+        # Of a mapping, pydantic stops counting where it is too long.
+        found = f"{context['actual_length'] or len(value)} of them"
         return "not valid", found, f"at {'least' if least else 'most'} {count} {items}", ""
     if kind == "string_pattern_mismatch":
         return "not valid", shown, in_words(context["pattern"]), ""
@@ -156,9 +162,9 @@ def _problem(
         limit = f"text of at {'least' if least else 'most'} {count} {characters}"
         return "not valid", f"{len(value)} characters" if value else shown, limit, ""
     bounds = {
-        "greater_than": "a number above {gt:g}",
-        "greater_than_equal": "a number of at least {ge:g}",
-        "less_than_equal": "a number of at most {le:g}",
+        "greater_than": "a number above {gt:.15g}",
+        "greater_than_equal": "a number of at least {ge:.15g}",
+        "less_than_equal": "a number of at most {le:.15g}",
     }
     if kind in bounds:
         return "out of range", shown, bounds[kind].format(**context), ""

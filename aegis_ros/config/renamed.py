@@ -6,11 +6,16 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["with_present_names"]
+__all__ = ["present_name", "with_present_names"]
 
 _log = logging.getLogger(__name__)
 
 _TASK = {"thin_to": "max_decimation"}
+
+
+def present_name(key: str) -> str:
+    """Return what a key of a task is called now; empty where it was never renamed."""
+    return _TASK.get(key, "")
 
 
 def with_present_names(

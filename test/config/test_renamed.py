@@ -54,7 +54,8 @@ def test_a_mistake_behind_an_old_key_is_reported_where_it_stands() -> None:
 
 def test_both_names_may_stand_only_for_one_value() -> None:
     assert parse_task(TASK | {"thin_to": 4, "max_decimation": 4}).max_decimation == 4
-    with pytest.raises(ConfigError, match="thin_to"):
+    said = r"thin_to: the old name of max_decimation.* Remove thin_to"
+    with pytest.raises(ConfigError, match=said):
         parse_task(TASK | {"thin_to": 4, "max_decimation": 5})
 
 
