@@ -185,8 +185,9 @@ def _predecessors(chains: Sequence[Chain], by_name: Mapping[str, AnalysisTask]) 
                 raise ConfigError(
                     f"{second} declares fewer jobs than {first} triggers",
                     where=where,
-                    value=by_name[second].period_ns,
-                    expected=f"a period of at most {by_name[first].period_ns} ns",
+                    value=f"a period of {by_name[second].period_ns / 1e6:g} ms",
+                    expected=f"at most {by_name[first].period_ns / 1e6:g} ms, as {first} has",
+                    hint=f"Set period_ms of {second} to {by_name[first].period_ns / 1e6:g}",
                 )
     for chain in chains:
         if chain.stages[0] in before:

@@ -228,6 +228,7 @@ class ResultPublisher:
         except Exception as error:
             reason = NotPublished(spec.name, result.seq, plain_ros(str(error)))
             self._orchestrator.unpublished(result.task_id, reason)
+            self._trigger(spec, result, decoded=None)
             return
         origin = result.origin
         assert isinstance(origin, FrameOrigin)
@@ -239,7 +240,7 @@ class ResultPublisher:
                     self._hold(_Held(job, lambda: _publish_all(made), result=False))
             else:
                 _publish_all(beside)
-        self._trigger(spec, result, origin, decoded)
+        self._trigger(spec, result, decoded)
         self._orchestrator.truncated(result.task_id, result.seq, result.left_out)
         bad = not_finite(result.outputs)
         if bad:
@@ -274,10 +275,10 @@ class ResultPublisher:
             self._publish_now(job, message)
         return job, message.header, decoded
 
-    def _trigger(
-        self, spec: TaskSpec, result: JobResult, origin: FrameOrigin, decoded: Decoded | None
-    ) -> None:
+    def _trigger(self, spec: TaskSpec, result: JobResult, decoded: Decoded | None) -> None:
         """Release jobs of the tasks that follow, once the result itself is on its way."""
+        origin = result.origin
+        assert isinstance(origin, FrameOrigin)
         if origin.kept is None:
             return
         chains = self._orchestrator.chains

@@ -77,7 +77,11 @@ class Chains:
             assert spec.trigger is not None
             if not task.enabled or task.shed:
                 continue
-            crops = choose(decoded, spec.trigger.crops, frame.shape)
+            try:
+                crops = choose(decoded, spec.trigger.crops, frame.shape)
+            except Exception as error:  # a decoder may find anything; the other tasks go on
+                self._gated(task, _bad(task, first, error))
+                continue
             if crops is None:
                 self._gated(task, NoBoxes(spec.name, task.next_seq, first))
                 continue
@@ -95,9 +99,7 @@ class Chains:
                 cut(frame, crops, spec.preprocess, place.array())
             except Exception as error:  # a decoder may find anything; the other tasks go on
                 place.drop()
-                problem = f"{type(error).__name__}: {error}"
-                reason = BadFrame(spec.name, task.next_seq, first, problem)
-                self._ledger.gated(task, reason, time.monotonic_ns())
+                self._ledger.gated(task, _bad(task, first, error), time.monotonic_ns())
                 continue
             ready = times.later(time.monotonic_ns())
             self._submit((place,), ready, [job_of(task, arrival_ns)], origin_of(crops))
@@ -120,3 +122,9 @@ class Chains:
 
     def _after(self, first: str) -> Iterator[Entry]:
         return (entry for entry in self._admitted if entry.spec.follows == first)
+
+
+def _bad(task: FedTask, first: str, error: Exception) -> BadFrame:
+    """Return why a result of the first task cannot be cut."""
+    problem = f"{type(error).__name__}: {error}"
+    return BadFrame(task.spec.name, task.next_seq, first, problem)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from aegis_ros.msg import TaskSource
 from aegis_ros.srv import EvaluateModel, RegisterModel, UnregisterModel
 from onnx import TensorProto, helper, numpy_helper
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32MultiArray, MultiArrayDimension
 
+from aegis_ros.nodes import publishing
 from test.nodes.system import SIZE, running
 
 
@@ -190,9 +192,10 @@ def test_a_timer_runs_a_network_on_the_newest_frame(tmp_path: Path) -> None:
         assert np.all(apart > 49.0)
 
 
-def test_a_detectors_boxes_are_classified_crop_by_crop(tmp_path: Path) -> None:
+def _chain(tmp_path: Path) -> str:
+    """A detector, and a classifier of what it finds."""
     first, second = _detector(tmp_path / "det.onnx"), _classifier(tmp_path / "cls.onnx")
-    tasks = f"""
+    return f"""
 - name: classifier
   model: {second}
   trigger: {{task: detector, crops: {{max_crops: 4}}}}
@@ -215,7 +218,10 @@ def test_a_detectors_boxes_are_classified_crop_by_crop(tmp_path: Path) -> None:
     decoder: boxes
     options: {{format: nms, threshold: 0.5, labels: [thing]}}
 """
-    with running(tmp_path, tasks) as system:
+
+
+def test_a_detectors_boxes_are_classified_crop_by_crop(tmp_path: Path) -> None:
+    with running(tmp_path, _chain(tmp_path)) as system:
         rejected = [each.sentence for each in system.rationales if each.decision == "rejected"]
         assert rejected == []
         said = system.until(
@@ -263,6 +269,23 @@ def test_a_detectors_boxes_are_classified_crop_by_crop(tmp_path: Path) -> None:
         assert "its results trigger classifier" in refused.rationale.sentence
         assert system.call(UnregisterModel, name="classifier").success
         assert system.call(UnregisterModel, name="detector").success
+
+
+def test_a_result_that_cannot_be_published_is_a_skipped_job_of_the_second_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(decoded: object) -> str:
+        raise ValueError("not for JSON")
+
+    with running(tmp_path, _chain(tmp_path)) as system:
+        monkeypatch.setattr(publishing, "to_json", fail)
+        camera = system.camera("detector")
+        system.until(lambda: camera.get_subscription_count() > 0)
+        system.until(
+            lambda: [each for each in system.rationales if each.rule == "chain"],
+            lambda: camera.publish(system.image()),
+        )
+        assert "of detector" in system.rationale("chain", "classifier").sentence
 
 
 def test_a_chain_that_could_be_late_is_rejected_by_its_end_to_end_time(tmp_path: Path) -> None:

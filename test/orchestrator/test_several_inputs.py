@@ -233,6 +233,11 @@ def test_a_result_releases_a_job_on_as_many_crops_as_are_wanted(house: House) ->
         "detector", label, frame, times, arrival_ns=now, origin_of=lambda found: None
     )
     assert any("hold no boxes" in each for each in reported(house, Rule.CHAIN))
+    crooked = replace(boxes(3), labels=("x",))
+    orchestrator.chains.follow(
+        "detector", crooked, frame, times, arrival_ns=now, origin_of=lambda found: None
+    )
+    assert any("IndexError" in each for each in reported(house, Rule.BAD_FRAME))
     del frame
     assert all(free(house))
 
@@ -322,6 +327,7 @@ def test_a_task_with_followers_stays_and_followers_need_their_first(house: House
     slow = classifier(house, name="slow", period_ms=200, output={"topic": "/slow"})
     refused = orchestrator.register(slow)
     assert "declares fewer jobs than detector triggers" in refused.rationale.sentence
+    assert "(got a period of 200 ms); expected at most" in refused.rationale.sentence
     assert orchestrator.unregister("classifier").accepted
     assert orchestrator.unregister("detector").accepted
 
