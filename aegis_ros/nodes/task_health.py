@@ -108,6 +108,8 @@ def _by_state(task: TaskSummary, *, active: bool, engine_runs: bool) -> Verdict 
 
 
 def _hears(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verdict | None:
+    if not task.spec.sources:  # no topic feeds it; of a chain, a result may hold no boxes
+        return None
     topic = task.spec.topics
     if hearing.unheard and hearing.publishers == 0:
         return Verdict(Level.ERROR, _unheard(hearing.unheard))
@@ -117,10 +119,13 @@ def _hears(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verd
         )
     silent_s = limits.silent_periods * task.spec.period_ns / 1e9
     if task.received == 0 or task.received_age_s > max(silent_s, 1.0):
+        names = [each.topic for _, each, _ in task.spec.sources]
+        commands = "; ".join(f"ros2 topic hz {name}" for name in names)
         return Verdict(
             Level.WARN,
-            f"{topic} is silent although {hearing.publishers} publisher(s) fit in type and QoS: "
-            f"check that they publish (ros2 topic hz {topic}); if they do, {profile_hint()}",
+            f"{topic} {'is' if len(names) == 1 else 'are'} silent although {hearing.publishers} "
+            f"publisher(s) fit in type and QoS: check that they publish ({commands}); if they do, "
+            f"{profile_hint()}",
         )
     return None
 
@@ -208,7 +213,8 @@ def _keeps_up(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> V
     spec, came = task.spec, task.came
     # One frame less in a window is no loss: it depends on where the window begins.
     expected = came.within_ns / spec.period_ns
-    if came.count and came.count + 1 < expected * (1.0 - limits.loss):
+    sparse = came.count and came.count + 1 < expected * (1.0 - limits.loss)
+    if sparse and not spec.follows:
         return Verdict(
             Level.WARN,
             f"receives {came.hz:.1f} frames a second of {1e9 / spec.period_ns:.1f} declared; if "

@@ -28,7 +28,7 @@ from aegis_ros.rationale.frames import (
 from aegis_ros.rationale.jobs import JobFailed, JobNotRun
 from aegis_ros.rationale.names import Rule
 from aegis_ros.rationale.results import DecoderFailed, NotPublished
-from aegis_ros.spec import Criticality, DiagnosticsSpec
+from aegis_ros.spec import Criticality, DiagnosticsSpec, SourceSpec, TriggerSpec
 from test.orchestrator.house import MS, House
 
 S = 1000 * MS
@@ -264,6 +264,29 @@ def test_what_is_around_a_task_is_named_first(
     around = {"active": True, "engine_runs": True} | changes
     verdict = judge_task(well, hearing, limits=DiagnosticsSpec(), **around)
     assert (verdict.level, says in verdict.message) == (level, True), verdict.message
+
+
+def test_a_stage_of_a_chain_is_well_while_the_first_finds_nothing(well: TaskSummary) -> None:
+    spec = replace(well.spec, input=None, trigger=TriggerSpec(task="detector"))
+    for changes in ({"received_age_s": 30.0}, {"received": 0}, {"came": Growth(3, 5 * S)}):
+        verdict = judge_task(
+            replace(well, spec=spec, **changes),  # type: ignore[arg-type]
+            Hearing(publishers=1),
+            active=True,
+            engine_runs=True,
+            limits=DiagnosticsSpec(),
+        )
+        assert verdict.level is Level.OK, verdict.message
+
+
+def test_each_of_several_silent_topics_gets_a_command(well: TaskSummary) -> None:
+    inputs = {name: SourceSpec(topic=name) for name in (TOPIC, "/ear/sound")}
+    task = replace(well, spec=replace(well.spec, input=None, inputs=inputs), received_age_s=30.0)
+    verdict = judge_task(
+        task, Hearing(publishers=2), active=True, engine_runs=True, limits=DiagnosticsSpec()
+    )
+    assert "/eye/image, /ear/sound are silent" in verdict.message
+    assert "(ros2 topic hz /eye/image; ros2 topic hz /ear/sound)" in verdict.message
 
 
 def test_a_topic_that_fell_silent_is_named_before_what_it_last_brought(well: TaskSummary) -> None:
