@@ -36,6 +36,33 @@ def test_every_package_stands_on_a_floor_of_the_picture() -> None:
     assert packages <= shown
 
 
+def test_nothing_outside_of_nodes_imports_nodes_or_messages() -> None:
+    # import-linter sees no import by name, and no generated module.
+    barred = re.compile(r"aegis_ros\.(nodes|msg|srv|action)\b")
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in (ROOT / "aegis_ros").rglob("*.py")
+        if path.relative_to(ROOT / "aegis_ros").parts[0] != "nodes"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _imported(node)
+        if barred.match(name)
+    ]
+    assert found == []
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Return what a statement or a call imports, as ``package.module.name``."""
+    if isinstance(node, ast.Import):
+        return [each.name for each in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{each.name}" for each in node.names]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+        ("import_module", "__import__", "run_module", "load_module")
+    ):
+        return [each.value for each in node.args if isinstance(each, ast.Constant)]
+    return []
+
+
 def test_no_backend_is_named_outside_of_its_floor() -> None:
     names = {*backend_names(), "trt", "ort"}
     named = [
