@@ -61,7 +61,7 @@ def admission_reason(
         task=spec.name,
         rule=verdict.rule,
         lane=admitted.lane,
-        lane_method=admitted.assignment.method if lanes > 1 else "",
+        lane_method=admitted.assignment.method if lanes > 1 and not spec.lane else "",
         test=verdict.test,
         finding=verdict.finding,
         slack=verdict.slack,

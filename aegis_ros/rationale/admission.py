@@ -260,7 +260,7 @@ class TaskAdmitted(Reason):
         task: its name.
         rule: the test that decided.
         lane: where it runs.
-        lane_method: how the lane was chosen; empty where there is only one.
+        lane_method: how the lane was chosen; empty where there is only one, or the task names it.
         test: the inequality that decided.
         finding: what the test found.
         slack: what is left for tasks of best effort.

@@ -70,6 +70,7 @@ def test_the_budget_of_a_task_is_that_of_its_lane(house: House) -> None:
     for lane, budget in (("lane0", "5.50"), ("lane1", "22.00")):
         answer = orchestrator.register(patient(house, f"on_{lane}", lane=lane))
         assert f"measured budget {budget} ms" in answer.rationale.sentence
+        assert f"runs on lane {lane}: " in answer.rationale.sentence, "nobody chose it"
     first, second = (house.engine.loaded[number].plan for number in (1, 2))
     assert first is not None and second is not None
     assert (first.budgets_ns, second.budgets_ns) == ((5_500_000,), (22_000_000,))  # type: ignore[attr-defined]
