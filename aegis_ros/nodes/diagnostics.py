@@ -63,7 +63,7 @@ def not_configured(lifecycle: str, failure: str) -> Diagnosis:
     """
     values = {"state": lifecycle}
     if failure:
-        return Diagnosis("engine", ERROR, f"{failure} Mend that, and configure again", values)
+        return Diagnosis("engine", ERROR, f"{failure} Fix that, and configure again", values)
     return Diagnosis("engine", OK, f"not started: the node is {lifecycle}", values)
 
 

@@ -91,7 +91,7 @@ def _jobs_lost(reason: engine.JobsLost) -> str:
 def _quarantined(reason: engine.Quarantined) -> str:
     return (
         f"{reason.task} is quarantined: it ran each time the engine was lost, the last time "
-        f"because {inner(reason.problem)}; unregister it, mend or replace its network, and "
+        f"because {inner(reason.problem)}; unregister it, fix or replace its network, and "
         "register it again"
     )
 
