@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from aegis_ros.device import DeviceState
+from aegis_ros.engine import LoadSpec
 from aegis_ros.errors import StateError, StoppedError
 from aegis_ros.orchestrator import (
     AdmissionRequest,
@@ -136,6 +137,23 @@ def test_removing_a_task_that_is_measured_cancels_its_admission(house: House, ga
     refused = answer.result(WAIT_S)
     assert refused.rationale.rule is Rule.OPERATOR and not refused.accepted
     assert house.names() == ["low"]
+    house.restart()
+    assert house.names() == ["low"]
+
+
+def test_a_task_that_is_cancelled_while_it_is_loaded_leaves_nothing_behind(house: House) -> None:
+    load, removed = house.engine.load, []
+
+    def slow(spec: LoadSpec) -> str:
+        removed.append(house.orchestrator.unregister("new"))
+        return load(spec)
+
+    house.engine.load = slow  # type: ignore[method-assign]
+    refused = house.orchestrator.register(house.task("new"))
+    assert removed[0].accepted and "was cancelled on request" in removed[0].rationale.sentence
+    assert not refused.accepted and refused.rationale.rule is Rule.OPERATOR
+    house.orchestrator.settle()
+    assert house.names() == ["low"] and len(house.engine.loaded) == 1
     house.restart()
     assert house.names() == ["low"]
 
