@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from aegis_ros.config import parse_config, parse_task
 from aegis_ros.config.file_model import Config
 from aegis_ros.errors import ConfigError
+from aegis_ros.network.fuse import DTYPES
 from aegis_ros.planning.task_set import read_task_set
 
 # Regular expressions, names of classes, and the library's own words.
@@ -90,6 +91,11 @@ def test_says_what_text_should_look_like(changes: dict[str, Any], said: str) -> 
         parse_task({**TASK, **changes})
     assert said in str(caught.value)
     assert not FOREIGN.search(str(caught.value))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_key_takes_every_element_type_that_an_error_may_ask_for(dtype: str) -> None:
+    assert parse_task({**TASK, "preprocess": {"dtype": dtype}}).preprocess.dtype == dtype
 
 
 def test_names_of_a_task_set_are_described_too(tmp_path: typing.Any) -> None:
