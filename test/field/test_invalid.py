@@ -57,6 +57,7 @@ def _register_cloud(system: System, name: str, **changes: Any) -> Any:
     task = system.task(name, model=str(model), input__max_size=[], input__max_points=100)
     task.input.type = "sensor_msgs/msg/PointCloud2"
     task.input.invalid = changes.pop("invalid", "")
+    task.input.topic = changes.pop("topic", task.input.topic)
     task.preprocess = type(task.preprocess)(layout="points")
     answer = system.call(RegisterModel, task=task)
     assert answer.admitted, answer.rationale.sentence
@@ -85,6 +86,17 @@ def test_points_that_are_none_are_left_out_and_counted(system: System) -> None:
     )
     said = system.rationale("bad_frame", "lidar").sentence
     assert "no point is left (got 5 points with NaN or infinite coordinates)" in said
+
+
+def test_two_tasks_on_one_topic_each_have_their_own_choice(system: System) -> None:
+    lidar = _register_cloud(system, "fewer")
+    _register_cloud(system, "every", invalid="keep", topic="/fewer/image")
+    system.until(
+        lambda: system.results_of("fewer") and system.results_of("every"),
+        lambda: lidar.publish(_cloud(system, CLOUD)),
+    )
+    np.testing.assert_array_equal(_output(system.results_of("fewer")[0]), WHOLE)
+    np.testing.assert_array_equal(_output(system.results_of("every")[0]), CLOUD)
 
 
 def test_depth_that_is_none_is_zero_and_counted(system: System) -> None:
