@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
-from aegis_ros.errors import AegisError, ModelError
+from aegis_ros.errors import AegisError, BackendError, ModelError
 from aegis_ros.network import ModelFile, PreparedNetwork, open_model, prepare
 from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.planning.candidate import Candidate, Options, options_of
@@ -219,7 +219,7 @@ class Preparation:
             )
             raise Refusal(Invalid(spec.name, Rule.SCHEMA, too_many))
         try:
-            compiled = backend.compile(prepared, self._cache_dir, parts)
+            compiled = _compiled_by(backend, prepared, self._cache_dir, parts)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
@@ -325,3 +325,30 @@ def _as_declared_cut(spec: TaskSpec, compiled: CompiledNetwork) -> CutReason | N
     if compiled.note:
         return CutNote(compiled.note)
     return CutAsDeclared(compiled.segments) if spec.segments > 1 else None
+
+
+def _compiled_by(
+    backend: Backend, prepared: PreparedNetwork, cache_dir: Path, parts: int
+) -> CompiledNetwork:
+    """Return what a backend makes of a network, in at most so many parts.
+
+    Raises:
+        BackendError: it cannot, fails in another way, or returns what makes no sense.
+        OSError, MemoryError: as its files and the machine say.
+    """
+    try:
+        compiled = backend.compile(prepared, cache_dir, parts)
+        kinds = compiled.footprint
+        sizes = (kinds.weights, kinds.activations, kinds.state, kinds.staging)
+        if not 0 < compiled.segments <= parts or min(sizes) < 0:
+            raise ValueError(f"{compiled.segments} files for {parts} segments, {kinds}")
+    except (AegisError, OSError, MemoryError):
+        raise
+    except Exception as error:  # of another distribution's module
+        raise BackendError(
+            f"backend {backend.name!r} failed to compile the network "
+            f"({type(error).__name__}: {error})",
+            where="model",
+            hint="Report it to whoever made the backend, or use another lane",
+        ) from error
+    return compiled

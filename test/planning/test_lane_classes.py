@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from aegis_ros.backends import CompiledNetwork
 from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.engine import LoadSpec
 from aegis_ros.errors import EngineError
+from aegis_ros.memory import Footprint
 from aegis_ros.orchestrator import FrameTimes, Registration
 from aegis_ros.rationale import Decision, Rule
 from aegis_ros.rationale.requests import TaskMoved
@@ -255,6 +257,29 @@ def test_a_class_without_a_profile_is_left_out_while_critical_tasks_run(house: H
     none = orchestrator.register(patient(house, "third", lane="lane0"))
     assert none.rationale.decision is Decision.REJECTED
     assert none.rationale.rule is Rule.WCET_PROFILE
+
+
+@pytest.mark.parametrize(
+    "makes",
+    [
+        lambda made: None,
+        lambda made: replace(made, paths=()),
+        lambda made: replace(made, paths=("a", "b")),
+        lambda made: replace(made, footprint=Footprint(weights=-1)),
+        lambda made: 1 // 0,
+    ],
+)
+def test_a_backend_that_compiles_nonsense_costs_the_task_only(
+    house: House, monkeypatch: pytest.MonkeyPatch, makes: Callable[[CompiledNetwork], object]
+) -> None:
+    compile_well = SimulatedBackend.compile
+    orchestrator = house.start(active=False)
+    with monkeypatch.context() as changed:
+        changed.setattr(SimulatedBackend, "compile", lambda *given: makes(compile_well(*given)))
+        answer = orchestrator.register(urgent(house))
+    assert not answer.accepted
+    assert "failed to compile the network" in answer.rationale.sentence
+    assert orchestrator.register(urgent(house)).accepted
 
 
 def test_lanes_of_two_backends_are_compiled_and_measured_for_each(tmp_path: Path) -> None:
