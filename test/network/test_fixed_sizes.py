@@ -91,6 +91,21 @@ def test_a_point_has_three_or_four_numbers(tmp_path: Path) -> None:
     assert "takes exactly 4 clouds at once, and 1 comes at a time" in said
 
 
+def test_numbers_have_the_shape_that_the_network_states(tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "state.onnx", (1, 6))
+    numbers = PreprocessSpec(layout=Layout.TENSOR)
+    (fed,) = prepared(path, Feed(numbers, (6,))).inputs
+    assert fed.takes((6,)) and not fed.takes((5,)) and not fed.takes((7,))
+    for declared in ((7,), (2, 6), (6, 1)):
+        said = refusal(path, Feed(numbers, declared))
+        assert (
+            f"input.shape: the network's input 'input' has shape [1, 6] (got {list(declared)}"
+            in (said)
+        )
+    batch = identity_network(tmp_path / "batch.onnx", (4, 6))
+    assert "has shape [4, 6]" in refusal(batch, Feed(numbers, (6,)))
+
+
 def test_a_free_number_has_nothing_to_be_brought_to(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "free.onnx", ("n",))
     said = refusal(path, rows(Layout.RANGES, 10, ResizeMode.CROP))
