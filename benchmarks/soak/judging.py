@@ -12,6 +12,7 @@ from benchmarks.soak.faults import Kind
 from benchmarks.soak.ledger import Account, Punctuality, account, at_risk, punctuality
 from benchmarks.soak.record import Counted, Run
 from benchmarks.soak.trends import Trend, trend
+from benchmarks.soak.windows import Window
 
 __all__ = ["Goal", "Judged", "KilledLives", "judge"]
 
@@ -88,13 +89,8 @@ def judge(run: Run, minutes: float) -> Judged:
         run: what was recorded.
         minutes: that were asked for.
     """
-    tasks = punctuality(
-        run.contracts, run.sent, run.heard, run.windows, until_ns=run.end_ns, stopped=run.stopped
-    )
-    first = [each.first for each in run.windows]
-    sooner = punctuality(
-        run.contracts, run.sent, run.heard, first, until_ns=run.end_ns, stopped=run.stopped
-    )
+    tasks = _punctuality(run, run.windows)
+    sooner = _punctuality(run, [each.first for each in run.windows])
     quiet = [each for each in run.counts if each.quiet and each.life == 0]
     balances = [_accounts(run, each) for each in quiet]
     # Decisions of the last ten seconds may still be folded in all counts but the last.
@@ -121,6 +117,18 @@ def judge(run: Run, minutes: float) -> Judged:
         (len(quiet), balanced),
         killed,
         trends,
+    )
+
+
+def _punctuality(run: Run, windows: Sequence[Window]) -> Mapping[str, Punctuality]:
+    return punctuality(
+        run.contracts,
+        run.sent,
+        run.heard,
+        windows,
+        from_ns=run.begin_ns,
+        until_ns=run.end_ns,
+        stopped=run.stopped,
     )
 
 

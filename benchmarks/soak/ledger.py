@@ -185,6 +185,7 @@ def punctuality(
     windows: Iterable[Window],
     *,
     until_ns: int,
+    from_ns: int = 0,
     stopped: npt.NDArray[np.void] | None = None,
 ) -> Mapping[str, Punctuality]:
     """Return how punctual each task was.
@@ -195,6 +196,7 @@ def punctuality(
         heard: results, dtype :data:`HEARD`, shape (M,).
         windows: of the faults.
         until_ns: frames that were sent later are left out: the run had ended.
+        from_ns: those that were sent before are left out, too: the robot was warming up.
         stopped: when the machine stood still, dtype :data:`STOPPED`; ``None`` where nobody watched.
     """
     windows = list(windows)
@@ -202,7 +204,8 @@ def punctuality(
     found = {}
     for number, contract in enumerate(contracts):
         mine = sent[(sent["topic"] == number) & (sent["kind"] == USUAL)]
-        mine = np.sort(mine[mine["sent_ns"] <= until_ns], order="seq")
+        during = (mine["sent_ns"] >= from_ns) & (mine["sent_ns"] <= until_ns)
+        mine = np.sort(mine[during], order="seq")
         results = heard[heard["task"] == number]
         results = results[np.unique(results["seq"], return_index=True)[1]]
         place = np.searchsorted(results["seq"], mine["seq"])

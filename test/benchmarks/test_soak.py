@@ -357,6 +357,13 @@ def test_a_late_result_outside_of_all_windows_misses_a_goal() -> None:
     assert missed.startswith("no late result of high criticality")
 
 
+def test_frames_of_the_time_before_a_run_are_not_held_against_it() -> None:
+    early = np.concatenate([_sent((300, -5.0)), _run().sent])
+    judged = judge(_run(sent=early), 60.0)
+    assert judged.tasks["eye"].without == judge(_run(), 60.0).tasks["eye"].without
+    assert judged.tasks["eye"].frames == judge(_run(), 60.0).tasks["eye"].frames
+
+
 def test_a_frame_that_nobody_knows_of_misses_goals() -> None:
     extra = np.concatenate([_run().sent, _sent((200, 100.0))])
     missed = _missed(judge(_run(sent=extra), 60.0))
