@@ -384,7 +384,10 @@ class Intake:
         if dropped.why is Unmatched.SUPERSEDED:
             reason = NewerSet(name, job, topic)
         else:
-            reason = FrameUnmatched(name, job, topic, joint.sync.tolerance_ns, joint.sync.queue)
+            missing = tuple(joint.topics[each] for each in dropped.missing)
+            reason = FrameUnmatched(
+                name, job, topic, joint.sync.tolerance_ns, joint.sync.queue, missing
+            )
         task.statistics.receive(now_ns)
         self._skip(task, reason, now_ns)
 

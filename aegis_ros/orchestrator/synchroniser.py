@@ -27,11 +27,20 @@ class Unmatched(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Dropped(Generic[_Frame]):
-    """A frame that is waited for no longer."""
+    """A frame that is waited for no longer.
+
+    Attributes:
+        index: of its input.
+        frame: itself.
+        why: it was dropped.
+        missing: indices of the inputs that have no frame within the tolerance of it, where its
+            queue was full.
+    """
 
     index: int
     frame: _Frame
     why: Unmatched
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,9 @@ class Synchroniser(Generic[_Frame]):
         chosen = self._newest(index, place)
         if chosen is None:
             if len(own) > self._queue:
-                before += (Dropped(index, own.pop(0)[1], Unmatched.OVERFLOWED),)
+                oldest_ns, oldest = own.pop(0)
+                missing = self._missing(index, oldest_ns)
+                before += (Dropped(index, oldest, Unmatched.OVERFLOWED, missing),)
             return Matched(None, before)
         frames = tuple(waiting[at][1] for waiting, at in zip(self._waiting, chosen, strict=True))
         superseded = tuple(
@@ -134,6 +145,15 @@ class Synchroniser(Generic[_Frame]):
             if all(at >= 0 for at in chosen):
                 return chosen
         return None
+
+    def _missing(self, index: int, stamp_ns: int) -> tuple[int, ...]:
+        """Return the other inputs that have no frame within the tolerance of a stamp."""
+        return tuple(
+            number
+            for number, waiting in enumerate(self._waiting)
+            if number != index
+            and not any(abs(stamp - stamp_ns) <= self._tolerance_ns for stamp, _ in waiting)
+        )
 
     def _last_within(self, waiting: list[tuple[int, _Frame]], start: int) -> int:
         """Return the place of the newest frame stamped within the tolerance from a moment on."""

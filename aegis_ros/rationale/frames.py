@@ -110,7 +110,16 @@ class NewerSet(Reason):
 
 @dataclass(frozen=True, slots=True)
 class FrameUnmatched(Reason):
-    """No frames of the other inputs arrived whose stamps lie within the tolerance."""
+    """No frames of other inputs arrived whose stamps lie within the tolerance.
+
+    Attributes:
+        task: its name.
+        job: number that the job would have had.
+        topic: of the frame.
+        tolerance_ns: longest time between stamps.
+        queue: how many frames of an input wait at most.
+        missing: topics of the inputs that had none; empty where each had one, but no set fitted.
+    """
 
     decision = Decision.SKIPPED
     rule = Rule.SYNC
@@ -120,6 +129,7 @@ class FrameUnmatched(Reason):
     topic: str
     tolerance_ns: int
     queue: int
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,8 @@ def test_what_finds_no_partner_is_reported_and_its_slot_freed(house: House) -> N
     assert house.orchestrator.register(pair(house)).accepted
     for number in range(4):
         feed(house, "/left", number * 100 * MS)
-    assert any("had no frames" in each for each in reported(house, Rule.SYNC))
+    said = reported(house, Rule.SYNC)
+    assert any("on /left was skipped: /right had no frames" in each for each in said)
     feed(house, "/right", 300 * MS)
     assert len(house.engine.submitted) == 1
     assert all(free(house))

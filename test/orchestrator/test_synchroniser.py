@@ -113,3 +113,13 @@ def test_a_stamp_far_ahead_stands_in_the_way_of_none_that_follow():
         ("ahead", Unmatched.SUPERSEDED)
     ]
     assert made.add(1, 11, "x").frames == ("a", "x")
+
+
+def test_who_had_no_frame_for_one_that_makes_way_is_known():
+    made: Synchroniser[str] = Synchroniser(3, 5, 1)
+    made.add(0, 0, "camera")
+    made.add(1, 4, "lidar")  # fits, and the radar is silent
+    dropped = made.add(0, 10, "camera again").dropped
+    assert [(each.frame, each.missing) for each in dropped] == [("camera", (2,))]
+    dropped = made.add(0, 20, "camera once more").dropped
+    assert [(each.frame, each.missing) for each in dropped] == [("camera again", (1, 2))]

@@ -178,6 +178,7 @@ REASONS = (
     f.NoFrameSlot("detector", 5, "/camera/image"),
     f.NewerSet("fusion", 5, "/camera/image"),
     f.FrameUnmatched("fusion", 5, "/camera/image", 20 * MS, 4),
+    f.FrameUnmatched("fusion", 5, "/camera/image", 20 * MS, 4, ("/lidar", "/radar")),
     f.NoFrameYet("fusion", 5, "/camera/image"),
     f.TopicSilent("detector", "/camera/image", 2 * S, 50 * MS, S),
     f.TopicBack("detector", "/camera/image", 31 * S),

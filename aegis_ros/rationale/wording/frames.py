@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import frames
-from aegis_ros.rationale.wording.units import inner, length, plural
+from aegis_ros.rationale.wording.units import inner, length, names, plural
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -53,8 +53,9 @@ def _newer_set(reason: frames.NewerSet) -> str:
 
 @words_of(frames.FrameUnmatched)
 def _frame_unmatched(reason: frames.FrameUnmatched) -> str:
+    missing = names(reason.missing) if reason.missing else f"the other inputs of {reason.task}"
     return (
-        f"a frame on {reason.topic} was skipped: the other inputs of {reason.task} had no frames "
+        f"a frame on {reason.topic} was skipped: {missing} had no frames "
         f"stamped within {reason.tolerance_ns / 1e6:g} ms of it (sync.tolerance_ms), and at most "
         f"{reason.queue} frames wait (sync.queue)"
     )
