@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 
 from aegis_ros.backends.base import MOST_INPUTS, Arrays, Completion, Runtime, Shapes, Work
 from aegis_ros.engine.memory import SharedMemory
@@ -123,7 +124,8 @@ class EngineLoop:
         Raises:
             BackendError: it was called from inside ``start``.
         """
-        self._require_started()
+        if self._starting and self._starting == get_ident():
+            raise _reported_too_early()
         lane = token % self._lanes
         try:
             with self._lock:
@@ -149,7 +151,8 @@ class EngineLoop:
         Raises:
             BackendError: it was called from inside ``start``.
         """
-        self._require_started()
+        if self._starting and self._starting == get_ident():
+            raise _reported_too_early()
         lane = token % self._lanes
         with self._lock:
             if self._awaited[lane] != token or self._profiling[lane] is not None:
@@ -393,7 +396,7 @@ class EngineLoop:
         """Have a lane run a work under a token of its own; raises what the backend raises."""
         self._token += self._lanes
         work.token = self._awaited[lane] = self._token + lane
-        self._starting = threading.get_ident()
+        self._starting = get_ident()
         try:
             self._backend.start(lane, work)
         except Exception:
@@ -401,14 +404,6 @@ class EngineLoop:
             raise
         finally:
             self._starting = 0
-
-    def _require_started(self) -> None:
-        """Refuse the end of a work that is only being started: the loop would wait for itself."""
-        if self._starting == threading.get_ident():
-            raise BackendError(
-                "a backend reported from inside `start`",
-                expected="`start` to return at once, and the report from another thread",
-            )
 
     def _bring(self, job: Job, task: LoadedTask) -> None:
         """Have a waiting job's frame brought to the device while the lane is busy."""
@@ -472,10 +467,15 @@ class EngineLoop:
             run.finish(0, f"{type(error).__name__}: {error}")
 
     def _complete(self, lane: int, completion: Completion, now: int) -> None:
-        if not _is_sound(completion):
+        try:
+            finished = completion.finished_ns
+            taken = finished - completion.started_ns
+            sound = type(taken) is int and 0 <= taken <= finished < _LATEST_NS
+        except Exception:  # a backend may report anything
+            sound = False
+        if not sound or type(completion.error) is not str:
             text = f"its backend reported {completion!r:.200}, which is no completion"
-            completion = Completion(now, now, text)
-        taken = completion.finished_ns - completion.started_ns
+            completion, taken = Completion(now, now, text), 0
         run = self._profiling[lane]
         # What a timed run takes is no load of the tasks.
         used = taken if run is None else 0
@@ -563,14 +563,9 @@ class EngineLoop:
         self._outbox.skipped(job, rule, text, stopped=stopped)
 
 
-def _is_sound(completion: Completion) -> bool:
-    """Return whether times and error are what the loop counts and packs."""
-    try:
-        taken = completion.finished_ns - completion.started_ns
-        return (
-            type(taken) is int
-            and 0 <= taken <= completion.finished_ns < _LATEST_NS
-            and type(completion.error) is str
-        )
-    except Exception:  # a backend may report anything
-        return False
+def _reported_too_early() -> BackendError:
+    """Return why the end of a work that is only being started is refused: a loop cannot wait."""
+    return BackendError(
+        "a backend reported from inside `start`",
+        expected="`start` to return at once, and the report from another thread",
+    )
