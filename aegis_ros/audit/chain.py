@@ -16,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from aegis_ros.config import regular_only
+
 __all__ = [
     "FILE_NAME",
     "FIRST",
@@ -199,7 +201,7 @@ def _problem(record: AuditRecord, previous: AuditRecord) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, AuditRecord | Damage]]:
-    with path.open("rb") as content:
+    with open(path, "rb", opener=regular_only) as content:
         for line, data in enumerate(iter(lambda: content.readline(_MOST_LINE_BYTES), b""), 1):
             yield line, _parsed(path, line, data)
 

@@ -63,6 +63,8 @@ class AuditLog:
         self._folder, self._max_bytes, self._keep = folder, max_bytes, keep
         self._on_problem = on_problem
         self._waiting: queue.Queue[AuditRecord | None] = queue.Queue()
+        self._left: list[AuditRecord] = []  # taken from there, and not written yet
+        self._counting = threading.Lock()
         self._dropped = 0
         self._refuses = False
         self._opened = False
@@ -77,8 +79,9 @@ class AuditLog:
 
     def note(self, event: str, *, task: str = "", rule: str = "", sentence: str = "") -> None:
         """Add a record; never waits. Who asked is taken from :func:`asked_by`."""
-        if self._waiting.qsize() >= _MOST_WAITING:
-            self._dropped += 1
+        if self._waiting.qsize() + len(self._left) >= _MOST_WAITING:
+            with self._counting:
+                self._dropped += 1
             return
         now = time.time_ns()
         seconds, rest = divmod(now, 1_000_000_000)
@@ -101,19 +104,16 @@ class AuditLog:
         self._thread.join()
 
     def _run(self) -> None:
-        left: list[AuditRecord] = []
         ended = False
         while not ended:
-            records = self._taken(_RETRY_S if left else None)
+            records = self._taken(_RETRY_S if self._left else None)
             ended = None in records
-            left += [record for record in records if record is not None]
-            self._dropped += max(0, len(left) - _MOST_WAITING)
-            del left[_MOST_WAITING:]
-            if left and self._wrote(left):
-                left = []
-        if left:  # one more time
+            self._left += [record for record in records if record is not None]
+            if self._left and self._wrote(self._left):
+                self._left = []
+        if self._left:  # one more time
             time.sleep(_RETRY_S)
-            self._wrote(left)
+            self._wrote(self._left)
 
     def _taken(self, timeout_s: float | None) -> list[AuditRecord | None]:
         """Wait for a record; return all that wait, with ``None`` where the log is closed."""
@@ -130,7 +130,8 @@ class AuditLog:
         try:
             if not self._opened:
                 self._open()
-            self._write(self._with_dropped(records))
+            dropped = self._dropped
+            self._write(_with_dropped(records, dropped))
         except OSError as error:
             self._opened = False  # what is on the disk is read again before more is added
             if not self._refuses:
@@ -140,23 +141,9 @@ class AuditLog:
                 )
             return False
         self._refuses = False
+        with self._counting:
+            self._dropped -= dropped  # not before that is a record itself
         return True
-
-    def _with_dropped(self, records: list[AuditRecord]) -> list[AuditRecord]:
-        dropped, self._dropped = self._dropped, 0
-        if not dropped:
-            return records
-        return [
-            *records,
-            msgspec.structs.replace(
-                records[-1],
-                event="dropped",
-                asked_by="",
-                task="",
-                rule="",
-                sentence=f"{dropped} records were dropped: the disk did not take them in time",
-            ),
-        ]
 
     def _open(self) -> None:
         """Find the end of the log; a line that was cut short stays where it is, in a full file."""
@@ -179,7 +166,7 @@ class AuditLog:
             made = sealed(msgspec.structs.replace(record, number=number), head)
             head = made.digest
             lines += msgspec.json.encode(made) + b"\n"
-        descriptor = os.open(current, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(current, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600)
         try:
             size = os.fstat(descriptor).st_size
             if os.write(descriptor, lines) != len(lines):
@@ -198,3 +185,20 @@ class AuditLog:
         os.replace(self._folder / FILE_NAME, self._folder / f"audit.{newest + 1}.jsonl")
         for path in rotated[: max(0, len(rotated) + 1 - self._keep)]:
             path.unlink(missing_ok=True)
+
+
+def _with_dropped(records: list[AuditRecord], dropped: int) -> list[AuditRecord]:
+    """Return records with one more that says how many there should be besides, if any."""
+    if not dropped:
+        return records
+    return [
+        *records,
+        msgspec.structs.replace(
+            records[-1],
+            event="dropped",
+            asked_by="",
+            task="",
+            rule="",
+            sentence=f"{dropped} records were dropped: the disk did not take them in time",
+        ),
+    ]

@@ -2,7 +2,7 @@
 
 from aegis_ros.config.convert import to_mapping
 from aegis_ros.config.explain import explain, suggest
-from aegis_ros.config.files import default_state_dir, expanded, read_text
+from aegis_ros.config.files import default_state_dir, expanded, read_text, regular_only
 from aegis_ros.config.json_reader import read_json
 from aegis_ros.config.keys import Number
 from aegis_ros.config.load import (
@@ -33,6 +33,7 @@ __all__ = [
     "read_json",
     "read_text",
     "read_yaml",
+    "regular_only",
     "suggest",
     "to_mapping",
     "together",

@@ -10,7 +10,7 @@ from pathlib import Path
 from aegis_ros.config.kinds import use_of
 from aegis_ros.errors import ConfigError
 
-__all__ = ["default_state_dir", "expanded", "read_text"]
+__all__ = ["default_state_dir", "expanded", "read_text", "regular_only"]
 
 _MOST_BYTES = 1024 * 1024
 
@@ -48,7 +48,7 @@ def read_text(path: Path, *, most_bytes: int = _MOST_BYTES, shorter: str = "") -
         ConfigError: it is no regular file, cannot be read, is larger, or is not UTF-8.
     """
     try:
-        with open(path, "rb", opener=_open) as file:
+        with open(path, "rb", opener=regular_only) as file:
             content = file.read(most_bytes + 1)
             size = max(len(content), os.fstat(file.fileno()).st_size)
     except (OSError, ValueError) as error:
@@ -74,8 +74,12 @@ def read_text(path: Path, *, most_bytes: int = _MOST_BYTES, shorter: str = "") -
         ) from error
 
 
-def _open(path: str, flags: int) -> int:
-    """Open a file that can be read at once: no pipe, no device."""
+def regular_only(path: str, flags: int) -> int:
+    """Open a file that can be read at once, no pipe and no device: an ``opener`` for ``open``.
+
+    Raises:
+        OSError: it is none, or cannot be opened.
+    """
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor

@@ -16,6 +16,8 @@ _MOST_CHARACTERS = 1024 * 1024
 # seconds: keys and values of 256 tasks are fewer.
 _MOST_VALUES = 20_000
 _MOST_BITS = 1024  # of a whole number: what a float can hold
+_MOST_DIGITS = 1100  # in binary; what has more, to the base of 60, is read in quadratic time
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
 
 
@@ -24,6 +26,8 @@ class _Reader(_Loader):  # type: ignore[misc]  # one of the two, as above
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
+            if node.tag in _NUMBERS and len(node.value) > _MOST_DIGITS:
+                raise ValueError("no number is that long")
             value = super().construct_object(node, deep)
             if isinstance(value, int) and value.bit_length() > _MOST_BITS:
                 raise ValueError("no key takes it, and its digits cannot be shown")

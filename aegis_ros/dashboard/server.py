@@ -47,6 +47,7 @@ class Server:
                 log_config=None,
                 log_level="critical",  # a client's mistake is answered, and fills no log
                 access_log=False,
+                proxy_headers=False,  # else who asks chooses the address that is counted
                 lifespan="off",
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=1,

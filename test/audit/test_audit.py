@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import os
 import tempfile
 import threading
@@ -123,7 +124,7 @@ def test_a_removed_or_moved_record_is_seen(gone: int, tmp_path: Path) -> None:
     path = tmp_path / FILE_NAME
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:gone] + lines[gone + 1 :]))
-    assert verify(tmp_path).damage
+    assert verify(tmp_path).damage[0].problem.endswith("missing")
     lines[gone], lines[gone + 1] = lines[gone + 1], lines[gone]
     path.write_bytes(b"".join(lines))
     assert verify(tmp_path).damage
@@ -214,6 +215,56 @@ def test_what_a_disk_did_not_take_in_time_is_counted_on_record(
     (dropped,) = (each for each in found if each.event == "dropped")
     assert len(kept) < 11
     assert dropped.sentence.startswith(f"{11 - len(kept)} records were dropped")
+
+
+def test_what_is_dropped_is_counted_until_the_disk_takes_that_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try that fails would forget how many there were before."""
+    monkeypatch.setattr(writer, "_MOST_WAITING", 2)
+    monkeypatch.setattr(writer, "_RETRY_S", 0.01)
+    full = threading.Event()
+    full.set()
+    tries = threading.Semaphore(0)
+    real = os.write
+
+    def write(descriptor: int, content: bytes) -> int:
+        if full.is_set() and b"admitted" in bytes(content):
+            tries.release()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, content)
+
+    monkeypatch.setattr(os, "write", write)
+    log = AuditLog(tmp_path)
+    for number in range(10):
+        log.note("admitted", task=str(number))
+        for _ in range(2):  # what waits has been taken, and the disk has refused it
+            assert tries.acquire(timeout=30)
+    full.clear()
+    log.close()
+    found = records(tmp_path)
+    kept = [each for each in found if each.event == "admitted"]
+    (dropped,) = (each for each in found if each.event == "dropped")
+    assert dropped.sentence.startswith(f"{10 - len(kept)} records were dropped")
+    assert len(kept) <= 4
+
+
+def test_its_sizes_are_those_of_the_documentation() -> None:
+    of = inspect.signature(AuditLog).parameters
+    assert (of["max_bytes"].default, of["keep"].default) == (4 * 1024**2, 8)
+    assert writer._MOST_WAITING == 10_000
+
+
+def test_a_pipe_in_place_of_the_log_stops_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE_NAME)
+    problems: list[str] = []
+    log = AuditLog(tmp_path, on_problem=problems.append)
+    log.note("admitted", task="a")
+    log.close()
+    (problem,) = problems
+    assert "not a regular file" in problem
+    with pytest.raises(OSError, match="not a regular file"):
+        verify(tmp_path)
 
 
 def test_a_write_that_is_cut_short_leaves_no_half_record(

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
 
 from aegis_ros.dashboard import Feed, Settings
+from aegis_ros.dashboard.connections import bounded
 from aegis_ros.dashboard.server import Server
-from aegis_ros.errors import ConfigError
+from aegis_ros.errors import ConfigError, StateError
 from test.dashboard.robot import FakeRobot, fill
 
 TOKEN = "0123456789abcdef"
@@ -185,6 +188,26 @@ def test_a_body_that_is_no_question_is_refused(
     assert page.ask("POST", "/what-if", body, Content_Type=kind)[0] == status
 
 
+def test_one_question_at_a_time_is_answered() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def evaluate(question: Any) -> Any:
+        asked.set()
+        assert answered.wait(20)
+        raise StateError("too late")
+
+    with served() as one:
+        one.robot.evaluate = evaluate  # type: ignore[method-assign]
+        first = threading.Thread(target=one.ask, args=("POST", "/what-if", _QUESTION))
+        first.start()
+        try:
+            assert asked.wait(20)
+            assert one.ask("POST", "/what-if", _QUESTION)[0] == 429
+        finally:
+            answered.set()
+            first.join()
+
+
 def test_an_orchestrator_that_does_not_answer_is_reported() -> None:
     with served() as one:
         one.robot.silent = True
@@ -226,6 +249,22 @@ def test_who_gives_many_wrong_tokens_has_to_wait() -> None:
         assert one.robot.wishes == []
 
 
+def test_nobody_guesses_on_under_addresses_that_he_makes_up() -> None:
+    with served(token=TOKEN) as one:
+        body = {"task": "obstacles", "enabled": False}
+        given = [
+            one.ask(
+                "POST",
+                "/enabled",
+                body,
+                Authorization=f"Bearer {number:016}",
+                X_Forwarded_For=f"192.0.2.{number}",
+            )[0]
+            for number in range(12)
+        ]
+        assert given == [401] * 10 + [429] * 2
+
+
 def test_asking_without_a_token_is_no_guess() -> None:
     with served(token=TOKEN) as one:
         body = {"task": "obstacles", "enabled": False}
@@ -256,6 +295,60 @@ def test_a_request_that_drips_is_ended_however_long_it_drips() -> None:
             while time.monotonic() < end:
                 client.sendall(b"G")
                 time.sleep(0.05)
+
+
+def test_a_second_request_that_does_not_end_is_ended() -> None:
+    with served(request_s=0.3) as one, _connected(one) as client:
+        client.sendall(b"GET /icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = HTTPResponse(client)
+        answer.begin()
+        assert answer.read()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: loc")  # sooner than an idle connection is closed
+        assert _ended(client)
+
+
+def test_who_does_not_read_the_answers_is_not_waited_for() -> None:
+    request = b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(request_s=0.3) as one, _connected(one) as client, pytest.raises(ConnectionError):
+        while True:  # until both ends are full of answers; without a limit, this waits in vain
+            client.sendall(100 * request)
+
+
+class _Loop:
+    """Notes what a protocol wants to be called later."""
+
+    def __init__(self) -> None:
+        self.waiting: list[_Handle] = []
+
+    def call_later(self, seconds: float, call: Any) -> _Handle:
+        handle = _Handle(self, seconds)
+        self.waiting.append(handle)
+        return handle
+
+
+class _Handle:
+    def __init__(self, loop: _Loop, seconds: float) -> None:
+        self._loop, self.seconds = loop, seconds
+
+    def cancel(self) -> None:
+        self._loop.waiting.remove(self)
+
+
+class _Flow:
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+
+def test_who_reads_on_has_all_the_time_again() -> None:
+    protocol: Any = object.__new__(bounded(Settings(request_s=7.0)))
+    protocol.loop, protocol.flow = _Loop(), _Flow()
+    protocol.transport = SimpleNamespace(abort=lambda: None)
+    for _ in range(2):
+        protocol.pause_writing()
+        assert [each.seconds for each in protocol.loop.waiting] == [7.0]
+        protocol.resume_writing()
+        assert protocol.loop.waiting == []
 
 
 def test_news_are_not_ended_by_the_limit_of_requests() -> None:
@@ -324,8 +417,14 @@ def test_a_port_that_is_taken_is_reported_by_its_name() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"port": 70_000}, {"token": "short"}, {"batch_s": 0.0}, {"page": False}],
-    ids=lambda wrong: next(iter(wrong)),
+    [
+        {"port": 70_000},
+        {"token": "short"},
+        {"token": "größer als sechzehn"},
+        {"batch_s": 0.0},
+        {"page": False},
+    ],
+    ids=str,
 )
 def test_settings_that_would_not_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):

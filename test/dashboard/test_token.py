@@ -43,9 +43,11 @@ def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> Non
 
 def test_a_file_that_is_not_there_or_no_file_or_empty_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
-    for name in (*(str(tmp_path / each) for each in ("nothing", "", "pipe")), "~nosuchuser/token"):
-        with pytest.raises(ConfigError):
+    for name in (*(str(tmp_path / each) for each in ("nothing", "")), "~nosuchuser/token"):
+        with pytest.raises(ConfigError, match="cannot be read"):
             read_token(name, {})
+    with pytest.raises(ConfigError, match="not a file"):
+        read_token(str(tmp_path / "pipe"), {})
     with pytest.raises(ConfigError, match="empty"):
         read_token(str(_file(tmp_path, " \n")), {})
 
