@@ -121,6 +121,19 @@ def test_a_callback_that_raises_is_answered_with_its_reason(
     assert not both.result.successful and "a mistake of this package" in both.result.reason
 
 
+def test_a_request_that_fails_in_an_unforeseen_way_is_refused_on_record(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a mistake of this package: half a character, \ud800")
+
+    monkeypatch.setattr(system.node._orchestrator, "register", fail)
+    answer = system.call(RegisterModel, task=system.task("left"))
+    assert not answer.admitted and "a mistake of this package" in answer.rationale.sentence
+    number = answer.rationale.id
+    assert number and system.until(lambda: number in [each.id for each in system.rationales])
+
+
 def test_an_answer_that_cannot_be_sent_is_replaced_by_one_that_says_so(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

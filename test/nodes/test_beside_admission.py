@@ -27,7 +27,7 @@ MANY = 5
 
 
 def _fail(*arguments: Any) -> None:
-    raise RuntimeError("a mistake of this package")
+    raise RuntimeError("a mistake of this package: half a character, \ud800")
 
 
 class _Gate:
