@@ -281,6 +281,7 @@ def _task(task: TaskSummary, hearing: Hearing, verdict: Verdict) -> Diagnosis:
         "invalid": str(task.invalid),
         "not_finite": str(task.not_finite),
         "truncated": str(task.truncated),
+        "slow_unpacking": str(task.slow_unpacking),
         "subscription": hearing.granted,
         "result_age_s": f"{task.result_age_s:.2f}" if task.result_age_s >= 0 else "none yet",
     }

@@ -22,7 +22,7 @@ _ALL_FOUR = 0x01010101  # four booleans that are true, as one number
 
 
 class Cleaner:
-    """Cleans the frames of one stream; used by one thread.
+    """Cleans the frames of one stream; used by one thread at a time.
 
     Args:
         stream: float32 frames, and what is to become of numbers that are none.

@@ -16,7 +16,7 @@ __all__ = ["FramePathPriority", "freeze_heap", "shorten_switch_interval", "stay_
 _SWITCH_INTERVAL_S = 0.0005
 # Threads on the way of a frame to its result: ours by their names, and those of Fast DDS and
 # Cyclone DDS that receive and acknowledge.
-_OWN = ("intake", "engine-results", "publish", "hold")
+_OWN = ("intake", "unpack", "engine-results", "publish", "hold")
 _MIDDLEWARE = (b"dds.", b"recv", b"tev", b"dq.")
 _BELOW_ENGINE = 2  # the engine's loop and lanes go before
 

@@ -9,7 +9,14 @@ from functools import cache
 
 from aegis_ros.nodes.hearing import Hearing
 from aegis_ros.nodes.resources import fastdds_profile
-from aegis_ros.orchestrator import Dropped, StampVerdict, TaskState, TaskSummary, TopicStamps
+from aegis_ros.orchestrator import (
+    Dropped,
+    StampVerdict,
+    TaskState,
+    TaskSummary,
+    TopicStamps,
+    slow_unpacking_ns,
+)
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.wording import every_nth, length, words
 from aegis_ros.spec import Criticality, DiagnosticsSpec
@@ -20,6 +27,7 @@ __all__ = ["Level", "Verdict", "judge_task", "profile_hint"]
 _LEAST_UNANSWERED = 3
 _LEAST_PERIODS = 3
 _LEAST_NS = 1_000_000_000
+_LEAST_SLOW = 2  # one that was held up says nothing of the pictures
 
 _CLOCKS = "synchronise the sender's clock with this one (chrony, PTP)"
 # What is meant to drop frames: it makes no task ill.
@@ -82,7 +90,7 @@ def judge_task(
     state = _by_state(task, active=active, engine_runs=engine_runs)
     if state is not None:
         return state
-    for judge in (_hears, _answers, _decodes, _keeps_time, _loses, _keeps_up):
+    for judge in (_hears, _answers, _decodes, _keeps_time, _unpacks, _loses, _keeps_up):
         found = judge(task, hearing, limits)
         if found is not None:
             return found
@@ -174,7 +182,7 @@ def _keeps_time(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) ->
     off = next((_stamps_off(each) for each in task.stamps if each.verdict in unread), "")
     if task.completed and task.missed:
         share = task.missed / task.completed
-        text = f"{task.missed} of {task.completed} results were late; {_why_late(task)}"
+        text = f"{task.missed} of {task.completed} results were late; {_why_late(task, limits)}"
         return Verdict(
             Level.ERROR if share > limits.late_error else Level.WARN,
             f"{text}; {off}" if off else text,
@@ -188,6 +196,29 @@ def _keeps_time(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) ->
             f"{task.wcet_ns / 1e6:.1f} ms; measure its profile again",
         )
     return None
+
+
+def _unpacks(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verdict | None:
+    """Return a warning where pictures take too long to be decoded, again and again."""
+    if _unpacked_slowly(task, limits):
+        return Verdict(Level.WARN, _slow_unpacking(task))
+    return None
+
+
+def _unpacked_slowly(task: TaskSummary, limits: DiagnosticsSpec) -> bool:
+    slow = task.slow_unpacking_lately.count
+    return slow >= _LEAST_SLOW and slow > limits.loss * task.came.count
+
+
+def _slow_unpacking(task: TaskSummary) -> str:
+    slow = task.slow_unpacking_lately.count
+    return (
+        f"decoding or copying took more than {length(slow_unpacking_ns(task.spec))}, half of the "
+        f"period, for {slow} of the last {max(task.came.count, slow)} frames, the last time "
+        f"{length(task.slow_unpacking_ns)}: have smaller images published, as JPEG in place of PNG "
+        "and without jpeg_progressive, or raw on the same machine; aegis doctor says whether "
+        "something else takes the cores"
+    )
 
 
 def _loses(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verdict | None:
@@ -264,8 +295,10 @@ def _counted(dropped: Dropped) -> str:
     return f"{dropped.frames} by {dropped.reason.rule}, the last because {words(dropped.reason)}"
 
 
-def _why_late(task: TaskSummary) -> str:
-    """Return what to look at: how old frames are already when they arrive, or everything."""
+def _why_late(task: TaskSummary, limits: DiagnosticsSpec) -> str:
+    """Return what to look at: slow decoding, how old frames are when they arrive, or everything."""
+    if _unpacked_slowly(task, limits):
+        return _slow_unpacking(task)
     oldest = max(task.stamps, key=lambda each: each.least_age_ns, default=None)
     jitter_ns = task.spec.jitter_ns
     if oldest is None or oldest.least_age_ns <= jitter_ns:

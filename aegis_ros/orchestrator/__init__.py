@@ -2,9 +2,10 @@
 
 from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.crops import Crops
+from aegis_ros.orchestrator.intake import Taken, Wanted
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.stamps import FrameTimes
-from aegis_ros.orchestrator.statistics import Dropped, Unanswered
+from aegis_ros.orchestrator.statistics import Dropped, Unanswered, slow_unpacking_ns
 from aegis_ros.orchestrator.types import (
     AdmissionRequest,
     AdmissionStage,
@@ -40,9 +41,12 @@ __all__ = [
     "ResultCode",
     "StampVerdict",
     "Stream",
+    "Taken",
     "TaskState",
     "TaskSummary",
     "Ticket",
     "TopicStamps",
     "Unanswered",
+    "Wanted",
+    "slow_unpacking_ns",
 ]

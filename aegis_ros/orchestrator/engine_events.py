@@ -25,6 +25,7 @@ from aegis_ros.rationale.jobs import (
     SkippedToRepay,
     SkippedWhileShedding,
 )
+from aegis_ros.rationale.results import ResultUnwanted
 from aegis_ros.rationale.wording import words
 from aegis_ros.spec import DeviceSpec
 
@@ -57,9 +58,10 @@ class EngineEvents:
     def skipped(self, skip: JobSkip) -> None:
         """Report that a job will give no result, and why."""
         entry = self._admitted.of_id(skip.task_id)
-        if entry is None:
-            return
-        self._ledger.ended(skip.task_id, _why_skipped(entry.spec.name, entry.lane, skip))
+        if entry is None:  # removed while the frame was on its way to the engine
+            self._ledger.ended(skip.task_id, ResultUnwanted("", skip.seq))
+        else:
+            self._ledger.ended(skip.task_id, _why_skipped(entry.spec.name, entry.lane, skip))
 
     def overran(self, event: OverrunEvent) -> None:
         """Report that a segment took longer than its budget, and what follows."""

@@ -42,7 +42,7 @@ class FrameDecimation:
 
 
 class FedTask:
-    """An admitted task as the intake sees it; counted in by the intake thread only.
+    """An admitted task as the intake sees it; counted in under the lock of the intake.
 
     Args:
         task_id: its number.

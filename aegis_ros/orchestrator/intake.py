@@ -16,14 +16,17 @@ from aegis_ros.orchestrator.fed_task import FedTask
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.stamps import FrameTimes, StampWatch
+from aegis_ros.orchestrator.statistics import slow_unpacking_ns
 from aegis_ros.orchestrator.synchroniser import Dropped, Synchroniser, Unmatched
 from aegis_ros.orchestrator.types import Stream
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import (
     BadFrame,
     FrameMisfit,
+    FrameOutpaced,
     FrameShed,
     FrameUnmatched,
+    FrameWithdrawn,
     NewerSet,
     NoFrameSlot,
     NoFrameYet,
@@ -35,6 +38,7 @@ __all__ = [
     "Joint",
     "StreamTable",
     "Taken",
+    "Wanted",
     "first_origin",
     "job_of",
 ]
@@ -102,21 +106,45 @@ class StreamTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """The tasks that take one frame, and the slot it is written to.
+class Wanted:
+    """A frame that is to become jobs, and the tasks that they are of.
 
-    It keeps its table, so that a change of the tasks meanwhile cannot take the slot away.
+    It keeps its table, so that a change of the tasks meanwhile takes nothing away.
+
+    Attributes:
+        table: its stream.
+        tasks: tasks each of whose jobs reads this frame alone.
+        joints: tasks of several inputs or of a timer, with the index of the input.
+        received_ns: when its message came (monotonic).
     """
 
     table: StreamTable
     tasks: tuple[FedTask, ...]
-    slot: int
-    joints: tuple[tuple[Joint, int], ...] = ()
+    joints: tuple[tuple[Joint, int], ...]
+    received_ns: int
 
     @property
     def fed(self) -> tuple[FedTask, ...]:
         """The tasks."""
         return (*self.tasks, *(joint.task for joint, _ in self.joints))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A frame that is wanted, and the slot that it is written to."""
+
+    wanted: Wanted
+    slot: int
+
+    @property
+    def table(self) -> StreamTable:
+        """The stream."""
+        return self.wanted.table
+
+    @property
+    def fed(self) -> tuple[FedTask, ...]:
+        """The tasks."""
+        return self.wanted.fed
 
     @property
     def task_ids(self) -> tuple[int, ...]:
@@ -152,8 +180,8 @@ class Taken:
 
     def _limits(self) -> Iterator[tuple[int, ...]]:
         """Give the largest frame that each network takes, where that is fixed."""
-        fed = [(task, 0) for task in self.tasks]
-        fed += [(joint.task, index) for joint, index in self.joints]
+        fed = [(task, 0) for task in self.wanted.tasks]
+        fed += [(joint.task, index) for joint, index in self.wanted.joints]
         for task, index in fed:
             if task.inputs and any(task.inputs[index].most[:1]):
                 yield task.inputs[index].most
@@ -165,6 +193,9 @@ _Submit = Callable[[Sequence[SlotFrame], FrameTimes, list[tuple[int, int, int, i
 
 class Intake:
     """The path of every frame. ``replace`` swaps the whole table in one step.
+
+    Frames of several streams may come from several threads, those of one in their order: what
+    counts a task's frames goes on under a lock that is held for microseconds.
 
     Attributes:
         stamps: what the stamps of each stream are like.
@@ -195,6 +226,7 @@ class Intake:
         self._join = join or first_origin
         self._missed = missed
         self._tables: Mapping[str, StreamTable] = {}
+        self._lock = threading.Lock()
         self.stamps = StampWatch(log)
         self.open = False
 
@@ -228,30 +260,50 @@ class Intake:
         table = self._tables.get(key)
         return tuple(task.spec.name for task in table.fed) if table is not None else ()
 
-    def take(self, key: str, received_ns: int) -> Taken | None:
-        """Return a slot for a frame received now; ``None`` means: drop it undecoded.
+    def want(self, key: str, received_ns: int) -> Wanted | None:
+        """Return who takes a frame received now; ``None`` means: drop it undecoded.
 
         A frame beyond a task's declared rate is skipped here, so that no task can be made late by
-        another one's camera.
+        another one's camera. What is wanted ends once, by :meth:`commit`, :meth:`refuse`,
+        :meth:`outpaced` or :meth:`withdraw`.
         """
         table = self._tables.get(key)
         if table is None or not self.open:
             return None
-        tasks = tuple(
-            task for task in table.tasks if self._wants(task, table.stream.topic, received_ns)
-        )
+        with self._lock:
+            tasks = tuple(
+                task for task in table.tasks if self._wants(task, table.stream.topic, received_ns)
+            )
         joints = tuple(each for each in table.joints if _takes(each[0].task))
-        if not tasks and not joints:
-            return None
-        slot = table.channel.acquire()
-        if slot is None:
-            for joint, _ in joints:
-                joint.task.statistics.receive(received_ns)
-            for task in (*tasks, *(joint.task for joint, _ in joints)):
-                reason = NoFrameSlot(task.spec.name, task.next_seq, table.stream.topic)
-                self._skip(task, reason, received_ns)
-            return None
-        return Taken(table, tasks, slot, joints)
+        return Wanted(table, tasks, joints, received_ns) if tasks or joints else None
+
+    def place(self, wanted: Wanted) -> Taken | None:
+        """Return a slot for a frame that is wanted; ``None`` where none is free, which is told."""
+        slot = wanted.table.channel.acquire()
+        if slot is not None:
+            return Taken(wanted, slot)
+        topic = wanted.table.stream.topic
+        self._end(wanted, lambda task: NoFrameSlot(task.spec.name, task.next_seq, topic))
+        return None
+
+    def take(self, key: str, received_ns: int) -> Taken | None:
+        """Return a slot for a frame received now, if it is wanted and there is one."""
+        wanted = self.want(key, received_ns)
+        return None if wanted is None else self.place(wanted)
+
+    def outpaced(self, wanted: Wanted) -> None:
+        """Report a frame that a newer one replaced before it was made ready."""
+        topic = wanted.table.stream.topic
+        self._end(wanted, lambda task: FrameOutpaced(task.spec.name, task.next_seq, topic))
+
+    def withdraw(self, wanted: Wanted) -> None:
+        """Report a frame that was not ready when its stream ended."""
+        topic = wanted.table.stream.topic
+        self._end(wanted, lambda task: FrameWithdrawn(task.spec.name, task.next_seq, topic))
+
+    def discard(self, taken: Taken) -> None:
+        """Free the slot of a frame that has been told of already."""
+        taken.table.channel.cancel(taken.slot)
 
     def commit(
         self,
@@ -261,6 +313,7 @@ class Intake:
         origin: object = None,
         *,
         invalid: int = 0,
+        unpacking_ns: int = 0,
     ) -> None:
         """Release one job a task for the frame that was written.
 
@@ -270,28 +323,49 @@ class Intake:
             times: when it was stamped, came, and was ready.
             origin: what comes back with the result of each job; never looked at.
             invalid: how many points or numbers of the message were none.
+            unpacking_ns: how long it took to decode the message, or to copy it.
         """
-        table = taken.table
+        for task in taken.fed:
+            if unpacking_ns > slow_unpacking_ns(task.spec):
+                task.statistics.unpacked_slowly(unpacking_ns)
+        with self._lock:
+            self._commit(taken, shape, times, origin, invalid=invalid)
+
+    def _commit(
+        self,
+        taken: Taken,
+        shape: tuple[int, ...],
+        times: FrameTimes,
+        origin: object,
+        *,
+        invalid: int,
+    ) -> None:
+        table, wanted = taken.table, taken.wanted
         if invalid:
             for task in taken.fed:
                 task.statistics.invalid += invalid
         self.stamps.note(table.stream, (task.spec for task in table.fed), times)
         frame = SlotFrame(table.channel, taken.slot, shape)
-        for joint, index in taken.joints:
+        for joint, index in wanted.joints:
             if joint.task.takes(index, shape):
                 self._join_in(joint, index, frame, times, origin=origin)
             else:
                 joint.task.statistics.receive(times.received_ns)
                 self._misfit(taken, joint.task, index, shape, left_out=invalid)
-        tasks = [task for task in taken.tasks if task.takes(0, shape)]
-        if len(tasks) < len(taken.tasks):
-            for task in taken.tasks:
-                if task not in tasks:
-                    self._misfit(taken, task, 0, shape, left_out=invalid)
+        current = self._tables.get(table.stream.key)
+        tasks = []
+        for task in wanted.tasks:
+            if current is None or task not in current.tasks:
+                reason = FrameWithdrawn(task.spec.name, task.next_seq, table.stream.topic)
+                self._skip(task, reason, times.ready_ns)
+            elif task.takes(0, shape):
+                tasks.append(task)
+            else:
+                self._misfit(taken, task, 0, shape, left_out=invalid)
         if not tasks:
             frame.drop()
             return
-        jobs = [job_of(task, task.gate.settle(times.ready_ns)) for task in tasks]
+        jobs = [job_of(task, task.gate.settle(times.received_ns, times.ready_ns)) for task in tasks]
         self._submit((frame,), times, jobs, origin)
 
     def tick(self, joint: Joint, due_ns: int) -> None:
@@ -359,8 +433,9 @@ class Intake:
         """
         task = joint.task
         last = max(frames, key=lambda each: each.times.ready_ns).times
-        task.statistics.receive(last.received_ns)
-        if not self._paced(task, joint.topics[0], last.received_ns):
+        received_ns = max(each.times.received_ns for each in frames)
+        task.statistics.receive(received_ns)
+        if not self._paced(task, joint.topics[0], received_ns):
             for each in frames:
                 each.frame.drop()
             return
@@ -368,11 +443,11 @@ class Intake:
         times = replace(
             last,
             stamp_ns=earliest.stamp_ns,
-            received_ns=last.received_ns if earliest.trusted else earliest.received_ns,
+            received_ns=received_ns if earliest.trusted else earliest.received_ns,
             believed=earliest.trusted,
         )
         origin = self._join([each.origin for each in frames], times)
-        jobs = [job_of(task, task.gate.settle(times.ready_ns))]
+        jobs = [job_of(task, task.gate.settle(received_ns, times.ready_ns))]
         self._submit([each.frame for each in frames], times, jobs, origin)
 
     def _unmatched(self, joint: Joint, dropped: Dropped[Waiting], now_ns: int) -> None:
@@ -394,12 +469,19 @@ class Intake:
     def refuse(self, taken: Taken, error: AegisError) -> None:
         """Report that a frame could not be used, and free its slot."""
         taken.table.channel.cancel(taken.slot)
-        topic, now_ns = taken.table.stream.topic, time.monotonic_ns()
-        for joint, _ in taken.joints:
-            joint.task.statistics.receive(now_ns)
-        for task in taken.fed:
-            reason = BadFrame(task.spec.name, task.next_seq, topic, str(error))
-            self._skip(task, reason, now_ns)
+        topic, problem = taken.table.stream.topic, str(error)
+        self._end(
+            taken.wanted, lambda task: BadFrame(task.spec.name, task.next_seq, topic, problem)
+        )
+
+    def _end(self, wanted: Wanted, reason: Callable[[FedTask], Reason]) -> None:
+        """Book a frame that was wanted and becomes no job."""
+        now_ns = time.monotonic_ns()
+        with self._lock:
+            for joint, _ in wanted.joints:
+                joint.task.statistics.receive(now_ns)
+            for task in wanted.fed:
+                self._skip(task, reason(task), now_ns)
 
     def _misfit(
         self, taken: Taken, task: FedTask, index: int, shape: tuple[int, ...], *, left_out: int

@@ -154,7 +154,7 @@ class _Source:
 class StampWatch:
     """Holds the stamps of each topic against the node's clock.
 
-    One thread, the intake's, notes what comes; any may read, or have it forget.
+    The intake notes what comes under its lock; any thread may read, or have it forget.
 
     Args:
         log: where it is reported what they are like, once for each change.

@@ -9,11 +9,13 @@ import numpy as np
 
 from aegis_ros.orchestrator.window import WINDOW_NS, Growth, Window
 from aegis_ros.rationale import Decision, Reason, Rule
+from aegis_ros.spec import TaskSpec
 from aegis_ros.trace.balance import Balance
 
-__all__ = ["Dropped", "TaskStatistics", "Unanswered"]
+__all__ = ["Dropped", "TaskStatistics", "Unanswered", "slow_unpacking_ns"]
 
 _KEPT = 512
+_UNPACKING_SHARE = 2  # half of a period: what is left must do for the network, and for the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class Unanswered:
     dropped: tuple[Dropped, ...] = ()
 
 
+def slow_unpacking_ns(spec: TaskSpec) -> int:
+    """Return how long decoding a frame may take before it counts as slow."""
+    return spec.period_ns // _UNPACKING_SHARE
+
+
 class TaskStatistics:
     """Figures since activation, and over the last results; may be called from any thread.
 
@@ -62,6 +69,8 @@ class TaskStatistics:
         self.invalid = 0  # points and numbers of frames that are none
         self.not_finite = 0  # results that hold numbers that are none
         self.truncated = 0  # results of which rows were left out
+        self.slow_unpacking = 0  # frames whose decoding took too large a share of the period
+        self.slow_unpacking_ns = 0  # how long the last of them took
         self.last_deadline_ns = 0
         self._window_ns = window_ns
         self._lock = threading.Lock()
@@ -69,6 +78,7 @@ class TaskStatistics:
         self._not_finite = Window(window_ns)
         self._undecoded = Window(window_ns)
         self._gave = Window(window_ns)
+        self._slow_unpacking = Window(window_ns)
         self._recent: dict[Rule, tuple[Window, int, Reason]] = {}
         self._since: dict[Rule, tuple[int, Reason]] = {}  # dropped since the last result
         self._wanted_before = 0  # frames that were wanted up to the last result
@@ -127,6 +137,12 @@ class TaskStatistics:
         with self._lock:
             self.truncated += 1
 
+    def unpacked_slowly(self, taken_ns: int) -> None:
+        """Count a frame whose decoding took too large a share of the period."""
+        with self._lock:
+            self.slow_unpacking += 1
+            self.slow_unpacking_ns = taken_ns
+
     def published(self, now_ns: int, response_ns: int, execution_ns: int, met: bool) -> None:
         """Count one result."""
         with self._lock:
@@ -171,6 +187,10 @@ class TaskStatistics:
     def not_finite_lately(self, now_ns: int) -> Growth:
         """Return how many results of late hold numbers that are none."""
         return self._not_finite.growth(now_ns, self.not_finite)
+
+    def slow_unpacking_lately(self, now_ns: int) -> Growth:
+        """Return how many frames of late took too large a share of the period to be decoded."""
+        return self._slow_unpacking.growth(now_ns, self.slow_unpacking)
 
     def gave(self, now_ns: int) -> Growth:
         """Return how many results were published lately."""

@@ -157,7 +157,8 @@ class TaskSummary:
     received lately, ``gave`` how many results were published, and ``dropped`` how many frames gave
     none; ages are negative where there was none. ``invalid`` counts points and numbers of frames
     that were none, ``not_finite`` results that hold such numbers, ``truncated`` results that lack
-    rows. ``origin`` says where it comes from.
+    rows, ``slow_unpacking`` frames whose decoding took too large a share of the period, the last of
+    them ``slow_unpacking_ns``. ``origin`` says where it comes from.
     """
 
     task_id: int
@@ -193,6 +194,9 @@ class TaskSummary:
     not_finite: int
     not_finite_lately: Growth
     truncated: int
+    slow_unpacking: int
+    slow_unpacking_ns: int
+    slow_unpacking_lately: Growth
     unanswered: Unanswered
     gave: Growth
     dropped: tuple[Dropped, ...]

@@ -12,9 +12,11 @@ __all__ = [
     "BadFrame",
     "CannotSubscribe",
     "FrameMisfit",
+    "FrameOutpaced",
     "FrameShed",
     "FrameTooEarly",
     "FrameUnmatched",
+    "FrameWithdrawn",
     "FramesLost",
     "FramesOvertaken",
     "NewerFrame",
@@ -138,6 +140,30 @@ class NoFrameYet(Reason):
 
     decision = Decision.SKIPPED
     rule = Rule.SYNC
+
+    task: str
+    job: int
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOutpaced(Reason):
+    """A newer frame replaced one that waited to be decoded or copied into its slot."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.NEWER_FRAME
+
+    task: str
+    job: int
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameWithdrawn(Reason):
+    """The node stopped to take frames of a stream before one of them was decoded."""
+
+    decision = Decision.SKIPPED
+    rule = Rule.OPERATOR
 
     task: str
     job: int

@@ -17,7 +17,7 @@ class RateGate:
         jitter_ns: release jitter.
     """
 
-    __slots__ = ("_earliest_ns", "_jitter_ns", "_next_ns", "_period_ns", "_received_ns")
+    __slots__ = ("_earliest_ns", "_jitter_ns", "_next_ns", "_period_ns")
 
     def __init__(self, period_ns: int, jitter_ns: int) -> None:
         """Start open."""
@@ -26,7 +26,6 @@ class RateGate:
         self._period_ns = period_ns
         self._jitter_ns = jitter_ns
         self._next_ns: int | None = None
-        self._received_ns = 0
         self._earliest_ns: int | None = None
 
     def accept(self, received_ns: int) -> bool:
@@ -37,21 +36,21 @@ class RateGate:
             self._next_ns += self._period_ns
         else:
             return False
-        self._received_ns = received_ns
         return True
 
-    def settle(self, ready_ns: int) -> int:
-        """Return the nominal arrival of the frame last accepted, which is ready for its job now.
+    def settle(self, received_ns: int, ready_ns: int) -> int:
+        """Return the nominal arrival of an accepted frame that is ready for its job now.
 
         Frames are accepted as they come, before the work of making them ready is spent on them;
-        jitter lasts until they are ready. Of a stream that keeps its contract, arrivals are never
-        later than the true ones, at most one jitter before ``ready_ns``, and at least one period
-        apart. Of any other, an arrival is never later than the frame came, so that a frame that
-        was held up long does not put off the deadlines of those after it.
+        jitter lasts until they are ready, and others may be accepted meanwhile. Of a stream that
+        keeps its contract, arrivals are never later than the true ones, at most one jitter before
+        ``ready_ns``, and at least one period apart. Of any other, an arrival is never later than
+        the frame came, so that a frame that was held up long does not put off the deadlines of
+        those after it.
         """
         arrival = ready_ns - self._jitter_ns
         if self._earliest_ns is not None:
             arrival = max(arrival, self._earliest_ns)
-        arrival = min(arrival, self._received_ns)
+        arrival = min(arrival, received_ns)
         self._earliest_ns = arrival + self._period_ns
         return arrival

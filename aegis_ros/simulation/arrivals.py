@@ -133,7 +133,7 @@ def traced_arrivals(
         ready: list[int] = []
         for received in received_ns.get(task.name, ()):
             if gate.accept(received):
-                arrival.append(gate.settle(received))
+                arrival.append(gate.settle(received, received))
                 ready.append(received)
         times.append((np.array(arrival, np.int64), np.array(ready, np.int64)))
     return _join(tasks, times, _executions(tasks, times, None, None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from aegis_ros.msg import Rationale
 from aegis_ros.srv import RegisterModel
 
 from aegis_ros.nodes.overtaken import Overtaken
+from test.contended import Contended
 from test.nodes.system import running
 
 
@@ -61,6 +62,40 @@ def test_a_middleware_without_numbers_counts_nothing() -> None:
     counter.note({"publication_sequence_number": None})
     counter.take(1)
     assert counter.take(1) == 0
+
+
+class _Hooked(int):
+    """A number that does something while it is compared."""
+
+    hook: Callable[[], None] = staticmethod(lambda: None)
+
+    def __gt__(self, other: int) -> bool:
+        self.hook()
+        return int(self) > int(other)
+
+
+def test_a_question_in_the_middle_of_a_message_sees_all_of_it_or_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second publisher has gone; what its numbers look like must not be counted later."""
+    lock = Contended()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Lock", lambda: lock)
+        counter = Overtaken()
+    counter.take(2)
+    _noted(counter, 5)
+    asking = threading.Thread(target=counter.take, args=(1,))
+
+    def ask() -> None:
+        asking.start()
+        while asking.is_alive() and not lock.waited_for.wait(0.01):
+            pass
+
+    number = _Hooked(5008)
+    number.hook = ask  # type: ignore[method-assign]
+    _noted(counter, number)
+    asking.join()
+    assert [counter.take(1), counter.take(1)] == [0, 0]
 
 
 def test_frames_that_came_while_the_node_was_held_up_are_reported(

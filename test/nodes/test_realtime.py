@@ -77,7 +77,8 @@ def classes(threads):
         policy = os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK
         print(policy, os.sched_getparam(thread.native_id).sched_priority)
 
-threads = [started(end.wait, "intake"), started(end.wait, "control"), started(middleware)]
+threads = [started(end.wait, name) for name in ("intake", "unpack", "control")]
+threads.append(started(middleware))
 named.wait()
 first = FramePathPriority(int(sys.argv[1]), [None] * int(sys.argv[2]))
 print(first.claim())
@@ -106,22 +107,22 @@ def _first(priority: int, lanes: int = 1) -> list[str]:
 def test_threads_on_the_way_of_a_frame_go_first_where_that_is_allowed() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is but one core")
-    note, intake, control, middleware, later, again, late, back, *after = _first(40)
+    note, intake, unpack, control, middleware, later, again, late, back, *after = _first(40)
     assert control == _NORMAL
     if "is refused" in note:
-        assert intake == middleware == late == _NORMAL and "ulimit -r" in note
+        assert intake == unpack == middleware == late == _NORMAL and "ulimit -r" in note
         pytest.skip("SCHED_FIFO is not allowed here")
     assert note == later == "threads for frames and results run as SCHED_FIFO 38"
     assert again == "", "no thread has come since"
-    assert intake == middleware == late == f"{os.SCHED_FIFO} 38"
-    assert (back, after) == ("", [_NORMAL] * 4), "a configuration without a priority undoes it"
+    assert intake == unpack == middleware == late == f"{os.SCHED_FIFO} 38"
+    assert (back, after) == ("", [_NORMAL] * 5), "a configuration without a priority undoes it"
 
 
 @pytest.mark.parametrize(("priority", "lanes"), [(0, 1), (2, 1), (40, 4096)])
 def test_they_do_not_go_before_lanes_in_the_normal_class(priority: int, lanes: int) -> None:
     note, *classes = _first(priority, lanes)
     assert note == ""
-    assert classes[:3] == [_NORMAL] * 3
+    assert classes[:4] == [_NORMAL] * 4
 
 
 def test_memory_that_was_settled_is_collected_anew_the_next_time() -> None:

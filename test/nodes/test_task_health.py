@@ -195,6 +195,31 @@ TABLE: tuple[tuple[str, dict[str, Any], Level, str], ...] = (
         Level.WARN,
         "7 results of the last 5 s hold NaN",
     ),
+    (
+        "every picture takes most of the period to decode",
+        {"slow_unpacking_lately": Growth(50, 5 * S), "slow_unpacking_ns": 83 * MS},
+        Level.WARN,
+        "took more than 50 ms, half of the period, for 50 of the last 50 frames, the last time "
+        "83 ms: have smaller images published",
+    ),
+    (
+        "results are late because of that",
+        {"missed": 5, "slow_unpacking_lately": Growth(20, 5 * S), "slow_unpacking_ns": 83 * MS},
+        Level.WARN,
+        "5 of 1000 results were late; decoding or copying took more than 50 ms",
+    ),
+    (
+        "one picture took long",
+        {"slow_unpacking_lately": Growth(1, 5 * S), "slow_unpacking_ns": 83 * MS},
+        Level.OK,
+        "results a second",
+    ),
+    (
+        "few pictures took long",
+        {"slow_unpacking_lately": Growth(5, 5 * S), "slow_unpacking_ns": 83 * MS},
+        Level.OK,
+        "results a second",
+    ),
     ("a few results were late", {"missed": 5}, Level.WARN, "5 of 1000 results were late"),
     ("many results were late", {"missed": 500}, Level.ERROR, "500 of 1000 results were late"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,8 @@ from onnx import TensorProto, helper
 from aegis_ros.decoders import Classification, Detections
 from aegis_ros.engine import JobSkip, KeptFrame, SlotFrame
 from aegis_ros.errors import InputError
-from aegis_ros.orchestrator import FrameTimes
+from aegis_ros.orchestrator import FrameTimes, Wanted
+from aegis_ros.orchestrator.intake import Intake
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import MS, House
@@ -155,7 +157,7 @@ def test_a_frame_on_its_way_to_a_task_that_is_removed_frees_its_slot(
     key = next(each.key for each in intake.streams() if each.topic == "/left")
     now, wall = time.monotonic_ns(), time.time_ns()
     taken = intake.take(key, now)
-    assert taken is not None and taken.joints
+    assert taken is not None and taken.wanted.joints
     assert house.orchestrator.unregister("stereo").accepted
     intake.commit(taken, (16, 24, 3), FrameTimes(wall, now, now, wall))
     assert len(house.engine.submitted) == 1
@@ -337,3 +339,35 @@ def test_after_a_restart_followers_are_registered_behind_their_first(house: Hous
     tasks = (classifier(house), detector(house))
     house.restart(*tasks)
     assert house.names() == ["detector", "classifier"]
+
+
+@pytest.mark.parametrize("end", [Intake.outpaced, Intake.withdraw])
+def test_a_frame_that_is_never_ready_is_received_and_skipped(
+    house: House, end: Callable[[Intake, Wanted], None]
+) -> None:
+    assert house.orchestrator.register(pair(house)).accepted
+    intake = house.orchestrator.intake
+    key = next(each.key for each in intake.streams() if each.topic == "/left")
+    wanted = intake.want(key, time.monotonic_ns())
+    assert wanted is not None
+    end(intake, wanted)
+    frames = house.orchestrator.status().frames
+    assert (frames.received, frames.skipped, frames.in_flight) == (1, 1, 0)
+
+
+def test_a_set_arrives_with_the_last_of_its_messages_whichever_is_ready_last(
+    house: House,
+) -> None:
+    """A picture may be decoded for long, while frames of the other topics come and are ready."""
+    assert house.orchestrator.register(pair(house, jitter_ms=0)).accepted
+    intake, now = house.orchestrator.intake, time.monotonic_ns()
+    wall = time.time_ns()
+    for topic, received_ns, ready_ns in (("/right", 18 * MS, 19 * MS), ("/left", 0, 80 * MS)):
+        key = next(each.key for each in intake.streams() if each.topic == topic)
+        taken = intake.take(key, now + received_ns)
+        assert taken is not None
+        intake.commit(
+            taken, (16, 24, 3), FrameTimes(wall, now + received_ns, now + ready_ns, wall + ready_ns)
+        )
+    ((job,),) = house.engine.submitted
+    assert job[2] == now + 18 * MS

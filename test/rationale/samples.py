@@ -177,6 +177,8 @@ REASONS = (
     f.FrameMisfit("state", 5, "/state", "tensor32f", (5,), (6,), (6,), 0),
     f.NoFrameSlot("detector", 5, "/camera/image"),
     f.NewerSet("fusion", 5, "/camera/image"),
+    f.FrameOutpaced("detector", 5, "/camera/image/compressed"),
+    f.FrameWithdrawn("detector", 5, "/camera/image/compressed"),
     f.FrameUnmatched("fusion", 5, "/camera/image", 20 * MS, 4),
     f.FrameUnmatched("fusion", 5, "/camera/image", 20 * MS, 4, ("/lidar", "/radar")),
     f.NoFrameYet("fusion", 5, "/camera/image"),

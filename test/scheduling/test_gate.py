@@ -26,7 +26,7 @@ def test_a_stream_that_keeps_its_contract_passes_whole(
         received = max(ready, arrival + min(way, jitter))
         ready = max(received, min(received + work, arrival + jitter))
         assert gate.accept(received)
-        settled.append(gate.settle(ready))
+        settled.append(gate.settle(received, ready))
         assert ready - jitter <= settled[-1] <= arrival
         arrival += period + gap
     assert all(later - sooner >= period for sooner, later in pairwise(settled))
@@ -40,7 +40,7 @@ def test_what_passes_keeps_the_contract(period: int, jitter: int, gaps: list[int
     for gap in gaps:
         now += gap
         if gate.accept(now):
-            arrivals.append(gate.settle(now))
+            arrivals.append(gate.settle(now, now))
             assert 0 <= now - arrivals[-1] <= jitter
     assert all(later - sooner >= period for sooner, later in pairwise(arrivals))
 
@@ -61,14 +61,14 @@ def test_a_frame_that_is_held_up_neither_turns_others_away_nor_puts_them_off(
         assert accepted == plain.accept(now), "what passes depends on reception alone"
         if accepted:
             ready = now + work
-            assert min(now, ready - jitter) <= gate.settle(ready) <= now
+            assert min(now, ready - jitter) <= gate.settle(now, ready) <= now
 
 
 def test_a_camera_at_its_period_passes_though_frames_take_a_while_to_be_ready() -> None:
     gate = RateGate(33_000, 0)
     for at in range(0, 333_330, 33_333):
         assert gate.accept(at)
-        assert gate.settle(at + 2_000) == at
+        assert gate.settle(at, at + 2_000) == at
 
 
 def test_a_camera_that_is_too_fast_loses_the_frames_in_between() -> None:

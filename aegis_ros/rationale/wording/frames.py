@@ -66,6 +66,22 @@ def _no_frame_yet(reason: frames.NoFrameYet) -> str:
     return f"job {reason.job} of {reason.task} skipped: no frame on {reason.topic} has arrived yet"
 
 
+@words_of(frames.FrameOutpaced)
+def _frame_outpaced(reason: frames.FrameOutpaced) -> str:
+    return (
+        f"a frame on {reason.topic} was skipped: a newer one arrived while it waited for the one "
+        "before it to be decoded"
+    )
+
+
+@words_of(frames.FrameWithdrawn)
+def _frame_withdrawn(reason: frames.FrameWithdrawn) -> str:
+    return (
+        f"a frame on {reason.topic} was skipped: it was not decoded yet when the node stopped "
+        f"taking frames for {reason.task} there"
+    )
+
+
 @words_of(frames.BadFrame)
 def _bad_frame(reason: frames.BadFrame) -> str:
     return f"a frame on {reason.topic} was skipped: {reason.problem}"
