@@ -23,8 +23,6 @@ __all__ = ["decode_compressed", "write_decoded"]
 
 _Array = npt.NDArray[np.generic]
 _PIXEL_BYTES = 3
-# A sensor's rows are its rows: a note on how to hold the picture is for photo albums.
-_AS_SENT = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,9 @@ def decode_compressed(image: CompressedImageView, max_size: tuple[int, int]) -> 
             hint="Switch off jpeg_progressive where it is compressed, or raise input.max_size",
         )
     try:
-        pixels: _Array | None = cv2.imdecode(np.frombuffer(picture.data, np.uint8), _AS_SENT)
+        pixels: _Array | None = cv2.imdecode(
+            np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR
+        )
     except cv2.error as error:
         raise _damaged(f"OpenCV cannot decode it: {error.err or error}") from error
     if pixels is None:
@@ -192,6 +192,7 @@ _PROGRESSIVE = 0xC2
 _BLOCK = 8  # samples, each way
 _NEEDED = frozenset([0xC4, 0xCC, 0xDB, 0xDD, 0xE0, 0xEE])  # tables, restarts, JFIF, Adobe
 _RESTARTS = range(0xD0, 0xD8)
+_PIECE = 16 * 1024  # bytes of a scan that are looked through at once
 # Each scan goes over all of the picture, however few bytes it has.
 _MOST_SCANS = {False: 4, True: 16}
 
@@ -201,7 +202,6 @@ def _walk_jpeg(data: memoryview) -> _Picture:
     kept: list[memoryview] = [data[:2]]
     complete, whole = True, False
     scans, position = 0, 2
-    stops = _stops(data)
     for _ in range(_most_parts(data)):
         while data[position] == 0xFF and data[position + 1] == 0xFF:
             position += 1  # fill bytes
@@ -214,8 +214,6 @@ def _walk_jpeg(data: memoryview) -> _Picture:
         if marker in (_SOI, _DNL, _DHP, _EXP, 0x00, 0x01) or marker in _RESTARTS:
             raise _damaged(f"marker {marker:02X} at byte {position}")
         end = position + 2 + int(struct.unpack_from(">H", data, position + 2)[0])
-        if end > len(data):
-            raise _damaged("it is cut short")
         if marker in _FRAMES:
             if frame is not None:
                 raise _damaged("it has two frame headers")
@@ -227,10 +225,7 @@ def _walk_jpeg(data: memoryview) -> _Picture:
             if scans > _MOST_SCANS[frame.progressive]:
                 raise _damaged(f"more than {_MOST_SCANS[frame.progressive]} scans")
             whole |= frame.progressive or data[position + 4] < len(frame.sampling)
-            following = int(np.searchsorted(stops, end))
-            if following == len(stops):
-                raise _damaged("it is cut short")
-            end = int(stops[following])
+            end = _end_of_scan(data, end)
         if marker in _FRAMES or marker in _NEEDED or marker == _SOS:
             kept.append(data[position:end])
         else:
@@ -292,11 +287,20 @@ def _frame(data: memoryview, marker: int, position: int) -> _Frame:
     return _Frame(_sized(height, width), marker == _PROGRESSIVE, sampling)
 
 
-def _stops(data: memoryview) -> npt.NDArray[np.intp]:
-    """Return where the coded data of a scan would end: at markers that are no restart."""
-    values = np.frombuffer(data, np.uint8)
-    starts: npt.NDArray[np.intp] = np.flatnonzero(values[:-1] == 0xFF)
-    second = values[starts + 1]
-    goes_on = (second == 0) | ((second >= _RESTARTS.start) & (second < _RESTARTS.stop))
-    stops: npt.NDArray[np.intp] = starts[~goes_on & (second != 0xFF)]
-    return stops
+def _end_of_scan(data: memoryview, start: int) -> int:
+    """Return where the coded data that begins at ``start`` ends: at a marker that is no restart.
+
+    Piece by piece, since what is looked for may stand in every byte.
+    """
+    for piece in range(start, len(data) - 1, _PIECE):
+        values = np.frombuffer(data[piece : piece + _PIECE + 1], np.uint8)
+        first, second = values[:-1], values[1:]
+        goes_on = (
+            (second == 0)
+            | (second == 0xFF)
+            | ((second >= _RESTARTS.start) & (second < _RESTARTS.stop))
+        )
+        stops = np.flatnonzero((first == 0xFF) & ~goes_on)
+        if len(stops):
+            return piece + int(stops[0])
+    raise _damaged("it is cut short")

@@ -7,6 +7,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -59,8 +60,9 @@ def test_a_picture_larger_than_declared_is_not_decoded(
 ) -> None:
     image = encoded(np.zeros((64, 64, 3), np.uint8), form)
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(InputError, match=r"input\.max_size"):
-        decode_compressed(image, (63, 64))
+    for most in ((63, 64), (64, 63)):
+        with pytest.raises(InputError, match=r"input\.max_size"):
+            decode_compressed(image, most)
 
 
 @pytest.mark.parametrize("form", ["png", "jpg"])
@@ -123,8 +125,11 @@ def segment(marker: int, content: bytes = b"") -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content
 
 
-def frame(marker: int = 0xC0, height: int = 8, width: int = 8, precision: int = 8) -> bytes:
-    return segment(marker, struct.pack(">BHHB", precision, height, width, 1) + b"\x01\x11\x00")
+def frame(
+    marker: int = 0xC0, height: int = 8, width: int = 8, precision: int = 8, sampling: int = 0x11
+) -> bytes:
+    head = struct.pack(">BHHB", precision, height, width, 1)
+    return segment(marker, head + bytes([1, sampling, 0]))
 
 
 END = chunk(b"IEND")
@@ -136,8 +141,14 @@ HOSTILE = {
     "a second frame header": (FIELD / "jpeg_two_heads_20000x20000.jpg").read_bytes(),
     "32,000 rows of 32,000": png(header(32_000, 32_000), rows(), END),
     "a second PNG header": png(header(), header(32_000, 32_000), rows(), END),
+    "a small PNG header after the one that counts": png(
+        header(32_000, 32_000), header(), rows(), END
+    ),
+    "two PNG headers of the same size": png(header(), header(), rows(), END),
     "a PNG header that is not first": png(rows(), header(), END),
-    "a PNG header of another length": png(chunk(b"IHDR", b"\0" * 14), rows(), END),
+    "a PNG header of another length": png(
+        chunk(b"IHDR", struct.pack(">IIBBBBBB", 8, 8, 8, 2, 0, 0, 0, 0)), rows(), END
+    ),
     "a critical chunk nobody knows": png(header(), chunk(b"XXXX"), rows(), END),
     "a PNG without an end": png(header(), rows()),
     "an empty PNG": png(),
@@ -159,6 +170,21 @@ HOSTILE = {
     "5 baseline scans": JPEG_START + frame() + SCAN * 5 + JPEG_END,
     "100,000 segments": JPEG_START + segment(0xFE) * 100_000 + frame() + SCAN + JPEG_END,
     "a picture in a picture": JPEG_START * 2 + frame() + SCAN + JPEG_END,
+    **{
+        f"a marker {marker:02X} that has no place there": JPEG_START
+        + segment(marker, b"ab")
+        + frame()
+        + SCAN
+        + JPEG_END
+        for marker in (0x00, 0x01, 0xD0, 0xD7, 0xD8, 0xDC, 0xDE, 0xDF)
+    },
+    "a segment longer than the file, after a scan": JPEG_START
+    + frame()
+    + SCAN
+    + segment(0xFE, b"comment")[:-3],
+    "colors of no resolution": JPEG_START + frame(0xC2, sampling=0x00) + SCAN + JPEG_END,
+    "colors of five times the resolution": JPEG_START + frame(sampling=0x51) + SCAN + JPEG_END,
+    "colors of no resolution, downwards": JPEG_START + frame(sampling=0x10) + SCAN + JPEG_END,
     "a segment longer than the file": JPEG_START + frame()[:-3] + SCAN,
     "no marker": JPEG_START + b"\x00" * 40,
 }
@@ -210,6 +236,47 @@ def test_only_what_was_understood_reaches_the_decoder(monkeypatch: pytest.Monkey
     noted = plain[:2] + segment(0xFE, b"secret") + b"\xff" + segment(0xE1, b"Exif") + plain[2:]
     decode_compressed(message(noted + b"after"), LARGEST)
     assert seen.pop() == plain
+    for noted in (
+        plain[:2] + segment(0xFE, b"secret") + plain[2:],
+        plain[:2] + b"\xff" + plain[2:],
+    ):
+        decode_compressed(message(noted), LARGEST)
+        assert seen.pop() == plain
+
+
+def test_what_the_decoder_returns_is_held_against_the_header(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: np.zeros((9, 8, 3), np.uint8))
+    with pytest.raises(InputError, match="its header says 8 x 8"):
+        decode_compressed(message(png(header(), rows(), END)), LARGEST)
+
+
+@pytest.mark.parametrize("length", [0, 1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 70_000])
+def test_the_end_of_a_scan_is_found_wherever_it_is(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    monkeypatch.setattr(cv2, "imdecode", lambda data, how: seen.append(data.tobytes()))
+    coded = (b"\xff\x00\xff\xd3\x2a" * length)[:length]
+    coded += b"\x00" if coded.endswith(b"\xff") else b""
+    whole = JPEG_START + frame() + SCAN + coded + JPEG_END
+    with pytest.raises(InputError, match="OpenCV cannot decode it"):
+        decode_compressed(message(whole + b"\xff\xda after"), LARGEST)
+    assert seen == [whole]
+    with pytest.raises(InputError, match="cut short"):
+        decode_compressed(message(JPEG_START + frame() + SCAN + coded + b"\xff" * 9), LARGEST)
+
+
+def test_looking_for_the_end_of_a_scan_takes_no_memory_that_grows_with_it() -> None:
+    data = memoryview(JPEG_START + frame() + SCAN + b"\xff" * 8_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="cut short"):
+            decode_compressed(CompressedImageView(_HEADER, "jpeg", data), LARGEST)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -256,12 +323,13 @@ def test_a_scan_for_each_color_is_kept_as_coefficients_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it reaches the decoder"))
-    frame = struct.pack(">BBHBHHB", 0xFF, 0xC0, 17, 8, 64, 96, 3) + bytes(
-        value for number in (1, 2, 3) for value in (number, 0x11, 0)
-    )
+    colors = bytes(value for number in (1, 2, 3) for value in (number, 0x11, 0))
     scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0data"
-    with pytest.raises(InputError, match="more memory than two of the largest"):
-        decode_compressed(message(b"\xff\xd8" + frame + 3 * scan + b"\xff\xd9"), (64, 96))
+    all_colors = b"\xff\xda\0\x0c\x03\x01\0\x02\0\x03\0\0\0\0data"
+    for marker, scans in ((0xC0, 3 * scan), (0xC2, all_colors)):
+        head = segment(marker, struct.pack(">BHHB", 8, 64, 96, 3) + colors)
+        with pytest.raises(InputError, match="more memory than two of the largest"):
+            decode_compressed(message(JPEG_START + head + scans + JPEG_END), (64, 96))
 
 
 def test_mutated_pictures_take_no_more_memory_than_the_largest_one() -> None:
