@@ -13,7 +13,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "aegis = aegis_ros.cli.main:main",
+            "aegis = aegis_ros.cli.program:aegis",
             "orchestrator = aegis_ros.nodes.orchestrator_main:program",
             "replay = aegis_ros.nodes.programs:replay",
             "monitor = aegis_ros.nodes.programs:monitor",

@@ -12,6 +12,7 @@ import typer
 from aegis_ros import __version__
 from aegis_ros.cli.pipes import ending_with_their_reader
 from aegis_ros.errors import AegisError
+from aegis_ros.sandbox.ctrl_c import unwound
 
 __all__ = ["app", "main"]
 
@@ -536,7 +537,8 @@ def version() -> None:
 def main() -> int:
     """Run the command; bad input becomes one message on stderr and exit code 2.
 
-    A bug in aegis ends with 3, since 1 is an answer; a reader that has gone ends it with 141.
+    A bug in aegis ends with 3, since 1 is an answer; a reader that has gone ends it with 141, and
+    Ctrl+C with 130.
     """
     with ending_with_their_reader():
         return _main()
@@ -544,7 +546,8 @@ def main() -> int:
 
 def _main() -> int:
     try:
-        app(standalone_mode=True)
+        with unwound():
+            app(standalone_mode=True)
     except AegisError as error:
         name = "\033[1;31maegis:\033[0m" if sys.stderr.isatty() else "aegis:"
         print(f"{name} {error}", file=sys.stderr)

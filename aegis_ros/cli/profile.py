@@ -34,6 +34,7 @@ from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
 from aegis_ros.planning.refusal import Refusal
+from aegis_ros.sandbox.ctrl_c import INTERRUPTED
 from aegis_ros.spec import OrchestratorSpec, TaskSpec, TraceSpec
 from aegis_ros.wcet import PATTERN, RANDOM, Cache, Condition, Neighbour, Place, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed
@@ -46,7 +47,6 @@ STRESSES = {
     "compute": (Stress.NONE, Stress.COMPUTE),
     "both": (Stress.NONE, Stress.MEMORY, Stress.COMPUTE),
 }
-_INTERRUPTED = 130
 _PIECE_S = 15.0  # what a lost machine can cost; each piece loads the network anew
 _SAME_S = 1.0  # programs that end others may send a signal to each process and to the group
 _ROUNDS = 5  # a machine has quiet and busy moments: runs of one network are spread over them
@@ -124,7 +124,7 @@ def run(
             "interrupted; runs measured so far are kept, and the same command continues",
             file=sys.stderr,
         )
-        return _INTERRUPTED
+        return INTERRUPTED
     return 1 if any(item.problem for item in found) else 0
 
 
@@ -189,7 +189,7 @@ class _Campaign:
             nonlocal asked
             now = time.monotonic()
             if self.stopped and now - asked > _SAME_S:
-                raise KeyboardInterrupt
+                raise SystemExit(INTERRUPTED)
             asked = asked or now
             self.stopped = True
 

@@ -65,7 +65,7 @@ def measure(
     Raises:
         AegisError: the core cannot be used.
     """
-    command = [sys.executable, *_CHILD, str(core), str(seconds)]
+    command = [sys.executable, *_CHILD, str(core), str(seconds), str(os.getpid())]
     found = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH", "")]))
     with subprocess.Popen(
         command,
@@ -114,7 +114,8 @@ def standstills(seen: Sequence[Standstill]) -> Finding:
     )
 
 
-def _watch(core: int, seconds: float) -> Standstill:
+def _watch(core: int, seconds: float, parent: int) -> Standstill | None:
+    """Keep a core busy; ``None`` if the process that asked is gone meanwhile."""
     os.sched_setaffinity(0, {core})
     realtime = False
     for priority in (_PRIORITY, resource.getrlimit(resource.RLIMIT_RTPRIO)[0]):
@@ -127,6 +128,8 @@ def _watch(core: int, seconds: float) -> Standstill:
     before = clock()
     end = before + round(seconds * 1e9)
     while before < end:
+        if os.getppid() != parent:  # it was killed: nobody else gives the core back
+            return None
         stop = before + _BUSY_NS
         while before < stop:
             now = clock()
@@ -139,5 +142,6 @@ def _watch(core: int, seconds: float) -> Standstill:
 
 
 if __name__ == "__main__":
-    _seen = _watch(int(sys.argv[1]), float(sys.argv[2]))
-    print(json.dumps({"realtime": _seen.realtime, "stops_ns": _seen.stops_ns}))
+    _seen = _watch(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    if _seen is not None:
+        print(json.dumps({"realtime": _seen.realtime, "stops_ns": _seen.stops_ns}))

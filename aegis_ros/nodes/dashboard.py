@@ -273,6 +273,8 @@ def main(args: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(_MISSING.format(name=error.name), file=sys.stderr)
         return 1
+    end = threading.Event()
+    end_on_signals(end)
     try:
         with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -282,8 +284,6 @@ def main(args: list[str] | None = None) -> int:
         print(str(error), file=sys.stderr)
         rclpy.try_shutdown()
         return 1
-    end = threading.Event()
-    end_on_signals(end)
     spinner = spin_beside(node)
     what = "page" if node.settings.page else "metrics"
     node.get_logger().info(f"{what} of {node.target} at {server.url}")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -29,11 +31,13 @@ from aegis_ros.errors import AegisError
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.domains import unused_domain
+from aegis_ros.nodes.ending import ENDING, end_on_signals
 from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.resources import fastdds_profile, share_file
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
 from aegis_ros.sandbox.children import child_environment
+from aegis_ros.sandbox.ctrl_c import INTERRUPTED
 from aegis_ros.sandbox.descendants import end_with_this_process
 from aegis_ros.srv import RegisterModel
 from aegis_ros.views.status import render_snapshot, summary_line
@@ -189,11 +193,14 @@ def _decision_card(response: Any) -> Panel:
 class _Demo:
     """One run of the demo."""
 
-    def __init__(self, node: Node, console: Console, processes: _Processes, folder: Path) -> None:
+    def __init__(
+        self, node: Node, console: Console, processes: _Processes, end: threading.Event
+    ) -> None:
         self._console = console
         self._processes = processes
+        self._end = end  # asked for with a signal
         self._monitor = Monitor(node, _TARGET, decisions=6)
-        self._writer = _FrameWriter(node, folder)
+        self._writer = _FrameWriter(node, processes.log_dir)
         self._register = node.create_client(RegisterModel, f"{_TARGET}/register_model")
         self._answer: Any = None
 
@@ -202,12 +209,14 @@ class _Demo:
         if not self._wait_until_active():
             return 1
         self._show(seconds)
-        return self._conclude()
+        return INTERRUPTED if self._end.is_set() else self._conclude()
 
     def _wait_until_active(self, timeout_s: float = 300.0) -> bool:
         deadline, shown = time.monotonic() + timeout_s, ""
         with self._console.status("starting, and measuring the networks (first time only)") as line:
             while time.monotonic() < deadline:
+                if self._end.wait(0.1):
+                    return False
                 dead = self._processes.dead()
                 if dead:
                     self._explain_death(dead)
@@ -222,7 +231,6 @@ class _Demo:
                         self._console.print(escape(news), soft_wrap=True)
                     shown = news
                     line.update(escape(f"starting; {news}"))
-                time.sleep(0.1)
         self._console.print(f"[red]not active after {timeout_s:.0f} s[/red]; see {self._log_dir}")
         return False
 
@@ -242,9 +250,8 @@ class _Demo:
         with Live(console=self._console, refresh_per_second=4, transient=True) as live:
             last_line = started
             while seconds <= 0 or time.monotonic() - started < seconds:
-                if self._processes.dead():
+                if self._end.wait(0.25) or self._processes.dead():
                     return
-                time.sleep(0.25)
                 status = self._monitor.status
                 snapshot = self._monitor.snapshot()
                 if status is None or snapshot is None:
@@ -297,7 +304,11 @@ class _Demo:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the demo; return the exit code (0 all networks gave results, 1 otherwise)."""
+    """Run the demo; return the exit code.
+
+    Returns:
+        0 when all networks gave results, 130 after Ctrl+C, 1 otherwise.
+    """
     parser = argparse.ArgumentParser(
         prog="demo",
         description="Real networks on real camera and lidar recordings, with a live table.",
@@ -314,14 +325,15 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("ROS_DOMAIN_ID", str(unused_domain()))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)  # the nodes must not outlive the demo
+    end = threading.Event()
+    end_on_signals(end, (*ENDING, signal.SIGHUP))
     end_with_this_process()
     console = Console()
     processes = _Processes(folder)
     try:
         with starting():
-            rclpy.init(args=[])
+            # Ours: rclpy's handlers would end the subscriptions, and leave this waiting.
+            rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
             node = rclpy.create_node("aegis_demo")
             answer_always(node)
     except AegisError as error:
@@ -340,17 +352,12 @@ def main(args: list[str] | None = None) -> int:
         processes.start(
             "replay", "aegis_ros.nodes.replay", f"config:={share_file('config/demo_replay.yaml')}"
         )
-        return _Demo(node, console, processes, folder).run(options.seconds)
-    except KeyboardInterrupt:
-        return 130
+        code = _Demo(node, console, processes, end).run(options.seconds)
     finally:
         processes.stop()
         spinner.stop()
         rclpy.try_shutdown()
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    return INTERRUPTED if end.is_set() else code
 
 
 if __name__ == "__main__":

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.ending import ENDING, end_on_signals, wait_for
+from aegis_ros.sandbox.ctrl_c import end_at_once
 
 __all__ = ["main", "program"]
 
@@ -49,8 +49,7 @@ def main(args: list[str] | None = None) -> int:
     Raises:
         SystemExit: after help, or an argument that is none of ROS.
     """
-    for number in ENDING:  # imports take seconds on a busy machine
-        signal.signal(number, _leave)
+    end_at_once(0, ENDING)  # imports take seconds on a busy machine
     if os.environ.get("AEGIS_TUNE_ALLOCATOR", "1") != "0":
         tune_allocator()
     import rclpy
@@ -119,11 +118,6 @@ def _watchdog(end: threading.Event, failed: threading.Event) -> NoReturn:
     end.wait()
     time.sleep(_END_SECONDS)
     os._exit(int(failed.is_set()))
-
-
-def _leave(*_: Any) -> NoReturn:
-    """End a program that has not begun anything."""
-    raise SystemExit(0)
 
 
 if __name__ == "__main__":

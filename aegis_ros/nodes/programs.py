@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib import import_module
+
+from aegis_ros.nodes.ending import ENDING
+from aegis_ros.sandbox.ctrl_c import INTERRUPTED, end_at_once
 
 __all__ = ["dashboard", "demo", "monitor", "replay"]
 
@@ -19,7 +21,7 @@ def dashboard(args: list[str] | None = None) -> int:
 
 def demo(args: list[str] | None = None) -> int:
     """Run the demo; return the exit code."""
-    return _run("demo", args)
+    return _run("demo", args, INTERRUPTED)
 
 
 def monitor(args: list[str] | None = None) -> int:
@@ -32,11 +34,8 @@ def replay(args: list[str] | None = None) -> int:
     return _run("replay", args)
 
 
-def _run(module: str, args: list[str] | None) -> int:
-    # Until there is something to give back, Ctrl+C ends the process at once: Python would answer
-    # with a traceback of the imports, which take most of the start.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _run(module: str, args: list[str] | None, interrupted: int = 0) -> int:
+    end_at_once(interrupted, ENDING)
     return int(import_module(f"aegis_ros.nodes.{module}").main(args))
 
 

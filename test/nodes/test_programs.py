@@ -1,10 +1,9 @@
-"""The programs of the package, as they are started: help, mistakes, and Ctrl+C at any moment."""
+"""The programs of the package, as they are started: help and mistakes."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -16,30 +15,6 @@ from rclpy.parameter import Parameter
 from test.nodes.system import running
 
 _PAGE = (Path(__file__).resolve().parents[2] / "docs" / "install.md").read_text()
-
-# Ctrl+C comes while the program imports what it needs, which takes most of its start.
-_INTERRUPTED = """
-import os, signal, sys
-class Interrupt:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith("aegis_ros.nodes.") and not name.endswith(".programs"):
-            os.kill(os.getpid(), signal.SIGINT)
-sys.meta_path.insert(0, Interrupt())
-from aegis_ros.nodes import programs
-getattr(programs, sys.argv[1])([])
-"""
-
-
-@pytest.mark.parametrize("program", ["dashboard", "demo", "monitor", "replay"])
-def test_ctrl_c_during_the_imports_ends_a_program_without_a_traceback(program: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED, program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def _run(module: str, *arguments: str) -> tuple[int, str]:

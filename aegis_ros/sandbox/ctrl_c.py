@@ -1,0 +1,68 @@
+"""What Ctrl+C does to a program, from its first moment on: it ends, and says nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+__all__ = ["INTERRUPTED", "end_at_once", "unwound"]
+
+#: Exit code, as a shell gives it to a program that SIGINT ends; 1 would be an answer.
+INTERRUPTED = 130
+
+_DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
+
+
+def end_at_once(code: int, numbers: Sequence[int] = (signal.SIGINT,)) -> None:
+    """Have signals end the process at once, as long as there is nothing to give back.
+
+    Python would answer with a traceback of the imports, which take most of the start, and `ros2
+    launch` calls a node that a signal ended one that has died. Where a signal is ignored, as SIGINT
+    is in the background of a shell, or has a handler, it stays so.
+
+    Args:
+        code: exit code.
+        numbers: of the signals.
+    """
+
+    def leave(*_: Any) -> NoReturn:
+        os._exit(code)
+
+    for number in numbers:
+        if signal.getsignal(number) in _DEFAULTS:
+            signal.signal(number, leave)
+
+
+@contextmanager
+def unwound() -> Iterator[None]:
+    """Have Ctrl+C leave the block as ``SystemExit``, so that what was begun is given back.
+
+    Libraries make answers of their own of ``KeyboardInterrupt``, and errors of whatever is raised
+    while they are imported: whatever leaves the block after Ctrl+C is its doing.
+
+    Raises:
+        SystemExit: with :data:`INTERRUPTED`.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    came = False
+
+    def come(*_: Any) -> NoReturn:
+        nonlocal came
+        came = True
+        raise SystemExit(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, come)
+    try:
+        yield
+    except BaseException:
+        if came:
+            raise SystemExit(INTERRUPTED) from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
