@@ -250,15 +250,6 @@ def test_what_pip_installs_for_a_checkout_covers_what_a_robot_gets() -> None:
     assert {name.replace("-", "_") for name in _required()} <= pinned
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.jetson"])
-def test_what_an_image_copies_is_there(name: str) -> None:
-    text = (ROOT / "docker" / name).read_text()
-    for source in re.findall(r"^COPY (?!--from)(\S+) ", text, re.MULTILINE):
-        assert (ROOT / source).exists(), source
-    ignored = (ROOT / ".dockerignore").read_text().split()
-    assert {".venv", "build", "install"} <= set(ignored)
-
-
 @pytest.mark.parametrize(
     ("codename", "apt", "says"),
     [

@@ -83,8 +83,40 @@ def test_the_perspective_stacks_its_panels_on_a_screen_of_1280_pixels() -> None:
     # QWidget.saveGeometry: magic, version, and the window's frame as left, top, right, bottom
     left, top, right, bottom = struct.unpack(">4i", geometry[8:24])
     assert right - left <= 1280 and bottom - top <= 768
-    for panel in ("RobotMonitor__1", "TopicPlugin__1", "Plot__1", "Plot__2"):
-        assert panel.encode("utf-16-be") in state
+    (left_width, left_panels), (right_width, right_panels) = _columns(state)
+    assert left_width + right_width <= 1280
+    assert [panel.split("__")[1] for panel in left_panels] == ["RobotMonitor", "TopicPlugin"]
+    assert [panel.split("__")[1:3] for panel in right_panels] == [["Plot", "1"], ["Plot", "2"]]
+
+
+def _columns(state: bytes) -> list[tuple[int, list[str]]]:
+    """Return width and panels, from the top, of each column of what QMainWindow.saveState gives."""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        at += 4
+        return int(struct.unpack(">i", state[at - 4 : at])[0])
+
+    def byte() -> int:
+        nonlocal at
+        at += 1
+        return state[at - 1]
+
+    assert (number(), number(), byte()) == (0xFF, 0, 0xFD)  # magic, version, docked panels
+    columns = []
+    for _ in range(number()):
+        number()  # side of the window
+        width, _, kind, orientation = number(), number(), byte(), byte()
+        assert (kind, orientation) == (0xFC, 2), "panels in a sequence, one above the other"
+        panels = []
+        for _ in range(number()):
+            assert byte() == 0xFB  # a panel, and no further sequence
+            length = number()
+            panels.append(state[at : at + length].decode("utf-16-be"))
+            at += length + 1 + 4 * 4  # flags, position, sizes
+        columns.append((width, panels))
+    return columns
 
 
 def _type_of(kind: Any, part: str) -> Any:
