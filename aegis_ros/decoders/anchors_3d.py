@@ -135,10 +135,13 @@ class Anchors3DDecoder:
             towards = self._rows(outputs, "directions", _DIRECTIONS, extents)[0][rows]
             half = towards.argmax(axis=1)
             turned = boxes[:, 6] - options.direction_offset
-            turned -= np.floor(turned / pi + options.direction_limit) * pi
+            with np.errstate(invalid="ignore"):  # what is turned infinitely far is no box
+                turned -= np.floor(turned / pi + options.direction_limit) * pi
             boxes[:, 6] = turned + options.direction_offset + pi * half
+        with np.errstate(over="ignore"):
+            rounded = boxes.astype(np.float32)
         return choose_3d(
-            boxes.astype(np.float32),
+            rounded,
             found[rows],
             classes[rows],
             None,

@@ -174,7 +174,8 @@ def take(outputs: Outputs, name: str, shape: Sequence[int | None]) -> npt.NDArra
         raise DecodeError(
             "the output does not hold numbers", where=f"outputs.{name}", value=array.dtype
         )
-    values = array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        values = array.astype(np.float32, copy=False)
     # The minimum is NaN as soon as one element is: one pass, no temporary.
     if values.size and np.isnan(np.min(values)):
         raise DecodeError(
