@@ -186,6 +186,13 @@ def _painted(
         frame: source frame and input.
         over_boxes: whether masks lie over their boxes.
     """
+    if len(shown) and not shown[0].size:
+        raise DecodeError(
+            "the masks have no cells",
+            where="outputs",
+            value=list(shown.shape[1:]),
+            expected="a height and a width of at least 1",
+        )
     canvas = np.zeros((frame.height, frame.width), np.uint8)
     edges = np.concatenate([np.floor(made.boxes[:, :2]), np.ceil(made.boxes[:, 2:])], axis=1)
     for index in range(len(made.labels) - 1, -1, -1):  # the best comes last and lies on top
