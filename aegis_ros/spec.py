@@ -446,7 +446,7 @@ class DeviceSpec:
     Attributes:
         backend: name of the backend of all lanes that name none of their own (entry point group
             ``aegis_ros.backends``); empty for the default.
-        lanes: at least one.
+        lanes: at least one; empty where they are to be chosen, before anything is made of it.
         arena_bytes: limit of all footprints together.
         switch_ns: cost of starting one segment, charged to every segment in the analysis.
         realtime_priority: SCHED_FIFO priority of the engine, 0 for the normal scheduler; threads of

@@ -19,8 +19,10 @@ from rich.text import Text
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends, lane_classes
 from aegis_ros.config import Places, default_state_dir, read_config
 from aegis_ros.errors import ConfigError
+from aegis_ros.host import pinnable_cores
 from aegis_ros.planning.candidate import Options
 from aegis_ros.planning.foresight import foresee
+from aegis_ros.planning.layouts import with_most_lanes
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
@@ -80,6 +82,7 @@ def run(path: Path, state_dir: Path | None, form: str, backend: Backend | None =
         raise ConfigError("there is no task to build", where="tasks", expected="at least one")
     state = state_dir or default_state_dir()
     with places.shown():
+        spec = replace(spec, device=with_most_lanes(spec.device, pinnable_cores()))
         used = (
             create_backends(spec.device)
             if backend is None

@@ -28,6 +28,7 @@ from aegis_ros.host import (
     standstills,
 )
 from aegis_ros.host.finding import unknown
+from aegis_ros.planning.layouts import with_most_lanes
 from aegis_ros.views.terminal import say, sheet, terminal
 
 __all__ = ["run"]
@@ -70,9 +71,10 @@ def run(
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
     needs, used, absent = Needs(), frozenset[str](), list[int]()
     if config is not None:
-        device = load_config(config).device
+        own = pinnable_cores() if cores is None else cores
+        device = with_most_lanes(load_config(config).device, own)
         wanted = {lane.cpu for lane in device.lanes if lane.cpu is not None}
-        there = wanted.intersection(pinnable_cores() if cores is None else cores)
+        there = wanted.intersection(own)
         absent = sorted(wanted - there)
         needs = Needs(tuple(sorted(there)), device.realtime_priority)
         used = frozenset(lanes_by_backend(device.backend, device.lanes))

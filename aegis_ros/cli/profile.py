@@ -25,17 +25,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from aegis_ros.backends import CompiledNetwork, lane_classes
+from aegis_ros.backends import (
+    CompiledNetwork,
+    capabilities_of,
+    create_backends,
+    lane_classes,
+)
 from aegis_ros.cli.profile_answer import Measured, as_json, print_answer
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.cli.profile_report import require_report, write_report
 from aegis_ros.config import Places, default_state_dir, read_config
 from aegis_ros.errors import AegisError, ConfigError
+from aegis_ros.host import pinnable_cores
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
+from aegis_ros.planning.layouts import layouts_of, with_most_lanes
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.sandbox.ctrl_c import INTERRUPTED
-from aegis_ros.spec import OrchestratorSpec, TaskSpec, TraceSpec
+from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec, TraceSpec
 from aegis_ros.wcet import PATTERN, RANDOM, Cache, Condition, Neighbour, Place, Profile, Stress
 from aegis_ros.wcet.stress import other_cores, stressed
 
@@ -102,17 +109,23 @@ def run(
         spec, places = model_spec(path, size), Places()
     else:
         spec, places = read_config(path)
-    tasks = tuple(each for task in _chosen(spec, names) for each in _on_each_class(spec, task))
-    spec = replace(
-        spec, tasks=tuple(each for task in spec.tasks for each in _on_each_class(spec, task))
-    )
+    wanted = _chosen(spec, names)
     if segments:
-        tasks = tuple(replace(task, segments=segments) for task in tasks)
+        wanted = tuple(replace(task, segments=segments) for task in wanted)
     state = state_dir or default_state_dir()
-    with places.shown():
-        campaign = _Campaign(spec, tasks, state, inputs, places=places)
-    with campaign.stopped_by_signals():
-        found = campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh=fresh)
+    found: list[Measured] = []
+    for device in _devices(spec.device):
+        on = replace(spec, device=device)
+        all_of_them = tuple(each for task in spec.tasks for each in _on_each_class(on, task))
+        tasks = tuple(each for task in wanted for each in _on_each_class(on, task))
+        on = replace(on, tasks=all_of_them)
+        with places.shown():
+            campaign = _Campaign(on, tasks, state, inputs, places=places)
+        with campaign.stopped_by_signals():
+            found += campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh=fresh)
+        fresh = False  # what the lanes before have measured is of this call
+        if campaign.stopped:
+            break
     if form == "json":
         print(json.dumps([as_json(item) for item in found], indent=2))
     else:
@@ -126,6 +139,18 @@ def run(
         )
         return INTERRUPTED
     return 1 if any(item.problem for item in found) else 0
+
+
+def _devices(device: DeviceSpec) -> list[DeviceSpec]:
+    """Return a device with its lanes; where they are to be chosen, with all that may be.
+
+    On cores, networks take the same on however many lanes: the most of them are enough.
+    """
+    cores = pinnable_cores()
+    if device.lanes or capabilities_of(device.backend).on_cores:
+        return [with_most_lanes(device, cores)]
+    (backend,) = create_backends(replace(device, lanes=DeviceSpec().lanes)).values()
+    return [each.device for each in layouts_of(device, backend, cores)]
 
 
 def _on_each_class(spec: OrchestratorSpec, task: TaskSpec) -> tuple[TaskSpec, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from aegis_ros.config.convert import to_spec
 from aegis_ros.config.explain import Unfit, suggest
@@ -47,17 +47,31 @@ class _Lane(Model):
     )
 
 
+def _list_or_auto(value: object, listed: ValidatorFunctionWrapHandler) -> list[_Lane]:
+    """Return no lanes for ``auto``: they are chosen later."""
+    if value == "auto":
+        return []
+    if isinstance(value, str):
+        raise Unfit("not valid", value=value, expected="auto, or a list of lanes")
+    found: list[_Lane] = listed(value)
+    return found
+
+
 class _Device(Model):
     backend: Annotated[str, Shown("that of the processor")] = Field(
         "",
         description="runtime of the networks on all lanes that name none: see "
         "[Backends](#backends)",
     )
-    lanes: Annotated[list[_Lane], Shown("`[{name: main}]`")] = Field(
+    lanes: Annotated[
+        list[_Lane],
+        Field(min_length=1, max_length=64),
+        WrapValidator(_list_or_auto),
+        Shown("`[{name: main}]`", "`auto`, or list of 1 to 64 mappings"),
+    ] = Field(
         default_factory=lambda: [_Lane(name="main")],
-        min_length=1,
-        max_length=64,
-        description="what networks run on; each lane runs one job at a time",
+        description="what networks run on; each lane runs one job at a time; `auto` chooses them: "
+        "see [Lanes that are chosen](#lanes-that-are-chosen)",
     )
     arena_mib: Float = Field(
         1024.0,
@@ -208,6 +222,17 @@ class Config(Model):
         lanes = [lane.name for lane in self.device.lanes]
         found = _duplicates(lanes, "device.lanes")
         found += _duplicates([task.name for task in self.tasks], "tasks")
+        if not lanes:
+            return found + [
+                ConfigError(
+                    "its lane is chosen, as device.lanes is auto",
+                    where=f"tasks[{index}].lane",
+                    value=task.lane,
+                    expected="it left out, or lanes that have names",
+                )
+                for index, task in enumerate(self.tasks)
+                if task.lane
+            ]
         return found + [
             ConfigError(
                 "there is no such lane",

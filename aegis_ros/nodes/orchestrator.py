@@ -49,9 +49,10 @@ from aegis_ros.nodes.services import Services
 from aegis_ros.nodes.timers import set_period
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.nodes.transitions import Transitions
-from aegis_ros.orchestrator import Orchestrator, Stream, TaskSummary
+from aegis_ros.orchestrator import LaneChooser, Orchestrator, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.rationale.engine import EngineGivenUp, EngineLost, EngineNotBack
+from aegis_ros.rationale.lanes import LanesChosen
 from aegis_ros.rationale.requests import StateExposed
 from aegis_ros.rationale.results import ResultUnwanted
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
@@ -136,6 +137,7 @@ class OrchestratorNode(LifecycleNode):
         self.add_post_set_parameters_callback(self._follow_clock)
         self._places = Places()
         self._orchestrator: Orchestrator | None = None
+        self._chooser: LaneChooser | None = None  # while lanes are chosen
         self.device_monitor: DeviceMonitor | None = None
         self._intake: SensorIntake | None = None
         self._ears: Ears | None = None
@@ -200,13 +202,14 @@ class OrchestratorNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        spec = self._read_config()
+        spec, chosen = self._choose_lanes(self._read_config())
         lanes = spec.device.lanes
         stay_off_lanes(lane.cpu for lane in lanes if lane.cpu is not None)
         orchestrator = Orchestrator(
             spec,
             state_dir=self._state_dir(),
             node=self.get_fully_qualified_name(),
+            lanes_chosen=chosen,
             on_result=self._on_result,
             on_rationale=self._decisions.put,
             on_streams=self._on_streams,
@@ -228,6 +231,21 @@ class OrchestratorNode(LifecycleNode):
         info = orchestrator.status().engine
         if info is not None:
             self.get_logger().info(f"engine {info.pid} on {info.device}; {info.determinism}")
+
+    def _choose_lanes(self, spec: OrchestratorSpec) -> tuple[OrchestratorSpec, LanesChosen | None]:
+        """Return the configuration with lanes where it leaves them open, and why these."""
+        self._chooser = LaneChooser(
+            spec,
+            state_dir=self._state_dir(),
+            node=self.get_fully_qualified_name(),
+            on_rationale=self._decisions.put,
+        )
+        if self._closing:
+            raise StoppedError("configuring was stopped on request")
+        try:
+            return self._chooser.choose()
+        finally:
+            self._chooser = None
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and run."""
@@ -301,7 +319,9 @@ class OrchestratorNode(LifecycleNode):
 
     def _interrupt(self) -> None:
         """Have configuring end soon, if that is under way."""
-        orchestrator = self._orchestrator
+        chooser, orchestrator = self._chooser, self._orchestrator
+        if chooser is not None:
+            chooser.close()
         if orchestrator is not None and self.state == "configuring":
             orchestrator.admissions.close()
 
@@ -312,6 +332,9 @@ class OrchestratorNode(LifecycleNode):
     def close(self) -> None:
         """Give everything back, whatever the state; configuring that is under way ends."""
         self._closing = True
+        chooser = self._chooser
+        if chooser is not None:
+            chooser.close()
         self._transitions.close()
         self._requests.close()
         self._give_back()

@@ -3,6 +3,7 @@
 from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.crops import Crops
 from aegis_ros.orchestrator.intake import Taken, Wanted
+from aegis_ros.orchestrator.lane_choosing import LaneChooser
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.orchestrator.statistics import Dropped, Unanswered, slow_unpacking_ns
@@ -32,6 +33,7 @@ __all__ = [
     "Crops",
     "Dropped",
     "FrameTimes",
+    "LaneChooser",
     "LaneSummary",
     "Orchestrator",
     "OrchestratorState",

@@ -33,7 +33,7 @@ from aegis_ros.engine import (
     SlotFrame,
 )
 from aegis_ros.engine.types import LeftOut
-from aegis_ros.errors import StateError, StoppedError
+from aegis_ros.errors import ConfigError, StateError, StoppedError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.memory import held
 from aegis_ros.network import TensorInfo
@@ -76,6 +76,7 @@ from aegis_ros.planning.feeds import decoded_outputs
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule
+from aegis_ros.rationale.lanes import LanesChosen
 from aegis_ros.rationale.rejection import Cancelled, CriticalRunning, NotConfigured
 from aegis_ros.rationale.requests import (
     FileDecides,
@@ -122,6 +123,7 @@ class Orchestrator:
         join_origins: returns the origin of a job from those of its frames (none for a timer without
             inputs) and the job's own times.
         engine_factory: makes the engine from the device and the callbacks.
+        lanes_chosen: why the device has these lanes, where they were chosen; reported first.
     """
 
     def __init__(
@@ -137,14 +139,19 @@ class Orchestrator:
         on_partial: Callable[[TaskSpec, PartialResult], None] = lambda spec, partial: None,
         join_origins: Callable[[Sequence[object], FrameTimes], object] = first_origin,
         engine_factory: Callable[..., Engine] = EngineClient,
+        lanes_chosen: LanesChosen | None = None,
     ) -> None:
         """Open the profile store; nothing runs yet.
 
         Raises:
-            ConfigError: there is no such backend, or it cannot have such lanes.
+            ConfigError: there is no such backend, or it cannot have such lanes; or the lanes are
+                still to be chosen (:class:`~aegis_ros.orchestrator.LaneChooser`).
             ProfileError: ``state_dir`` cannot be used.
         """
+        if not spec.device.lanes:
+            raise ConfigError("lanes are still to be chosen", where="device.lanes", value="auto")
         self.spec = spec
+        self._lanes_chosen = lanes_chosen
         self._state_dir = state_dir
         self._folder = NodeFolder(state_dir, node) if node else None
         kept = state_dir if self._folder is None else self._folder.path
@@ -320,6 +327,8 @@ class Orchestrator:
                 if not admit:
                     return ()
                 self._audit.begin()
+                if self._lanes_chosen is not None:
+                    self.log.report(self._lanes_chosen)
                 return self._admit_all()
 
     def _take_folder(self, folder: NodeFolder) -> None:

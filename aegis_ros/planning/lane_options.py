@@ -129,6 +129,15 @@ class OptionsLayout:
             if parts > own.compiled.segments:
                 own = self._preparation.in_segments(own, parts, whole, estimate=False)
             self._contention.beside(own, each.lane, self._others(name, lane_of), pairs)
+
+    def lacks(self, lane_of: LaneOf) -> bool:
+        """Return whether anything that a placement rests on was assumed or estimated."""
+        placed = self.placed(lane_of).values()
+        estimated = any(each.candidate.wcet_source == "estimated" for each in placed)
+        return estimated or bool(self.assumptions(lane_of))
+
+    def forget(self) -> None:
+        """Ask for all budgets again: something was measured."""
         self._cut.clear()
         self._beside.clear()
         self._placed.clear()

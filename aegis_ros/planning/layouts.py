@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from aegis_ros.backends import Backend
+from aegis_ros.backends import Backend, Capabilities, capabilities_of
 from aegis_ros.spec import DeviceSpec, LaneSpec
 
-__all__ = ["MOST_LANES", "LaneLayout", "layouts_of"]
+__all__ = ["MOST_LANES", "LaneLayout", "layouts_of", "with_most_lanes"]
 
 MOST_LANES = 4
 _UNEVEN = 4  # of two lanes with unlike shares, the first has one part of so many
@@ -39,19 +39,38 @@ def layouts_of(device: DeviceSpec, backend: Backend, cores: Collection[int]) -> 
         backend: of all lanes.
         cores: that a thread can be pinned to; at least one.
     """
-    if backend.capabilities.on_cores:
-        own = sorted(cores)
-        return [
-            _layout(device, "", [LaneSpec("", cpu) for cpu in own[-count:]])
-            for count in range(1, min(MOST_LANES, len(own)) + 1)
-        ]
-    found = [_layout(device, "", [LaneSpec("")] * count) for count in range(1, MOST_LANES + 1)]
+    found = _undivided(device, backend.capabilities, cores)
     if backend.capabilities.partitions:
         found += [
             _layout(device, f"{_shares(parts)} multiprocessors", _divided(parts))
             for parts in _partings(multiprocessors_of(backend))
         ]
     return found
+
+
+def with_most_lanes(device: DeviceSpec, cores: Collection[int]) -> DeviceSpec:
+    """Return a device whose lanes are to be chosen with as many as it may get, else as it is.
+
+    For whoever asks what networks may run on, and not for the best place of each.
+
+    Raises:
+        ConfigError: there is no such backend.
+    """
+    if device.lanes:
+        return device
+    return _undivided(device, capabilities_of(device.backend), cores)[-1].device
+
+
+def _undivided(
+    device: DeviceSpec, capabilities: Capabilities, cores: Collection[int]
+) -> list[LaneLayout]:
+    if capabilities.on_cores:
+        own = sorted(cores)
+        return [
+            _layout(device, "", [LaneSpec("", cpu) for cpu in own[-count:]])
+            for count in range(1, min(MOST_LANES, len(own)) + 1)
+        ]
+    return [_layout(device, "", [LaneSpec("")] * count) for count in range(1, MOST_LANES + 1)]
 
 
 def multiprocessors_of(backend: Backend) -> int:

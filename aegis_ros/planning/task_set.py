@@ -149,7 +149,8 @@ def read_task_set(
         path: a bare set, or an orchestrator's YAML (recognised by tasks with a ``model``, or by
             the keys ``device`` and ``models``).
         state_dir: where the orchestrator keeps its profiles.
-        choose_lanes: whether to choose lanes, whatever the file says of them.
+        choose_lanes: whether to choose lanes, whatever the file says of them; done without where
+            it says ``auto``.
         slowdown: where lanes are chosen, how many times longer a task is assumed to take beside
             one that it was never measured with.
 
@@ -172,7 +173,7 @@ def read_task_set(
     if configured:
         spec, places = parse_placed(text, str(path))
         with places.shown():
-            if choose_lanes:
+            if choose_lanes or not spec.device.lanes:
                 return _chosen_set(spec, path, places, state_dir, slowdown=slowdown)
             return _configured_set(spec, path, places, state_dir)
     refuse_other_kind(values, tuple(_Set.model_fields), str(path))

@@ -166,6 +166,9 @@ class FakeDriver:
         used = sum(size for size, _ in self._device.values())
         return self._capacity - used, self._capacity
 
+    def multiprocessors(self) -> int:
+        return self.sms
+
     def split(self, counts: Sequence[int]) -> list[Partition]:
         with self._lock:
             self._called("split")

@@ -286,6 +286,13 @@ def test_a_driver_or_a_package_without_green_contexts_is_reported_as_any_error(e
     with pytest.raises(CudaError, match=str(error)) as raised:
         BindingsDriver(cuda).split([4])
     assert not raised.value.sticky
+    assert BindingsDriver(cuda).multiprocessors() == 0  # none that could be divided
+
+
+def test_a_backend_says_how_many_multiprocessors_its_lanes_can_have():
+    cuda = Bindings()
+    cuda.values["cuDeviceGetDevResource"] = (Resource(66),)
+    assert CudaBackend(BindingsDriver(cuda)).multiprocessors() == 66
 
 
 @pytest.mark.parametrize(

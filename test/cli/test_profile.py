@@ -324,3 +324,20 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(
     with pytest.raises(ConfigError, match=said):
         run(config, ["good"], 20, tmp_path / "state", form="text", **options)
     assert not (tmp_path / "state").exists()
+
+
+def test_where_lanes_are_to_be_chosen_all_is_measured_that_the_choice_rests_on(
+    config: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    state = tmp_path / "state"
+    text = config.read_text().replace("lanes: [{name: main}]", "lanes: auto")
+    good, gone = text.split("  - {name: gone")
+    identity_network(tmp_path / "wide.onnx", (1, 3, 12, 20))
+    wide = gone.replace("absent", "wide").replace("size: [12, 16]", "size: [12, 20]")
+    config.write_text(f"{good}  - {{name: wide{wide}")
+    assert run(config, [], 20, state, form="json", cold_runs=0, pair_runs=10) == 0
+    assert {each["task"] for each in json.loads(capsys.readouterr().out)} == {"good", "wide"}
+    assert check(config, form="json", state_dir=state) == 0
+    chosen = json.loads(capsys.readouterr().out)["lanes_chosen"]
+    assert all(each["slowdowns_assumed"] == 0 for each in chosen["alternatives"])
+    assert all(not each["falls_short"] for each in chosen["alternatives"])

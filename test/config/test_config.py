@@ -349,3 +349,19 @@ def test_what_comes_through_a_service_is_held_to_the_same_rules() -> None:
 )
 def test_what_the_yaml_library_cannot_read_is_refused_with_its_line(value: str) -> None:
     assert "robot.yaml:2: " in refusal(f"tasks:\n- {{name: a, period_ms: {value}}}\n")
+
+
+def test_lanes_that_are_to_be_chosen_are_none_yet() -> None:
+    assert parse_config("device: {lanes: auto}").device.lanes == ()
+
+
+@pytest.mark.parametrize("lanes", ["[]", "automatic", "{}", "[auto]"])
+def test_lanes_are_a_list_or_auto(lanes: str) -> None:
+    assert "device.lanes" in refusal(f"device: {{lanes: {lanes}}}")
+
+
+def test_no_task_names_a_lane_that_is_chosen() -> None:
+    text = EXAMPLE.replace("lanes: [{name: main, cpu: 1}]", "lanes: auto")
+    assert parse_config(text).device.lanes == ()
+    said = refusal(text.replace("period_ms: 100", "period_ms: 100\n    lane: main"))
+    assert "device.lanes is auto" in said and "tasks[0].lane" in said

@@ -40,6 +40,10 @@ _LATCHED = QoSProfile(
 )
 
 
+def _listed(lanes: str) -> str:
+    return lanes if lanes == "auto" else f"[{lanes}]"
+
+
 class Asked:
     """A request that was sent."""
 
@@ -73,7 +77,7 @@ class System:
         self.model = identity_network(folder / "identity.onnx", (1, 3, *SIZE))
         config = folder / "robot.yaml"
         config.write_text(
-            f"device: {{backend: onnxruntime, lanes: [{lanes}], arena_mib: 256, "
+            f"device: {{backend: onnxruntime, lanes: {_listed(lanes)}, arena_mib: 256, "
             "realtime_priority: 0}\n"
             f"models: {{roots: ['{folder}']}}\n{more}" + (f"tasks:\n{tasks}" if tasks else "")
         )

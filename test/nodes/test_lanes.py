@@ -37,3 +37,30 @@ def test_results_go_on_when_a_task_moves_to_a_lane_of_another_backend(tmp_path: 
         assert jobs == sorted(set(jobs)) and jobs[0] == 0
         moved = [each.sentence for each in system.rationales if "moved from" in each.sentence]
         assert len(moved) == 1 and "so that urgent fits" in moved[0]
+
+
+def test_lanes_are_chosen_and_reported_before_the_first_task_is_admitted(tmp_path: Path) -> None:
+    tasks = "".join(
+        f"  - {{name: {name}, model: '{tmp_path}/identity.onnx', period_ms: 20000, segments: 1,\n"
+        f"     input: {{topic: /{name}, max_size: [24, 32]}}, preprocess: {{size: [12, 16]}},\n"
+        f"     output: {{topic: /{name}/out}}}}\n"
+        for name in ("near", "far")
+    )
+    with running(tmp_path, tasks, lanes="auto") as system:
+        decisions = system.until(
+            lambda: (
+                system.rationales
+                if sum(each.decision == "admitted" for each in system.rationales) == 2
+                else []
+            )
+        )
+        rules = [each.rule for each in decisions if each.rule == "lane_choice"]
+        assert len(rules) == 1
+        chosen = next(each for each in decisions if each.rule == "lane_choice")
+        first = next(each for each in decisions if each.decision == "admitted")
+        assert decisions.index(chosen) < decisions.index(first)
+        assert "1 lane" in chosen.sentence
+        # Two networks that are hardly ever asked for: whatever was chosen is what runs.
+        lanes = {each.lane for each in decisions if each.decision == "admitted"}
+        assert lanes <= {"main", "lane1", "lane2", "lane3", "lane4"}
+        assert all(f"lane {lane}: " in chosen.sentence for lane in lanes)

@@ -16,7 +16,7 @@ from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.planning.lane_options import OptionsLayout
 from aegis_ros.planning.lane_search import best_placement
 from aegis_ros.planning.lane_trial import Trial
-from aegis_ros.planning.layouts import layouts_of
+from aegis_ros.planning.layouts import layouts_of, with_most_lanes
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.spec import DeviceSpec, LaneSpec, TaskSpec
 from aegis_ros.wcet import (
@@ -245,3 +245,10 @@ def test_a_gpu_is_shared_by_streams_or_divided_into_equal_parts_or_a_small_one_a
     streams = replace(SimulatedBackend.capabilities, on_cores=False)
     whole.capabilities = streams  # type: ignore[misc]
     assert len(layouts_of(DeviceSpec(), whole, ())) == 4
+
+
+def test_whoever_asks_what_networks_may_run_on_gets_as_many_lanes_as_there_may_be() -> None:
+    auto = DeviceSpec(backend="simulated", lanes=())
+    assert [lane.cpu for lane in with_most_lanes(auto, {0, 1}).lanes] == [0, 1]
+    declared = DeviceSpec()
+    assert with_most_lanes(declared, {0, 1}) is declared

@@ -141,6 +141,10 @@ class CudaBackend:
             self._all_replayed = all(all(each.graphs) for each in self._loaded)
             network.close()
 
+    def multiprocessors(self) -> int:
+        """Return how many of the GPU can be divided among lanes; 0 where none can."""
+        return self._driver.multiprocessors()
+
     def device_id(self) -> str:
         """Return which GPU of this host it is, or which part of one.
 

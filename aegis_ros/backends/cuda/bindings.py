@@ -93,6 +93,15 @@ class BindingsDriver:
         free, total = self._do("cuMemGetInfo")
         return int(free), int(total)
 
+    def multiprocessors(self) -> int:
+        """Return how many the GPU has; 0 where package or driver know no green contexts."""
+        try:
+            kind = self._cuda.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM
+            whole = self._do("cuDeviceGetDevResource", self._device, kind)
+        except (AttributeError, RuntimeError, CudaError):
+            return 0
+        return int(whole.sm.smCount)
+
     def split(self, counts: Sequence[int]) -> list[Partition]:
         """Make a green context a count, and one of the rest.
 

@@ -118,6 +118,10 @@ class CudaDriver(Protocol):
         """Return free and total bytes of the device."""
         ...
 
+    def multiprocessors(self) -> int:
+        """Return how many multiprocessors can be divided; 0 where none can."""
+        ...
+
     def split(self, counts: Sequence[int]) -> list[Partition]:
         """Divide the multiprocessors; return one partition a count and one for what is left.
 

@@ -92,6 +92,10 @@ class PyCudaDriver:
         free, total = self._do("mem_get_info", self._cuda)
         return int(free), int(total)
 
+    def multiprocessors(self) -> int:
+        """None that could be divided."""
+        return 0
+
     def split(self, counts: Sequence[int]) -> list[Partition]:
         """Not with PyCUDA."""
         raise CudaError("split", NOT_SUPPORTED, "PyCUDA has no green contexts")

@@ -1,0 +1,293 @@
+"""Chooses lanes before an orchestrator has any: measures what is missing, then plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from aegis_ros.backends import Backend, CompiledNetwork, create_backends
+from aegis_ros.engine import Engine, EngineClient
+from aegis_ros.errors import AegisError, StateError, StoppedError
+from aegis_ros.host import pinnable_cores
+from aegis_ros.orchestrator.admissions import Admissions, Ticket
+from aegis_ros.orchestrator.claims import Claims, claims_folder, claims_of
+from aegis_ros.orchestrator.node_folder import DEFAULT_NODE
+from aegis_ros.orchestrator.profiling import Profiler
+from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.state_folder import StateFolder
+from aegis_ros.orchestrator.types import AdmissionRequest
+from aegis_ros.planning.candidate import Options
+from aegis_ros.planning.contention import PairRun, Placed
+from aegis_ros.planning.lane_options import OptionsLayout
+from aegis_ros.planning.lane_plan import LanePlan, plan_lanes
+from aegis_ros.planning.lane_reason import lanes_chosen
+from aegis_ros.planning.layouts import LaneLayout, layouts_of
+from aegis_ros.planning.preparation import Preparation
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.rationale import Rationale
+from aegis_ros.rationale.lanes import LaneAlternative, LanesChosen
+from aegis_ros.rationale.requests import NotClaimed
+from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.wcet import ProfileKey, ProfileStore, RememberedProfiles
+
+__all__ = ["LaneChooser"]
+
+_NOT_SLOWED = Fraction(1)
+
+
+class LaneChooser:
+    """Chooses the lanes of a configuration that says ``lanes: auto``, for the tasks it names.
+
+    Each network is measured alone on every kind of lane that there may be. What it takes beside
+    others is at first assumed to be no more than that, so that no placement looks worse than it
+    is; what the best one rests on is then measured, until nothing in the best one is assumed.
+
+    Args:
+        spec: configuration.
+        state_dir: as for the orchestrator.
+        node: full name of the node.
+        on_rationale: called with what is measured.
+        engine_factory: makes the engines that measure, each from a device and the callbacks.
+    """
+
+    def __init__(
+        self,
+        spec: OrchestratorSpec,
+        *,
+        state_dir: Path,
+        node: str = DEFAULT_NODE,
+        on_rationale: Callable[[Rationale], None] = lambda rationale: None,
+        engine_factory: Callable[..., Engine] = EngineClient,
+    ) -> None:
+        """Look at nothing yet."""
+        self._spec = spec
+        self._state_dir = state_dir
+        self._node = node
+        self._log = RationaleLog(on_rationale)
+        self._engine_factory = engine_factory
+        self._admissions = Admissions()
+        self._admissions.open()
+
+    def close(self) -> None:
+        """Have :meth:`choose` end soon, with an error."""
+        self._admissions.close()
+
+    def choose(self) -> tuple[OrchestratorSpec, LanesChosen | None]:
+        """Return the configuration with lanes, each task on its own, and why.
+
+        A task that cannot run at all is left as it is: its registration says why. So are all tasks
+        where no lanes hold them all: they are then admitted one by one, as far as that is possible.
+
+        Returns:
+            ``None`` in place of a decision where lanes are declared, or there is no task.
+
+        Raises:
+            ConfigError: there is no such backend.
+            EngineError: the engine does not start.
+            StateError: another orchestrator has a core or device that is needed to measure.
+            StoppedError: it was closed.
+        """
+        spec = self._spec
+        if spec.device.lanes:
+            return spec, None
+        backends = create_backends(replace(spec.device, lanes=DeviceSpec().lanes))
+        (backend,) = backends.values()
+        layouts = layouts_of(spec.device, backend, pinnable_cores())
+        state = StateFolder(self._state_dir)
+        store = ProfileStore(state.path / "profiles.sqlite")
+        bench = _Bench(self._engine_factory, backends, store, self._log, node=self._node)
+        try:
+            place = self._admissions.enter("lanes", AdmissionRequest.PROFILE)
+        except StateError as error:
+            raise StoppedError("choosing lanes was stopped on request") from error
+        with place as ticket, closing(bench):
+            bench.ticket = ticket
+            ways, unmeasured = self._ways(layouts, bench, state.path / "cache")
+            if not ways:
+                return replace(spec, device=layouts[0].device), None
+            plan = _measured_plan(ways, bench)
+        best = ways[plan.best.label]
+        chosen = replace(spec, device=best.device)
+        if plan.schedulable:
+            placed = best.layout.placed(plan.best.found.lane_of)
+            chosen = replace(chosen, tasks=tuple(_on_its_lane(each, placed) for each in spec.tasks))
+        return chosen, lanes_chosen(plan, unmeasured=unmeasured)
+
+    def _ways(
+        self, layouts: list[LaneLayout], bench: _Bench, cache_dir: Path
+    ) -> tuple[dict[str, _Way], list[LaneAlternative]]:
+        """Return the layouts on which every task can run that can run on one lane, and the others.
+
+        Raises:
+            EngineError, StateError, StoppedError: as :meth:`choose`.
+        """
+        ways: dict[str, _Way] = {}
+        unmeasured = []
+        tasks = self._spec.tasks
+        for each in layouts:
+            preparation = Preparation(
+                replace(self._spec, device=each.device), bench.backends, bench.known, cache_dir
+            )
+            bench.turn_to(each.device, preparation)
+            options, refused = [], []
+            for task in tasks:
+                try:
+                    options.append(preparation.prepare(task, bench.whole))
+                except (Refusal, AegisError) as problem:
+                    if bench.failed or isinstance(problem, StoppedError):
+                        raise
+                    refused.append(task)
+            if each is layouts[0]:
+                tasks = tuple(task for task in tasks if task not in refused)
+                refused = []
+            if refused:
+                names = tuple(task.name for task in refused)
+                lanes = len(each.device.lanes)
+                unmeasured.append(LaneAlternative(each.label, lanes, -1.0, unmeasured=names))
+            elif options:
+                ways[each.label] = _Way(each.device, preparation, _layout(options, preparation))
+        return ways, unmeasured
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A layout with the budgets that tasks have on it."""
+
+    device: DeviceSpec
+    preparation: Preparation
+    layout: OptionsLayout
+
+
+class _Bench:
+    """Measures on the lanes of one layout at a time; an engine starts with the first measurement.
+
+    Attributes:
+        backends: by name, for their offline halves.
+        known: profiles, as they were last read.
+        ticket: of the request that is measured for.
+        failed: whether the engine could not be started, or its cores not be had.
+    """
+
+    ticket: Ticket
+
+    def __init__(
+        self,
+        engine_factory: Callable[..., Engine],
+        backends: Mapping[str, Backend],
+        store: ProfileStore,
+        log: RationaleLog,
+        *,
+        node: str,
+    ) -> None:
+        self.backends = backends
+        self.known = RememberedProfiles(store)
+        self._engine_factory = engine_factory
+        self._store = store
+        self._log = log
+        self._node = node
+        self._turn: tuple[DeviceSpec, Preparation] | None = None
+        self._profiler: Profiler | None = None
+        self._undo = ExitStack()
+        self.failed = False
+
+    def turn_to(self, device: DeviceSpec, preparation: Preparation) -> None:
+        """Measure on these lanes from now on."""
+        if self._turn is None or self._turn[0] != device:
+            self.close()
+            self._turn = device, preparation
+
+    def close(self) -> None:
+        """End the engine, and give its cores back."""
+        self._profiler = None
+        self._undo.close()
+
+    def whole(
+        self, spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
+    ) -> None:
+        """Measure a network alone."""
+        self._started().measuring(self.ticket)(spec, compiled, key, sha256)
+        self.known.forget()
+
+    def pair(self, run: PairRun) -> None:
+        """Measure a network beside another one."""
+        self._started().measuring_pairs(self.ticket)(run)
+        self.known.forget()
+
+    def _started(self) -> Profiler:
+        if self._profiler is None:
+            assert self._turn is not None
+            device, preparation = self._turn
+            self.failed = True  # until it has begun
+            claims = Claims(claims_folder(), self._node)
+            self._undo.callback(claims.give_back)
+            try:
+                claims.take(claims_of(device, self.backends))
+            except OSError as error:
+                self._log.report(NotClaimed(str(error)))
+            engine = self._engine_factory(
+                device,
+                on_result=lambda result: result.release(),
+                on_skip=lambda skip: None,
+                on_event=lambda event: None,
+            )
+            self._undo.callback(engine.stop)
+            engine.start()
+            self.failed = False
+            self._profiler = Profiler(
+                engine,
+                preparation,
+                self._store,
+                self._log,
+                device=device,
+                turn=lambda task: self.ticket,
+                undisturbed=lambda task: None,
+            )
+        return self._profiler
+
+
+def _layout(options: list[Options], preparation: Preparation) -> OptionsLayout:
+    return OptionsLayout(options, preparation, _NOT_SLOWED)
+
+
+def _measured_plan(ways: dict[str, _Way], bench: _Bench) -> LanePlan:
+    """Return the plan whose best layout rests on measurements only.
+
+    A layout that cannot be measured is left out, but for the last one.
+
+    Raises:
+        StoppedError: it was closed.
+    """
+    measured: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    while True:
+        plan = plan_lanes({label: each.layout for label, each in ways.items()})
+        best = ways[plan.best.label]
+        lane_of = plan.best.found.lane_of
+        if not plan.schedulable or not best.layout.lacks(lane_of):
+            return plan
+        step = plan.best.label, frozenset(lane_of.items())
+        if step in measured:  # and still not known
+            return plan
+        measured.add(step)
+        bench.turn_to(best.device, best.preparation)
+        try:
+            best.layout.measure(lane_of, bench.whole, bench.pair)
+        except (Refusal, AegisError) as problem:
+            if bench.failed or isinstance(problem, StoppedError):
+                raise
+            if len(ways) == 1:
+                return plan
+            del ways[plan.best.label]
+        for each in ways.values():
+            each.layout.forget()
+
+
+def _on_its_lane(task: TaskSpec, placed: Mapping[str, Placed]) -> TaskSpec:
+    """Return a task that names its lane, and in how many segments it runs where it is cut."""
+    own = placed.get(task.name)
+    if own is None:
+        return task
+    parts = own.candidate.compiled.segments
+    return replace(task, lane=own.lane, segments=parts if parts > 1 else task.segments)

@@ -1,0 +1,250 @@
+"""`lanes: auto` when a node is configured: measures what is missing, chooses, and keeps to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aegis_ros.backends.testing.simulated import SimulatedBackend
+from aegis_ros.engine import Engine
+from aegis_ros.errors import ConfigError, EngineError, StoppedError
+from aegis_ros.orchestrator import LaneChooser, Orchestrator, lane_choosing
+from aegis_ros.orchestrator import orchestrator as orchestrator_module
+from aegis_ros.rationale import Rationale, Rule
+from aegis_ros.rationale.lanes import LanesChosen
+from aegis_ros.rationale.requests import Measuring, MeasuringBeside
+from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
+from test.engine.fake import FakeEngine
+from test.network.builders import identity_network
+from test.orchestrator.house import House
+
+
+class Robot:
+    """A node that is configured again and again, on a machine with three cores."""
+
+    def __init__(self, folder: Path, *names: str, **changes: Any) -> None:
+        self.house = House(folder)
+        tasks = tuple(self._task(index, name, changes) for index, name in enumerate(names))
+        device = replace(self.house.spec.device, lanes=())
+        self.spec = OrchestratorSpec(device, self.house.spec.models, tasks)
+        self.slowdown = 1.1
+        self.engines: list[FakeEngine] = []
+        self.reported: list[Rationale] = []
+        self.while_measuring: Any = lambda: None
+        self.refuses = False
+        self.divides = False
+
+    def _task(self, index: int, name: str, changes: dict[str, Any]) -> TaskSpec:
+        path = self.house.folder / f"{name}.onnx"
+        identity_network(path, (1, 3, 8, 8 + index))
+        values = {"model": str(path), "preprocess": {"size": [8, 8 + index]}, "wcet_ms": 0}
+        return self.house.task(name, **(values | {"segments": 1, "period_ms": 12} | changes))
+
+    def engine(self, device: DeviceSpec, **callbacks: Any) -> Engine:
+        made = FakeEngine(device, **callbacks)
+        made.slowdown = self.slowdown
+        made.divides = self.divides
+        made.while_measuring = self.while_measuring
+        if self.refuses:
+            raise EngineError("no answer")
+        self.engines.append(made)
+        return made
+
+    def chooser(self) -> LaneChooser:
+        return LaneChooser(
+            self.spec,
+            state_dir=self.house.folder / "state",
+            on_rationale=self.reported.append,
+            engine_factory=self.engine,
+        )
+
+    def choose(self) -> tuple[OrchestratorSpec, LanesChosen | None]:
+        self.engines, self.reported = [], []
+        return self.chooser().choose()
+
+    def orchestrator(self, spec: OrchestratorSpec, chosen: LanesChosen | None) -> Orchestrator:
+        return Orchestrator(
+            spec,
+            state_dir=self.house.folder / "state",
+            on_result=lambda _, result: result.release(),
+            on_rationale=self.reported.append,
+            engine_factory=self.engine,
+            lanes_chosen=chosen,
+        )
+
+    @property
+    def pairs(self) -> int:
+        return sum(len(each.measured_beside) for each in self.engines)
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three cores that slow each other."""
+    meeting = replace(SimulatedBackend.capabilities, contends="the device")
+    monkeypatch.setattr(SimulatedBackend, "capabilities", meeting)
+    for module in (lane_choosing, orchestrator_module):
+        monkeypatch.setattr(module, "pinnable_cores", lambda: frozenset({0, 1, 2}))
+
+
+def test_lanes_that_are_declared_are_kept_and_nothing_is_measured(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "one")
+    robot.spec = replace(robot.spec, device=robot.house.spec.device)
+    assert robot.choose() == (robot.spec, None)
+    assert robot.engines == []
+
+
+def test_without_tasks_there_is_one_lane(tmp_path: Path) -> None:
+    robot = Robot(tmp_path)
+    spec, chosen = robot.choose()
+    assert chosen is None and [lane.name for lane in spec.device.lanes] == ["main"]
+
+
+def test_what_is_missing_is_measured_and_every_task_gets_its_lane(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far", "wide")
+    spec, chosen = robot.choose()
+    assert chosen is not None and chosen.chosen.label == "3 lanes"
+    assert [each.label for each in chosen.others] == ["1 lane", "2 lanes"]
+    assert [lane.cpu for lane in spec.device.lanes] == [0, 1, 2]
+    assert len({task.lane for task in spec.tasks}) == 3
+    assert sum(isinstance(each.reason, Measuring) for each in robot.reported) == 3
+    assert sum(isinstance(each.reason, MeasuringBeside) for each in robot.reported) == 6
+    assert chosen.chosen.assumed == 0
+    assert all(not each.started for each in robot.engines)
+
+
+def test_the_next_time_nothing_is_measured(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far", "wide")
+    first = robot.choose()
+    assert robot.engines
+    assert robot.choose() == first
+    assert robot.engines == [] and robot.reported == []
+
+
+def test_lanes_that_slow_each_other_too_much_are_given_up_once_that_is_measured(
+    tmp_path: Path,
+) -> None:
+    robot = Robot(tmp_path, "near", "far", period_ms=40)
+    robot.slowdown = 4.0
+    spec, chosen = robot.choose()
+    assert chosen is not None and chosen.chosen.label == "1 lane"
+    assert robot.pairs == 2
+    assert {task.lane for task in spec.tasks} == {"main"}
+
+
+def test_pairs_that_no_choice_rests_on_are_not_measured(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far", period_ms=40)
+    robot.slowdown = 1.0
+    robot.choose()
+    assert robot.pairs == 2  # each beside the other, not for each number of lanes
+
+
+def test_what_was_chosen_is_admitted_as_it_was_planned_and_reported_first(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far", "wide")
+    spec, chosen = robot.choose()
+    robot.reported.clear()
+    orchestrator = robot.orchestrator(spec, chosen)
+    answers = orchestrator.configure()
+    assert [each.accepted for each in answers] == [True] * 3
+    assert {each.spec.name: each.lane for each in orchestrator.status().tasks} == {
+        task.name: task.lane for task in spec.tasks
+    }
+    assert robot.reported[0].reason == chosen
+    assert robot.reported[0].rule is Rule.LANE_CHOICE
+    assert "3 lanes: least slack" in robot.reported[0].sentence
+    assert robot.engines[-1].measured_beside == []  # all that it needs is known
+    orchestrator.cleanup()
+
+
+def test_a_task_that_comes_later_keeps_the_lanes(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    spec, chosen = robot.choose()
+    orchestrator = robot.orchestrator(spec, chosen)
+    orchestrator.configure()
+    later = robot.house.task("later", wcet_ms=1)
+    assert orchestrator.register(later).accepted
+    assert len(orchestrator.status().lanes) == len(spec.device.lanes) == 2
+    orchestrator.cleanup()
+
+
+def test_a_network_that_is_cut_for_the_choice_is_measured_so_and_runs_so(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "long", period_ms=100, segments=0)
+    urgent = robot.house.task("urgent", wcet_ms=1, deadline_ms=4, segments=1)
+    robot.spec = replace(robot.spec, tasks=(urgent, *robot.spec.tasks))
+    robot.slowdown = 25.0  # beside each other it would take longer than its deadline
+    robot.divides = True
+    spec, chosen = robot.choose()
+    assert chosen is not None and chosen.chosen.label == "1 lane"
+    assert [task.segments > 1 for task in spec.tasks] == [False, True]
+    orchestrator = robot.orchestrator(spec, chosen)
+    robot.reported.clear()
+    assert all(each.accepted for each in orchestrator.configure())
+    assert not any(isinstance(each.reason, Measuring) for each in robot.reported)
+    orchestrator.cleanup()
+
+
+def test_where_nothing_holds_all_tasks_they_are_admitted_one_by_one(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "a", "b", "c", "d", period_ms=6, deadline_ms=6)
+    robot.slowdown = 4.0
+    spec, chosen = robot.choose()
+    assert chosen is not None and chosen.chosen.slack < 0.0
+    assert spec.tasks == robot.spec.tasks and spec.device.lanes
+
+
+def test_a_task_that_cannot_run_does_not_keep_the_others_from_their_lanes(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    gone = robot.house.task("gone", model=str(tmp_path / "gone.onnx"))
+    robot.spec = replace(robot.spec, tasks=(gone, *robot.spec.tasks))
+    spec, chosen = robot.choose()
+    assert chosen is not None
+    assert [bool(task.lane) for task in spec.tasks] == [False, True, True]
+
+
+def test_a_network_that_cannot_be_measured_does_not_keep_the_others_from_theirs(
+    tmp_path: Path,
+) -> None:
+    robot = Robot(tmp_path, "bad", "near", "far")
+    asked = []
+
+    def fail() -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            raise EngineError("the network fails")
+
+    robot.while_measuring = fail
+    spec, chosen = robot.choose()
+    assert chosen is not None
+    assert [bool(task.lane) for task in spec.tasks] == [False, True, True]
+
+
+def test_one_that_was_stopped_before_it_began_measures_nothing(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near")
+    chooser = robot.chooser()
+    chooser.close()
+    with pytest.raises(StoppedError):
+        chooser.choose()
+    assert robot.engines == []
+
+
+def test_choosing_ends_when_it_is_stopped(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    chooser = robot.chooser()
+    robot.while_measuring = chooser.close
+    with pytest.raises(StoppedError):
+        chooser.choose()
+    assert all(not each.started for each in robot.engines)
+
+
+def test_an_engine_that_does_not_start_is_an_error(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near")
+    robot.refuses = True
+    with pytest.raises(EngineError):
+        robot.choose()
+
+
+def test_an_orchestrator_wants_lanes(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near")
+    with pytest.raises(ConfigError, match="still to be chosen"):
+        robot.orchestrator(robot.spec, None)
