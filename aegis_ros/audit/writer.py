@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -169,10 +169,14 @@ class AuditLog:
         descriptor = os.open(current, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600)
         try:
             size = os.fstat(descriptor).st_size
-            if os.write(descriptor, lines) != len(lines):
-                os.ftruncate(descriptor, size)  # all of it, or nothing
-                raise OSError("no space is left for the whole record")
-            os.fsync(descriptor)
+            try:
+                if os.write(descriptor, lines) != len(lines):
+                    raise OSError("no space is left for the whole record")
+                os.fsync(descriptor)
+            except OSError:
+                with suppress(OSError):  # what stays all the same is read before more is added
+                    os.ftruncate(descriptor, size)  # all of it, or nothing
+                raise
         finally:
             os.close(descriptor)
         self._number, self._head = number, head

@@ -284,6 +284,52 @@ def test_a_write_that_is_cut_short_leaves_no_half_record(
     assert verify(tmp_path).records == 2
 
 
+def test_a_record_is_on_the_disk_before_its_digest_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, synced = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size, log.head[0]))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    log = AuditLog(tmp_path)
+    log.note("admitted", task="a")
+    log.close()
+    found = (tmp_path / FILE_NAME).stat()
+    assert synced == [(found.st_ino, found.st_size, 0)]
+    assert log.head[0] == 1
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut off", "left on the disk"])
+def test_after_a_disk_has_refused_the_log_goes_on_from_what_is_there(
+    cut: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether all of a refused record is gone is for the disk to say, not for what we remember."""
+    monkeypatch.setattr(writer, "_RETRY_S", 0.01)
+    written(tmp_path, 2)
+    real, fails = os.fsync, [True]
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def fsync(descriptor: int) -> None:
+        if fails:
+            fails.clear()
+            refuse()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if not cut:
+        monkeypatch.setattr(os, "ftruncate", refuse)
+    written(tmp_path, 1, start=2)
+    assert not fails
+    assert verify(tmp_path).damage == ()
+    again = [] if cut else ["task2"]
+    assert [each.task for each in records(tmp_path)] == ["task0", "task1", "task2", *again]
+
+
 def test_a_log_of_someone_elses_text_is_damage_and_no_crash(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"\xff\xfe\n" + b"[" * 100_000 + b"\n{}\n")
     assert verify(tmp_path).records == 0
