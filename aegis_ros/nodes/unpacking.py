@@ -96,10 +96,15 @@ class Unpacker(Generic[Item]):
                 self._current = item
             assert item is not None
             try:
-                end = self._work(item)
-                with self._news:  # so that nothing ends once `close` has returned
-                    end(not self._closed)
+                self._end(self._work(item))
             except Exception as error:  # one item must never end the thread of all that follow
+                with self._news:
+                    self._current = None
                 self._failed(error)
-            with self._news:
+
+    def _end(self, end: Callable[[bool], None]) -> None:
+        with self._news:  # so that nothing ends twice, or once `close` has returned
+            try:
+                end(not self._closed)
+            finally:
                 self._current = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from aegis_ros.nodes.unpacking import Unpacker
+from test.contended import Contended
 
 WAIT_SECONDS = 30.0
 
@@ -22,6 +23,7 @@ class Bench:
         self.go = threading.Event()
         self.news = threading.Condition()
         self.worked_on: set[str] = set()
+        self.keeps_alive: set[bool] = set()
         self.raises: dict[int, str] = {}
         self.unpacker: Unpacker[int] = Unpacker(
             self._work,
@@ -32,6 +34,7 @@ class Bench:
 
     def _work(self, item: int) -> Callable[[bool], None]:
         self.worked_on.add(threading.current_thread().name)
+        self.keeps_alive.add(not threading.current_thread().daemon)
         with self.news:
             self.begun.append(item)
             self.news.notify_all()
@@ -77,6 +80,7 @@ def test_whoever_puts_an_item_does_not_wait_for_it(bench: Bench) -> None:
     bench.go.set()
     bench.until(lambda: bench.ended == [("done", 1)])
     assert bench.worked_on == {"unpack"}
+    assert bench.keeps_alive == {False}  # a process ends without waiting for it
 
 
 def test_one_waits_and_the_newest_takes_its_place(bench: Bench) -> None:
@@ -97,6 +101,8 @@ def test_what_has_not_ended_when_it_is_closed_is_dropped_at_once(bench: Bench) -
     bench.unpacker.put(2)
     bench.unpacker.close()
     assert bench.ended == [("dropped", 1), ("dropped", 2)]
+    bench.unpacker.close()
+    assert len(bench.ended) == 2 and bench.unpacker.idle
     assert not bench.unpacker.join(0.0)
     bench.unpacker.put(3)
     assert bench.ended[2:] == [("dropped", 3)]
@@ -127,3 +133,45 @@ def test_what_is_done_at_once_is_done_by_the_caller(bench: Bench) -> None:
     assert bench.ended == [("done", 1)]
     assert bench.worked_on == {threading.current_thread().name}
     assert bench.unpacker.idle
+
+
+def test_what_waits_has_not_ended(bench: Bench) -> None:
+    with bench.unpacker._news:  # the thread cannot begin yet
+        bench.unpacker.put(1)
+        assert not bench.unpacker.idle
+
+
+def test_what_has_ended_is_not_dropped(bench: Bench) -> None:
+    bench.go.set()
+    bench.unpacker.put(1)
+    bench.until(lambda: bench.ended == [("done", 1)])
+    bench.unpacker.close()
+    assert bench.ended == [("done", 1)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_closes_while_an_item_ends_waits_for_it_and_does_not_drop_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    lock = Contended()
+    bench.unpacker._news = threading.Condition(lock)  # type: ignore[arg-type]
+    closing = threading.Thread(target=bench.unpacker.close)
+    note = bench._end
+
+    def end(how: str, item: int) -> None:
+        if how == "done":
+            lock.waited_for.clear()
+            closing.start()
+            while closing.is_alive() and not lock.waited_for.wait(0.01):
+                pass
+        note(how, item)
+        if fails:
+            raise ValueError("no end")
+
+    monkeypatch.setattr(bench, "_end", end)
+    bench.go.set()
+    bench.unpacker.put(1)
+    bench.until(lambda: bench.ended)
+    closing.join()
+    assert bench.unpacker.join(WAIT_SECONDS)
+    assert bench.ended == [("done", 1)]
