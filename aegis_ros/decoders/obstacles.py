@@ -12,7 +12,7 @@ from aegis_ros.config.keys import Shown
 from aegis_ros.decoders.base import DecoderContext, Options, Outputs, parse, pick, take
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.results import Obstacles
-from aegis_ros.errors import ConfigError
+from aegis_ros.errors import ConfigError, DecodeError
 
 __all__ = ["ObstaclesDecoder", "ObstaclesOptions"]
 
@@ -57,14 +57,21 @@ class ObstaclesDecoder:
         """Return connected groups of obstacle cells, nearest first."""
         options = self._options
         values = take(outputs, self._mask, [None, None])
+        if not values.size:
+            raise DecodeError(
+                "the grid has no cells",
+                where=f"outputs.{self._mask}",
+                value=list(values.shape),
+                expected="a length and a width of at least 1",
+            )
         height = take(outputs, self._height, list(values.shape))
         mask = (values > 0.5).astype(np.uint8)
-        resolution = 2.0 * self._range / max(1, mask.shape[0])
+        resolution = 2.0 * self._range / mask.shape[0]
         joined = mask
-        if options.gap_cells and mask.size:
+        if options.gap_cells:
             kernel = np.ones((options.gap_cells + 1,) * 2, np.uint8)
             joined = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel), np.uint8)
-        count, groups = cv2.connectedComponents(joined, connectivity=8) if mask.size else (1, mask)
+        count, groups = cv2.connectedComponents(joined, connectivity=8)
         rows, columns = np.nonzero(mask)
         group = np.asarray(groups)[rows, columns]
         x = rows * resolution - self._range

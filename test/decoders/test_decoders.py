@@ -203,6 +203,13 @@ def test_obstacles_are_groups_of_cells_in_metres() -> None:
     assert decoded.resolution == 1.0
 
 
+@pytest.mark.parametrize("shape", [(0, 20), (20, 0), (0, 0)])
+def test_a_grid_without_cells_is_refused(shape: tuple[int, int]) -> None:
+    outputs = {"o": np.zeros(shape, np.float32), "h": np.zeros(shape, np.float32)}
+    with pytest.raises(DecodeError, match=r"outputs\.o: the grid has no cells \(got \["):
+        made("bev_obstacles").decode(outputs, FRAME)
+
+
 def test_raw_passes_the_very_tensors_on() -> None:
     outputs = zeros("raw")
     decoded = made("raw").decode(outputs, FRAME)

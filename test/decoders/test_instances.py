@@ -105,6 +105,20 @@ def test_reads_masks_over_the_whole_frame() -> None:
     assert np.array_equal(result.instances, expected)
 
 
+@pytest.mark.parametrize("shape", [(0, 28), (28, 0)])
+def test_masks_without_cells_are_refused(shape: tuple[int, int]) -> None:
+    outputs = {
+        "boxes": np.asarray([[10, 10, 30, 30]], np.float32),
+        "labels": np.asarray([0]),
+        "scores": np.asarray([0.9], np.float32),
+        "masks": zeros(1, 1, 28, 28),
+    }
+    infos = [TensorInfo(key, str(value.dtype), value.shape) for key, value in outputs.items()]
+    decoder = create_decoder("instances", {"format": "masks"}, PreprocessSpec(), infos)
+    with pytest.raises(DecodeError, match="the masks have no cells"):
+        decoder.decode({**outputs, "masks": zeros(1, 1, *shape)}, FRAME)
+
+
 def test_a_frame_without_things_has_an_empty_map() -> None:
     result = found({"r": zeros(1, 9, 8), "p": protos()}, format="end2end")
     assert len(result.boxes) == 0 and result.instances is not None and not result.instances.any()

@@ -99,6 +99,15 @@ def test_a_cloud_cut_short_is_refused() -> None:
         cloud_points(short)
 
 
+def test_points_that_lie_inside_each_other_are_refused() -> None:
+    """A few bytes would be as many points as the message cares to say."""
+    data = memoryview(bytes(12))
+    with pytest.raises(InputError, match="point_step is zero"):
+        cloud_points(PointCloud2View(_HEADER, 1, 2**32 - 1, (), False, 0, 0, data, True))
+    with pytest.raises(InputError, match="row_step is smaller"):
+        cloud_points(PointCloud2View(_HEADER, 2**32 - 1, 1, (), False, 12, 0, data, True))
+
+
 def test_a_field_outside_the_point_is_refused() -> None:
     fields = tuple(PointFieldView(name, 10, _F4, 1) for name in "xyz")
     message = PointCloud2View(_HEADER, 1, 1, fields, False, 12, 12, memoryview(bytes(12)), True)

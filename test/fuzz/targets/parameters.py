@@ -68,6 +68,8 @@ def _seeds() -> Sequence[bytes]:
 
 def _parameter(given: Any) -> Parameter:
     """Return the message; raises where no message could hold what is given."""
+    if not isinstance(given["name"], str):
+        raise TypeError("no name")
     value = ParameterValue(type=given["type"])
     content = given["value"]
     fields = _LISTS if isinstance(content, list) else _FIELDS.get(type(content), ())
