@@ -23,6 +23,7 @@ from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import Crashed, LoadFailure, MemoryUsedUp, TookTooLong
 from aegis_ros.sandbox.contained import DISK_REFUSES, OUT_OF_MEMORY
 from aegis_ros.sandbox.containment import Containment
+from aegis_ros.sandbox.disk_use import kept_bytes
 from aegis_ros.sandbox.stopping import check_stop, ended_by_stop
 from aegis_ros.sandbox.storage import storage_failure
 
@@ -45,8 +46,8 @@ def run_child(
 ) -> dict[str, Any]:
     """Have a child process call ``answer(request)`` of a module, and return its answer.
 
-    The child ends when this thread does, after ``timeout_s``, and when it takes more memory than
-    it may; it has no network (:mod:`~aegis_ros.sandbox.containment`).
+    The child ends when this thread does, after ``timeout_s``, and when it takes more memory or disk
+    than it may; it has no network (:mod:`~aegis_ros.sandbox.containment`).
 
     Args:
         module: has ``answer``, which takes and returns plain JSON.
@@ -87,8 +88,9 @@ def run_child(
                 code = _ended_within(process, timeout_s, allowed)
         except subprocess.TimeoutExpired as error:
             raise load_error(TookTooLong(timeout_s), ModelError, subject) from error
-        except _MemoryTakenError as error:
-            raise load_error(MemoryUsedUp(allowed.memory_bytes), ModelError, subject) from error
+        except _TakenError as error:
+            failure = MemoryUsedUp(allowed.memory_bytes, of_disk=error.of_disk)
+            raise load_error(failure, ModelError, subject) from error
         finally:
             process.kill()
             answer.join()
@@ -102,14 +104,16 @@ def run_child(
 
 
 def _ended_within(process: subprocess.Popen[bytes], timeout_s: float, allowed: Containment) -> int:
-    """Return the code with which a child ended; watches the memory that it takes.
+    """Return the code with which a child ended; watches the memory and the disk that it takes.
 
     Raises:
         TimeoutExpired: it has not ended.
-        _MemoryTakenError: it has taken more than it may.
+        _TakenError: it has taken more than it may.
     """
     if not allowed.memory_bytes:
         return process.wait(timeout_s)
+    # A folder may hold what an earlier child has left for this one.
+    most_kept = allowed.memory_bytes + kept_bytes(process.pid, allowed.writes)
     end = time.monotonic() + timeout_s
     while True:
         try:
@@ -118,7 +122,9 @@ def _ended_within(process: subprocess.Popen[bytes], timeout_s: float, allowed: C
             if time.monotonic() >= end:
                 raise
         if _taken_bytes(process.pid) > allowed.memory_bytes:
-            raise _MemoryTakenError
+            raise _TakenError(of_disk=False)
+        if kept_bytes(process.pid, allowed.writes) >= most_kept:
+            raise _TakenError(of_disk=True)
 
 
 def _taken_bytes(pid: int) -> int:
@@ -131,8 +137,12 @@ def _taken_bytes(pid: int) -> int:
     return 1024 * sum(int(found.get(name, "0 kB").split()[0]) for name in _TAKEN)
 
 
-class _MemoryTakenError(Exception):
-    """A child has taken more memory than it may."""
+class _TakenError(Exception):
+    """A child has taken more memory, or more of the disk, than it may."""
+
+    def __init__(self, *, of_disk: bool) -> None:
+        super().__init__()
+        self.of_disk = of_disk
 
 
 def _understood(content: bytes, allowed: Containment, subject: str) -> dict[str, Any]:

@@ -37,8 +37,9 @@ class Containment:
     """What a child is allowed.
 
     Attributes:
-        memory_bytes: limit of its private memory and of each file it writes; 0: none. Whoever
-            starts the child watches memory that it shares, which has no limit of the kernel's.
+        memory_bytes: limit of its private memory, of each file it writes and of all of them; 0:
+            none. Whoever starts the child watches memory that it shares, and how much its files
+            take together, which have no limit of the kernel's.
         reads: files and folders it reads, besides the interpreter's and the system's.
         writes: folders it reads from and writes to.
         devices: it opens a GPU. Drivers reserve far more memory than they take, read what they

@@ -181,6 +181,30 @@ def fill_disk(path: str, size: int) -> dict[str, Any]:
     return {}
 
 
+def fill_folder(folder: str, way: str, size: int) -> dict[str, Any]:
+    """Take the disk with files of which none is too large, in a way that may hide them; stay."""
+    held = []
+    os.chdir(folder)
+    if way == "deep":
+        for _ in range(50):  # paths may have 4,096 characters
+            os.mkdir("x" * 200)
+            os.chdir("x" * 200)
+    for number in range(20_000 if way == "empty" else 8):
+        if way == "nested":
+            os.mkdir("inner")
+            os.chdir("inner")
+        descriptor = os.open(str(number), os.O_WRONLY | os.O_CREAT)
+        if way != "empty":
+            os.posix_fallocate(descriptor, 0, size)
+        if way == "unlinked":
+            os.unlink(str(number))
+            held.append(descriptor)
+        else:
+            os.close(descriptor)
+    time.sleep(3600)
+    return {}
+
+
 def spin(note: str = "") -> dict[str, Any]:
     if note:
         Path(note).write_text(str(os.getpid()))

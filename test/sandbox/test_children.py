@@ -205,6 +205,20 @@ def test_a_file_above_its_limit_is_refused(tmp_path: Path) -> None:
         ask("fill_disk", allowed, path=str(tmp_path / "file"), size=300 * MIB)
 
 
+@pytest.mark.parametrize("way", ["many", "nested", "unlinked", "deep", "empty"])
+def test_files_that_are_too_much_together_are_refused(way: str, tmp_path: Path) -> None:
+    allowed = Containment(memory_bytes=200 * MIB, writes=(str(tmp_path),))
+    with pytest.raises(ModelError, match="more than 200 MiB of disk"):
+        ask("fill_folder", allowed, folder=str(tmp_path), way=way, size=50 * MIB)
+
+
+def test_what_an_earlier_child_has_left_is_not_counted(tmp_path: Path) -> None:
+    with (tmp_path / "before").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 300 * MIB)
+    allowed = Containment(memory_bytes=200 * MIB, writes=(str(tmp_path),))
+    assert ask("fill_disk", allowed, path=str(tmp_path / "file"), size=100 * MIB) == {}
+
+
 def test_it_has_no_network() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
