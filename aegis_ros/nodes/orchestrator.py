@@ -39,7 +39,7 @@ from aegis_ros.nodes.diagnostics import (
 from aegis_ros.nodes.health import UPDATER, publish_health
 from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
-from aegis_ros.nodes.loggable import loggable
+from aegis_ros.nodes.loggable import loggable, text_of
 from aegis_ros.nodes.namesakes import Namesakes
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.progress import ProgressLog
@@ -195,7 +195,9 @@ class OrchestratorNode(LifecycleNode):
             self.get_logger().info(str(stopped))
             self._give_back()
             return TransitionCallbackReturn.FAILURE
-        except (Exception, SystemExit) as error:  # a plug-in may want to end the program
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plug-in may want to end the program, or panic in Rust
             self._failure = self._log_failure("configure", error)
             self._give_back()
             return TransitionCallbackReturn.FAILURE
@@ -251,7 +253,9 @@ class OrchestratorNode(LifecycleNode):
         """Subscribe and run."""
         try:
             self._activate()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._log_failure("activate", error)
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
@@ -305,7 +309,7 @@ class OrchestratorNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
-    def _log_failure(self, verb: str, error: Exception | SystemExit) -> str:
+    def _log_failure(self, verb: str, error: BaseException) -> str:
         """Log why a transition fails, which rclpy would not, and return the sentence."""
         if self._closing:
             return f"cannot {verb}: the node ends"  # what is under way ends with it, as was asked
@@ -313,7 +317,7 @@ class OrchestratorNode(LifecycleNode):
             reason = f"cannot {verb}: {self._places.located(error)}"
             self.get_logger().error(loggable(reason))
         else:
-            reason = f"cannot {verb}: {type(error).__name__}: {error}"
+            reason = f"cannot {verb}: {text_of(error)}"
             self.get_logger().error(loggable(f"{reason}\n{traceback.format_exc()}"))
         return reason
 

@@ -12,7 +12,7 @@ from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from aegis_ros.nodes.beside import Beside
-from aegis_ros.nodes.loggable import loggable
+from aegis_ros.nodes.loggable import loggable, text_of
 from aegis_ros.rationale.printable import printable
 
 __all__ = ["Transitions"]
@@ -94,7 +94,7 @@ class Transitions:
             except Exception as error:  # rcl's own; those of our callbacks never come this far
                 if not self._closed:
                     self._node.get_logger().error(
-                        loggable(f"{verb} failed: {type(error).__name__}: {error}")
+                        loggable(f"{verb} failed: {text_of(error)}")
                     )
                 return False
             return bool(done is TransitionCallbackReturn.SUCCESS)

@@ -76,9 +76,22 @@ def test_a_file_that_cannot_be_used_is_the_reason(
         system.node.set_parameters([Parameter("config", value=before)])
 
 
+class PanicException(BaseException):
+    """As libraries in Rust raise it."""
+
+
+class SpeechlessError(Exception):
+    """As a plug-in may make it: its text is made of what is not there."""
+
+    def __str__(self) -> str:
+        return str(self.args[3])
+
+
 @pytest.mark.parametrize(
     "error",
     [
+        PanicException("index out of bounds"),
+        SpeechlessError("not that many arguments"),
         SystemExit("a plug-in gives up"),
         MemoryError("what is left is not enough"),
         RecursionError("maximum recursion depth exceeded"),
@@ -88,7 +101,10 @@ def test_a_file_that_cannot_be_used_is_the_reason(
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("where", ["Orchestrator", "create_monitor"])
+@pytest.mark.parametrize(
+    "where",
+    ["LaneChooser", "Orchestrator", "ResultPublisher", "SensorIntake", "Ears", "create_monitor"],
+)
 def test_whatever_is_raised_is_the_reason(
     system: System,
     capfd: pytest.CaptureFixture[str],
@@ -119,6 +135,40 @@ def test_an_engine_that_does_not_start_is_the_reason(
 
     monkeypatch.setattr(EngineProcess, "begin", fail)
     assert "the engine did not start (exit code 3)" in _reason(system, capfd)
+
+
+@pytest.mark.parametrize("error", [PanicException("unwrap on None"), SpeechlessError()])
+def test_a_node_that_cannot_be_activated_says_why(
+    system: System,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aegis_ros.nodes.orchestrator.FramePathPriority", fail)
+        capfd.readouterr()
+        assert system.node.autostart() is False
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if "cannot activate: " in line]
+    assert "[ERROR]" in said and type(error).__name__ in said
+    assert system.node.state == "inactive"
+    assert system.node.trigger_cleanup() is TransitionCallbackReturn.SUCCESS
+
+
+def test_what_ros_itself_refuses_is_the_reason(
+    system: System, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("rcl has no such transition")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system.node, "trigger_configure", fail)
+        capfd.readouterr()
+        assert system.node.autostart() is False
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert "configure failed: RuntimeError: rcl has no such transition" in said
 
 
 def test_a_node_that_could_not_be_configured_can_be_later(system: System) -> None:

@@ -172,16 +172,30 @@ def test_every_node_uses_what_the_policy_permits_and_nothing_else(tmp_path: Path
                 assert _used(node) <= permitted[node.get_name()], node.get_name()
 
 
-def test_an_operator_may_use_what_the_orchestrator_offers(tmp_path: Path) -> None:
+_FOR_NO_OPERATOR = {
+    ("publish", "/parameter_events"),
+    ("publish", "/rosout"),
+    ("publish", "/orchestrator/transition_event"),
+    ("reply", "/orchestrator/get_type_description"),
+}
+
+
+def test_an_operator_may_use_what_the_orchestrator_offers_and_nothing_else(tmp_path: Path) -> None:
     with running(tmp_path) as system:
         command = Node("_ros2cli_17", context=system.robot.context, start_parameter_services=False)
         permitted = _permitted(policy(enclaves(load_config(tmp_path / "robot.yaml"), _names())))
         (mine,) = (name for name in permitted if fnmatchcase(command.get_name(), name))
         offers = {"request": "reply", "subscribe": "publish"}
         needs = {use for use in permitted[mine] if use[0] in offers}
-        assert {(offers[kind], name) for kind, name in needs} <= permitted["orchestrator"]
+        offered = {use for use in permitted["orchestrator"] if use[0] in offers.values()}
+        assert {(offers[kind], name) for kind, name in needs} == offered - _FOR_NO_OPERATOR
         assert ("request", "/orchestrator/register_model") in needs
         others = permitted[mine] - needs
+        assert others == {
+            ("publish", "/parameter_events"),
+            ("publish", "/rosout"),
+            ("reply", "/_ros2cli_*/get_type_description"),
+        }
         for kind, name in _used(command):
             assert any(kind == use and fnmatchcase(name, text) for use, text in others), name
         assert system.call(RegisterModel, task=system.task("a")).admitted

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -121,6 +122,12 @@ def test_what_the_policy_names_is_allowed(
 ) -> None:
     folder = ours.enclave(f"/aegis/{enclave}")
     assert _began(dds, opened, role, topic, folder) == "ready"
+
+
+def test_permissions_deny_what_they_do_not_name(ours: Keystore) -> None:
+    """Debian's Fast DDS does so whatever stands there; others go by it."""
+    (found,) = ElementTree.parse(ours.enclave("/aegis/monitor") / "permissions.xml").iter("default")
+    assert found.text == "DENY"
 
 
 def test_keys_that_were_tampered_with_are_refused(
