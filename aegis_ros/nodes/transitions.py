@@ -93,9 +93,7 @@ class Transitions:
                 done = getattr(self._node, f"trigger_{verb}")()
             except Exception as error:  # rcl's own; those of our callbacks never come this far
                 if not self._closed:
-                    self._node.get_logger().error(
-                        loggable(f"{verb} failed: {text_of(error)}")
-                    )
+                    self._node.get_logger().error(loggable(f"{verb} failed: {text_of(error)}"))
                 return False
             return bool(done is TransitionCallbackReturn.SUCCESS)
 
