@@ -55,6 +55,16 @@ def test_everything_noted_is_there_in_order_with_who_asked(tmp_path: Path) -> No
     assert (4, verdict.head) == log.head
 
 
+def test_a_text_of_a_megabyte_is_cut_short(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    with asked_by("w" * 2**20):
+        log.note("rejected", sentence="s" * 2**20)
+    log.close()
+    (found,) = records(tmp_path)
+    assert (found.asked_by, found.sentence) == ("w" * 1_000, "s" * 1_000)
+    assert not verify(tmp_path).damage
+
+
 def test_whoever_works_in_another_thread_is_not_named(tmp_path: Path) -> None:
     log = AuditLog(tmp_path)
     with asked_by("service register_model"):

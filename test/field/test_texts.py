@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aegis_ros.msg import ModelTask
 
-from aegis_ros.config import parse_config, to_mapping
+from aegis_ros.config import parse_config, parse_task, to_mapping
 from aegis_ros.errors import ConfigError, ModelError
 from aegis_ros.network import resolve_model
 from aegis_ros.nodes.task_message import task_from_message, task_to_message
@@ -42,15 +42,32 @@ def asked(**changes: object) -> ModelTask:
     [
         (ALIASES, r"task\.output\.options:2: .*aliases"),
         ("{a: " * 8000, r"task\.output\.options:1: .*more than 32"),
+        ("a: [" + "x, " * 5_000 + "]", r"task\.output\.options:1: .*more than 4,000 keys and values"),
         ("a: " + "x" * 70_000, r"task\.output\.options: too long \(got 70003 characters\)"),
         ("{when: !!timestamp x}", r"task\.output\.options:1: .*'x' is no timestamp"),
         ("[1, 2]", r"task\.output\.options: not a mapping \(got list\); expected YAML such as"),
     ],
-    ids=["aliases", "depth", "length", "tag", "list"],
+    ids=["aliases", "depth", "values", "length", "tag", "list"],
 )
 def test_options_by_service_are_bounded(options: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         task_from_message(asked(options=options))
+
+
+@pytest.mark.parametrize("extent", ["9" * 10, "9" * 5_000, "-1", "", "one"])
+def test_extents_by_service_are_bounded(extent: str) -> None:
+    message = task_to_message(SPEC)
+    message.dimensions = [f"batch={extent}"]
+    with pytest.raises(ConfigError, match=r"task\.dimensions: not name=value"):
+        task_from_message(message)
+
+
+def test_options_of_a_file_are_bounded_too() -> None:
+    """The journal, every status and every list hold them."""
+    values = to_mapping(SPEC)
+    values["output"] = {**values["output"], "options": {"a": "x" * 65_536}}
+    with pytest.raises(ConfigError, match=r"output\.options.*at most 65536 characters"):
+        parse_task(values)
 
 
 @pytest.mark.parametrize("text", ["device: {keep_awake: !!bool 3}", "a: !!timestamp x", "- ~"])

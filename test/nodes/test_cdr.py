@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2, PointField
-from std_msgs.msg import Header
+from std_msgs.msg import Float32MultiArray, Header, MultiArrayDimension
 
 from aegis_ros.errors import InputError
 from aegis_ros.nodes import cdr
@@ -202,3 +202,37 @@ def test_numbers_of_no_extent_are_no_frame(extents: tuple[int, ...]) -> None:
         numbers_shape(extents, 0, (4,) * len(extents))
     with pytest.raises(InputError, match="brings 0 numbers"):
         numbers_shape((), 0, (4,))
+
+
+@pytest.mark.parametrize(
+    ("extents", "count", "largest"),
+    [((5,), 5, (4,)), ((), 5, (4,)), ((2, 3), 5, (4, 4)), ((4,), 4, (4, 4)), ((2, 9), 18, (9, 8))],
+)
+def test_numbers_fit_into_the_shape_that_is_declared(
+    extents: tuple[int, ...], count: int, largest: tuple[int, ...]
+) -> None:
+    with pytest.raises(InputError, match=rf"brings {count} numbers"):
+        numbers_shape(extents, count, largest)
+
+
+def test_a_name_of_many_letters_is_refused() -> None:
+    message = Image()
+    message.header.frame_id = "x" * 5000
+    with pytest.raises(InputError, match=r"frame_id is too long .*5001 bytes.*at most 4096"):
+        read(serialize_message(message), cdr.read_image)
+
+
+def test_parts_beyond_number_are_refused_before_they_are_read() -> None:
+    cloud = PointCloud2(fields=[PointField() for _ in range(257)])
+    with pytest.raises(InputError, match=r"too many fields \(got 257\); expected at most 256"):
+        read(serialize_message(cloud), cdr.read_point_cloud2)
+    numbers = Float32MultiArray()
+    numbers.layout.dim = [MultiArrayDimension() for _ in range(257)]
+    with pytest.raises(InputError, match=r"too many dimensions \(got 257\); expected at most 256"):
+        cdr.read_float32_multi_array(cdr.Reader(serialize_message(numbers)))
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\0\1\0", b"\0\2\0\0", b"\1\1\0\0"])
+def test_what_is_serialised_in_another_way_is_refused(beginning: bytes) -> None:
+    with pytest.raises(InputError, match="not plain CDR"):
+        cdr.Reader(beginning + (bytes(20) if len(beginning) == 4 else b""))

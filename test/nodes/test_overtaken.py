@@ -98,6 +98,22 @@ def test_a_question_in_the_middle_of_a_message_sees_all_of_it_or_nothing(
     assert [counter.take(1), counter.take(1)] == [0, 0]
 
 
+@pytest.mark.parametrize("verb", ["note", "lose", "take"])
+def test_nobody_counts_while_another_does(monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    lock = Contended()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Lock", lambda: lock)
+        counter = Overtaken()
+    arguments: dict[str, Any] = {"note": {"publication_sequence_number": 1}, "lose": 1, "take": 1}
+    counting = threading.Thread(target=getattr(counter, verb), args=(arguments[verb],))
+    with lock:
+        counting.start()
+        while counting.is_alive() and not lock.waited_for.wait(0.01):
+            pass
+        assert counting.is_alive()
+    counting.join()
+
+
 def test_frames_that_came_while_the_node_was_held_up_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

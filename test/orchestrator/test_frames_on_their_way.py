@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aegis_ros.errors import InputError
 from aegis_ros.orchestrator import FrameTimes, Taken, Wanted
 from aegis_ros.orchestrator import intake as intake_module
 from aegis_ros.orchestrator.intake import Intake
@@ -148,3 +149,56 @@ def test_threads_of_several_topics_number_the_jobs_of_a_task_one_at_a_time(
     _commit(house, left, now)
     other.join()
     assert (most, len(house.engine.submitted)) == (1, 2)
+
+
+@pytest.mark.parametrize("counts", ["want", "outpaced", "withdraw", "refuse"])
+def test_whatever_counts_the_frames_of_a_task_waits_for_who_numbers_its_jobs(
+    house: House, monkeypatch: pytest.MonkeyPatch, counts: str
+) -> None:
+    house.orchestrator.register(house.task())
+    lock, intake = Contended(), house.orchestrator.intake
+    monkeypatch.setattr(intake, "_lock", lock)
+    now = time.monotonic_ns()
+    first, second = _want(house, now), _want(house, now + 100 * MS)
+    taken = intake.place(second)
+    assert taken is not None
+    other = threading.Thread(
+        target={
+            "want": lambda: intake.want(_key(house), now + 200 * MS),
+            "outpaced": lambda: intake.outpaced(second),
+            "withdraw": lambda: intake.withdraw(second),
+            "refuse": lambda: intake.refuse(taken, InputError("it is damaged")),
+        }[counts]
+    )
+    waited: list[bool] = []
+    job_of = intake_module.job_of
+
+    def numbered(*arguments: Any) -> Any:
+        other.start()
+        while other.is_alive() and not lock.waited_for.wait(0.01):
+            pass
+        waited.append(other.is_alive())
+        return job_of(*arguments)
+
+    monkeypatch.setattr(intake_module, "job_of", numbered)
+    _commit(house, first, now)
+    other.join()
+    assert waited == [True]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_frame_that_is_refused_or_came_too_late_gives_its_slot_back(
+    house: House, refused: bool
+) -> None:
+    house.orchestrator.register(house.task())
+    intake, now = house.orchestrator.intake, time.monotonic_ns()
+    for number in range(50):  # more than there are slots
+        wanted = _want(house, now + number * 100 * MS)
+        taken = intake.place(wanted)
+        assert taken is not None
+        if refused:
+            intake.refuse(taken, InputError("it is damaged"))
+        else:
+            intake.withdraw(wanted)
+            intake.discard(taken)
+    assert _counts(house) == (50, 50, 0)

@@ -68,6 +68,27 @@ def test_no_table_and_no_title_of_a_command_passes_codes_on() -> None:
     assert all(line.isprintable() for line in shown.split("\n"))
 
 
+def test_a_sentence_of_a_command_is_one_line() -> None:
+    console = terminal()
+    with console.capture() as captured:
+        say(console, CODES)
+        say(console, CODES, bullet="-")
+    shown = printable(CODES) + "."
+    assert captured.get().splitlines() == [shown, f"- {shown}"]
+
+
+def test_a_terminal_gets_colors_from_us_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console = terminal()
+    assert console.is_terminal
+    with console.capture() as captured:
+        console.print(Text(CODES, style="bold"))
+    assert "\x1b[1m" in captured.get()
+    assert "\x1b[2J" not in captured.get() and "\x07" not in captured.get()
+
+
 def test_the_monitor_shows_no_codes_of_what_a_node_sent() -> None:
     task = {each.name: 0 for each in fields(TaskRow)} | dict.fromkeys(
         ("name", "lane", "criticality", "state"), CODES
