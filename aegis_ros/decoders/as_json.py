@@ -24,6 +24,8 @@ from aegis_ros.decoders.results import (
 
 __all__ = ["to_json"]
 
+_LARGEST = float(np.finfo(np.float32).max)  # stands for infinity, which JSON does not know
+
 
 def to_json(decoded: Decoded) -> str:
     """Return one line of JSON: pixels with one decimal, metres with two, scores with three."""
@@ -169,5 +171,6 @@ def _tensors(decoded: RawTensors) -> dict[str, Any]:
 
 
 def _list(array: npt.NDArray[np.float32], digits: int) -> list[Any]:
-    result: list[Any] = np.round(array.astype(np.float64), digits).tolist()
+    bounded = np.clip(array.astype(np.float64), -_LARGEST, _LARGEST)
+    result: list[Any] = np.round(bounded, digits).tolist()
     return result

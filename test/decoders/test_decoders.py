@@ -224,6 +224,14 @@ DETECTIONS = Detections(
 )
 
 
+@pytest.mark.parametrize("score", [np.inf, 1e300])
+def test_json_knows_no_infinity(score: float) -> None:
+    outputs = {key: np.full(each.shape, score) for key, each in zeros("classification").items()}
+    text = to_json(made("classification").decode(outputs, FRAME))
+    read = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert {each["score"] for each in read["items"]} == {float(np.finfo(np.float32).max)}
+
+
 def test_json_is_compact_and_keeps_other_scripts() -> None:
     assert json.loads(to_json(DETECTIONS))["items"] == [
         {
