@@ -6,8 +6,10 @@ Over DDS; what decodes is held by an event, so that nothing depends on how long 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,10 +19,12 @@ from aegis_ros.msg import Rationale
 from aegis_ros.srv import RegisterModel, UnregisterModel
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from aegis_ros.nodes import intake
 from test.nodes.system import WAIT_SECONDS, Asked, System, running
+from test.orchestrator.house import House
 
 LARGEST = (1080, 1920)
 
@@ -241,3 +245,29 @@ def test_a_task_that_is_removed_while_its_picture_is_decoded_leaves_nothing_unac
         )
         assert frames["received"] == frames["skipped"]
         assert not system.results_of("slow")
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_is_ready_after_its_stream_has_ended_gives_its_slot_back_and_is_told_once(
+    tmp_path: Path, damaged: bool
+) -> None:
+    house = House(tmp_path)
+    orchestrator = house.start()
+    orchestrator.register(house.task())
+    clock = SimpleNamespace(ros_time_is_active=False)
+    node: Any = SimpleNamespace(get_clock=lambda: clock)
+    sensors = intake.SensorIntake(node, orchestrator, lambda tasks: False, str)
+    (stream,) = orchestrator.intake.streams()
+    raw = serialize_message(Image(height=16, width=24, encoding="rgb8", step=72, data=bytes(1152)))
+    now = time.monotonic_ns()
+    for number in range(50):  # more than there are slots
+        wanted = orchestrator.intake.want(stream.key, now + number * 100_000_000)
+        assert wanted is not None
+        message = intake._Message(wanted, raw[:-1] if damaged else raw)
+        end = sensors._unpack(stream, None, message)
+        orchestrator.intake.withdraw(wanted)
+        end(False)
+    (task,) = orchestrator.status().tasks
+    assert (task.received, task.skipped, task.in_flight) == (50, 50, 0)
+    assert not house.engine.submitted
+    orchestrator.cleanup()

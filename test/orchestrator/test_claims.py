@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +18,10 @@ import pytest
 
 from aegis_ros.backends import Capabilities
 from aegis_ros.errors import StateError
+from aegis_ros.orchestrator import claims as claims_module
 from aegis_ros.orchestrator.claims import Claim, Claims, claims_of
 from aegis_ros.rationale.requests import NotClaimed
+from aegis_ros.sandbox.file_lock import FileLock
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 from test.orchestrator.house import House
 
@@ -123,6 +128,108 @@ def test_notes_of_another_user_are_believed_where_they_can_be_true(
     with pytest.raises(StateError, match=r"is in use by (/right|another orchestrator) \(0% adm"):
         left.give_back()
         Claims(tmp_path, "/third").take([CORE])
+
+
+def test_what_was_written_by_hand_shares_nothing(tmp_path: Path) -> None:
+    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left.take([SHARED])
+    (path,) = tmp_path.glob("core-3.*")
+    path.write_text(json.dumps({"node": "/left", "shared": "true"}))
+    with pytest.raises(StateError, match="core 3 is in use by /left"):
+        right.take([SHARED])
+
+
+def test_a_folder_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
+    folder = tmp_path / "claims"
+    folder.mkdir(0o750)
+    Claims(folder, "/left").take([CORE])
+    assert folder.stat().st_mode & 0o7777 == 0o750
+
+
+def test_whoever_holds_the_common_lock_for_ever_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any user of the host may take it."""
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire({})
+    hours = itertools.count()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert len(slept) < 10, "it waits for ever"
+
+    clock = SimpleNamespace(monotonic=lambda: 3600.0 * next(hours), sleep=sleep)
+    monkeypatch.setattr(claims_module, "time", clock)
+    Claims(tmp_path, "/left").take([CORE])
+    with pytest.raises(StateError, match="core 3 is in use by /left"):
+        Claims(tmp_path, "/right").take([CORE])
+    lock.release()
+
+
+def test_two_that_start_together_do_not_look_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire({})
+    looked: list[bool] = []
+
+    def sleep(seconds: float) -> None:
+        looked.append(bool(list(tmp_path.glob("core-3.*"))))
+        lock.release()  # who came first has its claims now
+
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=sleep)
+    monkeypatch.setattr(claims_module, "time", clock)
+    Claims(tmp_path, "/left").take([CORE])
+    assert looked == [False]
+    assert lock.acquire({})  # and it is given back
+    lock.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_claim_of_another_user_counts_and_stays(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, time; from pathlib import Path;"
+        "from aegis_ros.orchestrator.claims import Claim, Claims;"
+        "os.setgid(65534); os.setuid(65534); os.umask(0o077);"
+        "Claims(Path(sys.argv[1]), '/theirs').take([Claim('core-3', 'core 3', 'main', '')]);"
+        "print('claimed', flush=True); time.sleep(600)"
+    )
+    folder = Path(tempfile.mkdtemp(prefix="claims"))  # pytest's own folders are closed to others
+    folder.chmod(0o1777)
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"claimed\n"
+            ours = Claims(folder, "/ours")
+            with pytest.raises(StateError, match=rf"use by /theirs \(process {process.pid}, "):
+                ours.take([CORE])
+            ours.take([replace(CORE, key="core-4")])  # the common lock is the other user's file
+            process.kill()
+            process.wait()
+        ours.take([CORE])
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_what_another_user_does_not_let_go_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder with the sticky bit, its owner alone removes what a process left."""
+    (tmp_path / "core-3.1-0").write_text("")
+    unlink = Path.unlink
+
+    def refused(self: Path, *more: Any) -> None:
+        if self.name == "core-3.1-0":
+            raise PermissionError(self)
+        unlink(self, *more)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    claims = Claims(tmp_path, "/left")
+    claims.take([CORE])
+    claims.give_back()
+    assert (tmp_path / "core-3.1-0").exists()
 
 
 def test_others_may_claim_and_nobody_removes_what_is_anothers(tmp_path: Path) -> None:
