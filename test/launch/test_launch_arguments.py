@@ -23,6 +23,8 @@ from aegis_ros.nodes.dashboard import DashboardNode
 from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS, misspelled
 from aegis_ros.nodes.orchestrator import OrchestratorNode
 from aegis_ros.nodes.replay import ReplayNode
+from aegis_ros.security import Names, enclaves
+from aegis_ros.spec import OrchestratorSpec
 
 _LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 _FILES = sorted(_LAUNCH.glob("*.launch.py"))
@@ -110,6 +112,12 @@ def test_every_argument_is_described_and_its_default_is_one_of_its_choices() -> 
     for argument in ARGUMENTS.values():
         assert argument.description
         assert not argument.choices or argument.default in argument.choices
+
+
+def test_enclaves_are_those_of_the_policy_unless_others_are_given() -> None:
+    root = ARGUMENTS["enclave"].default
+    named = {each.path for each in enclaves(OrchestratorSpec(), Names("orchestrator"))}
+    assert {f"{root}/{program}" for program in PARAMETERS} <= named
 
 
 @pytest.mark.parametrize(

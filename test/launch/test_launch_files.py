@@ -118,6 +118,20 @@ def test_the_orchestrator_gets_its_arguments_as_parameters(tmp_path: Path) -> No
     assert Path(environment[_PROFILE]).name == "fastdds.xml"
 
 
+def test_each_program_has_an_enclave_of_its_own() -> None:
+    started = _started("orchestrator.launch.py", 2, dashboard="true", enclave="/robot1/aegis")
+    started |= _started("replay.launch.py", config="/a/replay.yaml")
+    enclaves = {
+        program: command[command.index("--enclave") + 1]
+        for program, (command, _) in started.items()
+    }
+    assert enclaves == {
+        "orchestrator": "/robot1/aegis/orchestrator",
+        "dashboard": "/robot1/aegis/dashboard",
+        "replay": "/aegis/replay",
+    }
+
+
 def test_the_demo_gives_each_node_its_own_configuration(tmp_path: Path) -> None:
     started = _started("demo.launch.py", 2, config="/a/tasks.yaml", replay_config="/a/replay.yaml")
     written = {

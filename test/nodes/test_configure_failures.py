@@ -92,6 +92,7 @@ class SpeechlessError(Exception):
     [
         PanicException("index out of bounds"),
         SpeechlessError("not that many arguments"),
+        ValueError("half a character, which no log takes: \ud800"),
         SystemExit("a plug-in gives up"),
         MemoryError("what is left is not enough"),
         RecursionError("maximum recursion depth exceeded"),

@@ -180,22 +180,29 @@ _FOR_NO_OPERATOR = {
 }
 
 
+_OFFERS = {"request": "reply", "subscribe": "publish"}
+
+
 def test_an_operator_may_use_what_the_orchestrator_offers_and_nothing_else(tmp_path: Path) -> None:
+    permitted = _permitted(policy(enclaves(load_config(_config(tmp_path)), _names())))
+    operator = permitted["_ros2cli_*"]
+    asked = {(_OFFERS[kind], name) for kind, name in operator if kind in _OFFERS}
+    offered = {use for use in permitted["orchestrator"] if use[0] in _OFFERS.values()}
+    assert asked == offered - _FOR_NO_OPERATOR
+    assert {use for use in operator if use[0] not in _OFFERS} == {
+        ("publish", "/parameter_events"),
+        ("publish", "/rosout"),
+        ("reply", "/_ros2cli_*/get_type_description"),
+    }
+
+
+def test_what_an_operator_may_use_is_enough(tmp_path: Path) -> None:
     with running(tmp_path) as system:
         command = Node("_ros2cli_17", context=system.robot.context, start_parameter_services=False)
         permitted = _permitted(policy(enclaves(load_config(tmp_path / "robot.yaml"), _names())))
         (mine,) = (name for name in permitted if fnmatchcase(command.get_name(), name))
-        offers = {"request": "reply", "subscribe": "publish"}
-        needs = {use for use in permitted[mine] if use[0] in offers}
-        offered = {use for use in permitted["orchestrator"] if use[0] in offers.values()}
-        assert {(offers[kind], name) for kind, name in needs} == offered - _FOR_NO_OPERATOR
-        assert ("request", "/orchestrator/register_model") in needs
-        others = permitted[mine] - needs
-        assert others == {
-            ("publish", "/parameter_events"),
-            ("publish", "/rosout"),
-            ("reply", "/_ros2cli_*/get_type_description"),
-        }
+        offered = {use for use in permitted[mine] if use[0] in _OFFERS}
+        others = permitted[mine] - offered
         for kind, name in _used(command):
             assert any(kind == use and fnmatchcase(name, text) for use, text in others), name
         assert system.call(RegisterModel, task=system.task("a")).admitted

@@ -96,6 +96,9 @@ def test_each_hears_only_those_whom_the_same_authority_has_signed(
         ("orchestrator", "hear", "rt/camera/cabin/image_raw"),
         ("operator", "say", "rt/perception/faces"),
         ("operator", "say", "rt/cmd_vel"),
+        ("operator", "say", "rr/orchestrator/register_modelReply"),
+        ("operator", "hear", _REGISTER),
+        ("orchestrator", "say", _REGISTER),
     ],
 )
 def test_what_the_policy_does_not_name_is_refused(
