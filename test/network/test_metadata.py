@@ -43,3 +43,9 @@ def test_what_is_handed_on_is_bounded() -> None:
     many = bounded_metadata((str(index), "z") for index in range(100_000))
     assert len(many) == 256
     assert bounded_metadata([("k" * 300, "")]) == {}
+
+
+def test_class_names_are_cut_and_a_text_too_long_for_them_is_not_read() -> None:
+    (name,) = json.loads(bounded_metadata([("names", str(["x" * 500]))])["names"])
+    assert name == "x" * 128
+    assert bounded_metadata([("names", str(["x" * 2**20]))]) == {"names": "[]"}

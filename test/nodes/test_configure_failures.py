@@ -172,7 +172,12 @@ def test_what_ros_itself_refuses_is_the_reason(
     assert "configure failed: RuntimeError: rcl has no such transition" in said
 
 
-def test_a_node_that_could_not_be_configured_can_be_later(system: System) -> None:
+def test_a_node_that_could_not_be_configured_can_be_later(
+    system: System, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert system.node.autostart()
+    capfd.readouterr()
+    assert not system.node.autostart()
+    assert "configure is not possible now: the node is active" in capfd.readouterr().err
     done = TransitionCallbackReturn.SUCCESS
     assert system.node.trigger_deactivate() is done and system.node.trigger_cleanup() is done
