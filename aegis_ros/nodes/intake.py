@@ -27,6 +27,7 @@ from aegis_ros.nodes.images import (
     write_depth,
 )
 from aegis_ros.nodes.invalid import Cleaner
+from aegis_ros.nodes.loggable import loggable, text_of
 from aegis_ros.nodes.numbers import numbers_shape
 from aegis_ros.nodes.overtaken import Overtaken
 from aegis_ros.nodes.pointclouds import cloud_points, scan_ranges, write_cloud, write_scan
@@ -379,7 +380,7 @@ class SensorIntake:
             self._orchestrator.intake.discard(taken)
 
     def _failed(self, error: Exception) -> None:
-        self._node.get_logger().error(f"a frame failed: {type(error).__name__}: {error}")
+        self._node.get_logger().error(loggable(f"a frame failed: {text_of(error)}"))
 
     def _times(self, key: str, stamp_ns: int, received_ns: int) -> FrameTimes:
         """Return the times of a frame that is ready now."""

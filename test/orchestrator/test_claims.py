@@ -19,7 +19,7 @@ import pytest
 from aegis_ros.backends import Capabilities
 from aegis_ros.errors import StateError
 from aegis_ros.orchestrator import claims as claims_module
-from aegis_ros.orchestrator.claims import Claim, Claims, claims_of
+from aegis_ros.orchestrator.claims import Claim, Claims, claims_folder, claims_of
 from aegis_ros.rationale.requests import NotClaimed
 from aegis_ros.sandbox.file_lock import FileLock
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
@@ -137,6 +137,15 @@ def test_what_was_written_by_hand_shares_nothing(tmp_path: Path) -> None:
     path.write_text(json.dumps({"node": "/left", "shared": "true"}))
     with pytest.raises(StateError, match="core 3 is in use by /left"):
         right.take([SHARED])
+
+
+def test_all_users_of_a_host_look_into_one_folder_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AEGIS_CLAIMS_DIR", "/srv/claims")
+    assert claims_folder() == Path("/srv/claims")
+    monkeypatch.delenv("AEGIS_CLAIMS_DIR")
+    assert claims_folder() == Path("/dev/shm/aegis_ros_claims")
 
 
 def test_a_folder_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
