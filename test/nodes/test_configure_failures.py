@@ -136,6 +136,7 @@ def test_an_engine_that_does_not_start_is_the_reason(
 
     monkeypatch.setattr(EngineProcess, "begin", fail)
     assert "the engine did not start (exit code 3)" in _reason(system, capfd)
+    assert any("(exit code 3)" in each.message for each in system.node._health())
 
 
 @pytest.mark.parametrize("error", [PanicException("unwrap on None"), SpeechlessError()])
