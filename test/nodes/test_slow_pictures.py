@@ -271,3 +271,15 @@ def test_what_is_ready_after_its_stream_has_ended_gives_its_slot_back_and_is_tol
     assert (task.received, task.skipped, task.in_flight) == (50, 50, 0)
     assert not house.engine.submitted
     orchestrator.cleanup()
+
+
+def test_a_node_that_ends_waits_for_a_while_for_what_is_being_decoded(tmp_path: Path) -> None:
+    waited: list[float] = []
+    house = House(tmp_path)
+    node: Any = SimpleNamespace(get_clock=lambda: None)
+    sensors = intake.SensorIntake(node, house.start(), lambda tasks: False, str)
+    leaving: Any = SimpleNamespace(join=waited.append)
+    sensors._leaving = [leaving]
+    sensors.close()
+    assert len(waited) == 1 and 0.0 < waited[0] <= intake._END_SECONDS
+    house.orchestrator.cleanup()
