@@ -271,7 +271,9 @@ class SensorIntake:
             cleaner = Cleaner(stream)
         unpacker: Unpacker[_Message] = Unpacker(
             lambda message: self._unpack(stream, cleaner, message),
-            replaced=lambda message: intake.outpaced(message.wanted),
+            merged=lambda before, newer: _Message(
+                intake.outpaced(before.wanted, newer.wanted), newer.raw
+            ),
             dropped=lambda message: intake.withdraw(message.wanted),
             failed=self._failed,
         )
@@ -340,13 +342,16 @@ class SensorIntake:
         intake = self._orchestrator.intake
         taken = intake.place(message.wanted)
         if taken is None:
-            return _ended
+            return partial(self._without_slot, message.wanted)
         try:
             reader = cdr.Reader(message.raw)
             header = read_header(stream, reader)
             frame, invalid = write_frame(stream, reader, header, taken.array)
             if cleaner is not None:
                 frame, invalid = cleaner.clean(frame)
+            times = self._times(stream.key, header.stamp_ns, message.wanted.received_ns)
+            copy = frame.copy() if self._keeps_frames(taken.task_ids) else None
+            origin = FrameOrigin(header, frame.shape, times, copy, taken.keep(frame.shape))
         except AegisError as error:
             return partial(self._refuse, taken, error)
         except Exception as error:  # one message must never end the thread all topics share
@@ -354,9 +359,6 @@ class SensorIntake:
             return partial(
                 self._refuse, taken, InputError(f"the message cannot be used ({text[:200]})")
             )
-        times = self._times(stream.key, header.stamp_ns, message.wanted.received_ns)
-        copy = frame.copy() if self._keeps_frames(taken.task_ids) else None
-        origin = FrameOrigin(header, frame.shape, times, copy, taken.keep(frame.shape))
 
         def end(wanted: bool) -> None:
             if wanted:
@@ -372,6 +374,10 @@ class SensorIntake:
                 intake.discard(taken)
 
         return end
+
+    def _without_slot(self, place: Wanted, wanted: bool) -> None:
+        if wanted:
+            self._orchestrator.intake.without_slot(place)
 
     def _refuse(self, taken: Taken, error: AegisError, wanted: bool) -> None:
         if wanted:
@@ -395,7 +401,3 @@ class SensorIntake:
             _SIMULATED_STEP_NS if simulated else 0,
             self._orchestrator.intake.stamps.believed(key),
         )
-
-
-def _ended(wanted: bool) -> None:
-    """End a frame that has been told of already."""

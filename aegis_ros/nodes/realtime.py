@@ -17,6 +17,8 @@ _SWITCH_INTERVAL_S = 0.0005
 # Threads on the way of a frame to its result: ours by their names, and those of Fast DDS and
 # Cyclone DDS that receive and acknowledge.
 _OWN = ("intake", "unpack", "engine-results", "publish", "hold")
+# Those of ours that compute for long; the others go before, or topics would wait for each other.
+_LONG = ("unpack",)
 _MIDDLEWARE = (b"dds.", b"recv", b"tev", b"dq.")
 _BELOW_ENGINE = 2  # the engine's loop and lanes go before
 
@@ -85,9 +87,10 @@ class FramePathPriority:
         came = [thread for thread in there if thread not in self._known]
         self._known = set(there)  # the number of one that has ended may be given to another
         why = ""
+        long = _named(_LONG)
         for thread in came:
             try:
-                _set_class(thread, self._priority)
+                _set_class(thread, max(min(1, self._priority), self._priority - (thread in long)))
             except ProcessLookupError:
                 continue
             except OSError as error:
@@ -105,13 +108,17 @@ class FramePathPriority:
 
 def _threads() -> list[int]:
     """Return the threads on the way of a frame."""
-    own = {thread.native_id for thread in threading.enumerate() if thread.name in _OWN}
-    found = [thread for thread in own if thread is not None]
+    found = list(_named(_OWN))
     for entry in Path("/proc/self/task").iterdir():
         with suppress(OSError):  # it has ended
             if (entry / "comm").read_bytes().startswith(_MIDDLEWARE):
                 found.append(int(entry.name))
     return found
+
+
+def _named(names: Iterable[str]) -> set[int]:
+    found = {thread.native_id for thread in threading.enumerate() if thread.name in names}
+    return {thread for thread in found if thread is not None}
 
 
 def _set_class(thread: int, priority: int) -> None:

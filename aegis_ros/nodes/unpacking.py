@@ -14,20 +14,23 @@ Item = TypeVar("Item")
 class Unpacker(Generic[Item]):
     """Makes one item ready at a time, in their order; one more waits, and a newer one replaces it.
 
-    Each item that was put ends once: by what ``work`` returned, or by ``replaced`` or ``dropped``.
+    Each item that was put ends once: by what ``work`` returned, by ``merged`` or ``dropped``.
+    Items are put, and :attr:`idle` is asked, by one thread.
 
     Args:
         work: makes an item ready and returns what ends it. That is called unless the unpacker was
             closed meanwhile: then with false, to give back what the item holds.
-        replaced: called with an item that a newer one replaced.
+        merged: called with an item that waits and a newer one; ends the first and returns what
+            waits from then on.
         dropped: called with an item that had not ended when the unpacker was closed.
-        failed: called with what ``work`` or what it returned raised; the next item goes on.
+        failed: called with what ``work`` or what it returned raised; the next item goes on. What
+            raises has to end its item itself.
     """
 
     def __init__(
         self,
         work: Callable[[Item], Callable[[bool], None]],
-        replaced: Callable[[Item], None],
+        merged: Callable[[Item, Item], Item],
         dropped: Callable[[Item], None],
         failed: Callable[[Exception], None],
     ) -> None:
@@ -36,7 +39,7 @@ class Unpacker(Generic[Item]):
         It then inherits the processor cores of the thread that brings it.
         """
         self._work = work
-        self._replaced = replaced
+        self._merged = merged
         self._dropped = dropped
         self._failed = failed
         self._news = threading.Condition()
@@ -48,22 +51,23 @@ class Unpacker(Generic[Item]):
     @property
     def idle(self) -> bool:
         """Whether every item that was put has ended."""
-        return self._current is None and self._waiting is None
+        # In this order: an item is current before it waits no more.
+        return self._waiting is None and self._current is None
 
     def put(self, item: Item) -> None:
         """Have an item made ready after the one that is under way."""
         with self._news:
             closed = self._closed
             if not closed:
-                before, self._waiting = self._waiting, item
+                before = self._waiting
+                self._waiting = item if before is None else self._merged(before, item)
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="unpack", daemon=True)
-                    self._thread.start()
+                    thread = threading.Thread(target=self._run, name="unpack", daemon=True)
+                    thread.start()
+                    self._thread = thread
                 self._news.notify()
         if closed:
             self._dropped(item)
-        elif before is not None:
-            self._replaced(before)
 
     def do(self, item: Item) -> None:
         """Make an item ready on the thread that calls, which has all others wait; while idle."""
@@ -92,19 +96,23 @@ class Unpacker(Generic[Item]):
                 self._news.wait_for(lambda: self._closed or self._waiting is not None)
                 if self._closed:
                     return
-                item, self._waiting = self._waiting, None
-                self._current = item
+                item = self._current = self._waiting
+                self._waiting = None
             assert item is not None
-            try:
-                self._end(self._work(item))
-            except Exception as error:  # one item must never end the thread of all that follow
-                with self._news:
-                    self._current = None
-                self._failed(error)
+            self._make_ready(item)
+            item = None  # what it holds is not kept until the next one comes
 
-    def _end(self, end: Callable[[bool], None]) -> None:
-        with self._news:  # so that nothing ends twice, or once `close` has returned
+    def _make_ready(self, item: Item) -> None:
+        end: Callable[[bool], None] | None = None
+        try:
+            end = self._work(item)
+        except Exception as error:  # one item must never end the thread of all that follow
+            self._failed(error)
+        with self._news:  # so that nothing ends once `close` has returned, and nothing twice
             try:
-                end(not self._closed)
+                if end is not None:
+                    end(not self._closed)
+            except Exception as error:
+                self._failed(error)
             finally:
                 self._current = None

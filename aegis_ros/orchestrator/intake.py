@@ -278,28 +278,59 @@ class Intake:
         return Wanted(table, tasks, joints, received_ns) if tasks or joints else None
 
     def place(self, wanted: Wanted) -> Taken | None:
-        """Return a slot for a frame that is wanted; ``None`` where none is free, which is told."""
+        """Return a slot for a frame that is wanted; ``None`` where none is free."""
         slot = wanted.table.channel.acquire()
-        if slot is not None:
-            return Taken(wanted, slot)
+        return None if slot is None else Taken(wanted, slot)
+
+    def without_slot(self, wanted: Wanted) -> None:
+        """Report a frame for which no slot was free."""
         topic = wanted.table.stream.topic
         self._end(wanted, lambda task: NoFrameSlot(task.spec.name, task.next_seq, topic))
-        return None
 
     def take(self, key: str, received_ns: int) -> Taken | None:
         """Return a slot for a frame received now, if it is wanted and there is one."""
         wanted = self.want(key, received_ns)
-        return None if wanted is None else self.place(wanted)
+        if wanted is None:
+            return None
+        taken = self.place(wanted)
+        if taken is None:
+            self.without_slot(wanted)
+        return taken
 
-    def outpaced(self, wanted: Wanted) -> None:
-        """Report a frame that a newer one replaced before it was made ready."""
-        topic = wanted.table.stream.topic
-        self._end(wanted, lambda task: FrameOutpaced(task.spec.name, task.next_seq, topic))
+    def outpaced(self, before: Wanted, newer: Wanted) -> Wanted:
+        """Have a newer frame stand in for one that is not ready; report that for whom wanted both.
+
+        Who wanted the older one alone gets the newer one for it: gates and decimation have counted
+        the older one already, and would let none through in its place.
+
+        Returns:
+            Who wants the newer frame now.
+        """
+        topic = before.table.stream.topic
+        known = {id(task) for task in newer.fed}
+        both = replace(
+            before,
+            tasks=tuple(task for task in before.tasks if id(task) in known),
+            joints=tuple(each for each in before.joints if id(each[0].task) in known),
+        )
+        self._end(
+            both, lambda task: FrameOutpaced(task.spec.name, task.next_seq, topic), timed=False
+        )
+        return replace(
+            newer,
+            tasks=(*newer.tasks, *(task for task in before.tasks if id(task) not in known)),
+            joints=(
+                *newer.joints,
+                *(each for each in before.joints if id(each[0].task) not in known),
+            ),
+        )
 
     def withdraw(self, wanted: Wanted) -> None:
         """Report a frame that was not ready when its stream ended."""
         topic = wanted.table.stream.topic
-        self._end(wanted, lambda task: FrameWithdrawn(task.spec.name, task.next_seq, topic))
+        self._end(
+            wanted, lambda task: FrameWithdrawn(task.spec.name, task.next_seq, topic), timed=False
+        )
 
     def discard(self, taken: Taken) -> None:
         """Free the slot of a frame that has been told of already."""
@@ -474,13 +505,23 @@ class Intake:
             taken.wanted, lambda task: BadFrame(task.spec.name, task.next_seq, topic, problem)
         )
 
-    def _end(self, wanted: Wanted, reason: Callable[[FedTask], Reason]) -> None:
-        """Book a frame that was wanted and becomes no job."""
+    def _end(
+        self, wanted: Wanted, reason: Callable[[FedTask], Reason], *, timed: bool = True
+    ) -> None:
+        """Book a frame that was wanted and becomes no job.
+
+        Args:
+            wanted: the frame.
+            reason: returns why, for each task.
+            timed: whether tasks of a timer are told, too: they are fed by ticks, and a frame that
+                a newer one replaces is nothing to them.
+        """
         now_ns = time.monotonic_ns()
+        joints = [joint for joint, _ in wanted.joints if timed or not joint.task.spec.timed]
         with self._lock:
-            for joint, _ in wanted.joints:
+            for joint in joints:
                 joint.task.statistics.receive(now_ns)
-            for task in wanted.fed:
+            for task in (*wanted.tasks, *(joint.task for joint in joints)):
                 self._skip(task, reason(task), now_ns)
 
     def _misfit(

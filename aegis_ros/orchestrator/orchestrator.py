@@ -273,6 +273,7 @@ class Orchestrator:
             changing=self._changing,
             changed=propagation.publish_proofs,
         )
+        self._reviewing = threading.Lock()
         self._tick = Tick(
             spec=spec,
             lifecycle=self._lifecycle,
@@ -735,10 +736,18 @@ class Orchestrator:
 
     def _refresh(self) -> None:
         """Adapt budgets and decimation to what has become of the tasks."""
-        with self.admissions.if_idle() as idle:
-            if idle:
-                self._overruns.review()
+        if self._overruns.pending and self._reviewing.acquire(blocking=False):
+            # Beside this: the engine may be loading networks, and is asked to hold other budgets.
+            threading.Thread(target=self._review, name="budgets", daemon=True).start()
         self._refresh_decimation()
+
+    def _review(self) -> None:
+        try:
+            with self.admissions.if_idle() as idle:
+                if idle:
+                    self._overruns.review()
+        finally:
+            self._reviewing.release()
 
     def _refresh_decimation(self) -> None:
         """Lower decimation where it is no longer needed; next time, where a request has its turn.

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from aegis_ros.engine import Engine, OverrunEvent
@@ -76,7 +76,8 @@ class SustainedOverruns:
         self._changed = changed
         self._lock = threading.Lock()
         self._seen: dict[int, deque[_Overrun]] = {}
-        self._reported: dict[int, int] = {}  # by task: the budget that did not do
+        # By task: the budget that did not do, and beside whom.
+        self._reported: dict[int, tuple[int, frozenset[tuple[str, str]]]] = {}
 
     def note(self, event: OverrunEvent) -> None:
         """Note an overrun; called by the engine client's threads."""
@@ -95,11 +96,18 @@ class SustainedOverruns:
         with self._lock:
             self._seen.setdefault(entry.task_id, deque(maxlen=16 * _MANY)).append(overrun)
 
+    @property
+    def pending(self) -> bool:
+        """Whether any task has exceeded its budget so often that :meth:`review` would test it."""
+        with self._lock:
+            return any(_jobs(overruns) >= _MANY for overruns in self._seen.values())
+
     def review(self) -> None:
         """Test the set anew for every task that has exceeded its budget again and again.
 
-        To be called about once a second, while no request is answered. The engine is told before
-        the proof changes: a larger budget there does no harm alone.
+        To be called while no request is answered, by a thread that may wait: the engine may be
+        loading networks again. It is told before the proof changes, since a larger budget there
+        does no harm alone.
         """
         for task_id, overruns in self._sustained():
             entry = self._admitted.of_id(task_id)
@@ -133,7 +141,7 @@ class SustainedOverruns:
                     overruns.popleft()
                 if not overruns:
                     del self._seen[task_id]
-                elif len({each.job for each in overruns}) >= _MANY:
+                elif _jobs(overruns) >= _MANY:
                     found.append((task_id, list(overruns)))
                     del self._seen[task_id]
         return found
@@ -141,8 +149,10 @@ class SustainedOverruns:
     def _test(self, entry: Entry, overruns: list[_Overrun]) -> None:
         before, name = entry.candidate, entry.spec.name
         after = with_seen(before, [each.exceeded for each in overruns])
-        known = self._reported.get(entry.task_id, 0)
-        if after.plan == before.plan or after.work_ns < known * _NEWS:
+        beside = frozenset((each.spec.name, each.lane) for each in self._admitted)
+        known_ns, known_beside = self._reported.get(entry.task_id, (0, beside))
+        known = after.work_ns < known_ns * _NEWS and beside == known_beside
+        if after.plan == before.plan or known:
             return
         running = self._admitted.running(grown={name: after})
         judged = judge_lane(
@@ -156,7 +166,7 @@ class SustainedOverruns:
         reason = BudgetExceeded(
             task=name,
             lane=entry.lane,
-            times=len({each.job for each in overruns}),
+            times=_jobs(overruns),
             within_ns=overruns[-1].at_ns - overruns[0].at_ns,
             beside=self._ran_beside(overruns),
             before_ns=before.work_ns,
@@ -170,7 +180,12 @@ class SustainedOverruns:
             utilization_after=judged.verdict.utilization,
         )
         if late or declared:
-            self._reported[entry.task_id] = after.work_ns
+            self._reported = {
+                key: value
+                for key, value in self._reported.items()
+                if self._admitted.of_id(key) is not None
+            }
+            self._reported[entry.task_id] = after.work_ns, beside
         else:
             try:
                 self._loader.change_budgets(entry, after.plan)
@@ -192,3 +207,7 @@ class SustainedOverruns:
             for name, times in sorted(counted.items(), key=lambda item: (-item[1], item[0]))
             if (other := self._admitted.get(name)) is not None
         )
+
+
+def _jobs(overruns: Iterable[_Overrun]) -> int:
+    return len({each.job for each in overruns})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -27,7 +29,7 @@ class Bench:
         self.raises: dict[int, str] = {}
         self.unpacker: Unpacker[int] = Unpacker(
             self._work,
-            replaced=lambda item: self._end("replaced", item),
+            merged=self._merged,
             dropped=lambda item: self._end("dropped", item),
             failed=self._failed,
         )
@@ -48,6 +50,10 @@ class Bench:
             self._end("done" if wanted else "given back", item)
 
         return end
+
+    def _merged(self, before: int, newer: int) -> int:
+        self._end("replaced", before)
+        return newer
 
     def _end(self, how: str, item: int) -> None:
         with self.news:
@@ -175,3 +181,27 @@ def test_whoever_closes_while_an_item_ends_waits_for_it_and_does_not_drop_it(
     closing.join()
     assert bench.unpacker.join(WAIT_SECONDS)
     assert bench.ended == [("done", 1)]
+
+
+def test_nothing_of_an_item_is_kept_once_it_has_ended() -> None:
+    class Frame:
+        pass
+
+    ended = threading.Event()
+    unpacker: Unpacker[Frame] = Unpacker(
+        lambda frame: lambda wanted: ended.set(),
+        merged=lambda before, newer: newer,
+        dropped=lambda frame: None,
+        failed=lambda error: None,
+    )
+    frame = Frame()
+    known = weakref.ref(frame)
+    unpacker.put(frame)
+    del frame
+    assert ended.wait(WAIT_SECONDS)
+    until = time.monotonic() + WAIT_SECONDS
+    while known() is not None:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    unpacker.close()
+    assert unpacker.join(WAIT_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from aegis_ros.errors import InputError
 from aegis_ros.orchestrator import FrameTimes, Taken, Wanted
 from aegis_ros.orchestrator import intake as intake_module
 from aegis_ros.orchestrator.intake import Intake
-from aegis_ros.rationale.frames import FrameOutpaced, FrameWithdrawn
+from aegis_ros.rationale.frames import FrameOutpaced, FrameWithdrawn, NoFrameSlot
 from test.contended import Contended
 from test.orchestrator.house import MS, House
 
@@ -57,7 +58,11 @@ def _counts(house: House) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize(
     ("end", "kind"),
-    [(Intake.outpaced, FrameOutpaced), (Intake.withdraw, FrameWithdrawn)],
+    [
+        (lambda intake, wanted: intake.outpaced(wanted, wanted), FrameOutpaced),
+        (Intake.withdraw, FrameWithdrawn),
+        (Intake.without_slot, NoFrameSlot),
+    ],
 )
 def test_a_frame_that_is_never_ready_is_told_of(
     house: House, end: Callable[[Intake, Wanted], None], kind: type
@@ -74,9 +79,9 @@ def test_frames_wait_without_a_slot(house: House) -> None:
     house.orchestrator.register(house.task())
     intake, now = house.orchestrator.intake, time.monotonic_ns()
     waiting = [_want(house, now + number * 100 * MS) for number in range(50)]
-    for wanted in waiting:
-        intake.outpaced(wanted)
-    assert _counts(house) == (50, 50, 0)
+    for before, newer in pairwise(waiting):
+        assert intake.outpaced(before, newer) == newer
+    assert _counts(house) == (50, 49, 1)
 
 
 def test_no_job_is_taken_to_have_arrived_later_than_its_frame(house: House) -> None:
@@ -165,7 +170,7 @@ def test_whatever_counts_the_frames_of_a_task_waits_for_who_numbers_its_jobs(
     other = threading.Thread(
         target={
             "want": lambda: intake.want(_key(house), now + 200 * MS),
-            "outpaced": lambda: intake.outpaced(second),
+            "outpaced": lambda: intake.outpaced(second, second),
             "withdraw": lambda: intake.withdraw(second),
             "refuse": lambda: intake.refuse(taken, InputError("it is damaged")),
         }[counts]
@@ -202,3 +207,37 @@ def test_a_frame_that_is_refused_or_came_too_late_gives_its_slot_back(
             intake.withdraw(wanted)
             intake.discard(taken)
     assert _counts(house) == (50, 50, 0)
+
+
+def test_a_task_that_wanted_only_the_frame_that_is_replaced_gets_the_newer_one(
+    house: House,
+) -> None:
+    """One that takes every second frame would starve where every second one is replaced."""
+    source = {"topic": "/shared", "max_size": [16, 24]}
+    fast = house.orchestrator.register(house.task("fast", input=source, jitter_ms=5)).task_id
+    slow = house.task("slow", input=source, jitter_ms=5, period_ms=200, deadline_ms=100)
+    slow_id = house.orchestrator.register(slow).task_id
+    intake, now = house.orchestrator.intake, time.monotonic_ns()
+    for pair in range(4):
+        before = _want(house, now + 2 * pair * 100 * MS, "/shared")
+        newer = _want(house, now + (2 * pair + 1) * 100 * MS, "/shared")
+        assert [len(each.tasks) for each in (before, newer)] == [2, 1]
+        _commit(house, intake.outpaced(before, newer), newer.received_ns + 5 * MS)
+    jobs = [job[0] for jobs in house.engine.submitted for job in jobs]
+    assert (jobs.count(fast), jobs.count(slow_id)) == (4, 4)
+    told = {item.reason.task for item in house.reported if isinstance(item.reason, FrameOutpaced)}
+    assert told == {"fast"}
+    for task in house.orchestrator.status().tasks:
+        assert task.received == 8
+        assert task.in_flight == 4  # in the engine, which runs nothing here
+
+
+def test_a_frame_that_is_replaced_is_nothing_to_a_task_of_a_timer(house: House) -> None:
+    timed = house.task(trigger={"timer": {"period_ms": 100}}, period_ms=None)
+    assert house.orchestrator.register(timed).accepted
+    intake, now = house.orchestrator.intake, time.monotonic_ns()
+    first, second = _want(house, now), _want(house, now + MS)
+    intake.withdraw(intake.outpaced(first, second))
+    assert _counts(house) == (0, 0, 0)
+    intake.without_slot(_want(house, now + 2 * MS))
+    assert _counts(house) == (1, 1, 0)

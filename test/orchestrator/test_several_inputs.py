@@ -341,7 +341,7 @@ def test_after_a_restart_followers_are_registered_behind_their_first(house: Hous
     assert house.names() == ["detector", "classifier"]
 
 
-@pytest.mark.parametrize("end", [Intake.outpaced, Intake.withdraw])
+@pytest.mark.parametrize("end", [Intake.without_slot, Intake.withdraw])
 def test_a_frame_that_is_never_ready_is_received_and_skipped(
     house: House, end: Callable[[Intake, Wanted], None]
 ) -> None:

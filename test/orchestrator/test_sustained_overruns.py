@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from aegis_ros.engine import OverrunEvent
 from aegis_ros.errors import EngineError
 from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.rationale.budgets import BudgetExceeded, RanBeside
+from aegis_ros.scheduling import ExecutionPlan
 from test.orchestrator.house import MS, House
 
 
@@ -56,6 +58,8 @@ def overrun(house: House, entry: Entry, *taken_ms: float, **changes: Any) -> Non
 
 def reviewed(house: House) -> list[BudgetExceeded]:
     house.orchestrator.device_changed(DeviceState())
+    with house.orchestrator._reviewing:  # once it has ended
+        pass
     found = [item.reason for item in house.reported]
     return [item for item in found if isinstance(item, BudgetExceeded)]
 
@@ -200,3 +204,34 @@ def test_a_budget_with_which_a_chain_would_be_late_stays(
     (reason,) = reviewed(house)
     assert reason.late == "detector"
     assert entry.candidate == before
+
+
+def test_what_did_not_do_is_tested_again_when_somebody_has_left(house: House) -> None:
+    admit(house, "caption", wcet_ms=10, deadline_ms=30)
+    entry = admit(house)
+    overrun(house, entry, 40, 40, 40, 40, 40)
+    assert [each.late for each in reviewed(house)] == ["caption"]
+    house.orchestrator.unregister("caption")
+    overrun(house, entry, 40, 40, 40, 40, 40)
+    assert [each.late for each in reviewed(house)] == ["caption", ""]
+    assert entry.candidate.work_ns == 40 * MS
+
+
+def test_whoever_looks_after_the_node_does_not_wait_for_an_engine_that_loads(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = admit(house)
+    loaded = threading.Event()
+    change = house.engine.change_budgets
+
+    def late(task_id: int, plan: ExecutionPlan) -> None:
+        assert loaded.wait(30.0)
+        change(task_id, plan)
+
+    monkeypatch.setattr(house.engine, "change_budgets", late)
+    overrun(house, entry, 20, 20, 20, 20, 20)
+    for _ in range(3):
+        house.orchestrator.device_changed(DeviceState())
+    assert house.orchestrator.status().tasks[0].wcet_ns == entry.candidate.work_ns
+    loaded.set()
+    assert len(reviewed(house)) == 1
