@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends
 from aegis_ros.engine import Engine, EngineClient
-from aegis_ros.errors import AegisError, StateError, StoppedError
+from aegis_ros.errors import AegisError, ProfileError, StateError, StoppedError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.orchestrator.admissions import Admissions, Ticket
 from aegis_ros.orchestrator.claims import Claims, claims_folder, claims_of
@@ -30,11 +30,14 @@ from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale
 from aegis_ros.rationale.lanes import LaneAlternative, LanesChosen
 from aegis_ros.rationale.requests import NotClaimed
+from aegis_ros.sandbox.stopping import check_stop
 from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore, RememberedProfiles
 
 __all__ = ["LaneChooser"]
 
+# What says nothing of the task that was asked for.
+_NOT_THE_TASK = (ProfileError, StoppedError)
 _NOT_SLOWED = Fraction(1)
 
 
@@ -109,6 +112,7 @@ class LaneChooser:
             if not ways:
                 return replace(spec, device=layouts[0].device), None
             plan = _measured_plan(ways, bench)
+            check_stop()  # planning itself does not look, and nobody hears of it afterwards
         best = ways[plan.best.label]
         chosen = replace(spec, device=best.device)
         if plan.schedulable:
@@ -137,7 +141,7 @@ class LaneChooser:
                 try:
                     options.append(preparation.prepare(task, bench.whole))
                 except (Refusal, AegisError) as problem:
-                    if bench.failed or isinstance(problem, StoppedError):
+                    if bench.failed or isinstance(problem, _NOT_THE_TASK):
                         raise
                     refused.append(task)
             if each is layouts[0]:
@@ -262,6 +266,7 @@ def _measured_plan(ways: dict[str, _Way], bench: _Bench) -> LanePlan:
     """
     measured: set[tuple[str, frozenset[tuple[str, str]]]] = set()
     while True:
+        check_stop()
         plan = plan_lanes({label: each.layout for label, each in ways.items()})
         best = ways[plan.best.label]
         lane_of = plan.best.found.lane_of
@@ -275,7 +280,7 @@ def _measured_plan(ways: dict[str, _Way], bench: _Bench) -> LanePlan:
         try:
             best.layout.measure(lane_of, bench.whole, bench.pair)
         except (Refusal, AegisError) as problem:
-            if bench.failed or isinstance(problem, StoppedError):
+            if bench.failed or isinstance(problem, _NOT_THE_TASK):
                 raise
             if len(ways) == 1:
                 return plan

@@ -10,13 +10,14 @@ import pytest
 
 from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.engine import Engine
-from aegis_ros.errors import ConfigError, EngineError, StoppedError
+from aegis_ros.errors import ConfigError, EngineError, ProfileError, StoppedError
 from aegis_ros.orchestrator import LaneChooser, Orchestrator, lane_choosing
 from aegis_ros.orchestrator import orchestrator as orchestrator_module
 from aegis_ros.rationale import Rationale, Rule
 from aegis_ros.rationale.lanes import LanesChosen
 from aegis_ros.rationale.requests import Measuring, MeasuringBeside
 from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.wcet import ProfileStore
 from test.engine.fake import FakeEngine
 from test.network.builders import identity_network
 from test.orchestrator.house import House
@@ -235,6 +236,33 @@ def test_choosing_ends_when_it_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         chooser.choose()
     assert all(not each.started for each in robot.engines)
+
+
+def test_one_that_is_stopped_while_it_plans_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    chooser = robot.chooser()
+    plan = lane_choosing.plan_lanes
+
+    def interrupted(layouts: Any) -> Any:
+        chooser.close()
+        return plan(layouts)
+
+    monkeypatch.setattr(lane_choosing, "plan_lanes", interrupted)
+    with pytest.raises(StoppedError):
+        chooser.choose()
+
+
+def test_profiles_that_cannot_be_kept_are_no_fault_of_a_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise ProfileError("the disk is full")
+
+    monkeypatch.setattr(ProfileStore, "add", full)
+    with pytest.raises(ProfileError):
+        Robot(tmp_path, "near", "far").choose()
 
 
 def test_an_engine_that_does_not_start_is_an_error(tmp_path: Path) -> None:
