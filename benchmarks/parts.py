@@ -36,5 +36,6 @@ PARTS = (
     Part("analysis", "The proof and the simulator", "benchmarks.analysis"),
     Part("acceptance", "How much the tests accept", "benchmarks.analysis.acceptance"),
     Part("trace", "What tracing costs", "benchmarks.trace"),
+    Part("answers", "Quick services beside admissions", "benchmarks.answers"),
     Part("soak", "Faults, and what is lost, late or leaked", "benchmarks.soak"),
 )  # fmt: skip
