@@ -11,7 +11,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import await_or_execute
 from rclpy.node import Node
 
-from aegis_ros.nodes.loggable import loggable
+from aegis_ros.nodes.loggable import loggable, text_of
 from aegis_ros.rationale.rejection import Unforeseen
 from aegis_ros.rationale.wording import sentence
 
@@ -75,7 +75,7 @@ def _sent(node: Node, kind: Any, send: Callable[..., None]) -> Callable[..., Non
 
 def _refusal(kind: Any, request: Any, error: Exception) -> Any:
     """Return an answer that says no; fields that are not named here are false, 0 or empty."""
-    text = sentence(Unforeseen("", f"{type(error).__name__}: {error}"))
+    text = sentence(Unforeseen("", text_of(error)))
     response = kind.Response()
     if hasattr(response, "rationale"):
         response.rationale.sentence = text

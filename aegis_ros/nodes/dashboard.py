@@ -35,6 +35,7 @@ from aegis_ros.nodes.dashboard_messages import (
     status_view,
 )
 from aegis_ros.nodes.ending import end_on_signals, wait_for
+from aegis_ros.nodes.loggable import text_of
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
@@ -179,9 +180,7 @@ class DashboardNode(Node):
         try:
             return self.create_subscription(InferenceResult, topic, self._on_result, qos)
         except Exception as error:  # security may not allow it; the others must be shown
-            self.get_logger().error(
-                printable(f"{topic} cannot be shown: {type(error).__name__}: {error}")
-            )
+            self.get_logger().error(printable(f"{topic} cannot be shown: {text_of(error)}"))
             return None
 
     # -- what people ask (called on the server's threads) ---------------------------------------

@@ -34,6 +34,7 @@ from aegis_ros.nodes.forms import Form, forms
 from aegis_ros.nodes.holding import Holder
 from aegis_ros.nodes.intake import FrameOrigin
 from aegis_ros.nodes.invalid import not_finite
+from aegis_ros.nodes.loggable import text_of
 from aegis_ros.nodes.preserialized import PreserializedResult
 from aegis_ros.nodes.ros_text import plain_ros
 from aegis_ros.orchestrator import Crops, Orchestrator, TaskSummary
@@ -376,7 +377,7 @@ class ResultPublisher:
                 output.spec.name,
                 result.seq,
                 output.spec.output.decoder,
-                f"{type(error).__name__}: {error}",
+                text_of(error),
             )
             self._orchestrator.undecoded(result.task_id, reason)
             return None

@@ -21,7 +21,7 @@ from aegis_ros.nodes.allocator import tune_allocator
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.command_line import take_ros_arguments
 from aegis_ros.nodes.ending import end_on_signals
-from aegis_ros.nodes.loggable import loggable
+from aegis_ros.nodes.loggable import loggable, text_of
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.recordings import Recorded, open_recording
 from aegis_ros.nodes.replay_config import ReplayConfig, Source, load_replay, locate
@@ -88,7 +88,7 @@ class _Player:
         except AegisError as error:
             self.problem = str(error)
         except Exception as error:  # a damaged recording may break any reader
-            self.problem = f"{self._path} cannot be played: {type(error).__name__}: {error}"
+            self.problem = f"{self._path} cannot be played: {text_of(error)}"
         self._put(None, 0.0)
 
     def _put(self, item: Recorded | None, time_s: float) -> bool:
@@ -113,7 +113,7 @@ class _Player:
             try:
                 self._publish(item)
             except Exception as error:  # security may refuse a topic, a recording may have its type
-                self.problem = f"{item.topic} cannot be published: {type(error).__name__}: {error}"
+                self.problem = f"{item.topic} cannot be published: {text_of(error)}"
                 return
             item = self._ahead.get()
 

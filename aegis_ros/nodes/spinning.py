@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from aegis_ros.nodes.loggable import loggable
+from aegis_ros.nodes.loggable import loggable, text_of
 
 __all__ = ["Spinning", "spin_beside"]
 
@@ -58,7 +58,7 @@ class Spinning:
             except Exception as error:  # a callback that raises must not silence all others
                 if self._stopped.is_set() or not executor.context.ok():
                     return
-                self._report(loggable(f"a callback failed: {type(error).__name__}: {error}"))
+                self._report(loggable(f"a callback failed: {text_of(error)}"))
                 failures += 1
                 if failures >= _FAILURES:
                     self._stopped.wait(_PAUSE_SECONDS)

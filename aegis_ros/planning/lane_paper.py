@@ -19,8 +19,6 @@ from aegis_ros.planning.lane_reason import lanes_chosen
 from aegis_ros.planning.lane_table import TableLayout
 from aegis_ros.planning.layouts import MOST_LANES, layouts_of
 from aegis_ros.planning.preparation import Preparation
-from aegis_ros.planning.refusal import Refusal
-from aegis_ros.rationale import Rule
 from aegis_ros.rationale.lanes import LaneAlternative, LanesChosen
 from aegis_ros.spec import DeviceSpec, OrchestratorSpec
 from aegis_ros.wcet import KnownProfiles, RememberedProfiles
@@ -77,15 +75,7 @@ def choose_for_networks(
     (backend,) = backends.values()
     for each in layouts_of(spec.device, backend, pinnable_cores()):
         preparation = Preparation(replace(spec, device=each.device), backends, known, cache_dir)
-        options, unknown, errors = [], [], []
-        for task in spec.tasks:
-            try:
-                options.append(preparation.prepare(task, None))
-            except Refusal as refusal:
-                if refusal.rule is Rule.WCET_PROFILE:
-                    unknown.append(task.name)
-                else:
-                    errors.append(refused(task.name, refusal.sentence))
+        options, unknown, errors = preparation.known(spec.tasks, refused)
         if errors:
             raise together(errors, errors[0].where)
         if unknown:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
-from aegis_ros.errors import AegisError, BackendError, ModelError
+from aegis_ros.errors import AegisError, BackendError, ConfigError, ModelError
 from aegis_ros.network import ModelFile, PreparedNetwork, open_model, prepare
 from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.planning.candidate import Candidate, Options, options_of
@@ -97,6 +97,30 @@ class Preparation:
             return self._with_budget(spec, prepared, compiled, lanes, measure=measure)
 
         return options_of([partial(on, each) for each in classes])
+
+    def known(
+        self, tasks: Iterable[TaskSpec], refused: Callable[[str, str], ConfigError]
+    ) -> tuple[list[Options], list[str], list[ConfigError]]:
+        """Prepare tasks from what is known of them, measuring nothing.
+
+        Args:
+            tasks: those of a file.
+            refused: makes an error of a task's name and why it cannot run.
+
+        Returns:
+            Those that can be tested, the names of those without a profile, and what keeps others
+            from running.
+        """
+        options, unknown, errors = [], [], []
+        for task in tasks:
+            try:
+                options.append(self.prepare(task, None))
+            except Refusal as refusal:
+                if refusal.rule is Rule.WCET_PROFILE:
+                    unknown.append(task.name)
+                else:
+                    errors.append(refused(task.name, refusal.sentence))
+        return options, unknown, errors
 
     def network(self, spec: TaskSpec) -> tuple[PreparedNetwork, CompiledNetwork]:
         """Return a task's network for the first of its lane classes; no budget is asked for.

@@ -429,11 +429,9 @@ def _configured_set(
 ) -> TaskSet:
     # Imported late: networks and their runtime take a second to load, a bare set needs neither.
     from aegis_ros.backends import absent_cores, create_backends, lane_classes
-    from aegis_ros.planning.candidate import Options
     from aegis_ros.planning.foresight import foresee
     from aegis_ros.planning.preparation import Preparation
     from aegis_ros.planning.refusal import Refusal
-    from aegis_ros.rationale import Rule
     from aegis_ros.wcet import ProfileStore
 
     if not spec.tasks:
@@ -443,20 +441,10 @@ def _configured_set(
     backends = create_backends(spec.device)
     profiles = ProfileStore(folder / "profiles.sqlite")
     preparation = Preparation(spec, backends, profiles, folder / "cache")
-    options: list[Options] = []
-    unknown: list[str] = []
     lanes = tuple(lane.name for lane in spec.device.lanes)
     # With several classes of lanes, or lanes that slow each other, a budget is that of one lane.
     bound = len(lane_classes(spec.device)) > 1 or preparation.contention.present
-    refused: list[ConfigError] = []
-    for task in spec.tasks:
-        try:
-            options.append(preparation.prepare(task, None))
-        except Refusal as refusal:
-            if refusal.rule is Rule.WCET_PROFILE:
-                unknown.append(task.name)
-                continue
-            refused.append(places.refused(task.name, refusal.sentence))
+    options, unknown, refused = preparation.known(spec.tasks, places.refused)
     if refused:
         raise together(refused, str(path))
     if unknown:

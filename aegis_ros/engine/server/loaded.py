@@ -51,16 +51,15 @@ class LoadedTask:
 
 
 class InputChannel:
-    """A ring of slots, with a view of the frame that lay in each last: sizes hardly ever change."""
+    """A ring of slots that hold frames."""
 
-    __slots__ = ("_dtype", "_memory", "_stride", "_views")
+    __slots__ = ("_dtype", "_memory", "_stride")
 
     def __init__(self, spec: ChannelSpec, memory: SharedMemory) -> None:
-        """Hold no view yet."""
+        """Read nothing yet."""
         self._dtype = np.dtype(spec.dtype)
         self._memory = memory
         self._stride = aligned(spec.slot_bytes)
-        self._views: dict[int, npt.NDArray[np.generic]] = {}
 
     def frame(self, slot: int, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
         """Return the frame in a slot.
@@ -68,15 +67,10 @@ class InputChannel:
         Raises:
             TypeError, ValueError: the shape does not fit.
         """
-        view = self._views.get(slot)
-        if view is None or view.shape != shape:
-            view = self._memory.array(slot * self._stride, shape, self._dtype)
-            self._views[slot] = view
-        return view
+        return self._memory.array(slot * self._stride, shape, self._dtype)
 
     def close(self) -> None:
         """Let the memory go."""
-        self._views.clear()
         self._memory.close()
 
 
