@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
+import socket
 import threading
 from collections.abc import Sequence
 
@@ -16,12 +16,23 @@ _LOOK_S = 0.2
 def end_on_signals(end: threading.Event, numbers: Sequence[signal.Signals] = ENDING) -> None:
     """Have signals set an event; to be called on the main thread.
 
-    The handler sets it on a thread of its own: it runs on the main thread, wherever that is, and an
-    event has a lock that is not reentrant. A signal that came while the main thread began to
-    wait for the event has hung the program for ever.
+    A thread sets it, which hears of a signal at once. A handler runs on the main thread alone: not
+    while that hangs in a library, nor where the signal came just before it began to sleep; and it
+    could not set an event that this thread was about to wait for, whose lock is not reentrant.
     """
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    wanted = frozenset(numbers)
+
+    def hear() -> None:
+        while True:
+            if wanted.intersection(heard.recv(64)):
+                end.set()
+
+    threading.Thread(target=hear, name="signals", daemon=True).start()
     for number in numbers:
-        signal.signal(number, lambda *_: _thread.start_new_thread(end.set, ()))
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
 
 
 def wait_for(end: threading.Event) -> None:

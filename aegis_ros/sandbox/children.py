@@ -208,11 +208,12 @@ class _Pipe:
 
     def _read(self) -> None:
         first = bytearray()
-        while data := self._pipe.read1(65536):  # type: ignore[attr-defined]
-            if self._limit:
-                first += data[: self._limit - len(first)]
-            else:
-                first = (first + data)[-_LAST_WORDS_BYTES:]
+        with suppress(ValueError):  # whoever asked was interrupted, and has closed it
+            while data := self._pipe.read1(65536):  # type: ignore[attr-defined]
+                if self._limit:
+                    first += data[: self._limit - len(first)]
+                else:
+                    first = (first + data)[-_LAST_WORDS_BYTES:]
         self.content = bytes(first)
 
 

@@ -35,3 +35,35 @@ def test_a_signal_that_comes_while_the_program_begins_to_wait_ends_it(
         check=True,
     )
     assert ended.stdout == "ended\n"
+
+
+# Blocked on the main thread, the signal comes on another one and wakes nobody: as where the main
+# thread is about to sleep, or hangs in a library.
+_ELSEWHERE = """
+import os, signal, sys, threading, time
+from aegis_ros.nodes.ending import end_on_signals
+end, begun = threading.Event(), threading.Event()
+end_on_signals(end)
+
+def beside():
+    begun.set()
+    time.sleep(600)
+
+threading.Thread(target=beside, daemon=True).start()
+begun.wait()
+signal.pthread_sigmask(signal.SIG_BLOCK, [int(sys.argv[1])])
+threading.Timer(0.1, os.kill, (os.getpid(), int(sys.argv[1]))).start()
+print(end.wait(10))
+"""
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_is_heard_while_the_main_thread_hears_nothing(number: signal.Signals) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _ELSEWHERE, str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert ended.stdout == "True\n"

@@ -107,7 +107,9 @@ def _opened(scratch: Path) -> Iterator[Try]:
     context = Context()
     rclpy.init(context=context)
     node = OrchestratorNode(context=context)
-    node.get_logger().set_level(LoggingSeverity.FATAL)
+    log = node.get_logger()
+    before = log.get_effective_level()
+    log.set_level(LoggingSeverity.FATAL)
     services = {service.srv_type: service for service in node.services}
 
     def work(data: bytes) -> bool:
@@ -135,6 +137,7 @@ def _opened(scratch: Path) -> Iterator[Try]:
     try:
         yield work
     finally:
+        log.set_level(before)  # it is kept by name: others of this process have the same
         node.close()
         node.intake_node.destroy_node()
         node.destroy_node()
