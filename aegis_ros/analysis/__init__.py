@@ -12,6 +12,7 @@ from aegis_ros.analysis.decimation import decimated, find_decimation
 from aegis_ros.analysis.lane import LaneVerdict, check_lane, is_schedulable, queue_needed
 from aegis_ros.analysis.lanes import Assignment, assign
 from aegis_ros.analysis.leftover import slack_rates
+from aegis_ros.analysis.longest_step import LongestStep, longest_step
 from aegis_ros.analysis.modes import ModesVerdict, check_modes
 from aegis_ros.analysis.periodic import Place
 from aegis_ros.analysis.policies import POLICIES, PolicyName, check_policy
@@ -29,6 +30,7 @@ __all__ = [
     "ChainsVerdict",
     "CriticalArrival",
     "LaneVerdict",
+    "LongestStep",
     "ModesVerdict",
     "Place",
     "PolicyName",
@@ -43,6 +45,7 @@ __all__ = [
     "decimated",
     "find_decimation",
     "is_schedulable",
+    "longest_step",
     "queue_needed",
     "restorable",
     "safe_removal_ns",

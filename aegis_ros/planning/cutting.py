@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aegis_ros.analysis import AnalysisTask, is_schedulable
+from aegis_ros.analysis import AnalysisTask, is_schedulable, longest_step
 from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
 from aegis_ros.analysis.task import by_promise
 from aegis_ros.rationale import Counterfactual
@@ -93,15 +93,16 @@ def blocking_tolerance(
     Returns:
         ``None`` where none of the others is more urgent.
     """
+    if task.best_effort:
+        borne = longest_step(others, switch_ns=switch_ns)
+        return None if borne is None else Tolerance(borne.longest_ns, borne.task)
     own = task.deadline_ns - task.jitter_ns
     promised, _ = by_promise(others)
-    urgent = [
-        item for item in promised if task.best_effort or item.deadline_ns - item.jitter_ns < own
-    ]
+    urgent = [item for item in promised if item.deadline_ns - item.jitter_ns < own]
     if not urgent:
         return None
-    load = LaneLoad([*urgent, task] if task.best_effort else urgent, switch_ns)
-    end = (load.horizon_ns() or load.latest_ns) if task.best_effort else own - 1
+    load = LaneLoad(urgent, switch_ns)
+    end = own - 1
     if load.points_until(end) > MAX_POINTS or not load.fits(end):
         end = min(end, load.latest_ns)  # the test of the lane has the last word
     curve = load.curve(end)
