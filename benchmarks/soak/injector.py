@@ -205,14 +205,15 @@ class Injector:
         self._rest()
 
     def _all_told(self) -> bool:
-        counts = self._listener.counts().values()
-        return all(each.told >= each.skipped + each.lost for each in counts)
+        counts, _ = self._listener.counts()
+        return all(each.told >= each.skipped + each.lost for each in counts.values())
 
     def _note_counts(self, *, quiet: bool) -> None:
         at_ns = time.time_ns()
-        counts, in_flight = self._listener.counts(), self._listener.in_flight
+        counts, status_ns = self._listener.counts()
+        in_flight = self._listener.in_flight
         self._record.keep(self._stage.sent)
-        self._record.counted(Counted(self._stage.life, at_ns, quiet, counts, in_flight))
+        self._record.counted(Counted(self._stage.life, at_ns, quiet, counts, in_flight, status_ns))
 
     def _inject(self, planned: Planned) -> None:
         with self._window(planned.kind):

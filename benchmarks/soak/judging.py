@@ -10,11 +10,12 @@ import numpy as np
 
 from benchmarks.soak.faults import Kind
 from benchmarks.soak.ledger import Account, Punctuality, account, at_risk, punctuality
+from benchmarks.soak.lives import KilledLives, killed_lives
 from benchmarks.soak.record import Counted, Run
 from benchmarks.soak.trends import Trend, trend
 from benchmarks.soak.windows import Window
 
-__all__ = ["Goal", "Judged", "KilledLives", "judge"]
+__all__ = ["Goal", "Judged", "judge"]
 
 _SLOPE_MIB_H = 1.0
 _STATUS_MS = 1000.0
@@ -34,27 +35,6 @@ class Goal:
     name: str
     found: str
     met: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class KilledLives:
-    """The lives of the node that ended with a kill, whose last counts nobody heard.
-
-    Attributes:
-        lives: how many.
-        sent: frames of their time.
-        heard: results of them.
-        dropped: frames without a result for a reason, as far as the nodes could tell it.
-        inside: the rest, as far as it was sent in the window of a fault.
-        unexplained: the rest, sent outside of all windows.
-    """
-
-    lives: int
-    sent: int
-    heard: int
-    dropped: int
-    inside: int
-    unexplained: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +78,7 @@ def judge(run: Run, minutes: float) -> Judged:
         all(not (a.unseen or a.unbalanced or a.unheard) for a in each.values()) for each in balances
     )
     accounts = balances[-1] if balances else {}
-    killed = _killed(run, tasks)
+    killed = killed_lives(run)
     trends = {part: found for part in PARTS if (found := _longest(run, part)) is not None}
     goals = (
         *_ran(run, minutes),
@@ -198,6 +178,7 @@ def _accounted(
     in_flight = quiet[-1].in_flight
     sent = sum(each.sent for each in accounts.values()) + killed.sent
     found = f"{missing + killed.unexplained} of {sent:,} are not; {in_flight} in flight at rest"
+    found += "".join(f"; {each.frames} of {each.task} in life {each.life}" for each in killed.gaps)
     return Goal(name, found, missing == 0 and killed.unexplained == 0 and in_flight == 0)
 
 
@@ -264,31 +245,6 @@ def _accounts(run: Run, counted: Counted) -> dict[str, Account]:
             at_risk(run.sent[sent], results),
         )
     return found
-
-
-def _killed(run: Run, tasks: Mapping[str, Punctuality]) -> KilledLives:
-    """Return what became of the frames after the first life of the node."""
-    if len(run.lives) < 2:
-        return KilledLives(0, 0, 0, 0, 0, 0)
-    begin_ns = run.lives[1]
-    sent = int(((run.sent["sent_ns"] >= begin_ns) & (run.sent["sent_ns"] <= run.end_ns)).sum())
-    mine = run.heard[run.heard["published_ns"] >= begin_ns]
-    heard = len(np.unique(mine["seq"]))
-    last = {each.life: each for each in run.counts if each.life > 0}
-    dropped = sum(
-        count.skipped + count.lost + count.decimated
-        for each in last.values()
-        for count in each.tasks.values()
-    )
-    # Of the first life, all is counted exactly; of the others, whatever has no result outside the
-    # windows must be among what the nodes dropped for a reason.
-    outside = sum(
-        sum(at_ns >= begin_ns and np.isnan(response) for at_ns, response in each.bad)
-        for each in tasks.values()
-    )
-    unexplained = max(0, int(outside) - dropped)
-    inside = max(0, sent - heard - dropped - unexplained)
-    return KilledLives(len(run.lives) - 1, sent, heard, dropped, inside, unexplained)
 
 
 def _longest(run: Run, part: str) -> Trend | None:

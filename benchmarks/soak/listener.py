@@ -127,10 +127,10 @@ class Listener:
         with self._lock:
             return dict(self._heard)
 
-    def counts(self) -> dict[str, Count]:
-        """Return what the node counted of each task, and what it told of them."""
+    def counts(self) -> tuple[dict[str, Count], int]:
+        """Return what the node counted of each task and told of them, and its status's stamp."""
         with self._lock:
-            return {
+            counts = {
                 item.spec.name: Count(
                     int(item.received),
                     int(item.completed),
@@ -143,6 +143,7 @@ class Listener:
                 for item in self.status.tasks
                 if item.spec.name in self._numbers
             }
+            return counts, self._status_ns
 
     def _result(self, message: InferenceResult) -> None:
         timing = message.timing

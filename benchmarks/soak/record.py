@@ -32,6 +32,7 @@ class Counted:
         quiet: whether no frame was on its way: only then the counts are exact.
         tasks: what it counted of each task.
         in_flight: of all tasks, those that are gone included, as ``/diagnostics`` says.
+        status_ns: stamp of the status that the counts are of; 0 where nobody kept it.
     """
 
     life: int
@@ -39,6 +40,7 @@ class Counted:
     quiet: bool
     tasks: Mapping[str, Count]
     in_flight: int
+    status_ns: int = 0
 
 
 @dataclass

@@ -116,8 +116,10 @@ def show(run: Run, judged: Judged) -> None:
     killed = judged.killed
     output.print(
         f"{killed.lives} lives that were killed: {killed.sent:,} frames sent, {killed.heard:,} "
-        f"results, {killed.dropped:,} dropped for a reason, {killed.inside:,} sent within the "
-        f"window of a fault, {killed.unexplained:,} unexplained"
+        f"results, {killed.with_node:,} due when the node was killed, {killed.inside:,} others "
+        f"within the window of a fault, {killed.dropped:,} dropped for a reason that was told, "
+        f"{killed.unreported:,} that the last status before the kill cannot hold, "
+        f"{killed.unexplained:,} unexplained"
     )
     for part, found in judged.trends.items():
         slope = "" if found.slope_mib_h is None else f", {found.slope_mib_h:+.2f} MiB an hour"

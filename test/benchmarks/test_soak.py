@@ -28,6 +28,7 @@ from benchmarks.soak.ledger import (
     at_risk,
     punctuality,
 )
+from benchmarks.soak.lives import Gap, KilledLives, killed_lives
 from benchmarks.soak.record import Counted, Record, Run, read_run
 from benchmarks.soak.recovering import Recovery
 from benchmarks.soak.trends import Sample, trend
@@ -384,6 +385,90 @@ def test_frames_of_lives_that_were_killed_are_explained_by_windows_or_reasons() 
     counts = [*_run().counts, said]
     run = _run(sent=sent, heard=heard, windows=windows, lives=lives, counts=counts)
     assert judge(run, 60.0).killed.unexplained == 0
+
+
+def _lives(
+    sent: npt.NDArray[np.void],
+    counts: list[Counted],
+    *,
+    lives: tuple[float, ...] = (0.0, 100.0, 200.0),
+) -> KilledLives:
+    """Return the account of lives, each killed a tenth of a second before the next one began."""
+    kills = [
+        Window(Kind.NODE_KILL, T0 + round((at - 0.1) * S), T0 + round((at + 3) * S), T0)
+        for at in lives[1:]
+    ]
+    run = Run(
+        contracts=[EYE],
+        end_ns=T0 + 300 * S,
+        lives=[T0 + round(at * S) for at in lives],
+        windows=kills,
+        sent=sent,
+        counts=[Counted(0, T0 + 90 * S, True, {}, 0), *counts],
+    )
+    return killed_lives(run)
+
+
+def _counted(life: int, at_s: float, skipped: int, told: int = 0) -> Counted:
+    count = Count(0, 0, skipped, 0, 0, told, 0)
+    at_ns = T0 + round(at_s * S)
+    return Counted(life, at_ns, False, {"eye": count}, 0, at_ns - 150 * MS)
+
+
+def test_what_one_life_told_explains_nothing_of_another() -> None:
+    sent = _sent((0, 120.0), (1, 121.0), (2, 250.0))
+    found = _lives(sent, [_counted(1, 199.9, skipped=0), _counted(2, 299.0, skipped=3)])
+    assert (found.sent, found.dropped, found.unexplained) == (3, 1, 2)
+    assert found.gaps == (Gap(1, "eye", 2),)
+
+
+def test_frames_that_were_due_at_a_kill_went_with_the_node() -> None:
+    sent = _sent((0, 199.86), (1, 199.89), (2, 199.95), (3, 201.0))
+    found = _lives(sent, [_counted(1, 199.9, skipped=0)])
+    assert (found.with_node, found.inside, found.unexplained) == (2, 2, 0)
+
+
+def test_only_what_the_last_status_cannot_hold_is_unreported() -> None:
+    early, late = (0, 199.5), (1, 199.8)  # the status is of 199.75
+    found = _lives(_sent(early, late), [_counted(1, 199.9, skipped=0)])
+    assert (found.unreported, found.unexplained) == (1, 1)
+    assert _lives(_sent(late), []).unexplained == 1  # a node that never said anything
+    assert _lives(_sent((2, 299.9)), [_counted(2, 299.95, skipped=0)]).unexplained == 1  # no kill
+
+
+def test_a_decision_after_the_last_status_explains_a_frame() -> None:
+    found = _lives(_sent((0, 150.0)), [_counted(1, 199.9, skipped=0, told=1)])
+    assert (found.dropped, found.unexplained) == (1, 0)
+
+
+def test_the_end_of_the_first_life_after_its_last_exact_count_is_accounted_for() -> None:
+    before = Counted(0, T0 + 90 * S, True, {"eye": Count(0, 0, 5, 0, 0, 5, 0)}, 0)
+    sent = _sent((0, 80.0), (1, 95.0), (2, 96.0))
+    found = _lives(sent, [before, _counted(0, 99.9, skipped=6)])
+    assert (found.sent, found.dropped, found.unexplained) == (2, 1, 1)
+
+
+@given(
+    st.lists(st.floats(90.01, 299.9), max_size=30),
+    st.sets(st.integers(0, 29)),
+    st.integers(0, 9),
+)
+def test_every_frame_of_killed_lives_is_counted_once(
+    at_s: list[float], answered: set[int], skipped: int
+) -> None:
+    sent = _sent(*enumerate(at_s))
+    run = Run(
+        contracts=[EYE],
+        end_ns=T0 + 300 * S,
+        lives=[T0, T0 + 100 * S, T0 + 200 * S],
+        windows=[_window(99.9, 103.0), Window(Kind.NODE_KILL, T0 + 199 * S, T0 + 203 * S, T0)],
+        sent=sent,
+        heard=_heard(*((seq, at, True) for seq, at in enumerate(at_s) if seq in answered)),
+        counts=[Counted(0, T0 + 90 * S, True, {}, 0), _counted(1, 199.0, skipped)],
+    )
+    found = killed_lives(run)
+    parts = (found.heard, found.with_node, found.inside, found.dropped, found.unreported)
+    assert found.sent == len(at_s) == sum(parts) + found.unexplained
 
 
 def test_a_run_that_was_never_counted_claims_nothing() -> None:
