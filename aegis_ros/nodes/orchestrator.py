@@ -49,7 +49,7 @@ from aegis_ros.nodes.services import Services
 from aegis_ros.nodes.timers import set_period
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.nodes.transitions import Transitions
-from aegis_ros.orchestrator import LaneChooser, Orchestrator, Stream, TaskSummary
+from aegis_ros.orchestrator import LaneChooser, NodeState, Orchestrator, Stream, TaskSummary
 from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.rationale.engine import EngineGivenUp, EngineLost, EngineNotBack
 from aegis_ros.rationale.lanes import LanesChosen
@@ -204,7 +204,9 @@ class OrchestratorNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        spec, chosen = self._choose_lanes(self._read_config())
+        config = self._read_config()
+        state = NodeState(self._state_dir(), self.get_fully_qualified_name())
+        spec, chosen = self._choose_lanes(config, state)
         lanes = spec.device.lanes
         stay_off_lanes(lane.cpu for lane in lanes if lane.cpu is not None)
         orchestrator = Orchestrator(
@@ -212,6 +214,7 @@ class OrchestratorNode(LifecycleNode):
             state_dir=self._state_dir(),
             node=self.get_fully_qualified_name(),
             lanes_chosen=chosen,
+            state=state,
             on_result=self._on_result,
             on_rationale=self._decisions.put,
             on_streams=self._on_streams,
@@ -234,13 +237,16 @@ class OrchestratorNode(LifecycleNode):
         if info is not None:
             self.get_logger().info(f"engine {info.pid} on {info.device}; {info.determinism}")
 
-    def _choose_lanes(self, spec: OrchestratorSpec) -> tuple[OrchestratorSpec, LanesChosen | None]:
+    def _choose_lanes(
+        self, spec: OrchestratorSpec, state: NodeState
+    ) -> tuple[OrchestratorSpec, LanesChosen | None]:
         """Return the configuration with lanes where it leaves them open, and why these."""
         self._chooser = LaneChooser(
             spec,
-            state_dir=self._state_dir(),
+            state=state,
             node=self.get_fully_qualified_name(),
             on_rationale=self._decisions.put,
+            keep_off=stay_off_lanes,
         )
         if self._closing:
             raise StoppedError("configuring was stopped on request")

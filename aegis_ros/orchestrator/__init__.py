@@ -4,6 +4,7 @@ from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.crops import Crops
 from aegis_ros.orchestrator.intake import Taken, Wanted
 from aegis_ros.orchestrator.lane_choosing import LaneChooser
+from aegis_ros.orchestrator.node_state import NodeState
 from aegis_ros.orchestrator.orchestrator import Orchestrator
 from aegis_ros.orchestrator.stamps import FrameTimes
 from aegis_ros.orchestrator.statistics import Dropped, Unanswered, slow_unpacking_ns
@@ -35,6 +36,7 @@ __all__ = [
     "FrameTimes",
     "LaneChooser",
     "LaneSummary",
+    "NodeState",
     "Orchestrator",
     "OrchestratorState",
     "ProfileOutcome",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends
 from aegis_ros.engine import Engine, EngineClient
@@ -15,9 +14,8 @@ from aegis_ros.host import pinnable_cores
 from aegis_ros.orchestrator.admissions import Admissions, Ticket
 from aegis_ros.orchestrator.claims import Claims, claims_folder, claims_of
 from aegis_ros.orchestrator.node_folder import DEFAULT_NODE
+from aegis_ros.orchestrator.node_state import NodeState
 from aegis_ros.orchestrator.profiling import Profiler
-from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.orchestrator.state_folder import StateFolder
 from aegis_ros.orchestrator.types import AdmissionRequest
 from aegis_ros.planning.candidate import Options
 from aegis_ros.planning.contention import PairRun, Placed
@@ -32,7 +30,7 @@ from aegis_ros.rationale.lanes import LaneAlternative, LanesChosen
 from aegis_ros.rationale.requests import NotClaimed
 from aegis_ros.sandbox.stopping import check_stop
 from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
-from aegis_ros.wcet import ProfileKey, ProfileStore, RememberedProfiles
+from aegis_ros.wcet import ProfileKey, RememberedProfiles
 
 __all__ = ["LaneChooser"]
 
@@ -50,9 +48,11 @@ class LaneChooser:
 
     Args:
         spec: configuration.
-        state_dir: as for the orchestrator.
+        state: where profiles are; the orchestrator gets the same.
         node: full name of the node.
         on_rationale: called with what is measured.
+        keep_off: called with the cores of the lanes on which networks are measured next, before
+            they are: what else this process does belongs on others.
         engine_factory: makes the engines that measure, each from a device and the callbacks.
     """
 
@@ -60,16 +60,18 @@ class LaneChooser:
         self,
         spec: OrchestratorSpec,
         *,
-        state_dir: Path,
+        state: NodeState,
         node: str = DEFAULT_NODE,
         on_rationale: Callable[[Rationale], None] = lambda rationale: None,
+        keep_off: Callable[[Iterable[int]], object] = lambda cores: None,
         engine_factory: Callable[..., Engine] = EngineClient,
     ) -> None:
         """Look at nothing yet."""
         self._spec = spec
-        self._state_dir = state_dir
+        self._state = state
         self._node = node
-        self._log = RationaleLog(on_rationale)
+        state.log.publish_to(on_rationale)
+        self._keep_off = keep_off
         self._engine_factory = engine_factory
         self._admissions = Admissions()
         self._admissions.open()
@@ -99,16 +101,16 @@ class LaneChooser:
         backends = create_backends(replace(spec.device, lanes=DeviceSpec().lanes))
         (backend,) = backends.values()
         layouts = layouts_of(spec.device, backend, pinnable_cores())
-        state = StateFolder(self._state_dir)
-        store = ProfileStore(state.path / "profiles.sqlite")
-        bench = _Bench(self._engine_factory, backends, store, self._log, node=self._node)
+        bench = _Bench(
+            self._engine_factory, backends, self._state, node=self._node, keep_off=self._keep_off
+        )
         try:
             place = self._admissions.enter("lanes", AdmissionRequest.PROFILE)
         except StateError as error:
             raise StoppedError("choosing lanes was stopped on request") from error
         with place as ticket, closing(bench):
             bench.ticket = ticket
-            ways, unmeasured = self._ways(layouts, bench, state.path / "cache")
+            ways, unmeasured = self._ways(layouts, bench)
             if not ways:
                 return replace(spec, device=layouts[0].device), None
             plan = _measured_plan(ways, bench)
@@ -121,7 +123,7 @@ class LaneChooser:
         return chosen, lanes_chosen(plan, unmeasured=unmeasured)
 
     def _ways(
-        self, layouts: list[LaneLayout], bench: _Bench, cache_dir: Path
+        self, layouts: list[LaneLayout], bench: _Bench
     ) -> tuple[dict[str, _Way], list[LaneAlternative]]:
         """Return the layouts on which every task can run that can run on one lane, and the others.
 
@@ -133,7 +135,10 @@ class LaneChooser:
         tasks = self._spec.tasks
         for each in layouts:
             preparation = Preparation(
-                replace(self._spec, device=each.device), bench.backends, bench.known, cache_dir
+                replace(self._spec, device=each.device),
+                bench.backends,
+                bench.known,
+                self._state.cache,
             )
             bench.turn_to(each.device, preparation)
             options, refused = [], []
@@ -181,17 +186,17 @@ class _Bench:
         self,
         engine_factory: Callable[..., Engine],
         backends: Mapping[str, Backend],
-        store: ProfileStore,
-        log: RationaleLog,
+        state: NodeState,
         *,
         node: str,
+        keep_off: Callable[[Iterable[int]], object],
     ) -> None:
         self.backends = backends
-        self.known = RememberedProfiles(store)
+        self.known = RememberedProfiles(state.profiles)
         self._engine_factory = engine_factory
-        self._store = store
-        self._log = log
+        self._state = state
         self._node = node
+        self._keep_off = keep_off
         self._turn: tuple[DeviceSpec, Preparation] | None = None
         self._profiler: Profiler | None = None
         self._undo = ExitStack()
@@ -230,7 +235,8 @@ class _Bench:
             try:
                 claims.take(claims_of(device, self.backends))
             except OSError as error:
-                self._log.report(NotClaimed(str(error)))
+                self._state.log.report(NotClaimed(str(error)))
+            self._keep_off(lane.cpu for lane in device.lanes if lane.cpu is not None)
             engine = self._engine_factory(
                 device,
                 on_result=lambda result: result.release(),
@@ -243,8 +249,8 @@ class _Bench:
             self._profiler = Profiler(
                 engine,
                 preparation,
-                self._store,
-                self._log,
+                self._state.profiles,
+                self._state.log,
                 device=device,
                 turn=lambda task: self.ticket,
                 undisturbed=lambda task: None,

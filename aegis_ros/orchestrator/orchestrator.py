@@ -52,16 +52,16 @@ from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.moving import Mover
 from aegis_ros.orchestrator.node_folder import DEFAULT_NODE, NodeFolder
+from aegis_ros.orchestrator.node_state import NodeState
 from aegis_ros.orchestrator.overruns import SustainedOverruns
 from aegis_ros.orchestrator.preloading import preloading
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.orchestrator.propagation import Propagation
-from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.registration import Registrar
 from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.run_trace import RunTrace
 from aegis_ros.orchestrator.stamps import FrameTimes
-from aegis_ros.orchestrator.state_folder import StateFolder, exposed
+from aegis_ros.orchestrator.state_folder import exposed
 from aegis_ros.orchestrator.summaries import Summaries
 from aegis_ros.orchestrator.tick import Tick
 from aegis_ros.orchestrator.timers import Timers
@@ -83,7 +83,6 @@ from aegis_ros.rationale.requests import (
     JournalFound,
     JournalUnreadable,
     NotClaimed,
-    ProfilesNotKept,
     StateNotKept,
     StoreDamaged,
     TaskDisabled,
@@ -93,7 +92,6 @@ from aegis_ros.rationale.requests import (
 from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted, RowsLeftOut
 from aegis_ros.sandbox.stopping import Stop
 from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
-from aegis_ros.wcet import ProfileStore
 
 __all__ = ["Orchestrator"]
 
@@ -124,6 +122,8 @@ class Orchestrator:
             inputs) and the job's own times.
         engine_factory: makes the engine from the device and the callbacks.
         lanes_chosen: why the device has these lanes, where they were chosen; reported first.
+        state: what the choice of lanes has opened for the same directory and node; opened here if
+            not given.
     """
 
     def __init__(
@@ -140,6 +140,7 @@ class Orchestrator:
         join_origins: Callable[[Sequence[object], FrameTimes], object] = first_origin,
         engine_factory: Callable[..., Engine] = EngineClient,
         lanes_chosen: LanesChosen | None = None,
+        state: NodeState | None = None,
     ) -> None:
         """Open the profile store; nothing runs yet.
 
@@ -158,20 +159,17 @@ class Orchestrator:
         self._trace = RunTrace(spec, kept / "traces")
         self._on_rationale = on_rationale
         self._audit = Audit(kept / "audit")
-        self.log = RationaleLog(self._decided)
+        self._state = state or NodeState(state_dir, node)
+        self.log = self._state.log
+        self.log.publish_to(self._decided)
         self._on_result = on_result
         self._on_streams = on_streams
         self._on_partial = on_partial
         self._backends = create_backends(spec.device)
         self._rejected = Rejected()
         self._journal = Journal(kept / "journal.sqlite", self._journal_reports)
-        self._state = StateFolder(state_dir) if node else None
-        state = state_dir if self._state is None else self._state.path
-        self._profiles = ProfileStore(
-            state / "profiles.sqlite",
-            (lambda problem: self.log.report(ProfilesNotKept(problem))) if node else None,
-        )
-        preparation = Preparation(spec, self._backends, self._profiles, state / "cache")
+        profiles = self._state.profiles
+        preparation = Preparation(spec, self._backends, profiles, self._state.cache)
         self.contention = preparation.contention
         self._admitted = AdmittedSet(spec.device)
         self._ledger = Ledger(self.log, self._gated)
@@ -197,7 +195,7 @@ class Orchestrator:
         self.profiler = Profiler(
             self._engine,
             preparation,
-            self._profiles,
+            profiles,
             self.log,
             device=spec.device,
             turn=lambda task: self.admissions.enter(task, AdmissionRequest.PROFILE),
@@ -338,7 +336,7 @@ class Orchestrator:
         Raises:
             StateError: another process owns it.
         """
-        problem = "" if self._state is None else self._state.problem
+        problem = self._state.problem
         try:
             folder.take()
         except OSError as error:
@@ -378,7 +376,7 @@ class Orchestrator:
                 remembered.append(each.spec)
         for what, aside in (
             ("the journal of admitted tasks", self._journal.moved_aside),
-            ("the store of WCET profiles", self._profiles.moved_aside),
+            ("the store of WCET profiles", self._state.profiles.moved_aside),
         ):
             if aside is not None:
                 self.log.report(StoreDamaged(what, str(aside)))

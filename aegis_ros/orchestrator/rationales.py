@@ -35,10 +35,10 @@ class RationaleLog:
     """The record of decisions; safe to use from several threads.
 
     Args:
-        publish: called with every rationale, in order.
+        publish: called with every rationale, in order; nobody by default.
     """
 
-    def __init__(self, publish: Callable[[Rationale], None]) -> None:
+    def __init__(self, publish: Callable[[Rationale], None] = lambda rationale: None) -> None:
         """Begin with number 1."""
         self._publish = publish
         self._lock = threading.RLock()
@@ -46,6 +46,11 @@ class RationaleLog:
         self._kept: deque[Rationale] = deque(maxlen=_KEPT)
         self._reported_ns: dict[_Key, int] = {}
         self._folded: dict[_Key, tuple[Reason, int, int]] = {}  # the latest, how many, related
+
+    def publish_to(self, publish: Callable[[Rationale], None]) -> None:
+        """From now on, call this with every rationale; numbers go on."""
+        with self._lock:
+            self._publish = publish
 
     def make(self, reason: Reason, *, count: int = 1, related: int = 0) -> Rationale:
         """Return a numbered rationale without putting it on record (what-if answers).

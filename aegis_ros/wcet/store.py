@@ -55,8 +55,8 @@ class ProfileStore:
     taken as they are and get theirs when the file is first opened: nothing hints at damage in
     them, and to measure a robot's networks anew means to stop them.
 
-    A file that is damaged is moved aside and a new one begun: profiles can be measured again.
-    ``moved_aside`` then names where the damaged one went.
+    A file that is damaged is moved aside and a new one begun: profiles can be measured again. That
+    is logged, and ``moved_aside`` then names where the damaged one went.
 
     Args:
         path: the file; its folder is created.
@@ -76,7 +76,7 @@ class ProfileStore:
         self._unkept: dict[ProfileKey, Profile] = {}
         self._damaged: set[ProfileKey] = set()  # reported so far
         try:
-            self._database = Database(path, self._create)
+            self._database = self._opened()
         except (OSError, sqlite3.Error) as error:
             raise self._refused(error) from error
 
@@ -200,8 +200,18 @@ class ProfileStore:
             OSError, sqlite3.Error: it cannot be written to.
         """
         if not self._path.exists():
-            self._database = Database(self._path, self._create)
+            self._database = self._opened()
         return self._database
+
+    def _opened(self) -> Database:
+        database = Database(self._path, self._create)
+        if database.moved_aside is not None:
+            _log.warning(
+                "profiles in %s were damaged and are measured anew; the damaged file is now %s",
+                self._path,
+                database.moved_aside,
+            )
+        return database
 
     def _create(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]

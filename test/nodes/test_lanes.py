@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from aegis_ros.srv import RegisterModel
 
 from test.nodes.system import running
@@ -39,7 +40,14 @@ def test_results_go_on_when_a_task_moves_to_a_lane_of_another_backend(tmp_path: 
         assert len(moved) == 1 and "so that urgent fits" in moved[0]
 
 
-def test_lanes_are_chosen_and_reported_before_the_first_task_is_admitted(tmp_path: Path) -> None:
+def test_lanes_are_chosen_and_reported_before_the_first_task_is_admitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_off: list[list[int]] = []
+    monkeypatch.setattr(
+        "aegis_ros.nodes.orchestrator.stay_off_lanes",
+        lambda cores: kept_off.append(sorted(cores)),
+    )
     tasks = "".join(
         f"  - {{name: {name}, model: '{tmp_path}/identity.onnx', period_ms: 20000, segments: 1,\n"
         f"     input: {{topic: /{name}, max_size: [24, 32]}}, preprocess: {{size: [12, 16]}},\n"
@@ -64,3 +72,7 @@ def test_lanes_are_chosen_and_reported_before_the_first_task_is_admitted(tmp_pat
         lanes = {each.lane for each in decisions if each.decision == "admitted"}
         assert lanes <= {"main", "lane1", "lane2", "lane3", "lane4"}
         assert all(f"lane {lane}: " in chosen.sentence for lane in lanes)
+        # For each set of lanes that networks were measured on, and then for what was chosen.
+        assert len(kept_off) >= 2 and all(kept_off)
+        numbers = [each.id for each in decisions]
+        assert numbers == sorted(set(numbers))

@@ -11,11 +11,17 @@ import pytest
 from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.engine import Engine
 from aegis_ros.errors import ConfigError, EngineError, ProfileError, StoppedError
-from aegis_ros.orchestrator import LaneChooser, Orchestrator, lane_choosing
+from aegis_ros.orchestrator import LaneChooser, NodeState, Orchestrator, lane_choosing
 from aegis_ros.orchestrator import orchestrator as orchestrator_module
-from aegis_ros.rationale import Rationale, Rule
+from aegis_ros.rationale import Decision, Rationale, Rule
 from aegis_ros.rationale.lanes import LanesChosen
-from aegis_ros.rationale.requests import Measuring, MeasuringBeside
+from aegis_ros.rationale.requests import (
+    Measuring,
+    MeasuringBeside,
+    ProfilesNotKept,
+    StateNotKept,
+    StoreDamaged,
+)
 from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileStore
 from test.engine.fake import FakeEngine
@@ -34,6 +40,8 @@ class Robot:
         self.slowdown = 1.1
         self.engines: list[FakeEngine] = []
         self.reported: list[Rationale] = []
+        self.kept_off: list[set[int]] = []  # cores, once for each engine that measures
+        self.state = NodeState(folder / "state")
         self.while_measuring: Any = lambda: None
         self.refuses = False
         self.divides = False
@@ -55,15 +63,17 @@ class Robot:
         return made
 
     def chooser(self) -> LaneChooser:
+        self.state = NodeState(self.house.folder / "state")
         return LaneChooser(
             self.spec,
-            state_dir=self.house.folder / "state",
+            state=self.state,
             on_rationale=self.reported.append,
+            keep_off=lambda cores: self.kept_off.append(set(cores)),
             engine_factory=self.engine,
         )
 
     def choose(self) -> tuple[OrchestratorSpec, LanesChosen | None]:
-        self.engines, self.reported = [], []
+        self.engines, self.reported, self.kept_off = [], [], []
         return self.chooser().choose()
 
     def orchestrator(self, spec: OrchestratorSpec, chosen: LanesChosen | None) -> Orchestrator:
@@ -74,6 +84,7 @@ class Robot:
             on_rationale=self.reported.append,
             engine_factory=self.engine,
             lanes_chosen=chosen,
+            state=self.state,
         )
 
     @property
@@ -157,6 +168,74 @@ def test_what_was_chosen_is_admitted_as_it_was_planned_and_reported_first(tmp_pa
     assert "3 lanes: least slack" in robot.reported[0].sentence
     assert robot.engines[-1].measured_beside == []  # all that it needs is known
     orchestrator.cleanup()
+
+
+def test_threads_keep_off_the_lanes_on_which_networks_are_measured(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    when: list[int] = []
+    robot.while_measuring = lambda: when.append(len(robot.kept_off))
+    robot.choose()
+    lanes = [{lane.cpu for lane in each.device.lanes} for each in robot.engines]
+    assert robot.kept_off == lanes and {2} in lanes
+    assert min(when) == 1, "from the first measurement on"
+
+
+def test_what_was_measured_is_there_for_the_admissions_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "aegis_ros.orchestrator.state_folder._why_not_written",
+        lambda folder: "Read-only file system",
+    )
+    robot = Robot(tmp_path, "near", "far")
+    spec, chosen = robot.choose()
+    assert any(isinstance(each.reason, Measuring) for each in robot.reported)
+    orchestrator = robot.orchestrator(spec, chosen)
+    assert all(each.accepted for each in orchestrator.configure())
+    orchestrator.cleanup()
+    assert robot.engines[-1].measured == 0
+    assert not robot.engines[-1].measured_beside
+    kept = [each.reason for each in robot.reported if isinstance(each.reason, StateNotKept)]
+    assert [each.problem for each in kept] == ["Read-only file system"]
+
+
+def test_a_disk_that_becomes_full_while_measuring_costs_no_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise ProfileError("the disk is full")
+
+    robot = Robot(tmp_path, "near", "far")
+    monkeypatch.setattr(ProfileStore, "_store", full)
+    spec, chosen = robot.choose()
+    orchestrator = robot.orchestrator(spec, chosen)
+    assert all(each.accepted for each in orchestrator.configure())
+    orchestrator.cleanup()
+    assert robot.engines[-1].measured == 0
+    assert any(isinstance(each.reason, ProfilesNotKept) for each in robot.reported)
+
+
+def test_no_two_decisions_have_one_number(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    orchestrator = robot.orchestrator(*robot.choose())
+    orchestrator.configure()
+    orchestrator.cleanup()
+    numbers = [each.id for each in robot.reported]
+    assert numbers[0] == 1 and numbers == sorted(set(numbers))
+    assert any(isinstance(each.reason, Measuring) for each in robot.reported)
+    assert any(each.decision is Decision.ADMITTED for each in robot.reported)
+
+
+def test_damaged_profiles_are_reported_once_however_often_they_are_used(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    robot.choose()
+    for path in (tmp_path / "state").glob("profiles.sqlite*"):
+        path.write_bytes(b"rubbish" * 500)
+    orchestrator = robot.orchestrator(*robot.choose())
+    orchestrator.configure()
+    orchestrator.cleanup()
+    damaged = [each.reason for each in robot.reported if isinstance(each.reason, StoreDamaged)]
+    assert [each.store for each in damaged] == ["the store of WCET profiles"]
 
 
 def test_a_task_that_comes_later_keeps_the_lanes(tmp_path: Path) -> None:

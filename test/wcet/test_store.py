@@ -125,11 +125,15 @@ def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*damaged*")) == []
 
 
-def test_a_damaged_file_is_moved_aside_and_begun_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_moved_aside_and_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "profiles.sqlite"
     path.write_bytes(b"this is no database" * 100)
     store = ProfileStore(path)
     assert store.moved_aside is not None
+    (said,) = caplog.messages
+    assert "were damaged and are measured anew" in said and str(store.moved_aside) in said
     assert store.moved_aside.read_bytes().startswith(b"this is no database")
     store.put(profile(3))
     assert store.get(KEY) is not None
