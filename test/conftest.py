@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from aegis_ros.sandbox.descendants import end_with_this_process
+from aegis_ros.sandbox.scratch import Scratch
 from test.domains import own_domain
 
 # Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's,
@@ -23,7 +23,7 @@ settings.register_profile("long", deadline=None, suppress_health_check=_UNLUCKY,
 settings.load_profile("short")
 
 _DOMAINS = range(40, 100)
-_CLAIMS = tempfile.TemporaryDirectory(prefix="aegis_claims_")
+_CLAIMS = Scratch()
 _NEEDS_ROS = ("nodes", "field")
 _WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
 
@@ -36,7 +36,7 @@ def pytest_configure() -> None:
     end_with_this_process(held=[domain.lock])
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     # Nor do they take each other's cores.
-    os.environ["AEGIS_CLAIMS_DIR"] = _CLAIMS.name
+    os.environ["AEGIS_CLAIMS_DIR"] = str(_CLAIMS.path)
     if os.environ.get("AEGIS_REQUIRE_ROS") and not _ros_is_here():
         raise pytest.UsageError(_WHY)
 

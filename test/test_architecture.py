@@ -50,6 +50,24 @@ def test_nothing_outside_of_nodes_imports_nodes_or_messages() -> None:
     assert found == []
 
 
+def test_only_one_module_makes_and_removes_folders_that_a_killed_process_leaves() -> None:
+    elsewhere = re.compile(
+        r"tempfile\.(mkdtemp|mkstemp|NamedTemporaryFile|TemporaryDirectory)|shutil\.rmtree"
+    )
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "aegis_ros").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in (*_imported(node), *_attribute(node))
+        if elsewhere.match(name)
+    }
+    assert found == {"aegis_ros/sandbox/scratch.py"}
+
+
+def _attribute(node: ast.AST) -> list[str]:
+    return [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
+
+
 def _imported(node: ast.AST) -> list[str]:
     """Return what a statement or a call imports, as ``package.module.name``."""
     if isinstance(node, ast.Import):

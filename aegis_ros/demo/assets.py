@@ -12,13 +12,13 @@ import os
 import subprocess
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from plyfile import PlyData, PlyParseError
 
 from aegis_ros.errors import AegisError
+from aegis_ros.sandbox.scratch import Scratch
 
 __all__ = [
     "bikes_video",
@@ -94,8 +94,8 @@ def lidar_scans(cache_dir: Path | None = None, *, fetch: bool = True) -> tuple[P
             hint=f"Allow fetching them: they are in the source archive of {_SCANS}",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        archive = _source_archive(_SCANS, Path(scratch))
+    with Scratch(folder) as scratch:
+        archive = _source_archive(_SCANS, scratch)
         with tarfile.open(archive) as files:
             for member in files:
                 name = member.name.split("/", 1)[-1]
@@ -104,7 +104,7 @@ def lidar_scans(cache_dir: Path | None = None, *, fetch: bool = True) -> tuple[P
                 content = files.extractfile(member)
                 if content is None or member.size > _MAX_SCAN_BYTES:
                     continue
-                made = Path(scratch) / (Path(name).stem + ".bin")
+                made = scratch / (Path(name).stem + ".bin")
                 read_ply(content.read()).astype("<f4").tofile(made)
                 os.replace(made, folder / made.name)
     missing = [target.name for target in targets if not target.is_file()]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +11,7 @@ from aegis_ros.network.model_file import ModelFile
 from aegis_ros.network.preparing import PreparedNetwork
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
+from aegis_ros.sandbox.scratch import Scratch
 
 __all__ = ["most_found"]
 
@@ -38,21 +37,21 @@ def most_found(
     """
     with (
         ModelFile(network.path) as file,
-        tempfile.TemporaryDirectory(prefix="aegis_frames_") as scratch,
+        Scratch() as scratch,
     ):
         for index, stack in enumerate(frames):
-            np.save(Path(scratch) / f"{index}.npy", stack)
+            np.save(scratch / f"{index}.npy", stack)
         facts = run_child(
             "aegis_ros.network.counting_child",
             {
                 "descriptor": file.descriptor,
                 "digest": network.fused_digest or file.digest,
                 "name": network.source.name,
-                "scratch": scratch,
+                "scratch": str(scratch),
                 "inputs": len(frames),
                 "rows_axes": [item.rows_axis for item in network.outputs],
             },
-            allowed=Containment(memory_bytes=memory_limit(arena_bytes), writes=(scratch,)),
+            allowed=Containment(memory_bytes=memory_limit(arena_bytes), writes=(str(scratch),)),
             timeout_s=timeout_s,
             subject=network.source.name,
             descriptors=(file.descriptor,),

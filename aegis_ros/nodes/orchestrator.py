@@ -359,6 +359,7 @@ class OrchestratorNode(LifecycleNode):
             if self._orchestrator is not None:
                 # What has come is published before the trace ends, so that all is counted.
                 self._orchestrator.cleanup(results.close if results is not None else _nothing)
+                self._orchestrator.close()
             if results is not None:
                 results.close()
                 self._results = None

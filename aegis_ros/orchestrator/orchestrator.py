@@ -490,6 +490,11 @@ class Orchestrator:
                 self._info = None
                 self._on_streams(())
 
+    def close(self) -> None:
+        """Give back what outlives :meth:`cleanup`; it cannot be configured again after that."""
+        if self._state is not None:
+            self._state.close()
+
     # -- requests -----------------------------------------------------------------------------
 
     def register(self, spec: TaskSpec, ticket: Ticket | None = None) -> Registration:

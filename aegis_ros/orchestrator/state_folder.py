@@ -10,17 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from aegis_ros.rationale.requests import StateExposed
+from aegis_ros.sandbox.scratch import MEMORY, Scratch, remove_abandoned
 
 __all__ = ["StateFolder", "exposed"]
 
 _TRIED_BYTES = 64 * 1024
-_MEMORY = Path("/dev/shm")
 
 
 class StateFolder:
     """The state directory; a folder in memory that begins as its copy, where it cannot be written.
 
-    The folder in memory goes with this object, at the latest when the process ends.
+    The folder in memory goes with this object, at the latest when the process ends. What was left
+    half made by a process that was killed goes when this one begins.
 
     Args:
         state_dir: as configured.
@@ -38,12 +39,17 @@ class StateFolder:
         """
         self.path = state_dir
         self.problem = _why_not_written(state_dir)
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: Scratch | None = None
+        remove_abandoned(None, MEMORY, *_folders_in(state_dir / "cache"))
         if self.problem:
-            place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-            self._scratch = tempfile.TemporaryDirectory(prefix="aegis_state_", dir=place)
-            self.path = Path(self._scratch.name)
+            self._scratch = Scratch.in_memory()
+            self.path = self._scratch.path
             _begin_as(self.path, state_dir)
+
+    def close(self) -> None:
+        """Remove the folder in memory, if there is one; nothing is kept any more."""
+        if self._scratch is not None:
+            self._scratch.close()
 
 
 def exposed(*folders: Path) -> StateExposed | None:
@@ -61,6 +67,13 @@ def exposed(*folders: Path) -> StateExposed | None:
         if found.st_mode & stat.S_IWOTH:
             return StateExposed(str(folder))
     return None
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if entry.is_dir()]
+    except OSError:  # nothing was kept there
+        return []
 
 
 def _why_not_written(folder: Path) -> str:

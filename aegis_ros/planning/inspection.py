@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from aegis_ros.network.feed import Bound
 from aegis_ros.network.fuse import names_beside, preprocessing_graphs
 from aegis_ros.planning.entry import IMAGE_SIZE, entry, is_image, size_of, task_name
 from aegis_ros.planning.feeds import feeds
+from aegis_ros.sandbox.scratch import Scratch
 
 __all__ = ["Inspection", "inspect"]
 
@@ -83,9 +83,9 @@ def inspect(file: ModelFile, model: str, *, size: tuple[int, int] | None = None)
         and not all(isinstance(extent, int) for extent in item.shape[1:])
     )
     name = task_name(file.path.stem)
-    with tempfile.TemporaryDirectory(prefix="aegis_inspect_") as scratch:
+    with Scratch() as scratch:
         preparing = _Preparing(
-            file, name, model, found, sizes=sizes, scratch=Path(scratch), given=size is not None
+            file, name, model, found, sizes=sizes, scratch=scratch, given=size is not None
         )
         return preparing.inspection(assumed)
 

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from aegis_ros.config import read_json, read_text
 from aegis_ros.errors import AegisError, StateError
+from aegis_ros.sandbox.scratch import Scratch
 from aegis_ros.sandbox.storage import kept_in
 from aegis_ros.sandbox.verified import digest_of
 
@@ -106,14 +106,14 @@ class ArtifactCache:
         """
         with (
             kept_in(self._folder),
-            tempfile.TemporaryDirectory(dir=self._folder) as scratch,
+            Scratch(self._folder) as scratch,
         ):
-            made, named = build(Path(scratch))
-            files = [_of_build(file, Path(scratch)) for file in named]
+            made, named = build(scratch)
+            files = [_of_build(file, scratch) for file in named]
             facts: dict[str, Any] = json.loads(json.dumps(made))  # as they will be read
             kept = [self._keep(file, f"{name}.{number}") for number, file in enumerate(files)]
             listed = [[path.name, digest] for path, digest in kept]
-            noted = Path(scratch) / "facts"
+            noted = scratch / "facts"
             noted.write_text(
                 json.dumps({"facts": facts, "files": listed, "sha256": _digest(facts, listed)})
             )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Database", "copy_of", "is_locked"]
+from aegis_ros.sandbox.scratch import Scratch
 
-_MEMORY = Path("/dev/shm")
+__all__ = ["Database", "copy_of", "is_locked"]
 
 
 class Database:
@@ -94,9 +92,8 @@ def copy_of(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         OSError: there is no such file, or no room in memory.
     """
-    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="aegis_copy_", dir=memory) as scratch:
-        copy = Path(scratch) / path.name
+    with Scratch.in_memory() as scratch:
+        copy = scratch / path.name
         shutil.copyfile(path, copy)
         log = path.with_name(f"{path.name}-wal")
         with suppress(FileNotFoundError):

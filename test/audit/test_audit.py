@@ -6,7 +6,6 @@ import errno
 import functools
 import inspect
 import os
-import tempfile
 import threading
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from aegis_ros.audit import AuditLog, AuditRecord, asked_by, read, verify, writer
 from aegis_ros.audit.chain import FILE_NAME, files, sealed
+from aegis_ros.sandbox.scratch import Scratch
 
 
 def written(folder: Path, count: int = 5, start: int = 0, **options: int) -> tuple[int, str]:
@@ -111,8 +111,7 @@ def test_whole_files_can_be_archived_from_the_oldest_on_and_their_absence_shows_
 @settings(max_examples=200)
 @given(place=st.integers(0), change=st.integers(1, 255))
 def test_every_edit_of_a_record_is_seen(place: int, change: int) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with Scratch() as folder:
         (folder / FILE_NAME).write_bytes(_four_records())
         assert not verify(folder).damage
         content = bytearray(_four_records())
@@ -123,9 +122,9 @@ def test_every_edit_of_a_record_is_seen(place: int, change: int) -> None:
 
 @functools.cache
 def _four_records() -> bytes:
-    with tempfile.TemporaryDirectory() as name:
-        written(Path(name), 4)
-        return (Path(name) / FILE_NAME).read_bytes()
+    with Scratch() as folder:
+        written(folder, 4)
+        return (folder / FILE_NAME).read_bytes()
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])

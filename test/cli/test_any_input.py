@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_ros.cli.main import main
+from aegis_ros.sandbox.scratch import Scratch
 
 _VALUES: st.SearchStrategy[Any] = st.one_of(
     st.none(),
@@ -63,8 +62,8 @@ _SETS = st.builds(
 
 def _run(text: str, *arguments: str) -> tuple[int, str]:
     """Run the command on a file; each example has its own, and no fixture is shared."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "set.yaml"
+    with Scratch() as folder:
+        path = folder / "set.yaml"
         path.write_text(text, encoding="utf-8", errors="replace")
         before, sys.argv = sys.argv, ["aegis", arguments[0], str(path), *arguments[1:]]
         stderr = io.StringIO()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aegis_ros.sandbox.scratch import Scratch
 from test.fuzz.target import Target, Try
 from test.fuzz.watch import Cost, Watch
 
@@ -159,8 +160,7 @@ def opened(target: Target, on_failure: Callable[[Failure], object]) -> Iterator[
     before = tempfile.tempdir, sys.dont_write_bytecode
     own = threading.get_ident()
     strangers = {each.ident for each in threading.enumerate() if each.ident and each.ident != own}
-    with tempfile.TemporaryDirectory(prefix="aegis_fuzz_") as folder:
-        scratch = Path(folder)
+    with Scratch() as scratch:
         (scratch / "tmp").mkdir()
         tempfile.tempdir, sys.dont_write_bytecode = str(scratch / "tmp"), True
         try:

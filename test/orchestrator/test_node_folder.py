@@ -16,6 +16,7 @@ from aegis_ros.orchestrator.node_folder import NodeFolder
 from aegis_ros.orchestrator.state_folder import StateFolder, exposed
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.requests import StateExposed, StateNotKept, TaskRemembered
+from aegis_ros.sandbox.scratch import Scratch
 from test.orchestrator.house import House
 
 
@@ -232,3 +233,36 @@ def test_notes_of_an_owner_that_cannot_be_true_are_left_out(tmp_path: Path) -> N
     with pytest.raises(StateError, match="is in use by process 7"):
         second.take()
     first.give_back()
+
+
+def test_what_killed_processes_left_half_made_goes_when_the_state_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [tmp_path / "memory", tmp_path / "temporary", tmp_path / "state" / "cache" / "trt"]
+    monkeypatch.setattr("aegis_ros.orchestrator.state_folder.MEMORY", places[0])
+    monkeypatch.setattr("tempfile.tempdir", str(places[1]))
+    for place in places:
+        (place / "aegis_scratch_x" / "deep").mkdir(parents=True)
+        (place / "kept").touch()
+    with Scratch(places[2]) as held:
+        (places[2] / "aegis_scratch_x" / "deep").mkdir(parents=True)
+        StateFolder(tmp_path / "state")
+        assert held.exists()
+    for place in places:
+        assert [path.name for path in place.iterdir()] == ["kept"]
+
+
+def test_a_folder_in_memory_goes_with_the_orchestrator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "aegis_ros.orchestrator.state_folder._why_not_written", lambda folder: "full"
+    )
+    house = House(tmp_path)
+    house.start()
+    assert house.orchestrator._state is not None
+    place = house.orchestrator._state.path
+    house.orchestrator.cleanup()
+    assert place.is_dir()  # it may be configured again
+    house.orchestrator.close()
+    assert not place.exists()

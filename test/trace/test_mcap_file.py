@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from aegis_ros.rationale import (
     Rule,
     Witness,
 )
+from aegis_ros.sandbox.scratch import Scratch
 from aegis_ros.trace import FIELDS, RECORD, RecordKind
 from aegis_ros.trace.history import TracedTask
 
@@ -323,13 +325,14 @@ def test_facts_of_a_run_that_are_of_another_type_are_damage(
         read_trace(path)
 
 
-def _whole_file() -> Path:
-    import tempfile
+@functools.cache
+def _scratch() -> Scratch:
+    return Scratch()
 
-    folder = Path(tempfile.gettempdir()) / f"aegis_ros_test_{os.getpid()}"
-    path = folder / "whole.mcap"
+
+def _whole_file() -> Path:
+    path = _scratch().path / "whole.mcap"
     if not path.exists():
-        folder.mkdir(exist_ok=True)
         with TraceFile(path) as file:
             for first in range(0, 600, 100):
                 file.add_records(_records(100, first))

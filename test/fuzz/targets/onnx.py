@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, prepare
+from aegis_ros.sandbox.scratch import Scratch
 from aegis_ros.spec import PreprocessSpec
 from test.fuzz.mutation import Mutator
 from test.fuzz.target import MIB, SEEDS, Limits, Target, Try, answered, words
@@ -36,9 +36,9 @@ _FEED = (Feed(PreprocessSpec(size=(8, 8)), (16, 24, 3)),)
 
 def seeds() -> Sequence[bytes]:
     """Return small networks, good ones and bad ones."""
-    with TemporaryDirectory() as folder:
-        make_model(Path(folder) / "net.onnx")
-        relu = (Path(folder) / "net.onnx").read_bytes()
+    with Scratch() as folder:
+        make_model(folder / "net.onnx")
+        relu = (folder / "net.onnx").read_bytes()
     made = [_network(*parts) for parts in (_convolution(), _tiled(), _looped())]
     cases = [path.read_bytes() for path in sorted((SEEDS / "onnx").iterdir())]
     return [relu, *made, *cases]
