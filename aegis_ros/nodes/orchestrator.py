@@ -184,6 +184,8 @@ class OrchestratorNode(LifecycleNode):
     @property
     def state(self) -> str:
         """Label of the present state, as ``configuring`` or ``inactive``."""
+        if self._closing:  # in whichever state: from here on everything is given back
+            return "shuttingdown"
         return str(self._state_machine.current_state[1])
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

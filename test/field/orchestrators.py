@@ -141,8 +141,9 @@ class Orchestrators:
             (Rationale, "rationale", 100, lambda new: self._decided[below].append(new.sentence)),
         ):
             name = f"{self.root}{below}/orchestrator/{topic}"
-            if name not in self._heard:
-                self._heard[name] = self.node.create_subscription(kind, name, keep, most)
+            if name in self._heard:  # with what the one before has said last
+                self.node.destroy_subscription(self._heard[name])
+            self._heard[name] = self.node.create_subscription(kind, name, keep, most)
 
     def end(self, *processes: subprocess.Popen[str]) -> None:
         """End some of them in order, and forget what was heard of all."""

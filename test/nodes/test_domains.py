@@ -23,3 +23,19 @@ def test_a_domain_that_has_a_node_is_not_chosen() -> None:
         node.destroy_node()
         rclpy.shutdown(context=context)
     assert unused_domain([domain]) == domain
+
+
+def test_a_domain_is_not_chosen_either_whose_only_node_is_its_program_s_second() -> None:
+    """Fast DDS numbers a program's participants through all domains."""
+    first, second = rclpy.Context(), rclpy.Context()
+    rclpy.init(context=first, domain_id=unused_domain(_DOMAINS))
+    elsewhere = rclpy.create_node("elsewhere", context=first)
+    domain = unused_domain(_DOMAINS)
+    rclpy.init(context=second, domain_id=domain)
+    node = rclpy.create_node("somebody", context=second)
+    try:
+        assert unused_domain([domain, *_DOMAINS]) != domain
+    finally:
+        for each, context in ((node, second), (elsewhere, first)):
+            each.destroy_node()
+            rclpy.shutdown(context=context)

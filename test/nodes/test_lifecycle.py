@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from aegis_ros.msg import OrchestratorStatus
 from aegis_ros.srv import ListModels, RegisterModel
 from rclpy.lifecycle import TransitionCallbackReturn
 
@@ -42,6 +44,25 @@ def test_the_lifecycle_gives_everything_back_and_begins_again(tmp_path: Path) ->
             assert system.node.trigger_cleanup() is ok
             assert not Path(f"/proc/{pid}").exists()
         assert system.node.trigger_shutdown() is ok
+
+
+def test_a_node_that_ends_does_not_call_itself_active(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[OrchestratorStatus] = []
+    with running(tmp_path) as system:
+        node = system.node
+        give_back = node._give_back
+
+        def give_back_slowly() -> None:
+            give_back()
+            system.statuses.clear()
+            # What comes first may have been said before it was asked to end.
+            said.extend(system.until(lambda: system.statuses[2:4]))
+
+        monkeypatch.setattr(node, "_give_back", give_back_slowly)
+        system.until(lambda: [each for each in system.statuses if each.state == "active"])
+    assert {(each.state, len(each.tasks)) for each in said} == {("shuttingdown", 0)}
 
 
 def test_a_configuration_that_is_wrong_leaves_the_node_unconfigured(tmp_path: Path) -> None:
