@@ -31,6 +31,7 @@ setup(
         ],
         "aegis_ros.plans": [
             "early_exit = aegis_ros.scheduling.plans.segments:EarlyExitPlan",
+            "generator = aegis_ros.scheduling.plans.generator:GeneratorPlan",
             "segments = aegis_ros.scheduling.plans.segments:SegmentPlan",
         ],
         "aegis_ros.decoders": [

@@ -20,7 +20,7 @@ from aegis_ros.scheduling.actions import (
 )
 from aegis_ros.scheduling.gate import RateGate
 from aegis_ros.scheduling.job import Job
-from aegis_ros.scheduling.plans import EarlyExitPlan, ExecutionPlan, SegmentPlan
+from aegis_ros.scheduling.plans import EarlyExitPlan, ExecutionPlan, GeneratorPlan, SegmentPlan
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
 from aegis_ros.scheduling.scheduler import Scheduler
 from aegis_ros.scheduling.virtual_deadlines import VirtualDeadlines
@@ -38,6 +38,7 @@ __all__ = [
     "Edf",
     "ExecutionPlan",
     "Finished",
+    "GeneratorPlan",
     "Job",
     "Overrun",
     "Policy",

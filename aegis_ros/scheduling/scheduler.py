@@ -150,7 +150,9 @@ class Scheduler:
 
     Jobs of best effort run only where nothing else is ready, in turn: each has its place in line
     from its release on, and a newer frame takes the place of the one it displaces, so that a fast
-    camera is not always last. The rest of a demoted job waits in the same line.
+    camera is not always last. The rest of a demoted job waits in the same line. A job whose plan
+    goes back to a step, as a generator does for each token, goes to the end of that line: however
+    long its answer becomes, the others have their turns between.
 
     Args:
         lanes: number of lanes, at least 1.
@@ -323,7 +325,7 @@ class Scheduler:
         job.step = task.first
         waiting = task.waiting
         if task.best_effort:
-            rank = waiting[0].rank if waiting else self._next_in_line()
+            rank = self._place_in_line(task)
         else:
             rank = self._priority(job)
             if rank < task.last_rank:  # a stamp that went backwards does not overtake
@@ -403,7 +405,11 @@ class Scheduler:
             self._finished.job = job
             return self._one_finished
         job.step = following
-        if self._reranks and job.rank < _BACKGROUND:
+        if job.rank >= _BACKGROUND:
+            if following <= step:
+                job.rank = self._place_in_line(task)
+                entry = (job.rank, job.ready_ns, job.task_id, job.seq, job, task)
+        elif self._reranks:
             job.rank = self._priority(job)  # a table has a place for every step
             entry = (job.rank, job.ready_ns, job.task_id, job.seq, job, task)
         heappush(where.ready, entry)
@@ -664,6 +670,8 @@ class Scheduler:
         else:
             assert following is not None
             job.step = following
+            if job.rank >= _BACKGROUND and following <= step:
+                job.rank = self._place_in_line(task)
             heappush(lane.ready, (job.rank, job.ready_ns, job.task_id, job.seq, job, task))
         over_low = budget.is_over_low(step, taken_ns, job.used_ns)
         sheds = over_low and not lane.shedding
@@ -695,6 +703,14 @@ class Scheduler:
         """Return a rank behind all current ones."""
         self._line += 1
         return self._line
+
+    def _place_in_line(self, task: _Task) -> int:
+        """Return the place of a task's job: the last one, or that of a job of its own that waits.
+
+        Of two in the same place, the one released first runs first.
+        """
+        waiting = task.waiting
+        return waiting[0].rank if waiting else self._next_in_line()
 
     def _choose(self, lane: _Lane, now_ns: int) -> _Entry | None:
         """Take the first job that the policy lets start out of line; else hold the lane."""

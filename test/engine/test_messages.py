@@ -14,7 +14,7 @@ from aegis_ros.engine import messages as m
 from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.errors import BackendError, EngineError
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import EarlyExitPlan, SegmentPlan
+from aegis_ros.scheduling import EarlyExitPlan, GeneratorPlan, SegmentPlan
 from aegis_ros.spec import Criticality, DeviceSpec, FrameFormat, LaneSpec, OverrunPolicy, Wait
 from test.engine.bench import MS, Bench, simulated
 
@@ -38,6 +38,7 @@ REQUESTS = [
     m.CloseChannel(3),
     m.Load(SPEC, 4),
     m.Load(replace(SPEC, plan=SegmentPlan(2, (MS, MS))), 4),
+    m.Load(replace(SPEC, plan=GeneratorPlan((MS, MS, 2 * MS), (0, 1), 1)), 4),
     m.Load(replace(SPEC, plan=None), 4),
     m.Unload(7),
     m.ChangeBudgets(7, SegmentPlan(2, (MS, MS), 2 * MS), Criticality.LOW),

@@ -20,6 +20,7 @@ _PLANS = Plugins(
     "plan",
     {
         "early_exit": "aegis_ros.scheduling.plans.segments:EarlyExitPlan",
+        "generator": "aegis_ros.scheduling.plans.generator:GeneratorPlan",
         "segments": "aegis_ros.scheduling.plans.segments:SegmentPlan",
     },
 )
