@@ -19,6 +19,7 @@ from aegis_ros.host import pinnable_cores
 from aegis_ros.spec import LaneSpec
 
 __all__ = [
+    "PROCESSOR",
     "CpuLane",
     "ReadsInPlace",
     "Run",
@@ -27,6 +28,9 @@ __all__ = [
     "lane_priorities",
     "open_lanes",
 ]
+
+PROCESSOR = "caches and memory of the processor"
+"""What lanes on CPU cores slow each other by (:attr:`Capabilities.contends`), of any runtime."""
 
 Run = Callable[[Work], Shapes | None]
 """Runs one work; returns the extents of the outputs where they are known only now."""

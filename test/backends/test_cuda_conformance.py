@@ -15,9 +15,9 @@ from onnx import TensorProto, helper
 
 from aegis_ros.backends.cuda import OUT_OF_MEMORY, STICKY, bindings
 from aegis_ros.backends.cuda.bindings import BindingsDriver
-from aegis_ros.backends.cuda.parts import cut_source
 from aegis_ros.backends.cuda.trt import build_child
 from aegis_ros.backends.cuda.trt.build_child import build_engine
+from aegis_ros.backends.parts import cut_source
 from aegis_ros.config import load_config
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model

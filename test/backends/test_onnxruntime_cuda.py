@@ -14,8 +14,8 @@ import pytest
 from aegis_ros.backends import Completion, Part, create_backend
 from aegis_ros.backends import Work as LaneWork
 from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
-from aegis_ros.backends.cuda.ort.build_child import fold
 from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
+from aegis_ros.backends.folding import fold
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.spec import LaneSpec

@@ -6,22 +6,19 @@ It holds the parts to the outputs of the whole.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.exact import not_exact
 from aegis_ros.backends.probes import probes
 from aegis_ros.errors import ModelError, StateError
 from aegis_ros.network.plain_text import plain
-
-if TYPE_CHECKING:
-    from aegis_ros.backends.cpu.onnxruntime import OrtNetwork
 
 __all__ = ["answer"]
 
@@ -58,6 +55,7 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     import onnx
 
+    from aegis_ros.backends.cpu.onnxruntime import load_session
     from aegis_ros.network.cut import cut, runtime_tensors
 
     whole = CompiledNetwork.from_json(request["compiled"])
@@ -72,9 +70,10 @@ def cut_network(request: Mapping[str, Any]) -> dict[str, Any]:
     )
     paths = [str(path) for path in made.save(folder)]
     complete_after = [made.completes(item.name) for item in whole.outputs]
-    refused = _difference(
-        whole, replace(whole, paths=tuple(paths), digests=(), complete_after=tuple(complete_after))
-    )
+    parts = replace(whole, paths=tuple(paths), digests=(), complete_after=tuple(complete_after))
+    with whole.opened(StateError) as files:
+        one = load_session(whole, files)
+    refused = not_exact(whole, one, parts, load_session(parts, parts.paths))
     if refused:
         return {"refused": refused}
     sizes = [item.nbytes for items in made.crossings for item in items if item.static]
@@ -110,43 +109,6 @@ def _measure_operators(
         _EVERY_OPERATOR_NS + float(np.median(taken.get(node.name, [0.0])))
         for node in named.graph.node
     ]
-
-
-def _difference(whole: CompiledNetwork, parts: CompiledNetwork) -> str:
-    """Return in which way the parts do not compute what the whole does, or nothing.
-
-    Each output is taken where it is complete, as an early exit would find it.
-    """
-    from aegis_ros.backends.cpu.onnxruntime import load_session
-
-    with whole.opened(StateError) as files:
-        one = load_session(whole, files)
-    other = load_session(parts, parts.paths)
-    for inputs in probes(whole.inputs):
-        wanted = _run(one, inputs, whole)
-        found = _run(other, inputs, parts)
-        for item in whole.outputs:
-            if wanted[item.name] != found[item.name]:
-                return f"its output {item.name!r} would differ from that of the whole network"
-    return ""
-
-
-def _run(
-    loaded: OrtNetwork, inputs: Arrays, compiled: CompiledNetwork
-) -> dict[str, tuple[tuple[int, ...], bytes]]:
-    """Run a network as the engine will; return extents and bytes of each output, by name."""
-    from aegis_ros.backends.cpu.onnxruntime import output_arrays
-
-    outputs = output_arrays(compiled)
-    found: dict[str, tuple[tuple[int, ...], bytes]] = {}
-    for segment in range(loaded.segments):
-        shapes = loaded.run(segment, inputs, outputs) or [values.shape for values in outputs]
-        complete = compiled.completed_by(segment)
-        for item, values, shape in zip(compiled.outputs, outputs, shapes, strict=True):
-            if item.name in complete and item.name not in found:
-                data = values.reshape(-1)[: math.prod(shape)].tobytes()
-                found[item.name] = (tuple(shape), data)
-    return found
 
 
 def _named(compiled: CompiledNetwork, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:

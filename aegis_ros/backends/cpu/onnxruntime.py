@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aegis_ros.backends.base import (
     MOST_INPUTS,
@@ -20,10 +19,18 @@ from aegis_ros.backends.base import (
     LoadedNetwork,
     Work,
 )
-from aegis_ros.backends.worker import CpuLane, ReadsInPlace, Shapes, describe_lanes, open_lanes
+from aegis_ros.backends.outputs import copy_to_front, output_arrays
+from aegis_ros.backends.worker import (
+    PROCESSOR,
+    CpuLane,
+    ReadsInPlace,
+    Shapes,
+    describe_lanes,
+    open_lanes,
+)
 from aegis_ros.errors import BackendError, load_error
 from aegis_ros.network.plain_text import plain
-from aegis_ros.network.tensor import DTYPE_OF_ONNX, TensorInfo
+from aegis_ros.network.tensor import DTYPE_OF_ONNX
 from aegis_ros.spec import LaneSpec
 
 if TYPE_CHECKING:
@@ -35,7 +42,6 @@ __all__ = [
     "OrtNetwork",
     "cpu_name",
     "load_session",
-    "output_arrays",
     "session_options",
 ]
 
@@ -179,7 +185,7 @@ class OrtNetwork:
         for position, name, place in segment.made:
             self._between[name] = values[position]
             if place >= 0:
-                self._shapes[place] = _copy_to_front(
+                self._shapes[place] = copy_to_front(
                     self._infos[place], values[position].numpy(), outputs[place]
                 )
 
@@ -191,7 +197,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
     capabilities = Capabilities(
         inputs=MOST_INPUTS,
         on_cores=True,
-        contends="caches and memory of the processor",
+        contends=PROCESSOR,
         distributions=("onnxruntime",),
     )
 
@@ -288,16 +294,6 @@ def load_session(compiled: CompiledNetwork, files: Sequence[str]) -> OrtNetwork:
     return OrtNetwork(sessions, compiled)
 
 
-def output_arrays(compiled: CompiledNetwork) -> list[npt.NDArray[np.generic]]:
-    """Return an array for each output; that of a dynamic one is flat, with room to spare."""
-    return [
-        np.empty(max(1, item.nbytes // np.dtype(item.dtype).itemsize) * 2 + 16384, item.dtype)
-        if item.name in compiled.dynamic_outputs  # for those with a bound that is enough, too
-        else np.empty(tuple(int(extent) for extent in item.shape), item.dtype)
-        for item in compiled.outputs
-    ]
-
-
 def session_options() -> Any:
     """Return the options every network runs with: one thread, no spinning, graph as saved."""
     import onnxruntime
@@ -336,22 +332,3 @@ def _known_extents(item: Any) -> bool:
     """Return whether a tensor's place can be taken before the run; no extents may mean unknown."""
     shape = item.shape
     return bool(shape) and all(isinstance(extent, int) and extent > 0 for extent in shape)
-
-
-def _copy_to_front(
-    info: TensorInfo, value: npt.NDArray[np.generic], output: npt.NDArray[np.generic]
-) -> tuple[int, ...]:
-    """Copy what is kept of a value; return the extents that the value had."""
-    found = tuple(value.shape)
-    shape = info.kept(found)
-    if shape != found:
-        value = value[tuple(slice(extent) for extent in shape)]
-    if value.size > output.size:
-        raise BackendError(
-            f"output {info.name!r} is larger than its slot",
-            value=shape,
-            expected=f"at most {output.size} elements",
-            hint="Give the network outputs of bounded extents",
-        )
-    output.reshape(-1)[: value.size] = value.reshape(-1)
-    return found

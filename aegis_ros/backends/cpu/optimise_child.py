@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import resource
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.resident import second_takes
 from aegis_ros.errors import ModelError, StateError, load_error
 from aegis_ros.network.runtime_text import runtime_failure
 from aegis_ros.sandbox.verified import verified
 
 __all__ = ["answer"]
-
-_MCL_CURRENT_AND_FUTURE = 3
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,9 +56,6 @@ def measure(target: str, inputs: dict[str, tuple[str, list[int]]]) -> dict[str, 
 
     ``inputs`` are element type and shape of each.
 
-    The second of two sessions is measured: the first also brings in the runtime's own pages,
-    which all networks of an engine share.
-
     Returns:
         ``bytes``: growth of this process' resident memory; ``dynamic``: names of the outputs
         whose extents the graph does not state.
@@ -71,45 +64,28 @@ def measure(target: str, inputs: dict[str, tuple[str, list[int]]]) -> dict[str, 
 
     from aegis_ros.backends.cpu.onnxruntime import WARM_UP_RUNS, session_options
 
-    _lock_memory()
     frames = {name: np.zeros(shape, dtype) for name, (dtype, shape) in inputs.items()}
-    sessions = []
-    before = 0
-    for _ in range(2):
-        before = _resident_bytes()
+
+    def load() -> Any:
         session = onnxruntime.InferenceSession(
             target, session_options(), providers=["CPUExecutionProvider"]
         )
         for _ in range(WARM_UP_RUNS):
             session.run(None, frames)
-        sessions.append(session)
+        return session
+
+    taken, session = second_takes(load)
     dynamic = [
         item.name
-        for item in sessions[0].get_outputs()
+        for item in session.get_outputs()
         if not all(isinstance(extent, int) for extent in item.shape)
     ]
-    return {"bytes": max(0, _resident_bytes() - before), "dynamic": dynamic}
+    return {"bytes": taken, "dynamic": dynamic}
 
 
 def measure_parts(compiled: CompiledNetwork) -> dict[str, Any]:
     """Load a network as the engine will, twice; return the ``bytes`` the second one took."""
     from aegis_ros.backends.cpu.onnxruntime import OnnxRuntimeBackend
 
-    _lock_memory()
     backend = OnnxRuntimeBackend()
-    loaded = [backend.load(compiled, 0)]
-    before = _resident_bytes()
-    loaded.append(backend.load(compiled, 0))
-    return {"bytes": max(0, _resident_bytes() - before)}
-
-
-def _lock_memory() -> None:
-    """Have what is reserved count, not what is touched: the engine locks its memory if it may."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mlockall"):
-        libc.mlockall(_MCL_CURRENT_AND_FUTURE)
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+    return {"bytes": second_takes(lambda: backend.load(compiled, 0))[0]}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
-from aegis_ros.backends.cuda.kept import compiled, files_of, in_build, without_files
 from aegis_ros.backends.cuda.ort.network import OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit, find_ort_toolkit
+from aegis_ros.backends.kept import compiled, files_of, in_build, without_files
 from aegis_ros.errors import ModelError
 from aegis_ros.rationale import Rule
 

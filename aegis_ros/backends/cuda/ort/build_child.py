@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from aegis_ros.backends.base import Advice, CompiledNetwork
 from aegis_ros.backends.cuda.ort.network import NOT_ADVISED, OrtCudaNetwork
 from aegis_ros.backends.cuda.ort.toolkit import OrtToolkit
-from aegis_ros.backends.cuda.parts import parted
+from aegis_ros.backends.folding import fold
+from aegis_ros.backends.parts import parted
 from aegis_ros.backends.reference import FLOAT32, TF32, difference
 from aegis_ros.errors import AegisError, ModelError, StateError, load_error
 from aegis_ros.network.runtime_text import runtime_failure
@@ -24,7 +25,7 @@ from aegis_ros.sandbox.verified import verified
 if TYPE_CHECKING:
     from aegis_ros.backends.cuda.ort.backend import OnnxRuntimeCudaBackend
 
-__all__ = ["answer", "build", "fold"]
+__all__ = ["answer", "build"]
 
 # What sessions were seen to take, and so much more for chance: addresses fall as they fall.
 _SPARE_FACTOR = 1.5
@@ -119,29 +120,6 @@ def _build(request: Mapping[str, Any], original: Path, toolkit: OrtToolkit) -> d
     if refused:
         return {"refused": refused}
     return facts | known
-
-
-def fold(source: Path, target: Path) -> Path:
-    """Write a network with its constant operators computed, extents among them; return the file.
-
-    Extents that are computed on the CPU while the network runs would keep it from being captured,
-    and cuts from going where they cross.
-
-    Raises:
-        ModelError: ONNX Runtime refuses the network.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # Only what suits every provider.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(target)
-    options.log_severity_level = 4
-    try:
-        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common type
-        raise load_error(runtime_failure(error), ModelError) from error
-    return target
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import Capabilities, CompiledNetwork, LoadedNetwork
 from aegis_ros.backends.cuda.backend import CudaBackend
-from aegis_ros.backends.cuda.kept import compiled, files_of, in_build, only_letters, without_files
 from aegis_ros.backends.cuda.trt.network import TensorRtNetwork, faster
 from aegis_ros.backends.cuda.trt.toolkit import Toolkit, find_toolkit
+from aegis_ros.backends.kept import compiled, files_of, in_build, only_letters, without_files
 from aegis_ros.errors import AegisError, StateError
 from aegis_ros.sandbox.verified import verified
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.backends.cuda.parts import parted
+from aegis_ros.backends.parts import parted
 from aegis_ros.backends.reference import FLOAT32, TF32, Tolerance, difference
 from aegis_ros.errors import AegisError, ModelError, StateError
 from aegis_ros.network.plain_text import plain

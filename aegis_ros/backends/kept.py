@@ -1,4 +1,4 @@
-"""What was built for a GPU, kept in the cache with what is known of it."""
+"""What was built for a device, kept in the cache with what is known of it."""
 
 from __future__ import annotations
 
@@ -68,13 +68,22 @@ def compiled(
     return replace(whole, note=f"not cut into {segments} segments: {facts.refused}")
 
 
-def in_build(prepared: PreparedNetwork, scratch: Path) -> Containment:
-    """Return what a child may do that builds a network in a folder."""
+def in_build(prepared: PreparedNetwork, scratch: Path, *, devices: bool = True) -> Containment:
+    """Return what a child may do that builds a network in a folder.
+
+    Args:
+        prepared: the network.
+        scratch: the folder.
+        devices: whether it opens a device with a driver of its own.
+    """
     from aegis_ros.sandbox.containment import Containment, memory_limit
 
     size = prepared.weight_bytes + prepared.activation_bytes
     return Containment(
-        memory_bytes=memory_limit(size, devices=True), writes=(str(scratch),), devices=True
+        memory_bytes=memory_limit(size, devices=devices),
+        reads=(str(prepared.path),),
+        writes=(str(scratch),),
+        devices=devices,
     )
 
 

@@ -1,4 +1,4 @@
-"""Cuts a network at tensors that can stay on the device between two segments."""
+"""Cuts a network at tensors that can stay where they are between two segments."""
 
 from __future__ import annotations
 
