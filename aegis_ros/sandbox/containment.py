@@ -160,7 +160,7 @@ def _of_drivers() -> Iterable[str]:
     folders for temporary files belong to all programs, and are not needed.
     """
     yield from glob.glob("/dev/nv*")  # nvidia0 …; nvmap, nvgpu, nvhost … of a Jetson
-    yield from ("/dev/dri", "/dev/zero", "/proc")
+    yield from ("/dev/dri", "/dev/accel", "/dev/zero", "/proc")  # accel: NPUs
     yield os.environ.get("CUDA_CACHE_PATH") or os.path.expanduser("~/.nv")
     yield os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps"
 
