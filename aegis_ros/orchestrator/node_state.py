@@ -46,3 +46,8 @@ class NodeState:
             (lambda problem: self.log.report(ProfilesNotKept(problem))) if node else None,
         )
         self.cache = folder / "cache"
+
+    def close(self) -> None:
+        """Give back what is only in memory; nothing is kept any more."""
+        if self._folder is not None:
+            self._folder.close()

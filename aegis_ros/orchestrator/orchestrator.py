@@ -492,8 +492,7 @@ class Orchestrator:
 
     def close(self) -> None:
         """Give back what outlives :meth:`cleanup`; it cannot be configured again after that."""
-        if self._state is not None:
-            self._state.close()
+        self._state.close()
 
     # -- requests -----------------------------------------------------------------------------
 
