@@ -6,6 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -207,10 +208,25 @@ class OrchestratorNode(LifecycleNode):
 
     def _configure(self) -> None:
         config = self._read_config()
-        state = NodeState(self._state_dir(), self.get_fully_qualified_name())
+        with ExitStack() as given_up:
+            state = NodeState(self._state_dir(), self.get_fully_qualified_name())
+            given_up.callback(state.close)
+            orchestrator = self._prepared(config, state)
+            given_up.pop_all()  # closed with the orchestrator from here on
+        if self._closing:
+            raise StoppedError("configuring was stopped on request")
+        orchestrator.configure()
+        cores = [lane.cpu for lane in orchestrator.spec.device.lanes if lane.cpu is not None]
+        gpu = not orchestrator.on_cores
+        self.device_monitor = create_monitor(gpu=gpu, cores=cores)
+        info = orchestrator.status().engine
+        if info is not None:
+            self.get_logger().info(f"engine {info.pid} on {info.device}; {info.determinism}")
+
+    def _prepared(self, config: OrchestratorSpec, state: NodeState) -> Orchestrator:
+        """Return the orchestrator, not configured, and have what goes with it."""
         spec, chosen = self._choose_lanes(config, state)
-        lanes = spec.device.lanes
-        stay_off_lanes(lane.cpu for lane in lanes if lane.cpu is not None)
+        stay_off_lanes(lane.cpu for lane in spec.device.lanes if lane.cpu is not None)
         orchestrator = Orchestrator(
             spec,
             state_dir=self._state_dir(),
@@ -229,15 +245,7 @@ class OrchestratorNode(LifecycleNode):
         )
         self._ears = Ears(orchestrator)
         self._orchestrator = orchestrator
-        if self._closing:
-            raise StoppedError("configuring was stopped on request")
-        orchestrator.configure()
-        cores = [lane.cpu for lane in spec.device.lanes if lane.cpu is not None]
-        gpu = not orchestrator.on_cores
-        self.device_monitor = create_monitor(gpu=gpu, cores=cores)
-        info = orchestrator.status().engine
-        if info is not None:
-            self.get_logger().info(f"engine {info.pid} on {info.device}; {info.determinism}")
+        return orchestrator
 
     def _choose_lanes(
         self, spec: OrchestratorSpec, state: NodeState

@@ -108,7 +108,7 @@ class LaneChooser:
             place = self._admissions.enter("lanes", AdmissionRequest.PROFILE)
         except StateError as error:
             raise StoppedError("choosing lanes was stopped on request") from error
-        with place as ticket, closing(state), closing(bench):
+        with place as ticket, closing(bench):
             bench.ticket = ticket
             ways, unmeasured = self._ways(layouts, bench)
             if not ways:
