@@ -50,7 +50,14 @@ from aegis_ros.nodes.services import Services
 from aegis_ros.nodes.timers import set_period
 from aegis_ros.nodes.topics import check_topics
 from aegis_ros.nodes.transitions import Transitions
-from aegis_ros.orchestrator import LaneChooser, NodeState, Orchestrator, Stream, TaskSummary
+from aegis_ros.orchestrator import (
+    LaneChooser,
+    NodeState,
+    Orchestrator,
+    OrchestratorState,
+    Stream,
+    TaskSummary,
+)
 from aegis_ros.rationale import Decision, Rationale
 from aegis_ros.rationale.engine import EngineGivenUp, EngineLost, EngineNotBack
 from aegis_ros.rationale.lanes import LanesChosen
@@ -441,14 +448,25 @@ class OrchestratorNode(LifecycleNode):
 
     def _publish_status(self) -> None:
         now_ns = time.time_ns()
-        orchestrator = self._orchestrator
-        if orchestrator is None:
-            message = OrchestratorStatus(stamp=time_from_ns(now_ns), state=self.state)
+        label, state = self._seen()
+        if state is None:
+            message = OrchestratorStatus(stamp=time_from_ns(now_ns), state=label)
         else:
-            state = orchestrator.status()
             self._progress.show(state.admissions, state.admissions_ended)
-            message = status_to_message(state, self.state, now_ns)
+            message = status_to_message(state, label, now_ns)
         self._status_publisher.publish(message)
+
+    def _seen(self) -> tuple[str, OrchestratorState | None]:
+        """Return the label of the state and what the orchestrator shows in it, of one moment.
+
+        Tasks of the moment before beside the label of now would show a node that is active and has
+        admitted nothing.
+        """
+        while True:
+            label, orchestrator = self.state, self._orchestrator
+            status = None if orchestrator is None else orchestrator.status()
+            if label == self.state:
+                return label, status
 
     def _watch_device(self) -> None:
         # Kept: the main thread gives them back when the node closes.
@@ -462,12 +480,12 @@ class OrchestratorNode(LifecycleNode):
     def _health(self) -> list[Diagnosis]:
         orchestrator, intake, ears = self._orchestrator, self._intake, self._ears
         name = name_shared(self._namesakes.problem)
-        if orchestrator is None or intake is None or ears is None:
-            return [not_configured(self.state, self._failure), name]
-        state = orchestrator.status()
+        label, state = self._seen()
+        if orchestrator is None or intake is None or ears is None or state is None:
+            return [not_configured(label, self._failure), name]
         found = diagnose(
             state,
-            self.state,
+            label,
             ears.report(self._streams, intake.heard()),
             device=self._device,
             limits=orchestrator.spec.diagnostics,

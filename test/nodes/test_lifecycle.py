@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from aegis_ros.msg import OrchestratorStatus
 from aegis_ros.srv import ListModels, RegisterModel
 from rclpy.lifecycle import TransitionCallbackReturn
 
+from aegis_ros.nodes.orchestrator import OrchestratorNode
 from test.nodes.system import SIZE, running
 
 
@@ -63,6 +65,26 @@ def test_a_node_that_ends_does_not_call_itself_active(
         monkeypatch.setattr(node, "_give_back", give_back_slowly)
         system.until(lambda: [each for each in system.statuses if each.state == "active"])
     assert {(each.state, len(each.tasks)) for each in said} == {("shuttingdown", 0)}
+
+
+def test_tasks_are_shown_with_the_state_they_are_of() -> None:
+    """As when a node becomes active between the look at its tasks and that at its state."""
+
+    class Node:
+        states = iter(["configuring", "active", "active", "active"])
+
+        @property
+        def state(self) -> str:
+            return next(self.states)
+
+        class _orchestrator:
+            looks: ClassVar = iter([[], ["near"]])
+
+            @classmethod
+            def status(cls) -> list[str]:
+                return next(cls.looks)
+
+    assert OrchestratorNode._seen(Node()) == ("active", ["near"])
 
 
 def test_a_configuration_that_is_wrong_leaves_the_node_unconfigured(tmp_path: Path) -> None:
