@@ -1,11 +1,19 @@
+"""What a network's file says of itself reaches the node within bounds."""
+
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+import onnx
 import pytest
 
 from aegis_ros.decoders.labels import class_names
+from aegis_ros.network import Feed, ModelFile, describe, prepare
 from aegis_ros.network.metadata import bounded_metadata
+from aegis_ros.spec import PreprocessSpec
+from test.network.builders import identity_network
 
 
 @pytest.mark.parametrize(
@@ -49,3 +57,28 @@ def test_class_names_are_cut_and_a_text_too_long_for_them_is_not_read() -> None:
     (name,) = json.loads(bounded_metadata([("names", str(["x" * 500]))])["names"])
     assert name == "x" * 128
     assert bounded_metadata([("names", str(["x" * 2**20]))]) == {"names": "[]"}
+
+
+def _described(path: Path) -> Mapping[str, str]:
+    with ModelFile(path) as file:
+        return describe(file).metadata
+
+
+def _prepared(path: Path) -> Mapping[str, str]:
+    feeds = [Feed(PreprocessSpec(size=(12, 16)), (12, 16, 3))]
+    return prepare(path, feeds, cache_dir=path.parent / "cache").metadata
+
+
+@pytest.mark.parametrize("metadata_of", [_described, _prepared])
+def test_no_child_hands_on_metadata_beyond_its_bounds(
+    metadata_of: Callable[[Path], Mapping[str, str]], tmp_path: Path
+) -> None:
+    path = identity_network(tmp_path / "net.onnx")
+    model = onnx.load_model(str(path))
+    entries = {"stride": "32", "names": "{0: 'person'}", "large": "x" * 300_000}
+    onnx.helper.set_model_props(model, entries | {str(each): "y" * 10 for each in range(1000)})
+    onnx.save_model(model, str(path))
+    metadata = metadata_of(path)
+    assert len(metadata) == 256
+    assert metadata["stride"] == "32" and "large" not in metadata
+    assert metadata["names"] == '["person"]'
