@@ -90,3 +90,19 @@ def test_tasks_are_shown_with_the_state_they_are_of() -> None:
 def test_a_configuration_that_is_wrong_leaves_the_node_unconfigured(tmp_path: Path) -> None:
     with running(tmp_path, "  - {name: x, modell: y}\n", autostart=False) as system:
         assert system.node.trigger_configure() is TransitionCallbackReturn.FAILURE
+
+
+def test_what_lies_in_memory_for_want_of_a_disk_goes_with_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "aegis_ros.orchestrator.state_folder._why_not_written", lambda folder: "full"
+    )
+    with running(tmp_path, autostart=False) as system:
+        for end in (system.node.trigger_cleanup, system.node.trigger_shutdown):
+            assert system.node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+            assert system.node._orchestrator is not None
+            state = system.node._orchestrator._state
+            assert state.problem == "full" and state.cache.is_dir()
+            end()
+            assert not state.cache.parent.exists()

@@ -13,6 +13,7 @@ import pytest
 from aegis_ros.errors import ConfigError, StateError
 from aegis_ros.orchestrator import ResultCode
 from aegis_ros.orchestrator.node_folder import NodeFolder
+from aegis_ros.orchestrator.node_state import NodeState
 from aegis_ros.orchestrator.state_folder import StateFolder, exposed
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.requests import StateExposed, StateNotKept, TaskRemembered
@@ -252,17 +253,14 @@ def test_what_killed_processes_left_half_made_goes_when_the_state_is_opened(
         assert [path.name for path in place.iterdir()] == ["kept"]
 
 
-def test_a_folder_in_memory_goes_with_the_orchestrator(
+def test_a_folder_in_memory_goes_when_the_state_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    NodeState(tmp_path).close()
     monkeypatch.setattr(
         "aegis_ros.orchestrator.state_folder._why_not_written", lambda folder: "full"
     )
-    house = House(tmp_path)
-    house.start()
-    assert house.orchestrator._state is not None
-    place = house.orchestrator._state.path
-    house.orchestrator.cleanup()
-    assert place.is_dir()  # it may be configured again
-    house.orchestrator.close()
-    assert not place.exists()
+    state = NodeState(tmp_path)
+    assert state.cache.parent.is_dir() and state.cache.parent != tmp_path
+    state.close()
+    assert not state.cache.parent.exists()
