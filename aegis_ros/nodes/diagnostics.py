@@ -29,6 +29,7 @@ __all__ = [
     "diagnose",
     "name_shared",
     "not_configured",
+    "reachable",
 ]
 
 OK, WARN, ERROR, STALE = Level.OK, Level.WARN, Level.ERROR, Level.STALE
@@ -72,6 +73,13 @@ def name_shared(problem: str) -> Diagnosis:
     if problem:
         return Diagnosis("name", ERROR, problem)
     return Diagnosis("name", OK, "no other node has this name")
+
+
+def reachable(problem: str) -> Diagnosis:
+    """Return whether others can reach the node by shared memory; ``problem`` is empty if so."""
+    if problem:
+        return Diagnosis("shared memory", ERROR, problem)
+    return Diagnosis("shared memory", OK, "programs on this machine can reach this node")
 
 
 def diagnose(

@@ -35,11 +35,11 @@ def end_on_signals(end: threading.Event, numbers: Sequence[signal.Signals] = END
     signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)
 
 
-def wait_for(end: threading.Event) -> None:
-    """Wait on the main thread until an event is set.
+def wait_for(*events: threading.Event) -> None:
+    """Wait on the main thread until one of the events is set; the first is heard at once.
 
     A signal that comes just before this thread sleeps does not wake it, and its handler can run on
     no other one: so it looks again, a few times a second.
     """
-    while not end.wait(_LOOK_S):
+    while not events[0].wait(_LOOK_S) and not any(each.is_set() for each in events):
         pass

@@ -36,6 +36,7 @@ from aegis_ros.nodes.diagnostics import (
     diagnose,
     name_shared,
     not_configured,
+    reachable,
 )
 from aegis_ros.nodes.health import UPDATER, publish_health
 from aegis_ros.nodes.hearing import Ears
@@ -45,6 +46,7 @@ from aegis_ros.nodes.namesakes import Namesakes
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.progress import ProgressLog
 from aegis_ros.nodes.publishing import ResultPublisher
+from aegis_ros.nodes.reachable import Reachable
 from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
 from aegis_ros.nodes.services import Services
 from aegis_ros.nodes.timers import set_period
@@ -169,7 +171,9 @@ class OrchestratorNode(LifecycleNode):
         )
         self._device_timer = self._every("device_period_s", self._watch_device)
         self._namesakes = Namesakes(self)
-        self.create_timer(_LOOK_AROUND_S, self._namesakes.look, clock=self._steady)
+        self.reachable = Reachable(self, self._has_heard)
+        for look in (self._namesakes.look, self.reachable.look):
+            self.create_timer(_LOOK_AROUND_S, look, clock=self._steady)
         answer_always(self)
 
     def _every(self, parameter: str, do: Callable[[], None]) -> Timer:
@@ -480,9 +484,10 @@ class OrchestratorNode(LifecycleNode):
     def _health(self) -> list[Diagnosis]:
         orchestrator, intake, ears = self._orchestrator, self._intake, self._ears
         name = name_shared(self._namesakes.problem)
+        reached = reachable(self.reachable.problem)
         label, state = self._seen()
         if orchestrator is None or intake is None or ears is None or state is None:
-            return [not_configured(label, self._failure), name]
+            return [not_configured(label, self._failure), name, reached]
         found = diagnose(
             state,
             label,
@@ -491,7 +496,11 @@ class OrchestratorNode(LifecycleNode):
             limits=orchestrator.spec.diagnostics,
             simulated=self._simulated_time(),
         )
-        return [*found, name]
+        return [*found, name, reached]
+
+    def _has_heard(self) -> bool:
+        orchestrator = self._orchestrator
+        return orchestrator is not None and orchestrator.status().frames.received > 0
 
     def _simulated_time(self) -> SimulatedTime | None:
         clock = self.intake_node.get_clock()

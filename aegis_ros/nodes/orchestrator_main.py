@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import NoReturn
 
 from aegis_ros.nodes.allocator import tune_allocator
@@ -62,13 +63,23 @@ def main(args: list[str] | None = None) -> int:
     from aegis_ros.nodes.realtime import shorten_switch_interval
     from aegis_ros.nodes.spinning import Spinning
     from aegis_ros.nodes.starting import starting
+    from aegis_ros.nodes.starting_again import may_start_again, start_again
 
     take_ros_arguments("orchestrator", "Runs networks so that every deadline holds.", args)
     shorten_switch_interval()
     leftovers, leftover_bytes = remove_leftovers()
-    end, failed = threading.Event(), threading.Event()
+    end, failed, again = threading.Event(), threading.Event(), threading.Event()
     end_on_signals(end)
-    threading.Thread(target=_watchdog, args=(end, failed), name="watchdog", daemon=True).start()
+
+    def leave() -> NoReturn:
+        if again.is_set() and not end.is_set():
+            start_again()
+        os._exit(int(failed.is_set()))
+
+    for event in (end, again):
+        threading.Thread(
+            target=_watchdog, args=(event, leave), name="watchdog", daemon=True
+        ).start()
     try:
         with starting():
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -87,9 +98,14 @@ def main(args: list[str] | None = None) -> int:
 
     def autostart() -> None:
         # What a signal interrupts has not failed.
-        if not node.autostart() and not end.is_set():
+        if not node.autostart() and not (end.is_set() or again.is_set()):
             failed.set()
             end.set()
+
+    def begin_again() -> bool:
+        if may_start_again():
+            again.set()
+        return again.is_set()
 
     node.control_executor.add_node(node)
     node.intake_executor.add_node(node.intake_node)
@@ -99,25 +115,28 @@ def main(args: list[str] | None = None) -> int:
     )
     start = threading.Thread(target=autostart, name="autostart", daemon=True)
     if node.get_parameter("autostart").value:
+        node.reachable.begin_again = begin_again
         start.start()
-    wait_for(end)
+    wait_for(end, again)
     node.close()
     if start.ident is not None:
         start.join(timeout=_JOIN_SECONDS)
     spinning.stop()
     rclpy.try_shutdown()
+    if again.is_set():
+        leave()
     return int(failed.is_set())
 
 
-def _watchdog(end: threading.Event, failed: threading.Event) -> NoReturn:
-    """End the process some seconds after it was asked to end, wherever it hangs.
+def _watchdog(end: threading.Event, leave: Callable[[], NoReturn]) -> NoReturn:
+    """Leave the process some seconds after it was asked to end, wherever it hangs.
 
     DDS now and then does, on the way out, and while a node is made as well; nobody should have to
     kill this process.
     """
     end.wait()
     time.sleep(_END_SECONDS)
-    os._exit(int(failed.is_set()))
+    leave()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from benchmarks.soak.faults import Kind, Planned
 from benchmarks.soak.ledger import MALFORMED, SENT
 from benchmarks.soak.listener import Listener
 from benchmarks.soak.malformed import malformed, too_large
+from benchmarks.soak.ports import open_ports
 from benchmarks.soak.record import Counted, Record
 from benchmarks.soak.small_disk import SmallDisk
 from benchmarks.soak.stage import Stage
@@ -225,6 +226,7 @@ class Injector:
             except TimeoutError as error:
                 good, note = False, str(error)
                 self._remark(f"{planned.kind}: {error}")
+                self._note_ports()
             if problem := self._stage.node_ended():
                 good, note = False, problem
                 self._remark(f"{planned.kind}: {problem}")
@@ -286,6 +288,11 @@ class Injector:
                 self._remark(problem)
                 self._stage.start_node()
                 self._stage.wait_for_node()
+
+    def _note_ports(self) -> None:
+        for part, pid in (("node", self._stage.node_pid), ("driver", self._stage.driver_pid)):
+            if pid:
+                self._record.note("ports", part=part, pid=pid, **open_ports(pid))
 
     def _remark(self, text: str) -> None:
         self._record.note("remark", text=text, at_ns=time.time_ns())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import os
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,6 +31,7 @@ from benchmarks.soak.ledger import (
     punctuality,
 )
 from benchmarks.soak.lives import Gap, KilledLives, killed_lives
+from benchmarks.soak.ports import open_ports
 from benchmarks.soak.record import Counted, Record, Run, read_run
 from benchmarks.soak.recovering import Recovery
 from benchmarks.soak.trends import Sample, trend
@@ -521,3 +524,19 @@ def test_a_run_that_was_cut_off_is_read_as_far_as_it_got(tmp_path: Path) -> None
     assert (run.begin_ns, run.end_ns, run.lives) == (T0, T0 + 3 * S, [T0])
     assert run.sent["seq"].tolist() == [0, 1] and run.heard["seq"].tolist() == [0]
     assert len(run.samples) == 1 and not run.ended
+
+
+def test_the_ports_of_a_process_are_written_down_removed_ones_as_well() -> None:
+    name = Path(f"/dev/shm/fastrtps_port_of_{os.getpid()}")
+    lock = name.with_name(f"{name.name}_el")
+    with name.open("w+b") as file, lock.open("wb"):
+        inode = os.fstat(file.fileno()).st_ino
+        file.write(bytes(4096))
+        file.flush()
+        with mmap.mmap(file.fileno(), 4096):
+            name.unlink()
+            lock.unlink()
+            found = open_ports(os.getpid())
+    assert f"{inode} {name} (deleted)" in found["mapped"]
+    assert f"{lock} (deleted)" in found["locks"]
+    assert open_ports(0) == {"mapped": [], "locks": []}
