@@ -166,8 +166,8 @@ def profile(
     stress: Annotated[
         str,
         typer.Option(
-            help="Measure also against a load on the other cores: none, memory, compute or both "
-            "(one after the other)."
+            help="Measure also against a load on the other cores, or on the other lanes of a GPU: "
+            "none, memory, compute or both (one after the other)."
         ),
     ] = "none",
     inputs: Annotated[

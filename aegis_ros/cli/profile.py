@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.orchestrator import Orchestrator
 from aegis_ros.orchestrator.measuring import Measurement
+from aegis_ros.planning.device_load import load_task
 from aegis_ros.planning.layouts import layouts_of, with_most_lanes
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.sandbox.ctrl_c import INTERRUPTED
@@ -87,7 +88,8 @@ def run(
         cold_runs: as ``runs``, with the network's data driven out of the caches before each.
         pair_runs: as ``runs``, right after each other network on the same lane, and while each
             runs on each other lane.
-        stress: key of :data:`STRESSES`.
+        stress: key of :data:`STRESSES`. A device of its own that has several lanes is loaded from
+            the other ones; else other cores are.
         inputs: folder of images to feed; ``None`` for random frames.
         report: also write a report with plots there.
         fresh: forget what was measured before.
@@ -181,8 +183,10 @@ class _Campaign:
         self._spec = spec
         self._tasks = tasks
         self._inputs = inputs
+        self._loads = state / "cache" / "loads"
+        models = replace(spec.models, roots=(*spec.models.roots, str(self._loads)))
         self._orchestrator = Orchestrator(
-            replace(spec, tasks=(), trace=TraceSpec()),
+            replace(spec, tasks=(), trace=TraceSpec(), models=models),
             state_dir=state,
             node="",
             on_result=lambda _, result: result.release(),
@@ -245,13 +249,10 @@ class _Campaign:
             with self._progress:
                 for task in self._tasks:
                     self._begin(task, fresh)
-                self._wanted = {
-                    (task.name, Condition(stress, cache, self._fed(task))): count
-                    for stress in stresses
-                    for task in self._tasks
-                    for cache, count in ((Cache.WARM, runs), (Cache.COLD, cold_runs))
-                    if count
-                }
+                for stress in stresses:
+                    loads = self._device_loads(stress)
+                    for task in self._tasks:
+                        self._want(task, stress, loads, {Cache.WARM: runs, Cache.COLD: cold_runs})
                 if pair_runs:
                     self._meet()
                     for task in self._tasks:
@@ -267,6 +268,62 @@ class _Campaign:
             Measured(task, self._profiles.get(task.name), self._problem(task))
             for task in self._tasks
         ]
+
+    def _want(
+        self,
+        task: TaskSpec,
+        stress: Stress,
+        loads: Sequence[TaskSpec],
+        runs: Mapping[Cache, int],
+    ) -> None:
+        """Note how often a task is to be measured under a load: of the device, or of the host."""
+        fed = self._fed(task)
+        beside = [
+            Condition(stress, inputs=fed, neighbour=each)
+            for load in loads
+            for each in self._beside(task, load, self._compiled[load.name])
+            if self._has_device(task)
+        ]
+        for condition in beside:
+            self._wanted[task.name, condition] = runs[Cache.WARM]
+        if not beside:
+            for cache, count in runs.items():
+                if count:
+                    self._wanted[task.name, Condition(stress, cache, fed)] = count
+
+    def _device_loads(self, stress: Stress) -> list[TaskSpec]:
+        """Return what loads a device from each class of lanes; nothing where no task asks for it.
+
+        Raises:
+            ConfigError: the device cannot be loaded so.
+        """
+        meeting = self._orchestrator.contention.present and any(map(self._has_device, self._tasks))
+        if stress is Stress.NONE or not meeting:
+            return []
+        found = []
+        for load in _on_each_class(self._spec, load_task(stress, self._loads)):
+            where = load.lane or self._spec.device.lanes[0].name
+            if not self._orchestrator.contention.slowed_by(where):
+                continue
+            try:
+                network, _ = self._orchestrator.profiler.measured(load)
+            except Refusal as refusal:
+                raise ConfigError(
+                    f"the device cannot be loaded ({refusal.sentence})",
+                    where="--stress",
+                    value=stress,
+                    hint="Measure with --stress none",
+                ) from refusal
+            if capabilities_of(network.backend).on_cores:
+                continue
+            self._compiled[load.name], self._specs[load.name] = network, load
+            found.append(load)
+        return found
+
+    def _has_device(self, task: TaskSpec) -> bool:
+        """Return whether a task's network, if there is one, runs on a device of its own."""
+        network = self._compiled.get(task.name)
+        return network is not None and not capabilities_of(network.backend).on_cores
 
     def _begin(self, task: TaskSpec, fresh: bool) -> None:
         with self._noting(task):
@@ -351,9 +408,13 @@ class _Campaign:
             return
         lanes = [lane.cpu for lane in self._spec.device.lanes]
         tasks = {task.name: task for task in self._tasks}
-        with stressed(stress, other_cores(lanes, frozenset(os.sched_getaffinity(0)))):
-            for name, condition, count in lacking:
-                self._piece(tasks[name], condition, count)
+        cores = other_cores(lanes, frozenset(os.sched_getaffinity(0)))
+        # What loads a device is the neighbour; what loads the host is nobody's.
+        for host in (True, False):
+            pieces = [each for each in lacking if (each[1].neighbour is None) is host]
+            with stressed(stress if host and pieces else Stress.NONE, cores):
+                for name, condition, count in pieces:
+                    self._piece(tasks[name], condition, count)
 
     def _piece(self, task: TaskSpec, condition: Condition, runs: int) -> None:
         if self.stopped or task.name in self._problems:

@@ -15,7 +15,7 @@ PATTERN = "the pattern it finds most in"
 
 
 class Stress(StrEnum):
-    """What runs on the other cores meanwhile."""
+    """What is loaded meanwhile: other cores, or a device of its own from another lane."""
 
     NONE = "none"
     MEMORY = "memory"
@@ -67,7 +67,7 @@ class Condition:
     """One way of measuring.
 
     Attributes:
-        stress: load beside it.
+        stress: load beside it: that is the neighbour, where there is one; else on other cores.
         cache: state of the caches.
         inputs: what the network is fed, for people.
         neighbour: another network that runs as well; it leaves the caches as they are.

@@ -50,7 +50,8 @@ def contended(
     """Return what a network takes at most while any one of the neighbours runs on each lane.
 
     Args:
-        profile: with runs beside each neighbour.
+        profile: with runs beside each neighbour. Loads that it was measured beside count on every
+            lane that is busy: what runs there may be as heavy one day.
         lanes: who may run on each other lane; lanes without anybody count for nothing.
         assumed: how many times longer than alone it takes beside neighbours that it was never
             measured with; ``None`` to refuse them.
@@ -62,6 +63,7 @@ def contended(
     lacking = set(unmeasured(profile, [each for lane in lanes for each in lane]))
     if alone is None or (lacking and assumed is None):
         raise ValueError("the network was not measured alone and beside each neighbour")
+    around = [[*lane, *_loads(profile, lane[0].lane)] for lane in lanes if lane]
     warm = [each for each in alone.conditions if _is_plain(each)] or list(alone.conditions)
     usual = {
         part: max(_of(alone, each, part) for each in warm)
@@ -69,9 +71,7 @@ def contended(
     }
     guess = {part: -int(-own * (assumed or 1) // 1) for part, own in usual.items()}
     busy = [
-        [guess if each in lacking else _worst(profile, each) for each in lane]
-        for lane in lanes
-        if lane
+        [guess if each in lacking else _worst(profile, each) for each in lane] for lane in around
     ]
 
     def bound(part: int | None) -> int:
@@ -83,7 +83,7 @@ def contended(
     total = min(sum(budgets), max(*budgets, bound(None)))
     found: list[tuple[int, Neighbour]] = [
         (worst[None], each)
-        for lane, taken in zip([lane for lane in lanes if lane], busy, strict=True)
+        for lane, taken in zip(around, busy, strict=True)
         for each, worst in zip(lane, taken, strict=True)
     ]
     neighbour = max(found, key=lambda item: item[0], default=(0, None))[1]
@@ -115,6 +115,17 @@ def slowed_ns(alone_ns: int, worst_ns: int, beside: Sequence[Sequence[int]]) -> 
 
 def _beside(profile: Profile, neighbour: Neighbour) -> list[Condition]:
     return [each for each in profile.conditions if each.neighbour == neighbour]
+
+
+def _loads(profile: Profile, lane: str) -> list[Neighbour]:
+    """Return the loads on a lane beside which there are enough runs."""
+    found = [
+        each.neighbour
+        for each in profile.conditions
+        if each.neighbour is not None and each.stress is not Stress.NONE
+    ]
+    short = unmeasured(profile, found)
+    return [each for each in dict.fromkeys(found) if each.lane == lane and each not in short]
 
 
 def _worst(profile: Profile, neighbour: Neighbour) -> dict[int | None, int]:

@@ -279,7 +279,8 @@ class _Context:
         self.memory = (0, 0)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        smallest, largest = self.engine.profile[name]
+        fixed = self.engine.get_tensor_shape(name)  # of inputs that no profile names
+        smallest, largest = self.engine.profile.get(name, (fixed, fixed))
         if len(shape) != len(smallest) or not all(
             low <= extent <= high
             for low, extent, high in zip(smallest, shape, largest, strict=True)

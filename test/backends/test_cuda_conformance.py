@@ -21,7 +21,9 @@ from aegis_ros.backends.parts import cut_source
 from aegis_ros.config import load_config
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, TensorInfo, prepare, resolve_model
-from aegis_ros.planning.feeds import max_shape
+from aegis_ros.planning.device_load import load_task
+from aegis_ros.planning.feeds import feeds, max_shape
+from aegis_ros.wcet import Stress
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config" / "demo.yaml"
 _FOLDER = Path(build_child.__file__).parent
@@ -277,6 +279,16 @@ def test_the_real_module_names_types_as_numpy_does():
     assert np.dtype(trt.nptype(trt.DataType.UINT8)) == np.uint8
     assert np.dtype(trt.nptype(trt.DataType.INT64)) == np.int64
     assert np.dtype(trt.nptype(trt.DataType.FLOAT)) == np.float32
+
+
+@pytest.mark.parametrize("stress", [Stress.MEMORY, Stress.COMPUTE])
+def test_the_real_builder_takes_what_loads_a_device(stress, tmp_path):
+    trt = rtx()
+    task = load_task(stress, tmp_path)
+    prepared = prepare(Path(task.model), feeds(task), cache_dir=tmp_path / "cache")
+    frame = (prepared.frame_input, prepared.max_shape)
+    build_engine(trt, prepared.path, tmp_path / "engine", frame=frame)
+    assert (tmp_path / "engine").stat().st_size > 0
 
 
 _TASKS = load_config(_CONFIG).tasks

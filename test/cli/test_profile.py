@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,16 @@ import cv2
 import numpy as np
 import pytest
 
+from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.cli import profile as module
 from aegis_ros.cli.check import run as check
 from aegis_ros.cli.profile import run
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
+from aegis_ros.network.heavy import arithmetic_heavy, memory_heavy
+from aegis_ros.planning import device_load
+from aegis_ros.wcet import Stress
 from test.network.builders import detector, identity_network
 
 
@@ -124,6 +132,78 @@ def test_cold_caches_and_loads_are_conditions_of_their_own(
     assert answer["machine"]["kernel"] == os.uname().release
     (warm,) = answer["conditions"][0]["segments"]
     assert isinstance(warm["iid"], bool)
+
+
+@pytest.fixture
+def device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let lanes of the simulated backend share a device; return the loads of the host."""
+    meeting = replace(SimulatedBackend.capabilities, on_cores=False, contends="the device")
+    monkeypatch.setattr(SimulatedBackend, "capabilities", meeting)
+    small = {
+        Stress.MEMORY: partial(memory_heavy, rows=64, columns=16, passes=2),
+        Stress.COMPUTE: partial(arithmetic_heavy, rows=64, width=16, times=2),
+    }
+    monkeypatch.setattr(device_load, "_WRITERS", small)
+    loaded: list[str] = []
+
+    @contextmanager
+    def stressed(stress: Stress, cores: Sequence[int]) -> Iterator[None]:
+        if stress is not Stress.NONE:
+            loaded.append(stress)
+        yield
+
+    monkeypatch.setattr(module, "stressed", stressed)
+    return loaded
+
+
+def test_a_device_of_its_own_is_loaded_from_its_other_lanes_and_the_host_is_not(
+    config: Path, tmp_path: Path, capsys: Captured, device_of_its_own: list[str]
+) -> None:
+    lanes = "lanes: [{name: a}, {name: b}]"
+    text = config.read_text().replace("lanes: [{name: main}]", lanes)
+    config.write_text(text.replace("backend: onnxruntime", "backend: simulated"))
+    state = tmp_path / "state"
+    answer = measured(capsys, config, state, 20, cold_runs=5, stress="both")
+    kinds = [
+        (item["stress"], item["cache"], item.get("neighbour"), item.get("lane"), item["runs"])
+        for item in answer["conditions"]
+    ]
+    assert kinds == [
+        ("none", "warm", None, None, 20),
+        ("none", "cold", None, None, 5),
+        ("memory", "warm", "memory load", "a", 20),
+        ("memory", "warm", "memory load", "b", 20),
+        ("compute", "warm", "compute load", "a", 20),
+        ("compute", "warm", "compute load", "b", 20),
+    ]
+    assert device_of_its_own == []
+    again = measured(capsys, config, state, 20, cold_runs=5, stress="both")
+    assert again["measured_at"] == answer["measured_at"]
+
+
+def test_one_lane_of_a_device_meets_nobody_there_and_the_host_is_loaded(
+    config: Path, tmp_path: Path, capsys: Captured, device_of_its_own: list[str]
+) -> None:
+    config.write_text(config.read_text().replace("backend: onnxruntime", "backend: simulated"))
+    answer = measured(capsys, config, tmp_path / "state", 20, stress="memory")
+    kinds = [(item["stress"], item.get("neighbour")) for item in answer["conditions"]]
+    assert kinds == [("none", None), ("memory", None)]
+    assert set(device_of_its_own) == {Stress.MEMORY}
+
+
+def test_a_device_that_cannot_be_loaded_says_so(
+    config: Path, tmp_path: Path, device_of_its_own: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = "lanes: [{name: a}, {name: b}]"
+    text = config.read_text().replace("lanes: [{name: main}]", lanes)
+    config.write_text(text.replace("backend: onnxruntime", "backend: simulated"))
+    monkeypatch.setitem(
+        device_load._WRITERS,  # type: ignore[arg-type]
+        Stress.MEMORY,
+        lambda path: path.write_bytes(b"no network"),
+    )
+    with pytest.raises(ConfigError, match=r"--stress.*cannot be loaded.*--stress none"):
+        run(config, ["good"], 20, tmp_path / "state", form="json", stress="memory")
 
 
 def test_each_network_is_measured_with_each_other_one(tmp_path: Path, capsys: Captured) -> None:

@@ -1,0 +1,30 @@
+"""What loads a GPU while networks are measured, with nothing replaced by a fake, as it is used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aegis_ros.backends import create_backend
+from aegis_ros.errors import BackendError
+from test.backends.test_contract import Device
+from test.backends.test_device_load import (  # noqa: F401
+    test_a_load_can_be_captured_and_always_computes_the_same,
+    test_a_network_beside_a_load_computes_the_same_as_alone,
+)
+
+
+@pytest.fixture(params=["onnxruntime_cuda", "tensorrt"])
+def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+    try:
+        backend = create_backend(request.param)
+    except BackendError as error:
+        if os.environ.get("AEGIS_REQUIRE_GPU") and request.param == "onnxruntime_cuda":
+            raise
+        pytest.skip(str(error))
+    opened = Device(request.param, tmp_path / "cache", backend)
+    yield opened
+    opened.close()
