@@ -23,6 +23,9 @@ _BACKENDS = Plugins(
     {
         "onnxruntime": "aegis_ros.backends.cpu.onnxruntime:OnnxRuntimeBackend",
         "onnxruntime_cuda": "aegis_ros.backends.cuda.ort.backend:OnnxRuntimeCudaBackend",
+        "openvino": "aegis_ros.backends.openvino.backend:OpenVinoBackend",
+        "openvino_gpu": "aegis_ros.backends.openvino.backend:OpenVinoGpuBackend",
+        "openvino_npu": "aegis_ros.backends.openvino.backend:OpenVinoNpuBackend",
         "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
         "tensorrt": "aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
     },

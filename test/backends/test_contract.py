@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -32,7 +33,9 @@ FAKES: dict[str, Callable[[], Backend]] = {
     "tensorrt": fake_tensorrt.fake_backend,
     "onnxruntime_cuda": fake_ort.fake_backend,
 }
-OURS = {"onnxruntime", "simulated", *FAKES}
+OURS = {"onnxruntime", "openvino", "simulated", *FAKES}
+# Runtimes that need not be here, by the module that each is.
+EXTRAS = {"openvino": "`pip install 'aegis_ros[openvino]'`"}
 
 
 class Device:
@@ -73,6 +76,8 @@ class Device:
 
 @pytest.fixture(params=sorted(set(backend_names()) & OURS))
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+    if request.param in EXTRAS and find_spec(request.param) is None:
+        pytest.skip(EXTRAS[request.param])
     opened = Device(request.param, tmp_path / "cache")
     yield opened
     opened.close()

@@ -33,7 +33,7 @@ def test_creates_a_backend_that_knows_its_name():
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match="onnxruntime, onnxruntime_cuda, simulated"):
+    with pytest.raises(ConfigError, match=r"onnxruntime, onnxruntime_cuda, .*simulated"):
         create_backend("onnxruntim")
 
 

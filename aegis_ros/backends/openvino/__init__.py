@@ -1,0 +1,1 @@
+"""OpenVINO: Intel's runtime for processors, and for Intel's GPUs and NPUs."""

@@ -1,0 +1,171 @@
+"""The child process that cuts a network, compiles its parts and checks what they compute."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.exact import not_exact
+from aegis_ros.backends.folding import fold
+from aegis_ros.backends.openvino.backend import load_network
+from aegis_ros.backends.openvino.network import OpenVinoNetwork, named_as
+from aegis_ros.backends.openvino.refusals import openvino_failure
+from aegis_ros.backends.openvino.toolkit import CPU, GPU, NPU, Device, load_openvino, open_core
+from aegis_ros.backends.outputs import output_arrays
+from aegis_ros.backends.parts import parted
+from aegis_ros.backends.reference import difference
+from aegis_ros.backends.resident import second_takes
+from aegis_ros.errors import AegisError, ModelError, StateError, load_error
+from aegis_ros.network.feed import NetworkInput
+from aegis_ros.sandbox.verified import verified
+
+__all__ = ["answer"]
+
+_TIMED_RUNS = 7
+_DEVICES = {each.name: each for each in (CPU, GPU, NPU)}
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Make one file a part, and hold them to the numbers of ONNX Runtime and of the whole.
+
+    Args:
+        request: ``source`` (ONNX), ``digest`` (of it, or empty), ``parts``, ``folder`` for what is
+            made, ``device``, ``weight_bytes``, ``activation_bytes``, ``network`` (a
+            :class:`CompiledNetwork` without files).
+
+    Returns:
+        ``paths``, ``bytes``, ``activation_bytes``, ``dynamic``, ``shares``, ``cuts``,
+        ``complete_after``; or ``refused``, a sentence.
+
+    Raises:
+        ModelError: OpenVINO cannot take the network.
+        StateError: the source is not what ``digest`` is of.
+    """
+    try:
+        with verified(request["source"], request["digest"], StateError) as source:
+            return _build(request, Path(source))
+    except (AegisError, OSError, MemoryError):
+        raise
+    except Exception as error:  # its exceptions have no common type
+        raise load_error(openvino_failure(error), ModelError) from error
+
+
+def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
+    device, folder = _DEVICES[request["device"]], Path(request["folder"])
+    parts, network = int(request["parts"]), CompiledNetwork.from_json(request["network"])
+    source = fold(original, folder / "whole.onnx")
+    try:
+        sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
+    except ModelError as error:
+        return {"refused": error.problem}
+    core = open_core(network.backend, device)
+    network, paths = _compiled(core, device, network, sources)
+    network = replace(network, complete_after=tuple(known["complete_after"]))
+    taken, loaded = second_takes(lambda: load_network(core, device, network, network.paths))
+    refused = difference(
+        network, original, lambda inputs: _outputs(network, loaded, inputs), device.tolerance
+    )
+    if not refused and parts > 1 and device.exact:
+        whole, _ = _compiled(core, device, network, [source], stem="whole")
+        one = load_network(core, device, whole, whole.paths)
+        refused = not_exact(replace(whole, complete_after=()), one, network, loaded)
+    if refused:
+        return {"refused": refused}
+    activations = int(request["activation_bytes"])
+    return known | {
+        "paths": paths,
+        # It does not separate weights from activations: the larger of measured and estimated.
+        "bytes": max(taken, activations + int(request["weight_bytes"])),
+        "activation_bytes": activations,
+        "dynamic": list(network.dynamic_outputs),
+        "shares": _shares(network, loaded),
+    }
+
+
+def _compiled(
+    core: Any,
+    device: Device,
+    network: CompiledNetwork,
+    sources: Sequence[Path],
+    *,
+    stem: str = "",
+) -> tuple[CompiledNetwork, list[str]]:
+    """Compile ONNX files and keep what came of them beside them; return the network of those."""
+    paths: list[str] = []
+    dynamic: list[str] = []
+    for number, source in enumerate(sources):
+        model = core.read_model(str(source))
+        _bind_extents(model, network.inputs)
+        compiled = core.compile_model(model, device.name, device.properties)
+        names = named_as(compiled.outputs, {item.name: item for item in network.outputs})
+        dynamic += [
+            name
+            for name, port in zip(names, compiled.outputs, strict=True)
+            if port.get_partial_shape().is_dynamic
+        ]
+        kept = source.with_name(f"{stem}{number}.blob")
+        kept.write_bytes(compiled.export_model().getvalue())
+        paths.append(str(kept))
+    dynamic_outputs = tuple(item.name for item in network.outputs if item.name in dynamic)
+    return replace(network, paths=tuple(paths), dynamic_outputs=dynamic_outputs), paths
+
+
+def _bind_extents(model: Any, inputs: Sequence[NetworkInput]) -> None:
+    """Tell OpenVINO how small and how large frames are: it takes memory for the largest at load."""
+    openvino = load_openvino()
+    by_name = {item.tensor.name: item for item in inputs}
+    bound = {}
+    for port, name in enumerate(named_as(model.inputs, by_name)):
+        item = by_name.get(name)
+        if item is None or item.tensor.static:
+            continue
+        least = item.least or (1,) * len(item.max_shape)
+        bound[port] = openvino.PartialShape(
+            [
+                openvino.Dimension(low, high) if isinstance(declared, str) else declared
+                for declared, low, high in zip(
+                    item.tensor.shape, least, item.max_shape, strict=True
+                )
+            ]
+        )
+    if bound:
+        model.reshape(bound)
+
+
+def _outputs(network: CompiledNetwork, loaded: OpenVinoNetwork, inputs: Arrays) -> Arrays:
+    """Return every output for these frames, as extensive as it is."""
+    outputs = output_arrays(network)
+    shapes = None
+    for segment in range(loaded.segments):
+        shapes = loaded.run(segment, inputs, outputs)
+    return [
+        _front(values, shape)
+        for values, shape in zip(outputs, shapes or [each.shape for each in outputs], strict=True)
+    ]
+
+
+def _front(values: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    return values.reshape(-1)[: math.prod(shape)].reshape(shape)
+
+
+def _shares(network: CompiledNetwork, loaded: OpenVinoNetwork) -> list[float]:
+    """Return the part of the execution time that each segment takes, measured."""
+    inputs = [np.zeros(item.max_shape, item.dtype) for item in network.inputs]
+    outputs = output_arrays(network)
+    taken = np.zeros((_TIMED_RUNS, loaded.segments))
+    for run in range(_TIMED_RUNS):
+        for segment in range(loaded.segments):
+            began = time.perf_counter()
+            loaded.run(segment, inputs, outputs)
+            taken[run, segment] = time.perf_counter() - began
+    typical = np.median(taken, axis=0)
+    shares: list[float] = (typical / typical.sum()).tolist()
+    return shares
