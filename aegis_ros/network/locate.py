@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from aegis_ros.config import expanded
 from aegis_ros.errors import ModelError, load_error
-from aegis_ros.network.contents import HEAD_BYTES, lfs_pointer
+from aegis_ros.network.contents import HEAD_BYTES, lfs_pointer, other_contents
 from aegis_ros.network.installed import InstalledFile, installed_file
 from aegis_ros.network.model_file import ModelFile
+from aegis_ros.network.outline import is_outline_of_network
 from aegis_ros.network.ros_packages import linked_source, share_folder
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import FileChanged, TooLarge
@@ -20,6 +21,7 @@ from aegis_ros.rationale.loading import FileChanged, TooLarge
 __all__ = ["MOST_BYTES", "expand_root", "open_model", "resolve_model", "resolve_resource"]
 
 MOST_BYTES = 2 * 1024**3 - 1  # of a message of protocol buffers, which an ONNX file is
+_SLOW_BYTES = 64 * 1024**2  # to hash and to read in a child takes tenths of a second, and more
 _URI = re.compile(
     r"^(?P<scheme>pypi|package)://(?P<owner>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<path>.+)$"
 )
@@ -84,9 +86,12 @@ def _check(file: ModelFile, uri: str, installed: InstalledFile | None) -> None:
         )
     if size > MOST_BYTES:
         raise load_error(TooLarge(size, MOST_BYTES), ModelError, uri)
-    pointer = lfs_pointer(file.head(HEAD_BYTES))
+    head = file.head(HEAD_BYTES)
+    pointer = lfs_pointer(head)
     if pointer is not None:
         raise load_error(pointer, ModelError, uri)
+    if size > _SLOW_BYTES and not is_outline_of_network(file.descriptor, size):
+        raise load_error(other_contents(head), ModelError, file.path.name)
     if installed is None or not installed.algorithm:
         return
     if not file.matches(installed.algorithm, installed.digest):

@@ -203,7 +203,7 @@ def test_a_file_larger_than_the_arena_is_refused_before_it_is_read(tmp_path: Pat
     house = House(tmp_path, arena_mib=64)
     house.start()
     sparse = tmp_path / "sparse.onnx"
-    sparse.touch()
+    sparse.write_bytes(b"\x12\xf9\xff\xff\xff\x07")  # a name of all that follows
     os.truncate(sparse, 2 * 1024**3 - 1)
     answer = house.orchestrator.register(house.task("large", model=str(sparse)))
     assert answer.result is ResultCode.ARENA_FULL
