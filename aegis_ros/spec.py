@@ -306,7 +306,7 @@ class OutputSpec:
     max_results: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class TaskSpec:
     """One network, what triggers it and its timing contract.
 

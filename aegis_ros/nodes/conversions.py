@@ -28,7 +28,7 @@ __all__ = [
     "time_from_ns",
 ]
 
-_SPECS = SpecMessages(512)  # more than an orchestrator admits
+_SPECS = SpecMessages()
 
 
 def time_from_ns(value_ns: int) -> Time:

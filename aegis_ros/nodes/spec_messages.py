@@ -7,7 +7,8 @@ twice a second, these would add up to what quick requests wait for.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import weakref
+from functools import partial
 
 from aegis_ros.msg import ModelTask
 from aegis_ros.nodes.task_message import task_to_message
@@ -17,29 +18,36 @@ __all__ = ["SpecMessages"]
 
 
 class SpecMessages:
-    """The messages of the specifications that were asked for last; safe to use from any thread.
+    """The messages of specifications that are still in use; safe to use from any thread.
 
-    Args:
-        most: how many are kept.
+    A specification that nobody has any more takes its message along: of tasks that come and go,
+    hundreds would be kept that no status will ever show.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self) -> None:
         """Keep nothing yet."""
-        self._most = most
-        self._lock = threading.Lock()
-        # By identity: comparing takes as long as writing. Each is kept, so that its number is.
-        self._kept: OrderedDict[int, tuple[TaskSpec, ModelTask]] = OrderedDict()
+        self._lock = threading.RLock()  # a reference may die while the lock is held
+        # By identity: comparing takes as long as writing.
+        self._kept: dict[int, tuple[weakref.ref[TaskSpec], ModelTask]] = {}
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._kept)
 
     def of(self, spec: TaskSpec) -> ModelTask:
         """Return the message of a specification; nobody may change it."""
+        number = id(spec)
         with self._lock:
-            kept = self._kept.get(id(spec))
-            if kept is not None:
-                self._kept.move_to_end(id(spec))
+            kept = self._kept.get(number)
+            if kept is not None and kept[0]() is spec:
                 return kept[1]
         message = task_to_message(spec)
         with self._lock:
-            self._kept[id(spec)] = spec, message
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            self._kept[number] = weakref.ref(spec, partial(self._forget, number)), message
         return message
+
+    def _forget(self, number: int, gone: weakref.ref[TaskSpec]) -> None:
+        with self._lock:
+            kept = self._kept.get(number)
+            if kept is not None and kept[0] is gone:  # else another one has its number by now
+                del self._kept[number]

@@ -23,6 +23,7 @@ from benchmarks.soak.listener import Listener
 from benchmarks.soak.malformed import malformed, too_large
 from benchmarks.soak.ports import open_ports
 from benchmarks.soak.record import Counted, Record
+from benchmarks.soak.sampler import sample
 from benchmarks.soak.small_disk import SmallDisk
 from benchmarks.soak.stage import Stage
 from benchmarks.soak.windows import Window
@@ -56,7 +57,9 @@ _MALFORMED = 20
 _BETWEEN_S = 0.05
 _FIRST_MALFORMED = 4_000_000_000
 _Found = TypeVar("_Found")
-_LARGE, _LARGE_AT_ONCE, _BETWEEN_LARGE_S = 3, 3, 0.01
+_LARGE_AT_ONCE = 8
+_CALM_ROUNDS, _MOST_ROUNDS = 3, 20
+_CALM_MIB = 1.0  # less than the smallest of these buffers
 _QUIET_S = 1.5  # longer than any frame is on its way
 _TOLD_S = 62.0  # frames that came too early are summed up once a minute
 
@@ -129,21 +132,29 @@ class Injector:
             self._await_good(Kind.DRIVER_KILL)
 
     def warm_up(self) -> None:
-        """Send the largest malformed messages to every topic, before anything is measured.
+        """Send the largest malformed messages to every topic, until that takes no more memory.
 
         The middleware keeps buffers of the size of the largest message of each topic, as many as it
-        has needed at once: what they take, it takes once. Several come one after the other, so that
-        one is still held when the next arrives.
+        has needed at once: what they take, it takes once. Of many that come at once, some are still
+        held when the next ones arrive.
         """
-        for number in range(len(self._tasks)):
-            for _ in range(_LARGE):
+        rounds = calm = 0
+        while calm < _CALM_ROUNDS and rounds < _MOST_ROUNDS:
+            before_mib = self._node_mib()
+            for number in range(len(self._tasks)):
                 with self._window(None):
                     for _ in range(_LARGE_AT_ONCE):
                         self._note_malformed(number)
                         self._publishers[number].publish(too_large())
-                        time.sleep(_BETWEEN_LARGE_S)
                     self._listener.watch(time.time_ns())
                     self._await_good(Kind.BAD_MESSAGES)
+            rounds += 1
+            calm = calm + 1 if self._node_mib() - before_mib < _CALM_MIB else 0
+        self._record.note("warm", rounds=rounds, node_mib=self._node_mib())
+
+    def _node_mib(self) -> float:
+        found = sample("node", self._stage.node_pid)
+        return 0.0 if found is None else found.rss_mib
 
     def run(self, planned: Sequence[Planned], seconds: float, counts: int, shown: Shown) -> None:
         """Inject all faults in their order, and have the robot counted in between.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -59,16 +60,20 @@ def test_status_and_list_write_the_specification_of_a_task_once(
 
 
 def test_a_task_that_is_admitted_anew_is_shown_as_it_is_now(written: list[TaskSpec]) -> None:
-    messages = SpecMessages(8)
+    messages = SpecMessages()
     before, after = task("left"), task("left")
     assert messages.of(before) is messages.of(before)
     assert messages.of(after) is not messages.of(before)
     assert len(written) == 2
 
 
-def test_as_many_are_kept_as_is_said_the_last_ones(written: list[TaskSpec]) -> None:
-    messages = SpecMessages(2)
-    first, second, third = (task(name) for name in ("a", "b", "c"))
-    for each in (first, second, first, third, first, second):
-        messages.of(each)
-    assert [each.name for each in written] == ["a", "b", "c", "b"]
+def test_the_message_of_a_task_that_is_gone_goes_with_it(written: list[TaskSpec]) -> None:
+    messages = SpecMessages()
+    stays = task("stays")
+    for _ in range(3):
+        messages.of(stays)
+        messages.of(task("guest"))
+        written[1:] = []
+    gc.collect()
+    assert len(messages) == 1
+    assert [each.name for each in written] == ["stays"]
