@@ -71,8 +71,10 @@ def judge(run: Run, minutes: float) -> Judged:
     """
     tasks = _punctuality(run, run.windows)
     sooner = _punctuality(run, [each.first for each in run.windows])
-    quiet = [each for each in run.counts if each.quiet and each.life == 0]
-    balances = [_accounts(run, each) for each in quiet]
+    first = [each for each in run.counts if each.quiet and each.life == 0]
+    base = next((each for each in first if each.at_ns <= run.begin_ns), None)
+    quiet = [each for each in first if each is not base]
+    balances = [_accounts(run, each, base) for each in quiet]
     # Decisions of the last ten seconds may still be folded in all counts but the last.
     balanced = sum(
         all(not (a.unseen or a.unbalanced or a.unheard) for a in each.values()) for each in balances
@@ -224,9 +226,15 @@ def _healed(run: Run) -> Goal:
     return Goal("all is good again after each fault", found, not bad and not run.remarks)
 
 
-def _accounts(run: Run, counted: Counted) -> dict[str, Account]:
-    """Return the accounts of a life up to a count at which no frame was on its way."""
-    begin_ns = run.lives[counted.life]
+def _accounts(run: Run, counted: Counted, base: Counted | None) -> dict[str, Account]:
+    """Return the accounts of a life up to a count at which no frame was on its way.
+
+    Args:
+        run: what was recorded.
+        counted: the count.
+        base: the count, after the warm-up, from which on it is; ``None`` for since the beginning.
+    """
+    begin_ns = run.lives[counted.life] if base is None else base.at_ns
     found = {}
     for number, contract in enumerate(run.contracts):
         if contract.name not in counted.tasks:
@@ -241,7 +249,9 @@ def _accounts(run: Run, counted: Counted) -> dict[str, Account]:
         found[contract.name] = account(
             int(sent.sum()),
             len(results),
-            counted.tasks[contract.name],
+            counted.tasks[contract.name].since(
+                None if base is None else base.tasks.get(contract.name)
+            ),
             at_risk(run.sent[sent], results),
         )
     return found

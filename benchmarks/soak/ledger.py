@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,13 @@ class Count:
     decimated: int
     told: int
     transport: int
+
+    def since(self, before: Count | None) -> Count:
+        """Return what was counted since an earlier count; all of it for ``None``."""
+        if before is None:
+            return self
+        pairs = zip(astuple(self), astuple(before), strict=True)
+        return Count(*(now - then for now, then in pairs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,21 @@ def test_frames_that_went_with_a_killed_driver_or_met_another_may_be_gone() -> N
     assert account(99, 90, _FAIR, 2).unseen == -1
 
 
+def test_what_became_of_frames_of_the_warm_up_is_not_held_against_a_run() -> None:
+    before = Count(received=3, results=1, skipped=1, lost=0, decimated=0, told=1, transport=0)
+    then = Count(received=5, results=3, skipped=1, lost=0, decimated=0, told=1, transport=0)
+    early = [(seq, -20.0 + seq / 1000) for seq in range(300, 310)]  # seven of them left no trace
+    counts = [
+        Counted(0, T0 - 5 * S, True, {"eye": before}, 0),
+        Counted(0, T0 + 3599 * S, True, {"eye": then}, 0),
+    ]
+    sent = _sent(*early, (0, 10.0), (1, 20.0))
+    heard = _heard((300, -20.0, True), (0, 10.0, True), (1, 20.0, True))
+    judged = judge(_run(sent=sent, heard=heard, counts=counts, lives=[T0 - 30 * S]), 60.0)
+    assert judged.accounts["eye"].missing == judged.accounts["eye"].on_the_way == 0
+    assert (judged.accounts["eye"].sent, judged.counts) == (2, (1, 1))
+
+
 # -- slopes ------------------------------------------------------------------------------------
 
 
