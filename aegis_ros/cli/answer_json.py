@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict
+from aegis_ros.cli.generators import generators_as_json
 from aegis_ros.cli.lanes_table import lanes_as_json
 from aegis_ros.planning.answer import Answer
 from aegis_ros.planning.modes import Modes
@@ -33,6 +34,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "every_nth": dict(answer.decimation),
         "warnings": list(answer.asked.warnings),
         "lanes_chosen": None if chosen is None else lanes_as_json(chosen),
+        "generators": generators_as_json(answer),
     }
 
 

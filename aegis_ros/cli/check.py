@@ -13,6 +13,7 @@ from rich.text import Text
 
 from aegis_ros.analysis import LaneVerdict
 from aegis_ros.cli.answer_json import as_json
+from aegis_ros.cli.generators import print_generators
 from aegis_ros.cli.lanes_table import print_lanes
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.answer import Answer, blocker_of, judge
@@ -44,7 +45,7 @@ def run(
     lanes: str = "",
     slowdown: float = float(ASSUMED_SLOWDOWN),
 ) -> int:
-    """Print the answer; return 0 when schedulable, 1 when not.
+    """Print the answer; return 0 when schedulable and all generators are admitted, 1 when not.
 
     Args:
         path: what to check.
@@ -83,11 +84,12 @@ def run(
         for verdict in answer.assignment.verdicts.values():
             print_lane(console, answer, verdict)
         print_reason(console, answer)
+        print_generators(console, answer)
     if plot is not None:
         from aegis_ros.cli.picture import draw_answer
 
         draw_answer(answer, plot)
-    return 0 if answer.schedulable else 1
+    return 0 if answer.admitted else 1
 
 
 def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.cli.answer_json import as_json
 from aegis_ros.cli.check import print_reason
+from aegis_ros.cli.generators import print_generators
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.answer import Answer, judge
 from aegis_ros.planning.changes import changed
@@ -32,7 +33,7 @@ def run(
     form: str,
     state_dir: Path | None,
 ) -> int:
-    """Print both answers; return 0 where the set is schedulable afterwards, 1 where not.
+    """Print both answers; return 0 where everything is admitted afterwards, 1 where not.
 
     Args:
         path: a bare set or an orchestrator's YAML.
@@ -74,7 +75,7 @@ def run(
         )
     else:
         _print(terminal(), before, after)
-    return 0 if after.schedulable else 1
+    return 0 if after.admitted else 1
 
 
 def _print(console: Console, before: Answer, after: Answer) -> None:
@@ -123,6 +124,7 @@ def _print(console: Console, before: Answer, after: Answer) -> None:
     say(console, "* changed, + added, - dropped")
     console.print()
     print_reason(console, after)
+    print_generators(console, after)
 
 
 def _side(answer: Answer, task: AnalysisTask | None, with_lane: bool) -> list[str]:

@@ -17,6 +17,7 @@ from aegis_ros.analysis import (
 )
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.planning.chains import chains_verdict
+from aegis_ros.planning.generator import GeneratorAnswer, judge_generator
 from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
 from aegis_ros.planning.slowdown import Slowdown, slowdown_of
 from aegis_ros.planning.task_set import TaskSet
@@ -53,6 +54,7 @@ class Answer:
         hint: what else may be said of a rejection; empty for nothing.
         decimation: n of each task that takes every n-th frame so that everything fits, by name; the
             periods of ``asked`` are n times those of its frames.
+        generators: what each generator may run beside the tasks.
     """
 
     asked: TaskSet
@@ -60,6 +62,12 @@ class Answer:
     changes: tuple[Counterfactual, ...]
     hint: str = ""
     decimation: Mapping[str, int] = field(default_factory=dict)
+    generators: tuple[GeneratorAnswer, ...] = ()
+
+    @property
+    def admitted(self) -> bool:
+        """Whether every deadline holds, and every generator may run."""
+        return self.schedulable and all(each.admitted for each in self.generators)
 
     @property
     def schedulable(self) -> bool:
@@ -186,7 +194,28 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
     Raises:
         ConfigError: the policy needs something that is not installed.
     """
-    asked = _with_chains(asked)
+    asked = _with_promises(_with_chains(asked))
+    answer = _judge_tasks(asked, advise=advise, share=share)
+    return replace(
+        answer,
+        generators=tuple(
+            judge_generator(each, answer.on_lane(each.lane), asked.switch_ns)
+            for each in asked.generators
+        ),
+    )
+
+
+def _with_promises(asked: TaskSet) -> TaskSet:
+    """Return the set with a task for what each generator promises, never decimated."""
+    promises = [task for each in asked.generators if (task := each.promise()) is not None]
+    return replace(
+        asked,
+        tasks=(*asked.tasks, *promises),
+        max_decimation={**asked.max_decimation, **{task.name: 1 for task in promises}},
+    )
+
+
+def _judge_tasks(asked: TaskSet, *, advise: bool, share: bool) -> Answer:
     found = assign(asked.tasks, asked.lanes, switch_ns=asked.switch_ns, policy=asked.policy)
     found = with_tight_bounds(found, asked.tasks, asked.switch_ns)
     if found.schedulable:

@@ -11,6 +11,8 @@ from typing import Any
 
 from aegis_ros.analysis import POLICIES, AnalysisTask
 from aegis_ros.errors import ConfigError
+from aegis_ros.planning.generator import Generator
+from aegis_ros.planning.generator_entry import SETTINGS, with_setting
 from aegis_ros.planning.task_set import TaskSet, new_task
 from aegis_ros.spec import MAX_DECIMATION, Criticality
 
@@ -42,7 +44,7 @@ def changed(
     Args:
         asked: the set; it stays as it is.
         add: tasks as typed, ``name=x,period_ms=50,segments_ms=3;4``.
-        drop: names.
+        drop: names, of generators too.
         change: as typed, ``task.period_ms=50``, ``policy=cw_edf``.
 
     Raises:
@@ -50,6 +52,10 @@ def changed(
     """
     result = asked
     for name in drop:
+        if any(each.name == name for each in result.generators):
+            kept = tuple(each for each in result.generators if each.name != name)
+            result = replace(result, generators=kept)
+            continue
         task = _task_named(result, name, "--drop")
         result = replace(result, tasks=tuple(item for item in result.tasks if item is not task))
     for text in change:
@@ -114,6 +120,9 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
     if "." not in target:
         return _with_setting(asked, target, value)
     name, _, field = target.rpartition(".")
+    generator = next((each for each in asked.generators if each.name == name), None)
+    if generator is not None:
+        return _with_generator(asked, generator, field, value)
     field = _RENAMED.get(field, field)
     task = _task_named(asked, name, "--set")
     if field not in _FIELDS:
@@ -133,6 +142,23 @@ def _with_value(asked: TaskSet, text: str) -> TaskSet:
     return result
 
 
+def _with_generator(asked: TaskSet, generator: Generator, field: str, text: str) -> TaskSet:
+    where = f"--set {generator.name}.{field}"
+    if field not in SETTINGS:
+        raise ConfigError(
+            "unknown field of a generator",
+            where=where,
+            value=field,
+            expected="one of " + ", ".join(SETTINGS),
+            hint=_did_you_mean(field, SETTINGS),
+        )
+    number = _number(text, where)
+    value = int(number) if number == int(number) else number
+    made = with_setting(generator, field, value, where)
+    kept = tuple(made if each is generator else each for each in asked.generators)
+    return replace(asked, generators=kept)
+
+
 def _with_max_decimation(asked: TaskSet, task: AnalysisTask, value: int) -> TaskSet:
     low = task.criticality is Criticality.LOW
     if not 1 <= value <= MAX_DECIMATION or (value > 1 and not low):
@@ -149,6 +175,13 @@ def _with_setting(asked: TaskSet, key: str, value: str) -> TaskSet:
     if key == "policy":
         policy = next((known for known in POLICIES if known == value), None)
         if policy is not None:
+            if asked.generators and policy != "edf":
+                raise ConfigError(
+                    "generators are tested under the policy edf",
+                    where="--set policy",
+                    value=value,
+                    expected="edf, or each of them dropped",
+                )
             return replace(asked, policy=policy)
         raise ConfigError(
             "there is no such policy",
@@ -246,7 +279,7 @@ def _task_named(asked: TaskSet, name: str, where: str) -> AnalysisTask:
 
 
 def _require_unique(asked: TaskSet, where: str) -> None:
-    seen: set[str] = set()
+    seen = {each.name for each in asked.generators}
     for task in asked.tasks:
         if task.name in seen:
             raise ConfigError(

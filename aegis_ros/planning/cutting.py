@@ -146,8 +146,10 @@ def advise_cuts(
     for blocking in sorted(later, key=lambda item: max(item.segments_ns), reverse=True):
         others = [item for item in admitted.values() if item is not blocking]
         for parts in SEGMENT_COUNTS:
+            if not len(blocking.segments_ns) < parts <= blocking.work_ns:
+                continue
             cut = _expected_cut(blocking, parts)
-            if parts > len(blocking.segments_ns) and passes([*others, cut]):
+            if passes([*others, cut]):
                 change = CutOther(task.name, blocking.name, parts, max(cut.segments_ns))
                 return (counterfactual(change),)
     return ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,9 +26,11 @@ from aegis_ros.config import (
     with_present_names,
 )
 from aegis_ros.config.kinds import refuse_other_kind
-from aegis_ros.config.patterns import SET_NAME
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import pinnable_cores
+from aegis_ros.planning.generator import Generator
+from aegis_ros.planning.generator_entry import GeneratorEntry, generators_of
+from aegis_ros.planning.set_values import Ms, MsOrZero, Name, ns_down, ns_up
 from aegis_ros.spec import (
     DEFAULT_MAX_DECIMATION,
     MAX_DECIMATION,
@@ -55,11 +56,6 @@ ASSUMED_SLOWDOWN = Fraction(2)
 _MAX_BYTES = 2 * 1024 * 1024
 _MAX_TASKS = 10_000
 _MAX_VALUES = 10 * _MAX_TASKS  # people read their own file here, and may wait two seconds for it
-_LEAST_MS = 1e-6  # one nanosecond, the grain of every test
-_HOUR_MS = 3_600_000.0
-_Ms = Annotated[float, Number, Field(ge=_LEAST_MS, le=_HOUR_MS, allow_inf_nan=False)]
-_MsOrZero = Annotated[float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False)]
-_Name = Annotated[str, Field(pattern=SET_NAME)]
 
 
 @dataclass(frozen=True)
@@ -81,6 +77,7 @@ class TaskSet:
             declared, without those of chains.
         warnings: what keeps it from running on this machine, whatever the tests say of it.
         lanes_chosen: why it has these lanes, where they were chosen.
+        generators: what runs in the slack token by token; what they promise is no task yet.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -94,6 +91,7 @@ class TaskSet:
     follows: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     lanes_chosen: LanesChosen | None = None
+    generators: tuple[Generator, ...] = ()
 
     @property
     def decimation_limits(self) -> dict[str, int]:
@@ -107,14 +105,14 @@ class TaskSet:
 
 class _Task(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: _Name
-    period_ms: _Ms
-    deadline_ms: _Ms | None = None
-    jitter_ms: _MsOrZero = 0.0
-    segments_ms: list[_Ms] = Field(min_length=1, max_length=1024)
-    high_segments_ms: list[_Ms] | None = Field(default=None, min_length=1, max_length=1024)
-    total_ms: _Ms | None = None
-    high_total_ms: _Ms | None = None
+    name: Name
+    period_ms: Ms
+    deadline_ms: Ms | None = None
+    jitter_ms: MsOrZero = 0.0
+    segments_ms: list[Ms] = Field(min_length=1, max_length=1024)
+    high_segments_ms: list[Ms] | None = Field(default=None, min_length=1, max_length=1024)
+    total_ms: Ms | None = None
+    high_total_ms: Ms | None = None
     criticality: Criticality = Criticality.HIGH
     lane: str = ""
     max_decimation: Annotated[int, Number, Field(ge=1, le=MAX_DECIMATION)] | None = None
@@ -123,7 +121,7 @@ class _Task(BaseModel):
 
 class _Lane(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    name: _Name
+    name: Name
 
 
 class _Set(BaseModel):
@@ -134,6 +132,7 @@ class _Set(BaseModel):
     )
     policy: PolicyName = "edf"
     switch_us: Annotated[float, Number, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
+    generators: list[GeneratorEntry] = Field(default_factory=list, max_length=64)
 
 
 def read_task_set(
@@ -162,7 +161,7 @@ def read_task_set(
     values, lines = read_yaml(
         text,
         str(path),
-        "keys tasks, lanes, policy and switch_us",
+        "keys tasks, lanes, policy, switch_us and generators",
         most_characters=_MAX_BYTES,
         most_values=_MAX_VALUES,
     )
@@ -225,14 +224,21 @@ def _bare_set(parsed: _Set) -> TaskSet:
                 where="tasks",
                 expected=f"at most {_MAX_TASKS}",
             )
-    switch_ns = _ns(parsed.switch_us / 1e3, ROUND_CEILING)
+    switch_ns = ns_up(parsed.switch_us / 1e3)
     max_decimation = {
         name: task.max_decimation
         for task in parsed.tasks
         if task.max_decimation is not None
         for name in _names_of(task)
     }
-    return TaskSet(tuple(tasks), lanes, switch_ns, parsed.policy, max_decimation=max_decimation)
+    return TaskSet(
+        tuple(tasks),
+        lanes,
+        switch_ns,
+        parsed.policy,
+        max_decimation=max_decimation,
+        generators=generators_of(parsed.generators, lanes, first, parsed.policy),
+    )
 
 
 def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask, ...]:
@@ -247,13 +253,13 @@ def _copies(task: _Task, lanes: Sequence[str], where: str) -> tuple[AnalysisTask
     deadline_ms = task.period_ms if task.deadline_ms is None else task.deadline_ms
     one = AnalysisTask(
         task.name,
-        tuple(_ns(part, ROUND_CEILING) for part in task.segments_ms),
-        _ns(task.period_ms, ROUND_FLOOR),
-        _ns(deadline_ms, ROUND_FLOOR),
-        _ns(task.jitter_ms, ROUND_CEILING),
+        tuple(ns_up(part) for part in task.segments_ms),
+        ns_down(task.period_ms),
+        ns_down(deadline_ms),
+        ns_up(task.jitter_ms),
         task.criticality,
         task.lane or (lanes[0] if len(lanes) == 1 else ""),
-        tuple(_ns(part, ROUND_CEILING) for part in task.high_segments_ms or ()),
+        tuple(ns_up(part) for part in task.high_segments_ms or ()),
         _total_ns(task.total_ms, task.segments_ms, f"{where}.total_ms"),
         _total_ns(
             task.high_total_ms,
@@ -314,10 +320,10 @@ def _total_ns(
     if total_ms is None:
         return 0
     total, parts = (
-        _ns(total_ms, ROUND_CEILING),
-        [_ns(part, ROUND_CEILING) for part in parts_ms],
+        ns_up(total_ms),
+        [ns_up(part) for part in parts_ms],
     )
-    least = max(_ns(least_ms, ROUND_CEILING), *parts, 0)
+    least = max(ns_up(least_ms), *parts, 0)
     if not least <= total <= sum(parts):
         raise ConfigError(
             "the budget of a whole job does not fit those of its segments",
@@ -328,12 +334,6 @@ def _total_ns(
             else "none where there are no such segments",
         )
     return total
-
-
-def _ns(milliseconds: float, rounding: str) -> int:
-    """Return nanoseconds as they were written; what is finer is rounded to the safe side."""
-    exact = Decimal(repr(float(milliseconds))) * 1_000_000
-    return int(exact.to_integral_value(rounding=rounding))
 
 
 def _require_chains(spec: OrchestratorSpec) -> None:
@@ -523,6 +523,13 @@ def _with_lanes_chosen(asked: TaskSet, slowdown: Fraction) -> TaskSet:
             where="policy",
             value=asked.policy,
             expected="edf, or the lanes written down",
+        )
+    if asked.generators:
+        raise ConfigError(
+            "lanes are chosen for tasks, and a generator names its own",
+            where="generators",
+            value=asked.generators[0].name,
+            expected="the lanes written down, or no generators",
         )
     two = next((task.name for task in asked.tasks if task.high_segments_ns), "")
     if two:

@@ -8,6 +8,7 @@ __all__ = [
     "ArenaLarger",
     "BudgetSmaller",
     "Change",
+    "CutBucket",
     "CutOther",
     "CutTask",
     "DeadlineExtended",
@@ -157,6 +158,22 @@ class CutTask(Change):
     def of(self) -> tuple[str, float]:
         """Return the task and its number of segments."""
         return self.admits, self.segments
+
+
+@dataclass(frozen=True, slots=True)
+class CutBucket(Change):
+    """A bucket of a generator runs in more parts."""
+
+    change = "parts"
+
+    generator: str
+    bucket: str
+    parts: int
+    longest_ns: int
+
+    def of(self) -> tuple[str, float]:
+        """Return the generator and the number of parts."""
+        return self.generator, float(self.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,3 +22,10 @@ MIXED = (
     "{name: mapper, period_ms: 20, segments_ms: [6, 6], criticality: low}, "
     "{name: vlm, period_ms: 40, segments_ms: [4], criticality: best_effort}]"
 )
+TALKING = (
+    "tasks: [{name: detect, period_ms: 50, deadline_ms: 45, segments_ms: [12]}, "
+    "{name: depth, period_ms: 100, segments_ms: [30]}]\n"
+    "generators: [{name: assistant, slots: 4, max_len: 1024, kv_bytes_per_token: 46080, "
+    "arena_mib: 256, buckets: [{prefill: 2, parts_ms: [18]}, {prefill: 32, parts_ms: [68, 68]}, "
+    "{decode: 1, parts_ms: [2.5, 6]}, {decode: 4, parts_ms: [30, 9], precision: int4}]}]"
+)

@@ -62,8 +62,9 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
         "every_nth",
         "warnings",
         "lanes_chosen",
+        "generators",
     ]
-    assert answer["lanes_chosen"] is None
+    assert answer["lanes_chosen"] is None and answer["generators"] == []
     lane = answer["lanes"][0]
     assert list(lane) == [
         "name",

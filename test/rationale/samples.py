@@ -10,6 +10,7 @@ from aegis_ros.rationale import decimation as n
 from aegis_ros.rationale import device as d
 from aegis_ros.rationale import engine as e
 from aegis_ros.rationale import frames as f
+from aegis_ros.rationale import generators as g
 from aegis_ros.rationale import jobs as j
 from aegis_ros.rationale import lanes as w
 from aegis_ros.rationale import loading as m
@@ -29,6 +30,18 @@ UNBLOCKED = Witness("main", 25 * MS, 31 * MS, 0, "", -6 * MS)
 SLACK = (v.SlackShare("caption", 5.0, 3.25),)
 LATE = v.DemandTooHigh("main", TOO_MUCH)
 MORE_TIME = counterfactual(c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=True))
+
+BORNE = g.StepBorne("main", 32_900_001, "detector", 45 * MS, 12_100_000)
+FAILS = g.StepBorne("main", 0, "detector", 40 * MS, 12_100_000)
+SHORT = (
+    g.BucketTried("prefill 2", 18_100_000, 1, True),
+    g.BucketTried("decode 1 (int4)", 6_100_000, 6, True),
+)
+LONG = (
+    g.BucketTried("prefill 32", 68_100_000, 2, False),
+    g.BucketTried("decode 4 (int8)", 46 * MS, 1, False),
+)
+FINER = counterfactual(c.CutBucket("assistant", "prefill 32", 5, 27_200_000))
 
 MORE_JITTER = c.JitterLonger("face_detector", 52 * MS, 5 * MS)
 SHORTER_PERIOD = c.PeriodShorter("face_detector", 151 * MS, 200 * MS)
@@ -162,6 +175,23 @@ def too_early(*changes: Counterfactual) -> f.FrameTooEarly:
 
 
 REASONS = (
+    # generators
+    g.GeneratorAdmitted("assistant", "main", BORNE, (*SHORT, *LONG), 46.63, 0.0, (FINER,)),
+    g.GeneratorAdmitted("assistant", "main", BORNE, SHORT, 46.63, 4.0),
+    g.GeneratorAdmitted("assistant", "main", None, SHORT, 100.0),
+    g.GeneratorAdmitted("assistant", "main", BORNE, SHORT, 0.0),
+    g.GeneratorRefused("assistant", "main", BORNE, "decode", (SHORT[0], *LONG), (FINER,)),
+    g.GeneratorRefused("assistant", "main", FAILS, "prefill", (SHORT[1], *LONG)),
+    g.CacheTooLarge("assistant", 4, 4096, 720 * MIB, 256 * MIB, 1, 1456),
+    g.CacheTooLarge("assistant", 1, 4096, 180 * MIB, 128 * MIB, 0, 2912),
+    g.CacheTooLarge("assistant", 4, 4096, 720 * MIB, 0, 0, 0),
+    g.AnswerCapped("assistant", 5, 24, 2000, 1000),
+    g.AnswerTooLong("assistant", 5, 24, 2000, 1000),
+    g.PromptTooLong("assistant", 5, 5000, 1023),
+    g.RequestWaits("assistant", 5, 4, 1),
+    g.RequestWaits("assistant", 5, 1, 3),
+    g.TooManyRequests("assistant", 5, 4, 8),
+    g.TooManyRequests("assistant", 5, 1, 1),
     # frames
     f.NewerFrame("detector", 5),
     f.FrameTooEarly("detector", 5, "/camera/image", 50 * MS, 5 * MS),
@@ -486,6 +516,7 @@ CHANGES = (
     c.BudgetSmaller("detector", 18_200_000, 22 * MS),
     c.CutTask("detector", 4, 6 * MS),
     c.CutOther("detector", "map", 4, 6 * MS),
+    c.CutBucket("assistant", "prefill 32", 5, 27_200_000),
     c.DropTask("detector", "map", "low"),
     c.DropTasks("detector", ("map", "caption")),
     c.DropForArena("detector", "map", 400 * MIB),
@@ -494,6 +525,9 @@ CHANGES = (
 )
 
 PARTS = (
+    BORNE,
+    FAILS,
+    g.StepBorne("main", 32_900_001, "detector", 0, 0),
     w.LaneAlternative("2 lanes", 2, 0.412),
     w.LaneAlternative("4 lanes", 4, 0.3, "detector", gap=0.031, assumed=2),
     w.LaneAlternative("4 lanes", 4, -1.0, memory=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import changes
-from aegis_ros.rationale.wording.units import mib
+from aegis_ros.rationale.wording.units import mib, ms
 from aegis_ros.rationale.wording.words import words_of
 
 
@@ -65,6 +65,14 @@ def _cut_task(change: changes.CutTask) -> str:
     return (
         f"{change.admits} would be admitted if its network ran in {change.segments} segments of "
         f"{change.longest_ns / 1e6:.1f} ms"
+    )
+
+
+@words_of(changes.CutBucket)
+def _cut_bucket(change: changes.CutBucket) -> str:
+    return (
+        f"{change.bucket} of {change.generator} would be admitted in {change.parts} parts of at "
+        f"most {ms(change.longest_ns)} each"
     )
 
 

@@ -20,6 +20,7 @@ _THEMES = (
     "device",
     "engine",
     "frames",
+    "generators",
     "jobs",
     "lanes",
     "loading",
