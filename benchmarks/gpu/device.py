@@ -6,23 +6,30 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from aegis_ros.backends import CompiledNetwork
-from aegis_ros.engine import ChannelSpec, EngineClient, JobResult, LoadSpec, SlotFrame
+from aegis_ros.backends import CompiledNetwork, create_backend
+from aegis_ros.engine import ChannelSpec, Engine, EngineClient, JobResult, LoadSpec, SlotFrame
+from aegis_ros.network import prepare
+from aegis_ros.planning.device_load import load_task
+from aegis_ros.planning.feeds import feeds
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
+from aegis_ros.wcet import Stress
 from benchmarks.gpu.partitions import OUTSIDE
 from benchmarks.gpu.ways import Bench
 from benchmarks.report import percentiles
 
-__all__ = ["contention", "engine_on", "segment_cost"]
+__all__ = ["beside_loads", "contention", "engine_on", "segment_cost"]
 
 _JOBS = 300
 _TIMEOUT_S = 30.0
 _SHOWN = (50.0, 99.9)
-_MEASURE_S = 4.0  # of one network, whatever its runs take
+_MEASURE_S = 4.0  # of one network
+_LEAST_RUNS = 5  # whatever they take
 
 
 def segment_cost(bench: Bench, cut: Mapping[str, CompiledNetwork]) -> dict[str, dict[str, Any]]:
@@ -108,22 +115,77 @@ def contention(
                 others = [each for other, each in networks.items() if other != name]
                 heaviest = max(others, key=lambda each: each.footprint.total)
                 beside = [(heaviest, 1)] if len(lanes) > 1 else []
-                end = time.monotonic() + _MEASURE_S
-                samples = engine.profile(
-                    compiled,
-                    0,
-                    runs,
-                    lambda done, worst, end=end: time.monotonic() < end,  # type: ignore[misc]
-                    beside=beside,
-                ).sum(axis=1)
-                p50_ms, p999_ms = (float(each) / 1e6 for each in np.percentile(samples, _SHOWN))
-                row = {"network": name, "way": way, "runs": len(samples), "p50_ms": p50_ms}
-                row["p999_ms"] = p999_ms
-                reference = usual.setdefault(name, row)
-                row["p50_factor"] = p50_ms / float(reference["p50_ms"])
-                row["p999_factor"] = p999_ms / float(reference["p999_ms"])
-                rows.append(row)
+                samples = _timed(engine, compiled, runs, beside)
+                rows.append(_row(name, way, samples, usual))
     return rows
+
+
+def beside_loads(
+    bench: Bench,
+    networks: Mapping[str, CompiledNetwork],
+    runs: int,
+    *,
+    alone: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return how much longer networks take while a second lane does nothing but load the device.
+
+    Its memory, and then its arithmetic: more than any other network there could do.
+
+    Args:
+        bench: device.
+        networks: whole.
+        runs: of each beside each load.
+        alone: rows of :func:`contention`, for what a network takes on one lane.
+    """
+    usual = {str(row["network"]): row for row in alone if row["way"] == "one lane"}
+    lanes = [LaneSpec("first", bench.workload.core), LaneSpec("second")]
+    backend = create_backend(str(bench.workload.device["backend"]))
+    cache = bench.state / "cache"
+    rows: list[dict[str, Any]] = []
+    for stress in (Stress.MEMORY, Stress.COMPUTE):
+        task = load_task(stress, cache / "loads")
+        prepared = prepare(Path(task.model), feeds(task), cache_dir=cache)
+        load = backend.compile(prepared, cache)
+        with engine_on(bench, lanes, lambda result: result.release()) as engine:
+            for name, compiled in networks.items():
+                samples = _timed(engine, compiled, runs, [(load, 1)])
+                rows.append(_row(name, f"two lanes, {task.name}", samples, usual))
+    return rows
+
+
+def _timed(
+    engine: Engine,
+    compiled: CompiledNetwork,
+    runs: int,
+    beside: Sequence[tuple[CompiledNetwork, int]],
+) -> npt.NDArray[np.int64]:
+    """Return what whole runs on the first lane take, in nanoseconds."""
+    end = time.monotonic() + _MEASURE_S
+    samples = engine.profile(
+        compiled,
+        0,
+        runs,
+        lambda done, worst: done < _LEAST_RUNS or time.monotonic() < end,
+        beside=beside,
+    )
+    taken: npt.NDArray[np.int64] = samples.sum(axis=1)
+    return taken
+
+
+def _row(
+    name: str,
+    way: str,
+    samples_ns: npt.NDArray[np.int64],
+    usual: dict[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return figures relative to the usual ones of a network: its first row, where it has none."""
+    p50_ms, p999_ms = (float(each) / 1e6 for each in np.percentile(samples_ns, _SHOWN))
+    row: dict[str, Any] = {"network": name, "way": way, "runs": len(samples_ns)}
+    row |= {"p50_ms": p50_ms, "p999_ms": p999_ms}
+    reference = usual.setdefault(name, row)
+    row["p50_factor"] = p50_ms / float(reference["p50_ms"])
+    row["p999_factor"] = p999_ms / float(reference["p999_ms"])
+    return row
 
 
 @contextmanager
