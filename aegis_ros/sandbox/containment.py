@@ -29,6 +29,7 @@ _SECCOMP_MODE_FILTER = 2
 # A child holds the interpreter, the libraries and a few copies of the network at a time.
 _OVERHEAD_BYTES = 2 * 1024**3
 _COPIES = 4
+_MOST_FILES = 1024  # each may hold memory of the kernel's, as a pipe does, that is nobody's own
 _DEVICE_OVERHEAD_BYTES = 6 * 1024**3  # a context, libraries of kernels, kernels that are tried
 
 
@@ -74,6 +75,7 @@ def contain(allowed: Containment, *, cpu_s: int) -> None:
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_CPU, cpu_s)
+    _limit(resource.RLIMIT_NOFILE, _MOST_FILES)
     if allowed.memory_bytes:
         _limit(resource.RLIMIT_FSIZE, allowed.memory_bytes)
         if not allowed.devices:
@@ -187,7 +189,8 @@ class _Calls:
 
     Attributes:
         architecture: audit number.
-        socket, io_uring, clone, clone3: of socket(2), io_uring_setup(2), clone(2) and clone3(2).
+        socket, pair, io_uring, clone, clone3: of socket(2), socketpair(2), io_uring_setup(2),
+            clone(2) and clone3(2).
         memory: of calls that make memory which is nobody's own: memfd_create(2), shmget(2),
             memfd_secret(2).
         forks: of older calls that make a process.
@@ -195,6 +198,7 @@ class _Calls:
 
     architecture: int
     socket: int
+    pair: int
     io_uring: int
     clone: int
     clone3: int
@@ -203,8 +207,8 @@ class _Calls:
 
 
 _CALLS = {
-    "x86_64": _Calls(0xC000003E, 41, 425, 56, 435, (319, 29, 447), (57, 58)),
-    "aarch64": _Calls(0xC00000B7, 198, 425, 220, 435, (279, 194, 447)),
+    "x86_64": _Calls(0xC000003E, 41, 53, 425, 56, 435, (319, 29, 447), (57, 58)),
+    "aarch64": _Calls(0xC00000B7, 198, 199, 425, 220, 435, (279, 194, 447)),
 }
 _AF_UNIX = 1
 _CLONE_THREAD = 0x00010000
@@ -239,7 +243,7 @@ def _filter(calls: _Calls, *, devices: bool) -> list[tuple[int, int, int, int]]:
     """Return instructions of the kernel's filter machine: code, jumps if true and if not, value."""
     refused = (calls.io_uring, *calls.forks)
     if not devices:
-        refused += (calls.socket, *calls.memory)
+        refused += (calls.socket, calls.pair, *calls.memory)
     code = [
         (_LOAD_WORD, 0, 0, _ARCHITECTURE_AT),
         (_JUMP_EQUAL, 1, 0, calls.architecture),
@@ -254,6 +258,7 @@ def _filter(calls: _Calls, *, devices: bool) -> list[tuple[int, int, int, int]]:
     for number, (jump, value) in (
         (calls.clone, (_JUMP_SET, _CLONE_THREAD)),
         (calls.socket, (_JUMP_EQUAL, _AF_UNIX)),
+        (calls.pair, (_JUMP_EQUAL, _AF_UNIX)),
     ):
         code += [
             (_JUMP_EQUAL, 0, 4, number),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lifecycle_msgs.msg import Transition
@@ -14,6 +16,7 @@ from rclpy.parameter import Parameter
 
 from aegis_ros.engine.client.process import EngineProcess
 from aegis_ros.errors import EngineError
+from aegis_ros.orchestrator import Orchestrator
 from test.nodes.system import System, running
 
 
@@ -182,3 +185,23 @@ def test_a_node_that_could_not_be_configured_can_be_later(
     assert "configure is not possible now: the node is active" in capfd.readouterr().err
     done = TransitionCallbackReturn.SUCCESS
     assert system.node.trigger_deactivate() is done and system.node.trigger_cleanup() is done
+
+
+def test_configuring_that_was_stopped_is_said_and_is_no_failure(
+    system: System, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = system.node
+    prepared = node._prepared
+
+    def stopped_meanwhile(*given: Any) -> Orchestrator:
+        found = prepared(*given)
+        # As `close` does, before it interrupts what is under way.
+        monkeypatch.setattr(node, "_closing", True)
+        return found
+
+    monkeypatch.setattr(node, "_prepared", stopped_meanwhile)
+    assert node.trigger_configure() is TransitionCallbackReturn.FAILURE
+    assert node._orchestrator is None
+    said = capfd.readouterr().err
+    assert re.search(r"\[INFO\].*: configuring was stopped on request\.$", said, re.MULTILINE), said
+    assert "[ERROR]" not in said and "Traceback" not in said

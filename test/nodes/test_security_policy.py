@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,6 +26,7 @@ from aegis_ros.nodes.monitor import Monitor
 from aegis_ros.nodes.replay import ReplayNode
 from aegis_ros.security import COMPANIONS, Names, enclaves, policy
 from test.nodes.system import SIZE, System, running
+from test.security.keystore import permissions
 
 Use = tuple[str, str]  # publish, subscribe, reply or request; full name
 
@@ -170,6 +171,27 @@ def test_every_node_uses_what_the_policy_permits_and_nothing_else(tmp_path: Path
             assert unused() == {each.get_name(): set() for each in nodes}
             for node in nodes:
                 assert _used(node) <= permitted[node.get_name()], node.get_name()
+            _check_dds(policy(enclaves(spec, names)), nodes)
+
+
+def _check_dds(text: str, nodes: Iterable[Node]) -> None:
+    """Hold what DDS is told of a policy to the topics of DDS that running nodes have."""
+    enclaves_of = {
+        profile.attrib["node"]: enclave.attrib["path"]
+        for enclave in ElementTree.fromstring(text.encode()).iter("enclave")
+        for profile in enclave.iter("profile")
+    }
+    granted = permissions(text)
+    for node in nodes:
+        publish, subscribe = granted[enclaves_of[node.get_name()]]
+        of = (node.get_name(), node.get_namespace(), True)  # as DDS names them
+        written = {topic for topic, _ in node.get_publisher_names_and_types_by_node(*of)}
+        read = {topic for topic, _ in node.get_subscriber_names_and_types_by_node(*of)}
+        assert {topic[:3] for topic in written} <= {"rt/", "rr/", "rq/"}
+        assert any(topic.startswith("rt/") for topic in written), node.get_name()
+        assert any(topic.startswith("rr/") for topic in written), node.get_name()
+        assert written <= publish, node.get_name()
+        assert read <= subscribe, node.get_name()
 
 
 _FOR_NO_OPERATOR = {

@@ -92,6 +92,29 @@ def local_socket(path: str) -> dict[str, Any]:
     return {}
 
 
+def pair() -> dict[str, Any]:
+    """Make two sockets without a name that are connected with each other."""
+    try:
+        for each in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM):
+            each.close()
+    except OSError as error:
+        return {"refused": type(error).__name__}
+    return {}
+
+
+def open_pipes(most: int) -> dict[str, Any]:
+    """Open pipes, which hold what is written to them in memory of the kernel's."""
+    made: list[int] = []
+    try:
+        while len(made) < most:
+            made.extend(os.pipe())
+    except OSError as error:
+        for each in made:
+            os.close(each)
+        return {"refused": errno.errorcode[error.errno or 0]}
+    return {}
+
+
 def call(number: int, *, bits: int = 64) -> dict[str, Any]:
     """Make a system call without arguments that would do, past every library."""
     if bits == 64:

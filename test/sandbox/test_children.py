@@ -239,6 +239,18 @@ def test_it_asks_no_program_of_this_machine_to_do_what_it_may_not(
     assert answer == ({} if devices else {"refused": "PermissionError"})  # drivers have daemons
 
 
+@pytest.mark.parametrize("devices", [False, True])
+def test_it_makes_no_pair_of_sockets_either(devices: bool) -> None:
+    """What is written to one waits in memory that is not the child's own."""
+    answer = ask("pair", Containment(memory_bytes=GIB, devices=devices))
+    assert answer == ({} if devices else {"refused": "PermissionError"})
+
+
+def test_it_opens_no_more_files_than_a_build_needs() -> None:
+    assert ask("open_pipes", most=900) == {}
+    assert ask("open_pipes", most=1100) == {"refused": "EMFILE"}
+
+
 # System calls that are the same on x86-64 and aarch64, and what is said to them.
 _IO_URING, _CLONE3 = 425, 435
 

@@ -42,7 +42,7 @@ _USES = {
 _GRAPH = "ros_discovery_info"  # every ROS node writes and reads it
 
 # The defaults of sros2.
-_GOVERNANCE = """<?xml version="1.0" encoding="UTF-8"?>
+GOVERNANCE = """<?xml version="1.0" encoding="UTF-8"?>
 <dds xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
  xsi:noNamespaceSchemaLocation=
   "http://www.omg.org/spec/DDS-SECURITY/20170901/omg_shared_ca_governance.xsd">
@@ -104,7 +104,7 @@ class Keystore:
         self._new_key("ca.key")
         subject = ("-subj", "/CN=a certificate authority", "-days", "2")
         self._openssl("req", "-x509", "-new", "-key", "ca.key", "-out", "ca.pem", *subject)
-        self._sign("governance", _GOVERNANCE.format(domain=domain), folder)
+        self._sign("governance", GOVERNANCE.format(domain=domain), folder)
         for path, (publish, subscribe) in permissions(policy).items():
             self._enclave(path, publish, subscribe)
 
