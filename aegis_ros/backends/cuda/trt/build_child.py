@@ -169,7 +169,7 @@ def _typed(source: Path, folder: Path) -> Path:
     """Return the network as TensorRT takes it, which ONNX Runtime computes as well."""
     import onnx
 
-    from aegis_ros.backends.cuda.trt.types import cast_bytes_first
+    from aegis_ros.backends.bytes_first import cast_bytes_first
 
     model = onnx.load_model(str(source))
     changed = cast_bytes_first(model)

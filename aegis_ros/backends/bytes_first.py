@@ -1,7 +1,7 @@
-"""Makes a network's first operators take types that TensorRT computes with.
+"""Makes a network's first operators compute in float32, not in the camera's bytes.
 
-TensorRT takes uint8 as an input, and then only a Cast; our preprocessing resizes the camera's
-bytes first, since that moves fewer of them on a CPU. On the GPU they become float32 at once.
+Our preprocessing resizes bytes first, since that moves fewer of them. TensorRT takes uint8 as an
+input, and then only a Cast; other runtimes round bytes in ways of their own.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from aegis_ros.backends.cuda.trt.types import cast_bytes_first
+from aegis_ros.backends.bytes_first import cast_bytes_first
 
 
 def network(nodes, outputs, constants=()):
