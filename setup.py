@@ -31,6 +31,7 @@ setup(
             "openvino_npu = aegis_ros.backends.openvino.backend:OpenVinoNpuBackend",
             "simulated = aegis_ros.backends.testing.simulated:SimulatedBackend",
             "tensorrt = aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
+            "tvm = aegis_ros.backends.tvm.backend:TvmBackend",
         ],
         "aegis_ros.plans": [
             "early_exit = aegis_ros.scheduling.plans.segments:EarlyExitPlan",

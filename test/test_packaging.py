@@ -212,7 +212,7 @@ _OF_APT = {
     "zstandard": "mcap",
 }
 # Only for what a task or a command asks for by name, which then says what to install.
-_OPTIONAL = {"cuda", "ortools", "pycuda", "pynvml", "tensorrt", "tensorrt_rtx"}
+_OPTIONAL = {"cuda", "ortools", "pycuda", "pynvml", "tensorrt", "tensorrt_rtx", "tvm", "tvm_ffi"}
 
 
 def _imported() -> set[str]:

@@ -28,6 +28,7 @@ _BACKENDS = Plugins(
         "openvino_npu": "aegis_ros.backends.openvino.backend:OpenVinoNpuBackend",
         "simulated": "aegis_ros.backends.testing.simulated:SimulatedBackend",
         "tensorrt": "aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
+        "tvm": "aegis_ros.backends.tvm.backend:TvmBackend",
     },
 )
 

@@ -33,9 +33,12 @@ FAKES: dict[str, Callable[[], Backend]] = {
     "tensorrt": fake_tensorrt.fake_backend,
     "onnxruntime_cuda": fake_ort.fake_backend,
 }
-OURS = {"onnxruntime", "openvino", "simulated", *FAKES}
+OURS = {"onnxruntime", "openvino", "simulated", "tvm", *FAKES}
 # Runtimes that need not be here, by the module that each is.
-EXTRAS = {"openvino": "`pip install 'aegis_ros[openvino]'`"}
+EXTRAS = {
+    "openvino": "`pip install 'aegis_ros[openvino]'`",
+    "tvm": "`pip install 'aegis_ros[tvm]'`",
+}
 
 
 class Device:

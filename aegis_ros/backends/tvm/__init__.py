@@ -1,0 +1,1 @@
+"""TVM: networks compiled to machine code, for whatever processor LLVM knows."""

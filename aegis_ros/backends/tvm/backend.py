@@ -1,0 +1,178 @@
+"""TVM on processor cores: one pinned thread a lane, machine code that was compiled beforehand."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aegis_ros.backends.base import (
+    MOST_INPUTS,
+    Capabilities,
+    CompiledNetwork,
+    Ended,
+    LoadedNetwork,
+    Work,
+)
+from aegis_ros.backends.cpu.onnxruntime import cpu_name
+from aegis_ros.backends.outputs import output_arrays
+from aegis_ros.backends.tvm.network import TvmNetwork
+from aegis_ros.backends.tvm.refusals import tvm_failure
+from aegis_ros.backends.tvm.toolkit import installed_version, load_linker
+from aegis_ros.backends.worker import (
+    PROCESSOR,
+    CpuLane,
+    ReadsInPlace,
+    Shapes,
+    describe_lanes,
+    open_lanes,
+)
+from aegis_ros.errors import AegisError, BackendError, load_error
+from aegis_ros.spec import LaneSpec
+
+if TYPE_CHECKING:
+    from aegis_ros.network.preparing import PreparedNetwork
+
+__all__ = ["TvmBackend", "load_network"]
+
+_BUILD_TIMEOUT_S = 900.0
+_WARM_UP_RUNS = 3
+
+
+class TvmBackend(ReadsInPlace):
+    """Runs networks that TVM has compiled.
+
+    Raises:
+        BackendError: TVM is not installed.
+    """
+
+    name = "tvm"
+    capabilities = Capabilities(
+        inputs=MOST_INPUTS,
+        on_cores=True,
+        contends=PROCESSOR,
+        distributions=("apache-tvm", "apache-tvm-ffi", "apache-tvm-ffi-orcjit"),
+    )
+
+    def __init__(self) -> None:
+        """Hold no lane yet."""
+        self._version = installed_version()
+        self._lanes: list[CpuLane] = []
+
+    @staticmethod
+    def warm() -> None:
+        """Import the runtime."""
+        load_linker()
+
+    def compile(
+        self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
+    ) -> CompiledNetwork:
+        """Cut, compile and try the network in a child process, and check its numbers there.
+
+        Outputs are those of ONNX Runtime within the tolerance of
+        :data:`~aegis_ros.backends.reference.FLOAT32`; those of segments are those of the whole
+        network to the bit.
+
+        Raises:
+            ModelError: TVM cannot take the network, or computes something else.
+        """
+        from aegis_ros.backends.kept import compiled  # what an engine has no use for
+        from aegis_ros.sandbox.artifacts import ArtifactCache
+
+        return compiled(
+            self.name,
+            prepared,
+            ArtifactCache(cache_dir / self.name),
+            made_for=f"{self._version}-{platform.machine()}-{cpu_name()}",
+            segments=segments,
+            make=lambda scratch, parts: self._make(prepared, scratch, parts),
+        )
+
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
+        """Start one thread a lane."""
+        load_linker()
+        self._lanes = open_lanes(lanes, _run, ended, priority)
+
+    def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
+        """Link the machine code and run it, so that its memory is there before the first job.
+
+        Raises:
+            BackendError: it cannot be linked, or a file is not what was built.
+        """
+        with compiled.opened() as files:
+            try:
+                return load_network(compiled, files)
+            except AegisError as error:
+                raise load_error(tvm_failure(error), BackendError) from error
+            except Exception as error:  # its exceptions have no common type
+                raise load_error(tvm_failure(error), BackendError) from error
+
+    def start(self, lane: int, work: Work) -> None:
+        """Hand the segment to the lane's thread."""
+        self._lanes[lane].start(work)
+
+    def unload(self, network: LoadedNetwork) -> None:
+        """Drop the machine code."""
+        assert isinstance(network, TvmNetwork)
+        network.close()
+
+    def device_name(self) -> str:
+        """Return processor and runtime version."""
+        return f"{cpu_name()}, TVM {self._version}"
+
+    def determinism(self) -> str:
+        """Say what the lanes were permitted."""
+        return describe_lanes(self._lanes)
+
+    def close(self) -> None:
+        """End the lanes' threads."""
+        for lane in self._lanes:
+            lane.stop()
+        self._lanes = []
+
+    def _make(
+        self, prepared: PreparedNetwork, scratch: Path, segments: int
+    ) -> tuple[dict[str, Any], list[Path]]:
+        from aegis_ros.backends.kept import files_of, in_build, without_files
+        from aegis_ros.sandbox.children import run_child
+
+        facts = run_child(
+            "aegis_ros.backends.tvm.build_child",
+            {
+                "source": str(prepared.path),
+                "digest": prepared.fused_digest,
+                "parts": segments,
+                "folder": str(scratch),
+                "weight_bytes": prepared.weight_bytes,
+                "activation_bytes": prepared.activation_bytes,
+                "network": without_files(self.name, prepared).to_json(),
+            },
+            allowed=in_build(prepared, scratch, devices=False),
+            timeout_s=_BUILD_TIMEOUT_S,
+            subject=prepared.source.name,
+        )
+        return files_of(facts)
+
+
+def load_network(compiled: CompiledNetwork, files: Sequence[str]) -> TvmNetwork:
+    """Return a network that has run: no later run takes memory for the first time.
+
+    Args:
+        compiled: the network.
+        files: names under which its files open.
+    """
+    loaded = TvmNetwork(compiled, files)
+    inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
+    outputs = output_arrays(compiled)
+    for index in list(range(loaded.segments)) * _WARM_UP_RUNS:
+        loaded.run(index, inputs, outputs)
+    return loaded
+
+
+def _run(work: Work) -> Shapes | None:
+    (part,) = work.parts
+    assert isinstance(part.network, TvmNetwork)
+    return part.network.run(work.step, part.inputs, part.outputs)
