@@ -17,7 +17,7 @@ from aegis_ros.errors import AegisError
 from aegis_ros.sandbox.containment import Containment, contain
 from aegis_ros.sandbox.parent import die_with_parent
 
-__all__ = ["DISK_REFUSES", "OUT_OF_MEMORY", "main"]
+__all__ = ["DISK_REFUSES", "OUT_OF_MEMORY", "main", "make_way"]
 
 DISK_REFUSES = "the disk refuses"
 OUT_OF_MEMORY = "its memory is used up"
@@ -30,7 +30,7 @@ def main() -> None:
     """Answer one request: a JSON object, or ``{"problem": …}``, as the only line on stdout."""
     order: dict[str, Any] = json.loads(sys.stdin.buffer.read())
     die_with_parent(order["parent"])
-    os.nice(_YIELDS)
+    make_way()
     reply = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints goes elsewhere
     contain(
@@ -59,6 +59,13 @@ def main() -> None:
         }
     with open(reply, "w", encoding="utf-8") as out:
         json.dump(answer, out)
+
+
+def make_way() -> None:
+    """Run behind others in the normal class, whatever class whoever started this process is in."""
+    if os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK in (os.SCHED_FIFO, os.SCHED_RR):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # niceness means nothing there
+    os.nice(_YIELDS)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,31 @@ def test_a_standby_gives_way_to_others_until_it_takes_over():
         os.sched_setscheduler(0, policy, parameters)
 
 
+@pytest.mark.parametrize(("given", "below"), [(50, 49), (1, 1)])
+@pytest.mark.parametrize("policy", [os.SCHED_RR, os.SCHED_FIFO])
+def test_an_engine_runs_one_below_a_real_time_node_that_starts_it(
+    monkeypatch, policy, given, below
+):
+    """Else its loading takes turns of 100 ms with a thread that holds the node's lock."""
+    classes: dict[int, tuple[int, int]] = {}
+
+    def give(pid: int, policy: int, parameters: os.sched_param) -> None:
+        classes[pid] = policy, parameters.sched_priority
+
+    monkeypatch.setattr(os, "sched_getscheduler", lambda pid: policy)
+    monkeypatch.setattr(os, "sched_getparam", lambda pid: os.sched_param(given))
+    monkeypatch.setattr(os, "sched_setscheduler", give)
+    with Bench() as bench:
+        assert classes[bench.client.status().pid] == (policy, below)
+        bench.wait(lambda _: bench.client.status().standby_pid, "a process that stands by")
+        standby = bench.client.status().standby_pid
+        bench.wait(lambda _: classes.get(standby) == (os.SCHED_BATCH, 0), "it runs after others")
+        bench.kill(signal.SIGKILL)
+        bench.wait(recovered(), "recovery")
+        assert bench.client.status().pid == standby
+        assert classes[standby] == (policy, below)
+
+
 def test_a_standby_that_died_is_not_taken(bench):
     bench.channel()
     bench.load(1)

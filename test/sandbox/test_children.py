@@ -19,6 +19,7 @@ import pytest
 from aegis_ros.errors import ModelError, StoppedError
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import child_environment, run_child
+from aegis_ros.sandbox.contained import make_way
 from aegis_ros.sandbox.containment import Containment, landlock_version, memory_limit
 from aegis_ros.sandbox.stopping import Stop
 
@@ -54,6 +55,24 @@ def test_what_it_answers_comes_back() -> None:
 def test_it_makes_way_for_whoever_asked() -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert ask("niceness") == {"niceness": min(19, own + 10)}
+
+
+@pytest.mark.parametrize(
+    ("policy", "left"),
+    [(os.SCHED_RR, True), (os.SCHED_FIFO, True), (os.SCHED_OTHER, False), (os.SCHED_IDLE, False)],
+)
+def test_it_leaves_the_real_time_class_of_whoever_asked(
+    monkeypatch: pytest.MonkeyPatch, policy: int, left: bool
+) -> None:
+    """Where niceness means nothing: it would take turns of 100 ms with the node."""
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "sched_getscheduler", lambda pid: policy)
+    monkeypatch.setattr(
+        os, "sched_setscheduler", lambda pid, to, how: given.append((to, how.sched_priority))
+    )
+    monkeypatch.setattr(os, "nice", lambda by: given.append((-1, by)))
+    make_way()
+    assert given == [(os.SCHED_OTHER, 0)] * left + [(-1, 10)]
 
 
 def test_its_refusal_comes_back_whole() -> None:

@@ -114,8 +114,7 @@ class EngineProcess:
         finally:
             theirs_frames.close()
             theirs_control.close()
-        if standby:
-            self._give_way()
+        self._give_way(standby)
 
     def begin(self, trace: SharedMemory | None = None) -> None:
         """Have it open its lanes, and wait until it can take requests.
@@ -264,20 +263,26 @@ class EngineProcess:
         self.outputs.clear()
         self.page.close()
 
-    def _give_way(self) -> None:
-        """Have it import in the normal class, after others there.
+    def _give_way(self, standby: bool) -> None:
+        """Have it run after the threads of this process, whose class it inherits.
 
-        In a real-time class, which it inherits, it would take turns with threads of this process,
-        one of which may hold the interpreter lock just then.
+        Of two threads of one real-time priority each runs for 100 ms before the other has its turn.
+        A thread of this process that waits so while the engine loads a network may hold the
+        interpreter lock, and no frame is taken for as long: so the engine is one below. While it
+        stands by, it imports in the normal class, after others there.
         """
         with suppress(OSError):  # it has ended, which is found out soon enough
             given = os.sched_getscheduler(self.pid)
-            if given != os.SCHED_IDLE:
-                self._given = given, os.sched_getparam(self.pid)
+            below = os.sched_param(max(1, os.sched_getparam(self.pid).sched_priority - 1))
+            realtime = given & ~os.SCHED_RESET_ON_FORK in (os.SCHED_FIFO, os.SCHED_RR)
+            if standby and given != os.SCHED_IDLE:
+                self._given = given, below if realtime else os.sched_param(0)
                 os.sched_setscheduler(self.pid, os.SCHED_BATCH, os.sched_param(0))
+            elif realtime:
+                os.sched_setscheduler(self.pid, given, below)
 
     def _resume(self) -> None:
-        """Give it back the class that it was started in."""
+        """Give it back the class that it was started in, one below this process."""
         if self._given is not None and self.ended() is None:
             with suppress(OSError):  # not permitted, or ended
                 os.sched_setscheduler(self.pid, *self._given)
