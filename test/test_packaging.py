@@ -213,6 +213,7 @@ _OF_APT = {
 }
 # Only for what a task or a command asks for by name, which then says what to install.
 _OPTIONAL = {"cuda", "ortools", "pycuda", "pynvml", "tensorrt", "tensorrt_rtx", "tvm", "tvm_ffi"}
+_OPTIONAL |= {"gguf", "jinja2", "tokenizers"}  # of the extra `llm`
 
 
 def _imported() -> set[str]:

