@@ -1,10 +1,11 @@
-"""Runs five networks on one GPU in seven ways and counts who is late; needs no ROS.
+"""Runs five networks on one GPU in eight ways and counts who is late; needs no ROS.
 
 Ways: a stream a network, a process a network, one queue, and the orchestrator with one lane, two,
-three, and two that divide the GPU. All run the same compiled networks through this package's
-engine, so that only who runs when differs. The load is a share of what was measured first: the rate
-at which a stream a network begins to miss deadlines. Everything runs on the whole GPU, and once
-more inside 16 of its multiprocessors, which are full where the whole GPU has room.
+three, two that divide the GPU, and, where asked for, those that it chooses. All run the same
+compiled networks through this package's engine, so that only who runs when differs. The load is a
+share of what was measured first: the rate at which a stream a network begins to miss deadlines.
+Everything runs on the whole GPU, and once more inside 16 of its multiprocessors, which are full
+where the whole GPU has room.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from aegis_ros.backends import backend_names
 from aegis_ros.spec import Wait
 from benchmarks.gpu.partitions import CONFINED, OUTSIDE
 from benchmarks.gpu.report import PACKAGE
-from benchmarks.gpu.ways import WAYS
+from benchmarks.gpu.ways import AUTO, WAYS
 from benchmarks.report import parser, read_options
 
 __all__ = ["IN_ORDER", "options"]
 
 # The most telling first, should time run out.
-IN_ORDER = ("streams", "aegis_2", "aegis", "queue", "processes", "aegis_3", "aegis_shares")
+IN_ORDER = ("streams", "aegis_2", "aegis", "queue", "processes", "aegis_3", "aegis_shares", AUTO)
+_USUAL = tuple(way for way in IN_ORDER if way != AUTO)
 _ALL_PARTS = ("ways", "costs", "apart")
 _QUICK: dict[str, Any] = {
     "loads": [0.8, 1.3],
@@ -49,7 +50,9 @@ def options(description: str | None) -> argparse.Namespace:
     arguments.add_argument("--inside", type=int, default=16, help="multiprocessors there (16)")
     arguments.add_argument("--loads", type=float, nargs="+", default=[0.5, 0.8, 0.95, 1.3],
                            help="of the rate at which streams begin to miss")  # fmt: skip
-    arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(IN_ORDER))
+    arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(_USUAL),
+                           help=f"all but {AUTO}, which first measures every network on each part "
+                           "of the GPU: give it --minutes")  # fmt: skip
     arguments.add_argument("--parts", nargs="+", choices=_ALL_PARTS, default=list(_ALL_PARTS),
                            help="ways to share the device, what a job costs, and what lies apart "
                            "from that: neighbours, shares, segments (all)")  # fmt: skip

@@ -33,8 +33,9 @@ from aegis_ros.engine import (
     LoadSpec,
     SlotFrame,
 )
-from aegis_ros.orchestrator import FrameTimes, Orchestrator
+from aegis_ros.orchestrator import FrameTimes, LaneChooser, NodeState, Orchestrator
 from aegis_ros.rationale import Decision, Rationale, Rule
+from aegis_ros.rationale.wording import sentence
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec, Wait
 from benchmarks.compare.cpu import Cpu
 from benchmarks.compare.rounds import Arm, Round
@@ -42,6 +43,7 @@ from benchmarks.compare.workload import Task, Workload
 from benchmarks.gpu.cameras import Book, Cameras
 
 __all__ = [
+    "AUTO",
     "LANES",
     "SHARES",
     "WAYS",
@@ -61,9 +63,11 @@ WAYS = {
     "aegis_2": "aegis_ros, two lanes",
     "aegis_3": "aegis_ros, three lanes",
     "aegis_shares": "aegis_ros, two shares",
+    "aegis_auto": "aegis_ros, chosen lanes",
 }
 SHARES = "aegis_shares"
-LANES = {"aegis": 1, "aegis_2": 2, "aegis_3": 3, SHARES: 2}
+AUTO = "aegis_auto"
+LANES = {"aegis": 1, "aegis_2": 2, "aegis_3": 3, SHARES: 2, AUTO: 0}  # 0: as it chooses
 _LEFT_OUT = (Decision.SKIPPED, Decision.SHED, Decision.LOST)
 _WARM_UP_S = 0.5
 _DRAIN_S = 0.3
@@ -124,7 +128,7 @@ class Bench:
             lanes.append({"name": f"lane{at + 1}", "cpu": core})
         if way == SHARES:
             lanes[0]["sms"] = self.share
-        return replace(self.workload, device={**self.workload.device, "lanes": lanes})
+        return replace(self.workload, device={**self.workload.device, "lanes": lanes or "auto"})
 
 
 @dataclass
@@ -295,15 +299,18 @@ def _usual(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Running]:
 def _orchestrated(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Running]:
     path = bench.folder / f"{way}.yaml"
     path.write_text(json.dumps(bench.configured(way).configuration(tasks)))
-    spec = load_config(path)
     said: list[Rationale] = []
     running = Running(Book(tasks))
+    state = NodeState(bench.state, node="")
+    spec, chosen = LaneChooser(load_config(path), state=state).choose()
     orchestrator = Orchestrator(
         spec,
         state_dir=bench.state,
         node="",
         on_result=lambda _, result: running.result(result),
         on_rationale=said.append,
+        lanes_chosen=chosen,
+        state=state,
     )
     try:
         answers = orchestrator.configure()
@@ -354,6 +361,8 @@ def _orchestrated(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Run
                     rules[each.rule] = rules.get(each.rule, 0) + max(1, each.count)
 
         running.answers = {answer.rationale.task: answer.rationale.sentence for answer in answers}
+        if chosen is not None:
+            running.answers["lanes"] = sentence(chosen)
         info = orchestrator.status().engine
         running.send, running.finish, running.reported = send, finish, reported
         running.pids = [] if info is None else [info.pid]

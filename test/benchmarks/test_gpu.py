@@ -105,6 +105,7 @@ def test_ways_of_the_orchestrator_differ_in_their_lanes(bench: Bench, way: str, 
     assert all("sms" not in lane for lane in configured)
     shared = replace(bench, share=8).configured("aegis_shares").device["lanes"]
     assert [lane.get("sms") for lane in shared] == [8, None]
+    assert bench.configured("aegis_auto").device["lanes"] == "auto"
 
 
 def test_lanes_of_the_usual_ways_share_a_core_only_where_it_is_the_device(bench: Bench) -> None:
