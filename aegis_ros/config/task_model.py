@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -85,6 +86,7 @@ def _alternatives(names: Sequence[str]) -> str:
 _Pixels = Annotated[int, Number, Field(ge=1, le=16384)]
 _MAX_SEGMENTS = 64
 _WHOLE = ("uint8", "int8", "uint16", "int16", "int32", "int64")
+_LEAST_FLOAT32, _MOST_FLOAT32 = 2.0**-126, 2.0**127  # what a network computes with
 _LEAST_SPAN = 4.0  # of pixels that are rounded: below it, a picture is no more one
 
 
@@ -262,7 +264,7 @@ class _Preprocess(Model):
         None,
         ge=0.0,
         le=255.0,
-        description="raw value that `letterbox` and `pad` fill in",
+        description="raw value that `letterbox` and `pad` fill in; a whole number beside pixels",
     )
     interpolation: Interpolation = Field(
         Interpolation.LINEAR, description="how pixels are resampled"
@@ -291,6 +293,7 @@ class _Preprocess(Model):
             values = getattr(self, name)
             if len(values) not in (1, channels):
                 raise ValueError(f"{name} has {len(values)} values: expected 1 or {channels}")
+        self._representable()
         if self.layout in _IMAGES and self.resize is ResizeMode.SAMPLE:
             raise ValueError("resize: sample is for points and ranges: expected another way")
         if self.layout not in _IMAGES:
@@ -312,6 +315,33 @@ class _Preprocess(Model):
                     hint="Leave scale out for a network that takes the pixels as they are",
                 )
         return self
+
+    def _representable(self) -> None:
+        """Refuse numbers that what computes with them could not hold, and would change."""
+        pixels = self.layout in _IMAGES and self.color is not Color.DEPTH
+        if self.pad is not None and pixels and not self.pad.is_integer():
+            raise Unfit(
+                "pixels are whole numbers, and so is what is filled in beside them",
+                path=("pad",),
+                value=self.pad,
+                expected=f"{math.floor(self.pad)} or {math.ceil(self.pad)}",
+            )
+        for std in self.std:
+            if self.scale and not _LEAST_FLOAT32 <= abs(self.scale / std) <= _MOST_FLOAT32:
+                raise Unfit(
+                    f"divided by std ({std:g}) is no number that float32 holds",
+                    path=("scale",),
+                    value=self.scale,
+                    expected=f"{_LEAST_FLOAT32:.2g} to {_MOST_FLOAT32:.2g} times std",
+                )
+            for mean in self.mean:
+                if mean and not _LEAST_FLOAT32 <= abs(mean / std) <= _MOST_FLOAT32:
+                    raise Unfit(
+                        f"divided by std ({std:g}) is no number that float32 holds",
+                        path=("mean",),
+                        value=mean,
+                        expected=f"0, or {_LEAST_FLOAT32:.2g} to {_MOST_FLOAT32:.2g} times std",
+                    )
 
 
 class _Source(_Input):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from aegis_ros.decoders.frame import FrameInfo
 from aegis_ros.decoders.results import Decoded
@@ -76,6 +76,16 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse ``yes`` and ``true`` where a number belongs, which would become 1."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        kinds = {kind, *get_args(kind)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError("expected a number")
+        return value
+
 
 _OptionsT = TypeVar("_OptionsT", bound=Options)
 
@@ -101,7 +111,8 @@ def parse(kind: type[_OptionsT], options: Mapping[str, object]) -> _OptionsT:
                 expected="one of " + ", ".join(known) if known else "no options",
                 hint=f"Did you mean {close[0]!r}?" if close else "",
             ) from error
-        raise ConfigError(first["msg"], where=where, value=first.get("input")) from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(said, where=where, value=first.get("input")) from error
 
 
 def pick(context: DecoderContext, name: str, index: int, rank: Sequence[int]) -> TensorInfo:

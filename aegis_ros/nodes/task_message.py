@@ -139,6 +139,8 @@ def _dimensions(items: list[str], where: str) -> dict[str, int]:
         name, separator, extent = item.rpartition("=")
         if not separator or not name or not extent.isdecimal() or len(extent) > _MAX_DIGITS:
             raise ConfigError("not name=value", where=where, value=item, expected="batch=1")
+        if name in values:
+            raise ConfigError("the extent stands twice", where=where, value=item)
         values[name] = int(extent)
     return values
 

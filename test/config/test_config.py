@@ -259,7 +259,7 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
         "size": draw(st.none() | st.just([32, 48])),
         "mean": draw(st.lists(finite, min_size=channels, max_size=channels)),
         "resize": resize,
-    } | ({"pad": draw(st.floats(0, 255))} if resize == "letterbox" else {})
+    } | ({"pad": draw(st.integers(0, 255))} if resize == "letterbox" else {})
     size = draw(st.tuples(st.integers(1, 4000), st.integers(1, 4000)).map(list))
     return task(
         name=draw(st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)),

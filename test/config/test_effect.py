@@ -198,3 +198,34 @@ def test_what_a_stream_cannot_give_is_refused(values: dict[str, Any], says: str)
     assert says in str(caught.value)
     if "not read" in says:
         assert "image_transport republish" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "says"),
+    [
+        (
+            {"resize": "letterbox", "pad": 113.5},
+            "preprocess.pad: pixels are whole numbers, and so is what is filled in beside them "
+            "(got 113.5); expected 113 or 114.",
+        ),
+        ({"resize": "pad", "size": [4, 4], "pad": 0.25, "color": "mono"}, "expected 0 or 1"),
+        ({"scale": 1e-60}, "preprocess.scale: divided by std (1) is no number that float32 holds"),
+        ({"scale": 1e30, "std": [1e-11]}, "preprocess.scale: divided by std (1e-11)"),
+        ({"mean": [0, 1e39, 0]}, "preprocess.mean: divided by std (1)"),
+        ({"scale": 0.01, "std": [1, 1e37, 1]}, "preprocess.scale: divided by std (1e+37)"),
+    ],
+)
+def test_numbers_that_would_be_changed_are_refused(preprocess: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_task(task(preprocess=preprocess), "robot.yaml")
+    assert says in str(caught.value)
+
+
+def test_numbers_that_are_kept_are_taken() -> None:
+    depth = {"color": "depth", "resize": "letterbox", "pad": 0.5}
+    assert parse_task(task(preprocess=depth)).preprocess.pad == 0.5
+    ranges = RANGES | {"resize": "pad", "pad": 29.5}
+    assert parse_task(task(input=SCAN, preprocess=ranges)).preprocess.pad == 29.5
+    whole = {"resize": "letterbox", "pad": 113.0}
+    assert parse_task(task(preprocess=whole)).preprocess.pad == 113
+    assert parse_task(task(preprocess={"scale": 0.0})).preprocess.scale == 0.0

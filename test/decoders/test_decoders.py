@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from aegis_ros.decoders import (
     Classification,
@@ -23,6 +24,7 @@ from aegis_ros.decoders import (
     draw,
     to_json,
 )
+from aegis_ros.decoders.registry import options_of
 from aegis_ros.errors import AegisError, ConfigError, DecodeError
 from aegis_ros.network import TensorInfo
 from aegis_ros.spec import PreprocessSpec, ResizeMode
@@ -266,3 +268,22 @@ def test_points_are_drawn_behind_the_obstacles() -> None:
     with_points, without = draw(decoded, points), draw(decoded)
     assert with_points.shape == (800, 800, 3)
     assert not np.array_equal(with_points, without)
+
+
+@pytest.mark.parametrize("name", [name for name in decoder_names() if options_of(name)])
+def test_yes_and_no_are_no_numbers(name: str) -> None:
+    """They would be taken as 1 and 0."""
+    kind = options_of(name)
+    assert kind is not None
+    for option, field in kind.model_fields.items():
+        if field.annotation in (int, float):
+            with pytest.raises(ValidationError) as caught:
+                kind.model_validate({option: True})
+            said = {each["loc"]: each["msg"] for each in caught.value.errors()}
+            assert said[option,] == "Value error, expected a number"
+
+
+def test_an_option_that_is_no_number_is_named() -> None:
+    outputs = (TensorInfo("scores", "float32", (1, 10)),)
+    with pytest.raises(ConfigError, match=r"output.options.top: expected a number \(got True\)"):
+        create_decoder("classification", {"top": True}, PreprocessSpec(), outputs)

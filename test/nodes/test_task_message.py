@@ -90,3 +90,10 @@ def test_times_that_would_be_rounded_to_none_are_refused(part: str) -> None:
     setattr(owner, part.rpartition(".")[2], 1e-9)
     with pytest.raises(ConfigError, match=rf"task: {part}: .* or at least 0.001"):
         task_from_message(message)
+
+
+def test_an_extent_that_stands_twice_is_refused() -> None:
+    message = eye()
+    message.dimensions = ["batch=1", "batch=2"]
+    with pytest.raises(ConfigError, match=r"stands twice \(got batch=2\)"):
+        task_from_message(message)
