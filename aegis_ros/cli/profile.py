@@ -116,13 +116,16 @@ def run(
         wanted = tuple(replace(task, segments=segments) for task in wanted)
     state = state_dir or default_state_dir()
     found: list[Measured] = []
-    for device in _devices(spec.device):
+    devices = _devices(spec.device)
+    for device in devices:
         on = replace(spec, device=device)
         all_of_them = tuple(each for task in spec.tasks for each in _on_each_class(on, task))
         tasks = tuple(each for task in wanted for each in _on_each_class(on, task))
         on = replace(on, tasks=all_of_them)
         with places.shown():
-            campaign = _Campaign(on, tasks, state, inputs, places=places)
+            campaign = _Campaign(
+                on, tasks, state, inputs, places=places, loads_host=len(devices) == 1
+            )
         with campaign.stopped_by_signals():
             found += campaign.measure(runs, cold_runs, pair_runs, STRESSES[stress], fresh=fresh)
         fresh = False  # what the lanes before have measured is of this call
@@ -167,7 +170,11 @@ def _on_each_class(spec: OrchestratorSpec, task: TaskSpec) -> tuple[TaskSpec, ..
 
 
 class _Campaign:
-    """Measures tasks in rounds until there are enough runs of each, or it is asked to stop."""
+    """Measures tasks in rounds until there are enough runs of each, or it is asked to stop.
+
+    ``loads_host`` is whether the host is loaded for a device of its own that has one lane: not
+    where other lanes of the same device are measured as well, from which it can be loaded.
+    """
 
     def __init__(
         self,
@@ -177,8 +184,10 @@ class _Campaign:
         inputs: Path | None,
         *,
         places: Places,
+        loads_host: bool,
     ) -> None:
         self.stopped = False
+        self._loads_host = loads_host
         self._places = places
         self._spec = spec
         self._tasks = tasks
@@ -286,7 +295,8 @@ class _Campaign:
         ]
         for condition in beside:
             self._wanted[task.name, condition] = runs[Cache.WARM]
-        if not beside:
+        host = self._loads_host or not self._has_device(task)
+        if stress is Stress.NONE or (not beside and host):
             for cache, count in runs.items():
                 if count:
                     self._wanted[task.name, Condition(stress, cache, fed)] = count

@@ -191,6 +191,24 @@ def test_one_lane_of_a_device_meets_nobody_there_and_the_host_is_loaded(
     assert set(device_of_its_own) == {Stress.MEMORY}
 
 
+def test_the_host_is_not_loaded_for_one_lane_where_several_may_be_chosen(
+    config: Path, tmp_path: Path, capsys: Captured, device_of_its_own: list[str]
+) -> None:
+    text = config.read_text().replace("lanes: [{name: main}]", "lanes: auto")
+    config.write_text(text.replace("backend: onnxruntime", "backend: simulated"))
+    state = tmp_path / "state"
+    assert run(config, ["good"], 20, state, form="json", cold_runs=0, stress="memory") == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert len(answers) == 4, "one, two, three and four lanes"
+    kinds = {
+        (item["stress"], item.get("neighbour"))
+        for answer in answers
+        for item in answer["conditions"]
+    }
+    assert kinds == {("none", None), ("memory", "memory load")}
+    assert device_of_its_own == []
+
+
 def test_a_device_that_cannot_be_loaded_says_so(
     config: Path, tmp_path: Path, device_of_its_own: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
