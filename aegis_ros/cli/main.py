@@ -291,8 +291,9 @@ def generate(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of a GGUF file: quantised (weights stay as they are) or float32 (slower, and "
-            "exact)."
+            help="Of a GGUF file: quantised (weights stay as they are), float32 (five times the "
+            "memory, the same bits in any parts and chunks) or int8 (also rounds what weights are "
+            "multiplied with: faster, other text)."
         ),
     ] = "quantised",
     tokenizer: Annotated[

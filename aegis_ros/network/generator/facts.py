@@ -16,8 +16,11 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     """Weights become float32: parts, chunks and batches give the same bits."""
     QUANTISED = "quantised"
-    """Weights of 4 and 8 bits stay as they are, what they are multiplied with is rounded to 8 bits:
-    a quarter of the memory and faster, and other sizes of a step round differently."""
+    """Weights of 4 and 8 bits stay as they are and are multiplied in float32: a fifth of the
+    memory; a single token is multiplied by another kernel than several."""
+    INT8 = "int8"
+    """As quantised, and what weights are multiplied with is rounded to 8 bits: the fastest, and
+    the text differs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,7 +134,7 @@ class GgufFile:
         """Return a matrix: in blocks where its kind and ``precision`` allow, else in float32."""
         tensor = self._tensor(name)
         self._require_shape(name, (rows, columns))
-        if precision is Precision.QUANTISED and columns % BLOCK == 0:
+        if precision is not Precision.FLOAT32 and columns % BLOCK == 0:
             found = in_blocks(tensor.tensor_type.name, tensor.data)
             if found is not None:
                 _require_finite(name, found.scales)

@@ -70,8 +70,13 @@ class Transformer:
 
 @dataclass(slots=True)
 class _Nodes:
-    """A graph that grows."""
+    """A graph that grows.
 
+    Attributes:
+        rounds: whether what is multiplied with blocks is rounded to 8 bits.
+    """
+
+    rounds: bool
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
     summed: set[str] = field(default_factory=set)
@@ -98,6 +103,13 @@ class _Nodes:
         """Multiply ``x`` [..., columns] with a matrix [rows, columns]."""
         if not isinstance(matrix, Blocks):
             return self.add("MatMul", [x, self.constant(f"{weight}.t", matrix.T)], [name])
+        if matrix.bits == 8 and not self.rounds:
+            # The runtime has a kernel for 8 bits with what is rounded only, and one for 4 bits.
+            halves = [
+                self.linear(f"{name}/{half}", x, f"{weight}.{half}", each)
+                for half, each in zip(("high", "low"), matrix.nibbles(), strict=True)
+            ]
+            return self.add("Add", halves, [name])
         rows, blocks, _ = matrix.packed.shape
         operands = [
             x,
@@ -109,7 +121,7 @@ class _Nodes:
             "N": rows,
             "bits": matrix.bits,
             "block_size": BLOCK,
-            "accuracy_level": 4,  # activations of 8 bits, as other runtimes for GGUF have them
+            "accuracy_level": 4 if self.rounds else 1,  # products of int8 or float32
             "domain": _MS,
         }
         if matrix.offsets is None:
@@ -167,7 +179,7 @@ class _Builder:
         )
         self._epsilon = file.number(f"{self._key}attention.layer_norm_rms_epsilon")
         self._vocabulary = file.rows("token_embd.weight")
-        self._nodes = _Nodes()
+        self._nodes = _Nodes(precision is Precision.INT8)
         self._require_known_attention()
 
     def build(self) -> Transformer:

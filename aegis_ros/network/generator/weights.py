@@ -12,6 +12,7 @@ __all__ = ["BLOCK", "Blocks", "in_blocks"]
 BLOCK = 32
 """Columns that share a scale."""
 
+_HALF, _LOW = np.uint8(4), np.uint8(0x0F)  # of a byte
 _Bytes = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float32]
 
@@ -33,6 +34,14 @@ class Blocks:
     packed: _Bytes
     scales: _Floats
     offsets: _Floats | None = None
+
+    def nibbles(self) -> tuple[Blocks, Blocks]:
+        """Return two matrices of 4 bits whose sum is this one of 8 bits: high and low halves."""
+        high, low = self.packed >> _HALF, self.packed & _LOW
+        return (
+            Blocks(4, _paired(high), 16 * self.scales, self.offsets),
+            Blocks(4, _paired(low), self.scales, 8 * self.scales),
+        )
 
 
 def in_blocks(kind: str, data: _Bytes) -> Blocks | None:
@@ -62,6 +71,9 @@ def _halves(data: _Bytes) -> _Floats:
 
 def _repacked(data: _Bytes) -> _Bytes:
     """Return neighbours in one byte, where GGUF has the halves of a block in one byte."""
-    numbers = np.concatenate((data & 0x0F, data >> 4), axis=-1)
-    packed: _Bytes = numbers[..., 0::2] | (numbers[..., 1::2] << 4)
+    return _paired(np.concatenate((data & _LOW, data >> _HALF), axis=-1))
+
+
+def _paired(numbers: _Bytes) -> _Bytes:
+    packed: _Bytes = numbers[..., 0::2] | (numbers[..., 1::2] << _HALF)
     return packed

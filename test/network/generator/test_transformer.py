@@ -41,15 +41,16 @@ def after(decoder: Decoder, prompt: list[int], *, chunk: int = 32, slot: int = 0
     return decoder.decode([last], slot=slot)[0]
 
 
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.QUANTISED])
 @pytest.mark.parametrize(
     ("architecture", "kind"),
     [("llama", "F32"), ("llama", "Q4_1"), ("llama", "F16"), ("qwen2", "Q8_0"), ("qwen2", "Q4_0")],
 )
 def test_greedy_text_is_that_of_the_reference(
-    decoder: Decoders, tmp_path: Path, architecture: str, kind: str
+    decoder: Decoders, tmp_path: Path, architecture: str, kind: str, precision: Precision
 ) -> None:
     path = write_gguf(tmp_path / "model.gguf", kind, architecture=architecture)
-    ours, reference = decoder(path), Reference(path)
+    ours, reference = decoder(path, precision=precision), Reference(path)
     for prompt in prompts(20):
         logits = after(ours, prompt)
         found = []
@@ -136,13 +137,27 @@ def test_blocks_are_the_weights_of_the_file(kind: str) -> None:
     assert in_blocks("Q6_K", packed) is None
 
 
+def test_blocks_of_8_bits_are_the_sum_of_two_of_4() -> None:
+    matrix = np.random.default_rng(1).standard_normal((6, 128), np.float32)
+    blocks = in_blocks("Q8_0", gguf.quantize(matrix, gguf.GGMLQuantizationType.Q8_0))
+    assert blocks is not None
+    total = np.zeros((6, 4, 32), np.float64)
+    for half in blocks.nibbles():
+        numbers = np.stack((half.packed & 15, half.packed >> 4), -1).reshape(6, 4, 32)
+        total += (numbers - 8.0) * half.scales[..., None]
+        if half.offsets is not None:
+            total += half.offsets[..., None]
+    whole = (blocks.packed - 128.0) * blocks.scales[..., None]
+    np.testing.assert_allclose(total, whole, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0", "F16"])
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
-def test_quantised_products_are_close_to_those_of_the_same_weights(
+def test_products_of_int8_are_close_to_those_of_the_same_weights(
     decoder: Decoders, tmp_path: Path, kind: str, architecture: str
 ) -> None:
     path = write_gguf(tmp_path / "model.gguf", kind, architecture=architecture)
-    ours, reference = decoder(path, precision=Precision.QUANTISED), Reference(path)
+    ours, reference = decoder(path, precision=Precision.INT8), Reference(path)
     for prompt in prompts(8):
         reference.forget()
         wanted = reference.read(prompt)
@@ -150,10 +165,12 @@ def test_quantised_products_are_close_to_those_of_the_same_weights(
         assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.1 * wanted.std()
 
 
-def test_quantised_parts_do_not_change_a_bit_either(decoder: Decoders, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", [Precision.QUANTISED, Precision.INT8])
+def test_parts_of_other_precisions_do_not_change_a_bit_either(
+    decoder: Decoders, tmp_path: Path, precision: Precision
+) -> None:
     path = write_gguf(tmp_path / "model.gguf", "Q4_1")
-    whole = decoder(path, precision=Precision.QUANTISED)
-    cut = decoder(path, parts=3, precision=Precision.QUANTISED)
+    whole, cut = decoder(path, precision=precision), decoder(path, parts=3, precision=precision)
     for prompt in prompts(8):
         assert np.array_equal(after(cut, prompt), after(whole, prompt))
 
