@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build browser fastdds demo test lint unit kills bench fuzz clean
+.PHONY: help setup build browser fastdds runtimes demo test lint unit kills bench fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -15,13 +15,16 @@ build: setup ## Build the messages and the package with colcon into install/
 demo: build ## Real networks on real camera and lidar recordings, with a live table
 	@source bootstrap/activate.sh && install/aegis_ros/lib/aegis_ros/demo $(ARGS)
 
-test: build browser fastdds lint unit ## Run the checks and all tests
+test: build browser fastdds runtimes lint unit ## Run the checks and all tests
 
 browser:
 	@bash bootstrap/browser.sh
 
 fastdds:
 	@bash bootstrap/fastdds.sh
+
+runtimes: setup
+	@bash bootstrap/runtimes.sh
 
 lint: build ## ruff, mypy and the rules on who imports whom
 	@source bootstrap/activate.sh && ruff format --check . && ruff check . && lint-imports --no-cache && mypy

@@ -9,11 +9,14 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import setuptools
+
+from test.backends.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -292,3 +295,44 @@ def test_fast_dds_with_security_is_unpacked_beside_what_is_installed_or_its_abse
     else:
         assert says in result.stdout and "tests are skipped" in result.stdout
         assert not (unpacked / ".complete").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"), [(0, "openvino): "), (1, "tests of their backends are")]
+)
+def test_runtimes_are_installed_once_without_what_is_there_or_their_absence_explained(
+    answers: int, says: str, tmp_path: Path
+) -> None:
+    there, python = tmp_path / "bootstrap", tmp_path / ".venv" / "bin" / "python"
+    there.mkdir()
+    python.parent.mkdir(parents=True)
+    for name in ("runtimes.sh", "runtimes.txt", "progress.sh"):
+        shutil.copy(ROOT / "bootstrap" / name, there)
+    python.write_text(f'#!/usr/bin/env bash\necho "$@" >> {tmp_path}/asked\nexit {answers}\n')
+    python.chmod(0o755)
+    for _ in range(2):
+        result = subprocess.run(
+            ["bash", str(there / "runtimes.sh")],
+            env={"PATH": "/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert result.returncode == 0, result.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == (2 if answers else 1)
+    assert "--no-deps" in asked[0] and asked[0].endswith("-r bootstrap/runtimes.txt")
+    assert (says in result.stdout) == bool(answers)
+
+
+def test_every_runtime_that_tests_are_skipped_without_is_brought_for_them() -> None:
+    brought = (ROOT / "bootstrap" / "runtimes.txt").read_text()
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    for name in EXTRAS:
+        (offered, *_) = extras[name]
+        distribution = re.match(r"[\w-]+", offered)
+        assert distribution is not None
+        assert re.search(rf"^{distribution[0]}==", brought, re.MULTILINE), name

@@ -30,6 +30,7 @@ from aegis_ros.demo.overview import contact_sheet
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.answering import answer_always
+from aegis_ros.nodes.demo_config import with_backend
 from aegis_ros.nodes.domains import unused_domain
 from aegis_ros.nodes.ending import ENDING, end_on_signals
 from aegis_ros.nodes.monitor import Monitor
@@ -48,6 +49,7 @@ _TARGET = "/orchestrator"
 _EXAMPLES = """examples:
   make demo
   make demo ARGS="--seconds 0"        run until Ctrl+C
+  make demo ARGS=--backend=NAME       on another runtime (aegis doctor lists them)
   ros2 run aegis_ros demo --output /tmp/frames
 """
 
@@ -318,6 +320,9 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="0: until Ctrl+C (default 30)")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder to write")
     parser.add_argument("--config", type=Path, default=None, help="default: the shipped demo.yaml")
+    parser.add_argument(
+        "--backend", default="", help="runtime of all lanes (default: as configured)"
+    )
     options = parser.parse_args(args)
     folder = options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -331,6 +336,9 @@ def main(args: list[str] | None = None) -> int:
     console = Console()
     processes = _Processes(folder)
     try:
+        config = options.config or share_file("config/demo.yaml")
+        if options.backend:
+            config = with_backend(config, options.backend, folder)
         with starting():
             # Ours: rclpy's handlers would end the subscriptions, and leave this waiting.
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -341,7 +349,6 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown()
         return 1
     spinner = spin_beside(node)
-    config = options.config or share_file("config/demo.yaml")
     try:
         processes.start(
             "orchestrator",

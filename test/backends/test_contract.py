@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -25,6 +24,7 @@ from aegis_ros.backends.base import CompiledNetwork, LoadedNetwork
 from aegis_ros.errors import BackendError
 from aegis_ros.spec import LaneSpec
 from test.backends import fake_ort, fake_tensorrt
+from test.backends.extras import EXTRAS, require
 
 LANES = (LaneSpec("first"), LaneSpec("second"))
 TIMEOUT_S = 30.0
@@ -33,12 +33,7 @@ FAKES: dict[str, Callable[[], Backend]] = {
     "tensorrt": fake_tensorrt.fake_backend,
     "onnxruntime_cuda": fake_ort.fake_backend,
 }
-OURS = {"onnxruntime", "openvino", "simulated", "tvm", *FAKES}
-# Runtimes that need not be here, by the module that each is.
-EXTRAS = {
-    "openvino": "`pip install 'aegis_ros[openvino]'`",
-    "tvm": "`pip install 'aegis_ros[tvm]'`",
-}
+OURS = {"onnxruntime", "simulated", *EXTRAS, *FAKES}
 
 
 class Device:
@@ -79,8 +74,7 @@ class Device:
 
 @pytest.fixture(params=sorted(set(backend_names()) & OURS))
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
-    if request.param in EXTRAS and find_spec(request.param) is None:
-        pytest.skip(EXTRAS[request.param])
+    require(request.param)
     opened = Device(request.param, tmp_path / "cache")
     yield opened
     opened.close()

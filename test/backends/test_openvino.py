@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -36,9 +35,9 @@ from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network import PreparedNetwork
 from aegis_ros.rationale.loading import MemoryUsedUp, OperatorMissing, RuntimeRefuses
 from aegis_ros.spec import LaneSpec
+from test.backends.extras import needs
 
-HERE = find_spec("openvino") is not None
-needs_openvino = pytest.mark.skipif(not HERE, reason="`pip install 'aegis_ros[openvino]'`")
+needs_openvino = needs("openvino")
 Make = Callable[..., PreparedNetwork]
 RUNS = 200
 
