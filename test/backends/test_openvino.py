@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.backends import Completion, Part, Work, capabilities_of, create_backend
 from aegis_ros.backends.base import CompiledNetwork
@@ -28,13 +28,15 @@ from aegis_ros.backends.openvino.backend import (
     OpenVinoGpuBackend,
     OpenVinoNpuBackend,
 )
+from aegis_ros.backends.openvino.kernels import kernel_times
 from aegis_ros.backends.openvino.network import named_as
 from aegis_ros.backends.openvino.refusals import openvino_failure, openvino_text
 from aegis_ros.backends.outputs import output_arrays
+from aegis_ros.backends.parts import cut_source
 from aegis_ros.errors import BackendError, ModelError
-from aegis_ros.network import PreparedNetwork
+from aegis_ros.network import NetworkInput, PreparedNetwork, TensorInfo
 from aegis_ros.rationale.loading import MemoryUsedUp, OperatorMissing, RuntimeRefuses
-from aegis_ros.spec import LaneSpec
+from aegis_ros.spec import FrameFormat, LaneSpec
 from test.backends.extras import needs
 
 needs_openvino = needs("openvino")
@@ -377,3 +379,75 @@ def test_ports_of_one_tensor_have_one_name_each() -> None:
     assert named_as([_Port(*same), _Port(*same)], {"second": 0, "first": 0}) == ["first", "second"]
     assert named_as([_Port("cast", "frame")], {"frame": 0}) == ["frame"]
     assert named_as([_Port("between")], {}) == ["between"]
+
+
+@needs_openvino
+def test_is_cut_where_a_kernel_ends_and_by_what_kernels_take(tmp_path: Path) -> None:
+    """A convolution with its activation is one kernel, and far dearer than what follows it."""
+    weights = np.random.default_rng(2).normal(size=(16, 3, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["convolved"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["convolved"], ["bent"]),
+            helper.make_node("ReduceMean", ["bent"], ["mean"], axes=[2, 3], keepdims=0),
+        ],
+        "conv",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("mean", TensorProto.FLOAT, [1, 16])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    path = tmp_path / "conv.onnx"
+    onnx.save(model, path)
+    core = toolkit.open_core("openvino", toolkit.CPU)
+    frames = {"x": np.ones((1, 3, 64, 64), np.float32)}
+    times = kernel_times(core, toolkit.CPU, core.read_model(str(path)), frames)
+    assert "convolved" not in times and {"bent", "mean"} <= times.keys()
+    made = cut_source(path, 2, times={"bent": 900.0, "mean": 500.0})
+    assert [[item.name for item in items] for items in made.crossings] == [["bent"]]
+    assert made.shares == pytest.approx((1100 / 1700, 600 / 1700))
+    with pytest.raises(ModelError, match="can be cut at 0 places"):
+        cut_source(path, 2, times={"mean": 500.0})
+
+
+@needs_openvino
+def test_bytes_that_are_resized_are_rounded_nowhere(lane: Lane, tmp_path: Path) -> None:
+    """OpenVINO rounds a resized image to whole grey levels in another way than ONNX Runtime."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Resize", ["frame", "", "", "sizes"], ["small"], mode="linear"),
+            helper.make_node("Cast", ["small"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["real", "factor"], ["scaled"]),
+        ],
+        "resize",
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, 3, 50, 70])],
+        [helper.make_tensor_value_info("scaled", TensorProto.FLOAT, [1, 3, 32, 48])],
+        [
+            numpy_helper.from_array(np.array([1, 3, 32, 48], np.int64), "sizes"),
+            numpy_helper.from_array(np.float32(1 / 255), "factor"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    path = tmp_path / "resize.onnx"
+    onnx.save(model, path)
+    shape = (1, 3, 50, 70)
+    frame = TensorInfo("frame", "uint8", shape)
+    prepared = PreparedNetwork(
+        path=path,
+        source=path,
+        digest="",
+        key="resize",
+        inputs=(NetworkInput(frame, FrameFormat.CROPS8, shape),),
+        outputs=(TensorInfo("scaled", "float32", (1, 3, 32, 48)),),
+        weight_bytes=0,
+        activation_bytes=0,
+        metadata={},
+    )
+    compiled = lane.backend.compile(prepared, tmp_path / "cache")
+    network, outputs = lane.backend.load(compiled, 0), output_arrays(compiled)
+    pixels = np.random.default_rng(5).integers(0, 256, shape, np.uint8)
+    assert lane.run(network, [pixels], outputs)[0] == ""
+    levels = outputs[0] * 255
+    assert np.abs(levels - np.round(levels)).max() > 0.25

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.bytes_first import cast_bytes_first
 from aegis_ros.backends.exact import not_exact
 from aegis_ros.backends.folding import fold
 from aegis_ros.backends.openvino.backend import load_network
+from aegis_ros.backends.openvino.kernels import kernel_times
 from aegis_ros.backends.openvino.network import OpenVinoNetwork, named_as
 from aegis_ros.backends.openvino.refusals import openvino_failure
 from aegis_ros.backends.openvino.toolkit import CPU, GPU, NPU, Device, load_openvino, open_core
 from aegis_ros.backends.outputs import output_arrays
 from aegis_ros.backends.parts import parted
+from aegis_ros.backends.probes import probes
 from aegis_ros.backends.reference import difference
 from aegis_ros.backends.resident import second_takes
 from aegis_ros.errors import AegisError, ModelError, StateError, load_error
@@ -61,17 +65,18 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
     device, folder = _DEVICES[request["device"]], Path(request["folder"])
     parts, network = int(request["parts"]), CompiledNetwork.from_json(request["network"])
-    source = fold(original, folder / "whole.onnx")
+    reference = _typed(original, folder)
+    source = fold(reference, folder / "whole.onnx")
+    core = open_core(network.backend, device)
     try:
-        sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
+        sources, known = _parted(core, device, network, source, parts=parts)
     except ModelError as error:
         return {"refused": error.problem}
-    core = open_core(network.backend, device)
     network, paths = _compiled(core, device, network, sources)
     network = replace(network, complete_after=tuple(known["complete_after"]))
     taken, loaded = second_takes(lambda: load_network(core, device, network, network.paths))
     refused = difference(
-        network, original, lambda inputs: _outputs(network, loaded, inputs), device.tolerance
+        network, reference, lambda inputs: _outputs(network, loaded, inputs), device.tolerance
     )
     if not refused and parts > 1 and device.exact:
         whole, _ = _compiled(core, device, network, [source], stem="whole")
@@ -88,6 +93,41 @@ def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
         "dynamic": list(network.dynamic_outputs),
         "shares": _shares(network, loaded),
     }
+
+
+def _typed(original: Path, folder: Path) -> Path:
+    """Return the network as OpenVINO takes it, which ONNX Runtime computes as well."""
+    import onnx
+
+    path = folder / "typed.onnx"
+    onnx.save_model(cast_bytes_first(onnx.load_model(str(original))), str(path))
+    return path
+
+
+def _parted(
+    core: Any, device: Device, network: CompiledNetwork, source: Path, *, parts: int
+) -> tuple[list[Path], dict[str, Any]]:
+    """Write the parts beside the source: cut where kernels end, else wherever that can be.
+
+    A cut through a kernel may give the same numbers, too; they are looked at in any case.
+    """
+    into = partial(parted, source, parts, source.parent, [item.name for item in network.outputs])
+    if parts == 1:
+        return into()
+    try:
+        return into(times=_kernel_times(core, device, network, source))
+    except ModelError:
+        return into()
+
+
+def _kernel_times(
+    core: Any, device: Device, network: CompiledNetwork, source: Path
+) -> dict[str, float]:
+    model = core.read_model(str(source))
+    _bind_extents(model, network.inputs)
+    names = [item.tensor.name for item in network.inputs]
+    frames = dict(zip(names, probes(network.inputs)[0], strict=True))
+    return kernel_times(core, device, model, frames)
 
 
 def _compiled(
