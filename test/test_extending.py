@@ -89,7 +89,7 @@ def test_a_toy_plan_runs_under_the_simulator_s_clock(toys: Path) -> None:
     jobs = Workload.of(np.array([0]), np.array([0]), np.array([0]), [(5, 3)])
     runs: list[int] = []
 
-    def outcome_of(job: int, step: int) -> str:
+    def outcome_of(job: int, step: int, now_ns: int) -> str:
         runs.append(step)
         return "enough" if len(runs) == 4 else "more"
 

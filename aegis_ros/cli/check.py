@@ -101,6 +101,7 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
         console.print(f"[bold]{title}[/bold], nothing runs here")
         return
     switch_ns = answer.asked.switch_ns
+    judged = answer.judged_on(verdict.lane) if answer.generators else tasks
     wide = console.width >= 100
     modes = answer.modes_of(verdict.lane)
     shares = wide or modes is None  # a narrow terminal has no room for both
@@ -124,7 +125,7 @@ def print_lane(console: Console, answer: Answer, verdict: LaneVerdict) -> None:
     for task in shown:
         wcet = task.wcet_ns(switch_ns)
         bound = bounds.get(task.name)
-        blocker = None if planned else blocker_of(task, tasks, switch_ns)
+        blocker = None if planned else blocker_of(task, judged, switch_ns)
         length = f" {to_ms(blocker[1])}" if blocker is not None and wide else ""
         blocked = "-" if blocker is None else blocker[0] + length
         cells: list[str | Text] = [

@@ -90,7 +90,9 @@ def _timeline_window(outcomes: Sequence[Outcome]) -> tuple[int, int]:
             arrival = int(workload.arrival_ns[late[np.argmin(outcome.finished_ns[late])]])
             worst = max(worst, (2.0 + 1.0 / (1.0 + max(0, arrival)), arrival))
         else:
+            promised = np.array([not task.best_effort for task in outcome.tasks], bool)
             share = outcome.response_ns / (outcome.deadline_ns - workload.arrival_ns)
+            share[~promised[workload.task]] = 0.0
             job = int(np.argmax(share))
             worst = max(worst, (float(share[job]), int(workload.arrival_ns[job])))
     shortest = min((task.period_ns for outcome in outcomes for task in outcome.tasks), default=last)

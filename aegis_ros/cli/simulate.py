@@ -23,7 +23,15 @@ from aegis_ros.planning.answer import Answer, judge
 from aegis_ros.planning.task_set import TaskSet, read_task_set
 from aegis_ros.planning.workload import ARRIVALS, EXECUTIONS, make_workload
 from aegis_ros.scheduling import ExecutionPlan
-from aegis_ros.simulation import Outcome, TaskFigures, Workload, simulate
+from aegis_ros.simulation import (
+    GeneratorFigures,
+    Outcome,
+    SaturatedGenerator,
+    TaskFigures,
+    Workload,
+    plan_of,
+    simulate,
+)
 from aegis_ros.views.terminal import say, sheet, terminal, to_ms
 
 __all__ = ["parse_duration_ns", "run"]
@@ -32,6 +40,7 @@ _MAX_JOBS = 5_000_000
 _MAX_CRITICAL_JOBS = 200_000  # its pattern is made in plain Python
 _SLOW_JOBS = 200_000  # about what is simulated in two seconds
 _MANY_TASKS = 60
+_GENERATORS = 1_000_000  # of seeds: beyond all lanes
 _UNITS_NS = {"us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 
 
@@ -54,6 +63,7 @@ class _Lane:
     tasks: tuple[AnalysisTask, ...]
     outcome: Outcome
     figures: tuple[TaskFigures, ...]
+    generators: tuple[GeneratorFigures, ...] = ()
 
 
 def run(
@@ -159,6 +169,9 @@ def _require(where: str, value: str, known: Sequence[str]) -> None:
 
 def _require_few(asked: TaskSet, until_ns: int, arrivals: str) -> None:
     jobs = sum(until_ns // task.period_ns + 1 for task in asked.tasks)
+    for each in asked.generators:  # it may run its shortest part all the time
+        shortest = min(part for bucket in each.buckets for part in bucket.parts_ns)
+        jobs += until_ns // (shortest + asked.switch_ns) + 1
     most = _MAX_CRITICAL_JOBS if arrivals == "critical" else _MAX_JOBS
     if jobs > most:
         possible_ns = until_ns * most // jobs
@@ -195,21 +208,47 @@ def _simulate(answer: Answer, asked_for: _AskedFor, keep_runs: bool) -> tuple[_L
         together = workload if together is None else together.beside(workload, first)
     if together is None:
         return ()
+    switch_ns = answer.asked.switch_ns
+    plans = [plan_of(task, switch_ns) for task in planned]
+    talking: dict[int, SaturatedGenerator] = {}
+    for number, each in enumerate(answer.generators):
+        if not each.admitted:
+            continue
+        made = each.saturated(
+            switch_ns,
+            until_ns=asked_for.until_ns,
+            chance=np.random.default_rng([asked_for.seed, _GENERATORS, number]),
+        )
+        together = together.beside(made.workload(switch_ns), len(planned))
+        talking[len(planned)] = made
+        planned.append(made.task(switch_ns))
+        plans.append(made.plan)
+        places.append(names.index(each.generator.lane))
+    speakers = {
+        int(np.nonzero(together.task == index)[0][0]): made for index, made in talking.items()
+    }
     with _progress(len(together)) as advance:
         outcome = simulate(
             planned,
             together,
             lanes=places,
-            switch_ns=answer.asked.switch_ns,
+            switch_ns=switch_ns,
             policy=answer.policy_on(names),
+            plans=plans,
             low=low,
+            outcome_of=lambda job, step, now_ns: (
+                speakers[job].outcome(step, now_ns) if job in speakers else None
+            ),
             keep_runs=keep_runs,
             progress=advance,
         )
     result = []
     for place, name in enumerate(names):
         own = outcome.on_lane(place)
-        result.append(_Lane(name, answer.on_lane(name), own, tuple(own.figures())))
+        tasks = answer.on_lane(name)
+        spoken = tuple(made.figures() for at, made in talking.items() if places[at] == place)
+        # Generators are the last tasks of a lane.
+        result.append(_Lane(name, tasks, own, tuple(own.figures()[: len(tasks)]), spoken))
     return tuple(result)
 
 
@@ -252,6 +291,7 @@ def _as_json(answer: Answer, lanes: Sequence[_Lane], asked_for: _AskedFor) -> di
                     _task_json(answer, task, item)
                     for task, item in zip(lane.tasks, lane.figures, strict=True)
                 ],
+                "generators": [_generator_json(item) for item in lane.generators],
             }
             for lane in lanes
         ],
@@ -270,6 +310,17 @@ def _task_json(answer: Answer, task: AnalysisTask, item: TaskFigures) -> dict[st
         "response_max_ms": item.response_max_ns / 1e6,
         "response_bound_ms": None if bound is None else bound.bound_ns / 1e6,
         "deadline_ms": task.deadline_ns / 1e6,
+    }
+
+
+def _generator_json(item: GeneratorFigures) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "tokens": item.tokens,
+        "tokens_per_s": item.tokens_per_s,
+        "answered": item.answered,
+        "first_token_p50_ms": item.first_p50_ns / 1e6,
+        "first_token_max_ms": item.first_max_ns / 1e6,
     }
 
 
@@ -315,12 +366,23 @@ def _print(console: Console, answer: Answer, lanes: Sequence[_Lane], how: str) -
         console.print(table)
         if len(rows) > _MANY_TASKS:
             say(console, f"Shown are the {_MANY_TASKS} tightest of {len(rows)} tasks")
+        for each in lane.generators:
+            say(
+                console,
+                f"{each.name}, which always had requests, generated {each.tokens_per_s:.3g} tokens "
+                f"a second in the slack and ended {each.answered:,} answers; the first token came "
+                f"{to_ms(each.first_p50_ns)} ms (median) to {to_ms(each.first_max_ns)} ms after "
+                "its request got a slot",
+            )
     gone = f", {dropped:,} dropped" if dropped else ""
     say(
         console,
         f"Simulated {how}: {total:,} jobs, {missed:,} late{gone}",
         style="red" if missed else "",
     )
+    for asked in answer.generators:
+        if not asked.admitted:
+            say(console, f"{asked.generator.name} is not admitted, and did not run (aegis check)")
     filling = sum(
         item.skipped
         for lane in lanes

@@ -87,6 +87,16 @@ class Answer:
         own = [task for task in self.asked.tasks if lane_of[task.name] == lane]
         return tuple(sorted(own, key=lambda task: task.deadline_ns))
 
+    def judged_on(self, lane: str) -> tuple[AnalysisTask, ...]:
+        """Return what the verdict of a lane counts: its tasks, and steps of its generators."""
+        return (*self.on_lane(lane), *self.steps_on(lane))
+
+    def steps_on(self, lane: str) -> tuple[AnalysisTask, ...]:
+        """Return the steps of the generators that are admitted on a lane."""
+        return tuple(
+            each.step() for each in self.generators if each.admitted and each.generator.lane == lane
+        )
+
     def policy_of(self, lane: str) -> Policy | None:
         """Return what orders the jobs of a lane, whose tasks are numbered as in :meth:`on_lane`.
 
@@ -138,7 +148,7 @@ class Answer:
             name: limit // self.decimation.get(name, 1)
             for name, limit in self.asked.decimation_limits.items()
         }
-        return slowdown_of(self.on_lane(lane), self.asked.switch_ns, limits)
+        return slowdown_of(self.judged_on(lane), self.asked.switch_ns, limits)
 
     def low_plans(self, lane: str) -> dict[int, ExecutionPlan]:
         """Return the budgets that make a lane drop tasks when they are exceeded.
@@ -162,7 +172,7 @@ class Answer:
     @cached_property
     def _modes(self) -> dict[str, Modes | None]:
         return {
-            lane: modes_of(self.assignment, lane, self.on_lane(lane), self.asked.switch_ns)
+            lane: modes_of(self.assignment, lane, self.judged_on(lane), self.asked.switch_ns)
             for lane in self.assignment.verdicts
         }
 
@@ -196,13 +206,7 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
     """
     asked = _with_promises(_with_chains(asked))
     answer = _judge_tasks(asked, advise=advise, share=share)
-    return replace(
-        answer,
-        generators=tuple(
-            judge_generator(each, answer.on_lane(each.lane), asked.switch_ns)
-            for each in asked.generators
-        ),
-    )
+    return _with_generators(answer) if asked.generators else answer
 
 
 def _with_promises(asked: TaskSet) -> TaskSet:
@@ -213,6 +217,37 @@ def _with_promises(asked: TaskSet) -> TaskSet:
         tasks=(*asked.tasks, *promises),
         max_decimation={**asked.max_decimation, **{task.name: 1 for task in promises}},
     )
+
+
+def _with_generators(answer: Answer) -> Answer:
+    """Return an answer with its generators, and bounds that count the steps they may take."""
+    switch_ns = answer.asked.switch_ns
+    alone = [
+        judge_generator(each, answer.on_lane(each.lane), switch_ns)
+        for each in answer.asked.generators
+    ]
+    together = []
+    for one in alone:  # they share what is left
+        lane = one.generator.lane
+        others = [
+            other.step()
+            for other in alone
+            if other is not one and other.admitted and other.generator.lane == lane
+        ]
+        beside = [*answer.on_lane(lane), *others]
+        together.append(judge_generator(one.generator, beside, switch_ns) if others else one)
+    answer = replace(answer, generators=tuple(together))
+    found = answer.assignment
+    verdicts, modes = dict(found.verdicts), dict(found.modes)
+    for lane in {each.generator.lane for each in together if each.admitted}:
+        counted = [replace(task, lane=lane) for task in answer.judged_on(lane)]
+        proven = assign(counted, [lane], switch_ns=switch_ns)
+        proven = with_tight_bounds(proven, counted, switch_ns)
+        steps = {each.step_name for each in together}
+        slack = tuple(share for share in proven.verdicts[lane].slack if share.task not in steps)
+        verdicts[lane] = replace(proven.verdicts[lane], slack=slack)
+        modes |= proven.modes
+    return replace(answer, assignment=replace(found, verdicts=verdicts, modes=modes))
 
 
 def _judge_tasks(asked: TaskSet, *, advise: bool, share: bool) -> Answer:

@@ -69,7 +69,8 @@ def case_of(answer: Answer, verdict: LaneVerdict) -> Case:
     be dropped, or low mode with its virtual deadlines; of what fails, the simplest of the cases
     that do: low budgets, high ones of high criticality alone, high ones of all.
     """
-    tasks, modes = answer.planned_on(verdict.lane), answer.modes_of(verdict.lane)
+    tasks = (*answer.planned_on(verdict.lane), *answer.steps_on(verdict.lane))
+    modes = answer.modes_of(verdict.lane)
     if modes is None:
         return Case(tasks, verdict)
     at_high = tuple(task.at_high() for task in tasks)

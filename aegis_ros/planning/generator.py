@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aegis_ros.analysis import (
     AnalysisTask,
     LongestStep,
@@ -26,6 +28,8 @@ from aegis_ros.rationale.generators import (
 )
 from aegis_ros.rationale.wording import counterfactual
 from aegis_ros.scheduling import GeneratorPlan
+from aegis_ros.scheduling.generation import Shape
+from aegis_ros.simulation import SaturatedGenerator
 from aegis_ros.spec import Criticality
 
 __all__ = ["Bucket", "Generator", "GeneratorAnswer", "judge_generator"]
@@ -117,6 +121,24 @@ class GeneratorAnswer:
         """Whether it may run."""
         return isinstance(self.reason, GeneratorAdmitted)
 
+    @property
+    def step_name(self) -> str:
+        """How its work in the slack is named beside the task that keeps its promise."""
+        name = self.generator.name
+        return name if self.generator.promise() is None else f"{name} in the slack"
+
+    def step(self) -> AnalysisTask:
+        """Return its work in the slack, for the tests; of one that is admitted.
+
+        It blocks for the longest part of all, and in its turn takes about the longest decode.
+        """
+        longest = max(_length(bucket) for bucket in self.buckets)
+        turn = max(sum(bucket.parts_ns) for bucket in self.buckets if not bucket.prefill)
+        rest = max(0, turn - longest)
+        count = -(-rest // longest)
+        parts = (longest, *(-(-rest // count),) * count) if count else (longest,)
+        return AnalysisTask(self.step_name, parts, 1, 1, 0, Criticality.BEST_EFFORT)
+
     def plan(self, switch_ns: int) -> GeneratorPlan:
         """Return the plan of its jobs, the smallest chunk first; of one that is admitted."""
         budgets: list[int] = []
@@ -126,6 +148,33 @@ class GeneratorAnswer:
             budgets += [part + switch_ns for part in bucket.parts_ns]
         prefills = sum(bucket.prefill for bucket in self.buckets)
         return GeneratorPlan(tuple(budgets), tuple(begins), prefills)
+
+    def saturated(
+        self, switch_ns: int, *, until_ns: int, chance: np.random.Generator
+    ) -> SaturatedGenerator:
+        """Return it for a simulation in which it always has something to say.
+
+        Of buckets that differ in precision alone, it takes the fastest.
+
+        Args:
+            switch_ns: cost of starting one part.
+            until_ns: when it stops.
+            chance: lengths of prompts and answers.
+        """
+        fastest: dict[Shape, Bucket] = {}
+        for bucket in self.buckets:
+            shape = Shape(bucket.tokens, bucket.prefill)
+            other = fastest.setdefault(shape, bucket)
+            if sum(bucket.parts_ns) < sum(other.parts_ns):
+                fastest[shape] = bucket
+        return SaturatedGenerator(
+            self.generator.name,
+            replace(self, buckets=tuple(fastest.values())).plan(switch_ns),
+            tuple(fastest),
+            self.generator.cache,
+            until_ns=until_ns,
+            chance=chance,
+        )
 
 
 def judge_generator(

@@ -91,12 +91,15 @@ def make_workload(
 def _renumbered(
     workload: Workload, own: Sequence[AnalysisTask], tasks: Sequence[AnalysisTask]
 ) -> Workload:
-    """Return jobs of some tasks, in an order of their own, as jobs of all."""
+    """Return jobs of some tasks, in an order of their own, as jobs of all; no steps of generators.
+
+    Those always have something to run in a simulation, whatever the pattern has them begin.
+    """
     place = {task.name: index for index, task in enumerate(tasks)}
-    index = np.array([place[task.name] for task in own], np.int64)
-    return Workload.of(
-        index[workload.task], workload.arrival_ns, workload.ready_ns, workload.execution_ns
+    kept = workload.of_tasks(
+        {number: place[task.name] for number, task in enumerate(own) if task.name in place}
     )
+    return Workload.of(kept.task, kept.arrival_ns, kept.ready_ns, kept.execution_ns)
 
 
 def _with_overruns(

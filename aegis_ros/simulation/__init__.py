@@ -7,14 +7,17 @@ from aegis_ros.simulation.arrivals import (
     sporadic_arrivals,
     traced_arrivals,
 )
+from aegis_ros.simulation.generator import GeneratorFigures, SaturatedGenerator
 from aegis_ros.simulation.interference import Slowdown
 from aegis_ros.simulation.outcome import Outcome, Run, TaskFigures
 from aegis_ros.simulation.simulator import plan_of, simulate
 from aegis_ros.simulation.workload import Workload
 
 __all__ = [
+    "GeneratorFigures",
     "Outcome",
     "Run",
+    "SaturatedGenerator",
     "Slowdown",
     "TaskFigures",
     "Workload",

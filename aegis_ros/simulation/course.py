@@ -30,8 +30,8 @@ class Course:
         deadlines_ns: int64 [N], absolute, of each job.
         lanes: how many there are.
         switch_ns: added to every step.
-        outcome_of: outcome of a step that has ended, by job and step; ``None`` without plans that
-            ask for it.
+        outcome_of: outcome of a step that has ended, by job, step and time; ``None`` without plans
+            that ask for it.
         keep_runs: whether every step is noted in ``runs``.
         progress: called now and then with the number of jobs released.
         started_ns: start of the first step of each job.
@@ -46,7 +46,7 @@ class Course:
     deadlines_ns: npt.NDArray[np.int64]
     lanes: int
     switch_ns: int
-    outcome_of: Callable[[int, int], object] | None
+    outcome_of: Callable[[int, int, int], object] | None
     keep_runs: bool
     progress: Callable[[int], None] | None
     started_ns: list[int] = field(init=False)

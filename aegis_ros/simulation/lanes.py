@@ -35,7 +35,7 @@ def run_lanes(course: Course, interference: Interference | None = None) -> None:
             now = soonest if soonest < wake else wake
             while soonest == now:
                 job, step, begun = running[first]
-                ended = None if outcome_of is None else outcome_of(job, step)
+                ended = None if outcome_of is None else outcome_of(job, step, now)
                 for action in step_done(first, now, now - begun, ended):
                     if type(action) is Finished:
                         finished[job] = now

@@ -30,7 +30,7 @@ def run_one_lane(course: Course) -> None:
             if end <= wake:
                 now = last = end
                 end = NEVER
-                ended = None if outcome_of is None else outcome_of(job, step)
+                ended = None if outcome_of is None else outcome_of(job, step, now)
                 for action in step_done(0, now, length, ended):
                     if type(action) is Finished:
                         finished[job] = now

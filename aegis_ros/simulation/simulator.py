@@ -51,7 +51,7 @@ def simulate(
     plans: Sequence[ExecutionPlan] | None = None,
     low: Mapping[int, ExecutionPlan] | None = None,
     on_overrun: Sequence[OverrunPolicy | None] | None = None,
-    outcome_of: Callable[[int, int], object] | None = None,
+    outcome_of: Callable[[int, int, int], object] | None = None,
     slowdown: Slowdown | None = None,
     keep_runs: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -72,7 +72,7 @@ def simulate(
         on_overrun: what becomes of a job that exceeds its budget, one policy a task, ``None`` in it
             for a task whose budget is not enforced; without, none is.
         outcome_of: outcome that a plan gets for a step that has ended: (index of the job in the
-            workload, step).
+            workload, step, present time).
         slowdown: by what factor work of one task takes longer while another runs on another lane;
             without, lanes do not slow each other.
         keep_runs: also return every step that ran.

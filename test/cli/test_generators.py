@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from aegis_ros.planning.answer import judge
+from aegis_ros.planning.critical import critical_run
+from aegis_ros.planning.task_set import read_task_set
 from test.cli.conftest import Aegis, Write
 from test.cli.sets import BLOCKED, TALKING
 
@@ -168,3 +171,103 @@ def test_lanes_are_not_chosen_for_a_set_with_generators(aegis: Aegis, write: Wri
 
 def test_a_set_without_generators_says_nothing_of_them(aegis: Aegis, write: Write) -> None:
     assert "generator" not in aegis("check", write(BLOCKED)).out
+
+
+def test_simulate_runs_it_in_the_slack_and_no_job_takes_longer_than_its_bound(aegis: Aegis) -> None:
+    said = aegis("simulate", str(EXAMPLE), "--duration", "5s")
+    assert said.code == 0 and "0 late" in said.out
+    assert "assistant, which always had requests, generated" in said.out
+    answer = json.loads(aegis("simulate", str(EXAMPLE), "--duration", "5s", "--format", "json").out)
+    (lane,) = answer["lanes"]
+    assert [task["name"] for task in lane["tasks"]] == ["pedestrians", "lane_marks", "signs"]
+    for task in lane["tasks"]:
+        assert task["response_max_ms"] <= task["response_bound_ms"]
+    (figures,) = lane["generators"]
+    assert list(figures) == [
+        "name",
+        "tokens",
+        "tokens_per_s",
+        "answered",
+        "first_token_p50_ms",
+        "first_token_max_ms",
+    ]
+    assert figures["tokens"] > 0 and lane["utilization"] == pytest.approx(1.0)
+
+
+def test_simulate_says_that_a_generator_that_is_not_admitted_did_not_run(
+    aegis: Aegis, write: Write
+) -> None:
+    path = write(TALKING.replace("arena_mib: 256", "arena_mib: 1"))
+    said = aegis("simulate", path, "--duration", "1s")
+    assert said.code == 0 and "assistant is not admitted, and did not run" in said.out
+
+
+def test_generators_run_on_their_own_lanes_beside_tasks_of_any_number(
+    aegis: Aegis, write: Write
+) -> None:
+    path = write(
+        "lanes: [{name: a}, {name: b}]\n"
+        + TALKING.replace("segments_ms: [12]", "segments_ms: [12], lane: a")
+        .replace("segments_ms: [30]", "segments_ms: [30], lane: b")
+        .replace("max_len", "lane: b, tokens_per_s: 2, max_len")
+    )
+    said = aegis("simulate", path, "--duration", "2s", "--format", "json")
+    assert said.code == 0
+    one, other = json.loads(said.out)["lanes"]
+    assert one["generators"] == [] and len(other["generators"]) == 1
+    assert [task["name"] for task in other["tasks"]] == ["depth", "assistant"]
+    for task in (*one["tasks"], *other["tasks"]):
+        assert task["missed"] == 0 and task["response_max_ms"] <= task["response_bound_ms"]
+
+
+def test_a_simulation_that_would_take_too_many_steps_is_refused(aegis: Aegis, write: Write) -> None:
+    path = write(TALKING.replace("[2.5, 6]", "[0.001, 6]"))
+    said = aegis("simulate", path, "--duration", "1h")
+    assert said.code == 2 and "at most 5,000,000 jobs" in said.err
+
+
+def test_the_bounds_count_the_steps_that_a_generator_may_take(aegis: Aegis, write: Write) -> None:
+    bare = TALKING.partition("generators:")[0]
+    without, beside = (
+        json.loads(aegis("check", write(text), "--format", "json").out)["lanes"][0]
+        for text in (bare, TALKING)
+    )
+    before = {task["name"]: task["response_bound_ms"] for task in without["tasks"]}
+    after = {task["name"]: task["response_bound_ms"] for task in beside["tasks"]}
+    # The decode of 30 ms blocks depth, which nothing else does; detect waits for depth anyway.
+    assert after["depth"] == pytest.approx(before["depth"] + 30.0, abs=1e-5)
+    assert after["detect"] == before["detect"]
+
+
+def test_the_picture_of_the_critical_instant_has_the_step_that_blocks(
+    aegis: Aegis, tmp_path: Path
+) -> None:
+    answer = judge(read_task_set(EXAMPLE))
+    run = critical_run(answer, answer.assignment.verdicts["main"])
+    assert run is not None and run.witness is not None and run.first_miss is None
+    assert run.witness.blocking_task == "assistant"
+    names = [task.name for task in run.case.tasks]
+    first = run.outcome.runs[0]
+    assert names[run.outcome.workload.task[first.job]] == "assistant"
+    assert run.start_ns == first.start_ns + 1, "the others come when it has just begun"
+    picture = tmp_path / "why.png"
+    assert aegis("check", str(EXAMPLE), "--plot", str(picture)).code == 0 and picture.exists()
+    picture = tmp_path / "timeline.png"
+    said = aegis("simulate", str(EXAMPLE), "--duration", "1s", "--plot", str(picture))
+    assert said.code == 0 and picture.exists()
+
+
+@pytest.mark.parametrize("arrivals", ["critical", "bursty", "periodic", "sporadic"])
+@pytest.mark.parametrize("execution", ["budget", "uniform"])
+def test_no_way_to_arrive_makes_a_task_late_beside_it(
+    aegis: Aegis, arrivals: str, execution: str
+) -> None:
+    said = aegis(
+        "simulate", str(EXAMPLE), "--duration", "3s", "--arrivals", arrivals,
+        "--execution", execution, "--format", "json",
+    )  # fmt: skip
+    assert said.code == 0
+    answer = json.loads(said.out)
+    assert answer["missed"] == 0 and answer["dropped"] == 0
+    for task in answer["lanes"][0]["tasks"]:
+        assert task["response_max_ms"] <= task["response_bound_ms"]

@@ -181,11 +181,11 @@ def generators(draw: st.DrawFn, around: int) -> Generator:
 
 def saturated(
     answer: int, buckets: int, seed: int, steps: int = 150
-) -> Callable[[int, int], object]:
+) -> Callable[[int, int, int], object]:
     chance = np.random.default_rng(seed)
     left = [steps]
 
-    def outcome(job: int, step: int) -> object:
+    def outcome(job: int, step: int, now_ns: int) -> object:
         if job != answer:
             return None
         left[0] -= 1

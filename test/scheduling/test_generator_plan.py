@@ -206,12 +206,12 @@ def plans_within(draw: st.DrawFn, longest: int) -> GeneratorPlan:
     return GeneratorPlan(budgets, begins, draw(st.integers(1, len(buckets) - 1)))
 
 
-def endless(answer: int, until: int, buckets: int, seed: int) -> Callable[[int, int], object]:
+def endless(answer: int, until: int, buckets: int, seed: int) -> Callable[[int, int, int], object]:
     """Outcomes of an answer by chance; after so many steps it ends, in a bucket or between two."""
     chance = np.random.default_rng(seed)
     left = [until]
 
-    def outcome(job: int, step: int) -> object:
+    def outcome(job: int, step: int, now_ns: int) -> object:
         if job != answer:
             return None
         left[0] -= 1

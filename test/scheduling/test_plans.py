@@ -80,7 +80,7 @@ def test_a_job_that_never_ends_is_stopped_and_the_others_run(policy: OverrunPoli
         jobs,
         plans=plans,  # type: ignore[arg-type]
         on_overrun=[policy, None],
-        outcome_of=lambda job, step: "enough" if job == 1 else "more",
+        outcome_of=lambda job, step, now: "enough" if job == 1 else "more",
     )
     assert outcome.finished_ns[0] < 0 <= outcome.finished_ns[1]
 

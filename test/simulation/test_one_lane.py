@@ -105,7 +105,7 @@ def test_one_lane_runs_as_if_there_were_others(
     queue = data.draw(st.sampled_from([1, 2, 1_000]))
     switch = data.draw(st.integers(0, 1))
 
-    def outcome_of(job: int, step: int) -> int:
+    def outcome_of(job: int, step: int, now_ns: int) -> int:
         return ((2, 3), (0, 2), (3, 3))[step][outcomes[job]]  # any way to an end
 
     def run(lane: int) -> Outcome:

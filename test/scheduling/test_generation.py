@@ -1,0 +1,139 @@
+"""A generator's next bucket: chunks of prompts first, then decodes for all who run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aegis_ros.memory import KvCache, KvShape, Reserved
+from aegis_ros.rationale.generators import PromptTooLong, RequestWaits
+from aegis_ros.scheduling.generation import Generated, Generation, Shape
+
+SHAPES = (Shape(2, True), Shape(8, True), Shape(1, False), Shape(4, False))
+
+
+def made(slots: int = 4, max_len: int = 100, shapes: tuple[Shape, ...] = SHAPES) -> Generation:
+    return Generation(shapes, KvCache("assistant", KvShape(slots, max_len, 1), 4))
+
+
+def run(generation: Generation, most: int = 1_000) -> tuple[list[int], list[Generated]]:
+    """Run until nothing is left; return the buckets and the tokens."""
+    buckets, tokens = [0], []
+    generation.first()
+    while len(buckets) < most:
+        tokens += generation.ended()
+        following = generation.following()
+        if following is None:
+            return buckets, tokens
+        buckets.append(following)
+    return buckets, tokens
+
+
+def test_a_prompt_is_taken_in_the_largest_chunks_and_its_last_one_gives_a_token() -> None:
+    generation = made()
+    generation.ask(7, prompt=21, answer=3)
+    buckets, tokens = run(generation)
+    # 2 + 8 + 8 + 2, and the last token of the prompt in a chunk of its own.
+    assert buckets == [0, 1, 1, 0, 0, 2, 2]
+    assert tokens == [Generated(7, 1, False), Generated(7, 2, False), Generated(7, 3, True)]
+
+
+def test_an_answer_of_one_token_needs_no_decode() -> None:
+    generation = made()
+    generation.ask(0, prompt=2, answer=1)
+    assert run(generation) == ([0], [Generated(0, 1, True)])
+
+
+def test_all_answers_are_decoded_at_once_in_the_smallest_bucket_with_room() -> None:
+    generation = made()
+    for number, answer in enumerate((2, 2, 4)):
+        generation.ask(number, prompt=2, answer=answer)
+    buckets, tokens = run(generation)
+    assert buckets == [0, 0, 0, 3, 2, 2]
+    assert [token.request for token in tokens[3:]] == [0, 1, 2, 2, 2]
+
+
+def test_where_no_bucket_has_room_for_all_answers_take_turns() -> None:
+    generation = made(shapes=(Shape(2, True), Shape(1, False), Shape(2, False)))
+    for number in range(3):
+        generation.ask(number, prompt=2, answer=5)
+    _, tokens = run(generation, most=9)
+    decoded = Counter(token.request for token in tokens[3:])
+    assert max(decoded.values()) - min(decoded.values()) <= 1
+
+
+def test_who_waits_gets_the_slot_of_who_has_ended() -> None:
+    generation = made(slots=1)
+    generation.ask(0, prompt=2, answer=2)
+    assert isinstance(generation.ask(1, prompt=2, answer=1), RequestWaits)
+    buckets, tokens = run(generation)
+    assert buckets == [0, 2, 0]
+    assert [(token.request, token.last) for token in tokens] == [(0, False), (0, True), (1, True)]
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_a_request_that_is_cancelled_gets_no_more_tokens(after: int) -> None:
+    generation = made()
+    generation.ask(0, prompt=6, answer=4)
+    generation.ask(1, prompt=2, answer=2)
+    generation.first()
+    later: list[Generated] = []
+    for number in range(20):
+        if number == after:
+            generation.end(0)
+        later += generation.ended()
+        if number < after:
+            later.clear()
+        if generation.following() is None:
+            break
+    assert all(token.request == 1 for token in later)
+    assert isinstance(generation.ask(0, prompt=1, answer=1), Reserved)
+
+
+def test_a_request_that_cannot_be_taken_is_told_so() -> None:
+    generation = made(max_len=10)
+    assert isinstance(generation.ask(0, prompt=10, answer=1), PromptTooLong)
+    assert generation.following() is None
+    with pytest.raises(KeyError):
+        generation.end(0)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [(), SHAPES[:2], SHAPES[2:], (SHAPES[1], SHAPES[0], SHAPES[2]), (SHAPES[2], *SHAPES[:2])],
+)
+def test_buckets_that_do_not_begin_with_the_smallest_chunk_are_refused(
+    shapes: tuple[Shape, ...],
+) -> None:
+    with pytest.raises(ValueError, match="smallest chunk"):
+        made(shapes=shapes)
+
+
+@given(
+    st.integers(1, 5),
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 30)), min_size=1, max_size=9),
+    st.sets(st.integers(1, 9), min_size=1, max_size=3),
+    st.sets(st.integers(1, 5), min_size=1, max_size=3),
+)
+def test_every_request_is_answered_with_all_its_tokens_in_order(
+    slots: int, requests: list[tuple[int, int]], chunks: set[int], decodes: set[int]
+) -> None:
+    shapes = (
+        *(Shape(tokens, True) for tokens in sorted(chunks)),
+        *(Shape(tokens, False) for tokens in sorted(decodes)),
+    )
+    cache = KvCache("assistant", KvShape(slots, 64, 1), 100)
+    generation = Generation(shapes, cache)
+    expected = {}
+    for number, (prompt, answer) in enumerate(requests):
+        generation.ask(number, prompt, answer)
+        expected[number] = min(answer, 64 - prompt)
+    _, tokens = run(generation)
+    for number, count in expected.items():
+        own = [token for token in tokens if token.request == number]
+        assert [token.number for token in own] == list(range(1, count + 1))
+        assert [token.last for token in own] == [False] * (count - 1) + [True]
+    assert cache.used_bytes == 0 and not cache.waiting
