@@ -27,6 +27,7 @@ __all__ = ["Level", "Verdict", "judge_task", "profile_hint"]
 _LEAST_UNANSWERED = 3
 _LEAST_PERIODS = 3
 _LEAST_NS = 1_000_000_000
+_DISCOVERY_S = 5.0  # until the graph knows a publisher that was there before, on a busy network
 _LEAST_SLOW = 2  # one that was held up says nothing of the pictures
 
 _CLOCKS = "synchronise the sender's clock with this one (chrony, PTP)"
@@ -121,12 +122,15 @@ def _hears(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verd
     topic = task.spec.topics
     if hearing.unheard and hearing.publishers == 0:
         return Verdict(Level.ERROR, _unheard(hearing.unheard))
-    if hearing.publishers == 0:
+    never = task.received == 0
+    if hearing.publishers == 0 and task.awaited_s > _DISCOVERY_S:
         return Verdict(
             Level.WARN, f"{topic} has no publisher; start the driver, or remap the topic"
         )
+    # Before frames were let in, none could come.
+    quiet_s = task.awaited_s if never else min(task.awaited_s, task.received_age_s)
     silent_s = limits.silent_periods * task.spec.period_ns / 1e9
-    if task.received == 0 or task.received_age_s > max(silent_s, 1.0):
+    if hearing.publishers and quiet_s > max(silent_s, 1.0):
         names = [each.topic for _, each, _ in task.spec.sources]
         commands = "; ".join(f"ros2 topic hz {name}" for name in names)
         return Verdict(
@@ -135,7 +139,7 @@ def _hears(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verd
             f"publisher(s) fit in type and QoS: check that they publish ({commands}); if they do, "
             f"{profile_hint()}",
         )
-    return None
+    return Verdict(Level.OK, f"waits for the first frame on {topic}") if never else None
 
 
 def _answers(task: TaskSummary, hearing: Hearing, limits: DiagnosticsSpec) -> Verdict | None:

@@ -58,6 +58,7 @@ class FedTask:
         "followed",
         "gate",
         "inputs",
+        "let_in_ns",
         "next_seq",
         "passed_by",
         "shed",
@@ -80,6 +81,7 @@ class FedTask:
         self.statistics = statistics
         self.enabled = spec.enabled
         self.shed = False  # while the device is too slow for it
+        self.let_in_ns = 0  # since when its frames are wanted, as the tick saw it; 0: they are not
         self.followed = False  # whether results of it release jobs of another task
         self.gate = RateGate(spec.period_ns, spec.release_jitter_ns)
         self.early = EarlyFrames(spec)

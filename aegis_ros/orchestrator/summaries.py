@@ -132,4 +132,5 @@ class Summaries:
             undecoded_lately=statistics.undecoded_lately(now_ns),
             undecoded_reason=statistics.undecoded_reason,
             problem="" if entry.failure is None else words(entry.failure),
+            awaited_s=(now_ns - entry.fed.let_in_ns) / 1e9 if entry.fed.let_in_ns else 0.0,
         )

@@ -96,8 +96,12 @@ class Tick:
             state, lanes, time.monotonic_ns(), self._admitted.decimations()
         )
         self._engine.set_speed(state.clock_factor)
+        now_ns = time.monotonic_ns()
         for entry in entries:
-            entry.fed.shed = entry.spec.name in slowed.shed
+            fed = entry.fed
+            fed.shed = entry.spec.name in slowed.shed
+            wanted = self._lifecycle.active and fed.enabled and not fed.shed
+            fed.let_in_ns = (fed.let_in_ns or now_ns) if wanted else 0
         self._decimator.slowed(slowed.decimations, state.clock_factor)
         self._silent_topics.watch(
             [
@@ -108,13 +112,9 @@ class Tick:
                     entry.statistics.received,
                 )
                 for entry in entries
-                if self._lifecycle.active
-                and entry.fed.enabled
-                and not entry.fed.shed
-                and entry.spec.sources
-                and not entry.spec.timed
+                if entry.fed.let_in_ns and entry.spec.sources and not entry.spec.timed
             ],
-            time.monotonic_ns(),
+            now_ns,
         )
         self._device = state
         self.note_state()

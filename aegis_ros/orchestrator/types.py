@@ -155,7 +155,8 @@ class TaskSummary:
     ``decimation`` is n where every n-th frame becomes a job, and ``decimated`` counts the frames
     that were left out for that; ``skipped`` and ``lost`` do not. ``came`` is how many frames were
     received lately, ``gave`` how many results were published, and ``dropped`` how many frames gave
-    none; ages are negative where there was none. ``invalid`` counts points and numbers of frames
+    none; ages are negative where there was none. ``awaited_s`` is for how long frames have been let
+    in without a break, about; 0 while they are not. ``invalid`` counts points and numbers of frames
     that were none, ``not_finite`` results that hold such numbers, ``truncated`` results that lack
     rows, ``slow_unpacking`` frames whose decoding took too large a share of the period, the last of
     them ``slow_unpacking_ns``. ``origin`` says where it comes from.
@@ -206,6 +207,7 @@ class TaskSummary:
     undecoded_lately: Growth
     undecoded_reason: Reason | None
     problem: str  # why it has failed, empty where it has not
+    awaited_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,3 +120,22 @@ def test_a_relative_topic_has_the_publisher_of_its_full_name(system: System) -> 
     system.until(lambda: system.results_of("relative"), lambda: camera.publish(system.image()))
     health = _health(system, "relative", subscription="~/own_image: best_effort, volatile")
     assert "no publisher" not in health.message
+
+
+def test_a_topic_that_never_has_a_frame_is_told_with_the_reason_from_the_graph(
+    system: System,
+) -> None:
+    def health() -> Any:
+        arrays = [each for array in system.diagnostics for each in array.status]
+        return [each for each in arrays if each.name.endswith("task mute")]
+
+    _register(system, "mute")
+    first = system.until(health)[0]
+    assert (first.level, first.message) == (b"\0", "waits for the first frame on /mute/image")
+    system.until(lambda: "/mute/image has no publisher" in health()[-1].message)
+    assert health()[-1].level == b"\1"
+    camera = system.robot.create_publisher(Image, "/mute/image", BEST_EFFORT)
+    system.until(lambda: "/mute/image is silent although 1 publisher(s)" in health()[-1].message)
+    assert health()[-1].level == b"\1"
+    system.until(lambda: system.results_of("mute"), lambda: camera.publish(system.image()))
+    assert system.call(UnregisterModel, name="mute").success

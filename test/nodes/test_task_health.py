@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aegis_ros.device import DeviceState
 from aegis_ros.nodes.hearing import Hearing
 from aegis_ros.nodes.task_health import Level, judge_task
 from aegis_ros.orchestrator import (
@@ -55,6 +57,7 @@ def well(tmp_path_factory: pytest.TempPathFactory) -> TaskSummary:
         state=TaskState.RUNNING,
         received=1000,
         completed=1000,
+        awaited_s=600.0,
         received_age_s=0.02,
         result_age_s=0.02,
         rate_hz=10.0,
@@ -320,3 +323,72 @@ def test_a_topic_that_fell_silent_is_named_before_what_it_last_brought(well: Tas
         task, Hearing(publishers=1), active=True, engine_runs=True, limits=DiagnosticsSpec()
     )
     assert verdict.level is Level.WARN and "is silent" in verdict.message
+
+
+_TIMES = (  # publishers, frames ever, age of the last, let in for: level, what it says
+    ("no driver yet", 0, 0, -1.0, 4.0, Level.OK, "waits for the first frame on /eye/image"),
+    ("no driver", 0, 0, -1.0, 6.0, Level.WARN, "/eye/image has no publisher; start the driver"),
+    ("not let in yet", 0, 0, -1.0, 0.0, Level.OK, "waits for the first frame"),
+    ("no frame yet", 1, 0, -1.0, 0.9, Level.OK, "waits for the first frame"),
+    ("never a frame", 1, 0, -1.0, 1.1, Level.WARN, "/eye/image is silent although 1 publisher(s)"),
+    ("resumed", 1, 9, 60.0, 0.5, Level.OK, "results a second"),
+    ("resumed for long", 1, 9, 60.0, 2.0, Level.WARN, "is silent although"),
+    ("silent", 1, 9, 2.0, 60.0, Level.WARN, "is silent although"),
+    ("the driver has just gone", 0, 9, 0.1, 60.0, Level.WARN, "has no publisher"),
+    ("resumed before the graph is known", 0, 9, 60.0, 4.0, Level.OK, "results a second"),
+)
+
+
+@pytest.mark.parametrize(
+    ("publishers", "received", "age_s", "awaited_s", "level", "says"),
+    [row[1:] for row in _TIMES],
+    ids=[row[0] for row in _TIMES],
+)
+def test_a_topic_without_frames_is_told_once_they_could_have_come(
+    well: TaskSummary,
+    publishers: int,
+    received: int,
+    age_s: float,
+    awaited_s: float,
+    level: Level,
+    says: str,
+) -> None:
+    task = replace(well, received=received, received_age_s=age_s, awaited_s=awaited_s)
+    hearing = Hearing(publishers=publishers)
+    verdict = judge_task(task, hearing, active=True, engine_runs=True, limits=DiagnosticsSpec())
+    assert (verdict.level, says in verdict.message) == (level, True), verdict.message
+
+
+def test_a_slow_topic_may_take_ten_periods_for_its_first_frame(well: TaskSummary) -> None:
+    slow = replace(well, spec=replace(well.spec, period_ns=2 * S), received=0)
+    for awaited_s, level in ((19.0, Level.OK), (21.0, Level.WARN)):
+        verdict = judge_task(
+            replace(slow, awaited_s=awaited_s),
+            Hearing(publishers=1),
+            active=True,
+            engine_runs=True,
+            limits=DiagnosticsSpec(),
+        )
+        assert verdict.level is level, verdict.message
+
+
+def test_frames_are_awaited_while_they_are_let_in(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.start()
+    orchestrator = house.orchestrator
+
+    def awaited_s() -> float:
+        orchestrator.device_changed(DeviceState())
+        (task,) = orchestrator.status().tasks
+        return task.awaited_s
+
+    assert orchestrator.register(house.task("eye")).accepted
+    first, second = awaited_s(), awaited_s()
+    assert 0.0 < first < second
+    orchestrator.set_enabled("eye", False)
+    assert awaited_s() == 0.0
+    orchestrator.set_enabled("eye", True)
+    assert awaited_s() > 0.0
+    orchestrator.deactivate()
+    assert awaited_s() == 0.0
+    orchestrator.cleanup()
