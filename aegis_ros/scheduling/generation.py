@@ -1,4 +1,4 @@
-"""Chooses a generator's next bucket: chunks of the prompts first, then decodes for all that run.
+"""Chooses a generator's next bucket: chunks of prompts, in turn with decodes for all that run.
 
 Like the scheduler a plain object without I/O, threads or a clock: what runs a generator asks it
 where a bucket has ended, and hands the answer to the scheduler as the outcome of the step.
@@ -56,9 +56,12 @@ class _Progress:
 class Generation:
     """The requests of one generator on their way. One caller at a time.
 
-    A prompt is taken in the largest chunks that it fills, the rest in the smallest; its last chunk
-    gives the first token of the answer. Then all answers are decoded together, in the smallest
-    bucket that has room for them; where none has, in turn.
+    All of a prompt but its last token is taken in the largest chunks that it fills. What is left
+    of it, a token or a few, goes through decodes together with the answers of the others, and the
+    last one gives the first token of its answer. While there are prompts, chunks and decodes take
+    turns, so that no answer stands still for a long one. A decode takes the smallest bucket that
+    has room for all; where none has, they take turns as well. Only the chunk that a job begins with
+    may be longer than its prompt.
 
     Args:
         shapes: of the plan's buckets, in their order: chunks first, the smallest one first.
@@ -80,7 +83,7 @@ class Generation:
         self._shapes = tuple(shapes)
         self._cache = cache
         self._prompts: list[_Progress] = []  # in the order in which they got their slots
-        self._answers: list[_Progress] = []  # who was decoded longest ago comes first
+        self._decoded: list[_Progress] = []  # whose last turn was longest ago comes first
         self._chosen = 0
         self._for: tuple[_Progress, ...] = ()
 
@@ -97,7 +100,7 @@ class Generation:
         Raises:
             KeyError: there is no such request.
         """
-        for line in (self._prompts, self._answers):
+        for line in (self._prompts, self._decoded):
             line[:] = [each for each in line if each.request != request]
         self._for = tuple(each for each in self._for if each.request != request)
         found = self._cache.end(request)
@@ -110,33 +113,39 @@ class Generation:
 
     def following(self) -> int | None:
         """Return the bucket to run next; ``None`` where no request is left."""
-        if self._prompts:
-            left = self._prompts[0].prompt_left
-            fitting = (at for tokens, at in self._chunks if tokens <= left)
-            self._chosen, self._for = next(fitting, 0), (self._prompts[0],)
-            return self._chosen
-        if not self._answers:
+        prompts, decoded = self._prompts, self._decoded
+        while prompts and self._chunk(prompts[0]) is None:
+            decoded.append(prompts.pop(0))
+        if prompts and not (decoded and self._shapes[self._chosen].prefill):
+            self._chosen, self._for = self._chunk(prompts[0]) or 0, (prompts[0],)
+        elif decoded:
+            roomy = (decode for decode in self._decodes if decode[0] >= len(decoded))
+            tokens, self._chosen = next(roomy, self._decodes[-1])
+            self._for = tuple(decoded[:tokens])
+        else:
             self._for = ()
             return None
-        count = len(self._answers)
-        roomy = (decode for decode in self._decodes if decode[0] >= count)
-        tokens, self._chosen = next(roomy, self._decodes[-1])
-        self._for = tuple(self._answers[:tokens])
         return self._chosen
+
+    def _chunk(self, prompt: _Progress) -> int | None:
+        """Return the bucket of the largest chunk that leaves a token; ``None`` for none."""
+        room = prompt.prompt_left - 1
+        return next((at for tokens, at in self._chunks if tokens <= room), None)
 
     def ended(self) -> tuple[Generated, ...]:
         """Note that the bucket chosen last has ended; return the tokens that it gave."""
         shape = self._shapes[self._chosen]
         found = []
         for each in self._for:
+            if not shape.prefill:
+                self._decoded.remove(each)
+                self._decoded.append(each)
+            each.prompt_left -= min(each.prompt_left, shape.tokens if shape.prefill else 1)
+            if each.prompt_left:
+                continue
             if shape.prefill:
-                each.prompt_left -= min(each.prompt_left, shape.tokens)
-                if each.prompt_left:
-                    continue
                 self._prompts.remove(each)
-            else:
-                self._answers.remove(each)
-            self._answers.append(each)
+                self._decoded.append(each)
             each.generated += 1
             each.answer_left -= 1
             found.append(Generated(each.request, each.generated, not each.answer_left))

@@ -1,4 +1,4 @@
-"""A generator's next bucket: chunks of prompts first, then decodes for all who run."""
+"""A generator's next bucket: chunks of prompts, in turn with decodes for all who run."""
 
 from __future__ import annotations
 
@@ -32,37 +32,47 @@ def run(generation: Generation, most: int = 1_000) -> tuple[list[int], list[Gene
     return buckets, tokens
 
 
-def test_a_prompt_is_taken_in_the_largest_chunks_and_its_last_one_gives_a_token() -> None:
+def test_a_prompt_is_taken_in_the_largest_chunks_and_its_last_token_in_a_decode() -> None:
     generation = made()
     generation.ask(7, prompt=21, answer=3)
     buckets, tokens = run(generation)
-    # 2 + 8 + 8 + 2, and the last token of the prompt in a chunk of its own.
-    assert buckets == [0, 1, 1, 0, 0, 2, 2]
+    assert buckets == [0, 1, 1, 0, 2, 2, 2], "2 + 8 + 8 + 2 tokens, and the last one"
     assert tokens == [Generated(7, 1, False), Generated(7, 2, False), Generated(7, 3, True)]
 
 
-def test_an_answer_of_one_token_needs_no_decode() -> None:
+def test_what_is_left_of_a_prompt_is_decoded_together_with_the_answers_of_others() -> None:
     generation = made()
-    generation.ask(0, prompt=2, answer=1)
+    generation.ask(0, prompt=2, answer=4)
+    generation.ask(1, prompt=4, answer=1)
+    buckets, tokens = run(generation)
+    # Of the second prompt a chunk of 2, and two more tokens, each beside one of the first answer,
+    # which did not wait for the chunk either.
+    assert buckets == [0, 2, 0, 3, 3]
+    assert [token.request for token in tokens] == [0, 0, 0, 0, 1]
+
+
+def test_a_job_may_begin_with_a_chunk_that_is_longer_than_its_prompt() -> None:
+    generation = made()
+    generation.ask(0, prompt=1, answer=1)
     assert run(generation) == ([0], [Generated(0, 1, True)])
 
 
 def test_all_answers_are_decoded_at_once_in_the_smallest_bucket_with_room() -> None:
     generation = made()
     for number, answer in enumerate((2, 2, 4)):
-        generation.ask(number, prompt=2, answer=answer)
+        generation.ask(number, prompt=3, answer=answer)
     buckets, tokens = run(generation)
-    assert buckets == [0, 0, 0, 3, 2, 2]
-    assert [token.request for token in tokens[3:]] == [0, 1, 2, 2, 2]
+    assert buckets == [0, 2, 0, 3, 0, 3, 2, 2, 2]
+    assert [token.request for token in tokens] == [0, 0, 1, 1, 2, 2, 2, 2]
 
 
 def test_where_no_bucket_has_room_for_all_answers_take_turns() -> None:
     generation = made(shapes=(Shape(2, True), Shape(1, False), Shape(2, False)))
     for number in range(3):
-        generation.ask(number, prompt=2, answer=5)
-    _, tokens = run(generation, most=9)
-    decoded = Counter(token.request for token in tokens[3:])
-    assert max(decoded.values()) - min(decoded.values()) <= 1
+        generation.ask(number, prompt=3, answer=20)
+    _, tokens = run(generation, most=20)
+    decoded = Counter(token.request for token in tokens[-6:])
+    assert sorted(decoded.values()) == [2, 2, 2]
 
 
 def test_who_waits_gets_the_slot_of_who_has_ended() -> None:
@@ -70,7 +80,7 @@ def test_who_waits_gets_the_slot_of_who_has_ended() -> None:
     generation.ask(0, prompt=2, answer=2)
     assert isinstance(generation.ask(1, prompt=2, answer=1), RequestWaits)
     buckets, tokens = run(generation)
-    assert buckets == [0, 2, 0]
+    assert buckets == [0, 2, 2, 2]
     assert [(token.request, token.last) for token in tokens] == [(0, False), (0, True), (1, True)]
 
 
@@ -110,6 +120,15 @@ def test_buckets_that_do_not_begin_with_the_smallest_chunk_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="smallest chunk"):
         made(shapes=shapes)
+
+
+def test_no_answer_stands_still_while_a_long_prompt_is_read() -> None:
+    generation = made(max_len=10_000)
+    generation.ask(0, prompt=2, answer=50)
+    generation.ask(1, prompt=5_000, answer=1)
+    buckets, tokens = run(generation, most=100)
+    assert [token.number for token in tokens] == list(range(1, 51))
+    assert buckets[:6] == [0, 2, 1, 2, 1, 2] and set(buckets[99:]) == {1}
 
 
 @given(
