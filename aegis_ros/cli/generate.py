@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from rich.console import Console
 from aegis_ros.cli.model_address import model_address
 from aegis_ros.config import default_state_dir
 from aegis_ros.errors import ConfigError
-from aegis_ros.network.generator.answering import Answer, Ending, Question
+from aegis_ros.network.generator.answering import Answer, Ending, Question, answered
+from aegis_ros.network.generator.buckets import batches
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.preparing import (
@@ -35,7 +37,7 @@ __all__ = ["Asked", "run"]
 class Asked:
     """The options of the command, by their names."""
 
-    prompt: str
+    prompts: tuple[str, ...]
     system: str
     max_tokens: int
     temperature: float
@@ -45,6 +47,7 @@ class Asked:
     plain: bool
     context: int
     parts: int
+    batch: int
     chunk: int
     precision: str
     tokenizer: Path | None
@@ -53,7 +56,7 @@ class Asked:
 
 
 def run(model: str, asked: Asked) -> int:
-    """Print the answer as it comes; speed goes to stderr.
+    """Print an answer as it comes, several at their end; speed goes to stderr.
 
     Args:
         model: path of a GGUF file or an ONNX export, or a ``pypi://`` or ``package://`` address.
@@ -71,29 +74,52 @@ def run(model: str, asked: Asked) -> int:
             "unknown format", where="--format", value=asked.form, expected="text or json"
         )
     sampling = Sampling(asked.temperature, asked.top_p, asked.seed)
-    messages = [Message("user", _from_stdin() if asked.prompt == "-" else asked.prompt)]
-    if asked.system:
-        messages.insert(0, Message("system", asked.system))
+    batches(1, asked.batch)  # refuses a size that is none
+    prompts = [_from_stdin() if each == "-" else each for each in asked.prompts]
     prepared = _prepared(model, asked)
-    question = Question(
-        tokens=encoded(prepared, messages, template=not asked.plain),
-        sampling=sampling,
-        most=asked.max_tokens,
-        stops=asked.stop,
-        chunk=asked.chunk,
-    )
+    answers = [
+        Answer(
+            prepared.facts,
+            prepared.pieces,
+            Question(
+                tokens=encoded(prepared, _messages(asked, prompt), template=not asked.plain),
+                sampling=sampling,
+                most=asked.max_tokens,
+                stops=asked.stop,
+                chunk=asked.chunk,
+            ),
+        )
+        for prompt in prompts
+    ]
+    slots = min(asked.batch, len(answers))
     with prepared.opened() as paths:
-        decoder = Decoder(prepared.facts, paths, context=prepared.facts.context)
-    answer = Answer(decoder, prepared.facts, prepared.pieces, question)
+        decoder = Decoder(prepared.facts, paths, context=prepared.facts.context, slots=slots)
+    started = time.perf_counter()
+    if asked.form == "json" or len(answers) > 1:
+        texts = dict.fromkeys(answers, "")
+        for answer, text in answered(decoder, answers):
+            texts[answer] += text
     if asked.form == "json":
-        text = "".join(answer)
-        print(json.dumps(_as_json(text, answer, question, decoder), indent=2))
+        found = [_as_json(texts[answer], answer, decoder) for answer in answers]
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
+    elif len(answers) > 1:
+        for prompt, answer in zip(prompts, answers, strict=True):
+            _stream(f"> {prompt}\n{texts[answer]}\n\n")
+            print(_speed(answer), file=sys.stderr)
+        count = sum(len(answer.tokens) for answer in answers)
+        rate = count / (time.perf_counter() - started)
+        print(f"{count} tokens together, {rate:.1f} tokens/s with prompts", file=sys.stderr)
     else:
-        for text in answer:
+        for _, text in answered(decoder, answers):
             _stream(text)
         _stream("\n")
-        print(_speed(answer, question), file=sys.stderr)
+        print(_speed(answers[0]), file=sys.stderr)
     return 0
+
+
+def _messages(asked: Asked, prompt: str) -> list[Message]:
+    told = [Message("system", asked.system)] if asked.system else []
+    return [*told, Message("user", prompt)]
 
 
 def _prepared(model: str, asked: Asked) -> PreparedGenerator:
@@ -146,10 +172,10 @@ def _stream(text: str) -> None:
     sys.stdout.flush()
 
 
-def _speed(answer: Answer, question: Question) -> str:
+def _speed(answer: Answer) -> str:
     return (
         f"{len(answer.tokens)} tokens, {_rate(answer):.1f} tokens/s; first one after "
-        f"{answer.prompt_s * 1e3:.0f} ms for a prompt of {len(question.tokens)} tokens; "
+        f"{answer.prompt_s * 1e3:.0f} ms for a prompt of {len(answer.question.tokens)} tokens; "
         f"{_ENDED[answer.ending or Ending.END]}"
     )
 
@@ -166,13 +192,13 @@ def _rate(answer: Answer) -> float:
     return (len(answer.tokens) - 1) / answer.answer_s if answer.answer_s > 0 else 0.0
 
 
-def _as_json(text: str, answer: Answer, question: Question, decoder: Decoder) -> dict[str, Any]:
+def _as_json(text: str, answer: Answer, decoder: Decoder) -> dict[str, Any]:
     return {
         "text": text,
         "ending": answer.ending,
         "tokens": len(answer.tokens),
         "tokens_per_s": round(_rate(answer), 3),
-        "prompt_tokens": len(question.tokens),
+        "prompt_tokens": len(answer.question.tokens),
         "prompt_ms": round(answer.prompt_s * 1e3, 3),
         "kv_bytes": decoder.kv_bytes,
     }

@@ -251,6 +251,7 @@ def inspect(
     "aegis generate model.gguf 'Name three colours.' --temperature 0.7 --top-p 0.9 --seed 1\n\n"
     "aegis generate export/model.onnx --system 'Answer in one word.' - < question.txt\n\n"
     "aegis generate model.gguf 'Once upon a time' --plain --max-tokens 50 --format json\n\n"
+    "aegis generate model.gguf 'Name a bird.' 'Name a fish.' 'Name a tree.' --batch 4\n\n"
     "The first run converts the model, later ones find it in the cache. Speed and what ended the "
     "answer go to stderr. Exit code: 0 answered, 2 bad input or no language model, 130 interrupted."
 )
@@ -261,7 +262,9 @@ def generate(
             help="GGUF file, ONNX export with its KV cache, or a pypi:// or package:// address."
         ),
     ],
-    prompt: Annotated[str, typer.Argument(help="What is asked; - reads it from stdin.")],
+    prompt: Annotated[
+        list[str], typer.Argument(help="What is asked; - reads it from stdin; several at once.")
+    ],
     *,
     system: Annotated[str, typer.Option(help="What the model is told before the prompt.")] = "",
     max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
@@ -288,6 +291,9 @@ def generate(
     chunk: Annotated[
         int, typer.Option(help="Most tokens of the prompt in one step: 2, 4, 8, 16 or 32.")
     ] = 32,
+    batch: Annotated[
+        int, typer.Option(help="Most prompts that are answered at once: 1, 2 or 4.")
+    ] = 4,
     precision: Annotated[
         str,
         typer.Option(
@@ -306,7 +312,7 @@ def generate(
     from aegis_ros.cli.generate import Asked, run
 
     asked = Asked(
-        prompt=prompt,
+        prompts=tuple(prompt),
         system=system,
         max_tokens=max_tokens,
         temperature=temperature,
@@ -316,6 +322,7 @@ def generate(
         plain=plain,
         context=context,
         parts=parts,
+        batch=batch,
         chunk=chunk,
         precision=precision,
         tokenizer=tokenizer,

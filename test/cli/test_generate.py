@@ -62,6 +62,22 @@ def test_cut_models_answer_as_whole_ones(aegis: Aegis, model: str, state: str) -
     assert one["text"] == cut["text"] and one["prompt_tokens"] == 2
 
 
+def test_several_prompts_are_answered_in_their_order(aegis: Aegis, model: str, state: str) -> None:
+    options = ("--max-tokens", "12", "--precision", "float32")
+    prompts = ("in the box", "a", "the")
+    alone = [asked(aegis, model, state, prompt, *options).out for prompt in prompts]
+    said = asked(aegis, model, state, *prompts, *options)
+    blocks = [f"> {prompt}\n{text}\n" for prompt, text in zip(prompts, alone, strict=True)]
+    assert said.out == "".join(blocks) and "36 tokens together" in said.err
+    found = json.loads(asked(aegis, model, state, *prompts, *options, "--format", "json").out)
+    assert [each["text"] + "\n" for each in found] == alone
+    two = json.loads(
+        asked(aegis, model, state, *prompts, *options, "--batch", "2", "--format", "json").out
+    )
+    assert two[0]["kv_bytes"] * 3 == found[0]["kv_bytes"] * 2
+    assert [each["text"] for each in two] == [each["text"] for each in found]
+
+
 def test_a_prompt_comes_from_stdin(
     aegis: Aegis, model: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +114,7 @@ def test_a_system_prompt_comes_first(aegis: Aegis, model: str, state: str) -> No
         (["--max-tokens", "0"], "max_tokens: out of range"),
         (["--stop", ""], "stop: not a list"),
         (["--chunk", "3"], "chunk: not a size"),
+        (["--batch", "3"], "batch: not a size"),
         (["--parts", "9"], "parts: the model cannot be cut"),
         (["--parts", "0"], "parts: out of range"),
         (["--context", "100000"], "context: the context is longer"),

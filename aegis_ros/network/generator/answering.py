@@ -1,20 +1,24 @@
-"""Answers one prompt: fills the cache, then chooses token after token until something ends it."""
+"""Answers prompts: fills caches, then chooses token after token until each answer ends."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
 from aegis_ros.errors import ConfigError
 from aegis_ros.network.generator.answer_text import AnswerText
-from aegis_ros.network.generator.buckets import CHUNKS, chunks
+from aegis_ros.network.generator.buckets import CHUNKS, batches, chunks
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.sampling import Sampler, Sampling
 
-__all__ = ["Answer", "Ending", "Question"]
+__all__ = ["Answer", "Ending", "Question", "answered"]
 
 
 class Ending(StrEnum):
@@ -56,64 +60,105 @@ class Question:
 
 
 class Answer:
-    """The answer to one question; iterate over it for its text.
+    """The answer to one question, as far as it has come.
 
     Attributes:
-        tokens: those of the answer so far.
+        question: what was asked.
+        tokens: those of the answer.
         ending: why it ended; ``None`` while it goes on.
         prompt_s: how long the prompt took, until the first token was known.
         answer_s: how long all tokens but the first took.
     """
 
-    def __init__(
-        self, decoder: Decoder, facts: GeneratorFacts, pieces: Sequence[bytes], question: Question
-    ) -> None:
-        """Compute nothing yet."""
-        self._decoder, self._facts, self._question = decoder, facts, question
-        self._text = AnswerText(pieces, question.stops)
+    def __init__(self, facts: GeneratorFacts, pieces: Sequence[bytes], question: Question) -> None:
+        """Begin with no token."""
+        self.question = question
         self.tokens: list[int] = []
         self.ending: Ending | None = None
         self.prompt_s = self.answer_s = 0.0
+        self._facts = facts
+        self._text = AnswerText(pieces, question.stops)
+        self._sampler = Sampler(question.sampling)
+        self._started = time.perf_counter()
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield text as it comes; every step runs when the next one is asked for.
+    @property
+    def next_token(self) -> int:
+        """The token that is to be put into the cache next, for the logits of the one after it."""
+        return self.tokens[-1] if self.tokens else self.question.tokens[-1]
+
+    def begin(self, decoder: Decoder, slot: int) -> None:
+        """Put all of the prompt but its last token into the cache of a slot."""
+        self._started = time.perf_counter()
+        decoder.forget(slot)
+        before = self.question.tokens[:-1]
+        at = 0
+        for size in chunks(len(before), self.question.chunk):
+            decoder.prefill(before[at : at + size], slot=slot)
+            at += size
+
+    def take(self, logits: npt.NDArray[np.float32]) -> str:
+        """Choose the next token; return the text that is certain now.
+
+        Args:
+            logits: float32 [vocabulary], after :attr:`next_token`.
 
         Raises:
-            BackendError: the runtime fails, or computes no numbers.
+            BackendError: they are no numbers.
         """
-        question, decoder = self._question, self._decoder
-        started = time.perf_counter()
-        *first, token = question.tokens
-        decoder.forget(0)
-        at = 0
-        for size in chunks(len(first), question.chunk):
-            decoder.prefill(first[at : at + size], slot=0)
-            at += size
-        sampler = Sampler(question.sampling)
-        while self.ending is None:
-            (logits,) = decoder.decode([token], slot=0)
-            token = sampler.choose(logits)
-            now = time.perf_counter()
-            if self.tokens:
-                self.answer_s = now - started - self.prompt_s
-            else:
-                self.prompt_s = now - started
-            self.tokens.append(token)
-            text = "" if token in self._facts.ends else self._text.add(token)
-            self.ending = self._ended(token)
-            if text:
-                yield text
-        rest = self._text.end()
-        if rest:
-            yield rest
+        token = self._sampler.choose(logits)
+        passed = time.perf_counter() - self._started
+        if self.tokens:
+            self.answer_s = passed - self.prompt_s
+        else:
+            self.prompt_s = passed
+        self.tokens.append(token)
+        text = "" if token in self._facts.ends else self._text.add(token)
+        self.ending = self._ended(token)
+        return text if self.ending is None else text + self._text.end()
 
     def _ended(self, token: int) -> Ending | None:
         if token in self._facts.ends:
             return Ending.END
         if self._text.stopped:
             return Ending.STOP
-        if len(self.tokens) >= self._question.most:
+        if len(self.tokens) >= self.question.most:
             return Ending.LENGTH
-        if len(self._question.tokens) + len(self.tokens) > self._facts.context:
+        if len(self.question.tokens) + len(self.tokens) > self._facts.context:
             return Ending.CONTEXT
         return None
+
+
+def answered(decoder: Decoder, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str]]:
+    """Yield the text of answers as it comes; every step runs when the next one is asked for.
+
+    As many are answered at once as the decoder has slots; the others wait in their order, and each
+    begins as soon as one has ended.
+
+    Args:
+        decoder: is used by nobody else meanwhile.
+        answers: none of which has begun.
+
+    Raises:
+        BackendError: the runtime fails, or computes no numbers.
+    """
+    waiting = deque(answers)
+    running: list[Answer] = []  # by slot
+    while waiting or running:
+        while waiting and len(running) < decoder.slots:
+            waiting[0].begin(decoder, len(running))
+            running.append(waiting.popleft())
+        at = 0
+        for size in batches(len(running), decoder.largest_batch):
+            some = running[at : at + size]
+            logits = decoder.decode([each.next_token for each in some], slot=at)
+            for answer, row in zip(some, logits, strict=True):
+                text = answer.take(row)
+                if text:
+                    yield answer, text
+            at += size
+        for slot in reversed(range(len(running))):
+            if running[slot].ending is not None:
+                last = running.pop()
+                if slot < len(running):  # what runs stays without gaps, so that it is one batch
+                    decoder.move(len(running), slot)
+                    running[slot] = last

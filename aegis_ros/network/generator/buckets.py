@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aegis_ros.errors import ConfigError
 
-__all__ = ["BATCHES", "CHUNKS", "chunks"]
+__all__ = ["BATCHES", "CHUNKS", "batches", "chunks"]
 
 CHUNKS = (2, 4, 8, 16, 32)
 """Tokens of a prompt that one step puts into the cache."""
@@ -25,15 +27,32 @@ def chunks(tokens: int, largest: int = CHUNKS[-1]) -> list[int]:
     Raises:
         ConfigError: ``largest`` is no chunk.
     """
-    if largest not in CHUNKS:
+    return _sizes(tokens, largest, CHUNKS, "chunk")
+
+
+def batches(sequences: int, largest: int = BATCHES[-1]) -> list[int]:
+    """Return the steps that give sequences one more token each, the largest first.
+
+    Args:
+        sequences: how many.
+        largest: batch that may be used.
+
+    Raises:
+        ConfigError: ``largest`` is no batch.
+    """
+    return _sizes(sequences, largest, BATCHES, "batch")
+
+
+def _sizes(count: int, largest: int, known: Sequence[int], where: str) -> list[int]:
+    if largest not in known:
         raise ConfigError(
-            "not a size of chunk",
-            where="chunk",
+            f"not a size of {where}",
+            where=where,
             value=largest,
-            expected=", ".join(map(str, CHUNKS)),
+            expected=", ".join(map(str, known)),
         )
     found: list[int] = []
-    for size in (*(each for each in reversed(CHUNKS) if each <= largest), 1):
-        count, tokens = divmod(tokens, size)
-        found += [size] * count
+    for size in sorted({1, *(each for each in known if each <= largest)}, reverse=True):
+        times, count = divmod(count, size)
+        found += [size] * times
     return found

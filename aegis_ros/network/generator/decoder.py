@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.errors import BackendError, load_error
+from aegis_ros.network.generator.buckets import BATCHES
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.runtime_text import runtime_failure
 
@@ -28,6 +29,7 @@ class Decoder:
         slots: how many sequences it holds.
 
     Attributes:
+        slots: as given.
         lengths: tokens in the cache of each slot.
 
     Raises:
@@ -56,12 +58,25 @@ class Decoder:
         shape = (facts.layers, 2, slots, facts.kv_heads, context, facts.head_dim)
         self._caches = [np.zeros(shape, self._dtype) for _ in range(2 if facts.grows else 1)]
         self._newest = [0] * slots
+        self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
 
     @property
     def kv_bytes(self) -> int:
         """Bytes of the cache."""
         return sum(cache.nbytes for cache in self._caches)
+
+    @property
+    def largest_batch(self) -> int:
+        """Most sequences in one step; those of a cache that grows have different extents."""
+        return 1 if self._facts.grows else BATCHES[-1]
+
+    def move(self, source: int, target: int) -> None:
+        """Put the sequence of one slot into another one."""
+        for cache in self._caches:
+            cache[:, :, target] = cache[:, :, source]
+        self._newest[target] = self._newest[source]
+        self.lengths[target] = self.lengths[source]
 
     def forget(self, slot: int) -> None:
         """Empty the cache of a slot."""

@@ -15,7 +15,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.errors import AegisError, ConfigError, ModelError
 from aegis_ros.network.generator import conversion_child
-from aegis_ros.network.generator.answering import Answer, Ending, Question
+from aegis_ros.network.generator.answering import Answer, Ending, Question, answered
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.preparing import (
@@ -55,13 +55,22 @@ def model(prepare: Prepare, path: Path) -> PreparedGenerator:
     return prepare(path, parts=2, precision=Precision.FLOAT32)
 
 
-def answer(model: PreparedGenerator, ids: list[int], **options: Any) -> tuple[str, Answer]:
+def answers(
+    model: PreparedGenerator, prompts: list[list[int]], *, slots: int = 1, **options: Any
+) -> list[tuple[str, Answer]]:
     with model.opened() as paths:
-        decoder = Decoder(model.facts, paths, context=model.facts.context)
+        decoder = Decoder(model.facts, paths, context=model.facts.context, slots=slots)
     sampling = Sampling(**options.pop("sampling", {}))
-    question = Question(tokens=ids, sampling=sampling, **{"most": 24} | options)
-    found = Answer(decoder, model.facts, model.pieces, question)
-    return "".join(found), found
+    asked = [Question(tokens=ids, sampling=sampling, **{"most": 24} | options) for ids in prompts]
+    found = [Answer(model.facts, model.pieces, question) for question in asked]
+    texts = dict.fromkeys(found, "")
+    for one, text in answered(decoder, found):
+        texts[one] += text
+    return [(texts[one], one) for one in found]
+
+
+def answer(model: PreparedGenerator, ids: list[int], **options: Any) -> tuple[str, Answer]:
+    return answers(model, [ids], **options)[0]
 
 
 def test_an_answer_is_that_of_the_reference(model: PreparedGenerator, path: Path) -> None:
@@ -96,6 +105,20 @@ def test_an_answer_ends_where_it_must(model: PreparedGenerator) -> None:
         answer(model, ids, most=0)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3, 4])
+def test_many_at_once_are_answered_as_each_alone(model: PreparedGenerator, slots: int) -> None:
+    """In float32: those that end make room for those that wait, whatever their lengths."""
+    prompts = [[5 + 7 * number] * (1 + 3 * number % 11) for number in range(9)]
+    # A stop ends some of them early, so that slots change hands.
+    alone = [answer(model, ids) for ids in prompts]
+    stop = alone[4][0][5]
+    alone = [answer(model, ids, stops=(stop,)) for ids in prompts]
+    assert {one.ending for _, one in alone} >= {Ending.STOP, Ending.LENGTH}
+    together = answers(model, prompts, slots=slots, stops=(stop,))
+    for (text, one), (wanted, other) in zip(together, alone, strict=True):
+        assert (text, one.tokens, one.ending) == (wanted, other.tokens, other.ending)
+
+
 def test_a_seed_repeats_an_answer(model: PreparedGenerator) -> None:
     drawn = {"temperature": 1.5, "top_p": 0.95, "seed": 3}
     _, one = answer(model, [1, 2, 3], sampling=drawn)
@@ -114,6 +137,10 @@ def test_an_export_needs_and_finds_the_files_beside_it(
     assert ready.facts.template == model.facts.template
     text, found = answer(ready, encoded(ready, [Message("user", "in the")]))
     assert found.tokens and isinstance(text, str)
+    prompts = [[5, 6, 7], [80], [9] * 20]
+    together = answers(ready, prompts, slots=2)
+    for ids, (_, one) in zip(prompts, together, strict=True):
+        assert one.tokens == answer(ready, ids)[1].tokens
     alone = write_export(tmp_path / "alone", "")
     assert tokenizer_of(str(alone), [str(alone.parent)]) is None
     with pytest.raises(ModelError, match="holds no tokenizer") as told:

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
-from aegis_ros.network.generator.buckets import BATCHES, CHUNKS, chunks
+from aegis_ros.network.generator.buckets import BATCHES, CHUNKS, batches, chunks
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.gguf_file import GgufFile
@@ -199,3 +199,10 @@ def test_chunks_make_up_what_is_asked_for(count: int) -> None:
         assert sum(sizes) == count
         assert set(sizes) <= {1, *(each for each in CHUNKS if each <= largest)}
         assert sizes == sorted(sizes, reverse=True) and sizes.count(1) <= 1
+
+
+@pytest.mark.parametrize("count", range(12))
+def test_batches_take_every_sequence_once(count: int) -> None:
+    for largest in BATCHES:
+        sizes = batches(count, largest)
+        assert sum(sizes) == count and set(sizes) <= {size for size in BATCHES if size <= largest}
