@@ -62,6 +62,7 @@ _OURS = {
     "code",
     "source",
     "frame_input",
+    "inputs",
     "max_shape",
     "outputs",
 }  # of ours, under the same names

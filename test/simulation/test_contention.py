@@ -19,6 +19,7 @@ from aegis_ros.wcet import (
     Place,
     Profile,
     ProfileKey,
+    Stress,
     contended,
     slowed_ns,
     unmeasured,
@@ -27,15 +28,25 @@ from test.task_sets import task_sets
 
 SCALE = 1_000  # of the small numbers of random sets, so that slowdowns are not lost in rounding
 FACTORS = [1.0, 1.1, 1.25, 1.5, 3.0]
+MILD = [1.0, 1.1, 1.25, 1.5]
 
 
-def measured(task: AnalysisTask, factors: Mapping[str, float]) -> Profile:
-    """Return the profile of a network that takes its segments alone, and longer beside others."""
+def measured(task: AnalysisTask, factors: Mapping[str, float], load: float = 0.0) -> Profile:
+    """Return the profile of a network that takes its segments alone, and longer beside others.
+
+    Args:
+        task: with its segments.
+        factors: for each other task, how many times longer.
+        load: the same beside what does nothing but load the device; 0 for never measured.
+    """
     alone = np.array([[int(part / 1.1) or 1 for part in task.segments_ns]] * 10, np.int64)
     batches = [Batch(alone, 0)] + [
         Batch(np.ceil(alone * factor).astype(np.int64), 0, Condition(neighbour=beside(other)))
         for other, factor in factors.items()
     ]
+    if load:
+        heavy = Condition(Stress.MEMORY, neighbour=beside("load"))
+        batches.append(Batch(np.ceil(alone * load).astype(np.int64), 0, heavy))
     return Profile(ProfileKey(task.name, "b", "d"), "0" * 64, tuple(batches))
 
 
@@ -53,7 +64,12 @@ def beside(other: str) -> Neighbour:
 class Lanes:
     """Tasks of several lanes with what was measured of them: alone, and beside those elsewhere."""
 
-    def __init__(self, lanes: Sequence[Sequence[AnalysisTask]], factors: Sequence[float]) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Sequence[AnalysisTask]],
+        factors: Sequence[float],
+        load: float = 0.0,
+    ) -> None:
         self.places: list[int] = []
         named: list[AnalysisTask] = []
         for lane, own in enumerate(lanes):
@@ -79,7 +95,7 @@ class Lanes:
             for index, away in enumerate(self._elsewhere)
         ]
         self._profiles = [
-            measured(task, own) for task, own in zip(named, self._factors, strict=True)
+            measured(task, own, load) for task, own in zip(named, self._factors, strict=True)
         ]
         self.alone = [
             replace(task, segments_ns=taken(profile))
@@ -152,6 +168,38 @@ def test_what_is_admitted_beside_others_misses_nothing_under_any_phase_and_any_c
     }
     for task, worst_ns in zip(made.alone, outcome.worst_response_ns().tolist(), strict=True):
         assert worst_ns <= bounds.get(task.name, worst_ns)
+
+
+@given(
+    st.lists(task_sets(), min_size=2, max_size=3),
+    st.lists(st.sampled_from(MILD), min_size=16, max_size=16),
+    st.lists(st.sampled_from(MILD), min_size=16, max_size=16),
+    st.integers(0, 2**32),
+)
+def test_what_is_admitted_beside_loads_misses_nothing_though_others_change_up_to_that(
+    lanes: list[list[AnalysisTask]], seen: list[float], later: list[float], seed: int
+) -> None:
+    made = Lanes(lanes, seen, load=max(MILD))
+    assume(made.hold(made.contended()))
+    jobs = sporadic_arrivals(made.alone, 300 * SCALE, np.random.default_rng(seed))
+    changed = Lanes(lanes, later).slowdown()
+    outcome = simulate(made.alone, jobs, lanes=made.places, slowdown=changed)
+    assert not outcome.missed.any()
+
+
+def test_without_the_loads_a_neighbour_that_changes_makes_somebody_late() -> None:
+    lanes = [[AnalysisTask("urgent", (5,), 100, 7)], [AnalysisTask("other", (9,), 100, 50)]]
+    known, changed = Lanes(lanes, [1.0]), Lanes(lanes, [1.5]).slowdown()
+    assert known.hold(known.contended())
+    assert not Lanes(lanes, [1.0], load=1.5).hold(Lanes(lanes, [1.0], load=1.5).contended())
+    jobs = Workload.of(
+        np.array([0, 1]),
+        np.array([0, 0]),
+        np.array([0, 0]),
+        [each.segments_ns for each in known.alone],
+    )
+    outcome = simulate(known.alone, jobs, lanes=known.places, slowdown=changed)
+    assert outcome.missed.tolist() == [True, False]
 
 
 def test_budgets_measured_alone_admit_a_set_that_misses() -> None:
