@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aegis_ros.analysis.demand import MAX_POINTS, LaneLoad
-from aegis_ros.analysis.lane import is_schedulable
+from aegis_ros.analysis.lane import check_lane, is_schedulable
 from aegis_ros.analysis.modes import check_modes, passes_modes
 from aegis_ros.analysis.search import smallest
 from aegis_ros.analysis.task import AnalysisTask, by_promise
@@ -61,7 +61,8 @@ def longest_step(
     if not promised:
         return None
     own = [task.switched(switch_ns) for task in promised]
-    passes = passes_modes if any(task.high_segments_ns for task in own) else is_schedulable
+    modes = any(task.high_segments_ns for task in own)
+    passes = passes_modes if modes else is_schedulable
 
     def fails(longest_ns: int) -> bool:
         return not passes([*own, _step(longest_ns)])
@@ -71,7 +72,8 @@ def longest_step(
     else:
         most = _most_ns([task.at_low() for task in own])
         refused = most + 1 if not fails(most) else smallest(1, most, fails) or most
-    verdict = check_modes([*own, _step(refused)], lane=lane).verdict
+    failing = [*own, _step(refused)]
+    verdict = check_modes(failing, lane=lane).verdict if modes else check_lane(failing, lane=lane)
     witness = verdict.witness
     due = own if witness is None else [task for task in own if _is_due_at(task, witness.t_ns)]
     deciding = max(due or own, key=lambda task: task.density)

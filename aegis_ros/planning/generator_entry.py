@@ -46,7 +46,9 @@ class GeneratorEntry(BaseModel):
     arena_mib: Annotated[float, Number, Field(gt=0.0, le=1_048_576, allow_inf_nan=False)] | None = (
         None
     )
-    tokens_per_s: Annotated[float, Number, Field(gt=0.0, le=1e6, allow_inf_nan=False)] | None = None
+    tokens_per_s: Annotated[float, Number, Field(ge=1e-3, le=1e6, allow_inf_nan=False)] | None = (
+        None
+    )
 
 
 def generators_of(

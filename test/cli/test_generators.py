@@ -136,6 +136,7 @@ BOTH = "[{prefill: 2, parts_ms: [1]}, {decode: 1, parts_ms: [1]}]"
             "no decode for 2 answers at once",
         ),
         (ONE.replace("max_len", "tokens_per_s: 0, max_len") % BOTH, "tokens_per_s: out of range"),
+        (ONE.replace("max_len", "tokens_per_s: 1e-9, max_len") % BOTH, "tokens_per_s: out of"),
         (ONE.replace("max_len", "arena_mib: .nan, max_len") % BOTH, "arena_mib: out of range"),
     ],
 )
@@ -167,6 +168,24 @@ def test_a_bad_change_of_a_generator_ends_with_code_2(
 def test_lanes_are_not_chosen_for_a_set_with_generators(aegis: Aegis, write: Write) -> None:
     said = aegis("check", write(TALKING), "--lanes", "auto")
     assert said.code == 2 and "a generator names its own" in said.err
+
+
+LARGEST = (
+    "tasks: [{name: a, period_ms: 3600000, segments_ms: [1]}]\n"
+    "generators: [{name: b, slots: 1024, max_len: 1048576, kv_bytes_per_token: 1073741824, "
+    "tokens_per_s: %s, buckets: [{prefill: 65536, parts_ms: [3600000]}, "
+    "{decode: 1024, parts_ms: [3600000, 3600000]}]}]"
+)
+
+
+@pytest.mark.parametrize("rate", ["0.001", "1000000"])
+@pytest.mark.parametrize("command", ["check", "simulate"])
+def test_the_largest_numbers_that_may_be_written_get_an_answer(
+    aegis: Aegis, write: Write, command: str, rate: str
+) -> None:
+    more = ("--duration", "1s") if command == "simulate" else ()
+    said = aegis(command, write(LARGEST % rate), *more)
+    assert said.code in (0, 1), said.err
 
 
 def test_a_set_without_generators_says_nothing_of_them(aegis: Aegis, write: Write) -> None:
