@@ -33,6 +33,7 @@ PARTS = (
         "dispatch", "Dispatch beside three 720p cameras", "benchmarks.stack", ("--dispatch",)
     ),
     Part("segments", "What cutting a network costs", "benchmarks.segments"),
+    Part("backends", "The same networks on each runtime", "benchmarks.backends"),
     Part("analysis", "The proof and the simulator", "benchmarks.analysis"),
     Part("acceptance", "How much the tests accept", "benchmarks.analysis.acceptance"),
     Part("trace", "What tracing costs", "benchmarks.trace"),

