@@ -18,6 +18,8 @@ __all__ = ["NO_LIMIT", "Budget"]
 
 NO_LIMIT = 1 << 62
 _ENDLESS = 20  # budgets of a whole job; as with a segment that hangs
+# Jobs within their budget, for every budget that an overrun used, after which it counts as rare.
+_RARE = 10
 
 
 class Budget:
@@ -36,13 +38,15 @@ class Budget:
         least_total_ns: the smaller one of ``total_ns`` and ``report_total_ns``.
         report_total_ns: what a whole job may take before anything has to be reported.
         owed_ns: lane time taken beyond the budget and not repaid yet.
-        owes_little: less than a whole budget is owed.
+        idle_repays: what is owed may be repaid by idle time as well: it is less than a budget, or
+            the task exceeds its budget rarely.
     """
 
     __slots__ = (
         "_budgets_ns",
         "_enforced",
         "_exit_after",
+        "_last_over",
         "_low_declared_ns",
         "_low_ns",
         "_low_total_declared_ns",
@@ -53,10 +57,10 @@ class Budget:
         "_plan_total_ns",
         "_reported",
         "declared_ns",
+        "idle_repays",
         "least_total_ns",
         "limits_ns",
         "owed_ns",
-        "owes_little",
         "policy",
         "report_total_ns",
         "total_ns",
@@ -73,7 +77,8 @@ class Budget:
         self.policy = policy if _limits(plan) else None
         self._exit_after = plan.exit_after if policy is OverrunPolicy.EARLY_EXIT else 0
         self.owed_ns = 0
-        self.owes_little = False
+        self.idle_repays = False
+        self._last_over = -1  # the last job that took too much
         self._reported, self._enforced = stretch
         self.change(plan, low)
 
@@ -172,28 +177,37 @@ class Budget:
         job.state = EARLY if step + 1 >= self._exit_after else LATE
         return job.state == EARLY
 
-    def charge(self, used_ns: int) -> int:
-        """Owe what a job that has ended took too much; return how many jobs repay it."""
+    def charge(self, seq: int, used_ns: int) -> int:
+        """Owe what a job that has ended took too much; return how many jobs repay it at most.
+
+        Args:
+            seq: number of the job.
+            used_ns: what it took.
+        """
         owed = max(0, used_ns - self.total_ns)
+        jobs = -(-owed // self.total_ns)
         self.owed_ns = owed  # what was repaid too much before is no credit
-        self.owes_little = 0 < owed < self.total_ns
-        return -(-owed // self.total_ns)
+        rare = seq - self._last_over > _RARE * jobs
+        self.idle_repays = owed > 0 and (owed < self.total_ns or rare)
+        if owed:
+            self._last_over = seq
+        return jobs
 
     def skip_one(self) -> None:
         """Repay with a job that is skipped."""
         if self.owed_ns > 0:
             self.owed_ns -= self.total_ns
-            self.owes_little = False
+            self.idle_repays &= self.owed_ns > 0
 
     def repay(self, spare_ns: int) -> int:
         """Repay with time in which nobody wanted the lane; return how much of it was used.
 
-        Only less than a budget: who takes more often makes others late, and must come less often
-        however much time there is between.
+        Only what :attr:`idle_repays`: who takes whole budgets too much again and again makes others
+        late each time, and must come less often however much time there is between.
         """
         paid = min(spare_ns, self.owed_ns)
         self.owed_ns -= paid
-        self.owes_little = self.owed_ns > 0
+        self.idle_repays = self.owed_ns > 0
         return paid
 
 

@@ -78,7 +78,7 @@ class _Lane:
         self.next_due: _Lane | None = None
         self.shedding = False
         self.strained = False  # a release may be refused: it sheds, or somebody owes
-        self.owing = False  # somebody owes less than a budget
+        self.owing = False  # somebody owes what idle time may repay
         self.idle_ns = _BUSY  # since when nothing is to do, while something is owed
         self.stretch = (1.0, 1.0)
         # The usual answer, made once.
@@ -654,9 +654,9 @@ class Scheduler:
             if job.state == EARLY:
                 applied = policy
             if ended or task.background is job:
-                skips = budget.charge(job.used_ns)
+                skips = budget.charge(job.seq, job.used_ns)
                 lane.strained |= skips > 0
-                lane.owing |= budget.owes_little
+                lane.owing |= budget.idle_repays
             while task.waiting and (budget.owed_ns > 0 or task.background is not None):
                 waited = task.waiting.popleft()
                 waited.state = DROPPED
@@ -760,9 +760,9 @@ class Scheduler:
         lane.idle_ns = now_ns
         owing = False
         for task in self._tasks.values():
-            if task.lane is lane and task.budget.owes_little:
+            if task.lane is lane and task.budget.idle_repays:
                 spare -= task.budget.repay(spare)
-                owing |= task.budget.owes_little
+                owing |= task.budget.idle_repays
         lane.owing = owing
 
     def _stop_shedding(self, lane: _Lane) -> None:

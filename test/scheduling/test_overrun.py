@@ -14,6 +14,7 @@ from aegis_ros.simulation import Workload, plan_of, simulate
 from aegis_ros.spec import Criticality, OverrunPolicy
 from test.scheduling.lane import Ended, dispatched, ended, read, released, skips
 
+MS = 1_000_000
 SKIP_NEXT, DEMOTE, STOP = OverrunPolicy.SKIP_NEXT, OverrunPolicy.DEMOTE, OverrunPolicy.STOP
 EARLY_EXIT = OverrunPolicy.EARLY_EXIT
 
@@ -178,6 +179,86 @@ def test_who_takes_twice_its_budget_comes_less_often_whatever_time_there_is(idle
     dispatched(made, 20)
     following = Job(0, 1, 20 + idle, 99)
     assert released(made, following, 20 + idle) == (following, Rule.OVERRUN)
+
+
+def _after(jobs: int, made: Scheduler, *, every: int = 100) -> int:
+    """Run jobs that keep their budget; return when the next one comes."""
+    for seq in range(jobs):
+        over = run(made, Job(0, seq, seq * every, seq * every + 99), seq * every, 10)
+        assert over.overrun is None
+        assert dispatched(made, seq * every + 10) is None
+    return jobs * every
+
+
+@pytest.mark.parametrize(("before", "idle", "skips"), [(30, 25, 0), (30, 24, 1), (29, 25, 3)])
+def test_a_rare_overrun_of_any_size_is_repaid_by_idle_time(
+    before: int, idle: int, skips: int
+) -> None:
+    made = scheduler(SKIP_NEXT, 10)
+    now = _after(before, made)
+    overrun = run(made, Job(0, before, now, now + 99), now, 35).overrun  # 3 budgets, begun
+    assert overrun is not None and overrun.skips == 3
+    now += 35
+    assert dispatched(made, now) is None
+    now += idle
+    skipped = 0
+    while True:
+        job = Job(0, before + 1 + skipped, now, now + 99)
+        if released(made, job, now) is None:
+            break
+        skipped += 1
+    assert skipped == skips
+
+
+def test_a_rare_overrun_is_repaid_by_idle_time_and_skipped_jobs_together() -> None:
+    made = scheduler(SKIP_NEXT, 10)
+    now = _after(40, made)
+    run(made, Job(0, 40, now, now + 99), now, 45)
+    now += 45
+    for seq in (41, 42):  # 35 are owed: 8 idle, a budget, 8 idle, a budget
+        assert dispatched(made, now) is None
+        now += 8
+        job = Job(0, seq, now, now + 99)
+        assert released(made, job, now) == (job, Rule.OVERRUN)
+    assert released(made, Job(0, 43, now, now + 99), now) is None
+
+
+def test_an_overrun_soon_after_another_is_not_rare() -> None:
+    made = scheduler(SKIP_NEXT, 10)
+    now = _after(30, made)
+    for seq in (30, 31):
+        run(made, Job(0, seq, now, now + 99), now, 30)
+        assert dispatched(made, now + 30) is None
+        now += 1000
+    following = Job(0, 32, now, now + 99)
+    assert released(made, following, now) == (following, Rule.OVERRUN)
+
+
+@given(st.integers(1, 8), st.integers(0, 49), st.integers(90, 110))
+def test_after_a_rare_overrun_everybody_is_in_time_as_soon_as_the_lane_was_idle(
+    budgets: int, phase: int, at: int
+) -> None:
+    tasks = [
+        AnalysisTask("rare", (10 * MS,), 50 * MS, 50 * MS),
+        AnalysisTask("other", (20 * MS,), 100 * MS, 100 * MS),
+    ]
+    rare = np.arange(0, 10_000, 50, dtype=np.int64) * MS
+    other = (np.arange(0, 10_000, 100, dtype=np.int64) + phase) * MS
+    arrival = np.concatenate([rare, other])
+    owner = np.repeat(np.array([0, 1], np.int64), [len(rare), len(other)])
+    execution = [(10 * MS,)] * len(rare) + [(20 * MS,)] * len(other)
+    execution[at] = ((1 + budgets) * 10 * MS,)
+    jobs = Workload.of(owner, arrival, arrival, execution)
+    held = simulate(tasks, jobs, on_overrun=[SKIP_NEXT, SKIP_NEXT], queue=1)
+    free = simulate(tasks, jobs, queue=1)  # nobody is skipped for it
+    # Of what the lane was behind with, it catches up 40 % of the time that passes.
+    after = jobs.arrival_ns >= rare[at] + (budgets + 3) * 50 * MS
+    for outcome in (held, free):
+        assert (outcome.finished_ns[after] >= 0).all()
+        assert (outcome.finished_ns[after] <= outcome.deadline_ns[after]).all()
+    skipped = int((held.finished_ns < 0).sum())
+    assert skipped <= budgets
+    assert budgets < 2 or skipped < budgets, "idle time has repaid a part"
 
 
 def test_a_job_that_waits_already_pays_first() -> None:
@@ -434,9 +515,6 @@ def test_no_task_gets_more_of_the_lane_in_the_long_run_than_its_budget(
         assert used <= 30 * (seq + 1 + max(0, debt)) + idle
         now += gap
         idle += gap
-
-
-MS = 1_000_000
 
 
 def test_a_network_ten_times_slower_than_its_profile_keeps_its_share_and_the_rest_recovers() -> (

@@ -57,7 +57,7 @@ def _what_is_skipped(reason: jobs.Overran) -> str:
     if reason.skips == 1:
         return ". The next frame is skipped to repay it, unless the lane idles that long first"
     if reason.skips:
-        return f". The next {reason.skips} frames are skipped to repay it"
+        return f". Up to {reason.skips} of the next frames are skipped to repay it"
     return ""
 
 
