@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aegis_ros.config import expanded, explain, read_text, read_yaml
+from aegis_ros.config.keys import Float, Number
 from aegis_ros.config.kinds import refuse_other_kind
 from aegis_ros.demo import assets
 from aegis_ros.errors import AegisError, ConfigError
@@ -16,9 +17,11 @@ from aegis_ros.network import resolve_resource
 __all__ = ["KINDS", "ReplayConfig", "Source", "load_replay", "locate"]
 
 KINDS = ("images", "video", "clouds", "bag")
-_Extent = Annotated[int, Field(ge=1, le=16384)]
-_Offset = Annotated[int, Field(ge=0, le=16384)]
-_Rate = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
+_OF_PICTURES = ("crop", "size", "encoding")
+_UNUSED = {"clouds": _OF_PICTURES, "bag": (*_OF_PICTURES, "frame_id", "rate_hz")}
+_Extent = Annotated[int, Number, Field(ge=1, le=16384)]
+_Offset = Annotated[int, Number, Field(ge=0, le=16384)]
+_Rate = Annotated[float, Number, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
 
 
 class Source(BaseModel):
@@ -27,13 +30,13 @@ class Source(BaseModel):
     Attributes:
         images, video, clouds, bag: path or URI of the recording; exactly one of them.
         topic: topic to publish on (for bags: the topic to play; empty for all, as recorded).
-        rate_hz: messages a second; for videos and bags 0 keeps the recording's own timing.
+        rate_hz: messages a second; for videos 0 keeps the recording's own timing, as bags do.
         loop: begin again at the end.
         start_s: seconds of the recording to leave out at its beginning.
-        crop: (top, left, height, width) to cut out of pictures, before they are resized.
+        crop: (top, left, height, width) to cut out of pictures and videos, before they are resized.
         size: (height, width) to resize pictures to.
         encoding: bgr8, rgb8, mono8, jpeg or png.
-        frame_id: frame of the header.
+        frame_id: frame of the header; bags keep theirs.
         stamp: ``now`` or ``original`` (bags only).
         qos: sensor_data or reliable.
     """
@@ -47,11 +50,9 @@ class Source(BaseModel):
     topic: str = Field("", max_length=255)
     rate_hz: _Rate = 0.0
     loop: bool = True
-    start_s: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    start_s: Float = Field(0.0, ge=0.0, allow_inf_nan=False)
     crop: tuple[_Offset, _Offset, _Extent, _Extent] | None = None
-    size: (
-        tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]] | None
-    ) = None
+    size: tuple[_Extent, _Extent] | None = None
     encoding: Literal["bgr8", "rgb8", "mono8", "jpeg", "png"] = "bgr8"
     frame_id: str = "replay"
     stamp: Literal["now", "original"] = "now"
@@ -68,6 +69,9 @@ class Source(BaseModel):
             raise ValueError("rate_hz: expected messages a second for images and clouds")
         if self.stamp == "original" and given != ["bag"]:
             raise ValueError("stamp: original stamps exist only in bags")
+        for name in _UNUSED.get(given[0], ()):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect with {given[0]}: expected it left out")
         return self
 
     @property
@@ -86,7 +90,7 @@ class ReplayConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    speed: float = Field(1.0, gt=0.0, le=100.0, allow_inf_nan=False)
+    speed: Float = Field(1.0, gt=0.0, le=100.0, allow_inf_nan=False)
     sources: list[Source] = Field(min_length=1, max_length=64)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +20,7 @@ from aegis_ros.orchestrator import claims as claims_module
 from aegis_ros.orchestrator.claims import Claim, Claims, claims_folder, claims_of
 from aegis_ros.rationale.requests import NotClaimed
 from aegis_ros.sandbox.file_lock import FileLock
+from aegis_ros.sandbox.scratch import Scratch
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 from test.orchestrator.house import House
 
@@ -204,9 +203,8 @@ def test_a_claim_of_another_user_counts_and_stays(tmp_path: Path) -> None:
         "Claims(Path(sys.argv[1]), '/theirs').take([Claim('core-3', 'core 3', 'main', '')]);"
         "print('claimed', flush=True); time.sleep(600)"
     )
-    folder = Path(tempfile.mkdtemp(prefix="claims"))  # pytest's own folders are closed to others
-    folder.chmod(0o1777)
-    try:
+    with Scratch() as folder:  # pytest's own folders are closed to others
+        folder.chmod(0o1777)
         with subprocess.Popen(
             [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE
         ) as process:
@@ -218,8 +216,6 @@ def test_a_claim_of_another_user_counts_and_stays(tmp_path: Path) -> None:
             process.kill()
             process.wait()
         ours.take([CORE])
-    finally:
-        shutil.rmtree(folder)
 
 
 def test_what_another_user_does_not_let_go_is_no_trouble(
