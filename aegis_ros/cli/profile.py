@@ -393,7 +393,8 @@ class _Campaign:
         """Yield a network as it may run on other lanes while a task runs on one of its own."""
         contention = self._orchestrator.contention
         found = [
-            contention.neighbour(network, other.name, lane) for _, lane in self._pairs(task, other)
+            contention.neighbour(network, other.name, lane, own)
+            for own, lane in self._pairs(task, other)
         ]
         yield from dict.fromkeys(found)
 
@@ -451,13 +452,14 @@ class _Campaign:
         network = self._compiled[other.name]
         if other.place is Place.AFTER:
             return task, Measurement(condition, frames, after=network)
+        contention = self._orchestrator.contention
         own, lane = next(
-            each
-            for each in self._pairs(task, self._specs[other.name])
-            if other.lane in ("", each[1])
+            (own, lane)
+            for own, lane in self._pairs(task, self._specs[other.name])
+            if contention.neighbour(network, other.name, lane, own) == other
         )
         index = [each.name for each in self._spec.device.lanes].index(lane)
-        own = self._orchestrator.contention.own_lane(own, lane)
+        own = contention.own_lane(own, lane)
         return replace(task, lane=own), Measurement(condition, frames, beside=(network, index))
 
     def _row(self, name: str, condition: Condition) -> TaskID:

@@ -173,7 +173,7 @@ def _caches(condition: Condition) -> str:
     other = condition.neighbour
     if other is None:
         return str(condition.cache)
-    return f"{other.name}@{other.lane}" if other.lane else other.name
+    return f"{other.name} ({other.lane})" if other.lane else other.name
 
 
 def _whole(profile: Profile, condition: Condition) -> int:

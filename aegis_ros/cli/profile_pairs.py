@@ -20,7 +20,7 @@ __all__ = ["draw_pairs", "has_pairs", "print_pairs"]
 
 _TITLES = {
     Place.AFTER: "Right after another network: median and slowest run, relative to alone",
-    Place.BESIDE: "Beside another one (network@lane): median and slowest, relative to alone",
+    Place.BESIDE: "Beside another one (network, its lane): median and slowest, relative to alone",
 }
 _CELL, _GAP = 9, 3  # characters of a cell, and between two columns
 _WARM, _HOT = 1.5, 2.0  # slowest run, in medians alone, from which a cell is coloured
@@ -106,7 +106,7 @@ def _label(pair: Pair) -> str:
     other = pair.neighbour
     if other is None:
         return "alone"
-    return f"{other.name}@{other.lane}" if other.lane else other.name
+    return f"{other.name} ({other.lane})" if other.lane else other.name
 
 
 def _columns(found: Sequence[tuple[str, Profile]], place: Place) -> list[str]:

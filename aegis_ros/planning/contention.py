@@ -112,17 +112,27 @@ class Contention:
         """
         return self._class_of[lane].lanes[0] if self._alike[lane] else lane
 
-    def neighbour(self, other: CompiledNetwork, name: str, lane: str) -> Neighbour:
+    def neighbour(self, other: CompiledNetwork, name: str, lane: str, own: str) -> Neighbour:
         """Return what is noted of a network that runs on another lane.
 
-        Cores are alike, so that their names do not matter; streams of a GPU have priorities.
+        Cores are alike, so that nothing of the lane matters. Of a GPU's lane it matters which part
+        of the GPU it has, and whether its stream goes before the one that is timed; not its name,
+        nor how many others there are: what was measured for some lanes holds for others like them,
+        and for no other ones.
 
         Args:
             other: the network; however it is cut, it is one neighbour.
             name: of its task.
             lane: where it runs.
+            own: lane of the network whose neighbour it is.
         """
-        return Neighbour(other.key, Place.BESIDE, "" if self._alike[lane] else lane, name)
+        if self._alike[lane]:
+            return Neighbour(other.key, Place.BESIDE, "", name)
+        timed = self._lanes.index(self.own_lane(own, lane))
+        order = "more" if self._lanes.index(lane) < timed else "less"
+        share = self._class_of[lane].share
+        what = f"{order} urgent lane" + (f" with {share}" if share else "")
+        return Neighbour(other.key, Place.BESIDE, what, name)
 
     def own_lane(self, lane: str, other: str) -> str:
         """Return where a network is timed for a lane while another lane is busy.
@@ -166,7 +176,7 @@ class Contention:
         if candidate.wcet_source == "estimated":
             return self._estimated(candidate, lane, busy, assumed)
         key = self._key_of(candidate)
-        lanes = [[self._seen(each) for each in there] for there in busy]
+        lanes = [[self._seen(each, lane) for each in there] for there in busy]
         profile = self._profiles.get(key)
         if profile is None or profile.segments != candidate.compiled.segments:
             return candidate  # its budget was refused before
@@ -175,7 +185,7 @@ class Contention:
         if lacking and measure is None and assumed is None:
             raise Refusal(self._not_measured(candidate, lane, busy, lacking))
         for each in (item for there in busy for item in there):
-            seen = self._seen(each)
+            seen = self._seen(each, lane)
             if measure is not None and seen in lacking:
                 lacking.remove(seen)
                 measure(
@@ -240,8 +250,9 @@ class Contention:
                 grown[name] = after
         return replace(options, candidates=(replace(own, lanes=(lane,)),)), grown
 
-    def _seen(self, other: Placed) -> Neighbour:
-        return self.neighbour(other.candidate.compiled, other.candidate.spec.name, other.lane)
+    def _seen(self, other: Placed, own: str) -> Neighbour:
+        candidate = other.candidate
+        return self.neighbour(candidate.compiled, candidate.spec.name, other.lane, own)
 
     def _not_measured(
         self,
@@ -254,7 +265,7 @@ class Contention:
             each.candidate.spec.name
             for there in busy
             for each in there
-            if self._seen(each) in lacking
+            if self._seen(each, lane) in lacking
         )
         return NotMeasuredBeside(candidate.spec.name, lane, names, self._common[lane])
 
@@ -268,7 +279,7 @@ class Contention:
         """Return estimated budgets, longer by as much as the whole network takes longer."""
         key = replace(self._key_of(candidate), network=candidate.compiled.key)
         profile = self._profiles.get(key)
-        lanes = [[self._seen(each) for each in there] for there in busy]
+        lanes = [[self._seen(each, lane) for each in there] for there in busy]
         all_of_them = [each for there in lanes for each in there]
         lacking = set(all_of_them if profile is None else unmeasured(profile, all_of_them))
         if profile is None or (lacking and assumed is None):

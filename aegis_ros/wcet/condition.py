@@ -46,7 +46,7 @@ class Neighbour:
     Attributes:
         network: what its own times are kept under.
         place: where it runs.
-        lane: name of the lane it runs on, where that is another one.
+        lane: what matters of the other lane that it runs on, in words; empty where lanes are alike.
         name: of its task, for people; two tasks of one network are one neighbour.
     """
 
@@ -58,7 +58,7 @@ class Neighbour:
     @property
     def label(self) -> str:
         """The neighbour in a few words."""
-        where = f" on lane {self.lane}" if self.lane else ""
+        where = f" ({self.lane})" if self.lane else ""
         return f"{self.place} {self.name}{where}"
 
 

@@ -171,10 +171,10 @@ def test_a_device_of_its_own_is_loaded_from_its_other_lanes_and_the_host_is_not(
     assert kinds == [
         ("none", "warm", None, None, 20),
         ("none", "cold", None, None, 5),
-        ("memory", "warm", "memory load", "a", 20),
-        ("memory", "warm", "memory load", "b", 20),
-        ("compute", "warm", "compute load", "a", 20),
-        ("compute", "warm", "compute load", "b", 20),
+        ("memory", "warm", "memory load", "more urgent lane", 20),
+        ("memory", "warm", "memory load", "less urgent lane", 20),
+        ("compute", "warm", "compute load", "more urgent lane", 20),
+        ("compute", "warm", "compute load", "less urgent lane", 20),
     ]
     assert device_of_its_own == []
     again = measured(capsys, config, state, 20, cold_runs=5, stress="both")

@@ -111,7 +111,7 @@ def test_every_pair_is_reported_however_narrow_the_terminal(
     rows = [row.split() for row in printed.splitlines() if row.split()[:1] == ["net"]]
     # Each part repeats the runs alone: two figures, and two for each neighbour.
     assert sum(len(row) - 3 for row in rows) == 2 * 3
-    assert all(name in printed for name in ("other", "third", "other@b"))
+    assert all(name in printed for name in ("other", "third", "other (b)"))
 
 
 def test_of_many_pairs_the_table_shows_the_worst(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,8 +76,9 @@ def test_the_budget_is_the_largest_of_alone_and_beside_the_other_lane(
     assert answer.accepted, answer.rationale.sentence
     found = profile_of(tmp_path, orchestrator, "first")  # both are the same network
     met = {each.neighbour for each in found.conditions if each.neighbour is not None}
-    for name, lane in (("first", "right"), ("second", "left")):
-        other = orchestrator.contention.neighbour(admitted(orchestrator, name).compiled, "", lane)
+    for name, lane, own in (("first", "right", "left"), ("second", "left", "right")):
+        compiled = admitted(orchestrator, name).compiled
+        other = orchestrator.contention.neighbour(compiled, "", lane, own)
         assert other in met
         largest = max(
             found.total_of(each).value_ns
@@ -102,7 +103,7 @@ def test_a_rejection_names_whom_the_newcomer_would_make_late(
     before = admitted(orchestrator, "first")
     # As if they had been measured beside each other on a machine where that takes a minute.
     known = profile_of(tmp_path, orchestrator, "first")
-    neighbour = orchestrator.contention.neighbour(before.compiled, "second", "right")
+    neighbour = orchestrator.contention.neighbour(before.compiled, "second", "right", "left")
     slow = Batch(np.full((20, 1), 60_000 * MS), 0, Condition(neighbour=neighbour))
     ProfileStore(tmp_path / STATE / "profiles.sqlite").add(replace(known, batches=(slow,)))
     second = task(tmp_path, "second", "right", deadline_ms=300_000)

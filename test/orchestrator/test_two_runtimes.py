@@ -109,5 +109,7 @@ def test_they_are_measured_beside_each_other_since_they_share_the_processors_cac
         profile = ProfileStore(tasks.state / "profiles.sqlite").get(key)
         assert profile is not None
         met = {each.neighbour for each in profile.conditions if each.neighbour is not None}
-        lane = TASKS[other]
-        assert orchestrator.contention.neighbour(beside.candidate.compiled, "", lane) in met
+        found = orchestrator.contention.neighbour(
+            beside.candidate.compiled, "", TASKS[other], TASKS[name]
+        )
+        assert found in met

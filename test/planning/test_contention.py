@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from aegis_ros.backends import CompiledNetwork
 from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.errors import EngineError
+from aegis_ros.memory import Footprint
+from aegis_ros.planning.contention import Contention
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.admission import BesideBudget, SlowedTask, TaskAdmitted
 from aegis_ros.rationale.rejection import NotMeasuredBeside, OthersLate
-from aegis_ros.spec import TaskSpec
+from aegis_ros.spec import DeviceSpec, LaneSpec, TaskSpec
+from aegis_ros.wcet import ProfileKey, RememberedProfiles
 from test.orchestrator.house import MS, House
 
 ALONE, BESIDE = 5_500_000, 11_000_000  # 5 ms and twice that, with a tenth on top
@@ -96,6 +100,56 @@ def test_a_newcomer_that_makes_another_lane_late_is_rejected_and_says_whom(house
     longer = changes["deadline_ms"].value
     assert orchestrator.register(task(house, "urgent", lane="lane0", deadline_ms=longer)).accepted
     assert orchestrator.register(task(house, "late", lane="lane1")).accepted
+
+
+class Nothing:
+    """Profiles of which none was ever measured."""
+
+    def get(self, key: ProfileKey) -> None:
+        return None
+
+
+def seen_on(monkeypatch: pytest.MonkeyPatch, *sms: int | None) -> dict[str, str]:
+    """Return what neighbours on each other lane of a GPU are noted as, by own lane and theirs."""
+    gpu = replace(SimulatedBackend.capabilities, on_cores=False, contends="the GPU")
+    monkeypatch.setattr(SimulatedBackend, "capabilities", gpu)
+    lanes = tuple(LaneSpec(f"l{at}", None, count) for at, count in enumerate(sms))
+    contention = Contention(
+        DeviceSpec("simulated", lanes),
+        {"simulated": SimulatedBackend()},
+        RememberedProfiles(Nothing()),
+        lambda candidate: ProfileKey("", "", ""),
+    )
+    other = CompiledNetwork("simulated", "key", ("net",), (), (), Footprint(1))
+    return {
+        f"{own.name} beside {lane.name}": contention.neighbour(
+            other, "other", lane.name, own.name
+        ).lane
+        for own in lanes
+        for lane in lanes
+        if own is not lane
+    }
+
+
+def test_streams_are_known_by_which_goes_first_where_the_network_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A network is timed on the last lane, or before it where the other one is there.
+    first, last = "more urgent lane", "less urgent lane"
+    assert seen_on(monkeypatch, None, None) == {"l0 beside l1": last, "l1 beside l0": first}
+    three = seen_on(monkeypatch, None, None, None)
+    assert {key for key, seen in three.items() if seen == last} == {"l0 beside l2", "l1 beside l2"}
+    assert set(three.values()) == {first, last}
+
+
+def test_what_was_measured_beside_one_part_of_a_gpu_does_not_hold_beside_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = seen_on(monkeypatch, 33, None)
+    four = seen_on(monkeypatch, 33, 33, 33, None)
+    assert two["l0 beside l1"] == "less urgent lane with what 33 multiprocessors leave"
+    assert four["l0 beside l1"] == "more urgent lane with 33 multiprocessors"
+    assert four["l0 beside l3"] == "less urgent lane with what 99 multiprocessors leave"
 
 
 def test_a_rejected_newcomer_does_not_count_after_a_restart(house: House) -> None:
@@ -255,8 +309,8 @@ def test_streams_are_timed_on_the_lane_of_lowest_priority(
     orchestrator = house.start(active=False)
     assert orchestrator.register(task(house, "first", lane="lane0")).accepted
     assert orchestrator.register(task(house, "second", lane="lane1")).accepted
-    # The second beside the first, and the first beside the second: each own lane, then the other.
-    assert house.engine.measured_beside == [(2, 0), (2, 1)]
+    # One network beside itself on a more urgent lane, whichever that is: measured once.
+    assert house.engine.measured_beside == [(2, 0)]
     assert proven(house) == {"first": BESIDE, "second": BESIDE}
 
 
