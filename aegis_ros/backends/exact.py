@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
-from aegis_ros.backends.base import Arrays, CompiledNetwork, LoadedNetwork, Shapes
+from aegis_ros.backends.base import Arrays, CompiledNetwork
 from aegis_ros.backends.outputs import output_arrays
 from aegis_ros.backends.probes import probes
+from aegis_ros.backends.trial import Runs
 
-__all__ = ["Runs", "not_exact"]
-
-
-class Runs(LoadedNetwork, Protocol):
-    """A loaded network that runs on the thread that calls it."""
-
-    def run(self, index: int, inputs: Arrays, outputs: Arrays) -> Shapes | None:
-        """Run one segment; return the extents of the outputs if some are dynamic."""
-        ...
+__all__ = ["not_exact"]
 
 
 def not_exact(whole: CompiledNetwork, one: Runs, parts: CompiledNetwork, other: Runs) -> str:

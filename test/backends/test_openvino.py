@@ -276,8 +276,8 @@ def test_a_network_whose_numbers_are_off_is_refused(
     def wrong(network: Any, loaded: Any, inputs: Any) -> Any:
         return [each * 2 for each in right(network, loaded, inputs)]
 
-    right = build_child._outputs
-    monkeypatch.setattr(build_child, "_outputs", wrong)
+    right = build_child.computed
+    monkeypatch.setattr(build_child, "computed", wrong)
     said = build_child.answer(_request(make_network(), tmp_path / "off", 1))
     assert "output 'means' is off from ONNX Runtime's" in said["refused"]
 

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.bytes_first import cast_bytes_first
 from aegis_ros.backends.exact import not_exact
 from aegis_ros.backends.folding import fold
 from aegis_ros.backends.openvino.backend import load_network
 from aegis_ros.backends.openvino.kernels import kernel_times
-from aegis_ros.backends.openvino.network import OpenVinoNetwork, named_as
+from aegis_ros.backends.openvino.network import named_as
 from aegis_ros.backends.openvino.refusals import openvino_failure
 from aegis_ros.backends.openvino.toolkit import CPU, GPU, NPU, Device, load_openvino, open_core
-from aegis_ros.backends.outputs import output_arrays
 from aegis_ros.backends.parts import parted
 from aegis_ros.backends.probes import probes
 from aegis_ros.backends.reference import difference
 from aegis_ros.backends.resident import second_takes
+from aegis_ros.backends.trial import computed, measured_shares
 from aegis_ros.errors import AegisError, ModelError, StateError, load_error
 from aegis_ros.network.feed import NetworkInput
 from aegis_ros.sandbox.verified import verified
 
 __all__ = ["answer"]
 
-_TIMED_RUNS = 7
 _DEVICES = {each.name: each for each in (CPU, GPU, NPU)}
 
 
@@ -76,7 +70,7 @@ def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
     network = replace(network, complete_after=tuple(known["complete_after"]))
     taken, loaded = second_takes(lambda: load_network(core, device, network, network.paths))
     refused = difference(
-        network, reference, lambda inputs: _outputs(network, loaded, inputs), device.tolerance
+        network, reference, lambda inputs: computed(network, loaded, inputs), device.tolerance
     )
     if not refused and parts > 1 and device.exact:
         whole, _ = _compiled(core, device, network, [source], stem="whole")
@@ -91,7 +85,7 @@ def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
         "bytes": max(taken, activations + int(request["weight_bytes"])),
         "activation_bytes": activations,
         "dynamic": list(network.dynamic_outputs),
-        "shares": _shares(network, loaded),
+        "shares": measured_shares(network, loaded),
     }
 
 
@@ -178,34 +172,3 @@ def _bind_extents(model: Any, inputs: Sequence[NetworkInput]) -> None:
         )
     if bound:
         model.reshape(bound)
-
-
-def _outputs(network: CompiledNetwork, loaded: OpenVinoNetwork, inputs: Arrays) -> Arrays:
-    """Return every output for these frames, as extensive as it is."""
-    outputs = output_arrays(network)
-    shapes = None
-    for segment in range(loaded.segments):
-        shapes = loaded.run(segment, inputs, outputs)
-    return [
-        _front(values, shape)
-        for values, shape in zip(outputs, shapes or [each.shape for each in outputs], strict=True)
-    ]
-
-
-def _front(values: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
-    return values.reshape(-1)[: math.prod(shape)].reshape(shape)
-
-
-def _shares(network: CompiledNetwork, loaded: OpenVinoNetwork) -> list[float]:
-    """Return the part of the execution time that each segment takes, measured."""
-    inputs = [np.zeros(item.max_shape, item.dtype) for item in network.inputs]
-    outputs = output_arrays(network)
-    taken = np.zeros((_TIMED_RUNS, loaded.segments))
-    for run in range(_TIMED_RUNS):
-        for segment in range(loaded.segments):
-            began = time.perf_counter()
-            loaded.run(segment, inputs, outputs)
-            taken[run, segment] = time.perf_counter() - began
-    typical = np.median(taken, axis=0)
-    shares: list[float] = (typical / typical.sum()).tolist()
-    return shares

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from aegis_ros.backends.base import Arrays, CompiledNetwork
+from aegis_ros.backends.base import CompiledNetwork
 from aegis_ros.backends.bytes_first import cast_bytes_first
 from aegis_ros.backends.exact import not_exact
 from aegis_ros.backends.folding import fold
-from aegis_ros.backends.outputs import output_arrays
 from aegis_ros.backends.parts import parted
 from aegis_ros.backends.reference import difference
 from aegis_ros.backends.resident import second_takes
+from aegis_ros.backends.trial import computed, measured_shares
 from aegis_ros.backends.tvm.backend import load_network
 from aegis_ros.backends.tvm.compiling import compile_part
-from aegis_ros.backends.tvm.network import TvmNetwork
 from aegis_ros.backends.tvm.refusals import tvm_failure
 from aegis_ros.errors import AegisError, ModelError, StateError, load_error
 from aegis_ros.sandbox.verified import verified
 
 __all__ = ["answer"]
-
-_TIMED_RUNS = 7
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +61,7 @@ def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
     network = _compiled(network, sources)
     network = replace(network, complete_after=tuple(known["complete_after"]))
     taken, loaded = second_takes(lambda: load_network(network, network.paths))
-    refused = difference(network, reference, lambda inputs: _outputs(network, loaded, inputs))
+    refused = difference(network, reference, lambda inputs: computed(network, loaded, inputs))
     if not refused and parts > 1:
         whole = replace(_compiled(network, [source], stem="whole"), complete_after=())
         refused = not_exact(whole, load_network(whole, whole.paths), network, loaded)
@@ -81,7 +74,7 @@ def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
         "bytes": max(taken, activations + int(request["weight_bytes"])),
         "activation_bytes": activations,
         "dynamic": list(network.dynamic_outputs),
-        "shares": _shares(network, loaded),
+        "shares": measured_shares(network, loaded),
     }
 
 
@@ -106,32 +99,3 @@ def _compiled(
         paths.append(str(target))
     found = tuple(item.name for item in network.outputs if item.name in dynamic)
     return replace(network, paths=tuple(paths), dynamic_outputs=found)
-
-
-def _outputs(network: CompiledNetwork, loaded: TvmNetwork, inputs: Arrays) -> Arrays:
-    """Return every output for these frames, as extensive as it is."""
-    outputs = output_arrays(network)
-    shapes = None
-    for segment in range(loaded.segments):
-        shapes = loaded.run(segment, inputs, outputs)
-    if shapes is None:
-        return outputs
-    return [
-        values.reshape(-1)[: math.prod(shape)].reshape(shape)
-        for values, shape in zip(outputs, shapes, strict=True)
-    ]
-
-
-def _shares(network: CompiledNetwork, loaded: TvmNetwork) -> list[float]:
-    """Return the part of the execution time that each segment takes, measured."""
-    inputs = [np.zeros(item.max_shape, item.dtype) for item in network.inputs]
-    outputs = output_arrays(network)
-    taken = np.zeros((_TIMED_RUNS, loaded.segments))
-    for run in range(_TIMED_RUNS):
-        for segment in range(loaded.segments):
-            began = time.perf_counter()
-            loaded.run(segment, inputs, outputs)
-            taken[run, segment] = time.perf_counter() - began
-    typical = np.median(taken, axis=0)
-    shares: list[float] = (typical / typical.sum()).tolist()
-    return shares
