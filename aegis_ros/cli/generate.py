@@ -9,25 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from aegis_ros.cli.model_address import model_address
-from aegis_ros.config import default_state_dir
+from aegis_ros.cli.language_model import language_model
 from aegis_ros.errors import ConfigError
 from aegis_ros.network.generator.answering import Answer, Ending, Question, answered
 from aegis_ros.network.generator.buckets import batches
 from aegis_ros.network.generator.decoder import Decoder
-from aegis_ros.network.generator.facts import Precision
-from aegis_ros.network.generator.preparing import (
-    SUFFIXES,
-    PreparedGenerator,
-    is_gguf,
-    prepare_generator,
-    tokenizer_of,
-)
 from aegis_ros.network.generator.prompt import MOST_BYTES, Message, encoded
 from aegis_ros.network.generator.sampling import Sampling
-from aegis_ros.network.locate import open_model
 from aegis_ros.rationale.printable import printable
 
 __all__ = ["Asked", "run"]
@@ -76,7 +64,14 @@ def run(model: str, asked: Asked) -> int:
     sampling = Sampling(asked.temperature, asked.top_p, asked.seed)
     batches(1, asked.batch)  # refuses a size that is none
     prompts = [_from_stdin() if each == "-" else each for each in asked.prompts]
-    prepared = _prepared(model, asked)
+    prepared = language_model(
+        model,
+        context=asked.context,
+        parts=asked.parts,
+        precision=asked.precision,
+        tokenizer=asked.tokenizer,
+        state_dir=asked.state_dir,
+    )
     answers = [
         Answer(
             prepared.facts,
@@ -120,32 +115,6 @@ def run(model: str, asked: Asked) -> int:
 def _messages(asked: Asked, prompt: str) -> list[Message]:
     told = [Message("system", asked.system)] if asked.system else []
     return [*told, Message("user", prompt)]
-
-
-def _prepared(model: str, asked: Asked) -> PreparedGenerator:
-    uri, roots = model_address(model)
-    console = Console(stderr=True, highlight=False)
-    with open_model(uri, roots, SUFFIXES) as file, console.status("Preparing the model …"):
-        return prepare_generator(
-            file,
-            cache_dir=(asked.state_dir or default_state_dir()) / "cache",
-            tokenizer=tokenizer_of(uri, roots, asked.tokenizer, embedded=is_gguf(file)),
-            context=asked.context,
-            parts=asked.parts,
-            precision=_precision(asked.precision),
-        )
-
-
-def _precision(text: str) -> Precision:
-    try:
-        return Precision(text)
-    except ValueError:
-        raise ConfigError(
-            "unknown precision",
-            where="--precision",
-            value=text,
-            expected=" or ".join(Precision),
-        ) from None
 
 
 def _from_stdin() -> str:

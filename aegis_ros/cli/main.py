@@ -337,6 +337,51 @@ def generate(
 
 
 @app.command(
+    epilog="Example: aegis buckets model.gguf --parts 6 --slots 4 --context 1024 >> set.yaml"
+)
+def buckets(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="GGUF file, ONNX export with its KV cache, or a pypi:// or package:// address."
+        ),
+    ],
+    *,
+    slots: Annotated[int, typer.Option(help="Answers at once: 1, 2 or 4.")] = 1,
+    runs: Annotated[int, typer.Option(help="Of each step.")] = 100,
+    context: Annotated[
+        int,
+        typer.Option(
+            help="Longest prompt and answer together, in tokens; 0: the model's, up to 2048."
+        ),
+    ] = 0,
+    parts: Annotated[int, typer.Option(help="Groups of layers that each step is cut into.")] = 6,
+    precision: Annotated[
+        str, typer.Option(help="Of a GGUF file: quantised, float32 or int8.")
+    ] = "quantised",
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A tokenizer.json, where none lies beside the model.")
+    ] = None,
+    state_dir: _State = None,
+) -> None:
+    """Measure the steps of a language model here, as a set for `aegis check` declares them."""
+    from aegis_ros.cli.buckets import run
+
+    raise typer.Exit(
+        run(
+            model,
+            slots=slots,
+            runs=runs,
+            context=context,
+            parts=parts,
+            precision=precision,
+            tokenizer=tokenizer,
+            state_dir=state_dir,
+        )
+    )
+
+
+@app.command(
     epilog="Examples:\n\n"
     "aegis build robot.yaml\n\n"
     "aegis build robot.yaml --format json --state-dir /tmp/state\n\n"

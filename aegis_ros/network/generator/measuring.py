@@ -1,0 +1,112 @@
+"""Measures the parts of every step of a language model at its largest context."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.errors import ConfigError
+from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
+from aegis_ros.network.generator.decoder import Decoder
+from aegis_ros.network.generator.facts import GeneratorFacts
+
+__all__ = ["WARM_UP", "MeasuredBucket", "TimedDecoder", "measure_buckets"]
+
+WARM_UP = 3
+"""Rounds that are not kept: memory is taken, caches are filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredBucket:
+    """A chunk of a prompt, or one decode for several sequences.
+
+    Attributes:
+        prefill: whether it is a chunk.
+        tokens: of the chunk; else how many sequences.
+        samples_ns: int64 [runs, parts], in the order of measurement.
+    """
+
+    prefill: bool
+    tokens: int
+    samples_ns: npt.NDArray[np.int64]
+
+
+class TimedDecoder(Decoder):
+    """A decoder that notes how long each part of its last step took.
+
+    Attributes:
+        parts_ns: of the last step.
+    """
+
+    def __init__(
+        self, facts: GeneratorFacts, paths: Sequence[str], *, context: int, slots: int
+    ) -> None:
+        """Load the parts, as for any decoder."""
+        super().__init__(facts, paths, context=context, slots=slots)
+        self.parts_ns: list[int] = []
+
+    def _run(self, part: int, *args: Any, **named: Any) -> None:  # whatever a part is told
+        if part == 0:
+            self.parts_ns = []
+        begun = time.perf_counter_ns()
+        super()._run(part, *args, **named)
+        self.parts_ns.append(max(1, time.perf_counter_ns() - begun))
+
+
+def measure_buckets(
+    decoder: TimedDecoder,
+    facts: GeneratorFacts,
+    *,
+    slots: int,
+    runs: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[MeasuredBucket]:
+    """Run every chunk and every decode that fits, in turns, each at the end of a full context.
+
+    A step takes longest there, so that it takes no longer anywhere else. In turns, a slow moment of
+    the machine hits all of them.
+
+    Args:
+        decoder: with room for ``slots`` sequences of the whole context.
+        facts: of its model.
+        slots: sequences at once.
+        runs: of each, at least 1.
+        progress: called with the number of rounds done.
+
+    Raises:
+        ConfigError: the context has no room for the smallest chunk and a token.
+        BackendError: the runtime fails.
+    """
+    chunks = [size for size in CHUNKS if size < facts.context]
+    if not chunks:
+        raise ConfigError(
+            "too short for a chunk of a prompt",
+            where="context",
+            value=facts.context,
+            expected=f"more than {CHUNKS[0]} tokens",
+        )
+    most = 1 if facts.grows else slots
+    batches = [size for size in BATCHES if size <= most]
+    shapes = [(True, size) for size in chunks] + [(False, size) for size in batches]
+    taken: list[list[list[int]]] = [[] for _ in shapes]
+    for count in range(WARM_UP + runs):
+        for kept, (prefill, size) in zip(taken, shapes, strict=True):
+            if prefill:
+                decoder.lengths[0] = facts.context - size
+                decoder.prefill([0] * size, slot=0)
+            else:
+                decoder.lengths[:size] = facts.context - 1
+                decoder.decode([0] * size, slot=0)
+            if count >= WARM_UP:
+                kept.append(decoder.parts_ns)
+        if progress is not None:
+            progress(count + 1)
+    return [
+        MeasuredBucket(prefill, size, np.array(kept, np.int64))
+        for kept, (prefill, size) in zip(taken, shapes, strict=True)
+    ]
