@@ -106,6 +106,17 @@ class GgufFile:
             _wrong(key, _short(found), "a list of integers")
         return found
 
+    def reals(self, key: str, most: int) -> list[float]:
+        """Return a list of finite numbers; an empty one where there is none."""
+        found = self.value(key)
+        if found is None:
+            return []
+        if not isinstance(found, list) or len(found) > most:
+            _wrong(key, _short(found), f"a list of at most {most:,}")
+        if not all(isinstance(each, int | float) and math.isfinite(each) for each in found):
+            _wrong(key, _short(found), "a list of finite numbers")
+        return [float(each) for each in found]
+
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
         """Return an integer from ``low`` to ``high``; where it is missing, ``default``."""
         found = self.value(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ __all__ = ["MOST_BYTES", "Vocabulary", "of_gguf", "of_json"]
 MOST_BYTES = 64 * 1024 * 1024  # of a tokenizer.json
 _MOST_TOKENS = 1 << 20
 _MOST_CONFIG = 1024 * 1024
+_LONGEST_PIECE = 256  # characters
+_SPACE = "\u2581"  # stands for a space in SentencePiece
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
 _CONTROL, _OWN = 3, 4  # types of tokens in GGUF
 _OWN_FILE = "Put a tokenizer.json beside the model, or name one with --tokenizer"
 
@@ -72,24 +76,23 @@ def of_gguf(file: GgufFile, rows: int) -> Vocabulary:
         raise ModelError("the file has no tokenizer", where="tokenizer.ggml.tokens", hint=_OWN_FILE)
     if len(tokens) > rows:
         raise _mismatch("tokenizer.ggml.tokens", len(tokens), rows)
-    kind = file.text("tokenizer.ggml.model")
-    if kind != "gpt2":
-        raise ModelError(
-            "this kind of tokenizer is not supported",
-            where="tokenizer.ggml.model",
-            value=kind or "nothing",
-            expected="gpt2 (pairs of bytes)",
-            hint=_OWN_FILE,
-        )
+    scored = _is_scored(file)
     types = file.integers("tokenizer.ggml.token_type", _MOST_TOKENS) or [1] * len(tokens)
     if len(types) != len(tokens):
         raise _mismatch("tokenizer.ggml.token_type", len(types), len(tokens))
     own = [number for number, kind in enumerate(types) if kind in (_CONTROL, _OWN)]
-    tokenizer = _pairs(
-        tokens,
-        file.texts("tokenizer.ggml.merges", 4 * _MOST_TOKENS),
-        file.text("tokenizer.ggml.pre", "default"),
-    )
+    if scored:
+        scores = file.reals("tokenizer.ggml.scores", _MOST_TOKENS)
+        if len(scores) != len(tokens):
+            raise _mismatch("tokenizer.ggml.scores", len(scores), len(tokens))
+        prefix = file.value("tokenizer.ggml.add_space_prefix") is not False
+        tokenizer = _scored(tokens, scores, prefix=prefix)
+    else:
+        tokenizer = _pairs(
+            tokens,
+            file.texts("tokenizer.ggml.merges", 4 * _MOST_TOKENS),
+            file.text("tokenizer.ggml.pre", "default"),
+        )
     _add(tokenizer, [(tokens[number], types[number] == _CONTROL) for number in own])
 
     def token(key: str) -> int:
@@ -101,9 +104,11 @@ def of_gguf(file: GgufFile, rows: int) -> Vocabulary:
     starts = file.value("tokenizer.ggml.add_bos_token")
     return Vocabulary(
         tokenizer.to_str(),
-        _pieces(tokens, {tokens[number]: types[number] == _CONTROL for number in own}),
+        _pieces(
+            tokens, {tokens[number]: types[number] == _CONTROL for number in own}, scored=scored
+        ),
         tuple(sorted(ends)),
-        begin if starts is True else -1,
+        begin if starts is True or (starts is None and scored) else -1,
         tokens[begin] if begin >= 0 else "",
         tokens[end] if end >= 0 else "",
         file.text("tokenizer.chat_template"),
@@ -137,12 +142,14 @@ def of_json(text: str, config: str, rows: int) -> Vocabulary:
     for token, number in found.items():
         tokens[number] = token
     own = {each.content: each.special for each in tokenizer.get_added_tokens_decoder().values()}
-    if "ByteLevel" not in json.dumps(json.loads(text).get("decoder")):
+    decoder = json.loads(text).get("decoder")
+    scored = "ByteFallback" in json.dumps(decoder)
+    if not scored and "ByteLevel" not in json.dumps(decoder):
         raise ModelError(
             "this kind of tokenizer is not supported",
             where="tokenizer.json: decoder",
-            value=str((json.loads(text).get("decoder") or {}).get("type", "nothing")),
-            expected="ByteLevel",
+            value=decoder.get("type", "nothing") if isinstance(decoder, dict) else "nothing",
+            expected="ByteLevel or ByteFallback",
         )
     named = _config(config)
     begin_text, end_text = _named(named, "bos_token"), _named(named, "eos_token")
@@ -150,13 +157,27 @@ def of_json(text: str, config: str, rows: int) -> Vocabulary:
     template = named.get("chat_template")
     return Vocabulary(
         text,
-        _pieces(tokens, own),
+        _pieces(tokens, own, scored=scored),
         tuple(sorted(ends)),
         found.get(begin_text, -1) if named.get("add_bos_token") is True else -1,
         begin_text,
         end_text,
         template if isinstance(template, str) else "",
     )
+
+
+def _is_scored(file: GgufFile) -> bool:
+    """Return whether pieces of text have scores (SentencePiece), rather than pairs an order."""
+    kind = file.text("tokenizer.ggml.model")
+    if kind not in ("gpt2", "llama"):
+        raise ModelError(
+            "this kind of tokenizer is not supported",
+            where="tokenizer.ggml.model",
+            value=kind or "nothing",
+            expected="gpt2 or llama",
+            hint=_OWN_FILE,
+        )
+    return kind == "llama"
 
 
 def _config(text: str) -> dict[str, Any]:
@@ -218,6 +239,31 @@ def _pairs(tokens: Sequence[str], merges: Sequence[str], cut_by: str) -> Any:
     return tokenizer
 
 
+def _scored(tokens: Sequence[str], scores: Sequence[float], *, prefix: bool) -> Any:
+    """Return a tokenizer that joins the neighbours first whose piece has the highest score."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    number = {token: at for at, token in enumerate(tokens)}
+    pairs = [
+        (-scores[at], number[token[:cut]], number[token[cut:]], token[:cut], token[cut:])
+        for at, token in enumerate(tokens)
+        if len(token) <= _LONGEST_PIECE
+        for cut in range(1, len(token))
+        if token[:cut] in number and token[cut:] in number
+    ]
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab=number,
+            merges=[(first, second) for *_, first, second in sorted(pairs)],
+            byte_fallback=True,
+        )
+    )
+    steps: list[Any] = [normalizers.Prepend(_SPACE)] if prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", _SPACE)])
+    tokenizer.decoder = decoders.ByteFallback()
+    return tokenizer
+
+
 def _add(tokenizer: Any, tokens: Sequence[tuple[str, bool]]) -> None:
     from tokenizers import AddedToken
 
@@ -226,18 +272,23 @@ def _add(tokenizer: Any, tokens: Sequence[tuple[str, bool]]) -> None:
         (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(chosen)
 
 
-def _pieces(tokens: Sequence[str], own: dict[str, bool]) -> list[bytes]:
+def _pieces(tokens: Sequence[str], own: dict[str, bool], *, scored: bool) -> list[bytes]:
     """Return the bytes of each token.
 
     Args:
-        tokens: their texts, in which a character stands for a byte.
+        tokens: their texts.
         own: those whose text is meant as it is, and whether they steer the model.
+        scored: texts are those of SentencePiece; else a character stands for a byte.
     """
     byte_of = _byte_of_character()
     found = []
     for token in tokens:
         if token in own:
             found.append(b"" if own[token] else token.encode(errors="replace"))
+        elif scored:
+            byte = _BYTE.fullmatch(token)
+            text = token.replace(_SPACE, " ").encode(errors="replace")
+            found.append(bytes([int(byte[1], 16)]) if byte else text)
         else:
             found.append(bytes(byte_of[each] for each in token if each in byte_of))
     return found

@@ -79,6 +79,100 @@ def test_a_tokenizer_json_stands_for_the_same(vocabulary: Vocabulary) -> None:
     assert starts.begin == tokens().index("A")
 
 
+# -- SentencePiece: pieces with scores --------------------------------------------------------
+
+_PIECES = [
+    *("<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))),
+    *(
+        "\u2581",
+        "a",
+        "b",
+        "c",
+        "ab",
+        "bc",
+        "abc",
+        "\u2581a",
+        "\u2581ab",
+        "\u2581b",
+        "cc",
+        "aa",
+        "\u00e9",
+    ),
+]
+_SCORES = [0.0] * 259 + [
+    -9.0,
+    -9.0,
+    -9.0,
+    -9.0,
+    -3.0,
+    -2.0,
+    -4.0,
+    -1.0,
+    -5.0,
+    -2.5,
+    -6.0,
+    -7.0,
+    -9.0,
+]
+
+
+def scored(path: Path, **said: object) -> Vocabulary:
+    types = [2, 3, 3] + [6] * 256 + [1] * 13
+    given = {"model": "llama", "tokens": _PIECES, "scores": _SCORES, "token_type": types}
+    given |= {"bos_token_id": 1, "eos_token_id": 2, "merges": None}
+    return made(path, len(_PIECES), **(given | said))
+
+
+def joined(text: str) -> list[str]:
+    """As SentencePiece does it: of all neighbours, those with the highest score, leftmost first."""
+    parts = list(text)
+    while True:
+        found = [
+            (-_SCORES[_PIECES.index(parts[at] + parts[at + 1])], at)
+            for at in range(len(parts) - 1)
+            if parts[at] + parts[at + 1] in _PIECES[259:]
+        ]
+        if not found:
+            break
+        _, at = min(found)
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    shown = []
+    for part in parts:
+        bytes_of = [f"<0x{byte:02X}>" for byte in part.encode()]
+        shown += [part] if part in _PIECES[259:] else bytes_of
+    return shown
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    return scored(tmp_path_factory.mktemp("scored") / "model.gguf")
+
+
+@given(st.text("abc x\u00e9\n"))
+def test_pieces_are_joined_by_their_scores(pieces: Vocabulary, text: str) -> None:
+    found = Tokenizer.from_str(pieces.tokenizer).encode(text, add_special_tokens=False)
+    wanted = "\u2581" + text.replace(" ", "\u2581") if text else ""
+    assert found.tokens == joined(wanted)
+    told = b"".join(pieces.pieces[each] for each in found.ids).decode()
+    assert told == (" " + text if text else "")
+
+
+def test_a_tokenizer_of_pieces_puts_its_first_token_in_front(
+    pieces: Vocabulary, tmp_path: Path
+) -> None:
+    assert (pieces.begin, pieces.begin_text, pieces.ends) == (1, "<s>", (2,))
+    assert scored(tmp_path / "off.gguf", add_bos_token=False).begin == -1
+    bare = scored(tmp_path / "bare.gguf", add_space_prefix=False)
+    assert Tokenizer.from_str(bare.tokenizer).encode("ab").tokens == ["ab"]
+    again = of_json(pieces.tokenizer, '{"eos_token": "</s>"}', len(_PIECES))
+    assert again.pieces == pieces.pieces and again.ends == (2,)
+    with pytest.raises(ModelError, match="not that of the network") as told:
+        scored(tmp_path / "short.gguf", scores=[1.0])
+    assert told.value.where == "tokenizer.ggml.scores"
+    with pytest.raises(ModelError, match="not valid"):
+        scored(tmp_path / "nan.gguf", scores=[float("nan")] * len(_PIECES))
+
+
 @pytest.mark.parametrize("pre", ["llama-bpe", "qwen2", "gpt-2"])
 def test_ways_to_cut_texts_are_known_by_their_names(tmp_path: Path, pre: str) -> None:
     tokenizer = Tokenizer.from_str(made(tmp_path / "model.gguf", pre=pre).tokenizer)
