@@ -100,6 +100,14 @@ def test_a_dynamic_output_reports_its_extents_and_keeps_to_its_slot(
 
 
 @needs_openvino
+def test_a_frame_of_nothing_is_a_frame(lane: Lane, make_network: Make, tmp_path: Path) -> None:
+    """As a scan without points is."""
+    network = lane.backend.load(lane.backend.compile(make_network("bright"), tmp_path), 0)
+    nothing, output = np.zeros((0, 24, 3), np.uint8), np.zeros(30, np.int64)
+    assert lane.run(network, [nothing], [output]) == ("", ((3, 0),))
+
+
+@needs_openvino
 def test_takes_several_inputs_in_the_order_of_the_network(
     lane: Lane, make_network: Make, tmp_path: Path
 ) -> None:
@@ -118,7 +126,7 @@ def test_takes_several_inputs_in_the_order_of_the_network(
 @pytest.mark.parametrize(
     ("frame", "said"),
     [
-        (np.ones((17, 24, 3), np.uint8), r"shape=\[1\.\.16,1\.\.24,3\]"),
+        (np.ones((17, 24, 3), np.uint8), r"shape=\[\.\.16,\.\.24,3\]"),
         (np.ones((4, 4, 3), np.float32), "u8"),
         (np.ones((4, 8, 3), np.uint8)[:, ::2], "contiguous"),
     ],

@@ -161,7 +161,7 @@ def _bind_extents(model: Any, inputs: Sequence[NetworkInput]) -> None:
         item = by_name.get(name)
         if item is None or item.tensor.static:
             continue
-        least = item.least or (1,) * len(item.max_shape)
+        least = item.least or (0,) * len(item.max_shape)  # a scan may have no points
         bound[port] = openvino.PartialShape(
             [
                 openvino.Dimension(low, high) if isinstance(declared, str) else declared
