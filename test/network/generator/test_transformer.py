@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import gguf
 import numpy as np
 import onnxruntime
 import pytest
 
-pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+gguf = pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.network.generator.buckets import BATCHES, CHUNKS, batches, chunks
 from aegis_ros.network.generator.decoder import Decoder
