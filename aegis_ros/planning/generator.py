@@ -321,9 +321,12 @@ def _finer(
 ) -> Counterfactual | None:
     room = borne.longest_ns - switch_ns
     total = sum(bucket.parts_ns)
-    if room < 1 or -(-total // room) > _MOST_PARTS:
+    if room < 1:
         return None
-    parts = -(-total // room)
+    # Parts are as even as its layers allow: as many as it has would hardly come out shorter.
+    parts = max(-(-total // room), len(bucket.parts_ns) + 1)
+    if parts > _MOST_PARTS:
+        return None
     change = CutBucket(generator.name, bucket.name, parts, -(-total // parts))
     return counterfactual(change)
 

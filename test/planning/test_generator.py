@@ -88,6 +88,13 @@ def test_a_bucket_that_is_too_long_would_pass_in_parts_that_are_proven_to() -> N
     assert parts == 4 and passes(4) and not passes(3)
 
 
+def test_parts_that_are_uneven_are_advised_to_become_more_and_not_fewer() -> None:
+    asked = assistant(prefill(2, 5), prefill(8, 40, 2, 2, 2), decode(1, 10))
+    answer = judge_generator(asked, [DETECT, DEPTH])
+    finer = next(each for each in answer.reason.counterfactuals if each.change == "parts")
+    assert finer.value == 5 and finer.sentence.endswith("in 5 parts of at most 9.20 ms each")
+
+
 def test_a_later_deadline_of_the_task_that_decides_would_admit_it() -> None:
     asked = assistant(prefill(2, 5), decode(1, 40))
     answer = judge_generator(asked, [DETECT, DEPTH])
