@@ -9,7 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-gguf = pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+
+import gguf
 
 from aegis_ros.network.generator.buckets import BATCHES, CHUNKS, batches, chunks
 from aegis_ros.network.generator.decoder import Decoder
