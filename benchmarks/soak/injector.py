@@ -6,12 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import numpy as np
 from aegis_ros.msg import ModelTask
 from aegis_ros.srv import RegisterModel, UnregisterModel
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
@@ -55,12 +56,15 @@ _MOMENT_S = 0.1  # of a registration, which takes longer
 _WRONG_MS = ("none", "40", "2000", "86400000", "-60000", "-3600000")
 _MALFORMED = 20
 _BETWEEN_S = 0.05
+_MATCH_S = 0.5  # a reader may know of a writer a moment after the writer knows of it
+_LEAVE_S = 0.2  # until its last message has been taken
 _FIRST_MALFORMED = 4_000_000_000
 _Found = TypeVar("_Found")
 _LARGE_AT_ONCE = 8
 _CALM_ROUNDS, _MOST_ROUNDS = 3, 20
 _CALM_MIB = 1.0  # less than the smallest of these buffers
 _QUIET_S = 1.5  # longer than any frame is on its way
+_OVERTAKEN_S = 4.0  # frames that newer ones replaced are reported so much later, at most
 _TOLD_S = 62.0  # frames that came too early are summed up once a minute
 
 
@@ -103,8 +107,6 @@ class Injector:
         node = listener.node
         self._register = node.create_client(RegisterModel, "/orchestrator/register_model")
         self._unregister = node.create_client(UnregisterModel, "/orchestrator/unregister_model")
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._publishers = [node.create_publisher(Image, task.topic, qos) for task in tasks]
         self._how: Mapping[Kind, Callable[[int], str]] = {
             Kind.ENGINE_KILL: self._engine_kill,
             Kind.ENGINE_HANG: self._engine_hang,
@@ -139,17 +141,22 @@ class Injector:
         held when the next ones arrive.
         """
         rounds = calm = 0
-        while calm < _CALM_ROUNDS and rounds < _MOST_ROUNDS:
-            before_mib = self._node_mib()
-            for number in range(len(self._tasks)):
-                with self._window(None):
-                    for _ in range(_LARGE_AT_ONCE):
-                        self._note_malformed(number)
-                        self._publishers[number].publish(too_large())
-                    self._listener.watch(time.time_ns())
-                    self._await_good(Kind.BAD_MESSAGES)
-            rounds += 1
-            calm = calm + 1 if self._node_mib() - before_mib < _CALM_MIB else 0
+        with ExitStack() as open_here:
+            strangers = [
+                open_here.enter_context(self._stranger(number))
+                for number in range(len(self._tasks))
+            ]
+            while calm < _CALM_ROUNDS and rounds < _MOST_ROUNDS:
+                before_mib = self._node_mib()
+                for number, stranger in enumerate(strangers):
+                    with self._window(None):
+                        for _ in range(_LARGE_AT_ONCE):
+                            self._note_malformed(number)
+                            stranger.publish(too_large())
+                        self._listener.watch(time.time_ns())
+                        self._await_good(Kind.BAD_MESSAGES)
+                rounds += 1
+                calm = calm + 1 if self._node_mib() - before_mib < _CALM_MIB else 0
         self._record.note("warm", rounds=rounds, node_mib=self._node_mib())
 
     def _node_mib(self) -> float:
@@ -206,7 +213,8 @@ class Injector:
         while self._listener.status_at <= asked and time.monotonic() < end:
             time.sleep(_LOOK_S)
         if patient:
-            while time.monotonic() < end and not self._all_told():
+            sure = asked + _OVERTAKEN_S
+            while (now := time.monotonic()) < end and not (now > sure and self._all_told()):
                 time.sleep(_LOOK_S)
         self._note_counts(quiet=True)
         if patient:
@@ -384,13 +392,34 @@ class Injector:
 
     def _bad_messages(self, variant: int) -> str:
         number = variant % len(self._tasks)
-        publisher = self._publishers[number]
-        for _, message in zip(range(_MALFORMED), malformed(variant), strict=False):
-            self._note_malformed(number)
-            publisher.publish(message)
-            time.sleep(_BETWEEN_S)
+        with self._stranger(number) as publisher:
+            for _, message in zip(range(_MALFORMED), malformed(variant), strict=False):
+                self._note_malformed(number)
+                publisher.publish(message)
+                time.sleep(_BETWEEN_S)
         self._listener.watch(time.time_ns())
         return self._names[number]
+
+    @contextmanager
+    def _stranger(self, number: int) -> Iterator[Any]:
+        """Have a second publisher on the topic of a task, no longer than it is needed.
+
+        While there are two, the node cannot say which messages were replaced in its queue.
+        """
+        node = self._listener.node
+        publisher = node.create_publisher(
+            Image,
+            self._tasks[number].topic,
+            QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
+            event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
+        )
+        try:
+            self._until(publisher.get_subscription_count, "nobody hears who sends", _ANSWER_S)
+            time.sleep(_MATCH_S)
+            yield publisher
+            time.sleep(_LEAVE_S)
+        finally:
+            node.destroy_publisher(publisher)
 
     def _note_malformed(self, number: int) -> None:
         row = np.array((number, MALFORMED, self._next_malformed, time.time_ns()), SENT)

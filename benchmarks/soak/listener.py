@@ -33,7 +33,8 @@ _NO_FRAME = frozenset(
         "task_not_reloaded",
     ]
 )
-_TRANSPORT = "frames_lost"
+# Frames that were never received: lost on their way, or replaced by newer ones before that.
+_TRANSPORT = frozenset(["frames_lost", "frames_overtaken"])
 _DEEP = 1000
 
 
@@ -193,9 +194,14 @@ class Listener:
             self._kinds[message.kind] += 1
             if message.decision == Rationale.DECISION_REJECTED:
                 self.rejected.append(message.sentence)
-            if message.decision in _GIVE_NO_RESULT and message.kind not in _NO_FRAME:
-                into = self._transport if message.kind == _TRANSPORT else self._told
+            if _gives_no_result(message):
+                into = self._transport if message.kind in _TRANSPORT else self._told
                 into[message.task] += max(1, int(message.count))
+
+
+def _gives_no_result(message: Rationale) -> bool:
+    """Return whether a decision stands for frames without a result."""
+    return message.decision in _GIVE_NO_RESULT and message.kind not in _NO_FRAME
 
 
 def _ns(stamp: Any) -> int:

@@ -6,12 +6,15 @@ import json
 import mmap
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import rclpy
+from aegis_ros.msg import ModelTask, OrchestratorStatus, Rationale, TaskStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +33,7 @@ from benchmarks.soak.ledger import (
     at_risk,
     punctuality,
 )
+from benchmarks.soak.listener import Listener
 from benchmarks.soak.lives import Gap, KilledLives, killed_lives
 from benchmarks.soak.ports import open_ports
 from benchmarks.soak.record import Counted, Record, Run, read_run
@@ -156,6 +160,41 @@ def test_a_window_says_what_a_sooner_end_of_it_would_have_left_outside() -> None
     window = Window(Kind.NODE_KILL, sent_ns - 2 * S, sent_ns + S, sent_ns - S, first_ns=sent_ns - S)
     judged = judge(_run(heard=heard, windows=[*run.windows, window]), 60.0)
     assert (judged.tasks["eye"].late, judged.sooner["eye"].late) == (0, 1)
+
+
+# -- what the node tells -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[Listener]:
+    rclpy.init()
+    try:
+        yield Listener({"eye": 50.0}, Record(tmp_path))
+    finally:
+        rclpy.try_shutdown()
+
+
+def test_frames_that_never_came_are_told_apart_from_those_that_gave_no_result(
+    listener: Listener,
+) -> None:
+    listener.status = OrchestratorStatus(tasks=[TaskStatus(spec=ModelTask(name="eye"))])
+    lost, skipped, informed = (
+        Rationale.DECISION_LOST,
+        Rationale.DECISION_SKIPPED,
+        Rationale.DECISION_INFORMED,
+    )
+    for kind, decision, count in (
+        ("frames_lost", lost, 2),
+        ("frames_overtaken", lost, 3),
+        ("jobs_lost", lost, 5),
+        ("newer_frame", skipped, 0),  # for one
+        ("cannot_subscribe", lost, 7),
+        ("overran", informed, 11),
+    ):
+        message = Rationale(task="eye", kind=kind, decision=decision, count=count)
+        listener._decided(message)
+    counts, _ = listener.counts()
+    assert (counts["eye"].transport, counts["eye"].told) == (5, 6)
 
 
 # -- when all is good again --------------------------------------------------------------------
