@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.generator.facts import Precision
-from aegis_ros.network.generator.weights import BLOCK, Blocks, in_blocks
+from aegis_ros.network.generator.weights import Blocks, in_blocks
 
 __all__ = ["GgufFile"]
 
@@ -145,7 +145,7 @@ class GgufFile:
         """Return a matrix: in blocks where its kind and ``precision`` allow, else in float32."""
         tensor = self._tensor(name)
         self._require_shape(name, (rows, columns))
-        if precision is not Precision.FLOAT32 and columns % BLOCK == 0:
+        if precision is not Precision.FLOAT32:
             found = in_blocks(tensor.tensor_type.name, tensor.data)
             if found is not None:
                 _require_finite(name, found.scales)

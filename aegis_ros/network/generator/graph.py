@@ -15,7 +15,7 @@ from aegis_ros.errors import ModelError
 from aegis_ros.network.cut import split
 from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.gguf_file import GgufFile
-from aegis_ros.network.generator.weights import BLOCK, Blocks
+from aegis_ros.network.generator.weights import Blocks
 from aegis_ros.network.tensor import TensorInfo
 
 __all__ = ["Transformer", "transformer"]
@@ -117,10 +117,10 @@ class _Nodes:
             self.constant(f"{weight}.scale", matrix.scales),
         ]
         attributes: dict[str, Any] = {
-            "K": blocks * BLOCK,
+            "K": blocks * matrix.size,
             "N": rows,
             "bits": matrix.bits,
-            "block_size": BLOCK,
+            "block_size": matrix.size,
             "accuracy_level": 4 if self.rounds else 1,  # products of int8 or float32
             "domain": _MS,
         }
@@ -128,13 +128,14 @@ class _Nodes:
             return self.add("MatMulNBits", operands, [name], **attributes)
         # What all weights of a block have in common is multiplied with the sum of the block: that
         # is exact, where zero points of 4 bits are not and those of other types have no kernel.
-        sums = f"{x}/sums"
-        if x not in self.summed:
-            self.summed.add(x)
-            cut = self.constant("block", np.array([0, 0, -1, BLOCK], np.int64))
-            self.add("Reshape", [x, cut], [f"{x}/blocks"])
+        size = matrix.size
+        sums = f"{x}/sums{size}"
+        if sums not in self.summed:
+            self.summed.add(sums)
+            cut = self.constant(f"block{size}", np.array([0, 0, -1, size], np.int64))
+            self.add("Reshape", [x, cut], [f"{x}/blocks{size}"])
             axis = self.constant("last_axis", np.array([-1], np.int64))
-            self.add("ReduceSum", [f"{x}/blocks", axis], [sums], keepdims=0)
+            self.add("ReduceSum", [f"{x}/blocks{size}", axis], [sums], keepdims=0)
         first = self.add("MatMulNBits", operands, [f"{name}/scaled"], **attributes)
         offsets = self.constant(f"{weight}.offset", matrix.offsets.T)
         second = self.add("MatMul", [sums, offsets], [f"{name}/offset"])

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 SUFFIXES = frozenset({".gguf", ".onnx"})
-_VERSION = 2  # of what is cached; raise it when parts or facts change
+_VERSION = 3  # of what is cached; raise it when parts or facts change
 _GROWTH = 8  # weights of 4 bits may become float32
 _MOST_TOKENIZER = 64 * 1024 * 1024  # bytes
 _MOST_CONFIG = 1024 * 1024

@@ -86,6 +86,16 @@ def weights(seed: int = 0, *, biased: bool = False) -> dict[str, np.ndarray]:
     return found
 
 
+def noise(kind: str, rows: int, columns: int) -> np.ndarray:
+    """A matrix of a K type, which the package `gguf` reads and does not write."""
+    random = np.random.default_rng(rows + columns)
+    size, places = {"Q4_K": (144, {0: 3e-4, 2: 2.2e-3}), "Q6_K": (210, {208: 4.7e-5})}[kind]
+    blocks = random.integers(0, 256, (rows, columns // 256, size), dtype=np.uint8)
+    for at, scale in places.items():
+        blocks[..., at : at + 2] = np.frombuffer(np.float16(scale).tobytes(), np.uint8)
+    return blocks.reshape(rows, -1)
+
+
 def write_gguf(
     path: Path,
     kind: str = "F32",
@@ -122,7 +132,9 @@ def write_gguf(
         if array is None:
             continue
         of = getattr(gguf.GGMLQuantizationType, kind if array.ndim == 2 else "F32")
-        writer.add_tensor(name, gguf.quantize(array, of), raw_dtype=of)
+        known = array.ndim == 1 or kind not in ("Q4_K", "Q6_K")
+        data = gguf.quantize(array, of) if known else noise(kind, *array.shape)
+        writer.add_tensor(name, data, raw_dtype=of)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

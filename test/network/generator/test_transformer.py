@@ -19,8 +19,17 @@ from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.gguf_file import GgufFile
 from aegis_ros.network.generator.graph import transformer
 from aegis_ros.network.generator.weights import in_blocks
+from test.network.generator import models
 from test.network.generator.conftest import Decoders
-from test.network.generator.models import CONTEXT, HEAD_DIM, KV_HEADS, LAYERS, tokens, write_gguf
+from test.network.generator.models import (
+    CONTEXT,
+    HEAD_DIM,
+    KV_HEADS,
+    LAYERS,
+    noise,
+    tokens,
+    write_gguf,
+)
 from test.network.generator.reference import Reference
 
 _VOCABULARY = len(tokens())
@@ -117,15 +126,16 @@ def test_a_batch_of_different_lengths_gives_the_bits_of_each_alone(
             assert np.array_equal(found[slot], wanted)
 
 
-@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q6_K"])
 def test_blocks_are_the_weights_of_the_file(kind: str) -> None:
-    matrix = np.random.default_rng(1).standard_normal((6, 128), np.float32)
+    matrix = np.random.default_rng(1).standard_normal((6, 512), np.float32)
     of = getattr(gguf.GGMLQuantizationType, kind)
-    packed = gguf.quantize(matrix, of)
+    packed = noise(kind, 6, 512) if kind.endswith("K") else gguf.quantize(matrix, of)
     blocks = in_blocks(kind, packed)
     assert blocks is not None
     if blocks.bits == 4:
-        numbers = np.stack((blocks.packed & 15, blocks.packed >> 4), -1).reshape(6, 4, 32)
+        numbers = np.stack((blocks.packed & 15, blocks.packed >> 4), -1)
+        numbers = numbers.reshape(6, -1, blocks.size)
     else:
         numbers = blocks.packed
     centred = numbers.astype(np.float32) - 2 ** (blocks.bits - 1)
@@ -133,9 +143,31 @@ def test_blocks_are_the_weights_of_the_file(kind: str) -> None:
     if blocks.offsets is not None:
         found += blocks.offsets[..., None]
     np.testing.assert_allclose(
-        found.reshape(6, 128), gguf.dequantize(packed, of), rtol=1e-5, atol=1e-6
+        found.reshape(6, 512), gguf.dequantize(packed, of), rtol=1e-5, atol=1e-6
     )
-    assert in_blocks("Q6_K", packed) is None
+    assert in_blocks("Q5_K", packed) is None
+
+
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.QUANTISED])
+@pytest.mark.parametrize("kind", ["Q4_K", "Q6_K"])
+def test_blocks_of_other_sizes_give_the_text_of_the_reference(
+    decoder: Decoders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    precision: Precision,
+) -> None:
+    for name, extent in (("HIDDEN", 256), ("INNER", 512), ("HEAD_DIM", 64)):
+        monkeypatch.setattr(models, name, extent)
+    path = write_gguf(tmp_path / "model.gguf", kind)
+    ours, reference = decoder(path, precision=precision), Reference(path)
+    for prompt in prompts(6):
+        logits = after(ours, prompt)
+        found = []
+        for _ in range(16):
+            found.append(int(np.argmax(logits)))
+            (logits,) = ours.decode(found[-1:], slot=0)
+        assert found == reference.greedy(prompt, 16)
 
 
 def test_blocks_of_8_bits_are_the_sum_of_two_of_4() -> None:
