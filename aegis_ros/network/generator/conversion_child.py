@@ -136,6 +136,7 @@ def _context(asked: int, stated: int, where: str) -> int:
             where="context",
             value=f"{asked:,} tokens",
             expected=f"at most {stated:,} tokens ({where})",
+            hint="Ask for less: the model was not trained beyond that",
         )
     return asked or min(stated, _USUAL_CONTEXT)
 
