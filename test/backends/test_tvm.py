@@ -23,8 +23,9 @@ from aegis_ros.backends.tvm.network import TvmNetwork
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.network import Feed, PreparedNetwork, prepare
 from aegis_ros.spec import PreprocessSpec, ResizeMode
+from test.backends.extras import needs
 
-pytest.importorskip("tvm", reason="`pip install 'aegis_ros[tvm]'`")
+pytestmark = needs("tvm")
 
 
 @pytest.fixture
@@ -44,7 +45,9 @@ def computed(network: TvmNetwork, compiled: CompiledNetwork, *frames: np.ndarray
     return outputs
 
 
-def small_network(folder: Path, preprocess: PreprocessSpec) -> PreparedNetwork:
+def small_network(
+    folder: Path, preprocess: PreprocessSpec, largest: tuple[int, ...] = (24, 40, 3)
+) -> PreparedNetwork:
     """A convolution with our preprocessing in front of it."""
     weights = np.random.default_rng(5).normal(size=(4, 3, 3, 3)).astype(np.float32)
     graph = helper.make_graph(
@@ -59,7 +62,7 @@ def small_network(folder: Path, preprocess: PreprocessSpec) -> PreparedNetwork:
     )
     path = folder / "small.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
-    return prepare(path, [Feed(preprocess, (24, 40, 3))], cache_dir=folder / "cache")
+    return prepare(path, [Feed(preprocess, largest)], cache_dir=folder / "cache")
 
 
 @pytest.mark.parametrize("shape", [(24, 40, 3), (12, 16, 3), (7, 33, 3), (24, 3, 3)])
@@ -75,10 +78,20 @@ def test_frames_of_any_size_are_resized_as_onnx_says(backend, tmp_path, shape):
     assert np.max(np.abs(wanted)) > 0.1
 
 
-def test_a_frame_that_decides_to_what_it_is_resized_is_refused_with_what_to_set(backend, tmp_path):
-    spec = PreprocessSpec(size=(12, 16), resize=ResizeMode.LETTERBOX)
-    with pytest.raises(ModelError, match=r"preprocess\.resize: TVM cannot resize.*stretch"):
-        backend.compile(small_network(tmp_path, spec), tmp_path)
+@pytest.mark.parametrize(
+    ("resize", "largest"),
+    [
+        (ResizeMode.LETTERBOX, (24, 40, 3)),
+        (ResizeMode.CROP, (24, 40, 3)),
+        (ResizeMode.PAD, (10, 12, 3)),
+    ],
+)
+def test_a_frame_whose_extents_decide_how_it_is_resized_is_refused_with_what_to_set(
+    backend, tmp_path, resize, largest
+):
+    prepared = small_network(tmp_path, PreprocessSpec(size=(12, 16), resize=resize), largest)
+    with pytest.raises(ModelError, match=r"preprocess\.resize: TVM cannot.*`resize: stretch`"):
+        backend.compile(prepared, tmp_path)
 
 
 def test_it_compiles_and_runs_where_there_is_no_compiler(
@@ -162,18 +175,22 @@ def test_a_frame_larger_than_what_memory_was_planned_for_is_an_error_of_its_run(
     assert [each.tobytes() for each in after] == [each.tobytes() for each in before]
 
 
-def test_outputs_that_a_run_decides_come_with_their_extents_and_keep_no_memory(
+def test_outputs_as_large_as_the_frame_come_with_their_extents_and_keep_no_memory(
     backend, make_network, tmp_path
 ):
-    compiled = backend.compile(make_network("bright"), tmp_path)
-    assert compiled.dynamic_outputs == ("bright",)
+    compiled = backend.compile(make_network("pair"), tmp_path)
+    assert compiled.dynamic_outputs == ("doubled",)
     assert not read_library(compiled.paths[0]).signature.pooled
     network = loaded(compiled)
-    frame = np.zeros((16, 24, 3), np.uint8)
-    frame[0, 1, 2] = frame[3, 4, 1] = 5
+    frame, numbers = np.ones((4, 4, 3), np.uint8), np.full((1, 2, 1, 3, 1, 2, 1), 3, np.float32)
     outputs = output_arrays(compiled)
-    assert network.run(0, [frame], outputs) == ((3, 2),)
-    assert outputs[0][:6].tolist() == [0, 3, 1, 4, 2, 1]
+    assert network.run(0, [frame, numbers], outputs) == ((3,), numbers.shape)
+    assert outputs[1][: numbers.size].tolist() == [6.0] * numbers.size
+
+
+def test_what_an_engine_could_not_run_is_refused_when_it_is_built(backend, make_network, tmp_path):
+    with pytest.raises(ModelError, match="the runtime has no operator nonzero"):
+        backend.compile(make_network("bright"), tmp_path)
 
 
 def test_memory_is_the_same_for_frames_of_every_size(backend, make_network, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -9,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from aegis_ros.backends import create_backend
 from aegis_ros.backends.tvm import toolkit
 from aegis_ros.backends.tvm.channels import resized_by_channels
+from aegis_ros.backends.tvm.compiling import _without_extents
 from aegis_ros.backends.tvm.refusals import tvm_failure, tvm_text
 from aegis_ros.errors import BackendError, ModelError
 from aegis_ros.rationale.loading import MemoryUsedUp, OperatorMissing, RuntimeRefuses
@@ -24,6 +27,17 @@ def test_what_is_missing_is_told_with_the_line_that_installs_it(monkeypatch, abs
 def test_an_operator_that_tvm_lacks_is_named():
     said = "The following operators are not supported for frontend ONNX: Mystery, Other"
     assert tvm_failure(RuntimeError(said)) == OperatorMissing("Mystery", "")
+
+
+def test_an_operator_that_only_the_compiler_has_is_named():
+    said = "Cannot find ffi::Function relax.run.nonzero in either Relax VM kernel library, or"
+    assert tvm_failure(BackendError(said)) == OperatorMissing("nonzero", "")
+
+
+def test_a_shape_is_no_tensor_of_unknown_extents():
+    assert not _without_extents(SimpleNamespace(ndim=2))
+    assert _without_extents(SimpleNamespace(ndim=2, shape=None))
+    assert not _without_extents(SimpleNamespace(ndim=2, shape=(3, 4)))
 
 
 def test_want_of_memory_is_told_from_other_refusals():
@@ -75,5 +89,5 @@ def test_an_image_whose_channels_come_first_is_left_as_it_is(by, sizes):
 
 
 def test_extents_that_a_run_decides_are_refused():
-    with pytest.raises(ModelError, match="extents that each frame decides"):
+    with pytest.raises(ModelError, match="each frame's extents decide"):
         resized_by_channels(_resizing([], constant=False))

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from aegis_ros.engine import JobResult
 from aegis_ros.orchestrator import FrameTimes, Orchestrator
 from aegis_ros.spec import LaneSpec, TaskSpec
+from test.backends.extras import needs
 from test.orchestrator.house import House
 
-pytest.importorskip("tvm", reason="`pip install 'aegis_ros[tvm]'`")
+pytestmark = needs("tvm")
 
 SHAPE = (16, 24, 3)
 FRAMES = 5

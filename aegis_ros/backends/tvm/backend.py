@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class TvmBackend(ReadsInPlace):
     def compile(
         self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
     ) -> CompiledNetwork:
-        """Cut, compile and try the network in a child process, and check its numbers there.
+        """Cut and compile the network in a child process; try it and check its numbers in another.
 
         Outputs are those of ONNX Runtime within the tolerance of
         :data:`~aegis_ros.backends.reference.FLOAT32`; those of segments are those of the whole
@@ -139,22 +140,29 @@ class TvmBackend(ReadsInPlace):
         from aegis_ros.backends.kept import files_of, in_build, without_files
         from aegis_ros.sandbox.children import run_child
 
-        facts = run_child(
+        ask = partial(
+            run_child,
             "aegis_ros.backends.tvm.build_child",
+            allowed=in_build(prepared, scratch, devices=False),
+            timeout_s=_BUILD_TIMEOUT_S,
+            subject=prepared.source.name,
+        )
+        made = ask(
             {
                 "source": str(prepared.path),
                 "digest": prepared.fused_digest,
                 "parts": segments,
                 "folder": str(scratch),
-                "weight_bytes": prepared.weight_bytes,
-                "activation_bytes": prepared.activation_bytes,
                 "network": without_files(self.name, prepared).to_json(),
-            },
-            allowed=in_build(prepared, scratch, devices=False),
-            timeout_s=_BUILD_TIMEOUT_S,
-            subject=prepared.source.name,
+            }
         )
-        return files_of(facts)
+        if "refused" in made:
+            return made, []
+        sizes = {
+            "weight_bytes": prepared.weight_bytes,
+            "activation_bytes": prepared.activation_bytes,
+        }
+        return files_of(ask(made | sizes))
 
 
 def load_network(compiled: CompiledNetwork, files: Sequence[str]) -> TvmNetwork:

@@ -1,4 +1,4 @@
-"""The child process that cuts a network, compiles its parts and checks what they compute."""
+"""The child processes that cut and compile a network, and try what came of it."""
 
 from __future__ import annotations
 
@@ -18,38 +18,44 @@ from aegis_ros.backends.trial import computed, measured_shares
 from aegis_ros.backends.tvm.backend import load_network
 from aegis_ros.backends.tvm.compiling import compile_part
 from aegis_ros.backends.tvm.refusals import tvm_failure
-from aegis_ros.errors import AegisError, ModelError, StateError, load_error
+from aegis_ros.errors import AegisError, BackendError, ModelError, StateError, load_error
 from aegis_ros.sandbox.verified import verified
 
 __all__ = ["answer"]
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Make one file a part, and hold them to the numbers of ONNX Runtime and of the whole.
+    """Answer a request to compile, or one to try what was compiled as an engine will run it.
 
     Args:
         request: ``source`` (ONNX), ``digest`` (of it, or empty), ``parts``, ``folder`` for what is
-            made, ``weight_bytes``, ``activation_bytes``, ``network`` (a :class:`CompiledNetwork`
-            without files).
+            made, and ``network`` (a :class:`CompiledNetwork` without files); or what that was
+            answered with, beside ``weight_bytes`` and ``activation_bytes``.
 
     Returns:
-        ``paths``, ``bytes``, ``activation_bytes``, ``dynamic``, ``shares``, ``cuts``,
-        ``complete_after``; or ``refused``, a sentence.
+        Of compiling: ``network``, ``whole`` (the same in one segment, or nothing), ``reference``
+        (an ONNX file), and ``known`` of the cut. Of trying: ``paths``, ``bytes``,
+        ``activation_bytes``, ``dynamic``, ``shares``, ``cuts``, ``complete_after``. Of either:
+        ``refused``, a sentence.
 
     Raises:
         ModelError: TVM cannot take the network.
         StateError: the source is not what ``digest`` is of.
     """
     try:
+        if "source" not in request:
+            return _tried(request)
         with verified(request["source"], request["digest"], StateError) as source:
-            return _build(request, Path(source))
-    except (AegisError, OSError, MemoryError):
+            return _built(request, Path(source))
+    except (AegisError, OSError, MemoryError) as error:
+        if isinstance(error, BackendError):  # what an engine would say when it loads or runs it
+            raise load_error(tvm_failure(error), ModelError) from error
         raise
     except Exception as error:  # its exceptions have no common type
         raise load_error(tvm_failure(error), ModelError) from error
 
 
-def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
+def _built(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
     folder, parts = Path(request["folder"]), int(request["parts"])
     network = CompiledNetwork.from_json(request["network"])
     reference = _typed(original, folder)
@@ -58,16 +64,30 @@ def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
         sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
     except ModelError as error:
         return {"refused": error.problem}
-    network = _compiled(network, sources)
-    network = replace(network, complete_after=tuple(known["complete_after"]))
+    made = replace(_compiled(network, sources), complete_after=tuple(known["complete_after"]))
+    whole = _compiled(network, [source], stem="whole").to_json() if parts > 1 else None
+    return {
+        "network": made.to_json(),
+        "whole": whole,
+        "reference": str(reference),
+        "known": known,
+    }
+
+
+def _tried(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Load and run a network with what an engine has of TVM: not its compiler."""
+    network = CompiledNetwork.from_json(request["network"])
     taken, loaded = second_takes(lambda: load_network(network, network.paths))
-    refused = difference(network, reference, lambda inputs: computed(network, loaded, inputs))
-    if not refused and parts > 1:
-        whole = replace(_compiled(network, [source], stem="whole"), complete_after=())
+    refused = difference(
+        network, Path(request["reference"]), lambda inputs: computed(network, loaded, inputs)
+    )
+    if not refused and request["whole"] is not None:
+        whole = CompiledNetwork.from_json(request["whole"])
         refused = not_exact(whole, load_network(whole, whole.paths), network, loaded)
     if refused:
         return {"refused": refused}
     activations = int(request["activation_bytes"])
+    known: dict[str, Any] = request["known"]
     return known | {
         "paths": list(network.paths),
         # It does not separate weights from activations: the larger of measured and estimated.

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from aegis_ros.errors import ModelError
-from aegis_ros.rationale import Rule
+from aegis_ros.backends.tvm.refusals import extents_decided
 
 __all__ = ["resized_by_channels"]
 
@@ -71,13 +70,7 @@ def _target(
         if name not in known:
             break
         return place, known[name]
-    raise ModelError(
-        "TVM cannot resize a frame to extents that each frame decides",
-        where="preprocess.resize",
-        expected="resize: stretch, or frames of one size",
-        rule=Rule.MODEL_VALID,
-        hint="Set `resize: stretch`, or use another backend for this network",
-    )
+    raise extents_decided()
 
 
 def _keeps_last(node: onnx.NodeProto, by: npt.NDArray[np.generic], place: int) -> bool:

@@ -11,6 +11,7 @@ import onnx
 
 from aegis_ros.backends.tvm.channels import resized_by_channels
 from aegis_ros.backends.tvm.library import Signature, write_library
+from aegis_ros.backends.tvm.refusals import extents_decided, of_extents
 from aegis_ros.backends.tvm.toolkit import load_compiler
 from aegis_ros.network.feed import NetworkInput
 
@@ -41,7 +42,12 @@ def compile_part(source: Path, target: Path, inputs: Sequence[NetworkInput]) -> 
     constants = {item.name for item in model.graph.initializer}
     takes = tuple(item.name for item in model.graph.input if item.name not in constants)
     makes = tuple(item.name for item in model.graph.output)
-    module = from_onnx(model, keep_params_in_input=False)
+    try:
+        module = from_onnx(model, keep_params_in_input=False)
+    except Exception as error:  # its exceptions have no common type
+        if of_extents(error):
+            raise extents_decided() from error
+        raise
     bounds = _bounds(inputs)
     function = _with_bounds(module[_FUNCTION], bounds)
     module[_FUNCTION] = function
@@ -124,7 +130,7 @@ def _all_bounded(function: Any, bounds: Mapping[str, int]) -> bool:
 
 
 def _without_extents(kind: Any) -> bool:
-    return hasattr(kind, "ndim") and kind.shape is None
+    return hasattr(kind, "shape") and kind.shape is None  # a shape itself has extents of its own
 
 
 def _write(tvm: Any, executable: Any, target: Path, signature: Signature) -> None:
