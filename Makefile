@@ -12,7 +12,8 @@ setup: ## Install everything that is needed into .venv
 build: setup ## Build the messages and the package with colcon into install/
 	@bash bootstrap/build.sh
 
-demo: build ## Real networks on real camera and lidar recordings, with a live table
+# Who asks for a backend has its runtime brought, if it is one of bootstrap/runtimes.txt.
+demo: build $(if $(findstring --backend,$(ARGS)),runtimes) ## Real networks on real camera and lidar recordings, with a live table
 	@source bootstrap/activate.sh && install/aegis_ros/lib/aegis_ros/demo $(ARGS)
 
 test: build browser fastdds runtimes lint unit ## Run the checks and all tests

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install the runtimes in runtimes.txt into .venv, for the tests of their backends.
+# Install the runtimes in runtimes.txt into .venv, for the tests of their backends and the demo.
 #
 # Without one its tests are skipped and say so; this never fails, and waits no longer than five
 # minutes.
