@@ -300,15 +300,16 @@ def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
         report = real(self, row, before)
 
         def interrupt(done: int, worst_ns: int) -> bool:
-            if done:
-                os.kill(os.getpid(), signal.SIGINT)
-                os.kill(os.getpid(), signal.SIGINT)  # as `timeout` does: to us and to our group
+            stop = signal.getsignal(signal.SIGINT)
+            if done and callable(stop) and not self.stopped:
+                stop(signal.SIGINT, None)
+                stop(signal.SIGINT, None)  # as `timeout` does: to us and to our group
             return bool(report(done, worst_ns))
 
         return interrupt
 
     state = tmp_path / "state"
-    handler = signal.getsignal(signal.SIGINT)  # a shell has its background ignore it
+    handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         patch.setattr(module._Campaign, "_reporter", reporter)
         assert run(config, ["good"], 1_000_000, state, form="json") == 130

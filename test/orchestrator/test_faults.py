@@ -210,7 +210,7 @@ def test_a_job_is_reported_as_stopped_where_the_engine_says_so(
     [
         ({"applied": "stop"}, "The job is stopped (on_overrun: stop)"),
         ({"applied": "demote"}, "The rest of the job runs after everything else"),
-        ({"skips": 9}, "The next 9 frames are skipped"),
+        ({"skips": 9}, "Up to 9 of the next frames are skipped"),
         (
             {"taken_ns": 9 * MS, "used_ns": 12 * MS},
             "used 12.00 ms, more than its budget of 10",

@@ -18,7 +18,6 @@ from aegis_ros.backends.base import (
 )
 from aegis_ros.backends.cpu.onnxruntime import cpu_name
 from aegis_ros.backends.openvino.network import OpenVinoNetwork
-from aegis_ros.backends.openvino.refusals import openvino_failure
 from aegis_ros.backends.openvino.toolkit import (
     CPU,
     GPU,
@@ -113,6 +112,9 @@ class OpenVinoBackend(ReadsInPlace):
             try:
                 return load_network(core, self.device, compiled, files)
             except Exception as error:  # its exceptions have no common type
+                # What an engine has no use for.
+                from aegis_ros.backends.openvino.refusals import openvino_failure
+
                 raise load_error(openvino_failure(error), BackendError) from error
 
     def start(self, lane: int, work: Work) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork, Shapes
-from aegis_ros.backends.openvino.refusals import openvino_text
 from aegis_ros.backends.openvino.stacks import small_stacks
 from aegis_ros.backends.openvino.toolkit import Device, load_openvino
 from aegis_ros.backends.outputs import copy_to_front
@@ -96,6 +95,9 @@ class OpenVinoNetwork:
                 request.set_output_tensor(port, tensor(outputs[place], shared_memory=True))
             request.infer(share_outputs=True)  # else it would copy what nobody looks at
         except Exception as error:  # its exceptions have no common type
+            # What an engine has no use for.
+            from aegis_ros.backends.openvino.refusals import openvino_text
+
             raise BackendError(openvino_text(error)) from error
         for port, place in segment.made:
             self._shapes[place] = copy_to_front(

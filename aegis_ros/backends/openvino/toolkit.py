@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -80,6 +79,8 @@ def installed_version(name: str) -> str:
             f"backend {name} needs OpenVINO, which is not installed: "
             "`pip install 'aegis_ros[openvino]'`, or use another backend"
         )
+    from importlib.metadata import version  # what an engine loads only if it has this backend
+
     return version("openvino")
 
 

@@ -21,7 +21,6 @@ from aegis_ros.backends.base import (
 from aegis_ros.backends.cpu.onnxruntime import cpu_name
 from aegis_ros.backends.outputs import output_arrays
 from aegis_ros.backends.tvm.network import TvmNetwork
-from aegis_ros.backends.tvm.refusals import tvm_failure
 from aegis_ros.backends.tvm.toolkit import installed_version, load_linker
 from aegis_ros.backends.worker import (
     PROCESSOR,
@@ -31,7 +30,7 @@ from aegis_ros.backends.worker import (
     describe_lanes,
     open_lanes,
 )
-from aegis_ros.errors import AegisError, BackendError, load_error
+from aegis_ros.errors import BackendError, load_error
 from aegis_ros.spec import LaneSpec
 
 if TYPE_CHECKING:
@@ -106,9 +105,10 @@ class TvmBackend(ReadsInPlace):
         with compiled.opened() as files:
             try:
                 return load_network(compiled, files)
-            except AegisError as error:
-                raise load_error(tvm_failure(error), BackendError) from error
             except Exception as error:  # its exceptions have no common type
+                # What an engine has no use for.
+                from aegis_ros.backends.tvm.refusals import tvm_failure
+
                 raise load_error(tvm_failure(error), BackendError) from error
 
     def start(self, lane: int, work: Work) -> None:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from aegis_ros.backends.base import Arrays, CompiledNetwork, Shapes
 from aegis_ros.backends.outputs import copy_to_front
 from aegis_ros.backends.tvm.library import read_library
-from aegis_ros.backends.tvm.refusals import tvm_text
 from aegis_ros.backends.tvm.toolkit import load_linker, load_runtime
 from aegis_ros.errors import BackendError
 
@@ -97,6 +96,9 @@ class TvmNetwork:
         except BackendError:
             raise
         except Exception as error:  # its exceptions have no common type
+            # What an engine has no use for.
+            from aegis_ros.backends.tvm.refusals import tvm_text
+
             raise BackendError(tvm_text(error)) from error
         tensors = (made,) if hasattr(made, "dtype") else made
         last = index == len(self._segments) - 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -32,6 +31,8 @@ def installed_version() -> str:
             "backend tvm needs TVM and its loader of object files, which are not installed: "
             "`pip install 'aegis_ros[tvm]'`, or use another backend"
         )
+    from importlib.metadata import version  # what an engine loads only if it has this backend
+
     return version("apache-tvm")
 
 
