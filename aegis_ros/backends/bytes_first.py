@@ -6,13 +6,21 @@ input, and then only a Cast; other runtimes round bytes in ways of their own.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["cast_bytes_first"]
+__all__ = ["cast_bytes_first", "written_bytes_first"]
 
 _EXTENTS = ("Shape", "Size")  # what they return does not depend on the type
+
+
+def written_bytes_first(original: Path, path: Path) -> Path:
+    """Write what :func:`cast_bytes_first` makes of a file to another one, and return that."""
+    onnx.save_model(cast_bytes_first(onnx.load_model(str(original))), str(path))
+    return path
 
 
 def cast_bytes_first(model: onnx.ModelProto) -> onnx.ModelProto:

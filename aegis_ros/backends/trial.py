@@ -1,18 +1,20 @@
-"""Runs a network that has just been built, on the thread that calls."""
+"""Runs a network that has just been built or loaded, on the thread that calls."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from aegis_ros.backends.base import Arrays, CompiledNetwork, LoadedNetwork, Shapes
 from aegis_ros.backends.outputs import output_arrays
 
-__all__ = ["Runs", "computed", "measured_shares"]
+__all__ = ["WARM_UP_RUNS", "Runs", "computed", "facts_of_trial", "measured_shares", "warm_up"]
 
+WARM_UP_RUNS = 3  # after which a runtime has taken all the memory that it will
 _TIMED_RUNS = 7
 
 
@@ -22,6 +24,19 @@ class Runs(LoadedNetwork, Protocol):
     def run(self, index: int, inputs: Arrays, outputs: Arrays) -> Shapes | None:
         """Run one segment; return the extents of the outputs if some are dynamic."""
         ...
+
+
+def warm_up(network: CompiledNetwork, loaded: Runs) -> None:
+    """Run a network, so that its memory is there before the first job.
+
+    Args:
+        network: what was loaded.
+        loaded: it, loaded.
+    """
+    inputs = [np.zeros(item.max_shape, item.dtype) for item in network.inputs]
+    outputs = output_arrays(network)
+    for index in list(range(loaded.segments)) * WARM_UP_RUNS:
+        loaded.run(index, inputs, outputs)
 
 
 def computed(network: CompiledNetwork, loaded: Runs, inputs: Arrays) -> Arrays:
@@ -62,3 +77,25 @@ def measured_shares(network: CompiledNetwork, loaded: Runs) -> list[float]:
     typical = np.median(taken, axis=0)
     shares: list[float] = (typical / typical.sum()).tolist()
     return shares
+
+
+def facts_of_trial(
+    network: CompiledNetwork, loaded: Runs, request: Mapping[str, Any], *, taken: int
+) -> dict[str, Any]:
+    """Return what a build child answers of a network that has passed, beside what the cut says.
+
+    Args:
+        network: that was built.
+        loaded: it, loaded.
+        request: with ``weight_bytes`` and ``activation_bytes``, as estimated.
+        taken: bytes that a second copy of it took.
+    """
+    activations = int(request["activation_bytes"])
+    return {
+        "paths": list(network.paths),
+        # No runtime separates weights from activations: the larger of measured and estimated.
+        "bytes": max(taken, activations + int(request["weight_bytes"])),
+        "activation_bytes": activations,
+        "dynamic": list(network.dynamic_outputs),
+        "shares": measured_shares(network, loaded),
+    }

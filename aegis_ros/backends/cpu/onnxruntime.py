@@ -19,7 +19,8 @@ from aegis_ros.backends.base import (
     LoadedNetwork,
     Work,
 )
-from aegis_ros.backends.outputs import copy_to_front, output_arrays
+from aegis_ros.backends.outputs import copy_to_front
+from aegis_ros.backends.trial import warm_up
 from aegis_ros.backends.worker import (
     PROCESSOR,
     CpuLane,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from aegis_ros.network.preparing import PreparedNetwork
 
 __all__ = [
-    "WARM_UP_RUNS",
     "OnnxRuntimeBackend",
     "OrtNetwork",
     "cpu_name",
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 # The first run finds out what memory a network needs, the second takes it as one block.
-WARM_UP_RUNS = 3
 
 
 class _Segment:
@@ -238,10 +237,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         with compiled.opened() as files:
             try:
                 loaded = load_session(compiled, files)
-                inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
-                outputs = output_arrays(compiled)
-                for index in list(range(loaded.segments)) * WARM_UP_RUNS:
-                    loaded.run(index, inputs, outputs)
+                warm_up(compiled, loaded)
             except Exception as error:
                 from aegis_ros.network.runtime_text import runtime_failure
 

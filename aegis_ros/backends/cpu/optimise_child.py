@@ -62,7 +62,8 @@ def measure(target: str, inputs: dict[str, tuple[str, list[int]]]) -> dict[str, 
     """
     import onnxruntime
 
-    from aegis_ros.backends.cpu.onnxruntime import WARM_UP_RUNS, session_options
+    from aegis_ros.backends.cpu.onnxruntime import session_options
+    from aegis_ros.backends.trial import WARM_UP_RUNS
 
     frames = {name: np.zeros(shape, dtype) for name, (dtype, shape) in inputs.items()}
 

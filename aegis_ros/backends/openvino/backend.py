@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from aegis_ros.backends.base import (
     MOST_INPUTS,
     Capabilities,
@@ -27,7 +25,7 @@ from aegis_ros.backends.openvino.toolkit import (
     load_openvino,
     open_core,
 )
-from aegis_ros.backends.outputs import output_arrays
+from aegis_ros.backends.trial import warm_up
 from aegis_ros.backends.worker import (
     PROCESSOR,
     CpuLane,
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["OpenVinoBackend", "OpenVinoGpuBackend", "OpenVinoNpuBackend", "load_network"]
 
 _BUILD_TIMEOUT_S = 600.0
-_WARM_UP_RUNS = 3
 
 
 class OpenVinoBackend(ReadsInPlace):
@@ -220,10 +217,7 @@ def load_network(
         files: names under which its files open.
     """
     loaded = OpenVinoNetwork(core, device, compiled, files)
-    inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
-    outputs = output_arrays(compiled)
-    for index in list(range(loaded.segments)) * _WARM_UP_RUNS:
-        loaded.run(index, inputs, outputs)
+    warm_up(compiled, loaded)
     return loaded
 
 

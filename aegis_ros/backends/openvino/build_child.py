@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.backends.bytes_first import cast_bytes_first
+from aegis_ros.backends.bytes_first import written_bytes_first
 from aegis_ros.backends.exact import not_exact
 from aegis_ros.backends.folding import fold
 from aegis_ros.backends.openvino.backend import load_network
@@ -21,7 +21,7 @@ from aegis_ros.backends.parts import parted
 from aegis_ros.backends.probes import probes
 from aegis_ros.backends.reference import difference
 from aegis_ros.backends.resident import second_takes
-from aegis_ros.backends.trial import computed, measured_shares
+from aegis_ros.backends.trial import computed, facts_of_trial
 from aegis_ros.errors import AegisError, ModelError, StateError, load_error
 from aegis_ros.network.feed import NetworkInput
 from aegis_ros.sandbox.verified import verified
@@ -59,43 +59,26 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def _build(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
     device, folder = _DEVICES[request["device"]], Path(request["folder"])
     parts, network = int(request["parts"]), CompiledNetwork.from_json(request["network"])
-    reference = _typed(original, folder)
+    reference = written_bytes_first(original, folder / "typed.onnx")
     source = fold(reference, folder / "whole.onnx")
     core = open_core(network.backend, device)
     try:
         sources, known = _parted(core, device, network, source, parts=parts)
     except ModelError as error:
         return {"refused": error.problem}
-    network, paths = _compiled(core, device, network, sources)
+    network = _compiled(core, device, network, sources)
     network = replace(network, complete_after=tuple(known["complete_after"]))
     taken, loaded = second_takes(lambda: load_network(core, device, network, network.paths))
     refused = difference(
         network, reference, lambda inputs: computed(network, loaded, inputs), device.tolerance
     )
     if not refused and parts > 1 and device.exact:
-        whole, _ = _compiled(core, device, network, [source], stem="whole")
+        whole = _compiled(core, device, network, [source], stem="whole")
         one = load_network(core, device, whole, whole.paths)
         refused = not_exact(replace(whole, complete_after=()), one, network, loaded)
     if refused:
         return {"refused": refused}
-    activations = int(request["activation_bytes"])
-    return known | {
-        "paths": paths,
-        # It does not separate weights from activations: the larger of measured and estimated.
-        "bytes": max(taken, activations + int(request["weight_bytes"])),
-        "activation_bytes": activations,
-        "dynamic": list(network.dynamic_outputs),
-        "shares": measured_shares(network, loaded),
-    }
-
-
-def _typed(original: Path, folder: Path) -> Path:
-    """Return the network as OpenVINO takes it, which ONNX Runtime computes as well."""
-    import onnx
-
-    path = folder / "typed.onnx"
-    onnx.save_model(cast_bytes_first(onnx.load_model(str(original))), str(path))
-    return path
+    return known | facts_of_trial(network, loaded, request, taken=taken)
 
 
 def _parted(
@@ -131,7 +114,7 @@ def _compiled(
     sources: Sequence[Path],
     *,
     stem: str = "",
-) -> tuple[CompiledNetwork, list[str]]:
+) -> CompiledNetwork:
     """Compile ONNX files and keep what came of them beside them; return the network of those."""
     paths: list[str] = []
     dynamic: list[str] = []
@@ -149,7 +132,7 @@ def _compiled(
         kept.write_bytes(compiled.export_model().getvalue())
         paths.append(str(kept))
     dynamic_outputs = tuple(item.name for item in network.outputs if item.name in dynamic)
-    return replace(network, paths=tuple(paths), dynamic_outputs=dynamic_outputs), paths
+    return replace(network, paths=tuple(paths), dynamic_outputs=dynamic_outputs)
 
 
 def _bind_extents(model: Any, inputs: Sequence[NetworkInput]) -> None:

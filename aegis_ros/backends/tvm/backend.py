@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aegis_ros.backends.base import (
     MOST_INPUTS,
     Capabilities,
@@ -19,7 +17,7 @@ from aegis_ros.backends.base import (
     Work,
 )
 from aegis_ros.backends.cpu.onnxruntime import cpu_name
-from aegis_ros.backends.outputs import output_arrays
+from aegis_ros.backends.trial import warm_up
 from aegis_ros.backends.tvm.network import TvmNetwork
 from aegis_ros.backends.tvm.toolkit import installed_version, load_linker
 from aegis_ros.backends.worker import (
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["TvmBackend", "load_network"]
 
 _BUILD_TIMEOUT_S = 900.0
-_WARM_UP_RUNS = 3
 
 
 class TvmBackend(ReadsInPlace):
@@ -173,10 +170,7 @@ def load_network(compiled: CompiledNetwork, files: Sequence[str]) -> TvmNetwork:
         files: names under which its files open.
     """
     loaded = TvmNetwork(compiled, files)
-    inputs = [np.zeros(item.max_shape, item.dtype) for item in compiled.inputs]
-    outputs = output_arrays(compiled)
-    for index in list(range(loaded.segments)) * _WARM_UP_RUNS:
-        loaded.run(index, inputs, outputs)
+    warm_up(compiled, loaded)
     return loaded
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.backends.base import CompiledNetwork
-from aegis_ros.backends.bytes_first import cast_bytes_first
+from aegis_ros.backends.bytes_first import written_bytes_first
 from aegis_ros.backends.exact import not_exact
 from aegis_ros.backends.folding import fold
 from aegis_ros.backends.parts import parted
 from aegis_ros.backends.reference import difference
 from aegis_ros.backends.resident import second_takes
-from aegis_ros.backends.trial import computed, measured_shares
+from aegis_ros.backends.trial import computed, facts_of_trial
 from aegis_ros.backends.tvm.backend import load_network
 from aegis_ros.backends.tvm.compiling import compile_part
 from aegis_ros.backends.tvm.refusals import tvm_failure
@@ -58,7 +58,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def _built(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
     folder, parts = Path(request["folder"]), int(request["parts"])
     network = CompiledNetwork.from_json(request["network"])
-    reference = _typed(original, folder)
+    reference = written_bytes_first(original, folder / "typed.onnx")
     source = fold(reference, folder / "whole.onnx")
     try:
         sources, known = parted(source, parts, folder, [item.name for item in network.outputs])
@@ -86,25 +86,8 @@ def _tried(request: Mapping[str, Any]) -> dict[str, Any]:
         refused = not_exact(whole, load_network(whole, whole.paths), network, loaded)
     if refused:
         return {"refused": refused}
-    activations = int(request["activation_bytes"])
     known: dict[str, Any] = request["known"]
-    return known | {
-        "paths": list(network.paths),
-        # It does not separate weights from activations: the larger of measured and estimated.
-        "bytes": max(taken, activations + int(request["weight_bytes"])),
-        "activation_bytes": activations,
-        "dynamic": list(network.dynamic_outputs),
-        "shares": measured_shares(network, loaded),
-    }
-
-
-def _typed(original: Path, folder: Path) -> Path:
-    """Return the network as TVM takes it, which ONNX Runtime computes as well."""
-    import onnx
-
-    path = folder / "typed.onnx"
-    onnx.save_model(cast_bytes_first(onnx.load_model(str(original))), str(path))
-    return path
+    return known | facts_of_trial(network, loaded, request, taken=taken)
 
 
 def _compiled(
