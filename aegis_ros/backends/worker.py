@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,7 @@ class CpuLane:
         self._run_work = run
         self._ended = ended
         self._work: Work | None = None
+        self._stopped = False
         self._began_ns = 0  # when the present work began, if that was before the thread had it
         # What `ended` started: the thread takes it without going to sleep first.
         self._next: Work | None = None
@@ -89,9 +91,13 @@ class CpuLane:
         return threading.get_ident() == self._ident
 
     def stop(self) -> None:
-        """End the thread after its present work; a thread that hangs is left behind."""
-        self._work = None
-        self._go.release()
+        """End the thread after its present work; a thread that hangs is left behind.
+
+        A work that was handed over and has not begun is dropped.
+        """
+        self._stopped = True
+        with suppress(RuntimeError):  # it was handed a work, has not woken up yet, and will
+            self._go.release()
         self._thread.join(timeout=1.0)
 
     def _run(self, cpu: int | None, priority: int, ready: threading.Event) -> None:
@@ -105,10 +111,10 @@ class CpuLane:
             self._next = None
             if work is None:
                 self._go.acquire()
-                work = self._work
-                if work is None:
+                if self._stopped:
                     return
-                self._work = None
+                work, self._work = self._work, None
+                assert work is not None
             error = ""
             shapes = None
             completion.started_ns = self._began_ns or clock()

@@ -1,14 +1,16 @@
-"""CPU lanes: who may have a real-time priority."""
+"""CPU lanes: who may have a real-time priority, and how one ends."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from aegis_ros.backends.worker import lane_priorities
+from aegis_ros.backends.base import Completion, Work
+from aegis_ros.backends.worker import CpuLane, lane_priorities
 from aegis_ros.spec import LaneSpec
 
 
@@ -66,3 +68,29 @@ def test_a_lane_on_a_core_that_was_isolated_for_it_leaves_the_others_free() -> N
     core, priority = ran.stdout.strip().split(",", 1)
     assert core == f"core {others[0]}"
     assert "one core must stay free" not in priority
+
+
+def test_a_lane_ends_that_was_handed_a_work_and_has_not_woken_up_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[int] = []
+    reported, let_go = threading.Event(), threading.Event()
+
+    def run(work: Work) -> None:
+        ran.append(work.token)
+
+    def ended(token: int, completion: Completion) -> None:
+        reported.set()  # from here on the lane is idle, and others may hand it a work
+        let_go.wait()
+
+    lane = CpuLane(LaneSpec("lane"), run, ended, 0)
+    thread = lane._thread
+    join = thread.join
+    monkeypatch.setattr(thread, "join", lambda timeout: let_go.set())
+    lane.start(Work([], token=1))
+    assert reported.wait(60.0)
+    lane.start(Work([], token=2))
+    lane.stop()
+    join(60.0)
+    assert not thread.is_alive()
+    assert ran == [1]
