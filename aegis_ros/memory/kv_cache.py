@@ -87,6 +87,7 @@ class KvCache:
         self._task = task
         self._shape = shape
         self._most_waiting = most_waiting
+        self._most_running = shape.slots
         self._free = list(range(shape.slots - 1, -1, -1))
         self._running: dict[int, Reserved] = {}
         self._waiting: deque[tuple[int, int, int, AnswerCapped | None]] = deque()
@@ -105,6 +106,26 @@ class KvCache:
     def waiting(self) -> tuple[int, ...]:
         """Numbers of requests that wait for a slot, in the order in which they will get it."""
         return tuple(request for request, *_ in self._waiting)
+
+    def limit(self, most: int) -> tuple[Reserved, ...]:
+        """Let at most so many requests run from now on; those that run go on.
+
+        Args:
+            most: at least 1; more than there are slots is all of them.
+
+        Returns:
+            Those that waited and run now, in their turn.
+
+        Raises:
+            ValueError: ``most`` is below 1.
+        """
+        if most < 1:
+            raise ValueError(f"{most} requests may run; expected at least 1")
+        self._most_running = min(most, self._shape.slots)
+        found = []
+        while self._waiting and len(self._running) < self._most_running:
+            found.append(self._take(*self._waiting.popleft()))
+        return tuple(found)
 
     def ask(
         self, request: int, prompt: int, answer: int, *, cap: bool = True
@@ -138,12 +159,12 @@ class KvCache:
                 return AnswerTooLong(self._task, request, prompt, answer, room)
             capped = AnswerCapped(self._task, request, prompt, answer, room)
             answer = room
-        if self._free:
+        if len(self._running) < self._most_running:
             return self._take(request, prompt, answer, capped)
         if len(self._waiting) >= self._most_waiting:
-            return TooManyRequests(self._task, request, self._shape.slots, self._most_waiting)
+            return TooManyRequests(self._task, request, self._most_running, self._most_waiting)
         self._waiting.append((request, prompt, answer, capped))
-        return RequestWaits(self._task, request, self._shape.slots, len(self._waiting))
+        return RequestWaits(self._task, request, self._most_running, len(self._waiting))
 
     def end(self, request: int) -> Reserved | None:
         """Forget a request, whether it has ended or is cancelled, whether it runs or waits.
@@ -162,7 +183,9 @@ class KvCache:
                     return None
             raise KeyError(request)
         self._free.append(reserved.slot)
-        return self._take(*self._waiting.popleft()) if self._waiting else None
+        if not self._waiting or len(self._running) >= self._most_running:
+            return None
+        return self._take(*self._waiting.popleft())
 
     def _take(
         self, request: int, prompt: int, answer: int, capped: AnswerCapped | None

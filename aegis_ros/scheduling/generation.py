@@ -78,8 +78,8 @@ class Generation:
         decodes = [(each.tokens, at) for at, each in enumerate(shapes) if not each.prefill]
         if not decodes or not chunks or min(chunks)[1] != 0:
             raise ValueError("a generator begins with its smallest chunk, and needs a decode")
-        self._chunks = sorted(chunks, reverse=True)
-        self._decodes = sorted(decodes)
+        self._all_chunks = self._chunks = sorted(chunks, reverse=True)
+        self._all_decodes = self._decodes = sorted(decodes)
         self._shapes = tuple(shapes)
         self._cache = cache
         self._prompts: list[_Progress] = []  # in the order in which they got their slots
@@ -106,6 +106,29 @@ class Generation:
         found = self._cache.end(request)
         if found is not None:
             self._prompts.append(_Progress(found))
+
+    def limit(self, *, chunk: int, batch: int) -> None:
+        """Choose among chunks and decodes of up to these sizes from now on; the smallest stay.
+
+        The bucket that runs is none of its business, nor is how many requests run:
+        :meth:`run_at_most`.
+
+        Args:
+            chunk: most tokens of a prompt in one step.
+            batch: most answers in one decode.
+        """
+        self._chunks = [each for each in self._all_chunks if each[0] <= chunk]
+        self._chunks = self._chunks or self._all_chunks[-1:]
+        self._decodes = [each for each in self._all_decodes if each[0] <= batch]
+        self._decodes = self._decodes or self._all_decodes[:1]
+
+    def run_at_most(self, requests: int) -> None:
+        """Give slots to so many requests from now on, as :meth:`~aegis_ros.memory.KvCache.limit`.
+
+        Raises:
+            ValueError: ``requests`` is below 1.
+        """
+        self._prompts += [_Progress(found) for found in self._cache.limit(requests)]
 
     def first(self) -> None:
         """Note that a job begins, and so bucket 0, with the prompt that has waited longest."""

@@ -94,6 +94,21 @@ def test_a_request_that_waits_may_be_cancelled() -> None:
     assert found is not None and found.request == 2
 
 
+def test_of_free_slots_only_as_many_are_given_as_may_run() -> None:
+    made = cache(slots=4, most_waiting=9)
+    assert made.limit(2) == ()
+    found = [made.ask(number, 1, 1) for number in range(5)]
+    assert [type(each) for each in found] == [Reserved] * 2 + [RequestWaits] * 3
+    assert isinstance(found[2], RequestWaits) and found[2].slots == 2
+    assert [each.request for each in made.limit(3)] == [2]
+    assert made.limit(1) == () and len(made.running) == 3, "nobody is evicted"
+    assert made.end(0) is None and made.end(1) is None, "more run than may"
+    assert made.end(2) is not None and [each.request for each in made.running] == [3]
+    assert [each.request for each in made.limit(99)] == [4]
+    with pytest.raises(ValueError, match="at least 1"):
+        made.limit(0)
+
+
 @pytest.mark.parametrize(("prompt", "answer"), [(0, 1), (1, 0), (-1, 5), (5, -1)])
 def test_no_tokens_are_no_request(prompt: int, answer: int) -> None:
     with pytest.raises(ValueError, match="request 0"):
@@ -115,7 +130,13 @@ def test_a_number_that_runs_or_waits_is_taken() -> None:
     SHAPES,
     st.integers(0, 4),
     st.lists(
-        st.tuples(st.booleans(), st.integers(1, 50), st.integers(1, 50), st.booleans()),
+        st.tuples(
+            st.booleans(),
+            st.integers(1, 50),
+            st.integers(1, 50),
+            st.booleans(),
+            st.one_of(st.none(), st.integers(1, 6)),
+        ),
         max_size=80,
     ),
     st.randoms(use_true_random=False),
@@ -126,7 +147,11 @@ def test_no_interleaving_of_requests_takes_more_than_the_arena_or_evicts_one(
     made = KvCache("assistant", shape, most_waiting)
     known: list[int] = []
     ran: dict[int, int] = {}
-    for number, (asks, prompt, answer, cap) in enumerate(events):
+    most_running = shape.slots
+    for number, (asks, prompt, answer, cap, limit) in enumerate(events):
+        if limit is not None:
+            made.limit(limit)
+            most_running = min(limit, shape.slots)
         before = {each.request for each in made.running}
         gone = -1
         if asks:
@@ -144,11 +169,12 @@ def test_no_interleaving_of_requests_takes_more_than_the_arena_or_evicts_one(
         assert made.used_bytes == len(slots) * shape.slot_bytes <= shape.footprint.total
         assert all(each.prompt + each.answer <= shape.max_len for each in running)
         assert before - {gone} <= {each.request for each in running}, "nobody is evicted"
-        assert not made.waiting or len(slots) == shape.slots, "nobody waits for a free slot"
+        assert not made.waiting or len(slots) >= most_running, "nobody waits for a free slot"
         assert len(made.waiting) <= most_waiting
         assert {each.request for each in running} | set(made.waiting) == set(known)
         for each in running:
             assert ran.setdefault(each.request, each.slot) == each.slot, "a slot never moves"
+    made.limit(shape.slots)
     for number in known:
         made.end(number)
     assert made.used_bytes == 0 and not made.running and not made.waiting

@@ -84,6 +84,34 @@ def test_who_waits_gets_the_slot_of_who_has_ended() -> None:
     assert [(token.request, token.last) for token in tokens] == [(0, False), (0, True), (1, True)]
 
 
+def test_under_limits_only_smaller_chunks_and_decodes_are_taken() -> None:
+    generation = made()
+    generation.limit(chunk=4, batch=3)
+    for number in range(2):
+        generation.ask(number, prompt=9, answer=2)
+    buckets, _ = run(generation)
+    assert set(buckets) == {0, 2}
+    generation.limit(chunk=1, batch=0)
+    generation.ask(7, prompt=9, answer=1)
+    assert set(run(generation)[0]) == {0, 2}, "the smallest stay"
+    generation.limit(chunk=8, batch=4)
+    for number in range(2):
+        generation.ask(number, prompt=9, answer=2)
+    assert set(run(generation)[0]) == {0, 1, 2, 3}
+
+
+def test_who_waits_for_a_limit_runs_when_it_is_raised() -> None:
+    generation = made()
+    generation.run_at_most(1)
+    generation.ask(0, prompt=2, answer=9)
+    assert isinstance(generation.ask(1, prompt=2, answer=9), RequestWaits)
+    generation.first()
+    assert {token.request for token in generation.ended()} == {0}
+    generation.run_at_most(4)
+    _, tokens = run(generation)
+    assert {token.request for token in tokens[:4]} == {0, 1}
+
+
 @pytest.mark.parametrize("after", range(6))
 def test_a_request_that_is_cancelled_gets_no_more_tokens(after: int) -> None:
     generation = made()
