@@ -271,6 +271,9 @@ class _Campaign:
                 while any(self._lacks(*each, count) for each, count in self._wanted.items()):
                     for stress in stresses:
                         self._round(stress)
+        except AegisError:
+            if not self.stopped:  # else what ended this has ended the engine, too
+                raise
         finally:
             self._orchestrator.cleanup()
         return [

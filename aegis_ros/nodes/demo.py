@@ -38,7 +38,7 @@ from aegis_ros.nodes.resources import fastdds_profile, share_file
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
 from aegis_ros.sandbox.children import child_environment
-from aegis_ros.sandbox.ctrl_c import INTERRUPTED
+from aegis_ros.sandbox.ctrl_c import INTERRUPTED, kept_from_children
 from aegis_ros.sandbox.descendants import end_with_this_process
 from aegis_ros.srv import RegisterModel
 from aegis_ros.views.status import render_snapshot, summary_line
@@ -66,7 +66,7 @@ class _Processes:
         command = [sys.executable, "-m", module, "--ros-args"]
         for parameter in parameters:
             command += ["-p", parameter]
-        with (self.log_dir / f"{name}.log").open("wb") as log:
+        with (self.log_dir / f"{name}.log").open("wb") as log, kept_from_children():
             process = subprocess.Popen(
                 command,
                 stdout=log,
@@ -84,7 +84,7 @@ class _Processes:
         """Ask every node to end, and make it."""
         for _, process in self.running:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 5.0
         for _, process in self.running:
             try:

@@ -23,6 +23,7 @@ from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import Crashed, LoadFailure, MemoryUsedUp, TookTooLong
 from aegis_ros.sandbox.contained import DISK_REFUSES, OUT_OF_MEMORY
 from aegis_ros.sandbox.containment import Containment
+from aegis_ros.sandbox.ctrl_c import kept_from_children
 from aegis_ros.sandbox.disk_use import kept_bytes
 from aegis_ros.sandbox.stopping import check_stop, ended_by_stop
 from aegis_ros.sandbox.storage import storage_failure
@@ -72,15 +73,16 @@ def run_child(
     with tempfile.TemporaryFile() as orders:
         orders.write(json.dumps(order).encode())
         orders.seek(0)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "aegis_ros.sandbox.contained"],
-            stdin=orders,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=child_environment() | ({"TMPDIR": allowed.writes[0]} if allowed.writes else {}),
-            pass_fds=tuple(descriptors),
-            process_group=0,  # Ctrl-C is for this process, which ends the child
-        )
+        with kept_from_children():  # it is for this process, which ends the child
+            process = subprocess.Popen(
+                [sys.executable, "-m", "aegis_ros.sandbox.contained"],
+                stdin=orders,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=child_environment() | ({"TMPDIR": allowed.writes[0]} if allowed.writes else {}),
+                pass_fds=tuple(descriptors),
+                process_group=0,
+            )
     with process:
         answer, said = _Pipe(process.stdout, _ANSWER_BYTES), _Pipe(process.stderr)
         try:

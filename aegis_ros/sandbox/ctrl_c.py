@@ -1,4 +1,4 @@
-"""What Ctrl+C does to a program, from its first moment on: it ends, and says nothing."""
+"""What Ctrl+C does to a program and its children, from their first moment on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-__all__ = ["INTERRUPTED", "end_at_once", "unwound"]
+__all__ = ["INTERRUPTED", "end_at_once", "kept_from_children", "unwound"]
 
 #: Exit code, as a shell gives it to a program that SIGINT ends; 1 would be an answer.
 INTERRUPTED = 130
@@ -66,3 +66,18 @@ def unwound() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Keep Ctrl+C from a process that is started in the block, in a group of its own.
+
+    A child is in the group of this process until it has left that (setpgid(2)), and has no handlers
+    any more by then: Ctrl+C would end it before its program begins, and its end would look like a
+    fault. So SIGINT is blocked, and stays so in the child.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,6 +13,7 @@ import numpy as np
 
 from aegis_ros.errors import ConfigError
 from aegis_ros.sandbox.children import child_environment
+from aegis_ros.sandbox.ctrl_c import kept_from_children
 from aegis_ros.wcet.condition import Stress
 
 __all__ = ["other_cores", "stressed"]
@@ -76,13 +77,14 @@ def _start(stress: Stress, core: int) -> subprocess.Popen[bytes]:
     environment = child_environment()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name] = "1"
-    return subprocess.Popen(
-        [sys.executable, "-m", "aegis_ros.wcet.stress", stress, str(core)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        process_group=0,  # Ctrl-C is for the command that measures
-    )
+    with kept_from_children():  # it is for the command that measures
+        return subprocess.Popen(
+            [sys.executable, "-m", "aegis_ros.wcet.stress", stress, str(core)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            process_group=0,
+        )
 
 
 def _wait_until_it_loads(process: subprocess.Popen[bytes]) -> None:

@@ -22,7 +22,7 @@ from aegis_ros.cli.check import run as check
 from aegis_ros.cli.profile import run
 from aegis_ros.cli.profile_inputs import image_frames, model_spec
 from aegis_ros.config import load_config
-from aegis_ros.errors import ConfigError
+from aegis_ros.errors import ConfigError, EngineError
 from aegis_ros.network.heavy import arithmetic_heavy, memory_heavy
 from aegis_ros.planning import device_load
 from aegis_ros.wcet import Stress
@@ -319,6 +319,22 @@ def test_what_is_measured_before_an_interruption_is_kept_and_gone_on_from(
     assert 0 < answer["runs"] < 1_000_000
     assert measured(capsys, config, state, answer["runs"] + 7)["runs"] == answer["runs"] + 7
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_engine_that_ends_with_the_command_is_no_fault(
+    config: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def configure(self: Any, **_: Any) -> None:
+        stop = signal.getsignal(signal.SIGTERM)
+        assert callable(stop)
+        stop(signal.SIGTERM, None)  # as a system that goes down does: to us and to our children
+        raise EngineError("the engine did not start (exit code -15)")
+
+    monkeypatch.setattr(module.Orchestrator, "configure", configure)
+    assert run(config, ["good"], 20, tmp_path / "state", form="json") == 130
+    answer, more = capsys.readouterr()
+    assert "interrupted before" in json.loads(answer)[0]["sentence"]
+    assert "runs measured so far are kept" in more
 
 
 def test_a_bare_network_is_measured_without_a_configuration(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from aegis_ros.sandbox.ctrl_c import INTERRUPTED, end_at_once, unwound
+import aegis_ros
+from aegis_ros.sandbox.ctrl_c import INTERRUPTED, end_at_once, kept_from_children, unwound
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +69,36 @@ def test_a_program_that_has_begun_nothing_ends_at_once_with_its_code() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (7, b"", b"")
+
+
+def test_ctrl_c_does_not_end_a_child_before_it_has_left_the_group() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    code = "import signal; signal.raise_signal(signal.SIGINT)"  # as if it had come meanwhile
+    with kept_from_children():
+        child = subprocess.Popen([sys.executable, "-c", code], process_group=0)
+    assert child.wait() == 0
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def _starts(tree: ast.AST, kept: bool = False) -> Iterator[bool]:
+    """Yield of every child in a group of its own whether it is kept from Ctrl+C."""
+    if isinstance(tree, ast.With):
+        kept = kept or "kept_from_children()" in map(ast.unparse, tree.items)
+    if isinstance(tree, ast.Call):
+        named = {keyword.arg for keyword in tree.keywords}
+        if named & {"process_group", "start_new_session"}:
+            yield kept
+    for below in ast.iter_child_nodes(tree):
+        yield from _starts(below, kept)
+
+
+def test_all_children_in_groups_of_their_own_are_kept_from_ctrl_c() -> None:
+    package = Path(aegis_ros.__path__[0])
+    started = {
+        str(path.relative_to(package)): tuple(found)
+        for path in package.rglob("*.py")
+        if (found := list(_starts(ast.parse(path.read_text()))))
+    }
+    # A program whose watcher does not begin is asked to end itself, and ends what it has started.
+    assert started.pop("sandbox/descendants.py") == (False,)
+    assert len(started) >= 4 and all(map(all, started.values())), started

@@ -33,6 +33,7 @@ from aegis_ros.engine.types import EngineInfo
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import child_environment
+from aegis_ros.sandbox.ctrl_c import kept_from_children
 from aegis_ros.spec import DeviceSpec
 
 __all__ = ["EngineProcess"]
@@ -99,13 +100,14 @@ class EngineProcess:
         try:
             # -S: the paths are handed over, and site's start-up hooks (which may execute the
             # interpreter anew) are not needed.
-            self._process = subprocess.Popen(
-                [sys.executable, "-S", "-m", "aegis_ros.engine", settings.to_argument()],
-                pass_fds=(theirs_frames.fileno(), theirs_control.fileno()),
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-            )
+            with kept_from_children():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-S", "-m", "aegis_ros.engine", settings.to_argument()],
+                    pass_fds=(theirs_frames.fileno(), theirs_control.fileno()),
+                    env=_environment(),
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,
+                )
         except OSError as error:
             for each in (frames, control):
                 each.close()
