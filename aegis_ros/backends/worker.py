@@ -15,7 +15,7 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Shapes, Work
+from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Work
 from aegis_ros.host import pinnable_cores
 from aegis_ros.spec import LaneSpec
 
@@ -24,7 +24,6 @@ __all__ = [
     "CpuLane",
     "ReadsInPlace",
     "Run",
-    "Shapes",
     "describe_lanes",
     "lane_priorities",
     "open_lanes",
@@ -33,8 +32,9 @@ __all__ = [
 PROCESSOR = "caches and memory of the processor"
 """What lanes on CPU cores slow each other by (:attr:`Capabilities.contends`), of any runtime."""
 
-Run = Callable[[Work], Shapes | None]
-"""Runs one work; returns the extents of the outputs where they are known only now."""
+Run = Callable[[Work, Completion], None]
+"""Runs one work. Into its completion go the extents of the outputs where they are known only now,
+and the outcome where the job's next step depends on it; the lane notes times and errors."""
 
 
 class CpuLane:
@@ -115,16 +115,14 @@ class CpuLane:
                     return
                 work, self._work = self._work, None
                 assert work is not None
-            error = ""
-            shapes = None
+            completion.error = ""
+            completion.shapes = completion.outcome = None
             completion.started_ns = self._began_ns or clock()
             try:
-                shapes = run(work)
+                run(work, completion)
             except Exception as caught:  # a network may fail in any way; its job reports it
-                error = f"{type(caught).__name__}: {caught}"[:300]
+                completion.error = f"{type(caught).__name__}: {caught}"[:300]
             completion.finished_ns = clock()
-            completion.error = error
-            completion.shapes = shapes
             token = work.token
             work = None  # nothing of the job may be kept alive by an idle lane
             self._ended(token, completion)

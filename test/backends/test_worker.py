@@ -48,7 +48,7 @@ first, second = (int(core) for core in sys.argv[1:])
 os.sched_setaffinity(0, {first})
 from aegis_ros.backends.worker import open_lanes
 from aegis_ros.spec import LaneSpec
-(lane,) = open_lanes([LaneSpec("main", second)], lambda work: None, lambda *ended: None, 1)
+(lane,) = open_lanes([LaneSpec("main", second)], lambda *work: None, lambda *ended: None, 1)
 print(*lane.permitted, *lane.refused, sep=",")
 lane.stop()
 """
@@ -76,7 +76,7 @@ def test_a_lane_ends_that_was_handed_a_work_and_has_not_woken_up_for_it(
     ran: list[int] = []
     reported, let_go = threading.Event(), threading.Event()
 
-    def run(work: Work) -> None:
+    def run(work: Work, completion: Completion) -> None:
         ran.append(work.token)
 
     def ended(token: int, completion: Completion) -> None:
@@ -94,3 +94,31 @@ def test_a_lane_ends_that_was_handed_a_work_and_has_not_woken_up_for_it(
     join(60.0)
     assert not thread.is_alive()
     assert ran == [1]
+
+
+def test_a_lane_hands_on_what_its_run_says_of_each_work_and_of_no_other() -> None:
+    reported: list[tuple[int, str, object, object]] = []
+    changed = threading.Event()
+
+    def run(work: Work, completion: Completion) -> None:
+        if work.token == 1:
+            completion.outcome, completion.shapes = "go on", ((3,),)
+        if work.token == 2:
+            raise ValueError("broken")
+
+    def ended(token: int, completion: Completion) -> None:
+        reported.append((token, completion.error, completion.outcome, completion.shapes))
+        if token < 3:
+            lane.start(Work([], token=token + 1))
+        else:
+            changed.set()
+
+    lane = CpuLane(LaneSpec("lane"), run, ended, 0)
+    lane.start(Work([], token=1))
+    assert changed.wait(60.0)
+    lane.stop()
+    assert reported == [
+        (1, "", "go on", ((3,),)),
+        (2, "ValueError: broken", None, None),
+        (3, "", None, None),
+    ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork, Ended, Work
+from aegis_ros.backends.base import CompiledNetwork, Completion, Ended, Work
 from aegis_ros.backends.worker import CpuLane, open_lanes
 from aegis_ros.engine import ChannelSpec
 from aegis_ros.engine.memory import SharedMemory, aligned
@@ -87,7 +87,7 @@ class Device:
         self.lanes[lane].start(work)
 
 
-def _run(work: Work) -> None:
+def _run(work: Work, completion: Completion) -> None:
     network = work.parts[0].network
     assert isinstance(network, Network)
     network.parts[work.step]()

@@ -15,8 +15,10 @@ from aegis_ros.backends.base import (
     Arrays,
     Capabilities,
     CompiledNetwork,
+    Completion,
     Ended,
     LoadedNetwork,
+    Shapes,
     Work,
 )
 from aegis_ros.backends.outputs import copy_to_front
@@ -25,7 +27,6 @@ from aegis_ros.backends.worker import (
     PROCESSOR,
     CpuLane,
     ReadsInPlace,
-    Shapes,
     describe_lanes,
     open_lanes,
 )
@@ -268,10 +269,10 @@ class OnnxRuntimeBackend(ReadsInPlace):
         self._lanes = []
 
 
-def _run(work: Work) -> Shapes | None:
+def _run(work: Work, completion: Completion) -> None:
     (part,) = work.parts
     assert isinstance(part.network, OrtNetwork)
-    return part.network.run(work.step, part.inputs, part.outputs)
+    completion.shapes = part.network.run(work.step, part.inputs, part.outputs)
 
 
 def load_session(compiled: CompiledNetwork, files: Sequence[str]) -> OrtNetwork:

@@ -19,12 +19,12 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Arrays, Ended, LoadedNetwork, Work
+from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Work
 from aegis_ros.backends.cuda.driver import CudaDriver, CudaError
 from aegis_ros.backends.cuda.frames import FrameMemory
 from aegis_ros.backends.cuda.lanes import GpuLane, make_lanes
 from aegis_ros.backends.cuda.network import GpuNetwork
-from aegis_ros.backends.worker import CpuLane, Shapes, describe_lanes, open_lanes
+from aegis_ros.backends.worker import CpuLane, describe_lanes, open_lanes
 from aegis_ros.errors import BackendError
 from aegis_ros.spec import LaneSpec, Wait
 
@@ -191,7 +191,7 @@ class CudaBackend:
         self._all_replayed = all(all(each.graphs) for each in self._loaded)
         return network
 
-    def _run(self, work: Work) -> Shapes | None:
+    def _run(self, work: Work, completion: Completion) -> None:
         (part,) = work.parts
         network = part.network
         assert isinstance(network, GpuNetwork)
@@ -199,7 +199,9 @@ class CudaBackend:
             raise BackendError(f"{_SEGMENT} ({self._lost})")
         network.lane.busy = True
         try:
-            return network.run(work.step, part.inputs[0], part.outputs, prefetched=part.prefetched)
+            completion.shapes = network.run(
+                work.step, part.inputs[0], part.outputs, prefetched=part.prefetched
+            )
         except CudaError as error:
             raise self._reported(_SEGMENT, error) from error
         finally:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.base import CompiledNetwork, Shapes
 from aegis_ros.backends.cuda.buffers import Buffers
 from aegis_ros.backends.cuda.driver import CudaDriver
 from aegis_ros.backends.cuda.frames import FrameInput
 from aegis_ros.backends.cuda.lanes import GpuLane
 from aegis_ros.backends.cuda.waiting import Past
-from aegis_ros.backends.worker import Shapes
 from aegis_ros.errors import BackendError
 
 __all__ = ["GpuNetwork", "Outputs", "Sent"]

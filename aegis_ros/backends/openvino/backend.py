@@ -10,6 +10,7 @@ from aegis_ros.backends.base import (
     MOST_INPUTS,
     Capabilities,
     CompiledNetwork,
+    Completion,
     Ended,
     LoadedNetwork,
     Work,
@@ -30,7 +31,6 @@ from aegis_ros.backends.worker import (
     PROCESSOR,
     CpuLane,
     ReadsInPlace,
-    Shapes,
     describe_lanes,
     open_lanes,
 )
@@ -221,7 +221,7 @@ def load_network(
     return loaded
 
 
-def _run(work: Work) -> Shapes | None:
+def _run(work: Work, completion: Completion) -> None:
     (part,) = work.parts
     assert isinstance(part.network, OpenVinoNetwork)
-    return part.network.run(work.step, part.inputs, part.outputs)
+    completion.shapes = part.network.run(work.step, part.inputs, part.outputs)

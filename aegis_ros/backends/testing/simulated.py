@@ -15,6 +15,7 @@ from aegis_ros.backends.base import (
     MOST_INPUTS,
     Capabilities,
     CompiledNetwork,
+    Completion,
     Ended,
     LoadedNetwork,
     Work,
@@ -149,7 +150,7 @@ class SimulatedBackend(ReadsInPlace):
         self._lanes = []
 
 
-def _run(work: Work) -> None:
+def _run(work: Work, completion: Completion) -> None:
     (part,) = work.parts
     network = part.network
     assert isinstance(network, _Simulated)

@@ -12,6 +12,7 @@ from aegis_ros.backends.base import (
     MOST_INPUTS,
     Capabilities,
     CompiledNetwork,
+    Completion,
     Ended,
     LoadedNetwork,
     Work,
@@ -24,7 +25,6 @@ from aegis_ros.backends.worker import (
     PROCESSOR,
     CpuLane,
     ReadsInPlace,
-    Shapes,
     describe_lanes,
     open_lanes,
 )
@@ -174,7 +174,7 @@ def load_network(compiled: CompiledNetwork, files: Sequence[str]) -> TvmNetwork:
     return loaded
 
 
-def _run(work: Work) -> Shapes | None:
+def _run(work: Work, completion: Completion) -> None:
     (part,) = work.parts
     assert isinstance(part.network, TvmNetwork)
-    return part.network.run(work.step, part.inputs, part.outputs)
+    completion.shapes = part.network.run(work.step, part.inputs, part.outputs)
