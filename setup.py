@@ -33,6 +33,10 @@ setup(
             "tensorrt = aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
             "tvm = aegis_ros.backends.tvm.backend:TvmBackend",
         ],
+        "aegis_ros.adaptation": [
+            "default = aegis_ros.scheduling.adaptation.rules:DefaultRules",
+            "static = aegis_ros.scheduling.adaptation.static:StaticLimits",
+        ],
         "aegis_ros.plans": [
             "early_exit = aegis_ros.scheduling.plans.segments:EarlyExitPlan",
             "generator = aegis_ros.scheduling.plans.generator:GeneratorPlan",

@@ -13,6 +13,7 @@ from aegis_ros.backends import registry as backends
 from aegis_ros.decoders import registry as decoders
 from aegis_ros.errors import ConfigError
 from aegis_ros.plugins import Plugins
+from aegis_ros.scheduling.adaptation import registry as adaptation
 from aegis_ros.scheduling.plans import registry as plans
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +58,15 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_there_are(orchard:
     assert "Did you mean 'apple'?" in text and "test.fruit" in text
 
 
-@pytest.mark.parametrize("plugins", [backends._BACKENDS, decoders._DECODERS, plans._PLANS])
+@pytest.mark.parametrize(
+    "plugins",
+    [
+        adaptation._POLICIES,
+        backends._BACKENDS,
+        decoders._DECODERS,
+        plans._PLANS,
+    ],
+)
 def test_ours_are_listed_for_installation_as_they_are_in_the_code(
     plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,8 +28,9 @@ from aegis_ros.rationale.generators import (
 )
 from aegis_ros.rationale.wording import counterfactual
 from aegis_ros.scheduling import GeneratorPlan
+from aegis_ros.scheduling.adaptation import Choice, Controller, Menu
 from aegis_ros.scheduling.generation import Shape
-from aegis_ros.simulation import SaturatedGenerator
+from aegis_ros.simulation import AdaptedGenerator, GivenRequest, SaturatedGenerator
 from aegis_ros.spec import Criticality
 
 __all__ = ["Bucket", "Generator", "GeneratorAnswer", "judge_generator"]
@@ -148,6 +149,46 @@ class GeneratorAnswer:
             budgets += [part + switch_ns for part in bucket.parts_ns]
         prefills = sum(bucket.prefill for bucket in self.buckets)
         return GeneratorPlan(tuple(budgets), tuple(begins), prefills)
+
+    def menu(self) -> Menu:
+        """Return what an adaptation policy may choose from; of one that is admitted.
+
+        Raises:
+            ValueError: no precision has both a chunk and a decode that were admitted.
+        """
+        cache = self.generator.cache
+        choices = [
+            Choice(each.tokens, each.prefill, each.precision, sum(each.parts_ns))
+            for each in self.buckets
+        ]
+        return Menu(choices, slots=cache.slots, max_len=cache.max_len, slot_bytes=cache.slot_bytes)
+
+    def adapted(
+        self,
+        switch_ns: int,
+        *,
+        requests: Sequence[GivenRequest],
+        controller: Controller,
+        others_bytes: Callable[[int], int] = lambda now_ns: 0,
+        arena_bytes: int = 0,
+        refuses: Callable[[int, int], bool] = lambda request, tried: False,
+    ) -> AdaptedGenerator:
+        """Return it for a simulation of given requests, adapted by a controller of its menu.
+
+        The arguments are those of :class:`~aegis_ros.simulation.AdaptedGenerator`.
+        """
+        return AdaptedGenerator(
+            self.generator.name,
+            self.plan(switch_ns),
+            [Shape(each.tokens, each.prefill) for each in self.buckets],
+            [each.precision for each in self.buckets],
+            cache=self.generator.cache,
+            requests=requests,
+            controller=controller,
+            others_bytes=others_bytes,
+            arena_bytes=arena_bytes,
+            refuses=refuses,
+        )
 
     def saturated(
         self, switch_ns: int, *, until_ns: int, chance: np.random.Generator

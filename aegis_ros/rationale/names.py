@@ -67,6 +67,7 @@ class Rule(StrEnum):
     ENGINE_RESTART = "engine_restart"
     OPERATOR = "operator"
     SERVICES = "services"
+    ADAPTATION = "adaptation"
 
     @classmethod
     def _missing_(cls, value: object) -> Rule | None:

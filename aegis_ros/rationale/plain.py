@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from aegis_ros.rationale import (
+    adaptation,
     admission,
     budgets,
     changes,
@@ -32,6 +33,7 @@ from aegis_ros.rationale.reason import Reason
 __all__ = ["KINDS", "from_plain", "kind_of", "to_plain"]
 
 _MODULES = (
+    adaptation,
     admission,
     budgets,
     changes,

@@ -1,5 +1,6 @@
 """The engine's scheduler under a virtual clock."""
 
+from aegis_ros.simulation.adapted import AdaptedFigures, AdaptedGenerator, GivenRequest
 from aegis_ros.simulation.arrivals import (
     bursty_arrivals,
     critical_arrivals,
@@ -14,7 +15,10 @@ from aegis_ros.simulation.simulator import plan_of, simulate
 from aegis_ros.simulation.workload import Workload
 
 __all__ = [
+    "AdaptedFigures",
+    "AdaptedGenerator",
     "GeneratorFigures",
+    "GivenRequest",
     "Outcome",
     "Run",
     "SaturatedGenerator",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import Counterfactual, Inequality, ResponseBound, Rule, Witness
+from aegis_ros.rationale import adaptation as t
 from aegis_ros.rationale import admission as a
 from aegis_ros.rationale import budgets as b
 from aegis_ros.rationale import changes as c
@@ -30,6 +31,15 @@ UNBLOCKED = Witness("main", 25 * MS, 31 * MS, 0, "", -6 * MS)
 SLACK = (v.SlackShare("caption", 5.0, 3.25),)
 LATE = v.DemandTooHigh("main", TOO_MUCH)
 MORE_TIME = counterfactual(c.PeriodLonger("detector", 52_300_000, 40 * MS, with_deadline=True))
+
+HAS_ROOM = t.ArenaHasRoom(420 * MIB, 1024 * MIB, 600 * MIB, 0.6)
+TIGHT_ARENA = t.ArenaTight(900 * MIB, 1024 * MIB, 0.85)
+FEWER = t.FewerAreFaster(34.5, 52.6)
+LONG_SLOW = t.SlowerWithLength(512, 24.1, 58.8, 0.5, 3)
+WAITED = t.RequestsWait(3, 5 * S)
+CALM = t.NobodyWaits(5 * S)
+FAILED = t.AllocationFailed(7, 45 * MIB)
+LEARNED = t.PolicyAsked("learned", "more tokens are expected soon.")
 
 BORNE = g.StepBorne("main", 32_900_001, "detector", 45 * MS, 12_100_000)
 FAILS = g.StepBorne("main", 0, "detector", 40 * MS, 12_100_000)
@@ -192,6 +202,20 @@ REASONS = (
     g.RequestWaits("assistant", 5, 1, 3),
     g.TooManyRequests("assistant", 5, 4, 8),
     g.TooManyRequests("assistant", 5, 1, 1),
+    # adaptation of generators
+    t.LimitChanged("assistant", "batch", 1, 4, HAS_ROOM),
+    t.LimitChanged("assistant", "batch", 4, 2, TIGHT_ARENA),
+    t.LimitChanged("assistant", "batch", 2, 1, FEWER),
+    t.LimitChanged("assistant", "batch", 4, 2, FAILED),
+    t.LimitChanged("assistant", "chunk", 32, 16, LEARNED),
+    t.LimitChanged("assistant", "length", 1024, 512, LONG_SLOW),
+    t.LimitChanged("assistant", "length", 512, 1024, CALM),
+    t.LimitChanged("assistant", "precision", "float32", "int8", WAITED),
+    t.LimitChanged("assistant", "precision", "int8", "", CALM),
+    t.OutOfMemory("assistant", 7, 45 * MIB, 2, 2),
+    t.OutOfMemory("assistant", 7, 0, 1, 1),
+    t.PolicyLeftAside("assistant", "learned", "raised ValueError: no such key."),
+    t.PolicyLeftAside("assistant", "learned", "chose batch 3, which was not admitted"),
     # frames
     f.NewerFrame("detector", 5),
     f.FrameTooEarly("detector", 5, "/camera/image", 50 * MS, 5 * MS),
@@ -525,6 +549,18 @@ CHANGES = (
 )
 
 PARTS = (
+    HAS_ROOM,
+    TIGHT_ARENA,
+    FEWER,
+    LONG_SLOW,
+    t.SlowerWithLength(512, 24.1, 58.8, 0.5, 1),
+    WAITED,
+    t.RequestsWait(0, 5 * S),
+    CALM,
+    FAILED,
+    t.AllocationFailed(7, 0),
+    LEARNED,
+    t.PolicyAsked("learned"),
     BORNE,
     FAILS,
     g.StepBorne("main", 32_900_001, "detector", 0, 0),

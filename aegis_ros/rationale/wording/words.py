@@ -13,6 +13,7 @@ from aegis_ros.rationale.reason import Reason
 __all__ = ["known", "sentence", "words", "words_of"]
 
 _THEMES = (
+    "adaptation",
     "admission",
     "budgets",
     "changes",
