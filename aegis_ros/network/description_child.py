@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from aegis_ros.network.metadata import bounded_metadata
-from aegis_ros.network.model_file import hashed_content
 
 __all__ = ["answer"]
 
@@ -22,12 +21,10 @@ _MOVERS = ("Cast", "Concat", "Flatten", "Identity", "Reshape", "Squeeze", "Trans
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the file that a request names says of its network."""
-    from aegis_ros.network.graph import checked_graph, tensor_infos
+    from aegis_ros.network.graph import read_graph, tensor_infos
 
     source = Path(request["source"])
-    content = hashed_content(request["descriptor"], request["digest"], source.name)
-    model = checked_graph(content, source)
-    del content
+    model = read_graph(request["descriptor"], request["digest"], source)
     graph = model.graph
     made = {name: node for node in graph.node for name in node.output}
 

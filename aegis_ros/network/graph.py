@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from aegis_ros.network.contents import other_contents
 from aegis_ros.network.feed import Bound, Feed
 from aegis_ros.network.fuse import names_beside, preprocessing_graphs
 from aegis_ros.network.locate import MOST_BYTES
+from aegis_ros.network.model_file import hashed_content
+from aegis_ros.network.outline import LARGE_BYTES
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.runtime_text import checker_failure
 from aegis_ros.network.tensor import TensorInfo
+from aegis_ros.network.without_weights import content_without_weights, file_without_weights
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import (
     MemoryUsedUp,
@@ -36,6 +40,8 @@ __all__ = [
     "fuse_bound",
     "load_graph",
     "node_flops",
+    "read_graph",
+    "require_valid_without_weights",
     "tensor_infos",
 ]
 
@@ -74,6 +80,40 @@ def load_graph(path: Path) -> onnx.ModelProto:
     return checked_graph(path.read_bytes(), path)
 
 
+def read_graph(descriptor: int, digest: str, path: Path) -> onnx.ModelProto:
+    """Return what :func:`checked_graph` does, of an open file that was hashed.
+
+    What is wrong with a network beside its weights is found before those are read.
+
+    Args:
+        descriptor: of the file.
+        digest: SHA-256 in hex that it had.
+        path: of the file, for messages; it is not opened.
+
+    Raises:
+        ModelError: as :func:`checked_graph`; or the contents have changed since.
+    """
+    require_valid_without_weights(descriptor, path)
+    return checked_graph(hashed_content(descriptor, digest, path.name), path)
+
+
+def require_valid_without_weights(descriptor: int, path: Path) -> None:
+    """Refuse an open file that is no valid network, whatever its weights are; reads little of it.
+
+    Args:
+        descriptor: of the file.
+        path: of the file, for messages; it is not opened.
+
+    Raises:
+        ModelError: as :func:`checked_graph`.
+    """
+    size = os.fstat(descriptor).st_size
+    if size > LARGE_BYTES:
+        light = file_without_weights(descriptor, size, path.name)
+        if light is not None:
+            _require_valid(_parsed(light, path), path, size, whole=False)
+
+
 def checked_graph(content: bytes, path: Path) -> onnx.ModelProto:
     """Return a checked network whose inputs are only what must be fed.
 
@@ -84,11 +124,37 @@ def checked_graph(content: bytes, path: Path) -> onnx.ModelProto:
     Raises:
         ModelError: code ``model_valid``: not ONNX, not valid, or weights in other files.
     """
+    size = len(content)
+    light = content_without_weights(content, path.name) if size > LARGE_BYTES else None
+    if light is not None:
+        _require_valid(_parsed(light, path), path, size, whole=False)
+    model = _parsed(content, path)
+    if light is None:
+        _require_valid(model, path, size, whole=True)
+    else:
+        _find_output_ranks(model)
+    model.ir_version = min(model.ir_version, _NEWEST_FORMAT)
+    _strip_initializer_inputs(model)
+    return model
+
+
+def _parsed(content: bytes, path: Path) -> onnx.ModelProto:
     try:
-        model = onnx.load_model_from_string(content)
+        return onnx.load_model_from_string(content)
     except Exception as error:
         failure = MemoryUsedUp() if isinstance(error, MemoryError) else other_contents(content)
         raise load_error(failure, ModelError, path.name) from error
+
+
+def _require_valid(model: onnx.ModelProto, path: Path, size: int, *, whole: bool) -> None:
+    """Refuse a network that is not valid, and find the ranks of a whole one's outputs.
+
+    Args:
+        model: the network.
+        path: of the file, for messages.
+        size: of the file in bytes.
+        whole: whether it has its weights, of whose shapes those of outputs follow.
+    """
     operators = _count(model.graph.node) + sum(_count(each.node) for each in model.functions)
     if operators > MAX_OPERATORS:
         raise ModelError(
@@ -99,15 +165,17 @@ def checked_graph(content: bytes, path: Path) -> onnx.ModelProto:
             hint="Simplify it, for example with onnxsim, or export its loops as Loop operators",
             rule=Rule.MODEL_VALID,
         )
-    _require_weights_inside(model, path, len(content))
-    _require_ranks(model)
+    _require_weights_inside(model, path, size)
+    _require_input_ranks(model)
+    if whole:
+        _find_output_ranks(model)
+    else:
+        for item in filter(_rank_missing, model.graph.output):
+            item.type.tensor_type.shape.dim.add()  # the checker wants one, whichever it is
     try:
         onnx.checker.check_model(model)
     except Exception as error:
         raise load_error(checker_failure(error), ModelError, path.name) from error
-    model.ir_version = min(model.ir_version, _NEWEST_FORMAT)
-    _strip_initializer_inputs(model)
-    return model
 
 
 def _require_weights_inside(model: onnx.ModelProto, path: Path, size: int) -> None:
@@ -130,15 +198,16 @@ def _require_weights_inside(model: onnx.ModelProto, path: Path, size: int) -> No
     raise load_error(WeightsElsewhere(path.name, tuple(files), missing), ModelError)
 
 
-def _require_ranks(model: onnx.ModelProto) -> None:
-    """Refuse inputs and outputs of unknown rank by their names; find that of outputs if possible.
-
-    What an initializer stands for is not fed, and needs none.
-    """
+def _require_input_ranks(model: onnx.ModelProto) -> None:
+    """Refuse inputs of unknown rank; what an initializer stands for is not fed, and needs none."""
     given = {tensor.name for tensor in model.graph.initializer}
     for item in model.graph.input:
         if item.name not in given and _rank_missing(item):
             raise load_error(RankUnknown("input", item.name), ModelError)
+
+
+def _find_output_ranks(model: onnx.ModelProto) -> None:
+    """Infer the shapes of outputs of unknown rank; refuse those whose rank stays unknown."""
     unknown = [item for item in model.graph.output if _rank_missing(item)]
     if not unknown:
         return

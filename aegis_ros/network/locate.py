@@ -17,11 +17,15 @@ from aegis_ros.network.outline import is_outline_of_network
 from aegis_ros.network.ros_packages import linked_source, share_folder
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.loading import FileChanged, TooLarge
+from aegis_ros.sandbox.children import run_child
+from aegis_ros.sandbox.containment import Containment, memory_limit
 
 __all__ = ["MOST_BYTES", "expand_root", "open_model", "resolve_model", "resolve_resource"]
 
 MOST_BYTES = 2 * 1024**3 - 1  # of a message of protocol buffers, which an ONNX file is
 _SLOW_BYTES = 64 * 1024**2  # to hash and to read in a child takes tenths of a second, and more
+_SLOWER_BYTES = 512 * 1024**2  # to hash takes longer than to start a child that looks at it before
+_LOOK_SECONDS = 60.0
 _ONNX = ".onnx"
 _URI = re.compile(
     r"^(?P<scheme>pypi|package)://(?P<owner>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<path>.+)$"
@@ -96,6 +100,15 @@ def _check(file: ModelFile, uri: str, installed: InstalledFile | None) -> None:
         raise load_error(pointer, ModelError, uri)
     if is_onnx and size > _SLOW_BYTES and not is_outline_of_network(file.descriptor, size):
         raise load_error(other_contents(head), ModelError, file.path.name)
+    if is_onnx and size > _SLOWER_BYTES:
+        run_child(
+            "aegis_ros.network.validity_child",
+            {"source": str(file.path), "descriptor": file.descriptor},
+            allowed=Containment(memory_bytes=memory_limit(0)),
+            timeout_s=_LOOK_SECONDS,
+            subject=file.path.name,
+            descriptors=(file.descriptor,),
+        )
     if installed is None or not installed.algorithm:
         return
     if not file.matches(installed.algorithm, installed.digest):

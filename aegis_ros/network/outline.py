@@ -3,24 +3,87 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["is_outline_of_network"]
+__all__ = [
+    "LARGE_BYTES",
+    "MODEL",
+    "SPARSE",
+    "TENSOR",
+    "Head",
+    "Parts",
+    "head_of",
+    "is_outline_of_network",
+]
 
-_Parts: TypeAlias = "Mapping[int, _Parts]"
+Parts: TypeAlias = "Mapping[int, Parts]"
+"""Fields of a message that hold messages, by their numbers in onnx.proto."""
 
-# Fields that hold messages, by their numbers in onnx.proto.
-_TENSOR: _Parts = {}
-_NODE: _Parts = {5: {5: _TENSOR}}  # attribute: t
-_GRAPH: _Parts = {1: _NODE, 5: _TENSOR, 15: {1: _TENSOR, 2: _TENSOR}}
-_MODEL: _Parts = {7: _GRAPH, 25: {7: _NODE}}  # graph, functions
+_ATTRIBUTE: dict[int, Parts] = {}
+TENSOR: Parts = {}
+SPARSE: Parts = {1: TENSOR, 2: TENSOR}  # values, indices
+_NODE: Parts = {5: _ATTRIBUTE}
+_GRAPH: Parts = {1: _NODE, 5: TENSOR, 15: SPARSE}
+_ATTRIBUTE |= {5: TENSOR, 6: _GRAPH, 10: TENSOR, 11: _GRAPH}  # t, g, tensors, graphs
+MODEL: Parts = {7: _GRAPH, 25: {7: _NODE}}  # graph, functions
 
+LARGE_BYTES = 1024 * 1024  # smaller parts are read as fast as looked at
 _MOST_FIELDS = 100_000
-_LOOKED_INTO_BYTES = 1024 * 1024  # smaller parts are read as fast as looked at
 _HEAD_BYTES = 20  # of a field: its key and its length, ten bytes each at most
 _VARINT, _FIXED64, _LENGTH, _GROUP, _FIXED32 = 0, 1, 2, 3, 5
 _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
+
+Read: TypeAlias = Callable[[int, int], bytes]
+"""Returns so many bytes from a place on: (place, how many)."""
+
+
+@dataclass(slots=True)
+class Head:
+    """How a field of a message begins.
+
+    Attributes:
+        number: of the field.
+        begin: where its contents begin.
+        end: where the next field begins.
+        holds: how many bytes of text or of another message it holds; 0 for a number.
+        is_group: whether another field ends it; nothing of ONNX is one.
+    """
+
+    number: int
+    begin: int
+    end: int
+    holds: int = 0
+    is_group: bool = False
+
+
+def head_of(read: Read, at: int, end: int) -> Head | None:
+    """Return the head of the field that begins somewhere; ``None`` where none does.
+
+    Args:
+        read: of what the field is a part.
+        at: where it begins.
+        end: of the message.
+    """
+    head = read(at, min(_HEAD_BYTES, end - at))
+    key, used = _number(head, 0)
+    number, kind = key >> 3, key & 7
+    if used == 0 or number == 0:
+        return None
+    if kind == _GROUP:
+        return Head(number, at + used, end, is_group=True)
+    if kind in _FIXED_BYTES:
+        found = Head(number, at + used, at + used + _FIXED_BYTES[kind])
+    elif kind in (_VARINT, _LENGTH):
+        value, after = _number(head, used)
+        if after == 0:
+            return None
+        holds = value if kind == _LENGTH else 0
+        found = Head(number, at + after, at + after + holds, holds)
+    else:
+        return None
+    return found if found.end <= end else None
 
 
 def is_outline_of_network(descriptor: int, size: int) -> bool:
@@ -34,7 +97,7 @@ def is_outline_of_network(descriptor: int, size: int) -> bool:
         descriptor: of the file.
         size: its size in bytes.
     """
-    waiting = [(0, size, _MODEL)]
+    waiting = [(0, size, MODEL)]
     looked_at = 0
     while waiting:
         at, end, parts = waiting.pop()
@@ -42,27 +105,14 @@ def is_outline_of_network(descriptor: int, size: int) -> bool:
             looked_at += 1
             if looked_at > _MOST_FIELDS:
                 return True
-            head = os.pread(descriptor, min(_HEAD_BYTES, end - at), at)
-            key, used = _number(head, 0)
-            kind = key & 7
-            if used == 0 or key >> 3 == 0:
+            head = head_of(lambda place, count: os.pread(descriptor, count, place), at, end)
+            if head is None:
                 return False
-            if kind == _GROUP:  # ended by a field of its own; nothing of ONNX has one
+            if head.is_group:
                 return True
-            if kind in _FIXED_BYTES:
-                begin, length = at + used, _FIXED_BYTES[kind]
-            elif kind in (_VARINT, _LENGTH):
-                value, after = _number(head, used)
-                if after == 0:
-                    return False
-                begin, length = at + after, value if kind == _LENGTH else 0
-            else:
-                return False
-            at = begin + length
-            if at > end:
-                return False
-            if kind == _LENGTH and key >> 3 in parts and length > _LOOKED_INTO_BYTES:
-                waiting.append((begin, at, parts[key >> 3]))
+            if head.number in parts and head.holds > LARGE_BYTES:
+                waiting.append((head.begin, head.end, parts[head.number]))
+            at = head.end
     return True
 
 

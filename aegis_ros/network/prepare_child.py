@@ -11,7 +11,6 @@ from typing import Any
 from aegis_ros.errors import ModelError
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.metadata import bounded_metadata
-from aegis_ros.network.model_file import hashed_content
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import Color, Interpolation, Layout, PreprocessSpec, ResizeMode
@@ -26,10 +25,10 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     from aegis_ros.network.binding import bind_inputs, fixed_batch, size_refused
     from aegis_ros.network.graph import (
         at_largest,
-        checked_graph,
         estimate_bytes,
         estimate_flops,
         fuse_bound,
+        read_graph,
         tensor_infos,
     )
     from aegis_ros.network.rebatch import runs_alone
@@ -37,9 +36,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     feeds = [_feed(fields) for fields in request["feeds"]]
     source = Path(request["source"])
-    content = hashed_content(request["descriptor"], request["digest"], source.name)
-    model = checked_graph(content, source)
-    del content
+    model = read_graph(request["descriptor"], request["digest"], source)
     metadata = bounded_metadata((item.key, item.value) for item in model.metadata_props)
     other_size = size_refused(model, feeds)
     batch = fixed_batch(model, feeds)

@@ -20,7 +20,7 @@ from aegis_ros.network.generator.facts import GeneratorFacts, Precision
 from aegis_ros.network.generator.gguf_file import GgufFile
 from aegis_ros.network.generator.graph import transformer
 from aegis_ros.network.generator.vocabulary import Vocabulary, of_gguf, of_json
-from aegis_ros.network.model_file import hashed_content
+from aegis_ros.network.graph import read_graph
 from aegis_ros.rationale.loading import FileChanged
 
 __all__ = ["answer"]
@@ -92,8 +92,8 @@ def _of_onnx(
     request: Mapping[str, Any], own: Mapping[str, str] | None
 ) -> tuple[GeneratorFacts, Sequence[onnx.ModelProto], Vocabulary]:
     name = str(request["name"])
-    content = hashed_content(request["descriptor"], request["digest"], name)
-    found = exported(content, Path(name), Path(request["folder"]), request["parts"])
+    model = read_graph(request["descriptor"], request["digest"], Path(name))
+    found = exported(model, Path(request["folder"]), request["parts"])
     if own is None:
         raise ModelError(
             "an ONNX file holds no tokenizer, and none lies beside it",

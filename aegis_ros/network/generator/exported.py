@@ -12,7 +12,7 @@ import onnx
 
 from aegis_ros.errors import ModelError, load_error
 from aegis_ros.network.cut import cut, runtime_tensors, tensors_read
-from aegis_ros.network.graph import checked_graph, tensor_infos
+from aegis_ros.network.graph import tensor_infos
 from aegis_ros.network.runtime_text import runtime_failure
 from aegis_ros.network.tensor import TensorInfo
 
@@ -45,19 +45,17 @@ class Exported:
     cached_by: int
 
 
-def exported(content: bytes, source: Path, folder: Path, parts: int) -> Exported:
+def exported(model: onnx.ModelProto, folder: Path, parts: int) -> Exported:
     """Return an export, optimised once as a whole and then cut.
 
     Args:
-        content: of the file.
-        source: its name, for messages.
+        model: the export, checked.
         folder: for files that are needed meanwhile.
         parts: how many are wanted.
 
     Raises:
         ModelError: it is not a language model with a KV cache, or cannot be cut like that.
     """
-    model = checked_graph(content, source)
     inputs = {item.name: item for item in tensor_infos(model.graph.input)}
     outputs = {item.name: item for item in tensor_infos(model.graph.output)}
     layers, cache = _cache(inputs, outputs)

@@ -15,6 +15,7 @@ from aegis_ros.network.generator.buckets import chunks
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.exported import Exported, exported
 from aegis_ros.network.generator.facts import GeneratorFacts
+from aegis_ros.network.graph import checked_graph
 from test.network.generator.export import CONTEXT, LAYERS, graph, greedy
 
 
@@ -39,7 +40,7 @@ def decoder(found: Exported, folder: Path, slots: int = 1) -> Decoder:
 
 
 def of(model: onnx.ModelProto, folder: Path, parts: int = 1) -> Exported:
-    return exported(model.SerializeToString(), Path("model.onnx"), folder, parts)
+    return exported(checked_graph(model.SerializeToString(), Path("model.onnx")), folder, parts)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
