@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rclpy.node import Node
 
-__all__ = ["Reachable", "cut_off_ports"]
+__all__ = ["Ports", "Reachable"]
 
 _PORT = r"(?P<path>/\S*/fast(?:rtps|dds)_port(?P<port>\d+))"
 # The process that listens at a port holds a lock on this file; deleted or not, it stays open.
@@ -25,32 +25,60 @@ _MAPPED = re.compile(r"\S+ \S+ \S+ \S+ (?P<inode>\d+)\s+" + _PORT + r"(?: \(dele
 _LOOKS = 2  # Fast DDS makes a port that it found broken anew, which takes a moment
 
 
-def cut_off_ports(process: Path = Path("/proc/self")) -> tuple[int, ...]:
-    """Return the ports at which a process listens and that have been removed or replaced.
+class Ports:
+    """The ports at which a process listens.
 
     Args:
         process: its folder in /proc.
     """
-    listens = set(_listens(process))
-    if not listens:
-        return ()
-    mapped: dict[int, set[int]] = {}
-    paths = {}
-    with (process / "maps").open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            found = _MAPPED.match(line)
-            if found and int(found["port"]) in listens:
-                mapped.setdefault(int(found["port"]), set()).add(int(found["inode"]))
-                paths[int(found["port"])] = found["path"]
-    return tuple(port for port in sorted(mapped) if _inode(paths[port]) not in mapped[port])
 
+    def __init__(self, process: Path = Path("/proc/self")) -> None:
+        """Know nothing yet."""
+        self._process = process
+        # A file that is mapped keeps its inode: while its name has that one, it is still mapped.
+        self._reached: dict[int, tuple[str, int]] = {}  # by port: its file and what is mapped
 
-def _listens(process: Path) -> Iterator[int]:
-    for each in (process / "fd").iterdir():
-        with suppress(OSError):  # it was closed meanwhile
-            found = _LISTENS.fullmatch(os.readlink(each))
-            if found:
-                yield int(found["port"])
+    def cut_off(self) -> tuple[int, ...]:
+        """Return the ports whose files have been removed or replaced.
+
+        A process may have thousands of mappings, and going through them takes milliseconds: that is
+        done only where the name of a port is not that of the file that was mapped the last time.
+        """
+        listens = set(self._listens())
+        self._reached = {port: self._reached[port] for port in listens & self._reached.keys()}
+        if all(self._is_as_before(port) for port in listens):
+            return ()
+        paths: dict[int, str] = {}
+        mapped: dict[int, set[int]] = {}
+        for port, path, inode in self._mapped():
+            if port in listens:
+                paths[port] = path
+                mapped.setdefault(port, set()).add(inode)
+        named = {port: _inode(path) for port, path in paths.items()}
+        self._reached = {
+            port: (paths[port], inode) for port, inode in named.items() if inode in mapped[port]
+        }
+        return tuple(sorted(paths.keys() - self._reached.keys()))
+
+    def _is_as_before(self, port: int) -> bool:
+        path, inode = self._reached.get(port, ("", 0))
+        return inode != 0 and _inode(path) == inode
+
+    def _listens(self) -> Iterator[int]:
+        folder = self._process / "fd"
+        for name in os.listdir(folder):
+            with suppress(OSError):  # it was closed meanwhile
+                found = _LISTENS.fullmatch(os.readlink(f"{folder}/{name}"))
+                if found:
+                    yield int(found["port"])
+
+    def _mapped(self) -> Iterator[tuple[int, str, int]]:
+        """Yield port, path and inode of each mapped file of a port."""
+        with (self._process / "maps").open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                found = _MAPPED.match(line)
+                if found:
+                    yield int(found["port"]), found["path"], int(found["inode"])
 
 
 def _inode(path: str) -> int:
@@ -81,6 +109,7 @@ class Reachable:
         self._node = node
         self._heard = heard
         self.begin_again = begin_again
+        self._ports = Ports()
         self._times = 0
         self._ever_heard = False
         self.problem = ""
@@ -88,7 +117,7 @@ class Reachable:
     def look(self) -> None:
         """Look now."""
         self._ever_heard = self._ever_heard or self._heard()
-        ports = cut_off_ports()
+        ports = self._ports.cut_off()
         self._times = self._times + 1 if ports else 0
         if not ports:
             if self.problem:

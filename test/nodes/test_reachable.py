@@ -20,7 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 from aegis_ros.nodes import reachable, starting_again
-from aegis_ros.nodes.reachable import Reachable, cut_off_ports
+from aegis_ros.nodes.reachable import Ports, Reachable
 from test.network.builders import identity_network
 from test.nodes.system import SIZE
 
@@ -53,6 +53,11 @@ class _Process:
         )
         (self.proc / "maps").write_text("".join(self._maps) + "7f1c-7f1d rw-p 0 00:00 0 [heap]\n")
 
+    def unmap_all(self) -> None:
+        """Forget all mappings; who looks at them from now on fails."""
+        self._maps.clear()
+        (self.proc / "maps").unlink()
+
     def make(self, port: int) -> int:
         path = self.shm / f"fastrtps_port{port}"
         path.touch()
@@ -67,7 +72,7 @@ def process(tmp_path: Path) -> _Process:
 def test_a_port_whose_file_is_the_one_that_is_mapped_is_reached(process: _Process) -> None:
     process.listen(7411)
     process.map(7411, process.make(7411))
-    assert cut_off_ports(process.proc) == ()
+    assert Ports(process.proc).cut_off() == ()
 
 
 def test_a_port_whose_file_was_removed_or_replaced_is_cut_off(process: _Process) -> None:
@@ -75,14 +80,14 @@ def test_a_port_whose_file_was_removed_or_replaced_is_cut_off(process: _Process)
     process.listen(7413, " (deleted)")
     process.map(7411, process.make(7411) + 1, " (deleted)")  # another file has its name now
     process.map(7413, 5, " (deleted)")
-    assert cut_off_ports(process.proc) == (7411, 7413)
+    assert Ports(process.proc).cut_off() == (7411, 7413)
 
 
 def test_a_port_of_another_process_may_come_and_go(process: _Process) -> None:
     process.listen(7411)
     process.map(7411, process.make(7411))
     process.map(7499, 5, " (deleted)")
-    assert cut_off_ports(process.proc) == ()
+    assert Ports(process.proc).cut_off() == ()
 
 
 def test_a_port_that_was_made_anew_is_reached_though_the_old_one_is_still_mapped(
@@ -91,11 +96,44 @@ def test_a_port_that_was_made_anew_is_reached_though_the_old_one_is_still_mapped
     process.listen(7411)
     process.map(7411, 5, " (deleted)")
     process.map(7411, process.make(7411))
-    assert cut_off_ports(process.proc) == ()
+    assert Ports(process.proc).cut_off() == ()
 
 
 def test_a_process_without_shared_memory_is_not_cut_off(process: _Process) -> None:
-    assert cut_off_ports(process.proc) == ()
+    assert Ports(process.proc).cut_off() == ()
+
+
+def test_mappings_are_gone_through_only_where_a_name_is_not_what_it_was(process: _Process) -> None:
+    process.listen(7411)
+    process.map(7411, process.make(7411))
+    ports = Ports(process.proc)
+    assert ports.cut_off() == ()
+    process.unmap_all()
+    assert [ports.cut_off() for _ in range(3)] == [()] * 3
+
+
+def test_a_port_that_is_cut_off_later_is_found_then(process: _Process) -> None:
+    for port in (7411, 7413):
+        process.listen(port)
+        process.map(port, process.make(port))
+    ports = Ports(process.proc)
+    assert ports.cut_off() == ()
+    (process.shm / "fastrtps_port7413").rename(process.shm / "fastrtps_port7499")
+    assert [ports.cut_off() for _ in range(3)] == [(7413,)] * 3
+    replaced = process.make(7413)
+    assert ports.cut_off() == (7413,)  # by another process: it is not what is mapped here
+    process.map(7413, replaced)
+    assert ports.cut_off() == ()
+
+
+def test_a_port_at_which_the_process_listens_only_later_is_looked_at(process: _Process) -> None:
+    process.listen(7411)
+    process.map(7411, process.make(7411))
+    ports = Ports(process.proc)
+    assert ports.cut_off() == ()
+    process.listen(7413)
+    process.map(7413, 5, " (deleted)")
+    assert ports.cut_off() == (7413,)
 
 
 # -- what is said, and done -----------------------------------------------------------------------
@@ -114,7 +152,8 @@ def _watching(
 ) -> tuple[Reachable, _Log, list[tuple[int, ...]], list[bool]]:
     """Return who watches, what it logs, the ports to be cut off, and the new beginnings."""
     log, cut_off, begun = _Log(), [()], list[bool]()
-    monkeypatch.setattr(reachable, "cut_off_ports", lambda: cut_off[-1])
+    ports = SimpleNamespace(cut_off=lambda: cut_off[-1])
+    monkeypatch.setattr(reachable, "Ports", lambda: ports)
 
     def begin() -> bool:
         begun.append(bool(may))
