@@ -11,6 +11,7 @@ from aegis_ros.config.load import (
     parse_placed,
     parse_task,
     read_config,
+    restored_task,
 )
 from aegis_ros.config.places import Places
 from aegis_ros.config.renamed import with_present_names
@@ -34,6 +35,7 @@ __all__ = [
     "read_text",
     "read_yaml",
     "regular_only",
+    "restored_task",
     "suggest",
     "to_mapping",
     "together",

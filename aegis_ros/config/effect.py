@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aegis_ros.config.explain import Unfit
+from aegis_ros.config.explain import NoEffect
 from aegis_ros.spec import Criticality, Layout, OverrunPolicy, PreprocessSpec, ResizeMode
 
 __all__ = ["IMAGE_TYPES", "POINT_TYPES", "check_effect"]
@@ -33,12 +33,12 @@ def check_effect(task: Any) -> None:
         task: validated model of a task.
 
     Raises:
-        Unfit: names the key, its value, why it has no effect and what to do.
+        NoEffect: names the key, its value, why it has no effect and what to do.
     """
     for path, holder, why, hint in _idle(task):
         value = getattr(holder, path[-1])
         if _one(value) != _one(_default(holder, path[-1])):
-            raise Unfit(
+            raise NoEffect(
                 f"has no effect {why}", path=path, value=value, expected="it left out", hint=hint
             )
 

@@ -15,7 +15,7 @@ from aegis_ros.config.patterns import in_words
 from aegis_ros.config.renamed import present_name
 from aegis_ros.errors import ConfigError
 
-__all__ = ["Unfit", "explain", "suggest"]
+__all__ = ["NoEffect", "Unfit", "explain", "suggest"]
 
 _MOST_MISTAKES = 20  # that are explained; whoever mends them sees the next ones
 _TYPES = {
@@ -60,6 +60,10 @@ class Unfit(ValueError):
         self.value = value
         self.expected = expected
         self.hint = hint
+
+
+class NoEffect(Unfit):
+    """A key that is given and would have no effect beside the others."""
 
 
 def explain(

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aegis_ros.config.explain import explain
+from aegis_ros.config.explain import NoEffect, explain
 from aegis_ros.config.file_model import Config
 from aegis_ros.config.files import read_text
 from aegis_ros.config.kinds import refuse_other_kind
@@ -20,7 +20,14 @@ from aegis_ros.config.yaml_reader import read_yaml
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
-__all__ = ["load_config", "parse_config", "parse_placed", "parse_task", "read_config"]
+__all__ = [
+    "load_config",
+    "parse_config",
+    "parse_placed",
+    "parse_task",
+    "read_config",
+    "restored_task",
+]
 
 
 def load_config(path: Path) -> OrchestratorSpec:
@@ -65,8 +72,51 @@ def parse_task(values: Mapping[str, Any], where: str = "task") -> TaskSpec:
         ConfigError: it is not valid.
     """
     try:
-        if not isinstance(values, Mapping):
-            raise ConfigError("not a mapping", where=where, expected="the fields of a task")
-        return Task.model_validate(with_present_names(values)).to_spec()
+        return _task(values, where)
     except ValidationError as error:
         raise explain(error, Task, values, where, lines={}) from None
+
+
+def restored_task(values: Mapping[str, Any], where: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    """Validate a task that an earlier version wrote out, and what it means is what it meant then.
+
+    Keys without effect are left out: version 0.1 took them and ignored them.
+
+    Returns:
+        The task, and the keys that were left out, such as ``preprocess.pad``.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
+    left_out: list[str] = []
+    while True:
+        try:
+            return _task(values, where), tuple(left_out)
+        except ValidationError as error:
+            path = _without_effect(error)
+            if not path or ".".join(path) in left_out:
+                raise explain(error, Task, values, where, lines={}) from None
+            left_out.append(".".join(path))
+            values = _without(values, path)
+
+
+def _task(values: Mapping[str, Any], where: str) -> TaskSpec:
+    if not isinstance(values, Mapping):
+        raise ConfigError("not a mapping", where=where, expected="the fields of a task")
+    return Task.model_validate(with_present_names(values)).to_spec()
+
+
+def _without_effect(error: ValidationError) -> tuple[str, ...]:
+    """Return the path of the key that has no effect, where that is all that is wrong."""
+    found = [item.get("ctx", {}).get("error") for item in error.errors(include_url=False)]
+    return found[0].path if len(found) == 1 and isinstance(found[0], NoEffect) else ()
+
+
+def _without(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """Return nested mappings without one key, which need not be there."""
+    kept = dict(values)
+    if len(path) == 1:
+        kept.pop(path[0], None)
+    elif isinstance(kept.get(path[0]), Mapping):
+        kept[path[0]] = _without(kept[path[0]], path[1:])
+    return kept

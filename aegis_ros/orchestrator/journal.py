@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from aegis_ros.config import parse_task, read_json, to_mapping
+from aegis_ros.config import read_json, restored_task, to_mapping
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.journal_file import JournalFile, Row
 from aegis_ros.rationale import Reason
@@ -43,12 +43,14 @@ class Remembered:
         spec: the task; ``None`` where its entry no longer reads.
         since_ns: when it was admitted (nanoseconds since 1970), 0 where that is not known.
         problem: why its entry no longer reads.
+        left_out: keys of the entry that have no effect, and were ignored when it was written.
     """
 
     name: str
     spec: TaskSpec | None
     since_ns: int
     problem: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 class Journal:
@@ -237,7 +239,7 @@ def _remembered(row: Row) -> Remembered:
     """Read an entry; whatever it holds costs that entry alone."""
     where = f"journal entry {row.name}"
     try:
-        spec = parse_task(read_json(row.spec, where), where)
+        spec, left_out = restored_task(read_json(row.spec, where), where)
     except AegisError as error:
         return Remembered(row.name, None, row.since_ns, str(error))
     except Exception as error:  # nobody knows what was written there
@@ -245,4 +247,4 @@ def _remembered(row: Row) -> Remembered:
     if spec.name != row.name:
         problem = f"{where} holds task {spec.name}"
         return Remembered(row.name, None, row.since_ns, problem)
-    return Remembered(row.name, spec, row.since_ns)
+    return Remembered(row.name, spec, row.since_ns, left_out=left_out)

@@ -371,7 +371,7 @@ class Orchestrator:
                     origin = Origin(remembered=True, since_ns=each.since_ns)
                     self._rejected.add(each.name, origin, unreadable)
             elif each.name not in in_file:
-                self.log.report(TaskRemembered(each.name, each.since_ns))
+                self.log.report(TaskRemembered(each.name, each.since_ns, each.left_out))
                 origins[each.name] = Origin(remembered=True, since_ns=each.since_ns)
                 remembered.append(each.spec)
         for what, aside in (

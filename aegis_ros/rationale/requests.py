@@ -294,6 +294,7 @@ class TaskRemembered(Reason):
     Attributes:
         task: its name.
         since_ns: when it was admitted (nanoseconds since 1970), 0 where that is not known.
+        left_out: keys without effect that an earlier version took with it, and ignored.
     """
 
     decision = Decision.INFORMED
@@ -301,6 +302,7 @@ class TaskRemembered(Reason):
 
     task: str
     since_ns: int
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 import yaml
 
-from aegis_ros.config import load_config, parse_task
+from aegis_ros.config import load_config, parse_task, to_mapping
 from aegis_ros.orchestrator.journal import Journal
+from aegis_ros.orchestrator.journal_file import JournalFile
+from aegis_ros.rationale.requests import TaskRemembered
 from aegis_ros.spec import Criticality, OverrunPolicy, TaskSpec
 from aegis_ros.wcet import ProfileKey, ProfileStore
+from test.orchestrator.house import House
 
 DATA = Path(__file__).parent / "v0_1"
 
@@ -63,6 +67,49 @@ def test_an_old_journal_restores_its_tasks(tmp_path: Path) -> None:
     assert journal.moved_aside is None
     assert [(each.problem, each.since_ns) for each in entries] == [("", 0)] * len(entries)
     check([each.spec for each in entries if each.spec is not None])
+
+
+def test_what_an_old_journal_says_in_vain_is_left_out_and_what_is_wrong_now_is_reported(
+    tmp_path: Path,
+) -> None:
+    """The rest is admitted, and the journal keeps each entry until somebody decides about it."""
+    house = House(tmp_path)
+    house.start()
+    entries = {}
+    for name, more in (
+        ("plain", {}),
+        ("padded", {"pad": 7.0}),  # beside resize: stretch
+        ("scaled", {"dtype": "uint8", "scale": 1 / 255}),  # leaves 0 and 1
+    ):
+        house.orchestrator.register(house.task(name))
+        entries[name] = to_mapping(house.task(name))
+        entries[name]["preprocess"] |= more
+    house.orchestrator.cleanup()
+    with sqlite3.connect(house.journal) as connection:
+        for name, entry in entries.items():
+            written = (json.dumps(entry), name)
+            connection.execute("UPDATE task SET spec = ? WHERE name = ?", written)
+    connection.close()
+
+    house.restart()
+    assert sorted(house.names()) == ["padded", "plain"]
+    remembered = {
+        each.reason.task: each.reason.left_out
+        for each in house.reported
+        if isinstance(each.reason, TaskRemembered)
+    }
+    assert remembered == {"plain": (), "padded": ("preprocess.pad",)}
+    (refused,) = house.orchestrator.status().rejected
+    assert refused.name == "scaled"
+    for part in ("preprocess.scale", "uint8 rounds them", "Leave scale out", "register it again"):
+        assert part in refused.rationale.sentence
+    assert {row.name for row in JournalFile(house.journal).read(1.0)} == {*entries}
+
+    assert house.orchestrator.register(house.task("scaled")).accepted
+    house.restart()
+    assert sorted(house.names()) == ["padded", "plain", "scaled"]
+    assert house.orchestrator.status().rejected == ()
+    house.orchestrator.cleanup()
 
 
 def test_an_old_store_of_profiles_is_read(tmp_path: Path) -> None:

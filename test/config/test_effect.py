@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aegis_ros.config import parse_config, parse_task, to_mapping
+from aegis_ros.config import parse_config, parse_task, restored_task, to_mapping
 from aegis_ros.errors import ConfigError
 
 CLOUD = {"topic": "/cloud", "type": "sensor_msgs/msg/PointCloud2"}
@@ -229,3 +229,22 @@ def test_numbers_that_are_kept_are_taken() -> None:
     whole = {"resize": "letterbox", "pad": 113.0}
     assert parse_task(task(preprocess=whole)).preprocess.pad == 113
     assert parse_task(task(preprocess={"scale": 0.0})).preprocess.scale == 0.0
+
+
+def test_a_task_that_an_earlier_version_wrote_out_loses_the_keys_that_it_ignored() -> None:
+    plain = to_mapping(parse_task(task()))
+    written = json.loads(json.dumps(plain | {"criticality": "best_effort", "queue": 4}))
+    written["preprocess"]["pad"] = 7
+    kept = json.loads(json.dumps(written))
+    restored, left_out = restored_task(written, "journal entry")
+    assert left_out == ("preprocess.pad", "queue")
+    assert restored == parse_task(plain | {"criticality": "best_effort"})
+    assert written == kept
+
+
+@pytest.mark.parametrize("wrong", [{"queue": 0}, {"period_ms": -1}, {"unheard": 1}])
+def test_what_is_wrong_in_another_way_is_still_refused(wrong: dict[str, Any]) -> None:
+    written = to_mapping(parse_task(task())) | wrong
+    written["preprocess"] |= {"pad": 7}
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        restored_task(written, "journal entry")

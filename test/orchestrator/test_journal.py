@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aegis_ros.config import parse_task, to_mapping
+from aegis_ros.config import parse_task, restored_task, to_mapping
 from aegis_ros.errors import StoppedError
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.journal_file import JournalFile
@@ -113,12 +113,12 @@ def test_tasks_come_back_in_the_order_of_admission_with_their_dates(notebook: No
 def test_an_entry_that_fails_in_a_way_that_nobody_foresaw_costs_that_entry_alone(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def parse(values: Any, source: str) -> TaskSpec:
+    def restored(values: Any, source: str) -> tuple[TaskSpec, tuple[str, ...]]:
         if "bad" in source:
             raise KeyError("a mistake of this package")
-        return parse_task(values, source)
+        return restored_task(values, source)
 
-    monkeypatch.setattr("aegis_ros.orchestrator.journal.parse_task", parse)
+    monkeypatch.setattr("aegis_ros.orchestrator.journal.restored_task", restored)
     for name in ("bad", "good"):
         notebook.journal.add(task(name))
     bad, good = notebook.journal.open()

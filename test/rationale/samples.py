@@ -366,6 +366,7 @@ REASONS = (
     q.ProfilesNotKept("profiles cannot be stored (database or disk is full)"),
     q.TaskRemembered("detector", 1_764_000_000 * S),
     q.TaskRemembered("detector", 0),
+    q.TaskRemembered("detector", 0, ("preprocess.pad", "queue")),
     q.TaskForgotten("detector"),
     q.TaskForgotten("detector", from_file=True),
     q.StoreDamaged("the journal of admitted tasks", "/state/journal.sqlite.damaged"),

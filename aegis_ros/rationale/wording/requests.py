@@ -180,7 +180,13 @@ def _profiles_not_kept(reason: requests.ProfilesNotKept) -> str:
 
 @words_of(requests.TaskRemembered)
 def _task_remembered(reason: requests.TaskRemembered) -> str:
-    return f"{reason.task} is {origin_words(since_ns=reason.since_ns, remembered=True)}"
+    found = f"{reason.task} is {origin_words(since_ns=reason.since_ns, remembered=True)}"
+    if not reason.left_out:
+        return found
+    return (
+        f"{found}, without {names(reason.left_out)}: version 0.1 ignored that, and this one "
+        "refuses it in files and requests"
+    )
 
 
 @words_of(requests.TaskForgotten)
