@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,13 @@ from aegis_ros.backends.base import Arrays, Completion, Ended, LoadedNetwork, Wo
 from aegis_ros.host import pinnable_cores
 from aegis_ros.spec import LaneSpec
 
+if TYPE_CHECKING:
+    from aegis_ros.backends.trial import Runs
+
 __all__ = [
     "PROCESSOR",
     "CpuLane",
-    "ReadsInPlace",
+    "OnCores",
     "Run",
     "describe_lanes",
     "lane_priorities",
@@ -143,8 +147,41 @@ class CpuLane:
                 self.refused.append(f"SCHED_FIFO ({error})")
 
 
-class ReadsInPlace:
-    """What a backend needs that reads every frame where it lies: nothing."""
+class OnCores:
+    """What backends have in common that compute on the lanes' cores: lanes, and no copies.
+
+    Frames are read where they lie, so that nothing is pinned or brought. Whoever derives from this
+    may open its runtime in :meth:`open`, and run a work in another way than :meth:`run`.
+    """
+
+    def __init__(self) -> None:
+        """Hold no lane yet."""
+        self._lanes: list[CpuLane] = []
+
+    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
+        """Start one thread a lane."""
+        self._lanes = open_lanes(lanes, self.run, ended, priority)
+
+    def start(self, lane: int, work: Work) -> None:
+        """Hand the work to the lane's thread."""
+        self._lanes[lane].start(work)
+
+    @staticmethod
+    def run(work: Work, completion: Completion) -> None:
+        """Run one segment of one network, on the lane's thread."""
+        (part,) = work.parts
+        network = cast("Runs", part.network)
+        completion.shapes = network.run(work.step, part.inputs, part.outputs)
+
+    def determinism(self) -> str:
+        """Say what the lanes were permitted."""
+        return describe_lanes(self._lanes)
+
+    def close(self) -> None:
+        """End the lanes' threads."""
+        for lane in self._lanes:
+            lane.stop()
+        self._lanes = []
 
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
         """Lock nothing."""

@@ -15,21 +15,13 @@ from aegis_ros.backends.base import (
     Arrays,
     Capabilities,
     CompiledNetwork,
-    Completion,
     Ended,
     LoadedNetwork,
     Shapes,
-    Work,
 )
 from aegis_ros.backends.outputs import copy_to_front
 from aegis_ros.backends.trial import warm_up
-from aegis_ros.backends.worker import (
-    PROCESSOR,
-    CpuLane,
-    ReadsInPlace,
-    describe_lanes,
-    open_lanes,
-)
+from aegis_ros.backends.worker import PROCESSOR, OnCores
 from aegis_ros.errors import BackendError, load_error
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import DTYPE_OF_ONNX
@@ -190,7 +182,7 @@ class OrtNetwork:
                 )
 
 
-class OnnxRuntimeBackend(ReadsInPlace):
+class OnnxRuntimeBackend(OnCores):
     """Runs networks through ONNX Runtime's CPU provider."""
 
     name = "onnxruntime"
@@ -200,10 +192,6 @@ class OnnxRuntimeBackend(ReadsInPlace):
         contends=PROCESSOR,
         distributions=("onnxruntime",),
     )
-
-    def __init__(self) -> None:
-        """Hold no lane yet."""
-        self._lanes: list[CpuLane] = []
 
     @staticmethod
     def warm() -> None:
@@ -227,7 +215,7 @@ class OnnxRuntimeBackend(ReadsInPlace):
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(4)
-        self._lanes = open_lanes(lanes, _run, ended, priority)
+        super().open(lanes, ended, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Create the session and run it, so that its memory is there before the first job.
@@ -245,10 +233,6 @@ class OnnxRuntimeBackend(ReadsInPlace):
                 raise load_error(runtime_failure(error), BackendError) from error
         return loaded
 
-    def start(self, lane: int, work: Work) -> None:
-        """Hand the segment to the lane's thread."""
-        self._lanes[lane].start(work)
-
     def unload(self, network: LoadedNetwork) -> None:
         """Drop the sessions."""
         assert isinstance(network, OrtNetwork)
@@ -257,22 +241,6 @@ class OnnxRuntimeBackend(ReadsInPlace):
     def device_name(self) -> str:
         """Return processor and runtime version."""
         return f"{cpu_name()}, ONNX Runtime {_version()}"
-
-    def determinism(self) -> str:
-        """Say what the lanes were permitted."""
-        return describe_lanes(self._lanes)
-
-    def close(self) -> None:
-        """End the lanes' threads."""
-        for lane in self._lanes:
-            lane.stop()
-        self._lanes = []
-
-
-def _run(work: Work, completion: Completion) -> None:
-    (part,) = work.parts
-    assert isinstance(part.network, OrtNetwork)
-    completion.shapes = part.network.run(work.step, part.inputs, part.outputs)
 
 
 def load_session(compiled: CompiledNetwork, files: Sequence[str]) -> OrtNetwork:

@@ -10,10 +10,8 @@ from aegis_ros.backends.base import (
     MOST_INPUTS,
     Capabilities,
     CompiledNetwork,
-    Completion,
     Ended,
     LoadedNetwork,
-    Work,
 )
 from aegis_ros.backends.cpu.onnxruntime import cpu_name
 from aegis_ros.backends.openvino.network import OpenVinoNetwork
@@ -27,13 +25,7 @@ from aegis_ros.backends.openvino.toolkit import (
     open_core,
 )
 from aegis_ros.backends.trial import warm_up
-from aegis_ros.backends.worker import (
-    PROCESSOR,
-    CpuLane,
-    ReadsInPlace,
-    describe_lanes,
-    open_lanes,
-)
+from aegis_ros.backends.worker import PROCESSOR, OnCores
 from aegis_ros.errors import BackendError, load_error
 from aegis_ros.spec import LaneSpec
 
@@ -45,7 +37,7 @@ __all__ = ["OpenVinoBackend", "OpenVinoGpuBackend", "OpenVinoNpuBackend", "load_
 _BUILD_TIMEOUT_S = 600.0
 
 
-class OpenVinoBackend(ReadsInPlace):
+class OpenVinoBackend(OnCores):
     """Runs networks on the lanes' own cores.
 
     Raises:
@@ -60,8 +52,8 @@ class OpenVinoBackend(ReadsInPlace):
 
     def __init__(self) -> None:
         """Hold no lane yet."""
+        super().__init__()
         self._version = installed_version(self.name)
-        self._lanes: list[CpuLane] = []
         self._core: Any = None
 
     @staticmethod
@@ -96,7 +88,7 @@ class OpenVinoBackend(ReadsInPlace):
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Find the device, and start one thread a lane."""
         self._find()
-        self._lanes = open_lanes(lanes, _run, ended, priority)
+        super().open(lanes, ended, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Load the network and run it, so that its memory is there before the first job.
@@ -114,10 +106,6 @@ class OpenVinoBackend(ReadsInPlace):
 
                 raise load_error(openvino_failure(error), BackendError) from error
 
-    def start(self, lane: int, work: Work) -> None:
-        """Hand the segment to the lane's thread."""
-        self._lanes[lane].start(work)
-
     def unload(self, network: LoadedNetwork) -> None:
         """Drop the requests."""
         assert isinstance(network, OpenVinoNetwork)
@@ -129,16 +117,6 @@ class OpenVinoBackend(ReadsInPlace):
             return f"{cpu_name()}, OpenVINO {self._version}"
         name = self._find().get_property(self.device.name, "FULL_DEVICE_NAME")
         return f"{name}, OpenVINO {self._version}"
-
-    def determinism(self) -> str:
-        """Say what the lanes were permitted."""
-        return describe_lanes(self._lanes)
-
-    def close(self) -> None:
-        """End the lanes' threads."""
-        for lane in self._lanes:
-            lane.stop()
-        self._lanes = []
 
     def _find(self) -> Any:
         """Return what loads networks.
@@ -219,9 +197,3 @@ def load_network(
     loaded = OpenVinoNetwork(core, device, compiled, files)
     warm_up(compiled, loaded)
     return loaded
-
-
-def _run(work: Work, completion: Completion) -> None:
-    (part,) = work.parts
-    assert isinstance(part.network, OpenVinoNetwork)
-    completion.shapes = part.network.run(work.step, part.inputs, part.outputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +15,12 @@ from aegis_ros.backends.base import (
     Capabilities,
     CompiledNetwork,
     Completion,
-    Ended,
     LoadedNetwork,
     Work,
 )
-from aegis_ros.backends.worker import CpuLane, ReadsInPlace, describe_lanes, open_lanes
+from aegis_ros.backends.worker import OnCores
 from aegis_ros.errors import BackendError
 from aegis_ros.memory import Footprint
-from aegis_ros.spec import LaneSpec
 
 if TYPE_CHECKING:
     from aegis_ros.network.preparing import PreparedNetwork
@@ -79,7 +76,7 @@ def _segment_ns(path: str) -> int:
     return int(time_ns)
 
 
-class SimulatedBackend(ReadsInPlace):
+class SimulatedBackend(OnCores):
     """Sleeps for each segment's time and fills the outputs with the number of the run.
 
     Faults can be tried on it: a frame whose first byte is 255 makes the run raise, 254 makes it
@@ -88,10 +85,6 @@ class SimulatedBackend(ReadsInPlace):
 
     name = "simulated"
     capabilities = Capabilities(inputs=MOST_INPUTS, on_cores=True)
-
-    def __init__(self) -> None:
-        """Hold no lane yet."""
-        self._lanes: list[CpuLane] = []
 
     def compile(
         self, prepared: PreparedNetwork, cache_dir: Path, segments: int = 1
@@ -112,10 +105,6 @@ class SimulatedBackend(ReadsInPlace):
             cuts="equal" if segments > 1 else "",
         )
 
-    def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
-        """Start one thread a lane."""
-        self._lanes = open_lanes(lanes, _run, ended, priority)
-
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Remember the times.
 
@@ -128,9 +117,35 @@ class SimulatedBackend(ReadsInPlace):
         reports = any(_REPORTS in path for path in compiled.paths)
         return _Simulated(times_ns, compiled.complete_after, reports)
 
-    def start(self, lane: int, work: Work) -> None:
-        """Let the lane's thread sleep for the segment's time."""
-        self._lanes[lane].start(work)
+    @staticmethod
+    def run(work: Work, completion: Completion) -> None:
+        """Sleep for the segment's time, unless a fault is asked for."""
+        (part,) = work.parts
+        network = part.network
+        assert isinstance(network, _Simulated)
+        frame = part.inputs[0] if part.inputs else None
+        first = frame.reshape(-1).view(np.uint8)[0] if frame is not None and frame.size else 0
+        if first == _RAISE:
+            raise BackendError("the simulated device is set to fail")
+        if first == _HANG:
+            time.sleep(3600.0)
+        if first == _CRASH:
+            os._exit(70)
+        network.calls += work.step == 0
+        last = network.segments - 1
+        after = network.complete_after or (last,) * len(part.outputs)
+        ready = [index for index, complete in enumerate(after) if complete == work.step]
+        pause_s = network.segment_ns[work.step] / 1e9
+        if network.reports and work.partial is not None:
+            pause_s /= max(1, len(ready))
+            for index in ready[:-1]:
+                time.sleep(pause_s)
+                part.outputs[index].fill(network.calls)
+                work.partial(work.token, 0, 1 << index)
+            ready = ready[-1:]
+        time.sleep(pause_s)
+        for index in ready:
+            part.outputs[index].fill(network.calls)
 
     def unload(self, network: LoadedNetwork) -> None:
         """Nothing was allocated."""
@@ -138,42 +153,3 @@ class SimulatedBackend(ReadsInPlace):
     def device_name(self) -> str:
         """Say that nothing is real."""
         return "simulated device"
-
-    def determinism(self) -> str:
-        """Say what the lanes were permitted."""
-        return describe_lanes(self._lanes)
-
-    def close(self) -> None:
-        """End the lanes' threads."""
-        for lane in self._lanes:
-            lane.stop()
-        self._lanes = []
-
-
-def _run(work: Work, completion: Completion) -> None:
-    (part,) = work.parts
-    network = part.network
-    assert isinstance(network, _Simulated)
-    frame = part.inputs[0] if part.inputs else None
-    first = frame.reshape(-1).view(np.uint8)[0] if frame is not None and frame.size else 0
-    if first == _RAISE:
-        raise BackendError("the simulated device is set to fail")
-    if first == _HANG:
-        time.sleep(3600.0)
-    if first == _CRASH:
-        os._exit(70)
-    network.calls += work.step == 0
-    last = network.segments - 1
-    after = network.complete_after or (last,) * len(part.outputs)
-    ready = [index for index, complete in enumerate(after) if complete == work.step]
-    pause_s = network.segment_ns[work.step] / 1e9
-    if network.reports and work.partial is not None:
-        pause_s /= max(1, len(ready))
-        for index in ready[:-1]:
-            time.sleep(pause_s)
-            part.outputs[index].fill(network.calls)
-            work.partial(work.token, 0, 1 << index)
-        ready = ready[-1:]
-    time.sleep(pause_s)
-    for index in ready:
-        part.outputs[index].fill(network.calls)

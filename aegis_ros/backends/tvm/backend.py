@@ -12,22 +12,14 @@ from aegis_ros.backends.base import (
     MOST_INPUTS,
     Capabilities,
     CompiledNetwork,
-    Completion,
     Ended,
     LoadedNetwork,
-    Work,
 )
 from aegis_ros.backends.cpu.onnxruntime import cpu_name
 from aegis_ros.backends.trial import warm_up
 from aegis_ros.backends.tvm.network import TvmNetwork
 from aegis_ros.backends.tvm.toolkit import installed_version, load_linker
-from aegis_ros.backends.worker import (
-    PROCESSOR,
-    CpuLane,
-    ReadsInPlace,
-    describe_lanes,
-    open_lanes,
-)
+from aegis_ros.backends.worker import PROCESSOR, OnCores
 from aegis_ros.errors import BackendError, load_error
 from aegis_ros.spec import LaneSpec
 
@@ -39,7 +31,7 @@ __all__ = ["TvmBackend", "load_network"]
 _BUILD_TIMEOUT_S = 900.0
 
 
-class TvmBackend(ReadsInPlace):
+class TvmBackend(OnCores):
     """Runs networks that TVM has compiled.
 
     Raises:
@@ -56,8 +48,8 @@ class TvmBackend(ReadsInPlace):
 
     def __init__(self) -> None:
         """Hold no lane yet."""
+        super().__init__()
         self._version = installed_version()
-        self._lanes: list[CpuLane] = []
 
     @staticmethod
     def warm() -> None:
@@ -91,7 +83,7 @@ class TvmBackend(ReadsInPlace):
     def open(self, lanes: Sequence[LaneSpec], ended: Ended, priority: int) -> None:
         """Start one thread a lane."""
         load_linker()
-        self._lanes = open_lanes(lanes, _run, ended, priority)
+        super().open(lanes, ended, priority)
 
     def load(self, compiled: CompiledNetwork, lane: int) -> LoadedNetwork:
         """Link the machine code and run it, so that its memory is there before the first job.
@@ -108,10 +100,6 @@ class TvmBackend(ReadsInPlace):
 
                 raise load_error(tvm_failure(error), BackendError) from error
 
-    def start(self, lane: int, work: Work) -> None:
-        """Hand the segment to the lane's thread."""
-        self._lanes[lane].start(work)
-
     def unload(self, network: LoadedNetwork) -> None:
         """Drop the machine code."""
         assert isinstance(network, TvmNetwork)
@@ -120,16 +108,6 @@ class TvmBackend(ReadsInPlace):
     def device_name(self) -> str:
         """Return processor and runtime version."""
         return f"{cpu_name()}, TVM {self._version}"
-
-    def determinism(self) -> str:
-        """Say what the lanes were permitted."""
-        return describe_lanes(self._lanes)
-
-    def close(self) -> None:
-        """End the lanes' threads."""
-        for lane in self._lanes:
-            lane.stop()
-        self._lanes = []
 
     def _make(
         self, prepared: PreparedNetwork, scratch: Path, segments: int
@@ -172,9 +150,3 @@ def load_network(compiled: CompiledNetwork, files: Sequence[str]) -> TvmNetwork:
     loaded = TvmNetwork(compiled, files)
     warm_up(compiled, loaded)
     return loaded
-
-
-def _run(work: Work, completion: Completion) -> None:
-    (part,) = work.parts
-    assert isinstance(part.network, TvmNetwork)
-    completion.shapes = part.network.run(work.step, part.inputs, part.outputs)
