@@ -13,7 +13,6 @@ from typing import Any
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -38,6 +37,7 @@ from aegis_ros.nodes.diagnostics import (
     not_configured,
     reachable,
 )
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.health import UPDATER, publish_health
 from aegis_ros.nodes.hearing import Ears
 from aegis_ros.nodes.intake import SensorIntake, join_origins
@@ -131,8 +131,8 @@ class OrchestratorNode(LifecycleNode):
         self._rationale_publisher = self.create_publisher(RationaleMsg, "~/rationale", latched)
         self._decisions = DecisionPublisher(self._publish_rationale, self._decisions_lost)
         self._status_publisher = self.create_publisher(OrchestratorStatus, "~/status", 1)
-        self.control_executor = SingleThreadedExecutor(context=self.context)
-        self.intake_executor = SingleThreadedExecutor(context=self.context)
+        self.control_executor = NodeExecutor(context=self.context)
+        self.intake_executor = NodeExecutor(context=self.context)
         # An executor takes whole nodes, so what runs on the intake thread is a node of its own.
         # Names are resolved and remapped by this node, so that its rules hold for both.
         self.intake_node = Node(
@@ -370,6 +370,11 @@ class OrchestratorNode(LifecycleNode):
         self._requests.close()
         self._give_back()
         self._decisions.close()
+
+    def destroy_node(self) -> None:
+        """Destroy the node and all it has; nothing may spin it any more."""
+        self._requests.destroy()
+        super().destroy_node()
 
     def _give_back(self) -> None:
         with self._giving_back:  # a node that is closed while it is configured does so twice

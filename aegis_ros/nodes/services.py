@@ -96,10 +96,14 @@ class Services:
         )
 
     def close(self) -> None:
-        """Take no more requests."""
+        """Take no more requests: they are answered as before the node is configured."""
+        self._orchestrator = _nobody
         self._queued.close()
         self._quick.close()
         self._removals.close()
+
+    def destroy(self) -> None:
+        """Destroy what the node does not know of; nothing may spin it any more."""
         self._action.destroy()
 
     async def _register(
@@ -286,6 +290,10 @@ class Services:
         else:
             goal.abort()
         return result
+
+
+def _nobody() -> None:
+    """Stand in for an orchestrator that ends."""
 
 
 def _accept(owner: Orchestrator | None) -> Accept:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.loggable import loggable, text_of
 
 __all__ = ["Spinning", "spin_beside"]
@@ -66,7 +67,7 @@ class Spinning:
 
 def spin_beside(node: Node) -> Spinning:
     """Spin a node beside the thread that calls."""
-    executor = SingleThreadedExecutor(context=node.context)
+    executor = NodeExecutor(context=node.context)
     executor.add_node(node)
     return Spinning({"spin": executor}, lambda text: node.get_logger().error(text))
 

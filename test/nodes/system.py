@@ -22,12 +22,13 @@ from aegis_ros.srv import (
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.action import ActionClient
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.orchestrator import OrchestratorNode
 from test.network.builders import identity_network
 
@@ -119,7 +120,7 @@ class System:
         }
         self.profiler = ActionClient(self.robot, ProfileModel, "/orchestrator/profile_model")
         self.executors = [self.node.control_executor, self.node.intake_executor]
-        self.executors.append(SingleThreadedExecutor(context=context))
+        self.executors.append(NodeExecutor(context=context))
         for executor, node in zip(
             self.executors, (self.node, self.node.intake_node, self.robot), strict=True
         ):
@@ -245,7 +246,7 @@ class System:
         del self.node._state_machine  # it refers to the node
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def _spin(executor: Executor) -> None:
     try:
         executor.spin()
     except ExternalShutdownException:
