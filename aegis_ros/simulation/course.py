@@ -9,14 +9,16 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.scheduling import Job, Scheduler
+from aegis_ros.errors import ConfigError
+from aegis_ros.scheduling import Job, Policy, Scheduler
 from aegis_ros.simulation.outcome import Run
 from aegis_ros.simulation.workload import Workload
 
-__all__ = ["NEVER", "REPORT_EVERY", "Course"]
+__all__ = ["MOST_HOLDS", "NEVER", "REPORT_EVERY", "Course"]
 
 NEVER = 1 << 62
 REPORT_EVERY = 10_000  # jobs between two reports of progress
+MOST_HOLDS = 100_000  # one after the other, while no job arrives and none starts
 _AFTER_ALL = NEVER - 1
 
 
@@ -26,6 +28,7 @@ class Course:
 
     Attributes:
         scheduler: what decides; it knows all tasks.
+        policy: what orders jobs; ``None`` for the scheduler's own.
         workload: the jobs.
         deadlines_ns: int64 [N], absolute, of each job.
         lanes: how many there are.
@@ -42,6 +45,7 @@ class Course:
     """
 
     scheduler: Scheduler
+    policy: Policy | None
     workload: Workload
     deadlines_ns: npt.NDArray[np.int64]
     lanes: int
@@ -73,3 +77,18 @@ class Course:
         # Iterators in C: a million jobs are made here.
         jobs = map(Job, owners, count, work.arrival_ns.tolist(), self.deadlines_ns.tolist())
         return chain(zip(jobs, work.ready_ns.tolist(), strict=True), [(None, _AFTER_ALL)])
+
+    def endless(self, now_ns: int) -> ConfigError:
+        """Return what is wrong with a policy that holds lanes again and again.
+
+        Args:
+            now_ns: when it did so for the last time.
+        """
+        return ConfigError(
+            f"lanes were held {MOST_HOLDS:,} times while no job arrived and none started, at last "
+            f"at {now_ns / 1e6:g} ms",
+            where="policy",
+            value=type(self.policy).__name__,
+            expected="hold_until that returns the time at which a job may start, or 0",
+            hint="Return the end of the whole gap, and not a moment from now",
+        )

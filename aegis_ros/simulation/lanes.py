@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aegis_ros.scheduling import Dispatch, Finished, WakeAt
-from aegis_ros.simulation.course import NEVER, REPORT_EVERY, Course
+from aegis_ros.simulation.course import MOST_HOLDS, NEVER, REPORT_EVERY, Course
 from aegis_ros.simulation.interference import Interference
 from aegis_ros.simulation.outcome import Run
 
@@ -28,7 +28,7 @@ def run_lanes(course: Course, interference: Interference | None = None) -> None:
     running = [(-1, 0, 0)] * course.lanes  # job, step, since when
     wake = NEVER  # when to ask the scheduler, of what is known by now
     holds: dict[int, int] = {}  # when it wants to be asked, by lane
-    last = 0
+    last = held = 0
     for new, coming in course.arrivals():
         # Of all that happens at one instant, what ends comes first, and what starts last.
         while soonest <= coming or wake < coming:
@@ -66,8 +66,12 @@ def run_lanes(course: Course, interference: Interference | None = None) -> None:
                     if interference is not None:
                         interference.started(lane, chosen.task_id, length, now)
                     idle -= 1
+                    held = 0
                 elif type(action) is WakeAt:
                     holds[action.lane] = action.time_ns
+                    held += 1
+                    if held > MOST_HOLDS:
+                        raise course.endless(now)
             if holds:
                 # A lane that works has no use for it, and is asked when it ends.
                 holds = {lane: at for lane, at in holds.items() if at > now}
@@ -79,6 +83,7 @@ def run_lanes(course: Course, interference: Interference | None = None) -> None:
         if new is None:
             break
         release(new, coming)
+        held = 0
         if idle:
             wake = coming
         if new.seq >= report_at and progress is not None:

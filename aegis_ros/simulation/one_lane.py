@@ -7,7 +7,7 @@ for several lanes is not needed; a property test holds the two to the same resul
 from __future__ import annotations
 
 from aegis_ros.scheduling import Dispatch, Finished, WakeAt
-from aegis_ros.simulation.course import NEVER, REPORT_EVERY, Course
+from aegis_ros.simulation.course import MOST_HOLDS, NEVER, REPORT_EVERY, Course
 from aegis_ros.simulation.outcome import Run
 
 __all__ = ["run_one_lane"]
@@ -23,7 +23,7 @@ def run_one_lane(course: Course) -> None:
     end = NEVER  # of what runs
     wake = NEVER  # when to ask the scheduler, of what is known by now
     hold = NEVER  # when it wants to be asked
-    last = job = step = length = busy = 0
+    last = job = step = length = busy = held = 0
     for new, coming in course.arrivals():
         # Of all that happens at one instant, what ends comes first, and what starts last.
         while end <= coming or wake < coming:
@@ -51,11 +51,16 @@ def run_one_lane(course: Course) -> None:
                     end = now + length
                     busy += length
                     wake = hold = NEVER  # a lane that works is asked when it ends
+                    held = 0
                 elif type(action) is WakeAt:
                     wake = hold = action.time_ns
+                    held += 1
+                    if held > MOST_HOLDS:
+                        raise course.endless(now)
         if new is None:
             break
         release(new, coming)
+        held = 0
         if end == NEVER:
             wake = coming
         if new.seq >= report_at and progress is not None:

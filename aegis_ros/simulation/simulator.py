@@ -77,6 +77,9 @@ def simulate(
             without, lanes do not slow each other.
         keep_runs: also return every step that ran.
         progress: called now and then with the number of jobs released.
+
+    Raises:
+        ConfigError: the policy holds lanes for moments only, without end.
     """
     places = [0] * len(tasks) if lanes is None else list(lanes)
     count_of_lanes = max(places, default=0) + 1
@@ -99,6 +102,7 @@ def simulate(
     deadlines = workload.arrival_ns + relative[workload.task]
     course = Course(
         scheduler=scheduler,
+        policy=policy,
         workload=workload,
         deadlines_ns=deadlines,
         lanes=count_of_lanes,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, check_lane
-from aegis_ros.scheduling import SegmentPlan, VirtualDeadlines
+from aegis_ros.errors import ConfigError
+from aegis_ros.scheduling import Edf, Job, SegmentPlan, VirtualDeadlines
 from aegis_ros.simulation import (
     Workload,
     critical_arrivals,
@@ -134,3 +136,38 @@ def test_nothing_to_do_is_not_an_error() -> None:
     outcome = simulate([FAST], periodic_arrivals([FAST], 0))
     assert outcome.utilization == 0.0 and outcome.end_ns == 0
     assert outcome.figures()[0].jobs == 0 and outcome.worst_response_ns().tolist() == [-1]
+
+
+class _Hesitant(Edf):
+    """Holds each job for a nanosecond, so and so often."""
+
+    idles = True
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def hold_until(self, lane: int, job: Job, now_ns: int) -> int:
+        self.left -= 1
+        return now_ns + 1 if self.left >= 0 else 0
+
+
+@pytest.mark.parametrize("lanes", [[0, 0], [0, 1]])
+def test_a_policy_that_holds_jobs_for_moments_without_end_is_an_error(lanes: list[int]) -> None:
+    tasks = [AnalysisTask("a", (3,), 1_000_000, 1_000_000), AnalysisTask("b", (2,), 50, 50)]
+    jobs = periodic_arrivals(tasks[:1], 3_000_000).beside(periodic_arrivals(tasks[1:], 40), 1)
+    with pytest.raises(ConfigError, match=r"policy: lanes were held 100,000 times.*_Hesitant"):
+        simulate(tasks, jobs, lanes=lanes, policy=_Hesitant(1 << 62))
+    outcome = simulate(tasks, jobs, lanes=lanes, policy=_Hesitant(1_000))
+    assert (outcome.finished_ns > 0).all()
+
+
+def test_a_policy_that_never_starts_a_job_ends_without_it() -> None:
+    class Never(Edf):
+        idles = True
+
+        def hold_until(self, lane: int, job: Job, now_ns: int) -> int:
+            return now_ns + (1 << 62)
+
+    tasks = [AnalysisTask("a", (3,), 1, 1)]
+    jobs = periodic_arrivals(tasks, 150_000)
+    assert (simulate(tasks, jobs, policy=Never()).finished_ns == -1).all()
