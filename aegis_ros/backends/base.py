@@ -71,6 +71,8 @@ class Capabilities:
         on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
             then depends on the clock of those cores.
         tf32: can multiply float32 as TF32; its factory then takes ``tf32=True``.
+        generators: runs language models, too: it is one of
+            :class:`~aegis_ros.backends.generators.Generates`.
         waits: a lane's thread waits for a device, as :attr:`LaneSpec.wait` says.
         contends: what its lanes have in common and so slow each other by, in words; lanes of other
             backends that say the same slow them, too. Empty where lanes do not meet.
@@ -86,6 +88,7 @@ class Capabilities:
     streams_weights: bool = False
     on_cores: bool = False
     tf32: bool = False
+    generators: bool = False
     waits: bool = False
     contends: str = ""
     distributions: tuple[str, ...] = ()
@@ -280,7 +283,8 @@ class Part:
             that :attr:`CompiledNetwork.complete_after` names. The array of a dynamic output is
             flat and holds as many elements as there is room for: values go to its front, their
             extents into :attr:`Completion.shapes`; what does not fit is an error of this run alone.
-        state: what the network keeps from job to job; ``None`` where it keeps nothing.
+        state: what is kept from job to job for the network, which it changes as it runs; ``None``
+            where nothing is.
         prefetched: whether :meth:`Backend.prefetch` has brought these inputs; for the first step.
     """
 

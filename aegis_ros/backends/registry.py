@@ -11,7 +11,14 @@ from aegis_ros.errors import AegisError, BackendError, ConfigError
 from aegis_ros.plugins import Plugins
 from aegis_ros.spec import LaneSpec
 
-__all__ = ["backend_name", "backend_names", "capabilities_of", "create_backend", "warm"]
+__all__ = [
+    "backend_name",
+    "backend_names",
+    "capabilities_of",
+    "create_backend",
+    "generator_backends",
+    "warm",
+]
 
 _DEFAULT = "onnxruntime"
 _KEY = "device.backend"
@@ -85,6 +92,11 @@ def capabilities_of(name: str = "") -> Capabilities:
         error = TypeError(f"its capabilities are {found!r}, no Capabilities of backends.base")
         raise _unusable(name, _KEY, error)
     return found
+
+
+def generator_backends() -> list[str]:
+    """Return the names of those of our backends that run language models."""
+    return [name for name in sorted(_BACKENDS.ours) if capabilities_of(name).generators]
 
 
 def warm(names: Iterable[str]) -> None:

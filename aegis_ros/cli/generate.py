@@ -11,9 +11,10 @@ from typing import Any
 
 from aegis_ros.cli.language_model import language_model
 from aegis_ros.errors import ConfigError
-from aegis_ros.network.generator.answering import Answer, Ending, Question, answered
+from aegis_ros.network.generator.answering import Answer, Question, answered
 from aegis_ros.network.generator.buckets import batches
 from aegis_ros.network.generator.decoder import Decoder
+from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.prompt import MOST_BYTES, Message, encoded
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.rationale.printable import printable

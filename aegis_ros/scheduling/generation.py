@@ -44,10 +44,11 @@ class Generated:
 
 
 class _Progress:
-    __slots__ = ("answer_left", "generated", "prompt_left", "request")
+    __slots__ = ("answer_left", "generated", "prompt_left", "request", "slot")
 
     def __init__(self, reserved: Reserved) -> None:
         self.request = reserved.request
+        self.slot = reserved.slot
         self.prompt_left = reserved.prompt
         self.answer_left = reserved.answer
         self.generated = 0
@@ -59,16 +60,18 @@ class Generation:
     All of a prompt but its last token is taken in the largest chunks that it fills. What is left
     of it, a token or a few, goes through decodes together with the answers of the others, and the
     last one gives the first token of its answer. While there are prompts, chunks and decodes take
-    turns, so that no answer stands still for a long one. A decode takes the smallest bucket that
-    has room for all; where none has, they take turns as well. Only the chunk that a job begins with
-    may be longer than its prompt.
+    turns, so that no answer stands still for a long one. A decode for several runs over slots that
+    follow each other; those in between without a turn compute for nobody. It takes the smallest
+    bucket that has room for all; where none has, they take turns as well. The chunk that a job
+    begins with, whatever there is to do, is for nobody where no prompt fills it.
 
     Args:
         shapes: of the plan's buckets, in their order: chunks first, the smallest one first.
-        cache: where requests have their slots.
+        cache: where requests have their slots; ``None`` where somebody else gives slots, and hands
+            in each request that has one by :meth:`take`.
     """
 
-    def __init__(self, shapes: Sequence[Shape], cache: KvCache) -> None:
+    def __init__(self, shapes: Sequence[Shape], cache: KvCache | None = None) -> None:
         """Begin without requests.
 
         Raises:
@@ -87,25 +90,35 @@ class Generation:
         self._chosen = 0
         self._for: tuple[_Progress, ...] = ()
 
+    @property
+    def turn(self) -> tuple[int, ...]:
+        """The requests that the bucket chosen last is for; none for one that runs for nobody."""
+        return tuple(each.request for each in self._for)
+
+    def take(self, reserved: Reserved) -> None:
+        """Take in a request that has a slot."""
+        self._prompts.append(_Progress(reserved))
+
     def ask(self, request: int, prompt: int, answer: int, *, cap: bool = True) -> Reserved | Reason:
-        """Take in a request, as :meth:`~aegis_ros.memory.KvCache.ask` does."""
+        """Take in a request, as :meth:`~aegis_ros.memory.KvCache.ask` does; needs a cache."""
+        assert self._cache is not None
         found = self._cache.ask(request, prompt, answer, cap=cap)
         if isinstance(found, Reserved):
-            self._prompts.append(_Progress(found))
+            self.take(found)
         return found
 
     def end(self, request: int) -> None:
         """Forget a request: it is cancelled, or its text has ended; who waits gets its slot.
 
         Raises:
-            KeyError: there is no such request.
+            KeyError: there is no such request in the cache.
         """
         for line in (self._prompts, self._decoded):
             line[:] = [each for each in line if each.request != request]
         self._for = tuple(each for each in self._for if each.request != request)
-        found = self._cache.end(request)
+        found = None if self._cache is None else self._cache.end(request)
         if found is not None:
-            self._prompts.append(_Progress(found))
+            self.take(found)
 
     def limit(self, *, chunk: int, batch: int) -> None:
         """Choose among chunks and decodes of up to these sizes from now on; the smallest stay.
@@ -128,11 +141,14 @@ class Generation:
         Raises:
             ValueError: ``requests`` is below 1.
         """
+        assert self._cache is not None
         self._prompts += [_Progress(found) for found in self._cache.limit(requests)]
 
     def first(self) -> None:
         """Note that a job begins, and so bucket 0, with the prompt that has waited longest."""
-        self._chosen, self._for = 0, tuple(self._prompts[:1])
+        first = self._prompts[:1]
+        filled = first and self._chunk(first[0]) is not None
+        self._chosen, self._for = 0, tuple(first) if filled else ()
 
     def following(self) -> int | None:
         """Return the bucket to run next; ``None`` where no request is left."""
@@ -142,9 +158,7 @@ class Generation:
         if prompts and not (decoded and self._shapes[self._chosen].prefill):
             self._chosen, self._for = self._chunk(prompts[0]) or 0, (prompts[0],)
         elif decoded:
-            roomy = (decode for decode in self._decodes if decode[0] >= len(decoded))
-            tokens, self._chosen = next(roomy, self._decodes[-1])
-            self._for = tuple(decoded[:tokens])
+            self._chosen, self._for = self._decode(decoded)
         else:
             self._for = ()
             return None
@@ -154,6 +168,24 @@ class Generation:
         """Return the bucket of the largest chunk that leaves a token; ``None`` for none."""
         room = prompt.prompt_left - 1
         return next((at for tokens, at in self._chunks if tokens <= room), None)
+
+    def _decode(self, decoded: Sequence[_Progress]) -> tuple[int, tuple[_Progress, ...]]:
+        """Return the bucket of a decode, and for whom it is; one of them has waited longest."""
+        most, largest = self._decodes[-1]
+        wanted = tuple(decoded[:most])
+        if len(wanted) == len(decoded):
+            slots = [each.slot for each in wanted]
+            width = max(slots) - min(slots) + 1
+            for tokens, bucket in self._decodes:
+                if tokens >= width:
+                    return bucket, wanted
+        # Those of a window that has room for the first, and for as many others as any.
+        last = wanted[0].slot
+        windows = (
+            tuple(each for each in wanted if begin <= each.slot < begin + most)
+            for begin in range(max(0, last - most + 1), last + 1)
+        )
+        return largest, max(windows, key=len)
 
     def ended(self) -> tuple[Generated, ...]:
         """Note that the bucket chosen last has ended; return the tokens that it gave."""

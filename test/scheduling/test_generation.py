@@ -47,14 +47,58 @@ def test_what_is_left_of_a_prompt_is_decoded_together_with_the_answers_of_others
     buckets, tokens = run(generation)
     # Of the second prompt a chunk of 2, and two more tokens, each beside one of the first answer,
     # which did not wait for the chunk either.
-    assert buckets == [0, 2, 0, 3, 3]
-    assert [token.request for token in tokens] == [0, 0, 0, 0, 1]
+    assert buckets == [0, 2, 0, 3, 3, 2, 2]
+    assert [token.request for token in tokens] == [0, 0, 1, 0, 0]
 
 
-def test_a_job_may_begin_with_a_chunk_that_is_longer_than_its_prompt() -> None:
+@pytest.mark.parametrize("prompt", [1, 2])
+def test_a_job_begins_with_a_chunk_for_nobody_where_no_prompt_fills_it(prompt: int) -> None:
+    """A chunk computes no logits, so that the last token of a prompt goes through a decode."""
     generation = made()
-    generation.ask(0, prompt=1, answer=1)
-    assert run(generation) == ([0], [Generated(0, 1, True)])
+    generation.ask(0, prompt=prompt, answer=1)
+    generation.first()
+    assert generation.turn == ()
+    assert run(generation) == ([0] + [2] * prompt, [Generated(0, 1, True)])
+
+
+def at(generation: Generation, *slots: int) -> None:
+    """Have requests that are ready to be decoded in these slots; each is named by its slot."""
+    for slot in slots:
+        generation.take(Reserved(slot, slot, 1, 9))
+    generation.first()
+    assert generation.ended() == ()
+
+
+@pytest.mark.parametrize(
+    ("slots", "turn", "bucket"),
+    [
+        ((0,), {0}, 1),
+        ((3,), {3}, 1),
+        ((0, 1), {0, 1}, 2),
+        ((2, 1), {1, 2}, 2),
+        ((0, 2), {0, 2}, 3),
+        ((0, 3), {0, 3}, 3),
+        ((0, 1, 2, 3), {0, 1, 2, 3}, 3),
+        ((0, 5), {0}, 3),
+        ((5, 0, 4, 6), {4, 5, 6}, 3),
+    ],
+)
+def test_a_decode_runs_over_slots_that_follow_each_other(
+    slots: tuple[int, ...], turn: set[int], bucket: int
+) -> None:
+    generation = Generation((Shape(2, True), Shape(1, False), Shape(2, False), Shape(4, False)))
+    at(generation, *slots)
+    assert generation.following() == bucket
+    assert set(generation.turn) == turn
+
+
+def test_requests_far_apart_take_turns() -> None:
+    generation = Generation((Shape(2, True), Shape(2, False)))
+    at(generation, 0, 4, 9)
+    spoken: list[int] = []
+    while generation.following() is not None:
+        spoken += [token.request for token in generation.ended()]
+    assert spoken == [0, 4, 9] * 9
 
 
 def test_all_answers_are_decoded_at_once_in_the_smallest_bucket_with_room() -> None:
@@ -80,7 +124,7 @@ def test_who_waits_gets_the_slot_of_who_has_ended() -> None:
     generation.ask(0, prompt=2, answer=2)
     assert isinstance(generation.ask(1, prompt=2, answer=1), RequestWaits)
     buckets, tokens = run(generation)
-    assert buckets == [0, 2, 2, 2]
+    assert buckets == [0, 2, 2, 2, 2, 2]
     assert [(token.request, token.last) for token in tokens] == [(0, False), (0, True), (1, True)]
 
 
@@ -103,9 +147,10 @@ def test_under_limits_only_smaller_chunks_and_decodes_are_taken() -> None:
 def test_who_waits_for_a_limit_runs_when_it_is_raised() -> None:
     generation = made()
     generation.run_at_most(1)
-    generation.ask(0, prompt=2, answer=9)
-    assert isinstance(generation.ask(1, prompt=2, answer=9), RequestWaits)
+    generation.ask(0, prompt=1, answer=9)
+    assert isinstance(generation.ask(1, prompt=1, answer=9), RequestWaits)
     generation.first()
+    assert generation.ended() == () and generation.following() == 2
     assert {token.request for token in generation.ended()} == {0}
     generation.run_at_most(4)
     _, tokens = run(generation)
@@ -154,9 +199,9 @@ def test_no_answer_stands_still_while_a_long_prompt_is_read() -> None:
     generation = made(max_len=10_000)
     generation.ask(0, prompt=2, answer=50)
     generation.ask(1, prompt=5_000, answer=1)
-    buckets, tokens = run(generation, most=100)
+    buckets, tokens = run(generation, most=110)
     assert [token.number for token in tokens] == list(range(1, 51))
-    assert buckets[:6] == [0, 2, 1, 2, 1, 2] and set(buckets[99:]) == {1}
+    assert buckets[:6] == [0, 2, 1, 2, 1, 2] and set(buckets[103:]) == {1}
 
 
 @given(

@@ -15,16 +15,22 @@ from aegis_ros.backends.base import (
     Arrays,
     Capabilities,
     CompiledNetwork,
+    Completion,
     Ended,
     LoadedNetwork,
     Shapes,
+    Work,
 )
+from aegis_ros.backends.cpu.generator import OrtGenerator, load_generator
+from aegis_ros.backends.generators import CompiledGenerator, Speech
 from aegis_ros.backends.outputs import copy_to_front
 from aegis_ros.backends.trial import warm_up
 from aegis_ros.backends.worker import PROCESSOR, OnCores
 from aegis_ros.errors import BackendError, load_error
+from aegis_ros.memory import KvShape
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import DTYPE_OF_ONNX
+from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import LaneSpec
 
 if TYPE_CHECKING:
@@ -189,6 +195,7 @@ class OnnxRuntimeBackend(OnCores):
     capabilities = Capabilities(
         inputs=MOST_INPUTS,
         on_cores=True,
+        generators=True,
         contends=PROCESSOR,
         distributions=("onnxruntime",),
     )
@@ -233,9 +240,30 @@ class OnnxRuntimeBackend(OnCores):
                 raise load_error(runtime_failure(error), BackendError) from error
         return loaded
 
+    def load_generator(
+        self, compiled: CompiledGenerator, lane: int, shapes: Sequence[Shape], cache: KvShape
+    ) -> LoadedNetwork:
+        """Create the sessions of a language model and run all of its buckets.
+
+        Raises:
+            BackendError: ONNX Runtime refuses, or a file is not what was made.
+        """
+        with compiled.opened() as files:
+            return load_generator(compiled, files, shapes, cache)
+
+    @staticmethod
+    def run(work: Work, completion: Completion) -> None:
+        """Run one segment of a network, or one part of a language model."""
+        (part,) = work.parts
+        if isinstance(part.network, OrtGenerator):
+            speech: Speech = part.state  # type: ignore[assignment]  # as whoever loaded it has it
+            completion.outcome = part.network.run(work.step, speech)
+        else:
+            OnCores.run(work, completion)
+
     def unload(self, network: LoadedNetwork) -> None:
         """Drop the sessions."""
-        assert isinstance(network, OrtNetwork)
+        assert isinstance(network, (OrtNetwork, OrtGenerator))
         network.close()
 
     def device_name(self) -> str:

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +14,11 @@ from aegis_ros.errors import ConfigError
 from aegis_ros.network.generator.answer_text import AnswerText
 from aegis_ros.network.generator.buckets import CHUNKS, batches, chunks
 from aegis_ros.network.generator.decoder import Decoder
+from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.sampling import Sampler, Sampling
 
-__all__ = ["Answer", "Ending", "Question", "answered"]
-
-
-class Ending(StrEnum):
-    """Why an answer ended."""
-
-    END = "end"  # the model ended it
-    STOP = "stop"  # a text was found at which it is to stop
-    LENGTH = "length"  # it has as many tokens as were asked for
-    CONTEXT = "context"  # the context is full
+__all__ = ["Answer", "Question", "answered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ __all__ = ["Decoder"]
 
 _Ids = npt.NDArray[np.int64]
 _Logits = npt.NDArray[np.float32]
+_NO_LOGITS = np.empty((0, 0), np.float32)
 
 
 class Decoder:
@@ -58,6 +59,8 @@ class Decoder:
         shape = (facts.layers, 2, slots, facts.kv_heads, context, facts.head_dim)
         self._caches = [np.zeros(shape, self._dtype) for _ in range(2 if facts.grows else 1)]
         self._newest = [0] * slots
+        self._shapes: dict[tuple[int, int], _Shape] = {}
+        self._now, self._slot, self._ran = _Shape(0, 0, masked=False), 0, 0  # the present step
         self.slots = slots
         self.lengths = np.zeros(slots, np.int64)
 
@@ -78,6 +81,11 @@ class Decoder:
         self._newest[target] = self._newest[source]
         self.lengths[target] = self.lengths[source]
 
+    def touch(self) -> None:
+        """Have the memory of the whole cache before it is written to."""
+        for cache in self._caches:
+            cache.fill(0)
+
     def forget(self, slot: int) -> None:
         """Empty the cache of a slot."""
         self.lengths[slot] = 0
@@ -92,17 +100,35 @@ class Decoder:
         Returns:
             float32 [tokens, vocabulary]: logits of the token after each.
         """
-        return self._step(np.array(tokens, np.int64)[:, None], slot, len(self._sessions))
+        return self._step(np.array(tokens, np.int64)[:, None], slot, len(self._sessions)).copy()
 
     def _step(self, ids: _Ids, slot: int, parts: int) -> _Logits:
         """Run the first parts on ``ids`` [batch, tokens] for the slots from ``slot`` on."""
+        self.begin(ids, slot)
+        for part in range(parts):
+            self.run(part)
+        return self.end()
+
+    def begin(self, ids: _Ids, slot: int) -> None:
+        """Begin a step: the next tokens of sequences in slots that follow each other.
+
+        It has no effect before :meth:`end`, and may be begun anew.
+
+        Args:
+            ids: int64 [batch, tokens].
+            slot: of the first sequence.
+
+        Raises:
+            BackendError: a sequence has no room for them.
+        """
         batch, tokens = ids.shape
         past = self.lengths[slot : slot + batch]
-        if int(past.max()) + tokens > self._context:
+        longest = int(past.max()) + tokens
+        if longest > self._context:
             raise BackendError(
                 "the sequence is longer than its cache",
                 where="context",
-                value=int(past.max()) + tokens,
+                value=longest,
                 expected=f"at most {self._context} tokens",
             )
         if self._facts.grows and batch > 1:
@@ -112,65 +138,107 @@ class Decoder:
                 value=batch,
                 expected="1",
             )
-        fed = self._fed(ids, past)
-        between: dict[str, Any] = {}
+        shape = self._shapes.get((batch, tokens))
+        if shape is None:
+            shape = self._shapes[batch, tokens] = _Shape(batch, tokens, masked=self._facts.grows)
+        shape.tell(ids, past)
+        self._now, self._slot = shape, slot
+
+    def run(self, part: int) -> None:
+        """Run a part of the step that has begun; the parts one after the other.
+
+        Raises:
+            BackendError: the runtime fails.
+        """
+        now = self._now
         try:
-            for part in range(parts):
-                self._run(part, fed, between, slot=slot, batch=batch, tokens=tokens)
+            binding = now.bindings.get((part, self._slot))
+            if binding is not None:
+                self._sessions[part].run_with_iobinding(binding)
+            elif self._facts.grows:
+                self._run_anew(part, now)
+            else:
+                self._run_first(part, now)
         except Exception as error:  # its exceptions have no common type
             raise load_error(runtime_failure(error), BackendError) from error
-        self.lengths[slot : slot + batch] = past + tokens
+        self._ran = part + 1
+
+    def end(self) -> _Logits:
+        """End a step: its tokens are in the cache from here on.
+
+        Returns:
+            float32 [batch, vocabulary]: logits after the last token of each sequence, valid until
+            the next step; empty where the part that computes them did not run.
+        """
+        now, slot = self._now, self._slot
+        self.lengths[slot : slot + now.batch] += now.tokens
         if self._facts.grows:
             self._newest[slot] ^= 1
-        if parts < len(self._sessions):
-            return np.empty((0, 0), np.float32)
-        logits: _Logits = between["logits"].numpy()[:, -1].astype(np.float32, copy=False)
-        return logits
+        if self._ran < len(self._sessions) or now.logits is None:
+            return _NO_LOGITS
+        return now.logits[:, -1].astype(np.float32, copy=False)
 
-    def _fed(self, ids: _Ids, past: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
-        """Return what a step is told, for every name that files have for it."""
-        tokens = ids.shape[1]
-        total = past + tokens
-        positions = past[:, None] + np.arange(tokens)
-        return {
-            "input_ids": ids,
-            "seqlens_k": (total - 1).astype(np.int32),
-            "total_sequence_length": np.array([total.max()], np.int32),
-            "attention_mask": np.ones((len(ids), int(total.max())), np.int64),
-            "position_ids": positions,
-        }
+    def _run_anew(self, part: int, now: _Shape) -> None:
+        """Run a part with all of its tensors bound anew.
 
-    def _run(
-        self,
-        part: int,
-        fed: dict[str, npt.NDArray[Any]],
-        between: dict[str, Any],
-        *,
-        slot: int,
-        batch: int,
-        tokens: int,
-    ) -> None:
-        """Run a part; add what it hands on to ``between``."""
-        session = self._sessions[part]
-        binding = session.io_binding()
-        for name in self._inputs[part]:
-            if name in fed:
-                told = fed[name]
-                binding.bind_input(name, "cpu", 0, told.dtype, told.shape, told.ctypes.data)
-            elif name.startswith("past_key_values."):
-                shape, place = self._cache(name, slot, batch, grown=0)
-                binding.bind_input(name, "cpu", 0, self._dtype, shape, place)
-            else:
-                binding.bind_ortvalue_input(name, between[name])
+        What an export hands on, and where a cache that grows lies, differ from step to step.
+        """
+        binding = self._told(part, now)
         for name in self._outputs[part]:
             if name.startswith("present."):
-                shape, place = self._cache(name, slot, batch, grown=tokens)
-                binding.bind_output(name, "cpu", 0, self._dtype, shape, place)
+                self._bind_cache(binding, name, grown=now.tokens)
             else:
                 binding.bind_output(name, "cpu")
-        session.run_with_iobinding(binding)
-        made = zip(self._outputs[part], binding.get_outputs(), strict=True)
-        between.update((name, value) for name, value in made if not name.startswith("present."))
+        self._sessions[part].run_with_iobinding(binding)
+        for name, value in zip(self._outputs[part], binding.get_outputs(), strict=True):
+            if not name.startswith("present."):
+                now.values[name] = value
+        if part == len(self._sessions) - 1:
+            now.logits = now.values["logits"].numpy()
+
+    def _run_first(self, part: int, now: _Shape) -> None:
+        """Run a part in these slots for the first time; bind its tensors for all further times."""
+        binding = self._told(part, now)
+        missing = []
+        for at, name in enumerate(self._outputs[part]):
+            if name.startswith("present."):
+                self._bind_cache(binding, name, grown=now.tokens)
+            elif name == "logits" and now.logits is not None:
+                _bind_array(binding, name, now.logits)
+            elif name in now.values:
+                binding.bind_ortvalue_output(name, now.values[name])
+            else:
+                binding.bind_output(name, "cpu")
+                missing.append((at, name))
+        self._sessions[part].run_with_iobinding(binding)
+        made = binding.get_outputs()
+        for at, name in missing:  # from now on in memory that is there
+            if name == "logits":
+                now.logits = made[at].numpy().copy()
+                _bind_array(binding, name, now.logits)
+            else:
+                now.values[name] = made[at]
+                binding.bind_ortvalue_output(name, made[at])
+        now.bindings[part, self._slot] = binding
+
+    def _told(self, part: int, now: _Shape) -> Any:
+        """Return a binding of a part with all of its inputs."""
+        binding = self._sessions[part].io_binding()
+        for name in self._inputs[part]:
+            if name in now.told:
+                told = now.told[name]
+                binding.bind_input(name, "cpu", 0, told.dtype, told.shape, told.ctypes.data)
+            elif name.startswith("past_key_values."):
+                self._bind_cache(binding, name, grown=0)
+            else:
+                binding.bind_ortvalue_input(name, now.values[name])
+        return binding
+
+    def _bind_cache(self, binding: Any, name: str, *, grown: int) -> None:
+        """Bind the cache before a step, or after it (``grown`` > 0)."""
+        shape, place = self._cache(name, self._slot, self._now.batch, grown=grown)
+        bind = binding.bind_output if name.startswith("present.") else binding.bind_input
+        bind(name, "cpu", 0, self._dtype, shape, place)
 
     def _cache(
         self, name: str, slot: int, batch: int, *, grown: int
@@ -186,6 +254,48 @@ class Decoder:
         copy = self._newest[slot] ^ (1 if grown else 0)
         shape = (batch, facts.kv_heads, length, facts.head_dim)
         return shape, self._caches[copy][place].ctypes.data
+
+
+class _Shape:
+    """A size of step: what it is told and hands on lies in the same memory each time.
+
+    Attributes:
+        batch, tokens: of the step.
+        told: by the name that files have for it.
+        values: tensors that parts hand on.
+        logits: of the last part, once it has run.
+        bindings: by part and first slot, those that are kept.
+    """
+
+    __slots__ = ("_masked", "_reach", "batch", "bindings", "logits", "tokens", "told", "values")
+
+    def __init__(self, batch: int, tokens: int, *, masked: bool) -> None:
+        self.batch, self.tokens, self._masked = batch, tokens, masked
+        self.values: dict[str, Any] = {}
+        self.logits: npt.NDArray[Any] | None = None
+        self.bindings: dict[tuple[int, int], Any] = {}
+        self._reach = np.arange(tokens)
+        self.told: dict[str, npt.NDArray[Any]] = {
+            "input_ids": np.zeros((batch, tokens), np.int64),
+            "seqlens_k": np.zeros(batch, np.int32),
+            "total_sequence_length": np.zeros(1, np.int32),
+            "position_ids": np.zeros((batch, tokens), np.int64),
+        }
+
+    def tell(self, ids: _Ids, past: npt.NDArray[np.int64]) -> None:
+        """Write down what a step is told: its tokens, and how many are in each cache before."""
+        told = self.told
+        told["input_ids"][...] = ids
+        told["seqlens_k"][...] = past + (self.tokens - 1)
+        longest = int(past.max()) + self.tokens
+        told["total_sequence_length"][0] = longest
+        np.add(past[:, None], self._reach, out=told["position_ids"])
+        if self._masked:
+            told["attention_mask"] = np.ones((self.batch, longest), np.int64)
+
+
+def _bind_array(binding: Any, name: str, array: npt.NDArray[Any]) -> None:
+    binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
 
 
 def _options() -> Any:

@@ -66,6 +66,7 @@ class PreparedGenerator:
     """A language model that is ready to run.
 
     Attributes:
+        key: names it among all: file, parts, precision, and what made it.
         facts: what is known of it.
         parts: its networks, in order of execution.
         tokenizer: a tokenizer.json.
@@ -73,6 +74,7 @@ class PreparedGenerator:
         pieces: the bytes that each token stands for.
     """
 
+    key: str
     facts: GeneratorFacts
     parts: tuple[Path, ...]
     tokenizer: Path
@@ -195,16 +197,17 @@ def prepare_generator(
     found = cache.find(key)
     if found is not None:
         with suppress(msgspec.ValidationError, ConfigError, KeyError, TypeError, ValueError):
-            return _described(found)  # else damaged: made again
-    return _described(cache.make(key, build))
+            return _described(key, found)  # else damaged: made again
+    return _described(key, cache.make(key, build))
 
 
-def _described(made: Artifact) -> PreparedGenerator:
+def _described(key: str, made: Artifact) -> PreparedGenerator:
     """Return what was prepared; raises in some way where the facts are not those of a model."""
     *parts, tokenizer, pieces = made.paths
     text = read_text(pieces, most_bytes=_MOST_PIECES)
     listed = read_json(text, pieces.name, most_bytes=_MOST_PIECES)
     return PreparedGenerator(
+        key,
         msgspec.convert(made.facts["facts"], GeneratorFacts),
         tuple(parts),
         tokenizer,

@@ -15,8 +15,9 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.errors import AegisError, ConfigError, ModelError
 from aegis_ros.network.generator import conversion_child
-from aegis_ros.network.generator.answering import Answer, Ending, Question, answered
+from aegis_ros.network.generator.answering import Answer, Question, answered
 from aegis_ros.network.generator.decoder import Decoder
+from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.facts import Precision
 from aegis_ros.network.generator.preparing import (
     PreparedGenerator,

@@ -1,0 +1,123 @@
+"""A language model of ONNX Runtime on one lane, run part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aegis_ros.backends.generators import CompiledGenerator, Speech, steps_of
+from aegis_ros.errors import BackendError
+from aegis_ros.memory import KvShape
+from aegis_ros.scheduling.generation import Shape
+
+if TYPE_CHECKING:
+    from aegis_ros.network.generator.decoder import Decoder
+
+__all__ = ["OrtGenerator", "load_generator"]
+
+_NO_LOGITS = np.empty((0, 0), np.float32)
+
+
+class OrtGenerator:
+    """Runs the parts of buckets as a speech asks for them.
+
+    Args:
+        decoder: with the slots of the cache.
+        steps: of each step: its bucket, the part, and whether that is the bucket's last.
+    """
+
+    def __init__(self, decoder: Decoder, steps: Sequence[tuple[int, int, bool]]) -> None:
+        """Run nothing yet."""
+        self._decoder: Decoder | None = decoder
+        self._steps = tuple(steps)
+        self._runs = False  # whether the present bucket is for anybody
+
+    @property
+    def segments(self) -> int:
+        """Parts of all buckets."""
+        return len(self._steps)
+
+    @property
+    def note(self) -> str:
+        """Nothing is chosen when it is loaded."""
+        return ""
+
+    def run(self, step: int, speech: Speech) -> int | None:
+        """Run a step; return its outcome.
+
+        Raises:
+            BackendError: the runtime fails.
+        """
+        bucket, part, last = self._steps[step]
+        decoder = self._decoder
+        assert decoder is not None
+        if part == 0:
+            turn = speech.begin(bucket)
+            slot = turn.slot
+            self._runs = slot >= 0
+            if self._runs:
+                decoder.lengths[slot : slot + len(turn.past)] = turn.past
+                decoder.begin(turn.ids, slot)
+        if self._runs:
+            decoder.run(part)
+        if not last:
+            return speech.between()
+        return speech.end(decoder.end() if self._runs else _NO_LOGITS)
+
+    def close(self) -> None:
+        """Drop the sessions and the cache."""
+        self._decoder = None
+
+
+def load_generator(
+    compiled: CompiledGenerator, files: Sequence[str], shapes: Sequence[Shape], cache: KvShape
+) -> OrtGenerator:
+    """Return a model whose buckets have all run once, in all slots.
+
+    Args:
+        compiled: the model.
+        files: names under which its files open.
+        shapes: of its buckets.
+        cache: its slots.
+
+    Raises:
+        BackendError: ONNX Runtime refuses it, or a bucket does not fit the cache.
+    """
+    from aegis_ros.network.generator.decoder import Decoder  # what other engines have no use for
+
+    facts = compiled.facts
+    most = 1 if facts.grows else cache.slots
+    for shape in shapes:
+        if shape.tokens > (cache.max_len if shape.prefill else most):
+            kind = "prefill" if shape.prefill else "decode"
+            raise BackendError(
+                f"a bucket does not fit the cache: {kind} {shape.tokens}",
+                where="shapes",
+                value=shape.tokens,
+                expected=f"at most {cache.max_len if shape.prefill else most}",
+            )
+    if cache.max_len > facts.context:
+        raise BackendError(
+            "longer than the context of the model",
+            where="max_len",
+            value=cache.max_len,
+            expected=f"at most {facts.context} tokens",
+        )
+    decoder = Decoder(facts, files, context=cache.max_len, slots=cache.slots)
+    decoder.touch()
+    begins, steps = steps_of(compiled, shapes)
+    ends = (*begins[1:], steps)
+    listed: list[tuple[int, int, bool]] = []
+    for bucket, (shape, begin, end) in enumerate(zip(shapes, begins, ends, strict=True)):
+        parts = end - begin
+        listed += [(bucket, part, part == parts - 1) for part in range(parts)]
+        size = (1, shape.tokens) if shape.prefill else (shape.tokens, 1)
+        for slot in range(cache.slots - size[0] + 1):
+            decoder.lengths[:] = cache.max_len - size[1]  # where it takes most memory
+            decoder.begin(np.zeros(size, np.int64), slot)
+            for part in range(parts):
+                decoder.run(part)
+    decoder.lengths[:] = 0
+    return OrtGenerator(decoder, listed)

@@ -1,0 +1,187 @@
+"""What a runtime must offer to run language models on the engine's lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.base import LoadedNetwork
+from aegis_ros.errors import AegisError, BackendError
+from aegis_ros.memory import Footprint, KvShape
+from aegis_ros.network.generator.facts import GeneratorFacts
+from aegis_ros.sandbox.verified import verified
+from aegis_ros.scheduling.generation import Shape
+
+if TYPE_CHECKING:
+    from aegis_ros.network.generator.preparing import PreparedGenerator
+
+__all__ = ["CompiledGenerator", "Generates", "Speech", "Turn", "generating", "steps_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledGenerator:
+    """A language model that a backend can load.
+
+    Attributes:
+        key: names it in profiles: the same model in the same parts and precision.
+        paths: its parts, in order of execution.
+        digests: SHA-256 of each in hex; a file that has another one is not loaded.
+        facts: what is known of it.
+        weight_bytes: size of the parts.
+    """
+
+    key: str
+    paths: tuple[str, ...]
+    digests: tuple[str, ...]
+    facts: GeneratorFacts
+    weight_bytes: int = 0
+
+    @staticmethod
+    def of(prepared: PreparedGenerator) -> CompiledGenerator:
+        """Return what an engine loads of a model that was prepared.
+
+        Raises:
+            BackendError: a file is gone.
+        """
+        try:
+            size = sum(Path(path).stat().st_size for path in prepared.parts)
+        except OSError as error:
+            raise BackendError("a part of the model is gone", value=error) from error
+        return CompiledGenerator(
+            prepared.key,
+            tuple(map(str, prepared.parts)),
+            prepared.digests[: len(prepared.parts)],
+            prepared.facts,
+            size,
+        )
+
+    @contextmanager
+    def opened(self, kind: type[AegisError] = BackendError) -> Iterator[tuple[str, ...]]:
+        """Yield names under which the files open, which are exactly those that were made.
+
+        Args:
+            kind: class of the error.
+
+        Raises:
+            AegisError: of that kind: a file is gone, or is not what was made.
+        """
+        with ExitStack() as files:
+            yield tuple(
+                files.enter_context(verified(path, digest, kind))
+                for path, digest in zip(self.paths, self.digests, strict=True)
+            )
+
+    def footprint(self, cache: KvShape) -> Footprint:
+        """Return what it takes with a cache; what its parts hand on is not known."""
+        return Footprint(self.weight_bytes) + cache.footprint
+
+
+def steps_of(compiled: CompiledGenerator, shapes: Sequence[Shape]) -> tuple[tuple[int, ...], int]:
+    """Return the first step of each bucket, and how many steps there are.
+
+    A chunk of a prompt ends with the part that fills the cache; only a decode computes logits.
+    """
+    begins = []
+    steps = 0
+    for shape in shapes:
+        begins.append(steps)
+        steps += compiled.facts.cached_by if shape.prefill else len(compiled.paths)
+    return tuple(begins), steps
+
+
+class Turn:
+    """What a bucket runs with: the next tokens of sequences in slots that follow each other.
+
+    Attributes:
+        ids: int64 [batch, tokens].
+        past: int64 [batch], tokens in the cache of each before.
+        slot: of the first; -1 where the bucket is for nobody and nothing runs.
+    """
+
+    __slots__ = ("ids", "past", "slot")
+
+    def __init__(self, shape: Shape) -> None:
+        """Begin with nobody."""
+        size = (1, shape.tokens) if shape.prefill else (shape.tokens, 1)
+        self.ids: npt.NDArray[np.int64] = np.zeros(size, np.int64)
+        self.past: npt.NDArray[np.int64] = np.zeros(size[0], np.int64)
+        self.slot = -1
+
+
+class Speech(Protocol):
+    """What a generator says, and to whom: :attr:`Part.state` of its work.
+
+    Called on the lane's thread, inside the step that is measured.
+    """
+
+    def begin(self, bucket: int) -> Turn:
+        """Return what a bucket runs with, before its first part."""
+        ...
+
+    def between(self) -> int | None:
+        """Return the outcome of a part that is not the last; ``None`` ends the job."""
+        ...
+
+    def end(self, logits: npt.NDArray[np.float32]) -> int | None:
+        """Return the outcome of a bucket: the one to go on with; ``None`` ends the job.
+
+        Args:
+            logits: float32 [batch, vocabulary] after the last token of each sequence; empty where
+                the bucket computes none, or was for nobody.
+        """
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """The part of a backend with :attr:`Capabilities.generators`, beside that of all others."""
+
+    def load_generator(
+        self, compiled: CompiledGenerator, lane: int, shapes: Sequence[Shape], cache: KvShape
+    ) -> LoadedNetwork:
+        """Allocate everything a language model needs, and run each of its buckets once.
+
+        Its work has one part whose ``state`` is a :class:`Speech`; step by step it runs the parts
+        of the bucket that the step belongs to, as :func:`steps_of` counts them, and what the speech
+        answers is :attr:`Completion.outcome`. ``unload`` gives back what it took.
+
+        Args:
+            compiled: the model.
+            lane: index of the lane.
+            shapes: of its buckets.
+            cache: its slots, and how long each is.
+
+        Raises:
+            BackendError: it cannot be loaded; nothing is left behind.
+        """
+        ...
+
+
+def generating(backend: object, name: str = "") -> Generates:
+    """Return a backend that runs language models.
+
+    Args:
+        backend: any backend, or several as one.
+        name: its name, for people.
+
+    Raises:
+        BackendError: it runs none.
+    """
+    if isinstance(backend, Generates):
+        return backend
+    from aegis_ros.backends.registry import generator_backends  # which imports them
+
+    raise BackendError(
+        "the backend of this lane runs no language models",
+        where="lane",
+        value=name or getattr(backend, "name", type(backend).__name__),
+        expected="a lane of backend " + " or ".join(generator_backends()),
+        hint="Name another lane, or give one a backend of its own: "
+        "`lanes: [{name: ..., backend: " + generator_backends()[0] + "}]`",
+    )
