@@ -1,4 +1,4 @@
-"""What docs/extending.md says is enough to add a backend, a plan and a policy, is enough."""
+"""What docs/extending.md says is enough to add a backend, a plan and policies, is enough."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import pytest
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.backends import backend_names
 from aegis_ros.engine import LoadSpec
+from aegis_ros.rationale.wording import sentence
+from aegis_ros.scheduling.adaptation import Choice, Figures, Menu, controller_of
 from aegis_ros.scheduling.plans.registry import plan_types, received_plan
 from aegis_ros.simulation import Workload, periodic_arrivals, simulate
 from test.engine.bench import MS, Bench, simulated
@@ -34,7 +36,11 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     groups = re.findall(r'\[project\.entry-points\."([\w.]+)"\]\n(\w+) = "([\w:]+)"', PAGE)
-    assert {group for group, _, _ in groups} == {"aegis_ros.backends", "aegis_ros.plans"}
+    assert {group for group, _, _ in groups} == {
+        "aegis_ros.adaptation",
+        "aegis_ros.backends",
+        "aegis_ros.plans",
+    }
     (info / "entry_points.txt").write_text(
         "".join(f"[{group}]\n{name} = {target}\n\n" for group, name, target in groups)
     )
@@ -43,12 +49,13 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     plan_types.cache_clear()
     yield tmp_path
     plan_types.cache_clear()
-    for name in ("toy_backend", "toy_plan", "toy_policy"):
+    for name in ("toy_adaptation", "toy_backend", "toy_plan", "toy_policy"):
         sys.modules.pop(name, None)
 
 
 def test_the_page_has_one_file_for_each(toys: Path) -> None:
     assert {path.name for path in toys.glob("*.py")} == {
+        "toy_adaptation.py",
         "toy_backend.py",
         "toy_plan.py",
         "toy_policy.py",
@@ -70,6 +77,30 @@ def test_a_toy_backend_with_a_toy_plan_runs_in_a_real_engine(toys: Path) -> None
         bench.running(2)
         bench.client.unload(2)
         bench.wait(lambda heard: heard.skips, "the end of a job that would go on")
+
+
+def test_a_toy_adaptation_policy_is_followed(toys: Path) -> None:
+    choices = [Choice(tokens, tokens > 8, "", 1) for tokens in (1, 4, 32)]
+    menu = Menu(choices, slots=4, max_len=100, slot_bytes=1)
+    controller = controller_of("assistant", menu, "toy")
+    assert controller.limits.batch == 4
+    slow = Figures(
+        now_ns=1,
+        prefill=False,
+        size=4,
+        precision="",
+        answers=4,
+        context=9,
+        tokens=4,
+        duration_ns=60 * MS,
+        running=4,
+        waiting=0,
+        arena_used_bytes=0,
+        arena_bytes=0,
+    )
+    (change,) = controller.after(slow)
+    assert controller.limits.batch == 1
+    assert "policy toy asked for it: the last cycle" in sentence(change)
 
 
 def test_a_plan_of_a_module_that_fails_stands_in_the_way_of_no_other(toys: Path) -> None:
@@ -106,5 +137,6 @@ def test_a_toy_policy_orders_jobs_its_own_way(
     first = simulate(tasks, jobs, policy=policy, keep_runs=True).runs[0]
     assert jobs.task[first.job] == 0
     assert jobs.task[simulate(tasks, jobs, keep_runs=True).runs[0].job] == 1
-    exec(compile(BLOCKS[-1], "extending.md", "exec"), {})
+    (example,) = [block for block in BLOCKS if "from toy_policy import" in block]
+    exec(compile(example, "extending.md", "exec"), {})
     assert re.fullmatch(r"\d+ jobs late and 0 never ended, of 140\n", capsys.readouterr().out)

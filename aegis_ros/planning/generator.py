@@ -171,7 +171,7 @@ class GeneratorAnswer:
         controller: Controller,
         others_bytes: Callable[[int], int] = lambda now_ns: 0,
         arena_bytes: int = 0,
-        refuses: Callable[[int, int], bool] = lambda request, tried: False,
+        refuses: Callable[[int, int, int], bool] = lambda request, tried, used_bytes: False,
     ) -> AdaptedGenerator:
         """Return it for a simulation of given requests, adapted by a controller of its menu.
 

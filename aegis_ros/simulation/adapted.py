@@ -82,7 +82,8 @@ class AdaptedGenerator:
         controller: whose limits hold.
         others_bytes: what everything else takes of the arena at a time.
         arena_bytes: its size; 0 for no limit.
-        refuses: whether memory for a request cannot be taken: (its number, which try).
+        refuses: whether memory for a request cannot be taken: (its number, which try, bytes of the
+            arena that would be in use with it).
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class AdaptedGenerator:
         controller: Controller,
         others_bytes: Callable[[int], int] = lambda now_ns: 0,
         arena_bytes: int = 0,
-        refuses: Callable[[int, int], bool] = lambda request, tried: False,
+        refuses: Callable[[int, int, int], bool] = lambda request, tried, used_bytes: False,
     ) -> None:
         """Begin before the first request."""
         self.plan = plan
@@ -118,6 +119,7 @@ class AdaptedGenerator:
         self._job: int | None = None
         self._come = 0
         self._waiting: deque[int] = deque()
+        self._tried: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
         self._first_ns: dict[int, int] = {}
         self._tokens = self._answered = self._refused = self._end_ns = 0
@@ -172,6 +174,9 @@ class AdaptedGenerator:
             tuple(self._reasons),
         )
 
+    def _used_bytes(self, now_ns: int) -> int:
+        return self._others_bytes(now_ns) + self._speakers[self._precision].cache.used_bytes
+
     def _duration_ns(self, bucket: int) -> int:
         begins = (*self.plan.begins, self.plan.steps)
         return sum(self.plan.budgets_ns[begins[bucket] : begins[bucket + 1]])
@@ -213,17 +218,17 @@ class AdaptedGenerator:
 
     def _begin(self, number: int, now_ns: int) -> bool:
         """Give a slot to a request; return whether it has got one."""
-        if self._refuses(number, 1):
-            refused = self._controller.failed(now_ns, number, self._shape.slot_bytes)
+        tried = self._tried.pop(number, 0) + 1
+        need = self._shape.slot_bytes
+        if self._refuses(number, tried, self._used_bytes(now_ns) + need):
+            refused = self._controller.failed(now_ns, number, need, tried=tried)
             self._reasons += refused.reasons
-            again = refused.again and self._refuses(number, 2)
-            if again:
-                self._reasons += self._controller.failed(
-                    now_ns, number, self._shape.slot_bytes, tried=2
-                ).reasons
-            if again or not refused.again:
+            if refused.again:  # as soon as the limits of then allow it
+                self._tried[number] = tried
+                self._waiting.appendleft(number)
+            else:
                 self._refused += 1
-                return False
+            return False
         request = self._requests[number]
         asked = self._controller.limits.answer(request.prompt, request.answer)
         found = self._speakers[self._precision].generation.ask(number, request.prompt, asked)
@@ -247,7 +252,7 @@ class AdaptedGenerator:
             duration_ns=self._duration_ns(bucket),
             running=len(speaker.cache.running),
             waiting=len(self._waiting),
-            arena_used_bytes=self._others_bytes(now_ns) + speaker.cache.used_bytes,
+            arena_used_bytes=self._used_bytes(now_ns),
             arena_bytes=self._arena_bytes,
         )
         self._reasons += self._controller.after(figures)

@@ -133,7 +133,7 @@ def test_no_task_is_late_under_any_sequence_of_decisions(asked: TaskSet, seed: i
             arrivals,
             requests,
             lambda menu: ByChance(menu, seed),
-            refuses=lambda request, tried: bool(chance.random() < 0.2),
+            refuses=lambda request, tried, used: bool(chance.random() < 0.2),
         )
         assert np.all(outcome.worst_response_ns()[: len(tasks)] <= bounds)
         assert figures.answered + figures.refused == len(requests), "each ends exactly once"
@@ -194,8 +194,8 @@ def test_requests_that_wait_for_long_get_a_cheaper_precision_and_each_keeps_its_
 
 def test_memory_that_cannot_be_taken_costs_one_request_at_most() -> None:
     requests = [GivenRequest(0, 5, 20)] * 6
-    figures = spoken(requests, refuses=lambda request, tried: request == 1)
+    figures = spoken(requests, refuses=lambda request, tried, used: request == 1)
     assert figures.refused == 1 and figures.answered == 5
     assert [type(each) for each in figures.reasons[:2]] == [LimitChanged, OutOfMemory]
-    figures = spoken(requests, refuses=lambda request, tried: request == 1 and tried == 1)
+    figures = spoken(requests, refuses=lambda request, tried, used: request == 1 and tried == 1)
     assert figures.refused == 0 and figures.answered == 6
