@@ -97,7 +97,7 @@ class Claims:
                         self.give_back()
                         raise _refused(claim, other)
                 path = self._folder / f"{claim.key}.{os.getpid()}-{next(_numbers)}"
-                lock = FileLock(path)
+                lock = FileLock(path, common=True)
                 lock.acquire(self._notes(claim))
                 self._held.append((claim, lock, path))
 
@@ -218,7 +218,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
     Whoever holds the lock for longer than that takes is not waited for.
     """
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / "lock", common=True)
     end = time.monotonic() + _PATIENCE_S
     while not lock.acquire({"pid": os.getpid()}) and time.monotonic() < end:
         time.sleep(0.01)

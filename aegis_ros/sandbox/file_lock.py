@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 __all__ = ["FileLock", "holder_of"]
 
 _MOST_BYTES = 4096
+_OTHERS = 0o007  # neither the owner nor of the group
 
 
 class FileLock:
@@ -22,11 +24,14 @@ class FileLock:
 
     Args:
         path: the file; its folder must be there.
+        common: whether every user of this machine may take it. Any other one is closed to those
+            who are neither its owner nor of its group: whoever may read a file can hold its lock.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, common: bool = False) -> None:
         """Hold nothing yet."""
         self._path = path
+        self._common = common
         self._descriptor = -1
 
     def acquire(self, notes: Mapping[str, Any]) -> bool:
@@ -38,7 +43,7 @@ class FileLock:
         Raises:
             OSError: the file cannot be opened.
         """
-        descriptor = _open(self._path)
+        descriptor = _open(self._path, common=self._common)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -91,20 +96,32 @@ def _notes(descriptor: int) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, *, common: bool) -> int:
     """Open or create a file that others may have made.
 
-    Others must be able to take a lock that its owner left; and in a folder that all may write to,
-    the kernel lets nobody open the file of another user with O_CREAT (fs.protected_regular).
+    Others must be able to take a common lock that its owner left; and in a folder that all may
+    write to, the kernel lets nobody open the file of another user with O_CREAT
+    (fs.protected_regular).
     """
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return os.open(path, flags)
+        descriptor = os.open(path, flags)
     except FileNotFoundError:
-        pass
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return os.open(path, flags)
-    os.fchmod(descriptor, 0o666)
+        rights = 0o666 if common else 0o660
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, rights)
+        except FileExistsError:
+            descriptor = os.open(path, flags)
+        else:
+            if common:  # whatever the umask
+                os.fchmod(descriptor, rights)
+    if not common:
+        _close_to_others(descriptor)
     return descriptor
+
+
+def _close_to_others(descriptor: int) -> None:
+    """Take the rights of others from a file of this user; versions before made it for all."""
+    found = os.fstat(descriptor)
+    if found.st_uid == os.geteuid() and found.st_mode & _OTHERS:
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)

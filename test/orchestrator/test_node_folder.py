@@ -194,6 +194,28 @@ def test_a_place_that_is_no_folder_cannot_be_written(tmp_path: Path) -> None:
     assert StateFolder(tmp_path / "state").problem
 
 
+@pytest.mark.parametrize(("umask", "rights"), [(0o022, 0o644), (0o077, 0o600)])
+def test_others_read_what_the_umask_lets_them_and_neither_audit_log_nor_lock(
+    tmp_path: Path, umask: int, rights: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        house = House(tmp_path)
+        house.start()
+        house.orchestrator.register(house.task())
+    finally:
+        os.umask(before)
+    found = {
+        path.name: path.stat().st_mode & 0o777
+        for path in (tmp_path / "state").rglob("*")
+        if path.is_file()
+    }
+    assert found.pop("audit.jsonl") == 0o600 and found.pop("lock") & 0o007 == 0
+    assert {"journal.sqlite", "profiles.sqlite"} < found.keys()
+    assert set(found.values()) == {rights}
+    house.orchestrator.cleanup()
+
+
 @pytest.mark.parametrize("folder", ["", "cache", "nodes/orchestrator"])
 def test_a_state_directory_that_all_users_can_write_to_is_reported(
     tmp_path: Path, folder: str

@@ -96,10 +96,37 @@ def test_a_file_that_appears_meanwhile_keeps_its_rights(
         return plain(name, flags, *mode)
 
     monkeypatch.setattr(os, "open", raced)
-    lock = FileLock(path)
+    lock = FileLock(path, common=True)
     assert lock.acquire({})
     lock.release()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("umask", "common", "rights"),
+    [(0o077, True, 0o666), (0o022, False, 0o640), (0o002, False, 0o660), (0, False, 0o660)],
+)
+def test_only_a_common_lock_can_be_held_by_every_user(
+    tmp_path: Path, umask: int, common: bool, rights: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        lock = FileLock(tmp_path / "lock", common=common)
+        assert lock.acquire({})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == rights
+    lock.release()
+
+
+def test_a_lock_that_every_user_could_hold_until_now_is_closed_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("")
+    path.chmod(0o666)
+    lock = FileLock(path)
+    assert lock.acquire({})
+    lock.release()
+    assert path.stat().st_mode & 0o777 == 0o660
 
 
 @pytest.mark.parametrize("notes", [b"[" * 4000, b"{" * 5000, b"\xff\xfe", b'"text"'])
