@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import aegis_ros
 from aegis_ros.errors import ModelError, StoppedError
 from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import child_environment, run_child
@@ -410,3 +413,20 @@ def _until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_whatever_is_started_with_this_interpreter_imports_nothing_of_the_folder_it_starts_in() -> (
+    None
+):
+    """By an option of the interpreter, or by an environment that says the same."""
+    package = Path(aegis_ros.__file__).parent
+    begun = {
+        f"{path.relative_to(package)}: {each.name}": ast.unparse(each)
+        for path in package.rglob("*.py")
+        for each in ast.walk(ast.parse(path.read_text()))
+        if isinstance(each, ast.FunctionDef) and "[sys.executable, " in ast.unparse(each)
+    }
+    begun.pop("nodes/starting_again.py: start_again")  # as its user has started it
+    assert len(begun) > 6
+    safe = re.compile(r"'-[PI]'|\b(child)?_environment\(\)|\*_CHILD\b")
+    assert [name for name, source in begun.items() if not safe.search(source)] == []
