@@ -123,7 +123,7 @@ def _browser_script(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=100,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout, asked.read_text().splitlines()
@@ -282,7 +282,7 @@ def test_fast_dds_with_security_is_unpacked_beside_what_is_installed_or_its_abse
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=100,
     )
     assert result.returncode == 0, result.stderr
     unpacked = tmp_path / ".fastdds"
@@ -318,7 +318,7 @@ def test_runtimes_are_installed_once_without_what_is_there_or_their_absence_expl
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=100,
         )
         assert result.returncode == 0, result.stderr
     asked = (tmp_path / "asked").read_text().splitlines()

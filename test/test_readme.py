@@ -17,7 +17,7 @@ import pytest
 from aegis_ros.config import parse_config
 
 _README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 100.0
 
 
 def _block(language: str, beginning: str) -> str:
@@ -142,9 +142,9 @@ def _run_node(folder: Path, environment: dict[str, str], topic: str) -> None:
             assert node.poll() is None and time.monotonic() < end, "no results"
             time.sleep(0.05)
         node.send_signal(signal.SIGINT)
-        _, errors = node.communicate(timeout=30)
+        _, errors = node.communicate(timeout=100.0)
         assert node.returncode == 0, errors
     finally:
         node.kill()
         rclpy.try_shutdown(context=context)
-        spinner.join(timeout=5.0)
+        spinner.join(timeout=100.0)

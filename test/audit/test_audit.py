@@ -195,7 +195,7 @@ def test_a_disk_that_refuses_is_reported_once_and_nothing_is_lost(
     monkeypatch.setattr(os, "write", write)
     log = AuditLog(tmp_path, on_problem=problems.append)
     log.note("admitted", task="a")
-    assert tried.wait(30)
+    assert tried.wait(100.0)
     log.note("admitted", task="b")
     full.clear()
     log.close()
@@ -213,7 +213,7 @@ def test_what_a_disk_did_not_take_in_time_is_counted_on_record(
     refused = threading.Event()
     log = AuditLog(folder, on_problem=lambda problem: refused.set())
     log.note("admitted", task="a")
-    assert refused.wait(30)
+    assert refused.wait(100.0)
     for number in range(10):
         log.note("admitted", task=str(number))
     folder.unlink()
@@ -248,7 +248,7 @@ def test_what_is_dropped_is_counted_until_the_disk_takes_that_record(
     for number in range(10):
         log.note("admitted", task=str(number))
         for _ in range(2):  # what waits has been taken, and the disk has refused it
-            assert tries.acquire(timeout=30)
+            assert tries.acquire(timeout=100.0)
     full.clear()
     log.close()
     found = records(tmp_path)

@@ -27,7 +27,7 @@ from test.backends import fake_ort, fake_tensorrt
 from test.backends.extras import EXTRAS, require
 
 LANES = (LaneSpec("first"), LaneSpec("second"))
-TIMEOUT_S = 30.0
+TIMEOUT_S = 100.0
 # A GPU is hardly ever at hand: its runtimes and the driver are fakes here.
 FAKES: dict[str, Callable[[], Backend]] = {
     "tensorrt": fake_tensorrt.fake_backend,

@@ -56,7 +56,7 @@ class Gpu:
         for step in range(self.network.segments):
             part = Part(self.network, [frame], self.outputs)
             self.backend.start(0, Work([part], step=step))
-            error = self.ended.get(timeout=30.0).error
+            error = self.ended.get(timeout=100.0).error
             if error:
                 return error
         return ""
@@ -117,7 +117,7 @@ def test_a_job_began_when_it_was_put_on_the_stream(opened: Callable[..., Gpu]) -
     before = time.monotonic_ns()
     gpu.backend.start(0, work)
     after = time.monotonic_ns()
-    done = gpu.ended.get(timeout=30.0)
+    done = gpu.ended.get(timeout=100.0)
     assert before <= done.started_ns <= after
     assert done.started_ns < done.finished_ns
 
@@ -139,7 +139,7 @@ def test_what_the_lanes_own_thread_starts_it_puts_there_itself(opened: Callable[
 
     thread._ended = ended
     gpu.backend.start(0, work)
-    assert last.get(timeout=30.0).error == ""
+    assert last.get(timeout=100.0).error == ""
     assert [where for name, where in gpu.calls() if name == "launch"] == [HERE, LANE]
     assert begun[1] > begun[0]  # not the time at which the first one began
 
@@ -195,18 +195,18 @@ def test_loading_waits_for_no_job_and_no_job_for_loading(
 
     def slowly(nbytes: int) -> int:
         loading.set()
-        assert go_on.wait(30.0)
+        assert go_on.wait(100.0)
         return allocate(nbytes)
 
     monkeypatch.setattr(gpu.driver, "allocate", slowly)
     thread = threading.Thread(target=gpu.backend.load, args=(gpu.compiled, 0))
     thread.start()
-    assert loading.wait(30.0)
+    assert loading.wait(100.0)
     gpu.calls()
     right(gpu, 1)
     assert {where for _, where in gpu.calls()} == {LANE}
     go_on.set()
-    thread.join(30.0)
+    thread.join(100.0)
     assert not thread.is_alive()
 
 

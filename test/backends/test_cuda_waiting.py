@@ -52,7 +52,7 @@ class Gpu:
         """Run all segments of one job; return what went wrong."""
         for step in range(network.segments):  # type: ignore[attr-defined]
             self.backend.start(0, Work([Part(network, [frame], outputs)], step=step))  # type: ignore[arg-type]
-            error = self.ended.get(timeout=30.0).error
+            error = self.ended.get(timeout=100.0).error
             if error:
                 return error
         return ""

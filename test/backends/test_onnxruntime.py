@@ -35,7 +35,7 @@ def backend():
 
 def run(backend, network, segment, frame, outputs):
     backend.start(0, Work([Part(network, [frame], outputs)], step=segment))
-    return backend.ended.get(timeout=30.0)
+    return backend.ended.get(timeout=100.0)
 
 
 def test_outputs_are_what_the_network_computes(backend, make_network, tmp_path):

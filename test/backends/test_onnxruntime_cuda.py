@@ -50,7 +50,7 @@ class Gpu:
         completion = Completion()
         for step in range(network.segments):
             self.backend.start(lane, LaneWork([Part(network, [frame], outputs)], step=step))
-            completion = self.ended.get(timeout=30.0)
+            completion = self.ended.get(timeout=100.0)
             if completion.error:
                 break
         return completion

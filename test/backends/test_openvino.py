@@ -60,7 +60,7 @@ class Lane:
         said: tuple[str, Any] = "", None
         for segment in range(network.segments):
             self.backend.start(0, Work([Part(network, inputs, outputs)], step=segment))
-            said = self.ended.get(timeout=30.0)
+            said = self.ended.get(timeout=100.0)
         return said
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["Browser", "Page", "a_browser", "find_browser"]
 
-_WAIT_SECONDS = 20.0
+_WAIT_SECONDS = 100.0
 _NAMES = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "chrome")
 
 

@@ -34,7 +34,7 @@ from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 SHAPE = (16, 24, 3)
 RAISE, HANG, CRASH = 255, 254, 253
 MS = 1_000_000
-TIMEOUT_S = 30.0
+TIMEOUT_S = 100.0
 
 
 def simulated(*segment_ns: int, path: str = "simulated.onnx") -> CompiledNetwork:

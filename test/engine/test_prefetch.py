@@ -26,12 +26,12 @@ class Held:
 
     def _hold(self) -> None:
         self.begun.set()
-        assert self.go_on.wait(30.0)
+        assert self.go_on.wait(100.0)
 
     def hold(self) -> None:
         """Feed the job that keeps the lane busy, and wait until it runs."""
         self.engine.feed(BUSY)
-        assert self.begun.wait(30.0)
+        assert self.begun.wait(100.0)
 
 
 @pytest.fixture
@@ -87,13 +87,13 @@ def test_of_a_queue_of_jobs_the_first_one_is_brought_and_no_other_takes_its_plac
 
     def hold() -> None:
         begun.set()
-        assert go_on.wait(30.0)
+        assert go_on.wait(100.0)
 
     engine.load(BUSY, hold)
     engine.load(WAITING, takes(0.0), queue=2)
     with engine:
         engine.feed(BUSY)
-        assert begun.wait(30.0)
+        assert begun.wait(100.0)
         engine.feed(WAITING, WAITING)
         engine.until(lambda: scheduler.waiting(0) == 2)
         assert engine.device.brought == [2]

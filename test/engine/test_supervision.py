@@ -367,7 +367,7 @@ def test_no_engine_outlives_a_node_that_is_killed(stopped):
     node.kill()
     node.wait()
     node.stdout.close()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 100.0
     while _alive(engine):
         assert time.monotonic() < end, "the engine lives on"
         time.sleep(0.01)
@@ -379,7 +379,7 @@ def test_an_engine_that_is_killed_between_requests_is_no_obstacle_to_them(bench)
     bench.load(1)
     for _ in range(3):
         bench.kill(signal.SIGKILL)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 100.0
         while True:
             assert time.monotonic() < end
             try:

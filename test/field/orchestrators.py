@@ -18,7 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 __all__ = ["WAIT_SECONDS", "Orchestrators"]
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 100.0
 _ASKED_AGAIN_S = 3.0
 _LEFT = 20  # callbacks of what has ended
 _CONFIG = (

@@ -23,7 +23,7 @@ from benchmarks.soak.small_disk import SmallDisk, small_disk
 from test.network.builders import identity_network
 from test.nodes.system import SIZE, System, running
 
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 100.0
 _DISK_MIB = 16
 
 

@@ -57,7 +57,7 @@ def test_what_threads_of_earlier_tests_open_is_no_finding(tmp_path: Path) -> Non
     asked, opened_it, ended = threading.Event(), threading.Event(), threading.Event()
 
     def stranger() -> None:
-        while asked.wait(30.0) and not ended.is_set():
+        while asked.wait(100.0) and not ended.is_set():
             asked.clear()
             os.listdir("/")
             opened_it.set()
@@ -68,7 +68,7 @@ def test_what_threads_of_earlier_tests_open_is_no_finding(tmp_path: Path) -> Non
 
     def work() -> None:
         asked.set()
-        assert opened_it.wait(30.0)
+        assert opened_it.wait(100.0)
         os.listdir("/etc")
 
     assert Watch(tmp_path, strangers=[thread.ident]).cost(work).outside == ("read /etc",)

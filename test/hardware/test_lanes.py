@@ -21,7 +21,7 @@ from aegis_ros.network import PreparedNetwork
 from aegis_ros.spec import LaneSpec
 from benchmarks.gpu.partitions import ConfinedBackend, OutsideBackend
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 100.0
 _INSIDE = 16
 
 Make = Callable[..., PreparedNetwork]

@@ -33,7 +33,7 @@ from rosgraph_msgs.msg import Clock
 from aegis_ros.nodes.conversions import time_from_ns
 
 _LAUNCH = Path(__file__).resolve().parents[2] / "launch"
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 100.0
 _MANY = 5
 
 

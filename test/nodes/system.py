@@ -32,7 +32,7 @@ from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.orchestrator import OrchestratorNode
 from test.network.builders import identity_network
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 100.0
 SIZE = (12, 16)
 _LATCHED = QoSProfile(
     depth=1000,

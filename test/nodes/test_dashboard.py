@@ -56,7 +56,7 @@ class Beside:
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
         port = int(self.server.url.rstrip("/").rpartition(":")[2])
-        with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=100.0)) as connection:
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
             connection.request(method, path, json.dumps(body) if body else None, headers)
             answer = connection.getresponse()
@@ -65,7 +65,7 @@ class Beside:
     def close(self) -> None:
         self.server.close()
         self._executor.shutdown()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=100.0)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from aegis_ros.nodes import dds_leftovers
 from aegis_ros.nodes.dds_leftovers import remove_leftovers
 
 _SEGMENT = "fastrtps_0123456789abcdef"
-_WAIT_SECONDS = 30.0
+_WAIT_SECONDS = 100.0
 
 
 def _made(path: Path, size: int = 0, age_s: float = 3600.0) -> Path:

@@ -31,7 +31,7 @@ def test_a_signal_that_comes_while_the_program_begins_to_wait_ends_it(
         [sys.executable, "-c", _PROGRAM, str(int(number))],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     assert ended.stdout == "ended\n"
@@ -53,7 +53,7 @@ threading.Thread(target=beside, daemon=True).start()
 begun.wait()
 signal.pthread_sigmask(signal.SIG_BLOCK, [int(sys.argv[1])])
 threading.Timer(0.1, os.kill, (os.getpid(), int(sys.argv[1]))).start()
-print(end.wait(10))
+print(end.wait(100))
 """
 
 
@@ -63,7 +63,7 @@ def test_a_signal_is_heard_while_the_main_thread_hears_nothing(number: signal.Si
         [sys.executable, "-c", _ELSEWHERE, str(int(number))],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     assert ended.stdout == "True\n"

@@ -95,11 +95,11 @@ def test_sends_when_the_clock_says_so() -> None:
     # An hour: without a clock that is moved on nothing of it would leave.
     assert holder.put(1, 3_600_000_000_000, "hour")
     assert holder.put(2, 0, "now")
-    assert sent.acquire(timeout=10)
+    assert sent.acquire(timeout=100)
     assert found == [(0, "now")]
     clock.now = 3_600_000_000_000
     assert holder.put(2, 4_000_000_000_000, "later")  # wakes it, and it looks at the clock
-    assert sent.acquire(timeout=10)
+    assert sent.acquire(timeout=100)
     assert found[1:] == [(3_600_000_000_000, "hour")]
     holder.close()
     assert len(found) == 2
@@ -127,12 +127,12 @@ def test_forgetting_waits_for_the_message_that_is_being_sent() -> None:
 
     def send(item: str) -> None:
         sending.set()
-        go_on.wait(10)
+        go_on.wait(100)
         ended.set()
 
     holder = Holder(send, 9)
     holder.put(1, 0, "item")
-    assert sending.wait(10)
+    assert sending.wait(100)
     threading.Timer(0.02, go_on.set).start()
     assert holder.forget(1) == []
     assert ended.is_set()

@@ -16,7 +16,7 @@ from rclpy.context import Context
 
 from test.nodes.system import running
 
-_WAIT_SECONDS = 30.0
+_WAIT_SECONDS = 100.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -24,7 +24,7 @@ from aegis_ros.nodes.reachable import Ports, Reachable
 from test.network.builders import identity_network
 from test.nodes.system import SIZE
 
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 100.0
 _PORTS = re.compile(r"/dev/shm/fast(?:rtps|dds)_port\d+_el")
 
 

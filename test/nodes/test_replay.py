@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image
 
 from aegis_ros.nodes.replay import ReplayNode, main
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 100.0
 
 
 def played(config: Path, count: int) -> tuple[list[Image], bool]:
@@ -48,7 +48,7 @@ def played(config: Path, count: int) -> tuple[list[Image], bool]:
     node.close()
     executor.shutdown()
     rclpy.try_shutdown(context=context)
-    thread.join(timeout=5.0)
+    thread.join(timeout=100.0)
     return heard, node.failed
 
 

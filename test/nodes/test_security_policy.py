@@ -105,7 +105,7 @@ def _spun(context: Context, *nodes: Node) -> Iterator[None]:
     thread.start()
     yield
     executor.shutdown()
-    thread.join(timeout=5.0)
+    thread.join(timeout=100.0)
 
 
 def _words() -> list[str]:

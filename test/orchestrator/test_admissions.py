@@ -28,7 +28,7 @@ from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rule
 from test.orchestrator.house import House
 
-WAIT_S = 30.0
+WAIT_S = 100.0
 _Answer = TypeVar("_Answer")
 
 

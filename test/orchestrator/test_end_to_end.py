@@ -50,7 +50,7 @@ def test_a_frame_becomes_a_result(tmp_path: Path, backend: str, segments: int) -
         shape = (16, 24, 3)
         taken.array(shape)[:] = 7
         intake.commit(taken, shape, FrameTimes(0, now, now, now))
-        output = heard.get(timeout=30)
+        output = heard.get(timeout=100.0)
         assert output.shape == (1, 3, 8, 8)
         assert np.allclose(output, output.flat[0] if backend == "simulated" else 7.0)
     finally:

@@ -28,7 +28,7 @@ from aegis_ros.rationale.requests import (
 from aegis_ros.sandbox.stopping import Stop
 from aegis_ros.spec import TaskSpec
 
-WAIT_S = 30.0
+WAIT_S = 100.0
 
 
 def task(name: str, period_ms: float = 100) -> TaskSpec:

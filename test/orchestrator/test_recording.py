@@ -136,7 +136,7 @@ class _FullWriter:
 
 
 def _until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 30.0
+    end = time.monotonic() + 100.0
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -248,7 +248,7 @@ def test_a_disk_that_is_full_again_and_again_is_tried_less_and_less_often(
 
     problems, memory = list[str](), SharedMemory(ring_bytes(4096))
     recorder = TraceRecorder(Full(tmp_path / "run.mcap"), memory, problems.append)
-    end = time.monotonic() + 30.0
+    end = time.monotonic() + 100.0
     while len(problems) < 6:
         assert time.monotonic() < end
         recorder.gated(1, 1, Rule.DECIMATION, time.monotonic_ns())
@@ -267,7 +267,7 @@ def test_a_trace_forgets_the_tasks_that_are_gone(tmp_path: Path) -> None:
     for _ in range(20):
         assert house.orchestrator.register(house.task()).accepted
         house.orchestrator.unregister("detector")
-    end = time.monotonic() + 30.0
+    end = time.monotonic() + 100.0
     while len(recorder._file._gone) < 20:
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -298,7 +298,7 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     wall = time.time_ns()
     times = FrameTimes(wall - 5 * MS, now, now + MS // 2, wall)
     orchestrator.intake.commit(taken, frame.shape, times)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 100.0
     while not results and time.monotonic() < end:
         time.sleep(0.005)
     result = results[0]

@@ -225,7 +225,7 @@ def test_whoever_looks_after_the_node_does_not_wait_for_an_engine_that_loads(
     change = house.engine.change_budgets
 
     def late(task_id: int, plan: ExecutionPlan) -> None:
-        assert loaded.wait(30.0)
+        assert loaded.wait(100.0)
         change(task_id, plan)
 
     monkeypatch.setattr(house.engine, "change_budgets", late)

@@ -13,7 +13,7 @@ import pytest
 
 from aegis_ros.sandbox.descendants import marked
 
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 100.0
 
 # Starts a process, in one way or another, and ends when its stdin does.
 _PROGRAM = """

@@ -17,7 +17,7 @@ __all__ = ["Dds", "Participant", "build"]
 _ROOT = Path(__file__).resolve().parents[2]
 _SOURCE = Path(__file__).with_name("participant.cpp")
 _UNPACKED = _ROOT / ".fastdds" / "usr"
-_WAIT_S = 60.0
+_WAIT_S = 100.0
 _ENDED = ("no participant", "no endpoint")
 _NEEDS = "Fast DDS with security: `bash bootstrap/fastdds.sh` on Debian 12, with g++ and openssl"
 
