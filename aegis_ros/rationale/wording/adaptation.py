@@ -6,8 +6,6 @@ from aegis_ros.rationale import adaptation
 from aegis_ros.rationale.wording.units import inner, length, mib, plural
 from aegis_ros.rationale.wording.words import words, words_of
 
-_MOST = 200  # characters of what somebody else's policy says
-
 
 @words_of(adaptation.ArenaHasRoom)
 def _arena_has_room(cause: adaptation.ArenaHasRoom) -> str:
@@ -65,7 +63,7 @@ def _allocation_failed(cause: adaptation.AllocationFailed) -> str:
 @words_of(adaptation.PolicyAsked)
 def _policy_asked(cause: adaptation.PolicyAsked) -> str:
     asked = f"policy {cause.policy} asked for it"
-    return f"{asked}: {inner(cause.why[:_MOST])}" if cause.why.strip() else asked
+    return f"{asked}: {inner(cause.why)}" if cause.why.strip() else asked
 
 
 @words_of(adaptation.LimitChanged)
@@ -113,5 +111,5 @@ def _memory(need_bytes: int) -> str:
 def _policy_left_aside(reason: adaptation.PolicyLeftAside) -> str:
     return (
         f"policy {reason.policy} of {reason.task} is left aside, and the default one decides: it "
-        f"{inner(reason.problem[:_MOST])}"
+        f"{inner(reason.problem)}"
     )

@@ -22,6 +22,7 @@ from aegis_ros.scheduling.adaptation.rules import DefaultRules
 __all__ = ["Controller", "Refused"]
 
 _DWELL_NS = 1_000_000_000
+_MOST = 200  # characters of what somebody else's policy says
 _LIMITS = ("batch", "chunk", "length", "precision")
 
 
@@ -143,12 +144,12 @@ class Controller:
         if self._ours and isinstance(wish.cause, AdaptationCause):
             return wish.cause
         # What somebody else puts into our data may be anything.
-        return PolicyAsked(self._name, wish.cause if isinstance(wish.cause, str) else "")
+        return PolicyAsked(self._name, wish.cause[:_MOST] if isinstance(wish.cause, str) else "")
 
     def _leave_aside(self, problem: str) -> None:
         if self._ours:
             raise RuntimeError(f"the default adaptation policy {problem}")
-        self._left_aside.append(PolicyLeftAside(self._task, self._name, problem))
+        self._left_aside.append(PolicyLeftAside(self._task, self._name, problem[:_MOST]))
         self._policy, self._ours = DefaultRules(self._menu), True
 
     def _take(self, limits: Limits, cause: AdaptationCause, now_ns: int) -> list[Reason]:

@@ -19,7 +19,7 @@ class Figures:
         answers: that were decoded in it; 0 in a chunk.
         context: longest sequence in it, tokens.
         tokens: that it generated.
-        duration_ns: of its parts on their lane, together.
+        duration_ns: from its beginning to its end.
         running: requests that have slots.
         waiting: requests that wait for one.
         arena_used_bytes: by everything on the device, with what running requests have reserved.
