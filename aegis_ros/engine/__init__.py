@@ -11,6 +11,7 @@ from aegis_ros.on_demand import on_demand
 if TYPE_CHECKING:
     from aegis_ros.engine.channel import Channel, KeptFrame, SlotFrame
     from aegis_ros.engine.client import EngineClient
+    from aegis_ros.engine.conversation import Cycle
     from aegis_ros.engine.events import (
         EngineEvent,
         EngineStatus,
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
         PartialResult,
     )
     from aegis_ros.engine.protocol import Engine
+    from aegis_ros.engine.speech import Asked, LoadGenerator, Spoken
     from aegis_ros.engine.types import ChannelSpec, EngineInfo, LaneState, LoadSpec
 
 __all__ = [
+    "Asked",
     "Channel",
     "ChannelSpec",
+    "Cycle",
     "Engine",
     "EngineClient",
     "EngineEvent",
@@ -34,17 +38,21 @@ __all__ = [
     "JobSkip",
     "KeptFrame",
     "LaneState",
+    "LoadGenerator",
     "LoadSpec",
     "OverrunEvent",
     "PartialResult",
     "SlotFrame",
+    "Spoken",
 ]
 
 __getattr__ = on_demand(
     __name__,
     {
+        "Asked": "speech",
         "Channel": "channel",
         "ChannelSpec": "types",
+        "Cycle": "conversation",
         "Engine": "protocol",
         "EngineClient": "client",
         "EngineEvent": "events",
@@ -54,9 +62,11 @@ __getattr__ = on_demand(
         "JobSkip": "events",
         "KeptFrame": "channel",
         "LaneState": "types",
+        "LoadGenerator": "speech",
         "LoadSpec": "types",
         "OverrunEvent": "events",
         "PartialResult": "events",
         "SlotFrame": "channel",
+        "Spoken": "speech",
     },
 )

@@ -11,11 +11,15 @@ from typing import TypeAlias
 import msgspec
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.backends.lanes import lanes_by_backend
+from aegis_ros.engine.speech import LoadGenerator
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import AegisError, EngineError
+from aegis_ros.memory import KvShape
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
+from aegis_ros.scheduling.generation import Shape
 from aegis_ros.scheduling.plans.registry import received_plan
 from aegis_ros.spec import Criticality, DeviceSpec, LaneSpec
 
@@ -30,10 +34,12 @@ __all__ = [
     "Info",
     "Load",
     "Loaded",
+    "LoadingGenerator",
     "OpenChannel",
     "ProfileBegin",
     "ProfileBegun",
     "ProfileEnd",
+    "ProfileGenerator",
     "ProfileRuns",
     "ProfileSamples",
     "Refused",
@@ -151,6 +157,12 @@ class Load(_Message, frozen=True):
     slots: int
 
 
+class LoadingGenerator(_Message, frozen=True):
+    """Loads a language model; the memory of its conversation comes with it: :class:`Loaded`."""
+
+    spec: LoadGenerator
+
+
 class Unload(_Message, frozen=True):
     """Forgets a task once its network runs no more: :class:`Done`."""
 
@@ -187,13 +199,30 @@ class ProfileBegin(_Message, frozen=True):
     seed: int = 0
 
 
+class ProfileGenerator(_Message, frozen=True):
+    """Loads a language model to be measured: :class:`ProfileBegun`.
+
+    Attributes:
+        compiled: the model.
+        lane: index of the lane.
+        shapes: of its buckets.
+        cache: its slots.
+    """
+
+    compiled: CompiledGenerator
+    lane: int
+    shapes: tuple[Shape, ...]
+    cache: KvShape
+
+
 class ProfileRuns(_Message, frozen=True):
     """Measures for a fraction of a second: :class:`ProfileSamples`.
 
     Attributes:
         handle: of the network to be timed.
         runs: how many runs at most.
-        cold: whether its data is driven out of the caches before each run.
+        cold: whether its data is driven out of the caches before each run; of a language model,
+            before each bucket.
         after: handle of a network that runs right before each run; 0 for none.
         beside: handles of networks that run on their lanes meanwhile.
     """
@@ -267,9 +296,11 @@ Request: TypeAlias = (
     | OpenChannel
     | CloseChannel
     | Load
+    | LoadingGenerator
     | Unload
     | ChangeBudgets
     | ProfileBegin
+    | ProfileGenerator
     | ProfileRuns
     | ProfileEnd
 )

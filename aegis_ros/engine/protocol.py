@@ -9,9 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.engine.channel import Channel, SlotFrame
+from aegis_ros.engine.conversation import Cycle
 from aegis_ros.engine.events import EngineStatus
+from aegis_ros.engine.speech import Asked, LoadGenerator
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
+from aegis_ros.network.generator.measuring import MeasuredBucket
 from aegis_ros.scheduling import ExecutionPlan
 
 __all__ = ["Engine"]
@@ -77,6 +81,92 @@ class Engine(Protocol):
         """
         ...
 
+    def load_generator(self, spec: LoadGenerator) -> str:
+        """Load a language model; a job of it runs as long as it is asked for anything.
+
+        Returns:
+            What the backend chose while it loaded, for people; may be empty.
+
+        Raises:
+            EngineError: the backend refuses, or the engine is gone; nothing has changed.
+        """
+        ...
+
+    def ask(self, task_id: int, asked: Asked) -> None:
+        """Have a language model answer; never waits, and calls nobody back.
+
+        What it says comes by ``on_tokens``, for each request at last once with its end: also where
+        it is cancelled, where the engine is lost, or where the model is unloaded. The request goes
+        on after a time in which its lane runs critical tasks only.
+
+        Args:
+            task_id: of the language model.
+            asked: the request; its slot is taken until it has ended.
+
+        Raises:
+            InputError: a value is out of its range, or the slot is taken.
+            EngineError: no such model is loaded; with ``Rule.ENGINE_RESTART`` where it will be
+                again.
+        """
+        ...
+
+    def cancel(self, task_id: int, request: int) -> None:
+        """Have a request end within a step; unknown ones are ignored. Calls nobody back."""
+        ...
+
+    def limit(self, task_id: int, *, chunk: int = 0, batch: int = 0) -> None:
+        """Have a language model run in steps of up to these sizes, from its next step on.
+
+        Args:
+            task_id: of the language model; unknown ids are ignored.
+            chunk: most tokens of a prompt in one step; 0 for any of the plan.
+            batch: most answers in one decode; 0 for any of the plan.
+
+        Raises:
+            InputError: a value is negative.
+        """
+        ...
+
+    def cycle(self, task_id: int) -> Cycle | None:
+        """Return the bucket of a language model that ended last, without asking the engine.
+
+        ``None`` where none has, or one ends at this moment.
+        """
+        ...
+
+    def measure_generator(
+        self,
+        compiled: CompiledGenerator,
+        lane: int,
+        *,
+        slots: int,
+        runs: int,
+        on_progress: Callable[[int, int], bool],
+        warmup: int = 3,
+        cold: bool = False,
+        beside: Sequence[tuple[CompiledNetwork, int]] = (),
+    ) -> list[MeasuredBucket]:
+        """Time every bucket of a language model on a lane, between the jobs that run there.
+
+        In turns, each at the end of a full context, where it takes longest, and with tokens drawn.
+
+        Args:
+            compiled: the model.
+            lane: index of the lane.
+            slots: sequences at once.
+            runs: of each bucket.
+            on_progress: called with (runs done, nanoseconds of the slowest turn); return False to
+                stop.
+            warmup: turns before the first that counts.
+            cold: drive its data out of the caches before every bucket.
+            beside: networks that run meanwhile, each with the index of its lane, another one.
+
+        Raises:
+            ConfigError: its context has no room for a chunk of a prompt.
+            EngineError: it fails, or the engine is gone.
+        """
+        ...
+
     def change_budgets(self, task_id: int, plan: ExecutionPlan) -> None:
         """Hold a task to other budgets of the same steps; unknown ids are ignored.
 
@@ -88,7 +178,7 @@ class Engine(Protocol):
         ...
 
     def unload(self, task_id: int) -> None:
-        """Forget a task and give back what its network took; unknown ids are ignored.
+        """Forget a task and give back what its network or model took; unknown ids are ignored.
 
         Its waiting jobs are skipped; one that runs is waited for, and its result dropped.
         """

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 from aegis_ros.errors import InputError
+from aegis_ros.network.generator.ending import Ending
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import OverrunPolicy
 
 __all__ = [
     "DONE",
+    "ENDINGS",
     "MAX_RANK",
     "MAX_RECORD_BYTES",
     "OUTPUT_FREE",
@@ -22,6 +24,7 @@ __all__ = [
     "RESTORED",
     "SKIPPED",
     "SKIP_RULES",
+    "SPOKEN",
     "SUBMIT",
     "Kind",
     "pack_place",
@@ -44,6 +47,7 @@ class Kind(IntEnum):
     OVERRUN = 5
     RESTORED = 6
     PARTIAL = 7
+    SPOKEN = 8
 
 
 # kind, number of frames, task, seq, arrival, received, deadline (all monotonic ns); the place of
@@ -62,6 +66,10 @@ SKIPPED = struct.Struct("<BB?xIQ")
 # kind, task, seq, output slot, how many came before it, complete outputs (bit 0 for the first)
 PARTIAL = struct.Struct("<BxxxIQIIQ")
 
+# kind, why the answer ended, task, slot, tokens it has, number of the request; followed by UTF-8
+# text
+SPOKEN = struct.Struct("<BBxxIIIq")
+
 # kind, policy applied, whether the lane sheds from here on, whether it had room, lane, task, seq,
 # segment, jobs skipped for it, taken, budget, used by the whole job
 OVERRUN = struct.Struct("<BB??BxxxIQIIqqq")
@@ -79,6 +87,7 @@ SKIP_RULES = (
 )
 _SUBMIT = int(Kind.SUBMIT)
 _PADDING = tuple((0,) * (MAX_RANK - rank) for rank in range(MAX_RANK + 1))
+ENDINGS: tuple[Ending | None, ...] = (None, *Ending)
 POLICIES: tuple[OverrunPolicy | None, ...] = (None, *OverrunPolicy)
 
 

@@ -24,6 +24,7 @@ from aegis_ros.engine import (
     OverrunEvent,
     PartialResult,
     SlotFrame,
+    Spoken,
 )
 from aegis_ros.memory import Footprint
 from aegis_ros.network import NetworkInput, TensorInfo
@@ -76,6 +77,7 @@ class Heard:
     restored: list[tuple[int, int]] = field(default_factory=list)
     partials: list[tuple[PartialResult, dict[str, np.ndarray], int]] = field(default_factory=list)
     """With the number of results that were there before."""
+    spoken: list[Spoken] = field(default_factory=list)
 
 
 class Bench:
@@ -105,6 +107,7 @@ class Bench:
             on_event=lambda event: self._note(self.heard.events, event),
             on_overrun=lambda event: self._note(self.heard.overruns, event),
             on_restored=lambda *restored: self._note(self.heard.restored, restored),
+            on_tokens=lambda spoken: self._note(self.heard.spoken, spoken),
             on_partial=lambda partial: self._note(
                 self.heard.partials,
                 (

@@ -10,22 +10,29 @@ from typing import Any
 import numpy as np
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.engine import (
+    Asked,
     Channel,
     ChannelSpec,
+    Cycle,
     EngineEvent,
     EngineInfo,
     EngineStatus,
     JobResult,
     JobSkip,
     LaneState,
+    LoadGenerator,
     LoadSpec,
     OverrunEvent,
     PartialResult,
     SlotFrame,
+    Spoken,
 )
 from aegis_ros.engine.wire import MAX_RANK
 from aegis_ros.errors import EngineError, InputError
+from aegis_ros.network.generator.ending import Ending
+from aegis_ros.network.generator.measuring import MeasuredBucket, measured_shapes
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import DeviceSpec
@@ -45,6 +52,10 @@ class FakeEngine:
         slowdown: by what factor a network takes longer beside another one.
         measured_beside: lanes of each such measurement: own, other.
         running: task that runs on a lane, by index.
+        generators: language models that are loaded.
+        asked: requests that are in flight, by (task id, number).
+        cancelled: (task id, number) of those that were cancelled.
+        limits: (chunk, batch) of each language model.
         calls: what was loaded and unloaded, in order: (verb, task id).
     """
 
@@ -58,6 +69,7 @@ class FakeEngine:
         on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
         on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
         on_partial: Callable[[PartialResult], None] = lambda partial: None,
+        on_tokens: Callable[[Spoken], None] = lambda spoken: None,
         trace: object = None,
     ) -> None:
         self.device = device
@@ -66,9 +78,14 @@ class FakeEngine:
         self.on_event = on_event
         self.on_overrun = on_overrun
         self.on_restored = on_restored
+        self.on_tokens = on_tokens
         self.started = False
         self.runs = False
         self.loaded: dict[int, LoadSpec] = {}
+        self.generators: dict[int, LoadGenerator] = {}
+        self.asked: dict[tuple[int, int], Asked] = {}
+        self.cancelled: list[tuple[int, int]] = []
+        self.limits: dict[int, tuple[int, int]] = {}
         self.channels: dict[str, Channel] = {}
         self.in_flight: dict[tuple[int, int], object] = {}
         self.submitted: list[list[tuple[int, int, int, int]]] = []
@@ -105,6 +122,8 @@ class FakeEngine:
         for key in list(self.channels):
             self.close_channel(key)
         self.loaded.clear()
+        for task_id in list(self.generators):
+            self._remove_generator(task_id)
 
     def try_again(self) -> None:
         self.tried_again += 1
@@ -127,13 +146,79 @@ class FakeEngine:
         self._require_started()
         if self.refuses_load:
             raise EngineError("the backend refuses the network")
-        if spec.task_id in self.loaded:
+        if spec.task_id in self.loaded or spec.task_id in self.generators:
             raise EngineError("the task is already loaded", value=spec.task_id)
         if not 0 <= spec.lane < len(self.device.lanes):
             raise EngineError("there is no such lane", value=spec.lane)
         self.loaded[spec.task_id] = spec
         self.calls.append(("load", spec.task_id))
         return self.load_note
+
+    def load_generator(self, spec: LoadGenerator) -> str:
+        self._require_started()
+        if self.refuses_load:
+            raise EngineError("the backend refuses the network")
+        if spec.task_id in self.loaded or spec.task_id in self.generators:
+            raise EngineError("the task is already loaded", value=spec.task_id)
+        if not 0 <= spec.lane < len(self.device.lanes):
+            raise EngineError("there is no such lane", value=spec.lane)
+        self.generators[spec.task_id] = spec
+        self.calls.append(("load", spec.task_id))
+        return self.load_note
+
+    def ask(self, task_id: int, asked: Asked) -> None:
+        if task_id not in self.generators:
+            raise EngineError("no such language model is loaded", value=task_id)
+        self._require_started()
+        if asked.slot in [each.slot for (task, _), each in self.asked.items() if task == task_id]:
+            raise InputError("the request cannot be taken", where="slot")
+        if not asked.tokens:
+            raise InputError("the request cannot be taken", where="tokens")
+        self.asked[task_id, asked.request] = asked
+
+    def cancel(self, task_id: int, request: int) -> None:
+        if (task_id, request) in self.asked:
+            self.cancelled.append((task_id, request))
+
+    def limit(self, task_id: int, *, chunk: int = 0, batch: int = 0) -> None:
+        if chunk < 0 or batch < 0:
+            raise InputError("a limit is negative")
+        if task_id in self.generators:
+            self.limits[task_id] = chunk, batch
+
+    def cycle(self, task_id: int) -> Cycle | None:
+        return None
+
+    def say(self, task_id: int, request: int, *tokens: int, ended: Ending | None = None) -> None:
+        """Have a request that is in flight say something."""
+        assert (task_id, request) in self.asked
+        if ended is not None:
+            del self.asked[task_id, request]
+        times_ns = (time.monotonic_ns(),) * len(tokens)
+        self.on_tokens(Spoken(task_id, request, tokens, times_ns, ended))
+
+    def measure_generator(
+        self,
+        compiled: CompiledGenerator,
+        lane: int,
+        *,
+        slots: int,
+        runs: int,
+        on_progress: Callable[[int, int], bool],
+        **how: Any,
+    ) -> list[MeasuredBucket]:
+        self._require_started()
+        self.measured_on.append(lane)
+        self.while_measuring()
+        taken_ns = self.run_ns_on.get(lane, self.run_ns)
+        on_progress(runs, taken_ns)
+        facts, parts = compiled.facts, len(compiled.paths)
+        return [
+            MeasuredBucket(
+                prefill, size, np.full((runs, facts.cached_by if prefill else parts), taken_ns)
+            )
+            for prefill, size in measured_shapes(facts, slots)
+        ]
 
     def change_budgets(self, task_id: int, plan: ExecutionPlan) -> None:
         spec = self.loaded.get(task_id)
@@ -143,6 +228,7 @@ class FakeEngine:
 
     def unload(self, task_id: int) -> None:
         self.loaded.pop(task_id, None)
+        self._remove_generator(task_id)
         self.calls.append(("unload", task_id))
         self._skip_all("the task was removed", lambda other: other == task_id)
 
@@ -241,6 +327,12 @@ class FakeEngine:
         for task_id, seq in [key for key in self.in_flight if of(key[0])]:
             origin = self.in_flight.pop((task_id, seq))
             self.on_skip(JobSkip(task_id, seq, Rule.OPERATOR, text, origin))
+
+    def _remove_generator(self, task_id: int) -> None:
+        self.generators.pop(task_id, None)
+        for task, request in list(self.asked):
+            if task == task_id:
+                self.say(task_id, request, ended=Ending.REMOVED)
 
     def _require_started(self) -> None:
         if not self.started:

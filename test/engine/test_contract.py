@@ -9,13 +9,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aegis_ros.engine import Channel, ChannelSpec, EngineClient, JobSkip, LoadSpec, SlotFrame
+from aegis_ros.backends.generators import CompiledGenerator
+from aegis_ros.engine import (
+    Asked,
+    Channel,
+    ChannelSpec,
+    EngineClient,
+    JobSkip,
+    LoadGenerator,
+    LoadSpec,
+    SlotFrame,
+)
 from aegis_ros.errors import EngineError, InputError
+from aegis_ros.memory import KvShape
+from aegis_ros.network.generator.ending import Ending
+from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.rationale import Rule
-from aegis_ros.scheduling import SegmentPlan
+from aegis_ros.scheduling import GeneratorPlan, SegmentPlan
+from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import FrameFormat
 from test.engine.bench import HANG, MS, RAISE, SHAPE, Bench, simulated
 from test.engine.fake import FakeEngine
+from test.engine.test_speeches import FACTS
 
 
 def _fake(*arguments: Any, **callbacks: Any) -> FakeEngine:
@@ -222,3 +237,31 @@ def test_a_loaded_task_can_be_held_to_other_budgets(bench: Bench) -> None:
     bench.feed(channel, 1, deadline_ms=500)
     bench.wait(lambda heard: heard.results, "a result")
     assert not bench.heard.overruns
+
+
+def test_a_language_model_is_asked_and_lets_nobody_without_an_end(bench: Bench) -> None:
+    """On an engine of the fake, and on a client whose backend runs none, which says so."""
+    model = CompiledGenerator("key", ("a", "b"), ("", ""), FACTS)
+    plan = GeneratorPlan((MS, MS, MS), (0, 1), 1)
+    shapes = (Shape(2, True), Shape(1, False))
+    spec = LoadGenerator(5, "assistant", model, 0, plan, shapes, KvShape(2, 20, 8))
+    asked = Asked(1, 0, [1, 2], 5, Sampling())
+    with pytest.raises(EngineError, match="no such language model"):
+        bench.client.ask(5, asked)
+    bench.client.cancel(5, 1)
+    bench.client.limit(5, chunk=2, batch=1)
+    assert bench.client.cycle(5) is None
+    with pytest.raises(InputError, match="negative"):
+        bench.client.limit(5, batch=-1)
+    if isinstance(bench.client, EngineClient):
+        with pytest.raises(EngineError, match="runs no language models"):
+            bench.client.load_generator(spec)
+        return
+    bench.client.load_generator(spec)
+    with pytest.raises(EngineError, match="already loaded"):
+        bench.client.load_generator(spec)
+    bench.client.ask(5, asked)
+    with pytest.raises(InputError, match="cannot be taken"):
+        bench.client.ask(5, asked)
+    bench.client.unload(5)
+    assert [each.ended for each in bench.heard.spoken] == [Ending.REMOVED]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aegis_ros.engine.events import EngineEvent, JobResult, JobSkip, OverrunEvent, PartialResult
+from aegis_ros.engine.speech import Spoken
 
 __all__ = ["Callbacks"]
 
@@ -24,6 +25,7 @@ class Callbacks:
         on_overrun: takes what followed from a segment that exceeded its budget.
         on_restored: takes (index of the lane, nanoseconds it had shed).
         on_partial: takes the outputs that a job has completed before its end.
+        on_tokens: takes what a language model said.
     """
 
     on_result: Callable[[JobResult], None]
@@ -32,6 +34,7 @@ class Callbacks:
     on_overrun: Callable[[OverrunEvent], None]
     on_restored: Callable[[int, int], None]
     on_partial: Callable[[PartialResult], None]
+    on_tokens: Callable[[Spoken], None]
 
     def result(self, result: JobResult) -> None:
         """Hand a result out; released here when that fails."""
@@ -47,6 +50,13 @@ class Callbacks:
             self.on_partial(partial)
         except Exception:
             _log.exception("on_partial raised")
+
+    def spoken(self, spoken: Spoken) -> None:
+        """Hand out what a language model said."""
+        try:
+            self.on_tokens(spoken)
+        except Exception:
+            _log.exception("on_tokens raised")
 
     def skip(self, skip: JobSkip) -> None:
         """Report a job that will not run."""

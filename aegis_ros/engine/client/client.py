@@ -8,15 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.engine.channel import Channel, SlotFrame
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
-from aegis_ros.engine.client.profiling import profile
-from aegis_ros.engine.client.requests import send_channel, send_if_running, send_load
+from aegis_ros.engine.client.profiling import measure_generator, profile
+from aegis_ros.engine.client.requests import (
+    send_channel,
+    send_generator,
+    send_if_running,
+    send_load,
+)
 from aegis_ros.engine.client.results import ResultReader
+from aegis_ros.engine.client.speeches import Speeches
 from aegis_ros.engine.client.supervisor import Supervisor
+from aegis_ros.engine.conversation import Conversation, Cycle
 from aegis_ros.engine.events import (
     EngineEvent,
     EngineStatus,
@@ -27,8 +35,10 @@ from aegis_ros.engine.events import (
 )
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import ChangeBudgets, CloseChannel, Unload
+from aegis_ros.engine.speech import Asked, LoadGenerator, Spoken
 from aegis_ros.engine.types import ChannelSpec, EngineInfo, LoadSpec
 from aegis_ros.errors import EngineError
+from aegis_ros.network.generator.measuring import MeasuredBucket
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import DeviceSpec
@@ -52,6 +62,7 @@ class EngineClient:
         on_restored: a lane that shed what is below high criticality takes all again: (index of the
             lane, nanoseconds it had shed).
         on_partial: a job has completed some of its outputs before its end.
+        on_tokens: a language model has said something, or an answer has ended.
         trace: ring that every engine process writes its trace to; stays the caller's.
     """
 
@@ -65,21 +76,26 @@ class EngineClient:
         on_overrun: Callable[[OverrunEvent], None] = lambda event: None,
         on_restored: Callable[[int, int], None] = lambda lane, duration_ns: None,
         on_partial: Callable[[PartialResult], None] = lambda partial: None,
+        on_tokens: Callable[[Spoken], None] = lambda spoken: None,
         trace: SharedMemory | None = None,
     ) -> None:
         """Start nothing yet."""
         self._device = device
-        callbacks = Callbacks(on_result, on_skip, on_event, on_overrun, on_restored, on_partial)
+        callbacks = Callbacks(
+            on_result, on_skip, on_event, on_overrun, on_restored, on_partial, on_tokens
+        )
         self._callbacks = callbacks
         self._contents = Contents()
         self._in_flight = InFlight(callbacks, self._why_not_loaded)
+        self._speeches = Speeches(self._in_flight, callbacks)
         self._supervisor = Supervisor(
             device,
             trace=trace,
             contents=self._contents,
             in_flight=self._in_flight,
+            speeches=self._speeches,
             callbacks=callbacks,
-            read=ResultReader(self._in_flight, self._contents, callbacks).read,
+            read=ResultReader(self._in_flight, self._contents, self._speeches, callbacks).read,
         )
 
     # -- life ---------------------------------------------------------------------------------
@@ -96,8 +112,10 @@ class EngineClient:
     def stop(self) -> None:
         """As :meth:`Engine.stop`."""
         self._supervisor.stop()
-        for channel in self._contents.take_all():
-            channel.close()
+        for task_id in self._contents.loaded():
+            self._speeches.remove(task_id)
+        for each in self._contents.take_all():
+            each.close()
 
     def try_again(self) -> None:
         """As :meth:`Engine.try_again`."""
@@ -133,16 +151,23 @@ class EngineClient:
     def load(self, spec: LoadSpec) -> str:
         """As :meth:`Engine.load`."""
         with self._contents.changing:
-            if self._contents.network(spec.task_id) is not None:
-                raise EngineError("the task is already loaded", value=spec.task_id)
-            if not 0 <= spec.lane < len(self._device.lanes):
-                raise EngineError(
-                    "there is no such lane",
-                    value=spec.lane,
-                    expected=f"0 to {len(self._device.lanes) - 1}",
-                )
+            self._check(spec)
             note = send_load(self._running(), spec)
             self._contents.add_network(spec)
+            return note
+
+    def load_generator(self, spec: LoadGenerator) -> str:
+        """As :meth:`Engine.load_generator`."""
+        with self._contents.changing:
+            self._check(spec)
+            conversation = Conversation(spec.cache)
+            try:
+                note = send_generator(self._running(), spec, conversation)
+            except EngineError:
+                conversation.close()
+                raise
+            self._contents.add_generator(spec, conversation)
+            self._speeches.add(spec, conversation)
             return note
 
     def change_budgets(self, task_id: int, plan: ExecutionPlan) -> None:
@@ -157,7 +182,10 @@ class EngineClient:
         """As :meth:`Engine.unload`."""
         with self._contents.changing:
             known = self._contents.remove_network(task_id)
+            conversation = self._contents.remove_generator(task_id)
             self._supervisor.forgive(task_id)
+            if conversation is not None:
+                self._unload_generator(task_id, conversation)
             if known is None:
                 return
             send_if_running(self._in_flight.process, Unload(task_id))
@@ -197,6 +225,50 @@ class EngineClient:
             beside=beside,
             stopping=lambda: self._supervisor.stopping,
         )
+
+    def measure_generator(
+        self,
+        compiled: CompiledGenerator,
+        lane: int,
+        *,
+        slots: int,
+        runs: int,
+        on_progress: Callable[[int, int], bool],
+        warmup: int = 3,
+        cold: bool = False,
+        beside: Sequence[tuple[CompiledNetwork, int]] = (),
+    ) -> list[MeasuredBucket]:
+        """As :meth:`Engine.measure_generator`."""
+        return measure_generator(
+            self._running(),
+            compiled,
+            lane,
+            slots=slots,
+            runs=runs,
+            on_progress=on_progress,
+            warmup=warmup,
+            cold=cold,
+            beside=beside,
+            stopping=lambda: self._supervisor.stopping,
+        )
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def ask(self, task_id: int, asked: Asked) -> None:
+        """As :meth:`Engine.ask`."""
+        self._speeches.ask(task_id, asked)
+
+    def cancel(self, task_id: int, request: int) -> None:
+        """As :meth:`Engine.cancel`."""
+        self._speeches.cancel(task_id, request)
+
+    def limit(self, task_id: int, *, chunk: int = 0, batch: int = 0) -> None:
+        """As :meth:`Engine.limit`."""
+        self._speeches.limit(task_id, chunk=chunk, batch=batch)
+
+    def cycle(self, task_id: int) -> Cycle | None:
+        """As :meth:`Engine.cycle`."""
+        return self._speeches.cycle(task_id)
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -248,6 +320,29 @@ class EngineClient:
         )
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _check(self, spec: LoadSpec | LoadGenerator) -> None:
+        """Refuse to load what cannot be loaded.
+
+        Raises:
+            EngineError: the id is taken, or there is no such lane.
+        """
+        if self._contents.holds(spec.task_id):
+            raise EngineError("the task is already loaded", value=spec.task_id)
+        if not 0 <= spec.lane < len(self._device.lanes):
+            raise EngineError(
+                "there is no such lane",
+                value=spec.lane,
+                expected=f"0 to {len(self._device.lanes) - 1}",
+            )
+
+    def _unload_generator(self, task_id: int, conversation: Conversation) -> None:
+        process = self._in_flight.process
+        send_if_running(process, Unload(task_id))
+        if process is not None:
+            process.generators.discard(task_id)
+        self._speeches.remove(task_id)
+        conversation.close()
 
     def _running(self) -> EngineProcess:
         process = self._in_flight.process

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 from aegis_ros.engine.channel import Channel
 from aegis_ros.engine.client.process import EngineProcess
-from aegis_ros.engine.client.requests import send_channel, send_load
+from aegis_ros.engine.client.requests import send_channel, send_generator, send_load
+from aegis_ros.engine.conversation import Conversation
+from aegis_ros.engine.speech import LoadGenerator
 from aegis_ros.engine.types import LoadSpec
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
@@ -21,7 +23,7 @@ __all__ = ["Contents"]
 _IMPORTANCE = list(Criticality)
 
 
-def _urgency(spec: LoadSpec) -> tuple[int, float]:
+def _urgency(spec: LoadSpec | LoadGenerator) -> tuple[int, float]:
     return _IMPORTANCE.index(spec.criticality), spec.deadline_ns or math.inf
 
 
@@ -38,6 +40,7 @@ class Contents:
         self._guard = threading.Lock()  # of the tables; held for microseconds
         self._channels: dict[str, Channel] = {}
         self._loaded: dict[int, LoadSpec] = {}
+        self._generators: dict[int, tuple[LoadGenerator, Conversation]] = {}
         self._next_channel = 1
         self._speed = 1.0
         self._scaling: dict[int, float] = {}
@@ -65,20 +68,34 @@ class Contents:
         """Return what is loaded for a task."""
         return self._loaded.get(task_id)
 
-    def networks(self) -> dict[int, LoadSpec]:
+    def holds(self, task_id: int) -> bool:
+        """Return whether a network or a language model is loaded for a task."""
+        return task_id in self._loaded or task_id in self._generators
+
+    def loaded(self) -> dict[int, LoadSpec | LoadGenerator]:
         """Return all that is loaded, by task id."""
         with self._guard:
-            return dict(self._loaded)
+            return {**self._loaded, **{key: spec for key, (spec, _) in self._generators.items()}}
 
     def names(self, task_ids: Iterable[int]) -> tuple[str, ...]:
         """Return the names of those tasks that are loaded."""
-        loaded = self.networks()
+        loaded = self.loaded()
         return tuple(loaded[task_id].name for task_id in task_ids if task_id in loaded)
 
     def add_network(self, spec: LoadSpec) -> None:
         """Keep what was loaded."""
         with self._guard:
             self._loaded[spec.task_id] = spec
+
+    def add_generator(self, spec: LoadGenerator, conversation: Conversation) -> None:
+        """Keep a language model that was loaded."""
+        with self._guard:
+            self._generators[spec.task_id] = spec, conversation
+
+    def remove_generator(self, task_id: int) -> Conversation | None:
+        """Forget a language model; return its conversation, which the caller closes."""
+        with self._guard:
+            return self._generators.pop(task_id, (None, None))[1]
 
     def change_budgets(self, task_id: int, plan: ExecutionPlan) -> LoadSpec | None:
         """Keep other budgets of what is loaded; return it, ``None`` where nothing is."""
@@ -103,13 +120,17 @@ class Contents:
         self._scaling[lane] = max(1.0, factor)
         return self._scaling[lane]
 
-    def take_all(self) -> tuple[Channel, ...]:
-        """Forget everything; return the channels, which the caller closes."""
+    def take_all(self) -> tuple[Channel | Conversation, ...]:
+        """Forget everything; return channels and conversations, which the caller closes."""
         with self._guard:
-            channels = tuple(self._channels.values())
+            taken: tuple[Channel | Conversation, ...] = (
+                *self._channels.values(),
+                *(each for _, each in self._generators.values()),
+            )
             self._channels.clear()
             self._loaded.clear()
-        return channels
+            self._generators.clear()
+        return taken
 
     def open_in(self, process: EngineProcess) -> None:
         """Give a new engine the page and the channels; ``changing`` is held.
@@ -145,12 +166,15 @@ class Contents:
         """
         failed: list[tuple[int, str]] = []
         left_out = frozenset(without)
-        for spec in sorted(self._loaded.values(), key=_urgency):
+        for spec in sorted(self.loaded().values(), key=_urgency):
             if spec.task_id in left_out:
                 continue
             loading((spec.task_id,))
             try:
-                send_load(process, spec)
+                if isinstance(spec, LoadGenerator):
+                    send_generator(process, spec, self._generators[spec.task_id][1])
+                else:
+                    send_load(process, spec)
             except EngineError as error:
                 if error.rule is Rule.ENGINE_RESTART:
                     raise

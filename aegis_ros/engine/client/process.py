@@ -82,6 +82,7 @@ class EngineProcess:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         self.page = EnginePage(len(device.lanes))
         self.outputs: dict[int, OutputSlots] = {}
+        self.generators: set[int] = set()  # language models it has loaded
         self.frames = frames
         self.disconnected = False  # set by whoever reads `frames` to its end
         self._control = control

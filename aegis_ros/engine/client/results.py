@@ -10,6 +10,7 @@ from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.contents import Contents
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.client.speeches import Speeches
 from aegis_ros.engine.events import JobResult, JobSkip, OverrunEvent, PartialResult
 from aegis_ros.engine.wire import (
     DONE,
@@ -36,13 +37,21 @@ class ResultReader:
     Args:
         in_flight: jobs that the records are about.
         contents: networks, for the names of early exits.
+        speeches: what language models are asked.
         callbacks: hear of them.
     """
 
-    def __init__(self, in_flight: InFlight, contents: Contents, callbacks: Callbacks) -> None:
+    def __init__(
+        self,
+        in_flight: InFlight,
+        contents: Contents,
+        speeches: Speeches,
+        callbacks: Callbacks,
+    ) -> None:
         """Read nothing yet."""
         self._in_flight = in_flight
         self._contents = contents
+        self._speeches = speeches
         self._callbacks = callbacks
 
     def read(self, process: EngineProcess) -> None:
@@ -66,6 +75,8 @@ class ResultReader:
             self._done(process, buffer)
         elif buffer[0] == Kind.SKIPPED:
             self._skipped(buffer, size)
+        elif buffer[0] == Kind.SPOKEN:
+            self._speeches.spoken(buffer, size)
         elif buffer[0] == Kind.PARTIAL:
             self._partial(process, buffer)
         elif buffer[0] == Kind.OVERRUN:
@@ -73,12 +84,14 @@ class ResultReader:
         elif buffer[0] == Kind.RESTORED:
             _, lane, duration_ns = RESTORED.unpack_from(buffer)
             self._callbacks.restored(lane, duration_ns)
+            self._speeches.restored(lane)
 
     def _done(self, process: EngineProcess, buffer: bytearray) -> None:
         _, early, task_id, seq, slot, *times = DONE.unpack_from(buffer)
         released, started, finished, execution = times
         job = self._in_flight.take(task_id, seq)
         if job is None:
+            self._speeches.done(process, task_id, seq, slot)
             return
         slots, spec = process.outputs.get(task_id), self._contents.network(task_id)
         if slots is None or (early and spec is None):
@@ -136,7 +149,9 @@ class ResultReader:
         _, rule, stopped, task_id, seq = SKIPPED.unpack_from(buffer)
         text = bytes(buffer[SKIPPED.size : size]).decode(errors="replace")
         job = self._in_flight.take(task_id, seq)
-        if job is not None:
+        if job is None:
+            self._speeches.skipped(task_id, seq, SKIP_RULES[rule], text)
+        else:
             skip = JobSkip(task_id, seq, SKIP_RULES[rule], text, job.origin, stopped=stopped)
             self._callbacks.skip(skip)
 

@@ -15,9 +15,11 @@ from aegis_ros.engine.client.contents import Contents
 from aegis_ros.engine.client.history import GIVE_UP_LOSSES, GIVE_UP_WITHIN_NS, CrashHistory
 from aegis_ros.engine.client.in_flight import InFlight
 from aegis_ros.engine.client.process import EngineProcess
+from aegis_ros.engine.client.speeches import Speeches
 from aegis_ros.engine.client.watch import Trouble, trouble
 from aegis_ros.engine.events import EngineEvent, JobSkip
 from aegis_ros.engine.memory import SharedMemory
+from aegis_ros.engine.speech import Ending
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.engine import EngineBack, EngineGivenUp, EngineLost, EngineNotBack
@@ -54,6 +56,7 @@ class Supervisor:
         trace: ring that every process writes its trace to.
         contents: what every process must hold.
         in_flight: gets the link to the process; its jobs are lost with it.
+        speeches: what language models are asked; their answers are lost with it.
         callbacks: hear of losses and recoveries.
         read: reads the records of a process until it is gone; runs on a thread of its own.
 
@@ -69,6 +72,7 @@ class Supervisor:
         trace: SharedMemory | None,
         contents: Contents,
         in_flight: InFlight,
+        speeches: Speeches,
         callbacks: Callbacks,
         read: Callable[[EngineProcess], None],
     ) -> None:
@@ -77,6 +81,7 @@ class Supervisor:
         self._trace = trace
         self._contents = contents
         self._in_flight = in_flight
+        self._speeches = speeches
         self._callbacks = callbacks
         self._read = read
         self._thread: threading.Thread | None = None
@@ -170,6 +175,7 @@ class Supervisor:
         for (task_id, seq), job in self._in_flight.take_all():
             text = "the engine was stopped"
             self._callbacks.skip(JobSkip(task_id, seq, Rule.OPERATOR, text, job.origin))
+        self._speeches.end_all(Ending.REMOVED, "the engine was stopped")
 
     def _supervise(self, started: Future[None]) -> None:
         stopping = self._stopping  # of this start: a later one has its own
@@ -195,6 +201,7 @@ class Supervisor:
         self._dismiss_standby()
 
     def _look_after(self) -> None:
+        self._speeches.settle()
         process = self._in_flight.process
         if process is not None:
             # Sockets close a moment before a process has ended.
@@ -204,7 +211,7 @@ class Supervisor:
             found = trouble(
                 code,
                 process.page,
-                self._contents.networks(),
+                self._contents.loaded(),
                 time.monotonic_ns(),
                 outside=process.killed_from_outside(),
             )
@@ -293,6 +300,7 @@ class Supervisor:
             self.stopped()
             return
         lost = tuple(key for key, _ in self._in_flight.take_all())
+        self._speeches.end_all(Ending.LOST, "the engine was lost")
         # Who was killed from outside says nothing about the tasks that ran, or about the next one.
         outside = process.killed_from_outside()
         guilty = () if outside else self._history.note(lost_ns, found.suspects)
@@ -325,6 +333,7 @@ class Supervisor:
                 return
             now = time.monotonic_ns()
             lost = tuple(key for key, _ in self._in_flight.take_all())
+            self._speeches.end_all(Ending.LOST, "the engine was lost")
             outside = isinstance(error, _Killed)
             guilty = () if outside else self._history.note(now, self._loading)
             self._loading = ()
@@ -352,10 +361,10 @@ class Supervisor:
     def _recovery(self, duration_ns: int, failed: tuple[tuple[int, str], ...]) -> EngineBack:
         """Return what is there again and what is not."""
         process = self._in_flight.process
-        loaded = self._contents.networks()
+        loaded = self._contents.loaded()
         return EngineBack(
             duration_ns,
-            0 if process is None else len(process.outputs),
+            0 if process is None else len(process.outputs) + len(process.generators),
             tuple(spec.name for task, spec in loaded.items() if task in self._history.quarantined),
             tuple((loaded[task].name, reason) for task, reason in failed if task in loaded),
         )

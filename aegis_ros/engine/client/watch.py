@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aegis_ros.engine.page import EnginePage
+from aegis_ros.engine.speech import LoadGenerator
 from aegis_ros.engine.types import LoadSpec
 from aegis_ros.rationale.engine import EngineCause, EngineEnded, LaneStuck, LoopStuck
 
@@ -37,7 +38,7 @@ class Trouble:
 def trouble(
     exit_code: int | None,
     page: EnginePage,
-    loaded: Mapping[int, LoadSpec],
+    loaded: Mapping[int, LoadSpec | LoadGenerator],
     now_ns: int,
     *,
     outside: bool = False,

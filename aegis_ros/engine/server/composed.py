@@ -16,8 +16,11 @@ from aegis_ros.backends.base import (
     Runtime,
     Work,
 )
+from aegis_ros.backends.generators import CompiledGenerator, generating
 from aegis_ros.backends.lanes import lanes_by_backend
 from aegis_ros.backends.registry import create_backend
+from aegis_ros.memory import KvShape
+from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import LaneSpec
 
 __all__ = ["ComposedBackends", "runtime_for"]
@@ -74,6 +77,19 @@ class ComposedBackends:
         """
         backend, local = self._lanes[lane]
         network = backend.load(compiled, local)
+        self._of[id(network)] = backend
+        return network
+
+    def load_generator(
+        self, compiled: CompiledGenerator, lane: int, shapes: Sequence[Shape], cache: KvShape
+    ) -> LoadedNetwork:
+        """Load a language model into the backend of its lane.
+
+        Raises:
+            BackendError: that runs none, or it cannot be loaded; nothing is left behind.
+        """
+        backend, local = self._lanes[lane]
+        network = generating(backend, backend.name).load_generator(compiled, local, shapes, cache)
         self._of[id(network)] = backend
         return network
 

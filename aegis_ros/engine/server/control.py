@@ -6,12 +6,15 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import assert_never
 
 import msgspec
 
 from aegis_ros.backends.base import Runtime
+from aegis_ros.backends.generators import generating, steps_of
 from aegis_ros.engine.control_socket import receive, send
+from aegis_ros.engine.conversation import Conversation
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.messages import (
     Answer,
@@ -23,9 +26,11 @@ from aegis_ros.engine.messages import (
     Info,
     Load,
     Loaded,
+    LoadingGenerator,
     OpenChannel,
     ProfileBegin,
     ProfileEnd,
+    ProfileGenerator,
     ProfileRuns,
     Refused,
     Request,
@@ -38,6 +43,8 @@ from aegis_ros.engine.server.loop import EngineLoop
 from aegis_ros.engine.server.profiler import Profiler
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import EngineInfo
+from aegis_ros.network.generator.ending import Ending
+from aegis_ros.spec import Criticality
 
 __all__ = ["ControlServer"]
 
@@ -112,6 +119,8 @@ class ControlServer:
                 return self._close_channel(request)
             case Load():
                 return self._load(request, fds)
+            case LoadingGenerator():
+                return self._load_generator(request, fds)
             case Unload():
                 return self._unload(request)
             case ChangeBudgets(task_id, plan, criticality):
@@ -119,6 +128,8 @@ class ControlServer:
                 return Done()
             case ProfileBegin():
                 return self._profiler.begin(request, fds)
+            case ProfileGenerator():
+                return self._profiler.begin_generator(request)
             case ProfileRuns():
                 return self._profiler.run(request)
             case ProfileEnd():
@@ -180,6 +191,47 @@ class ControlServer:
         except Exception:
             slots.close()
             raise
+        return Loaded(network.note)
+
+    def _load_generator(self, request: LoadingGenerator, fds: list[int]) -> Answer:
+        from aegis_ros.engine.server.speaking import Speaker  # what most engines have no use for
+
+        spec = request.spec
+        if spec.criticality is not Criticality.BEST_EFFORT:
+            return Refused(
+                "the engine runs language models in the time that nobody else wants only",
+                "criticality",
+                spec.criticality,
+                Criticality.BEST_EFFORT,
+            )
+        if (spec.plan.begins, spec.plan.steps) != steps_of(spec.compiled, spec.shapes):
+            return Refused(
+                "the plan has other steps than the buckets of the model",
+                "plan",
+                f"{len(spec.plan.begins)} buckets, {spec.plan.steps} steps",
+                "as many parts of each bucket as the model has",
+            )
+        conversation = Conversation(spec.cache, fds.pop(0))
+
+        def report(
+            slot: int, number: int, count: int, *, ending: Ending | None = None, text: str = ""
+        ) -> None:
+            self._loop.spoken(spec.task_id, slot, number, count, ending=ending, text=text)
+
+        with ExitStack() as undo:
+            undo.callback(conversation.close)
+            network = generating(self._backend).load_generator(
+                spec.compiled, spec.lane, spec.shapes, spec.cache
+            )
+            undo.callback(self._backend.unload, network)
+            speaker = Speaker(spec.shapes, spec.compiled.facts, conversation, report)
+            task = LoadedTask(spec.task_id, network, spec.lane, conversation, state=speaker)
+            self._in_loop(
+                lambda: self._loop.add_task(
+                    task, queue=1, plan=spec.plan, criticality=spec.criticality
+                )
+            )
+            undo.pop_all()
         return Loaded(network.note)
 
     def _unload(self, request: Unload) -> Answer:

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from aegis_ros.backends.base import Arrays, LoadedNetwork, Part, Work
+from aegis_ros.backends.base import Arrays, LoadedNetwork, Part, Shapes, Work
 from aegis_ros.engine.memory import SharedMemory, aligned
-from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import ChannelSpec
 from aegis_ros.scheduling import Job
 
-__all__ = ["InputChannel", "JobFrame", "LoadedTask", "ProfileRun"]
+__all__ = ["InputChannel", "JobFrame", "LoadedTask", "ProfileRun", "Slots"]
+
+
+class Slots(Protocol):
+    """Where the outputs of a task's jobs lie; as many jobs run at once as there are slots."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        ...
+
+    def arrays(self, slot: int) -> Arrays:
+        """Return the arrays a backend fills."""
+        ...
+
+    def note_extents(self, slot: int, shapes: Shapes) -> None:
+        """Write down the extents that the outputs have.
+
+        Raises:
+            Exception: these are none, in any way.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the memory back."""
+        ...
 
 
 class LoadedTask:
@@ -24,6 +49,7 @@ class LoadedTask:
         network: what the backend loaded.
         lane: index of the lane.
         slots: where its outputs go.
+        state: what is kept for it from job to job.
 
     Attributes:
         ahead: the waiting job whose frame was brought to the device already.
@@ -37,7 +63,9 @@ class LoadedTask:
         task_id: int,
         network: LoadedNetwork,
         lane: int,
-        slots: OutputSlots,
+        slots: Slots,
+        *,
+        state: object | None = None,
     ) -> None:
         """Begin with all output slots free."""
         self.task_id = task_id
@@ -46,7 +74,7 @@ class LoadedTask:
         self.slots = slots
         self.free = list(range(slots.count))
         self.ahead: Job | None = None
-        self.part = Part(network, [], ())
+        self.part = Part(network, [], (), state)
         self.parts = (self.part,)
 
 

@@ -35,6 +35,7 @@ from aegis_ros.engine.wire import (
     unpack_places,
 )
 from aegis_ros.errors import BackendError
+from aegis_ros.network.generator.ending import Ending
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import (
     Actions,
@@ -164,6 +165,13 @@ class EngineLoop:
                 frame.task.slots.note_extents(frame.output, shapes)
             self._outbox.partial(job, frame, outputs)
             frame.partials += 1
+
+    def spoken(
+        self, task_id: int, slot: int, number: int, count: int, *, ending: Ending | None, text: str
+    ) -> None:
+        """Report what a generator has said; may be called from any thread."""
+        with self._lock:
+            self._outbox.spoken(task_id, slot, number, count, ending=ending, text=text)
 
     def call(self, function: Callable[[], None]) -> None:
         """Have the loop's thread run ``function`` soon; may be called from any thread."""

@@ -10,15 +10,18 @@ from collections.abc import Callable
 from aegis_ros.engine.server.loaded import JobFrame
 from aegis_ros.engine.wire import (
     DONE,
+    ENDINGS,
     MAX_RECORD_BYTES,
     OVERRUN,
     PARTIAL,
     POLICIES,
     RESTORED,
     SKIPPED,
+    SPOKEN,
     Kind,
     skip_code,
 )
+from aegis_ros.network.generator.ending import Ending
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import Finished, Job, Overrun
 
@@ -95,6 +98,13 @@ class Outbox:
         head = SKIPPED.pack(Kind.SKIPPED, skip_code(rule), stopped, job.task_id, job.seq)
         self._send(head + text.encode(errors="replace")[: MAX_RECORD_BYTES - len(head)])
 
+    def spoken(
+        self, task_id: int, slot: int, number: int, count: int, *, ending: Ending | None, text: str
+    ) -> None:
+        """Report how many tokens the answer in a slot has, and why it ended, if it has."""
+        head = SPOKEN.pack(Kind.SPOKEN, ENDINGS.index(ending), task_id, slot, count, number)
+        self._send(head + text.encode(errors="replace")[: MAX_RECORD_BYTES - len(head)])
+
     def flush(self) -> None:
         """Send what waits; to be called when the socket is writable."""
         while self._unsent:
@@ -112,7 +122,7 @@ class Outbox:
         try:
             self._frames.send(record)
         except BlockingIOError:
-            # Bounded: every record stands for a slot, and slots are bounded.
+            # Bounded: every record stands for a slot, or a token of one, which are bounded.
             self._unsent.append(record)
             self._epoll.modify(self._frames.fileno(), select.EPOLLIN | select.EPOLLOUT)
         except OSError:

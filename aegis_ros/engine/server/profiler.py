@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aegis_ros.backends.base import LoadedNetwork, Part, Runtime, Work
+from aegis_ros.backends.generators import generating, steps_of
 from aegis_ros.backends.probes import random_frame
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import (
@@ -22,6 +22,7 @@ from aegis_ros.engine.messages import (
     ProfileBegin,
     ProfileBegun,
     ProfileEnd,
+    ProfileGenerator,
     ProfileRuns,
     ProfileSamples,
     Refused,
@@ -48,9 +49,9 @@ _SWEEP_BYTES = 96 * 1024 * 1024  # beyond the last-level caches of what robots c
 class _Measured:
     network: LoadedNetwork
     lane: int
-    slots: OutputSlots
-    frames: list[Any]  # of each input
+    parts: list[Part]  # one a frame; it runs with one after the other
     undo: ExitStack
+    colds: frozenset[int] = frozenset()  # steps before which it becomes cold again
     runs: int = 0
     last_ns: int = 0  # what its last run took
 
@@ -97,7 +98,30 @@ class Profiler:
             network = self._backend.load(compiled, request.lane)
             undo.callback(self._backend.unload, network)
             handle = max(self._measured, default=0) + 1
-            self._measured[handle] = _Measured(network, request.lane, slots, frames, undo.pop_all())
+            parts = [
+                Part(network, [stack[turn] for stack in frames], slots.arrays(0))
+                for turn in range(count)
+            ]
+            self._measured[handle] = _Measured(network, request.lane, parts, undo.pop_all())
+        return ProfileBegun(handle)
+
+    def begin_generator(self, request: ProfileGenerator) -> Answer:
+        """Load a language model to be measured, at the end of a full context.
+
+        Raises:
+            BackendError: it cannot be loaded; nothing is left behind.
+        """
+        from aegis_ros.engine.server.speaking import Rehearsal  # few engines have use for it
+
+        network = generating(self._backend).load_generator(
+            request.compiled, request.lane, request.shapes, request.cache
+        )
+        undo = ExitStack()
+        undo.callback(self._backend.unload, network)
+        part = Part(network, [], (), Rehearsal(request.shapes, request.cache.max_len))
+        colds = frozenset(steps_of(request.compiled, request.shapes)[0][1:])
+        handle = max(self._measured, default=0) + 1
+        self._measured[handle] = _Measured(network, request.lane, [part], undo, colds)
         return ProfileBegun(handle)
 
     def run(self, request: ProfileRuns) -> Answer:
@@ -117,7 +141,7 @@ class Profiler:
                     # Begun anywhere in a run of the other: two loops by themselves can keep step.
                     phase_ns = max((other.last_ns for other in others), default=0)
                     time.sleep(phase_ns / 1e9 * self._chance.random())
-                    row = self._whole(measured)
+                    row = self._whole(measured, cold=request.cold)
                     samples.append(row)
                     time.sleep((spent + sum(row)) / 1e9 / _GAP)
         except BackendError as error:
@@ -163,14 +187,20 @@ class Profiler:
         if problems:
             raise problems[0]
 
-    def _whole(self, measured: _Measured) -> list[int]:
+    def _whole(self, measured: _Measured, *, cold: bool = False) -> list[int]:
         """Run a network once; return the nanoseconds of each segment.
+
+        Args:
+            measured: the network.
+            cold: whether its data is driven out of the caches before each bucket but the first.
 
         Raises:
             BackendError: it failed.
         """
         row = []
         for segment in range(measured.network.segments):
+            if cold and segment in measured.colds:
+                self._sweep(measured.lane)
             taken, error = self._timed(measured, segment)
             if error:
                 raise BackendError(error)
@@ -202,9 +232,8 @@ class Profiler:
             result.append((taken, error))
             done.set()
 
-        turn = measured.runs % len(measured.frames[0])
-        inputs = [stack[turn] for stack in measured.frames]
-        work = Work([Part(measured.network, inputs, measured.slots.arrays(0))], step=segment)
+        part = measured.parts[measured.runs % len(measured.parts)]
+        work = Work([part], step=segment)
         self._loop.call(lambda: self._loop.profile(measured.lane, ProfileRun(work, finish)))
         done.wait()
         return result[0]

@@ -14,7 +14,7 @@ from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import GeneratorFacts
 
-__all__ = ["WARM_UP", "MeasuredBucket", "TimedDecoder", "measure_buckets"]
+__all__ = ["WARM_UP", "MeasuredBucket", "TimedDecoder", "measure_buckets", "measured_shapes"]
 
 WARM_UP = 3
 """Rounds that are not kept: memory is taken, caches are filled."""
@@ -82,17 +82,7 @@ def measure_buckets(
         ConfigError: the context has no room for the smallest chunk and a token.
         BackendError: the runtime fails.
     """
-    chunks = [size for size in CHUNKS if size < facts.context]
-    if not chunks:
-        raise ConfigError(
-            "too short for a chunk of a prompt",
-            where="context",
-            value=facts.context,
-            expected=f"more than {CHUNKS[0]} tokens",
-        )
-    most = 1 if facts.grows else slots
-    batches = [size for size in BATCHES if size <= most]
-    shapes = [(True, size) for size in chunks] + [(False, size) for size in batches]
+    shapes = measured_shapes(facts, slots)
     taken: list[list[list[int]]] = [[] for _ in shapes]
     for count in range(WARM_UP + runs):
         for kept, (prefill, size) in zip(taken, shapes, strict=True):
@@ -110,3 +100,26 @@ def measure_buckets(
         MeasuredBucket(prefill, size, np.array(kept, np.int64))
         for kept, (prefill, size) in zip(taken, shapes, strict=True)
     ]
+
+
+def measured_shapes(facts: GeneratorFacts, slots: int) -> list[tuple[bool, int]]:
+    """Return what is measured: whether it is a chunk, and how many tokens or sequences it has.
+
+    Args:
+        facts: of the model.
+        slots: sequences at once.
+
+    Raises:
+        ConfigError: the context has no room for the smallest chunk and a token.
+    """
+    chunks = [size for size in CHUNKS if size < facts.context]
+    if not chunks:
+        raise ConfigError(
+            "too short for a chunk of a prompt",
+            where="context",
+            value=facts.context,
+            expected=f"more than {CHUNKS[0]} tokens",
+        )
+    most = 1 if facts.grows else slots
+    batches = [size for size in BATCHES if size <= most]
+    return [(True, size) for size in chunks] + [(False, size) for size in batches]

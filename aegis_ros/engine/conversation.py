@@ -1,0 +1,231 @@
+"""The shared memory of one generator: requests from the node, tokens from the engine.
+
+Every field has one writer, so that there is no lock. What the node writes carries a checksum, and
+what the engine has written is announced by a record: neither side reads what is not there yet, on
+processors either that make writes visible in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.engine.memory import SharedMemory, aligned
+from aegis_ros.memory import KvShape
+
+__all__ = ["NOBODY", "Conversation", "Cycle", "Request", "conversation_bytes"]
+
+NOBODY = 0  # number of no request
+_UNLIMITED = 2**31
+
+# Words of the head: limits, by the node; the last cycle, by the engine, between two numbers.
+_CHUNK, _BATCH, _BEFORE, _BUCKET, _ANSWERS, _CONTEXT, _TAKEN, _WHEN, _AFTER, _HEAD = range(10)
+# Words of an entry, by the node.
+_NUMBER, _CANCELLED, _CHECK, _PROMPT, _ANSWER, _SEED, _TEMPERATURE, _TOP_P, _FIELDS = range(9)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the node asks for; as it is in memory, so that anything may stand in it.
+
+    Attributes:
+        number: names it; above 0.
+        tokens: int32 [prompt].
+        answer: most tokens of the answer.
+        temperature, top_p, seed: how they are chosen.
+    """
+
+    number: int
+    tokens: npt.NDArray[np.int32]
+    answer: int
+    temperature: float
+    top_p: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One bucket that ran.
+
+    Attributes:
+        number: how many ran before it and with it.
+        bucket: which one.
+        answers: for how many requests.
+        context: tokens in the longest cache among theirs.
+        taken_ns: from its beginning to its end, what ran in between included.
+        ended_ns: when it ended, monotonic.
+    """
+
+    number: int
+    bucket: int
+    answers: int
+    context: int
+    taken_ns: int
+    ended_ns: int
+
+
+def conversation_bytes(cache: KvShape) -> int:
+    """Return the size of the memory for a cache."""
+    return _layout(cache)[3]
+
+
+class Conversation:
+    """Entries, one a slot of the cache, limits, and the last cycle.
+
+    To the engine's loop it stands where output slots do: its jobs have none, and one runs at once.
+
+    Args:
+        cache: how many slots, and how long each is.
+        fd: descriptor of the memory another process made; ``None`` makes it.
+    """
+
+    def __init__(self, cache: KvShape, fd: int | None = None) -> None:
+        """Create or map the memory, with all views that are ever used."""
+        prompts, tokens, times, size = _layout(cache)
+        slots, longest = cache.slots, cache.max_len
+        self.memory = SharedMemory(size, fd)
+        self.cache = cache
+        self.count = 1
+        fields = (slots, _FIELDS)
+        entries = self.memory.array(8 * _HEAD, fields, np.int64)
+        # Memoryviews take a number in half of the time that arrays do.
+        self._head = self.memory.array(0, (_HEAD,), np.int64).data
+        self._entries = [entries[slot].data for slot in range(slots)]
+        unsigned = self.memory.array(8 * _HEAD, fields, np.uint64)
+        floats = self.memory.array(8 * _HEAD, fields, np.float64)
+        self._unsigned = [unsigned[slot].data for slot in range(slots)]
+        self._floats = [floats[slot].data for slot in range(slots)]
+        self._prompts = self.memory.array(prompts, (slots, longest), np.int32)
+        self._tokens = self.memory.array(tokens, (slots, longest), np.int32)
+        self._times = self.memory.array(times, (slots, longest), np.int64)
+        self._said = [self._tokens[slot].data for slot in range(slots)]
+        self._said_ns = [self._times[slot].data for slot in range(slots)]
+        if fd is None:
+            self.limit(_UNLIMITED, _UNLIMITED)
+
+    # -- the node writes, the engine reads ----------------------------------------------------
+
+    def ask(self, slot: int, request: Request) -> None:
+        """Write a request down."""
+        entry = self._entries[slot]
+        entry[_NUMBER] = NOBODY
+        self._prompts[slot, : len(request.tokens)] = request.tokens  # type: ignore[index]
+        entry[_PROMPT] = len(request.tokens)
+        entry[_ANSWER] = request.answer
+        self._unsigned[slot][_SEED] = request.seed
+        self._floats[slot][_TEMPERATURE] = request.temperature
+        self._floats[slot][_TOP_P] = request.top_p
+        entry[_CHECK] = self._sum(slot, request.number, len(request.tokens))
+        entry[_NUMBER] = request.number
+
+    def cancel(self, slot: int, number: int) -> None:
+        """Note that nobody wants more of a request."""
+        self._entries[slot][_CANCELLED] = number
+
+    def clear(self, slot: int) -> None:
+        """Leave a slot to nobody."""
+        self._entries[slot][_NUMBER] = NOBODY
+
+    def limit(self, chunk: int, batch: int) -> None:
+        """Choose among steps of up to these sizes from now on; 0 for any."""
+        self._head[_CHUNK] = chunk or _UNLIMITED
+        self._head[_BATCH] = batch or _UNLIMITED
+
+    def limits(self) -> tuple[int, int]:
+        """Return the largest chunk and the largest batch."""
+        return self._head[_CHUNK], self._head[_BATCH]
+
+    def number(self, slot: int) -> int:
+        """Return the number of the request in a slot."""
+        number: int = self._entries[slot][_NUMBER]
+        return number
+
+    def cancelled(self, slot: int) -> int:
+        """Return the number of the request in a slot that was cancelled last."""
+        number: int = self._entries[slot][_CANCELLED]
+        return number
+
+    def request(self, slot: int) -> Request | None:
+        """Return the request in a slot, a copy; ``None`` where it is not, or not wholly, there."""
+        entry = self._entries[slot]
+        number, count = entry[_NUMBER], entry[_PROMPT]
+        if not 0 < count <= self.cache.max_len or self._sum(slot, number, count) != entry[_CHECK]:
+            return None
+        floats = self._floats[slot]
+        return Request(
+            number,
+            np.array(self._prompts[slot, :count], np.int32),  # type: ignore[index]
+            entry[_ANSWER],
+            floats[_TEMPERATURE],
+            floats[_TOP_P],
+            self._unsigned[slot][_SEED],
+        )
+
+    # -- the engine writes, the node reads ----------------------------------------------------
+
+    def say(self, slot: int, at: int, token: int, now_ns: int) -> None:
+        """Write the token down that has so many before it."""
+        self._said[slot][at] = token
+        self._said_ns[slot][at] = now_ns
+
+    def said(self, slot: int, first: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return tokens of an answer, from the first to before ``count``, and their times."""
+        return (
+            tuple(self._said[slot][first:count].tolist()),
+            tuple(self._said_ns[slot][first:count].tolist()),
+        )
+
+    def note(self, bucket: int, answers: int, context: int, *, taken_ns: int, now_ns: int) -> None:
+        """Write a cycle down."""
+        head = self._head
+        number = head[_AFTER] + 1
+        head[_BEFORE] = number
+        head[_BUCKET] = bucket
+        head[_ANSWERS] = answers
+        head[_CONTEXT] = context
+        head[_TAKEN] = taken_ns
+        head[_WHEN] = now_ns
+        head[_AFTER] = number
+
+    def cycle(self) -> Cycle | None:
+        """Return the last cycle; ``None`` where there was none, or one is being written."""
+        head = self._head
+        number = head[_AFTER]
+        found = Cycle(
+            number, head[_BUCKET], head[_ANSWERS], head[_CONTEXT], head[_TAKEN], head[_WHEN]
+        )
+        return found if number and number == head[_BEFORE] == head[_AFTER] else None
+
+    # -- as output slots ----------------------------------------------------------------------
+
+    def arrays(self, slot: int) -> Sequence[npt.NDArray[np.generic]]:
+        """Return no array: a job of a generator has no outputs."""
+        return ()
+
+    def note_extents(self, slot: int, shapes: tuple[tuple[int, ...], ...]) -> None:
+        """Take no extents.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("a generator has no outputs")
+
+    def close(self) -> None:
+        """Give the memory back once this object is gone."""
+        self.memory.close()
+
+    def _sum(self, slot: int, number: int, count: int) -> int:
+        fields = bytes(self._entries[slot][_PROMPT:_FIELDS])
+        prompt = self._prompts[slot, :count]  # type: ignore[index]
+        return crc32(prompt.data, crc32(fields, number & 0xFFFFFFFF))
+
+
+def _layout(cache: KvShape) -> tuple[int, int, int, int]:
+    """Return where prompts, tokens and times begin, and the size of all."""
+    prompts = aligned(8 * (_HEAD + cache.slots * _FIELDS))
+    row = aligned(4 * cache.slots * cache.max_len)
+    return prompts, prompts + row, prompts + 2 * row, prompts + 4 * row

@@ -1,0 +1,261 @@
+"""Lets a generator speak: between two buckets it looks for requests, chooses tokens and goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from aegis_ros.backends.generators import Turn
+from aegis_ros.engine.conversation import NOBODY, Conversation, Request
+from aegis_ros.errors import AegisError
+from aegis_ros.memory import Reserved
+from aegis_ros.network.generator.ending import Ending
+from aegis_ros.network.generator.facts import GeneratorFacts
+from aegis_ros.network.generator.sampling import Sampler, Sampling
+from aegis_ros.scheduling.generation import Generation, Shape
+
+__all__ = ["Rehearsal", "Report", "Speaker"]
+
+
+class Report(Protocol):
+    """Announces what was said."""
+
+    def __call__(
+        self, slot: int, number: int, count: int, *, ending: Ending | None = None, text: str = ""
+    ) -> None:
+        """Announce how many tokens the request in a slot has, and why it ended, if it has."""
+        ...
+
+
+class _Answer:
+    __slots__ = ("last", "length", "most", "number", "prompt", "said", "sampler", "slot")
+
+    def __init__(self, slot: int, request: Request) -> None:
+        self.slot = slot
+        self.number = request.number
+        self.prompt = request.tokens
+        self.most = request.answer
+        self.sampler = Sampler(Sampling(request.temperature, request.top_p, request.seed))
+        self.length = 0  # tokens in the cache
+        self.said = 0
+        self.last = 0  # the token said last
+
+
+class Speaker:
+    """The speech of a loaded generator; on its lane's thread only.
+
+    Args:
+        shapes: of the plan's buckets.
+        facts: of the model.
+        conversation: with the node.
+        report: announces what was said.
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        facts: GeneratorFacts,
+        conversation: Conversation,
+        report: Report,
+    ) -> None:
+        """Know no request yet."""
+        self._shapes = tuple(shapes)
+        self._turns = [Turn(shape) for shape in shapes]
+        self._vocabulary = facts.vocabulary
+        self._ends = frozenset(facts.ends)
+        self._conversation = conversation
+        self._report = report
+        self._generation = Generation(shapes)
+        self._limits = conversation.limits()
+        slots = conversation.cache.slots
+        self._slots = range(slots)
+        self._answers: list[_Answer | None] = [None] * slots
+        self._ended = [NOBODY] * slots  # the last request of each slot that has ended
+        self._by_number: dict[int, _Answer] = {}
+        self._bucket = 0
+        self._began_ns = 0
+        # What the job goes on with; a step of another bucket is the first one of a new job.
+        self._expected: int | None = None
+
+    def begin(self, bucket: int) -> Turn:
+        """Return what a bucket runs with."""
+        if bucket != self._expected:
+            self._look(begins=True)
+            self._generation.first()
+        self._expected = None  # until it has ended
+        self._bucket = bucket
+        self._began_ns = time.monotonic_ns()
+        turn = self._turns[bucket]
+        answers = [self._by_number[number] for number in self._generation.turn]
+        if not answers:
+            turn.slot = -1
+            return turn
+        if self._shapes[bucket].prefill:
+            (answer,) = answers
+            turn.slot = answer.slot
+            turn.past[0] = answer.length
+            turn.ids[0] = answer.prompt[answer.length : answer.length + turn.ids.shape[1]]
+            return turn
+        batch = len(turn.past)
+        turn.slot = first = min(min(each.slot for each in answers), len(self._slots) - batch)
+        for row in range(batch):
+            other = self._answers[first + row]
+            # One without a turn writes to where its next token will lie, which is free.
+            turn.past[row] = 0 if other is None else other.length
+            turn.ids[row, 0] = 0
+        for answer in answers:
+            at = answer.length
+            known = at < len(answer.prompt)
+            turn.ids[answer.slot - first, 0] = answer.prompt[at] if known else answer.last
+        return turn
+
+    def between(self) -> int | None:
+        """Return ``None`` where all requests were cancelled, or there is none."""
+        conversation = self._conversation
+        for number, answer in self._by_number.items():
+            slot = answer.slot
+            if conversation.number(slot) == number != conversation.cancelled(slot):
+                return 0
+        self._look()
+        return 0 if self._by_number else None
+
+    def end(self, logits: npt.NDArray[np.float32]) -> int | None:
+        """Choose tokens, look for what is new, and return the bucket to go on with."""
+        generation = self._generation
+        now_ns = time.monotonic_ns()
+        turn = self._turns[self._bucket]
+        count = turn.ids.shape[1]
+        longest = answers = 0
+        for number in generation.turn:
+            answer = self._by_number[number]
+            answer.length += count
+            longest = max(longest, answer.length)
+            answers += 1
+        for token in generation.ended():
+            answer = self._by_number[token.request]
+            self._say(answer, logits[answer.slot - turn.slot], now_ns, last=token.last)
+        self._look()
+        self._expected = generation.following()
+        if answers:
+            end_ns = time.monotonic_ns()
+            self._conversation.note(
+                self._bucket, answers, longest, taken_ns=end_ns - self._began_ns, now_ns=end_ns
+            )
+        return self._expected
+
+    def _say(
+        self, answer: _Answer, logits: npt.NDArray[np.float32], now_ns: int, *, last: bool
+    ) -> None:
+        """Choose the next token of an answer, and announce it."""
+        try:
+            token = answer.sampler.choose(logits)
+        except AegisError as error:
+            self._finish(answer, Ending.FAILED, str(error))
+            return
+        self._conversation.say(answer.slot, answer.said, token, now_ns)
+        answer.last = token
+        answer.said += 1
+        if token in self._ends:
+            self._finish(answer, Ending.END)
+        elif last:
+            self._finish(answer, Ending.LENGTH if answer.said >= answer.most else Ending.CONTEXT)
+        else:
+            self._report(answer.slot, answer.number, answer.said)
+
+    def _look(self, *, begins: bool = False) -> None:
+        """Take in requests that are new, and let go of those that nobody wants any more.
+
+        Args:
+            begins: whether a job begins: what the node wrote before that is all there.
+        """
+        conversation = self._conversation
+        limits = conversation.limits()
+        if limits != self._limits:
+            self._limits = limits
+            self._generation.limit(chunk=limits[0], batch=limits[1])
+        for slot in self._slots:
+            number = conversation.number(slot)
+            answer = self._answers[slot]
+            if answer is not None:
+                if number != answer.number:
+                    self._forget(answer)
+                elif number == conversation.cancelled(slot):
+                    self._finish(answer, Ending.CANCELLED)
+            if number not in (NOBODY, self._ended[slot]) and self._answers[slot] is None:
+                self._take(slot, number, begins=begins)
+
+    def _take(self, slot: int, number: int, *, begins: bool) -> None:
+        """Take in the request in a slot; refuse what can be none."""
+        request = self._conversation.request(slot)
+        if request is None and not begins:
+            return  # it is still being written
+        longest = self._conversation.cache.max_len
+        problem = "the request cannot be read"
+        if request is not None:
+            tokens = request.tokens
+            sound = int(tokens.min()) >= 0 and int(tokens.max()) < self._vocabulary
+            problem = "" if sound else "a token of the prompt is none of the model"
+            if request.answer < 1:
+                problem = "no token is asked for"
+        if number in self._by_number:
+            problem = "another request has its number"
+        if request is not None and not problem:
+            try:
+                answer = _Answer(slot, request)
+            except AegisError as error:
+                problem = str(error)
+            else:
+                # The last token need not be in the cache.
+                most = min(answer.most, longest - len(answer.prompt) + 1)
+                self._answers[slot] = self._by_number[number] = answer
+                self._generation.take(Reserved(number, slot, len(answer.prompt), most))
+                return
+        self._ended[slot] = number
+        self._report(slot, number, 0, ending=Ending.FAILED, text=problem)
+
+    def _finish(self, answer: _Answer, ending: Ending, text: str = "") -> None:
+        self._forget(answer)
+        self._report(answer.slot, answer.number, answer.said, ending=ending, text=text)
+
+    def _forget(self, answer: _Answer) -> None:
+        self._ended[answer.slot] = answer.number
+        self._answers[answer.slot] = None
+        del self._by_number[answer.number]
+        self._generation.end(answer.number)
+
+
+class Rehearsal:
+    """A speech that is only measured: each bucket at the end of a full context, and it draws.
+
+    Args:
+        shapes: of the buckets.
+        max_len: tokens of a slot.
+    """
+
+    def __init__(self, shapes: Sequence[Shape], max_len: int) -> None:
+        """Prepare what each bucket runs with."""
+        self._turns = [Turn(shape) for shape in shapes]
+        for turn in self._turns:
+            turn.slot = 0
+            turn.past[:] = max_len - turn.ids.shape[1]
+        # What takes longest: to draw from all tokens.
+        self._sampler = Sampler(Sampling(1.0, 1.0, 0))
+        self._drawn = 0
+
+    def begin(self, bucket: int) -> Turn:
+        """Return what a bucket runs with where it takes longest."""
+        return self._turns[bucket]
+
+    def between(self) -> int | None:
+        """Go on."""
+        return 0
+
+    def end(self, logits: npt.NDArray[np.float32]) -> int | None:
+        """Draw a token for each sequence."""
+        for row in logits:
+            self._drawn += self._sampler.choose(row)
+        return 0
