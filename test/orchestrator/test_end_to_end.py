@@ -37,7 +37,9 @@ def test_a_frame_becomes_a_result(tmp_path: Path, backend: str, segments: int) -
     )
     orchestrator.configure()
     try:
-        answer = orchestrator.register(house.task(wcet_ms=0, segments=segments))
+        # What is measured fits into the period, whatever else this machine does.
+        task = house.task(wcet_ms=0, segments=segments, period_ms=10_000)
+        answer = orchestrator.register(task)
         assert answer.accepted, answer.rationale.sentence
         assert "measured budget" in answer.rationale.sentence
         assert (f"it runs in {segments} segments" in answer.rationale.sentence) == (segments > 1)
@@ -89,7 +91,7 @@ def test_two_backends_run_in_one_engine_and_a_task_moves_between_them_while_it_r
 
     def wait(name: str, count: int) -> None:
         with came:
-            assert came.wait_for(lambda: len(heard.get(name, ())) == count, 30)
+            assert came.wait_for(lambda: len(heard.get(name, ())) == count, 100)
 
     def lane_of(name: str) -> str:
         return next(task.lane for task in orchestrator.status().tasks if task.spec.name == name)

@@ -19,6 +19,7 @@ pytestmark = needs("tvm")
 
 SHAPE = (16, 24, 3)
 FRAMES = 5
+PERIOD_MS = 5_000
 
 
 def test_a_set_with_one_network_on_tvm_and_the_rest_on_onnx_runtime_is_on_time(
@@ -43,26 +44,28 @@ def test_a_set_with_one_network_on_tvm_and_the_rest_on_onnx_runtime_is_on_time(
     try:
         # Slow enough for any machine: what is on time is the engine's to say, not this test's.
         for name, lane in (("first", "plain"), ("second", "plain"), ("third", "compiled")):
-            task = house.task(name, lane=lane, wcet_ms=0, period_ms=2_000, deadline_ms=2_000)
+            task = house.task(name, lane=lane, wcet_ms=0, period_ms=PERIOD_MS, deadline_ms=600_000)
             answer = orchestrator.register(task)
             assert answer.accepted, answer.rationale.sentence
             assert "measured budget" in answer.rationale.sentence
         placed = {task.spec.name: task.lane for task in orchestrator.status().tasks}
         assert placed == {"first": "plain", "second": "plain", "third": "compiled"}
         orchestrator.activate()
+        # At the declared rate, until now: nobody waits for the next frame to be due.
+        began = time.monotonic_ns() - FRAMES * PERIOD_MS * 1_000_000
         for number in range(FRAMES):
+            came_ns = began + number * PERIOD_MS * 1_000_000
             for stream in orchestrator.intake.streams():
-                taken = orchestrator.intake.take(stream.key, time.monotonic_ns())
+                taken = orchestrator.intake.take(stream.key, came_ns)
                 assert taken is not None
                 taken.array(SHAPE)[:] = 10 + number
-                now = time.monotonic_ns()
-                orchestrator.intake.commit(taken, SHAPE, FrameTimes(0, now, now, now))
+                times = FrameTimes(0, came_ns, came_ns, came_ns)
+                orchestrator.intake.commit(taken, SHAPE, times)
             with came:
                 assert came.wait_for(
                     lambda: all(len(heard.get(each, ())) == number + 1 for each in placed),  # noqa: B023
-                    60,
+                    100,
                 )
-            time.sleep(2.0)  # the declared rate
     finally:
         orchestrator.cleanup()
     for name in placed:
