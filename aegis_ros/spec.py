@@ -480,10 +480,12 @@ class ModelsSpec:
     Attributes:
         roots: the only folders they may be loaded from, ``package://`` URIs or paths.
         require_sha256: refuse tasks that do not declare the digest of their model.
+        allow_code: take code that was compiled elsewhere; it runs in the engine.
     """
 
     roots: tuple[str, ...] = ("package://aegis_ros/models",)
     require_sha256: bool = False
+    allow_code: bool = False
 
 
 class Accept(StrEnum):

@@ -77,6 +77,8 @@ class Capabilities:
         contends: what its lanes have in common and so slow each other by, in words; lanes of other
             backends that say the same slow them, too. Empty where lanes do not meet.
         distributions: installed distributions whose versions decide how long a run takes.
+        code: suffixes of files with code compiled elsewhere that it takes as networks
+            (:attr:`PreparedNetwork.code`), as ``.so``.
     """
 
     batches: bool = False
@@ -92,6 +94,7 @@ class Capabilities:
     waits: bool = False
     contends: str = ""
     distributions: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

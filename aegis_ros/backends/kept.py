@@ -79,9 +79,10 @@ def in_build(prepared: PreparedNetwork, scratch: Path, *, devices: bool = True) 
     from aegis_ros.sandbox.containment import Containment, memory_limit
 
     size = prepared.weight_bytes + prepared.activation_bytes
+    code = () if prepared.code is None else (str(prepared.code.path),)
     return Containment(
         memory_bytes=memory_limit(size, devices=devices),
-        reads=(str(prepared.path),),
+        reads=(str(prepared.path), *code),
         writes=(str(scratch),),
         devices=devices,
     )

@@ -17,6 +17,7 @@ __all__ = [
     "capabilities_of",
     "create_backend",
     "generator_backends",
+    "takers_of_code",
     "warm",
 ]
 
@@ -97,6 +98,20 @@ def capabilities_of(name: str = "") -> Capabilities:
 def generator_backends() -> list[str]:
     """Return the names of those of our backends that run language models."""
     return [name for name in sorted(_BACKENDS.ours) if capabilities_of(name).generators]
+
+
+def takers_of_code(suffix: str) -> tuple[str, ...]:
+    """Return the names of backends that take compiled code from files of such names.
+
+    Args:
+        suffix: of the name.
+    """
+    found = []
+    for name in backend_names():
+        with suppress(AegisError):  # one that cannot be used takes nothing
+            if suffix in capabilities_of(name).code:
+                found.append(name)
+    return tuple(found)
 
 
 def warm(names: Iterable[str]) -> None:

@@ -125,6 +125,12 @@ class _Models(Model):
     require_sha256: bool = Field(
         False, description="refuse tasks that do not declare the `sha256` of their model"
     )
+    allow_code: bool = Field(
+        False,
+        description="take networks that somebody else has compiled (`.so`), on lanes whose backend "
+        "runs such code. It runs in the engine and can do all that the node's user can: see "
+        "[security.md](security.md#compiled-code)",
+    )
 
 
 class _Services(Model):

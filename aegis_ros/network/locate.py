@@ -20,13 +20,13 @@ from aegis_ros.rationale.loading import FileChanged, TooLarge
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
 
-__all__ = ["MOST_BYTES", "expand_root", "open_model", "resolve_model", "resolve_resource"]
+__all__ = ["MOST_BYTES", "ONNX", "expand_root", "open_model", "resolve_model", "resolve_resource"]
 
 MOST_BYTES = 2 * 1024**3 - 1  # of a message of protocol buffers, which an ONNX file is
 _SLOW_BYTES = 64 * 1024**2  # to hash and to read in a child takes tenths of a second, and more
 _SLOWER_BYTES = 512 * 1024**2  # to hash takes longer than to start a child that looks at it before
 _LOOK_SECONDS = 60.0
-_ONNX = ".onnx"
+ONNX = ".onnx"
 _URI = re.compile(
     r"^(?P<scheme>pypi|package)://(?P<owner>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<path>.+)$"
 )
@@ -42,7 +42,7 @@ def resolve_model(uri: str, roots: Sequence[str]) -> Path:
         return file.path
 
 
-def open_model(uri: str, roots: Sequence[str], suffixes: Collection[str] = (_ONNX,)) -> ModelFile:
+def open_model(uri: str, roots: Sequence[str], suffixes: Collection[str] = (ONNX,)) -> ModelFile:
     """Open the file that a model URI stands for; what is looked at here is the open file.
 
     Args:
@@ -91,7 +91,7 @@ def _check(file: ModelFile, uri: str, installed: InstalledFile | None) -> None:
             rule=Rule.MODEL_FILE,
             hint="Copy the file again",
         )
-    is_onnx = _ONNX in {_suffix(uri), file.path.suffix.lower()}
+    is_onnx = ONNX in {_suffix(uri), file.path.suffix.lower()}
     if is_onnx and size > MOST_BYTES:
         raise load_error(TooLarge(size, MOST_BYTES), ModelError, uri)
     head = file.head(HEAD_BYTES)

@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from aegis_ros.errors import ModelError
+from aegis_ros.errors import ModelError, load_error
+from aegis_ros.network.compiled_code import CompiledCode
 from aegis_ros.network.feed import Feed
 from aegis_ros.network.metadata import bounded_metadata
 from aegis_ros.network.tensor import TensorInfo
@@ -32,13 +33,21 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         tensor_infos,
     )
     from aegis_ros.network.rebatch import runs_alone
+    from aegis_ros.network.stand_in import kept_code, require_fed_as_compiled, stand_in
     from aegis_ros.network.trial import tried
 
     feeds = [_feed(fields) for fields in request["feeds"]]
     source = Path(request["source"])
-    model = read_graph(request["descriptor"], request["digest"], source)
+    code = CompiledCode.from_json(request["code"]) if "code" in request else None
+    if code is None:
+        model = read_graph(request["descriptor"], request["digest"], source)
+    else:
+        code_bytes = kept_code(request, source.name)
+        model = stand_in(code)
     metadata = bounded_metadata((item.key, item.value) for item in model.metadata_props)
     other_size = size_refused(model, feeds)
+    if code is not None and other_size is not None:  # code runs on the size it was compiled for
+        raise load_error(other_size, ModelError)
     batch = fixed_batch(model, feeds)
     if batch != 1 and not runs_alone(model, batch):
         raise ModelError(
@@ -62,10 +71,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         max_results=request["max_results"],
         other_size=other_size,
     )
+    if code is not None:
+        require_fed_as_compiled(code, trial.outputs, feeds)
     if any(feed.batch for feed in feeds):
         fused = at_largest(fused, feeds)
     weights, activations = estimate_bytes(fused)
-    return {
+    facts = {
         "differs": [*_differs(inputs, feeds), *([] if trial.busy is None else ["busy"])],
         "inputs": [asdict(item) for item in inputs],
         "frames": [
@@ -76,6 +87,18 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         "activation_bytes": activations,
         "flops": estimate_flops(fused),
         "metadata": metadata,
+    }
+    return facts if code is None else _of_code(facts, code, code_bytes)
+
+
+def _of_code(facts: dict[str, Any], code: CompiledCode, code_bytes: int) -> dict[str, Any]:
+    """Return the facts of code that runs behind what they are of."""
+    return facts | {
+        "outputs": [asdict(item) for item in code.outputs],
+        "weight_bytes": facts["weight_bytes"] + code_bytes,
+        "activation_bytes": facts["activation_bytes"]
+        + sum(item.nbytes for item in (*code.inputs, *code.outputs)),
+        "metadata": code.metadata,
     }
 
 

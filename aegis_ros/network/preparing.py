@@ -11,10 +11,12 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from aegis_ros.network.compiled_code import CompiledCode
 from aegis_ros.network.feed import Feed, NetworkInput
 from aegis_ros.network.model_file import ModelFile
 from aegis_ros.network.patterns import Busy
@@ -25,10 +27,28 @@ from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
 from aegis_ros.spec import FrameFormat
 
-__all__ = ["PreparedNetwork", "prepare"]
+__all__ = ["PreparedCode", "PreparedNetwork", "prepare"]
 
 _FORMAT_VERSION = 3  # of all keys; raise it when every profile is to be measured anew
 _CACHE_VERSION = 8  # of what is cached; raise it when facts or fused graphs change
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCode:
+    """Code that was compiled elsewhere, and runs behind what was prepared.
+
+    Attributes:
+        path: its file, in the cache.
+        digest: SHA-256 of it in hex; only that is loaded.
+        suffix: that of its name: which backends take it.
+        function: that computes the network: it takes the outputs of the prepared ONNX file, in
+            their order, and makes those of the network, in theirs.
+    """
+
+    path: Path
+    digest: str
+    suffix: str
+    function: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +70,8 @@ class PreparedNetwork:
             where nobody knows it.
         busy: the pattern on which the network finds most; ``None`` where what it computes does not
             depend on that.
+        code: what computes the outputs from those of ``path``, where the network is compiled code;
+            ``None`` where ``path`` is the whole network.
     """
 
     path: Path
@@ -64,6 +86,7 @@ class PreparedNetwork:
     flops: int = 0
     fused_digest: str = ""
     busy: Busy | None = None
+    code: PreparedCode | None = None
 
     @property
     def frame_input(self) -> TensorInfo:
@@ -90,6 +113,7 @@ def prepare(
     max_results: int = 0,
     arena_bytes: int = 1024**3,
     timeout_s: float = 120.0,
+    code: CompiledCode | None = None,
 ) -> PreparedNetwork:
     """Validate a network, put its preprocessing in front, and bind every extent.
 
@@ -103,6 +127,7 @@ def prepare(
             for what the graph allows, or else for what is usual.
         arena_bytes: what a network may take; the child process gets a few times as much.
         timeout_s: how long the child process may take.
+        code: what is known of ``file`` where that is compiled code; nothing of it runs here.
 
     Raises:
         ModelError: code ``model_valid``; the text says what does not fit and how to fix it.
@@ -117,6 +142,7 @@ def prepare(
             max_results=max_results,
             arena_bytes=arena_bytes,
             timeout_s=timeout_s,
+            code=code,
         )
 
 
@@ -129,7 +155,10 @@ def _prepared(
     max_results: int,
     arena_bytes: int,
     timeout_s: float,
+    code: CompiledCode | None,
 ) -> PreparedNetwork:
+    if code is not None:
+        code.require_room(arena_bytes)
     path, model_digest = source.path, source.digest
     request = {
         "format": _FORMAT_VERSION,
@@ -138,11 +167,13 @@ def _prepared(
         **_identity(feeds),
         "dimensions": dict(sorted(bounds.items())),
         **({"max_results": max_results} if max_results else {}),
+        **({"code": code.to_json()} if code is not None else {}),
     }
     key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
 
     def build(folder: Path) -> tuple[dict[str, Any], list[Path]]:
         fused = folder / "fused.onnx"
+        kept = [] if code is None else [folder / f"code{code.suffix}"]
         facts = run_child(
             "aegis_ros.network.prepare_child",
             {
@@ -153,26 +184,34 @@ def _prepared(
                 "descriptor": source.descriptor,
                 "digest": model_digest,
                 "target": str(fused),
+                **({"code": code.to_json(), "kept": str(*kept)} if code is not None else {}),
             },
             allowed=Containment(memory_bytes=memory_limit(arena_bytes), writes=(str(folder),)),
             timeout_s=timeout_s,
             subject=path.name,
             descriptors=(source.descriptor,),
         )
-        return facts, [fused]
+        return facts, [fused, *kept]
 
+    described = partial(
+        _described, source=path, model_digest=model_digest, key=key, feeds=feeds, code=code
+    )
     cache, name = ArtifactCache(cache_dir / "networks"), f"{key}-{_CACHE_VERSION}"
     found = cache.find(name)
     if found is not None:
         with suppress(KeyError, TypeError, ValueError, IndexError):  # damaged: made again
-            return _described(found, path, model_digest=model_digest, key=key, feeds=feeds)
-    return _described(
-        cache.make(name, build), path, model_digest=model_digest, key=key, feeds=feeds
-    )
+            return described(found)
+    return described(cache.make(name, build))
 
 
 def _described(
-    made: Artifact, source: Path, *, model_digest: str, key: str, feeds: Sequence[Feed]
+    made: Artifact,
+    *,
+    source: Path,
+    model_digest: str,
+    key: str,
+    feeds: Sequence[Feed],
+    code: CompiledCode | None,
 ) -> PreparedNetwork:
     """Return what was prepared; raises in some way where the facts are not those of a network.
 
@@ -206,6 +245,9 @@ def _described(
         flops=int(facts["flops"]),
         fused_digest=made.digests[0],
         busy=None if facts["busy"] is None else Busy(**facts["busy"]),
+        code=None
+        if code is None
+        else PreparedCode(made.paths[1], made.digests[1], code.suffix, code.function),
     )
 
 

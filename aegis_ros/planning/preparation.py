@@ -11,8 +11,10 @@ from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, BackendError, ConfigError, ModelError
 from aegis_ros.network import ModelFile, PreparedNetwork, open_model, prepare
+from aegis_ros.network.compiled_code import described_code
 from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.planning.candidate import Candidate, Options, options_of
+from aegis_ros.planning.code_trust import code_refused, trusted_suffix
 from aegis_ros.planning.contention import Contention
 from aegis_ros.planning.cutting import cut_budget, estimated_budget
 from aegis_ros.planning.early_exit import plan_for, stand_in_problem
@@ -186,7 +188,10 @@ class Preparation:
 
     def _prepared(self, spec: TaskSpec) -> PreparedNetwork:
         try:
-            with open_model(spec.model, self._spec.models.roots) as file:
+            roots = self._spec.models.roots
+            suffix = trusted_suffix(spec.model, self._spec.models, self._backends)
+            code = described_code(spec.model, suffix, roots) if suffix else None
+            with open_model(spec.model, roots, *([{suffix}] if suffix else [])) as file:
                 self._check_file(spec, file)
                 prepared = prepare(
                     file,
@@ -195,6 +200,7 @@ class Preparation:
                     dimensions=spec.dimensions,
                     max_results=spec.output.max_results,
                     arena_bytes=self.device.arena_bytes,
+                    code=code,
                 )
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
@@ -242,6 +248,8 @@ class Preparation:
                 f"{backend.name} takes at most {backend.capabilities.inputs}"
             )
             raise Refusal(Invalid(spec.name, Rule.SCHEMA, too_many))
+        if prepared.code is not None and prepared.code.suffix not in backend.capabilities.code:
+            raise Refusal(code_refused(spec.name, prepared.code.suffix, backend.name))
         try:
             compiled = _compiled_by(backend, prepared, self._cache_dir, parts)
         except AegisError as error:
