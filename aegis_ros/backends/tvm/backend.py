@@ -44,6 +44,7 @@ class TvmBackend(OnCores):
         on_cores=True,
         contends=PROCESSOR,
         distributions=("apache-tvm", "apache-tvm-ffi", "apache-tvm-ffi-orcjit"),
+        code=(".so",),
     )
 
     def __init__(self) -> None:
@@ -63,7 +64,8 @@ class TvmBackend(OnCores):
 
         Outputs are those of ONNX Runtime within the tolerance of
         :data:`~aegis_ros.backends.reference.FLOAT32`; those of segments are those of the whole
-        network to the bit.
+        network to the bit. What a library makes that was compiled elsewhere is compared with
+        nothing but the extents and types it declares.
 
         Raises:
             ModelError: TVM cannot take the network, or computes something else.
@@ -122,6 +124,7 @@ class TvmBackend(OnCores):
             timeout_s=_BUILD_TIMEOUT_S,
             subject=prepared.source.name,
         )
+        code = prepared.code
         made = ask(
             {
                 "source": str(prepared.path),
@@ -129,6 +132,9 @@ class TvmBackend(OnCores):
                 "parts": segments,
                 "folder": str(scratch),
                 "network": without_files(self.name, prepared).to_json(),
+                "code": None
+                if code is None
+                else {"path": str(code.path), "digest": code.digest, "function": code.function},
             }
         )
         if "refused" in made:

@@ -16,7 +16,7 @@ from aegis_ros.backends.reference import difference
 from aegis_ros.backends.resident import second_takes
 from aegis_ros.backends.trial import computed, facts_of_trial
 from aegis_ros.backends.tvm.backend import load_network
-from aegis_ros.backends.tvm.compiling import compile_part
+from aegis_ros.backends.tvm.compiling import Behind, compile_part
 from aegis_ros.backends.tvm.refusals import tvm_failure
 from aegis_ros.errors import AegisError, BackendError, ModelError, StateError, load_error
 from aegis_ros.sandbox.verified import verified
@@ -29,12 +29,13 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: ``source`` (ONNX), ``digest`` (of it, or empty), ``parts``, ``folder`` for what is
-            made, and ``network`` (a :class:`CompiledNetwork` without files); or what that was
+            made, ``network`` (a :class:`CompiledNetwork` without files), and ``code`` (``path``,
+            ``digest`` and ``function`` of a library behind it, or nothing); or what that was
             answered with, beside ``weight_bytes`` and ``activation_bytes``.
 
     Returns:
         Of compiling: ``network``, ``whole`` (the same in one segment, or nothing), ``reference``
-        (an ONNX file), and ``known`` of the cut. Of trying: ``paths``, ``bytes``,
+        (an ONNX file, or nothing), and ``known`` of the cut. Of trying: ``paths``, ``bytes``,
         ``activation_bytes``, ``dynamic``, ``shares``, ``cuts``, ``complete_after``. Of either:
         ``refused``, a sentence.
 
@@ -46,8 +47,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         if "source" not in request:
             return _tried(request)
         with verified(request["source"], request["digest"], StateError) as source:
+            if request["code"] is not None:
+                return _before_code(request, Path(source))
             return _built(request, Path(source))
     except (AegisError, OSError, MemoryError) as error:
+        if isinstance(error, BackendError) and request.get("reference", "") is None:
+            raise _of_code(error) from error
         if isinstance(error, BackendError):  # what an engine would say when it loads or runs it
             raise load_error(tvm_failure(error), ModelError) from error
         raise
@@ -74,13 +79,41 @@ def _built(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
     }
 
 
+def _before_code(request: Mapping[str, Any], original: Path) -> dict[str, Any]:
+    """Compile what feeds a library that was compiled elsewhere, and put both into one segment."""
+    if int(request["parts"]) > 1:
+        return {"refused": "it is compiled code, which stays as it is"}
+    folder, network = Path(request["folder"]), CompiledNetwork.from_json(request["network"])
+    source = fold(written_bytes_first(original, folder / "typed.onnx"), folder / "whole.onnx")
+    target, code = folder / "0.tar", request["code"]
+    with verified(code["path"], code["digest"], StateError) as file:
+        makes = tuple(item.name for item in network.outputs)
+        compile_part(source, target, network.inputs, Behind(Path(file), code["function"], makes))
+    made = replace(network, paths=(str(target),))
+    known = {"shares": [1.0], "cuts": "", "complete_after": []}
+    return {"network": made.to_json(), "whole": None, "reference": None, "known": known}
+
+
+def _of_code(error: BackendError) -> ModelError:
+    """Return why a library that was compiled elsewhere is not taken."""
+    return ModelError(
+        error.problem,
+        where="model",
+        value=error.value or None,
+        expected=error.expected,
+        hint="Correct the description beside the library, or compile it for this processor and TVM",
+    )
+
+
 def _tried(request: Mapping[str, Any]) -> dict[str, Any]:
     """Load and run a network with what an engine has of TVM: not its compiler."""
     network = CompiledNetwork.from_json(request["network"])
     taken, loaded = second_takes(lambda: load_network(network, network.paths))
-    refused = difference(
-        network, Path(request["reference"]), lambda inputs: computed(network, loaded, inputs)
-    )
+    refused = ""
+    if request["reference"] is not None:
+        refused = difference(
+            network, Path(request["reference"]), lambda inputs: computed(network, loaded, inputs)
+        )
     if not refused and request["whole"] is not None:
         whole = CompiledNetwork.from_json(request["whole"])
         refused = not_exact(whole, load_network(whole, whole.paths), network, loaded)

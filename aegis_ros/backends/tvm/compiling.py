@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,37 @@ from aegis_ros.backends.tvm.refusals import extents_decided, of_extents
 from aegis_ros.backends.tvm.toolkit import load_compiler
 from aegis_ros.network.feed import NetworkInput
 
-__all__ = ["compile_part", "processor_target"]
+__all__ = ["Behind", "compile_part", "processor_target"]
 
 _FUNCTION = "main"
 _BOUND = "tir_var_upper_bound"
 
 
-def compile_part(source: Path, target: Path, inputs: Sequence[NetworkInput]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A library that was compiled elsewhere, and runs on what a part makes.
+
+    Attributes:
+        path: of its file.
+        function: of it that is called.
+        makes: names of the tensors that it makes, in order.
+    """
+
+    path: Path
+    function: str
+    makes: tuple[str, ...]
+
+
+def compile_part(
+    source: Path, target: Path, inputs: Sequence[NetworkInput], behind: Behind | None = None
+) -> list[str]:
     """Compile one part of a network for this machine's processor.
 
     Args:
         source: the ONNX file.
         target: file that the machine code is written to.
         inputs: of the whole network; how large its frames can be.
+        behind: what runs behind it, in the same segment.
 
     Returns:
         Names of the outputs whose extents are known only after a run.
@@ -54,8 +73,12 @@ def compile_part(source: Path, target: Path, inputs: Sequence[NetworkInput]) -> 
     dynamic = _dynamic(function, makes)
     pooled = not dynamic and _all_bounded(function, bounds)
     made = tvm.compile(module, processor_target(), relax_pipeline=_pipeline())
-    _write(tvm, made.mod, target, Signature(takes, makes, pooled=pooled))
-    return dynamic
+    if behind is None:
+        _write(tvm, made.mod, target, Signature(takes, makes, pooled=pooled))
+        return dynamic
+    signature = Signature(takes, behind.makes, pooled=pooled, behind=behind.function)
+    _write(tvm, made.mod, target, signature, code=behind.path)
+    return []
 
 
 def processor_target() -> Any:
@@ -133,7 +156,9 @@ def _without_extents(kind: Any) -> bool:
     return hasattr(kind, "shape") and kind.shape is None  # a shape itself has extents of its own
 
 
-def _write(tvm: Any, executable: Any, target: Path, signature: Signature) -> None:
+def _write(
+    tvm: Any, executable: Any, target: Path, signature: Signature, *, code: Path | None = None
+) -> None:
     """Write what was compiled: the machine code, and an object file with everything else."""
     objects = {}
     modules = executable._collect_dso_modules()
@@ -144,7 +169,7 @@ def _write(tvm: Any, executable: Any, target: Path, signature: Signature) -> Non
     pack = tvm.get_global_func("runtime.ModulePackImportsToLLVM")
     objects["data.o"] = target.with_suffix(".data.o")
     pack(executable, False, machine, "").write_to_file(str(objects["data.o"]))
-    write_library(target, signature, objects)
+    write_library(target, signature, objects, code)
     for file in objects.values():
         file.unlink()
 

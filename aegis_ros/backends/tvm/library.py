@@ -19,6 +19,7 @@ from aegis_ros.errors import BackendError
 __all__ = ["Library", "Signature", "read_library", "write_library"]
 
 _SIGNATURE = "signature.json"
+_CODE = "code.so"
 _MOST_OBJECTS = 16
 
 
@@ -29,11 +30,14 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         inputs: names of the tensors it takes, in order.
         outputs: names of those it makes, in order.
         pooled: whether every run takes the same memory, which is then kept for the next one.
+        behind: function of a library that was compiled elsewhere, which takes what the object files
+            make, in their order, and makes the outputs; empty where there is none.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     pooled: bool = True
+    behind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +47,32 @@ class Library:
     Attributes:
         signature: what it takes and makes.
         objects: its object files.
+        code: the library behind them; empty where there is none.
     """
 
     signature: Signature
     objects: tuple[bytes, ...]
+    code: bytes = b""
 
 
-def write_library(path: Path, signature: Signature, objects: Mapping[str, Path]) -> None:
+def write_library(
+    path: Path, signature: Signature, objects: Mapping[str, Path], code: Path | None = None
+) -> None:
     """Write a segment to a file.
 
     Args:
         path: of the file, a tar archive.
         signature: what the segment takes and makes.
         objects: its object files, by the name they get.
+        code: the library behind them.
     """
+    files = dict(objects) if code is None else {**objects, _CODE: code}
     with tarfile.open(path, "w") as archive:
         content = msgspec.json.encode(signature)
         entry = tarfile.TarInfo(_SIGNATURE)
         entry.size = len(content)
         archive.addfile(entry, io.BytesIO(content))
-        for name, file in objects.items():
+        for name, file in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = file.stat().st_size
             with file.open("rb") as stream:
@@ -86,4 +96,5 @@ def read_library(path: str) -> Library:
         signature = msgspec.json.decode(found.pop(_SIGNATURE), type=Signature)
     except (tarfile.TarError, KeyError, msgspec.DecodeError, EOFError) as error:
         raise BackendError(f"the file is no compiled network ({error})") from error
-    return Library(signature, tuple(found.values()))
+    code = found.pop(_CODE, b"")
+    return Library(signature, tuple(found.values()), code)

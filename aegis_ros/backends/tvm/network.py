@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,11 @@ class TvmNetwork:
             from aegis_ros.backends.tvm.refusals import tvm_text
 
             raise BackendError(tvm_text(error)) from error
-        tensors = (made,) if hasattr(made, "dtype") else made
+        tensors = _several(made)
+        if len(tensors) != len(segment.makes):
+            raise BackendError(
+                f"{len(tensors)} tensors are made, and {len(segment.makes)} outputs declared"
+            )
         last = index == len(self._segments) - 1
         for (name, place), tensor in zip(segment.makes, tensors, strict=True):
             if place >= 0:
@@ -128,6 +133,15 @@ class TvmNetwork:
 
     def _hand_out(self, place: int, tensor: Any, output: npt.NDArray[np.generic]) -> None:
         values = np.from_dlpack(tensor)
+        if place not in self._dynamic and (values.shape, values.dtype) != (
+            output.shape,
+            output.dtype,
+        ):
+            raise BackendError(
+                f"output {self._infos[place].name!r} is not what was declared",
+                value=f"{values.dtype} {list(values.shape)}",
+                expected=f"{output.dtype} {list(output.shape)}",
+            )
         if place in self._dynamic:
             self._shapes[place] = copy_to_front(self._infos[place], values, output)
         else:
@@ -140,17 +154,84 @@ class TvmNetwork:
         session = load_linker().ExecutionSession()
         # It would ask a C++ compiler, in a process of its own, where that one's library is; what
         # LLVM made of a network needs none.
-        code = session.load_module(list(library.objects), cxx=os.devnull)
-        from tvm.runtime.vm import VirtualMachine
-
-        memory = None if signature.pooled else "naive"
-        machine = VirtualMachine(code, load_runtime().cpu(), memory)
+        module = session.load_module(list(library.objects), cxx=os.devnull)
+        function = _function(module, _FUNCTION, pooled=signature.pooled)
+        if signature.behind:
+            function = _then(
+                function, _function(_opened(library.code, Path(file).parent), signature.behind)
+            )
         return _Segment(
-            machine[_FUNCTION],
+            function,
             session,
             tuple((name, self._inputs.get(name, -1)) for name in signature.inputs),
             tuple((name, self._outputs.get(name, -1)) for name in signature.outputs),
         )
+
+
+def _opened(code: bytes, folder: Path) -> Any:
+    """Return the module of a shared library, of which nobody else has opened the same file.
+
+    One file would be one library for all who open it, which knows the module of the last one only.
+
+    Args:
+        code: what the file of the library holds.
+        folder: for a file of its own, where this process may have none in memory: the child that
+            tries a build may not, since nobody would count them.
+
+    Raises:
+        BackendError: it is none that can be opened here.
+    """
+    try:
+        descriptor = os.memfd_create("network", os.MFD_CLOEXEC)
+    except PermissionError:
+        from aegis_ros.sandbox.scratch import Scratch  # what an engine has no use for
+
+        with Scratch(folder) as scratch:
+            own = scratch / "code.so"
+            own.write_bytes(code)
+            return _open(str(own))
+    with open(descriptor, "wb") as file:
+        file.write(code)
+        file.flush()
+        return _open(f"/proc/self/fd/{descriptor}")
+
+
+def _open(path: str) -> Any:
+    from tvm_ffi import get_global_func
+
+    try:
+        return get_global_func("ffi.Module.load_from_file.so")(path, "so")
+    except Exception as error:  # its exceptions have no common type
+        said = str(error).rpartition(path)[2].strip(" :") or type(error).__name__
+        raise BackendError(f"the library cannot be opened ({said})") from error
+
+
+def _function(module: Any, name: str, *, pooled: bool = True) -> Any:
+    """Return a function of compiled code, as Relax's virtual machine runs it.
+
+    Raises:
+        BackendError: there is none of that name, or the code is not TVM's.
+    """
+    from tvm.runtime.vm import VirtualMachine
+
+    try:
+        machine = VirtualMachine(module, load_runtime().cpu(), None if pooled else "naive")
+    except AttributeError as error:
+        raise BackendError("the library is none that TVM has compiled from Relax") from error
+    try:
+        return machine[name]
+    except AttributeError as error:
+        raise BackendError(f"the library has no function {name!r}") from error
+
+
+def _then(first: Any, second: Any) -> Any:
+    """Return a function that hands on what one function makes to another one."""
+    return lambda *given: second(*_several(first(*given)))
+
+
+def _several(made: Any) -> Any:
+    """Return the tensors that a function has made, one or several."""
+    return (made,) if hasattr(made, "dtype") else made
 
 
 def _from_array() -> Any:
