@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,14 @@ def test_every_parameter_that_a_launch_file_sets_is_the_nodes_and_of_its_type(
                 there = node.get_parameter(parameter)
                 assert _TYPES[there.type_] is ARGUMENTS[argument].kind, parameter
         finally:
-            node.close() if hasattr(node, "close") else node.destroy_node()
+            # Others of these names may follow in this process.
+            if hasattr(node, "close"):
+                node.close()
+            if program == "orchestrator":
+                node.intake_node.destroy_node()
+            node.destroy_node()
+            del node
+            gc.collect()
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.name)

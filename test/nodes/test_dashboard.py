@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ class Beside:
         self.server.close()
         self._executor.shutdown()
         self._thread.join(timeout=100.0)
+        self.node.destroy_node()  # else it would be in the graph for as long as it is not collected
 
 
 @contextmanager
@@ -210,6 +212,7 @@ def test_a_parameter_that_would_not_work_ends_the_program_with_its_name(
     parameter: str, named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--ros-args", "-p", parameter]) == 1
+    gc.collect()  # until then, other tests of this process would find its node in the graph
     error = capsys.readouterr().err
     assert error.startswith(named)
     assert "Traceback" not in error

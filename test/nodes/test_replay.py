@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from pathlib import Path
@@ -47,8 +48,10 @@ def played(config: Path, count: int) -> tuple[list[Image], bool]:
         time.sleep(0.01)
     node.close()
     executor.shutdown()
-    rclpy.try_shutdown(context=context)
     thread.join(timeout=100.0)
+    for each in (listener, node):
+        each.destroy_node()  # others of these names may follow in this process
+    rclpy.try_shutdown(context=context)
     return heard, node.failed
 
 
@@ -102,6 +105,7 @@ def test_a_topic_that_is_refused_is_reported_and_ends_the_program(
 
     monkeypatch.setattr(ReplayNode, "create_publisher", refuse)
     assert main(["--ros-args", "-p", f"config:={config}"]) == 1
+    gc.collect()  # until then, other tests of this process would find its node in the graph
     said = capfd.readouterr().err
     assert "/camera cannot be published: RuntimeError: could not create publisher" in said
     assert "Traceback" not in said
@@ -121,4 +125,5 @@ def test_the_program_names_what_it_cannot_play(
     config = tmp_path / "replay.yaml"
     config.write_text(text)
     assert main(["--ros-args", "-p", f"config:={config}"]) == 2
+    gc.collect()
     assert named in capsys.readouterr().err

@@ -172,6 +172,8 @@ def test_every_node_uses_what_the_policy_permits_and_nothing_else(tmp_path: Path
             for node in nodes:
                 assert _used(node) <= permitted[node.get_name()], node.get_name()
             _check_dds(policy(enclaves(spec, names)), nodes)
+        for node in (dashboard, watching, replay):
+            node.destroy_node()  # others of these names may follow in this process
 
 
 def _check_dds(text: str, nodes: Iterable[Node]) -> None:
