@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from aegis_ros.dashboard.feed import Feed
-from aegis_ros.dashboard.views import LaneView, StatusView, TaskView
+from aegis_ros.dashboard.views import GeneratorView, LaneView, StatusView, TaskView
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -67,6 +67,40 @@ _TASK_COUNTERS: tuple[tuple[str, str, Callable[[TaskView], int]], ...] = (
     ("invalid_numbers", "Points or numbers of frames that were none", lambda task: task.invalid),
     ("results_not_finite", "Results with NaN or infinite numbers", lambda task: task.not_finite),
     ("results_truncated", "Results of which rows were left out", lambda task: task.truncated),
+)
+_GENERATOR_GAUGES: tuple[tuple[str, str, Callable[[GeneratorView], float]], ...] = (
+    (
+        "tokens_per_second",
+        "Tokens a second of all answers together, over the last five seconds",
+        lambda each: each.tokens_per_s,
+    ),
+    ("step_seconds", "The last step, from begin to end", lambda each: each.latency_ms / 1e3),
+    ("context_tokens", "Longest sequence of the last step", lambda each: each.context),
+    ("requests_running", "Requests that have a slot", lambda each: each.running),
+    ("requests_waiting", "Requests that wait for a slot", lambda each: each.waiting),
+    ("chunk_limit_tokens", "Most tokens of a prompt in one step", lambda each: each.chunk),
+    ("batch_limit", "Answers that may run at once", lambda each: each.batch),
+    ("length_limit_tokens", "Most tokens of a new request", lambda each: each.length),
+    (
+        "arena_used_bytes",
+        "In use by everything at the end of the last step",
+        lambda each: each.arena_used_bytes,
+    ),
+    ("arena_peak_bytes", "The most that was in use", lambda each: each.arena_peak_bytes),
+    (
+        "device_use_ratio",
+        "Share of the lane that was busy, 0..1; NaN for unknown",
+        lambda each: each.device_use if each.device_use >= 0.0 else float("nan"),
+    ),
+)
+_GENERATOR_COUNTERS: tuple[tuple[str, str, Callable[[GeneratorView], int]], ...] = (
+    ("tokens", "Tokens generated", lambda each: each.tokens),
+    ("limit_changes", "Changes of a limit", lambda each: each.changes),
+    (
+        "out_of_memory",
+        "Times that memory for a request could not be taken",
+        lambda each: each.out_of_memory,
+    ),
 )
 _QUANTILES: tuple[tuple[str, str, tuple[tuple[str, Callable[[TaskView], float]], ...]], ...] = (
     (
@@ -129,6 +163,7 @@ class Metrics:
                 family.add_metric([self._target, lane.name], lane_value(lane))
             yield family
         yield from self._tasks(status)
+        yield from self._generators(status)
 
     def _gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:
         family = GaugeMetricFamily(f"aegis_{name}", text, labels=["orchestrator"])
@@ -205,3 +240,24 @@ class Metrics:
                     [self._target, task.name, task.lane, state], float(task.state == state)
                 )
         yield states
+
+    def _generators(self, status: StatusView) -> Iterator[Metric]:
+        labels = ["orchestrator", "generator", "lane"]
+        for name, text, value in _GENERATOR_GAUGES:
+            gauge = GaugeMetricFamily(f"aegis_generator_{name}", text, labels=labels)
+            for each in status.generators:
+                gauge.add_metric([self._target, each.name, each.lane], value(each))
+            yield gauge
+        for name, text, count in _GENERATOR_COUNTERS:
+            counter = CounterMetricFamily(f"aegis_generator_{name}", text, labels=labels)
+            for each in status.generators:
+                counter.add_metric([self._target, each.name, each.lane], count(each))
+            yield counter
+        info = GaugeMetricFamily(
+            "aegis_generator_precision",
+            "1 for the precision that new requests run with",
+            labels=[*labels, "precision"],
+        )
+        for each in status.generators:
+            info.add_metric([self._target, each.name, each.lane, each.precision], 1.0)
+        yield info

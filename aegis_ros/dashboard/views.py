@@ -17,6 +17,7 @@ __all__ = [
     "CounterfactualView",
     "DecisionView",
     "DueView",
+    "GeneratorView",
     "JobView",
     "LaneView",
     "RejectedView",
@@ -95,6 +96,34 @@ class RejectedView:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorView:
+    """One language model that runs in the slack, and what it chose of what was admitted.
+
+    ``tokens_per_s`` is over the last five seconds, ``latency_ms`` that of the last step;
+    ``device_use`` is -1 where it is not known, and ``decision`` the last change of a limit.
+    """
+
+    name: str
+    lane: str
+    tokens: int
+    tokens_per_s: float
+    latency_ms: float
+    context: int
+    running: int
+    waiting: int
+    chunk: int
+    batch: int
+    length: int
+    precision: str
+    arena_used_bytes: int
+    arena_peak_bytes: int
+    device_use: float
+    changes: int
+    out_of_memory: int
+    decision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     """The orchestrator at one moment; ``engine_pid`` is 0 where no engine runs.
 
@@ -115,6 +144,7 @@ class StatusView:
     tasks: tuple[TaskView, ...]
     progress: str = ""
     rejected: tuple[RejectedView, ...] = ()
+    generators: tuple[GeneratorView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

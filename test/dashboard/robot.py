@@ -10,6 +10,7 @@ from aegis_ros.dashboard import (
     CounterfactualView,
     DecisionView,
     Feed,
+    GeneratorView,
     JobView,
     LaneView,
     StatusView,
@@ -22,7 +23,7 @@ from aegis_ros.dashboard import (
 )
 from aegis_ros.errors import StateError
 
-__all__ = ["FakeRobot", "a_decision", "a_job", "a_status", "a_task", "fill"]
+__all__ = ["FakeRobot", "a_decision", "a_generator", "a_job", "a_status", "a_task", "fill"]
 
 _NAMES = ("face_detector", "obstacles", "text_detector", "text_reader")
 
@@ -59,6 +60,30 @@ def a_task(name: str = "face_detector", **changes: object) -> TaskView:
         result_age_s=0.05,
     )
     return replace(task, **changes)  # type: ignore[arg-type]
+
+
+def a_generator(**changes: object) -> GeneratorView:
+    generator = GeneratorView(
+        name="assistant",
+        lane="main",
+        tokens=4_321,
+        tokens_per_s=51.5,
+        latency_ms=19.25,
+        context=640,
+        running=2,
+        waiting=3,
+        chunk=32,
+        batch=4,
+        length=1_024,
+        precision="int8",
+        arena_used_bytes=300 * 2**20,
+        arena_peak_bytes=410 * 2**20,
+        device_use=0.83,
+        changes=2,
+        out_of_memory=1,
+        decision="assistant gives up to 4 answers at once instead of 2: there is <b>room</b>.",
+    )
+    return replace(generator, **changes)  # type: ignore[arg-type]
 
 
 def a_status(tasks: tuple[TaskView, ...] = (), **changes: object) -> StatusView:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aegis_ros.dashboard import Feed, RejectedView
 from aegis_ros.dashboard.metrics import Metrics
-from test.dashboard.robot import a_status, a_task, fill
+from test.dashboard.robot import a_generator, a_status, a_task, fill
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +30,8 @@ def _read(feed: Feed) -> dict[str, list[tuple[dict[str, str], float]]]:
 def _names() -> set[str]:
     feed = Feed()
     fill(feed, 0.0)
+    assert feed.status is not None
+    feed.put_status(replace(feed.status, generators=(a_generator(),)))
     return set(_read(feed))
 
 
@@ -62,6 +65,27 @@ def test_frames_left_out_and_early_exits_are_counted() -> None:
     assert found["aegis_task_every_nth"][0][1] == 3.0
     assert found["aegis_task_frames_thinned_total"][0][1] == 20.0
     assert found["aegis_task_early_exits_total"][0][1] == 4.0
+
+
+def test_generators_have_their_own_metrics() -> None:
+    feed = Feed()
+    feed.put_status(a_status(generators=(a_generator(), a_generator(name="b", device_use=-1.0))))
+    found = _read(feed)
+    labels = {"orchestrator": "/robot/orchestrator", "generator": "assistant", "lane": "main"}
+    for name, value in (
+        ("tokens_per_second", 51.5),
+        ("tokens_total", 4_321.0),
+        ("step_seconds", 0.01925),
+        ("requests_waiting", 3.0),
+        ("batch_limit", 4.0),
+        ("arena_peak_bytes", 410.0 * 2**20),
+        ("limit_changes_total", 2.0),
+        ("out_of_memory_total", 1.0),
+    ):
+        assert (labels, value) in found[f"aegis_generator_{name}"]
+    assert ({**labels, "precision": "int8"}, 1.0) in found["aegis_generator_precision"]
+    uses = [value for _, value in found["aegis_generator_device_use_ratio"]]
+    assert uses[0] == 0.83 and uses[1] != uses[1], "not a number where it is not known"
 
 
 def test_a_status_that_grew_old_is_no_sign_of_life() -> None:

@@ -18,7 +18,7 @@ pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not in
 from aegis_ros.dashboard import Feed, RejectedView, Settings
 from aegis_ros.dashboard.server import Server
 from test.dashboard.browser import Browser, Page, a_browser, find_browser
-from test.dashboard.robot import FakeRobot, a_decision, a_job, a_status, a_task, fill
+from test.dashboard.robot import FakeRobot, a_decision, a_generator, a_job, a_status, a_task, fill
 
 _PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(
@@ -100,6 +100,27 @@ def test_tasks_that_were_not_admitted_are_shown_until_that_is_settled(browser: B
         assert page.run(_CONTRAST) == ""
         feed.put_status(a_status((a_task(),)))
         page.until("document.querySelector('#rejected').hidden")
+
+
+def test_language_models_are_shown_with_throughput_arena_and_decisions(browser: Browser) -> None:
+    feed = Feed()
+    feed.put_status(a_status((a_task(),), generators=(a_generator(),)))
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until("!document.querySelector('#generators-panel').hidden")
+        shown = page.run("document.querySelector('#generators').innerText")
+        for words in (
+            "51.5 tokens/s · 4,321 in all",
+            "up to 4 at once · 1,024 tokens each · chunks of 32 · int8",
+            "2 running, 3 waiting · step 19.3 ms at 640 tokens · arena 300 MiB, at most 410 MiB",
+            "lane busy 83 % · out of memory: 1",
+            "2 changes, the last one: assistant gives up to 4 answers at once instead of 2: "
+            "there is <b>room</b>.",
+        ):
+            assert words in shown, shown
+        assert page.run(_CONTRAST) == ""
+        feed.put_status(a_status((a_task(),)))
+        page.until("document.querySelector('#generators-panel').hidden")
 
 
 def test_what_a_task_does_without_is_reported_and_best_effort_is_never_late(

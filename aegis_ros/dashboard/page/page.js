@@ -1,6 +1,7 @@
 // Takes the news from the dashboard and hands them to the parts of the page.
 import { Decisions } from "./decisions.js";
 import { Device } from "./device.js";
+import { Generators } from "./generators.js";
 import { Tasks } from "./tasks.js";
 import { count, element, forgetPalette, number, percent, setAttribute, setText } from "./text.js";
 import { Timeline } from "./timeline.js";
@@ -22,6 +23,7 @@ const authorization = () => (state.token ? { Authorization: `Bearer ${state.toke
 const timeline = new Timeline(page.timeline, (sentence) => setText(page.readout, sentence));
 const tasks = new Tasks(page.tasks, (task) => change(task));
 const device = new Device(page);
+const generators = new Generators(page["generators-panel"], page.generators);
 const decisions = new Decisions(page.decisions, page.filter, page.announce);
 const whatIf = new WhatIf(page, authorization);
 
@@ -76,6 +78,7 @@ function show(status) {
   if (state.paused) return;
   tasks.follow(status, state.mayChange, state.hasJobs);
   device.follow(status);
+  generators.follow(status);
   whatIf.follow(status);
   showRejected(status.rejected);
   page["no-tasks"].hidden = status.tasks.length > 0;

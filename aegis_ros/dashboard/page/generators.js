@@ -1,0 +1,78 @@
+// Language models: throughput, arena, and what they chose of what was admitted.
+import { bytes, colour, count, element, ms, number, paint, percent, setAttribute, setText, sharpen } from "./text.js";
+
+const KEPT = 120; // statuses
+
+export class Generators {
+  constructor(panel, list) {
+    this.panel = panel;
+    this.list = list;
+    this.boxes = new Map();
+  }
+
+  follow(status) {
+    const names = new Set(status.generators.map((each) => each.name));
+    this.panel.hidden = names.size === 0;
+    for (const [name, box] of this.boxes)
+      if (!names.has(name)) {
+        box.box.remove();
+        this.boxes.delete(name);
+      }
+    for (const each of status.generators) {
+      if (!this.boxes.has(each.name)) this.boxes.set(each.name, this.make(each));
+      const box = this.boxes.get(each.name);
+      box.history.push([each.tokens_per_s ?? 0, each.arena_used_bytes]);
+      if (box.history.length > KEPT) box.history.shift();
+      this.fill(box, each, status.arena_bytes);
+    }
+  }
+
+  make(each) {
+    const dot = element("span", { class: "dot", "aria-hidden": "true" });
+    dot.style.background = colour(each.name);
+    const box = {
+      history: [], colour: colour(each.name),
+      speed: element("span", { class: "muted" }),
+      spark: element("canvas", { class: "spark", role: "img" }),
+      memory: element("canvas", { class: "spark", role: "img" }),
+      limits: element("p", { class: "mono" }),
+      note: element("p", { class: "muted mono" }),
+      decision: element("p", { class: "muted" }),
+    };
+    box.box = element("div", { class: "lane" },
+      element("header", {}, element("span", {}, dot, element("strong", {}, each.name), element("span", { class: "muted" }, ` · lane ${each.lane}`)), box.speed),
+      box.spark, box.memory, box.limits, box.note, box.decision);
+    this.list.append(box.box);
+    return box;
+  }
+
+  fill(box, each, arena) {
+    const speed = `${number(each.tokens_per_s)} tokens/s`;
+    setText(box.speed, `${speed} · ${count(each.tokens)} in all`);
+    const precision = each.precision ? ` · ${each.precision}` : "";
+    setText(box.limits, `up to ${each.batch} at once · ${count(each.length)} tokens each · chunks of ${each.chunk}${precision}`);
+    const use = each.device_use >= 0 ? ` · lane busy ${percent(each.device_use)}` : "";
+    const failed = each.out_of_memory ? ` · out of memory: ${count(each.out_of_memory)}` : "";
+    setText(box.note, `${each.running} running, ${each.waiting} waiting · step ${ms(each.latency_ms)} ms at ${count(each.context)} tokens` +
+      ` · arena ${bytes(each.arena_used_bytes)}, at most ${bytes(each.arena_peak_bytes)}${use}${failed}`);
+    const changes = each.changes === 1 ? "1 change" : `${count(each.changes)} changes`;
+    setText(box.decision, each.decision ? `${changes}, the last one: ${each.decision}` : "No limit has changed.");
+    this.draw(box.spark, box.history.map((point) => point[0]), box.colour, 0);
+    setAttribute(box.spark, "aria-label", `Throughput of ${each.name}: ${speed}`);
+    this.draw(box.memory, box.history.map((point) => point[1]), "--muted", arena);
+    setAttribute(box.memory, "aria-label", `Arena: ${bytes(each.arena_used_bytes)} of ${bytes(arena)}`);
+  }
+
+  draw(canvas, values, color, most) {
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (!width) return;
+    const context = sharpen(canvas, width, height);
+    const top = Math.max(most, ...values, 1e-6) * 1.05;
+    context.strokeStyle = paint(color);
+    context.lineWidth = 1.6;
+    context.beginPath();
+    values.forEach((value, index) => context[index ? "lineTo" : "moveTo"](
+      3 + ((KEPT - values.length + index) / (KEPT - 1)) * (width - 8), height - 3 - (value / top) * (height - 6)));
+    context.stroke();
+  }
+}
