@@ -1,0 +1,96 @@
+"""The same language model in a process of its own, which knows nothing of anybody's deadlines."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from aegis_ros.backends.generators import CompiledGenerator
+from aegis_ros.network.generator.buckets import chunks
+from aegis_ros.network.generator.decoder import Decoder
+
+__all__ = ["Apart", "apart"]
+
+_TIMEOUT_S = 600.0
+
+
+class Apart:
+    """Asks the process.
+
+    Args:
+        pipe: to it.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        """Wait until the model is loaded."""
+        self._pipe = pipe
+        self._answer()
+
+    def begin(self, seconds: float) -> None:
+        """Have it say something for a while."""
+        self._pipe.send(seconds)
+
+    def tokens(self) -> int:
+        """Wait for the end of the while; return how many tokens it generated."""
+        return self._answer()
+
+    def _answer(self) -> int:
+        if not self._pipe.poll(_TIMEOUT_S):
+            raise SystemExit(f"the process of the model says nothing for {_TIMEOUT_S:.0f} s")
+        return int(self._pipe.recv())
+
+
+@contextmanager
+def apart(model: CompiledGenerator, *, slots: int, core: int) -> Iterator[Apart]:
+    """Yield a process that runs a model on a core, with ordinary priority, and end it."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, model, slots, core), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield Apart(ours)
+    finally:
+        ours.close()
+        process.join(timeout=10.0)
+        process.kill()
+        process.join()
+
+
+def _serve(pipe: Connection, model: CompiledGenerator, slots: int, core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    with model.opened() as paths:
+        decoder = Decoder(model.facts, paths, context=model.facts.context, slots=slots)
+    chance = np.random.default_rng(1)
+    pipe.send(0)
+    while True:
+        try:
+            seconds = float(pipe.recv())
+        except EOFError:
+            return
+        pipe.send(_said(decoder, model.facts.context, chance, seconds))
+
+
+def _said(decoder: Decoder, context: int, chance: np.random.Generator, seconds: float) -> int:
+    """Answer as many as there are slots at once, one generation of prompts after the other."""
+    end = time.monotonic() + seconds
+    said = 0
+    while time.monotonic() < end:
+        prompt = int(chance.integers(2, max(3, context // 4)))
+        for slot in range(decoder.slots):
+            decoder.forget(slot)
+            for size in chunks(prompt - 1):
+                if time.monotonic() < end:
+                    decoder.prefill([0] * size, slot=slot)
+        for _ in range(int(chance.integers(1, max(2, context // 2)))):
+            if time.monotonic() >= end:
+                break
+            decoder.decode([0] * decoder.slots, slot=0)
+            said += decoder.slots
+    return said
