@@ -38,6 +38,6 @@ PARTS = (
     Part("acceptance", "How much the tests accept", "benchmarks.analysis.acceptance"),
     Part("trace", "What tracing costs", "benchmarks.trace"),
     Part("answers", "Quick services beside admissions", "benchmarks.answers"),
-    Part("generators", "Language models in the slack, and what adapting them is worth", "benchmarks.generators"),
+    Part("generators", "Language models in the slack of a lane", "benchmarks.generators"),
     Part("soak", "Faults, and what is lost, late or leaked", "benchmarks.soak"),
 )  # fmt: skip
