@@ -253,9 +253,8 @@ def test_whatever_stands_in_the_memory_the_engine_goes_on(own: Talk) -> None:
         head[:] = random.integers(0, 256, len(head), np.uint8)
         own.client.cancel(TASK, number)
         own.client.limit(TASK)
-        own.client._speeches.end_all(Ending.LOST, "")  # the node forgets; the engine does not know
-    own.client.unload(TASK)
-    own.load_model()
+        own.until_ended(number)
+        assert len(own.endings(number)) == 1
     own.ask(1000, [1, 2, 3], 9)
     own.until_ended(1000)
     assert own.said(1000) == own.wanted([1, 2, 3], 9)[0]

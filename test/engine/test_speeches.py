@@ -103,6 +103,15 @@ def test_one_job_runs_as_long_as_anything_is_asked(node: Node) -> None:
     ]
 
 
+def test_a_request_that_the_engine_forgot_ends_with_the_job(node: Node) -> None:
+    node.ask(1)
+    (job,) = node.jobs()
+    node.ask(2, slot=1)
+    node.speeches.done(node.process, 3, job, 0)
+    assert [(each.request, each.ended) for each in node.heard] == [(1, Ending.FAILED)]
+    assert len(node.jobs()) == 2, "for the one that was asked meanwhile"
+
+
 def test_a_job_that_fails_ends_all_that_it_was_for_and_the_next_one_begins_anew(node: Node) -> None:
     node.ask(1)
     node.ask(2, slot=1)

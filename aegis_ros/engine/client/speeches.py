@@ -20,6 +20,8 @@ from aegis_ros.rationale import Rule
 
 __all__ = ["Speeches"]
 
+_UNKNOWN = "the engine has ended without it"
+
 
 class _Answer:
     """A request that the engine has."""
@@ -51,9 +53,15 @@ class _Generator:
         del self.answers[answer.request]
         self.conversation.clear(answer.slot)
 
-    def end_all(self, ending: Ending, text: str = "", *, cancelled: bool = False) -> list[Spoken]:
-        """End all requests, or those that were cancelled."""
-        found = [each for each in self.answers.values() if each.cancelled or not cancelled]
+    def end_all(
+        self, ending: Ending, text: str = "", *, cancelled: bool = False, before: int = 0
+    ) -> list[Spoken]:
+        """End all requests, those that were cancelled, or those with a number before another."""
+        found = [
+            each
+            for each in self.answers.values()
+            if (each.cancelled or not cancelled) and (not before or each.number < before)
+        ]
         for answer in found:
             self.end(answer)
         task = self.spec.task_id
@@ -179,9 +187,13 @@ class Speeches:
             if generator is None:
                 return
             process.give_back(OUTPUT_FREE.pack(Kind.OUTPUT_FREE, task_id, slot))
-            if generator.job == seq:
-                generator.job = 0
-                self._begin(generator, process)  # for what was asked meanwhile
+            if generator.job != seq:
+                return
+            generator.job = 0
+            # It ends when nothing is left of what was asked before it began.
+            ended = generator.end_all(Ending.FAILED, _UNKNOWN, before=seq)
+            self._begin(generator, process)  # for what was asked meanwhile
+        self._report(ended)
 
     def skipped(self, task_id: int, seq: int, rule: Rule, text: str) -> None:
         """Take a job that does not end, if it is one of a language model."""
