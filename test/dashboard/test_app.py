@@ -415,6 +415,10 @@ def test_a_port_that_is_taken_is_reported_by_its_name() -> None:
             Server(Feed(), FakeRobot(), Settings(port=port))
 
 
+def test_nobody_reaches_the_page_from_elsewhere_unless_that_is_asked_for() -> None:
+    assert Settings().loopback
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -51,6 +51,15 @@ def test_a_scratch_folder_begins_empty_and_goes_when_it_is_left(tmp_path: Path) 
     assert not list(tmp_path.iterdir())
 
 
+def test_only_its_user_opens_a_scratch_folder(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Scratch(tmp_path) as folder:
+            assert folder.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+
+
 def test_a_scratch_folder_goes_when_its_owner_forgets_it(tmp_path: Path) -> None:
     held = Scratch(tmp_path)
     del held
