@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from aegis_ros.analysis import AnalysisTask
 from aegis_ros.backends import backend_names
 from aegis_ros.engine import LoadSpec
 from aegis_ros.rationale.wording import sentence
+from aegis_ros.sandbox.children import child_environment
 from aegis_ros.scheduling.adaptation import Choice, Figures, Menu, controller_of
 from aegis_ros.scheduling.plans.registry import plan_types, received_plan
 from aegis_ros.simulation import Workload, periodic_arrivals, simulate
@@ -60,6 +62,30 @@ def test_the_page_has_one_file_for_each(toys: Path) -> None:
         "toy_plan.py",
         "toy_policy.py",
     }
+
+
+def test_a_toy_backend_is_held_to_the_contract_of_all(toys: Path) -> None:
+    (suite,) = (block for block in BLOCKS if block.startswith("# test_toy_backend.py"))
+    (toys / "test_toy_backend.py").write_text(suite)
+
+    def ran() -> str:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"]
+        done = subprocess.run(
+            [*command, f"--rootdir={toys}", str(toys / "test_toy_backend.py")],
+            cwd=toys,
+            env=child_environment(),
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        return done.stdout
+
+    said = ran()
+    assert re.search(r"^1\d passed, \d+ skipped in", said, re.MULTILINE), said
+    backend = toys / "toy_backend.py"
+    backend.write_text(backend.read_text().replace("part.inputs[0].mean()", "7.0"))
+    said = ran()
+    assert "FAILED" in said and "test_a_frame_brought_ahead_is_the_one_the_job_sees" in said
 
 
 def test_a_toy_backend_with_a_toy_plan_runs_in_a_real_engine(toys: Path) -> None:

@@ -207,6 +207,7 @@ _OF_APT = {
     "numpy": "python3-numpy",
     "prometheus_client": "python3-prometheus-client",
     "pydantic_core": "pydantic",
+    "pytest": "python3-pytest",
     "rich": "python3-rich",
     "scipy": "python3-scipy",
     "starlette": "python3-fastapi",

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends.base import LoadedNetwork
+from aegis_ros.backends.testing.contract import Device
 from aegis_ros.network import PreparedNetwork, prepare
 from aegis_ros.network.heavy import arithmetic_heavy, memory_heavy
 from aegis_ros.planning import device_load
 from aegis_ros.planning.device_load import load_task
 from aegis_ros.planning.feeds import feeds
 from aegis_ros.wcet import Stress
-from test.backends.test_contract import FAKES, Device
+from test.backends.test_contract import FAKES
 
 _RUNS = 20
 LOADS = [Stress.MEMORY, Stress.COMPUTE]
@@ -25,7 +26,7 @@ LOADS = [Stress.MEMORY, Stress.COMPUTE]
 
 @pytest.fixture(params=sorted(FAKES))
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
-    opened = Device(request.param, tmp_path / "cache")
+    opened = Device(FAKES[request.param](), tmp_path / "cache")
     yield opened
     opened.close()
 

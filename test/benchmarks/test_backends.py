@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.testing.networks import make_network
 from benchmarks.backends.__main__ import Way, _time
 from benchmarks.backends.runner import running
-from test.backends.networks import make_network
 
 CORE = max(os.sched_getaffinity(0))
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from aegis_ros.backends.testing import networks
 from aegis_ros.engine import JobResult
 from aegis_ros.spec import Wait
 from benchmarks.compare.workload import Network, Workload
 from benchmarks.gpu import host, waiting
 from benchmarks.gpu.ways import Bench
-from test.backends import fake_ort, networks
+from test.backends import fake_ort
 from test.benchmarks.test_gpu import network
 
 US = 1_000

@@ -12,10 +12,10 @@ import weakref
 import numpy as np
 import pytest
 
+from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.engine import SlotFrame
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
-from test.backends.networks import make_network
 from test.engine.bench import HANG, MS, RAISE, Bench, simulated
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.engine import EngineEvent
 from aegis_ros.errors import EngineError
 from aegis_ros.network import TensorInfo
@@ -23,7 +24,6 @@ from aegis_ros.rationale.engine import EngineBack
 from aegis_ros.rationale.wording import words
 from aegis_ros.scheduling import Scheduler
 from aegis_ros.spec import Criticality, OverrunPolicy
-from test.backends.networks import make_network
 from test.engine.bench import CRASH, HANG, MS, SHAPE, TIMEOUT_S, Bench, simulated
 from test.engine.inside import Inside, fails, takes
 

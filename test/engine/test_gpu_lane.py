@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aegis_ros.backends.testing import networks
 from aegis_ros.engine import ChannelSpec
 from aegis_ros.engine.memory import SharedMemory, aligned
 from aegis_ros.engine.page import EnginePage
@@ -30,7 +31,7 @@ from aegis_ros.engine.wire import (
     pack_submit,
 )
 from aegis_ros.spec import FrameFormat, LaneSpec, Wait
-from test.backends import fake_ort, fake_tensorrt, networks
+from test.backends import fake_ort, fake_tensorrt
 from test.backends.fake_cuda import FakeDriver
 from test.engine.bench import MS, SHAPE, TIMEOUT_S
 

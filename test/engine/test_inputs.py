@@ -11,6 +11,7 @@ import pytest
 
 from aegis_ros.backends import create_backend
 from aegis_ros.backends.base import MOST_INPUTS
+from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.backends.testing.simulated import lasting
 from aegis_ros.engine import ChannelSpec, SlotFrame
 from aegis_ros.engine.wire import (
@@ -22,7 +23,6 @@ from aegis_ros.engine.wire import (
 )
 from aegis_ros.errors import InputError
 from aegis_ros.spec import FrameFormat
-from test.backends.networks import make_network
 from test.engine.bench import MS, Bench, simulated
 
 RANK_7 = (1, 2, 1, 3, 1, 2, 2)

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.engine import LoadGenerator
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.network.generator.answering import Answer, Question, answered
@@ -23,7 +24,6 @@ from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.scheduling import GeneratorPlan
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality
-from test.backends.networks import make_network
 from test.engine.bench import Bench
 from test.engine.talk import GREEDY, TASK, Talk
 from test.network.generator.compiled import SHAPES, cache_of, compiled, plan_of

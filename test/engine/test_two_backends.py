@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends import CompiledNetwork, create_backend
+from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.errors import EngineError
-from test.backends.networks import make_network
 from test.engine.bench import MS, Bench, simulated
 
 

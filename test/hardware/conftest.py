@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.backends.cuda import CudaDriver, CudaUnavailable, open_driver
+from aegis_ros.backends.testing import networks
 from aegis_ros.network import PreparedNetwork
-from test.backends import networks
 
 
 @pytest.fixture

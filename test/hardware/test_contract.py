@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.testing.contract import BackendContract, Device
 from aegis_ros.errors import BackendError
-from test.backends.test_contract import *  # noqa: F403
-from test.backends.test_contract import Device
 
 
-@pytest.fixture(params=["onnxruntime_cuda", "tensorrt"])
-def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
-    try:
-        backend = create_backend(request.param)
-    except BackendError as error:
-        if os.environ.get("AEGIS_REQUIRE_GPU") and request.param == "onnxruntime_cuda":
-            raise
-        pytest.skip(str(error))
-    opened = Device(request.param, tmp_path / "cache", backend)
-    yield opened
-    opened.close()
+class TestReal(BackendContract):
+    @pytest.fixture(params=["onnxruntime_cuda", "tensorrt"])
+    def device(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
+        try:
+            backend = create_backend(request.param)
+        except BackendError as error:
+            if os.environ.get("AEGIS_REQUIRE_GPU") and request.param == "onnxruntime_cuda":
+                raise
+            pytest.skip(str(error))
+        opened = Device(backend, tmp_path / "cache")
+        yield opened
+        opened.close()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.testing.contract import Device
 from aegis_ros.errors import BackendError
-from test.backends.test_contract import Device
 from test.backends.test_device_load import (  # noqa: F401
     test_a_load_can_be_captured_and_always_computes_the_same,
     test_a_network_beside_a_load_computes_the_same_as_alone,
@@ -25,6 +25,6 @@ def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Device]:
         if os.environ.get("AEGIS_REQUIRE_GPU") and request.param == "onnxruntime_cuda":
             raise
         pytest.skip(str(error))
-    opened = Device(request.param, tmp_path / "cache", backend)
+    opened = Device(backend, tmp_path / "cache")
     yield opened
     opened.close()

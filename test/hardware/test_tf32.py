@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from aegis_ros.backends import create_backend
+from aegis_ros.backends.testing.contract import Device
 from aegis_ros.errors import BackendError
 from aegis_ros.network import prepare
 from aegis_ros.network.heavy import arithmetic_heavy
 from aegis_ros.planning.device_load import load_task
 from aegis_ros.planning.feeds import feeds
 from aegis_ros.wcet import Stress
-from test.backends.test_contract import Device
 
 _TOLERATED = 0.02  # what a build tolerates of the largest number
 
@@ -30,7 +30,7 @@ def devices(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[De
         if os.environ.get("AEGIS_REQUIRE_GPU") and request.param == "onnxruntime_cuda":
             raise
         pytest.skip(str(error))
-    exact, fast = (Device(request.param, tmp_path / "cache", backend) for backend in backends)
+    exact, fast = (Device(backend, tmp_path / "cache") for backend in backends)
     yield exact, fast
     for each in (fast, exact):
         each.close()

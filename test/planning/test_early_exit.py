@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aegis_ros.backends.base import CompiledNetwork
+from aegis_ros.backends.testing.networks import make_network
 from aegis_ros.decoders import FrameInfo, create_decoder, outputs_read
 from aegis_ros.engine import JobResult
 from aegis_ros.memory import Footprint
@@ -18,7 +19,6 @@ from aegis_ros.rationale import Rule
 from aegis_ros.rationale.jobs import Overran
 from aegis_ros.rationale.wording import words
 from aegis_ros.spec import OverrunPolicy, PreprocessSpec, TaskSpec
-from test.backends.networks import make_network
 from test.orchestrator.house import MS, House
 
 EARLY_EXIT = OverrunPolicy.EARLY_EXIT

@@ -1,1 +1,1 @@
-"""Devices that compute nothing, for tests, benchmarks and planning."""
+"""Devices that compute nothing, for tests and planning, and what every backend is held to."""

@@ -1,4 +1,4 @@
-"""Small networks, made on the spot, in the form a backend takes."""
+"""Small networks, made on the spot, in the form a backend takes: for tests of backends."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.network import NetworkInput, PreparedNetwork, TensorInfo
 from aegis_ros.spec import FrameFormat
+
+__all__ = ["SHAPE", "make_network"]
 
 SHAPE = (16, 24, 3)
 
@@ -67,7 +69,7 @@ def _chain() -> onnx.GraphProto:
         ],
         [
             numpy_helper.from_array(np.array([0, 1], np.int64), "axes"),
-            numpy_helper.from_array(np.float32(0.01), "factor"),
+            numpy_helper.from_array(np.array(0.01, np.float32), "factor"),
         ],
     )
 
@@ -102,7 +104,7 @@ def _exits() -> onnx.GraphProto:
         ],
         [
             numpy_helper.from_array(np.array([0, 1], np.int64), "axes"),
-            numpy_helper.from_array(np.float32(0.01), "factor"),
+            numpy_helper.from_array(np.array(0.01, np.float32), "factor"),
             *(
                 numpy_helper.from_array(generator.normal(size=size).astype(np.float32), name)
                 for name, size in (
@@ -119,7 +121,7 @@ def _exits() -> onnx.GraphProto:
 def _pair() -> onnx.GraphProto:
     """``frame`` uint8 [H, W, 3] and ``numbers`` float32 of rank 7 -> ``means`` and ``doubled``."""
     graph = _means()
-    extents = [1, 2, 1, 3, 1, 2, "last"]
+    extents: list[str | int | None] = [1, 2, 1, 3, 1, 2, "last"]
     graph.node.append(helper.make_node("Add", ["numbers", "numbers"], ["doubled"]))
     graph.input.append(helper.make_tensor_value_info("numbers", TensorProto.FLOAT, extents))
     extents[-1] = 2
