@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 __all__ = ["Namesakes"]
 
+_LOOKS = 5  # the graph may show a node before it shows the publishers that say where it is
 _MACHINE = slice(0, 4)  # of a Fast DDS GUID: the vendor's number and that of the machine
 
 
@@ -27,31 +28,35 @@ class Namesakes:
     def __init__(self, node: Node) -> None:
         """Look when asked to."""
         self._node = node
+        self._times = 0
         self.problem = ""
 
     def look(self) -> None:
         """Look who is there now."""
         own = (self._node.get_name(), self._node.get_namespace())
         others = self._node.get_node_names_and_namespaces().count(own) - 1
+        self._times = self._times + 1 if others > 0 else 0
         if others > 0 and not self.problem:
-            self.problem = self._words(others)
-            self._node.get_logger().error(self.problem)
+            where = self._where()
+            if where or self._times >= _LOOKS:
+                self.problem = self._words(others, where)
+                self._node.get_logger().error(self.problem)
         elif others <= 0 and self.problem:
             self.problem = ""
             name = self._node.get_fully_qualified_name()
             self._node.get_logger().info(f"this is the only node named {name} again")
 
-    def _words(self, others: int) -> str:
+    def _words(self, others: int, where: str) -> str:
         name = self._node.get_fully_qualified_name()
         who = "another node" if others == 1 else f"{others} other nodes"
         return (
-            f"{who} named {name} can be heard{self._where()}: both answer requests and publish "
+            f"{who} named {name} can be heard{where}: both answer requests and publish "
             "results; give one of them another name or namespace (one that was killed is listed "
             "for 20 s more)"
         )
 
     def _where(self) -> str:
-        """Return on which machine the others are, as far as their publishers show it."""
+        """Return on which machine the others are; empty where their publishers do not show it."""
         own = (self._node.get_name(), self._node.get_namespace())
         topic = self._node.resolve_topic_name("~/status")
         machines = [

@@ -126,9 +126,12 @@ def test_says_where_the_other_one_is_and_once(machines: tuple[bytes, ...], says:
     watch.look()
     assert not watch.problem and not graph.logged
     graph.nodes = [_OWN, ("orchestrator", "/other"), _OWN]
+    graph.publishes(_HERE)  # at first it shows the other's name alone
+    watch.look()
+    assert not watch.problem and not graph.logged
     graph.publishes(*machines)
-    watch.look()
-    watch.look()
+    for _ in range(5):
+        watch.look()
     assert says in watch.problem
     assert graph.logged == [("error", watch.problem)]
     graph.nodes = [_OWN]
