@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,7 +26,28 @@ settings.load_profile("short")
 _DOMAINS = range(40, 100)
 _CLAIMS = Scratch()
 _NEEDS_ROS = ("nodes", "field")
+_NEED_NETWORKS = ("nodes", "orchestrator", "planning")
+_PREPARED: list[Any] = []  # of this process
 _WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def prepared_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have tests of these folders prepare the same network once: that is not what they are about.
+
+    A child process for each would take a fifth of the time of all tests.
+    """
+    if request.path.relative_to(Path(__file__).parent).parts[0] not in _NEED_NETWORKS:
+        yield
+        return
+    from aegis_ros.network import preparing
+    from test.prepared_once import PreparedOnce
+
+    if not _PREPARED:
+        _PREPARED.append(PreparedOnce(preparing.run_child))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparing, "run_child", _PREPARED[0])
+        yield
 
 
 def pytest_configure() -> None:
