@@ -4,7 +4,8 @@
 
 `critical`: two real networks whose budgets take 60 and 80 % of a lane, alone, beside a model that
 is always asked, and beside the same model in a process of its own on the same core; and the model
-alone on the lane. All in turns. Late frames count those that never came.
+alone on the lane. All in turns. Late frames count those that never came. A lane with real-time
+priority that is always busy meets the kernel's throttling, unless that is off (`aegis doctor`).
 `batch`: tokens a second against the largest batch, and memory against the length of the slots.
 `memory`: 1,000 random requests, many of them longer than a slot, while the engine may not grow.
 `latency`: from a prompt to its first token, and from a cancel to the end of the answer and to a
