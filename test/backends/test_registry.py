@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,61 @@ def test_a_backend_that_says_nonsense_of_itself_is_named(monkeypatch: pytest.Mon
         capabilities_of("odd")
 
 
+ROOT = Path(aegis_ros.__file__).parents[1]
+# Backends whose names are words of their own: not "simulated", and not the library that reads and
+# checks every network, whatever runs it.
+RUNTIMES = sorted({*backend_names()} - {"simulated", "onnxruntime"})
+# A decoder reads what an exporter of that name has added to a network.
+OF_EXPORTERS = {"aegis_ros/decoders/exports.py: TensorRT"}
+SHIPPED = ("aegis_ros", "launch", "config", "msg", "srv", "action")
+
+
+def _beside_backends() -> Iterator[Path]:
+    """Yield the files that a robot gets, but for those of the backends."""
+    ours = ROOT / "aegis_ros" / "backends"
+    for folder in SHIPPED:
+        for path in sorted((ROOT / folder).rglob("*")):
+            text = path.suffix in {
+                ".py",
+                ".yaml",
+                ".xml",
+                ".msg",
+                ".srv",
+                ".action",
+                ".html",
+                ".js",
+            }
+            if text and not path.is_relative_to(ours):
+                yield path
+
+
+def test_no_runtime_is_named_or_imported_outside_the_folder_of_backends() -> None:
+    """Neither in code nor in sentences, comments, launch files and configurations."""
+    names = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(RUNTIMES)})(?![A-Za-z])", re.IGNORECASE)
+    folders = [path.parent.name for path in (ROOT / "aegis_ros/backends").glob("*/__init__.py")]
+    inside = re.compile(rf"aegis_ros\.backends\.(?:{'|'.join(folders)})\b")
+    assert {"cpu", "cuda"} <= {*folders}
+    found = {
+        f"{path.relative_to(ROOT)}: {said[0]}"
+        for path in _beside_backends()
+        for pattern in (names, inside)
+        for said in pattern.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert found == OF_EXPORTERS
+
+
+def test_no_backend_is_asked_for_by_name_outside_the_folder_of_backends() -> None:
+    names = {*backend_names(), "trt", "ort"}
+    found = [
+        f"{path.relative_to(ROOT)}: {text[:60]!r}"
+        for path in _beside_backends()
+        if path.suffix == ".py"
+        for text in _texts(path)
+        if re.search(r"\bonnxruntime\b", text) or text in names
+    ]
+    assert found == []
+
+
 def _texts(path: Path) -> list[str]:
     """Return the texts of a module, but not the names of distributions whose version it asks."""
     tree = ast.parse(path.read_text())
@@ -126,16 +182,3 @@ def _texts(path: Path) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in asked
     ]
-
-
-def test_no_backend_is_named_outside_its_folder():
-    root = Path(aegis_ros.__file__).parent
-    names, special = set(backend_names()), re.compile(r"\b(onnxruntime|tensorrt)\b")
-    found = [
-        f"{path.relative_to(root)}: {text[:60]!r}"
-        for path in root.rglob("*.py")
-        if "backends" not in path.relative_to(root).parts
-        for text in _texts(path)
-        if special.search(text) or text in names
-    ]
-    assert found == []
