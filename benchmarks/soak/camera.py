@@ -1,10 +1,12 @@
 """The driver: a camera for each task in a process of its own, that can be told to misbehave.
 
-    python -m benchmarks.soak.camera TASKS_JSON SENT.bin FIRST_SEQ HEIGHT WIDTH
+    python -m benchmarks.soak.camera TASKS_JSON SENT.bin FIRST_SEQ HEIGHT WIDTH PRIORITY
 
 Each frame is written to SENT.bin before it is published, and has its number as `frame_id`, so that
 a driver that is killed leaves an exact list. Commands come as lines on the standard input:
-`pause SECONDS`, `stamps TASK_NUMBER SECONDS OFFSET_MS` (`none` for stamps of 0).
+`pause SECONDS`, `stamps TASK_NUMBER SECONDS OFFSET_MS` (`none` for stamps of 0). It runs in the
+normal class until it is ready to send: who imports for a second above a node's threads may stop one
+that holds the interpreter lock or a lock of DDS, and results wait for it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from sensor_msgs.msg import Image
 
 from benchmarks.driver import cameras, paced
 from benchmarks.soak.ledger import SENT, USUAL, WRONG_STAMP
+from benchmarks.soak.own_threads import claim_class
 
 _ROW = struct.Struct("<BBIq")
 _MATCH_S = 60.0
@@ -44,7 +47,7 @@ def main() -> None:
     assert _ROW.size == SENT.itemsize
     tasks = json.loads(sys.argv[1])
     file = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    first, height, width = map(int, sys.argv[3:6])
+    first, height, width, priority = map(int, sys.argv[3:7])
     _node, image, publishers = cameras("driver", tasks, height, width)
     end = time.monotonic() + _MATCH_S
     while not all(each.get_subscription_count() for each in publishers):
@@ -54,6 +57,7 @@ def main() -> None:
     time.sleep(_WARM_UP_S)
     orders = _Orders()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+    claim_class(priority)
     _publish(tasks, image, publishers, sent=(file, first), orders=orders)
 
 

@@ -216,7 +216,7 @@ class Injector:
             sure = asked + _OVERTAKEN_S
             while (now := time.monotonic()) < end and not (now > sure and self._all_told()):
                 time.sleep(_LOOK_S)
-        self._note_counts(quiet=True)
+        self._note_counts(quiet=True, waited=patient)
         if patient:
             self._stage.command("pause 0")
         self._listener.watch(time.time_ns())
@@ -228,12 +228,14 @@ class Injector:
         counts, _ = self._listener.counts()
         return all(each.told >= each.skipped + each.lost for each in counts.values())
 
-    def _note_counts(self, *, quiet: bool) -> None:
+    def _note_counts(self, *, quiet: bool, waited: bool = False) -> None:
         at_ns = time.time_ns()
         counts, status_ns = self._listener.counts()
         in_flight = self._listener.in_flight
         self._record.keep(self._stage.sent)
-        self._record.counted(Counted(self._stage.life, at_ns, quiet, counts, in_flight, status_ns))
+        self._record.counted(
+            Counted(self._stage.life, at_ns, quiet, counts, in_flight, status_ns, waited)
+        )
 
     def _inject(self, planned: Planned) -> None:
         with self._window(planned.kind):

@@ -33,6 +33,8 @@ class Counted:
         tasks: what it counted of each task.
         in_flight: of all tasks, those that are gone included, as ``/diagnostics`` says.
         status_ns: stamp of the status that the counts are of; 0 where nobody kept it.
+        waited: whether it was taken after every reason had had the time to be told: some are summed
+            up for seconds, or for a minute. So are the last ones of a run that is not cut off.
     """
 
     life: int
@@ -41,6 +43,7 @@ class Counted:
     tasks: Mapping[str, Count]
     in_flight: int
     status_ns: int = 0
+    waited: bool = False
 
 
 @dataclass

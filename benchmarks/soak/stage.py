@@ -173,11 +173,11 @@ class Stage:
         first = self._drivers * SEQS_OF_A_LIFE
         self._drivers += 1
         values = json.dumps([task.as_values() for task in self._tasks])
+        priority = _DRIVER_PRIORITY if self._realtime else 0
         self._driver = self._started(
             "benchmarks.soak.camera",
-            *(values, str(self.sent), str(first), str(height), str(width)),
+            *(values, str(self.sent), str(first), str(height), str(width), str(priority)),
             log=self._folder / "driver.log",
-            priority=_DRIVER_PRIORITY,
         )
 
     def kill_driver(self) -> None:
@@ -194,7 +194,7 @@ class Stage:
             self._driver.stdin.flush()
 
     def _started(
-        self, module: str, *arguments: str, log: Path, priority: int
+        self, module: str, *arguments: str, log: Path, priority: int = 0
     ) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             made: subprocess.Popen[bytes] = start(
@@ -204,6 +204,6 @@ class Stage:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        if self._realtime:  # before it has threads or children, which inherit it
+        if self._realtime and priority:  # before it has threads or children, which inherit it
             os.sched_setscheduler(made.pid, os.SCHED_RR, os.sched_param(priority))
         return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.soak.faults import Kind, counts_for, read_counts, schedule
-from benchmarks.soak.judging import Judged, judge
+from benchmarks.soak.judging import Goal, Judged, judge
 from benchmarks.soak.ledger import (
     HEARD,
     MALFORMED,
@@ -35,6 +36,7 @@ from benchmarks.soak.ledger import (
 )
 from benchmarks.soak.listener import Listener
 from benchmarks.soak.lives import Gap, KilledLives, killed_lives
+from benchmarks.soak.own_threads import claim_class, keep_off
 from benchmarks.soak.ports import open_ports
 from benchmarks.soak.record import Counted, Record, Run, read_run
 from benchmarks.soak.recovering import Recovery
@@ -429,6 +431,23 @@ def test_a_frame_that_nobody_knows_of_misses_goals() -> None:
     assert any(each.startswith("no frame of high criticality without") for each in missed)
 
 
+def test_reasons_that_a_run_was_cut_off_before_are_no_frames_that_nobody_knows() -> None:
+    name = "every frame is accounted for"
+    (counted,) = _run().counts
+    folded = {"eye": replace(counted.tasks["eye"], told=0)}
+
+    def goal(**changes: object) -> Goal:
+        counts = [replace(counted, tasks=folded, **changes)]
+        return next(each for each in judge(_run(counts=counts), 60.0).goals if each.name == name)
+
+    assert goal(waited=True).met is False
+    cut_off = goal(waited=False)
+    assert cut_off.met is None
+    assert cut_off.found.startswith("0 of 100 are not")
+    assert "of 1 the reason was still to be told" in cut_off.found
+    assert goal(waited=False, in_flight=1).met is False
+
+
 def test_frames_of_lives_that_were_killed_are_explained_by_windows_or_reasons() -> None:
     life = T0 + 3599 * S + S // 2
     sent = np.concatenate([_run().sent, _sent((200, 3599.6), (201, 3599.7), (202, 3599.9))])
@@ -594,3 +613,64 @@ def test_the_ports_of_a_process_are_written_down_removed_ones_as_well() -> None:
     assert f"{inode} {name} (deleted)" in found["mapped"]
     assert f"{lock} (deleted)" in found["locks"]
     assert open_ports(0) == {"mapped": [], "locks": []}
+
+
+# -- threads of our own ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elder() -> Iterator[int]:
+    """Return the number of a thread that was there before."""
+    ended, began = threading.Event(), threading.Event()
+
+    def run() -> None:
+        began.set()
+        ended.wait()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    began.wait()
+    assert thread.native_id is not None
+    yield thread.native_id
+    ended.set()
+    thread.join()
+
+
+def test_threads_that_were_there_before_leave_the_core_of_the_lane_too(
+    elder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: dict[int, set[int]] = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {0, 1, 2})
+    monkeypatch.setattr(os, "sched_setaffinity", moved.__setitem__)
+    keep_off(1)
+    assert moved[elder] == moved[os.getpid()] == {0, 2}
+
+
+def test_a_machine_of_one_core_keeps_its_threads_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: dict[int, set[int]] = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {1})
+    monkeypatch.setattr(os, "sched_setaffinity", moved.__setitem__)
+    keep_off(1)
+    assert not moved
+
+
+@pytest.mark.parametrize(("priority", "claimed"), [(70, (os.SCHED_RR, 70)), (0, None)])
+def test_a_camera_claims_its_class_for_all_of_its_threads(
+    elder: int, monkeypatch: pytest.MonkeyPatch, priority: int, claimed: tuple[int, int] | None
+) -> None:
+    given: dict[int, tuple[int, int]] = {}
+
+    def give(thread: int, policy: int, wanted: os.sched_param) -> None:
+        given[thread] = policy, wanted.sched_priority
+
+    monkeypatch.setattr(os, "sched_setscheduler", give)
+    claim_class(priority)
+    assert (given.get(elder), given.get(os.getpid())) == (claimed, claimed)
+
+
+def test_a_thread_that_ends_meanwhile_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(thread: int, policy: int, wanted: os.sched_param) -> None:
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "sched_setscheduler", gone)
+    claim_class(70)
