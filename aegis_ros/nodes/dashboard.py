@@ -27,6 +27,7 @@ from aegis_ros.dashboard import (
 from aegis_ros.errors import AegisError, ConfigError, StateError
 from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
 from aegis_ros.nodes.answering import answer_always
+from aegis_ros.nodes.callback_groups import forget_destroyed
 from aegis_ros.nodes.command_line import take_ros_arguments
 from aegis_ros.nodes.dashboard_messages import (
     decision_view,
@@ -172,6 +173,7 @@ class DashboardNode(Node):
             subscription = self._listening.pop(topic)
             if subscription is not None:
                 self.destroy_subscription(subscription)
+        forget_destroyed(self)
         for topic in topics - self._listening.keys():
             self._listening[topic] = self._listen(topic, light)
 

@@ -19,6 +19,7 @@ from std_msgs.msg import Float32MultiArray
 from aegis_ros.engine import KeptFrame
 from aegis_ros.errors import AegisError, InputError
 from aegis_ros.nodes import cdr
+from aegis_ros.nodes.callback_groups import forget_destroyed
 from aegis_ros.nodes.compressed import decode_compressed, write_decoded
 from aegis_ros.nodes.images import (
     color_shape,
@@ -207,6 +208,7 @@ class SensorIntake:
             for key in [key for key in self._subscriptions if key not in wanted]:
                 gone = self._subscriptions.pop(key)
                 self._node.destroy_subscription(gone.handle)
+                forget_destroyed(self._node)
                 gone.unpacker.close()
                 self._leaving = [each for each in self._leaving if not each.join(0.0)]
                 self._leaving.append(gone.unpacker)

@@ -28,6 +28,7 @@ from aegis_ros.decoders import (
 )
 from aegis_ros.engine import JobResult
 from aegis_ros.msg import InferenceResult, JobTiming
+from aegis_ros.nodes.callback_groups import forget_destroyed
 from aegis_ros.nodes.companions import companion
 from aegis_ros.nodes.conversions import tensor_to_message, time_from_ns
 from aegis_ros.nodes.forms import Form, forms
@@ -90,6 +91,7 @@ class _TaskOutput:
         for publisher in self._companions.values():
             node.destroy_publisher(publisher)
         self._companions.clear()
+        forget_destroyed(node)
 
 
 @dataclass(frozen=True, slots=True)
