@@ -169,13 +169,13 @@ def interrupts(machine: Machine, needs: Needs) -> Finding:
     if not found:
         return good(name, f"none on {core_text(sorted(lanes))}")
     found.sort(reverse=True)
-    shown = ", ".join(device for _, _, device in found[:_DEVICES_SHOWN])
+    shown = ", ".join(f"{device} ({count:,})" for count, _, device in found[:_DEVICES_SHOWN])
     more = f" and {len(found) - _DEVICES_SHOWN} more" if len(found) > _DEVICES_SHOWN else ""
     others = sorted(set(machine.cores()) - lanes)
     numbers = " ".join(number for _, number, _ in found)
     return costs(
         name,
-        f"{shown}{more} on {core_text(sorted(lanes))}",
+        f"on {core_text(sorted(lanes))}, times since boot: {shown}{more}",
         "a segment stops while the kernel serves a disk or a network",
         f"for n in {numbers}; do echo {core_text(others)} "
         "| sudo tee /proc/irq/$n/smp_affinity_list; done   # if the kernel refuses, move the lanes "

@@ -163,6 +163,18 @@ def test_a_kernel_that_is_as_preemptible_as_it_can_be_is_to_be_replaced(tmp_path
     assert finding.hint.startswith("sudo apt install linux-image-rt")
 
 
+def test_what_interrupts_a_lane_most_is_told_apart_from_what_did_once(tmp_path: Path) -> None:
+    files: dict[str, str | None] = {
+        "proc/interrupts": "CPU0 CPU1 CPU2 CPU3\n"
+        " 26: 5 0 0 1 IO-APIC 4-edge ttyS0\n 36: 0 0 0 11435764 PCI-MSIX 1-edge nvme0q1",
+        "proc/irq/26/effective_affinity_list": "3",
+        "proc/irq/36/effective_affinity_list": "3",
+    }
+    finding = _only(examine(machine(tmp_path, files)), "device interrupts")
+    assert finding.found == "on 3, times since boot: nvme0q1 (11,435,764), ttyS0 (1)"
+    assert finding.hint.startswith("for n in 36 26; do echo 0-2")
+
+
 @pytest.mark.parametrize(
     ("line", "where"),
     [
