@@ -87,6 +87,8 @@ def test_one_job_runs_as_long_as_anything_is_asked(node: Node) -> None:
     node.ask(1)
     node.ask(2, slot=1)
     (job,) = node.jobs()
+    _, inputs, _, _, arrival_ns, _, deadline_ns = SUBMIT.unpack_from(node.sent[0])
+    assert inputs == 0 and deadline_ns > arrival_ns, "a trace would call it late"
     node.say(0, 7, 8)
     node.say(0, first=2, ended=Ending.LENGTH)
     node.speeches.done(node.process, 3, job, 0)

@@ -20,6 +20,7 @@ from aegis_ros.rationale import Rule
 
 __all__ = ["Speeches"]
 
+_A_DAY_NS = 86_400_000_000_000  # the deadline of who has none: a trace must not call it late
 _UNKNOWN = "the engine has ended without it"
 
 
@@ -244,7 +245,7 @@ class Speeches:
         spec = generator.spec
         generator.job = self._next()
         now = time.monotonic_ns()
-        times_ns = (now, now, now + spec.deadline_ns)
+        times_ns = (now, now, now + (spec.deadline_ns or _A_DAY_NS))
         # Never lost: nothing else would let it begin.
         process.give_back(pack_submit(spec.task_id, generator.job, times_ns, b""))
 
