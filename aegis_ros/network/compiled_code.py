@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from aegis_ros.errors import ModelError
-from aegis_ros.network.locate import ONNX, open_model
+from aegis_ros.network.locate import ONNX, open_model, resolve_resource
 from aegis_ros.network.metadata import bounded_metadata
-from aegis_ros.network.model_file import hashed_content
+from aegis_ros.network.model_file import ModelFile, hashed_content
 from aegis_ros.network.plain_text import plain
 from aegis_ros.network.tensor import TensorInfo
 from aegis_ros.rationale import Rule
@@ -117,7 +117,7 @@ def described_code(uri: str, suffix: str, roots: Sequence[str]) -> CompiledCode:
         ModelError: there is no description, or it says what makes no sense.
     """
     beside = uri + _BESIDE
-    with open_model(beside, roots, (_BESIDE,)) as file:
+    with _opened(uri, beside, roots) as file:
         if file.size > _MOST_BYTES:
             raise _refused(beside, f"it has {file.size:,} bytes", f"at most {_MOST_BYTES:,}")
         content = hashed_content(file.descriptor, file.digest, file.path.name)
@@ -136,6 +136,22 @@ def described_code(uri: str, suffix: str, roots: Sequence[str]) -> CompiledCode:
         tuple(map(_info, found.outputs)),
         found.labels,
     )
+
+
+def _opened(uri: str, beside: str, roots: Sequence[str]) -> ModelFile:
+    """Open a description; what is wrong with the code itself is said first."""
+    resolve_resource(uri, roots)
+    try:
+        return open_model(beside, roots, (_BESIDE,))
+    except ModelError as error:
+        raise ModelError(
+            f"the file that describes compiled code cannot be used: {error.problem}",
+            where="model",
+            value=beside,
+            expected="what the code takes and makes, in a file beside it",
+            hint="docs/backends.md shows such a file",
+            rule=error.rule,
+        ) from error
 
 
 def _info(tensor: _Tensor) -> TensorInfo:

@@ -45,9 +45,9 @@ def trusted_suffix(uri: str, models: ModelsSpec, backends: Mapping[str, Backend]
     if not models.allow_code:
         raise ModelError(
             "compiled code is not taken: in the engine it can do whatever the node's user can",
-            where="models.allow_code",
+            where="model",
             value=uri,
-            expected="an ONNX file, or allow_code: true",
+            expected="an ONNX file, or models.allow_code: true",
             hint="Set models: {allow_code: true} where you trust who can write below models.roots",
             rule=Rule.MODEL_FILE,
         )

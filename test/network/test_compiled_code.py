@@ -113,7 +113,10 @@ def test_extents_whose_product_nobody_has_memory_for_are_refused(tmp_path: Path)
 def test_code_without_a_description_is_refused_with_where_that_belongs(tmp_path: Path) -> None:
     path = described(tmp_path)
     (tmp_path / "network.so.json").unlink()
-    with pytest.raises(ModelError, match=r"network\.so\.json\)"):
+    with pytest.raises(ModelError, match=r"describes compiled code .*no such file .*so\.json\)"):
+        described_code(str(path), ".so", [str(tmp_path)])
+    path.unlink()
+    with pytest.raises(ModelError, match=r"^model: there is no such file \(got .*network\.so\)"):
         described_code(str(path), ".so", [str(tmp_path)])
 
 

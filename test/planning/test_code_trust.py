@@ -53,6 +53,7 @@ def test_code_is_refused_until_it_is_allowed(house: House) -> None:
     assert answer.result is ResultCode.MODEL_REFUSED
     assert answer.rationale.rule is Rule.MODEL_FILE
     assert "models: {allow_code: true}" in answer.rationale.sentence
+    assert "model: compiled code is not taken" in answer.rationale.sentence  # a key of the task
     allow(house)
     assert house.orchestrator.register(compiled(house)).accepted
 
