@@ -19,6 +19,7 @@ __all__ = [
     "DeviceSpec",
     "DiagnosticsSpec",
     "FrameFormat",
+    "GeneratorSpec",
     "InputSpec",
     "Interpolation",
     "Invalid",
@@ -547,12 +548,52 @@ class DiagnosticsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorSpec:
+    """A language model that answers in the time and the memory that tasks leave.
+
+    Attributes:
+        name: unique, also among tasks.
+        model: where its file is, as for a task.
+        sha256: digest of the file; empty for any.
+        tokenizer: path of a tokenizer.json inside the roots; empty for that of the model.
+        lane: name of its lane; empty for the only one.
+        precision: how products are computed.
+        parts: groups of layers that a step is cut into; the logits are one more.
+        slots: answers at once.
+        max_len: tokens of one, its prompt included.
+        max_chunk: most tokens of a prompt in one step.
+        max_batch: most answers in one step.
+        tokens_per_s: what each answer is promised; 0 for best effort.
+        waiting: requests that may wait for a slot.
+        system: standing message in front of every prompt; empty for none.
+        max_tokens: longest answer of a request that does not say.
+    """
+
+    name: str
+    model: str
+    sha256: str = ""
+    tokenizer: str = ""
+    lane: str = ""
+    precision: str = "quantised"
+    parts: int = 1
+    slots: int = 1
+    max_len: int = 1024
+    max_chunk: int = 32
+    max_batch: int = 4
+    tokens_per_s: float = 0.0
+    waiting: int = 16
+    system: str = ""
+    max_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
 class OrchestratorSpec:
     """The whole configuration of one orchestrator."""
 
     device: DeviceSpec = field(default_factory=DeviceSpec)
     models: ModelsSpec = field(default_factory=ModelsSpec)
     tasks: tuple[TaskSpec, ...] = ()
+    generators: tuple[GeneratorSpec, ...] = ()
     trace: TraceSpec = field(default_factory=TraceSpec)
     diagnostics: DiagnosticsSpec = field(default_factory=DiagnosticsSpec)
     services: ServicesSpec = field(default_factory=ServicesSpec)

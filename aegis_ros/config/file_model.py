@@ -9,6 +9,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_v
 
 from aegis_ros.config.convert import to_spec
 from aegis_ros.config.explain import Unfit, suggest
+from aegis_ros.config.generator_model import Generator
 from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
@@ -222,38 +223,67 @@ class Config(Model):
     trace: _Trace = Field(default_factory=_Trace)
     diagnostics: _Diagnostics = Field(default_factory=_Diagnostics)
     tasks: list[Task] = Field(default_factory=list, max_length=256)
+    generators: list[Generator] = Field(default_factory=list, max_length=8)
 
     def mistakes(self) -> list[ConfigError]:
         """Return what is wrong between keys that are each valid."""
         lanes = [lane.name for lane in self.device.lanes]
         found = _duplicates(lanes, "device.lanes")
         found += _duplicates([task.name for task in self.tasks], "tasks")
+        found += _duplicates([each.name for each in self.generators], "generators")
+        tasks = {task.name: index for index, task in enumerate(self.tasks)}
+        found += [
+            _taken(f"tasks[{tasks[each.name]}]", f"generators[{index}].name", each.name)
+            for index, each in enumerate(self.generators)
+            if each.name in tasks
+        ]
+        placed = [(f"tasks[{index}].lane", task.lane) for index, task in enumerate(self.tasks)]
+        placed += [
+            (f"generators[{index}].lane", each.lane) for index, each in enumerate(self.generators)
+        ]
+        found += [
+            ConfigError(
+                "lanes are chosen for tasks, and a generator names its own"
+                if not lanes
+                else "a generator does not choose its lane",
+                where=f"generators[{index}].lane",
+                expected="one of " + ", ".join(lanes) if lanes else "lanes that have names",
+                hint="" if lanes else "Write the lanes down in device.lanes",
+            )
+            for index, each in enumerate(self.generators)
+            if not each.lane and len(lanes) != 1
+        ]
         if not lanes:
             return found + [
                 ConfigError(
                     "its lane is chosen, as device.lanes is auto",
-                    where=f"tasks[{index}].lane",
-                    value=task.lane,
+                    where=where,
+                    value=lane,
                     expected="it left out, or lanes that have names",
                 )
-                for index, task in enumerate(self.tasks)
-                if task.lane
+                for where, lane in placed
+                if lane
             ]
         return found + [
             ConfigError(
                 "there is no such lane",
-                where=f"tasks[{index}].lane",
-                value=task.lane,
+                where=where,
+                value=lane,
                 expected="one of " + ", ".join(lanes),
-                hint=suggest(task.lane, lanes).strip(" ()").capitalize(),
+                hint=suggest(lane, lanes).strip(" ()").capitalize(),
             )
-            for index, task in enumerate(self.tasks)
-            if task.lane and task.lane not in lanes
+            for where, lane in placed
+            if lane and lane not in lanes
         ]
 
     def to_spec(self) -> OrchestratorSpec:
         """Return the plain data of this configuration."""
-        return to_spec(OrchestratorSpec, self, tasks=tuple(task.to_spec() for task in self.tasks))
+        return to_spec(
+            OrchestratorSpec,
+            self,
+            tasks=tuple(task.to_spec() for task in self.tasks),
+            generators=tuple(each.to_spec() for each in self.generators),
+        )
 
 
 def _duplicates(names: Sequence[str], where: str) -> list[ConfigError]:
@@ -261,13 +291,15 @@ def _duplicates(names: Sequence[str], where: str) -> list[ConfigError]:
     found = []
     for index, name in enumerate(names):
         if first.setdefault(name, index) != index:
-            found.append(
-                ConfigError(
-                    f"the name is taken by {where}[{first[name]}]",
-                    where=f"{where}[{index}].name",
-                    value=name,
-                    expected="a name of its own",
-                    hint="Rename one of the two",
-                )
-            )
+            found.append(_taken(f"{where}[{first[name]}]", f"{where}[{index}].name", name))
     return found
+
+
+def _taken(by: str, where: str, name: str) -> ConfigError:
+    return ConfigError(
+        f"the name is taken by {by}",
+        where=where,
+        value=name,
+        expected="a name of its own",
+        hint="Rename one of the two",
+    )

@@ -58,7 +58,10 @@ def parse_placed(text: str, source: str) -> tuple[OrchestratorSpec, Places]:
         config = Config.model_validate(with_present_names(values, source, lines))
     except ValidationError as error:
         raise explain(error, Config, values, source, lines=lines) from None
-    places = Places(source, lines, [task.name for task in config.tasks])
+    tasks, generators = config.tasks, config.generators
+    places = Places(
+        source, lines, [task.name for task in tasks], [each.name for each in generators]
+    )
     mistakes = [error.at(places.of(error.where)) for error in config.mistakes()]
     if mistakes:
         raise together(mistakes, source)

@@ -10,7 +10,7 @@ from aegis_ros.errors import AegisError, ConfigError
 
 __all__ = ["Places"]
 
-_KNOWN = {("device",), ("models",), ("tasks",)}  # keys that a file may leave out
+_KNOWN = {("device",), ("models",), ("tasks",), ("generators",)}  # keys that a file may leave out
 _PART = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 _LEADING_KEY = re.compile(r"([a-z_]\w*(?:\.\w+|\[\d+\])*): ")
 
@@ -22,6 +22,7 @@ class Places:
         source: name of the file; empty for none.
         lines: line of each path, from :func:`read_yaml`.
         tasks: names of its tasks, in their order.
+        generators: names of its generators, in their order.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class Places:
         source: str = "",
         lines: Mapping[tuple[str | int, ...], int] | None = None,
         tasks: Sequence[str] = (),
+        generators: Sequence[str] = (),
     ) -> None:
         """Keep them."""
         self._source = source
         self._lines = dict(lines or {})
-        self._tasks = tuple(tasks)
+        self._entries = {name: f"generators[{index}]" for index, name in enumerate(generators)}
+        self._entries |= {name: f"tasks[{index}]" for index, name in enumerate(tasks)}
 
     def of(self, key: str) -> str:
         """Return ``robot.yaml:7: tasks[0].period_ms`` of ``tasks[0].period_ms``.
@@ -48,19 +51,23 @@ class Places:
         return ": ".join(filter(None, (place, key)))
 
     def of_task(self, task: str) -> str:
-        """Return ``robot.yaml:7: tasks[0]`` of a task's name; empty for a task of no file."""
-        return self.of(f"tasks[{self._tasks.index(task)}]") if task in self._tasks else ""
+        """Return ``robot.yaml:7: tasks[0]`` of a name; empty for a task of no file.
+
+        Args:
+            task: name of a task or of a generator.
+        """
+        return self.of(self._entries[task]) if task in self._entries else ""
 
     def refused(self, task: str, problem: str) -> ConfigError:
-        """Return what keeps a task from running as an error at its place.
+        """Return what keeps a task or a generator from running as an error at its place.
 
         Args:
             task: its name.
             problem: a sentence; one that begins with a key of the task is of that key.
         """
-        if task not in self._tasks:
+        if task not in self._entries:
             return ConfigError(problem, where=task)
-        key = f"tasks[{self._tasks.index(task)}]"
+        key = self._entries[task]
         named = _LEADING_KEY.match(problem)
         # A word with a colon may be no key; one of the file is, and so is a path such as a.b.
         if named and (_path(f"{key}.{named[1]}") in self._lines or not named[1].isidentifier()):

@@ -56,6 +56,14 @@ class Callers:
             return NotAccepted(task[:64], str(accept), tuple(elsewhere[:_SHOWN]) or ("unknown",))
         return None
 
+    def participants(self, service: str) -> frozenset[str]:
+        """Return the participants that have a client of a service, one a process.
+
+        Args:
+            service: name of the service, without that of the node.
+        """
+        return frozenset(each.participant for each in self._clients(service))
+
     def describe(self, service: str) -> str:
         """Return who may have asked, for the audit log: nodes, their participants and enclaves."""
         enclaves: dict[str, set[str]] = {}  # of all nodes of a name: one may have taken another's

@@ -1,4 +1,4 @@
-"""The orchestrator's services and its action; slow work is done beside the control thread."""
+"""The orchestrator's services and its actions; slow work is done beside the control thread."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from aegis_ros.nodes.conversions import (
     rationale_to_message,
     task_status,
 )
+from aegis_ros.nodes.generating import Generating
 from aegis_ros.nodes.loggable import loggable
 from aegis_ros.nodes.task_message import task_from_message
 from aegis_ros.orchestrator import (
@@ -94,6 +95,7 @@ class Services:
             goal_callback=lambda goal: GoalResponse.ACCEPT,
             cancel_callback=self._cancel,
         )
+        self._generating = Generating(node, executor, lambda: self._orchestrator(), self._callers)
 
     def close(self) -> None:
         """Take no more requests: they are answered as before the node is configured."""
@@ -101,10 +103,12 @@ class Services:
         self._queued.close()
         self._quick.close()
         self._removals.close()
+        self._generating.close()
 
     def destroy(self) -> None:
         """Destroy what the node does not know of; nothing may spin it any more."""
         self._action.destroy()
+        self._generating.destroy()
 
     async def _register(
         self, request: RegisterModel.Request, response: RegisterModel.Response

@@ -1,6 +1,7 @@
 """The facade: registry, tick, journal and adaptive control; usable without ROS."""
 
 from aegis_ros.orchestrator.admissions import Ticket
+from aegis_ros.orchestrator.conversation import Answer, Conclusion, Conversation, Question
 from aegis_ros.orchestrator.crops import Crops
 from aegis_ros.orchestrator.intake import Taken, Wanted
 from aegis_ros.orchestrator.lane_choosing import LaneChooser
@@ -12,6 +13,7 @@ from aegis_ros.orchestrator.types import (
     AdmissionRequest,
     AdmissionStage,
     AdmissionSummary,
+    GeneratorSummary,
     LaneSummary,
     OrchestratorState,
     ProfileOutcome,
@@ -31,15 +33,20 @@ __all__ = [
     "AdmissionRequest",
     "AdmissionStage",
     "AdmissionSummary",
+    "Answer",
+    "Conclusion",
+    "Conversation",
     "Crops",
     "Dropped",
     "FrameTimes",
+    "GeneratorSummary",
     "LaneChooser",
     "LaneSummary",
     "NodeState",
     "Orchestrator",
     "OrchestratorState",
     "ProfileOutcome",
+    "Question",
     "Registration",
     "RejectedTask",
     "ResultCode",

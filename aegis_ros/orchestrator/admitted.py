@@ -91,11 +91,16 @@ class AdmittedSet:
 
     Args:
         device: lanes and the cost of a switch.
+
+    Attributes:
+        promises: by name, what generators promise, and their lanes: tasks that are always there.
     """
 
     def __init__(self, device: DeviceSpec) -> None:
         """Begin empty."""
         self._device = device
+        self.promises: Mapping[str, tuple[AnalysisTask, str]] = {}
+        self._steps: Mapping[str, tuple[AnalysisTask, str]] = {}
         self._entries: dict[str, Entry] = {}
         self._by_id: dict[int, Entry] = {}
         # Replaced as a whole, and only under the lock: a reader goes through what it found.
@@ -137,6 +142,15 @@ class AdmittedSet:
         """
         self._entries[after.spec.name] = after
         self._by_id[after.task_id] = after
+        self._judge()
+
+    def stepped(self, steps: Mapping[str, tuple[AnalysisTask, str]]) -> None:
+        """Prove all with these steps of generators in the slack, and what they promise, if new.
+
+        Args:
+            steps: by name, the step and its lane.
+        """
+        self._steps = steps
         self._judge()
 
     def vacate(self, before: Entry) -> int:
@@ -216,15 +230,20 @@ class AdmittedSet:
             for entry in self
             if entry.spec.name not in without
         }
-        return running | {
-            task.name: (
-                task
-                if (own := more.get(task.name)) is None or own.spec != placed.candidate.spec
-                else replace(own.analysis_task(), name=task.name),
-                placed.lane,
-            )
-            for task, placed in self._still_leaving()
-        }
+        promises = {name: each for name, each in self.promises.items() if name not in without}
+        return (
+            running
+            | promises
+            | {
+                task.name: (
+                    task
+                    if (own := more.get(task.name)) is None or own.spec != placed.candidate.spec
+                    else replace(own.analysis_task(), name=task.name),
+                    placed.lane,
+                )
+                for task, placed in self._still_leaving()
+            }
+        )
 
     def placed(self, without: Sequence[str] = ()) -> dict[str, Placed]:
         """Return each task on its lane, under the names that :meth:`running` has for them."""
@@ -274,7 +293,8 @@ class AdmittedSet:
     def utilization(self, lane: str, more: Sequence[AnalysisTask] = ()) -> float:
         """Return which part of a lane its tasks, and ``more``, may take."""
         own = sum(self.share(entry) for entry in self if entry.lane == lane)
-        return own + sum(self._share(task) for task in more)
+        promised = [task for task, where in self.promises.values() if where == lane]
+        return own + sum(self._share(task) for task in (*promised, *more))
 
     def judge_chains(
         self, tasks: Mapping[str, tuple[AnalysisTask, str]], more: Candidate | None = None
@@ -321,7 +341,7 @@ class AdmittedSet:
 
     def _judge(self) -> None:
         switch_ns = self._device.switch_ns
-        proven = self.judge_chains(self.running())
+        proven = self.judge_chains(self.running() | dict(self._steps))
         for entry in self:
             jitter_ns = 0
             if proven is not None and entry.spec.follows:
@@ -337,7 +357,9 @@ class AdmittedSet:
         }
 
     def _tasks_on(self, lane: str) -> list[AnalysisTask]:
-        return [entry.analysis_task() for entry in self if entry.lane == lane]
+        generators = (*self.promises.values(), *self._steps.values())
+        own = [entry.analysis_task() for entry in self if entry.lane == lane]
+        return own + [task for task, where in generators if where == lane]
 
     def _leave(self, entry: Entry) -> int:
         """Keep the time of a task on its lane, and return until when."""

@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from aegis_ros.analysis import AnalysisTask, decimated
+from aegis_ros.analysis import AnalysisTask, check_lane, decimated
 from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.memory import Holding
 from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
+from aegis_ros.orchestrator.generators import Generators
 from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
@@ -59,6 +60,7 @@ class Judge:
         profiler: measures budgets that are not known.
         check_topics: raises ``ConfigError`` for a task whose topics cannot be used beside those
             of other tasks.
+        generators: give way to tasks.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Judge:
         preparation: Preparation,
         profiler: Profiler,
         check_topics: CheckTopics,
+        generators: Generators,
     ) -> None:
         """Await no task."""
+        self._generators = generators
         self._device = device
         self._lifecycle = lifecycle
         self._admitted = admitted
@@ -116,7 +120,8 @@ class Judge:
         """
         if not self._lifecycle.configured:
             raise Refusal(NotConfigured(spec.name))
-        if self._admitted.get(spec.name) is not None and spec.name not in without:
+        taken = self._admitted.get(spec.name) is not None or spec.name in self._generators
+        if taken and spec.name not in without:
             raise Refusal(NameTaken(spec.name))
         try:
             # Whoever builds a spec by hand is held to what a file is held to.
@@ -186,7 +191,14 @@ class Judge:
     def memory(self, without: Sequence[str] = ()) -> list[Holding]:
         """Return what is in memory for the admitted tasks."""
         entries = [entry for entry in self._admitted if entry.spec.name not in without]
-        return [*self._admitted.holdings(without), *self._loader.holdings(entries)]
+        generators = [
+            each for each in self._generators.holdings() if each.holders[0] not in without
+        ]
+        return [
+            *self._admitted.holdings(without),
+            *self._loader.holdings(entries),
+            *generators,
+        ]
 
     def _beside(
         self,
@@ -267,7 +279,7 @@ class Judge:
         while left is not None:
             try:
                 candidate, admitted = decide_on(left, running)
-                return candidate, self._with_chains(candidate, admitted, running)
+                return candidate, self._with_all(candidate, admitted, running)
             except Refusal as refusal:
                 first = first or refusal
                 late = refusal.reason
@@ -275,13 +287,13 @@ class Judge:
         assert first is not None
         raise first
 
-    def _with_chains(
+    def _with_all(
         self,
         candidate: Candidate,
         admitted: Admitted,
         running: Mapping[str, tuple[AnalysisTask, str]],
     ) -> Admitted:
-        """Return an admission with the proof of all chains.
+        """Return an admission with the proof of all chains, beside what generators may do then.
 
         Raises:
             Refusal: a chain could be late.
@@ -297,6 +309,12 @@ class Judge:
         together[name] = (candidate.analysis_task(), admitted.lane)
         together = {
             each: (decimated([task], factors)[0], lane) for each, (task, lane) in together.items()
+        }
+        admitted = self._with_generators(admitted, together)
+        together |= {
+            each.step_name: (each.step(), each.generator.lane)
+            for each in admitted.generators
+            if each.admitted
         }
         try:
             proven = self._admitted.judge_chains(together, candidate)
@@ -321,6 +339,25 @@ class Judge:
         verdicts = {**admitted.assignment.verdicts, **proven.verdicts}
         assignment = replace(admitted.assignment, verdicts=verdicts)
         return replace(admitted, assignment=assignment, chains=proven)
+
+    def _with_generators(
+        self, admitted: Admitted, together: Mapping[str, tuple[AnalysisTask, str]]
+    ) -> Admitted:
+        """Return an admission with what generators may do beside it, which its bounds count."""
+        answers = self._generators.beside(together)
+        steps: dict[str, list[AnalysisTask]] = {}
+        for each in answers:
+            if each.admitted:
+                steps.setdefault(each.generator.lane, []).append(each.step())
+        verdicts = dict(admitted.assignment.verdicts)
+        for lane, own in steps.items():
+            if lane in verdicts:
+                tasks = [task for task, where in together.values() if where == lane]
+                verdicts[lane] = check_lane(
+                    [*tasks, *own], lane=lane, switch_ns=self._device.switch_ns
+                )
+        assignment = replace(admitted.assignment, verdicts=verdicts)
+        return replace(admitted, assignment=assignment, generators=answers)
 
 
 def no_such_task(admitted: Iterable[Entry], task: str, name: str) -> NoSuchTask:

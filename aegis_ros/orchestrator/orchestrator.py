@@ -32,18 +32,20 @@ from aegis_ros.engine import (
     PartialResult,
     SlotFrame,
 )
+from aegis_ros.engine.speech import Spoken
 from aegis_ros.engine.types import LeftOut
 from aegis_ros.errors import ConfigError, StateError, StoppedError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.memory import held
 from aegis_ros.network import TensorInfo
-from aegis_ros.orchestrator.admissions import Admissions, Ticket
+from aegis_ros.orchestrator.admissions import Admissions, Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
 from aegis_ros.orchestrator.auditing import Audit
 from aegis_ros.orchestrator.chains import Chains
 from aegis_ros.orchestrator.claims import Claims, claims_folder, claims_of
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
+from aegis_ros.orchestrator.generators import Generators
 from aegis_ros.orchestrator.intake import Intake, first_origin
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.judging import CheckTopics, Judge
@@ -73,6 +75,7 @@ from aegis_ros.orchestrator.types import (
 )
 from aegis_ros.orchestrator.unloading import Unloader
 from aegis_ros.planning.feeds import decoded_outputs
+from aegis_ros.planning.generator_preparation import GeneratorPreparation
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule
@@ -91,7 +94,7 @@ from aegis_ros.rationale.requests import (
 )
 from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted, RowsLeftOut
 from aegis_ros.sandbox.stopping import Stop
-from aegis_ros.spec import Criticality, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import Criticality, GeneratorSpec, OrchestratorSpec, TaskSpec
 
 __all__ = ["Orchestrator"]
 
@@ -182,6 +185,7 @@ class Orchestrator:
             on_overrun=self._overran,
             on_restored=self._events.lane_restored,
             on_partial=self._partial,
+            on_tokens=self._spoken,
             **({} if self._trace.memory is None else {"trace": self._trace.memory}),
         )
         self._info: EngineInfo | None = None
@@ -200,6 +204,19 @@ class Orchestrator:
             device=spec.device,
             turn=lambda task: self.admissions.enter(task, AdmissionRequest.PROFILE),
             undisturbed=self._require_undisturbed,
+        )
+        new_id = itertools.count(1).__next__  # never again one that a task has had, in traces too
+        self.generators = Generators(
+            device=spec.device,
+            engine=self._engine,
+            preparation=GeneratorPreparation(spec, self._backends, profiles, self._state.cache),
+            profiles=profiles,
+            admitted=self._admitted,
+            memory=lambda: self._judge.memory(),
+            rejected=self._rejected,
+            log=self.log,
+            new_id=new_id,
+            changing=self._changing,
         )
         self._decimator = Decimator(self._admitted, self.log, spec.device)
         self.chains = Chains(self._admitted, self._loader.channel, self._ledger, self._submit)
@@ -221,10 +238,10 @@ class Orchestrator:
             on_streams=on_streams,
             changing=self._changing,
             claims=self._claims,
+            generators=self.generators,
         )
         self._propagation = propagation
         self._unloader = Unloader(propagation.unload, self._removed)
-        new_id = itertools.count(1).__next__  # never again one that a task has had, in traces too
         self._judge = Judge(
             device=spec.device,
             lifecycle=self._lifecycle,
@@ -233,6 +250,7 @@ class Orchestrator:
             preparation=preparation,
             profiler=self.profiler,
             check_topics=check_topics,
+            generators=self.generators,
         )
         self._registrar = Registrar(
             lanes=len(spec.device.lanes),
@@ -260,6 +278,7 @@ class Orchestrator:
             new_id=new_id,
             unloader=self._unloader,
             changing=self._changing,
+            generators=self.generators,
         )
         self._overruns = SustainedOverruns(
             device=spec.device,
@@ -389,6 +408,11 @@ class Orchestrator:
                 ticket = self._place_at_start(task.name)
                 places.callback(self.admissions.leave, ticket)
                 waiting.append((task, ticket))
+            speaking = []  # after all tasks, so that they give way to none
+            for generator in self.spec.generators:
+                ticket = self._place_at_start(generator.name)
+                places.callback(self.admissions.leave, ticket)
+                speaking.append((generator, ticket))
             self._judge.expect(waiting)
             answers = tuple(
                 self._in_turn(
@@ -397,6 +421,8 @@ class Orchestrator:
                 )
                 for task, ticket in waiting
             )
+            for generator, ticket in speaking:
+                self._admit_generator(generator, ticket)
         if self.admissions.closed:
             raise StoppedError(_STOPPED)
         return answers
@@ -415,6 +441,13 @@ class Orchestrator:
                 if self._admitted.get(task.name) is None:
                     self._rejected.add(task.name, origin, answer.rationale)
         return answer
+
+    def _admit_generator(self, generator: GeneratorSpec, ticket: Ticket) -> None:
+        try:
+            with ticket, asked_by("the configuration"):
+                self.generators.admit(generator, ticket)
+        except StoppedError:
+            self.log.report(cancelled_reason(ticket))
 
     def _journal_reports(self, reason: Reason) -> None:
         """Report what befalls the journal, and which tasks it shows too late to be admitted."""
@@ -467,6 +500,7 @@ class Orchestrator:
             for entry in self._admitted:
                 entry.joint.close()
             self._engine.stop()
+            self.generators.clear()
             self._unloader.wait()
             drain()
             self.log.flush(everything=True)
@@ -669,6 +703,7 @@ class Orchestrator:
             *self.admissions.summaries(),
             self._audit.head,
             tuple(self._rejected),
+            self.generators.summaries(),
         )
 
     def network_facts(self, name: str) -> tuple[tuple[TensorInfo, ...], Mapping[str, str]]:
@@ -695,6 +730,7 @@ class Orchestrator:
         if recorder is not None:
             recorder.lost(event.lost)
         self._events.engine_event(event)
+        self.generators.engine_event(event)
         for task_id, seq in event.lost:
             entry = self._admitted.of_id(task_id)
             if entry is not None and entry.fed.followed:
@@ -789,7 +825,11 @@ class Orchestrator:
 
     def _overran(self, event: OverrunEvent) -> None:
         self._events.overran(event)
+        self.generators.overran(event)
         self._overruns.note(event)
+
+    def _spoken(self, spoken: Spoken) -> None:
+        self.generators.spoken(spoken)
 
     def _partial(self, partial: PartialResult) -> None:
         entry = self._admitted.of_id(partial.task_id)

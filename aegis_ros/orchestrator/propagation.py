@@ -9,6 +9,7 @@ from aegis_ros.engine import Engine
 from aegis_ros.errors import AegisError
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.claims import Claims
+from aegis_ros.orchestrator.generators import Generators
 from aegis_ros.orchestrator.intake import Intake
 from aegis_ros.orchestrator.ledger import Ledger
 from aegis_ros.orchestrator.loading import Loader
@@ -41,6 +42,7 @@ class Propagation:
         on_streams: called with the streams to subscribe to.
         changing: the orchestrator's lock.
         claims: show other orchestrators how much is admitted.
+        generators: do what the tasks leave them.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Propagation:
         on_streams: Callable[[tuple[Stream, ...]], None],
         changing: threading.RLock,
         claims: Claims,
+        generators: Generators,
     ) -> None:
         """Change nothing yet."""
         self._device = device
@@ -72,6 +75,7 @@ class Propagation:
         self._on_streams = on_streams
         self._changing = changing
         self._claims = claims
+        self._generators = generators
 
     def publish_tables(self) -> None:
         """Feed exactly the tasks that are admitted now."""
@@ -81,6 +85,7 @@ class Propagation:
 
     def publish_proofs(self) -> None:
         """Give engine and trace what is proven now: who comes or goes changes it for the others."""
+        self._generators.settle()
         lanes = [lane.name for lane in self._device.lanes]
         self._claims.note({lane: self._admitted.utilization(lane) for lane in lanes})
         for index, lane in enumerate(self._device.lanes):

@@ -16,6 +16,7 @@ from aegis_ros.orchestrator.answers import admission_reason
 from aegis_ros.orchestrator.claims import Claims
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.fed_task import FedTask
+from aegis_ros.orchestrator.generators import Generators
 from aegis_ros.orchestrator.journal import Journal
 from aegis_ros.orchestrator.judging import Judge, no_such_task
 from aegis_ros.orchestrator.ledger import Ledger
@@ -73,6 +74,7 @@ class Registrar:
         new_id: returns an id that no task has had.
         unloader: takes the networks of removed tasks out of the engine.
         changing: the orchestrator's lock.
+        generators: give way to tasks.
     """
 
     def __init__(
@@ -93,8 +95,10 @@ class Registrar:
         new_id: Callable[[], int],
         unloader: Unloader,
         changing: threading.RLock,
+        generators: Generators,
     ) -> None:
         """Register nothing yet."""
+        self._generators = generators
         self._lanes = lanes
         self._admitted = admitted
         self._judge = judge
@@ -165,6 +169,8 @@ class Registrar:
                     undo.callback(self._journal.remove, spec.name)
             _or_refuse(spec, partial(self._mover.move, admitted.moves, spec.name))
             undo.callback(self._mover.move_back, admitted.moves, spec.name)
+            undo.callback(self._settle)
+            self._generators.narrow(admitted.generators)
             for name, grown in admitted.grown.items():
                 other = self._admitted.get(name)
                 if other is not None:
@@ -176,6 +182,10 @@ class Registrar:
                 ticket.settled = True
                 undo.pop_all()
                 return self._add(entry, admitted, loaded)
+
+    def _settle(self) -> None:
+        with self._changing:
+            self._generators.settle()
 
     def _shrink(self, entry: Entry, plan: SegmentPlan) -> None:
         """Hold a task to its former budgets; larger ones do no harm where that fails."""

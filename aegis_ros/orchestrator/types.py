@@ -9,13 +9,14 @@ from aegis_ros.engine import EngineInfo, EngineStatus
 from aegis_ros.orchestrator.statistics import Dropped, Unanswered
 from aegis_ros.orchestrator.window import Growth
 from aegis_ros.rationale import Rationale, Reason, ResultCode
-from aegis_ros.spec import FrameFormat, Invalid, TaskSpec
+from aegis_ros.spec import FrameFormat, GeneratorSpec, Invalid, TaskSpec
 from aegis_ros.trace.balance import Balance
 
 __all__ = [
     "AdmissionRequest",
     "AdmissionStage",
     "AdmissionSummary",
+    "GeneratorSummary",
     "LaneSummary",
     "OrchestratorState",
     "ProfileOutcome",
@@ -241,6 +242,27 @@ class LaneSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorSummary:
+    """A generator with its figures.
+
+    Attributes:
+        spec: what was asked for.
+        lane: where it runs.
+        buckets: names of the steps it may take.
+        tokens_per_s: what there is time for, about.
+        in_hand: requests that run or wait.
+        paused: why it takes no requests; ``None`` where it does.
+    """
+
+    spec: GeneratorSpec
+    lane: str
+    buckets: tuple[str, ...]
+    tokens_per_s: float
+    in_hand: int
+    paused: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
 class OrchestratorState:
     """Everything at one moment.
 
@@ -253,7 +275,8 @@ class OrchestratorState:
         admissions: requests that take long, in the order of their turns.
         admissions_ended: how many of them have ended since none was left.
         audit_head: number and digest of the audit log's last record.
-        rejected: tasks that should run and do not.
+        rejected: tasks and generators that should run and do not.
+        generators: one each.
     """
 
     active: bool
@@ -268,3 +291,4 @@ class OrchestratorState:
     admissions_ended: int = 0
     audit_head: tuple[int, str] = (0, "")
     rejected: tuple[RejectedTask, ...] = ()
+    generators: tuple[GeneratorSummary, ...] = ()

@@ -17,7 +17,8 @@ from aegis_ros.analysis import (
 )
 from aegis_ros.analysis.lanes import admits
 from aegis_ros.planning.chains import chains_verdict
-from aegis_ros.planning.generator import GeneratorAnswer, judge_generator
+from aegis_ros.planning.generator import GeneratorAnswer
+from aegis_ros.planning.in_slack import judge_generators
 from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
 from aegis_ros.planning.slowdown import Slowdown, slowdown_of
 from aegis_ros.planning.task_set import TaskSet
@@ -222,21 +223,11 @@ def _with_promises(asked: TaskSet) -> TaskSet:
 def _with_generators(answer: Answer) -> Answer:
     """Return an answer with its generators, and bounds that count the steps they may take."""
     switch_ns = answer.asked.switch_ns
-    alone = [
-        judge_generator(each, answer.on_lane(each.lane), switch_ns)
-        for each in answer.asked.generators
-    ]
-    together = []
-    for one in alone:  # they share what is left
-        lane = one.generator.lane
-        others = [
-            other.step()
-            for other in alone
-            if other is not one and other.admitted and other.generator.lane == lane
-        ]
-        beside = [*answer.on_lane(lane), *others]
-        together.append(judge_generator(one.generator, beside, switch_ns) if others else one)
-    answer = replace(answer, generators=tuple(together))
+    lanes = {each.lane for each in answer.asked.generators}
+    together = judge_generators(
+        answer.asked.generators, {lane: answer.on_lane(lane) for lane in lanes}, switch_ns
+    )
+    answer = replace(answer, generators=together)
     found = answer.assignment
     verdicts, modes = dict(found.verdicts), dict(found.modes)
     for lane in {each.generator.lane for each in together if each.admitted}:

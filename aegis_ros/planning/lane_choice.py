@@ -9,6 +9,7 @@ from aegis_ros.analysis import AnalysisTask, Assignment, ChainsVerdict, assign
 from aegis_ros.analysis.lanes import Budgets
 from aegis_ros.analysis.task import by_promise
 from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.generator import GeneratorAnswer
 from aegis_ros.planning.relocation import Move, Relocated, relocate
 from aegis_ros.spec import DeviceSpec
 
@@ -23,7 +24,7 @@ class Admitted:
     changes for any of them or for the new one; else ``None``. ``moves`` are running tasks that go
     to other lanes before it comes. ``chains`` is the proof of all chains with the new task;
     ``None`` where there are none. ``grown`` are running tasks on other lanes, with the budgets that
-    they have beside it.
+    they have beside it. ``generators`` is what those may do beside it.
     """
 
     lane: str
@@ -33,6 +34,7 @@ class Admitted:
     moves: tuple[Move, ...] = ()
     chains: ChainsVerdict | None = None
     grown: Mapping[str, Candidate] = field(default_factory=dict)
+    generators: tuple[GeneratorAnswer, ...] = ()
 
 
 def least_slack(assignment: Assignment) -> float:

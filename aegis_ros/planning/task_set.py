@@ -166,8 +166,11 @@ def read_task_set(
         most_values=_MAX_VALUES,
     )
     tasks = values.get("tasks")
-    configured = bool({"device", "models"} & values.keys()) or (
-        isinstance(tasks, list) and any(isinstance(t, dict) and "model" in t for t in tasks)
+    configured = bool({"device", "models"} & values.keys()) or any(
+        isinstance(each, dict) and "model" in each
+        for entries in (tasks, values.get("generators"))
+        if isinstance(entries, list)
+        for each in entries
     )
     if configured:
         spec, places = parse_placed(text, str(path))
@@ -434,7 +437,7 @@ def _configured_set(
     from aegis_ros.planning.refusal import Refusal
     from aegis_ros.wcet import ProfileStore
 
-    if not spec.tasks:
+    if not spec.tasks and not spec.generators:
         raise ConfigError("there is no task to check", where="tasks", expected="at least one")
     _require_chains(spec)
     folder = state_dir or default_state_dir()
@@ -445,12 +448,16 @@ def _configured_set(
     # With several classes of lanes, or lanes that slow each other, a budget is that of one lane.
     bound = len(lane_classes(spec.device)) > 1 or preparation.contention.present
     options, unknown, refused = preparation.known(spec.tasks, places.refused)
+    generators, unmeasured, more = _known_generators(spec, backends, folder, places=places)
+    refused += more
     if refused:
         raise together(refused, str(path))
     if unknown:
         raise _no_profiles(unknown, backends, path, folder)
+    if unmeasured:
+        raise _not_measured(unmeasured, path, folder)
     try:
-        foreseen = foresee(options, preparation)
+        foreseen = foresee(options, preparation) if options else []
     except Refusal as refusal:
         named = getattr(refusal.reason, "task", "") or str(path)
         raise places.refused(named, refusal.sentence) from refusal
@@ -464,11 +471,32 @@ def _configured_set(
     return replace(
         _of_tasks(spec, tasks, lanes),
         samples_ns=samples,
+        generators=generators,
         warnings=tuple(
             f"An orchestrator on this machine would refuse the file: {places.located(mistake)}"
             for mistake in absent_cores(spec.device, backends, pinnable_cores())
         ),
     )
+
+
+def _known_generators(
+    spec: OrchestratorSpec, backends: Mapping[str, Backend], folder: Path, *, places: Places
+) -> tuple[tuple[Generator, ...], list[str], list[ConfigError]]:
+    """Return the generators of a file, the names of those without profiles, and what bars others.
+
+    Each may take the arena but for its weights.
+    """
+    if not spec.generators:  # what they need may not be installed
+        return (), [], []
+    from aegis_ros.planning.generator_preparation import GeneratorPreparation
+    from aegis_ros.wcet import ProfileStore
+
+    profiles = ProfileStore(folder / "profiles.sqlite")
+    preparation = GeneratorPreparation(spec, backends, profiles, folder / "cache")
+    found, unknown, errors = preparation.known(spec.generators, places.refused)
+    arena = spec.device.arena_bytes
+    generators = tuple(each.generator(max(1, arena - each.weights.total)) for each in found)
+    return generators, unknown, errors
 
 
 def _chosen_set(
@@ -571,6 +599,15 @@ def _samples(
             if profile is not None:
                 found[candidate.spec.name] = profile.samples_ns
     return found
+
+
+def _not_measured(generators: Sequence[str], path: Path, folder: Path) -> ConfigError:
+    return ConfigError(
+        f"the steps are not measured of: {', '.join(generators)}",
+        where=str(path),
+        hint="An orchestrator measures them when it is configured; name the folder of one that was "
+        f"with --state-dir (looked in {folder})",
+    )
 
 
 def _no_profiles(

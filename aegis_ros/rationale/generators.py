@@ -10,15 +10,20 @@ from aegis_ros.rationale.record import Counterfactual
 
 __all__ = [
     "AnswerCapped",
+    "AnswerLost",
     "AnswerTooLong",
     "BucketTried",
+    "BucketsChanged",
     "CacheTooLarge",
     "GeneratorAdmitted",
     "GeneratorRefused",
+    "PromiseRefused",
     "PromptTooLong",
     "RequestWaits",
     "StepBorne",
+    "StepOverran",
     "TooManyRequests",
+    "UnknownGenerator",
 ]
 
 
@@ -262,3 +267,115 @@ class TooManyRequests(Reason):
     request: int
     slots: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseRefused(Reason):
+    """What a generator promises would make a task of its lane late.
+
+    Attributes:
+        task: the generator.
+        lane: where it was to run.
+        promised_per_s: tokens a second that each answer is promised.
+        decode_ns: the step that keeps the promise, its switches included.
+        late: whose deadline would not hold.
+        most_per_s: what could be promised; 0 for nothing.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.DEMAND_BOUND
+
+    task: str
+    lane: str
+    promised_per_s: float
+    decode_ns: int
+    late: str
+    most_per_s: float
+
+    def tested(self) -> Inequality:
+        """Return what it promises against what it could."""
+        return Inequality(self.promised_per_s, ">", self.most_per_s, "tokens/s")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketsChanged(Reason):
+    """Tasks of a lane have changed, and with them the steps that a generator may take.
+
+    Attributes:
+        task: the generator.
+        lane: where it runs.
+        borne: how long a step may take now; ``None`` where no deadline is promised there.
+        before: the buckets it had.
+        after: those it has.
+    """
+
+    decision = Decision.INFORMED
+    rule = Rule.DEMAND_BOUND
+
+    task: str
+    lane: str
+    borne: StepBorne | None
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOverran(Reason):
+    """A part of a generator's step took longer than its budget, which blocks others for as long.
+
+    Attributes:
+        task: the generator.
+        lane: where it runs.
+        bucket: name of the step.
+        part: of it, from 0.
+        taken_ns: what it took.
+        budget_ns: what it was to take at most.
+    """
+
+    decision = Decision.INFORMED
+    rule = Rule.OVERRUN
+
+    task: str
+    lane: str
+    bucket: str
+    part: int
+    taken_ns: int
+    budget_ns: int
+
+    def tested(self) -> Inequality:
+        """Return what it took against its budget."""
+        return Inequality(self.taken_ns / 1e6, ">", self.budget_ns / 1e6, "ms")
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownGenerator(Reason):
+    """A request names a generator that is not there.
+
+    Attributes:
+        task: the name.
+        known: those that are there.
+    """
+
+    decision = Decision.REJECTED
+    rule = Rule.UNKNOWN_TASK
+
+    task: str
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLost(Reason):
+    """An answer was cut off because the engine was lost, or the model failed.
+
+    Attributes:
+        task: the generator.
+        request: number of the request.
+        tokens: how many there are.
+    """
+
+    decision = Decision.LOST
+    rule = Rule.ENGINE_RESTART
+
+    task: str
+    request: int
+    tokens: int

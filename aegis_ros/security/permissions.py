@@ -50,7 +50,7 @@ _TASKS = tuple(
         "unregister_model",
     )
 )
-_ACTIONS = ("~/profile_model",)
+_ACTIONS = ("~/profile_model", "~/generate")
 _NEWS = ("~/status", "~/rationale")
 _ALL_NODES = ("/parameter_events", "/rosout")  # published
 _CLOCK = "/clock"

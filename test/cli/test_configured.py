@@ -233,3 +233,41 @@ def test_all_missing_networks_are_named_at_once_with_their_lines(
     for line, name in ((3, "near"), (8, "far")):
         place = f"{path}:{line}: tasks[{line // 5}].model ({name}): there is no such file"
         assert place in said.err + said.out
+
+
+def test_a_configuration_is_checked_with_its_generators(
+    aegis: Aegis, config: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+    from aegis_ros.planning.generator_preparation import GeneratorPreparation
+    from test.network.generator.models import write_gguf
+
+    write_gguf(tmp_path / "tiny.gguf")
+    config.write_text(
+        f"{config.read_text()}generators:\n  - {{name: llm, model: {tmp_path}/tiny.gguf, "
+        "max_chunk: 2, max_len: 64}\n"
+    )
+    state = tmp_path / "state"
+    _remember(config, state, 2_000_000)
+    said = aegis("check", str(config), "--state-dir", str(state))
+    assert said.code == 2
+    assert "the steps are not measured of: llm" in said.err
+
+    spec = load_config(config)
+    profiles = ProfileStore(state / "profiles.sqlite")
+    preparation = GeneratorPreparation(
+        spec, create_backends(spec.device), profiles, state / "cache"
+    )
+
+    def measure(_: object, model: object, keys: dict[object, object]) -> None:
+        for parts, taken_ns, key in zip((1, 2), (9_000_000, 3_000_000), keys.values(), strict=True):
+            batch = Batch(np.full((50, parts), taken_ns, np.int64), 1)
+            profiles.put(Profile(key, "", (batch,)))  # type: ignore[arg-type]
+
+    preparation.prepare(spec.generators[0], measure)  # type: ignore[arg-type]
+    said = aegis("check", str(config), "--state-dir", str(state), "--format", "json")
+    assert said.code == 0, said.err
+    (found,) = json.loads(said.out)["generators"]
+    assert found["admitted"]
+    assert [each["name"] for each in found["buckets"]] == ["prefill 2", "decode 1"]
+    assert found["buckets"][0]["longest_ms"] > 9.0

@@ -53,6 +53,9 @@ class FakeEngine:
         measured_beside: lanes of each such measurement: own, other.
         running: task that runs on a lane, by index.
         generators: language models that are loaded.
+        token_ns: what each part of a language model's bucket takes a token when it is measured; 0
+            for as long as every segment.
+        generators_measured: how often that was done.
         asked: requests that are in flight, by (task id, number).
         cancelled: (task id, number) of those that were cancelled.
         limits: (chunk, batch) of each language model.
@@ -86,6 +89,8 @@ class FakeEngine:
         self.asked: dict[tuple[int, int], Asked] = {}
         self.cancelled: list[tuple[int, int]] = []
         self.limits: dict[int, tuple[int, int]] = {}
+        self.token_ns = 0
+        self.generators_measured = 0
         self.channels: dict[str, Channel] = {}
         self.in_flight: dict[tuple[int, int], object] = {}
         self.submitted: list[list[tuple[int, int, int, int]]] = []
@@ -185,6 +190,7 @@ class FakeEngine:
             raise InputError("a limit is negative")
         if task_id in self.generators:
             self.limits[task_id] = chunk, batch
+            self.calls.append(("limit", task_id))
 
     def cycle(self, task_id: int) -> Cycle | None:
         return None
@@ -209,13 +215,20 @@ class FakeEngine:
     ) -> list[MeasuredBucket]:
         self._require_started()
         self.measured_on.append(lane)
+        self.generators_measured += 1
         self.while_measuring()
         taken_ns = self.run_ns_on.get(lane, self.run_ns)
         on_progress(runs, taken_ns)
         facts, parts = compiled.facts, len(compiled.paths)
         return [
             MeasuredBucket(
-                prefill, size, np.full((runs, facts.cached_by if prefill else parts), taken_ns)
+                prefill,
+                size,
+                np.full(
+                    (runs, facts.cached_by if prefill else parts),
+                    self.token_ns * size or taken_ns,
+                    np.int64,
+                ),
             )
             for prefill, size in measured_shapes(facts, slots)
         ]

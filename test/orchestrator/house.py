@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from aegis_ros.engine import (
 )
 from aegis_ros.orchestrator import Orchestrator, Stream
 from aegis_ros.rationale import Rationale
-from aegis_ros.spec import DeviceSpec, LaneSpec, ModelsSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import (
+    DeviceSpec,
+    GeneratorSpec,
+    LaneSpec,
+    ModelsSpec,
+    OrchestratorSpec,
+    TaskSpec,
+)
 from test.engine.fake import FakeEngine
 
 MS = 1_000_000
@@ -33,6 +41,7 @@ class House:
         arena_mib: int = 64,
         sms: Sequence[int | None] = (),
         node: str = "/orchestrator",
+        generators: Sequence[GeneratorSpec] = (),
     ) -> None:
         self.node = node
         self.folder = folder
@@ -40,7 +49,7 @@ class House:
         make_model(folder / "net.onnx")
         self.spec = OrchestratorSpec(
             device=DeviceSpec(
-                backend="simulated",
+                backend="onnxruntime" if generators else "simulated",
                 lanes=tuple(
                     LaneSpec(f"lane{index}", None, wanted)
                     for index, wanted in enumerate(sms or [None] * lanes)
@@ -50,6 +59,7 @@ class House:
             ),
             models=ModelsSpec((str(folder),)),
             tasks=tasks,
+            generators=tuple(generators),
         )
         self.reported: list[Rationale] = []
         self.streams: list[tuple[Stream, ...]] = []
@@ -65,6 +75,7 @@ class House:
     def _open(self) -> Orchestrator:
         def engine(device: DeviceSpec, **callbacks: Any) -> Engine:
             self.engine = FakeEngine(device, **callbacks)
+            self.engine.token_ns = MS
             return self.engine
 
         return Orchestrator(
@@ -85,7 +96,7 @@ class House:
 
     def restart(self, *tasks: TaskSpec) -> Orchestrator:
         self.orchestrator.cleanup()
-        self.spec = OrchestratorSpec(self.spec.device, self.spec.models, tasks)
+        self.spec = replace(self.spec, tasks=tasks)
         self.orchestrator = self._open()
         return self.start()
 

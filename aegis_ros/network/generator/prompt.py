@@ -33,6 +33,7 @@ def encoded(
     messages: Sequence[Message],
     *,
     template: bool = True,
+    longer: str = "prepare the model with a longer --context",
     timeout_s: float = 20.0,
 ) -> list[int]:
     """Return the tokens of a prompt, at least one, with room for one more in the context.
@@ -41,6 +42,7 @@ def encoded(
         model: whose tokens.
         messages: of the chat; without a template they are put together as they are.
         template: whether the model's chat template is used.
+        longer: what to do where it does not fit into the context.
         timeout_s: how long it may take.
 
     Raises:
@@ -81,7 +83,7 @@ def encoded(
             where="prompt",
             value=f"{answer['count']:,} tokens",
             expected=f"at most {facts.context - 1:,} tokens",
-            hint="Shorten it, or prepare the model with a longer --context",
+            hint=f"Shorten it, or {longer}",
         )
     return [int(token) for token in answer["tokens"]]
 

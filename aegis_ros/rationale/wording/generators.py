@@ -123,3 +123,57 @@ def _too_many_requests(reason: generators.TooManyRequests) -> str:
         f"request {reason.request} of {reason.task} is refused: {taken}, and {waiting} already; "
         "ask again when one has been answered"
     )
+
+
+@words_of(generators.PromiseRefused)
+def _promise_refused(reason: generators.PromiseRefused) -> str:
+    would = (
+        f"{reason.most_per_s:.3g} tokens a second would pass"
+        if reason.most_per_s
+        else "no promise would pass; best effort (tokens_per_s: 0) may"
+    )
+    return (
+        f"{reason.task} cannot promise {reason.promised_per_s:.3g} tokens a second: with a step of "
+        f"{ms(reason.decode_ns)} for each, {reason.late} would be late on lane {reason.lane}; "
+        f"{would}"
+    )
+
+
+@words_of(generators.BucketsChanged)
+def _buckets_changed(reason: generators.BucketsChanged) -> str:
+    gone = [each for each in reason.before if each not in reason.after]
+    back = [each for each in reason.after if each not in reason.before]
+    changes = []
+    if gone:
+        changes.append(f"gives up {names(gone)}")
+    if back:
+        changes.append(f"may run {names(back)} again")
+    why = (
+        f"lane {reason.lane} promises no deadline any more"
+        if reason.borne is None
+        else f"now {words(reason.borne)}"
+    )
+    return f"{reason.task} {' and '.join(changes)}: {why}"
+
+
+@words_of(generators.StepOverran)
+def _step_overran(reason: generators.StepOverran) -> str:
+    return (
+        f"part {reason.part + 1} of {reason.bucket} of {reason.task} held lane {reason.lane} for "
+        f"{ms(reason.taken_ns)}, longer than its budget of {ms(reason.budget_ns)}"
+    )
+
+
+@words_of(generators.UnknownGenerator)
+def _unknown_generator(reason: generators.UnknownGenerator) -> str:
+    known = f"this node has {names(list(reason.known)) if reason.known else 'none'}"
+    named = f"there is no generator {reason.task}" if reason.task else "the request names none"
+    return f"{named}; {known}"
+
+
+@words_of(generators.AnswerLost)
+def _answer_lost(reason: generators.AnswerLost) -> str:
+    return (
+        f"the answer to request {reason.request} of {reason.task} was lost with the engine after "
+        f"{plural(reason.tokens, 'token')}; ask again"
+    )

@@ -1,0 +1,419 @@
+"""The requests of one generator: who has a slot, what has been said, and how each one ends."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from aegis_ros.engine.speech import Asked, Ending, Spoken
+from aegis_ros.errors import AegisError
+from aegis_ros.memory import KvCache, KvShape, Reserved
+from aegis_ros.network.generator.answer_text import AnswerText
+from aegis_ros.network.generator.sampling import Sampling
+from aegis_ros.rationale import Reason, Rule
+from aegis_ros.rationale.generators import AnswerLost, RequestWaits, TooManyRequests
+from aegis_ros.rationale.rejection import Failed
+
+__all__ = ["Answer", "Conclusion", "Conversation", "Question", "Speaker", "Vocabulary"]
+
+_log = logging.getLogger(__name__)
+
+
+class Conclusion(StrEnum):
+    """Why an answer ended; the words of ``Generate.action``."""
+
+    END = "end"  # the model ended it
+    STOP = "stop"  # one of the request's texts to stop at came up
+    LENGTH = "length"  # it is as long as was asked for
+    CONTEXT = "context"  # its slot is full
+    CANCELLED = "cancelled"
+    LOST = "lost"  # the engine was lost, or could not go on
+    REFUSED = "refused"
+
+
+_ENDED = {
+    Ending.END: Conclusion.END,
+    Ending.LENGTH: Conclusion.LENGTH,
+    Ending.CONTEXT: Conclusion.CONTEXT,
+    Ending.CANCELLED: Conclusion.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        tokens: of the prompt.
+        most: longest answer, tokens.
+        sampling: how tokens are chosen.
+        stops: texts that end the answer.
+    """
+
+    tokens: Sequence[int]
+    most: int
+    sampling: Sampling = field(default_factory=Sampling)
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as far as it has come.
+
+    Attributes:
+        request: its number.
+        text: all of it that is certain.
+        tokens: how many it has.
+        prompt_tokens: of the prompt.
+        prompt_ns: from the request until its first token, 0 before.
+        answer_ns: from its first token to its latest one.
+        ended: why it ended; ``None`` while it goes on.
+        reason: why it was cut short, where nobody asked for that.
+    """
+
+    request: int
+    text: str = ""
+    tokens: int = 0
+    prompt_tokens: int = 0
+    prompt_ns: int = 0
+    answer_ns: int = 0
+    ended: Conclusion | None = None
+    reason: Reason | None = None
+
+    @property
+    def tokens_per_s(self) -> float:
+        """How fast its tokens came after the first one; 0 where there are fewer than two."""
+        return (self.tokens - 1) * 1e9 / self.answer_ns if self.answer_ns else 0.0
+
+
+class Speaker(Protocol):
+    """What a conversation needs of an engine."""
+
+    def ask(self, task_id: int, asked: Asked) -> None:
+        """Begin with a request that has a slot."""
+
+    def cancel(self, task_id: int, request: int) -> None:
+        """End a request within a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What tokens mean.
+
+    Attributes:
+        pieces: bytes of each.
+        ends: those that end an answer.
+    """
+
+    pieces: Sequence[bytes]
+    ends: frozenset[int]
+
+
+class _Request:
+    """A request that waits, runs, or is told to end."""
+
+    __slots__ = (
+        "asked_ns",
+        "concluded",
+        "first_ns",
+        "hear",
+        "last_ns",
+        "most",
+        "question",
+        "said",
+        "slot",
+        "started",
+        "text",
+        "tokens",
+        "why",
+    )
+
+    def __init__(
+        self, question: Question, text: AnswerText, hear: Callable[[Answer], None]
+    ) -> None:
+        self.question = question
+        self.text = text
+        self.hear = hear
+        self.asked_ns = time.monotonic_ns()
+        self.said = ""
+        self.tokens = 0
+        self.first_ns = self.last_ns = 0
+        self.slot = self.most = 0
+        self.started = False
+        self.concluded = False
+        self.why: tuple[Conclusion, Reason | None] | None = None  # what its end will mean
+
+
+class Conversation:
+    """Requests from their tokens to their end. For any thread; who hears is called under no lock.
+
+    A request that has a slot keeps it until the engine says that it has ended, so that no other
+    one writes where a step may still be reading.
+
+    Args:
+        task_id: number of the generator.
+        name: of the generator.
+        cache: where requests have their slots.
+        most_waiting: requests that may wait for one.
+        words: what tokens mean.
+        speaker: runs requests.
+        report: where it is reported that a request waits, or gets a shorter answer.
+    """
+
+    def __init__(
+        self,
+        task_id: int,
+        name: str,
+        cache: KvShape,
+        *,
+        most_waiting: int,
+        words: Vocabulary,
+        speaker: Speaker,
+        report: Callable[[Reason], object],
+    ) -> None:
+        """Begin with no request."""
+        self.name = name
+        self._task_id = task_id
+        self._words = words
+        self._speaker = speaker
+        self._report = report
+        self._lock = threading.Lock()
+        self._telling = threading.RLock()  # who hears may ask, or cancel
+        self._cache = KvCache(name, cache, most_waiting)
+        self._most = cache.slots + most_waiting
+        self._entered = 0  # whose prompts are being read
+        self._new_number = itertools.count(1).__next__
+        self._requests: dict[int, _Request] = {}
+        self._paused: Reason | None = None
+        self._untold: list[tuple[_Request, Answer]] = []  # what is told once the lock is free
+        self._slots = cache.slots
+        self._most_waiting = most_waiting
+
+    @property
+    def in_hand(self) -> int:
+        """How many requests run or wait."""
+        return len(self._requests)
+
+    @property
+    def running(self) -> int:
+        """How many requests have a slot."""
+        with self._lock:
+            return len(self._cache.running)
+
+    def enter(self) -> Reason | None:
+        """Take a place for a request whose prompt is to be read; :meth:`leave` gives it back.
+
+        Returns:
+            Why there is none; ``None`` where there is one.
+        """
+        with self._lock:
+            if self._paused is not None:
+                return self._paused
+            if len(self._requests) + self._entered >= self._most:
+                return TooManyRequests(self.name, 0, self._slots, self._most_waiting)
+            self._entered += 1
+            return None
+
+    def leave(self) -> None:
+        """Give back what :meth:`enter` took."""
+        with self._lock:
+            self._entered -= 1
+
+    def ask(self, question: Question, hear: Callable[[Answer], None]) -> int | Reason:
+        """Take in a request.
+
+        Args:
+            question: what is asked.
+            hear: called with each part of the answer, at last with one that has ended.
+
+        Returns:
+            Its number, or why it is not taken.
+
+        Raises:
+            ConfigError: its texts to stop at are not valid.
+        """
+        text = AnswerText(self._words.pieces, question.stops)
+        told: list[Reason] = []
+        with self._lock:
+            if self._paused is not None:
+                return self._paused
+            number = self._new_number()
+            found = self._cache.ask(number, len(question.tokens), question.most)
+            if isinstance(found, RequestWaits):
+                told.append(found)
+            elif not isinstance(found, Reserved):
+                return found
+            request = self._requests[number] = _Request(question, text, hear)
+            if isinstance(found, Reserved):
+                if found.capped is not None:
+                    told.append(found.capped)
+                self._begin(request, found)
+        for reason in told:
+            self._report(reason)
+        self._tell()
+        return number
+
+    def cancel(self, number: int) -> None:
+        """End a request within a step; one that has ended already is left alone."""
+        self._end(number, Conclusion.CANCELLED, None)
+
+    def pause(self, reason: Reason) -> None:
+        """Take no requests until :meth:`resume`, and end all that are there, for this reason."""
+        with self._lock:
+            self._paused = reason
+            numbers = tuple(self._requests)
+        for number in numbers:
+            self._end(number, Conclusion.REFUSED, reason)
+
+    def close(self, reason: Reason) -> None:
+        """End all that are there at once, and take none more: there is no engine any more."""
+        with self._lock:
+            self._paused = reason
+            for number, request in self._requests.items():
+                if not request.concluded:
+                    self._conclude(number, request, Conclusion.REFUSED, reason)
+            self._requests.clear()
+        self._tell()
+
+    def resume(self) -> None:
+        """Take requests again."""
+        with self._lock:
+            self._paused = None
+
+    def engine_back(self) -> None:
+        """Begin with requests that got a slot while there was no engine."""
+        with self._lock:
+            for reserved in self._cache.running:
+                request = self._requests[reserved.request]
+                if not request.started:
+                    self._begin(request, reserved)
+        self._tell()
+
+    def heard(self, spoken: Spoken) -> None:
+        """Take what the engine says; who asked hears of it before this returns."""
+        with self._lock:
+            request = self._requests.get(spoken.request)
+            if request is None:
+                return
+            self._take(request, spoken)
+        self._tell()
+
+    def _take(self, request: _Request, spoken: Spoken) -> None:
+        """Take what is new of an answer; called under the lock."""
+        news = False
+        for token, at_ns in zip(spoken.tokens, spoken.times_ns, strict=True):
+            if request.concluded:
+                break
+            news = True
+            request.tokens += 1
+            request.first_ns = request.first_ns or at_ns
+            request.last_ns = at_ns
+            if token not in self._words.ends:
+                request.said += request.text.add(token)
+            if request.text.stopped:
+                self._conclude(spoken.request, request, Conclusion.STOP)
+                if spoken.ended is None:
+                    self._stop(spoken.request)
+        if spoken.ended is not None:
+            if not request.concluded:
+                ended, reason = self._meaning(spoken.request, request, spoken.ended)
+                self._conclude(spoken.request, request, ended, reason)
+            self._free(spoken.request)
+        elif news and not request.concluded:
+            self._untold.append((request, self._answer(spoken.request, request)))
+
+    def _meaning(
+        self, number: int, request: _Request, ended: Ending
+    ) -> tuple[Conclusion, Reason | None]:
+        """Return what the end of an answer means, and why it is none that anybody wanted."""
+        if ended in (Ending.CANCELLED, Ending.REMOVED) and request.why is not None:
+            return request.why
+        known = _ENDED.get(ended)
+        if known is not None:
+            return known, None
+        return Conclusion.LOST, AnswerLost(self.name, number, request.tokens)
+
+    def _end(self, number: int, ended: Conclusion, reason: Reason | None) -> None:
+        with self._lock:
+            request = self._requests.get(number)
+            if request is None or request.concluded:
+                return
+            request.why = ended, reason
+            if request.started:
+                self._stop(number)
+            else:
+                self._conclude(number, request, ended, reason)
+                self._free(number)
+        self._tell()
+
+    def _begin(self, request: _Request, reserved: Reserved) -> None:
+        question = request.question
+        request.slot, request.most = reserved.slot, reserved.answer
+        asked = Asked(
+            reserved.request, reserved.slot, question.tokens, reserved.answer, question.sampling
+        )
+        try:
+            self._speaker.ask(self._task_id, asked)
+        except AegisError as error:
+            if error.rule is Rule.ENGINE_RESTART:
+                return  # asked again when the engine is back
+            failed = Failed(self.name, str(error))
+            self._conclude(reserved.request, request, Conclusion.REFUSED, failed)
+            self._free(reserved.request)
+        else:
+            request.started = True
+
+    def _stop(self, number: int) -> None:
+        try:
+            self._speaker.cancel(self._task_id, number)
+        except AegisError as error:  # it is gone, and says so of each request by itself
+            _log.debug("request %d of %s was not cancelled: %s", number, self.name, error)
+
+    def _free(self, number: int) -> None:
+        del self._requests[number]
+        following = self._cache.end(number)
+        if following is not None:
+            self._begin(self._requests[following.request], following)
+
+    def _conclude(
+        self, number: int, request: _Request, ended: Conclusion, reason: Reason | None = None
+    ) -> None:
+        request.said += request.text.end()
+        request.concluded = True
+        self._untold.append((request, self._answer(number, request, ended, reason)))
+
+    def _answer(
+        self,
+        number: int,
+        request: _Request,
+        ended: Conclusion | None = None,
+        reason: Reason | None = None,
+    ) -> Answer:
+        first_ns = request.first_ns
+        return Answer(
+            number,
+            request.said,
+            request.tokens,
+            len(request.question.tokens),
+            max(0, first_ns - request.asked_ns) if first_ns else 0,
+            request.last_ns - first_ns,
+            ended,
+            reason,
+        )
+
+    def _tell(self) -> None:
+        """Have requests hear what is new, in its order; called under no lock."""
+        with self._telling:
+            with self._lock:
+                untold, self._untold = self._untold, []
+            for request, answer in untold:
+                try:
+                    request.hear(answer)
+                except Exception:  # the answers of others go on
+                    _log.exception("nobody could be told of an answer")

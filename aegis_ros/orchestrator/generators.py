@@ -1,0 +1,513 @@
+"""The generators of a node: admitted beside the tasks, and judged again whenever those change."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+
+from aegis_ros.analysis import AnalysisTask, check_lane
+from aegis_ros.analysis.search import smallest
+from aegis_ros.backends.generators import CompiledGenerator
+from aegis_ros.engine import Engine
+from aegis_ros.engine.events import EngineEvent, OverrunEvent
+from aegis_ros.engine.speech import LoadGenerator, Spoken
+from aegis_ros.errors import AegisError
+from aegis_ros.memory import Holding, held
+from aegis_ros.network.generator.preparing import PreparedGenerator
+from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
+from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
+from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
+from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.rejected import Rejected
+from aegis_ros.orchestrator.types import AdmissionStage, GeneratorSummary
+from aegis_ros.planning.generator import Bucket, GeneratorAnswer
+from aegis_ros.planning.generator_preparation import GeneratorCandidate, GeneratorPreparation
+from aegis_ros.planning.in_slack import judge_generators
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.rationale import Rationale, Reason
+from aegis_ros.rationale.engine import EngineGivenUp, Quarantined, TaskNotReloaded
+from aegis_ros.rationale.generators import (
+    BucketsChanged,
+    GeneratorAdmitted,
+    PromiseRefused,
+    StepOverran,
+    UnknownGenerator,
+)
+from aegis_ros.rationale.rejection import Failed, Invalid, NameTaken, NotConfigured
+from aegis_ros.rationale.requests import Measuring
+from aegis_ros.rationale.wording import words
+from aegis_ros.scheduling.generation import Shape
+from aegis_ros.spec import Criticality, DeviceSpec, GeneratorSpec
+from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
+from aegis_ros.wcet.machine import describe_machine
+
+__all__ = ["Generators"]
+
+_RUNS = 50  # of every bucket
+_LEAST_RUNS = 20
+_SECONDS = 30.0
+_LONGEST_STEP_S = 2.0  # that is waited for
+_LOOK_S = 0.005
+_GRAIN_NS = 100_000  # periods of promises are advised in tenths of a millisecond
+_LONGEST_NS = 10_000_000_000
+
+_log = logging.getLogger(__name__)
+
+Running = Mapping[str, tuple[AnalysisTask, str]]
+
+
+@dataclass(slots=True)
+class _Entry:
+    task_id: int
+    candidate: GeneratorCandidate
+    answer: GeneratorAnswer
+    conversation: Conversation
+    failure: Reason | None = None
+
+    @property
+    def name(self) -> str:
+        return self.candidate.spec.name
+
+    @property
+    def lane(self) -> str:
+        return self.candidate.lane
+
+
+class Generators:
+    """All generators of the configuration. Requests may come from any thread.
+
+    One of best effort never keeps a task from being admitted: it gives up the steps that would be
+    too long beside it, all of them if need be, and gets them back when the task is gone. What is
+    promised is a task of low criticality that tasks are judged beside.
+
+    Args:
+        device: lanes and arena.
+        engine: runs them.
+        preparation: prepares their models.
+        profiles: where budgets of steps are kept.
+        admitted: the tasks.
+        memory: returns what is in memory for all tasks and generators.
+        rejected: where those are kept that do not run.
+        log: where decisions are reported.
+        new_id: returns a number that no task has had.
+        changing: the orchestrator's lock.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: DeviceSpec,
+        engine: Engine,
+        preparation: GeneratorPreparation,
+        profiles: ProfileStore,
+        admitted: AdmittedSet,
+        memory: Callable[[], list[Holding]],
+        rejected: Rejected,
+        log: RationaleLog,
+        new_id: Callable[[], int],
+        changing: threading.RLock,
+    ) -> None:
+        """Admit nothing yet."""
+        self._device = device
+        self._engine = engine
+        self._preparation = preparation
+        self._profiles = profiles
+        self._admitted = admitted
+        self._memory = memory
+        self._rejected = rejected
+        self._log = log
+        self._new_id = new_id
+        self._changing = changing
+        self._entries: dict[str, _Entry] = {}
+        self._by_id: dict[int, _Entry] = {}
+        self._news: SimpleQueue[Spoken | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    # -- what there is ------------------------------------------------------------------------
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether one of this name is admitted."""
+        return name in self._entries
+
+    def holdings(self) -> list[Holding]:
+        """Return what is in memory for them."""
+        return [each.candidate.holding() for each in tuple(self._entries.values())]
+
+    def summaries(self) -> tuple[GeneratorSummary, ...]:
+        """Return each one as it is now."""
+        return tuple(_summary(each) for each in tuple(self._entries.values()))
+
+    def find(self, name: str) -> tuple[GeneratorCandidate, Conversation] | Reason:
+        """Return a generator and its conversation, or why there is none.
+
+        Args:
+            name: of the generator; empty for the only one.
+        """
+        entries = dict(self._entries)
+        if not name and len(entries) == 1:
+            (entry,) = entries.values()
+        elif name in entries:
+            entry = entries[name]
+        else:
+            return UnknownGenerator(name[:64], tuple(sorted(entries)))
+        return entry.candidate, entry.conversation
+
+    # -- admission ----------------------------------------------------------------------------
+
+    def admit(self, spec: GeneratorSpec, ticket: Ticket) -> Rationale:
+        """Prepare, measure, judge and load a generator; one that is refused changes nothing.
+
+        Args:
+            spec: the generator.
+            ticket: of the request, which has its turn.
+        """
+        try:
+            if self._admitted.get(spec.name) is not None:
+                raise Refusal(NameTaken(spec.name))
+            candidate = self._preparation.prepare(spec, self._measuring(ticket))
+            answer = self._judged_alone(candidate)
+            entry = self._loaded(candidate, answer, ticket)
+            with self._changing:
+                ticket.at(AdmissionStage.LOADING)
+                ticket.settled = True
+                self._entries[spec.name] = self._by_id[entry.task_id] = entry
+                self._rejected.drop(spec.name)
+                rationale = self._log.report(answer.reason)
+                self.settle()
+                return rationale
+        except Refusal as refusal:
+            reason: Reason = refusal.reason
+        except (AegisError, OSError, MemoryError) as error:
+            rule = error.rule if isinstance(error, AegisError) else None
+            text = str(error) or repr(error)
+            reason = Failed(spec.name, text) if rule is None else Invalid(spec.name, rule, text)
+        if ticket.stop.is_set:
+            reason = cancelled_reason(ticket)
+        rationale = self._log.report(reason)
+        self._rejected.add(spec.name, Origin(from_file=True), rationale)
+        return rationale
+
+    def _judged_alone(self, candidate: GeneratorCandidate) -> GeneratorAnswer:
+        """Judge a new generator beside the tasks and generators that are there.
+
+        Raises:
+            Refusal: it cannot run.
+        """
+        room = self._device.arena_bytes - held(self._memory()).total - candidate.weights.total
+        generator = candidate.generator(max(1, room))
+        lane, switch_ns = candidate.lane, self._device.switch_ns
+        tasks = [task for task, where in self._admitted.running().values() if where == lane]
+        promise = generator.promise()
+        if promise is not None:
+            problem = _broken(candidate.spec, promise, tasks, switch_ns)
+            if problem is not None:
+                raise Refusal(problem)
+            tasks.append(promise)
+        tasks += [
+            each.answer.step()
+            for each in self._entries.values()
+            if each.lane == lane and each.answer.admitted
+        ]
+        (answer,) = judge_generators([generator], {lane: tasks}, switch_ns)
+        if not answer.admitted:
+            raise Refusal(answer.reason)
+        return answer
+
+    def _loaded(
+        self, candidate: GeneratorCandidate, answer: GeneratorAnswer, ticket: Ticket
+    ) -> _Entry:
+        """Load a generator with all its buckets, limited to those that it may run."""
+        ticket.at(AdmissionStage.LOADING)
+        spec, cache = candidate.spec, candidate.cache
+        task_id = self._new_id()
+        every = replace(answer, buckets=_in_order(candidate.buckets))
+        plan = every.plan(self._device.switch_ns)
+        promise = answer.generator.promise()
+        self._engine.load_generator(
+            LoadGenerator(
+                task_id,
+                spec.name,
+                candidate.compiled,
+                [lane.name for lane in self._device.lanes].index(candidate.lane),
+                plan,
+                tuple(Shape(each.tokens, each.prefill) for each in every.buckets),
+                cache,
+                Criticality.BEST_EFFORT if promise is None else Criticality.LOW,
+                0 if promise is None else promise.deadline_ns,
+            )
+        )
+        self._limit(task_id, answer)
+        facts = candidate.prepared.facts
+        conversation = Conversation(
+            task_id,
+            spec.name,
+            cache,
+            most_waiting=spec.waiting,
+            words=Vocabulary(candidate.prepared.pieces, frozenset(facts.ends)),
+            speaker=self._engine,
+            report=self._log.report_often,
+        )
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._listen, name="generators", daemon=True)
+            self._thread.start()
+        return _Entry(task_id, candidate, answer, conversation)
+
+    def _measuring(
+        self, ticket: Ticket
+    ) -> Callable[[GeneratorSpec, PreparedGenerator, Mapping[Shape, ProfileKey]], None]:
+        def measure(
+            spec: GeneratorSpec, prepared: PreparedGenerator, keys: Mapping[Shape, ProfileKey]
+        ) -> None:
+            self._log.report(Measuring(spec.name, _RUNS, round(_SECONDS * 1e9)))
+            end = time.monotonic() + _SECONDS
+
+            def go_on(done: int, slowest_ns: int) -> bool:
+                ticket.at(AdmissionStage.MEASURING, done, _RUNS)
+                return done < _LEAST_RUNS or time.monotonic() < end
+
+            ticket.at(AdmissionStage.MEASURING, 0, _RUNS)
+            lanes = [lane.name for lane in self._device.lanes]
+            slots = max(shape.tokens for shape in keys if not shape.prefill)
+            found = self._engine.measure_generator(
+                CompiledGenerator.of(prepared),
+                lanes.index(spec.lane) if spec.lane else 0,
+                slots=slots,
+                runs=_RUNS,
+                on_progress=go_on,
+            )
+            now_ns, machine = time.time_ns(), describe_machine(distributions=("onnxruntime",))
+            for each in found:
+                key = keys.get(Shape(each.tokens, each.prefill))
+                if key is not None:
+                    batch = Batch(each.samples_ns, now_ns, machine=machine)
+                    self._profiles.put(Profile(key, "", (batch,)))
+            ticket.at(AdmissionStage.PREPARING)
+
+        return measure
+
+    # -- beside tasks that change -------------------------------------------------------------
+
+    def beside(self, running: Running) -> tuple[GeneratorAnswer, ...]:
+        """Return what each generator may do beside these tasks, which hold their deadlines.
+
+        Args:
+            running: how the tests see each task, and its lane; with what generators promise.
+        """
+        entries = tuple(self._entries.values())
+        tasks: dict[str, list[AnalysisTask]] = {}
+        for task, lane in running.values():
+            tasks.setdefault(lane, []).append(task)
+        return judge_generators(
+            [each.candidate.generator() for each in entries], tasks, self._device.switch_ns
+        )
+
+    def narrow(self, answers: Sequence[GeneratorAnswer]) -> None:
+        """Have generators do no more than this, before a task comes for which they must not.
+
+        Returns once the longer steps that were under way have ended. :meth:`settle` follows,
+        whether the task came or not.
+
+        Args:
+            answers: as :meth:`beside` returns them.
+        """
+        narrowed = []
+        for answer in answers:
+            entry = self._entries.get(answer.generator.name)
+            if entry is None or not entry.answer.admitted:
+                continue
+            if not answer.admitted:
+                entry.conversation.pause(answer.reason)
+            elif len(answer.buckets) < len(entry.answer.buckets):
+                self._limit(entry.task_id, answer)
+            else:
+                continue
+            narrowed.append((entry, self._cycle(entry)))
+        end = time.monotonic() + _LONGEST_STEP_S
+        for entry, before in narrowed:
+            # Of best effort, it may get no time at all: then one part is left of the step at most.
+            while time.monotonic() < end and entry.conversation.running:
+                if self._cycle(entry) > before:
+                    break
+                time.sleep(_LOOK_S)
+
+    def _cycle(self, entry: _Entry) -> int:
+        """Return how many steps of a generator have ended."""
+        cycle = self._engine.cycle(entry.task_id)
+        return 0 if cycle is None else cycle.number
+
+    def settle(self) -> None:
+        """Give every generator what its lane bears now, and report what has changed.
+
+        Called under the orchestrator's lock.
+        """
+        self._admitted.promises = {
+            task.name: (task, each.lane)
+            for each in self._entries.values()
+            if (task := each.answer.generator.promise()) is not None
+        }
+        for answer in self.beside(self._admitted.running()):
+            self._apply(self._entries[answer.generator.name], answer)
+        self._admitted.stepped(
+            {
+                each.answer.step_name: (each.answer.step(), each.lane)
+                for each in self._entries.values()
+                if each.answer.admitted
+            }
+        )
+
+    def _apply(self, entry: _Entry, answer: GeneratorAnswer) -> None:
+        before, entry.answer = entry.answer, answer
+        if not answer.admitted:
+            entry.conversation.pause(answer.reason)
+            if before.admitted:
+                rationale = self._log.report(answer.reason)
+                self._rejected.add(entry.name, Origin(from_file=True), rationale)
+            return
+        self._limit(entry.task_id, answer)
+        if entry.failure is None:
+            entry.conversation.resume()
+        reason = answer.reason
+        assert isinstance(reason, GeneratorAdmitted)
+        if not before.admitted:
+            self._rejected.drop(entry.name)
+            self._log.report(reason)
+        elif before.buckets != answer.buckets:
+            names = [tuple(each.name for each in one.buckets) for one in (before, answer)]
+            self._log.report(BucketsChanged(entry.name, entry.lane, reason.borne, *names))
+
+    def _limit(self, task_id: int, answer: GeneratorAnswer) -> None:
+        chunk = max(each.tokens for each in answer.buckets if each.prefill)
+        batch = max(each.tokens for each in answer.buckets if not each.prefill)
+        self._engine.limit(task_id, chunk=chunk, batch=batch)
+
+    # -- news of the engine -------------------------------------------------------------------
+
+    def spoken(self, spoken: Spoken) -> None:
+        """Take what the engine says, on whichever thread; it is heard on one of their own."""
+        self._news.put(spoken)
+
+    def _listen(self) -> None:
+        while (spoken := self._news.get()) is not None:
+            entry = self._by_id.get(spoken.task_id)
+            if entry is None:
+                continue
+            try:
+                entry.conversation.heard(spoken)
+            except Exception:  # the answers of others go on
+                _log.exception("an answer of %s was not heard", entry.name)
+
+    def engine_event(self, event: EngineEvent) -> None:
+        """Note which generators an engine that was lost brings back, and which not."""
+        failed = dict(event.failed)
+        for entry in tuple(self._entries.values()):
+            if entry.task_id in event.quarantined:
+                problem = words(event.reason if event.cause is None else event.cause)
+                self._fail(entry, Quarantined(entry.name, problem))
+            elif entry.task_id in failed:
+                self._fail(entry, TaskNotReloaded(entry.name, failed[entry.task_id]))
+            elif isinstance(event.reason, EngineGivenUp):
+                self._fail(entry, event.reason)
+            elif event.recovered:
+                if entry.failure is not None:
+                    entry.failure = None
+                    if entry.answer.admitted:
+                        entry.conversation.resume()
+                        self._rejected.drop(entry.name)
+                entry.conversation.engine_back()
+
+    def _fail(self, entry: _Entry, reason: Reason) -> None:
+        entry.failure = reason
+        entry.conversation.pause(reason)
+        rationale = self._log.report(reason)
+        self._rejected.add(entry.name, Origin(from_file=True), rationale)
+
+    def overran(self, event: OverrunEvent) -> None:
+        """Report that a part of a step took longer than its budget."""
+        entry = self._by_id.get(event.task_id)
+        if entry is None:
+            return
+        buckets = _in_order(entry.candidate.buckets)
+        begins = _begins(buckets)
+        at = max(index for index, begin in enumerate(begins) if begin <= event.segment)
+        self._log.report_often(
+            StepOverran(
+                entry.name,
+                entry.lane,
+                buckets[at].name,
+                event.segment - begins[at],
+                event.taken_ns,
+                event.budget_ns,
+            )
+        )
+
+    def clear(self) -> None:
+        """End all requests and forget everything; the engine has ended."""
+        entries, self._entries = tuple(self._entries.values()), {}
+        for entry in entries:
+            entry.conversation.close(NotConfigured(entry.name))
+        if self._thread is not None:
+            self._news.put(None)
+            self._thread.join()
+            self._thread = None
+        self._by_id.clear()
+        self._admitted.promises = {}
+        self._admitted.stepped({})
+
+
+def _summary(entry: _Entry) -> GeneratorSummary:
+    answer = entry.answer
+    reason = answer.reason
+    return GeneratorSummary(
+        entry.candidate.spec,
+        entry.lane,
+        tuple(each.name for each in answer.buckets),
+        reason.tokens_per_s if isinstance(reason, GeneratorAdmitted) else 0.0,
+        entry.conversation.in_hand,
+        entry.failure or (None if answer.admitted else reason),
+    )
+
+
+def _in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
+    """Return buckets as a plan wants them: chunks first, the smallest one first."""
+    return tuple(sorted(buckets, key=lambda each: (not each.prefill, each.tokens)))
+
+
+def _begins(buckets: Sequence[Bucket]) -> tuple[int, ...]:
+    """Return the first step of each bucket."""
+    return tuple(itertools.accumulate([0, *(len(each.parts_ns) for each in buckets[:-1])]))
+
+
+def _broken(
+    spec: GeneratorSpec, promise: AnalysisTask, tasks: Sequence[AnalysisTask], switch_ns: int
+) -> PromiseRefused | None:
+    """Return why a promise cannot be kept beside tasks; ``None`` where it can."""
+
+    def passes(period_ns: int) -> bool:
+        kept = replace(promise, period_ns=period_ns, deadline_ns=period_ns)
+        return check_lane([*tasks, kept], lane=promise.lane, switch_ns=switch_ns).schedulable
+
+    if passes(promise.period_ns):
+        return None
+    verdict = check_lane([*tasks, promise], lane=promise.lane, switch_ns=switch_ns)
+    late = min([*tasks, promise], key=lambda each: each.deadline_ns).name
+    if verdict.witness is not None:
+        due = [each for each in (*tasks, promise) if each.deadline_ns <= verdict.witness.t_ns]
+        late = max(due or [promise], key=lambda each: each.deadline_ns).name
+    grains = smallest(
+        promise.period_ns // _GRAIN_NS,
+        _LONGEST_NS // _GRAIN_NS,
+        lambda count: passes(count * _GRAIN_NS),
+    )
+    return PromiseRefused(
+        spec.name,
+        promise.lane,
+        spec.tokens_per_s,
+        promise.wcet_ns(switch_ns),
+        late,
+        0.0 if grains is None else 1e9 / (grains * _GRAIN_NS),
+    )

@@ -1,0 +1,268 @@
+"""From a generator of a configuration to one that can be judged: prepared, with its budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aegis_ros.backends import Backend, lane_classes
+from aegis_ros.backends.generators import CompiledGenerator, generating
+from aegis_ros.errors import AegisError, BackendError, ConfigError, ModelError
+from aegis_ros.memory import Footprint, Holding, KvShape
+from aegis_ros.network import ModelFile, open_model
+from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
+from aegis_ros.network.generator.facts import GeneratorFacts, Precision
+from aegis_ros.network.generator.preparing import (
+    SUFFIXES,
+    PreparedGenerator,
+    is_gguf,
+    prepare_generator,
+    tokenizer_of,
+)
+from aegis_ros.network.locate import resolve_resource
+from aegis_ros.planning.arena_fit import check_file_fits
+from aegis_ros.planning.generator import Bucket, Generator
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.rationale import Rule
+from aegis_ros.rationale.rejection import Invalid, ModelUnreadable, NoProfile
+from aegis_ros.scheduling.generation import Shape
+from aegis_ros.spec import GeneratorSpec, OrchestratorSpec
+from aegis_ros.wcet import KnownProfiles, Profile, ProfileKey
+
+__all__ = ["GeneratorCandidate", "GeneratorPreparation", "MeasureBuckets"]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorCandidate:
+    """A generator whose model is ready and whose budgets are known.
+
+    Attributes:
+        spec: what was asked for.
+        prepared: its model.
+        lane: where it is to run.
+        buckets: what it was measured with.
+    """
+
+    spec: GeneratorSpec
+    prepared: PreparedGenerator
+    lane: str
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def cache(self) -> KvShape:
+        """What its keys and values take."""
+        facts = self.prepared.facts
+        return KvShape(_slots(self.spec, facts), facts.context, facts.kv_bytes_per_token)
+
+    @property
+    def compiled(self) -> CompiledGenerator:
+        """What an engine loads of it."""
+        return CompiledGenerator.of(self.prepared)
+
+    @property
+    def weights(self) -> Footprint:
+        """What its network takes without its cache."""
+        return Footprint(weights=self.compiled.weight_bytes)
+
+    def holding(self) -> Holding:
+        """Return what is in memory for it, whether anybody asks it or not."""
+        return Holding((self.spec.name,), self.weights + self.cache.footprint, self.lane)
+
+    def generator(self, room_bytes: int = 0) -> Generator:
+        """Return it as the tests see it.
+
+        Args:
+            room_bytes: what its cache may take of the arena; 0 for no limit.
+        """
+        spec = self.spec
+        return Generator(
+            spec.name, self.lane, self.buckets, self.cache, room_bytes, spec.tokens_per_s
+        )
+
+
+MeasureBuckets = Callable[[GeneratorSpec, PreparedGenerator, Mapping[Shape, ProfileKey]], None]
+
+
+class GeneratorPreparation:
+    """The steps from a generator to its candidate. Holds none; changes nothing but caches.
+
+    Args:
+        spec: device, lanes and roots.
+        backends: by name; all that the lanes name.
+        profiles: measured budgets.
+        cache_dir: prepared models.
+    """
+
+    def __init__(
+        self,
+        spec: OrchestratorSpec,
+        backends: Mapping[str, Backend],
+        profiles: KnownProfiles,
+        cache_dir: Path,
+    ) -> None:
+        """Keep what the steps need."""
+        self._spec = spec
+        self._backends = dict(backends)
+        self._profiles = profiles
+        self._cache_dir = cache_dir
+
+    def prepare(self, spec: GeneratorSpec, measure: MeasureBuckets | None) -> GeneratorCandidate:
+        """Locate, check and convert a model, and find the budgets of its buckets.
+
+        Args:
+            spec: the generator.
+            measure: called to measure missing budgets and to store them under the keys it is
+                given; ``None`` where that is not possible now.
+
+        Raises:
+            Refusal: the first step that says no.
+        """
+        lane = spec.lane or self._spec.device.lanes[0].name
+        self._require_generating(spec, lane)
+        prepared = self._prepared(spec)
+        keys = self._keys(spec, prepared, lane)
+        found = self._known(prepared, keys)
+        if found is None and measure is not None:
+            measure(spec, prepared, keys)
+            found = self._known(prepared, keys)
+        if found is None:
+            key = next(iter(keys.values()))
+            raise Refusal(NoProfile(spec.name, key.device, len(prepared.parts), bool(spec.parts)))
+        return GeneratorCandidate(spec, prepared, lane, _buckets(found))
+
+    def known(
+        self, generators: Iterable[GeneratorSpec], refused: Callable[[str, str], ConfigError]
+    ) -> tuple[list[GeneratorCandidate], list[str], list[ConfigError]]:
+        """Prepare generators from what is known of them, measuring nothing.
+
+        Args:
+            generators: those of a file.
+            refused: makes an error of a name and why it cannot run.
+
+        Returns:
+            Those that can be tested, the names of those without profiles, and what keeps others
+            from running.
+        """
+        found, unknown, errors = [], [], []
+        for each in generators:
+            try:
+                found.append(self.prepare(each, None))
+            except Refusal as refusal:
+                if refusal.rule is Rule.WCET_PROFILE:
+                    unknown.append(each.name)
+                else:
+                    errors.append(refused(each.name, refusal.sentence))
+        return found, unknown, errors
+
+    def _require_generating(self, spec: GeneratorSpec, lane: str) -> None:
+        """Refuse a lane whose runtime has no generators.
+
+        Raises:
+            Refusal: names those that have.
+        """
+        there = next(each for each in lane_classes(self._spec.device) if lane in each.lanes)
+        try:
+            generating(self._backends[there.backend], there.backend)
+        except BackendError as error:
+            raise Refusal(Invalid(spec.name, Rule.SCHEMA, str(error))) from error
+
+    def _prepared(self, spec: GeneratorSpec) -> PreparedGenerator:
+        roots = self._spec.models.roots
+        try:
+            named = resolve_resource(spec.tokenizer, roots) if spec.tokenizer else None
+            with open_model(spec.model, roots, SUFFIXES) as file:
+                self._check_file(spec, file)
+                return prepare_generator(
+                    file,
+                    cache_dir=self._cache_dir,
+                    tokenizer=tokenizer_of(spec.model, roots, named, embedded=is_gguf(file)),
+                    context=spec.max_len,
+                    parts=spec.parts,
+                    precision=Precision(spec.precision),
+                )
+        except AegisError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
+        except OSError as error:
+            raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
+
+    def _check_file(self, spec: GeneratorSpec, file: ModelFile) -> None:
+        """Refuse a file that was not declared, or does not fit.
+
+        Raises:
+            ModelError: its digest is another one, or is missing where it is required.
+            Refusal: it is larger than the arena.
+        """
+        if self._spec.models.require_sha256 and not spec.sha256:
+            raise ModelError(
+                "models.require_sha256 is set, and the generator declares no digest",
+                where="sha256",
+                expected="the SHA-256 of the file, in hex",
+                rule=Rule.MODEL_DIGEST,
+                hint=f"sha256sum {file.path} prints it",
+            )
+        check_file_fits(spec.name, file.size, self._spec.device.arena_bytes)
+        if spec.sha256 and file.digest != spec.sha256.lower():
+            raise ModelError(
+                "the file is not the one that was declared",
+                where="sha256",
+                value=file.digest,
+                expected=spec.sha256,
+                rule=Rule.MODEL_DIGEST,
+                hint="Restore the file, or declare its new digest",
+            )
+
+    def _keys(
+        self, spec: GeneratorSpec, prepared: PreparedGenerator, lane: str
+    ) -> dict[Shape, ProfileKey]:
+        """Return the key of each bucket's profile, in the order of a plan."""
+        classes = lane_classes(self._spec.device)
+        there = next(each for each in classes if lane in each.lanes)
+        backend = self._backends[there.backend]
+        device = ", ".join(filter(None, (backend.device_name(), there.share)))
+        facts, slots = prepared.facts, _slots(spec, prepared.facts)
+        shapes = [Shape(size, True) for size in CHUNKS if size < facts.context]
+        shapes += [Shape(size, False) for size in BATCHES if size <= slots]
+        return {
+            shape: ProfileKey(
+                f"{prepared.key}, {slots} slots of {facts.context}, "
+                f"{'prefill' if shape.prefill else 'decode'} {shape.tokens}",
+                backend.name,
+                device,
+            )
+            for shape in shapes
+            if shape.tokens <= (spec.max_chunk if shape.prefill else spec.max_batch)
+        }
+
+    def _known(
+        self, prepared: PreparedGenerator, keys: Mapping[Shape, ProfileKey]
+    ) -> dict[Shape, Profile] | None:
+        """Return what was measured of every bucket; ``None`` where anything is missing."""
+        found = {shape: self._profiles.get(key) for shape, key in keys.items()}
+        parts = {True: prepared.facts.cached_by, False: len(prepared.parts)}
+        known = {
+            shape: profile
+            for shape, profile in found.items()
+            if profile is not None and profile.segments == parts[shape.prefill]
+        }
+        return known if len(known) == len(keys) else None
+
+
+def _slots(spec: GeneratorSpec, facts: GeneratorFacts) -> int:
+    """Return how many answers may run at once; a cache that grows is that of one."""
+    return 1 if facts.grows else spec.slots
+
+
+def _buckets(profiles: Mapping[Shape, Profile]) -> tuple[Bucket, ...]:
+    """Return buckets with budgets; none of a part is below that of a smaller bucket of its kind.
+
+    What is admitted is then always all up to a size, and a size is all that has to be told to
+    what runs them.
+    """
+    found: list[Bucket] = []
+    for shape, profile in profiles.items():
+        parts = [each.value_ns for each in profile.budgets()]
+        if found and found[-1].prefill is shape.prefill:
+            parts = [max(pair) for pair in zip(parts, found[-1].parts_ns, strict=True)]
+        found.append(Bucket(shape.tokens, shape.prefill, tuple(parts)))
+    return tuple(found)

@@ -1,0 +1,74 @@
+"""Generators of a configuration: what may be said of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from aegis_ros.config import parse_config
+from aegis_ros.config.load import parse_placed
+from aegis_ros.errors import ConfigError
+
+TWO_LANES = "device: {lanes: [{name: left}, {name: right}]}\n"
+
+
+def generators(more: str = "", before: str = "") -> str:
+    return f"{before}generators:\n  - {{name: llm, model: /models/model.gguf{more}}}\n"
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "robot.yaml")
+    return str(caught.value)
+
+
+def test_a_name_and_a_model_are_enough() -> None:
+    (found,) = parse_config(generators()).generators
+    assert (found.name, found.model) == ("llm", "/models/model.gguf")
+    assert (found.slots, found.max_len, found.parts, found.lane) == (1, 1024, 1, "")
+    assert found.tokens_per_s == 0.0
+    assert found.precision == "quantised"
+
+
+@pytest.mark.parametrize(
+    ("more", "where", "expected"),
+    [
+        (", max_chunk: 5", "generators[0].max_chunk", "32"),
+        (", slots: 0", "generators[0].slots", "at least 1"),
+        (", precision: fp16", "generators[0].precision", "quantised"),
+        (", max_len: 100, max_tokens: 100", "generators[0].max_tokens", "less than max_len"),
+        (", slots: 4, max_batch: 2, tokens_per_s: 1", "generators[0].tokens_per_s", "2 slots"),
+        (", temperature: 1", "generators[0].temperature", ""),
+        (", lane: left", "generators[0].lane", "main"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(more: str, where: str, expected: str) -> None:
+    text = refusal(generators(more))
+    assert f"robot.yaml:2: {where}" in text
+    assert expected in text
+
+
+def test_a_generator_cannot_have_the_name_of_a_task() -> None:
+    task = (
+        "tasks:\n  - {name: llm, model: n.onnx, period_ms: 9, input: {topic: /a}, "
+        "output: {topic: /b}}\n"
+    )
+    text = refusal(generators(before=task))
+    assert "the name is taken by tasks[0]" in text
+    assert "generators[0].name" in text
+
+
+def test_a_generator_names_its_lane_where_there_are_several() -> None:
+    assert "expected one of left, right" in refusal(generators(before=TWO_LANES))
+    (found,) = parse_config(generators(", lane: right", TWO_LANES)).generators
+    assert found.lane == "right"
+
+
+def test_a_generator_does_not_go_to_lanes_that_are_chosen() -> None:
+    text = refusal(generators(before="device: {lanes: auto}\n"))
+    assert "Write the lanes down in device.lanes" in text
+
+
+def test_a_refusal_of_a_generator_is_at_its_place_in_the_file() -> None:
+    _, places = parse_placed(generators(), "robot.yaml")
+    assert places.of_task("llm") == "robot.yaml:2: generators[0]"
+    assert str(places.refused("llm", "model: gone")).startswith("robot.yaml:2: generators[0].model")

@@ -1,0 +1,114 @@
+"""A language model beside a vision task: the real node, the real engine, over real DDS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+
+from action_msgs.msg import GoalStatus
+from aegis_ros.action import Generate
+from aegis_ros.srv import RegisterModel, UnregisterModel
+from rclpy.action import ActionClient
+
+from test.network.generator.models import write_gguf
+from test.nodes.system import WAIT_SECONDS, System, running
+
+EYE = """\
+  - {{name: eye, model: {folder}/identity.onnx, period_ms: 200, wcet_ms: 0.01,
+     input: {{topic: /eye/image, max_size: [64, 64]}},
+     preprocess: {{size: [12, 16], resize: stretch}}, output: {{topic: /eye/result}}}}
+"""
+LLM = """\
+generators:
+  - {{name: llm, model: {folder}/tiny.gguf, precision: float32, slots: 2, max_len: 128, parts: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("generator_node")
+    write_gguf(folder / "tiny.gguf")
+    with running(folder, EYE.format(folder=folder), more=LLM.format(folder=folder)) as found:
+        yield found
+
+
+class Asker:
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.client = ActionClient(system.robot, Generate, "/orchestrator/generate")
+        assert self.client.wait_for_server(WAIT_SECONDS)
+        self.heard: list[Any] = []
+
+    def goal(self, **fields: Any) -> Any:
+        sent = self.client.send_goal_async(
+            Generate.Goal(**fields), feedback_callback=lambda each: self.heard.append(each.feedback)
+        )
+        return self.system.wait_for(sent)
+
+    def result(self, goal: Any) -> Any:
+        return self.system.wait_for(goal.get_result_async())
+
+
+@pytest.fixture
+def asker(system: System) -> Iterator[Asker]:
+    made = Asker(system)
+    yield made
+    made.client.destroy()
+
+
+def test_an_answer_comes_while_the_task_beside_it_is_never_late(
+    system: System, asker: Asker
+) -> None:
+    admitted = system.rationale("demand_bound", "llm")
+    assert admitted.decision == "admitted"
+    system.listen("eye")
+    camera = system.camera("eye")
+    goal = asker.goal(prompt="Hello", max_tokens=40)
+    system.until(lambda: len(system.results_of("eye")) >= 5, lambda: camera.publish(system.image()))
+    found = asker.result(goal)
+    assert found.status == GoalStatus.STATUS_SUCCEEDED, found.result.rationale.sentence
+    result = found.result
+    assert result.ended in ("length", "end")
+    assert 0 < result.tokens <= 40
+    assert asker.heard and result.text.startswith(asker.heard[0].text)
+    assert all(result.text.startswith(each.text) for each in asker.heard)
+
+
+def test_the_same_seed_repeats_an_answer(system: System, asker: Asker) -> None:
+    answers = [
+        asker.result(asker.goal(prompt="Say", max_tokens=12, temperature=1.0, seed=7)).result.text
+        for _ in range(2)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_a_cancelled_answer_leaves_its_slot_to_the_next(system: System, asker: Asker) -> None:
+    goals = [asker.goal(prompt="Count", max_tokens=100) for _ in range(3)]
+    system.until(lambda: asker.heard)
+    for goal in goals:
+        system.wait_for(goal.cancel_goal_async())
+    for goal in goals:
+        assert asker.result(goal).result.ended in ("cancelled", "length", "end", "context")
+    assert asker.result(asker.goal(prompt="And now", max_tokens=3)).result.success
+
+
+def test_a_task_that_comes_takes_what_the_generator_had_and_gives_it_back(
+    system: System, asker: Asker
+) -> None:
+    tight = system.task(
+        "tight", period_ms=20.0, wcet_ms=19.53, jitter_ms=0.0, output__publish_ms=0.05
+    )
+    before = system.last_id()
+    answer = system.call(RegisterModel, task=tight)
+    assert answer.admitted, answer.rationale.sentence
+    paused = system.rationale("demand_bound", "llm", after=before)
+    assert paused.decision == "rejected"
+    refused = asker.result(asker.goal(prompt="Hello")).result
+    assert (refused.ended, refused.success) == ("refused", False)
+    assert "cannot run" in refused.rationale.sentence
+    assert system.call(UnregisterModel, name="tight").success
+    system.until(lambda: asker.result(asker.goal(prompt="Hello", max_tokens=2)).result.success)

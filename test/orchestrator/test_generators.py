@@ -1,0 +1,261 @@
+"""Generators beside tasks: admitted, narrowed, paused and resumed as tasks come and go."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+
+from aegis_ros.engine import EngineEvent, OverrunEvent
+from aegis_ros.engine.speech import Ending
+from aegis_ros.network.generator.preparing import prepare_generator
+from aegis_ros.network.generator.sampling import Sampling
+from aegis_ros.network.model_file import ModelFile
+from aegis_ros.orchestrator.conversation import Answer, Conclusion, Conversation, Question
+from aegis_ros.orchestrator.types import GeneratorSummary
+from aegis_ros.rationale import Reason, Rule
+from aegis_ros.rationale.engine import EngineBack, EngineEnded, EngineLost
+from aegis_ros.rationale.generators import (
+    BucketsChanged,
+    CacheTooLarge,
+    GeneratorAdmitted,
+    GeneratorRefused,
+    PromiseRefused,
+    StepOverran,
+    UnknownGenerator,
+)
+from aegis_ros.rationale.requests import Measuring
+from aegis_ros.spec import GeneratorSpec
+from test.network.generator.models import write_gguf
+from test.orchestrator.house import MS, House
+
+Houses = Callable[..., House]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and the cache in which it is prepared."""
+    folder = tmp_path_factory.mktemp("generator")
+    write_gguf(folder / "tiny.gguf")
+    with ModelFile(folder / "tiny.gguf") as file:
+        prepare_generator(file, cache_dir=folder / "state" / "cache", context=64)
+    return folder
+
+
+@pytest.fixture
+def houses(prepared: Path, tmp_path: Path) -> Houses:
+    def make(*tasks: Any, arena_mib: int = 64, **changes: Any) -> House:
+        shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+        generator = GeneratorSpec("llm", str(tmp_path / "tiny.gguf"), max_len=64, slots=2)
+        return House(
+            tmp_path, *tasks, arena_mib=arena_mib, generators=[replace(generator, **changes)]
+        )
+
+    return make
+
+
+def summary(house: House) -> GeneratorSummary:
+    (found,) = house.orchestrator.status().generators
+    return found
+
+
+def reasons(house: House, kind: type[Reason]) -> list[Any]:
+    return [each.reason for each in house.reported if isinstance(each.reason, kind)]
+
+
+def conversation(house: House) -> Conversation:
+    found = house.orchestrator.generators.find("llm")
+    assert not isinstance(found, Reason)
+    return found[1]
+
+
+def test_a_generator_is_measured_admitted_and_loaded_once(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    assert len(reasons(house, Measuring)) == 1
+    (admitted,) = reasons(house, GeneratorAdmitted)
+    assert admitted.borne is None
+    (loaded,) = house.engine.generators.values()
+    assert [(each.prefill, each.tokens) for each in loaded.shapes] == [
+        (True, 2), (True, 4), (True, 8), (True, 16), (True, 32), (False, 1), (False, 2),
+    ]  # fmt: skip
+    assert loaded.plan.prefills == 5
+    assert house.engine.limits[loaded.task_id] == (32, 2)
+    assert summary(house).paused is None
+    house.restart()
+    assert house.engine.generators_measured == 0
+    assert summary(house).buckets[0] == "prefill 2"
+
+
+def test_it_gives_up_steps_for_a_critical_task_before_that_is_loaded(houses: Houses) -> None:
+    house = houses()
+    orchestrator = house.start()
+    house.engine.calls.clear()
+    answer = orchestrator.register(house.task(period_ms=25, wcet_ms=10))
+    assert answer.accepted, answer.rationale.sentence
+    verbs = [verb for verb, _ in house.engine.calls]
+    (task_id,) = house.engine.generators
+    assert house.engine.limits[task_id] == (8, 2)
+    assert verbs.index("limit") > verbs.index("load")  # no job is released before it is admitted
+    (changed,) = reasons(house, BucketsChanged)
+    assert set(changed.before) - set(changed.after) == {"prefill 16", "prefill 32"}
+    # What is left of them blocks the task, and its bound says so.
+    longest_ns = 8 * MS
+    assert answer.response_bound_ns >= 10 * MS + longest_ns
+    orchestrator.unregister("detector")
+    orchestrator.settle()
+    assert house.engine.limits[task_id] == (32, 2)
+    assert set(reasons(house, BucketsChanged)[-1].after) > set(changed.after)
+
+
+def test_it_pauses_where_no_step_is_short_enough_and_goes_on_when_the_task_is_gone(
+    houses: Houses,
+) -> None:
+    house = houses()
+    orchestrator = house.start()
+    heard: list[Answer] = []
+    request = conversation(house).ask(Question([1, 2], 9), heard.append)
+    assert isinstance(request, int)
+    assert orchestrator.register(house.task(period_ms=10.5, wcet_ms=8)).accepted
+    (task_id,) = house.engine.generators
+    assert (task_id, request) in house.engine.cancelled
+    (refused,) = reasons(house, GeneratorRefused)
+    assert isinstance(summary(house).paused, GeneratorRefused)
+    assert [each.name for each in orchestrator.status().rejected] == ["llm"]
+    assert conversation(house).ask(Question([1], 9), heard.append) == refused
+    house.engine.say(task_id, request, ended=Ending.CANCELLED)
+    _until(lambda: bool(heard))
+    assert heard[-1].ended is Conclusion.REFUSED
+    orchestrator.unregister("detector")
+    orchestrator.settle()
+    assert summary(house).paused is None
+    assert orchestrator.status().rejected == ()
+    assert isinstance(conversation(house).ask(Question([1], 9), heard.append), int)
+
+
+def test_what_is_asked_does_not_change_what_it_may_do(houses: Houses) -> None:
+    house = houses()
+    orchestrator = house.start()
+    before = dict(house.engine.limits)
+    answer = orchestrator.evaluate(house.task(period_ms=25, wcet_ms=10))
+    assert answer.accepted
+    assert answer.response_bound_ns >= 18 * MS
+    assert house.engine.limits == before
+    assert reasons(house, BucketsChanged) == []
+
+
+def test_a_task_that_cannot_be_loaded_leaves_all_steps(houses: Houses) -> None:
+    house = houses()
+    orchestrator = house.start()
+    (task_id,) = house.engine.generators
+    house.engine.refuses_load = True
+    assert not orchestrator.register(house.task(period_ms=25, wcet_ms=10)).accepted
+    assert house.engine.limits[task_id] == (32, 2)
+    assert summary(house).paused is None
+
+
+def test_a_promise_counts_as_a_task_and_tasks_are_refused_for_it(houses: Houses) -> None:
+    house = houses(tokens_per_s=20.0, max_batch=2)
+    orchestrator = house.start()
+    (admitted,) = reasons(house, GeneratorAdmitted)
+    assert admitted.promised_per_s == 20.0
+    (lane,) = orchestrator.status().lanes
+    assert lane.utilization_admitted == pytest.approx(0.08, abs=0.01)  # two parts of 2 ms in 50
+    refused = orchestrator.register(house.task(wcet_ms=95))
+    assert not refused.accepted
+    assert summary(house).paused is None
+
+
+def test_a_promise_that_a_lane_cannot_keep_is_refused_with_one_it_can(houses: Houses) -> None:
+    house = _with_task(houses(tokens_per_s=200.0, max_batch=2), wcet_ms=60)
+    house.start()
+    (refused,) = reasons(house, PromiseRefused)
+    assert 0 < refused.most_per_s < 200.0
+    (rejected,) = house.orchestrator.status().rejected
+    assert rejected.name == "llm"
+    assert "tokens a second would pass" in rejected.rationale.sentence
+
+
+def _with_task(house: House, **changes: Any) -> House:
+    house.spec = replace(house.spec, tasks=(house.task(**changes),))
+    house.orchestrator = house._open()
+    return house
+
+
+def test_a_cache_beyond_the_arena_is_refused_with_what_would_fit(houses: Houses) -> None:
+    house = houses(arena_mib=1, slots=64)
+    house.start()
+    (refused,) = reasons(house, CacheTooLarge)
+    assert refused.slots_that_fit < 64
+    assert house.engine.generators == {}
+
+
+def test_its_memory_counts_for_the_tasks_that_come(houses: Houses) -> None:
+    house = houses()
+    orchestrator = house.start()
+    (held,) = orchestrator.generators.holdings()
+    assert orchestrator.status().arena_used_bytes == held.footprint.total > 0
+
+
+def test_its_name_is_taken(houses: Houses) -> None:
+    house = houses()
+    answer = house.start().register(house.task("llm"))
+    assert answer.rationale.rule is Rule.DUPLICATE_NAME
+    house.orchestrator.cleanup()
+
+
+def test_a_generator_is_found_by_its_name_or_as_the_only_one(houses: Houses) -> None:
+    generators = houses().start().generators
+    assert not isinstance(generators.find(""), Reason)
+    unknown = generators.find("lml")
+    assert unknown == UnknownGenerator("lml", ("llm",))
+
+
+def test_one_that_an_engine_does_not_bring_back_is_paused_until_it_does(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    (task_id,) = house.engine.generators
+    lost = EngineLost(EngineEnded(-9), 0)
+    house.engine.on_event(EngineEvent(lost))
+    back = EngineBack(1, 0, (), (("llm", "no memory"),))
+    house.engine.on_event(EngineEvent(back, recovered=True, failed=((task_id, "no memory"),)))
+    assert summary(house).paused is not None
+    house.engine.on_event(EngineEvent(EngineBack(1, 0, (), ()), recovered=True))
+    assert summary(house).paused is None
+    assert isinstance(conversation(house).ask(Question([1], 5), lambda answer: None), int)
+
+
+def test_a_part_that_exceeds_its_budget_is_reported_by_its_name(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    (task_id,) = house.engine.generators
+    house.engine.on_overrun(OverrunEvent(task_id, 1, 0, 6, 9 * MS, 2 * MS, 9 * MS))
+    (found,) = reasons(house, StepOverran)
+    assert (found.bucket, found.part, found.taken_ns) == ("decode 1", 1, 9 * MS)
+
+
+def test_requests_end_when_the_node_is_cleaned_up(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    heard: list[Answer] = []
+    talk = conversation(house)
+    for _ in range(3):
+        assert isinstance(talk.ask(Question([1], 5, Sampling()), heard.append), int)
+    house.orchestrator.cleanup()
+    assert [each.ended for each in heard].count(Conclusion.REFUSED) == 3
+    assert house.orchestrator.status().generators == ()
+
+
+def _until(true: Callable[[], bool]) -> None:
+    import time
+
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)

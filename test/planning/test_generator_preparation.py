@@ -1,0 +1,110 @@
+"""Generators of a configuration, prepared and with measured budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+
+from aegis_ros.backends import create_backends
+from aegis_ros.config import load_config
+from aegis_ros.network.generator.preparing import PreparedGenerator
+from aegis_ros.planning.generator_preparation import GeneratorCandidate, GeneratorPreparation
+from aegis_ros.planning.refusal import Refusal
+from aegis_ros.rationale import Rule
+from aegis_ros.scheduling.generation import Shape
+from aegis_ros.spec import GeneratorSpec
+from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
+from test.network.generator.models import write_gguf
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    write_gguf(tmp_path / "tiny.gguf")
+    path = tmp_path / "robot.yaml"
+    path.write_text(
+        "device: {backend: onnxruntime, switch_ms: 0.1, arena_mib: 64}\n"
+        f"models: {{roots: ['{tmp_path}']}}\n"
+        f"generators:\n  - {{name: llm, model: {tmp_path}/tiny.gguf, slots: 2, max_len: 128,\n"
+        "     parts: 2, max_chunk: 8}\n"
+    )
+    return path
+
+
+def prepared(
+    config: Path, *, measured: bool = True, changed: str = "", to: str = ""
+) -> GeneratorCandidate:
+    """Prepare the generator of a file, whose parts take 2 ms each where they are measured."""
+    if changed:
+        config.write_text(config.read_text().replace(changed, to))
+    spec = load_config(config)
+    state = config.parent / "state"
+    profiles = ProfileStore(state / "profiles.sqlite")
+    preparation = GeneratorPreparation(
+        spec, create_backends(spec.device), profiles, state / "cache"
+    )
+
+    def measure(
+        spec: GeneratorSpec, model: PreparedGenerator, keys: Mapping[Shape, ProfileKey]
+    ) -> None:
+        for shape, key in keys.items():
+            parts = model.facts.cached_by if shape.prefill else len(model.parts)
+            samples = np.full((50, parts), 2 * MS, np.int64)
+            profiles.put(Profile(key, "", (Batch(samples, 1),)))
+
+    return preparation.prepare(spec.generators[0], measure if measured else None)
+
+
+def test_every_bucket_has_a_budget_for_each_part(config: Path) -> None:
+    found = prepared(config)
+    assert [each.name for each in found.buckets] == [
+        "prefill 2", "prefill 4", "prefill 8", "decode 1", "decode 2",
+    ]  # fmt: skip
+    assert [len(each.parts_ns) for each in found.buckets] == [2, 2, 2, 3, 3]  # and logits
+    assert (found.cache.slots, found.cache.max_len) == (2, 128)
+    assert found.lane == "main"
+    holding = found.holding()
+    assert holding.footprint.state == 2 * 128 * found.cache.token_bytes
+    assert holding.footprint.weights > 0
+
+
+def test_what_was_measured_is_not_measured_again(config: Path) -> None:
+    first = prepared(config)
+    assert prepared(config, measured=False).buckets == first.buckets
+
+
+@pytest.mark.parametrize(
+    ("changed", "to"), [("parts: 2", "parts: 3"), ("slots: 2", "slots: 4"), ("128", "64")]
+)
+def test_what_was_measured_is_true_of_these_parts_slots_and_lengths_only(
+    config: Path, changed: str, to: str
+) -> None:
+    prepared(config)
+    with pytest.raises(Refusal) as caught:
+        prepared(config, measured=False, changed=changed, to=to)
+    assert caught.value.rule is Rule.WCET_PROFILE
+
+
+@pytest.mark.parametrize(
+    ("changed", "to", "said"),
+    [
+        ("parts: 2", "parts: 9", "1 to 3, the number of its layers"),
+        ("max_len: 128", "max_len: 4096", "256"),
+        ("arena_mib: 64", "arena_mib: 0.01", "arena"),
+        ("tiny.gguf, slots", "gone.gguf, slots", "gone.gguf"),
+        ("parts: 2", f"parts: 2, sha256: '{'0' * 64}'", "not the one that was declared"),
+        ("parts: 2", "parts: 2, tokenizer: /etc/passwd", "/etc/passwd"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_words(
+    config: Path, changed: str, to: str, said: str
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        prepared(config, changed=changed, to=to)
+    assert said in caught.value.sentence
