@@ -18,7 +18,7 @@ _ROWS = [
 def _named(row: str) -> list[tuple[str, str]]:
     """Return (file, beginning of a test's name) of each test in the last column of a row."""
     last = re.split(r"(?<!\\)\|", row.rstrip("| "))[-1]
-    found = re.findall(r"`(test/[\w/]+\.py)(?:::(\w+)…?)?`", last)
+    found = re.findall(r"`((?:test|aegis_ros)/[\w/]+\.py)(?:::(\w+)…?)?`", last)
     return [(file, name) for file, name in found]
 
 
@@ -28,7 +28,8 @@ def test_each_case_names_a_test_that_is_there(row: str) -> None:
     assert named, row
     for file, name in named:
         text = (_ROOT / file).read_text()
-        assert f"\ndef {name or 'test_'}" in text or f"\nasync def {name or 'test_'}" in text, row
+        beginning = re.escape(name or "test_")
+        assert re.search(rf"^ *(async )?def {beginning}", text, re.MULTILINE), row
 
 
 def test_every_file_of_this_folder_is_named() -> None:
