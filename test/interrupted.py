@@ -43,7 +43,8 @@ class Interrupted:
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command,
+                # In the background of a shell, what runs the tests ignores SIGINT.
+                ["env", "--default-signal=INT", *command],
                 cwd=folder,
                 env=environment | more,
                 stdin=subprocess.DEVNULL,

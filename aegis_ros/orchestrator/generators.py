@@ -12,6 +12,7 @@ from queue import SimpleQueue
 
 from aegis_ros.analysis import AnalysisTask, check_lane
 from aegis_ros.analysis.search import smallest
+from aegis_ros.backends import capabilities_of
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.engine import Engine
 from aegis_ros.engine.events import EngineEvent, OverrunEvent
@@ -272,15 +273,19 @@ class Generators:
 
             ticket.at(AdmissionStage.MEASURING, 0, _RUNS)
             lanes = [lane.name for lane in self._device.lanes]
+            lane = lanes.index(spec.lane) if spec.lane else 0
             slots = max(shape.tokens for shape in keys if not shape.prefill)
             found = self._engine.measure_generator(
                 CompiledGenerator.of(prepared),
-                lanes.index(spec.lane) if spec.lane else 0,
+                lane,
                 slots=slots,
                 runs=_RUNS,
                 on_progress=go_on,
             )
-            now_ns, machine = time.time_ns(), describe_machine(distributions=("onnxruntime",))
+            backend = self._device.lanes[lane].backend or self._device.backend
+            capabilities = capabilities_of(backend)
+            now_ns = time.time_ns()
+            machine = describe_machine(distributions=capabilities.distributions)
             for each in found:
                 key = keys.get(Shape(each.tokens, each.prefill))
                 if key is not None:
