@@ -9,6 +9,8 @@ from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
@@ -93,7 +95,9 @@ class Generating:
             cancel_callback=self._cancel,
             result_timeout=_RESULT_KEPT_S,
         )
-        node.create_timer(_LOOK_S, self._look)
+        # Not the node's clock, which a simulation may stop.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(_LOOK_S, self._look, clock=steady)
 
     def close(self) -> None:
         """Read no more prompts."""
