@@ -22,8 +22,12 @@ __all__ = ["NOBODY", "Conversation", "Cycle", "Request", "conversation_bytes"]
 NOBODY = 0  # number of no request
 _UNLIMITED = 2**31
 
-# Words of the head: limits, by the node; the last cycle, by the engine, between two numbers.
-_CHUNK, _BATCH, _BEFORE, _BUCKET, _ANSWERS, _CONTEXT, _TAKEN, _WHEN, _AFTER, _HEAD = range(10)
+# Words of the head: limits, by the node; how many cycles ran, by the engine.
+_CHUNK, _BATCH, _RAN, _HEAD = range(4)
+# Words of a cycle, by the engine, between its number and its number.
+_BEFORE, _BUCKET, _ANSWERS, _CONTEXT, _CHOSEN, _TAKEN, _WHEN, _AFTER, _CYCLE = range(9)
+_KEPT = 1024  # cycles
+_ENTRIES = 8 * (_HEAD + _KEPT * _CYCLE)  # where they begin
 # Words of an entry, by the node.
 _NUMBER, _CANCELLED, _CHECK, _PROMPT, _ANSWER, _SEED, _TEMPERATURE, _TOP_P, _FIELDS = range(9)
 
@@ -56,6 +60,7 @@ class Cycle:
         bucket: which one.
         answers: for how many requests.
         context: tokens in the longest cache among theirs.
+        tokens: that were chosen after it.
         taken_ns: from its beginning to its end, what ran in between included.
         ended_ns: when it ended, monotonic.
     """
@@ -64,6 +69,7 @@ class Cycle:
     bucket: int
     answers: int
     context: int
+    tokens: int
     taken_ns: int
     ended_ns: int
 
@@ -74,7 +80,7 @@ def conversation_bytes(cache: KvShape) -> int:
 
 
 class Conversation:
-    """Entries, one a slot of the cache, limits, and the last cycle.
+    """Entries, one a slot of the cache, limits, and the last cycles.
 
     To the engine's loop it stands where output slots do: its jobs have none, and one runs at once.
 
@@ -91,12 +97,14 @@ class Conversation:
         self.cache = cache
         self.count = 1
         fields = (slots, _FIELDS)
-        entries = self.memory.array(8 * _HEAD, fields, np.int64)
+        entries = self.memory.array(_ENTRIES, fields, np.int64)
+        cycles = self.memory.array(8 * _HEAD, (_KEPT, _CYCLE), np.int64)
         # Memoryviews take a number in half of the time that arrays do.
         self._head = self.memory.array(0, (_HEAD,), np.int64).data
+        self._cycles = [cycles[row].data for row in range(_KEPT)]
         self._entries = [entries[slot].data for slot in range(slots)]
-        unsigned = self.memory.array(8 * _HEAD, fields, np.uint64)
-        floats = self.memory.array(8 * _HEAD, fields, np.float64)
+        unsigned = self.memory.array(_ENTRIES, fields, np.uint64)
+        floats = self.memory.array(_ENTRIES, fields, np.float64)
         self._unsigned = [unsigned[slot].data for slot in range(slots)]
         self._floats = [floats[slot].data for slot in range(slots)]
         self._prompts = self.memory.array(prompts, (slots, longest), np.int32)
@@ -179,26 +187,46 @@ class Conversation:
             tuple(self._said_ns[slot][first:count].tolist()),
         )
 
-    def note(self, bucket: int, answers: int, context: int, *, taken_ns: int, now_ns: int) -> None:
+    def note(
+        self, bucket: int, answers: int, context: int, tokens: int, *, taken_ns: int, now_ns: int
+    ) -> None:
         """Write a cycle down."""
-        head = self._head
-        number = head[_AFTER] + 1
-        head[_BEFORE] = number
-        head[_BUCKET] = bucket
-        head[_ANSWERS] = answers
-        head[_CONTEXT] = context
-        head[_TAKEN] = taken_ns
-        head[_WHEN] = now_ns
-        head[_AFTER] = number
+        number = self._head[_RAN] + 1
+        row = self._cycles[number % _KEPT]
+        row[_BEFORE] = number
+        row[_BUCKET] = bucket
+        row[_ANSWERS] = answers
+        row[_CONTEXT] = context
+        row[_CHOSEN] = tokens
+        row[_TAKEN] = taken_ns
+        row[_WHEN] = now_ns
+        row[_AFTER] = number
+        self._head[_RAN] = number
 
     def cycle(self) -> Cycle | None:
-        """Return the last cycle; ``None`` where there was none, or one is being written."""
-        head = self._head
-        number = head[_AFTER]
+        """Return the last cycle; ``None`` where there was none, or it cannot be read now."""
+        return self._cycle(self._head[_RAN])
+
+    def cycles(self, after: int) -> tuple[Cycle, ...]:
+        """Return the cycles after that of a number, in their order; of many, the last ones."""
+        last = self._head[_RAN]
+        first = max(after, last - _KEPT) + 1
+        found = (self._cycle(number) for number in range(first, last + 1))
+        return tuple(each for each in found if each is not None)
+
+    def _cycle(self, number: int) -> Cycle | None:
+        """Return a cycle; ``None`` where another one stands, or is being written, in its place."""
+        row = self._cycles[number % _KEPT]
         found = Cycle(
-            number, head[_BUCKET], head[_ANSWERS], head[_CONTEXT], head[_TAKEN], head[_WHEN]
+            number,
+            row[_BUCKET],
+            row[_ANSWERS],
+            row[_CONTEXT],
+            row[_CHOSEN],
+            row[_TAKEN],
+            row[_WHEN],
         )
-        return found if number and number == head[_BEFORE] == head[_AFTER] else None
+        return found if number and number == row[_AFTER] == row[_BEFORE] else None
 
     # -- as output slots ----------------------------------------------------------------------
 
@@ -226,6 +254,6 @@ class Conversation:
 
 def _layout(cache: KvShape) -> tuple[int, int, int, int]:
     """Return where prompts, tokens and times begin, and the size of all."""
-    prompts = aligned(8 * (_HEAD + cache.slots * _FIELDS))
+    prompts = aligned(_ENTRIES + 8 * cache.slots * _FIELDS)
     row = aligned(4 * cache.slots * cache.max_len)
     return prompts, prompts + row, prompts + 2 * row, prompts + 4 * row

@@ -134,6 +134,16 @@ class Engine(Protocol):
         """
         ...
 
+    def cycles(self, task_id: int, after: int) -> tuple[Cycle, ...]:
+        """Return buckets that have ended, in their order, without asking the engine.
+
+        Args:
+            task_id: of the language model; of an unknown one, there are none.
+            after: number of the last one that is known. Of more than 1,024 that have ended since,
+                the latest are returned.
+        """
+        ...
+
     def measure_generator(
         self,
         compiled: CompiledGenerator,

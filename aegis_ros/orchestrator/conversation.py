@@ -193,6 +193,7 @@ class Conversation:
         self._paused: Reason | None = None
         self._untold: list[tuple[_Request, Answer]] = []  # what is told once the lock is free
         self._slots = cache.slots
+        self._length = self._max_len = cache.max_len
         self._most_waiting = most_waiting
 
     @property
@@ -205,6 +206,28 @@ class Conversation:
         """How many requests have a slot."""
         with self._lock:
             return len(self._cache.running)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a slot."""
+        with self._lock:
+            return len(self._cache.waiting)
+
+    def limit(self, running: int, length: int) -> None:
+        """Let so many requests run from now on; who runs goes on.
+
+        Args:
+            running: most requests that have a slot, at least 1.
+            length: most tokens of one that comes from now on, its prompt included. Longer prompts
+                are answered all the same.
+        """
+        with self._lock:
+            self._length = length
+            begun = self._cache.limit(running)
+            for reserved in begun:
+                self._begin(self._requests[reserved.request], reserved)
+        if begun:
+            self._tell()
 
     def enter(self) -> Reason | None:
         """Take a place for a request whose prompt is to be read; :meth:`leave` gives it back.
@@ -243,8 +266,11 @@ class Conversation:
         with self._lock:
             if self._paused is not None:
                 return self._paused
-            number = self._new_number()
-            found = self._cache.ask(number, len(question.tokens), question.most)
+            number, prompt = self._new_number(), len(question.tokens)
+            most = question.most
+            if prompt < self._length < self._max_len:
+                most = min(most, self._length - prompt)
+            found = self._cache.ask(number, prompt, most)
             if isinstance(found, RequestWaits):
                 told.append(found)
             elif not isinstance(found, Reserved):

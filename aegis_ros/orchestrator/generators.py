@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from aegis_ros.analysis import AnalysisTask, check_lane
 from aegis_ros.analysis.search import smallest
@@ -20,9 +21,12 @@ from aegis_ros.engine.speech import LoadGenerator, Spoken
 from aegis_ros.errors import AegisError
 from aegis_ros.memory import Holding, held
 from aegis_ros.network.generator.preparing import PreparedGenerator
+from aegis_ros.orchestrator.adapting import AdaptedSummary, Adapting
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
+from aegis_ros.orchestrator.cycle_reader import CycleReader
+from aegis_ros.orchestrator.cycle_record import Cycle, CycleRecord
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.types import AdmissionStage, GeneratorSummary
@@ -40,8 +44,9 @@ from aegis_ros.rationale.generators import (
     UnknownGenerator,
 )
 from aegis_ros.rationale.rejection import Failed, Invalid, NameTaken, NotConfigured
-from aegis_ros.rationale.requests import Measuring
+from aegis_ros.rationale.requests import CyclesNotKept, Measuring
 from aegis_ros.rationale.wording import words
+from aegis_ros.scheduling.adaptation import Limits
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality, DeviceSpec, GeneratorSpec
 from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
@@ -54,6 +59,7 @@ _LEAST_RUNS = 20
 _SECONDS = 30.0
 _LONGEST_STEP_S = 2.0  # that is waited for
 _LOOK_S = 0.005
+_NOTED_S = 0.05  # after a token was heard, within which its cycle is written down, too
 _GRAIN_NS = 100_000  # periods of promises are advised in tenths of a millisecond
 _LONGEST_NS = 10_000_000_000
 
@@ -68,6 +74,9 @@ class _Entry:
     candidate: GeneratorCandidate
     answer: GeneratorAnswer
     conversation: Conversation
+    cycles: CycleReader
+    borne: GeneratorAnswer  # what its lane bears at this moment; less while a task comes
+    limits: Limits  # as it chose them
     failure: Reason | None = None
 
     @property
@@ -84,7 +93,8 @@ class Generators:
 
     One of best effort never keeps a task from being admitted: it gives up the steps that would be
     too long beside it, all of them if need be, and gets them back when the task is gone. What is
-    promised is a task of low criticality that tasks are judged beside.
+    promised is a task of low criticality that tasks are judged beside. Each adapts after every
+    cycle, within what its lane bears.
 
     Args:
         device: lanes and arena.
@@ -97,6 +107,7 @@ class Generators:
         log: where decisions are reported.
         new_id: returns a number that no task has had.
         changing: the orchestrator's lock.
+        record: file that every cycle is kept in; ``None`` for none.
     """
 
     def __init__(
@@ -112,6 +123,7 @@ class Generators:
         log: RationaleLog,
         new_id: Callable[[], int],
         changing: threading.RLock,
+        record: Path | None,
     ) -> None:
         """Admit nothing yet."""
         self._device = device
@@ -124,6 +136,10 @@ class Generators:
         self._log = log
         self._new_id = new_id
         self._changing = changing
+        self._record_path = record
+        self._record: CycleRecord | None = None
+        self._adapting = Adapting(log.report, self._note)
+        self._limiting = threading.Lock()  # of what is borne, and of the limits that follow from it
         self._entries: dict[str, _Entry] = {}
         self._by_id: dict[int, _Entry] = {}
         self._news: SimpleQueue[Spoken | None] = SimpleQueue()
@@ -141,7 +157,12 @@ class Generators:
 
     def summaries(self) -> tuple[GeneratorSummary, ...]:
         """Return each one as it is now."""
-        return tuple(_summary(each) for each in tuple(self._entries.values()))
+        entries = dict(self._entries)
+        return tuple(
+            _summary(entries[each.name], each)
+            for each in self._adapting.summaries()
+            if each.name in entries
+        )
 
     def find(self, name: str) -> tuple[GeneratorCandidate, Conversation] | Reason:
         """Return a generator and its conversation, or why there is none.
@@ -229,20 +250,18 @@ class Generators:
         every = replace(answer, buckets=_in_order(candidate.buckets))
         plan = every.plan(self._device.switch_ns)
         promise = answer.generator.promise()
-        self._engine.load_generator(
-            LoadGenerator(
-                task_id,
-                spec.name,
-                candidate.compiled,
-                [lane.name for lane in self._device.lanes].index(candidate.lane),
-                plan,
-                tuple(Shape(each.tokens, each.prefill) for each in every.buckets),
-                cache,
-                Criticality.BEST_EFFORT if promise is None else Criticality.LOW,
-                0 if promise is None else promise.deadline_ns,
-            )
+        loaded = LoadGenerator(
+            task_id,
+            spec.name,
+            candidate.compiled,
+            [lane.name for lane in self._device.lanes].index(candidate.lane),
+            plan,
+            tuple(Shape(each.tokens, each.prefill) for each in every.buckets),
+            cache,
+            Criticality.BEST_EFFORT if promise is None else Criticality.LOW,
+            0 if promise is None else promise.deadline_ns,
         )
-        self._limit(task_id, answer)
+        self._engine.load_generator(loaded)
         facts = candidate.prepared.facts
         conversation = Conversation(
             task_id,
@@ -253,10 +272,22 @@ class Generators:
             speaker=self._engine,
             report=self._log.report_often,
         )
+        cycles = CycleReader(
+            loaded,
+            conversation,
+            self._engine,
+            arena_bytes=self._device.arena_bytes,
+            memory=self._memory,
+        )
+        limits = self._adapting.add(spec.name, answer.menu())
+        entry = _Entry(task_id, candidate, answer, conversation, cycles, answer, limits)
+        self._limit(entry, answer)
         if self._thread is None:
+            if self._record_path is not None:
+                self._record = CycleRecord(self._record_path, on_problem=self._not_kept)
             self._thread = threading.Thread(target=self._listen, name="generators", daemon=True)
             self._thread.start()
-        return _Entry(task_id, candidate, answer, conversation)
+        return entry
 
     def _measuring(
         self, ticket: Ticket
@@ -328,7 +359,7 @@ class Generators:
             if not answer.admitted:
                 entry.conversation.pause(answer.reason)
             elif len(answer.buckets) < len(entry.answer.buckets):
-                self._limit(entry.task_id, answer)
+                self._limit(entry, answer)
             else:
                 continue
             narrowed.append((entry, self._cycle(entry)))
@@ -373,7 +404,9 @@ class Generators:
                 rationale = self._log.report(answer.reason)
                 self._rejected.add(entry.name, Origin(from_file=True), rationale)
             return
-        self._limit(entry.task_id, answer)
+        if before.buckets != answer.buckets:
+            self._adapting.add(entry.name, answer.menu())
+        self._limit(entry, answer)
         if entry.failure is None:
             entry.conversation.resume()
         reason = answer.reason
@@ -385,10 +418,27 @@ class Generators:
             names = [tuple(each.name for each in one.buckets) for one in (before, answer)]
             self._log.report(BucketsChanged(entry.name, entry.lane, reason.borne, *names))
 
-    def _limit(self, task_id: int, answer: GeneratorAnswer) -> None:
-        chunk = max(each.tokens for each in answer.buckets if each.prefill)
-        batch = max(each.tokens for each in answer.buckets if not each.prefill)
-        self._engine.limit(task_id, chunk=chunk, batch=batch)
+    def _limit(self, entry: _Entry, borne: GeneratorAnswer | None = None) -> None:
+        """Have a generator do what it chose, and no more than its lane bears.
+
+        Args:
+            entry: the generator.
+            borne: what its lane bears from now on; as before, if not given.
+        """
+        with self._limiting:  # a choice must not undo what a task was promised meanwhile
+            entry.borne = borne or entry.borne
+            entry.limits = self._adapting.limits(entry.name) or entry.limits
+            buckets, limits = entry.borne.buckets, entry.limits
+            chunk = max(each.tokens for each in buckets if each.prefill)
+            batch = max(each.tokens for each in buckets if not each.prefill)
+            self._engine.limit(
+                entry.task_id, chunk=min(chunk, limits.chunk), batch=min(batch, limits.batch)
+            )
+            # With the largest batch, all slots take turns, if there are more of them.
+            slots = entry.candidate.cache.slots
+            entry.conversation.limit(
+                slots if limits.batch >= batch else limits.batch, limits.length
+            )
 
     # -- news of the engine -------------------------------------------------------------------
 
@@ -397,14 +447,47 @@ class Generators:
         self._news.put(spoken)
 
     def _listen(self) -> None:
-        while (spoken := self._news.get()) is not None:
-            entry = self._by_id.get(spoken.task_id)
-            if entry is None:
+        wait_s: float | None = None
+        while True:
+            try:
+                spoken = self._news.get(timeout=wait_s)
+            except Empty:
+                wait_s = None
+                for entry in tuple(self._entries.values()):
+                    self._ran(entry)
+                continue
+            if spoken is None:
+                return
+            speaker = self._by_id.get(spoken.task_id)
+            if speaker is None:
                 continue
             try:
-                entry.conversation.heard(spoken)
+                speaker.conversation.heard(spoken)
             except Exception:  # the answers of others go on
-                _log.exception("an answer of %s was not heard", entry.name)
+                _log.exception("an answer of %s was not heard", speaker.name)
+            self._ran(speaker)
+            wait_s = _NOTED_S  # the engine says a token before it writes down what ran for it
+
+    def _ran(self, entry: _Entry) -> None:
+        """Have a generator adapt to what it ran."""
+        try:
+            figures = entry.cycles.read()
+            if not figures:
+                return
+            use = entry.cycles.device_use()
+            for each in figures:
+                self._adapting.cycle(entry.name, each, use)
+            if self._adapting.limits(entry.name) != entry.limits:
+                self._limit(entry)
+        except Exception:  # the answers of all go on
+            _log.exception("%s did not adapt", entry.name)
+
+    def _note(self, cycle: Cycle) -> None:
+        if self._record is not None:
+            self._record.note(cycle)
+
+    def _not_kept(self, problem: str) -> None:
+        self._log.report(CyclesNotKept(problem))
 
     def engine_event(self, event: EngineEvent) -> None:
         """Note which generators an engine that was lost brings back, and which not."""
@@ -459,12 +542,17 @@ class Generators:
             self._news.put(None)
             self._thread.join()
             self._thread = None
+        if self._record is not None:
+            self._record.close()
+            self._record = None
+        for entry in entries:
+            self._adapting.remove(entry.name)
         self._by_id.clear()
         self._admitted.promises = {}
         self._admitted.stepped({})
 
 
-def _summary(entry: _Entry) -> GeneratorSummary:
+def _summary(entry: _Entry, adapted: AdaptedSummary) -> GeneratorSummary:
     answer = entry.answer
     reason = answer.reason
     return GeneratorSummary(
@@ -474,6 +562,7 @@ def _summary(entry: _Entry) -> GeneratorSummary:
         reason.tokens_per_s if isinstance(reason, GeneratorAdmitted) else 0.0,
         entry.conversation.in_hand,
         entry.failure or (None if answer.admitted else reason),
+        adapted,
     )
 
 

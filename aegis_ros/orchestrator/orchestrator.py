@@ -217,6 +217,7 @@ class Orchestrator:
             log=self.log,
             new_id=new_id,
             changing=self._changing,
+            record=kept / "cycles.sqlite" if self._folder is not None else None,
         )
         self._decimator = Decimator(self._admitted, self.log, spec.device)
         self.chains = Chains(self._admitted, self._loader.channel, self._ledger, self._submit)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from aegis_ros.engine import EngineInfo, EngineStatus
+from aegis_ros.orchestrator.adapting import AdaptedSummary
 from aegis_ros.orchestrator.statistics import Dropped, Unanswered
 from aegis_ros.orchestrator.window import Growth
 from aegis_ros.rationale import Rationale, Reason, ResultCode
@@ -252,6 +253,7 @@ class GeneratorSummary:
         tokens_per_s: what there is time for, about.
         in_hand: requests that run or wait.
         paused: why it takes no requests; ``None`` where it does.
+        adapted: what it came to, and how much of what was admitted it uses.
     """
 
     spec: GeneratorSpec
@@ -260,6 +262,7 @@ class GeneratorSummary:
     tokens_per_s: float
     in_hand: int
     paused: Reason | None
+    adapted: AdaptedSummary
 
 
 @dataclass(frozen=True, slots=True)

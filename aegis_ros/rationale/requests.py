@@ -9,6 +9,7 @@ from aegis_ros.rationale.reason import Reason
 
 __all__ = [
     "AdmissionCancelled",
+    "CyclesNotKept",
     "FileDecides",
     "JournalFound",
     "JournalLocked",
@@ -280,6 +281,16 @@ class NotClaimed(Reason):
 @dataclass(frozen=True, slots=True)
 class ProfilesNotKept(Reason):
     """A profile cannot be stored, and is kept in memory until it can be."""
+
+    decision = Decision.INFORMED
+    rule = Rule.STATE
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class CyclesNotKept(Reason):
+    """The record of what generators ran cannot be written, or was damaged."""
 
     decision = Decision.INFORMED
     rule = Rule.STATE

@@ -53,12 +53,13 @@ class FakeEngine:
         measured_beside: lanes of each such measurement: own, other.
         running: task that runs on a lane, by index.
         generators: language models that are loaded.
-        token_ns: what each part of a language model's bucket takes a token when it is measured; 0
-            for as long as every segment.
+        token_ns: what each part of a language model's chunk takes a token when it is measured, and
+            half of what that of a decode takes; 0 for as long as every segment.
         generators_measured: how often that was done.
         asked: requests that are in flight, by (task id, number).
         cancelled: (task id, number) of those that were cancelled.
         limits: (chunk, batch) of each language model.
+        ran: cycles of each language model.
         calls: what was loaded and unloaded, in order: (verb, task id).
     """
 
@@ -89,6 +90,7 @@ class FakeEngine:
         self.asked: dict[tuple[int, int], Asked] = {}
         self.cancelled: list[tuple[int, int]] = []
         self.limits: dict[int, tuple[int, int]] = {}
+        self.ran: dict[int, list[Cycle]] = {}
         self.token_ns = 0
         self.generators_measured = 0
         self.channels: dict[str, Channel] = {}
@@ -193,7 +195,10 @@ class FakeEngine:
             self.calls.append(("limit", task_id))
 
     def cycle(self, task_id: int) -> Cycle | None:
-        return None
+        return self.ran[task_id][-1] if self.ran.get(task_id) else None
+
+    def cycles(self, task_id: int, after: int) -> tuple[Cycle, ...]:
+        return tuple(each for each in self.ran.get(task_id, ()) if each.number > after)
 
     def say(self, task_id: int, request: int, *tokens: int, ended: Ending | None = None) -> None:
         """Have a request that is in flight say something."""
@@ -226,7 +231,7 @@ class FakeEngine:
                 size,
                 np.full(
                     (runs, facts.cached_by if prefill else parts),
-                    self.token_ns * size or taken_ns,
+                    self.token_ns * (size if prefill else 2) or taken_ns,
                     np.int64,
                 ),
             )

@@ -250,7 +250,7 @@ def test_a_language_model_is_asked_and_lets_nobody_without_an_end(bench: Bench) 
         bench.client.ask(5, asked)
     bench.client.cancel(5, 1)
     bench.client.limit(5, chunk=2, batch=1)
-    assert bench.client.cycle(5) is None
+    assert bench.client.cycle(5) is None and bench.client.cycles(5, 0) == ()
     with pytest.raises(InputError, match="negative"):
         bench.client.limit(5, batch=-1)
     if isinstance(bench.client, EngineClient):

@@ -144,6 +144,10 @@ def test_limits_hold_from_the_next_step_on(talk: Talk) -> None:
     assert cycle.number - (0 if before is None else before.number) == 2 * (74 + 6)
     assert (cycle.answers, cycle.context) == (1, 154)
     assert cycle.taken_ns > 0 and cycle.ended_ns > 0
+    # The last ones: chunks of the second prompt, what is left of it, and its answer.
+    last = talk.client.cycles(TASK, cycle.number - 7)
+    assert [each.tokens for each in last] == [0, 0, 1, 1, 1, 1, 1]
+    assert last[-1] == cycle
 
 
 def test_a_model_is_loaded_only_as_it_can_run(talk: Talk) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aegis_ros.backends.generators import CompiledGenerator
-from aegis_ros.engine import Asked, LoadGenerator, Spoken
+from aegis_ros.engine import Asked, LoadGenerator, Spoken, conversation
 from aegis_ros.engine.client.callbacks import Callbacks
 from aegis_ros.engine.client.speeches import Speeches
 from aegis_ros.engine.conversation import Conversation
@@ -189,7 +189,7 @@ def test_a_request_of_which_a_field_is_not_there_yet_is_not_read(node: Node, at:
     node.ask(1)
     request = node.engine.request(0)
     assert request is not None and request.tokens.tolist() == [1, 2] and request.answer == 5
-    entry = 8 * 9 + at
+    entry = conversation._ENTRIES + at
     node.engine.memory.bytes[entry] ^= 1
     found = node.engine.request(0)
     if at == 8:  # the cancellation comes later, and by itself
@@ -197,5 +197,6 @@ def test_a_request_of_which_a_field_is_not_there_yet_is_not_read(node: Node, at:
     else:
         assert found is None
     node.engine.memory.bytes[entry] ^= 1
-    node.engine.memory.bytes[4096] ^= 1  # a token
+    prompts, *_ = conversation._layout(CACHE)
+    node.engine.memory.bytes[prompts] ^= 1  # a token
     assert node.engine.request(0) is None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +79,22 @@ def test_an_answer_comes_while_the_task_beside_it_is_never_late(
     assert 0 < result.tokens <= 40
     assert asker.heard and result.text.startswith(asker.heard[0].text)
     assert all(result.text.startswith(each.text) for each in asker.heard)
+
+
+def test_what_it_runs_is_on_record_in_the_folder_of_the_node(system: System, asker: Asker) -> None:
+    told = asker.result(asker.goal(prompt="Hello", max_tokens=8)).result.tokens
+    path = system.folder / "state" / "nodes" / "orchestrator" / "cycles.sqlite"
+    assert told > 0
+    system.until(lambda: _tokens_in(path) >= told)
+
+
+def _tokens_in(path: Path) -> int:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("SELECT SUM(tokens) FROM cycle WHERE task = 'llm'")
+    except sqlite3.OperationalError:  # it is being made, or written to
+        return 0
+    return found[0] or 0
 
 
 def test_the_same_seed_repeats_an_answer(system: System, asker: Asker) -> None:

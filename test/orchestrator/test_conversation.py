@@ -62,6 +62,33 @@ class Talk:
         return number
 
 
+def test_fewer_may_run_from_now_on_and_who_waited_runs_when_more_may() -> None:
+    talk = Talk()
+    talk.conversation.limit(1, 100)
+    first, second = talk.asked(), talk.asked()
+    assert (talk.conversation.running, talk.conversation.waiting) == (1, 1)
+    assert list(talk.speaker.asked) == [first]
+    talk.conversation.limit(2, 100)
+    assert list(talk.speaker.asked) == [first, second]
+    talk.conversation.limit(1, 100)
+    assert list(talk.speaker.asked) == [first, second], "nobody is evicted"
+    third = talk.asked()
+    talk.speaker.say(first, "", Ending.END)
+    assert list(talk.speaker.asked) == [second]
+    talk.speaker.say(second, "", Ending.END)
+    assert list(talk.speaker.asked) == [third]
+
+
+def test_requests_get_shorter_answers_from_now_on_and_none_is_refused_for_that() -> None:
+    talk = Talk(slots=4)
+    before = talk.asked(5, 50)
+    talk.conversation.limit(4, 30)
+    after, short, long = talk.asked(5, 50), talk.asked(5, 3), talk.asked(40, 50)
+    lengths = {number: asked.answer for number, asked in talk.speaker.asked.items()}
+    assert lengths == {before: 50, after: 25, short: 3, long: 50}
+    assert talk.reported == []
+
+
 def test_an_answer_is_heard_as_it_comes_and_ends_once() -> None:
     talk = Talk()
     number = talk.asked()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,17 @@ import pytest
 
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
-from aegis_ros.engine import EngineEvent, OverrunEvent
+from aegis_ros.analysis import AnalysisTask
+from aegis_ros.engine import Cycle, EngineEvent, OverrunEvent
 from aegis_ros.engine.speech import Ending
 from aegis_ros.network.generator.preparing import prepare_generator
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.network.model_file import ModelFile
 from aegis_ros.orchestrator.conversation import Answer, Conclusion, Conversation, Question
+from aegis_ros.orchestrator.cycle_record import CycleRecord
 from aegis_ros.orchestrator.types import GeneratorSummary
 from aegis_ros.rationale import Reason, Rule
+from aegis_ros.rationale.adaptation import FewerAreFaster, LimitChanged
 from aegis_ros.rationale.engine import EngineBack, EngineEnded, EngineLost
 from aegis_ros.rationale.generators import (
     BucketsChanged,
@@ -30,12 +34,14 @@ from aegis_ros.rationale.generators import (
     StepOverran,
     UnknownGenerator,
 )
-from aegis_ros.rationale.requests import Measuring
-from aegis_ros.spec import GeneratorSpec
+from aegis_ros.rationale.requests import CyclesNotKept, Measuring
+from aegis_ros.spec import Criticality, GeneratorSpec
 from test.network.generator.models import write_gguf
 from test.orchestrator.house import MS, House
 
 Houses = Callable[..., House]
+
+DECODE_1, DECODE_2 = 5, 6  # buckets, after five chunks
 
 
 @pytest.fixture(scope="module")
@@ -252,9 +258,130 @@ def test_requests_end_when_the_node_is_cleaned_up(houses: Houses) -> None:
     assert house.orchestrator.status().generators == ()
 
 
-def _until(true: Callable[[], bool]) -> None:
-    import time
+class Runner:
+    """Has the one generator of a house run cycles, as an engine would."""
 
+    def __init__(self, house: House) -> None:
+        self.house = house
+        (self.task_id,) = house.engine.generators
+        self.cycles = house.engine.ran.setdefault(self.task_id, [])
+        self.talk = conversation(house)
+        self.heard: list[Answer] = []
+        request = self.talk.ask(Question([1, 2], 40), self.heard.append)
+        assert isinstance(request, int)
+        self.request = request
+
+    def run(self, bucket: int, taken_ns: int, tokens: int = 1, *, ended_ns: int = 0) -> None:
+        number = len(self.cycles) + 1
+        now_ns = ended_ns or time.monotonic_ns()
+        self.cycles.append(Cycle(number, bucket, tokens, 10, tokens, taken_ns, now_ns))
+
+    def say(self) -> None:
+        """Say a token, and return when what was run has been seen."""
+        self.house.engine.say(self.task_id, self.request, 65)
+        known = sum(0 <= each.bucket < 7 for each in self.cycles)
+        _until(lambda: summary(self.house).adapted.cycles == known)
+
+
+def fewer_are_faster(runner: Runner) -> None:
+    for _ in range(4):
+        runner.run(DECODE_1, MS)
+    for _ in range(4):
+        runner.run(DECODE_2, 10 * MS, 2)
+    runner.say()
+    limits = runner.house.engine.limits
+    _until(lambda: limits[runner.task_id][1] == 1)
+
+
+def test_it_adapts_to_what_it_ran_and_all_of_that_is_on_record(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    runner = Runner(house)
+    assert house.engine.limits[runner.task_id] == (32, 2)
+    fewer_are_faster(runner)
+    assert house.engine.limits[runner.task_id] == (32, 1)
+    (changed,) = reasons(house, LimitChanged)
+    assert (changed.limit, changed.before, changed.after) == ("batch", 2, 1)
+    assert isinstance(changed.cause, FewerAreFaster)
+    adapted = summary(house).adapted
+    assert (adapted.tokens, adapted.cycles, adapted.changes) == (4 * 1 + 4 * 2, 8, 1)
+    assert (adapted.running, adapted.latency_ns, adapted.context) == (1, 10 * MS, 10)
+    slot_bytes = house.engine.generators[runner.task_id].cache.slot_bytes
+    used_bytes = house.orchestrator.status().arena_used_bytes
+    assert adapted.arena_used_bytes == used_bytes - slot_bytes, "one of two slots is idle"
+    # Another request waits now, although there is a slot.
+    assert isinstance(runner.talk.ask(Question([3], 5), runner.heard.append), int)
+    assert (runner.talk.running, runner.talk.waiting) == (1, 1)
+    house.orchestrator.cleanup()
+    record = CycleRecord(house.journal.with_name("cycles.sqlite"))
+    rows = record.latest(100)
+    record.close()
+    assert [(row.task, row.prefill, row.batch, row.tokens) for row in rows] == [
+        *[("llm", 0, 1, 1)] * 4,
+        *[("llm", 0, 2, 2)] * 4,
+    ]
+    assert [bool(row.decision) for row in rows] == [False] * 7 + [True]
+
+
+def test_what_it_chose_holds_within_what_a_task_leaves_and_begins_anew_after_it(
+    houses: Houses,
+) -> None:
+    house = houses()
+    orchestrator = house.start()
+    runner = Runner(house)
+    fewer_are_faster(runner)
+    assert orchestrator.register(house.task(period_ms=25, wcet_ms=10)).accepted
+    assert house.engine.limits[runner.task_id][0] == 8
+    assert summary(house).adapted.limits.chunk == 8, "it chooses among what is left"
+    orchestrator.unregister("detector")
+    orchestrator.settle()
+    assert house.engine.limits[runner.task_id] == (32, 2)
+
+
+def test_no_choice_undoes_what_is_narrowed_for_a_task_that_comes(houses: Houses) -> None:
+    house = houses()
+    orchestrator = house.start()
+    lane = summary(house).lane
+    task = AnalysisTask("detector", (10 * MS,), 25 * MS, 25 * MS, 0, Criticality.HIGH, lane)
+    orchestrator.generators.narrow(orchestrator.generators.beside({"detector": (task, lane)}))
+    runner = Runner(house)
+    chunk, _ = house.engine.limits[runner.task_id]
+    assert chunk < 32
+    fewer_are_faster(runner)
+    assert house.engine.limits[runner.task_id] == (chunk, 1)
+    orchestrator.generators.settle()
+    assert house.engine.limits[runner.task_id] == (32, 1)
+
+
+def test_whatever_an_engine_counts_answers_go_on(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    runner = Runner(house)
+    runner.run(99, -5, -7)
+    runner.run(-1, 2**62, 2**62)
+    runner.run(DECODE_2, -(2**62), -(2**62), ended_ns=2**62)
+    runner.say()
+    fewer_are_faster(runner)
+    assert runner.heard[-1].tokens == 2
+    assert summary(house).adapted.tokens == 12
+
+
+def test_cycles_that_cannot_be_kept_are_reported_and_answers_go_on(houses: Houses) -> None:
+    house = houses()
+    house.journal.with_name("cycles.sqlite").mkdir(parents=True)
+    house.start()
+    runner = Runner(house)
+    runner.run(DECODE_1, MS)
+    runner.say()
+    _until(lambda: bool(reasons(house, CyclesNotKept)))
+    assert summary(house).adapted.tokens == 1
+    runner.run(DECODE_1, MS)
+    runner.say()
+    house.orchestrator.cleanup()
+    assert len(reasons(house, CyclesNotKept)) == 1
+
+
+def _until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end, "it did not happen"

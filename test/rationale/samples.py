@@ -372,6 +372,7 @@ REASONS = (
     q.StateNotKept("/state", "Read-only file system"),
     q.NotClaimed("Permission denied"),
     q.ProfilesNotKept("profiles cannot be stored (database or disk is full)"),
+    q.CyclesNotKept("cycles of generators cannot be written (database or disk is full)"),
     q.TaskRemembered("detector", 1_764_000_000 * S),
     q.TaskRemembered("detector", 0),
     q.TaskRemembered("detector", 0, ("preprocess.pad", "queue")),

@@ -270,6 +270,10 @@ class EngineClient:
         """As :meth:`Engine.cycle`."""
         return self._speeches.cycle(task_id)
 
+    def cycles(self, task_id: int, after: int) -> tuple[Cycle, ...]:
+        """As :meth:`Engine.cycles`."""
+        return self._speeches.cycles(task_id, after)
+
     # -- frames -------------------------------------------------------------------------------
 
     def submit(

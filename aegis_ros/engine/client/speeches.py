@@ -163,6 +163,12 @@ class Speeches:
             generator = self._generators.get(task_id)
         return None if generator is None else generator.conversation.cycle()
 
+    def cycles(self, task_id: int, after: int) -> tuple[Cycle, ...]:
+        """As :meth:`~aegis_ros.engine.Engine.cycles`."""
+        with self._guard:
+            generator = self._generators.get(task_id)
+        return () if generator is None else generator.conversation.cycles(after)
+
     # -- what the engine reports --------------------------------------------------------------
 
     def spoken(self, buffer: bytearray, size: int) -> None:

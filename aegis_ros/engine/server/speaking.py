@@ -129,13 +129,14 @@ class Speaker:
         now_ns = time.monotonic_ns()
         turn = self._turns[self._bucket]
         count = turn.ids.shape[1]
-        longest = answers = 0
+        longest = answers = tokens = 0
         for number in generation.turn:
             answer = self._by_number[number]
             answer.length += count
             longest = max(longest, answer.length)
             answers += 1
         for token in generation.ended():
+            tokens += 1
             answer = self._by_number[token.request]
             self._say(answer, logits[answer.slot - turn.slot], now_ns, last=token.last)
         self._look()
@@ -143,7 +144,12 @@ class Speaker:
         if answers:
             end_ns = time.monotonic_ns()
             self._conversation.note(
-                self._bucket, answers, longest, taken_ns=end_ns - self._began_ns, now_ns=end_ns
+                self._bucket,
+                answers,
+                longest,
+                tokens,
+                taken_ns=end_ns - self._began_ns,
+                now_ns=end_ns,
             )
         return self._expected
 

@@ -178,6 +178,11 @@ def _profiles_not_kept(reason: requests.ProfilesNotKept) -> str:
     return f"what is measured is kept in memory until it can be stored: {reason.problem}"
 
 
+@words_of(requests.CyclesNotKept)
+def _cycles_not_kept(reason: requests.CyclesNotKept) -> str:
+    return reason.problem
+
+
 @words_of(requests.TaskRemembered)
 def _task_remembered(reason: requests.TaskRemembered) -> str:
     found = f"{reason.task} is {origin_words(since_ns=reason.since_ns, remembered=True)}"
