@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from aegis_ros.sandbox.descendants import end_with_this_process
 from aegis_ros.sandbox.scratch import Scratch
+from test import last_words, own_process
 from test.domains import own_domain
 
 # Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's,
@@ -50,7 +51,9 @@ def prepared_once(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    for plugin in (last_words, own_process):
+        config.pluginmanager.register(plugin)
     # Every test process hears only itself on DDS, whatever else runs on this machine.
     domain = own_domain(_DOMAINS)
     os.environ["ROS_DOMAIN_ID"] = str(domain.number)

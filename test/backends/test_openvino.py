@@ -243,11 +243,12 @@ def _request(prepared: PreparedNetwork, folder: Path, parts: int) -> dict[str, A
 
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build in this process, whose memory is not to be locked."""
+    """Build in the process of the test, whose memory is not to be locked."""
     monkeypatch.setattr(build_child, "second_takes", lambda load: (1, load()))
 
 
 @needs_openvino
+@pytest.mark.own_process
 @pytest.mark.usefixtures("small_memory")
 def test_parts_that_are_not_the_whole_to_the_bit_are_refused(
     make_network: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -277,6 +278,7 @@ def test_parts_that_are_not_the_whole_to_the_bit_are_refused(
 
 
 @needs_openvino
+@pytest.mark.own_process
 @pytest.mark.usefixtures("small_memory")
 def test_a_network_whose_numbers_are_off_is_refused(
     make_network: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -390,6 +392,7 @@ def test_ports_of_one_tensor_have_one_name_each() -> None:
 
 
 @needs_openvino
+@pytest.mark.own_process
 def test_is_cut_where_a_kernel_ends_and_by_what_kernels_take(tmp_path: Path) -> None:
     """A convolution with its activation is one kernel, and far dearer than what follows it."""
     weights = np.random.default_rng(2).normal(size=(16, 3, 3, 3)).astype(np.float32)
