@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from aegis_ros.sandbox.descendants import end_with_this_process
 from aegis_ros.sandbox.scratch import Scratch
-from test import last_words, own_process
+from test import last_words, left_behind, own_process
 from test.domains import own_domain
+from test.given_back import giving_back
 
 # Known before Hypothesis reads --hypothesis-profile. How long an example takes is the machine's,
 # and how many in a row are filtered is luck's.
@@ -48,6 +49,35 @@ def prepared_once(request: pytest.FixtureRequest) -> Iterator[None]:
         _PREPARED.append(PreparedOnce(preparing.run_child))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preparing, "run_child", _PREPARED[0])
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hold that no thread of an audit log outlives the module that began it.
+
+    All tests share a process: what a module leaves there is in the way of those to come. With
+    AEGIS_LEFT_BEHIND set to a file, all that each leaves is written there.
+    """
+    report = os.environ.get("AEGIS_LEFT_BEHIND")
+    opened = left_behind.opened_now() if report else Counter()
+    before = left_behind.threads_of("audit")
+    with giving_back():
+        yield
+    if report:
+        more = left_behind.opened_now()
+        more.subtract(opened)
+        with open(report, "a") as file:
+            for what, count in sorted(more.items()):
+                if count:
+                    file.write(f"{request.path.name}: {count:+} {what}\n")
+    assert not left_behind.threads_of("audit") - before, "an orchestrator was not cleaned up"
+
+
+@pytest.fixture(autouse=True)
+def given_back() -> Iterator[None]:
+    """Give back what helpers have opened for a test."""
+    with giving_back():
         yield
 
 

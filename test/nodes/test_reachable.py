@@ -273,7 +273,7 @@ class _Robot:
     def look_on(self) -> None:
         """Begin to publish images and to hear results."""
         rclpy.init(context=self._context)
-        robot = rclpy.create_node("robot", context=self._context)
+        robot = self._robot = rclpy.create_node("robot", context=self._context)
         camera = robot.create_publisher(Image, f"{self.namespace}/image", 1)
 
         def publish() -> None:
@@ -301,6 +301,7 @@ class _Robot:
         self._node.wait()
         if self._executor is not None:
             self._executor.shutdown()
+            self._robot.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
 

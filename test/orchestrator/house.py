@@ -26,12 +26,16 @@ from aegis_ros.spec import (
     TaskSpec,
 )
 from test.engine.fake import FakeEngine
+from test.given_back import give_back_at_the_end
 
 MS = 1_000_000
 
 
 class House:
-    """One orchestrator over a folder; ``restart`` is what a reboot would be."""
+    """One orchestrator over a folder; ``restart`` is what a reboot would be.
+
+    It is cleaned up at the end of the test or module that made it.
+    """
 
     def __init__(
         self,
@@ -78,7 +82,7 @@ class House:
             self.engine.token_ns = MS
             return self.engine
 
-        return Orchestrator(
+        made = Orchestrator(
             self.spec,
             state_dir=self.folder / "state",
             node=self.node,
@@ -87,6 +91,9 @@ class House:
             on_streams=self.streams.append,
             engine_factory=engine,
         )
+        give_back_at_the_end(made.close)
+        give_back_at_the_end(made.cleanup)
+        return made
 
     def start(self, active: bool = True) -> Orchestrator:
         self.orchestrator.configure()

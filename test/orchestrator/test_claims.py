@@ -22,14 +22,23 @@ from aegis_ros.rationale.requests import NotClaimed
 from aegis_ros.sandbox.file_lock import FileLock
 from aegis_ros.sandbox.scratch import Scratch
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
+from test.given_back import give_back_at_the_end
 from test.orchestrator.house import House
 
 CORE = Claim("core-3", "core 3", "main", "device.lanes[0].cpu")
 SHARED = replace(CORE, shared=True)
 
 
+def claimant(folder: Path, node: str) -> Claims:
+    """Return the claims of a node; what they hold is given back with the test."""
+    made = Claims(folder, node)
+    give_back_at_the_end(made.give_back)
+    return made
+
+
 def test_a_core_of_another_orchestrator_is_refused_with_who_has_it(tmp_path: Path) -> None:
-    left, right = Claims(tmp_path, "/left/orchestrator"), Claims(tmp_path, "/right/orchestrator")
+    left = claimant(tmp_path, "/left/orchestrator")
+    right = claimant(tmp_path, "/right/orchestrator")
     left.take([CORE])
     left.note({"main": 0.7})
     for claim in (CORE, SHARED):
@@ -45,16 +54,16 @@ def test_a_core_of_another_orchestrator_is_refused_with_who_has_it(tmp_path: Pat
 
 
 def test_what_is_refused_leaves_nothing_claimed(tmp_path: Path) -> None:
-    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left, right = claimant(tmp_path, "/left"), claimant(tmp_path, "/right")
     left.take([CORE])
     free = Claim("core-1", "core 1", "other", "")
     with pytest.raises(StateError):
         right.take([free, CORE])
-    Claims(tmp_path, "/third").take([free])
+    claimant(tmp_path, "/third").take([free])
 
 
 def test_two_that_share_a_core_see_each_other(tmp_path: Path) -> None:
-    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left, right = claimant(tmp_path, "/left"), claimant(tmp_path, "/right")
     left.take([SHARED])
     assert left.neighbours("main") == ()
     right.take([SHARED])
@@ -63,11 +72,11 @@ def test_two_that_share_a_core_see_each_other(tmp_path: Path) -> None:
     assert (other.words, other.node, other.utilization) == ("core 3", "/right", 0.25)
     assert left.neighbours("another lane") == ()
     with pytest.raises(StateError):
-        Claims(tmp_path, "/third").take([CORE])
+        claimant(tmp_path, "/third").take([CORE])
 
 
 def test_several_lanes_of_one_orchestrator_may_have_one_core(tmp_path: Path) -> None:
-    claims = Claims(tmp_path, "/left")
+    claims = claimant(tmp_path, "/left")
     claims.take([CORE, replace(CORE, lane="second")])
     assert claims.neighbours("main") == ()
 
@@ -83,7 +92,7 @@ def test_what_a_process_leaves_that_was_killed_means_nothing(tmp_path: Path) -> 
         [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == b"claimed\n"
-        here = Claims(tmp_path, "/here")
+        here = claimant(tmp_path, "/here")
         with pytest.raises(StateError, match=f"/gone .process {process.pid}"):
             here.take([CORE])
         process.kill()
@@ -94,12 +103,12 @@ def test_what_a_process_leaves_that_was_killed_means_nothing(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("notes", ["", "rubbish", "[1]", '{"pid": "x", "utilization": []}'])
 def test_notes_that_cannot_be_read_do_not_matter(tmp_path: Path, notes: str) -> None:
-    left = Claims(tmp_path, "/left")
+    left = claimant(tmp_path, "/left")
     left.take([CORE])
     (path,) = tmp_path.glob("core-3.*")
     path.write_text(notes)
     with pytest.raises(StateError, match="core 3 is in use by"):
-        Claims(tmp_path, "/right").take([CORE])
+        claimant(tmp_path, "/right").take([CORE])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +125,7 @@ def test_notes_that_cannot_be_read_do_not_matter(tmp_path: Path, notes: str) -> 
 def test_notes_of_another_user_are_believed_where_they_can_be_true(
     tmp_path: Path, field: str, value: object
 ) -> None:
-    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left, right = claimant(tmp_path, "/left"), claimant(tmp_path, "/right")
     left.take([SHARED])
     right.take([SHARED])
     (theirs,) = (path for path in tmp_path.glob("core-3.*") if "/right" in path.read_text())
@@ -126,11 +135,11 @@ def test_notes_of_another_user_are_believed_where_they_can_be_true(
     assert other.node == ("another orchestrator" if field == "node" else "/right")
     with pytest.raises(StateError, match=r"is in use by (/right|another orchestrator) \(0% adm"):
         left.give_back()
-        Claims(tmp_path, "/third").take([CORE])
+        claimant(tmp_path, "/third").take([CORE])
 
 
 def test_what_was_written_by_hand_shares_nothing(tmp_path: Path) -> None:
-    left, right = Claims(tmp_path, "/left"), Claims(tmp_path, "/right")
+    left, right = claimant(tmp_path, "/left"), claimant(tmp_path, "/right")
     left.take([SHARED])
     (path,) = tmp_path.glob("core-3.*")
     path.write_text(json.dumps({"node": "/left", "shared": "true"}))
@@ -150,7 +159,7 @@ def test_all_users_of_a_host_look_into_one_folder_unless_told_otherwise(
 def test_a_folder_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
     folder = tmp_path / "claims"
     folder.mkdir(0o750)
-    Claims(folder, "/left").take([CORE])
+    claimant(folder, "/left").take([CORE])
     assert folder.stat().st_mode & 0o7777 == 0o750
 
 
@@ -169,9 +178,9 @@ def test_whoever_holds_the_common_lock_for_ever_is_not_waited_for(
 
     clock = SimpleNamespace(monotonic=lambda: 3600.0 * next(hours), sleep=sleep)
     monkeypatch.setattr(claims_module, "time", clock)
-    Claims(tmp_path, "/left").take([CORE])
+    claimant(tmp_path, "/left").take([CORE])
     with pytest.raises(StateError, match="core 3 is in use by /left"):
-        Claims(tmp_path, "/right").take([CORE])
+        claimant(tmp_path, "/right").take([CORE])
     lock.release()
 
 
@@ -188,7 +197,7 @@ def test_two_that_start_together_do_not_look_at_the_same_time(
 
     clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=sleep)
     monkeypatch.setattr(claims_module, "time", clock)
-    Claims(tmp_path, "/left").take([CORE])
+    claimant(tmp_path, "/left").take([CORE])
     assert looked == [False]
     assert lock.acquire({})  # and it is given back
     lock.release()
@@ -209,7 +218,7 @@ def test_a_claim_of_another_user_counts_and_stays(tmp_path: Path) -> None:
             [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE
         ) as process:
             assert process.stdout is not None and process.stdout.readline() == b"claimed\n"
-            ours = Claims(folder, "/ours")
+            ours = claimant(folder, "/ours")
             with pytest.raises(StateError, match=rf"use by /theirs \(process {process.pid}, "):
                 ours.take([CORE])
             ours.take([replace(CORE, key="core-4")])  # the common lock is the other user's file
@@ -231,7 +240,7 @@ def test_what_another_user_does_not_let_go_is_no_trouble(
         unlink(self, *more)
 
     monkeypatch.setattr(Path, "unlink", refused)
-    claims = Claims(tmp_path, "/left")
+    claims = claimant(tmp_path, "/left")
     claims.take([CORE])
     claims.give_back()
     assert (tmp_path / "core-3.1-0").exists()
@@ -239,7 +248,7 @@ def test_what_another_user_does_not_let_go_is_no_trouble(
 
 def test_others_may_claim_and_nobody_removes_what_is_anothers(tmp_path: Path) -> None:
     folder = tmp_path / "claims"
-    Claims(folder, "/left").take([CORE])
+    claimant(folder, "/left").take([CORE])
     assert folder.stat().st_mode & 0o7777 == 0o1777
     assert all(path.stat().st_mode & 0o777 == 0o666 for path in folder.iterdir())
 

@@ -25,6 +25,7 @@ from aegis_ros.rationale.requests import (
 from aegis_ros.spec import DeviceSpec, OrchestratorSpec, TaskSpec
 from aegis_ros.wcet import ProfileStore
 from test.engine.fake import FakeEngine
+from test.given_back import give_back_at_the_end
 from test.network.builders import identity_network
 from test.orchestrator.house import House
 
@@ -77,7 +78,7 @@ class Robot:
         return self.chooser().choose()
 
     def orchestrator(self, spec: OrchestratorSpec, chosen: LanesChosen | None) -> Orchestrator:
-        return Orchestrator(
+        made = Orchestrator(
             spec,
             state_dir=self.house.folder / "state",
             on_result=lambda _, result: result.release(),
@@ -86,6 +87,8 @@ class Robot:
             lanes_chosen=chosen,
             state=self.state,
         )
+        give_back_at_the_end(made.cleanup)
+        return made
 
     @property
     def pairs(self) -> int:

@@ -27,6 +27,7 @@ from aegis_ros.trace.history import Ending, TracedTask
 from aegis_ros.trace.mcap_file import TraceFile, read_trace
 from aegis_ros.trace.states import RunState, run_states
 from test.engine.bench import HANG, MS, Bench
+from test.given_back import give_back_at_the_end
 from test.orchestrator.house import House
 
 
@@ -286,6 +287,7 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     orchestrator = Orchestrator(
         traced, state_dir=folder, on_result=lambda _, result: results.append(result)
     )
+    give_back_at_the_end(orchestrator.cleanup)
     (answer,) = orchestrator.configure()
     assert answer.accepted, answer.rationale.sentence
     orchestrator.activate()
@@ -353,6 +355,7 @@ def test_a_place_that_cannot_be_written_is_reported_and_the_robot_goes_on(tmp_pa
         on_result=lambda _, result: result.release(),
         on_rationale=reported.append,
     )
+    give_back_at_the_end(orchestrator.cleanup)
     (answer,) = orchestrator.configure()
     orchestrator.cleanup()
     assert answer.accepted
@@ -367,6 +370,7 @@ def test_a_trace_knows_the_bounds_of_all_who_run_together(tmp_path: Path) -> Non
     orchestrator = Orchestrator(
         traced, state_dir=folder, on_result=lambda _, result: result.release()
     )
+    give_back_at_the_end(orchestrator.cleanup)
     orchestrator.configure()
     first = orchestrator.register(house.task("first"))
     second = orchestrator.register(house.task("second"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from aegis_ros.orchestrator import FrameTimes, Orchestrator
 from aegis_ros.spec import LaneSpec, TaskSpec
 from aegis_ros.wcet import ProfileStore
 from test.backends.extras import needs
+from test.given_back import give_back_at_the_end
 from test.orchestrator.house import House
 
 pytestmark = needs("openvino")
@@ -40,6 +40,7 @@ class Set:
         self.orchestrator = Orchestrator(
             replace(self.house.spec, device=device), state_dir=self.state, on_result=self.hear
         )
+        give_back_at_the_end(self.orchestrator.cleanup)
         self.orchestrator.configure()
 
     def hear(self, spec: TaskSpec, result: JobResult) -> None:
@@ -73,10 +74,8 @@ class Set:
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> Iterator[Set]:
-    made = Set(tmp_path)
-    yield made
-    made.orchestrator.cleanup()
+def tasks(tmp_path: Path) -> Set:
+    return Set(tmp_path)
 
 
 def test_networks_of_two_runtimes_are_admitted_together_and_on_time(tasks: Set) -> None:
