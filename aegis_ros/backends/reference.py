@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -94,6 +95,11 @@ def difference(
                 continue
             scale = _scale([results[each][place] for each in chosen])
             off = _apart(found[place], wanted)
+            if math.isinf(off):
+                return (
+                    f"output {names[place]!r} is infinite or no number where ONNX Runtime's is "
+                    "another one"
+                )
             if not off <= allowed[place]:
                 return (
                     f"output {names[place]!r} is off from ONNX Runtime's by "
@@ -114,11 +120,18 @@ def session(model: str | bytes) -> Any:
 
 
 def _scale(results: Arrays) -> float:
-    return max(float(np.max(np.abs(each))) for each in results) + 1e-6
+    """Return the largest number, but for infinite ones."""
+    finite = [each[np.isfinite(each)].astype(np.float64) for each in results]
+    return max(float(np.max(np.abs(each), initial=0.0)) for each in finite) + 1e-6
 
 
 def _apart(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
-    return float(np.max(np.abs(one.astype(np.float64) - other.astype(np.float64))))
+    """Return the largest difference: infinite where one of both is, or is no number, alone."""
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        differences = np.where(same, 0.0, np.abs(a - b))
+    return float(np.max(np.where(np.isnan(differences), np.inf, differences)))
 
 
 def _most_different(results: Sequence[Arrays]) -> list[int]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from aegis_ros.backends import CompiledNetwork
+from aegis_ros.backends import reference as module
 from aegis_ros.backends.reference import FLOAT32, TF32, Tolerance, difference, session
+from aegis_ros.network import NetworkInput, TensorInfo
+from aegis_ros.spec import FrameFormat
 
 
 @pytest.fixture
@@ -50,6 +56,31 @@ def test_an_output_may_be_off_by_less_than_distinguishes_two_frames():
     assert tolerance.allowed(near) == pytest.approx(0.01 / 4, rel=1e-3)
     same = [np.array([1.0, 1.0])] * 3
     assert tolerance.allowed(same) == pytest.approx(0.001, rel=1e-3)
+
+
+def _compared(values, found, monkeypatch):
+    """Compare what is found for each of four frames with what a reference makes of them."""
+    frames = [np.full((1,), number, np.float32) for number in range(len(values))]
+    reference = SimpleNamespace(run=lambda _, fed: [values[int(fed["x"][0])]])
+    monkeypatch.setattr(module, "session", lambda _: reference)
+    monkeypatch.setattr(module, "patterns", lambda shape, dtype: frames)
+    source = NetworkInput(TensorInfo("x", "float32", (1,)), FrameFormat.TENSOR32F, (1,))
+    outputs = (TensorInfo("masked", "float32", (2,)),)
+    network = CompiledNetwork("any", "key", (), (source,), outputs, 0)
+    return difference(network, Path(), lambda inputs: [found[int(inputs[0][0])]])
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+def test_what_is_infinite_or_no_number_is_compared_with_just_that(odd, monkeypatch):
+    """A mask of -inf in what a network hands out says nothing against whoever computes the same."""
+    values = [np.array([odd, number], np.float32) for number in (1.0, 2.0, 5.0)]
+    assert _compared(values, values, monkeypatch) == ""
+    one = [values[0], np.array([3.0, 2.0], np.float32), values[2]]
+    for wanted, found in ((values, one), (one, values)):
+        said = _compared(wanted, found, monkeypatch)
+        assert "'masked' is infinite or no number where ONNX Runtime's is another one" in said
+    late = [values[0], values[0], values[1]]
+    assert "is off from ONNX Runtime's" in _compared(values, late, monkeypatch)
 
 
 def _run(reference, inputs):
