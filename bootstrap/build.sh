@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sources=(CMakeLists.txt package.xml setup.py bootstrap/programs.py bootstrap/build.sh
+sources=(CMakeLists.txt package.xml setup.py pyproject.toml bootstrap/programs.py bootstrap/build.sh
   bootstrap/ros_wheels.cmake msg srv action launch config aegis_ros)
 stamp=$( { cat .venv/.complete; echo "$PWD"; find "${sources[@]}" -type f -not -path '*/__pycache__/*' -print0 \
   | LC_ALL=C sort -z | xargs -0 sha256sum; } | sha256sum)

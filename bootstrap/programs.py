@@ -1,15 +1,17 @@
-"""Write the programs and plug-in metadata that setup.py lists, for an ament install.
+"""Write what setup.py and pyproject.toml beside it list, for an ament install.
 
 Usage: programs.py SETUP_PY OUTPUT_DIR PYTHON
 
-Writes ``lib/<program>`` (for ``ros2 run``), ``bin/aegis`` (for the PATH) and ``dist-info/`` (which
-shows the plug-ins to importlib.metadata). The programs run with PYTHON, the interpreter the package
-was built with, whatever the caller's PATH says.
+Writes ``lib/<program>`` (for ``ros2 run``), ``bin/aegis`` (for the PATH), ``dist-info/`` (which
+shows the plug-ins to importlib.metadata) and ``egg-info/`` (which shows the extras to pip, for
+``pip install 'aegis_ros[trace]'``). The programs run with PYTHON, the interpreter the package was
+built with, whatever the caller's PATH says.
 """
 
 import shutil
 import stat
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,20 @@ def write_program(path: Path, target: str, python: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
+def extras_metadata(name: str, version: str, extras: dict[str, list[str]]) -> str:
+    """Return metadata of an installed distribution that has extras, and needs nothing else of pip.
+
+    What it always needs is rosdep's to bring, and may have other names there.
+    """
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    for extra, requirements in extras.items():
+        lines.append(f"Provides-Extra: {extra}")
+        lines += [f'Requires-Dist: {each} ; extra == "{extra}"' for each in requirements]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Read setup.py and write everything."""
+    """Read both files and write everything."""
     setup_py, output, python = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     shutil.rmtree(output, ignore_errors=True)
     keywords = read_setup(setup_py)
@@ -63,6 +77,12 @@ def main() -> None:
         if group != "console_scripts"
     ]
     info.joinpath("entry_points.txt").write_text("\n".join(sections))
+    project = tomllib.loads(setup_py.with_name("pyproject.toml").read_text())["project"]
+    egg = output / "egg-info"
+    egg.mkdir()
+    egg.joinpath("PKG-INFO").write_text(
+        extras_metadata(keywords["name"], keywords["version"], project["optional-dependencies"])
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import re
 import runpy
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import setuptools
+from packaging.requirements import Requirement
 
 from test.backends.extras import EXTRAS
 
@@ -61,10 +63,36 @@ def test_programs_are_written_for_ros2_run(tmp_path: Path) -> None:
     assert "[aegis_ros.backends]" in (tmp_path / "dist-info" / "entry_points.txt").read_text()
 
 
+def test_extras_that_a_person_is_told_to_install_are_those_of_the_built_package(
+    tmp_path: Path,
+) -> None:
+    """Else pip says that the package is there already, and installs nothing."""
+    script = ROOT / "bootstrap" / "programs.py"
+    subprocess.run(
+        [sys.executable, str(script), str(ROOT / "setup.py"), str(tmp_path), "/opt/python"],
+        check=True,
+    )
+    found = importlib.metadata.PathDistribution(tmp_path / "egg-info")
+    known = found.metadata.get_all("Provides-Extra")
+    assert known is not None
+    pages = [*(ROOT / "aegis_ros").rglob("*.py"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    told = {
+        extra
+        for page in pages
+        for extra in re.findall(r"aegis_ros\[(\w+)\]", page.read_text(encoding="utf-8"))
+    }
+    assert {"openvino", "tvm", "trace"} <= told <= {*known}
+    requires = [Requirement(each) for each in found.requires or ()]
+    for extra in known:
+        assert any(each.marker and each.marker.evaluate({"extra": extra}) for each in requires)
+    assert all(each.marker for each in requires)  # without an extra, pip brings nothing
+
+
 def test_versions_agree(setup_keywords: dict[str, Any]) -> None:
     version = setup_keywords["version"]
     assert f"<version>{version}</version>" in (ROOT / "package.xml").read_text()
-    assert f"{version}.dist-info" in (ROOT / "CMakeLists.txt").read_text()
+    for name in ("_plugins-{}.dist-info", "-{}-py$"):
+        assert name.format(version) in (ROOT / "CMakeLists.txt").read_text()
     assert importlib.import_module("aegis_ros").__version__ == version
 
 
