@@ -10,7 +10,7 @@ workers, CUDA streams and remote servers look alike to the engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -25,7 +25,7 @@ from aegis_ros.memory import Footprint
 from aegis_ros.network.feed import NetworkInput
 from aegis_ros.network.patterns import patterns
 from aegis_ros.network.tensor import TensorInfo
-from aegis_ros.sandbox.verified import verified
+from aegis_ros.sandbox.verified import all_verified
 from aegis_ros.spec import LaneSpec
 
 if TYPE_CHECKING:
@@ -163,11 +163,8 @@ class CompiledNetwork:
         Raises:
             AegisError: of that kind: a file is gone, or is not what was built.
         """
-        with ExitStack() as files:
-            yield tuple(
-                files.enter_context(verified(path, digest, kind))
-                for path, digest in zip_longest(self.paths, self.digests, fillvalue="")
-            )
+        with all_verified(zip_longest(self.paths, self.digests, fillvalue=""), kind) as files:
+            yield files
 
     def busiest_frames(self) -> list[npt.NDArray[np.generic]] | None:
         """Return the pattern on which it finds most, [1, *largest shape] for each input.

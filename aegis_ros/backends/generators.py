@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from aegis_ros.backends.base import LoadedNetwork
 from aegis_ros.errors import AegisError, BackendError
 from aegis_ros.memory import Footprint, KvShape
 from aegis_ros.network.generator.facts import GeneratorFacts
-from aegis_ros.sandbox.verified import verified
+from aegis_ros.sandbox.verified import all_verified
 from aegis_ros.scheduling.generation import Shape
 
 if TYPE_CHECKING:
@@ -71,11 +71,8 @@ class CompiledGenerator:
         Raises:
             AegisError: of that kind: a file is gone, or is not what was made.
         """
-        with ExitStack() as files:
-            yield tuple(
-                files.enter_context(verified(path, digest, kind))
-                for path, digest in zip(self.paths, self.digests, strict=True)
-            )
+        with all_verified(zip(self.paths, self.digests, strict=True), kind) as files:
+            yield files
 
     def footprint(self, cache: KvShape) -> Footprint:
         """Return what it takes with a cache; what its parts hand on is not known."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from aegis_ros.errors import AegisError, load_error
 
-__all__ = ["digest_of", "verified"]
+__all__ = ["all_verified", "digest_of", "verified"]
 
 
 def digest_of(path: Path) -> str:
@@ -53,6 +53,23 @@ def verified(path: str, digest: str, kind: type[AegisError]) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def all_verified(
+    files: Iterable[tuple[str, str]], kind: type[AegisError]
+) -> Iterator[tuple[str, ...]]:
+    """Yield names that open files as :func:`verified` does, in their order.
+
+    Args:
+        files: path and digest of each.
+        kind: class of the error.
+
+    Raises:
+        AegisError: of that kind: one is gone, cannot be read, or holds something else.
+    """
+    with ExitStack() as opened:
+        yield tuple(opened.enter_context(verified(*each, kind)) for each in files)
 
 
 def _digest(descriptor: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -27,7 +27,7 @@ from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.artifacts import Artifact, ArtifactCache
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
-from aegis_ros.sandbox.verified import verified
+from aegis_ros.sandbox.verified import all_verified
 
 __all__ = [
     "SUFFIXES",
@@ -88,11 +88,9 @@ class PreparedGenerator:
         Raises:
             BackendError: a file is gone, or is not what was made.
         """
-        with ExitStack() as files:
-            yield tuple(
-                files.enter_context(verified(str(path), digest, BackendError))
-                for path, digest in zip(self.parts, self.digests, strict=False)
-            )
+        parts = zip(map(str, self.parts), self.digests, strict=False)
+        with all_verified(parts, BackendError) as files:
+            yield files
 
 
 def is_gguf(file: ModelFile) -> bool:
