@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -103,4 +104,4 @@ class Generator(Model):
 
     def to_spec(self) -> GeneratorSpec:
         """Return the plain data of this generator."""
-        return to_spec(GeneratorSpec, self)
+        return replace(to_spec(GeneratorSpec, self), sha256=self.sha256.lower())

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from aegis_ros.backends import Backend, lane_classes
 from aegis_ros.backends.generators import CompiledGenerator, generating
-from aegis_ros.errors import AegisError, BackendError, ConfigError, ModelError
+from aegis_ros.errors import AegisError, BackendError, ConfigError
 from aegis_ros.memory import Footprint, Holding, KvShape
-from aegis_ros.network import ModelFile, open_model
+from aegis_ros.network import open_model
 from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
 from aegis_ros.network.generator.facts import GeneratorFacts, Precision
 from aegis_ros.network.generator.preparing import (
@@ -21,7 +21,7 @@ from aegis_ros.network.generator.preparing import (
     tokenizer_of,
 )
 from aegis_ros.network.locate import resolve_resource
-from aegis_ros.planning.arena_fit import check_file_fits
+from aegis_ros.planning.declared_file import check_declared_file
 from aegis_ros.planning.generator import Bucket, Generator
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rule
@@ -172,7 +172,7 @@ class GeneratorPreparation:
         try:
             named = resolve_resource(spec.tokenizer, roots) if spec.tokenizer else None
             with open_model(spec.model, roots, SUFFIXES) as file:
-                self._check_file(spec, file)
+                check_declared_file(spec, file, self._spec)
                 return prepare_generator(
                     file,
                     cache_dir=self._cache_dir,
@@ -185,32 +185,6 @@ class GeneratorPreparation:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:
             raise Refusal(ModelUnreadable(spec.name, spec.model, str(error))) from error
-
-    def _check_file(self, spec: GeneratorSpec, file: ModelFile) -> None:
-        """Refuse a file that was not declared, or does not fit.
-
-        Raises:
-            ModelError: its digest is another one, or is missing where it is required.
-            Refusal: it is larger than the arena.
-        """
-        if self._spec.models.require_sha256 and not spec.sha256:
-            raise ModelError(
-                "models.require_sha256 is set, and the generator declares no digest",
-                where="sha256",
-                expected="the SHA-256 of the file, in hex",
-                rule=Rule.MODEL_DIGEST,
-                hint=f"sha256sum {file.path} prints it",
-            )
-        check_file_fits(spec.name, file.size, self._spec.device.arena_bytes)
-        if spec.sha256 and file.digest != spec.sha256.lower():
-            raise ModelError(
-                "the file is not the one that was declared",
-                where="sha256",
-                value=file.digest,
-                expected=spec.sha256,
-                rule=Rule.MODEL_DIGEST,
-                hint="Restore the file, or declare its new digest",
-            )
 
     def _keys(
         self, spec: GeneratorSpec, prepared: PreparedGenerator, lane: str

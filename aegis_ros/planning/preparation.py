@@ -10,13 +10,13 @@ from pathlib import Path
 from aegis_ros.backends import Backend, CompiledNetwork, LaneClass, lane_classes
 from aegis_ros.decoders import create_decoder
 from aegis_ros.errors import AegisError, BackendError, ConfigError, ModelError
-from aegis_ros.network import ModelFile, PreparedNetwork, open_model, prepare
+from aegis_ros.network import PreparedNetwork, open_model, prepare
 from aegis_ros.network.compiled_code import described_code
-from aegis_ros.planning.arena_fit import check_file_fits
 from aegis_ros.planning.candidate import Candidate, Options, options_of
 from aegis_ros.planning.code_trust import code_refused, trusted_suffix
 from aegis_ros.planning.contention import Contention
 from aegis_ros.planning.cutting import cut_budget, estimated_budget
+from aegis_ros.planning.declared_file import check_declared_file
 from aegis_ros.planning.early_exit import plan_for, stand_in_problem
 from aegis_ros.planning.feeds import decoded_outputs, feeds
 from aegis_ros.planning.refusal import Refusal
@@ -192,7 +192,7 @@ class Preparation:
             suffix = trusted_suffix(spec.model, self._spec.models, self._backends)
             code = described_code(spec.model, suffix, roots) if suffix else None
             with open_model(spec.model, roots, *([{suffix}] if suffix else [])) as file:
-                self._check_file(spec, file)
+                check_declared_file(spec, file, self._spec)
                 prepared = prepare(
                     file,
                     feeds(spec),
@@ -211,32 +211,6 @@ class Preparation:
         if problem is not None:
             raise Refusal(problem)
         return prepared
-
-    def _check_file(self, spec: TaskSpec, file: ModelFile) -> None:
-        """Refuse a file that was not declared, or does not fit.
-
-        Raises:
-            ModelError: its digest is another one, or is missing where it is required.
-            Refusal: it is larger than the arena.
-        """
-        if self._spec.models.require_sha256 and not spec.sha256:
-            raise ModelError(
-                "models.require_sha256 is set, and the task declares no digest",
-                where="sha256",
-                expected="the SHA-256 of the file, in hex",
-                rule=Rule.MODEL_DIGEST,
-                hint=f"sha256sum {file.path} prints it",
-            )
-        check_file_fits(spec.name, file.size, self.device.arena_bytes)
-        if spec.sha256 and file.digest != spec.sha256:
-            raise ModelError(
-                "the file is not the one that was declared",
-                where="sha256",
-                value=file.digest,
-                expected=spec.sha256,
-                rule=Rule.MODEL_DIGEST,
-                hint="Restore the file, or declare its new digest",
-            )
 
     def _compiled(
         self, spec: TaskSpec, prepared: PreparedNetwork, lanes: LaneClass, parts: int
