@@ -20,7 +20,6 @@ from aegis_ros.engine.events import EngineEvent, OverrunEvent
 from aegis_ros.engine.speech import LoadGenerator, Spoken
 from aegis_ros.errors import AegisError
 from aegis_ros.memory import Holding, held
-from aegis_ros.network.generator.preparing import PreparedGenerator
 from aegis_ros.orchestrator.adapting import AdaptedSummary, Adapting
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
@@ -31,7 +30,11 @@ from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.types import AdmissionStage, GeneratorSummary
 from aegis_ros.planning.generator import Bucket, GeneratorAnswer
-from aegis_ros.planning.generator_preparation import GeneratorCandidate, GeneratorPreparation
+from aegis_ros.planning.generator_preparation import (
+    GeneratorCandidate,
+    GeneratorPreparation,
+    MeasureBuckets,
+)
 from aegis_ros.planning.in_slack import judge_generators
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale, Reason
@@ -289,11 +292,9 @@ class Generators:
             self._thread.start()
         return entry
 
-    def _measuring(
-        self, ticket: Ticket
-    ) -> Callable[[GeneratorSpec, PreparedGenerator, Mapping[Shape, ProfileKey]], None]:
+    def _measuring(self, ticket: Ticket) -> MeasureBuckets:
         def measure(
-            spec: GeneratorSpec, prepared: PreparedGenerator, keys: Mapping[Shape, ProfileKey]
+            spec: GeneratorSpec, compiled: CompiledGenerator, keys: Mapping[Shape, ProfileKey]
         ) -> None:
             self._log.report(Measuring(spec.name, _RUNS, round(_SECONDS * 1e9)))
             end = time.monotonic() + _SECONDS
@@ -307,7 +308,7 @@ class Generators:
             lane = lanes.index(spec.lane) if spec.lane else 0
             slots = max(shape.tokens for shape in keys if not shape.prefill)
             found = self._engine.measure_generator(
-                CompiledGenerator.of(prepared),
+                compiled,
                 lane,
                 slots=slots,
                 runs=_RUNS,

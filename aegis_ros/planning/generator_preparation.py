@@ -40,12 +40,14 @@ class GeneratorCandidate:
     Attributes:
         spec: what was asked for.
         prepared: its model.
+        compiled: what an engine loads of it.
         lane: where it is to run.
         buckets: what it was measured with.
     """
 
     spec: GeneratorSpec
     prepared: PreparedGenerator
+    compiled: CompiledGenerator
     lane: str
     buckets: tuple[Bucket, ...]
 
@@ -54,11 +56,6 @@ class GeneratorCandidate:
         """What its keys and values take."""
         facts = self.prepared.facts
         return KvShape(_slots(self.spec, facts), facts.context, facts.kv_bytes_per_token)
-
-    @property
-    def compiled(self) -> CompiledGenerator:
-        """What an engine loads of it."""
-        return CompiledGenerator.of(self.prepared)
 
     @property
     def weights(self) -> Footprint:
@@ -81,7 +78,7 @@ class GeneratorCandidate:
         )
 
 
-MeasureBuckets = Callable[[GeneratorSpec, PreparedGenerator, Mapping[Shape, ProfileKey]], None]
+MeasureBuckets = Callable[[GeneratorSpec, CompiledGenerator, Mapping[Shape, ProfileKey]], None]
 
 
 class GeneratorPreparation:
@@ -120,16 +117,16 @@ class GeneratorPreparation:
         """
         lane = spec.lane or self._spec.device.lanes[0].name
         self._require_generating(spec, lane)
-        prepared = self._prepared(spec)
+        prepared, compiled = self._prepared(spec)
         keys = self._keys(spec, prepared, lane)
         found = self._known(prepared, keys)
         if found is None and measure is not None:
-            measure(spec, prepared, keys)
+            measure(spec, compiled, keys)
             found = self._known(prepared, keys)
         if found is None:
             key = next(iter(keys.values()))
             raise Refusal(NoProfile(spec.name, key.device, len(prepared.parts), bool(spec.parts)))
-        return GeneratorCandidate(spec, prepared, lane, _buckets(found))
+        return GeneratorCandidate(spec, prepared, compiled, lane, _buckets(found))
 
     def known(
         self, generators: Iterable[GeneratorSpec], refused: Callable[[str, str], ConfigError]
@@ -167,13 +164,13 @@ class GeneratorPreparation:
         except BackendError as error:
             raise Refusal(Invalid(spec.name, Rule.SCHEMA, str(error))) from error
 
-    def _prepared(self, spec: GeneratorSpec) -> PreparedGenerator:
+    def _prepared(self, spec: GeneratorSpec) -> tuple[PreparedGenerator, CompiledGenerator]:
         roots = self._spec.models.roots
         try:
             named = resolve_resource(spec.tokenizer, roots) if spec.tokenizer else None
             with open_model(spec.model, roots, SUFFIXES) as file:
                 check_declared_file(spec, file, self._spec)
-                return prepare_generator(
+                prepared = prepare_generator(
                     file,
                     cache_dir=self._cache_dir,
                     tokenizer=tokenizer_of(spec.model, roots, named, embedded=is_gguf(file)),
@@ -181,6 +178,7 @@ class GeneratorPreparation:
                     parts=spec.parts,
                     precision=Precision(spec.precision),
                 )
+            return prepared, CompiledGenerator.of(prepared)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         except OSError as error:

@@ -209,6 +209,14 @@ def test_its_memory_counts_for_the_tasks_that_come(houses: Houses) -> None:
     assert orchestrator.status().arena_used_bytes == held.footprint.total > 0
 
 
+def test_its_memory_is_known_when_what_was_made_of_its_model_is_gone(houses: Houses) -> None:
+    house = houses()
+    house.start()
+    before = house.orchestrator.status().arena_used_bytes
+    shutil.rmtree(house.folder / "state" / "cache")
+    assert house.orchestrator.status().arena_used_bytes == before > 0
+
+
 def test_its_name_is_taken(houses: Houses) -> None:
     house = houses()
     answer = house.start().register(house.task("llm"))

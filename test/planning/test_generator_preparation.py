@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.backends import create_backends
+from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.config import load_config
-from aegis_ros.network.generator.preparing import PreparedGenerator
 from aegis_ros.planning.generator_preparation import GeneratorCandidate, GeneratorPreparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rule
@@ -51,10 +51,10 @@ def prepared(
     )
 
     def measure(
-        spec: GeneratorSpec, model: PreparedGenerator, keys: Mapping[Shape, ProfileKey]
+        spec: GeneratorSpec, model: CompiledGenerator, keys: Mapping[Shape, ProfileKey]
     ) -> None:
         for shape, key in keys.items():
-            parts = model.facts.cached_by if shape.prefill else len(model.parts)
+            parts = model.facts.cached_by if shape.prefill else len(model.paths)
             samples = np.full((50, parts), 2 * MS, np.int64)
             profiles.put(Profile(key, "", (Batch(samples, 1),)))
 
