@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,6 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from aegis_ros.dashboard.feed import Feed
 from aegis_ros.dashboard.views import GeneratorView, LaneView, StatusView, TaskView
+
+_View = TypeVar("_View", TaskView, GeneratorView)
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -213,18 +216,29 @@ class Metrics:
         yield self._gauge("arena_budget_bytes", "Budget of the arena", status.arena_bytes)
         yield self._gauge("arena_used_bytes", "Used bytes of the arena", status.arena_used_bytes)
 
+    def _each(
+        self,
+        kind: str,
+        views: Sequence[_View],
+        gauges: Sequence[tuple[str, str, Callable[[_View], float]]],
+        counters: Sequence[tuple[str, str, Callable[[_View], int]]],
+    ) -> Iterator[Metric]:
+        """Yield a family for every figure that all of a kind have."""
+        labels = ["orchestrator", kind, "lane"]
+        for name, text, value in gauges:
+            gauge = GaugeMetricFamily(f"aegis_{kind}_{name}", text, labels=labels)
+            for each in views:
+                gauge.add_metric([self._target, each.name, each.lane], value(each))
+            yield gauge
+        for name, text, count in counters:
+            counter = CounterMetricFamily(f"aegis_{kind}_{name}", text, labels=labels)
+            for each in views:
+                counter.add_metric([self._target, each.name, each.lane], count(each))
+            yield counter
+
     def _tasks(self, status: StatusView) -> Iterator[Metric]:
         labels = ["orchestrator", "task", "lane"]
-        for name, text, value in _TASK_GAUGES:
-            gauge = GaugeMetricFamily(f"aegis_task_{name}", text, labels=labels)
-            for task in status.tasks:
-                gauge.add_metric([self._target, task.name, task.lane], value(task))
-            yield gauge
-        for name, text, count in _TASK_COUNTERS:
-            counter = CounterMetricFamily(f"aegis_task_{name}", text, labels=labels)
-            for task in status.tasks:
-                counter.add_metric([self._target, task.name, task.lane], count(task))
-            yield counter
+        yield from self._each("task", status.tasks, _TASK_GAUGES, _TASK_COUNTERS)
         for name, text, quantiles in _QUANTILES:
             family = GaugeMetricFamily(f"aegis_task_{name}", text, labels=[*labels, "quantile"])
             for task in status.tasks:
@@ -243,16 +257,9 @@ class Metrics:
 
     def _generators(self, status: StatusView) -> Iterator[Metric]:
         labels = ["orchestrator", "generator", "lane"]
-        for name, text, value in _GENERATOR_GAUGES:
-            gauge = GaugeMetricFamily(f"aegis_generator_{name}", text, labels=labels)
-            for each in status.generators:
-                gauge.add_metric([self._target, each.name, each.lane], value(each))
-            yield gauge
-        for name, text, count in _GENERATOR_COUNTERS:
-            counter = CounterMetricFamily(f"aegis_generator_{name}", text, labels=labels)
-            for each in status.generators:
-                counter.add_metric([self._target, each.name, each.lane], count(each))
-            yield counter
+        yield from self._each(
+            "generator", status.generators, _GENERATOR_GAUGES, _GENERATOR_COUNTERS
+        )
         info = GaugeMetricFamily(
             "aegis_generator_precision",
             "1 for the precision that new requests run with",
