@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -49,6 +48,7 @@ from aegis_ros.rationale.generators import (
 from aegis_ros.rationale.rejection import Failed, Invalid, NameTaken, NotConfigured
 from aegis_ros.rationale.requests import CyclesNotKept, Measuring
 from aegis_ros.rationale.wording import words
+from aegis_ros.scheduling import GeneratorPlan
 from aegis_ros.scheduling.adaptation import Limits
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality, DeviceSpec, GeneratorSpec
@@ -75,6 +75,7 @@ Running = Mapping[str, tuple[AnalysisTask, str]]
 class _Entry:
     task_id: int
     candidate: GeneratorCandidate
+    plan: GeneratorPlan  # of all its buckets
     answer: GeneratorAnswer
     conversation: Conversation
     cycles: CycleReader
@@ -283,7 +284,7 @@ class Generators:
             memory=self._memory,
         )
         limits = self._adapting.add(spec.name, answer.menu())
-        entry = _Entry(task_id, candidate, answer, conversation, cycles, answer, limits)
+        entry = _Entry(task_id, candidate, plan, answer, conversation, cycles, answer, limits)
         self._limit(entry, answer)
         if self._thread is None:
             if self._record_path is not None:
@@ -521,7 +522,7 @@ class Generators:
         if entry is None:
             return
         buckets = _in_order(entry.candidate.buckets)
-        begins = _begins(buckets)
+        begins = entry.plan.begins
         at = max(index for index, begin in enumerate(begins) if begin <= event.segment)
         self._log.report_often(
             StepOverran(
@@ -570,11 +571,6 @@ def _summary(entry: _Entry, adapted: AdaptedSummary) -> GeneratorSummary:
 def _in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
     """Return buckets as a plan wants them: chunks first, the smallest one first."""
     return tuple(sorted(buckets, key=lambda each: (not each.prefill, each.tokens)))
-
-
-def _begins(buckets: Sequence[Bucket]) -> tuple[int, ...]:
-    """Return the first step of each bucket."""
-    return tuple(itertools.accumulate([0, *(len(each.parts_ns) for each in buckets[:-1])]))
 
 
 def _broken(
