@@ -14,7 +14,8 @@ from aegis_ros.backends.outputs import output_arrays
 
 __all__ = ["WARM_UP_RUNS", "Runs", "computed", "facts_of_trial", "measured_shares", "warm_up"]
 
-WARM_UP_RUNS = 3  # after which a runtime has taken all the memory that it will
+# A first run finds out what memory a network needs, a second may take it as one block.
+WARM_UP_RUNS = 3
 _TIMED_RUNS = 7
 
 

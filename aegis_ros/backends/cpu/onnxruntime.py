@@ -44,8 +44,6 @@ __all__ = [
     "session_options",
 ]
 
-# The first run finds out what memory a network needs, the second takes it as one block.
-
 
 class _Segment:
     """One session of a network with the binding that is used for every run.
