@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ from aegis_ros.network.generator.measuring import MeasuredBucket, measured_shape
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import ExecutionPlan
 from aegis_ros.spec import DeviceSpec
+
+_Spec = TypeVar("_Spec", LoadSpec, LoadGenerator)
 
 MS = 1_000_000
 RAISE, HANG = 255, 254  # first byte of a frame, as the simulated backend understands it
@@ -150,18 +152,12 @@ class FakeEngine:
             channel.close()
 
     def load(self, spec: LoadSpec) -> str:
-        self._require_started()
-        if self.refuses_load:
-            raise EngineError("the backend refuses the network")
-        if spec.task_id in self.loaded or spec.task_id in self.generators:
-            raise EngineError("the task is already loaded", value=spec.task_id)
-        if not 0 <= spec.lane < len(self.device.lanes):
-            raise EngineError("there is no such lane", value=spec.lane)
-        self.loaded[spec.task_id] = spec
-        self.calls.append(("load", spec.task_id))
-        return self.load_note
+        return self._loaded(spec, self.loaded)
 
     def load_generator(self, spec: LoadGenerator) -> str:
+        return self._loaded(spec, self.generators)
+
+    def _loaded(self, spec: _Spec, into: dict[int, _Spec]) -> str:
         self._require_started()
         if self.refuses_load:
             raise EngineError("the backend refuses the network")
@@ -169,7 +165,7 @@ class FakeEngine:
             raise EngineError("the task is already loaded", value=spec.task_id)
         if not 0 <= spec.lane < len(self.device.lanes):
             raise EngineError("there is no such lane", value=spec.lane)
-        self.generators[spec.task_id] = spec
+        into[spec.task_id] = spec
         self.calls.append(("load", spec.task_id))
         return self.load_note
 
