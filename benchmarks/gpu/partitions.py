@@ -50,6 +50,10 @@ class Confined:
         """Return everything else from the driver."""
         return getattr(self._driver, name)
 
+    def multiprocessors(self) -> int:
+        """Return how many there are: ways to divide the GPU are counted from it."""
+        return min(self._sms, self._driver.multiprocessors())
+
     def create_stream(self, urgency: int, partition: int = 0) -> int:
         """Return a stream on the partition, or on the multiprocessors there are."""
         return self._driver.create_stream(urgency, partition or self._inside().handle)

@@ -152,6 +152,7 @@ def test_a_confined_driver_puts_every_stream_on_its_own_multiprocessors() -> Non
     driver.sms = 132
     driver.attach()
     confined = Confined(driver, 16)
+    assert confined.multiprocessors() == 16
     stream = confined.create_stream(1)
     inside = driver.streams[stream].partition
     assert driver._partitions == {inside: 16}
