@@ -128,24 +128,26 @@ def test_requests_that_cannot_be_are_refused_by_field(talk: Talk) -> None:
     talk.until_ended(1)
 
 
-def test_limits_hold_from_the_next_step_on(talk: Talk) -> None:
+def test_limits_hold_from_the_next_step_on(own: Talk) -> None:
     prompt = [each % 250 for each in range(150)]
-    talk.client.limit(TASK, chunk=2, batch=1)
-    before = talk.client.cycle(TASK)
+    own.client.limit(TASK, chunk=2, batch=1)
     for number in range(2):
-        talk.ask(number, prompt, 5, slot=number)
-    talk.until_ended(0, 1)
-    talk.client.limit(TASK)
+        own.ask(number, prompt, 5, slot=number)
+    own.until_ended(0, 1)
+    own.client.limit(TASK)
     for number in range(2):
-        assert talk.said(number) == talk.wanted(prompt, 5)[0]
-    cycle = talk.client.cycle(TASK)
-    assert cycle is not None and SHAPES[cycle.bucket] == Shape(1, False)
-    # 74 chunks of two tokens and 6 decodes each, where chunks of 32 take far fewer.
-    assert cycle.number - (0 if before is None else before.number) == 2 * (74 + 6)
+        assert own.said(number) == own.wanted(prompt, 5)[0]
+    # 74 chunks of two tokens and 6 decodes each, where chunks of 32 take far fewer. The last one
+    # is written down after its answer has been announced.
+    count = 2 * (74 + 6)
+    own.wait(lambda _: len(own.client.cycles(TASK, count - 1)) == 1, "the last cycle")
+    cycle = own.client.cycle(TASK)
+    assert cycle is not None and cycle.number == count
+    assert SHAPES[cycle.bucket] == Shape(1, False)
     assert (cycle.answers, cycle.context) == (1, 154)
     assert cycle.taken_ns > 0 and cycle.ended_ns > 0
     # The last ones: chunks of the second prompt, what is left of it, and its answer.
-    last = talk.client.cycles(TASK, cycle.number - 7)
+    last = own.client.cycles(TASK, cycle.number - 7)
     assert [each.tokens for each in last] == [0, 0, 1, 1, 1, 1, 1]
     assert last[-1] == cycle
 

@@ -179,10 +179,6 @@ class Speaker:
             begins: whether a job begins: what the node wrote before that is all there.
         """
         conversation = self._conversation
-        limits = conversation.limits()
-        if limits != self._limits:
-            self._limits = limits
-            self._generation.limit(chunk=limits[0], batch=limits[1])
         for slot in self._slots:
             number = conversation.number(slot)
             answer = self._answers[slot]
@@ -193,6 +189,11 @@ class Speaker:
                     self._finish(answer, Ending.CANCELLED)
             if number not in (NOBODY, self._ended[slot]) and self._answers[slot] is None:
                 self._take(slot, number, begins=begins)
+        # After the requests: who sets a limit and then asks is answered within it.
+        limits = conversation.limits()
+        if limits != self._limits:
+            self._limits = limits
+            self._generation.limit(chunk=limits[0], batch=limits[1])
 
     def _take(self, slot: int, number: int, *, begins: bool) -> None:
         """Take in the request in a slot; refuse what can be none."""
