@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from aegis_ros.spec import OverrunPolicy
 from aegis_ros.trace import RingReader, RingWriter, ring_bytes
 from aegis_ros.trace.explain import PartKind, split
 from aegis_ros.trace.history import Ending, Trace, TracedTask
-from test.engine.bench import MS, Bench
+from test.engine.bench import MS, TIMEOUT_S, Bench
 from test.engine.inside import Inside, fails, takes
 
 
@@ -59,18 +60,27 @@ def test_what_the_loop_reported_is_what_its_trace_holds() -> None:
 def test_a_blocker_is_found_in_the_trace_of_a_real_run() -> None:
     engine = Inside()
     reader = _traced(engine)
+    runs, fed = threading.Event(), threading.Event()
+
+    def blocks() -> None:
+        runs.set()
+        assert fed.wait(TIMEOUT_S)
+        time.sleep(0.030)
+
     engine.load(1, takes(0.001), deadline_ns=10 * MS)
-    engine.load(2, takes(0.030), deadline_ns=1000 * MS)
+    engine.load(2, blocks, deadline_ns=1000 * MS)
     with engine:
         engine.feed(2)
-        time.sleep(0.010)
+        assert runs.wait(TIMEOUT_S)
         engine.feed(1)
+        fed.set()
         engine.settle()
     trace = _read(reader)
     job = trace.by_task[1][0]
     blocking = [part for part in split(trace, job).parts if part.kind is PartKind.BLOCKING]
     assert [part.by for part in blocking] == [(2, 1)]
-    assert job.late_ns > 0 and blocking[0].length_ns > job.late_ns
+    # It was handed in before the other one went on for 30 ms.
+    assert job.late_ns >= 20 * MS and blocking[0].length_ns > 0
 
 
 @pytest.mark.parametrize("policy", [OverrunPolicy.STOP, OverrunPolicy.SKIP_NEXT])
@@ -105,13 +115,13 @@ def test_a_network_that_cannot_be_started_leaves_no_job_on_the_lane() -> None:
         engine.feed(1)
         engine.settle()
         engine.device.refuse = None
-        time.sleep(0.01)
         engine.feed(1)
         engine.settle()
     trace = _read(reader)
     first, second = trace.by_task[1]
     assert (first.ending, second.ending) == (Ending.SKIPPED, Ending.FINISHED)
-    assert first.used_ns < 5 * MS, "it does not hold the lane until the next job"
+    held = [run for run in first.segments if run.end_ns > second.released_ns or not run.closed]
+    assert held == [], "it does not hold the lane until the next job"
 
 
 def test_the_node_reads_the_trace_of_its_engine_process() -> None:
