@@ -17,6 +17,7 @@ from aegis_ros.backends.lanes import (
     busy_cores,
     create_backends,
     lane_classes,
+    lanes_on_one_core,
     lanes_to_open,
 )
 from aegis_ros.backends.registry import backend_names, capabilities_of, create_backend
@@ -39,5 +40,6 @@ __all__ = [
     "create_backend",
     "create_backends",
     "lane_classes",
+    "lanes_on_one_core",
     "lanes_to_open",
 ]

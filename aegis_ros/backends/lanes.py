@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from aegis_ros.backends.base import Backend
 from aegis_ros.backends.registry import backend_name, capabilities_of, create_backend
+from aegis_ros.config import together
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 
@@ -16,6 +17,7 @@ __all__ = [
     "create_backends",
     "lane_classes",
     "lanes_by_backend",
+    "lanes_on_one_core",
     "lanes_to_open",
 ]
 
@@ -106,6 +108,42 @@ def busy_cores(device: DeviceSpec) -> dict[int, int]:
     }
 
 
+def lanes_on_one_core(device: DeviceSpec) -> list[ConfigError]:
+    """Return a mistake for each lane on the core of an earlier one, where one of both computes.
+
+    One of two such lanes runs when the other has ended a segment, whatever its priority. No budget
+    and no proof counts that: each lane has its core to itself there.
+
+    Threads that sleep while a GPU computes may have a core in common. They need it to hand work
+    over, which is part of what networks of a GPU are measured to take beside each other.
+
+    Raises:
+        ConfigError: there is no such backend.
+        BackendError: it says nothing of itself.
+    """
+    lanes, found = device.lanes, []
+    computing = set(busy_cores(device))
+    for name, indices in lanes_by_backend(device.backend, lanes).items():
+        if capabilities_of(name).on_cores:
+            computing.update(indices)
+    for index, lane in enumerate(lanes):
+        for at, other in enumerate(lanes[:index]):
+            if other.cpu == lane.cpu is not None and not computing.isdisjoint((at, index)):
+                found.append(
+                    ConfigError(
+                        f"lane {lane.name} is pinned to the core of lane {other.name} "
+                        f"(device.lanes[{at}]), and the proof of each counts on having it alone",
+                        where=f"device.lanes[{index}].cpu",
+                        value=lane.cpu,
+                        expected="a core of its own",
+                        hint=f"Choose another core, or run its tasks on lane {other.name}: the "
+                        "tasks of one lane take turns, and the proof counts all of them",
+                    )
+                )
+                break
+    return found
+
+
 def create_backends(device: DeviceSpec) -> dict[str, Backend]:
     """Return a new backend for each name that a device's lanes have.
 
@@ -121,6 +159,8 @@ def create_backends(device: DeviceSpec) -> dict[str, Backend]:
         where = f"device.lanes[{indices[0]}].backend" if own else "device.backend"
         lanes = [device.lanes[index] for index in indices]
         created[name] = create_backend(name, lanes, where=where, tf32=device.tf32)
+    if mistakes := lanes_on_one_core(device):
+        raise together(mistakes, "device.lanes")
     return created
 
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.text import Text
 
 from aegis_ros.backends.availability import Availability, availability
-from aegis_ros.backends.lanes import lanes_by_backend
+from aegis_ros.backends.lanes import lanes_by_backend, lanes_on_one_core
 from aegis_ros.config import load_config
 from aegis_ros.errors import AegisError, ConfigError
 from aegis_ros.host import (
@@ -29,6 +29,7 @@ from aegis_ros.host import (
 )
 from aegis_ros.host.finding import unknown
 from aegis_ros.planning.layouts import with_most_lanes
+from aegis_ros.spec import DeviceSpec
 from aegis_ros.views.terminal import say, sheet, terminal
 
 __all__ = ["run"]
@@ -70,6 +71,7 @@ def run(
     if form not in ("text", "json"):
         raise ConfigError("unknown format", where="--format", value=form, expected="text or json")
     needs, used, absent = Needs(), frozenset[str](), list[int]()
+    device = DeviceSpec(lanes=())
     if config is not None:
         own = pinnable_cores() if cores is None else cores
         device = with_most_lanes(load_config(config).device, own)
@@ -84,12 +86,14 @@ def run(
     bad = [item for item in found if item.grade is Grade.COSTS]
     tried = availability(used) if backends is None else backends
     lacking = [each for each in tried if each.missing and each.name in used]
+    shared = [] if lacking else [str(each) for each in lanes_on_one_core(device)]
     if form == "json":
         answer = {
             "deterministic": not bad,
             "findings": [asdict(item) for item in found],
             "backends": [asdict(each) | {"used": each.name in used} for each in tried],
             "absent_cores": absent,
+            "shared_cores": shared,
         }
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
@@ -106,7 +110,9 @@ def run(
                 "may have fewer",
                 style="red",
             )
-    return 1 if bad or lacking or absent else 0
+        for mistake in shared:
+            say(console, f"The orchestrator refuses {mistake}", style="red")
+    return 1 if bad or lacking or absent or shared else 0
 
 
 def _stalls(cores: Sequence[int], seconds: float) -> Finding:

@@ -26,7 +26,7 @@ class _Lane(Model):
         ge=0,
         le=4095,
         description="processor core that the lane's thread is pinned to; it must exist "
-        "(`lscpu -e`)",
+        "(`lscpu -e`), and no other lane may compute on it: see [Cores](#cores)",
     )
     sms: Annotated[Int | None, Shown("shared")] = Field(
         None,

@@ -97,6 +97,21 @@ def test_a_file_for_a_machine_with_more_cores_is_checked_with_a_warning(
     assert "4095" in warning
 
 
+@pytest.mark.parametrize("command", ["check", "simulate", "build", "profile"])
+def test_two_lanes_on_one_core_are_refused_on_any_machine(
+    aegis: Aegis, config: Path, tmp_path: Path, command: str
+) -> None:
+    lanes = "lanes: [{name: a, cpu: 4095}, {name: b, cpu: 4095, backend: simulated}], "
+    config.write_text(config.read_text().replace("switch_ms", lanes + "switch_ms"))
+    said = aegis(command, str(config), "--state-dir", str(tmp_path / "state"))
+    assert said.code == 2
+    assert (
+        f"{config}:1: device.lanes[1].cpu: lane b is pinned to the core of lane a "
+        "(device.lanes[0]), and the proof of each counts on having it alone (got 4095); expected "
+        "a core of its own. Choose another core" in said.err
+    )
+
+
 def test_a_declared_deadline_is_what_is_set(aegis: Aegis, config: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     _remember(config, state, 2_000_000)

@@ -62,6 +62,20 @@ def test_a_lane_on_a_core_that_is_not_there_is_exit_code_1(
     assert json.loads(capsys.readouterr().out)["absent_cores"] == [4095]
 
 
+def test_two_lanes_on_one_core_are_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text("device: {lanes: [{name: main, cpu: 2}, {name: more, cpu: 2}]}\n")
+    good = machine(tmp_path)
+    assert run(config, "text", good, backends=[], cores=range(4)) == 1
+    said = "device.lanes[1].cpu: lane more is pinned to the core of lane main (device.lanes[0])"
+    assert f"The orchestrator refuses {said}" in capsys.readouterr().out
+    run(config, "json", good, backends=[], cores=range(4))
+    (shared,) = json.loads(capsys.readouterr().out)["shared_cores"]
+    assert shared.startswith(said)
+
+
 def test_commands_are_not_broken_on_narrow_terminals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from aegis_ros.backends import Capabilities, absent_cores
+from aegis_ros.backends import Capabilities, absent_cores, lanes_on_one_core
+from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
 from aegis_ros.host import pinnable_cores
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
@@ -66,3 +67,51 @@ def test_only_lanes_that_compute_on_cores_need_them() -> None:
     assert [(each.where, each.expected) for each in found] == [
         ("device.lanes[0].cpu", "one of the cores 0-2,5")
     ]
+
+
+def _device(*lanes: LaneSpec, wait: Wait = Wait.SLEEP) -> DeviceSpec:
+    return DeviceSpec("onnxruntime_cuda", lanes, wait=wait)
+
+
+def test_two_lanes_on_one_core_are_refused_with_both_names(tmp_path: Path) -> None:
+    one = min(pinnable_cores())
+    with pytest.raises(ConfigError) as refused:
+        _on(tmp_path, one, one).orchestrator.configure()
+    assert refused.value.where == "device.lanes[1].cpu" and refused.value.value == str(one)
+    assert "lane1 is pinned to the core of lane lane0 (device.lanes[0])" in refused.value.problem
+    assert refused.value.expected == "a core of its own"
+    assert refused.value.hint.startswith("Choose another core, or run its tasks on lane lane0")
+    with pytest.raises(ConfigError) as more:
+        _on(tmp_path, one, one, one).orchestrator.configure()
+    assert "lanes[1].cpu" in str(more.value) and "lanes[2].cpu" in str(more.value)
+
+
+def test_sharing_with_other_orchestrators_is_not_sharing_between_lanes(tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(
+        "device: {backend: simulated, shared: true, lanes: [{name: a, cpu: 0}, {name: b, cpu: 0}]}"
+    )
+    assert len(lanes_on_one_core(load_config(file).device)) == 1
+
+
+@pytest.mark.parametrize("other", ["", "openvino", "tvm", "simulated"])
+def test_lanes_of_different_runtimes_share_no_core_either(other: str) -> None:
+    device = _device(LaneSpec("a", 1, backend="onnxruntime"), LaneSpec("b", 1, backend=other))
+    assert [each.where for each in lanes_on_one_core(device)] == ["device.lanes[1].cpu"]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "refused"),
+    [
+        ([LaneSpec("a", 1, wait=Wait.SPIN), LaneSpec("b", 1)], 1),
+        ([LaneSpec("a", 1), LaneSpec("b", 1, wait=Wait.SPIN)], 1),
+        ([LaneSpec("a", 1), LaneSpec("b", 1)], 0),  # both sleep while the GPU computes
+        ([LaneSpec("a", 1, wait=Wait.AUTO), LaneSpec("b", 1, wait=Wait.AUTO)], 0),  # so do these
+        ([LaneSpec("a", 1, wait=Wait.SPIN), LaneSpec("b", 2, wait=Wait.SPIN)], 0),
+        ([LaneSpec("a", wait=Wait.SPIN), LaneSpec("b", wait=Wait.SPIN)], 0),
+    ],
+)
+def test_lanes_of_a_gpu_share_a_core_as_long_as_their_threads_sleep(
+    lanes: list[LaneSpec], refused: int
+) -> None:
+    assert len(lanes_on_one_core(_device(*lanes))) == refused
