@@ -86,6 +86,8 @@ class ArtifactCache:
             return self._noted(noted)
         except (AegisError, OSError, ValueError, TypeError, KeyError) as error:
             problem = str(error) if isinstance(error, AegisError) else "what it notes has no sense"
+            if isinstance(error, OSError):
+                problem = f"{error.filename or 'a file of it'} cannot be read ({error.strerror})"
         except _DamagedError as error:
             problem = str(error)
         _log.warning("%s is made anew: %s", noted, problem)
@@ -120,10 +122,11 @@ class ArtifactCache:
             _write_through(noted)
             _write_through(self._folder)
             earlier = set(self._files_of(name))
-            os.replace(noted, self._folder / f"{name}.json")
+            _put(noted, self._folder / f"{name}.json")
             unwanted = earlier if only else self._abandoned(name) - earlier
             for path in unwanted.difference(path for path, _ in kept):
-                path.unlink(missing_ok=True)
+                if not _is_folder(path):
+                    path.unlink(missing_ok=True)
         return Artifact(facts, tuple(path for path, _ in kept), tuple(digest for _, digest in kept))
 
     def _noted(self, noted: Path) -> Artifact:
@@ -138,6 +141,8 @@ class ArtifactCache:
         for path, (_, digest) in zip(paths, listed, strict=True):
             if path.parent != self._folder or path.is_symlink():
                 raise _DamagedError("it names a file that is not in the cache")
+            if _is_folder(path):
+                raise _DamagedError(f"a folder stands in place of {path.name}")
             if not path.is_file():
                 raise _DamagedError(f"{path.name} is gone")
             if digest_of(path) != digest:
@@ -170,7 +175,7 @@ class ArtifactCache:
         digest = digest_of(file)
         _write_through(file)
         place = self._folder / f"{name}-{digest[:_NAMED_BY]}{file.suffix}"
-        os.replace(file, place)
+        _put(file, place)
         return place, digest
 
 
@@ -189,6 +194,20 @@ def _of_build(file: Path, scratch: Path) -> Path:
             hint="Do not trust the network it was built from",
         )
     return file
+
+
+def _put(file: Path, place: Path) -> None:
+    """Move a file to its place; a folder that stands there is moved aside, with all it holds."""
+    if _is_folder(place):
+        aside = place.with_name(f"{place.name}.folder-{time.time_ns()}")
+        place.rename(aside)
+        _log.warning("a folder stood in place of %s; it is %s now", place, aside)
+    os.replace(file, place)
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a folder is there, and not a link to one, which a file can replace."""
+    return path.is_dir() and not path.is_symlink()
 
 
 class _DamagedError(Exception):

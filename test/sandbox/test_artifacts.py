@@ -197,6 +197,69 @@ def test_an_artifact_whose_file_is_not_what_was_made_is_not_found_and_that_is_lo
     assert f"{tmp_path / 'net.json'} is made anew: " in said and "is damaged" in said
 
 
+@pytest.mark.parametrize("which", ["facts", "file", "both"])
+def test_a_folder_in_place_of_a_file_is_moved_aside_with_what_it_holds(
+    which: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = ArtifactCache(tmp_path)
+    made = cache.make("net", build("one"))
+    places = {"facts": [tmp_path / "net.json"], "file": [made.paths[0]]}
+    places["both"] = places["facts"] + places["file"]
+    for place in places[which]:
+        place.unlink()
+        place.mkdir()
+        (place / "mine").write_text("keep me")
+    assert cache.find("net") is None
+    assert cache.make("net", build("one")) == made
+    assert cache.find("net") == made and made.paths[0].read_text() == "one"
+    for place in places[which]:
+        (aside,) = tmp_path.glob(f"{place.name}.folder-*")
+        assert (aside / "mine").read_text() == "keep me"
+        assert f"a folder stood in place of {place}; it is {aside} now" in caplog.messages
+    assert cache.make("net", build("two"), only=True).paths[0].read_text() == "two"
+
+
+def test_a_folder_with_the_name_of_an_old_build_bars_no_later_one(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    (old := tmp_path / f"net.0-{'a' * 16}.part").mkdir()
+    os.utime(old, (0, 0))
+    assert cache.make("net", build("one")).paths[0].read_text() == "one"
+    assert old.is_dir()
+
+
+def test_a_folder_in_place_of_an_earlier_file_bars_no_later_build(tmp_path: Path) -> None:
+    cache = ArtifactCache(tmp_path)
+    (earlier,) = cache.make("net", build("one")).paths
+    earlier.unlink()
+    earlier.mkdir()
+    assert cache.make("net", build("two"), only=True).paths[0].read_text() == "two"
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_file_that_cannot_be_read_is_made_anew_and_the_log_says_why(
+    link: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that another user's node has made; whoever may write to the folder may replace it."""
+    cache = ArtifactCache(tmp_path)
+    made = cache.make("net", build("one"))
+    if link:
+        (tmp_path / "net.json").unlink()
+        (tmp_path / "net.json").symlink_to(tmp_path)  # opens as a folder does, and is a link
+    else:
+        refused = PermissionError(errno.EACCES, "Permission denied", str(made.paths[0]))
+
+        def digest_of(path: Path) -> str:
+            raise refused
+
+        monkeypatch.setattr("aegis_ros.sandbox.artifacts.digest_of", digest_of)
+    assert cache.find("net") is None
+    (said,) = caplog.messages
+    assert "cannot be read (" in said and "no sense" not in said
+    assert link or f"{made.paths[0]} cannot be read (Permission denied)" in said
+    monkeypatch.undo()
+    assert cache.make("net", build("one")) == made == cache.find("net")
+
+
 @pytest.mark.parametrize(("this", "other"), [("3", "4"), ("[1, 2]", "[2, 1]"), ("bytes", "Bytes")])
 def test_facts_that_are_not_those_that_were_noted_are_not_found(
     this: str, other: str, tmp_path: Path
