@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +29,15 @@ class Plugins:
         group: entry point group.
         where: key of the configuration that names one.
         ours: ``module:attribute`` of each that comes with the package, by name.
+        instead: by a word in lower case that people write for a name, what to do; of ``gpu:0`` and
+            ``gpu.0``, the word is ``gpu``.
     """
 
     kind: str
     group: str
     where: str
     ours: Mapping[str, str]
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all that can be had, sorted."""
@@ -59,6 +62,7 @@ class Plugins:
             if point.name == name:
                 return point.load()
         names = self.names()
+        instead = self.instead.get(name.lower().partition(":")[0].partition(".")[0], "")
         close = difflib.get_close_matches(name, names, 1)
         offer = f"install a distribution that offers it (entry point group {self.group})"
         raise ConfigError(
@@ -66,7 +70,8 @@ class Plugins:
             where=where or self.where,
             value=name,
             expected="one of " + ", ".join(names),
-            hint=f"Did you mean {close[0]!r}? Or {offer}" if close else offer.capitalize(),
+            hint=instead
+            or (f"Did you mean {close[0]!r}? Or {offer}" if close else offer.capitalize()),
         )
 
 

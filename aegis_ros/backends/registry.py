@@ -24,6 +24,20 @@ __all__ = [
 _DEFAULT = "onnxruntime"
 _KEY = "device.backend"
 _NONE = Capabilities()
+_NVIDIA = "an NVIDIA GPU is used by `backend: onnxruntime_cuda` or `backend: tensorrt`"
+_INTEL = "an Intel GPU by `backend: openvino_gpu`"
+_GPU = f"A backend is a runtime: {_NVIDIA}, {_INTEL} (`aegis doctor` says what can be used here)"
+_CPU = (
+    "A backend is a runtime: `backend: onnxruntime`, `backend: openvino` and `backend: tvm` "
+    "compute on the processor"
+)
+_NPU = "A backend is a runtime: an Intel NPU is used by `backend: openvino_npu`"
+_INSTEAD = {
+    **dict.fromkeys(("gpu", "igpu", "dgpu"), _GPU),
+    **dict.fromkeys(("cuda", "nvidia"), f"A backend is a runtime: {_NVIDIA}"),
+    **dict.fromkeys(("cpu", "processor"), _CPU),
+    "npu": _NPU,
+}
 _BACKENDS = Plugins(
     "backend",
     "aegis_ros.backends",
@@ -38,6 +52,7 @@ _BACKENDS = Plugins(
         "tensorrt": "aegis_ros.backends.cuda.trt.backend:TensorRtBackend",
         "tvm": "aegis_ros.backends.tvm.backend:TvmBackend",
     },
+    _INSTEAD,
 )
 
 

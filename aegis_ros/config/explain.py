@@ -174,6 +174,11 @@ def _problem(
         return "out of range", shown, bounds[kind].format(**context), ""
     if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
         return "not a number that can be used", shown, "a finite number", ""
+    if kind == "model_type" and isinstance(value, str):
+        found = _model_at(model, path)
+        key = "" if isinstance(path[-1], int) else str(path[-1])
+        hint = found.in_place_of(key, value) if found is not None else ""
+        return "not valid", shown, _TYPES[kind], hint
     if kind in _TYPES:
         return "not valid", shown, _TYPES[kind], ""
     message = str(item["msg"]).removeprefix("Input should be ")
@@ -191,6 +196,11 @@ def _shown(value: object) -> object:
 
 def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     """Return the known keys of the mapping at a path."""
+    return sorted(getattr(_model_at(model, path), "model_fields", {}))
+
+
+def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> Any:
+    """Return the model of the mapping at a path; ``None`` where there is none."""
     current: Any = model
     named = False  # whether the next part is a name of the user's
     for part in path:
@@ -199,12 +209,12 @@ def _fields(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
             continue
         field = getattr(current, "model_fields", {}).get(part)
         if field is None:
-            return []
+            return None
         annotation = field.annotation
         named = getattr(annotation, "__origin__", None) is dict
         inside = (annotation, *getattr(annotation, "__args__", ()))
         current = next((each for each in inside if hasattr(each, "model_fields")), None)
-    return sorted(getattr(current, "model_fields", {}))
+    return current
 
 
 def _path_text(path: tuple[Any, ...]) -> str:

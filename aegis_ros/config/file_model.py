@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
@@ -14,12 +15,15 @@ from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
 from aegis_ros.errors import ConfigError
+from aegis_ros.plugins import Plugins
 from aegis_ros.spec import Accept, OrchestratorSpec, Wait
 
 __all__ = ["Config"]
 
 
 class _Lane(Model):
+    word: ClassVar[str] = "name"
+
     name: str = Field(pattern=NAME, description="unique")
     cpu: Annotated[Int | None, Shown("any")] = Field(
         None,
@@ -47,6 +51,11 @@ class _Lane(Model):
         None, description="how its thread waits for a GPU: see [gpu.md](gpu.md#how-a-lane-waits)"
     )
 
+    @classmethod
+    def in_place_of(cls, key: str, word: str) -> str:
+        """Name a lane as the word, where that can be a name."""
+        return super().in_place_of(key, word if re.fullmatch(NAME, word) else "main")
+
 
 def _list_or_auto(value: object, listed: ValidatorFunctionWrapHandler) -> list[_Lane]:
     """Return no lanes for ``auto``: they are chosen later."""
@@ -59,6 +68,8 @@ def _list_or_auto(value: object, listed: ValidatorFunctionWrapHandler) -> list[_
 
 
 class _Device(Model):
+    word: ClassVar[str] = "backend"
+
     backend: Annotated[str, Shown("that of the processor")] = Field(
         "",
         description="runtime of the networks on all lanes that name none: see "
@@ -115,6 +126,17 @@ class _Device(Model):
         "held to wider tolerances (see [gpu.md](gpu.md#what-a-build-does))",
     )
 
+    @classmethod
+    def in_place_of(cls, key: str, word: str) -> str:
+        """Name the backends where the word is none of them, as that of a kind of device."""
+        names = Plugins("backend", "aegis_ros.backends", "device.backend", {}).names()
+        if word in names or not names:
+            return super().in_place_of(key, word)
+        return (
+            f"Write `{key}: {{backend: NAME}}`, as one of {', '.join(names)}; `aegis doctor` says "
+            "which can be used here, and what each computes on"
+        )
+
 
 class _Models(Model):
     roots: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field(
@@ -135,6 +157,8 @@ class _Models(Model):
 
 
 class _Services(Model):
+    word: ClassVar[str] = "accept"
+
     accept: Accept = Field(
         Accept.ALL,
         description="whose requests may register, unregister, pause, evaluate and measure: "
@@ -144,6 +168,8 @@ class _Services(Model):
 
 
 class _Trace(Model):
+    word: ClassVar[str] = "file"
+
     # A name, not a path: a configuration may write where traces are kept, and nowhere else.
     file: Annotated[str, Shown("none")] = Field(
         "",

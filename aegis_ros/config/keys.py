@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -36,9 +36,27 @@ class Shown:
 
 
 class Model(BaseModel):
-    """A mapping of the file: no unknown keys, and not changed once it was read."""
+    """A mapping of the file: no unknown keys, and not changed once it was read.
+
+    Attributes:
+        word: key that people mean who write a word in place of the mapping; empty for none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    word: ClassVar[str] = ""
+
+    @classmethod
+    def in_place_of(cls, key: str, word: str) -> str:
+        """Return what to write where a word was given in place of the mapping; may be empty.
+
+        Args:
+            key: of the mapping; empty for an item of a list.
+            word: that was given.
+        """
+        if not cls.word:
+            return ""
+        written = f"{{{cls.word}: {word}}}"
+        return f"Write `{key}: {written}`" if key else f"Write `{written}`"
 
 
 def _no_truth(value: object) -> object:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -116,6 +116,8 @@ def _suggest_type(value: str) -> str:
 
 
 class _Input(Model):
+    word: ClassVar[str] = "topic"
+
     topic: str = Field(description="ROS topic that the frames arrive on")
     type: str = Field(
         "sensor_msgs/msg/Image", description="type of its messages: " + _alternatives(MESSAGE_TYPES)
@@ -383,6 +385,8 @@ class _Crops(Model):
 
 
 class _Trigger(Model):
+    word: ClassVar[str] = "task"
+
     timer: Annotated[_Timer | None, Shown("none")] = None
     task: Annotated[str, Shown("none")] = Field(
         "",
@@ -400,6 +404,8 @@ class _Trigger(Model):
 
 
 class _Output(Model):
+    word: ClassVar[str] = "topic"
+
     topic: str = Field(description="ROS topic of the results")
     decoder: str = Field(
         "raw", pattern=DECODER, description="decoder that turns tensors into results"

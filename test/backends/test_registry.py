@@ -113,6 +113,26 @@ def test_a_backend_that_says_nonsense_of_itself_is_named(monkeypatch: pytest.Mon
         capabilities_of("odd")
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("GPU", "an Intel GPU by `backend: openvino_gpu`"),
+        ("GPU.1", "`backend: tensorrt`, an Intel GPU by `backend: openvino_gpu`"),
+        ("cuda:0", "an NVIDIA GPU is used by `backend: onnxruntime_cuda` or `backend: tensorrt`."),
+        ("CPU", "`backend: openvino` and `backend: tvm` compute on the processor"),
+        ("npu", "an Intel NPU is used by `backend: openvino_npu`"),
+    ],
+)
+def test_a_kind_of_device_for_a_backend_is_answered_with_what_computes_on_it(
+    word: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match="there is no such backend") as caught:
+        create_backend(word)
+    assert said in str(caught.value) and "Did you mean" not in str(caught.value)
+    named = set(re.findall(r"`backend: (\w+)`", str(caught.value)))
+    assert named and named <= set(backend_names())
+
+
 ROOT = Path(aegis_ros.__file__).parents[1]
 # Backends whose names are words of their own: not "simulated", and not the library that reads and
 # checks every network, whatever runs it.

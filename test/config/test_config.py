@@ -154,6 +154,41 @@ def test_names_place_value_and_what_was_expected(old: str, new: str, said: str) 
     assert said in refusal(EXAMPLE.replace(old, new, 1))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{topic: /camera/front/image_raw, type: sensor_msgs/msg/Image, qos: sensor_data}",
+         "/camera", "tasks[0].input: not valid (got '/camera'); expected a mapping. Write "
+         "`input: {topic: /camera}`."),
+        ("{topic: /perception/faces, decoder: centerface}", "/faces",
+         "Write `output: {topic: /faces}`."),
+        ("{backend: onnxruntime, lanes: [{name: main, cpu: 1}], arena_mib: 1024}", "openvino",
+         "robot.yaml:1: device: not valid (got 'openvino'); expected a mapping. Write "
+         "`device: {backend: openvino}`."),
+        ("{name: main, cpu: 1}", "main", "device.lanes[0]: not valid (got 'main'); expected a "
+         "mapping. Write `{name: main}`."),
+        ("{name: main, cpu: 1}", "GPU", "Write `{name: main}`."),
+        ("models:", "services: local\nmodels:", "Write `services: {accept: local}`."),
+        ("models:", "trace: run.mcap\nmodels:", "Write `trace: {file: run.mcap}`."),
+        ("models:", "diagnostics: all\nmodels:",
+         "diagnostics: not valid (got 'all'); expected a mapping."),
+    ],
+)  # fmt: skip
+def test_a_word_in_place_of_a_mapping_is_answered_with_the_mapping(
+    old: str, new: str, said: str
+) -> None:
+    assert old in EXAMPLE
+    assert refusal(EXAMPLE.replace(old, new, 1)).endswith(said)
+
+
+@pytest.mark.parametrize("word", ["GPU", "CPU", "NPU", "cuda", "cuda:0"])
+def test_a_kind_of_device_in_place_of_a_mapping_is_answered_with_the_backends(word: str) -> None:
+    said = refusal(f"device: '{word}'")
+    assert f"device: not valid (got '{word}'); expected a mapping" in said
+    assert "Write `device: {backend: NAME}`, as one of " in said and "`aegis doctor`" in said
+    assert "onnxruntime_cuda, openvino, openvino_gpu, openvino_npu, " in said
+
+
 def test_reports_every_mistake_at_once() -> None:
     text = EXAMPLE.replace("period_ms: 100", "period_ms: 0", 1).replace("queue: 1", "queue: 0")
     said = refusal(text)
