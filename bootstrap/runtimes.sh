@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 source bootstrap/progress.sh
 
 list=bootstrap/runtimes.txt
+touch .venv/.runtimes_wanted  # bootstrap/environment.sh brings them again where it makes .venv anew
 cmp -s "$list" .venv/.runtimes && exit 0
 
 # One by one: what there is no build of for this machine keeps none of the others away.

@@ -357,6 +357,62 @@ def test_runtimes_are_installed_once_without_what_is_there_or_their_absence_expl
     assert (says in result.stdout) == bool(answers)
 
 
+_PYTHON = """\
+#!/usr/bin/env bash
+# Makes an environment of itself, and installs by noting what.
+case "$1 $2" in
+  "-m venv") rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  "- "*) cat bootstrap/locks/python.lock ;;
+  "-m pip") echo "${@: -1}" >> .venv/installed ;;
+esac
+"""
+
+
+def test_an_environment_that_is_made_anew_gets_back_the_runtimes_that_were_in_it(
+    tmp_path: Path,
+) -> None:
+    """Its locks change with an update of the checkout, and `make build` makes it anew."""
+    there, tools = tmp_path / "bootstrap", tmp_path / "tools"
+    (there / "locks").mkdir(parents=True)
+    tools.mkdir()
+    for name in ("environment.sh", "runtimes.sh", "runtimes.txt", "progress.sh"):
+        shutil.copy(ROOT / "bootstrap" / name, there)
+    for name in ("locks/ros.lock", "locks/demo.lock", "requirements.txt", "ros_prefix.py"):
+        (there / name).touch()
+    (tmp_path / "requirements.txt").touch()
+    for name in ("python3", "git", "make", "g++", "cmake"):
+        (tools / name).write_text(_PYTHON)
+        (tools / name).chmod(0o755)
+    (tools / "uname").write_text("#!/usr/bin/env bash\necho x86_64\n")
+    (tools / "uname").chmod(0o755)
+
+    def run(script: str) -> list[str]:
+        result = subprocess.run(
+            ["bash", str(there / script)],
+            env={"PATH": f"{tools}:/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert result.returncode == 0, result.stderr
+        return (tmp_path / ".venv" / "installed").read_text().splitlines()
+
+    wanted = re.findall(r"^[\w-]+==\S+", (there / "runtimes.txt").read_text(), re.MULTILINE)
+    lock = there / "locks" / "python.lock"
+    lock.write_text("numpy==1\n")
+    assert not set(wanted) & set(run("environment.sh")), "nobody has asked for them"
+    lock.write_text("numpy==2\n")
+    assert not set(wanted) & set(run("environment.sh"))
+    assert run("runtimes.sh")[-len(wanted) :] == wanted
+    for version in (3, 4):
+        lock.write_text(f"numpy=={version}\n")
+        installed = run("environment.sh")
+        assert installed[-len(wanted) :] == wanted and len(installed) > len(wanted)
+    assert run("environment.sh") == installed, "nothing is to be done"
+
+
 def test_every_runtime_that_tests_are_skipped_without_is_brought_for_them() -> None:
     brought = (ROOT / "bootstrap" / "runtimes.txt").read_text()
     with (ROOT / "pyproject.toml").open("rb") as file:
