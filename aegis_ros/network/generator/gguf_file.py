@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from aegis_ros.errors import ModelError
 from aegis_ros.network.generator.facts import Precision
+from aegis_ros.network.generator.gguf_header import require_held
 from aegis_ros.network.generator.weights import Blocks, in_blocks
 
 __all__ = ["GgufFile"]
@@ -35,6 +36,7 @@ class GgufFile:
         with open(descriptor, "rb", closefd=False) as file:
             if file.read(4) != _MAGIC:
                 raise ModelError("the file is not a GGUF file", where="model")
+            require_held(descriptor)
             file.seek(0)
             try:
                 # A memory map of an open file; the name in the annotation would be opened anew.
