@@ -195,7 +195,8 @@ class Generators:
         try:
             if self._admitted.get(spec.name) is not None:
                 raise Refusal(NameTaken(spec.name))
-            candidate = self._preparation.prepare(spec, self._measuring(ticket))
+            held_bytes = held(self._memory()).total
+            candidate = self._preparation.prepare(spec, self._measuring(ticket), held_bytes)
             answer = self._judged_alone(candidate)
             entry = self._loaded(candidate, answer, ticket)
             with self._changing:

@@ -33,7 +33,7 @@ from aegis_ros.scheduling.generation import Shape
 from aegis_ros.simulation import AdaptedGenerator, GivenRequest, SaturatedGenerator
 from aegis_ros.spec import Criticality
 
-__all__ = ["Bucket", "Generator", "GeneratorAnswer", "judge_generator"]
+__all__ = ["Bucket", "Generator", "GeneratorAnswer", "cache_too_large", "judge_generator"]
 
 _GRAIN_NS = 100_000  # deadlines are advised in tenths of a millisecond
 _MOST_PARTS = 64  # advised for one bucket
@@ -233,7 +233,7 @@ def judge_generator(
         tasks: all of its lane, that of its promise included.
         switch_ns: cost of starting one part.
     """
-    too_large = _too_large(generator)
+    too_large = cache_too_large(generator.name, generator.cache, generator.room_bytes)
     if too_large is not None:
         return GeneratorAnswer(generator, too_large)
     borne = longest_step(tasks, lane=generator.lane, switch_ns=switch_ns)
@@ -284,19 +284,25 @@ def judge_generator(
     )
 
 
-def _too_large(generator: Generator) -> CacheTooLarge | None:
-    cache, room = generator.cache, generator.room_bytes
+def cache_too_large(name: str, cache: KvShape, room_bytes: int) -> CacheTooLarge | None:
+    """Return why a cache does not fit; ``None`` where it does.
+
+    Args:
+        name: of its generator.
+        cache: what keys and values take.
+        room_bytes: what they may take; 0 for no limit.
+    """
     need = cache.footprint.total
-    if not room or need <= room:
+    if not room_bytes or need <= room_bytes:
         return None
     return CacheTooLarge(
-        generator.name,
+        name,
         cache.slots,
         cache.max_len,
         need,
-        room,
-        cache.most_slots(room),
-        cache.longest(room),
+        room_bytes,
+        cache.most_slots(room_bytes),
+        cache.longest(room_bytes),
     )
 
 

@@ -22,7 +22,7 @@ from aegis_ros.network.generator.preparing import (
 )
 from aegis_ros.network.locate import resolve_resource
 from aegis_ros.planning.declared_file import check_declared_file
-from aegis_ros.planning.generator import Bucket, Generator
+from aegis_ros.planning.generator import Bucket, Generator, cache_too_large
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.rejection import Invalid, ModelUnreadable, NoProfile
@@ -54,8 +54,7 @@ class GeneratorCandidate:
     @property
     def cache(self) -> KvShape:
         """What its keys and values take."""
-        facts = self.prepared.facts
-        return KvShape(_slots(self.spec, facts), facts.context, facts.kv_bytes_per_token)
+        return _cache(self.spec, self.prepared.facts)
 
     @property
     def weights(self) -> Footprint:
@@ -104,13 +103,18 @@ class GeneratorPreparation:
         self._profiles = profiles
         self._cache_dir = cache_dir
 
-    def prepare(self, spec: GeneratorSpec, measure: MeasureBuckets | None) -> GeneratorCandidate:
+    def prepare(
+        self, spec: GeneratorSpec, measure: MeasureBuckets | None, held_bytes: int = 0
+    ) -> GeneratorCandidate:
         """Locate, check and convert a model, and find the budgets of its buckets.
+
+        What cannot fit into the arena is not measured: that takes up to a minute.
 
         Args:
             spec: the generator.
             measure: called to measure missing budgets and to store them under the keys it is
                 given; ``None`` where that is not possible now.
+            held_bytes: what others hold of the arena.
 
         Raises:
             Refusal: the first step that says no.
@@ -120,6 +124,11 @@ class GeneratorPreparation:
         prepared, compiled = self._prepared(spec)
         keys = self._keys(spec, prepared, lane)
         found = self._known(prepared, keys)
+        if found is None:
+            room = self._spec.device.arena_bytes - held_bytes - compiled.weight_bytes
+            too_large = cache_too_large(spec.name, _cache(spec, prepared.facts), max(1, room))
+            if too_large is not None:
+                raise Refusal(too_large)
         if found is None and measure is not None:
             measure(spec, compiled, keys)
             found = self._known(prepared, keys)
@@ -223,6 +232,10 @@ class GeneratorPreparation:
 def _slots(spec: GeneratorSpec, facts: GeneratorFacts) -> int:
     """Return how many answers may run at once; a cache that grows is that of one."""
     return 1 if facts.grows else spec.slots
+
+
+def _cache(spec: GeneratorSpec, facts: GeneratorFacts) -> KvShape:
+    return KvShape(_slots(spec, facts), facts.context, facts.kv_bytes_per_token)
 
 
 def _buckets(profiles: Mapping[Shape, Profile]) -> tuple[Bucket, ...]:

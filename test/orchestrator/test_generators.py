@@ -194,12 +194,18 @@ def _with_task(house: House, **changes: Any) -> House:
     return house
 
 
-def test_a_cache_beyond_the_arena_is_refused_with_what_would_fit(houses: Houses) -> None:
+def test_a_cache_beyond_the_arena_is_refused_unmeasured_with_what_would_fit(
+    houses: Houses,
+) -> None:
     house = houses(arena_mib=1, slots=64)
     house.start()
     (refused,) = reasons(house, CacheTooLarge)
-    assert refused.slots_that_fit < 64
+    assert 0 < refused.slots_that_fit < 64
     assert house.engine.generators == {}
+    assert house.engine.generators_measured == 0
+    assert reasons(house, Measuring) == []
+    (rejected,) = house.orchestrator.status().rejected
+    assert f"{refused.slots_that_fit} slots of that length" in rejected.rationale.sentence
 
 
 def test_its_memory_counts_for_the_tasks_that_come(houses: Houses) -> None:

@@ -38,7 +38,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def prepared(
-    config: Path, *, measured: bool = True, changed: str = "", to: str = ""
+    config: Path, *, measured: bool = True, changed: str = "", to: str = "", held_bytes: int = 0
 ) -> GeneratorCandidate:
     """Prepare the generator of a file, whose parts take 2 ms each where they are measured."""
     if changed:
@@ -58,7 +58,7 @@ def prepared(
             samples = np.full((50, parts), 2 * MS, np.int64)
             profiles.put(Profile(key, "", (Batch(samples, 1),)))
 
-    return preparation.prepare(spec.generators[0], measure if measured else None)
+    return preparation.prepare(spec.generators[0], measure if measured else None, held_bytes)
 
 
 def test_every_bucket_has_a_budget_for_each_part(config: Path) -> None:
@@ -89,6 +89,17 @@ def test_what_was_measured_is_true_of_these_parts_slots_and_lengths_only(
     with pytest.raises(Refusal) as caught:
         prepared(config, measured=False, changed=changed, to=to)
     assert caught.value.rule is Rule.WCET_PROFILE
+
+
+def test_a_cache_that_does_not_fit_is_refused_before_it_is_measured(config: Path) -> None:
+    found = prepared(config)
+    slots = {"changed": "slots: 2", "to": "slots: 4"}
+    fits = 64 * 2**20 - found.weights.total - 2 * found.cache.footprint.total
+    for measured in (False, True):
+        with pytest.raises(Refusal, match="3 slots of that length") as caught:
+            prepared(config, measured=measured, **slots, held_bytes=fits + 1)
+        assert caught.value.rule is Rule.ARENA
+    assert prepared(config, **slots, held_bytes=fits).cache.slots == 4
 
 
 @pytest.mark.parametrize(
