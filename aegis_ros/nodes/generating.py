@@ -17,7 +17,7 @@ from rclpy.task import Future
 
 from aegis_ros.action import Generate
 from aegis_ros.errors import AegisError, ConfigError
-from aegis_ros.network.generator.prompt import Message, encoded
+from aegis_ros.network.generator.prompt import Message, encoded, instructed
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.nodes.beside import Beside
 from aegis_ros.nodes.callers import Callers
@@ -221,10 +221,7 @@ def _messages(request: Any, spec: GeneratorSpec) -> Sequence[Message]:
             "prompt and messages are both given", where="prompt", expected="one of them"
         )
     found = [Message(each.role, each.content) for each in request.messages]
-    found = found or [Message("user", request.prompt)]
-    if spec.system and all(each.role != "system" for each in found):
-        found.insert(0, Message("system", spec.system))
-    return found
+    return instructed(found or [Message("user", request.prompt)], spec.system)
 
 
 def _ended(goal: Any, owner: Orchestrator | None, found: Answer | Reason) -> Generate.Result:

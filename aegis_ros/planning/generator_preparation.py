@@ -20,6 +20,7 @@ from aegis_ros.network.generator.preparing import (
     prepare_generator,
     tokenizer_of,
 )
+from aegis_ros.network.generator.prompt import require_answerable
 from aegis_ros.network.locate import resolve_resource
 from aegis_ros.planning.declared_file import check_declared_file
 from aegis_ros.planning.generator import Bucket, Generator, cache_too_large
@@ -106,7 +107,7 @@ class GeneratorPreparation:
     def prepare(
         self, spec: GeneratorSpec, measure: MeasureBuckets | None, held_bytes: int = 0
     ) -> GeneratorCandidate:
-        """Locate, check and convert a model, and find the budgets of its buckets.
+        """Locate, check and convert a model, try its template, and find the budgets of its buckets.
 
         What cannot fit into the arena is not measured: that takes up to a minute.
 
@@ -187,6 +188,7 @@ class GeneratorPreparation:
                     parts=spec.parts,
                     precision=Precision(spec.precision),
                 )
+            require_answerable(prepared, spec.system)
             return prepared, CompiledGenerator.of(prepared)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from aegis_ros.rationale import Rule
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import GeneratorSpec
 from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
-from test.network.generator.models import write_gguf
+from test.network.generator.models import CHAT, write_gguf
 
 MS = 1_000_000
 
@@ -100,6 +101,43 @@ def test_a_cache_that_does_not_fit_is_refused_before_it_is_measured(config: Path
             prepared(config, measured=measured, **slots, held_bytes=fits + 1)
         assert caught.value.rule is Rule.ARENA
     assert prepared(config, **slots, held_bytes=fits).cache.slots == 4
+
+
+@pytest.mark.parametrize(
+    ("template", "system", "said"),
+    [
+        (None, "", "no chat template"),
+        ("{{ nosuch.thing.at.all }}", "", "the chat template cannot be rendered"),
+        ("{{ raise_exception('no system here') }}", "Be brief.", "no system here"),
+        ("{{ 'ab ' * 100 }}", "", "max_len: .*no room for an answer .*Raise max_len"),
+        (CHAT, "Be brief. " * 20, "system: .*no room for an answer .*Shorten system, or raise"),
+        (CHAT, " ", "system: the prompt is empty"),
+    ],
+)
+def test_one_that_could_answer_nothing_is_refused_before_it_is_measured(
+    config: Path, template: str | None, system: str, said: str
+) -> None:
+    write_gguf(config.parent / "tiny.gguf", said={"tokenizer.chat_template": template})
+    with pytest.raises(Refusal, match=said):
+        prepared(
+            config,
+            measured=False,
+            changed="parts: 2",
+            to=f"parts: 2, system: {json.dumps(system)}",
+        )
+
+
+def test_an_instruction_that_leaves_room_for_one_token_is_no_matter(config: Path) -> None:
+    write_gguf(
+        config.parent / "tiny.gguf",
+        said={
+            "tokenizer.chat_template": "{% for each in messages %}{{ each.content }}{% endfor %}"
+        },
+    )
+    fits = f"system: {'q' * 126}"  # 126 tokens, and one for the shortest prompt
+    assert prepared(config, changed="parts: 2", to=f"parts: 2, {fits}").cache.max_len == 128
+    with pytest.raises(Refusal, match="128 tokens with a prompt of one character"):
+        prepared(config, changed=fits, to=f"{fits}q")
 
 
 @pytest.mark.parametrize(

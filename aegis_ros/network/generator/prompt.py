@@ -14,10 +14,11 @@ from aegis_ros.network.generator.preparing import PreparedGenerator
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment, memory_limit
 
-__all__ = ["MOST_BYTES", "Message", "encoded"]
+__all__ = ["MOST_BYTES", "Message", "encoded", "instructed", "require_answerable"]
 
 MOST_BYTES = 1024 * 1024  # of a prompt
 _ROLES = ("system", "user", "assistant")
+_SHORTEST = "x"  # prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,59 @@ def encoded(
         _require_text(message, f"messages[{number}]" if len(messages) > 1 else "prompt")
     if not messages:
         raise ConfigError("the prompt is empty", where="prompt", expected="some text")
+    most = model.facts.context - 1
+    count, tokens = _read(model, messages, template=template, timeout_s=timeout_s)
+    if count > most:
+        raise ConfigError(
+            "the prompt does not fit into the context",
+            where="prompt",
+            value=f"{count:,} tokens",
+            expected=f"at most {most:,} tokens",
+            hint=f"Shorten it, or {longer}",
+        )
+    return tokens
+
+
+def instructed(messages: Sequence[Message], instruction: str) -> Sequence[Message]:
+    """Return a chat with a standing instruction in front, where it has none of its own."""
+    if not instruction or any(each.role == "system" for each in messages):
+        return messages
+    return [Message("system", instruction), *messages]
+
+
+def require_answerable(
+    model: PreparedGenerator, instruction: str = "", *, timeout_s: float = 20.0
+) -> None:
+    """Try the chat template and a standing instruction with the shortest prompt that there is.
+
+    Args:
+        model: whose template.
+        instruction: in front of every prompt; empty for none.
+        timeout_s: how long it may take.
+
+    Raises:
+        ConfigError: they leave no room for a prompt and an answer, or the instruction is no text.
+        ModelError: the template is missing or fails, or the tokenizer does.
+    """
+    if instruction:
+        _require_text(Message("system", instruction), "system")
+    most = model.facts.context - 1
+    chat = instructed([Message("user", _SHORTEST)], instruction)
+    count, _ = _read(model, chat, template=True, timeout_s=timeout_s)
+    if count > most:
+        raise ConfigError(
+            "the chat template and the standing instruction leave no room for an answer",
+            where="system" if instruction else "max_len",
+            value=f"{count:,} tokens with a prompt of one character",
+            expected=f"at most {most:,} tokens",
+            hint="Shorten system, or raise max_len" if instruction else "Raise max_len",
+        )
+
+
+def _read(
+    model: PreparedGenerator, messages: Sequence[Message], *, template: bool, timeout_s: float
+) -> tuple[int, list[int]]:
+    """Return how many tokens a chat has, and those, if there is room for one more."""
     facts = model.facts
     if template and not facts.template:
         raise ModelError(
@@ -77,15 +131,7 @@ def encoded(
         timeout_s=timeout_s,
         subject="prompt",
     )
-    if answer["count"] >= facts.context:
-        raise ConfigError(
-            "the prompt does not fit into the context",
-            where="prompt",
-            value=f"{answer['count']:,} tokens",
-            expected=f"at most {facts.context - 1:,} tokens",
-            hint=f"Shorten it, or {longer}",
-        )
-    return [int(token) for token in answer["tokens"]]
+    return int(answer["count"]), [int(token) for token in answer["tokens"]]
 
 
 def _require_text(message: Message, where: str) -> None:
