@@ -20,6 +20,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _FRESH_S = 5.0
 _LIFECYCLE = ("unconfigured", "configuring", "inactive", "active", "finalized")
 _TASK_STATES = ("running", "disabled", "waiting", "shed", "failed")
+_GENERATOR_STATES = ("running", "paused", "failed", "refused")
 
 # name, meaning, value
 _LANE_GAUGES: tuple[tuple[str, str, Callable[[LaneView], float]], ...] = (
@@ -77,13 +78,32 @@ _GENERATOR_GAUGES: tuple[tuple[str, str, Callable[[GeneratorView], float]], ...]
         "Tokens a second of all answers together, over the last five seconds",
         lambda each: each.tokens_per_s,
     ),
-    ("step_seconds", "The last step, from begin to end", lambda each: each.latency_ms / 1e3),
+    (
+        "expected_tokens_per_second",
+        "Tokens a second of all answers that there is time for, about",
+        lambda each: each.expected_tokens_per_s,
+    ),
+    (
+        "promised_tokens_per_second",
+        "Tokens a second that each answer is promised; 0 for best effort",
+        lambda each: each.promised_tokens_per_s,
+    ),
+    (
+        "stalled_seconds",
+        "Time for which requests have been in hand and no step has ended",
+        lambda each: each.stalled_s,
+    ),
+    ("step_seconds", "The last step, from begin to end", lambda each: each.step_ms / 1e3),
     ("context_tokens", "Longest sequence of the last step", lambda each: each.context),
     ("requests_running", "Requests that have a slot", lambda each: each.running),
     ("requests_waiting", "Requests that wait for a slot", lambda each: each.waiting),
-    ("chunk_limit_tokens", "Most tokens of a prompt in one step", lambda each: each.chunk),
-    ("batch_limit", "Answers that may run at once", lambda each: each.batch),
-    ("length_limit_tokens", "Most tokens of a new request", lambda each: each.length),
+    ("chunk_limit_tokens", "Most tokens of a prompt in one step", lambda each: each.chunk_limit),
+    ("batch_limit", "Answers that may run at once", lambda each: each.batch_limit),
+    ("length_limit_tokens", "Most tokens of a new request", lambda each: each.length_limit),
+    ("steps_given_up", "Steps it was admitted with and gave up", lambda each: len(each.given_up)),
+    ("slots", "Answers that have room at once", lambda each: each.slots),
+    ("cache_reserved_bytes", "KV cache of all slots", lambda each: each.cache_bytes),
+    ("cache_used_bytes", "KV cache of answers under way", lambda each: each.cache_used_bytes),
     (
         "arena_used_bytes",
         "In use by everything at the end of the last step",
@@ -98,7 +118,7 @@ _GENERATOR_GAUGES: tuple[tuple[str, str, Callable[[GeneratorView], float]], ...]
 )
 _GENERATOR_COUNTERS: tuple[tuple[str, str, Callable[[GeneratorView], int]], ...] = (
     ("tokens", "Tokens generated", lambda each: each.tokens),
-    ("limit_changes", "Changes of a limit", lambda each: each.changes),
+    ("limit_changes", "Changes of a limit", lambda each: each.limit_changes),
     (
         "out_of_memory",
         "Times that memory for a request could not be taken",
@@ -236,6 +256,19 @@ class Metrics:
                 counter.add_metric([self._target, each.name, each.lane], count(each))
             yield counter
 
+    def _states(self, kind: str, views: Sequence[_View], known: Sequence[str]) -> Metric:
+        """Return a family that is 1 for the state each of a kind is in."""
+        family = GaugeMetricFamily(
+            f"aegis_{kind}_state",
+            f"1 for the state the {kind} is in",
+            labels=["orchestrator", kind, "lane", "state"],
+        )
+        for each in views:
+            for state in known:
+                value = float(each.state == state)
+                family.add_metric([self._target, each.name, each.lane, state], value)
+        return family
+
     def _tasks(self, status: StatusView) -> Iterator[Metric]:
         labels = ["orchestrator", "task", "lane"]
         yield from self._each("task", status.tasks, _TASK_GAUGES, _TASK_COUNTERS)
@@ -245,21 +278,14 @@ class Metrics:
                 for quantile, of in quantiles:
                     family.add_metric([self._target, task.name, task.lane, quantile], of(task))
             yield family
-        states = GaugeMetricFamily(
-            "aegis_task_state", "1 for the state the task is in", labels=[*labels, "state"]
-        )
-        for task in status.tasks:
-            for state in _TASK_STATES:
-                states.add_metric(
-                    [self._target, task.name, task.lane, state], float(task.state == state)
-                )
-        yield states
+        yield self._states("task", status.tasks, _TASK_STATES)
 
     def _generators(self, status: StatusView) -> Iterator[Metric]:
         labels = ["orchestrator", "generator", "lane"]
         yield from self._each(
             "generator", status.generators, _GENERATOR_GAUGES, _GENERATOR_COUNTERS
         )
+        yield self._states("generator", status.generators, _GENERATOR_STATES)
         info = GaugeMetricFamily(
             "aegis_generator_precision",
             "1 for the precision that new requests run with",

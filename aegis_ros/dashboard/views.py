@@ -97,28 +97,42 @@ class RejectedView:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorView:
-    """One language model that runs in the slack, and what it chose of what was admitted.
+    """One language model that runs in the slack, and what it uses of what was admitted.
 
-    ``tokens_per_s`` is over the last five seconds, ``latency_ms`` that of the last step;
-    ``device_use`` is -1 where it is not known, and ``decision`` the last change of a limit.
+    ``problem`` says why it takes no requests, empty where it does. ``tokens_per_s`` is over the
+    last five seconds, ``expected_tokens_per_s`` what there is time for, ``step_ms`` and ``context``
+    of the last step; ``device_use`` is -1 where it is not known, and ``decision`` the last change
+    of a limit. ``stalled_s`` counts while requests are in hand and no step ends.
     """
 
     name: str
+    model: str
+    state: str
+    problem: str
     lane: str
-    tokens: int
-    tokens_per_s: float
-    latency_ms: float
-    context: int
+    steps: tuple[str, ...]
+    given_up: tuple[str, ...]
+    slots: int
+    max_len: int
     running: int
     waiting: int
-    chunk: int
-    batch: int
-    length: int
+    stalled_s: float
+    tokens: int
+    tokens_per_s: float
+    expected_tokens_per_s: float
+    promised_tokens_per_s: float
+    step_ms: float
+    context: int
+    chunk_limit: int
+    batch_limit: int
+    length_limit: int
     precision: str
+    cache_bytes: int
+    cache_used_bytes: int
     arena_used_bytes: int
     arena_peak_bytes: int
     device_use: float
-    changes: int
+    limit_changes: int
     out_of_memory: int
     decision: str = ""
 

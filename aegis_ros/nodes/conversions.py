@@ -8,16 +8,30 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 
-from aegis_ros.msg import AdmissionStatus, LaneStatus, OrchestratorStatus, TaskStatus, Tensor
+from aegis_ros.msg import (
+    AdmissionStatus,
+    GeneratorStatus,
+    LaneStatus,
+    OrchestratorStatus,
+    TaskStatus,
+    Tensor,
+)
 from aegis_ros.msg import Counterfactual as CounterfactualMsg
 from aegis_ros.msg import Rationale as RationaleMsg
 from aegis_ros.msg import RejectedTask as RejectedTaskMsg
 from aegis_ros.msg import ResponseBound as ResponseBoundMsg
 from aegis_ros.msg import Witness as WitnessMsg
 from aegis_ros.nodes.spec_messages import SpecMessages
-from aegis_ros.orchestrator import LaneSummary, OrchestratorState, Registration, TaskSummary
+from aegis_ros.orchestrator import (
+    GeneratorSummary,
+    LaneSummary,
+    OrchestratorState,
+    Registration,
+    TaskSummary,
+)
 from aegis_ros.rationale import Rationale, Witness
 from aegis_ros.rationale.plain import kind_of, to_plain
+from aegis_ros.rationale.wording import words
 
 __all__ = [
     "fill_registration",
@@ -105,6 +119,7 @@ def status_to_message(state: OrchestratorState, lifecycle: str, now_ns: int) -> 
         arena_used_bytes=state.arena_used_bytes,
         lanes=[_lane(item) for item in state.lanes],
         tasks=[task_status(item) for item in state.tasks],
+        generators=[_generator(item) for item in state.generators],
         rejected=[
             RejectedTaskMsg(
                 name=item.name,
@@ -188,6 +203,45 @@ def _witness(witness: Witness | None) -> WitnessMsg:
         blocking_task=witness.blocking_task,
         slack_ms=witness.slack_ns / 1e6,
     )
+
+
+def _generator(item: GeneratorSummary) -> GeneratorStatus:
+    spec, adapted = item.spec, item.adapted
+    message = GeneratorStatus(
+        name=spec.name,
+        model=spec.model,
+        state=str(item.state),
+        problem="" if item.problem is None else words(item.problem),
+        lane=item.lane,
+        steps=list(item.steps),
+        given_up=list(item.given_up),
+        slots=item.slots,
+        max_len=item.max_len,
+        running=item.running,
+        waiting=item.waiting,
+        stalled_s=item.stalled_ns / 1e9,
+        expected_tokens_per_s=float(item.expected_tokens_per_s),
+        promised_tokens_per_s=float(spec.tokens_per_s),
+        precision=spec.precision,
+        cache_bytes=item.cache_bytes,
+        cache_used_bytes=item.cache_used_bytes,
+        device_use=-1.0,
+    )
+    if adapted is not None:
+        limits = adapted.limits
+        message.tokens = adapted.tokens
+        message.tokens_per_s = float(adapted.tokens_per_s)
+        message.step_ms = adapted.latency_ns / 1e6
+        message.context = adapted.context
+        message.chunk_limit, message.batch_limit = limits.chunk, limits.batch
+        message.length_limit = limits.length
+        message.precision = limits.precision or spec.precision
+        message.arena_used_bytes = adapted.arena_used_bytes
+        message.arena_peak_bytes = adapted.arena_peak_bytes
+        message.device_use = float(adapted.device_use)
+        message.limit_changes, message.out_of_memory = adapted.changes, adapted.out_of_memory
+        message.decision = adapted.decision
+    return message
 
 
 def _lane(item: LaneSummary) -> LaneStatus:

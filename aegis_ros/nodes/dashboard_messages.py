@@ -8,6 +8,7 @@ from aegis_ros.dashboard import (
     BoundView,
     CounterfactualView,
     DecisionView,
+    GeneratorView,
     JobView,
     LaneView,
     RejectedView,
@@ -49,6 +50,7 @@ def status_view(message: Any) -> StatusView:
             for each in message.lanes
         ),
         tasks=tuple(_task_view(each) for each in message.tasks),
+        generators=tuple(_generator_view(each) for each in message.generators),
         progress=progress_line(message.admissions, message.admissions_ended),
         rejected=tuple(
             RejectedView(each.name, each.origin, each.sentence) for each in message.rejected
@@ -186,6 +188,41 @@ def _task_view(message: Any) -> TaskView:
         invalid=message.invalid,
         not_finite=message.not_finite,
         truncated=message.truncated,
+    )
+
+
+def _generator_view(message: Any) -> GeneratorView:
+    return GeneratorView(
+        name=message.name,
+        model=message.model,
+        state=message.state,
+        problem=message.problem,
+        lane=message.lane,
+        steps=tuple(message.steps),
+        given_up=tuple(message.given_up),
+        slots=message.slots,
+        max_len=message.max_len,
+        running=message.running,
+        waiting=message.waiting,
+        stalled_s=message.stalled_s,
+        tokens=message.tokens,
+        tokens_per_s=message.tokens_per_s,
+        expected_tokens_per_s=message.expected_tokens_per_s,
+        promised_tokens_per_s=message.promised_tokens_per_s,
+        step_ms=message.step_ms,
+        context=message.context,
+        chunk_limit=message.chunk_limit,
+        batch_limit=message.batch_limit,
+        length_limit=message.length_limit,
+        precision=message.precision,
+        cache_bytes=message.cache_bytes,
+        cache_used_bytes=message.cache_used_bytes,
+        arena_used_bytes=message.arena_used_bytes,
+        arena_peak_bytes=message.arena_peak_bytes,
+        device_use=message.device_use,
+        limit_changes=message.limit_changes,
+        out_of_memory=message.out_of_memory,
+        decision=message.decision,
     )
 
 

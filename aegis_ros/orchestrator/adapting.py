@@ -33,8 +33,6 @@ class AdaptedSummary:
         cycles: buckets that ran.
         latency_ns: of the last one, from its beginning to its end.
         context: longest sequence in the last one, tokens.
-        running: requests that have slots.
-        waiting: requests that wait for one.
         arena_used_bytes: in use by everything when the last one ended.
         arena_peak_bytes: the most of that.
         device_use: share of the lane that was busy lately, 0..1; -1 for unknown.
@@ -50,8 +48,6 @@ class AdaptedSummary:
     cycles: int
     latency_ns: int
     context: int
-    running: int
-    waiting: int
     arena_used_bytes: int
     arena_peak_bytes: int
     device_use: float
@@ -237,8 +233,6 @@ def _summary(name: str, adapted: _Adapted, now_ns: int) -> AdaptedSummary:
         adapted.cycles,
         last.duration_ns if last else 0,
         last.context if last else 0,
-        last.running if last else 0,
-        last.waiting if last else 0,
         last.arena_used_bytes if last else 0,
         adapted.peak_bytes,
         adapted.device_use,

@@ -20,7 +20,7 @@ from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.generators import AnswerLost, RequestWaits, TooManyRequests
 from aegis_ros.rationale.rejection import Failed
 
-__all__ = ["Answer", "Conclusion", "Conversation", "Question", "Speaker", "Vocabulary"]
+__all__ = ["Answer", "Conclusion", "Conversation", "Demand", "Question", "Speaker", "Vocabulary"]
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +90,21 @@ class Answer:
     def tokens_per_s(self) -> float:
         """How fast its tokens came after the first one; 0 where there are fewer than two."""
         return (self.tokens - 1) * 1e9 / self.answer_ns if self.answer_ns else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked of a generator at one moment.
+
+    Attributes:
+        running: requests that have a slot.
+        waiting: requests that wait for one.
+        since_ns: when the first of those came that have not ended, monotonic; 0 for none.
+    """
+
+    running: int
+    waiting: int
+    since_ns: int
 
 
 class Speaker(Protocol):
@@ -212,6 +227,12 @@ class Conversation:
         """How many requests wait for a slot."""
         with self._lock:
             return len(self._cache.waiting)
+
+    def demand(self) -> Demand:
+        """Return what is asked now."""
+        with self._lock:
+            since = [each.asked_ns for each in self._requests.values() if not each.concluded]
+            return Demand(len(self._cache.running), len(self._cache.waiting), min(since, default=0))
 
     def limit(self, running: int, length: int) -> None:
         """Let so many requests run from now on; who runs goes on.

@@ -19,12 +19,13 @@ from aegis_ros.engine.events import EngineEvent, OverrunEvent
 from aegis_ros.engine.speech import LoadGenerator, Spoken
 from aegis_ros.errors import AegisError
 from aegis_ros.memory import Holding, held
-from aegis_ros.orchestrator.adapting import AdaptedSummary, Adapting
+from aegis_ros.orchestrator.adapting import Adapting
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.cycle_reader import CycleReader
 from aegis_ros.orchestrator.cycle_record import Cycle, CycleRecord
+from aegis_ros.orchestrator.generator_summary import refused_summary, summary_of
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.types import AdmissionStage, GeneratorSummary
@@ -76,6 +77,7 @@ class _Entry:
     task_id: int
     candidate: GeneratorCandidate
     plan: GeneratorPlan  # of all its buckets
+    first: GeneratorAnswer  # that it was admitted by
     answer: GeneratorAnswer
     conversation: Conversation
     cycles: CycleReader
@@ -146,6 +148,7 @@ class Generators:
         self._limiting = threading.Lock()  # of what is borne, and of the limits that follow from it
         self._entries: dict[str, _Entry] = {}
         self._by_id: dict[int, _Entry] = {}
+        self._refused: dict[str, GeneratorSummary] = {}
         self._news: SimpleQueue[Spoken | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -159,14 +162,28 @@ class Generators:
         """Return what is in memory for them."""
         return [each.candidate.holding() for each in tuple(self._entries.values())]
 
+    def name_of(self, task_id: int) -> str:
+        """Return the name of the generator that has a number; empty where none has it."""
+        entry = self._by_id.get(task_id)
+        return "" if entry is None else entry.name
+
     def summaries(self) -> tuple[GeneratorSummary, ...]:
-        """Return each one as it is now."""
-        entries = dict(self._entries)
-        return tuple(
-            _summary(entries[each.name], each)
-            for each in self._adapting.summaries()
-            if each.name in entries
+        """Return each one as it is now, in the order of the configuration; refused ones last."""
+        entries, refused = dict(self._entries), tuple(self._refused.values())
+        admitted = (
+            summary_of(
+                entry.candidate.spec,
+                entry.answer,
+                entry.first,
+                entry.conversation,
+                adapted=adapted,
+                failure=entry.failure,
+                stepped_ns=cycle.ended_ns if (cycle := self._engine.cycle(entry.task_id)) else 0,
+            )
+            for adapted in self._adapting.summaries()
+            if (entry := entries.get(adapted.name)) is not None
         )
+        return (*admitted, *refused)
 
     def find(self, name: str) -> tuple[GeneratorCandidate, Conversation] | Reason:
         """Return a generator and its conversation, or why there is none.
@@ -204,6 +221,7 @@ class Generators:
                 ticket.settled = True
                 self._entries[spec.name] = self._by_id[entry.task_id] = entry
                 self._rejected.drop(spec.name)
+                self._refused.pop(spec.name, None)
                 rationale = self._log.report(answer.reason)
                 self.settle()
                 return rationale
@@ -217,6 +235,7 @@ class Generators:
             reason = cancelled_reason(ticket)
         rationale = self._log.report(reason)
         self._rejected.add(spec.name, Origin(from_file=True), rationale)
+        self._refused[spec.name] = refused_summary(spec, reason)
         return rationale
 
     def _judged_alone(self, candidate: GeneratorCandidate) -> GeneratorAnswer:
@@ -285,7 +304,9 @@ class Generators:
             memory=self._memory,
         )
         limits = self._adapting.add(spec.name, answer.menu())
-        entry = _Entry(task_id, candidate, plan, answer, conversation, cycles, answer, limits)
+        entry = _Entry(
+            task_id, candidate, plan, answer, answer, conversation, cycles, answer, limits
+        )
         self._limit(entry, answer)
         if self._thread is None:
             if self._record_path is not None:
@@ -551,22 +572,9 @@ class Generators:
         for entry in entries:
             self._adapting.remove(entry.name)
         self._by_id.clear()
+        self._refused.clear()
         self._admitted.promises = {}
         self._admitted.stepped({})
-
-
-def _summary(entry: _Entry, adapted: AdaptedSummary) -> GeneratorSummary:
-    answer = entry.answer
-    reason = answer.reason
-    return GeneratorSummary(
-        entry.candidate.spec,
-        entry.lane,
-        tuple(each.name for each in answer.buckets),
-        reason.tokens_per_s if isinstance(reason, GeneratorAdmitted) else 0.0,
-        entry.conversation.in_hand,
-        entry.failure or (None if answer.admitted else reason),
-        adapted,
-    )
 
 
 def _in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:

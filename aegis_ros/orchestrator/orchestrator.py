@@ -224,7 +224,9 @@ class Orchestrator:
         self.intake = Intake(
             self.log, self._ledger, self._submit, join_origins, missed=self.chains.missed
         )
-        self._summaries = Summaries(self._admitted, spec.device, self.intake.stamps)
+        self._summaries = Summaries(
+            self._admitted, spec.device, self.intake.stamps, self.generators.name_of
+        )
         self._timers = Timers(self.intake.tick)
         propagation = Propagation(
             device=spec.device,

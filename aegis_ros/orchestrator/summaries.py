@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from aegis_ros.analysis import check_lane
 from aegis_ros.engine import LaneState
@@ -36,13 +36,21 @@ class Summaries:
         admitted: the tasks.
         device: the lanes.
         stamps: what the stamps of the tasks' topics are like.
+        generator_name: returns the name of the generator that has a number, empty for none.
     """
 
-    def __init__(self, admitted: AdmittedSet, device: DeviceSpec, stamps: StampWatch) -> None:
+    def __init__(
+        self,
+        admitted: AdmittedSet,
+        device: DeviceSpec,
+        stamps: StampWatch,
+        generator_name: Callable[[int], str],
+    ) -> None:
         """Begin without a past."""
         self._admitted = admitted
         self._device = device
         self._stamps = stamps
+        self._generator_name = generator_name
         self._busy = [Window() for _ in device.lanes]
 
     def clear(self) -> None:
@@ -61,7 +69,8 @@ class Summaries:
                 busy = state.busy_ns + (now - state.since_ns if state.task_id >= 0 else 0)
                 measured = self._busy[index].growth(now, busy).share
                 entry = self._admitted.of_id(state.task_id)
-                running, waiting = (entry.spec.name if entry else ""), state.waiting
+                running = entry.spec.name if entry else self._generator_name(state.task_id)
+                waiting = state.waiting
             summaries.append(
                 LaneSummary(
                     lane.name,

@@ -17,6 +17,7 @@ __all__ = [
     "AdmissionRequest",
     "AdmissionStage",
     "AdmissionSummary",
+    "GeneratorState",
     "GeneratorSummary",
     "LaneSummary",
     "OrchestratorState",
@@ -242,27 +243,53 @@ class LaneSummary:
     waiting: int
 
 
+class GeneratorState(StrEnum):
+    """How a generator is; the words of ``GeneratorStatus.msg``."""
+
+    RUNNING = "running"
+    PAUSED = "paused"  # it has given up all its steps for the tasks beside it
+    FAILED = "failed"  # the engine could not load it again
+    REFUSED = "refused"  # it was not admitted
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratorSummary:
     """A generator with its figures.
 
     Attributes:
         spec: what was asked for.
+        state: how it is.
+        problem: why it takes no requests; ``None`` where it does.
         lane: where it runs.
-        buckets: names of the steps it may take.
-        tokens_per_s: what there is time for, about.
-        in_hand: requests that run or wait.
-        paused: why it takes no requests; ``None`` where it does.
-        adapted: what it came to, and how much of what was admitted it uses.
+        steps: names of the buckets it may use.
+        given_up: names of those that it was admitted with and may not use now.
+        expected_tokens_per_s: of all answers together, as many as there is time for, about.
+        slots: answers that have room at once.
+        max_len: tokens of one, its prompt included.
+        running: requests that have a slot.
+        waiting: requests that wait for one.
+        stalled_ns: for how long requests have been in hand and no step has ended; 0 for none.
+        cache_bytes: what its slots reserve.
+        cache_used_bytes: what those of them reserve that requests have.
+        adapted: what it came to, and how much of what was admitted it uses; ``None`` for one that
+            was not admitted.
     """
 
     spec: GeneratorSpec
+    state: GeneratorState
+    problem: Reason | None
     lane: str
-    buckets: tuple[str, ...]
-    tokens_per_s: float
-    in_hand: int
-    paused: Reason | None
-    adapted: AdaptedSummary
+    steps: tuple[str, ...]
+    given_up: tuple[str, ...]
+    expected_tokens_per_s: float
+    slots: int
+    max_len: int
+    running: int
+    waiting: int
+    stalled_ns: int
+    cache_bytes: int
+    cache_used_bytes: int
+    adapted: AdaptedSummary | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +306,7 @@ class OrchestratorState:
         admissions_ended: how many of them have ended since none was left.
         audit_head: number and digest of the audit log's last record.
         rejected: tasks and generators that should run and do not.
-        generators: one each.
+        generators: one each, refused ones as well.
     """
 
     active: bool

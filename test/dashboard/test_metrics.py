@@ -79,11 +79,18 @@ def test_generators_have_their_own_metrics() -> None:
         ("requests_waiting", 3.0),
         ("batch_limit", 4.0),
         ("arena_peak_bytes", 410.0 * 2**20),
+        ("cache_reserved_bytes", 360.0 * 2**20),
+        ("cache_used_bytes", 180.0 * 2**20),
+        ("steps_given_up", 1.0),
+        ("stalled_seconds", 0.02),
         ("limit_changes_total", 2.0),
         ("out_of_memory_total", 1.0),
     ):
         assert (labels, value) in found[f"aegis_generator_{name}"]
     assert ({**labels, "precision": "int8"}, 1.0) in found["aegis_generator_precision"]
+    states = found["aegis_generator_state"]
+    assert ({**labels, "state": "running"}, 1.0) in states
+    assert ({**labels, "state": "refused"}, 0.0) in states
     uses = [value for _, value in found["aegis_generator_device_use_ratio"]]
     assert uses[0] == 0.83 and uses[1] != uses[1], "not a number where it is not known"
 

@@ -110,17 +110,39 @@ def test_language_models_are_shown_with_throughput_arena_and_decisions(browser: 
         page.until("!document.querySelector('#generators-panel').hidden")
         shown = page.run("document.querySelector('#generators').innerText")
         for words in (
-            "51.5 tokens/s · 4,321 in all",
+            "51.5 tokens/s of about 60.0 · 4,321 in all",
+            "Gave up for the tasks beside it: prefill 32.",
             "up to 4 at once · 1,024 tokens each · chunks of 32 · int8",
-            "2 running, 3 waiting · step 19.3 ms at 640 tokens · arena 300 MiB, at most 410 MiB",
+            "2 running, 3 waiting · step 19.3 ms at 640 tokens · cache 180 MiB of 360 MiB",
+            "arena 300 MiB, at most 410 MiB",
             "lane busy 83 % · out of memory: 1",
             "2 changes, the last one: assistant gives up to 4 answers at once instead of 2: "
             "there is <b>room</b>.",
         ):
             assert words in shown, shown
         assert page.run(_CONTRAST) == ""
+        legend = page.run("document.querySelector('#arena-legend').innerText")
+        assert "assistant (KV cache) 360 MiB" in legend
+        why = "assistant needs 3.2 GiB for its cache."
+        feed.put_status(a_status(generators=(a_generator(state="refused", problem=why),)))
+        page.until("document.querySelector('#generators').innerText.includes('refused: assistant')")
+        assert "tokens/s" not in page.run("document.querySelector('#generators').innerText")
+        assert page.run(_CONTRAST) == ""
         feed.put_status(a_status((a_task(),)))
         page.until("document.querySelector('#generators-panel').hidden")
+
+
+def test_a_lane_that_a_language_model_fills_is_not_marked(browser: Browser) -> None:
+    feed = Feed()
+    (main, side) = a_status().lanes
+    full = replace(main, utilization_measured=0.99)
+    feed.put_status(a_status((a_task(),), lanes=(full, side)))
+    marked = "document.querySelector('#lanes .bar i')?.style.background.includes('warn')"
+    with _served(feed) as url:
+        page = Page(browser, url)
+        page.until(marked)
+        feed.put_status(a_status((a_task(),), lanes=(full, side), generators=(a_generator(),)))
+        page.until(f"!{marked}")
 
 
 def test_what_a_task_does_without_is_reported_and_best_effort_is_never_late(

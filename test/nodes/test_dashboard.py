@@ -7,12 +7,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskStatus
+from aegis_ros.msg import GeneratorStatus, ModelTask, OrchestratorStatus, TaskStatus
 from aegis_ros.srv import RegisterModel
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -21,11 +22,11 @@ pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
 
-from aegis_ros.dashboard import Cursor, WhatIf
+from aegis_ros.dashboard import Cursor, GeneratorView, WhatIf
 from aegis_ros.dashboard.server import Server
 from aegis_ros.errors import ConfigError
 from aegis_ros.nodes.dashboard import DashboardNode, main
-from aegis_ros.nodes.dashboard_messages import question_to_task
+from aegis_ros.nodes.dashboard_messages import question_to_task, status_view
 from test.nodes.system import System, running
 
 TOKEN = "0123456789abcdef"
@@ -197,6 +198,20 @@ def test_like_takes_over_a_whole_task_and_changes_only_what_was_asked() -> None:
     assert (other.model, other.sha256) == ("/b.onnx", "")
     with pytest.raises(ConfigError, match=r"expected front"):
         question_to_task(WhatIf(name="rear", like="back"), status)
+
+
+def test_the_page_shows_of_a_generator_what_the_status_says() -> None:
+    message = GeneratorStatus()
+    for number, (name, kind) in enumerate(message.get_fields_and_field_types().items(), 1):
+        value: Any = {"string": f"text {number}", "double": number / 2}.get(kind, number)
+        setattr(message, name, [f"step {number}"] if kind.startswith("sequence") else value)
+    (view,) = status_view(OrchestratorStatus(generators=[message])).generators
+    shown = {field.name for field in fields(GeneratorView)}
+    assert shown == set(message.get_fields_and_field_types())
+    for name in shown:
+        value = getattr(message, name)
+        value = tuple(value) if isinstance(value, list) else value
+        assert getattr(view, name) == value, name
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from rclpy.action import ActionClient
 from test.network.generator.models import write_gguf
 from test.nodes.system import WAIT_SECONDS, System, running
 
+_ENDED = (GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_ABORTED, GoalStatus.STATUS_CANCELED)
+
 EYE = """\
   - {{name: eye, model: {folder}/identity.onnx, period_ms: 200, wcet_ms: 0.01,
      input: {{topic: /eye/image, max_size: [64, 64]}},
@@ -28,6 +30,7 @@ EYE = """\
 LLM = """\
 generators:
   - {{name: llm, model: {folder}/tiny.gguf, precision: float32, slots: 2, max_len: 128, parts: 2}}
+  - {{name: gone, model: {folder}/gone.gguf}}
 """
 
 
@@ -97,6 +100,44 @@ def _tokens_in(path: Path) -> int:
     return found[0] or 0
 
 
+def generator(system: System, name: str = "llm") -> Any:
+    """Return what the last status says of a generator."""
+    found = system.statuses[-1].generators if system.statuses else []
+    return next((each for each in found if each.name == name), None)
+
+
+def test_the_status_says_what_it_does_and_what_it_may_do(system: System, asker: Asker) -> None:
+    told = asker.result(asker.goal(prompt="Hello", max_tokens=8)).result.tokens
+    system.until(lambda: (found := generator(system)) and found.tokens >= told > 0)
+    found = generator(system)
+    assert (found.state, found.problem, found.lane) == ("running", "", "main")
+    assert found.model.endswith("tiny.gguf") and found.precision == "float32"
+    assert (found.slots, list(found.steps[-2:])) == (2, ["decode 1", "decode 2"])
+    assert list(found.given_up) == [] and found.expected_tokens_per_s > 0
+    assert found.chunk_limit and found.batch_limit and found.length_limit <= found.max_len
+    assert found.step_ms > 0 and found.context > 0 and found.arena_used_bytes > 0
+    assert found.cache_bytes % 2 == 0 and found.cache_bytes > 0
+    goals: list[Any] = []
+
+    def ask() -> None:
+        if not goals or goals[-1].status in _ENDED:
+            goals.append(asker.goal(prompt="Count", max_tokens=100))
+
+    busy = system.until(
+        lambda: (seen := generator(system)) and seen.running and seen, meanwhile=ask
+    )
+    assert busy.cache_used_bytes == busy.running * busy.cache_bytes // 2
+    for goal in goals:
+        asker.result(goal)
+    idle = system.until(lambda: (seen := generator(system)) and not seen.running and seen)
+    assert (idle.waiting, idle.stalled_s, idle.cache_used_bytes) == (0, 0.0, 0)
+
+
+def test_one_that_was_refused_is_in_the_status_with_its_reason(system: System) -> None:
+    refused = system.until(lambda: generator(system, "gone"))
+    assert refused.state == "refused" and "gone.gguf" in refused.problem
+
+
 def test_the_same_seed_repeats_an_answer(system: System, asker: Asker) -> None:
     answers = [
         asker.result(asker.goal(prompt="Say", max_tokens=12, temperature=1.0, seed=7)).result.text
@@ -129,5 +170,7 @@ def test_a_task_that_comes_takes_what_the_generator_had_and_gives_it_back(
     refused = asker.result(asker.goal(prompt="Hello")).result
     assert (refused.ended, refused.success) == ("refused", False)
     assert "cannot run" in refused.rationale.sentence
+    found = system.until(lambda: (seen := generator(system)) and seen.state == "paused" and seen)
+    assert not found.steps and "decode 1" in found.given_up and found.problem
     assert system.call(UnregisterModel, name="tight").success
     system.until(lambda: asker.result(asker.goal(prompt="Hello", max_tokens=2)).result.success)

@@ -72,7 +72,7 @@ def test_it_is_summed_up_over_the_last_seconds() -> None:
     (found,) = house.adapting.summaries(10 * S)
     assert found.tokens == 400 and found.cycles == 100
     assert found.tokens_per_s == pytest.approx(40.0, rel=0.05)
-    assert (found.running, found.waiting, found.context) == (2, 1, 77)
+    assert (found.latency_ns, found.context) == (26 * MS, 77)
     assert (found.arena_used_bytes, found.arena_peak_bytes) == (100, 100)
     (later,) = house.adapting.summaries(60 * S)
     assert later.tokens_per_s == 0.0 and later.tokens == 400

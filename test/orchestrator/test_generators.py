@@ -19,6 +19,7 @@ from aegis_ros.engine.speech import Ending
 from aegis_ros.network.generator.preparing import prepare_generator
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.network.model_file import ModelFile
+from aegis_ros.orchestrator.adapting import AdaptedSummary
 from aegis_ros.orchestrator.conversation import Answer, Conclusion, Conversation, Question
 from aegis_ros.orchestrator.cycle_record import CycleRecord
 from aegis_ros.orchestrator.types import GeneratorSummary
@@ -71,6 +72,12 @@ def summary(house: House) -> GeneratorSummary:
     return found
 
 
+def fares(house: House) -> AdaptedSummary:
+    found = summary(house).adapted
+    assert found is not None
+    return found
+
+
 def reasons(house: House, kind: type[Reason]) -> list[Any]:
     return [each.reason for each in house.reported if isinstance(each.reason, kind)]
 
@@ -93,10 +100,10 @@ def test_a_generator_is_measured_admitted_and_loaded_once(houses: Houses) -> Non
     ]  # fmt: skip
     assert loaded.plan.prefills == 5
     assert house.engine.limits[loaded.task_id] == (32, 2)
-    assert summary(house).paused is None
+    assert summary(house).problem is None
     house.restart()
     assert house.engine.generators_measured == 0
-    assert summary(house).buckets[0] == "prefill 2"
+    assert summary(house).steps[0] == "prefill 2"
 
 
 def test_it_gives_up_steps_for_a_critical_task_before_that_is_loaded(houses: Houses) -> None:
@@ -132,7 +139,7 @@ def test_it_pauses_where_no_step_is_short_enough_and_goes_on_when_the_task_is_go
     (task_id,) = house.engine.generators
     assert (task_id, request) in house.engine.cancelled
     (refused,) = reasons(house, GeneratorRefused)
-    assert isinstance(summary(house).paused, GeneratorRefused)
+    assert isinstance(summary(house).problem, GeneratorRefused)
     assert [each.name for each in orchestrator.status().rejected] == ["llm"]
     assert conversation(house).ask(Question([1], 9), heard.append) == refused
     house.engine.say(task_id, request, ended=Ending.CANCELLED)
@@ -140,7 +147,7 @@ def test_it_pauses_where_no_step_is_short_enough_and_goes_on_when_the_task_is_go
     assert heard[-1].ended is Conclusion.REFUSED
     orchestrator.unregister("detector")
     orchestrator.settle()
-    assert summary(house).paused is None
+    assert summary(house).problem is None
     assert orchestrator.status().rejected == ()
     assert isinstance(conversation(house).ask(Question([1], 9), heard.append), int)
 
@@ -163,7 +170,7 @@ def test_a_task_that_cannot_be_loaded_leaves_all_steps(houses: Houses) -> None:
     house.engine.refuses_load = True
     assert not orchestrator.register(house.task(period_ms=25, wcet_ms=10)).accepted
     assert house.engine.limits[task_id] == (32, 2)
-    assert summary(house).paused is None
+    assert summary(house).problem is None
 
 
 def test_a_promise_counts_as_a_task_and_tasks_are_refused_for_it(houses: Houses) -> None:
@@ -175,7 +182,7 @@ def test_a_promise_counts_as_a_task_and_tasks_are_refused_for_it(houses: Houses)
     assert lane.utilization_admitted == pytest.approx(0.08, abs=0.01)  # two parts of 2 ms in 50
     refused = orchestrator.register(house.task(wcet_ms=95))
     assert not refused.accepted
-    assert summary(house).paused is None
+    assert summary(house).problem is None
 
 
 def test_a_promise_that_a_lane_cannot_keep_is_refused_with_one_it_can(houses: Houses) -> None:
@@ -245,9 +252,9 @@ def test_one_that_an_engine_does_not_bring_back_is_paused_until_it_does(houses: 
     house.engine.on_event(EngineEvent(lost))
     back = EngineBack(1, 0, (), (("llm", "no memory"),))
     house.engine.on_event(EngineEvent(back, recovered=True, failed=((task_id, "no memory"),)))
-    assert summary(house).paused is not None
+    assert summary(house).problem is not None
     house.engine.on_event(EngineEvent(EngineBack(1, 0, (), ()), recovered=True))
-    assert summary(house).paused is None
+    assert summary(house).problem is None
     assert isinstance(conversation(house).ask(Question([1], 5), lambda answer: None), int)
 
 
@@ -294,7 +301,7 @@ class Runner:
         """Say a token, and return when what was run has been seen."""
         self.house.engine.say(self.task_id, self.request, 65)
         known = sum(0 <= each.bucket < 7 for each in self.cycles)
-        _until(lambda: summary(self.house).adapted.cycles == known)
+        _until(lambda: fares(self.house).cycles == known)
 
 
 def fewer_are_faster(runner: Runner) -> None:
@@ -317,9 +324,9 @@ def test_it_adapts_to_what_it_ran_and_all_of_that_is_on_record(houses: Houses) -
     (changed,) = reasons(house, LimitChanged)
     assert (changed.limit, changed.before, changed.after) == ("batch", 2, 1)
     assert isinstance(changed.cause, FewerAreFaster)
-    adapted = summary(house).adapted
+    adapted = fares(house)
     assert (adapted.tokens, adapted.cycles, adapted.changes) == (4 * 1 + 4 * 2, 8, 1)
-    assert (adapted.running, adapted.latency_ns, adapted.context) == (1, 10 * MS, 10)
+    assert (adapted.latency_ns, adapted.context) == (10 * MS, 10)
     slot_bytes = house.engine.generators[runner.task_id].cache.slot_bytes
     used_bytes = house.orchestrator.status().arena_used_bytes
     assert adapted.arena_used_bytes == used_bytes - slot_bytes, "one of two slots is idle"
@@ -346,7 +353,7 @@ def test_what_it_chose_holds_within_what_a_task_leaves_and_begins_anew_after_it(
     fewer_are_faster(runner)
     assert orchestrator.register(house.task(period_ms=25, wcet_ms=10)).accepted
     assert house.engine.limits[runner.task_id][0] == 8
-    assert summary(house).adapted.limits.chunk == 8, "it chooses among what is left"
+    assert fares(house).limits.chunk == 8, "it chooses among what is left"
     orchestrator.unregister("detector")
     orchestrator.settle()
     assert house.engine.limits[runner.task_id] == (32, 2)
@@ -377,7 +384,7 @@ def test_whatever_an_engine_counts_answers_go_on(houses: Houses) -> None:
     runner.say()
     fewer_are_faster(runner)
     assert runner.heard[-1].tokens == 2
-    assert summary(house).adapted.tokens == 12
+    assert fares(house).tokens == 12
 
 
 def test_cycles_that_cannot_be_kept_are_reported_and_answers_go_on(houses: Houses) -> None:
@@ -388,7 +395,7 @@ def test_cycles_that_cannot_be_kept_are_reported_and_answers_go_on(houses: House
     runner.run(DECODE_1, MS)
     runner.say()
     _until(lambda: bool(reasons(house, CyclesNotKept)))
-    assert summary(house).adapted.tokens == 1
+    assert fares(house).tokens == 1
     runner.run(DECODE_1, MS)
     runner.say()
     house.orchestrator.cleanup()

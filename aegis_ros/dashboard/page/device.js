@@ -9,7 +9,7 @@ export class Device {
   }
 
   follow(status) {
-    this.showLanes(status.lanes);
+    this.showLanes(status);
     this.showArena(status);
     const restarts = status.engine_restarts
       ? `${status.engine_restarts}, the last within ${ms(status.engine_restart_ms)} ms` : "none";
@@ -22,7 +22,9 @@ export class Device {
     ]);
   }
 
-  showLanes(lanes) {
+  showLanes({ lanes, tasks, generators }) {
+    const slack = [...tasks.filter((task) => task.criticality === "best_effort"), ...generators];
+    const filled = new Set(slack.map((each) => each.lane)); // and may be busy all the time
     const names = new Set(lanes.map((lane) => lane.name));
     for (const [name, shown] of this.lanes)
       if (!names.has(name)) {
@@ -33,7 +35,8 @@ export class Device {
       if (!this.lanes.has(lane.name)) this.lanes.set(lane.name, this.makeLane(lane));
       const shown = this.lanes.get(lane.name);
       shown.busy.style.width = `${Math.min(100, lane.utilization_measured * 100)}%`;
-      shown.busy.style.background = lane.utilization_measured > lane.utilization_admitted + 0.1 ? "var(--warn)" : "var(--accent)";
+      const over = !filled.has(lane.name) && lane.utilization_measured > lane.utilization_admitted + 0.1;
+      shown.busy.style.background = over ? "var(--warn)" : "var(--accent)";
       shown.admitted.style.left = `${Math.min(99.6, lane.utilization_admitted * 100)}%`;
       const words = `busy ${percent(lane.utilization_measured)} of ${percent(lane.utilization_admitted)} admitted`;
       setAttribute(shown.bar, "aria-label", `Lane ${lane.name}: ${words}`);
@@ -58,23 +61,27 @@ export class Device {
   }
 
   showArena(status) {
-    const key = JSON.stringify([status.arena_bytes, status.arena_used_bytes, status.tasks.map((task) => [task.name, task.arena_bytes])]);
+    const parts = [
+      ...status.tasks.map((task) => ({ name: task.name, text: task.name, size: task.arena_bytes })),
+      ...status.generators.filter((each) => each.cache_bytes).map((each) => ({ name: each.name, text: `${each.name} (KV cache)`, size: each.cache_bytes })),
+    ];
+    const key = JSON.stringify([status.arena_bytes, status.arena_used_bytes, parts]);
     if (key === this.arena) return;
     this.arena = key;
     const text = `${bytes(status.arena_used_bytes)} of ${bytes(status.arena_bytes)}`;
     setText(this.page["arena-text"], text);
     setAttribute(this.page.arena, "aria-label", `Arena: ${text} used`);
     const total = Math.max(status.arena_bytes, 1);
-    this.page.arena.replaceChildren(...status.tasks.map((task) => {
-      const part = element("i", { title: `${task.name}: ${bytes(task.arena_bytes)}` });
-      part.style.width = `${(task.arena_bytes / total) * 100}%`;
-      part.style.background = colour(task.name);
+    this.page.arena.replaceChildren(...parts.map(({ name, text: what, size }) => {
+      const part = element("i", { title: `${what}: ${bytes(size)}` });
+      part.style.width = `${(size / total) * 100}%`;
+      part.style.background = colour(name);
       return part;
     }));
-    this.page["arena-legend"].replaceChildren(...status.tasks.map((task) => {
+    this.page["arena-legend"].replaceChildren(...parts.map(({ name, text: what, size }) => {
       const dot = element("span", { class: "dot", "aria-hidden": "true" });
-      dot.style.background = colour(task.name);
-      return element("li", {}, dot, `${task.name} ${bytes(task.arena_bytes)}`);
+      dot.style.background = colour(name);
+      return element("li", {}, dot, `${what} ${bytes(size)}`);
     }));
   }
 

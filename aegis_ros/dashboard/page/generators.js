@@ -2,6 +2,7 @@
 import { bytes, colour, count, element, ms, number, paint, percent, setAttribute, setText, sharpen } from "./text.js";
 
 const KEPT = 120; // statuses
+const STALLED_S = 5;
 
 export class Generators {
   constructor(panel, list) {
@@ -35,27 +36,39 @@ export class Generators {
       speed: element("span", { class: "muted" }),
       spark: element("canvas", { class: "spark", role: "img" }),
       memory: element("canvas", { class: "spark", role: "img" }),
+      problem: element("p", { class: "problem" }),
       limits: element("p", { class: "mono" }),
       note: element("p", { class: "muted mono" }),
       decision: element("p", { class: "muted" }),
     };
     box.box = element("div", { class: "lane" },
       element("header", {}, element("span", {}, dot, element("strong", {}, each.name), element("span", { class: "muted" }, ` · lane ${each.lane}`)), box.speed),
-      box.spark, box.memory, box.limits, box.note, box.decision);
+      box.problem, box.spark, box.memory, box.limits, box.note, box.decision);
     this.list.append(box.box);
     return box;
   }
 
   fill(box, each, arena) {
+    const admitted = each.state !== "refused";
+    for (const part of [box.spark, box.memory, box.limits, box.note, box.decision]) part.hidden = !admitted;
+    const given = each.given_up.length ? `Gave up for the tasks beside it: ${each.given_up.join(", ")}.` : "";
+    setText(box.problem, each.problem ? `${each.state}: ${each.problem}` : given);
+    box.problem.hidden = !each.problem && !given;
+    if (!admitted) {
+      setText(box.speed, each.model);
+      return;
+    }
     const speed = `${number(each.tokens_per_s)} tokens/s`;
-    setText(box.speed, `${speed} · ${count(each.tokens)} in all`);
+    setText(box.speed, `${speed} of about ${number(each.expected_tokens_per_s)} · ${count(each.tokens)} in all`);
     const precision = each.precision ? ` · ${each.precision}` : "";
-    setText(box.limits, `up to ${each.batch} at once · ${count(each.length)} tokens each · chunks of ${each.chunk}${precision}`);
+    setText(box.limits, `up to ${each.batch_limit} at once · ${count(each.length_limit)} tokens each · chunks of ${each.chunk_limit}${precision}`);
     const use = each.device_use >= 0 ? ` · lane busy ${percent(each.device_use)}` : "";
     const failed = each.out_of_memory ? ` · out of memory: ${count(each.out_of_memory)}` : "";
-    setText(box.note, `${each.running} running, ${each.waiting} waiting · step ${ms(each.latency_ms)} ms at ${count(each.context)} tokens` +
-      ` · arena ${bytes(each.arena_used_bytes)}, at most ${bytes(each.arena_peak_bytes)}${use}${failed}`);
-    const changes = each.changes === 1 ? "1 change" : `${count(each.changes)} changes`;
+    const stalled = each.stalled_s > STALLED_S ? ` · no step for ${number(each.stalled_s)} s` : "";
+    setText(box.note, `${each.running} running, ${each.waiting} waiting · step ${ms(each.step_ms)} ms at ${count(each.context)} tokens` +
+      ` · cache ${bytes(each.cache_used_bytes)} of ${bytes(each.cache_bytes)}` +
+      ` · arena ${bytes(each.arena_used_bytes)}, at most ${bytes(each.arena_peak_bytes)}${use}${failed}${stalled}`);
+    const changes = each.limit_changes === 1 ? "1 change" : `${count(each.limit_changes)} changes`;
     setText(box.decision, each.decision ? `${changes}, the last one: ${each.decision}` : "No limit has changed.");
     this.draw(box.spark, box.history.map((point) => point[0]), box.colour, 0);
     setAttribute(box.spark, "aria-label", `Throughput of ${each.name}: ${speed}`);
