@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aegis_ros.device import DeviceState
+from aegis_ros.nodes.generator_health import judge_generator
 from aegis_ros.nodes.hearing import Hearing
 from aegis_ros.nodes.task_health import Level, Verdict, judge_task
 from aegis_ros.orchestrator import (
     WINDOW_NS,
+    GeneratorSummary,
     LaneSummary,
     OrchestratorState,
     RejectedTask,
@@ -91,7 +93,7 @@ def diagnose(
     limits: DiagnosticsSpec | None = None,
     simulated: SimulatedTime | None = None,
 ) -> list[Diagnosis]:
-    """Return the health of engine, device, arena, lanes and tasks.
+    """Return the health of engine, device, arena, lanes, tasks and generators.
 
     Args:
         state: everything at one moment.
@@ -108,7 +110,9 @@ def diagnose(
         entries.append(_clock(simulated))
     for lane in state.lanes:
         own = [task for task in state.tasks if task.lane == lane.name]
-        entries.append(_lane(lane, own, state.active, limits))
+        filled = any(_is_best_effort(task) for task in own)
+        filled = filled or any(each.lane == lane.name for each in state.generators)
+        entries.append(_lane(lane, own, limits, filled=filled, active=state.active))
     for task in state.tasks:
         # A task without an input needs no publisher.
         none = Hearing(publishers=0 if task.spec.sources else 1)
@@ -121,7 +125,13 @@ def diagnose(
             limits=limits,
         )
         entries.append(_task(task, heard, verdict))
-    return entries + [_rejected(task) for task in state.rejected]
+    runs = state.engine_status.pid != 0
+    lanes = {lane.name: lane for lane in state.lanes}
+    for each in state.generators:
+        verdict = judge_generator(each, lanes.get(each.lane), active=state.active, engine_runs=runs)
+        entries.append(_generator(each, verdict))
+    generators = {each.spec.name for each in state.generators}
+    return entries + [_rejected(task) for task in state.rejected if task.name not in generators]
 
 
 def _engine(state: OrchestratorState, lifecycle: str) -> Diagnosis:
@@ -233,9 +243,14 @@ def _is_best_effort(task: TaskSummary) -> bool:
 
 
 def _lane(
-    lane: LaneSummary, tasks: Sequence[TaskSummary], active: bool, limits: DiagnosticsSpec
+    lane: LaneSummary,
+    tasks: Sequence[TaskSummary],
+    limits: DiagnosticsSpec,
+    *,
+    filled: bool,
+    active: bool,
 ) -> Diagnosis:
-    """Return the health of a lane; what best effort fills may be busy all the time.
+    """Return the health of a lane; one that best effort fills may be busy all the time.
 
     A window may hold a part of one more job of each task than its share of the time.
     """
@@ -247,7 +262,7 @@ def _lane(
         "waiting": str(lane.waiting),
     }
     text = f"busy {lane.utilization_measured:.0%}, admitted {lane.utilization_admitted:.0%}"
-    if any(_is_best_effort(task) for task in tasks):
+    if filled:
         text += "; best effort fills the slack"
     elif active and lane.utilization_measured > lane.utilization_admitted + limits.lane + more:
         return Diagnosis(
@@ -298,3 +313,36 @@ def _task(task: TaskSummary, hearing: Hearing, verdict: Verdict) -> Diagnosis:
     for each in task.stamps:
         values[f"stamp_age_min_ms {each.topic}"] = f"{each.least_age_ns / 1e6:.1f}"
     return Diagnosis(f"task {spec.name}", verdict.level, verdict.message, values)
+
+
+def _generator(generator: GeneratorSummary, verdict: Verdict) -> Diagnosis:
+    spec, adapted = generator.spec, generator.adapted
+    values = {
+        "state": str(generator.state),
+        "lane": generator.lane,
+        "steps": ", ".join(generator.steps),
+        "given_up": ", ".join(generator.given_up),
+        "running": str(generator.running),
+        "waiting": str(generator.waiting),
+        "slots": str(generator.slots),
+        "max_len": str(generator.max_len),
+        "stalled_s": f"{generator.stalled_ns / 1e9:.2f}",
+        "expected_tokens_per_s": f"{generator.expected_tokens_per_s:.2f}",
+        "promised_tokens_per_s": f"{spec.tokens_per_s:.2f}",
+        "cache_bytes": str(generator.cache_bytes),
+        "cache_used_bytes": str(generator.cache_used_bytes),
+    }
+    if adapted is not None:
+        limits = adapted.limits
+        values |= {
+            "tokens_per_s": f"{adapted.tokens_per_s:.2f}",
+            "tokens": str(adapted.tokens),
+            "step_ms": f"{adapted.latency_ns / 1e6:.2f}",
+            "chunk_limit": str(limits.chunk),
+            "batch_limit": str(limits.batch),
+            "length_limit": str(limits.length),
+            "precision": limits.precision or spec.precision,
+            "limit_changes": str(adapted.changes),
+            "out_of_memory": str(adapted.out_of_memory),
+        }
+    return Diagnosis(f"generator {spec.name}", verdict.level, verdict.message, values)

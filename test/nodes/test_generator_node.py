@@ -15,6 +15,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 from action_msgs.msg import GoalStatus
 from aegis_ros.action import Generate
 from aegis_ros.srv import RegisterModel, UnregisterModel
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
 
 from test.network.generator.models import write_gguf
@@ -106,6 +107,12 @@ def generator(system: System, name: str = "llm") -> Any:
     return next((each for each in found if each.name == name), None)
 
 
+def diagnosis(system: System, name: str) -> Any:
+    """Return the latest entry of /diagnostics that has a name."""
+    found = system.diagnostics[-1].status if system.diagnostics else []
+    return next((each for each in found if each.name == f"/orchestrator: {name}"), None)
+
+
 def test_the_status_says_what_it_does_and_what_it_may_do(system: System, asker: Asker) -> None:
     told = asker.result(asker.goal(prompt="Hello", max_tokens=8)).result.tokens
     system.until(lambda: (found := generator(system)) and found.tokens >= told > 0)
@@ -133,9 +140,15 @@ def test_the_status_says_what_it_does_and_what_it_may_do(system: System, asker: 
     assert (idle.waiting, idle.stalled_s, idle.cache_used_bytes) == (0, 0.0, 0)
 
 
-def test_one_that_was_refused_is_in_the_status_with_its_reason(system: System) -> None:
+def test_one_that_was_refused_is_in_the_status_and_an_error_with_its_reason(
+    system: System,
+) -> None:
     refused = system.until(lambda: generator(system, "gone"))
     assert refused.state == "refused" and "gone.gguf" in refused.problem
+    entry = system.until(lambda: diagnosis(system, "generator gone"))
+    assert entry.level == DiagnosticStatus.ERROR and "gone.gguf" in entry.message
+    assert diagnosis(system, "task gone") is None
+    assert diagnosis(system, "generator llm").level == DiagnosticStatus.OK
 
 
 def test_the_same_seed_repeats_an_answer(system: System, asker: Asker) -> None:
@@ -172,5 +185,12 @@ def test_a_task_that_comes_takes_what_the_generator_had_and_gives_it_back(
     assert "cannot run" in refused.rationale.sentence
     found = system.until(lambda: (seen := generator(system)) and seen.state == "paused" and seen)
     assert not found.steps and "decode 1" in found.given_up and found.problem
+    system.until(
+        lambda: (
+            (seen := diagnosis(system, "generator llm"))
+            and seen.level == DiagnosticStatus.WARN
+            and seen.message.startswith("gave up all its steps")
+        )
+    )
     assert system.call(UnregisterModel, name="tight").success
     system.until(lambda: asker.result(asker.goal(prompt="Hello", max_tokens=2)).result.success)
