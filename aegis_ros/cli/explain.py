@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from aegis_ros.trace.causes import Cause, Causes
 from aegis_ros.trace.explain import Part, Split, split
 from aegis_ros.trace.history import Ending, Trace, TracedJob
 from aegis_ros.trace.states import run_states, state_sentences
+from aegis_ros.trace.steps import Slack, StepTotal, slack_of, steps_of
 from aegis_ros.trace.summary import figures, find_job, lane_figures, worst_jobs
 from aegis_ros.views.terminal import inequality, say, sheet, terminal, to_ms
 
@@ -253,7 +255,38 @@ def _one(trace: Trace, job: TracedJob | None, form: str) -> int:
     table.add_section()
     table.add_row("all", "", to_ms(whole), "100.0%" if whole else "-")
     console.print(table)
+    steps = steps_of(trace, parts)
+    if steps:
+        console.print(_step_table(trace, job, steps))
+        say(console, _slack_sentence(trace, slack_of(parts)))
     return int(bad)
+
+
+def _step_table(trace: Trace, job: TracedJob, steps: Sequence[StepTotal]) -> Any:
+    table = sheet(
+        f"steps of {escape(trace.job_name(job.task, job.seq))}[dim], in ms[/dim]",
+        [("step", "left"), ("times", "right"), ("ran for", "right"), ("longest part", "right")],
+    )
+    for step in steps:
+        table.add_row(
+            Text(step.name), str(step.times), to_ms(step.length_ns), to_ms(step.longest_ns)
+        )
+    return table
+
+
+def _slack_sentence(trace: Trace, slack: Slack) -> str:
+    text = (
+        f"In {to_ms(slack.whole_ns)} ms, tasks held its lane for {to_ms(slack.taken_ns)} ms "
+        f"({slack.taken_ns / max(1, slack.whole_ns):.0%}); of the {to_ms(slack.left_ns)} ms that "
+        f"they left it used {to_ms(slack.used_ns)} ms ({slack.used_ns / max(1, slack.left_ns):.0%})"
+    )
+    if slack.longest_ns:
+        assert slack.longest_by is not None
+        text += (
+            f"; the longest wait without a break took {to_ms(slack.longest_ns)} ms, the last of it "
+            f"for {trace.job_name(*slack.longest_by)}"
+        )
+    return text
 
 
 def _say_job(console: Console, trace: Trace, job: TracedJob, causes: Causes, *, most: int) -> None:
@@ -278,6 +311,8 @@ def _headline(trace: Trace, job: TracedJob) -> str:
         return f"{name} was lost with the engine {to_ms(job.latency_ns)} ms after its frame"
     if job.ending is Ending.OPEN:
         return f"{name} still ran when the trace ended, {to_ms(job.latency_ns)} ms after its frame"
+    if any(trace.step_name(job.task, run.segment) for run in job.segments):
+        return f"{name} answered for {to_ms(job.latency_ns)} ms; no deadline is promised to it"
     if not job.promised:
         return (
             f"the result of {name} was {to_ms(job.latency_ns)} ms old; best effort has no deadline "
@@ -292,8 +327,11 @@ def _whom(trace: Trace, part: Part) -> str:
     if part.by is None:
         return ""
     text = trace.job_name(*part.by)
+    steps = dict.fromkeys(trace.step_name(part.by[0], each) for each in part.segments)
     if len(part.segments) == 1:
-        text += f" segment {part.segments[0]}"
+        text += f" {trace.segment_name(part.by[0], part.segments[0])}"
+    elif all(steps):
+        text += f" {', '.join(steps)}"
     elif part.segments:
         text += f" segments {part.segments[0]}-{part.segments[-1]}"
     return text + (f", {to_ms(part.over_ns)} of it beyond its budget" if part.over_ns else "")
@@ -318,11 +356,40 @@ def _job_json(trace: Trace, job: TracedJob, causes: Causes) -> dict[str, Any]:
                 "task": trace.task_name(part.by[0]) if part.by is not None else None,
                 "job": part.by[1] if part.by is not None else None,
                 "segments": list(part.segments),
+                "names": [trace.segment_name(part.by[0], each) for each in part.segments]
+                if part.by is not None
+                else [],
                 "over_ms": part.over_ns / 1e6,
             }
             for part in parts.parts
         ],
         "causes": [_cause_json(trace, cause) for cause in causes.of(job)],
+        **_steps_json(trace, parts),
+    }
+
+
+def _steps_json(trace: Trace, parts: Split) -> dict[str, Any]:
+    """Return the steps of a generator's job, and the slack it had; nothing for a network's."""
+    steps = steps_of(trace, parts)
+    if not steps:
+        return {}
+    slack = slack_of(parts)
+    return {
+        "steps": [
+            {
+                "step": step.name,
+                "times": step.times,
+                "ms": step.length_ns / 1e6,
+                "longest_part_ms": step.longest_ns / 1e6,
+            }
+            for step in steps
+        ],
+        "slack": {
+            "taken_ms": slack.taken_ns / 1e6,
+            "left_ms": slack.left_ns / 1e6,
+            "used_ms": slack.used_ns / 1e6,
+            "longest_wait_ms": slack.longest_ns / 1e6,
+        },
     }
 
 

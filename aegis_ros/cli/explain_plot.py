@@ -75,7 +75,7 @@ def draw_job(trace: Trace, job: TracedJob, path: Path) -> None:
         for axes in (bar, lane):
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=8)
-            if job.deadline_ns:
+            if job.deadline_ns > job.begin_ns:
                 due = (job.deadline_ns - job.begin_ns) / 1e6
                 axes.axvline(due, color="#228833", linewidth=1.5)
         handles, labels = bar.get_legend_handles_labels()

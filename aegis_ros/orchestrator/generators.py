@@ -53,6 +53,7 @@ from aegis_ros.scheduling import GeneratorPlan
 from aegis_ros.scheduling.adaptation import Limits
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality, DeviceSpec, GeneratorSpec
+from aegis_ros.trace.history import TracedTask
 from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
 from aegis_ros.wcet.machine import describe_machine
 
@@ -184,6 +185,25 @@ class Generators:
             if (entry := entries.get(adapted.name)) is not None
         )
         return (*admitted, *refused)
+
+    def traced(self) -> tuple[TracedTask, ...]:
+        """Return what a trace says of each: the step that each of its segments is a part of."""
+        return tuple(
+            TracedTask(
+                each.task_id,
+                each.name,
+                each.lane,
+                criticality=str(
+                    Criticality.LOW if each.candidate.spec.tokens_per_s else Criticality.BEST_EFFORT
+                ),
+                steps=tuple(
+                    bucket.name
+                    for bucket in _in_order(each.candidate.buckets)
+                    for _ in bucket.parts_ns
+                ),
+            )
+            for each in tuple(self._entries.values())
+        )
 
     def find(self, name: str) -> tuple[GeneratorCandidate, Conversation] | Reason:
         """Return a generator and its conversation, or why there is none.

@@ -449,6 +449,10 @@ class Orchestrator:
         try:
             with ticket, asked_by("the configuration"):
                 self.generators.admit(generator, ticket)
+            recorder = self._trace.recorder
+            if recorder is not None:
+                for each in self.generators.traced():
+                    recorder.task(each)
         except StoppedError:
             self.log.report(cancelled_reason(ticket))
 

@@ -129,15 +129,17 @@ class _Writing:
 
     def _segment(self, run: TracedSegment) -> dict[str, Any]:
         trace = self._trace
+        step = trace.step_name(run.task, run.segment)
         event = self._slice(
             _LANES,
             _FIRST_TRACK + run.lane,
-            trace.job_name(run.task, run.seq),
+            f"{trace.job_name(run.task, run.seq)} {step}".rstrip(),
             begin_ns=run.begin_ns,
             end_ns=run.end_ns,
         )
         args: dict[str, Any] = {
             "segment": run.segment,
+            **({"name": trace.segment_name(run.task, run.segment)} if step else {}),
             "device_ms": (run.ended_ns - run.began_ns) / 1e6,
         }
         if run.budget_ns:
@@ -195,7 +197,7 @@ class _Writing:
         for run in job.segments:
             step = {"pid": _LANES, "tid": _FIRST_TRACK + run.lane, "ts": self._us(run.begin_ns)}
             yield {**flow, **step, "ph": "t"}
-        if job.deadline_ns:
+        if job.deadline_ns > job.begin_ns:
             late = job.late_ns > 0
             text = f"deadline of {name}" + (f", missed by {job.late_ns / 1e6:.3g} ms" * late)
             yield self._mark(_TASKS, results, text, job.deadline_ns)

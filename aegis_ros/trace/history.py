@@ -46,6 +46,9 @@ class TracedTask:
         bound_ns: proven bound from arrival to the end of the execution, 0 for none.
         model_sha256: digest of its network.
         total_ns: budget of all segments of one job together; 0 for the sum of ``segments_ns``.
+        steps: of a generator, the name of the step that each segment is a part of, such as
+            ``decode 2``. Its jobs last as long as somebody is answered: no deadline is promised to
+            them. Empty for a network.
     """
 
     id: int
@@ -60,6 +63,12 @@ class TracedTask:
     bound_ns: int = 0
     model_sha256: str = ""
     total_ns: int = 0
+    steps: tuple[str, ...] = ()
+
+    @property
+    def promised(self) -> bool:
+        """Whether its jobs have a deadline that is promised."""
+        return self.criticality != Criticality.BEST_EFFORT and not self.steps
 
     @property
     def work_ns(self) -> int:
@@ -116,7 +125,7 @@ class TracedJob:
             with the declared period and jitter.
         stamped_ns: when the frame was stamped, 0 without a stamp to trust.
         deadline_ns: absolute deadline of what ``end_ns`` marks: the result's where it was
-            published, the execution's otherwise.
+            published, the execution's otherwise; ``begin_ns`` for a generator, which has none.
         end_ns: when it was published, else finished, skipped or lost, else the trace's last time.
         rule: why it was skipped.
         promised: whether its deadline was; that of best effort is not.
@@ -275,6 +284,21 @@ class Trace:
         """Return a job as people name it."""
         return self.task_name(task) if task == NO_TASK else f"{self.task_name(task)}#{seq}"
 
+    def step_name(self, task: int, segment: int) -> str:
+        """Return the step of a generator that a segment is a part of; empty for a network's."""
+        known = self.tasks.get(task)
+        steps = () if known is None else known.steps
+        return steps[segment] if segment < len(steps) else ""
+
+    def segment_name(self, task: int, segment: int) -> str:
+        """Return a segment as people name it: ``segment 2``, or ``decode 4 part 1``."""
+        step = self.step_name(task, segment)
+        if not step:
+            return f"segment {segment}"
+        steps = self.tasks[task].steps
+        part = segment - steps.index(step)
+        return f"{step} part {part}" if steps.count(step) > 1 else step
+
     @cached_property
     def _lanes(self) -> Mapping[int, tuple[TracedSegment, ...]]:
         return self._rebuilt[1]
@@ -348,10 +372,13 @@ class _Rebuilding:
                 time_ns,
                 deadline,
                 rank,
-                promised=known is None or known.criticality != Criticality.BEST_EFFORT,
+                promised=known is None or known.promised,
                 stamped_ns=self._stamps.get((task, seq), 0),
             )
-            released.deadline_ns += released.begin_ns - arrival
+            if known is not None and known.steps:
+                released.deadline_ns = released.begin_ns
+            else:
+                released.deadline_ns += released.begin_ns - arrival
             self._jobs[task, seq] = released
         elif kind in (RecordKind.SHED, RecordKind.RESTORED):
             self._changes.append(LaneChange(lane, time_ns, kind == RecordKind.SHED))

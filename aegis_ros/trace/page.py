@@ -126,6 +126,13 @@ def _timeline(trace: Trace, window: tuple[int, int]) -> dict[str, Any]:
     }
 
 
+def _segment_names(trace: Trace, task: int) -> list[str]:
+    """Return how the segments of a generator are called; nothing for a network's."""
+    known = trace.tasks.get(task)
+    steps = () if known is None else known.steps
+    return [trace.segment_name(task, segment) for segment in range(len(steps))]
+
+
 def _task(trace: Trace, task: TaskFigures) -> dict[str, Any]:
     ended = [job for job in trace.by_task.get(task.id, ()) if job.ending is Ending.FINISHED]
     latency = np.array([job.latency_ns for job in ended], np.float64) / 1e6
@@ -134,6 +141,7 @@ def _task(trace: Trace, task: TaskFigures) -> dict[str, Any]:
     counts, _ = np.histogram(latency, _BINS, (0.0, top))
     return {
         "name": task.name,
+        "segments": _segment_names(trace, task.id),
         "lane": task.lane,
         "jobs": task.jobs,
         "finished": task.finished,

@@ -18,7 +18,7 @@ from aegis_ros.trace.explain import PartKind
 from aegis_ros.trace.history import Trace
 from aegis_ros.trace.page import report_page
 from test.cli.conftest import Aegis
-from test.trace.made import Release, traced
+from test.trace.made import Release, answered, traced
 
 pytest.importorskip("mcap")
 
@@ -235,3 +235,57 @@ def test_a_place_that_cannot_be_written_is_reported(
 ) -> None:
     said = aegis("report", late, "-o", str(tmp_path / "no" / "folder.html"))
     assert said.code == 2 and "cannot be written" in said.err
+
+
+def test_an_answer_is_taken_apart_by_its_steps_and_the_slack_it_had(
+    aegis: Aegis, tmp_path: Path
+) -> None:
+    path = _written(answered(_MS), tmp_path / "run.mcap")
+    said = aegis("explain", path, "--job", "llm#0")
+    assert said.code == 0
+    assert "llm#0 answered for 28.00 ms; no deadline is promised to it" in said.out
+    assert re.search(r"prefill 2 +1 +4\.00 +2\.00", said.out), said.out
+    assert re.search(r"decode 1 +2 +8\.00 +3\.00", said.out), said.out
+    words = " ".join(said.out.split())
+    assert "In 28.00 ms, tasks held its lane for 16.00 ms (57%)" in words
+    assert "of the 12.00 ms that they left it used 12.00 ms (100%)" in words
+    assert "the longest wait without a break took 10.00 ms, the last of it for camera#0" in words
+
+
+def test_who_waits_for_a_generator_is_told_for_which_step(aegis: Aegis, tmp_path: Path) -> None:
+    path = _written(answered(_MS), tmp_path / "run.mcap")
+    assert "llm#0 prefill 2 part 1" in aegis("explain", path, "--job", "camera#0").out
+    assert "llm#0 decode 1 part 1" in aegis("explain", path, "--job", "camera#1").out
+
+
+def test_programs_get_the_steps_of_an_answer_and_its_slack(aegis: Aegis, tmp_path: Path) -> None:
+    path = _written(answered(_MS), tmp_path / "run.mcap")
+    found = json.loads(aegis("explain", path, "--job", "llm#0", "--format", "json").out)
+    assert found["steps"] == [
+        {"step": "prefill 2", "times": 1, "ms": 4.0, "longest_part_ms": 2.0},
+        {"step": "decode 1", "times": 2, "ms": 8.0, "longest_part_ms": 3.0},
+    ]
+    assert found["slack"] == {
+        "taken_ms": 16.0,
+        "left_ms": 12.0,
+        "used_ms": 12.0,
+        "longest_wait_ms": 10.0,
+    }
+    camera = json.loads(aegis("explain", path, "--job", "camera#0", "--format", "json").out)
+    assert "steps" not in camera and "slack" not in camera
+    (blocked,) = [each for each in camera["parts"] if each["task"] == "llm"]
+    assert (blocked["segments"], blocked["names"]) == ([1], ["prefill 2 part 1"])
+
+
+def test_answers_are_never_late_whatever_a_generator_promises(aegis: Aegis, tmp_path: Path) -> None:
+    trace = answered(_MS)
+    tasks = dict(trace.tasks)
+    tasks[2] = replace(tasks[2], criticality="low")
+    said = aegis("explain", _written(replace(trace, tasks=tasks), tmp_path / "run.mcap"))
+    assert said.code == 0 and "0 late" in said.out
+    assert re.search(r"llm +gpu +1 +0 +0 +28\.00 +28\.00 +28\.00 +- *\n", said.out), said.out
+
+
+def test_the_report_names_steps(tmp_path: Path) -> None:
+    page = report_page(answered(_MS), "a run")
+    assert '"prefill 2 part 0"' in page and '"decode 1 part 1"' in page

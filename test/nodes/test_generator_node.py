@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("gguf", reason="the extra `llm` is not installed")
+pytest.importorskip("mcap", reason="the extra `trace` is not installed")
 
 from action_msgs.msg import GoalStatus
 from aegis_ros.action import Generate
@@ -18,6 +19,9 @@ from aegis_ros.srv import RegisterModel, UnregisterModel
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
 
+from aegis_ros.errors import ConfigError
+from aegis_ros.trace.history import Trace
+from aegis_ros.trace.mcap_file import read_trace
 from test.network.generator.models import write_gguf
 from test.nodes.system import WAIT_SECONDS, System, running
 
@@ -32,6 +36,7 @@ LLM = """\
 generators:
   - {{name: llm, model: {folder}/tiny.gguf, precision: float32, slots: 2, max_len: 128, parts: 2}}
   - {{name: gone, model: {folder}/gone.gguf}}
+trace: {{file: run.mcap}}
 """
 
 
@@ -149,6 +154,29 @@ def test_one_that_was_refused_is_in_the_status_and_an_error_with_its_reason(
     assert entry.level == DiagnosticStatus.ERROR and "gone.gguf" in entry.message
     assert diagnosis(system, "task gone") is None
     assert diagnosis(system, "generator llm").level == DiagnosticStatus.OK
+
+
+def test_a_trace_names_what_it_ran_and_calls_no_answer_late(system: System, asker: Asker) -> None:
+    assert asker.result(asker.goal(prompt="Hello", max_tokens=8)).result.success
+    path = system.folder / "state" / "nodes" / "orchestrator" / "traces" / "run.mcap"
+    trace = system.until(lambda: _with_decodes(path))
+    jobs = [job for job in trace.jobs.values() if trace.task_name(job.task) == "llm"]
+    assert jobs and not any(job.late_ns for job in jobs)
+    assert {trace.segment_name(run.task, run.segment) for job in jobs for run in job.segments} >= {
+        "decode 1 part 0",
+        "decode 1 part 1",
+    }
+
+
+def _with_decodes(path: Path) -> Trace | None:
+    """Return a trace that has decodes in it."""
+    try:
+        trace = read_trace(path)
+    except ConfigError:  # nothing is in the file yet
+        return None
+    runs = [run for lane in trace.used_lanes for run in trace.lane_segments(lane)]
+    found = any(trace.step_name(run.task, run.segment).startswith("decode") for run in runs)
+    return trace if found else None
 
 
 def test_the_same_seed_repeats_an_answer(system: System, asker: Asker) -> None:

@@ -16,6 +16,7 @@ from aegis_ros.trace import RECORD, RecordKind
 from aegis_ros.trace.chrome import chrome_events
 from aegis_ros.trace.history import Trace, TracedTask
 from test.task_sets import task_sets
+from test.trace.made import answered
 
 _MS = 1_000_000
 
@@ -79,3 +80,19 @@ def test_a_job_that_ended_at_an_early_exit_is_distinguished_from_the_others() ->
     names = [event.get("name", "") for event in chrome_events(trace)]
     assert sum(name.startswith("result of") for name in names) == 1
     assert sum(name.startswith("early result of") for name in names) == 1
+
+
+def test_what_a_generator_ran_is_named_by_its_steps() -> None:
+    trace = answered()
+    _check(trace)
+    events = [each for each in chrome_events(trace) if each.get("cat") == "llm"]
+    assert [each["name"] for each in events] == [
+        *["llm#0 prefill 2"] * 2,
+        *["llm#0 decode 1"] * 4,
+    ]
+    assert [each["args"]["name"] for each in events[:2]] == ["prefill 2 part 0", "prefill 2 part 1"]
+    cameras = [each for each in chrome_events(trace) if each.get("cat") == "camera"]
+    assert [each["name"] for each in cameras] == ["camera#0", "camera#1"]
+    assert "name" not in cameras[0]["args"]
+    marks = [each["name"] for each in chrome_events(trace) if each["ph"] == "i"]
+    assert marks == ["deadline of camera#0", "deadline of camera#1"]
