@@ -124,9 +124,13 @@ def test_language_models_are_shown_with_throughput_arena_and_decisions(browser: 
         legend = page.run("document.querySelector('#arena-legend').innerText")
         assert "assistant (KV cache) 360 MiB" in legend
         why = "assistant needs 3.2 GiB for its cache."
-        feed.put_status(a_status(generators=(a_generator(state="refused", problem=why),)))
+        refused = a_generator(state="refused", problem=why, lane="")
+        gone = RejectedView("assistant", "from the configuration file", why)
+        feed.put_status(a_status(generators=(refused,), rejected=(gone,)))
         page.until("document.querySelector('#generators').innerText.includes('refused: assistant')")
-        assert "tokens/s" not in page.run("document.querySelector('#generators').innerText")
+        shown = page.run("document.querySelector('#generators').innerText")
+        assert "tokens/s" not in shown and "lane" not in shown
+        assert page.run("document.querySelector('#rejected').hidden"), "it is said once"
         assert page.run(_CONTRAST) == ""
         feed.put_status(a_status((a_task(),)))
         page.until("document.querySelector('#generators-panel').hidden")
@@ -179,6 +183,9 @@ def test_the_timeline_moves_at_a_hundred_jobs_a_second(browser: Browser, feed: F
         while not ended.wait(0.01):
             number += 1
             feed.put_job(a_job("obstacles", number, time.time() * 1e3))
+            if number % 50 == 0:  # it grows old after five seconds, however slow the browser is
+                assert feed.status is not None
+                feed.put_status(feed.status)
 
     robot = threading.Thread(target=run)
     with _served(feed) as url:

@@ -3,6 +3,7 @@ import { bytes, colour, count, element, ms, number, paint, percent, setAttribute
 
 const KEPT = 120; // statuses
 const STALLED_S = 5;
+const rate = (value) => number(value, value < 99.95 ? 1 : 0);
 
 export class Generators {
   constructor(panel, list) {
@@ -33,6 +34,7 @@ export class Generators {
     dot.style.background = colour(each.name);
     const box = {
       history: [], colour: colour(each.name),
+      lane: element("span", { class: "muted" }),
       speed: element("span", { class: "muted" }),
       spark: element("canvas", { class: "spark", role: "img" }),
       memory: element("canvas", { class: "spark", role: "img" }),
@@ -42,7 +44,7 @@ export class Generators {
       decision: element("p", { class: "muted" }),
     };
     box.box = element("div", { class: "lane" },
-      element("header", {}, element("span", {}, dot, element("strong", {}, each.name), element("span", { class: "muted" }, ` · lane ${each.lane}`)), box.speed),
+      element("header", {}, element("span", {}, dot, element("strong", {}, each.name), box.lane), box.speed),
       box.problem, box.spark, box.memory, box.limits, box.note, box.decision);
     this.list.append(box.box);
     return box;
@@ -54,12 +56,14 @@ export class Generators {
     const given = each.given_up.length ? `Gave up for the tasks beside it: ${each.given_up.join(", ")}.` : "";
     setText(box.problem, each.problem ? `${each.state}: ${each.problem}` : given);
     box.problem.hidden = !each.problem && !given;
+    setText(box.lane, each.lane ? ` · lane ${each.lane}` : "");
     if (!admitted) {
       setText(box.speed, each.model);
       return;
     }
-    const speed = `${number(each.tokens_per_s)} tokens/s`;
-    setText(box.speed, `${speed} of about ${number(each.expected_tokens_per_s)} · ${count(each.tokens)} in all`);
+    const speed = `${rate(each.tokens_per_s)} tokens/s`;
+    const expected = each.expected_tokens_per_s ? ` of about ${rate(each.expected_tokens_per_s)}` : "";
+    setText(box.speed, `${speed}${expected} · ${count(each.tokens)} in all`);
     const precision = each.precision ? ` · ${each.precision}` : "";
     setText(box.limits, `up to ${each.batch_limit} at once · ${count(each.length_limit)} tokens each · chunks of ${each.chunk_limit}${precision}`);
     const use = each.device_use >= 0 ? ` · lane busy ${percent(each.device_use)}` : "";

@@ -80,7 +80,8 @@ function show(status) {
   device.follow(status);
   generators.follow(status);
   whatIf.follow(status);
-  showRejected(status.rejected);
+  const speaking = new Set(status.generators.map((each) => each.name)); // they have a panel of their own
+  showRejected(status.rejected.filter((each) => !speaking.has(each.name)));
   page["no-tasks"].hidden = status.tasks.length > 0;
   page.tasks.hidden = status.tasks.length === 0;
   setText(page["engine-line"], status.backend ? `${status.backend} on ${status.device}` : "");
