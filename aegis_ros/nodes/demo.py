@@ -13,24 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import rclpy
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
-from sensor_msgs.msg import Image
 
-from aegis_ros.demo.overview import contact_sheet
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.demo_config import with_backend
+from aegis_ros.nodes.demo_frames import FrameWriter
 from aegis_ros.nodes.domains import unused_domain
 from aegis_ros.nodes.ending import ENDING, end_on_signals
 from aegis_ros.nodes.monitor import Monitor
@@ -92,47 +88,6 @@ class _Processes:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-class _FrameWriter:
-    """Keeps the latest annotated frame of each task as a picture a person can open."""
-
-    def __init__(self, node: Node, folder: Path) -> None:
-        self._node = node
-        self._folder = folder
-        self._written: dict[str, float] = {}
-        self._latest: dict[str, np.ndarray] = {}
-        self._subscribed: set[str] = set()
-
-    def follow(self, status: OrchestratorStatus) -> None:
-        """Subscribe to the annotated frames of all tasks that publish them."""
-        for task in status.tasks:
-            name, output = task.spec.name, task.spec.output
-            if output.annotate and name not in self._subscribed:
-                self._subscribed.add(name)
-                self._node.create_subscription(
-                    Image,
-                    f"{output.topic}/annotated",
-                    lambda message, name=name: self._write(name, message),
-                    qos_profile_sensor_data,
-                )
-
-    def _write(self, name: str, message: Image) -> None:
-        now = time.monotonic()
-        if now - self._written.get(name, -10.0) < 1.0:
-            return
-        self._written[name] = now
-        pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
-        self._latest[name] = np.ascontiguousarray(pixels[:, :, ::-1])
-        cv2.imwrite(str(self._folder / f"{name}.png"), self._latest[name])
-
-    def overview(self) -> Path | None:
-        """Put the latest frame of each task on one sheet; return its file, if there is any."""
-        if not self._latest:
-            return None
-        path = self._folder / "overview.png"
-        cv2.imwrite(str(path), contact_sheet(dict(sorted(self._latest.items()))))
-        return path
 
 
 def _greedy_task(status: OrchestratorStatus) -> ModelTask:
@@ -202,7 +157,7 @@ class _Demo:
         self._processes = processes
         self._end = end  # asked for with a signal
         self._monitor = Monitor(node, _TARGET, decisions=6)
-        self._writer = _FrameWriter(node, processes.log_dir)
+        self._writer = FrameWriter(node, processes.log_dir)
         self._register = node.create_client(RegisterModel, f"{_TARGET}/register_model")
         self._answer: Any = None
 
