@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build browser fastdds runtimes demo test lint unit kills bench fuzz clean
+.PHONY: help setup build browser fastdds runtimes llm demo test lint unit kills bench fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -12,8 +12,9 @@ setup: ## Install everything that is needed into .venv
 build: setup ## Build the messages and the package with colcon into install/
 	@bash bootstrap/build.sh
 
-# Who asks for a backend has its runtime brought, if it is one of bootstrap/runtimes.txt.
-demo: build $(if $(findstring --backend,$(ARGS)),runtimes) ## Real networks on real camera and lidar recordings, with a live table
+# Who asks for a backend has its runtime brought, if it is one of bootstrap/runtimes.txt, and who
+# asks for a language model its weights.
+demo: build $(if $(findstring --backend,$(ARGS)),runtimes) $(if $(findstring --llm,$(ARGS)),llm) ## Real networks on real camera and lidar recordings, with a live table
 	@source bootstrap/activate.sh && install/aegis_ros/lib/aegis_ros/demo $(ARGS)
 
 test: build browser fastdds runtimes lint unit ## Run the checks and all tests
@@ -26,6 +27,9 @@ fastdds:
 
 runtimes: setup
 	@bash bootstrap/runtimes.sh
+
+llm: setup
+	@bash bootstrap/llm.sh
 
 lint: build ## ruff, mypy and the rules on who imports whom
 	@source bootstrap/activate.sh && ruff format --check . && ruff check . && lint-imports --no-cache && mypy

