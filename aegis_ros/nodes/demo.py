@@ -16,7 +16,7 @@ from typing import Any
 import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
@@ -25,11 +25,12 @@ from rich.table import Table
 from aegis_ros.errors import AegisError
 from aegis_ros.msg import ModelTask, OrchestratorStatus, TaskInput, TaskOutput
 from aegis_ros.nodes.answering import answer_always
-from aegis_ros.nodes.demo_config import with_backend
+from aegis_ros.nodes.demo_config import NARRATOR, with_backend, with_narrator
 from aegis_ros.nodes.demo_frames import FrameWriter
 from aegis_ros.nodes.domains import unused_domain
 from aegis_ros.nodes.ending import ENDING, end_on_signals
 from aegis_ros.nodes.monitor import Monitor
+from aegis_ros.nodes.narrator import Narrator
 from aegis_ros.nodes.resources import fastdds_profile, share_file
 from aegis_ros.nodes.spinning import spin_beside
 from aegis_ros.nodes.starting import starting
@@ -37,7 +38,8 @@ from aegis_ros.sandbox.children import child_environment
 from aegis_ros.sandbox.ctrl_c import INTERRUPTED, kept_from_children
 from aegis_ros.sandbox.descendants import end_with_this_process
 from aegis_ros.srv import RegisterModel
-from aegis_ros.views.status import render_snapshot, summary_line
+from aegis_ros.views.narration import narration_line, render_narration
+from aegis_ros.views.status import Snapshot, render_snapshot, summary_line
 
 __all__ = ["main"]
 
@@ -46,6 +48,7 @@ _EXAMPLES = """examples:
   make demo
   make demo ARGS="--seconds 0"        run until Ctrl+C
   make demo ARGS=--backend=NAME       on another runtime (aegis doctor lists them)
+  make demo ARGS=--llm                beside a language model that says what they see (93 MB)
   ros2 run aegis_ros demo --output /tmp/frames
 """
 
@@ -151,13 +154,20 @@ class _Demo:
     """One run of the demo."""
 
     def __init__(
-        self, node: Node, console: Console, processes: _Processes, end: threading.Event
+        self,
+        node: Node,
+        console: Console,
+        processes: _Processes,
+        end: threading.Event,
+        *,
+        narrated: bool,
     ) -> None:
         self._console = console
         self._processes = processes
         self._end = end  # asked for with a signal
         self._monitor = Monitor(node, _TARGET, decisions=6)
         self._writer = FrameWriter(node, processes.log_dir)
+        self._narrator = Narrator(node, _TARGET, NARRATOR) if narrated else None
         self._register = node.create_client(RegisterModel, f"{_TARGET}/register_model")
         self._answer: Any = None
 
@@ -214,14 +224,25 @@ class _Demo:
                 if status is None or snapshot is None:
                     continue
                 self._writer.follow(status)
+                if self._narrator is not None:
+                    self._narrator.follow(status)
                 if not asked and time.monotonic() - started > min(8.0, seconds / 2 or 8.0):
                     asked = True
                     self._ask(status)
                 if self._console.is_terminal:
-                    live.update(render_snapshot(snapshot, self._console.width))
+                    live.update(self._picture(snapshot))
                 elif time.monotonic() - last_line > 5.0:
                     last_line = time.monotonic()
                     self._console.print(summary_line(snapshot), soft_wrap=True)
+                    if self._narrator is not None:
+                        line = narration_line(self._narrator.narration(), NARRATOR)
+                        self._console.print(escape(line), soft_wrap=True)
+
+    def _picture(self, snapshot: Snapshot) -> RenderableType:
+        picture = render_snapshot(snapshot, self._console.width)
+        if self._narrator is None:
+            return picture
+        return Group(picture, render_narration(self._narrator.narration(), NARRATOR))
 
     def _ask(self, status: OrchestratorStatus) -> None:
         if status.tasks and self._register.service_is_ready():
@@ -238,7 +259,7 @@ class _Demo:
             return 1
         snapshot = self._monitor.snapshot()
         assert snapshot is not None
-        self._console.print(render_snapshot(snapshot, self._console.width))
+        self._console.print(self._picture(snapshot))
         if self._answer is None:
             self._console.print(
                 "[red]the orchestrator did not answer the registration[/red]; see "
@@ -252,6 +273,13 @@ class _Demo:
         if sheet is not None:
             self._console.print(f"annotated frames: {sheet} and its folder", soft_wrap=True)
         silent = [task.name for task in snapshot.tasks if not task.completed]
+        if self._narrator is not None:
+            narration = self._narrator.narration()
+            self._console.print(
+                f"{NARRATOR}: {narration.answers} answers, {narration.tokens} tokens, "
+                f"{narration.tokens_per_s:.1f} tokens/s"
+            )
+            silent += [NARRATOR] if not narration.tokens else []
         if silent:
             self._console.print(f"[red]no result from {', '.join(silent)}[/red]")
         late = sum(task.missed for task in snapshot.tasks)
@@ -278,6 +306,11 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         "--backend", default="", help="runtime of all lanes (default: as configured)"
     )
+    parser.add_argument(
+        "--llm",
+        action="store_true",
+        help="beside a language model that says what the networks see (SmolLM2-135M, 93 MB)",
+    )
     options = parser.parse_args(args)
     folder = options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -294,6 +327,8 @@ def main(args: list[str] | None = None) -> int:
         config = options.config or share_file("config/demo.yaml")
         if options.backend:
             config = with_backend(config, options.backend, folder)
+        if options.llm:
+            config = with_narrator(config, folder)
         with starting():
             # Ours: rclpy's handlers would end the subscriptions, and leave this waiting.
             rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -314,7 +349,7 @@ def main(args: list[str] | None = None) -> int:
         processes.start(
             "replay", "aegis_ros.nodes.replay", f"config:={share_file('config/demo_replay.yaml')}"
         )
-        code = _Demo(node, console, processes, end).run(options.seconds)
+        code = _Demo(node, console, processes, end, narrated=options.llm).run(options.seconds)
     finally:
         processes.stop()
         spinner.stop()
