@@ -6,7 +6,6 @@ Importing :mod:`aegis_ros.dashboard.server` needs the packages of the extra ``da
 from aegis_ros.dashboard.feed import Batch, Cursor, Feed
 from aegis_ros.dashboard.questions import Pause, Robot, WhatIf
 from aegis_ros.dashboard.settings import Settings
-from aegis_ros.dashboard.token import VARIABLE, read_token
 from aegis_ros.dashboard.views import (
     AnswerView,
     BarView,
@@ -26,7 +25,6 @@ from aegis_ros.dashboard.views import (
 from aegis_ros.dashboard.window import analysis_task, critical_window
 
 __all__ = [
-    "VARIABLE",
     "AnswerView",
     "BarView",
     "Batch",
@@ -50,5 +48,4 @@ __all__ = [
     "WitnessView",
     "analysis_task",
     "critical_window",
-    "read_token",
 ]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from typing import Any
 
-import rclpy
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 
 from aegis_ros.dashboard import (
-    VARIABLE,
     AnswerView,
     DecisionView,
     Feed,
@@ -22,9 +18,8 @@ from aegis_ros.dashboard import (
     WindowView,
     analysis_task,
     critical_window,
-    read_token,
 )
-from aegis_ros.errors import AegisError, ConfigError, StateError
+from aegis_ros.errors import StateError
 from aegis_ros.msg import InferenceResult, OrchestratorStatus, Rationale
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.callback_groups import forget_destroyed
@@ -35,11 +30,9 @@ from aegis_ros.nodes.dashboard_messages import (
     question_to_task,
     status_view,
 )
-from aegis_ros.nodes.ending import end_on_signals, wait_for
 from aegis_ros.nodes.loggable import text_of
 from aegis_ros.nodes.parameters import Declaration, Parameters
-from aegis_ros.nodes.spinning import spin_beside
-from aegis_ros.nodes.starting import starting
+from aegis_ros.nodes.serving import FIXED, TARGET, serve, served_at, target_of, token_of
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.printable import printable
 from aegis_ros.srv import EvaluateModel, SetTaskEnabled
@@ -53,47 +46,22 @@ _MISSING = (
     "pip install 'aegis_ros[dashboard]', or apt-get install python3-fastapi python3-uvicorn "
     "python3-prometheus-client"
 )
+_VARIABLE = "AEGIS_DASHBOARD_TOKEN"
 
-
-_FIXED = "read at start only: start the dashboard again"
 _PARAMETERS = (
-    Declaration(
-        "target",
-        "orchestrator",
-        "Name of the orchestrator node; relative: in this one's.",
-        fixed=_FIXED,
-    ),
-    Declaration(
-        "host", "127.0.0.1", "Address to listen on. 127.0.0.1: this machine only.", fixed=_FIXED
-    ),
-    Declaration(
-        "port",
+    TARGET,
+    *served_at(
         8470,
-        "Port to listen on. 0: any free one; the log says which.",
-        low=0,
-        high=65535,
-        fixed=_FIXED,
-    ),
-    Declaration(
-        "token_file",
-        "",
         "File with the token that a browser needs to pause and resume tasks (16 characters or "
-        f"more, mode 600). Empty: that of {VARIABLE}; without, the page is read-only.",
-        fixed=_FIXED,
+        f"more, mode 600). Empty: that of {_VARIABLE}; without, the page is read-only.",
     ),
-    Declaration(
-        "token",
-        "",
-        "Refused: every node of the domain could read it. Use token_file.",
-        fixed="every node of the domain could read it: use token_file",
-    ),
-    Declaration("page", True, "Serve the page.", fixed=_FIXED),
-    Declaration("metrics", False, "Serve /metrics for Prometheus.", fixed=_FIXED),
+    Declaration("page", True, "Serve the page.", fixed=FIXED),
+    Declaration("metrics", False, "Serve /metrics for Prometheus.", fixed=FIXED),
     Declaration(
         "results",
         True,
         "Subscribe to the results: their timing makes the timeline. False: lighter.",
-        fixed=_FIXED,
+        fixed=FIXED,
     ),
     Declaration(
         "batch_s",
@@ -101,7 +69,7 @@ _PARAMETERS = (
         "Seconds between two batches of updates to a browser.",
         low=0.05,
         high=10.0,
-        fixed=_FIXED,
+        fixed=FIXED,
     ),
 )
 
@@ -117,14 +85,12 @@ class DashboardNode(Node):
         """
         super().__init__("dashboard", **arguments)
         given = Parameters(self, _PARAMETERS)
-        target = given["target"]
-        # as the graph resolves it: remapped, and in this node's namespace where it is relative
-        self.target = self.resolve_topic_name(f"{target}/status").removesuffix("/status")
+        self.target = target_of(self, given)
         self.settings = Settings(
             target=self.target,
             host=given["host"],
             port=given["port"],
-            token=_token(given),
+            token=token_of(given, _VARIABLE),
             page=given["page"],
             metrics=given["metrics"],
             batch_s=given["batch_s"],
@@ -255,17 +221,6 @@ class DashboardNode(Node):
         return future.result()
 
 
-def _token(given: Parameters) -> str:
-    if given["token"]:
-        raise ConfigError(
-            "every node of the ROS domain can read a parameter",
-            where="token",
-            hint="Put the token into a file (chmod 600) and name it with token_file, or into "
-            f"the environment as {VARIABLE}",
-        )
-    return read_token(given["token_file"], os.environ)
-
-
 def main(args: list[str] | None = None) -> int:
     """Serve until asked to end; return the exit code (1: it could not be served)."""
     take_ros_arguments("dashboard", "Serves the live page of an orchestrator.", args)
@@ -274,30 +229,13 @@ def main(args: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(_MISSING.format(name=error.name), file=sys.stderr)
         return 1
-    end = threading.Event()
-    end_on_signals(end)
-    try:
-        with starting():
-            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-            node = DashboardNode()
-        server = Server(node.feed, node, node.settings)
-    except AegisError as error:
-        print(str(error), file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
-    spinner = spin_beside(node)
-    what = "page" if node.settings.page else "metrics"
-    node.get_logger().info(f"{what} of {node.target} at {server.url}")
-    if not node.settings.loopback:
-        node.get_logger().warning(
-            f"anyone who can reach {node.settings.host} can read the page, unencrypted; "
-            "a tunnel (ssh -L) to 127.0.0.1 is safer"
-        )
-    wait_for(end)
-    server.close()
-    spinner.stop()
-    rclpy.try_shutdown()
-    return 0
+    return serve(
+        DashboardNode,
+        lambda node: Server(node.feed, node, node.settings),
+        args,
+        what=lambda node: f"{'page' if node.settings.page else 'metrics'} of {node.target}",
+        seen="read the page",
+    )
 
 
 if __name__ == "__main__":

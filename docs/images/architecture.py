@@ -28,7 +28,10 @@ _LINE = 15
 _CHARACTERS = 88
 
 # Which process a package's code runs in; what is in none of these runs in both.
-_NODE = ("nodes", "cli", "dashboard", "views", "demo", "orchestrator", "planning", "decoders")
+_NODE = (
+    *("nodes", "cli", "dashboard", "views", "serving", "demo", "orchestrator"),
+    *("planning", "decoders"),
+)
 _COLOURS = {"node": "#dbe9f6", "engine": "#fde5cd", "both": "#e9e9e9"}
 _LEGEND = (
     ("node", "node's process"),

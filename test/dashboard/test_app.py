@@ -17,9 +17,9 @@ pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
 
 from aegis_ros.dashboard import Feed, Settings
-from aegis_ros.dashboard.connections import bounded
 from aegis_ros.dashboard.server import Server
 from aegis_ros.errors import ConfigError, StateError
+from aegis_ros.serving.connections import bounded
 from test.dashboard.robot import FakeRobot, fill
 
 TOKEN = "0123456789abcdef"

@@ -7,15 +7,15 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from aegis_ros.dashboard.settings import Settings
+from aegis_ros.serving.listening import Listening
 
 __all__ = ["bounded"]
 
 _WHOLE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)  # what a client's side is after its request
 
 
-def bounded(settings: Settings) -> type[asyncio.Protocol]:
-    """Return the protocol of a server with the limits of these settings."""
+def bounded(listening: Listening) -> type[asyncio.Protocol]:
+    """Return the protocol of a server with these limits."""
 
     class Bounded(H11Protocol):
         """Closes connections beyond the limit at once, and those that are slow after a while."""
@@ -26,12 +26,12 @@ def bounded(settings: Settings) -> type[asyncio.Protocol]:
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Begin to wait for a request."""
             assert isinstance(transport, asyncio.Transport)
-            if len(self.connections) >= settings.connections:
+            if len(self.connections) >= listening.connections:
                 self._refused = True
                 transport.abort()
                 return
             super().connection_made(transport)
-            self._wait(settings.request_s)
+            self._wait(listening.request_s)
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Give everything back."""
@@ -45,12 +45,12 @@ def bounded(settings: Settings) -> type[asyncio.Protocol]:
             if self.conn.their_state in _WHOLE:
                 self._wait(0.0)
             elif self._slow is None:
-                self._wait(settings.request_s)
+                self._wait(listening.request_s)
 
         def pause_writing(self) -> None:
             """Wait for a client that does not read its answer."""
             super().pause_writing()
-            self._wait(settings.request_s)
+            self._wait(listening.request_s)
 
         def resume_writing(self) -> None:
             """Go on."""

@@ -1,4 +1,4 @@
-"""Reads the token that changes need, from where no other user or node can read it."""
+"""Reads the token that clients need, from where no other user or node can read it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import MutableMapping
 from aegis_ros.config import expanded
 from aegis_ros.errors import ConfigError
 
-__all__ = ["VARIABLE", "read_token"]
+__all__ = ["read_token"]
 
-VARIABLE = "AEGIS_DASHBOARD_TOKEN"
 _MOST_BYTES = 4096
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def read_token(file: str, environment: MutableMapping[str, str]) -> str:
+def read_token(file: str, variable: str, environment: MutableMapping[str, str]) -> str:
     """Return the token of a file, else of the environment; empty where there is neither.
 
     A parameter would show it to every node of the ROS domain, a command line to every user.
 
     Args:
         file: path of the file, empty for none.
+        variable: of the environment.
         environment: that of this process; the token is taken out of it, so that no child gets it.
 
     Raises:
         ConfigError: the file cannot be read, or others can read or change it.
     """
-    given = environment.pop(VARIABLE, "").strip()
+    given = environment.pop(variable, "").strip()
     if not file:
         return given
     path = expanded(file)
