@@ -19,6 +19,7 @@ setup(
             "monitor = aegis_ros.nodes.programs:monitor",
             "demo = aegis_ros.nodes.programs:demo",
             "dashboard = aegis_ros.nodes.programs:dashboard",
+            "chat = aegis_ros.nodes.programs:chat",
         ],
         "aegis_ros.programs": [  # what `aegis` becomes, and has no import of
             "dashboard = aegis_ros.nodes.programs:dashboard",

@@ -1,4 +1,4 @@
-"""Start the orchestrator node, and its live page where asked for.
+"""Start the orchestrator node, and its live page and chat API where asked for.
 
 ros2 launch aegis_ros orchestrator.launch.py config:=/path/to/robot.yaml
 """
@@ -19,11 +19,13 @@ def generate_launch_description() -> LaunchDescription:
             *declare("namespace", "enclave", "autostart", "state_dir"),
             *declare("dashboard", "dashboard_host", "dashboard_port", "metrics"),
             *declare("dashboard_token_file"),
+            *declare("chat", "chat_host", "chat_port", "chat_token_file"),
             *declare("use_sim_time", "log_level", "fastdds_profile"),
             checked(),
             for_large_images(
                 start("orchestrator", name=LaunchConfiguration("name")),
                 start("dashboard", condition=IfCondition(served)),
+                start("chat", condition=IfCondition(LaunchConfiguration("chat"))),
             ),
         ]
     )

@@ -38,7 +38,7 @@ def take_ros_arguments(program: str, description: str, args: Sequence[str] | Non
         parser.error(
             f"{' '.join(unknown)} is no argument of ROS; a configuration is given as "
             "--ros-args -p config:=/path/to/file.yaml"
-            if program != "dashboard"
+            if "config" in PARAMETERS[program]
             else f"{' '.join(unknown)} is no argument of ROS; see --help"
         )
 

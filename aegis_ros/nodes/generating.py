@@ -13,6 +13,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from aegis_ros.action import Generate
@@ -36,6 +37,8 @@ _GOAL_SERVICE = "generate/_action/send_goal"
 _READERS = 2  # prompts that are read at once, each in a child process
 _RESULT_KEPT_S = 30  # for a client that asks late; prompts of a megabyte are kept as long
 _LOOK_S = 1.0
+# Of a hundred requests that come at once, ROS's own depth of ten would lose most without a word.
+_MANY = QoSProfile(depth=1000)
 _GOOD = (Conclusion.END, Conclusion.STOP, Conclusion.LENGTH, Conclusion.CONTEXT)
 
 
@@ -93,6 +96,9 @@ class Generating:
             callback_group=ReentrantCallbackGroup(),
             goal_callback=lambda goal: GoalResponse.ACCEPT,
             cancel_callback=self._cancel,
+            goal_service_qos_profile=_MANY,
+            result_service_qos_profile=_MANY,
+            cancel_service_qos_profile=_MANY,
             result_timeout=_RESULT_KEPT_S,
         )
         # Not the node's clock, which a simulation may stop.

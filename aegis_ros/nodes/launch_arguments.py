@@ -72,6 +72,17 @@ ARGUMENTS = {
             "file (mode 600) of the token that a browser needs to pause tasks; empty: read-only",
         ),
         _switch("metrics", "also serve /metrics for Prometheus there; alone or with the page"),
+        _switch("chat", "also serve the chat API of OpenAI in front of its generators"),
+        LaunchArgument(
+            "chat_host",
+            "address the chat API is served on; 127.0.0.1: this machine only; others need a token",
+            "127.0.0.1",
+        ),
+        LaunchArgument("chat_port", "port the chat API is served on", "8471", kind=int),
+        LaunchArgument(
+            "chat_token_file",
+            "file (mode 600) of the token that clients of the chat API need; empty: none",
+        ),
         _switch("use_sim_time", "read stamps against /clock"),
         LaunchArgument(
             "log_level",
@@ -102,6 +113,12 @@ PARAMETERS = {
         "page": "dashboard",
         "results": "dashboard",
         "metrics": "metrics",
+    },
+    "chat": {
+        "target": "name",
+        "host": "chat_host",
+        "port": "chat_port",
+        "token_file": "chat_token_file",
     },
     "replay": {"config": "config"},
 }

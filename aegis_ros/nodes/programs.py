@@ -11,7 +11,12 @@ from importlib import import_module
 from aegis_ros.nodes.ending import ENDING
 from aegis_ros.sandbox.ctrl_c import INTERRUPTED, end_at_once
 
-__all__ = ["dashboard", "demo", "monitor", "replay"]
+__all__ = ["chat", "dashboard", "demo", "monitor", "replay"]
+
+
+def chat(args: list[str] | None = None) -> int:
+    """Serve the chat API; return the exit code."""
+    return _run("chat", args)
 
 
 def dashboard(args: list[str] | None = None) -> int:
@@ -40,7 +45,7 @@ def _run(module: str, args: list[str] | None, interrupted: int = 0) -> int:
 
 
 if __name__ == "__main__":
-    _PROGRAMS = {each.__name__: each for each in (dashboard, demo, monitor, replay)}
+    _PROGRAMS = {each.__name__: each for each in (chat, dashboard, demo, monitor, replay)}
     if len(sys.argv) < 2 or sys.argv[1] not in _PROGRAMS:
         sys.exit(f"which program? One of {', '.join(_PROGRAMS)}")
     sys.exit(_PROGRAMS[sys.argv.pop(1)]())

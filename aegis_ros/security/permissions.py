@@ -121,6 +121,7 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
     tasks = names.all(*_TASKS)
     intake = replace(names, node=f"{names.node}_intake", remaps=())
     dashboard = replace(names, node="dashboard")
+    chat = replace(names, node="chat")
     replay = replace(names, node="replay")
     monitor = Names("aegis_monitor")
     programs = {
@@ -155,6 +156,16 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
                 subscribe=(*news, *results),
                 reply=dashboard.all(*_PARAMETERS, _TYPES),
                 request=names.all("~/evaluate_model", "~/set_task_enabled"),
+            ),
+        ),
+        "chat": (
+            Profile(
+                chat.node,
+                chat.namespace,
+                publish=chat.all(*_ALL_NODES),
+                subscribe=names.all("~/status"),
+                reply=chat.all(*_PARAMETERS, _TYPES),
+                call=names.all("~/generate"),
             ),
         ),
         "monitor": (

@@ -29,8 +29,8 @@ _CHARACTERS = 88
 
 # Which process a package's code runs in; what is in none of these runs in both.
 _NODE = (
-    *("nodes", "cli", "dashboard", "views", "serving", "demo", "orchestrator"),
-    *("planning", "decoders"),
+    *("nodes", "cli", "dashboard", "chat", "views", "serving", "demo"),
+    *("orchestrator", "planning", "decoders"),
 )
 _COLOURS = {"node": "#dbe9f6", "engine": "#fde5cd", "both": "#e9e9e9"}
 _LEGEND = (

@@ -20,6 +20,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.parameter import Parameter
 
+from aegis_ros.nodes.chat import ChatNode
 from aegis_ros.nodes.dashboard import DashboardNode
 from aegis_ros.nodes.launch_arguments import ARGUMENTS, PARAMETERS, misspelled
 from aegis_ros.nodes.orchestrator import OrchestratorNode
@@ -29,7 +30,12 @@ from aegis_ros.spec import OrchestratorSpec
 
 _LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 _FILES = sorted(_LAUNCH.glob("*.launch.py"))
-_NODES = {"orchestrator": OrchestratorNode, "dashboard": DashboardNode, "replay": ReplayNode}
+_NODES = {
+    "orchestrator": OrchestratorNode,
+    "dashboard": DashboardNode,
+    "chat": ChatNode,
+    "replay": ReplayNode,
+}
 _TYPES = {Parameter.Type.STRING: str, Parameter.Type.BOOL: bool, Parameter.Type.INTEGER: int}
 
 

@@ -154,6 +154,15 @@ def test_an_argument_that_is_misspelled_is_named_once_with_the_nearest_one(
     ]
 
 
+def test_chats_are_served_beside_the_orchestrator_where_asked_for() -> None:
+    started = _started("orchestrator.launch.py", 2, name="brain", chat="true", chat_port="8500")
+    command, _ = started["chat"]
+    assert command[command.index("--enclave") + 1] == "/aegis/chat"
+    parameters = yaml.safe_load(Path(command[command.index("--params-file") + 1]).read_text())
+    (values,) = (node["ros__parameters"] for node in parameters.values())
+    assert values == {"target": "brain", "host": "127.0.0.1", "port": 8500, "token_file": ""}
+
+
 def test_the_page_is_served_beside_the_orchestrator_it_shows_where_asked_for() -> None:
     started = _started(
         "orchestrator.launch.py", 2, name="brain", namespace="robot1", dashboard="true"

@@ -31,7 +31,12 @@ def _run(module: str, *arguments: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     ("module", "parameter"),
-    [("orchestrator_main", "config"), ("replay", "config"), ("dashboard", "port")],
+    [
+        ("orchestrator_main", "config"),
+        ("replay", "config"),
+        ("dashboard", "port"),
+        ("chat", "port"),
+    ],
 )
 def test_help_lists_the_parameters_and_starts_nothing(module: str, parameter: str) -> None:
     code, said = _run(module, "--help")
@@ -80,7 +85,7 @@ def test_an_orchestrator_without_a_configuration_says_how_to_give_one(
         assert "no configuration" in said and "-p config:=" in said
 
 
-@pytest.mark.parametrize("module", ["orchestrator_main", "replay", "dashboard", "monitor"])
+@pytest.mark.parametrize("module", ["orchestrator_main", "replay", "dashboard", "chat", "monitor"])
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -104,6 +109,7 @@ def test_arguments_that_ros_cannot_use_are_named_in_one_sentence(
     [
         ("orchestrator_main", ("-p", "autostart:=false"), "confg", "'config'"),
         ("dashboard", ("-p", "port:=0"), "hots", "'host'"),
+        ("chat", ("-p", "port:=0"), "hots", "'host'"),
         ("monitor", (), "use_simtime", "'use_sim_time'"),
         ("replay", (), "confg", "'config'"),
     ],

@@ -18,6 +18,7 @@ _PROGRAMS = {
     "replay": "replay",
     "monitor": "monitor",
     "dashboard": "dashboard",
+    "chat": "chat",
     "demo": "demo",
 }
 _NO_SECURITY = "This Fast DDS version doesn't have the security libraries\nPlease compile"
@@ -46,8 +47,8 @@ def _started(program: str, folder: Path, **security: str) -> subprocess.Complete
 
 @pytest.mark.parametrize("program", list(_PROGRAMS))
 def test_a_program_without_keys_says_what_makes_them(program: str, tmp_path: Path) -> None:
-    if program == "dashboard":
-        pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
+    if program in ("dashboard", "chat"):
+        pytest.importorskip("fastapi", reason=f"the extra `{program}` is not installed")
     keystore = str(tmp_path / "keystore")
     ended = _started(program, tmp_path, ROS_SECURITY_KEYSTORE=keystore)
     assert ended.returncode in (1, 2)

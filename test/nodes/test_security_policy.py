@@ -20,6 +20,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from aegis_ros.config import load_config
+from aegis_ros.nodes.chat import ChatNode
 from aegis_ros.nodes.companions import companion
 from aegis_ros.nodes.dashboard import DashboardNode
 from aegis_ros.nodes.monitor import Monitor
@@ -142,10 +143,14 @@ def test_every_node_uses_what_the_policy_permits_and_nothing_else(tmp_path: Path
             context=context,
             cli_args=["--ros-args", *(word for rule in _words() for word in ("-r", rule))],
         )
+        chat = ChatNode(
+            context=context,
+            cli_args=["--ros-args", *(word for rule in _words() for word in ("-r", rule))],
+        )
         watching = rclpy.create_node("aegis_monitor", context=context)
         Monitor(watching, "/orchestrator")
         system.node.set_parameters([Parameter("use_sim_time", value=True)])
-        nodes = (system.node, system.node.intake_node, dashboard, watching, replay)
+        nodes = (system.node, system.node.intake_node, dashboard, chat, watching, replay)
         spec = load_config(tmp_path / "robot.yaml")
         names = Names("orchestrator", "/", _REMAPS)
         permitted = _permitted(policy(enclaves(spec, names)))
@@ -165,14 +170,14 @@ def test_every_node_uses_what_the_policy_permits_and_nothing_else(tmp_path: Path
                 for each in nodes
             }
 
-        with _spun(context, dashboard, watching, replay):
+        with _spun(context, dashboard, chat, watching, replay):
             with suppress(AssertionError):
                 system.until(lambda: not any(unused().values()))
             assert unused() == {each.get_name(): set() for each in nodes}
             for node in nodes:
                 assert _used(node) <= permitted[node.get_name()], node.get_name()
             _check_dds(policy(enclaves(spec, names)), nodes)
-        for node in (dashboard, watching, replay):
+        for node in (dashboard, chat, watching, replay):
             node.destroy_node()  # others of these names may follow in this process
 
 

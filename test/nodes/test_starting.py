@@ -14,14 +14,14 @@ import pytest
 from aegis_ros.errors import ConfigError
 from aegis_ros.nodes.starting import starting
 
-_PROGRAMS = ("orchestrator_main", "monitor", "replay", "dashboard", "demo")
+_PROGRAMS = ("orchestrator_main", "monitor", "replay", "dashboard", "chat", "demo")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def _started(program: str, folder: Path, **changed: str | None) -> str:
     """Run a program, which must end by itself and not with a traceback; return what it says."""
-    if program == "dashboard":
-        pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
+    if program in ("dashboard", "chat"):
+        pytest.importorskip("fastapi", reason=f"the extra `{program}` is not installed")
     environment = {name: value for name, value in os.environ.items() if changed.get(name, value)}
     ended = subprocess.run(
         [

@@ -45,7 +45,7 @@ def test_governance_lets_nobody_in_without_keys_and_protects_everything() -> Non
 
 
 def test_there_is_an_enclave_for_each_program() -> None:
-    names = ("orchestrator", "dashboard", "monitor", "replay", "operator")
+    names = ("orchestrator", "dashboard", "chat", "monitor", "replay", "operator")
     assert set(_GRANTED) == {f"/aegis/{name}" for name in names}
 
 
@@ -75,6 +75,7 @@ def test_only_sensors_publish_frames_and_only_the_orchestrator_results(task: obj
         ("change_state", {"operator"}),
         ("set_parameters", {"operator"}),
         ("profile_model/_action/send_goal", {"operator"}),
+        ("generate/_action/send_goal", {"chat", "operator"}),
     ],
 )
 def test_only_who_is_meant_to_calls_a_service(service: str, callers: set[str]) -> None:
@@ -86,7 +87,7 @@ def test_only_who_is_meant_to_calls_a_service(service: str, callers: set[str]) -
 @pytest.mark.parametrize(
     ("topic", "listeners"),
     [
-        ("status", {"dashboard", "monitor", "operator"}),
+        ("status", {"chat", "dashboard", "monitor", "operator"}),
         ("rationale", {"dashboard", "monitor", "operator"}),
     ],
 )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from aegis_ros.errors import ConfigError
 
-__all__ = ["AnswerText"]
+__all__ = ["MOST_CHARACTERS", "MOST_STOPS", "AnswerText"]
 
-_MOST_STOPS = 16
-_MOST_CHARACTERS = 256
+MOST_STOPS = 16
+MOST_CHARACTERS = 256
 
 
 class AnswerText:
@@ -29,12 +29,12 @@ class AnswerText:
 
     def __init__(self, pieces: Sequence[bytes], stops: Sequence[str] = ()) -> None:
         """Begin with no text."""
-        if len(stops) > _MOST_STOPS or any(not 0 < len(each) <= _MOST_CHARACTERS for each in stops):
+        if len(stops) > MOST_STOPS or any(not 0 < len(each) <= MOST_CHARACTERS for each in stops):
             raise ConfigError(
                 "not a list of texts to stop at",
                 where="stop",
                 value=list(stops)[:3],
-                expected=f"at most {_MOST_STOPS} texts of 1 to {_MOST_CHARACTERS} characters",
+                expected=f"at most {MOST_STOPS} texts of 1 to {MOST_CHARACTERS} characters",
             )
         self._pieces, self._stops = pieces, tuple(stops)
         # A character may come in several tokens; what is none is shown as U+FFFD.

@@ -1,0 +1,157 @@
+"""What a program may ask, and the name of what it may not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from aegis_ros.chat import Message, Question
+from aegis_ros.chat.request import read_request
+from aegis_ros.errors import ConfigError
+
+_LEAST: dict[str, Any] = {"model": "llm", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def _read(**changes: Any) -> Question:
+    return read_request(json.dumps(_LEAST | changes).encode()).question()
+
+
+def test_all_that_is_known_reaches_the_robot() -> None:
+    parts = [{"type": "text", "text": "Ho"}, {"type": "text", "text": "hum"}]
+    asked = read_request(
+        json.dumps(
+            {
+                "model": "poet",
+                "messages": [
+                    {"role": "system", "content": "Be kind."},
+                    {"role": "user", "content": "Hi"},
+                    {"role": "assistant", "content": parts},
+                ],
+                "max_completion_tokens": 7,
+                "temperature": 0.5,
+                "top_p": 0.9,
+                "seed": 11,
+                "stop": ["a", "b"],
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
+        ).encode()
+    )
+    assert asked.stream and asked.wants_usage
+    assert asked.question() == Question(
+        "poet",
+        (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Hohum")),
+        max_tokens=7,
+        temperature=0.5,
+        top_p=0.9,
+        seed=11,
+        stop=("a", "b"),
+    )
+
+
+def test_what_is_not_said_is_left_to_the_generator_and_the_draws_are_new_each_time() -> None:
+    first, second = _read(), _read()
+    assert (first.max_tokens, first.temperature, first.top_p, first.stop) == (0, 0.0, 1.0, ())
+    assert first.seed != second.seed
+    assert _read(seed=0).seed == 0
+
+
+def test_nothing_and_what_asks_for_nothing_are_taken() -> None:
+    nothing = dict.fromkeys(
+        ("max_tokens", "temperature", "top_p", "seed", "stop", "stream", "stream_options", "n")
+    )
+    neutral = {
+        "n": 1,
+        "user": "me",
+        "logprobs": False,
+        "presence_penalty": 0,
+        "frequency_penalty": 0.0,
+        "response_format": {"type": "text"},
+    }
+    assert _read(**nothing).messages == _read(**neutral).messages
+    assert _read(max_tokens=5, max_completion_tokens=5).max_tokens == 5
+    assert _read(stop="end").stop == ("end",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"tools": []}, "tools"),
+        ({"temprature": 1}, "temprature"),
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"presence_penalty": 0.1}, "presence_penalty"),
+        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 2**32}, "max_tokens"),
+        ({"max_tokens": "5"}, "max_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, "max_completion_tokens"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": 10.1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_p": float("inf")}, "top_p"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"stop": ""}, "stop[0]"),
+        ({"stop": ["x"] * 17}, "stop"),
+        ({"stop": ["a\0"]}, "stop[0]"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"speed": 1}}, "stream_options.speed"),
+        ({"model": ""}, "model"),
+        ({"model": None}, "model"),
+        ({"messages": []}, "messages"),
+        ({"messages": "Hi"}, "messages"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "a\0b"}]}, "messages[0].content[0].text"),
+        (
+            {"messages": [{"role": "user", "content": "x", "tool_calls": []}]},
+            "messages[0].tool_calls",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "text": "http://x"}]}
+                ]
+            },
+            "messages[0].content[0].type",
+        ),
+    ],
+)
+def test_what_is_not_known_or_cannot_be_done_is_refused_by_its_name(
+    changes: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(ConfigError) as found:
+        _read(**changes)
+    assert found.value.where == where
+
+
+def test_several_mistakes_are_all_named() -> None:
+    with pytest.raises(ConfigError, match=r"(?s)2 mistakes.*tools.*seed"):
+        _read(tools=[], seed="x")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"model": "\xc3\x28"}',
+        b'{"model": "\\ud800", "messages": []}',
+        b"[" * 100_000,
+        b'{"messages":' + b'[{"content":' * 50_000,
+        b'{"model": "llm", "messages": [' + b"1," * 200_000 + b"1]}",
+        b'{"seed": ' + b"9" * 100_000 + b"}",
+    ],
+    ids=range(10),
+)
+def test_what_is_no_request_is_refused_in_few_words(body: bytes) -> None:
+    with pytest.raises(ConfigError) as found:
+        read_request(body)
+    assert len(str(found.value)) < 20_000
