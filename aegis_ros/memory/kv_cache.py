@@ -79,7 +79,7 @@ class KvCache:
     Args:
         task: name of the generator, for reasons.
         shape: what is reserved.
-        most_waiting: requests that may wait.
+        most_waiting: requests that may wait, beside those with a place of their own.
     """
 
     def __init__(self, task: str, shape: KvShape, most_waiting: int) -> None:
@@ -91,6 +91,7 @@ class KvCache:
         self._free = list(range(shape.slots - 1, -1, -1))
         self._running: dict[int, Reserved] = {}
         self._waiting: deque[tuple[int, int, int, AnswerCapped | None]] = deque()
+        self._apart: set[int] = set()  # of those that wait, who has a place of its own
 
     @property
     def used_bytes(self) -> int:
@@ -124,11 +125,11 @@ class KvCache:
         self._most_running = min(most, self._shape.slots)
         found = []
         while self._waiting and len(self._running) < self._most_running:
-            found.append(self._take(*self._waiting.popleft()))
+            found.append(self._next())
         return tuple(found)
 
     def ask(
-        self, request: int, prompt: int, answer: int, *, cap: bool = True
+        self, request: int, prompt: int, answer: int, *, cap: bool = True, own_place: bool = False
     ) -> Reserved | RequestWaits | PromptTooLong | AnswerTooLong | TooManyRequests:
         """Take in a request.
 
@@ -137,6 +138,8 @@ class KvCache:
             prompt: tokens of the prompt, at least 1.
             answer: tokens it asks for at most, at least 1.
             cap: whether a shorter answer will do where the slot has no room for the whole.
+            own_place: whether it has a place to wait of its own, that others do not take. It gets
+                a slot in its turn all the same.
 
         Returns:
             Its slot; that it waits, and gets one from :meth:`end` in its turn; or why it is not
@@ -161,7 +164,9 @@ class KvCache:
             answer = room
         if len(self._running) < self._most_running:
             return self._take(request, prompt, answer, capped)
-        if len(self._waiting) >= self._most_waiting:
+        if own_place:
+            self._apart.add(request)
+        elif len(self._waiting) - len(self._apart) >= self._most_waiting:
             return TooManyRequests(self._task, request, self._most_running, self._most_waiting)
         self._waiting.append((request, prompt, answer, capped))
         return RequestWaits(self._task, request, self._most_running, len(self._waiting))
@@ -180,12 +185,19 @@ class KvCache:
             for entry in self._waiting:
                 if entry[0] == request:
                     self._waiting.remove(entry)
+                    self._apart.discard(request)
                     return None
             raise KeyError(request)
         self._free.append(reserved.slot)
         if not self._waiting or len(self._running) >= self._most_running:
             return None
-        return self._take(*self._waiting.popleft())
+        return self._next()
+
+    def _next(self) -> Reserved:
+        """Give a slot to the first one in line."""
+        entry = self._waiting.popleft()
+        self._apart.discard(entry[0])
+        return self._take(*entry)
 
     def _take(
         self, request: int, prompt: int, answer: int, capped: AnswerCapped | None

@@ -140,6 +140,7 @@ class _Request:
         "hear",
         "last_ns",
         "most",
+        "own_place",
         "question",
         "said",
         "slot",
@@ -150,11 +151,17 @@ class _Request:
     )
 
     def __init__(
-        self, question: Question, text: AnswerText, hear: Callable[[Answer], None]
+        self,
+        question: Question,
+        text: AnswerText,
+        hear: Callable[[Answer], None],
+        *,
+        own_place: bool,
     ) -> None:
         self.question = question
         self.text = text
         self.hear = hear
+        self.own_place = own_place
         self.asked_ns = time.monotonic_ns()
         self.said = ""
         self.tokens = 0
@@ -175,7 +182,7 @@ class Conversation:
         task_id: number of the generator.
         name: of the generator.
         cache: where requests have their slots.
-        most_waiting: requests that may wait for one.
+        most_waiting: requests that may wait for one, beside those with a place of their own.
         words: what tokens mean.
         speaker: runs requests.
         report: where it is reported that a request waits, or gets a shorter answer.
@@ -205,6 +212,7 @@ class Conversation:
         self._entered = 0  # whose prompts are being read
         self._new_number = itertools.count(1).__next__
         self._requests: dict[int, _Request] = {}
+        self._sharing = 0  # of them, how many have no place of their own
         self._paused: Reason | None = None
         self._untold: list[tuple[_Request, Answer]] = []  # what is told once the lock is free
         self._slots = cache.slots
@@ -215,6 +223,11 @@ class Conversation:
     def in_hand(self) -> int:
         """How many requests run or wait."""
         return len(self._requests)
+
+    @property
+    def paused(self) -> Reason | None:
+        """Why no requests are taken; ``None`` where they are."""
+        return self._paused
 
     @property
     def running(self) -> int:
@@ -259,7 +272,7 @@ class Conversation:
         with self._lock:
             if self._paused is not None:
                 return self._paused
-            if len(self._requests) + self._entered >= self._most:
+            if self._sharing + self._entered >= self._most:
                 return TooManyRequests(self.name, 0, self._slots, self._most_waiting)
             self._entered += 1
             return None
@@ -269,12 +282,17 @@ class Conversation:
         with self._lock:
             self._entered -= 1
 
-    def ask(self, question: Question, hear: Callable[[Answer], None]) -> int | Reason:
+    def ask(
+        self, question: Question, hear: Callable[[Answer], None], *, own_place: bool = False
+    ) -> int | Reason:
         """Take in a request.
 
         Args:
             question: what is asked.
             hear: called with each part of the answer, at last with one that has ended.
+            own_place: whether it has a place of its own, which it neither takes from others nor
+                loses to them; it gets a slot in its turn all the same. Who asks so bounds how many
+                there are.
 
         Returns:
             Its number, or why it is not taken.
@@ -291,12 +309,14 @@ class Conversation:
             most = question.most
             if prompt < self._length < self._max_len:
                 most = min(most, self._length - prompt)
-            found = self._cache.ask(number, prompt, most)
+            found = self._cache.ask(number, prompt, most, own_place=own_place)
             if isinstance(found, RequestWaits):
                 told.append(found)
             elif not isinstance(found, Reserved):
                 return found
-            request = self._requests[number] = _Request(question, text, hear)
+            request = _Request(question, text, hear, own_place=own_place)
+            self._requests[number] = request
+            self._sharing += not own_place
             if isinstance(found, Reserved):
                 if found.capped is not None:
                     told.append(found.capped)
@@ -326,6 +346,7 @@ class Conversation:
                 if not request.concluded:
                     self._conclude(number, request, Conclusion.REFUSED, reason)
             self._requests.clear()
+            self._sharing = 0
         self._tell()
 
     def resume(self) -> None:
@@ -423,7 +444,7 @@ class Conversation:
             _log.debug("request %d of %s was not cancelled: %s", number, self.name, error)
 
     def _free(self, number: int) -> None:
-        del self._requests[number]
+        self._sharing -= not self._requests.pop(number).own_place
         following = self._cache.end(number)
         if following is not None:
             self._begin(self._requests[following.request], following)

@@ -52,6 +52,23 @@ def test_a_request_gets_a_slot_or_waits_for_one_in_its_turn() -> None:
     assert [each.request for each in made.running] == [1, 3]
 
 
+def test_a_place_of_its_own_is_neither_taken_from_others_nor_lost_to_them() -> None:
+    made = cache(slots=1, most_waiting=1)
+    made.ask(0, 1, 1)
+    assert isinstance(made.ask(1, 1, 1), RequestWaits)
+    assert isinstance(made.ask(2, 1, 1, own_place=True), RequestWaits)
+    assert isinstance(made.ask(3, 1, 1), TooManyRequests)
+    assert made.waiting == (1, 2), "it waits in its turn"
+    made.end(2)
+    assert isinstance(made.ask(4, 1, 1, own_place=True), RequestWaits)
+    following = made.end(0)
+    assert following is not None and following.request == 1
+    assert isinstance(made.ask(5, 1, 1), RequestWaits), "4 takes no place of the others"
+    following = made.end(1)
+    assert following is not None and following.request == 4
+    assert isinstance(made.ask(6, 1, 1), TooManyRequests), "5 waits"
+
+
 def test_a_request_beyond_those_that_may_wait_is_refused_with_the_numbers() -> None:
     made = cache(slots=1, most_waiting=1)
     for number in range(2):

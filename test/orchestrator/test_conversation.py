@@ -153,6 +153,28 @@ def test_prompts_that_are_being_read_take_places_too() -> None:
     assert talk.conversation.enter() is None
 
 
+def test_who_has_a_place_of_its_own_shares_slots_and_not_places() -> None:
+    talk = Talk(slots=1, waiting=1)
+
+    def own() -> int | Reason:
+        return talk.conversation.ask(Question([1], 5), lambda answer: None, own_place=True)
+
+    first, second = talk.asked(), talk.asked()
+    third = own()
+    assert isinstance(third, int), "all places are taken, and it has its own"
+    assert isinstance(talk.conversation.enter(), TooManyRequests)
+    talk.speaker.say(first, "", Ending.END)
+    fourth = talk.asked()
+    assert list(talk.speaker.asked) == [second]
+    talk.speaker.say(second, "", Ending.END)
+    assert list(talk.speaker.asked) == [third], "it came before the fourth"
+    assert isinstance(own(), int)
+    assert talk.conversation.enter() is None, "the fourth waits, and neither of the two counts"
+    talk.conversation.leave()
+    talk.speaker.say(third, "", Ending.END)
+    assert list(talk.speaker.asked) == [fourth]
+
+
 def test_an_answer_is_no_longer_than_its_slot_and_a_prompt_is_refused_with_what_would_pass() -> (
     None
 ):
