@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +18,19 @@ from rclpy.task import Future
 
 from aegis_ros.action import Generate
 from aegis_ros.errors import AegisError, ConfigError
-from aegis_ros.network.generator.prompt import Message, encoded, instructed
+from aegis_ros.network.generator.prompt import Message
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.nodes.beside import Beside
 from aegis_ros.nodes.callers import Callers
 from aegis_ros.nodes.conversions import rationale_to_message
 from aegis_ros.nodes.loggable import loggable
-from aegis_ros.orchestrator import Answer, Conclusion, Conversation, Orchestrator, Question
+from aegis_ros.orchestrator import Answer, Conclusion, Conversation, Orchestrator
+from aegis_ros.orchestrator.conversation import WELL_ENDED
+from aegis_ros.orchestrator.questions import read_question
 from aegis_ros.planning.generator_preparation import GeneratorCandidate
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
 from aegis_ros.rationale.wording import sentence
-from aegis_ros.spec import GeneratorSpec
 
 __all__ = ["Generating"]
 
@@ -39,7 +40,6 @@ _RESULT_KEPT_S = 30  # for a client that asks late; prompts of a megabyte are ke
 _LOOK_S = 1.0
 # Of a hundred requests that come at once, ROS's own depth of ten would lose most without a word.
 _MANY = QoSProfile(depth=1000)
-_GOOD = (Conclusion.END, Conclusion.STOP, Conclusion.LENGTH, Conclusion.CONTEXT)
 
 
 @dataclass(slots=True)
@@ -178,22 +178,23 @@ class Generating:
             sampling = Sampling(
                 float(request.temperature), float(request.top_p) or 1.0, int(request.seed)
             )
-            messages = _messages(request, spec)
-            longer = "raise max_len of the generator"
-            tokens = await self._reading(
-                lambda: encoded(candidate.prepared, messages, longer=longer)
+            messages = _messages(request)
+            question = await self._reading(
+                lambda: read_question(
+                    candidate,
+                    messages,
+                    system=spec.system,
+                    most=request.max_tokens,
+                    sampling=sampling,
+                    stops=tuple(request.stop),
+                )
             )
             if mine.cancelled:
                 return Answer(0, ended=Conclusion.CANCELLED)
             done: Any = Future(executor=self._executor)
             # Without a callback nothing would wake the executor when the answer is there.
             done.add_done_callback(lambda future: None)
-            number = conversation.ask(
-                Question(
-                    tokens, request.max_tokens or spec.max_tokens, sampling, tuple(request.stop)
-                ),
-                lambda answer: _hear(goal, done, answer),
-            )
+            number = conversation.ask(question, lambda answer: _hear(goal, done, answer))
         finally:
             conversation.leave()
         if isinstance(number, Reason):
@@ -216,8 +217,8 @@ def _hear(goal: Any, done: Any, answer: Answer) -> None:
         )
 
 
-def _messages(request: Any, spec: GeneratorSpec) -> Sequence[Message]:
-    """Return the chat of a request, with the generator's instruction where it has none.
+def _messages(request: Any) -> list[Message]:
+    """Return the chat of a request.
 
     Raises:
         ConfigError: it has both a prompt and messages.
@@ -227,7 +228,7 @@ def _messages(request: Any, spec: GeneratorSpec) -> Sequence[Message]:
             "prompt and messages are both given", where="prompt", expected="one of them"
         )
     found = [Message(each.role, each.content) for each in request.messages]
-    return instructed(found or [Message("user", request.prompt)], spec.system)
+    return found or [Message("user", request.prompt)]
 
 
 def _ended(goal: Any, owner: Orchestrator | None, found: Answer | Reason) -> Generate.Result:
@@ -236,7 +237,7 @@ def _ended(goal: Any, owner: Orchestrator | None, found: Answer | Reason) -> Gen
     if isinstance(answer, Reason):
         answer = Answer(0, ended=Conclusion.REFUSED, reason=answer)
     result = Generate.Result(
-        success=answer.ended in _GOOD,
+        success=answer.ended in WELL_ENDED,
         text=answer.text,
         ended=str(answer.ended),
         prompt_tokens=answer.prompt_tokens,

@@ -20,7 +20,16 @@ from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.generators import AnswerLost, RequestWaits, TooManyRequests
 from aegis_ros.rationale.rejection import Failed
 
-__all__ = ["Answer", "Conclusion", "Conversation", "Demand", "Question", "Speaker", "Vocabulary"]
+__all__ = [
+    "WELL_ENDED",
+    "Answer",
+    "Conclusion",
+    "Conversation",
+    "Demand",
+    "Question",
+    "Speaker",
+    "Vocabulary",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +45,9 @@ class Conclusion(StrEnum):
     LOST = "lost"  # the engine was lost, or could not go on
     REFUSED = "refused"
 
+
+WELL_ENDED = (Conclusion.END, Conclusion.STOP, Conclusion.LENGTH, Conclusion.CONTEXT)
+"""How an answer ends that is one: by itself, by a text to stop at, or by its length."""
 
 _ENDED = {
     Ending.END: Conclusion.END,

@@ -1,0 +1,43 @@
+"""Turns a chat into a question that a generator can be asked, whichever way it came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aegis_ros.network.generator.prompt import Message, encoded, instructed
+from aegis_ros.network.generator.sampling import Sampling
+from aegis_ros.orchestrator.conversation import Question
+from aegis_ros.planning.generator_preparation import GeneratorCandidate
+
+__all__ = ["read_question"]
+
+
+def read_question(
+    candidate: GeneratorCandidate,
+    messages: Sequence[Message],
+    *,
+    system: str,
+    most: int,
+    sampling: Sampling,
+    stops: tuple[str, ...],
+) -> Question:
+    """Return a question; its tokens are made in a child process, which takes a while.
+
+    Args:
+        candidate: the generator.
+        messages: the chat.
+        system: standing instruction where the chat has none; empty for none.
+        most: longest answer, tokens; 0 for what the generator says.
+        sampling: how tokens are chosen.
+        stops: texts that end the answer.
+
+    Raises:
+        ConfigError: a message is empty, too long, or no text.
+        ModelError: the template is missing or fails, or the tokenizer does.
+    """
+    tokens = encoded(
+        candidate.prepared,
+        instructed(messages, system),
+        longer="raise max_len of the generator",
+    )
+    return Question(tokens, most or candidate.spec.max_tokens, sampling, stops)
