@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -16,8 +17,10 @@ __all__ = [
     "Model",
     "Number",
     "Shown",
+    "Topic",
 ]
 
+_TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 _HOUR_MS = 3_600_000.0
 _SHORTEST_MS = 0.001  # a microsecond, the shortest time that surely differs from none
 
@@ -73,6 +76,15 @@ def _no_dust(value: float) -> float:
     return value
 
 
+def _check_topic(topic: str) -> str:
+    if len(topic) > 255 or "__" in topic or not _TOPIC.fullmatch(topic):
+        raise ValueError(
+            "expected a ROS topic name: letters, digits and single underscores between slashes, no "
+            "part beginning with a digit"
+        )
+    return topic
+
+
 Number = BeforeValidator(_no_truth)
 Float = Annotated[float, Number]
 Int = Annotated[int, Number]
@@ -81,3 +93,4 @@ MillisecondsOrZero = Annotated[
     float, Number, Field(ge=0.0, le=_HOUR_MS, allow_inf_nan=False), AfterValidator(_no_dust)
 ]
 Finite = Annotated[float, Number, Field(allow_inf_nan=False)]
+Topic = Annotated[str, AfterValidator(_check_topic)]

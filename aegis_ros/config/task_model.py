@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -32,6 +31,7 @@ from aegis_ros.config.keys import (
     Model,
     Number,
     Shown,
+    Topic,
 )
 from aegis_ros.config.patterns import DECODER, LANE_OR_NONE, NAME, NAME_OR_NONE, SHA256
 from aegis_ros.spec import (
@@ -75,7 +75,6 @@ _INVALID: dict[Layout, tuple[Invalid, ...]] = {
     Layout.TENSOR: _IN_PLACE,
 }
 _MAX_OPTIONS_CHARACTERS = 65_536
-_TOPIC = re.compile(r"(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def _alternatives(names: Sequence[str]) -> str:
@@ -99,15 +98,6 @@ def _segments(value: object) -> int:
     return value
 
 
-def _check_topic(topic: str) -> str:
-    if len(topic) > 255 or "__" in topic or not _TOPIC.fullmatch(topic):
-        raise ValueError(
-            "expected a ROS topic name: letters, digits and single underscores between slashes, no "
-            "part beginning with a digit"
-        )
-    return topic
-
-
 def _suggest_type(value: str) -> str:
     """Return the type whose name is nearest; its package says nothing of what is in a message."""
     by_name = {each.rpartition("/")[2].lower(): each for each in MESSAGE_TYPES}
@@ -118,7 +108,7 @@ def _suggest_type(value: str) -> str:
 class _Input(Model):
     word: ClassVar[str] = "topic"
 
-    topic: str = Field(description="ROS topic that the frames arrive on")
+    topic: Topic = Field(description="ROS topic that the frames arrive on")
     type: str = Field(
         "sensor_msgs/msg/Image", description="type of its messages: " + _alternatives(MESSAGE_TYPES)
     )
@@ -150,8 +140,6 @@ class _Input(Model):
         description="what becomes of NaN and infinite numbers: the point is left out, they are set "
         "to 0, or they are passed on",
     )
-
-    _topic = field_validator("topic")(_check_topic)
 
     @field_validator("type")
     @classmethod
@@ -406,7 +394,7 @@ class _Trigger(Model):
 class _Output(Model):
     word: ClassVar[str] = "topic"
 
-    topic: str = Field(description="ROS topic of the results")
+    topic: Topic = Field(description="ROS topic of the results")
     decoder: str = Field(
         "raw", pattern=DECODER, description="decoder that turns tensors into results"
     )
@@ -435,8 +423,6 @@ class _Output(Model):
         "(objects, masks); 0: as many as the network can find, or 100 and more where nothing "
         "limits that: see [Results without a fixed number](#results-without-a-fixed-number)",
     )
-
-    _topic = field_validator("topic")(_check_topic)
 
     @field_validator("options")
     @classmethod
