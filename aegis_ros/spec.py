@@ -30,6 +30,7 @@ __all__ = [
     "OutputSpec",
     "OverrunPolicy",
     "PreprocessSpec",
+    "PromptsSpec",
     "ResizeMode",
     "SourceSpec",
     "SyncSpec",
@@ -38,6 +39,7 @@ __all__ = [
     "TraceSpec",
     "TriggerSpec",
     "Wait",
+    "WhenFull",
 ]
 
 
@@ -547,6 +549,55 @@ class DiagnosticsSpec:
     device: float = 0.95
 
 
+class WhenFull(StrEnum):
+    """What becomes of a prompt that finds its queue full.
+
+    ``replace`` gives it the place of the oldest one, ``refuse`` leaves it out.
+    """
+
+    REPLACE = "replace"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptsSpec:
+    """A topic whose messages are prompts for a generator.
+
+    Attributes:
+        topic: absolute or relative name of a topic of ``std_msgs/msg/String``.
+        answers: topic of the answers.
+        qos: ``reliable`` or ``best_effort``.
+        queue: prompts that may wait to be asked.
+        when_full: what becomes of one that finds no place.
+        period_ns: shortest time between two that are asked; 0 for none.
+        at_once: prompts that are asked and not answered yet.
+        prefix: text in front of each message.
+        suffix: text behind each message.
+        system: standing message in front of these prompts; empty for that of the generator.
+        max_tokens: longest answer; ``None`` for that of the generator.
+        temperature: how tokens are drawn; 0 takes the most likely one.
+        top_p: draw from the most likely tokens that together have this probability.
+        seed: of the draws.
+        stop: texts that end an answer.
+    """
+
+    topic: str
+    answers: str
+    qos: str = "reliable"
+    queue: int = 1
+    when_full: WhenFull = WhenFull.REPLACE
+    period_ns: int = 0
+    at_once: int = 1
+    prefix: str = ""
+    suffix: str = ""
+    system: str = ""
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratorSpec:
     """A language model that answers in the time and the memory that tasks leave.
@@ -567,6 +618,7 @@ class GeneratorSpec:
         waiting: requests that may wait for a slot.
         system: standing message in front of every prompt; empty for none.
         max_tokens: longest answer of a request that does not say.
+        prompts: topic that brings prompts; ``None`` for none.
     """
 
     name: str
@@ -584,6 +636,7 @@ class GeneratorSpec:
     waiting: int = 16
     system: str = ""
     max_tokens: int = 256
+    prompts: PromptsSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ from aegis_ros.spec import Accept, OrchestratorSpec, Wait
 
 __all__ = ["Config"]
 
+_RESULT = "aegis_ros/msg/InferenceResult"
+_PROMPT = "std_msgs/msg/String"
+_ANSWER = "aegis_ros/msg/GeneratorAnswer"
+
 
 class _Lane(Model):
     word: ClassVar[str] = "name"
@@ -263,6 +267,7 @@ class Config(Model):
             for index, each in enumerate(self.generators)
             if each.name in tasks
         ]
+        found += self._topics_of_two_types()
         placed = [(f"tasks[{index}].lane", task.lane) for index, task in enumerate(self.tasks)]
         placed += [
             (f"generators[{index}].lane", each.lane) for index, each in enumerate(self.generators)
@@ -301,6 +306,39 @@ class Config(Model):
             for where, lane in placed
             if lane and lane not in lanes
         ]
+
+    def _topics_of_two_types(self) -> list[ConfigError]:
+        """Return the topics of prompts and answers that something of the file uses otherwise."""
+        uses: dict[str, tuple[str, str]] = {}  # by topic: its type, and the key that says so
+        for index, task in enumerate(self.tasks):
+            where = f"tasks[{index}]"
+            uses.setdefault(task.output.topic, (_RESULT, f"{where}.output.topic"))
+            if task.input is not None:
+                uses.setdefault(task.input.topic, (task.input.type, f"{where}.input.topic"))
+            for name, source in task.inputs.items():
+                uses.setdefault(source.topic, (source.type, f"{where}.inputs.{name}.topic"))
+        found = []
+        for index, each in enumerate(self.generators):
+            prompts = each.prompts
+            if prompts is None:
+                continue
+            for key, topic, kind in (
+                ("topic", prompts.topic, _PROMPT),
+                ("answers", prompts.answers, _ANSWER),
+            ):
+                where = f"generators[{index}].prompts.{key}"
+                used, user = uses.setdefault(topic, (kind, where))
+                if used != kind:
+                    found.append(
+                        ConfigError(
+                            f"the topic is used with type {used} by {user}",
+                            where=where,
+                            value=topic,
+                            expected=f"a topic of type {kind}",
+                            hint="Rename one of the two",
+                        )
+                    )
+        return found
 
     def to_spec(self) -> OrchestratorSpec:
         """Return the plain data of this configuration."""

@@ -11,6 +11,7 @@ from aegis_ros.config.convert import to_spec
 from aegis_ros.config.explain import Unfit
 from aegis_ros.config.keys import Float, Int, Model, Shown
 from aegis_ros.config.patterns import LANE_OR_NONE, NAME, SHA256
+from aegis_ros.config.prompts_model import Prompts
 from aegis_ros.spec import GeneratorSpec
 
 __all__ = ["Generator"]
@@ -81,6 +82,7 @@ class Generator(Model):
     max_tokens: Int = Field(
         256, ge=1, le=1_048_576, description="longest answer of a request that does not say"
     )
+    prompts: Prompts | None = Field(None)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Generator:
@@ -100,7 +102,29 @@ class Generator(Model):
                 expected=f"less than max_len, which is {self.max_len}",
                 hint="Lower it, or raise max_len",
             )
+        self._fits_prompts()
         return self
+
+    def _fits_prompts(self) -> None:
+        prompts = self.prompts
+        if prompts is None:
+            return
+        if prompts.at_once > self.slots:
+            raise Unfit(
+                "asks for more at once than there are slots",
+                path=("prompts", "at_once"),
+                value=prompts.at_once,
+                expected=f"at most slots, which is {self.slots}",
+                hint="Lower it, or raise slots",
+            )
+        if prompts.max_tokens is not None and prompts.max_tokens >= self.max_len:
+            raise Unfit(
+                "leaves no room for a prompt in max_len",
+                path=("prompts", "max_tokens"),
+                value=prompts.max_tokens,
+                expected=f"less than max_len, which is {self.max_len}",
+                hint="Lower it, or raise max_len",
+            )
 
     def to_spec(self) -> GeneratorSpec:
         """Return the plain data of this generator."""

@@ -184,6 +184,34 @@ class Reader:
         start = self._take(size, 1, what)
         return bytes(self._data[start : start + max(size - 1, 0)]).decode(errors="replace")
 
+    def text(self, what: str, where: str, most: int) -> str:
+        """Read a string of up to ``most`` bytes that is to be text: UTF-8, and no zero in it."""
+        length = self.uint32(f"the length of {what}")
+        size = max(length - 1, 0)
+        if size > most:
+            raise InputError(
+                f"{what} is too long",
+                where=where,
+                value=f"{size:,} bytes",
+                expected=f"at most {most:,} bytes",
+            )
+        start = self._take(length, 1, what)
+        raw = bytes(self._data[start : start + size])
+        zero = raw.find(0)
+        if zero >= 0:
+            raise InputError(
+                f"{what} is no text", where=where, value=f"a zero at byte {zero}", expected="text"
+            )
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{what} is not valid UTF-8",
+                where=where,
+                value=f"0x{raw[error.start]:02x} at byte {error.start}",
+                expected="text in UTF-8",
+            ) from None
+
     def bytes(self, what: str, item: int = 1) -> memoryview:
         """Read a sequence of ``item``-byte values as a view of bytes."""
         count = self.uint32(f"the length of {what}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aegis_ros.nodes.publishers import Difference, Heard
 from aegis_ros.orchestrator import Orchestrator, Stream
+from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import PublisherOfOtherQos, PublisherOfOtherType
+from aegis_ros.rationale.prompts import PromptsOfOtherType
 
-__all__ = ["Ears", "Hearing"]
+__all__ = ["Ears", "Hearing", "Told"]
 
 Unheard = PublisherOfOtherQos | PublisherOfOtherType
 
@@ -29,8 +31,34 @@ class Hearing:
     granted: str = ""
 
 
+class Told:
+    """Reports publishers that are not heard, each once for as long as it is there.
+
+    Args:
+        report: where they are reported.
+    """
+
+    def __init__(self, report: Callable[[Reason], object]) -> None:
+        """Begin with nothing reported."""
+        self._report = report
+        self._reported: set[Unheard | PromptsOfOtherType] = set()
+        # Publishers whose node may become known yet.
+        self._nameless: set[Unheard | PromptsOfOtherType] = set()
+
+    def report(self, now: set[Unheard | PromptsOfOtherType]) -> None:
+        """Report what is new.
+
+        Args:
+            now: all that are not heard at this moment.
+        """
+        nameless = {reason for reason in now if not reason.publisher} - self._nameless
+        for reason in sorted(now - self._reported - nameless, key=str):
+            self._report(reason)
+        self._reported, self._nameless = now - nameless, nameless | (self._nameless & now)
+
+
 class Ears:
-    """Remembers what has been reported.
+    """Says what each task hears, and reports what it does not.
 
     Args:
         orchestrator: knows which stream feeds which task.
@@ -39,8 +67,7 @@ class Ears:
     def __init__(self, orchestrator: Orchestrator) -> None:
         """Begin with nothing reported."""
         self._orchestrator = orchestrator
-        self._reported: set[Unheard] = set()
-        self._nameless: set[Unheard] = set()  # publishers whose node may become known yet
+        self._told = Told(orchestrator.log.report)
 
     def report(self, streams: Sequence[Stream], heard: Mapping[str, Heard]) -> dict[str, Hearing]:
         """Report what is new, and return everything by the name of the task.
@@ -68,11 +95,7 @@ class Ears:
             )
             for task, ears in by_task.items()
         }
-        now = {reason for each in found.values() for reason in each.unheard}
-        nameless = {reason for reason in now if not reason.publisher} - self._nameless
-        for reason in sorted(now - self._reported - nameless, key=str):
-            self._orchestrator.log.report(reason)
-        self._reported, self._nameless = now - nameless, nameless | (self._nameless & now)
+        self._told.report({reason for each in found.values() for reason in each.unheard})
         return found
 
 

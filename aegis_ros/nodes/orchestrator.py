@@ -45,6 +45,7 @@ from aegis_ros.nodes.loggable import loggable, text_of
 from aegis_ros.nodes.namesakes import Namesakes
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.progress import ProgressLog
+from aegis_ros.nodes.prompting import Prompting
 from aegis_ros.nodes.publishing import ResultPublisher
 from aegis_ros.nodes.reachable import Reachable
 from aegis_ros.nodes.realtime import FramePathPriority, freeze_heap, stay_off_lanes
@@ -151,6 +152,7 @@ class OrchestratorNode(LifecycleNode):
         self.device_monitor: DeviceMonitor | None = None
         self._intake: SensorIntake | None = None
         self._ears: Ears | None = None
+        self._prompting: Prompting | None = None
         self._results: ResultPublisher | None = None
         self._streams: tuple[Stream, ...] = ()
         self._device: DeviceState | None = None
@@ -255,6 +257,7 @@ class OrchestratorNode(LifecycleNode):
             self.intake_node, orchestrator, self._results.keeps_frames, self.resolve_topic_name
         )
         self._ears = Ears(orchestrator)
+        self._prompting = Prompting(self, orchestrator)
         self._orchestrator = orchestrator
         return orchestrator
 
@@ -381,11 +384,16 @@ class OrchestratorNode(LifecycleNode):
             if self._intake is not None:
                 self._intake.close()
                 self._intake = None
+            prompting, self._prompting = self._prompting, None
+            if prompting is not None:
+                prompting.close()
             results = self._results
             if self._orchestrator is not None:
                 # What has come is published before the trace ends, so that all is counted.
                 self._orchestrator.cleanup(results.close if results is not None else _nothing)
                 self._orchestrator.close()
+            if prompting is not None:  # what was asked has its answer by now
+                prompting.destroy()
             if results is not None:
                 results.close()
                 self._results = None
@@ -452,6 +460,8 @@ class OrchestratorNode(LifecycleNode):
             return
         results.follow(orchestrator.status().tasks, _decoder_for(orchestrator))
         intake.follow(streams if orchestrator.active else ())
+        if self._prompting is not None:
+            self._prompting.follow(orchestrator.active)
 
     # -- timers -------------------------------------------------------------------------------
 
@@ -488,10 +498,13 @@ class OrchestratorNode(LifecycleNode):
 
     def _health(self) -> list[Diagnosis]:
         orchestrator, intake, ears = self._orchestrator, self._intake, self._ears
+        prompting = self._prompting
         name = name_shared(self._namesakes.problem)
         reached = reachable(self.reachable.problem)
         label, state = self._seen()
-        if orchestrator is None or intake is None or ears is None or state is None:
+        if orchestrator is None or intake is None or state is None:
+            return [not_configured(label, self._failure), name, reached]
+        if ears is None or prompting is None:
             return [not_configured(label, self._failure), name, reached]
         found = diagnose(
             state,
@@ -501,7 +514,7 @@ class OrchestratorNode(LifecycleNode):
             limits=orchestrator.spec.diagnostics,
             simulated=self._simulated_time(),
         )
-        return [*found, name, reached]
+        return [*found, *prompting.health(), name, reached]
 
     def _has_heard(self) -> bool:
         orchestrator = self._orchestrator

@@ -119,7 +119,11 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
     )
     news = names.all(*_NEWS)
     tasks = names.all(*_TASKS)
+    prompts = [each.prompts for each in spec.generators if each.prompts is not None]
+    asked = names.all(*(each.topic for each in prompts))
+    answers = names.all(*(each.answers for each in prompts))
     intake = replace(names, node=f"{names.node}_intake", remaps=())
+    prompting = replace(names, node=f"{names.node}_prompts", remaps=())
     dashboard = replace(names, node="dashboard")
     chat = replace(names, node="chat")
     replay = replace(names, node="replay")
@@ -134,6 +138,7 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
                     *news,
                     *results,
                     *made,
+                    *answers,
                 ),
                 subscribe=names.all(_CLOCK),
                 reply=(*names.all(*_PARAMETERS, _TYPES, *_LIFECYCLE), *tasks),
@@ -147,6 +152,7 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
                 subscribe=(*intake.all(_CLOCK), *heard),
                 reply=intake.all(_TYPES),
             ),
+            *((_prompts_profile(prompting, asked),) if asked else ()),
         ),
         "dashboard": (
             Profile(
@@ -190,8 +196,8 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
             Profile(
                 "_ros2cli_*",
                 "/",
-                publish=_ALL_NODES,
-                subscribe=(*news, "/diagnostics", *results, *made),
+                publish=(*_ALL_NODES, *asked),
+                subscribe=(*news, "/diagnostics", *results, *made, *answers),
                 reply=("/_ros2cli_*/get_type_description",),
                 request=(*names.all(*_PARAMETERS, *_LIFECYCLE), *tasks),
                 call=names.all(*_ACTIONS),
@@ -200,4 +206,15 @@ def enclaves(spec: OrchestratorSpec, names: Names, root: str = ROOT) -> tuple[En
     }
     return tuple(
         Enclave(f"{root.rstrip('/')}/{name}", profiles) for name, profiles in programs.items()
+    )
+
+
+def _prompts_profile(names: Names, asked: tuple[str, ...]) -> Profile:
+    """Return what the node uses that takes prompts."""
+    return Profile(
+        names.node,
+        names.namespace,
+        publish=names.all(*_ALL_NODES),
+        subscribe=asked,
+        reply=names.all(_TYPES),
     )

@@ -7,12 +7,17 @@ import pytest
 from aegis_ros.config import parse_config
 from aegis_ros.config.load import parse_placed
 from aegis_ros.errors import ConfigError
+from aegis_ros.spec import PromptsSpec, WhenFull
 
 TWO_LANES = "device: {lanes: [{name: left}, {name: right}]}\n"
 
 
 def generators(more: str = "", before: str = "") -> str:
     return f"{before}generators:\n  - {{name: llm, model: /models/model.gguf{more}}}\n"
+
+
+def prompts(more: str) -> str:
+    return f", prompts: {{{more}}}"
 
 
 def refusal(text: str) -> str:
@@ -39,12 +44,60 @@ def test_a_name_and_a_model_are_enough() -> None:
         (", slots: 4, max_batch: 2, tokens_per_s: 1", "generators[0].tokens_per_s", "2 slots"),
         (", temperature: 1", "generators[0].temperature", ""),
         (", lane: left", "generators[0].lane", "main"),
+        (prompts("topic: /ask"), "generators[0].prompts.answers", ""),
+        (", prompts: /ask", "generators[0].prompts", "{topic: /ask}"),
+        (prompts("topic: /9, answers: /b"), "generators[0].prompts.topic", "a ROS topic name"),
+        (prompts("topic: /a, answers: /a"), "generators[0].prompts.answers", "of its own"),
+        (prompts("topic: /a, answers: /b, queue: 0"), "generators[0].prompts.queue", "at least 1"),
+        (prompts("topic: /a, answers: /b, queue: 65"), "generators[0].prompts.queue", "64"),
+        (prompts("topic: /a, answers: /b, qos: fast"), "generators[0].prompts.qos", "reliable"),
+        (
+            prompts("topic: /a, answers: /b, when_full: newest"),
+            "generators[0].prompts.when_full",
+            "'replace' or 'refuse'",
+        ),
+        (prompts("topic: /a, answers: /b, period_ms: -1"), "generators[0].prompts.period_ms", "0"),
+        (prompts("topic: /a, answers: /b, at_once: 2"), "generators[0].prompts.at_once", "is 1"),
+        (prompts("topic: /a, answers: /b, top_p: 0"), "generators[0].prompts.top_p", "above 0"),
+        (prompts("topic: /a, answers: /b, stop: ['']"), "generators[0].prompts.stop[0]", "1"),
+        (
+            prompts("topic: /a, answers: /b, max_tokens: 1024"),
+            "generators[0].prompts.max_tokens",
+            "less than max_len",
+        ),
+        (prompts("topic: /a, answers: /b, prefx: x"), "generators[0].prompts.prefx", "prefix"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(more: str, where: str, expected: str) -> None:
     text = refusal(generators(more))
     assert f"robot.yaml:2: {where}" in text
     assert expected in text
+
+
+def test_prompts_come_by_topic_where_one_is_named() -> None:
+    assert parse_config(generators()).generators[0].prompts is None
+    keys = "topic: /ask, answers: ~/said, period_ms: 500, when_full: refuse, stop: [x], prefix: 'A'"
+    (found,) = parse_config(generators(prompts(keys))).generators
+    assert found.prompts == PromptsSpec(
+        "/ask",
+        "~/said",
+        period_ns=500_000_000,
+        when_full=WhenFull.REFUSE,
+        stop=("x",),
+        prefix="A",
+    )
+
+
+def test_a_topic_has_one_type_in_a_file() -> None:
+    task = (
+        "tasks:\n  - {name: eye, model: n.onnx, period_ms: 9, input: {topic: /a}, "
+        "output: {topic: /b}}\n"
+    )
+    text = refusal(generators(prompts("topic: /a, answers: /b"), before=task))
+    assert "used with type sensor_msgs/msg/Image by tasks[0].input.topic" in text
+    assert "used with type aegis_ros/msg/InferenceResult by tasks[0].output.topic" in text
+    assert "robot.yaml:4: generators[0].prompts.answers" in text
+    parse_config(generators(prompts("topic: /c, answers: /d"), before=task))
 
 
 def test_a_generator_cannot_have_the_name_of_a_task() -> None:

@@ -15,11 +15,15 @@ pytest.importorskip("mcap", reason="the extra `trace` is not installed")
 
 from action_msgs.msg import GoalStatus
 from aegis_ros.action import Generate
+from aegis_ros.msg import GeneratorAnswer
 from aegis_ros.srv import RegisterModel, UnregisterModel
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
+from std_msgs.msg import String
 
+from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
+from aegis_ros.security import Names, enclaves
 from aegis_ros.trace.history import Trace
 from aegis_ros.trace.mcap_file import read_trace
 from test.network.generator.models import write_gguf
@@ -34,7 +38,8 @@ EYE = """\
 """
 LLM = """\
 generators:
-  - {{name: llm, model: {folder}/tiny.gguf, precision: float32, slots: 2, max_len: 128, parts: 2}}
+  - {{name: llm, model: {folder}/tiny.gguf, precision: float32, slots: 2, max_len: 128, parts: 2,
+     prompts: {{topic: /ask, answers: ~/said, prefix: "Say: ", max_tokens: 5}}}}
   - {{name: gone, model: {folder}/gone.gguf}}
 trace: {{file: run.mcap}}
 """
@@ -185,6 +190,41 @@ def test_the_same_seed_repeats_an_answer(system: System, asker: Asker) -> None:
         for _ in range(2)
     ]
     assert answers[0] == answers[1]
+
+
+def test_a_prompt_by_topic_is_answered_as_one_by_the_action(system: System, asker: Asker) -> None:
+    answers: list[GeneratorAnswer] = []
+    said = system.robot.create_subscription(
+        GeneratorAnswer, "/orchestrator/said", answers.append, 10
+    )
+    prompts = system.robot.create_publisher(String, "/ask", 1)
+    system.until(lambda: prompts.get_subscription_count() == 1)
+    system.until(lambda: system.node.count_subscribers("/orchestrator/said") == 1)
+    prompts.publish(String(data="Hello"))
+    system.until(lambda: answers)
+    alike = asker.result(asker.goal(prompt="Say: Hello", max_tokens=5)).result
+    assert (answers[0].generator, answers[0].prompt) == ("llm", "Hello")
+    assert (answers[0].text, answers[0].ended) == (alike.text, alike.ended)
+    assert answers[0].prompt_tokens == alike.prompt_tokens
+    row = system.until(lambda: diagnosis(system, "prompts of llm"))
+    assert row.level == DiagnosticStatus.OK, row.message
+    system.robot.destroy_publisher(prompts)
+    system.robot.destroy_subscription(said)
+
+
+def test_the_node_that_takes_prompts_uses_what_the_policy_permits(system: System) -> None:
+    found = enclaves(load_config(system.folder / "robot.yaml"), Names("orchestrator", "/"))
+    profiles = {each.node: each for each in found[0].profiles}
+    mine, own = profiles["orchestrator_prompts"], ("orchestrator_prompts", "/")
+    robot = system.robot
+    uses = {
+        "publish": robot.get_publisher_names_and_types_by_node,
+        "subscribe": robot.get_subscriber_names_and_types_by_node,
+        "reply": robot.get_service_names_and_types_by_node,
+    }
+    for kind, read in uses.items():
+        assert {name for name, _ in read(*own)} == set(getattr(mine, kind)), kind
+    assert "/orchestrator/said" in profiles["orchestrator"].publish
 
 
 def test_a_cancelled_answer_leaves_its_slot_to_the_next(system: System, asker: Asker) -> None:

@@ -15,6 +15,7 @@ from aegis_ros.rationale import generators as g
 from aegis_ros.rationale import jobs as j
 from aegis_ros.rationale import lanes as w
 from aegis_ros.rationale import loading as m
+from aegis_ros.rationale import prompts as o
 from aegis_ros.rationale import rejection as r
 from aegis_ros.rationale import requests as q
 from aegis_ros.rationale import results as p
@@ -210,6 +211,18 @@ REASONS = (
     g.RequestWaits("assistant", 5, 1, 3),
     g.TooManyRequests("assistant", 5, 4, 8),
     g.TooManyRequests("assistant", 5, 1, 1),
+    # prompts by topic
+    o.PromptReplaced("assistant", "/ask", 1),
+    o.PromptReplaced("assistant", "/ask", 4),
+    o.PromptLeftOut("assistant", "/ask", 1),
+    o.PromptLeftOut("assistant", "/ask", 4),
+    o.BadPrompt("assistant", "/ask", "the prompt is not valid UTF-8 (got 0xff at byte 7)."),
+    o.PromptWithdrawn("assistant", "/ask"),
+    o.CannotTakePrompts(
+        "assistant", "/ask", "std_msgs/msg/String", "the topic is in use with type x/msg/Y"
+    ),
+    o.PromptsOfOtherType("assistant", "/ask", "/ui", "x/msg/Y", "std_msgs/msg/String"),
+    o.PromptsOfOtherType("assistant", "/ask", "", "x/msg/Y", "std_msgs/msg/String"),
     # adaptation of generators
     t.LimitChanged("assistant", "batch", 1, 4, HAS_ROOM),
     t.LimitChanged("assistant", "batch", 4, 2, TIGHT_ARENA),

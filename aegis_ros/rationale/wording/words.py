@@ -25,6 +25,7 @@ _THEMES = (
     "jobs",
     "lanes",
     "loading",
+    "prompts",
     "rejection",
     "requests",
     "results",

@@ -1,0 +1,153 @@
+"""The topics that bring prompts to generators, and how they are."""
+
+from __future__ import annotations
+
+import threading
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+
+from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis
+from aegis_ros.nodes.executor import NodeExecutor
+from aegis_ros.nodes.hearing import Told
+from aegis_ros.nodes.prompt_topic import PROMPT_TYPE, PromptTopic
+from aegis_ros.nodes.publishers import Difference, Heard
+from aegis_ros.nodes.spinning import Spinning
+from aegis_ros.orchestrator import Orchestrator
+from aegis_ros.rationale.frames import PublisherOfOtherQos
+from aegis_ros.rationale.prompts import PromptsOfOtherType
+from aegis_ros.rationale.wording import words
+
+__all__ = ["Prompting"]
+
+
+class Prompting:
+    """Takes prompts on a thread of its own, so that neither frames nor services wait for them.
+
+    An executor takes whole nodes: where a generator has a topic, its prompts are taken by a node of
+    their own, which comes with the first activation.
+
+    Args:
+        node: the orchestrator, by whose rules names are resolved.
+        orchestrator: has the generators.
+    """
+
+    def __init__(self, node: LifecycleNode, orchestrator: Orchestrator) -> None:
+        """Subscribe to nothing yet."""
+        self._node = node
+        self._orchestrator = orchestrator
+        self._topics = tuple(
+            PromptTopic(node, orchestrator, spec, spec.prompts)
+            for spec in orchestrator.spec.generators
+            if spec.prompts is not None
+        )
+        self._told = Told(orchestrator.log.report)
+        self._lock = threading.Lock()
+        self._follows = self._closed = False
+        self._subscriber: Node | None = None
+        self._spinning: Spinning | None = None
+
+    def follow(self, active: bool) -> None:
+        """Take prompts, or take no more; answers to those that were asked are still published."""
+        with self._lock:
+            if not self._topics or active is self._follows or (active and self._closed):
+                return
+            self._follows = active
+            if not active:
+                for topic in self._topics:
+                    topic.leave()
+                return
+            subscriber = self._subscriber or self._begin()
+            for topic in self._topics:
+                topic.follow(subscriber)
+
+    def close(self) -> None:
+        """Ask nothing more; answers are still published."""
+        with self._lock:
+            self._closed, self._follows = True, False
+            for topic in self._topics:
+                topic.close()
+            if self._spinning is not None:
+                self._spinning.stop()
+
+    def destroy(self) -> None:
+        """Publish nothing more, and give everything back; :meth:`close` comes first."""
+        with self._lock:
+            for topic in self._topics:
+                topic.destroy()
+            if self._subscriber is not None:
+                self._subscriber.destroy_node()
+                self._subscriber = None
+
+    def health(self) -> list[Diagnosis]:
+        """Return how each topic is; publishers that are not heard are reported, too."""
+        with self._lock:
+            heard = {topic.name: topic.heard() for topic in self._topics}
+        unheard = {
+            topic.name: tuple(_reason(topic, each) for each in heard[topic.name].unheard)
+            for topic in self._topics
+        }
+        self._told.report({each for found in unheard.values() for each in found})
+        return [
+            self._diagnosis(topic, heard[topic.name], unheard[topic.name]) for topic in self._topics
+        ]
+
+    def _begin(self) -> Node:
+        """Make the node that takes prompts, and have it spin."""
+        subscriber = Node(
+            f"{self._node.get_name()}_prompts",
+            namespace=self._node.get_namespace(),
+            use_global_arguments=False,
+            context=self._node.context,
+            start_parameter_services=False,
+        )
+        executor = NodeExecutor(context=self._node.context)
+        executor.add_node(subscriber)
+        self._spinning = Spinning({"prompts": executor}, self._node.get_logger().error)
+        self._subscriber = subscriber
+        return subscriber
+
+    def _diagnosis(
+        self,
+        topic: PromptTopic,
+        heard: Heard,
+        unheard: tuple[PublisherOfOtherQos | PromptsOfOtherType, ...],
+    ) -> Diagnosis:
+        counts = topic.line.counts()
+        values = {
+            "topic": topic.spec.topic,
+            "publishers": str(heard.heard),
+            "subscription": heard.granted,
+            "came": str(counts.came),
+            "bad": str(counts.bad),
+            "replaced": str(counts.replaced),
+            "left_out": str(counts.left_out),
+            "withdrawn": str(counts.withdrawn),
+            "asked": str(counts.asked),
+            "answered": str(counts.answered),
+            "waiting": str(counts.waiting),
+        }
+        name = f"prompts of {topic.name}"
+        if topic.problem is not None:
+            return Diagnosis(name, ERROR, words(topic.problem), values)
+        if not self._follows:
+            return Diagnosis(name, OK, "prompts are taken once the node is active", values)
+        if unheard:
+            return Diagnosis(name, WARN if heard.heard else ERROR, words(unheard[0]), values)
+        problem = topic.line.recent_problem()
+        if problem:
+            return Diagnosis(
+                name, WARN, f"{counts.bad} messages were no prompts: {problem}", values
+            )
+        text = f"{counts.answered} of {counts.asked} prompts answered, {counts.waiting} wait"
+        return Diagnosis(name, OK, text, values)
+
+
+def _reason(topic: PromptTopic, each: Difference) -> PublisherOfOtherQos | PromptsOfOtherType:
+    if each.policy == "type":
+        return PromptsOfOtherType(
+            topic.name, topic.spec.topic, each.publisher, each.offered, PROMPT_TYPE
+        )
+    return PublisherOfOtherQos(
+        topic.name, topic.spec.topic, each.publisher, each.policy, each.offered, each.requested
+    )
