@@ -93,6 +93,16 @@ class KvCache:
         self._waiting: deque[tuple[int, int, int, AnswerCapped | None]] = deque()
         self._apart: set[int] = set()  # of those that wait, who has a place of its own
 
+    def copy(self) -> KvCache:
+        """Return one that is as this one is now, to try what would become of requests."""
+        made = KvCache(self._task, self._shape, self._most_waiting)
+        made._most_running = self._most_running
+        made._free = list(self._free)
+        made._running = dict(self._running)
+        made._waiting = deque(self._waiting)
+        made._apart = set(self._apart)
+        return made
+
     @property
     def used_bytes(self) -> int:
         """What requests that run have reserved."""

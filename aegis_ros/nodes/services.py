@@ -22,6 +22,7 @@ from aegis_ros.nodes.conversions import (
     rationale_to_message,
     task_status,
 )
+from aegis_ros.nodes.forecasting import fill_forecast
 from aegis_ros.nodes.generating import Generating
 from aegis_ros.nodes.loggable import loggable
 from aegis_ros.nodes.task_message import task_from_message
@@ -41,6 +42,7 @@ from aegis_ros.rationale.wording import sentence
 from aegis_ros.spec import Accept, TaskSpec
 from aegis_ros.srv import (
     EvaluateModel,
+    EvaluateRequests,
     ListModels,
     RegisterModel,
     SetTaskEnabled,
@@ -86,6 +88,7 @@ class Services:
         ):
             node.create_service(kind, f"~/{name}", callback, callback_group=group)
         node.create_service(ListModels, "~/list_models", self._list)
+        node.create_service(EvaluateRequests, "~/evaluate_requests", self._evaluate_requests)
         self._action = ActionServer(
             node,
             ProfileModel,
@@ -163,6 +166,20 @@ class Services:
         owner = self._orchestrator()
         if owner is not None:
             response.tasks = [task_status(item) for item in owner.status().tasks]
+        return response
+
+    def _evaluate_requests(
+        self, request: EvaluateRequests.Request, response: EvaluateRequests.Response
+    ) -> EvaluateRequests.Response:
+        owner = self._orchestrator()
+        if owner is None:
+            _explain_unconfigured(response)
+            return response
+        refused = self._refused(owner, "evaluate_requests", request.generator)
+        if refused is not None:
+            response.rationale = rationale_to_message(refused.rationale)
+        else:
+            fill_forecast(owner, request, response)
         return response
 
     async def _by_name(

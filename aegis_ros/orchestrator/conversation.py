@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -16,6 +15,7 @@ from aegis_ros.errors import AegisError
 from aegis_ros.memory import KvCache, KvShape, Reserved
 from aegis_ros.network.generator.answer_text import AnswerText
 from aegis_ros.network.generator.sampling import Sampling
+from aegis_ros.orchestrator.forecast import Standing, limited
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.generators import AnswerLost, RequestWaits, TooManyRequests
 from aegis_ros.rationale.rejection import Failed
@@ -222,7 +222,7 @@ class Conversation:
         self._cache = KvCache(name, cache, most_waiting)
         self._most = cache.slots + most_waiting
         self._entered = 0  # whose prompts are being read
-        self._new_number = itertools.count(1).__next__
+        self._latest = 0  # number of a request
         self._requests: dict[int, _Request] = {}
         self._sharing = 0  # of them, how many have no place of their own
         self._paused: Reason | None = None
@@ -317,10 +317,9 @@ class Conversation:
         with self._lock:
             if self._paused is not None:
                 return self._paused
-            number, prompt = self._new_number(), len(question.tokens)
-            most = question.most
-            if prompt < self._length < self._max_len:
-                most = min(most, self._length - prompt)
+            self._latest += 1
+            number, prompt = self._latest, len(question.tokens)
+            most = limited(question.most, prompt, self._length, self._max_len)
             found = self._cache.ask(number, prompt, most, own_place=own_place)
             if isinstance(found, RequestWaits):
                 told.append(found)
@@ -337,6 +336,20 @@ class Conversation:
             self._report(reason)
         self._tell()
         return number
+
+    def standing(self) -> Standing:
+        """Return how it stands with requests at this moment, for what would become of others."""
+        with self._lock:
+            return Standing(
+                self.name,
+                self._cache.copy(),
+                latest=self._latest,
+                places=self._most - self._sharing - self._entered,
+                full=TooManyRequests(self.name, 0, self._slots, self._most_waiting),
+                length=self._length,
+                max_len=self._max_len,
+                paused=self._paused,
+            )
 
     def cancel(self, number: int) -> None:
         """End a request within a step; one that has ended already is left alone."""

@@ -41,7 +41,9 @@ from aegis_ros.rationale import Rationale, Reason
 from aegis_ros.rationale.engine import EngineGivenUp, Quarantined, TaskNotReloaded
 from aegis_ros.rationale.generators import (
     BucketsChanged,
+    CacheTooLarge,
     GeneratorAdmitted,
+    GeneratorRefused,
     PromiseRefused,
     StepOverran,
     UnknownGenerator,
@@ -219,6 +221,17 @@ class Generators:
         else:
             return UnknownGenerator(name[:64], tuple(sorted(entries)))
         return entry.candidate, entry.conversation
+
+    def proof(
+        self, name: str
+    ) -> tuple[GeneratorAdmitted | GeneratorRefused | CacheTooLarge, Reason | None]:
+        """Return what the proof says of one that was found, and why it does not run all the same.
+
+        Raises:
+            KeyError: there is no such generator.
+        """
+        entry = self._entries[name]
+        return entry.answer.reason, entry.failure
 
     # -- admission ----------------------------------------------------------------------------
 

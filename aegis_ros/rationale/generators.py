@@ -10,6 +10,7 @@ from aegis_ros.rationale.record import Counterfactual
 
 __all__ = [
     "AnswerCapped",
+    "AnswerLimited",
     "AnswerLost",
     "AnswerTooLong",
     "BucketTried",
@@ -177,6 +178,28 @@ class AnswerCapped(Reason):
     prompt: int
     asked: int
     room: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimited(Reason):
+    """A request is answered with fewer tokens than it asked for, as long ones are slow at present.
+
+    Attributes:
+        task: the generator.
+        request: number of the request.
+        prompt: its tokens.
+        asked: tokens of an answer that it asked for.
+        length: tokens that a request may have at present, its prompt included.
+    """
+
+    decision = Decision.INFORMED
+    rule = Rule.ADAPTATION
+
+    task: str
+    request: int
+    prompt: int
+    asked: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)

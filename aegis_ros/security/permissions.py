@@ -44,6 +44,7 @@ _TASKS = tuple(
     f"~/{name}"
     for name in (
         "evaluate_model",
+        "evaluate_requests",
         "list_models",
         "register_model",
         "set_task_enabled",

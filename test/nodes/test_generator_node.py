@@ -16,7 +16,7 @@ pytest.importorskip("mcap", reason="the extra `trace` is not installed")
 from action_msgs.msg import GoalStatus
 from aegis_ros.action import Generate
 from aegis_ros.msg import GeneratorAnswer
-from aegis_ros.srv import RegisterModel, UnregisterModel
+from aegis_ros.srv import EvaluateRequests, RegisterModel, UnregisterModel
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
 from std_msgs.msg import String
@@ -210,6 +210,33 @@ def test_a_prompt_by_topic_is_answered_as_one_by_the_action(system: System, aske
     assert row.level == DiagnosticStatus.OK, row.message
     system.robot.destroy_publisher(prompts)
     system.robot.destroy_subscription(said)
+
+
+def test_what_would_become_of_requests_is_told_and_none_is_asked(
+    system: System, asker: Asker
+) -> None:
+    def would(**fields: Any) -> Any:
+        return system.ask_node(EvaluateRequests, "evaluate_requests", **fields).result_in_time()
+
+    system.until(lambda: (seen := generator(system)) and not seen.running)
+    found = would(prompt_tokens=[20, 100, 200, 20], max_tokens=[30, 90, 5, 0])
+    assert found.success and (found.running, found.waiting) == (0, 0)
+    outcomes = [(each.outcome, each.answer_tokens, each.place) for each in found.requests]
+    assert outcomes == [("runs", 30, 0), ("runs", 28, 0), ("refused", 0, 0), ("waits", 108, 1)]
+    assert [bool(each.sentence) for each in found.requests] == [False, True, True, True]
+    assert [each.name for each in found.steps if each.admitted] == list(generator(system).steps)
+    assert all(each.longest_ms > 0 and each.parts for each in found.steps)
+    assert found.longest_step_ms > 0 and found.tokens_per_s > 0
+    assert found.rationale.rule == "demand_bound"
+    assert (generator(system).running, generator(system).waiting) == (0, 0)
+    assert "no generator lml" in would(generator="lml").rationale.sentence
+    for fields, problem in (
+        ({"prompt_tokens": [1] * 1025}, "at most 1024"),
+        ({"prompt_tokens": [5, 0]}, "prompt_tokens[1]"),
+        ({"prompt_tokens": [5, 5], "max_tokens": [1]}, "expected 2, or none"),
+    ):
+        refused = would(**fields)
+        assert not refused.success and problem in refused.rationale.sentence
 
 
 def test_the_node_that_takes_prompts_uses_what_the_policy_permits(system: System) -> None:

@@ -205,6 +205,7 @@ REASONS = (
     g.CacheTooLarge("assistant", 1, 4096, 180 * MIB, 128 * MIB, 0, 2912),
     g.CacheTooLarge("assistant", 4, 4096, 720 * MIB, 0, 0, 0),
     g.AnswerCapped("assistant", 5, 24, 2000, 1000),
+    g.AnswerLimited("assistant", 5, 24, 2000, 512),
     g.AnswerTooLong("assistant", 5, 24, 2000, 1000),
     g.PromptTooLong("assistant", 5, 5000, 1023),
     g.RequestWaits("assistant", 5, 4, 1),

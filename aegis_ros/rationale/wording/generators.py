@@ -91,6 +91,15 @@ def _answer_capped(reason: generators.AnswerCapped) -> str:
     )
 
 
+@words_of(generators.AnswerLimited)
+def _answer_limited(reason: generators.AnswerLimited) -> str:
+    return (
+        f"request {reason.request} of {reason.task} is answered with at most "
+        f"{reason.length - reason.prompt:,} instead of {reason.asked:,} tokens: at present a "
+        f"request may have {reason.length:,} tokens, with its prompt of {reason.prompt:,}"
+    )
+
+
 @words_of(generators.AnswerTooLong)
 def _answer_too_long(reason: generators.AnswerTooLong) -> str:
     return (
