@@ -46,6 +46,9 @@ class LaneChooser:
     others is at first assumed to be no more than that, so that no placement looks worse than it
     is; what the best one rests on is then measured, until nothing in the best one is assumed.
 
+    Lanes that a device cannot be divided into are found out when the engine opens them. They are
+    left out, and the decision says why.
+
     Args:
         spec: configuration.
         state: where profiles are; the orchestrator gets the same.
@@ -91,7 +94,7 @@ class LaneChooser:
 
         Raises:
             ConfigError: there is no such backend.
-            EngineError: the engine does not start.
+            EngineError: the engine starts on no lanes that there may be.
             StateError: another orchestrator has a core or device that is needed to measure.
             StoppedError: it was closed.
         """
@@ -110,17 +113,19 @@ class LaneChooser:
             raise StoppedError("choosing lanes was stopped on request") from error
         with place as ticket, closing(bench):
             bench.ticket = ticket
-            ways, unmeasured = self._ways(layouts, bench)
+            ways, left_out = self._ways(layouts, bench)
             if not ways:
-                return replace(spec, device=layouts[0].device), None
-            plan = _measured_plan(ways, bench)
+                unable = {each.label for each in left_out if each.problem}
+                device = next(each.device for each in layouts if each.label not in unable)
+                return replace(spec, device=device), None
+            plan = _measured_plan(ways, bench, left_out)
             check_stop()  # planning itself does not look, and nobody hears of it afterwards
         best = ways[plan.best.label]
         chosen = replace(spec, device=best.device)
         if plan.schedulable:
             placed = best.layout.placed(plan.best.found.lane_of)
             chosen = replace(chosen, tasks=tuple(_on_its_lane(each, placed) for each in spec.tasks))
-        return chosen, lanes_chosen(plan, unmeasured=unmeasured)
+        return chosen, lanes_chosen(plan, unmeasured=left_out)
 
     def _ways(
         self, layouts: list[LaneLayout], bench: _Bench
@@ -131,9 +136,11 @@ class LaneChooser:
             EngineError, StateError, StoppedError: as :meth:`choose`.
         """
         ways: dict[str, _Way] = {}
-        unmeasured = []
+        left_out: list[LaneAlternative] = []
         tasks = self._spec.tasks
+        first = True
         for each in layouts:
+            check_stop()  # an engine that does not start does not look
             preparation = Preparation(
                 replace(self._spec, device=each.device),
                 bench.backends,
@@ -146,19 +153,26 @@ class LaneChooser:
                 try:
                     options.append(preparation.prepare(task, bench.whole))
                 except (Refusal, AegisError) as problem:
-                    if bench.failed or isinstance(problem, _NOT_THE_TASK):
+                    if bench.not_started is not None:
+                        break
+                    if bench.barred or isinstance(problem, _NOT_THE_TASK):
                         raise
                     refused.append(task)
-            if each is layouts[0]:
+            if bench.not_started is not None:
+                left_out.append(_not_measured(each.label, each.device, bench.not_started))
+                if len(left_out) == len(layouts):
+                    raise bench.not_started
+                continue
+            if first:
                 tasks = tuple(task for task in tasks if task not in refused)
-                refused = []
+                refused, first = [], False
             if refused:
                 names = tuple(task.name for task in refused)
                 lanes = len(each.device.lanes)
-                unmeasured.append(LaneAlternative(each.label, lanes, -1.0, unmeasured=names))
+                left_out.append(LaneAlternative(each.label, lanes, -1.0, unmeasured=names))
             elif options:
                 ways[each.label] = _Way(each.device, preparation, _layout(options, preparation))
-        return ways, unmeasured
+        return ways, left_out
 
 
 @dataclass(frozen=True)
@@ -177,7 +191,8 @@ class _Bench:
         backends: by name, for their offline halves.
         known: profiles, as they were last read.
         ticket: of the request that is measured for.
-        failed: whether the engine could not be started, or its cores not be had.
+        barred: whether the cores of these lanes could not be had.
+        not_started: why the engine could not be started on these lanes; ``None`` where it could.
     """
 
     ticket: Ticket
@@ -200,13 +215,15 @@ class _Bench:
         self._turn: tuple[DeviceSpec, Preparation] | None = None
         self._profiler: Profiler | None = None
         self._undo = ExitStack()
-        self.failed = False
+        self.barred = False
+        self.not_started: AegisError | None = None
 
     def turn_to(self, device: DeviceSpec, preparation: Preparation) -> None:
         """Measure on these lanes from now on."""
         if self._turn is None or self._turn[0] != device:
             self.close()
             self._turn = device, preparation
+            self.not_started = None
 
     def close(self) -> None:
         """End the engine, and give its cores back."""
@@ -229,23 +246,27 @@ class _Bench:
         if self._profiler is None:
             assert self._turn is not None
             device, preparation = self._turn
-            self.failed = True  # until it has begun
+            self.barred = True  # until they are taken
             claims = Claims(claims_folder(), self._node)
             self._undo.callback(claims.give_back)
             try:
                 claims.take(claims_of(device, self.backends))
             except OSError as error:
                 self._state.log.report(NotClaimed(str(error)))
+            self.barred = False
             self._keep_off(lane.cpu for lane in device.lanes if lane.cpu is not None)
-            engine = self._engine_factory(
-                device,
-                on_result=lambda result: result.release(),
-                on_skip=lambda skip: None,
-                on_event=lambda event: None,
-            )
-            self._undo.callback(engine.stop)
-            engine.start()
-            self.failed = False
+            try:
+                engine = self._engine_factory(
+                    device,
+                    on_result=lambda result: result.release(),
+                    on_skip=lambda skip: None,
+                    on_event=lambda event: None,
+                )
+                self._undo.callback(engine.stop)
+                engine.start()
+            except AegisError as error:
+                self.not_started = error
+                raise
             self._profiler = Profiler(
                 engine,
                 preparation,
@@ -262,12 +283,20 @@ def _layout(options: list[Options], preparation: Preparation) -> OptionsLayout:
     return OptionsLayout(options, preparation, _NOT_SLOWED)
 
 
-def _measured_plan(ways: dict[str, _Way], bench: _Bench) -> LanePlan:
+def _not_measured(label: str, device: DeviceSpec, problem: Exception) -> LaneAlternative:
+    return LaneAlternative(label, len(device.lanes), -1.0, problem=str(problem))
+
+
+def _measured_plan(
+    ways: dict[str, _Way], bench: _Bench, left_out: list[LaneAlternative]
+) -> LanePlan:
     """Return the plan whose best layout rests on measurements only.
 
-    A layout that cannot be measured is left out, but for the last one.
+    A layout that cannot be measured is left out, which is added to ``left_out``; the last one only
+    where the engine does not even start on it.
 
     Raises:
+        EngineError: the engine does not start on the last one.
         StoppedError: it was closed.
     """
     measured: set[tuple[str, frozenset[tuple[str, str]]]] = set()
@@ -286,10 +315,13 @@ def _measured_plan(ways: dict[str, _Way], bench: _Bench) -> LanePlan:
         try:
             best.layout.measure(lane_of, bench.whole, bench.pair)
         except (Refusal, AegisError) as problem:
-            if bench.failed or isinstance(problem, _NOT_THE_TASK):
+            if bench.barred or isinstance(problem, _NOT_THE_TASK):
                 raise
             if len(ways) == 1:
+                if bench.not_started is not None:
+                    raise
                 return plan
+            left_out.append(_not_measured(plan.best.label, best.device, problem))
             del ways[plan.best.label]
         for each in ways.values():
             each.layout.forget()

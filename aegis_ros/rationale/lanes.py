@@ -26,6 +26,8 @@ class LaneAlternative:
         assumed: pairs of networks that were never measured beside each other.
         memory: whether the networks do not fit into the arena.
         unmeasured: tasks that were never measured on such lanes; nothing else is known then.
+        problem: why nothing can be measured on such lanes, empty where it can; nothing else is
+            known then.
     """
 
     label: str
@@ -38,6 +40,7 @@ class LaneAlternative:
     assumed: int = 0
     memory: bool = False
     unmeasured: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class FakeEngine:
         runs: whether jobs end within ``submit``; else they stay in flight until :meth:`stop`.
         run_ns: what every segment takes when it is measured.
         run_ns_on: the same of lanes that differ, by index.
+        refuses_start: why it does not start; empty where it does.
         divides: whether that is of a whole network, in equal segments.
         slowdown: by what factor a network takes longer beside another one.
         measured_beside: lanes of each such measurement: own, other.
@@ -109,6 +110,7 @@ class FakeEngine:
         self.slowdown = 1.0
         self.measured_beside: list[tuple[int, int]] = []
         self.calls: list[tuple[str, int]] = []
+        self.refuses_start = ""
         self.refuses_load = False
         self.load_note = ""
         self.refuses_channel = False
@@ -118,6 +120,8 @@ class FakeEngine:
     def start(self) -> EngineInfo:
         if self.started:
             raise EngineError("the engine is already running")
+        if self.refuses_start:
+            raise EngineError(self.refuses_start)
         self.started = True
         return self.info()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Robot:
         self.kept_off: list[set[int]] = []  # cores, once for each engine that measures
         self.state = NodeState(folder / "state")
         self.while_measuring: Any = lambda: None
-        self.refuses = False
+        self.problem: Callable[[DeviceSpec], str] = lambda device: ""  # why no engine starts
         self.divides = False
 
     def _task(self, index: int, name: str, changes: dict[str, Any]) -> TaskSpec:
@@ -58,8 +59,7 @@ class Robot:
         made.slowdown = self.slowdown
         made.divides = self.divides
         made.while_measuring = self.while_measuring
-        if self.refuses:
-            raise EngineError("no answer")
+        made.refuses_start = self.problem(device)
         self.engines.append(made)
         return made
 
@@ -347,11 +347,103 @@ def test_profiles_that_cannot_be_kept_are_no_fault_of_a_task(
         Robot(tmp_path, "near", "far").choose()
 
 
-def test_an_engine_that_does_not_start_is_an_error(tmp_path: Path) -> None:
+def test_an_engine_that_starts_on_no_lanes_is_an_error(tmp_path: Path) -> None:
     robot = Robot(tmp_path, "near")
-    robot.refuses = True
-    with pytest.raises(EngineError):
+    robot.problem = lambda device: f"no answer with {len(device.lanes)}"
+    with pytest.raises(EngineError, match="no answer with 3"):
         robot.choose()
+    assert len(robot.engines) == 3, "each number of lanes was tried once"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device of 16 multiprocessors, which can be had in groups of 8."""
+    parted = replace(SimulatedBackend.capabilities, on_cores=False, partitions=True)
+    monkeypatch.setattr(SimulatedBackend, "capabilities", parted)
+    monkeypatch.setattr(SimulatedBackend, "multiprocessors", lambda backend: 16, raising=False)
+
+
+def _beyond_16(device: DeviceSpec) -> str:
+    asked = [lane.sms for lane in device.lanes if lane.sms is not None]
+    groups = sum(-(-each // 8) for each in asked) + (0 < len(asked) < len(device.lanes))
+    return "fewer multiprocessors than asked for" if groups > 2 else ""
+
+
+def test_lanes_that_the_device_cannot_be_divided_into_are_left_out_and_the_reason_is_reported(
+    tmp_path: Path, gpu: None
+) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    robot.problem = _beyond_16
+    spec, chosen = robot.choose()
+    assert chosen is not None and chosen.chosen.problem == ""
+    assert {each.label: each.problem for each in chosen.others if each.problem} == {
+        "3 lanes of 5, 5 and 6 multiprocessors": "fewer multiprocessors than asked for.",
+        "4 lanes of 4, 4, 4 and 4 multiprocessors": "fewer multiprocessors than asked for.",
+    }
+    assert "2 lanes of 8 and 8 multiprocessors" in [
+        each.label for each in (chosen.chosen, *chosen.others)
+    ]
+    assert all(task.lane for task in spec.tasks)
+    orchestrator = robot.orchestrator(spec, chosen)
+    assert all(each.accepted for each in orchestrator.configure())
+    orchestrator.cleanup()
+    (why,) = (each.sentence for each in robot.reported if each.rule is Rule.LANE_CHOICE)
+    assert (
+        "3 lanes of 5, 5 and 6 multiprocessors: such lanes were not measured: fewer "
+        "multiprocessors than asked for; 4 lanes"
+    ) in why
+
+
+def test_a_single_lane_on_which_no_engine_starts_is_left_out_as_well(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far")
+    gone = robot.house.task("gone", model=str(tmp_path / "gone.onnx"))
+    robot.spec = replace(robot.spec, tasks=(gone, *robot.spec.tasks))
+    robot.problem = lambda device: "" if len(device.lanes) == 3 else "no answer"
+    spec, chosen = robot.choose()
+    assert chosen is not None and chosen.chosen.label == "3 lanes"
+    assert [(each.label, each.problem) for each in chosen.others] == [
+        ("1 lane", "no answer."),
+        ("2 lanes", "no answer."),
+    ]
+    assert [bool(task.lane) for task in spec.tasks] == [False, True, True]
+
+
+def test_without_a_task_that_can_run_the_lanes_are_those_on_which_an_engine_starts(
+    tmp_path: Path,
+) -> None:
+    robot = Robot(tmp_path, "bad")
+    robot.problem = lambda device: "" if len(device.lanes) == 2 else "no answer"
+
+    def fail() -> None:
+        raise EngineError("the network fails")
+
+    robot.while_measuring = fail
+    spec, chosen = robot.choose()
+    assert chosen is None and len(spec.device.lanes) == 2
+
+
+def test_lanes_on_which_no_engine_starts_once_pairs_are_measured_are_left_out(
+    tmp_path: Path,
+) -> None:
+    robot = Robot(tmp_path, "near", "far", "wide", period_ms=40)  # one lane tells of all cores
+    robot.problem = lambda device: "no answer" if len(device.lanes) == 3 else ""
+    _, chosen = robot.choose()
+    assert chosen is not None and (chosen.chosen.label, chosen.chosen.assumed) == ("2 lanes", 0)
+    assert chosen.chosen.slack > 0.0
+    assert [each.label for each in chosen.others if each.problem == "no answer."] == ["3 lanes"]
+
+
+def test_it_is_an_error_when_the_last_lanes_left_no_longer_have_an_engine(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, "near", "far", "wide", period_ms=40)
+
+    def problem(device: DeviceSpec) -> str:
+        before = [engine for engine in robot.engines if engine.device == device]
+        return "" if len(device.lanes) == 2 and not before else f"{len(device.lanes)} refused"
+
+    robot.problem = problem
+    with pytest.raises(EngineError, match="2 refused"):
+        robot.choose()
+    assert [len(engine.device.lanes) for engine in robot.engines] == [1, 2, 3, 2]
 
 
 def test_an_orchestrator_wants_lanes(tmp_path: Path) -> None:

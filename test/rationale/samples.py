@@ -594,6 +594,7 @@ PARTS = (
     w.LaneAlternative("3 lanes", 3, -1.0),
     w.LaneAlternative("2 lanes of 33 and 33 multiprocessors", 2, -1.0, unmeasured=("map",)),
     w.LaneAlternative("3 lanes", 3, -1.0, unmeasured=("detector", "map")),
+    w.LaneAlternative("4 lanes", 4, -1.0, problem="the engine did not start (exit code 1)."),
     w.LanePlace("lane1", ("detector", "map")),
     w.LanePlace("lane3", ()),
     e.EngineEnded(-9),

@@ -11,6 +11,8 @@ __all__ = ["falls_short"]
 
 def falls_short(item: lanes.LaneAlternative) -> str:
     """Return why one way to divide a device does not hold all tasks; empty where it does."""
+    if item.problem:
+        return f"such lanes were not measured: {item.problem.rstrip('.')}"
     if item.unmeasured:
         was = "was" if len(item.unmeasured) == 1 else "were"
         return f"{names(item.unmeasured)} {was} never measured on such lanes"
