@@ -65,6 +65,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
         frames_fd: socket of the frame records.
         control_fd: socket of these messages.
         parent: process id of the node; the engine ends with it.
+        stderr_fd: the node's stderr, which it takes once it has started; -1 for none.
         warm: names of the backends to import while the process waits for ``Begin``.
     """
 
@@ -75,11 +76,18 @@ class EngineSettings(msgspec.Struct, frozen=True):
     frames_fd: int
     control_fd: int
     parent: int
+    stderr_fd: int = -1
     warm: tuple[str, ...] = ()
 
     @staticmethod
     def of(
-        device: DeviceSpec, *, cores: tuple[int, ...], frames_fd: int, control_fd: int, parent: int
+        device: DeviceSpec,
+        *,
+        cores: tuple[int, ...],
+        frames_fd: int,
+        control_fd: int,
+        parent: int,
+        stderr_fd: int = -1,
     ) -> EngineSettings:
         """Return the settings for a device."""
         return EngineSettings(
@@ -90,6 +98,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
             frames_fd,
             control_fd,
             parent,
+            stderr_fd,
             tuple(lanes_by_backend(device.backend, device.lanes)),
         )
 

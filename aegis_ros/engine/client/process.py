@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from aegis_ros.backends.lanes import lanes_to_open
+from aegis_ros.engine.client.last_words import LastWords
 from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.engine.memory import SharedMemory
 from aegis_ros.engine.messages import (
@@ -40,6 +41,7 @@ __all__ = ["EngineProcess"]
 
 _START_TIMEOUT_S = 30.0
 _ANSWER_TIMEOUT_S = 120.0
+_LAST_WORDS_S = 5.0  # for an engine that cannot start to say why, and end
 # A person sent it, or the kernel because memory ran out.
 _FROM_OUTSIDE = frozenset([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 _SOCKET_BYTES = 4 * 1024 * 1024
@@ -90,6 +92,7 @@ class EngineProcess:
         self._given: tuple[int, os.sched_param] | None = None  # its class before it gave way
         self._asking = threading.Lock()
         self._unsent: deque[bytes] = deque()
+        self._words = LastWords()
         settings = EngineSettings.of(
             device,
             # Those of the process: the thread that starts the engine may keep off lanes.
@@ -97,24 +100,29 @@ class EngineProcess:
             frames_fd=theirs_frames.fileno(),
             control_fd=theirs_control.fileno(),
             parent=os.getpid(),
+            stderr_fd=self._words.stderr_fd,
         )
+        given = [theirs_frames.fileno(), theirs_control.fileno(), self._words.stderr_fd]
         try:
             # -S: the paths are handed over, and site's start-up hooks (which may execute the
             # interpreter anew) are not needed.
             with kept_from_children():
                 self._process = subprocess.Popen(
                     [sys.executable, "-S", "-m", "aegis_ros.engine", settings.to_argument()],
-                    pass_fds=(theirs_frames.fileno(), theirs_control.fileno()),
+                    pass_fds=[each for each in given if each >= 0],
                     env=_environment(),
                     stdin=subprocess.DEVNULL,
+                    stderr=self._words.fileno(),
                     process_group=0,
                 )
         except OSError as error:
             for each in (frames, control):
                 each.close()
             self.page.close()
+            self._words.pass_on()
             raise EngineError("the engine cannot be started", value=error) from error
         finally:
+            self._words.handed_over()
             theirs_frames.close()
             theirs_control.close()
         self._give_way(standby)
@@ -135,13 +143,8 @@ class EngineProcess:
             send(self._control, begin, [memory.fd for memory in shared])
             self.info = self.ask(Hello(), Info, timeout_s=_START_TIMEOUT_S).info
         except (OSError, EngineError) as error:
-            self.kill()
-            self.close()
-            raise EngineError(
-                f"the engine did not start (exit code {self._process.returncode})",
-                hint="Its error output is on stderr of this process; "
-                f"to reproduce it: {sys.executable} -c 'import aegis_ros.engine.server.process'",
-            ) from error
+            raise self._not_started(error) from error
+        self._words.pass_on()
 
     @property
     def pid(self) -> int:
@@ -265,6 +268,40 @@ class EngineProcess:
             slots.close()
         self.outputs.clear()
         self.page.close()
+        self._words.pass_on()
+
+    def _not_started(self, error: Exception) -> EngineError:
+        """End the process, once it has said why it ends; return what it said."""
+        said = error if _is_said(error) else self._left_behind()
+        if not self._killed:
+            self.wait(_LAST_WORDS_S)
+        self.kill()
+        code, words = self._process.returncode, self._words.pass_on()
+        self.close()
+        problem = f"the engine did not start (exit code {code})"
+        if isinstance(said, EngineError):
+            return EngineError(
+                f"{problem}: {said.problem}",
+                where=said.where,
+                value=said.value or None,
+                expected=said.expected,
+                hint=said.hint,
+            )
+        return EngineError(
+            f"{problem}: {words}" if words else problem,
+            hint="Its error output is on stderr of this process; "
+            f"to reproduce it: {sys.executable} -c 'import aegis_ros.engine.server.process'",
+        )
+
+    def _left_behind(self) -> EngineError | None:
+        """Return why an engine ended that could not even be asked, if it said so."""
+        self._control.settimeout(0.0)
+        try:
+            received = receive(self._control)
+            answer = None if received is None else decode_answer(received[0])
+        except (OSError, ValueError, msgspec.DecodeError):
+            return None
+        return answer.error() if isinstance(answer, Refused) else None
 
     def _give_way(self, standby: bool) -> None:
         """Have it run after the threads of this process, whose class it inherits.
@@ -301,6 +338,11 @@ class EngineProcess:
                 each.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
+
+
+def _is_said(error: Exception) -> bool:
+    """Return whether it is the engine that says so, and not this side that misses it."""
+    return isinstance(error, EngineError) and error.rule is not Rule.ENGINE_RESTART
 
 
 def _environment() -> dict[str, str]:

@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 
 from aegis_ros.backends.registry import warm
-from aegis_ros.engine.control_socket import receive
+from aegis_ros.engine.control_socket import receive, send
 from aegis_ros.engine.memory import SharedMemory
-from aegis_ros.engine.messages import Begin, EngineSettings, decode_request
+from aegis_ros.engine.messages import Begin, EngineSettings, decode_request, refusal
 from aegis_ros.engine.page import EnginePage
 from aegis_ros.engine.server.composed import runtime_for
 from aegis_ros.engine.server.control import ControlServer
@@ -47,13 +48,37 @@ def serve(argument: str) -> None:
     frames = socket.socket(fileno=settings.frames_fd)
     control = socket.socket(fileno=settings.control_fd)
     frames.setblocking(False)
+    try:
+        loop = _begun(settings, frames, control)
+    except Exception as error:
+        traceback.print_exc()
+        with suppress(OSError, ValueError):  # the node is gone
+            send(control, refusal(error))
+        # What has been opened may hang when it is closed, and the node waits.
+        os._exit(1)
+    if loop is None:
+        return
+    code = 0
+    try:
+        loop.run()
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    # Lanes may hang inside a runtime; nothing here is worth waiting for.
+    os._exit(code)
+
+
+def _begun(
+    settings: EngineSettings, frames: socket.socket, control: socket.socket
+) -> EngineLoop | None:
+    """Wait until the node wants the engine, and open it; return ``None`` where it never does."""
     # A process that stands by waits here, with everything imported and nothing opened. Until then
     # it has the cores of the thread that started it, which keeps off lanes.
     warm(settings.warm)
     freeze_memory()
     received = receive(control)
     if received is None:
-        return
+        return None
     os.sched_setaffinity(0, settings.cores)
     begin, fds = decode_request(received[0]), received[1]
     assert isinstance(begin, Begin)
@@ -84,16 +109,12 @@ def serve(argument: str) -> None:
     )
     freeze_memory()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    if settings.stderr_fd >= 0:  # what was said so far is the node's to pass on
+        os.dup2(settings.stderr_fd, 2)
+        os.close(settings.stderr_fd)
     page.beat(time.monotonic_ns())
     ready.set()
-    code = 0
-    try:
-        loop.run()
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    # Lanes may hang inside a runtime; nothing here is worth waiting for.
-    os._exit(code)
+    return loop
 
 
 def _serve_then_exit(server: ControlServer, ready: threading.Event) -> None:
