@@ -60,7 +60,10 @@ def test_a_load_can_be_captured_and_always_computes_the_same(
 ) -> None:
     network = _loaded(device, stress, 0)
     if device.backend.name == "onnxruntime_cuda":  # TensorRT launches what is faster
-        assert network.note == "segments launched as CUDA graphs: 1 of 1"
+        graphs, *beyond = network.note.split("; ")
+        assert graphs == "segments launched as CUDA graphs: 1 of 1"
+        # On a GPU, the first network of a process also brings the code of its kernels.
+        assert all("MiB of the GPU's memory more than is counted" in each for each in beyond)
     results = [_run(device, 0, network, 2.0) for _ in range(3)]
     assert np.isfinite(results[0]).all() and results[0] > 0.0
     for each in results[1:]:

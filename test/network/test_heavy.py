@@ -49,6 +49,17 @@ def test_products_neither_grow_nor_vanish(tmp_path: Path) -> None:
     assert 30.0 < result[0, 0] < 300.0
 
 
+@pytest.mark.parametrize("write", [memory_heavy, partial(arithmetic_heavy, width=64)])
+def test_no_result_depends_on_the_order_in_which_a_whole_tensor_is_added_up(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    """ONNX Runtime's CUDA provider adds sums and means over all axes up atomically."""
+    write(tmp_path / "heavy.onnx")
+    nodes = onnx.load_model(tmp_path / "heavy.onnx").graph.node
+    reductions = {node.op_type for node in nodes if node.op_type.startswith("Reduce")}
+    assert reductions == {"ReduceMax"}
+
+
 def test_a_file_is_always_the_same(tmp_path: Path) -> None:
     for write in (memory_heavy, partial(arithmetic_heavy, width=64)):
         for name in ("one", "other"):
