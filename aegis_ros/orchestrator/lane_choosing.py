@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from time import monotonic
 
 from aegis_ros.backends import Backend, CompiledNetwork, create_backends
 from aegis_ros.engine import Engine, EngineClient
@@ -37,6 +38,8 @@ __all__ = ["LaneChooser"]
 # What says nothing of the task that was asked for.
 _NOT_THE_TASK = (ProfileError, StoppedError)
 _NOT_SLOWED = Fraction(1)
+_ALONE = 0.5  # of the time there is, to measure networks alone
+_NO_TIME = "no time was left to measure their networks beside each other"
 
 
 class LaneChooser:
@@ -47,7 +50,9 @@ class LaneChooser:
     is; what the best one rests on is then measured, until nothing in the best one is assumed.
 
     Lanes that a device cannot be divided into are found out when the engine opens them. They are
-    left out, and the decision says why.
+    left out, and the decision says why. So are those that cannot be measured in the time there is:
+    one half of it is for networks alone, on kinds of lanes that follow the first one, and the other
+    for networks beside each other.
 
     Args:
         spec: configuration.
@@ -57,6 +62,8 @@ class LaneChooser:
         keep_off: called with the cores of the lanes on which networks are measured next, before
             they are: what else this process does belongs on others.
         engine_factory: makes the engines that measure, each from a device and the callbacks.
+        limit_s: after which no further measurement begins, but for those of a single lane;
+            ``None`` for as long as it takes.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class LaneChooser:
         on_rationale: Callable[[Rationale], None] = lambda rationale: None,
         keep_off: Callable[[Iterable[int]], object] = lambda cores: None,
         engine_factory: Callable[..., Engine] = EngineClient,
+        limit_s: float | None = None,
     ) -> None:
         """Look at nothing yet."""
         self._spec = spec
@@ -76,6 +84,7 @@ class LaneChooser:
         state.log.publish_to(on_rationale)
         self._keep_off = keep_off
         self._engine_factory = engine_factory
+        self._limit_s = limit_s
         self._admissions = Admissions()
         self._admissions.open()
 
@@ -113,12 +122,13 @@ class LaneChooser:
             raise StoppedError("choosing lanes was stopped on request") from error
         with place as ticket, closing(bench):
             bench.ticket = ticket
+            begin = monotonic()
             ways, left_out = self._ways(layouts, bench)
             if not ways:
                 unable = {each.label for each in left_out if each.problem}
                 device = next(each.device for each in layouts if each.label not in unable)
                 return replace(spec, device=device), None
-            plan = _measured_plan(ways, bench, left_out)
+            plan = _measured_plan(ways, bench, left_out, late=lambda: self._late(begin, 1.0))
             check_stop()  # planning itself does not look, and nobody hears of it afterwards
         best = ways[plan.best.label]
         chosen = replace(spec, device=best.device)
@@ -126,6 +136,10 @@ class LaneChooser:
             placed = best.layout.placed(plan.best.found.lane_of)
             chosen = replace(chosen, tasks=tuple(_on_its_lane(each, placed) for each in spec.tasks))
         return chosen, lanes_chosen(plan, unmeasured=left_out)
+
+    def _late(self, begin: float, share: float) -> bool:
+        """Return whether so much of the time there is has passed."""
+        return self._limit_s is not None and monotonic() - begin >= share * self._limit_s
 
     def _ways(
         self, layouts: list[LaneLayout], bench: _Bench
@@ -138,7 +152,8 @@ class LaneChooser:
         ways: dict[str, _Way] = {}
         left_out: list[LaneAlternative] = []
         tasks = self._spec.tasks
-        first = True
+        problem: AegisError | None = None
+        first, begin = True, monotonic()
         for each in layouts:
             check_stop()  # an engine that does not start does not look
             preparation = Preparation(
@@ -150,18 +165,18 @@ class LaneChooser:
             bench.turn_to(each.device, preparation)
             options, refused = [], []
             for task in tasks:
+                late = not first and self._late(begin, _ALONE)
                 try:
-                    options.append(preparation.prepare(task, bench.whole))
-                except (Refusal, AegisError) as problem:
+                    options.append(preparation.prepare(task, None if late else bench.whole))
+                except (Refusal, AegisError) as error:
                     if bench.not_started is not None:
                         break
-                    if bench.barred or isinstance(problem, _NOT_THE_TASK):
+                    if bench.barred or isinstance(error, _NOT_THE_TASK):
                         raise
                     refused.append(task)
             if bench.not_started is not None:
-                left_out.append(_not_measured(each.label, each.device, bench.not_started))
-                if len(left_out) == len(layouts):
-                    raise bench.not_started
+                problem = bench.not_started
+                left_out.append(_not_measured(each.label, each.device, str(problem)))
                 continue
             if first:
                 tasks = tuple(task for task in tasks if task not in refused)
@@ -172,6 +187,8 @@ class LaneChooser:
                 left_out.append(LaneAlternative(each.label, lanes, -1.0, unmeasured=names))
             elif options:
                 ways[each.label] = _Way(each.device, preparation, _layout(options, preparation))
+        if problem is not None and len(left_out) == len(layouts):
+            raise problem
         return ways, left_out
 
 
@@ -192,6 +209,7 @@ class _Bench:
         known: profiles, as they were last read.
         ticket: of the request that is measured for.
         barred: whether the cores of these lanes could not be had.
+        late: whether nothing more may be measured.
         not_started: why the engine could not be started on these lanes; ``None`` where it could.
     """
 
@@ -216,6 +234,7 @@ class _Bench:
         self._profiler: Profiler | None = None
         self._undo = ExitStack()
         self.barred = False
+        self.late: Callable[[], bool] = lambda: False
         self.not_started: AegisError | None = None
 
     def turn_to(self, device: DeviceSpec, preparation: Preparation) -> None:
@@ -243,6 +262,8 @@ class _Bench:
         self.known.forget()
 
     def _started(self) -> Profiler:
+        if self.late():
+            raise AegisError(_NO_TIME)
         if self._profiler is None:
             assert self._turn is not None
             device, preparation = self._turn
@@ -283,17 +304,27 @@ def _layout(options: list[Options], preparation: Preparation) -> OptionsLayout:
     return OptionsLayout(options, preparation, _NOT_SLOWED)
 
 
-def _not_measured(label: str, device: DeviceSpec, problem: Exception) -> LaneAlternative:
-    return LaneAlternative(label, len(device.lanes), -1.0, problem=str(problem))
+def _not_measured(label: str, device: DeviceSpec, problem: str) -> LaneAlternative:
+    return LaneAlternative(label, len(device.lanes), -1.0, problem=problem)
 
 
 def _measured_plan(
-    ways: dict[str, _Way], bench: _Bench, left_out: list[LaneAlternative]
+    ways: dict[str, _Way],
+    bench: _Bench,
+    left_out: list[LaneAlternative],
+    *,
+    late: Callable[[], bool],
 ) -> LanePlan:
     """Return the plan whose best layout rests on measurements only.
 
     A layout that cannot be measured is left out, which is added to ``left_out``; the last one only
     where the engine does not even start on it.
+
+    Args:
+        ways: layouts to choose from.
+        bench: measures.
+        left_out: layouts that are not among them.
+        late: whether no further measurement may begin.
 
     Raises:
         EngineError: the engine does not start on the last one.
@@ -312,6 +343,7 @@ def _measured_plan(
             return plan
         measured.add(step)
         bench.turn_to(best.device, best.preparation)
+        bench.late = late if len(ways) > 1 else lambda: False
         try:
             best.layout.measure(lane_of, bench.whole, bench.pair)
         except (Refusal, AegisError) as problem:
@@ -321,7 +353,7 @@ def _measured_plan(
                 if bench.not_started is not None:
                     raise
                 return plan
-            left_out.append(_not_measured(plan.best.label, best.device, problem))
+            left_out.append(_not_measured(plan.best.label, best.device, str(problem)))
             del ways[plan.best.label]
         for each in ways.values():
             each.layout.forget()

@@ -16,7 +16,7 @@ from benchmarks.report import parser, read_options
 __all__ = ["IN_ORDER", "options"]
 
 # The most telling first, should time run out.
-IN_ORDER = ("streams", "aegis_2", "aegis", "queue", "processes", "aegis_3", "aegis_shares", AUTO)
+IN_ORDER = ("streams", AUTO, "aegis_2", "aegis", "queue", "processes", "aegis_3", "aegis_shares")
 _USUAL = tuple(way for way in IN_ORDER if way != AUTO)
 _ALL_PARTS = ("ways", "costs", "apart")
 _QUICK: dict[str, Any] = {
@@ -32,6 +32,9 @@ examples:
       under 8 minutes; figures are written after each part
   python -m benchmarks.gpu --backend onnxruntime_cuda --places inside --inside 16
       only as on a small GPU
+  python -m benchmarks.gpu --backend onnxruntime_cuda --places inside --parts ways --loads 0.8 \
+          --ways streams aegis_auto --minutes 3.6 --state gpu-state
+      lanes that are chosen, in less than 4 minutes; once more, and more lanes are known
   python -m benchmarks.gpu --draw gpu.json --plot gpu.png
       the picture of an earlier run
   python -m benchmarks.gpu --backend onnxruntime --seconds 2 --runs 50
@@ -51,8 +54,8 @@ def options(description: str | None) -> argparse.Namespace:
     arguments.add_argument("--loads", type=float, nargs="+", default=[0.5, 0.8, 0.95, 1.3],
                            help="of the rate at which streams begin to miss")  # fmt: skip
     arguments.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(_USUAL),
-                           help=f"all but {AUTO}, which first measures every network on each part "
-                           "of the GPU: give it --minutes")  # fmt: skip
+                           help=f"all but {AUTO}, which first measures networks on parts of the "
+                           "GPU, for as long as --choose-seconds")  # fmt: skip
     arguments.add_argument("--parts", nargs="+", choices=_ALL_PARTS, default=list(_ALL_PARTS),
                            help="ways to share the device, what a job costs, and what lies apart "
                            "from that: neighbours, shares, segments (all)")  # fmt: skip
@@ -60,6 +63,9 @@ def options(description: str | None) -> argparse.Namespace:
     arguments.add_argument("--runs", type=int, default=2000, help="to measure each budget (2000)")
     arguments.add_argument("--minutes", type=float, default=7.0,
                            help="after which no further part begins (7)")  # fmt: skip
+    arguments.add_argument("--choose-seconds", type=float, default=90.0,
+                           help=f"to measure for {AUTO}, at each load; lanes that were not by then "
+                           "are left out, and what --state keeps needs no time (90)")  # fmt: skip
     arguments.add_argument("--scale", type=int, default=0,
                            help="of the large networks' frames (whole GPU 2, else 1)")  # fmt: skip
     arguments.add_argument("--copies", type=int, default=0,

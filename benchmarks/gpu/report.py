@@ -44,6 +44,10 @@ class Report:
         self.facts["no_time"].append(name)
         return True
 
+    def left_s(self) -> float:
+        """Return the time that is left until no further part begins."""
+        return max(0.0, self._begin + self._limit_s - time.monotonic())
+
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Do one part; whatever it raises costs this part alone."""

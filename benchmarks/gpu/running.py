@@ -198,7 +198,8 @@ def _ours(
         if report.late(title):
             continue
         plan = _planned(results, mix, budgets, load=load, rate=rate)
-        with report.part(title), opened(bench, arm, plan.tasks) as way:
+        in_time = replace(bench, choose_s=min(options.choose_seconds, report.left_s()))
+        with report.part(title), opened(in_time, arm, plan.tasks) as way:
             said = results.facts["admissions"].setdefault(arm.name, {})
             said[f"{load:g}"] = way.answers
             _round(bench, arm, way, plan, options=options, report=report, results=results)

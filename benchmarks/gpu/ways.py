@@ -87,6 +87,7 @@ class Bench:
         cores: processor cores the cameras may run on; empty for any.
         lane_cores: cores of the lanes, in their order; those beyond may run on any.
         share: multiprocessors of the first of two lanes that divide the device; 0 for none.
+        choose_s: time to measure in where lanes are chosen; ``None`` for as long as it takes.
     """
 
     workload: Workload
@@ -96,6 +97,7 @@ class Bench:
     cores: tuple[int, ...] = ()
     lane_cores: tuple[int, ...] = ()
     share: int = 0
+    choose_s: float | None = None
 
     def device(self, lanes: Sequence[LaneSpec], priority: int, backend: str = "") -> DeviceSpec:
         """Return the device with these lanes."""
@@ -302,7 +304,8 @@ def _orchestrated(bench: Bench, way: str, tasks: Sequence[Task]) -> Iterator[Run
     said: list[Rationale] = []
     running = Running(Book(tasks))
     state = NodeState(bench.state, node="")
-    spec, chosen = LaneChooser(load_config(path), state=state).choose()
+    chooser = LaneChooser(load_config(path), state=state, limit_s=bench.choose_s)
+    spec, chosen = chooser.choose()
     orchestrator = Orchestrator(
         spec,
         state_dir=bench.state,

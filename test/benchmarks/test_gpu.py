@@ -17,11 +17,12 @@ from aegis_ros.backends.cuda import CudaError
 from aegis_ros.backends.testing.simulated import lasting
 from aegis_ros.memory import Footprint
 from aegis_ros.network import NetworkInput, TensorInfo
-from aegis_ros.spec import FrameFormat, LaneSpec
+from aegis_ros.spec import FrameFormat, LaneSpec, OrchestratorSpec
 from benchmarks.compare.cpu import CpuUse
 from benchmarks.compare.results import Results
 from benchmarks.compare.rounds import Arm, Round, TaskRound
 from benchmarks.compare.workload import Network, Task, Workload
+from benchmarks.gpu import ways
 from benchmarks.gpu.capacity import Probe, capacity
 from benchmarks.gpu.drawing import draw_file
 from benchmarks.gpu.goals import goals, overruns, wilson
@@ -106,6 +107,32 @@ def test_ways_of_the_orchestrator_differ_in_their_lanes(bench: Bench, way: str, 
     shared = replace(bench, share=8).configured("aegis_shares").device["lanes"]
     assert [lane.get("sms") for lane in shared] == [8, None]
     assert bench.configured("aegis_auto").device["lanes"] == "auto"
+
+
+def test_lanes_are_chosen_in_the_time_there_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Chooser:
+        def __init__(self, spec: OrchestratorSpec, **given: Any) -> None:
+            asked.append((spec.device.lanes, given["limit_s"]))
+
+        def choose(self) -> None:
+            raise SystemExit("that was all")
+
+    monkeypatch.setattr(ways, "LaneChooser", Chooser)
+    for limit_s in (None, 20.0):
+        with pytest.raises(SystemExit, match="that was all"):
+            one_round(
+                replace(bench, choose_s=limit_s),
+                arm_of("aegis_auto"),
+                load=0.8,
+                number=0,
+                tasks=TASKS,
+                seconds=1.0,
+            )
+    assert asked == [((), None), ((), 20.0)]
 
 
 def test_lanes_of_the_usual_ways_share_a_core_only_where_it_is_the_device(bench: Bench) -> None:
@@ -247,7 +274,9 @@ def test_no_part_begins_when_there_is_no_time(tmp_path: Path) -> None:
     report = Report({}, tmp_path / "gpu.json", 0.0)
     assert report.late("processes")
     assert report.facts["no_time"] == ["processes"]
-    assert not Report({}, None, 60.0).late("processes")
+    assert report.left_s() == 0.0
+    other = Report({}, None, 60.0)
+    assert not other.late("processes") and 0.0 < other.left_s() <= 60.0
 
 
 def test_a_part_that_fails_costs_itself_alone_and_is_noted(tmp_path: Path) -> None:

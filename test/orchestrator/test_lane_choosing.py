@@ -47,6 +47,7 @@ class Robot:
         self.while_measuring: Any = lambda: None
         self.problem: Callable[[DeviceSpec], str] = lambda device: ""  # why no engine starts
         self.divides = False
+        self.limit_s: float | None = None
 
     def _task(self, index: int, name: str, changes: dict[str, Any]) -> TaskSpec:
         path = self.house.folder / f"{name}.onnx"
@@ -71,6 +72,7 @@ class Robot:
             on_rationale=self.reported.append,
             keep_off=lambda cores: self.kept_off.append(set(cores)),
             engine_factory=self.engine,
+            limit_s=self.limit_s,
         )
 
     def choose(self) -> tuple[OrchestratorSpec, LanesChosen | None]:
@@ -444,6 +446,60 @@ def test_it_is_an_error_when_the_last_lanes_left_no_longer_have_an_engine(tmp_pa
     with pytest.raises(EngineError, match="2 refused"):
         robot.choose()
     assert [len(engine.device.lanes) for engine in robot.engines] == [1, 2, 3, 2]
+
+
+class Clock:
+    """Passes a second with each measurement."""
+
+    def __init__(self, robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(lane_choosing, "monotonic", lambda: self.now)
+        robot.while_measuring = self.measured
+
+    def measured(self) -> None:
+        self.now += 1.0
+
+
+def _measured(chosen: LanesChosen) -> set[str]:
+    all_of_them = (chosen.chosen, *chosen.others)
+    return {each.label for each in all_of_them if not each.unmeasured and not each.problem}
+
+
+def test_without_time_networks_are_measured_on_a_single_lane_only(
+    tmp_path: Path, gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = Robot(tmp_path, "near", "far", period_ms=40)
+    robot.limit_s = 0.0
+    Clock(robot, monkeypatch)
+    spec, chosen = robot.choose()
+    assert chosen is not None and _measured(chosen) == {"1 lane"}
+    assert (sum(each.measured for each in robot.engines), robot.pairs) == (2, 0)
+    assert [task.lane for task in spec.tasks] == ["main", "main"]
+    short = {each.label: each for each in chosen.others}
+    assert short["2 lanes"].problem.startswith("no time was left")
+    assert short["2 lanes of 8 and 8 multiprocessors"].unmeasured == ("near", "far")
+
+
+def test_half_of_the_time_is_left_for_networks_beside_each_other(
+    tmp_path: Path, gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = Robot(tmp_path, "near", "far", period_ms=40)
+    clock = Clock(robot, monkeypatch)
+    robot.limit_s = 100.0
+    _, chosen = robot.choose()
+    assert chosen is not None and "2 lanes of 8 and 8 multiprocessors" in _measured(chosen)
+    takes = clock.now  # all that there is to measure
+    assert takes < robot.limit_s
+
+    robot = Robot(tmp_path / "other", "near", "far", period_ms=40)
+    clock = Clock(robot, monkeypatch)
+    robot.limit_s = 8.0  # half of which passes with the two networks on a single lane
+    _, chosen = robot.choose()
+    assert chosen is not None and chosen.chosen.assumed == 0
+    assert sum(each.measured for each in robot.engines) == 2
+    assert robot.pairs > 0
+    assert _measured(chosen) == {"1 lane", "2 lanes", "3 lanes", "4 lanes"}
+    assert clock.now <= robot.limit_s + 2.0 < takes, "one measurement may have begun"
 
 
 def test_an_orchestrator_wants_lanes(tmp_path: Path) -> None:
