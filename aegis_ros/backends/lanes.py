@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from aegis_ros.backends.base import Backend
 from aegis_ros.backends.registry import backend_name, capabilities_of, create_backend
-from aegis_ros.config import together
 from aegis_ros.errors import ConfigError
 from aegis_ros.spec import DeviceSpec, LaneSpec, Wait
 
@@ -160,6 +159,8 @@ def create_backends(device: DeviceSpec) -> dict[str, Backend]:
         lanes = [device.lanes[index] for index in indices]
         created[name] = create_backend(name, lanes, where=where, tf32=device.tf32)
     if mistakes := lanes_on_one_core(device):
+        from aegis_ros.config import together  # what an engine has no use for
+
         raise together(mistakes, "device.lanes")
     return created
 
