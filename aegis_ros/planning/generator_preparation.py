@@ -189,6 +189,14 @@ class GeneratorPreparation:
                     precision=Precision(spec.precision),
                 )
             require_answerable(prepared, spec.system)
+            prompts = spec.prompts
+            if prompts is not None and (prompts.system or prompts.prefix or prompts.suffix):
+                require_answerable(
+                    prepared,
+                    prompts.system or spec.system,
+                    around=(prompts.prefix, prompts.suffix),
+                    field="prompts",
+                )
             return prepared, CompiledGenerator.of(prepared)
         except AegisError as error:
             raise Refusal(Invalid(spec.name, error.rule, str(error))) from error

@@ -140,6 +140,16 @@ def test_an_instruction_that_leaves_room_for_one_token_is_no_matter(config: Path
         prepared(config, changed=fits, to=f"{fits}q")
 
 
+@pytest.mark.parametrize("key", ["prefix", "suffix", "system"])
+def test_what_stands_around_prompts_by_topic_is_tried_too(config: Path, key: str) -> None:
+    text = "{% for each in messages %}{{ each.content }}{% endfor %}"
+    write_gguf(config.parent / "tiny.gguf", said={"tokenizer.chat_template": text})
+    fits = f"prompts: {{topic: /ask, answers: /said, {key}: {'q' * 126}}}"
+    assert prepared(config, changed="parts: 2", to=f"parts: 2, {fits}").cache.max_len == 128
+    with pytest.raises(Refusal, match=r"prompts: the chat template .* leave no room"):
+        prepared(config, changed=f"{key}: q", to=f"{key}: qq")
+
+
 @pytest.mark.parametrize(
     ("changed", "to", "said"),
     [

@@ -75,13 +75,20 @@ def instructed(messages: Sequence[Message], instruction: str) -> Sequence[Messag
 
 
 def require_answerable(
-    model: PreparedGenerator, instruction: str = "", *, timeout_s: float = 20.0
+    model: PreparedGenerator,
+    instruction: str = "",
+    *,
+    around: tuple[str, str] = ("", ""),
+    field: str = "system",
+    timeout_s: float = 20.0,
 ) -> None:
     """Try the chat template and a standing instruction with the shortest prompt that there is.
 
     Args:
         model: whose template.
         instruction: in front of every prompt; empty for none.
+        around: texts in front of each message and behind it.
+        field: that declares what stands around prompts.
         timeout_s: how long it may take.
 
     Raises:
@@ -89,17 +96,18 @@ def require_answerable(
         ModelError: the template is missing or fails, or the tokenizer does.
     """
     if instruction:
-        _require_text(Message("system", instruction), "system")
+        _require_text(Message("system", instruction), field)
     most = model.facts.context - 1
-    chat = instructed([Message("user", _SHORTEST)], instruction)
+    chat = instructed([Message("user", _SHORTEST.join(around))], instruction)
     count, _ = _read(model, chat, template=True, timeout_s=timeout_s)
     if count > most:
+        standing = bool(instruction or any(around))
         raise ConfigError(
             "the chat template and the standing instruction leave no room for an answer",
-            where="system" if instruction else "max_len",
+            where=field if standing else "max_len",
             value=f"{count:,} tokens with a prompt of one character",
             expected=f"at most {most:,} tokens",
-            hint="Shorten system, or raise max_len" if instruction else "Raise max_len",
+            hint=f"Shorten {field}, or raise max_len" if standing else "Raise max_len",
         )
 
 
