@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from aegis_ros.analysis import AnalysisTask, check_lane
 from aegis_ros.analysis.search import smallest
@@ -66,7 +66,6 @@ _LEAST_RUNS = 20
 _SECONDS = 30.0
 _LONGEST_STEP_S = 2.0  # that is waited for
 _LOOK_S = 0.005
-_NOTED_S = 0.05  # after a token was heard, within which its cycle is written down, too
 _GRAIN_NS = 100_000  # periods of promises are advised in tenths of a millisecond
 _LONGEST_NS = 10_000_000_000
 
@@ -504,17 +503,7 @@ class Generators:
         self._news.put(spoken)
 
     def _listen(self) -> None:
-        wait_s: float | None = None
-        while True:
-            try:
-                spoken = self._news.get(timeout=wait_s)
-            except Empty:
-                wait_s = None
-                for entry in tuple(self._entries.values()):
-                    self._ran(entry)
-                continue
-            if spoken is None:
-                return
+        while (spoken := self._news.get()) is not None:
             speaker = self._by_id.get(spoken.task_id)
             if speaker is None:
                 continue
@@ -523,7 +512,6 @@ class Generators:
             except Exception:  # the answers of others go on
                 _log.exception("an answer of %s was not heard", speaker.name)
             self._ran(speaker)
-            wait_s = _NOTED_S  # the engine says a token before it writes down what ran for it
 
     def _ran(self, entry: _Entry) -> None:
         """Have a generator adapt to what it ran."""

@@ -14,6 +14,7 @@ from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.sampling import Sampling
 from test.engine.bench import Bench, Heard
 from test.network.generator.compiled import SHAPES, cache_of, compiled, plan_of
+from test.network.generator.models import CONTEXT
 
 TASK = 7
 GREEDY = Sampling()
@@ -23,12 +24,19 @@ class Talk(Bench):
     """One engine on ONNX Runtime whose one lane has loaded a language model.
 
     Attributes:
-        model: the model, whose answers end with ``ends``.
+        model: the model, whose answers end with ``ends``, or with a whole ``context``.
     """
 
-    def __init__(self, folder: Path, *, ends: tuple[int, ...] = (), slots: int = 4) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ends: tuple[int, ...] = (),
+        slots: int = 4,
+        context: int = CONTEXT,
+    ) -> None:
         super().__init__(backend="onnxruntime")
-        self.model = compiled(folder, ends=ends)
+        self.model = compiled(folder, ends=ends, context=context)
         self.slots = slots
 
     def __enter__(self) -> Talk:

@@ -342,10 +342,11 @@ class EngineClient:
 
     def _unload_generator(self, task_id: int, conversation: Conversation) -> None:
         process = self._in_flight.process
+        # Before the engine drops its job: its answers have ended when this returns.
+        self._speeches.remove(task_id)
         send_if_running(process, Unload(task_id))
         if process is not None:
             process.generators.discard(task_id)
-        self._speeches.remove(task_id)
         conversation.close()
 
     def _running(self) -> EngineProcess:

@@ -135,12 +135,12 @@ class Speaker:
             answer.length += count
             longest = max(longest, answer.length)
             answers += 1
+        news = []
         for token in generation.ended():
             tokens += 1
             answer = self._by_number[token.request]
-            self._say(answer, logits[answer.slot - turn.slot], now_ns, last=token.last)
-        self._look()
-        self._expected = generation.following()
+            logits_of = logits[answer.slot - turn.slot]
+            news.append((answer, *self._say(answer, logits_of, now_ns, last=token.last)))
         if answers:
             end_ns = time.monotonic_ns()
             self._conversation.note(
@@ -151,26 +151,32 @@ class Speaker:
                 taken_ns=end_ns - self._began_ns,
                 now_ns=end_ns,
             )
+        # After the cycle was written down: who hears a token finds what ran for it.
+        for answer, ending, text in news:
+            if ending is None:
+                self._report(answer.slot, answer.number, answer.said)
+            else:
+                self._finish(answer, ending, text)
+        self._look()
+        self._expected = generation.following()
         return self._expected
 
     def _say(
         self, answer: _Answer, logits: npt.NDArray[np.float32], now_ns: int, *, last: bool
-    ) -> None:
-        """Choose the next token of an answer, and announce it."""
+    ) -> tuple[Ending | None, str]:
+        """Choose the next token of an answer; return whether that ended it, and a problem."""
         try:
             token = answer.sampler.choose(logits)
         except AegisError as error:
-            self._finish(answer, Ending.FAILED, str(error))
-            return
+            return Ending.FAILED, str(error)
         self._conversation.say(answer.slot, answer.said, token, now_ns)
         answer.last = token
         answer.said += 1
         if token in self._ends:
-            self._finish(answer, Ending.END)
-        elif last:
-            self._finish(answer, Ending.LENGTH if answer.said >= answer.most else Ending.CONTEXT)
-        else:
-            self._report(answer.slot, answer.number, answer.said)
+            return Ending.END, ""
+        if last:
+            return (Ending.LENGTH if answer.said >= answer.most else Ending.CONTEXT), ""
+        return None, ""
 
     def _look(self, *, begins: bool = False) -> None:
         """Take in requests that are new, and let go of those that nobody wants any more.

@@ -28,6 +28,7 @@ def compiled(
     parts: int = 2,
     precision: Precision = Precision.FLOAT32,
     ends: tuple[int, ...] = (),
+    context: int = CONTEXT,
 ) -> CompiledGenerator:
     """Return a model in parts, made in this process.
 
@@ -37,11 +38,12 @@ def compiled(
         parts: groups of layers.
         precision: of its products.
         ends: tokens that end an answer.
+        context: longest sequence, tokens.
     """
     path = model or write_gguf(folder / "model.gguf")
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        built = transformer(GgufFile(descriptor), context=CONTEXT, precision=precision)
+        built = transformer(GgufFile(descriptor), context=context, precision=precision)
         pieces = built.parts(parts)
     finally:
         os.close(descriptor)
@@ -53,7 +55,7 @@ def compiled(
         kv_heads=built.kv_heads,
         head_dim=built.head_dim,
         vocabulary=built.vocabulary,
-        context=CONTEXT,
+        context=context,
         kv_dtype="float32",
         grows=False,
         cached_by=parts,
@@ -77,6 +79,6 @@ def plan_of(
     return GeneratorPlan((budget_ns,) * steps, begins, prefills)
 
 
-def cache_of(model: CompiledGenerator, slots: int = 4, max_len: int = CONTEXT) -> KvShape:
-    """Return a cache with room for so many answers."""
-    return KvShape(slots, max_len, model.facts.kv_bytes_per_token)
+def cache_of(model: CompiledGenerator, slots: int = 4, max_len: int = 0) -> KvShape:
+    """Return a cache with room for so many answers, each of the whole context if not said."""
+    return KvShape(slots, max_len or model.facts.context, model.facts.kv_bytes_per_token)
