@@ -77,15 +77,19 @@ def test_it_goes_on_where_the_last_process_left_it_and_the_oldest_rows_go(tmp_pa
 
 
 def test_the_file_stays_as_large_as_its_rows_are(tmp_path: Path) -> None:
-    path = tmp_path / "cycles.sqlite"
-    sizes = []
-    for _ in range(3):
-        record = CycleRecord(path, most_rows=500)
-        for number in range(2_000):
+    """Those that are kept, and what is noted at once: who writes may be late."""
+
+    def noted(path: Path, count: int, most_rows: int) -> int:
+        record = CycleRecord(path, most_rows=most_rows)
+        for number in range(count):
             record.note(replace(ONE, time_ns=number))
         record.close()
-        sizes.append(path.stat().st_size)
-    assert sizes[2] <= 1.5 * sizes[0]
+        return path.stat().st_size
+
+    most = noted(tmp_path / "all.sqlite", 1_500, 1_500)
+    path = tmp_path / "cycles.sqlite"
+    sizes = [noted(path, 1_000, 500) for _ in range(4)]
+    assert max(sizes) <= 1.1 * most
     assert len(times(path)) == 500
 
 
@@ -140,7 +144,7 @@ def test_a_file_that_is_harmed_while_it_is_written_is_begun_anew(tmp_path: Path,
     record.note(ONE)
     wait(lambda: len(times(path)) == 1)
     for each in tmp_path.glob("cycles.sqlite*"):
-        each.unlink()
+        each.unlink(missing_ok=True)  # its log goes by itself when what was written is in the file
     if harm == "replace":
         path.write_bytes(b"no database " * 1_000)
     record.note(replace(ONE, time_ns=2))

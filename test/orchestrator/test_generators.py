@@ -298,8 +298,10 @@ class Runner:
         self.cycles.append(Cycle(number, bucket, tokens, 10, tokens, taken_ns, now_ns))
 
     def say(self) -> None:
-        """Say a token, and return when what was run has been seen."""
+        """Say a token, and return when it has been heard and what was run has been seen."""
+        heard = len(self.heard)
         self.house.engine.say(self.task_id, self.request, 65)
+        _until(lambda: len(self.heard) > heard)
         known = sum(0 <= each.bucket < 7 for each in self.cycles)
         _until(lambda: fares(self.house).cycles == known)
 
