@@ -10,12 +10,7 @@ from rich.progress import Progress
 from aegis_ros.cli.language_model import language_model
 from aegis_ros.errors import ConfigError
 from aegis_ros.network.generator.buckets import BATCHES
-from aegis_ros.network.generator.measuring import (
-    WARM_UP,
-    MeasuredBucket,
-    TimedDecoder,
-    measure_buckets,
-)
+from aegis_ros.network.generator.measuring import WARM_UP, MeasuredBucket, measure_prepared
 from aegis_ros.wcet import budget
 
 __all__ = ["run"]
@@ -66,13 +61,10 @@ def run(
         state_dir=state_dir,
     )
     facts = prepared.facts
-    with prepared.opened() as paths:
-        decoder = TimedDecoder(facts, paths, context=facts.context, slots=slots)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=runs + WARM_UP)
-        found = measure_buckets(
-            decoder,
-            facts,
+        found = measure_prepared(
+            prepared,
             slots=slots,
             runs=runs,
             progress=lambda done: bar.update(task, completed=done),

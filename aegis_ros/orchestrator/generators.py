@@ -10,21 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from aegis_ros.analysis import AnalysisTask, check_lane
-from aegis_ros.analysis.search import smallest
-from aegis_ros.backends import capabilities_of
-from aegis_ros.backends.generators import CompiledGenerator
+from aegis_ros.analysis import AnalysisTask
 from aegis_ros.engine import Engine
 from aegis_ros.engine.events import EngineEvent, OverrunEvent
 from aegis_ros.engine.speech import LoadGenerator, Spoken
 from aegis_ros.errors import AegisError
-from aegis_ros.memory import Holding, held
+from aegis_ros.memory import Holding
 from aegis_ros.orchestrator.adapting import Adapting
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.cycle_reader import CycleReader
 from aegis_ros.orchestrator.cycle_record import Cycle, CycleRecord
+from aegis_ros.orchestrator.generator_judging import GeneratorJudging
 from aegis_ros.orchestrator.generator_summary import refused_summary, summary_of
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.rejected import Rejected
@@ -33,7 +31,6 @@ from aegis_ros.planning.generator import Bucket, GeneratorAnswer
 from aegis_ros.planning.generator_preparation import (
     GeneratorCandidate,
     GeneratorPreparation,
-    MeasureBuckets,
 )
 from aegis_ros.planning.in_slack import judge_generators
 from aegis_ros.planning.refusal import Refusal
@@ -44,30 +41,23 @@ from aegis_ros.rationale.generators import (
     CacheTooLarge,
     GeneratorAdmitted,
     GeneratorRefused,
-    PromiseRefused,
     StepOverran,
     UnknownGenerator,
 )
 from aegis_ros.rationale.rejection import Failed, Invalid, NameTaken, NotConfigured
-from aegis_ros.rationale.requests import CyclesNotKept, Measuring
+from aegis_ros.rationale.requests import CyclesNotKept
 from aegis_ros.rationale.wording import words
 from aegis_ros.scheduling import GeneratorPlan
 from aegis_ros.scheduling.adaptation import Limits
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality, DeviceSpec, GeneratorSpec
 from aegis_ros.trace.history import TracedTask
-from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
-from aegis_ros.wcet.machine import describe_machine
+from aegis_ros.wcet import ProfileStore
 
 __all__ = ["Generators"]
 
-_RUNS = 50  # of every bucket
-_LEAST_RUNS = 20
-_SECONDS = 30.0
 _LONGEST_STEP_S = 2.0  # that is waited for
 _LOOK_S = 0.005
-_GRAIN_NS = 100_000  # periods of promises are advised in tenths of a millisecond
-_LONGEST_NS = 10_000_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -136,9 +126,17 @@ class Generators:
         """Admit nothing yet."""
         self._device = device
         self._engine = engine
-        self._preparation = preparation
-        self._profiles = profiles
         self._admitted = admitted
+        self._judging = GeneratorJudging(
+            device=device,
+            engine=engine,
+            preparation=preparation,
+            profiles=profiles,
+            admitted=admitted,
+            others=self._admitted_answers,
+            memory=memory,
+            log=log,
+        )
         self._memory = memory
         self._rejected = rejected
         self._log = log
@@ -244,9 +242,7 @@ class Generators:
         try:
             if self._admitted.get(spec.name) is not None:
                 raise Refusal(NameTaken(spec.name))
-            held_bytes = held(self._memory()).total
-            candidate = self._preparation.prepare(spec, self._measuring(ticket), held_bytes)
-            answer = self._judged_alone(candidate)
+            candidate, answer = self._judging.judged(spec, ticket)
             entry = self._loaded(candidate, answer, ticket)
             with self._changing:
                 ticket.at(AdmissionStage.LOADING)
@@ -270,31 +266,8 @@ class Generators:
         self._refused[spec.name] = refused_summary(spec, reason)
         return rationale
 
-    def _judged_alone(self, candidate: GeneratorCandidate) -> GeneratorAnswer:
-        """Judge a new generator beside the tasks and generators that are there.
-
-        Raises:
-            Refusal: it cannot run.
-        """
-        room = self._device.arena_bytes - held(self._memory()).total - candidate.weights.total
-        generator = candidate.generator(max(1, room))
-        lane, switch_ns = candidate.lane, self._device.switch_ns
-        tasks = [task for task, where in self._admitted.running().values() if where == lane]
-        promise = generator.promise()
-        if promise is not None:
-            problem = _broken(candidate.spec, promise, tasks, switch_ns)
-            if problem is not None:
-                raise Refusal(problem)
-            tasks.append(promise)
-        tasks += [
-            each.answer.step()
-            for each in self._entries.values()
-            if each.lane == lane and each.answer.admitted
-        ]
-        (answer,) = judge_generators([generator], {lane: tasks}, switch_ns)
-        if not answer.admitted:
-            raise Refusal(answer.reason)
-        return answer
+    def _admitted_answers(self) -> list[GeneratorAnswer]:
+        return [each.answer for each in self._entries.values() if each.answer.admitted]
 
     def _loaded(
         self, candidate: GeneratorCandidate, answer: GeneratorAnswer, ticket: Ticket
@@ -346,41 +319,6 @@ class Generators:
             self._thread = threading.Thread(target=self._listen, name="generators", daemon=True)
             self._thread.start()
         return entry
-
-    def _measuring(self, ticket: Ticket) -> MeasureBuckets:
-        def measure(
-            spec: GeneratorSpec, compiled: CompiledGenerator, keys: Mapping[Shape, ProfileKey]
-        ) -> None:
-            self._log.report(Measuring(spec.name, _RUNS, round(_SECONDS * 1e9)))
-            end = time.monotonic() + _SECONDS
-
-            def go_on(done: int, slowest_ns: int) -> bool:
-                ticket.at(AdmissionStage.MEASURING, done, _RUNS)
-                return done < _LEAST_RUNS or time.monotonic() < end
-
-            ticket.at(AdmissionStage.MEASURING, 0, _RUNS)
-            lanes = [lane.name for lane in self._device.lanes]
-            lane = lanes.index(spec.lane) if spec.lane else 0
-            slots = max(shape.tokens for shape in keys if not shape.prefill)
-            found = self._engine.measure_generator(
-                compiled,
-                lane,
-                slots=slots,
-                runs=_RUNS,
-                on_progress=go_on,
-            )
-            backend = self._device.lanes[lane].backend or self._device.backend
-            capabilities = capabilities_of(backend)
-            now_ns = time.time_ns()
-            machine = describe_machine(distributions=capabilities.distributions)
-            for each in found:
-                key = keys.get(Shape(each.tokens, each.prefill))
-                if key is not None:
-                    batch = Batch(each.samples_ns, now_ns, machine=machine)
-                    self._profiles.put(Profile(key, "", (batch,)))
-            ticket.at(AdmissionStage.PREPARING)
-
-        return measure
 
     # -- beside tasks that change -------------------------------------------------------------
 
@@ -601,34 +539,3 @@ class Generators:
 def _in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
     """Return buckets as a plan wants them: chunks first, the smallest one first."""
     return tuple(sorted(buckets, key=lambda each: (not each.prefill, each.tokens)))
-
-
-def _broken(
-    spec: GeneratorSpec, promise: AnalysisTask, tasks: Sequence[AnalysisTask], switch_ns: int
-) -> PromiseRefused | None:
-    """Return why a promise cannot be kept beside tasks; ``None`` where it can."""
-
-    def passes(period_ns: int) -> bool:
-        kept = replace(promise, period_ns=period_ns, deadline_ns=period_ns)
-        return check_lane([*tasks, kept], lane=promise.lane, switch_ns=switch_ns).schedulable
-
-    if passes(promise.period_ns):
-        return None
-    verdict = check_lane([*tasks, promise], lane=promise.lane, switch_ns=switch_ns)
-    late = min([*tasks, promise], key=lambda each: each.deadline_ns).name
-    if verdict.witness is not None:
-        due = [each for each in (*tasks, promise) if each.deadline_ns <= verdict.witness.t_ns]
-        late = max(due or [promise], key=lambda each: each.deadline_ns).name
-    grains = smallest(
-        promise.period_ns // _GRAIN_NS,
-        _LONGEST_NS // _GRAIN_NS,
-        lambda count: passes(count * _GRAIN_NS),
-    )
-    return PromiseRefused(
-        spec.name,
-        promise.lane,
-        spec.tokens_per_s,
-        promise.wcet_ns(switch_ns),
-        late,
-        0.0 if grains is None else 1e9 / (grains * _GRAIN_NS),
-    )

@@ -11,8 +11,8 @@ from aegis_ros.backends.generators import CompiledGenerator, generating
 from aegis_ros.errors import AegisError, BackendError, ConfigError
 from aegis_ros.memory import Footprint, Holding, KvShape
 from aegis_ros.network import open_model
-from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
 from aegis_ros.network.generator.facts import GeneratorFacts, Precision
+from aegis_ros.network.generator.measuring import measured_shapes
 from aegis_ros.network.generator.preparing import (
     SUFFIXES,
     PreparedGenerator,
@@ -212,8 +212,10 @@ class GeneratorPreparation:
         backend = self._backends[there.backend]
         device = ", ".join(filter(None, (backend.device_name(), there.share)))
         facts, slots = prepared.facts, _slots(spec, prepared.facts)
-        shapes = [Shape(size, True) for size in CHUNKS if size < facts.context]
-        shapes += [Shape(size, False) for size in BATCHES if size <= slots]
+        try:
+            shapes = [Shape(size, prefill) for prefill, size in measured_shapes(facts, slots)]
+        except ConfigError as error:
+            raise Refusal(Invalid(spec.name, error.rule, str(error))) from error
         return {
             shape: ProfileKey(
                 f"{prepared.key}, {slots} slots of {facts.context}, "

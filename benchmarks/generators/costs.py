@@ -11,7 +11,7 @@ import numpy as np
 
 from aegis_ros.memory import KvShape
 from aegis_ros.network.generator.facts import Precision
-from aegis_ros.network.generator.measuring import WARM_UP, TimedDecoder, measure_buckets
+from aegis_ros.network.generator.measuring import WARM_UP, measure_prepared
 from aegis_ros.network.generator.preparing import (
     SUFFIXES,
     PreparedGenerator,
@@ -84,12 +84,9 @@ def measured_costs(
             model, Path(folder), context=context, parts=1, precision=precision
         )
         facts = prepared.facts
-        with prepared.opened() as paths:
-            decoder = TimedDecoder(facts, paths, context=facts.context, slots=slots)
         row = shown.add_task("buckets", total=runs + WARM_UP)
-        found = measure_buckets(
-            decoder,
-            facts,
+        found = measure_prepared(
+            prepared,
             slots=slots,
             runs=runs,
             progress=lambda done: shown.update(row, completed=done),

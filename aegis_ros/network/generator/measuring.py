@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,17 @@ from aegis_ros.network.generator.buckets import BATCHES, CHUNKS
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.facts import GeneratorFacts
 
-__all__ = ["WARM_UP", "MeasuredBucket", "TimedDecoder", "measure_buckets", "measured_shapes"]
+if TYPE_CHECKING:  # an engine loads this file, and nothing that prepares
+    from aegis_ros.network.generator.preparing import PreparedGenerator
+
+__all__ = [
+    "WARM_UP",
+    "MeasuredBucket",
+    "TimedDecoder",
+    "measure_buckets",
+    "measure_prepared",
+    "measured_shapes",
+]
 
 WARM_UP = 3
 """Rounds that are not kept: memory is taken, caches are filled."""
@@ -100,6 +111,23 @@ def measure_buckets(
         MeasuredBucket(prefill, size, np.array(kept, np.int64))
         for kept, (prefill, size) in zip(taken, shapes, strict=True)
     ]
+
+
+def measure_prepared(
+    prepared: PreparedGenerator,
+    *,
+    slots: int,
+    runs: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[MeasuredBucket]:
+    """Load a model, here and on one thread, and run every chunk and every decode that fits.
+
+    The arguments and errors are those of :func:`measure_buckets`.
+    """
+    facts = prepared.facts
+    with prepared.opened() as paths:
+        decoder = TimedDecoder(facts, paths, context=facts.context, slots=slots)
+    return measure_buckets(decoder, facts, slots=slots, runs=runs, progress=progress)
 
 
 def measured_shapes(facts: GeneratorFacts, slots: int) -> list[tuple[bool, int]]:
