@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rclpy.action import ActionClient
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -19,6 +18,7 @@ from aegis_ros.msg import ChatMessage, GeneratorStatus, OrchestratorStatus
 from aegis_ros.nodes.answering import answer_always
 from aegis_ros.nodes.asking import Asking
 from aegis_ros.nodes.command_line import take_ros_arguments
+from aegis_ros.nodes.goals import GoalClient
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.serving import FIXED, TARGET, serve, served_at, target_of, token_of
 
@@ -70,7 +70,7 @@ class ChatNode(Node):
             requests=given["requests"],
         )
         self._status: OrchestratorStatus | None = None
-        self._client = ActionClient(
+        self._client = GoalClient(
             self,
             Generate,
             f"{self.target}/generate",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rclpy.action import ActionClient
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -18,6 +17,7 @@ from rclpy.serialization import deserialize_message
 from aegis_ros.action import Generate
 from aegis_ros.demo.sight import sentence_of
 from aegis_ros.msg import InferenceResult, OrchestratorStatus
+from aegis_ros.nodes.goals import GoalClient
 from aegis_ros.views.narration import Narration
 
 __all__ = ["Narrator"]
@@ -75,7 +75,7 @@ class Narrator:
         self._tokens = 0  # of answers that have ended
         self._timed = 0  # of these, those that come after a first one
         self._seconds = 0.0  # that they took
-        self._client = ActionClient(node, Generate, f"{target}/generate")
+        self._client = GoalClient(node, Generate, f"{target}/generate")
         # Not the node's clock, which a simulation may stop.
         node.create_timer(_LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

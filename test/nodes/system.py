@@ -20,7 +20,6 @@ from aegis_ros.srv import (
     UnregisterModel,
 )
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
@@ -29,6 +28,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from aegis_ros.nodes.executor import NodeExecutor
+from aegis_ros.nodes.goals import GoalClient
 from aegis_ros.nodes.orchestrator import OrchestratorNode
 from test.network.builders import identity_network
 
@@ -118,7 +118,7 @@ class System:
                 (ListModels, "list_models"),
             )
         }
-        self.profiler = ActionClient(self.robot, ProfileModel, "/orchestrator/profile_model")
+        self.profiler = GoalClient(self.robot, ProfileModel, "/orchestrator/profile_model")
         self.executors = [self.node.control_executor, self.node.intake_executor]
         self.executors.append(NodeExecutor(context=context))
         for executor, node in zip(

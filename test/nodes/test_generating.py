@@ -18,7 +18,6 @@ import rclpy
 from action_msgs.msg import GoalStatus
 from aegis_ros.action import Generate
 from aegis_ros.msg import ChatMessage
-from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
@@ -31,6 +30,7 @@ from aegis_ros.network.model_file import ModelFile
 from aegis_ros.nodes.callers import Callers
 from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.generating import Generating
+from aegis_ros.nodes.goals import GoalClient
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.rationale import Reason
@@ -131,7 +131,7 @@ class Robot:
 class Client:
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.client = ActionClient(node, Generate, "/orchestrator/generate")
+        self.client = GoalClient(node, Generate, "/orchestrator/generate")
         assert self.client.wait_for_server(WAIT_S)
         self.heard: list[Any] = []
 

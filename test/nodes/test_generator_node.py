@@ -18,11 +18,11 @@ from aegis_ros.action import Generate
 from aegis_ros.msg import GeneratorAnswer
 from aegis_ros.srv import EvaluateRequests, RegisterModel, UnregisterModel
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.action import ActionClient
 from std_msgs.msg import String
 
 from aegis_ros.config import load_config
 from aegis_ros.errors import ConfigError
+from aegis_ros.nodes.goals import GoalClient
 from aegis_ros.security import Names, enclaves
 from aegis_ros.trace.history import Trace
 from aegis_ros.trace.mcap_file import read_trace
@@ -56,7 +56,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 class Asker:
     def __init__(self, system: System) -> None:
         self.system = system
-        self.client = ActionClient(system.robot, Generate, "/orchestrator/generate")
+        self.client = GoalClient(system.robot, Generate, "/orchestrator/generate")
         assert self.client.wait_for_server(WAIT_SECONDS)
         self.heard: list[Any] = []
 
