@@ -233,7 +233,10 @@ def test_what_would_become_of_requests_is_told_and_none_is_asked(
     found = would(prompt_tokens=[20, 100, 200, 20], max_tokens=[30, 90, 5, 0])
     assert found.success and (found.running, found.waiting) == (0, 0)
     outcomes = [(each.outcome, each.answer_tokens, each.place) for each in found.requests]
-    assert outcomes == [("runs", 30, 0), ("runs", 28, 0), ("refused", 0, 0), ("waits", 108, 1)]
+    # As many run at once as it chose by what it measured: two, or one where one is faster.
+    two = [("runs", 30, 0), ("runs", 28, 0), ("refused", 0, 0), ("waits", 108, 1)]
+    one = [("runs", 30, 0), ("waits", 28, 1), ("refused", 0, 0), ("waits", 108, 2)]
+    assert outcomes in (two, one)
     assert [bool(each.sentence) for each in found.requests] == [False, True, True, True]
     assert [each.name for each in found.steps if each.admitted] == list(generator(system).steps)
     assert all(each.longest_ms > 0 and each.parts for each in found.steps)
