@@ -26,6 +26,7 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Footer, Message, Metadata
 from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.writer import Writer
@@ -62,6 +63,7 @@ _MOST_CHUNK_BYTES = 16 * 1024 * 1024
 _MOST_TIMES, _LEAST_ROOM = 200, 1024 * 1024
 _MAGIC_BYTES = 8  # at both ends of a file
 _FRAME = struct.Struct("<BQ")  # kind and length of every record in it
+_INDEX = struct.Struct("<HI")  # channel of an index, and bytes of its entries
 _LAST_TIME_NS = 2**64 - 1
 # What rows and run raise that cannot have been written so.
 _DAMAGE = (KeyError, TypeError, ValueError, OverflowError, RecursionError, msgspec.DecodeError)
@@ -533,15 +535,35 @@ def _damaged(path: Path, error: Exception) -> ConfigError:
 
 
 def _whole_bytes(stream: BinaryIO) -> int:
-    """Return how many bytes of a file are whole records; the stream is at its begin after."""
+    """Return how many bytes of a file are whole records; the stream is at its begin after.
+
+    A damaged kind would make a chunk something that is passed over, and leave a gap. A chunk's
+    indices come right behind it: those that come behind anything else give it away.
+    """
     size = stream.seek(0, os.SEEK_END)
-    at = _MAGIC_BYTES
+    at = before_at = _MAGIC_BYTES
+    before = 0
     while at + _FRAME.size <= size:
         stream.seek(at)
-        _, length = _FRAME.unpack(stream.read(_FRAME.size))
+        kind, length = _FRAME.unpack(stream.read(_FRAME.size))
         if at + _FRAME.size + length > size:
             break
+        if kind == Opcode.MESSAGE_INDEX:
+            if not _is_index(stream, length):
+                size = at
+            elif before not in (Opcode.CHUNK, Opcode.MESSAGE_INDEX):
+                size = before_at
+        before, before_at = kind, at
         at += _FRAME.size + length
     stream.seek(0)
     # What is left of a file that was ended is its closing mark.
     return size if size - at == _MAGIC_BYTES else min(at, size)
+
+
+def _is_index(stream: BinaryIO, length: int) -> bool:
+    """Return whether what follows is as long as it says, as an index of a chunk is."""
+    content = stream.read(_INDEX.size)
+    if len(content) < _INDEX.size or length < _INDEX.size:
+        return False
+    _, entries = _INDEX.unpack(content)
+    return bool(length == _INDEX.size + entries)

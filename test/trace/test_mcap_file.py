@@ -35,6 +35,7 @@ pytest.importorskip("mcap")
 
 import lz4.frame
 import zstandard
+from mcap.opcode import Opcode
 from mcap.reader import make_reader
 from mcap.records import Channel, Message, Metadata
 from mcap.stream_reader import StreamReader, breakup_chunk
@@ -204,6 +205,24 @@ def test_a_file_damaged_anywhere_gives_back_a_beginning(where: float, change: in
     except ConfigError:
         return
     assert (records == _records(len(records))).all()
+
+
+@pytest.mark.parametrize("kind", [0, *(set(Opcode) - {Opcode.CHUNK}), 0x10, 0x86])
+def test_a_chunk_of_a_damaged_kind_ends_what_is_read(kind: int) -> None:
+    whole = _whole_file()
+    data = bytearray(whole.read_bytes())
+    chunks = []
+    at = 8
+    while at < len(data) - 8:
+        if data[at] == Opcode.CHUNK:
+            chunks.append(at)
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    assert len(chunks) > 2
+    path = whole.with_name("kind.mcap")
+    for at in chunks:
+        path.write_bytes(data[:at] + bytes([kind]) + data[at + 1 :])
+        records = read_trace(path).records
+        assert (records == _records(len(records))).all()
 
 
 @pytest.mark.parametrize("row", ['{"time_ns": %s, "state": {}}', '{"time_ns": 1, "state": %s}'])
