@@ -11,12 +11,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
 from aegis_ros.chat.robot import Message, Question
-from aegis_ros.config.explain import Unfit, explain
+from aegis_ros.config.explain import Unfit, read_as
 from aegis_ros.network.generator.answer_text import MOST_CHARACTERS, MOST_STOPS
 from aegis_ros.network.generator.sampling import Sampling
 
@@ -157,7 +156,4 @@ def read_request(body: bytes) -> ChatRequest:
     Raises:
         ConfigError: names every field that is wrong.
     """
-    try:
-        return ChatRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise explain(error, ChatRequest, None, "", lines={}) from error
+    return read_as(ChatRequest, body)

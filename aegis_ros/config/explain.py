@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,7 +15,9 @@ from aegis_ros.config.patterns import in_words
 from aegis_ros.config.renamed import present_name
 from aegis_ros.errors import ConfigError
 
-__all__ = ["NoEffect", "Unfit", "explain", "suggest"]
+__all__ = ["NoEffect", "Unfit", "explain", "read_as", "suggest"]
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _MOST_MISTAKES = 20  # that are explained; whoever mends them sees the next ones
 _TYPES = {
@@ -64,6 +66,18 @@ class Unfit(ValueError):
 
 class NoEffect(Unfit):
     """A key that is given and would have no effect beside the others."""
+
+
+def read_as(model: type[_Model], data: bytes) -> _Model:
+    """Return what JSON from a stranger holds, as a model.
+
+    Raises:
+        ConfigError: names every field that is wrong.
+    """
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise explain(error, model, None, "", lines={}) from error
 
 
 def explain(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from aegis_ros.config.explain import explain
+from aegis_ros.config.explain import read_as
 from aegis_ros.config.patterns import NAME, NAME_OR_NONE, TOPIC_OR_NONE
 from aegis_ros.dashboard.views import AnswerView
 
@@ -76,10 +76,7 @@ def read_what_if(body: bytes) -> WhatIf:
     Raises:
         ConfigError: names every field that is wrong.
     """
-    try:
-        return WhatIf.model_validate_json(body)
-    except ValidationError as error:
-        raise explain(error, WhatIf, None, "", lines={}) from error
+    return read_as(WhatIf, body)
 
 
 def read_pause(body: bytes) -> Pause:
@@ -88,7 +85,4 @@ def read_pause(body: bytes) -> Pause:
     Raises:
         ConfigError: names every field that is wrong.
     """
-    try:
-        return Pause.model_validate_json(body)
-    except ValidationError as error:
-        raise explain(error, Pause, None, "", lines={}) from error
+    return read_as(Pause, body)
