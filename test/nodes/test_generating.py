@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +18,7 @@ from action_msgs.msg import GoalStatus
 from aegis_ros.action import Generate
 from aegis_ros.msg import ChatMessage
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
@@ -37,7 +36,9 @@ from aegis_ros.rationale import Reason
 from aegis_ros.rationale.generators import UnknownGenerator
 from aegis_ros.spec import GeneratorSpec
 from test.network.generator.models import write_gguf
+from test.nodes.spun import spin
 from test.orchestrator.speaking import FakeSpeaker
+from test.waiting import until
 
 WAIT_S = 100.0
 
@@ -87,7 +88,7 @@ class Robot:
 
     def _spin(self, executor: Any, node: Any) -> None:
         executor.add_node(node)
-        thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
+        thread = threading.Thread(target=spin, args=(executor,), daemon=True)
         thread.start()
         self._spun.append((executor, node, thread))
 
@@ -155,22 +156,9 @@ class Client:
         return str(result.rationale.sentence)
 
 
-def until(true: Callable[[], Any]) -> Any:
-    end = time.monotonic() + WAIT_S
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-    return found
-
-
 def done(future: Any) -> Any:
     until(future.done)
     return future.result()
-
-
-def _spin(executor: Any) -> None:
-    with suppress(ExternalShutdownException):
-        executor.spin()
 
 
 @pytest.fixture
@@ -229,7 +217,7 @@ def test_a_client_that_vanishes_is_cancelled_and_the_next_one_is_answered(robot:
     gone = Node("gone", context=other)
     executor = SingleThreadedExecutor(context=other)
     executor.add_node(gone)
-    thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    thread = threading.Thread(target=spin, args=(executor,), daemon=True)
     thread.start()
     asker = Client(gone)
     asker.goal(prompt="Tell me a long story")

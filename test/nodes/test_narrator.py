@@ -6,7 +6,6 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,12 +22,13 @@ from aegis_ros.msg import (
 )
 from rclpy.action import ActionServer
 from rclpy.context import Context
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 from rich.console import Console
 
 from aegis_ros.nodes.narrator import Narrator
 from aegis_ros.views.narration import Narration, narration_line, render_narration
+from test.nodes.spun import spin
 
 WAIT_S = 100.0
 SEEN = '{"kind":"detections","items":[{"label":"face","score":0.9}]}'
@@ -59,7 +59,7 @@ class Robot:
         for node in (self.node, self.beside):
             executor = SingleThreadedExecutor(context=context)
             executor.add_node(node)
-            thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
+            thread = threading.Thread(target=spin, args=(executor,), daemon=True)
             thread.start()
             self._spun.append((executor, thread))
 
@@ -100,11 +100,6 @@ class Robot:
         else:
             goal.abort()
         return said
-
-
-def _spin(executor: Executor) -> None:
-    with suppress(ExternalShutdownException):
-        executor.spin()
 
 
 @pytest.fixture

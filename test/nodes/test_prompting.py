@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 import rclpy
 from aegis_ros.msg import GeneratorAnswer
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -44,9 +43,10 @@ from aegis_ros.rationale.prompts import (
 )
 from aegis_ros.spec import GeneratorSpec, PromptsSpec
 from test.network.generator.models import write_gguf
+from test.nodes.spun import spin
 from test.orchestrator.speaking import FakeSpeaker
+from test.waiting import until
 
-WAIT_S = 100.0
 MIB = 1024 * 1024
 _TOPICS = {"topic": "/ask", "answers": "/said"}
 
@@ -94,7 +94,7 @@ class Robot:
             (SingleThreadedExecutor(context=context), self.asker),
         ):
             executor.add_node(node)
-            thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
+            thread = threading.Thread(target=spin, args=(executor,), daemon=True)
             thread.start()
             self._spun.append((executor, thread))
 
@@ -140,19 +140,6 @@ class Robot:
             thread.join()
         self.asker.destroy_node()
         self.node.destroy_node()
-
-
-def until(true: Callable[[], Any]) -> Any:
-    end = time.monotonic() + WAIT_S
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-    return found
-
-
-def _spin(executor: Any) -> None:
-    with suppress(ExternalShutdownException):
-        executor.spin()
 
 
 @pytest.fixture
