@@ -12,7 +12,7 @@ step() {
   _report "$text" "$log" &
   reporter=$!
   "$@" >"$log" 2>&1 || status=$?
-  kill "$reporter" 2>/dev/null
+  kill "$reporter" 2>/dev/null || true  # under `set -e` its end must not be ours
   wait "$reporter" 2>/dev/null || true
   if [ "$status" = 0 ]; then
     say "$text: $((SECONDS - began)) s"
@@ -32,7 +32,7 @@ _report() {
   fi
   while sleep "$pause" >/dev/null 2>&1 & wait $!; do  # it must not hold our pipe open
     kill -0 $$ 2>/dev/null || exit 0
-    part=$(tail -c 4000 "$2" | grep -oE '\[ *[0-9]+%\]' | tail -n 1 | tr -d '[] ')
+    part=$(tail -c 4000 "$2" | grep -oE '\[ *[0-9]+%\]' | tail -n 1 | tr -d '[] ') || part=
     printf "$start%s: %s$end" "$1" "${part:+$part, }$((SECONDS - began)) s"
   done
 }

@@ -225,6 +225,31 @@ def test_a_step_that_fails_shows_the_end_of_its_output_and_fails() -> None:
     assert "long work: failed" in result.stdout and "the cause" in result.stderr
 
 
+def test_a_step_that_says_no_percentage_is_reported_and_may_succeed(tmp_path: Path) -> None:
+    """A reporter that died of it took the whole build with it, without a word."""
+    report = tmp_path / "sleep"
+    report.write_text(
+        f"#!/bin/bash\necho >> {tmp_path}/reports\nexec {shutil.which('sleep')} 0.1\n"
+    )
+    report.chmod(0o755)
+    # Ends at the third report; where no third one comes, after a while.
+    work = f"""
+    for each in {{1..100}}; do
+      [ "$(wc -l < {tmp_path}/reports 2>/dev/null || echo 0)" -lt 3 ] || exit 0
+      echo installing; {shutil.which("sleep")} 0.1
+    done"""
+    result = subprocess.run(
+        ["bash", "-c", f"PATH={tmp_path}:$PATH; {_STEP} bash -c '{work}'"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    *reports, end = result.stdout.splitlines()
+    assert len(reports) >= 2 and end.startswith("\033[1m==>\033[0m long work: ")
+
+
 # Packages of ours and of apt, by the module that they bring.
 _OF_APT = {
     "cv2": "python3-opencv",
