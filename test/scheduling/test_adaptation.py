@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aegis_ros.errors import ConfigError
@@ -32,6 +32,7 @@ from aegis_ros.scheduling.adaptation import (
     Figures,
     Limits,
     Menu,
+    Thresholds,
     Wish,
     adaptation_names,
     controller_of,
@@ -418,3 +419,48 @@ def test_pressure_that_comes_and_goes_moves_nothing_faster_than_the_dwell_time(
             cycle = figures(now_ns, controller.limits, arena_used_bytes=share)
             moves += len(controller.after(cycle))
     assert moves <= now_ns // S + 1
+
+
+# Each speed varies by this factor at most. A batch that was left is then faster by too little to
+# come back, also by way of a third one, which takes more of one kind and fewer of the other.
+_AT = Thresholds()
+BAND = 0.999 * min(
+    (_AT.more * _AT.fewer) ** (1 / 2),
+    (_AT.more * _AT.more * _AT.fewer) ** (1 / 3),
+    (_AT.more * _AT.fewer * _AT.fewer) ** (1 / 3),
+)
+BATCHES = (1, 2, 4)
+SPELLS = st.lists(
+    st.tuples(
+        st.floats(0, 1), st.sampled_from(BATCHES), st.sampled_from([10, 700]), st.integers(1, 40)
+    ),
+    max_size=12,
+)
+
+
+@given(st.tuples(*[st.floats(0.9, 1.2)] * 3), st.tuples(*[st.floats(0, 1)] * 3), SPELLS)
+@example((1.0, 0.96, 0.1), (0.0, 1.0, 0.0), [(1.0, 1, 10, 9), (0.0, 2, 10, 9), (1.0, 1, 10, 40)])
+def test_speeds_that_vary_by_less_than_both_thresholds_never_bring_back_a_batch_that_was_left(
+    slowest: tuple[float, ...],
+    budgeted: tuple[float, ...],
+    spells: list[tuple[float, int, int, int]],
+) -> None:
+    def taken_ns(size: int, level: float) -> int:
+        return int(size * 10 * MS / (slowest[BATCHES.index(size)] * BAND**level))
+
+    decodes = [
+        Choice(size, False, "", taken_ns(size, level))
+        for size, level in zip(BATCHES, budgeted, strict=True)
+    ]
+    known = Menu([Choice(2, True, "", 1), *decodes], slots=4, max_len=1_000, slot_bytes=100)
+    controller = Controller("assistant", known)
+    now_ns, batches = 0, [controller.limits.batch]
+    for level, asked, context, times in spells:
+        for _ in range(times):
+            now_ns += 2 * S
+            size = min(asked, controller.limits.batch)
+            given = {"size": size, "context": context, "duration_ns": taken_ns(size, level)}
+            cycle = figures(now_ns, controller.limits, arena_used_bytes=100, **given)
+            if controller.after(cycle):
+                batches.append(controller.limits.batch)
+    assert len(set(batches)) == len(batches), batches

@@ -27,10 +27,14 @@ _ENOUGH = 4  # durations from which on an average counts
 class Thresholds:
     """When the rules change something.
 
+    Of two batches, each has to be faster by a factor to be taken instead of the other, so that one
+    that was taken is kept while their speeds vary by less than both factors together.
+
     Attributes:
         low: share of the arena below which more answers are tried.
         high: share above which there are to be fewer.
-        faster: by what factor fewer answers have to be faster to be preferred.
+        more: by what factor more answers have to be faster to be preferred, above 1.
+        fewer: by what factor fewer answers have to be, above 1.
         slower: share of the speed of short sequences below which long ones are too slow.
         calm_ns: how long requests have to wait, or nobody, until precision and length change.
         stale_ns: after what time a speed that was measured is worth no more than the budgets.
@@ -38,7 +42,8 @@ class Thresholds:
 
     low: float = 0.60
     high: float = 0.85
-    faster: float = 1.1
+    more: float = 1.05
+    fewer: float = 1.1
     slower: float = 0.5
     calm_ns: int = 5_000_000_000
     stale_ns: int = 60_000_000_000
@@ -100,10 +105,10 @@ class _Speeds:
 class DefaultRules:
     """Changes one limit at a time.
 
-    More answers at once where the arena is used little, fewer where it is used much or where fewer
-    are faster; shorter requests where long ones are much slower and others wait; a cheaper
-    precision where requests wait all the time, or the arena stays tight, and nothing else is left.
-    What pressure took comes back when it has gone.
+    More answers at once where the arena is used little and they are faster, fewer where it is used
+    much or where fewer are clearly faster; shorter requests where long ones are much slower and
+    others wait; a cheaper precision where requests wait all the time, or the arena stays tight, and
+    nothing else is left. What pressure took comes back when it has gone.
 
     Args:
         menu: what was admitted.
@@ -166,11 +171,11 @@ class DefaultRules:
         return self._menu.batches(limits.precision)
 
     def _faster_with_more(self, limits: Limits) -> int:
-        """Return the next larger batch that gives more tokens a second; 0 for none."""
+        """Return the next larger batch that is faster by enough; 0 for none."""
         for more in self._batches(limits):
             if more > limits.batch:
                 now, then = self._speeds.against(limits.batch, more, limits.precision)
-                if then > now:
+                if then > self._at.more * now:
                     return more
         return 0
 
@@ -178,7 +183,7 @@ class DefaultRules:
         for fewer in reversed(self._batches(limits)):
             if fewer < limits.batch:
                 now, then = self._speeds.against(limits.batch, fewer, limits.precision)
-                if then > self._at.faster * now:
+                if then > self._at.fewer * now:
                     return Wish(replace(limits, batch=fewer), FewerAreFaster(now, then))
         return None
 
