@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aegis_ros.backends.outputs import output_arrays
 from aegis_ros.backends.tvm.backend import TvmBackend, load_network
+from aegis_ros.backends.tvm.network import _opened
 from aegis_ros.errors import ModelError
 from aegis_ros.network import Feed, PreparedNetwork, prepare
 from aegis_ros.network.compiled_code import CompiledCode, described_code
@@ -203,3 +204,41 @@ __attribute__((constructor)) static void begin() {{
 def test_another_library_under_the_same_name_is_another_network(prepared: Make) -> None:
     keys = {prepared().key, prepared(labels=["a"]).key, prepared(content=b"other").key}
     assert len(keys) == 3
+
+
+LIBRARY = """
+#include <tvm/ffi/c_api.h>
+extern "C" int __tvm_ffi_number(void*, const TVMFFIAny*, int32_t, TVMFFIAny* result) {
+  result->type_index = kTVMFFIInt;
+  result->v_int64 = NUMBER;
+  return 0;
+}
+"""
+
+
+def test_a_second_library_is_never_taken_for_the_first(tmp_path: Path) -> None:
+    """The loader knows a library by the name it was opened by, which had a free number in it."""
+    import tvm_ffi
+
+    found = tvm_ffi.libinfo
+    headers = [f"-I{found.find_include_path()}", f"-I{found.find_dlpack_include_path()}"]
+    source = tmp_path / "code.cc"
+    source.write_text(LIBRARY)
+    loaded = []
+    for number in (1, 2):
+        made = tmp_path / f"{number}.so"
+        subprocess.run(
+            [
+                "g++",
+                "-shared",
+                "-fPIC",
+                f"-DNUMBER={number}",
+                *headers,
+                str(source),
+                "-o",
+                str(made),
+            ],
+            check=True,
+        )
+        loaded.append(_opened(made.read_bytes(), tmp_path))
+    assert [module["number"]() for module, _ in loaded] == [1, 2]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ class _Segment:
 
     Attributes:
         function: runs it: takes tensors, returns one, or several.
+        opened: keeps the name of a shared library that it runs (:func:`_opened`); goes after that.
         session: holds its machine code; after everything else of it, this goes.
         takes: (name, place) of what it takes, place being that among the network's inputs; -1 for
             what an earlier segment has made.
@@ -37,6 +38,7 @@ class _Segment:
     """
 
     function: Any
+    opened: IO[bytes] | None
     session: Any
     takes: tuple[tuple[str, int], ...]
     makes: tuple[tuple[str, int], ...]
@@ -156,22 +158,26 @@ class TvmNetwork:
         # LLVM made of a network needs none.
         module = session.load_module(list(library.objects), cxx=os.devnull)
         function = _function(module, _FUNCTION, pooled=signature.pooled)
+        opened = None
         if signature.behind:
-            function = _then(
-                function, _function(_opened(library.code, Path(file).parent), signature.behind)
-            )
+            code, opened = _opened(library.code, Path(file).parent)
+            function = _then(function, _function(code, signature.behind))
         return _Segment(
             function,
+            opened,
             session,
             tuple((name, self._inputs.get(name, -1)) for name in signature.inputs),
             tuple((name, self._outputs.get(name, -1)) for name in signature.outputs),
         )
 
 
-def _opened(code: bytes, folder: Path) -> Any:
+def _opened(code: bytes, folder: Path) -> tuple[Any, IO[bytes] | None]:
     """Return the module of a shared library, of which nobody else has opened the same file.
 
     One file would be one library for all who open it, which knows the module of the last one only.
+    So would one name: the loader compares names before it looks at files. Where a file that is
+    returned, too, has its number in the name, no other may have that number while the module is
+    there: it has to stay open.
 
     Args:
         code: what the file of the library holds.
@@ -189,11 +195,15 @@ def _opened(code: bytes, folder: Path) -> Any:
         with Scratch(folder) as scratch:
             own = scratch / "code.so"
             own.write_bytes(code)
-            return _open(str(own))
-    with open(descriptor, "wb") as file:
+            return _open(str(own)), None
+    file = open(descriptor, "wb")  # noqa: SIM115  # whoever has the module closes it
+    try:
         file.write(code)
         file.flush()
-        return _open(f"/proc/self/fd/{descriptor}")
+        return _open(f"/proc/self/fd/{descriptor}"), file
+    except BaseException:
+        file.close()
+        raise
 
 
 def _open(path: str) -> Any:
