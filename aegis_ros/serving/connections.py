@@ -21,7 +21,8 @@ def bounded(listening: Listening) -> type[asyncio.Protocol]:
         """Closes connections beyond the limit at once, and those that are slow after a while."""
 
         _refused = False
-        _slow: asyncio.TimerHandle | None = None
+        _asking: asyncio.TimerHandle | None = None  # ends who does not send a whole request
+        _hearing: asyncio.TimerHandle | None = None  # ends who does not read the answer
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Begin to wait for a request."""
@@ -31,11 +32,12 @@ def bounded(listening: Listening) -> type[asyncio.Protocol]:
                 transport.abort()
                 return
             super().connection_made(transport)
-            self._wait(listening.request_s)
+            self._asking = self._end_later()
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Give everything back."""
-            self._wait(0.0)
+            self._stop_asking()
+            self._stop_hearing()
             if not self._refused:
                 super().connection_lost(exc)
 
@@ -43,25 +45,32 @@ def bounded(listening: Listening) -> type[asyncio.Protocol]:
             """Take a part of a request; the time runs from its first byte to its last."""
             super().data_received(data)
             if self.conn.their_state in _WHOLE:
-                self._wait(0.0)
-            elif self._slow is None:
-                self._wait(listening.request_s)
+                self._stop_asking()
+            elif self._asking is None:
+                self._asking = self._end_later()
 
         def pause_writing(self) -> None:
             """Wait for a client that does not read its answer."""
             super().pause_writing()
-            self._wait(listening.request_s)
+            self._stop_hearing()
+            self._hearing = self._end_later()
 
         def resume_writing(self) -> None:
             """Go on."""
             super().resume_writing()
-            self._wait(0.0)
+            self._stop_hearing()
 
-        def _wait(self, seconds: float) -> None:
-            if self._slow is not None:
-                self._slow.cancel()
-                self._slow = None
-            if seconds:
-                self._slow = self.loop.call_later(seconds, self.transport.abort)
+        def _end_later(self) -> asyncio.TimerHandle:
+            return self.loop.call_later(listening.request_s, self.transport.abort)
+
+        def _stop_asking(self) -> None:
+            if self._asking is not None:
+                self._asking.cancel()
+                self._asking = None
+
+        def _stop_hearing(self) -> None:
+            if self._hearing is not None:
+                self._hearing.cancel()
+                self._hearing = None
 
     return Bounded

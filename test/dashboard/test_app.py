@@ -16,6 +16,9 @@ pytest.importorskip("fastapi", reason="the extra `dashboard` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
 pytest.importorskip("prometheus_client", reason="the extra `dashboard` is not installed")
 
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 from aegis_ros.dashboard import Feed, Settings
 from aegis_ros.dashboard.server import Server
 from aegis_ros.errors import ConfigError, StateError
@@ -349,6 +352,18 @@ def test_who_reads_on_has_all_the_time_again() -> None:
         assert [each.seconds for each in protocol.loop.waiting] == [7.0]
         protocol.resume_writing()
         assert protocol.loop.waiting == []
+
+
+def test_a_byte_more_gives_who_does_not_read_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(H11Protocol, "data_received", lambda self, data: None)
+    protocol: Any = object.__new__(bounded(Settings(request_s=7.0)))
+    protocol.loop, protocol.flow = _Loop(), _Flow()
+    protocol.transport = SimpleNamespace(abort=lambda: None)
+    protocol.conn = SimpleNamespace(their_state=h11.DONE)
+    protocol.pause_writing()
+    (limit,) = protocol.loop.waiting
+    protocol.data_received(b"G")
+    assert protocol.loop.waiting == [limit]
 
 
 def test_news_are_not_ended_by_the_limit_of_requests() -> None:
