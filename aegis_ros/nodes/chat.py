@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -16,15 +14,13 @@ from aegis_ros.chat import Answered, Question, Settings
 from aegis_ros.errors import StateError
 from aegis_ros.msg import ChatMessage, GeneratorStatus, OrchestratorStatus
 from aegis_ros.nodes.answering import answer_always
-from aegis_ros.nodes.asking import Asking
+from aegis_ros.nodes.asking import Asker, Asking, Said
 from aegis_ros.nodes.command_line import take_ros_arguments
-from aegis_ros.nodes.goals import GoalClient
 from aegis_ros.nodes.parameters import Declaration, Parameters
 from aegis_ros.nodes.serving import FIXED, TARGET, serve, served_at, target_of, token_of
 
 __all__ = ["ChatNode", "main"]
 
-_LOOK_S = 1.0
 _MANY = QoSProfile(depth=1000)  # answers that come at once; ROS's own depth of ten would lose most
 _LEAST_TOP_P = 1e-30  # as float32 it is not 0, which would mean 1
 _MISSING = (
@@ -70,23 +66,19 @@ class ChatNode(Node):
             requests=given["requests"],
         )
         self._status: OrchestratorStatus | None = None
-        self._client = GoalClient(
+        self._asker = Asker(
             self,
-            Generate,
-            f"{self.target}/generate",
+            self.target,
             goal_service_qos_profile=_MANY,
             result_service_qos_profile=_MANY,
             cancel_service_qos_profile=_MANY,
         )
-        self._asked: set[Asking] = set()  # touched by the executor's thread only
         self.create_subscription(OrchestratorStatus, f"{self.target}/status", self._on_status, 1)
-        # Not the node's clock, which a simulation may stop.
-        self.create_timer(_LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
         answer_always(self)
 
     def destroy_node(self) -> None:
         """Destroy the client first: rclpy does not know it as the node's."""
-        self._client.destroy()
+        self._asker.close()
         super().destroy_node()
 
     # -- what clients ask (called on the server's thread) ---------------------------------------
@@ -94,7 +86,7 @@ class ChatNode(Node):
     def models(self) -> Sequence[str]:
         """Return the names of the generators that may be asked."""
         status = self._status
-        if status is None or not self._client.server_is_ready():
+        if status is None or not self._asker.ready():
             raise self._absent()
         return [
             each.name for each in status.generators if each.state != GeneratorStatus.STATE_REFUSED
@@ -102,17 +94,15 @@ class ChatNode(Node):
 
     def ask(self, question: Question, hear: Callable[[Answered], None]) -> Callable[[], None]:
         """Begin to have a question answered; return what ends the answer early."""
-        asking = Asking(self._client, _goal(question), hear, self._asked.discard)
+        asking = self._asker.asking(_goal(question), lambda said: hear(_answered(said)))
         self._do(lambda: self._begin(asking))
         return lambda: self._do(asking.cancel)
 
     def _begin(self, asking: Asking) -> None:
-        server = self._server()
-        if not self._client.server_is_ready():
+        if self._asker.ready():
+            self._asker.begin(asking)
+        else:
             asking.refuse(str(self._absent()))
-            return
-        self._asked.add(asking)
-        asking.begin(server)
 
     def _do(self, call: Callable[[], None]) -> None:
         """Have the executor call: rclpy's client of an action is for one thread."""
@@ -124,18 +114,6 @@ class ChatNode(Node):
 
     def _on_status(self, message: OrchestratorStatus) -> None:
         self._status = message
-
-    def _look(self) -> None:
-        """End what was asked of an orchestrator that is gone: it will not be answered."""
-        if self._asked:
-            server = self._server()
-            for asking in tuple(self._asked):
-                asking.look(server, self._client.server_is_ready())
-
-    def _server(self) -> frozenset[bytes]:
-        """Return what tells the orchestrator that is there from one of its name that follows."""
-        found = self.get_publishers_info_by_topic(f"{self.target}/status")
-        return frozenset(bytes(each.endpoint_gid) for each in found)
 
     def _absent(self) -> StateError:
         return StateError(
@@ -154,6 +132,21 @@ def _goal(question: Question) -> Generate.Goal:
         top_p=max(question.top_p, _LEAST_TOP_P),
         seed=question.seed,
         stop=question.stop,
+    )
+
+
+def _answered(said: Said) -> Answered:
+    if isinstance(said, Generate.Feedback):
+        return Answered(said.text)
+    why = said.rationale
+    return Answered(
+        said.text,
+        said.ended,
+        said.prompt_tokens,
+        said.tokens,
+        why.kind,
+        why.rule,
+        why.sentence,
     )
 
 

@@ -6,7 +6,6 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
@@ -17,7 +16,7 @@ from rclpy.serialization import deserialize_message
 from aegis_ros.action import Generate
 from aegis_ros.demo.sight import sentence_of
 from aegis_ros.msg import InferenceResult, OrchestratorStatus
-from aegis_ros.nodes.goals import GoalClient
+from aegis_ros.nodes.asking import Asker, Said
 from aegis_ros.views.narration import Narration
 
 __all__ = ["Narrator"]
@@ -75,7 +74,7 @@ class Narrator:
         self._tokens = 0  # of answers that have ended
         self._timed = 0  # of these, those that come after a first one
         self._seconds = 0.0  # that they took
-        self._client = GoalClient(node, Generate, f"{target}/generate")
+        self._asker = Asker(node, target)
         # Not the node's clock, which a simulation may stop.
         node.create_timer(_LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -97,7 +96,7 @@ class Narrator:
 
     def close(self) -> None:
         """Ask nothing more; nothing may spin the node any more."""
-        self._client.destroy()
+        self._asker.close()
 
     def narration(self) -> Narration:
         """Return what has been said so far."""
@@ -123,7 +122,7 @@ class Narrator:
         """Ask, if it is time to and there is something to tell."""
         now = time.monotonic()
         under_way = self._question is not None and not self._question.ended
-        if under_way or now < self._not_before or not self._client.server_is_ready():
+        if under_way or now < self._not_before or not self._asker.ready():
             return
         told = sentence_of(
             {
@@ -140,31 +139,18 @@ class Narrator:
         goal = Generate.Goal(
             generator=self.generator, prompt=_ASKED + told, max_tokens=_MOST_TOKENS
         )
-        asked = self._client.send_goal_async(goal, feedback_callback=partial(self._hear, question))
-        asked.add_done_callback(partial(self._accepted, question))
+        self._asker.begin(self._asker.asking(goal, partial(self._hear, question)))
 
-    def _hear(self, question: _Question, message: Any) -> None:
-        feedback = message.feedback
+    def _hear(self, question: _Question, said: Said) -> None:
+        if isinstance(said, Generate.Result):
+            self._end(question, said)
+            return
         with self._lock:
-            if question.ended:  # a late one
-                return
-            question.text, question.tokens = feedback.text, feedback.tokens
-            if feedback.tokens_per_s > 0:
-                question.seconds = (feedback.tokens - 1) / feedback.tokens_per_s
+            question.text, question.tokens = said.text, said.tokens
+            if said.tokens_per_s > 0:
+                question.seconds = (said.tokens - 1) / said.tokens_per_s
 
-    def _accepted(self, question: _Question, future: Any) -> None:
-        handle = future.result()
-        if handle.accepted:
-            handle.get_result_async().add_done_callback(partial(self._answered, question))
-        else:
-            refusal = Generate.Result(ended="refused")
-            refusal.rationale.sentence = "the orchestrator did not take the question"
-            self._end(question, refusal)
-
-    def _answered(self, question: _Question, future: Any) -> None:
-        self._end(question, future.result().result)
-
-    def _end(self, question: _Question, result: Any) -> None:
+    def _end(self, question: _Question, result: Generate.Result) -> None:
         with self._lock:
             question.text = result.text
             question.problem = result.rationale.sentence

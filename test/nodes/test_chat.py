@@ -258,7 +258,7 @@ def alone() -> Iterator[Alone]:
     rclpy.init(context=context)
     made = Alone(context)
     with _spun(made.node), _spun(made.orchestrator.node):
-        assert made.node._client.wait_for_server(WAIT_SECONDS)
+        assert made.node._asker._client.wait_for_server(WAIT_SECONDS)
         yield made
         made.orchestrator.destroy()
     rclpy.try_shutdown(context=context)
@@ -296,7 +296,7 @@ def test_an_answer_ends_where_another_orchestrator_took_the_place_of_who_was_ask
     alone: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = [frozenset({b"first"})]
-    monkeypatch.setattr(alone.node, "_server", lambda: there[0])
+    monkeypatch.setattr(alone.node._asker, "_server", lambda: there[0])
     alone.ask()
     alone.until(lambda: alone.heard)
     there[0] = frozenset({b"second"})

@@ -152,6 +152,29 @@ def test_what_is_cut_off_counts_as_far_as_it_came_and_the_next_question_is_asked
     assert (found.text, found.problem) == ("A face.", "")
 
 
+def test_a_question_to_an_orchestrator_that_is_gone_ends_and_whoever_follows_is_asked(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [frozenset({b"first"})]
+    monkeypatch.setattr(robot.narrator._asker, "_server", lambda: there[0])
+    monkeypatch.setattr(robot.narrator, "_pause_s", 3600.0)
+    robot.until(lambda found: found.told, robot.see)
+    robot.until(
+        lambda found: found.tokens == 3,
+        lambda: robot.say(text="A fa", tokens=3, tokens_per_s=4.0),
+    )
+    there[0] = frozenset({b"second"})
+    found = robot.until(lambda found: found.ended)
+    assert (found.ended, found.text, found.tokens) == ("lost", "A fa", 3)
+    assert found.tokens_per_s == pytest.approx(4.0)
+    assert "gone" in found.problem
+    robot.say(ended="end", success=True)  # of the goal that nobody waits for
+    monkeypatch.setattr(robot.narrator, "_not_before", 0.0)
+    robot.until(lambda found: len(robot.asked) == 2, robot.see)
+    robot.say(ended="end", success=True, text="A face.", tokens=2, answer_s=1.0)
+    assert robot.until(lambda found: found.answers == 2).text == "A face."
+
+
 def test_an_answer_cannot_draw_what_it_likes() -> None:
     console = Console(file=io.StringIO(), width=100)
     hostile = Narration(
