@@ -25,8 +25,8 @@ from aegis_ros.nodes.callers import Callers
 from aegis_ros.nodes.conversions import rationale_to_message
 from aegis_ros.nodes.loggable import loggable
 from aegis_ros.orchestrator import Answer, Conclusion, Conversation, Orchestrator
-from aegis_ros.orchestrator.conversation import WELL_ENDED
 from aegis_ros.orchestrator.questions import read_question
+from aegis_ros.orchestrator.request import WELL_ENDED
 from aegis_ros.planning.generator_preparation import GeneratorCandidate
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen

@@ -27,8 +27,8 @@ from aegis_ros.nodes.prompt_line import Prompt, PromptLine
 from aegis_ros.nodes.publishers import Heard, look
 from aegis_ros.nodes.topics import why_refused
 from aegis_ros.orchestrator import Answer, Conclusion, Orchestrator
-from aegis_ros.orchestrator.conversation import WELL_ENDED
 from aegis_ros.orchestrator.questions import read_question
+from aegis_ros.orchestrator.request import WELL_ENDED
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.prompts import CannotTakePrompts
 from aegis_ros.rationale.rejection import Invalid, Unforeseen

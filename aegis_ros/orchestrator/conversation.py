@@ -1,53 +1,26 @@
-"""The requests of one generator: who has a slot, what has been said, and how each one ends."""
+"""The requests of one generator: who waits, who has a slot, and who hears of its answer."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Protocol
 
 from aegis_ros.engine.speech import Asked, Ending, Spoken
 from aegis_ros.errors import AegisError
 from aegis_ros.memory import KvCache, KvShape, Reserved
 from aegis_ros.network.generator.answer_text import AnswerText
-from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.orchestrator.forecast import Standing, limited
+from aegis_ros.orchestrator.request import Answer, Conclusion, Question, Request
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.generators import AnswerLost, RequestWaits, TooManyRequests
 from aegis_ros.rationale.rejection import Failed
 
-__all__ = [
-    "WELL_ENDED",
-    "Answer",
-    "Conclusion",
-    "Conversation",
-    "Demand",
-    "Question",
-    "Speaker",
-    "Vocabulary",
-]
+__all__ = ["Conversation", "Demand", "Speaker", "Vocabulary"]
 
 _log = logging.getLogger(__name__)
-
-
-class Conclusion(StrEnum):
-    """Why an answer ended; the words of ``Generate.action``."""
-
-    END = "end"  # the model ended it
-    STOP = "stop"  # one of the request's texts to stop at came up
-    LENGTH = "length"  # it is as long as was asked for
-    CONTEXT = "context"  # its slot is full
-    CANCELLED = "cancelled"
-    LOST = "lost"  # the engine was lost, or could not go on
-    REFUSED = "refused"
-
-
-WELL_ENDED = (Conclusion.END, Conclusion.STOP, Conclusion.LENGTH, Conclusion.CONTEXT)
-"""How an answer ends that is one: by itself, by a text to stop at, or by its length."""
 
 _ENDED = {
     Ending.END: Conclusion.END,
@@ -55,53 +28,6 @@ _ENDED = {
     Ending.CONTEXT: Conclusion.CONTEXT,
     Ending.CANCELLED: Conclusion.CANCELLED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked.
-
-    Attributes:
-        tokens: of the prompt.
-        most: longest answer, tokens.
-        sampling: how tokens are chosen.
-        stops: texts that end the answer.
-    """
-
-    tokens: Sequence[int]
-    most: int
-    sampling: Sampling = field(default_factory=Sampling)
-    stops: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as far as it has come.
-
-    Attributes:
-        request: its number.
-        text: all of it that is certain.
-        tokens: how many it has.
-        prompt_tokens: of the prompt.
-        prompt_ns: from the request until its first token, 0 before.
-        answer_ns: from its first token to its latest one.
-        ended: why it ended; ``None`` while it goes on.
-        reason: why it was cut short, where nobody asked for that.
-    """
-
-    request: int
-    text: str = ""
-    tokens: int = 0
-    prompt_tokens: int = 0
-    prompt_ns: int = 0
-    answer_ns: int = 0
-    ended: Conclusion | None = None
-    reason: Reason | None = None
-
-    @property
-    def tokens_per_s(self) -> float:
-        """How fast its tokens came after the first one; 0 where there are fewer than two."""
-        return (self.tokens - 1) * 1e9 / self.answer_ns if self.answer_ns else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,48 +66,6 @@ class Vocabulary:
 
     pieces: Sequence[bytes]
     ends: frozenset[int]
-
-
-class _Request:
-    """A request that waits, runs, or is told to end."""
-
-    __slots__ = (
-        "asked_ns",
-        "concluded",
-        "first_ns",
-        "hear",
-        "last_ns",
-        "most",
-        "own_place",
-        "question",
-        "said",
-        "slot",
-        "started",
-        "text",
-        "tokens",
-        "why",
-    )
-
-    def __init__(
-        self,
-        question: Question,
-        text: AnswerText,
-        hear: Callable[[Answer], None],
-        *,
-        own_place: bool,
-    ) -> None:
-        self.question = question
-        self.text = text
-        self.hear = hear
-        self.own_place = own_place
-        self.asked_ns = time.monotonic_ns()
-        self.said = ""
-        self.tokens = 0
-        self.first_ns = self.last_ns = 0
-        self.slot = self.most = 0
-        self.started = False
-        self.concluded = False
-        self.why: tuple[Conclusion, Reason | None] | None = None  # what its end will mean
 
 
 class Conversation:
@@ -223,10 +107,10 @@ class Conversation:
         self._most = cache.slots + most_waiting
         self._entered = 0  # whose prompts are being read
         self._latest = 0  # number of a request
-        self._requests: dict[int, _Request] = {}
+        self._requests: dict[int, Request] = {}
         self._sharing = 0  # of them, how many have no place of their own
         self._paused: Reason | None = None
-        self._untold: list[tuple[_Request, Answer]] = []  # what is told once the lock is free
+        self._untold: list[tuple[Request, Answer]] = []  # what is told once the lock is free
         self._slots = cache.slots
         self._length = self._max_len = cache.max_len
         self._most_waiting = most_waiting
@@ -325,7 +209,7 @@ class Conversation:
                 told.append(found)
             elif not isinstance(found, Reserved):
                 return found
-            request = _Request(question, text, hear, own_place=own_place)
+            request = Request(number, question, text, hear, own_place=own_place)
             self._requests[number] = request
             self._sharing += not own_place
             if isinstance(found, Reserved):
@@ -367,9 +251,9 @@ class Conversation:
         """End all that are there at once, and take none more: there is no engine any more."""
         with self._lock:
             self._paused = reason
-            for number, request in self._requests.items():
+            for request in self._requests.values():
                 if not request.concluded:
-                    self._conclude(number, request, Conclusion.REFUSED, reason)
+                    self._conclude(request, Conclusion.REFUSED, reason)
             self._requests.clear()
             self._sharing = 0
         self._tell()
@@ -397,40 +281,32 @@ class Conversation:
             self._take(request, spoken)
         self._tell()
 
-    def _take(self, request: _Request, spoken: Spoken) -> None:
+    def _take(self, request: Request, spoken: Spoken) -> None:
         """Take what is new of an answer; called under the lock."""
         news = False
         for token, at_ns in zip(spoken.tokens, spoken.times_ns, strict=True):
             if request.concluded:
                 break
             news = True
-            request.tokens += 1
-            request.first_ns = request.first_ns or at_ns
-            request.last_ns = at_ns
-            if token not in self._words.ends:
-                request.said += request.text.add(token)
-            if request.text.stopped:
-                self._conclude(spoken.request, request, Conclusion.STOP)
+            if request.say(token, at_ns, self._words.ends):
+                self._conclude(request, Conclusion.STOP)
                 if spoken.ended is None:
-                    self._stop(spoken.request)
+                    self._stop(request)
         if spoken.ended is not None:
             if not request.concluded:
-                ended, reason = self._meaning(spoken.request, request, spoken.ended)
-                self._conclude(spoken.request, request, ended, reason)
-            self._free(spoken.request)
+                self._conclude(request, *self._meaning(request, spoken.ended))
+            self._free(request)
         elif news and not request.concluded:
-            self._untold.append((request, self._answer(spoken.request, request)))
+            self._untold.append((request, request.answer()))
 
-    def _meaning(
-        self, number: int, request: _Request, ended: Ending
-    ) -> tuple[Conclusion, Reason | None]:
+    def _meaning(self, request: Request, ended: Ending) -> tuple[Conclusion, Reason | None]:
         """Return what the end of an answer means, and why it is none that anybody wanted."""
         if ended in (Ending.CANCELLED, Ending.REMOVED) and request.why is not None:
             return request.why
         known = _ENDED.get(ended)
         if known is not None:
             return known, None
-        return Conclusion.LOST, AnswerLost(self.name, number, request.tokens)
+        return Conclusion.LOST, AnswerLost(self.name, request.number, request.tokens)
 
     def _end(self, number: int, ended: Conclusion, reason: Reason | None) -> None:
         with self._lock:
@@ -439,17 +315,16 @@ class Conversation:
                 return
             request.why = ended, reason
             if request.started:
-                self._stop(number)
+                self._stop(request)
             else:
-                self._conclude(number, request, ended, reason)
-                self._free(number)
+                self._conclude(request, ended, reason)
+                self._free(request)
         self._tell()
 
-    def _begin(self, request: _Request, reserved: Reserved) -> None:
+    def _begin(self, request: Request, reserved: Reserved) -> None:
         question = request.question
-        request.slot, request.most = reserved.slot, reserved.answer
         asked = Asked(
-            reserved.request, reserved.slot, question.tokens, reserved.answer, question.sampling
+            request.number, reserved.slot, question.tokens, reserved.answer, question.sampling
         )
         try:
             self._speaker.ask(self._task_id, asked)
@@ -457,48 +332,27 @@ class Conversation:
             if error.rule is Rule.ENGINE_RESTART:
                 return  # asked again when the engine is back
             failed = Failed(self.name, str(error))
-            self._conclude(reserved.request, request, Conclusion.REFUSED, failed)
-            self._free(reserved.request)
+            self._conclude(request, Conclusion.REFUSED, failed)
+            self._free(request)
         else:
             request.started = True
 
-    def _stop(self, number: int) -> None:
+    def _stop(self, request: Request) -> None:
+        number = request.number
         try:
             self._speaker.cancel(self._task_id, number)
         except AegisError as error:  # it is gone, and says so of each request by itself
             _log.debug("request %d of %s was not cancelled: %s", number, self.name, error)
 
-    def _free(self, number: int) -> None:
-        self._sharing -= not self._requests.pop(number).own_place
-        following = self._cache.end(number)
+    def _free(self, request: Request) -> None:
+        del self._requests[request.number]
+        self._sharing -= not request.own_place
+        following = self._cache.end(request.number)
         if following is not None:
             self._begin(self._requests[following.request], following)
 
-    def _conclude(
-        self, number: int, request: _Request, ended: Conclusion, reason: Reason | None = None
-    ) -> None:
-        request.said += request.text.end()
-        request.concluded = True
-        self._untold.append((request, self._answer(number, request, ended, reason)))
-
-    def _answer(
-        self,
-        number: int,
-        request: _Request,
-        ended: Conclusion | None = None,
-        reason: Reason | None = None,
-    ) -> Answer:
-        first_ns = request.first_ns
-        return Answer(
-            number,
-            request.said,
-            request.tokens,
-            len(request.question.tokens),
-            max(0, first_ns - request.asked_ns) if first_ns else 0,
-            request.last_ns - first_ns,
-            ended,
-            reason,
-        )
+    def _conclude(self, request: Request, ended: Conclusion, reason: Reason | None = None) -> None:
+        self._untold.append((request, request.conclude(ended, reason)))
 
     def _tell(self) -> None:
         """Have requests hear what is new, in its order; called under no lock."""

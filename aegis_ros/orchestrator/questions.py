@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aegis_ros.network.generator.prompt import Message, encoded, instructed
 from aegis_ros.network.generator.sampling import Sampling
-from aegis_ros.orchestrator.conversation import Question
+from aegis_ros.orchestrator.request import Question
 from aegis_ros.planning.generator_preparation import GeneratorCandidate
 
 __all__ = ["read_question"]

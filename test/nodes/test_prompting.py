@@ -29,8 +29,9 @@ from aegis_ros.network.model_file import ModelFile
 from aegis_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnosis
 from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.prompting import Prompting
-from aegis_ros.orchestrator.conversation import Conversation, Question, Vocabulary
+from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.rationales import RationaleLog
+from aegis_ros.orchestrator.request import Question
 from aegis_ros.rationale import Rationale, Reason
 from aegis_ros.rationale.frames import PublisherOfOtherQos
 from aegis_ros.rationale.generators import UnknownGenerator

@@ -9,13 +9,8 @@ import pytest
 from aegis_ros.engine.speech import Ending, Spoken
 from aegis_ros.errors import ConfigError
 from aegis_ros.memory import KvShape
-from aegis_ros.orchestrator.conversation import (
-    Answer,
-    Conclusion,
-    Conversation,
-    Question,
-    Vocabulary,
-)
+from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
+from aegis_ros.orchestrator.request import Answer, Conclusion, Question
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.generators import (
     AnswerCapped,

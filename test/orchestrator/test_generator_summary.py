@@ -12,7 +12,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 from aegis_ros.engine import Cycle, EngineEvent
 from aegis_ros.engine.speech import Ending
 from aegis_ros.orchestrator import GeneratorState
-from aegis_ros.orchestrator.conversation import Answer, Question
+from aegis_ros.orchestrator.request import Answer, Question
 from aegis_ros.rationale.engine import EngineBack, TaskNotReloaded
 from aegis_ros.rationale.generators import CacheTooLarge, GeneratorRefused
 from test.orchestrator.house import MS

@@ -20,8 +20,9 @@ from aegis_ros.network.generator.preparing import prepare_generator
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.network.model_file import ModelFile
 from aegis_ros.orchestrator.adapting import AdaptedSummary
-from aegis_ros.orchestrator.conversation import Answer, Conclusion, Conversation, Question
+from aegis_ros.orchestrator.conversation import Conversation
 from aegis_ros.orchestrator.cycle_record import CycleRecord
+from aegis_ros.orchestrator.request import Answer, Conclusion, Question
 from aegis_ros.orchestrator.types import GeneratorSummary
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.adaptation import FewerAreFaster, LimitChanged
