@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.engine import Engine
 from aegis_ros.engine.events import EngineEvent, OverrunEvent
-from aegis_ros.engine.speech import LoadGenerator, Spoken
+from aegis_ros.engine.speech import Spoken
 from aegis_ros.errors import AegisError
 from aegis_ros.memory import Holding
-from aegis_ros.orchestrator.adapting import Adapting
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
 from aegis_ros.orchestrator.conversation import Conversation, Vocabulary
 from aegis_ros.orchestrator.cycle_reader import CycleReader
-from aegis_ros.orchestrator.cycle_record import Cycle, CycleRecord
+from aegis_ros.orchestrator.generator_entry import GeneratorEntry, to_load
 from aegis_ros.orchestrator.generator_judging import GeneratorJudging
-from aegis_ros.orchestrator.generator_summary import refused_summary, summary_of
+from aegis_ros.orchestrator.generator_news import GeneratorNews
+from aegis_ros.orchestrator.generator_summary import refused_summary
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.orchestrator.types import AdmissionStage, GeneratorSummary
-from aegis_ros.planning.generator import Bucket, GeneratorAnswer
+from aegis_ros.planning.generator import GeneratorAnswer
 from aegis_ros.planning.generator_preparation import (
     GeneratorCandidate,
     GeneratorPreparation,
@@ -45,12 +42,8 @@ from aegis_ros.rationale.generators import (
     UnknownGenerator,
 )
 from aegis_ros.rationale.rejection import Failed, Invalid, NameTaken, NotConfigured
-from aegis_ros.rationale.requests import CyclesNotKept
 from aegis_ros.rationale.wording import words
-from aegis_ros.scheduling import GeneratorPlan
-from aegis_ros.scheduling.adaptation import Limits
-from aegis_ros.scheduling.generation import Shape
-from aegis_ros.spec import Criticality, DeviceSpec, GeneratorSpec
+from aegis_ros.spec import DeviceSpec, GeneratorSpec
 from aegis_ros.trace.history import TracedTask
 from aegis_ros.wcet import ProfileStore
 
@@ -59,31 +52,8 @@ __all__ = ["Generators"]
 _LONGEST_STEP_S = 2.0  # that is waited for
 _LOOK_S = 0.005
 
-_log = logging.getLogger(__name__)
 
 Running = Mapping[str, tuple[AnalysisTask, str]]
-
-
-@dataclass(slots=True)
-class _Entry:
-    task_id: int
-    candidate: GeneratorCandidate
-    plan: GeneratorPlan  # of all its buckets
-    first: GeneratorAnswer  # that it was admitted by
-    answer: GeneratorAnswer
-    conversation: Conversation
-    cycles: CycleReader
-    borne: GeneratorAnswer  # what its lane bears at this moment; less while a task comes
-    limits: Limits  # as it chose them
-    failure: Reason | None = None
-
-    @property
-    def name(self) -> str:
-        return self.candidate.spec.name
-
-    @property
-    def lane(self) -> str:
-        return self.candidate.lane
 
 
 class Generators:
@@ -142,15 +112,10 @@ class Generators:
         self._log = log
         self._new_id = new_id
         self._changing = changing
-        self._record_path = record
-        self._record: CycleRecord | None = None
-        self._adapting = Adapting(log.report, self._note)
-        self._limiting = threading.Lock()  # of what is borne, and of the limits that follow from it
-        self._entries: dict[str, _Entry] = {}
-        self._by_id: dict[int, _Entry] = {}
+        self._entries: dict[str, GeneratorEntry] = {}
+        self._by_id: dict[int, GeneratorEntry] = {}
         self._refused: dict[str, GeneratorSummary] = {}
-        self._news: SimpleQueue[Spoken | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._news = GeneratorNews(engine, log, record, self._by_id.get)
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -171,38 +136,18 @@ class Generators:
         """Return each one as it is now, in the order of the configuration; refused ones last."""
         entries, refused = dict(self._entries), tuple(self._refused.values())
         admitted = (
-            summary_of(
-                entry.candidate.spec,
-                entry.answer,
-                entry.first,
-                entry.conversation,
-                adapted=adapted,
-                failure=entry.failure,
+            entry.summary(
+                adapted,
                 stepped_ns=cycle.ended_ns if (cycle := self._engine.cycle(entry.task_id)) else 0,
             )
-            for adapted in self._adapting.summaries()
+            for adapted in self._news.summaries()
             if (entry := entries.get(adapted.name)) is not None
         )
         return (*admitted, *refused)
 
     def traced(self) -> tuple[TracedTask, ...]:
         """Return what a trace says of each: the step that each of its segments is a part of."""
-        return tuple(
-            TracedTask(
-                each.task_id,
-                each.name,
-                each.lane,
-                criticality=str(
-                    Criticality.LOW if each.candidate.spec.tokens_per_s else Criticality.BEST_EFFORT
-                ),
-                steps=tuple(
-                    bucket.name
-                    for bucket in _in_order(each.candidate.buckets)
-                    for _ in bucket.parts_ns
-                ),
-            )
-            for each in tuple(self._entries.values())
-        )
+        return tuple(each.traced() for each in tuple(self._entries.values()))
 
     def find(self, name: str) -> tuple[GeneratorCandidate, Conversation] | Reason:
         """Return a generator and its conversation, or why there is none.
@@ -271,31 +216,17 @@ class Generators:
 
     def _loaded(
         self, candidate: GeneratorCandidate, answer: GeneratorAnswer, ticket: Ticket
-    ) -> _Entry:
+    ) -> GeneratorEntry:
         """Load a generator with all its buckets, limited to those that it may run."""
         ticket.at(AdmissionStage.LOADING)
-        spec, cache = candidate.spec, candidate.cache
-        task_id = self._new_id()
-        every = replace(answer, buckets=_in_order(candidate.buckets))
-        plan = every.plan(self._device.switch_ns)
-        promise = answer.generator.promise()
-        loaded = LoadGenerator(
-            task_id,
-            spec.name,
-            candidate.compiled,
-            [lane.name for lane in self._device.lanes].index(candidate.lane),
-            plan,
-            tuple(Shape(each.tokens, each.prefill) for each in every.buckets),
-            cache,
-            Criticality.BEST_EFFORT if promise is None else Criticality.LOW,
-            0 if promise is None else promise.deadline_ns,
-        )
+        spec = candidate.spec
+        loaded = to_load(self._new_id(), candidate, answer, self._device)
         self._engine.load_generator(loaded)
         facts = candidate.prepared.facts
         conversation = Conversation(
-            task_id,
+            loaded.task_id,
             spec.name,
-            cache,
+            candidate.cache,
             most_waiting=spec.waiting,
             words=Vocabulary(candidate.prepared.pieces, frozenset(facts.ends)),
             speaker=self._engine,
@@ -308,16 +239,19 @@ class Generators:
             arena_bytes=self._device.arena_bytes,
             memory=self._memory,
         )
-        limits = self._adapting.add(spec.name, answer.menu())
-        entry = _Entry(
-            task_id, candidate, plan, answer, answer, conversation, cycles, answer, limits
+        entry = GeneratorEntry(
+            loaded.task_id,
+            candidate,
+            loaded.plan,
+            first=answer,
+            answer=answer,
+            conversation=conversation,
+            cycles=cycles,
+            borne=answer,
+            limits=self._news.adapt(answer),
         )
-        self._limit(entry, answer)
-        if self._thread is None:
-            if self._record_path is not None:
-                self._record = CycleRecord(self._record_path, on_problem=self._not_kept)
-            self._thread = threading.Thread(target=self._listen, name="generators", daemon=True)
-            self._thread.start()
+        self._news.limit(entry, answer)
+        self._news.begin()
         return entry
 
     # -- beside tasks that change -------------------------------------------------------------
@@ -353,7 +287,7 @@ class Generators:
             if not answer.admitted:
                 entry.conversation.pause(answer.reason)
             elif len(answer.buckets) < len(entry.answer.buckets):
-                self._limit(entry, answer)
+                self._news.limit(entry, answer)
             else:
                 continue
             narrowed.append((entry, self._cycle(entry)))
@@ -365,7 +299,7 @@ class Generators:
                     break
                 time.sleep(_LOOK_S)
 
-    def _cycle(self, entry: _Entry) -> int:
+    def _cycle(self, entry: GeneratorEntry) -> int:
         """Return how many steps of a generator have ended."""
         cycle = self._engine.cycle(entry.task_id)
         return 0 if cycle is None else cycle.number
@@ -390,7 +324,7 @@ class Generators:
             }
         )
 
-    def _apply(self, entry: _Entry, answer: GeneratorAnswer) -> None:
+    def _apply(self, entry: GeneratorEntry, answer: GeneratorAnswer) -> None:
         before, entry.answer = entry.answer, answer
         if not answer.admitted:
             entry.conversation.pause(answer.reason)
@@ -399,8 +333,8 @@ class Generators:
                 self._rejected.add(entry.name, Origin(from_file=True), rationale)
             return
         if before.buckets != answer.buckets:
-            self._adapting.add(entry.name, answer.menu())
-        self._limit(entry, answer)
+            self._news.adapt(answer)
+        self._news.limit(entry, answer)
         if entry.failure is None:
             entry.conversation.resume()
         reason = answer.reason
@@ -412,65 +346,11 @@ class Generators:
             names = [tuple(each.name for each in one.buckets) for one in (before, answer)]
             self._log.report(BucketsChanged(entry.name, entry.lane, reason.borne, *names))
 
-    def _limit(self, entry: _Entry, borne: GeneratorAnswer | None = None) -> None:
-        """Have a generator do what it chose, and no more than its lane bears.
-
-        Args:
-            entry: the generator.
-            borne: what its lane bears from now on; as before, if not given.
-        """
-        with self._limiting:  # a choice must not undo what a task was promised meanwhile
-            entry.borne = borne or entry.borne
-            entry.limits = self._adapting.limits(entry.name) or entry.limits
-            buckets, limits = entry.borne.buckets, entry.limits
-            chunk = max(each.tokens for each in buckets if each.prefill)
-            batch = max(each.tokens for each in buckets if not each.prefill)
-            self._engine.limit(
-                entry.task_id, chunk=min(chunk, limits.chunk), batch=min(batch, limits.batch)
-            )
-            # With the largest batch, all slots take turns, if there are more of them.
-            slots = entry.candidate.cache.slots
-            entry.conversation.limit(
-                slots if limits.batch >= batch else limits.batch, limits.length
-            )
-
     # -- news of the engine -------------------------------------------------------------------
 
     def spoken(self, spoken: Spoken) -> None:
         """Take what the engine says, on whichever thread; it is heard on one of their own."""
-        self._news.put(spoken)
-
-    def _listen(self) -> None:
-        while (spoken := self._news.get()) is not None:
-            speaker = self._by_id.get(spoken.task_id)
-            if speaker is None:
-                continue
-            try:
-                speaker.conversation.heard(spoken)
-            except Exception:  # the answers of others go on
-                _log.exception("an answer of %s was not heard", speaker.name)
-            self._ran(speaker)
-
-    def _ran(self, entry: _Entry) -> None:
-        """Have a generator adapt to what it ran."""
-        try:
-            figures = entry.cycles.read()
-            if not figures:
-                return
-            use = entry.cycles.device_use()
-            for each in figures:
-                self._adapting.cycle(entry.name, each, use)
-            if self._adapting.limits(entry.name) != entry.limits:
-                self._limit(entry)
-        except Exception:  # the answers of all go on
-            _log.exception("%s did not adapt", entry.name)
-
-    def _note(self, cycle: Cycle) -> None:
-        if self._record is not None:
-            self._record.note(cycle)
-
-    def _not_kept(self, problem: str) -> None:
-        self._log.report(CyclesNotKept(problem))
+        self._news.spoken(spoken)
 
     def engine_event(self, event: EngineEvent) -> None:
         """Note which generators an engine that was lost brings back, and which not."""
@@ -491,7 +371,7 @@ class Generators:
                         self._rejected.drop(entry.name)
                 entry.conversation.engine_back()
 
-    def _fail(self, entry: _Entry, reason: Reason) -> None:
+    def _fail(self, entry: GeneratorEntry, reason: Reason) -> None:
         entry.failure = reason
         entry.conversation.pause(reason)
         rationale = self._log.report(reason)
@@ -502,15 +382,13 @@ class Generators:
         entry = self._by_id.get(event.task_id)
         if entry is None:
             return
-        buckets = _in_order(entry.candidate.buckets)
-        begins = entry.plan.begins
-        at = max(index for index, begin in enumerate(begins) if begin <= event.segment)
+        bucket, part = entry.part(event.segment)
         self._log.report_often(
             StepOverran(
                 entry.name,
                 entry.lane,
-                buckets[at].name,
-                event.segment - begins[at],
+                bucket,
+                part,
                 event.taken_ns,
                 event.budget_ns,
             )
@@ -521,21 +399,8 @@ class Generators:
         entries, self._entries = tuple(self._entries.values()), {}
         for entry in entries:
             entry.conversation.close(NotConfigured(entry.name))
-        if self._thread is not None:
-            self._news.put(None)
-            self._thread.join()
-            self._thread = None
-        if self._record is not None:
-            self._record.close()
-            self._record = None
-        for entry in entries:
-            self._adapting.remove(entry.name)
+        self._news.end(entry.name for entry in entries)
         self._by_id.clear()
         self._refused.clear()
         self._admitted.promises = {}
         self._admitted.stepped({})
-
-
-def _in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
-    """Return buckets as a plan wants them: chunks first, the smallest one first."""
-    return tuple(sorted(buckets, key=lambda each: (not each.prefill, each.tokens)))

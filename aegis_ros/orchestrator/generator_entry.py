@@ -1,0 +1,129 @@
+"""A generator that is loaded: its model and its requests, and what it may do of what it can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from aegis_ros.engine.speech import LoadGenerator
+from aegis_ros.orchestrator.adapting import AdaptedSummary
+from aegis_ros.orchestrator.conversation import Conversation
+from aegis_ros.orchestrator.cycle_reader import CycleReader
+from aegis_ros.orchestrator.generator_summary import summary_of
+from aegis_ros.orchestrator.types import GeneratorSummary
+from aegis_ros.planning.generator import Bucket, GeneratorAnswer
+from aegis_ros.planning.generator_preparation import GeneratorCandidate
+from aegis_ros.rationale import Reason
+from aegis_ros.scheduling import GeneratorPlan
+from aegis_ros.scheduling.adaptation import Limits
+from aegis_ros.scheduling.generation import Shape
+from aegis_ros.spec import Criticality, DeviceSpec
+from aegis_ros.trace.history import TracedTask
+
+__all__ = ["GeneratorEntry", "to_load"]
+
+
+@dataclass(slots=True)
+class GeneratorEntry:
+    """A generator that is loaded.
+
+    Attributes:
+        task_id: its number.
+        candidate: as it was prepared and measured.
+        plan: of all its buckets.
+        first: what it was admitted by.
+        answer: what the proof says of it beside the tasks that there are.
+        conversation: its requests.
+        cycles: reads what it ran.
+        borne: what its lane bears at this moment; less than ``answer`` while a task comes.
+        limits: as it chose them.
+        failure: why it does not run though it is admitted.
+    """
+
+    task_id: int
+    candidate: GeneratorCandidate
+    plan: GeneratorPlan
+    first: GeneratorAnswer
+    answer: GeneratorAnswer
+    conversation: Conversation
+    cycles: CycleReader
+    borne: GeneratorAnswer
+    limits: Limits
+    failure: Reason | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.candidate.spec.name
+
+    @property
+    def lane(self) -> str:
+        """The lane that it runs on."""
+        return self.candidate.lane
+
+    def summary(self, adapted: AdaptedSummary, stepped_ns: int) -> GeneratorSummary:
+        """Return how it is now.
+
+        Args:
+            adapted: how it fares.
+            stepped_ns: when its last step ended, monotonic; 0 for none.
+        """
+        return summary_of(
+            self.candidate.spec,
+            self.answer,
+            self.first,
+            self.conversation,
+            adapted=adapted,
+            failure=self.failure,
+            stepped_ns=stepped_ns,
+        )
+
+    def traced(self) -> TracedTask:
+        """Return what a trace says of it: the step that each of its segments is a part of."""
+        promised = self.candidate.spec.tokens_per_s
+        return TracedTask(
+            self.task_id,
+            self.name,
+            self.lane,
+            criticality=str(Criticality.LOW if promised else Criticality.BEST_EFFORT),
+            steps=tuple(
+                bucket.name for bucket in _in_order(self.candidate.buckets) for _ in bucket.parts_ns
+            ),
+        )
+
+    def part(self, segment: int) -> tuple[str, int]:
+        """Return which part of which bucket a segment is: the bucket's name, and from 0."""
+        begins = self.plan.begins
+        at = max(index for index, begin in enumerate(begins) if begin <= segment)
+        return _in_order(self.candidate.buckets)[at].name, segment - begins[at]
+
+
+def to_load(
+    task_id: int, candidate: GeneratorCandidate, answer: GeneratorAnswer, device: DeviceSpec
+) -> LoadGenerator:
+    """Return what an engine loads: all buckets, whichever of them are admitted.
+
+    Args:
+        task_id: number that it gets.
+        candidate: as it was prepared and measured.
+        answer: what it is admitted by.
+        device: its lanes.
+    """
+    every = replace(answer, buckets=_in_order(candidate.buckets))
+    promise = answer.generator.promise()
+    return LoadGenerator(
+        task_id,
+        candidate.spec.name,
+        candidate.compiled,
+        [lane.name for lane in device.lanes].index(candidate.lane),
+        every.plan(device.switch_ns),
+        tuple(Shape(each.tokens, each.prefill) for each in every.buckets),
+        candidate.cache,
+        Criticality.BEST_EFFORT if promise is None else Criticality.LOW,
+        0 if promise is None else promise.deadline_ns,
+    )
+
+
+def _in_order(buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
+    """Return buckets as a plan wants them: chunks first, the smallest one first."""
+    return tuple(sorted(buckets, key=lambda each: (not each.prefill, each.tokens)))
