@@ -190,8 +190,9 @@ def _problem(
         return "not a number that can be used", shown, "a finite number", ""
     if kind == "model_type" and isinstance(value, str):
         found = _model_at(model, path)
-        key = "" if isinstance(path[-1], int) else str(path[-1])
-        hint = found.in_place_of(key, value) if found is not None else ""
+        key = "" if not path or isinstance(path[-1], int) else str(path[-1])
+        # Only keys of files have words in place of mappings.
+        hint = found.in_place_of(key, value) if hasattr(found, "in_place_of") else ""
         return "not valid", shown, _TYPES[kind], hint
     if kind in _TYPES:
         return "not valid", shown, _TYPES[kind], ""

@@ -104,6 +104,8 @@ def test_nothing_and_what_asks_for_nothing_are_taken() -> None:
         ({"model": None}, "model"),
         ({"messages": []}, "messages"),
         ({"messages": "Hi"}, "messages"),
+        ({"messages": ["Hi"]}, "messages[0]"),
+        ({"stream": True, "stream_options": "usage"}, "stream_options"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
@@ -141,6 +143,7 @@ def test_several_mistakes_are_all_named() -> None:
         b"",
         b"{",
         b"[]",
+        b'"Hi"',
         b"\xff\xfe",
         b'{"model": "\xc3\x28"}',
         b'{"model": "\\ud800", "messages": []}',
@@ -149,7 +152,7 @@ def test_several_mistakes_are_all_named() -> None:
         b'{"model": "llm", "messages": [' + b"1," * 200_000 + b"1]}",
         b'{"seed": ' + b"9" * 100_000 + b"}",
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_is_no_request_is_refused_in_few_words(body: bytes) -> None:
     with pytest.raises(ConfigError) as found:
