@@ -34,7 +34,7 @@ from aegis_ros.rationale.prompts import CannotTakePrompts
 from aegis_ros.rationale.rejection import Invalid, Unforeseen
 from aegis_ros.spec import GeneratorSpec, PromptsSpec, WhenFull
 
-__all__ = ["PROMPT_TYPE", "PromptTopic"]
+__all__ = ["PROMPT_TYPE", "PromptTopic", "read_prompt"]
 
 PROMPT_TYPE = "std_msgs/msg/String"
 _ANSWER_TYPE = "aegis_ros/msg/GeneratorAnswer"
@@ -173,9 +173,7 @@ class PromptTopic:
         now_ns = time.monotonic_ns()
         self._overtaken.note(info)
         try:
-            text = Reader(raw).text("the prompt", "data", self._most_bytes)
-            if not text.strip():
-                raise InputError("the prompt is empty", where="data", expected="some text")
+            text = read_prompt(raw, self._most_bytes)
             self.line.put(Prompt(text, _published_ns(info), now_ns))
         except InputError as error:
             self.line.refuse(str(error))
@@ -264,6 +262,22 @@ class PromptTopic:
         self._node.get_logger().error(
             loggable(f"a prompt for {self.name} failed: {text_of(error)}")
         )
+
+
+def read_prompt(raw: bytes, most: int) -> str:
+    """Return the prompt that a serialised message holds.
+
+    Args:
+        raw: the message.
+        most: bytes of its text.
+
+    Raises:
+        InputError: it is none.
+    """
+    text = Reader(raw).text("the prompt", "data", most)
+    if not text.strip():
+        raise InputError("the prompt is empty", where="data", expected="some text")
+    return text
 
 
 class _Unusable(Exception):
