@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -35,7 +35,7 @@ from aegis_ros.orchestrator import (
 )
 from aegis_ros.orchestrator.admissions import MOST_WAITING
 from aegis_ros.planning.refusal import Refusal
-from aegis_ros.rationale import Reason, ResultCode, result_code
+from aegis_ros.rationale import Rationale, Reason, ResultCode, result_code
 from aegis_ros.rationale.printable import printable
 from aegis_ros.rationale.rejection import Invalid, NotConfigured, Unforeseen
 from aegis_ros.rationale.wording import sentence
@@ -53,6 +53,8 @@ __all__ = ["Services"]
 
 
 _THREADS = MOST_WAITING + 8  # all that wait for their turn, and some that are refused a place
+_Answer = TypeVar("_Answer")
+_PROFILE = "profile_model/_action/send_goal"  # the service that takes goals
 
 
 class Services:
@@ -240,15 +242,27 @@ class Services:
         self, owner: Orchestrator, service: str, name: str, ask: Callable[[], Registration]
     ) -> Registration:
         """Answer with a reason that is also on record, whatever happens."""
+        found = self._on_record(owner, service, name, ask)
+        if isinstance(found, Rationale):
+            return Registration(False, result_code(found.rule), 0, found)
+        return found
+
+    def _on_record(
+        self, owner: Orchestrator, service: str, name: str, ask: Callable[[], _Answer]
+    ) -> _Answer | Rationale:
+        """Return what was asked for, or why not; who may have asked is on record beside it."""
+        who = ""
         try:
-            with asked_by(self._callers.describe(service)):
+            who = self._callers.describe(service)
+            with asked_by(who):
                 return ask()
         except ConfigError as error:
             reason: Reason = Invalid(name[:64], error.rule, str(error))
         except Exception as error:
             self._node.get_logger().error(loggable(traceback.format_exc()))
             reason = Unforeseen(name[:64], repr(error))
-        return Registration(False, result_code(reason.rule), 0, owner.log.report(reason))
+        with asked_by(who):
+            return owner.log.report(reason)
 
     def _cancel(self, goal: Any) -> CancelResponse:
         ticket = self._tickets.get(bytes(goal.goal_id.uuid))
@@ -268,7 +282,7 @@ class Services:
             goal.abort()
             return result
         task = goal.request.task
-        refused = self._refused(owner, "profile_model/_action/send_goal", task.name)
+        refused = self._refused(owner, _PROFILE, task.name)
         if refused is not None:
             result.rationale = rationale_to_message(refused.rationale)
             goal.abort()
@@ -287,10 +301,10 @@ class Services:
             return owner.profiler.profile(task_from_message(task), runs, progress, ticket)
 
         try:
-            outcome = await self._queued(measure)
-        except Exception as error:
-            if not isinstance(error, AegisError):
-                self._node.get_logger().error(loggable(traceback.format_exc()))
+            outcome = await self._queued(
+                lambda: self._on_record(owner, _PROFILE, task.name, measure)
+            )
+        except Exception as error:  # the node ends
             result.rationale.sentence = printable(str(error) or repr(error))
             goal.abort()
             return result
@@ -298,6 +312,8 @@ class Services:
             if ticket is not None:
                 owner.admissions.leave(ticket)
                 del self._tickets[bytes(goal.goal_id.uuid)]
+        if isinstance(outcome, Rationale):
+            outcome = ProfileOutcome(False, outcome)
         result.success = outcome.success
         result.rationale = rationale_to_message(outcome.rationale)
         result.wcet_ms = outcome.wcet_ns / 1e6

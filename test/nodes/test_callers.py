@@ -10,6 +10,7 @@ import pytest
 from aegis_ros.action import ProfileModel
 from aegis_ros.srv import (
     EvaluateModel,
+    EvaluateRequests,
     ListModels,
     RegisterModel,
     SetTaskEnabled,
@@ -48,9 +49,19 @@ def test_nobody_changes_what_the_file_alone_decides(tmp_path: Path) -> None:
         for answer in (
             system.call(SetTaskEnabled, name="faces", enabled=False),
             system.call(EvaluateModel, task=system.task("faces")),
+            system.ask_node(EvaluateRequests, "evaluate_requests").result_in_time(),
             _profiled(system),
         ):
             assert "services.accept is 'none'" in answer.rationale.sentence
+    refused = [each for each in records(tmp_path) if each.event == "rejected"]
+    assert [each.asked_by.partition(";")[0] for each in refused] == [
+        "service register_model",
+        "service unregister_model",
+        "service set_task_enabled",
+        "service evaluate_model",
+        "service evaluate_requests",
+        "service profile_model/_action/send_goal",
+    ]
 
 
 def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_path: Path) -> None:
@@ -59,31 +70,40 @@ def test_clients_of_this_machine_are_local_and_all_changes_are_on_record(tmp_pat
         for enabled in (False, True):
             assert system.call(SetTaskEnabled, name="faces", enabled=enabled).success
         assert system.call(UnregisterModel, name="faces").success
-        newest = system.until(lambda: _audit_values(system).get("audit_record") == "6")
+        assert not register(system, "No Name").admitted  # no task can be made of this one
+        assert not _profiled(system, "No Name").success
+        newest = system.until(lambda: _audit_values(system).get("audit_record") == "8")
         assert newest
         digest = _audit_values(system)["audit_digest"]
         robot = system.robot.get_name()
-    found = {each.event: each for each in records(tmp_path)}
-    assert found["removed"].digest == digest
-    assert list(found) == [
+    kept = records(tmp_path)
+    found = {each.event: each for each in kept}
+    assert found["rejected"].digest == digest
+    assert [each.event for each in kept] == [
         "configured",
         "activated",
         "admitted",
         "disabled",
         "enabled",
         "removed",
+        "rejected",
+        "rejected",
         "deactivated",
         "cleaned up",
     ]
-    admitted = found["admitted"]
+    admitted, rejected, measured = (kept[index] for index in (2, 6, 7))
     assert (admitted.task, admitted.rule) == ("faces", "demand_bound")
-    assert admitted.asked_by.startswith("service register_model; its clients: ")
-    assert f"/{robot}" in admitted.asked_by
+    for each in (rejected, measured):
+        assert (each.task, each.rule) == ("No Name", "schema")
+    for each in (admitted, rejected):
+        assert each.asked_by.startswith("service register_model; its clients: ")
+        assert f"/{robot}" in each.asked_by
+    assert measured.asked_by.startswith("service profile_model/_action/send_goal; its clients: ")
     assert found["configured"].asked_by == ""
 
 
-def _profiled(system: System) -> Any:
-    goal = ProfileModel.Goal(task=system.task("faces"), runs=10)
+def _profiled(system: System, name: str = "faces") -> Any:
+    goal = ProfileModel.Goal(task=system.task(name), runs=10)
     assert system.profiler.wait_for_server(WAIT_SECONDS)
     handle = system.wait_for(system.profiler.send_goal_async(goal))
     return system.wait_for(handle.get_result_async()).result
