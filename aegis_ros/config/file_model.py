@@ -166,8 +166,8 @@ class _Services(Model):
     accept: Accept = Field(
         Accept.ALL,
         description="whose requests may register, unregister, pause, evaluate and measure: "
-        "`local` only as long as every client of a service runs on this machine, `none` nobody's. "
-        "Lists are always answered ([security.md](security.md))",
+        "`local` only as long as every client of a service runs on this machine, `none` nobody's, "
+        "nor what earlier runs admitted. Lists are always answered ([security.md](security.md))",
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -41,7 +43,8 @@ from aegis_ros.rationale.generators import (
     StepOverran,
     UnknownGenerator,
 )
-from aegis_ros.rationale.rejection import Failed, Invalid, NameTaken, NotConfigured
+from aegis_ros.rationale.printable import printable
+from aegis_ros.rationale.rejection import Failed, Invalid, NameTaken, NotConfigured, Unforeseen
 from aegis_ros.rationale.wording import words
 from aegis_ros.spec import DeviceSpec, GeneratorSpec
 from aegis_ros.trace.history import TracedTask
@@ -51,6 +54,7 @@ __all__ = ["Generators"]
 
 _LONGEST_STEP_S = 2.0  # that is waited for
 _LOOK_S = 0.005
+_log = logging.getLogger(__name__)
 
 
 Running = Mapping[str, tuple[AnalysisTask, str]]
@@ -204,6 +208,9 @@ class Generators:
             rule = error.rule if isinstance(error, AegisError) else None
             text = str(error) or repr(error)
             reason = Failed(spec.name, text) if rule is None else Invalid(spec.name, rule, text)
+        except Exception as error:  # a mistake of ours: tasks run
+            _log.error("generator %s: %s", spec.name, printable(traceback.format_exc().rstrip()))
+            reason = Unforeseen(spec.name, repr(error))
         if ticket.stop.is_set:
             reason = cancelled_reason(ticket)
         rationale = self._log.report(reason)

@@ -10,8 +10,10 @@ Usable as a library::
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -80,7 +82,14 @@ from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule
 from aegis_ros.rationale.lanes import LanesChosen
-from aegis_ros.rationale.rejection import Cancelled, CriticalRunning, NotConfigured
+from aegis_ros.rationale.printable import printable
+from aegis_ros.rationale.rejection import (
+    Cancelled,
+    CriticalRunning,
+    NotAccepted,
+    NotConfigured,
+    Unforeseen,
+)
 from aegis_ros.rationale.requests import (
     FileDecides,
     JournalFound,
@@ -94,13 +103,14 @@ from aegis_ros.rationale.requests import (
 )
 from aegis_ros.rationale.results import ResultNotFinite, ResultUnwanted, RowsLeftOut
 from aegis_ros.sandbox.stopping import Stop
-from aegis_ros.spec import Criticality, GeneratorSpec, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import Accept, Criticality, GeneratorSpec, OrchestratorSpec, TaskSpec
 
 __all__ = ["Orchestrator"]
 
 _ANY_NUMBER = 1 << 30  # what is configured may all wait at once
 _STOPPED = "configuring was stopped on request"
 _CANCEL_S = 1.0  # within which a request that was cancelled ends, unless the engine is busy
+_log = logging.getLogger(__name__)
 
 
 class Orchestrator:
@@ -394,7 +404,12 @@ class Orchestrator:
                     self._rejected.add(each.name, origin, unreadable)
             elif each.name not in in_file:
                 self.log.report(TaskRemembered(each.name, each.since_ns, each.left_out))
-                origins[each.name] = Origin(remembered=True, since_ns=each.since_ns)
+                origin = Origin(remembered=True, since_ns=each.since_ns)
+                if self.spec.services.accept is Accept.NONE:  # whoever asked for it then
+                    refused = self.log.report(NotAccepted(each.name, str(Accept.NONE)))
+                    self._rejected.add(each.name, origin, refused)
+                    continue
+                origins[each.name] = origin
                 remembered.append(each.spec)
         for what, aside in (
             ("the journal of admitted tasks", self._journal.moved_aside),
@@ -438,7 +453,15 @@ class Orchestrator:
 
     def _admit_at_start(self, task: TaskSpec, ticket: Ticket, origin: Origin) -> Registration:
         with asked_by("the configuration" if origin.from_file else "the journal of an earlier run"):
-            answer = self._registrar.register(task, ticket, origin)
+            try:
+                answer = self._registrar.register(task, ticket, origin)
+            except StoppedError:
+                raise
+            except Exception as error:  # a mistake of ours, or of a plug-in: the others run
+                if ticket.stop.is_set:
+                    raise StoppedError(_STOPPED) from error
+                _log.error("task %s: %s", task.name, printable(traceback.format_exc().rstrip()))
+                answer = self._registrar.refused(Unforeseen(task.name, repr(error)))
         if not answer.accepted and not isinstance(answer.rationale.reason, Cancelled):
             with self._changing:
                 if self._admitted.get(task.name) is None:

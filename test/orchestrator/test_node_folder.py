@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 
 from aegis_ros.errors import ConfigError, StateError
 from aegis_ros.orchestrator import ResultCode
+from aegis_ros.orchestrator.generator_judging import GeneratorJudging
+from aegis_ros.orchestrator.judging import Judge
 from aegis_ros.orchestrator.node_folder import NodeFolder
 from aegis_ros.orchestrator.node_state import NodeState
 from aegis_ros.orchestrator.state_folder import StateFolder, exposed
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.rejection import NotAccepted, Unforeseen
 from aegis_ros.rationale.requests import StateExposed, StateNotKept, TaskRemembered
 from aegis_ros.sandbox.scratch import Scratch
+from aegis_ros.spec import Accept, GeneratorSpec, ServicesSpec, TaskSpec
 from test.orchestrator.house import House
 
 
@@ -120,6 +125,24 @@ def test_a_remembered_task_that_is_refused_stays_remembered_until_it_is_unregist
     assert house.names() == []
 
 
+def test_what_is_remembered_is_not_admitted_where_tasks_come_from_the_file_only(
+    tmp_path: Path,
+) -> None:
+    """Whoever could reach the services before they were closed is kept out as well."""
+    house = House(tmp_path)
+    house.start()
+    house.orchestrator.register(house.task("a"))
+    for _ in range(2):
+        house.spec = replace(house.spec, services=ServicesSpec(Accept.NONE))
+        house.restart(house.task("filed"))
+        assert house.names() == ["filed"]
+        (refused,) = house.orchestrator.status().rejected
+        assert refused.name == "a" and refused.rationale.reason == NotAccepted("a", "none")
+    house.spec = replace(house.spec, services=ServicesSpec(Accept.LOCAL))
+    house.restart()
+    assert house.names() == ["a"]
+
+
 def test_an_entry_that_no_longer_reads_is_reported_and_can_be_unregistered(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.start()
@@ -134,6 +157,47 @@ def test_an_entry_that_no_longer_reads_is_reported_and_can_be_unregistered(tmp_p
     assert any("a cannot be restored" in item.sentence for item in house.reported)
     assert [each.name for each in house.orchestrator.status().rejected] == ["a"]
     assert house.orchestrator.unregister("a").accepted
+
+
+@pytest.mark.parametrize("filed", [True, False])
+def test_a_task_that_fails_at_the_start_in_a_way_that_nobody_foresaw_costs_that_task_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, filed: bool
+) -> None:
+    def judge(one: Judge, spec: TaskSpec, *arguments: Any, **named: Any) -> Any:
+        if spec.name == "a":
+            raise ValueError("a mistake of this package \x1b[2J")
+        return judged(one, spec, *arguments, **named)
+
+    house = House(tmp_path)
+    house.start()
+    tasks = [house.task(name) for name in ("a", "b")]
+    for each in tasks:
+        house.orchestrator.register(each)
+    judged = Judge.judge
+    monkeypatch.setattr(Judge, "judge", judge)
+    house.reported.clear()
+    house.restart(*tasks if filed else ())
+    assert house.names() == ["b"]
+    assert [each.name for each in house.orchestrator.status().rejected] == ["a"]
+    assert any("a mistake of this package" in item.sentence for item in house.reported)
+    (said,) = caplog.messages
+    assert said.startswith("task a: Traceback") and "a mistake of this package \\x1b" in said
+    assert house.orchestrator.unregister("a").accepted
+
+
+def test_a_generator_that_fails_in_a_way_that_nobody_foresaw_costs_no_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(*_: Any) -> Any:
+        raise ValueError("a mistake of this package")
+
+    monkeypatch.setattr(GeneratorJudging, "judged", judged)
+    house = House(tmp_path)
+    house.spec = replace(house.spec, generators=(GeneratorSpec("llm", "tiny.gguf"),))
+    house.restart(house.task("a"))
+    assert house.names() == ["a"]
+    (refused,) = house.orchestrator.status().generators
+    assert refused.problem == Unforeseen("llm", "ValueError('a mistake of this package')")
 
 
 def test_a_damaged_journal_is_reported_and_stops_nothing(tmp_path: Path) -> None:
