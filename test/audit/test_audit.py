@@ -86,7 +86,7 @@ def test_a_restart_goes_on_where_the_log_ended(tmp_path: Path) -> None:
 def test_full_files_are_rotated_and_the_oldest_go(tmp_path: Path) -> None:
     for start in range(0, 60, 2):
         written(tmp_path, 2, start, max_bytes=600, keep=3)
-    assert len(files(tmp_path)) <= 4
+    assert len([path for path in files(tmp_path) if path.name != FILE_NAME]) == 3
     verdict = verify(tmp_path)
     assert verdict.damage == ()
     assert verdict.first > 1
@@ -106,6 +106,26 @@ def test_whole_files_can_be_archived_from_the_oldest_on_and_their_absence_shows_
     (damage,) = verify(tmp_path).damage
     assert (damage.file, damage.line) == (oldest, 1)
     assert damage.problem == "the records before record 3 are missing"
+
+
+def test_the_chain_goes_on_from_one_file_to_the_next(tmp_path: Path) -> None:
+    for start in range(0, 8, 2):
+        written(tmp_path, 2, start, max_bytes=300)
+    _, second, third, _ = files(tmp_path)
+    lines = second.read_bytes().splitlines(keepends=True)
+    before, last = (msgspec.json.decode(line, type=AuditRecord) for line in lines)
+    # Right by itself, and after all that is before it.
+    edited = sealed(msgspec.structs.replace(last, task="nobody"), before.digest)
+    for content, problem in (
+        (lines[0] + msgspec.json.encode(edited) + b"\n", "record 5, or the one before, was edited"),
+        (lines[0], "record 5 follows record 3: records are missing"),
+        (b"", "record 5 follows record 2: records are missing"),
+    ):
+        second.write_bytes(content)
+        (damage,) = verify(tmp_path).damage
+        assert (damage.file, damage.line, damage.problem) == (third, 1, problem)
+    second.write_bytes(b"".join(lines))
+    assert not verify(tmp_path).damage
 
 
 @settings(max_examples=200)

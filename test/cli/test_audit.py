@@ -10,6 +10,7 @@ from aegis_ros.audit.chain import FILE_NAME
 from aegis_ros.cli.audit import show, verify_log
 from aegis_ros.errors import ConfigError
 from test.audit.test_audit import written
+from test.cli.conftest import Aegis
 
 
 def test_a_whole_chain_is_said_to_be_whole(
@@ -47,3 +48,14 @@ def test_no_log_is_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no audit log") as caught:
         verify_log(tmp_path, "")
     assert "state_dir" in caught.value.hint
+
+
+def test_the_command_asks_for_a_digest_and_chooses_a_task(aegis: Aegis, tmp_path: Path) -> None:
+    _, head = written(tmp_path, 3)
+    folder = str(tmp_path)
+    assert aegis("audit", "verify", folder, "--head", head).code == 0
+    cut = aegis("audit", "verify", folder, "--head", "0" * 64)
+    assert cut.code == 1 and "the end is gone" in cut.out
+    shown = aegis("audit", "show", folder, "--task", "task1", "--last", "0")
+    assert shown.code == 0 and len(shown.out.splitlines()) == 1 and "It fits." in shown.out
+    assert aegis("audit", "verify", str(tmp_path / "nowhere")).code == 2

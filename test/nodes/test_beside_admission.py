@@ -225,6 +225,10 @@ def test_the_first_start_shows_how_far_it_is_while_it_measures(
             )
             assert [each.task for each in shown.admissions] == ["first", "second"]
             assert shown.engine_pid
+            for label in ("configure", "activate", "deactivate"):  # none of these waits
+                other = Transition(label=label)
+                refused = system.ask_node(ChangeState, "change_state", transition=other)
+                assert not refused.result_in_time().success
             assert system.ask_node(GetState, "get_state").result_in_time().current_state.label == (
                 "configuring"
             )

@@ -179,8 +179,15 @@ def test_what_ros_itself_refuses_is_the_reason(
 def test_a_node_that_could_not_be_configured_can_be_later(
     system: System, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert system.node.autostart()
+    state = system.folder / "state"
+    state.mkdir(exist_ok=True)
+    rights = state.stat().st_mode
+    state.chmod(0o777)
     capfd.readouterr()
+    assert system.node.autostart()
+    state.chmod(rights)
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if "[ERROR]" in line]
+    assert f"Every user of this machine can write to {state}" in said
     assert not system.node.autostart()
     assert "configure is not possible now: the node is active" in capfd.readouterr().err
     done = TransitionCallbackReturn.SUCCESS

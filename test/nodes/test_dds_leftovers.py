@@ -70,8 +70,12 @@ def test_what_is_not_surely_a_leftover_stays(
     segment.symlink_to(other)
     (tmp_path / "fastrtps_6666666666666666_el").mkdir()
     os.mkfifo(tmp_path / "fastrtps_7777777777777777_el")
+    twice = _segment(tmp_path, "fastrtps_8888888888888888")
+    twice += _segment(tmp_path, "fastrtps_9999999999999999")
+    os.link(twice[1], tmp_path / "lock under another name")
+    os.link(twice[2], tmp_path / "segment under another name")
     assert remove_leftovers(tmp_path) == (0, 0)
-    assert all(path.exists() for path in (*kept, other, link, linked, segment))
+    assert all(path.exists() for path in (*kept, *twice, other, link, linked, segment))
     # Another user's: none of these is left to root.
     _segment(tmp_path)
     with monkeypatch.context() as patch:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from aegis_ros.msg import OrchestratorStatus
 from aegis_ros.srv import ListModels, RegisterModel
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import TransitionCallbackReturn
 
+from aegis_ros.errors import StoppedError
 from aegis_ros.nodes.orchestrator import OrchestratorNode
-from test.nodes.system import SIZE, running
+from aegis_ros.orchestrator import LaneChooser, Orchestrator
+from test.nodes.system import SIZE, Asked, System, running
+from test.waiting import until
 
 
 def test_the_lifecycle_gives_everything_back_and_begins_again(tmp_path: Path) -> None:
@@ -46,6 +52,42 @@ def test_the_lifecycle_gives_everything_back_and_begins_again(tmp_path: Path) ->
             assert system.node.trigger_cleanup() is ok
             assert not Path(f"/proc/{pid}").exists()
         assert system.node.trigger_shutdown() is ok
+
+
+def test_configuring_ends_at_once_for_a_clean_up_and_for_the_end_of_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while lanes are chosen, before there is an orchestrator."""
+    begun, ended = threading.Event(), list[type]()
+
+    def stay(one: LaneChooser | Orchestrator) -> None:
+        queue = one.admissions if isinstance(one, Orchestrator) else one._admissions
+        queue.open()
+        begun.set()
+        until(lambda: queue.closed)
+        ended.append(type(one))
+        raise StoppedError("it was stopped on request")
+
+    def configuring(system: System) -> Asked:
+        begun.clear()
+        asked = system.ask_node(
+            ChangeState, "change_state", transition=Transition(label="configure")
+        )
+        system.until(begun.is_set)
+        return asked
+
+    with running(tmp_path, autostart=False) as system:
+        for kind, name in ((LaneChooser, "choose"), (Orchestrator, "configure")):
+            with monkeypatch.context() as patch:
+                patch.setattr(kind, name, stay)
+                asked = configuring(system)
+                cleaned = Transition(label="cleanup")
+                system.ask_node(ChangeState, "change_state", transition=cleaned).result_in_time()
+                assert not asked.result_in_time().success
+            assert system.node.state == "unconfigured"
+        monkeypatch.setattr(LaneChooser, "choose", stay)
+        configuring(system)
+    until(lambda: ended == [LaneChooser, Orchestrator, LaneChooser])
 
 
 def test_a_node_that_ends_does_not_call_itself_active(

@@ -135,6 +135,20 @@ def test_a_date_that_is_none_costs_nothing(notebook: Notebook) -> None:
     assert (entry.spec, entry.since_ns) == (task("a"), 0)
 
 
+@pytest.mark.parametrize("name", ["CAST(X'FFFE' AS TEXT)", "X'FFFE'", "X'00'", "''"])
+def test_a_name_that_is_none_costs_that_entry_alone(notebook: Notebook, name: str) -> None:
+    for each in ("before", "bad", "after"):
+        notebook.journal.add(task(each))
+    with sqlite3.connect(notebook.path) as connection:
+        connection.execute(f"UPDATE task SET name = {name} WHERE name = 'bad'")
+    connection.close()
+    before, bad, after = notebook.journal.open()
+    assert (before.spec, after.spec) == (task("before"), task("after"))
+    assert bad.spec is None and "holds task bad" in bad.problem
+    notebook.journal.remove(bad.name)
+    assert stored(notebook.path) == ["before", "after"]
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from aegis_ros.config import load_config
-from aegis_ros.security import COMPANIONS
+from aegis_ros.config import load_config, parse_config
+from aegis_ros.security import COMPANIONS, Names, enclaves, policy
 from test.security.keystore import GOVERNANCE, permissions
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -72,6 +72,7 @@ def test_only_sensors_publish_frames_and_only_the_orchestrator_results(task: obj
         ("list_models", {"operator"}),
         ("set_task_enabled", {"dashboard", "operator"}),
         ("evaluate_model", {"dashboard", "operator"}),
+        ("evaluate_requests", {"operator"}),
         ("change_state", {"operator"}),
         ("set_parameters", {"operator"}),
         ("profile_model/_action/send_goal", {"operator"}),
@@ -94,6 +95,20 @@ def test_only_who_is_meant_to_calls_a_service(service: str, callers: set[str]) -
 def test_only_the_orchestrator_publishes_news_of_itself(topic: str, listeners: set[str]) -> None:
     assert _who(_PUBLISHED, f"rt{_NODE}/{topic}") == {"orchestrator"}
     assert _who(_HEARD, f"rt{_NODE}/{topic}") == listeners
+
+
+def test_prompts_go_from_the_operator_to_the_orchestrator_and_answers_back() -> None:
+    prompts = "{topic: /ask, answers: ~/said}"
+    spec = parse_config(f"generators: [{{name: llm, model: /llm.gguf, prompts: {prompts}}}]")
+    granted = permissions(policy(enclaves(spec, Names("orchestrator"))))
+    published = {path: publish for path, (publish, _) in granted.items()}
+    heard = {path: subscribe for path, (_, subscribe) in granted.items()}
+    for topic, sender, receiver in (
+        ("/ask", "operator", "orchestrator"),
+        (f"{_NODE}/said", "orchestrator", "operator"),
+    ):
+        assert _who(published, f"rt{topic}") == {sender}
+        assert _who(heard, f"rt{topic}") == {receiver}
 
 
 def test_nothing_is_granted_to_patterns_but_the_names_of_commands() -> None:

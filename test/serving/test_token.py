@@ -73,3 +73,12 @@ def test_only_so_many_clients_are_remembered() -> None:
     for number in range(1000):
         attempts.wrong(str(number))
     assert sum(attempts.wait_s(str(number)) > 0 for number in range(1000)) == 100
+
+
+def test_who_goes_on_guessing_is_not_forgotten_for_others_who_come_once() -> None:
+    attempts = Attempts(most=2, clients=2)
+    attempts.wrong("guesses")
+    attempts.wrong("came before")
+    attempts.wrong("guesses")
+    attempts.wrong("comes after")
+    assert attempts.wait_s("guesses") > 0.0
