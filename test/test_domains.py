@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from test.domains import own_domain
+from test.waiting import until
 
 _ROOT = Path(__file__).parents[1]
-_WAIT_SECONDS = 100.0
 
 _TAKE = """
 import sys
@@ -48,13 +46,6 @@ def test_that_is_killed():
 """
 
 
-def _until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + _WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
 def test_no_two_processes_have_one_domain_and_a_killed_one_leaves_its_own(tmp_path: Path) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", _TAKE, str(tmp_path)],
@@ -86,16 +77,16 @@ def test_what_a_killed_pytest_has_started_ends_and_keeps_its_domain_until_then(
         stdout=subprocess.DEVNULL,
     ) as killed:
         try:
-            _until((tmp_path / "begun").exists)
+            until((tmp_path / "begun").exists)
         finally:
             killed.kill()
     domain = int((tmp_path / "domain").read_text())
     (locks,) = tmp_path.glob("aegis_test_domains_*")
-    _until((tmp_path / "asked").exists)
+    until((tmp_path / "asked").exists)
     with pytest.raises(RuntimeError, match="all of 1"):
         own_domain([domain], locks)
     (tmp_path / "end").touch()
-    _until(lambda: _can_be_taken(domain, locks))
+    until(lambda: _can_be_taken(domain, locks))
 
 
 def _can_be_taken(domain: int, locks: Path) -> bool:

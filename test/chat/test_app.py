@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +18,7 @@ pytest.importorskip("uvicorn", reason="the extra `chat` is not installed")
 from aegis_ros.chat import Answered, Settings
 from aegis_ros.errors import ConfigError
 from test.chat.robot import QUESTION, TOKEN, WAIT_S, Asked, Served, keep, served
+from test.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_a_client_that_goes_away_ends_its_answer_and_gives_back_its_place(
         connection.close()
         assert asked.cancelled.wait(WAIT_S)
         one.robot.answer = lambda asked: asked.hear(Answered("x", "end"))
-        _until_answered(one)
+        until(lambda: one.ask(QUESTION)[0] == 200)
 
 
 def _sent(one: Served, body: Any) -> HTTPConnection:
@@ -172,13 +172,6 @@ def _sent(one: Served, body: Any) -> HTTPConnection:
     kind = {"Content-Type": "application/json"}
     connection.request("POST", "/v1/chat/completions", json.dumps(body).encode(), kind)
     return connection
-
-
-def _until_answered(one: Served) -> None:
-    end = time.monotonic() + WAIT_S
-    while one.ask(QUESTION)[0] != 200:
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_an_answer_that_has_ended_is_not_cancelled(api: Served) -> None:
@@ -204,12 +197,7 @@ def test_of_a_hundred_clients_each_is_answered_or_told_to_wait() -> None:
     with served(keep, requests=10) as one, ThreadPoolExecutor(100) as threads:
         asking = [threads.submit(one.ask, QUESTION) for _ in range(100)]
         one.robot.wait(10)
-        refused = [each for each in asking if not each.done()]
-        end = time.monotonic() + WAIT_S
-        while len(refused) > 10:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-            refused = [each for each in asking if not each.done()]
+        until(lambda: sum(not each.done() for each in asking) == 10)
         for asked in one.robot.asked:
             asked.hear(Answered("x", "end"))
         found = sorted(each.result()[0] for each in asking)

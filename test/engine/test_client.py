@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import threading
-import time
 import weakref
 
 import numpy as np
@@ -17,6 +16,7 @@ from aegis_ros.engine import SlotFrame
 from aegis_ros.errors import EngineError, InputError
 from aegis_ros.rationale import Rule
 from test.engine.bench import HANG, MS, RAISE, Bench, simulated
+from test.waiting import until
 
 
 @pytest.fixture
@@ -342,10 +342,7 @@ def test_a_callback_that_raises_does_not_stop_the_results():
         bench._on_result = fails_first  # type: ignore[method-assign]
         bench.feed(channel, 1)
         bench.feed(channel, 1, deadline_ms=2000)
-        end = time.monotonic() + 100.0
-        while len(seen) < 2:
-            assert time.monotonic() < end
-            time.sleep(0.005)
+        until(lambda: len(seen) == 2)
 
 
 class _Origin:
@@ -369,10 +366,7 @@ def test_what_is_handed_in_with_a_job_comes_out_with_its_end_and_is_then_let_go(
         bench.feed(channel, 1, value=HANG, origin=given)
         bench.feed(channel, 1, origin=given)  # waits
         bench.feed(channel, 1, origin=given)  # replaces it
-        end = time.monotonic() + 100.0
-        while not skips:
-            assert time.monotonic() < end
-            time.sleep(0.005)
+        until(lambda: skips)
         assert [(skip.rule, skip.origin) for skip in skips] == [(Rule.NEWER_FRAME, given)]
         bench.kill(signal.SIGKILL)
         bench.wait(lambda heard: heard.events, "a loss")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from aegis_ros.spec import FrameFormat
 from test.engine.bench import HANG, MS, RAISE, SHAPE, Bench, simulated
 from test.engine.fake import FakeEngine
 from test.engine.test_speeches import FACTS
+from test.waiting import until
 
 
 def _fake(*arguments: Any, **callbacks: Any) -> FakeEngine:
@@ -53,13 +54,6 @@ def _free(channel: Channel) -> int:
     for slot in taken:
         channel.cancel(slot)
     return len(taken)
-
-
-def _until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 100.0
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_it_starts_once_and_says_what_it_is(bench: Bench) -> None:
@@ -94,7 +88,7 @@ def test_a_frame_becomes_a_result_with_what_was_handed_in(bench: Bench) -> None:
         assert result.outputs[item.name].shape == item.shape
         assert result.outputs[item.name].dtype == item.dtype
     result.release()  # a second time
-    _until(lambda: _free(channel) == free)
+    until(lambda: _free(channel) == free)
 
 
 def test_a_frame_can_have_jobs_of_several_tasks(bench: Bench) -> None:
@@ -108,7 +102,7 @@ def test_a_frame_can_have_jobs_of_several_tasks(bench: Bench) -> None:
         (1, origin),
         (2, origin),
     }
-    _until(lambda: _free(channel) == free)
+    until(lambda: _free(channel) == free)
 
 
 def test_a_job_that_cannot_be_handed_over_is_skipped_before_submit_returns(bench: Bench) -> None:

@@ -16,7 +16,8 @@ from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import DeviceSpec, LaneSpec
-from test.engine.bench import CRASH, HANG, MS, TIMEOUT_S, Bench
+from test.engine.bench import CRASH, HANG, MS, Bench
+from test.waiting import until
 
 
 @pytest.fixture
@@ -367,10 +368,7 @@ def test_no_engine_outlives_a_node_that_is_killed(stopped):
     node.kill()
     node.wait()
     node.stdout.close()
-    end = time.monotonic() + 100.0
-    while _alive(engine):
-        assert time.monotonic() < end, "the engine lives on"
-        time.sleep(0.01)
+    until(lambda: not _alive(engine))
 
 
 def test_an_engine_that_is_killed_between_requests_is_no_obstacle_to_them(bench):
@@ -404,10 +402,7 @@ def test_results_go_on_after_one_that_its_owner_fails_on(bench, caplog):
     bench.load(1)
     note, bench._on_result = bench._on_result, lambda result: 1 // 0
     seq = bench.feed(channel, 1)
-    end = time.monotonic() + TIMEOUT_S
-    while "ZeroDivisionError" not in caplog.text:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    until(lambda: "ZeroDivisionError" in caplog.text)
     bench._on_result = note
     bench.sent.discard((1, seq))
     bench.feed(channel, 1)

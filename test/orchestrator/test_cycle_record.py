@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 
 from aegis_ros.orchestrator import cycle_record
 from aegis_ros.orchestrator.cycle_record import Cycle, CycleRecord
+from test.waiting import until
 
 ONE = Cycle(
     time_ns=1,
@@ -35,13 +34,6 @@ ONE = Cycle(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cycle_record, "_TOGETHER_S", 0.01)
     monkeypatch.setattr(cycle_record, "_RETRY_S", 0.01)
-
-
-def wait(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.01)
 
 
 def times(path: Path) -> list[int]:
@@ -102,10 +94,10 @@ def test_a_disk_that_refuses_is_reported_once_and_gets_all_when_it_takes_it(
     record = CycleRecord(blocked / "cycles.sqlite", on_problem=problems.append)
     for number in range(50):
         record.note(replace(ONE, time_ns=number))
-        wait(lambda: bool(problems))
+        until(lambda: bool(problems))
     assert len(problems) == 1 and "cannot be written" in problems[0]
     blocked.unlink()
-    wait(lambda: len(times(blocked / "cycles.sqlite")) == 50)
+    until(lambda: len(times(blocked / "cycles.sqlite")) == 50)
     record.close()
     assert record.dropped == 0 and len(problems) == 1
 
@@ -142,13 +134,13 @@ def test_a_file_that_is_harmed_while_it_is_written_is_begun_anew(tmp_path: Path,
     path = tmp_path / "cycles.sqlite"
     record = CycleRecord(path)
     record.note(ONE)
-    wait(lambda: len(times(path)) == 1)
+    until(lambda: len(times(path)) == 1)
     for each in tmp_path.glob("cycles.sqlite*"):
         each.unlink(missing_ok=True)  # its log goes by itself when what was written is in the file
     if harm == "replace":
         path.write_bytes(b"no database " * 1_000)
     record.note(replace(ONE, time_ns=2))
-    wait(lambda: times(path) == [2])
+    until(lambda: times(path) == [2])
     record.close()
 
 

@@ -20,12 +20,12 @@ from test.orchestrator.test_generators import (  # noqa: F401
     DECODE_1,
     Houses,
     Runner,
-    _until,
     conversation,
     houses,
     prepared,
     summary,
 )
+from test.waiting import until
 
 S = 1_000_000_000
 
@@ -114,7 +114,7 @@ def test_requests_are_counted_as_they_are_now_not_as_they_were_at_the_last_step(
     assert found.cache_used_bytes == 2 * slot_bytes == found.cache_bytes
     for task_id, request in tuple(house.engine.asked):
         house.engine.say(task_id, request, ended=Ending.END)
-    _until(lambda: summary(house).running == 1)
+    until(lambda: summary(house).running == 1)
     found = summary(house)
     assert (found.running, found.waiting, found.cache_used_bytes) == (1, 0, slot_bytes)
 
@@ -136,7 +136,7 @@ def test_it_stalls_from_its_last_step_or_from_the_first_request_whichever_is_lat
     house.engine.ran[task_id] = [Cycle(1, DECODE_1, 1, 10, 1, MS, begin + 6 * S)]
     assert summary(house).stalled_ns == 1 * S
     house.engine.say(task_id, request, 65, ended=Ending.END)
-    _until(lambda: summary(house).running == 0)
+    until(lambda: summary(house).running == 0)
     assert summary(house).stalled_ns == 0, "nobody asks"
     now = begin + 90 * S
     assert isinstance(conversation(house).ask(Question([1], 5), heard.append), int)

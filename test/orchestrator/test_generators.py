@@ -40,6 +40,7 @@ from aegis_ros.rationale.requests import CyclesNotKept, Measuring
 from aegis_ros.spec import Criticality, GeneratorSpec
 from test.network.generator.models import write_gguf
 from test.orchestrator.house import MS, House
+from test.waiting import until
 
 Houses = Callable[..., House]
 
@@ -144,7 +145,7 @@ def test_it_pauses_where_no_step_is_short_enough_and_goes_on_when_the_task_is_go
     assert [each.name for each in orchestrator.status().rejected] == ["llm"]
     assert conversation(house).ask(Question([1], 9), heard.append) == refused
     house.engine.say(task_id, request, ended=Ending.CANCELLED)
-    _until(lambda: bool(heard))
+    until(lambda: heard)
     assert heard[-1].ended is Conclusion.REFUSED
     orchestrator.unregister("detector")
     orchestrator.settle()
@@ -302,9 +303,9 @@ class Runner:
         """Say a token, and return when it has been heard and what was run has been seen."""
         heard = len(self.heard)
         self.house.engine.say(self.task_id, self.request, 65)
-        _until(lambda: len(self.heard) > heard)
+        until(lambda: len(self.heard) > heard)
         known = sum(0 <= each.bucket < 7 for each in self.cycles)
-        _until(lambda: fares(self.house).cycles == known)
+        until(lambda: fares(self.house).cycles == known)
 
 
 def fewer_are_faster(runner: Runner) -> None:
@@ -314,7 +315,7 @@ def fewer_are_faster(runner: Runner) -> None:
         runner.run(DECODE_2, 10 * MS, 2)
     runner.say()
     limits = runner.house.engine.limits
-    _until(lambda: limits[runner.task_id][1] == 1)
+    until(lambda: limits[runner.task_id][1] == 1)
 
 
 def test_it_adapts_to_what_it_ran_and_all_of_that_is_on_record(houses: Houses) -> None:
@@ -397,16 +398,9 @@ def test_cycles_that_cannot_be_kept_are_reported_and_answers_go_on(houses: House
     runner = Runner(house)
     runner.run(DECODE_1, MS)
     runner.say()
-    _until(lambda: bool(reasons(house, CyclesNotKept)))
+    until(lambda: reasons(house, CyclesNotKept))
     assert fares(house).tokens == 1
     runner.run(DECODE_1, MS)
     runner.say()
     house.orchestrator.cleanup()
     assert len(reasons(house, CyclesNotKept)) == 1
-
-
-def _until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from aegis_ros.trace.states import RunState, run_states
 from test.engine.bench import HANG, MS, Bench
 from test.given_back import give_back_at_the_end
 from test.orchestrator.house import House
+from test.waiting import until
 
 
 def _bench(memory: SharedMemory) -> Bench:
@@ -135,13 +135,6 @@ class _FullWriter:
         raise OSError(28, "No space left on device")
 
 
-def _until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 100.0
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 class _Disk(TraceFile):
     """A trace on a disk that may be full."""
 
@@ -180,16 +173,16 @@ def test_a_trace_goes_on_when_a_disk_that_was_full_takes_it_again(
         writer.write(RecordKind.RELEASED, time.monotonic_ns(), 1, seq)
 
     write(0)
-    _until(lambda: len(read_trace(path).records) == 1)
+    until(lambda: len(read_trace(path).records) == 1)
     file.full = True
     write(1)
-    _until(lambda: problems)
+    until(lambda: problems)
     write(2)
     recorder.task(TracedTask(1, "camera"))
     before = file.refused_times
-    _until(lambda: file.refused_times > before + 2)
+    until(lambda: file.refused_times > before + 2)
     file.full = False
-    _until(lambda: resumed)
+    until(lambda: resumed)
     write(3)
     recorder.close()
     trace = read_trace(path)
@@ -221,9 +214,9 @@ def test_a_run_that_begins_on_a_full_disk_is_traced_once_there_is_room(
     writer = RingWriter(memory.bytes.data)
     writer.write(RecordKind.RELEASED, time.monotonic_ns(), 1, 0)
     before = file.refused_times
-    _until(lambda: file.refused_times > before + 2)
+    until(lambda: file.refused_times > before + 2)
     file.full = False
-    _until(lambda: resumed)
+    until(lambda: resumed)
     writer.write(RecordKind.RELEASED, time.monotonic_ns(), 1, 1)
     recorder.close()
     trace = read_trace(path)
@@ -267,10 +260,7 @@ def test_a_trace_forgets_the_tasks_that_are_gone(tmp_path: Path) -> None:
     for _ in range(20):
         assert house.orchestrator.register(house.task()).accepted
         house.orchestrator.unregister("detector")
-    end = time.monotonic() + 100.0
-    while len(recorder._file._gone) < 20:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: len(recorder._file._gone) == 20)
     recorder._file.resume()
     assert recorder._file._tasks == {}
     house.orchestrator.cleanup()
@@ -299,10 +289,7 @@ def test_a_configuration_with_a_trace_leaves_a_file_with_all_that_is_known(tmp_p
     wall = time.time_ns()
     times = FrameTimes(wall - 5 * MS, now, now + MS // 2, wall)
     orchestrator.intake.commit(taken, frame.shape, times)
-    end = time.monotonic() + 100.0
-    while not results and time.monotonic() < end:
-        time.sleep(0.005)
-    result = results[0]
+    result = until(lambda: results)[0]
     decoded_ns = time.monotonic_ns()
     orchestrator.published(
         result.task_id,

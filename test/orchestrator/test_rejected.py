@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from aegis_ros.orchestrator.rejected import Rejected
 from aegis_ros.rationale import Rule
 from aegis_ros.rationale.requests import JournalFound, JournalNotRead, TaskForgotten
 from test.orchestrator.house import House
+from test.waiting import until
 
 
 def _rejected(house: House) -> list[str]:
@@ -100,10 +100,7 @@ def test_what_a_journal_shows_too_late_is_shown_as_well(
     assert any(isinstance(each.reason, JournalNotRead) for each in house.reported)
     assert _rejected(house) == []
     other.close()
-    end = time.monotonic() + 100.0
-    while not _rejected(house):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: _rejected(house))
     (shown,) = house.orchestrator.status().rejected
     assert shown.name == "a" and shown.origin.startswith("remembered from 20")
     assert isinstance(shown.rationale.reason, JournalFound)

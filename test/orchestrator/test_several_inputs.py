@@ -22,6 +22,7 @@ from aegis_ros.orchestrator.intake import Intake
 from aegis_ros.rationale import Rule
 from aegis_ros.spec import TaskSpec
 from test.orchestrator.house import MS, House
+from test.waiting import until
 
 S = 1_000_000_000
 
@@ -167,14 +168,10 @@ def test_a_frame_on_its_way_to_a_task_that_is_removed_frees_its_slot(
 def test_a_timer_reads_the_newest_frame_of_each_input_again_and_again(house: House) -> None:
     task = pair(house, sync=None, trigger={"timer": {"period_ms": 20}}, period_ms=None)
     assert house.orchestrator.register(task).accepted
-    end = time.monotonic() + 100.0
-    while not reported(house, Rule.SYNC):
-        assert time.monotonic() < end
+    until(lambda: reported(house, Rule.SYNC))
     feed(house, "/left", 0)
     feed(house, "/right", 3 * S)
-    while len(house.engine.submitted) < 5:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    until(lambda: len(house.engine.submitted) >= 5)
     arrivals = [jobs[0][2] for jobs in house.engine.submitted]
     assert all((b - a) % (20 * MS) == 0 and b > a for a, b in pairwise(arrivals))
     house.orchestrator.deactivate()

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from aegis_ros.sandbox.children import child_environment, run_child
 from aegis_ros.sandbox.contained import make_way
 from aegis_ros.sandbox.containment import Containment, landlock_version, memory_limit
 from aegis_ros.sandbox.stopping import Stop
+from test.waiting import until
 
 GIB = 1024**3
 MIB = 1024**2
@@ -177,9 +177,8 @@ def test_one_that_nobody_wants_any_more_is_ended_at_once(tmp_path: Path) -> None
 
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(work)
-        while not place.exists():
-            assert not working.done(), working.result()
-            time.sleep(0.01)
+        until(lambda: place.exists() or working.done())
+        assert not working.done(), working.result()
         stop.set()
         with pytest.raises(StoppedError):
             working.result()
@@ -195,11 +194,11 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     )
     parent = subprocess.Popen([sys.executable, "-c", code], env=child_environment())
     try:
-        _until(lambda: note.exists() and note.read_text() != "")
+        until(lambda: note.exists() and note.read_text() != "")
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    _until(lambda: not _lives(int(note.read_text())))
+    until(lambda: not _lives(int(note.read_text())))
 
 
 def test_memory_above_its_limit_is_refused() -> None:
@@ -406,13 +405,6 @@ def _lives(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
-
-
-def _until(condition: Any) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_whatever_is_started_with_this_interpreter_imports_nothing_of_the_folder_it_starts_in() -> (

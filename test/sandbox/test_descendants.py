@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from aegis_ros.sandbox.descendants import marked
+from test.waiting import until
 
 _WAIT_SECONDS = 100.0
 
@@ -52,13 +52,6 @@ sys.stdin.read()
 """
 
 
-def _until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + _WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
 @contextmanager
 def _begun(
     way: str, folder: Path, patience_s: float = 600.0
@@ -71,7 +64,7 @@ def _begun(
         try:
             assert program.stdout is not None
             word = program.stdout.readline().strip()
-            _until((folder / "begun").exists)
+            until((folder / "begun").exists)
             yield program, word
         finally:
             program.kill()
@@ -89,14 +82,14 @@ def test_what_a_program_has_started_is_asked_to_end_with_it(
         if killed:
             program.kill()
         program.communicate(timeout=_WAIT_SECONDS)
-        _until(lambda: not marked(word))
+        until(lambda: not marked(word))
     assert (tmp_path / "asked").exists()
 
 
 def test_what_does_not_end_when_it_is_asked_to_is_killed(tmp_path: Path) -> None:
     with _begun("deaf", tmp_path, patience_s=0.2) as (program, word):
         program.kill()
-        _until(lambda: not marked(word))
+        until(lambda: not marked(word))
 
 
 def test_what_another_program_has_started_goes_on(tmp_path: Path) -> None:
@@ -106,5 +99,5 @@ def test_what_another_program_has_started_goes_on(tmp_path: Path) -> None:
     with _begun("in a session", folders[0]) as (_, stays):
         with _begun("in a session", folders[1]) as (other, ends):
             other.kill()
-            _until(lambda: not marked(ends))
+            until(lambda: not marked(ends))
         assert len(marked(stays)) == 1

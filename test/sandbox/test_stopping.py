@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from aegis_ros.rationale import Rule
 from aegis_ros.sandbox.children import run_child
 from aegis_ros.sandbox.containment import Containment
 from aegis_ros.sandbox.stopping import Stop, check_stop, ended_by_stop
+from test.waiting import until
 
 GIB = 1024**3
 
@@ -38,8 +38,7 @@ def test_a_child_process_ends_with_the_work_that_waits_for_it(
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not place.exists():
-        time.sleep(0.01)
+    until(place.exists)
     stop.set()
     thread.join()
     assert raised[0].rule is Rule.OPERATOR
