@@ -30,7 +30,7 @@ class CompiledGenerator:
 
     Attributes:
         key: names it in profiles: the same model in the same parts and precision.
-        paths: its parts, in order of execution.
+        paths: its parts, in order of execution, and those of its image encoder after them.
         digests: SHA-256 of each in hex; a file that has another one is not loaded.
         facts: what is known of it.
         weight_bytes: size of the parts.
@@ -41,6 +41,11 @@ class CompiledGenerator:
     digests: tuple[str, ...]
     facts: GeneratorFacts
     weight_bytes: int = 0
+
+    @property
+    def parts(self) -> int:
+        """How many parts a decode has."""
+        return len(self.paths) - self.facts.encoder_parts
 
     @staticmethod
     def of(prepared: PreparedGenerator) -> CompiledGenerator:
@@ -88,7 +93,7 @@ def steps_of(compiled: CompiledGenerator, shapes: Sequence[Shape]) -> tuple[tupl
     steps = 0
     for shape in shapes:
         begins.append(steps)
-        steps += compiled.facts.cached_by if shape.prefill else len(compiled.paths)
+        steps += compiled.facts.cached_by if shape.prefill else compiled.parts
     return tuple(begins), steps
 
 

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aegis_ros.cli.images import image_of
 from aegis_ros.cli.language_model import language_model
 from aegis_ros.errors import ConfigError
 from aegis_ros.network.generator.answering import Answer, Question, answered
 from aegis_ros.network.generator.buckets import batches
 from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.ending import Ending
+from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.prompt import MOST_BYTES, Message, encoded
 from aegis_ros.network.generator.sampling import Sampling
+from aegis_ros.network.generator.vision.facts import ImageFacts
+from aegis_ros.network.generator.vision.pixels import pixels_of
+from aegis_ros.network.generator.vision.published import EMBEDDING, ENCODER
 from aegis_ros.rationale.printable import printable
 
 __all__ = ["Asked", "run"]
@@ -34,6 +39,7 @@ class Asked:
     seed: int
     stop: tuple[str, ...]
     plain: bool
+    image: Path | None
     context: int
     parts: int
     batch: int
@@ -64,6 +70,7 @@ def run(model: str, asked: Asked) -> int:
         )
     sampling = Sampling(asked.temperature, asked.top_p, asked.seed)
     batches(1, asked.batch)  # refuses a size that is none
+    image = None if asked.image is None else image_of(asked.image)
     prompts = [_from_stdin() if each == "-" else each for each in asked.prompts]
     prepared = language_model(
         model,
@@ -73,16 +80,25 @@ def run(model: str, asked: Asked) -> int:
         tokenizer=asked.tokenizer,
         state_dir=asked.state_dir,
     )
+    pixels = None
+    if image is not None:
+        pixels = pixels_of(image, _images_of(prepared.facts))
     answers = [
         Answer(
             prepared.facts,
             prepared.pieces,
             Question(
-                tokens=encoded(prepared, _messages(asked, prompt), template=not asked.plain),
+                tokens=encoded(
+                    prepared,
+                    _messages(asked, prompt),
+                    template=not asked.plain,
+                    image=pixels is not None,
+                ),
                 sampling=sampling,
                 most=asked.max_tokens,
                 stops=asked.stop,
                 chunk=asked.chunk,
+                image=pixels,
             ),
         )
         for prompt in prompts
@@ -111,6 +127,16 @@ def run(model: str, asked: Asked) -> int:
         _stream("\n")
         print(_speed(answers[0]), file=sys.stderr)
     return 0
+
+
+def _images_of(facts: GeneratorFacts) -> ImageFacts:
+    if facts.image is None:
+        raise ConfigError(
+            "the model takes no images",
+            where="--image",
+            expected=f"an export with {ENCODER}.onnx and {EMBEDDING}.onnx beside its decoder",
+        )
+    return facts.image
 
 
 def _messages(asked: Asked, prompt: str) -> list[Message]:

@@ -17,6 +17,7 @@ from aegis_ros.network.generator.preparing import (
     prepare_generator,
     tokenizer_of,
 )
+from aegis_ros.network.generator.vision.published import vision_of
 from aegis_ros.network.locate import open_model
 
 __all__ = ["language_model"]
@@ -47,11 +48,16 @@ def language_model(
     """
     uri, roots = model_address(model)
     console = Console(stderr=True, highlight=False)
-    with open_model(uri, roots, SUFFIXES) as file, console.status("Preparing the model …"):
+    with (
+        open_model(uri, roots, SUFFIXES) as file,
+        vision_of(uri, roots) as vision,
+        console.status("Preparing the model …"),
+    ):
         return prepare_generator(
             file,
             cache_dir=(state_dir or default_state_dir()) / "cache",
             tokenizer=tokenizer_of(uri, roots, tokenizer, embedded=is_gguf(file)),
+            vision=None if is_gguf(file) else vision,
             context=context,
             parts=parts,
             precision=_precision(precision),

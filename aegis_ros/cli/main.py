@@ -252,6 +252,7 @@ def inspect(
     "aegis generate export/model.onnx --system 'Answer in one word.' - < question.txt\n\n"
     "aegis generate model.gguf 'Once upon a time' --plain --max-tokens 50 --format json\n\n"
     "aegis generate model.gguf 'Name a bird.' 'Name a fish.' 'Name a tree.' --batch 4\n\n"
+    "aegis generate smolvlm/onnx/decoder_model_merged.onnx 'What is this?' --image room.jpg\n\n"
     "The first run converts the model, later ones find it in the cache. Speed and what ended the "
     "answer go to stderr. Exit code: 0 answered, 2 bad input or no language model, 130 interrupted."
 )
@@ -281,6 +282,10 @@ def generate(
     plain: Annotated[
         bool, typer.Option("--plain", help="Continue the prompt, without a chat template.")
     ] = False,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="Picture that the prompt is about, for a vision-language model."),
+    ] = None,
     context: Annotated[
         int,
         typer.Option(
@@ -324,6 +329,7 @@ def generate(
         seed=seed,
         stop=tuple(stop or ()),
         plain=plain,
+        image=image,
         context=context,
         parts=parts,
         batch=batch,

@@ -15,7 +15,9 @@ def model_address(model: str) -> tuple[str, list[str]]:
     """
     if "://" not in model:
         path = Path(model).expanduser().resolve()
-        return str(path), [str(path.parent)]
+        # Exports for several runtimes keep their graphs in a folder below all other files.
+        folder = path.parent.parent if path.parent.name == "onnx" else path.parent
+        return str(path), [str(folder)]
     if model.startswith("package://"):
         return model, ["package://" + model.split("/", 3)[2]]
     return model, []

@@ -21,6 +21,7 @@ from aegis_ros.network.generator.preparing import (
     tokenizer_of,
 )
 from aegis_ros.network.generator.prompt import require_answerable
+from aegis_ros.network.generator.vision.published import vision_of
 from aegis_ros.network.locate import resolve_resource
 from aegis_ros.planning.declared_file import check_declared_file
 from aegis_ros.planning.generator import Bucket, Generator, cache_too_large
@@ -135,7 +136,9 @@ class GeneratorPreparation:
             found = self._known(prepared, keys)
         if found is None:
             key = next(iter(keys.values()))
-            raise Refusal(NoProfile(spec.name, key.device, len(prepared.parts), bool(spec.parts)))
+            raise Refusal(
+                NoProfile(spec.name, key.device, prepared.decoder_parts, bool(spec.parts))
+            )
         return GeneratorCandidate(spec, prepared, compiled, lane, _buckets(found))
 
     def known(
@@ -178,12 +181,16 @@ class GeneratorPreparation:
         roots = self._spec.models.roots
         try:
             named = resolve_resource(spec.tokenizer, roots) if spec.tokenizer else None
-            with open_model(spec.model, roots, SUFFIXES) as file:
+            with (
+                open_model(spec.model, roots, SUFFIXES) as file,
+                vision_of(spec.model, roots) as vision,
+            ):
                 check_declared_file(spec, file, self._spec)
                 prepared = prepare_generator(
                     file,
                     cache_dir=self._cache_dir,
                     tokenizer=tokenizer_of(spec.model, roots, named, embedded=is_gguf(file)),
+                    vision=None if is_gguf(file) else vision,
                     context=spec.max_len,
                     parts=spec.parts,
                     precision=Precision(spec.precision),
@@ -232,7 +239,7 @@ class GeneratorPreparation:
     ) -> dict[Shape, Profile] | None:
         """Return what was measured of every bucket; ``None`` where anything is missing."""
         found = {shape: self._profiles.get(key) for shape, key in keys.items()}
-        parts = {True: prepared.facts.cached_by, False: len(prepared.parts)}
+        parts = {True: prepared.facts.cached_by, False: prepared.decoder_parts}
         known = {
             shape: profile
             for shape, profile in found.items()

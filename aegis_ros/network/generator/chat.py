@@ -16,13 +16,13 @@ _WHERE = "tokenizer.chat_template"
 
 
 def rendered(
-    template: str, messages: Sequence[Mapping[str, str]], tokens: Mapping[str, str]
+    template: str, messages: Sequence[Mapping[str, Any]], tokens: Mapping[str, str]
 ) -> str:
     """Return messages as the model was trained to read them, up to where its answer begins.
 
     Args:
         template: in Jinja, as models are published with.
-        messages: each with ``role`` and ``content``.
+        messages: each with ``role`` and ``content``: a text, or a list of what it consists of.
         tokens: further values, the texts of ``bos_token`` and ``eos_token``.
 
     Raises:

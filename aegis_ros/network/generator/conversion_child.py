@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from aegis_ros.network.generator.exported import exported
 from aegis_ros.network.generator.facts import GeneratorFacts, Precision
 from aegis_ros.network.generator.gguf_file import GgufFile
 from aegis_ros.network.generator.graph import transformer
+from aegis_ros.network.generator.vision.building import SHOWN, image_facts, require_tokens, seen
 from aegis_ros.network.generator.vocabulary import Vocabulary, of_gguf, of_json
 from aegis_ros.network.graph import read_graph
 from aegis_ros.rationale.loading import FileChanged
@@ -91,9 +92,15 @@ def _of_gguf(
 def _of_onnx(
     request: Mapping[str, Any], own: Mapping[str, str] | None
 ) -> tuple[GeneratorFacts, Sequence[onnx.ModelProto], Vocabulary]:
-    name = str(request["name"])
+    name, folder = str(request["name"]), Path(request["folder"])
     model = read_graph(request["descriptor"], request["digest"], Path(name))
-    found = exported(model, Path(request["folder"]), request["parts"])
+    vision, seeing = request.get("vision"), None
+    if vision is None:
+        require_tokens(model)
+    else:
+        seeing = seen(model, vision, request["image_parts"], folder)
+        model = seeing.decoder
+    found = exported(model, folder, request["parts"], () if seeing is None else SHOWN)
     if own is None:
         raise ModelError(
             "an ONNX file holds no tokenizer, and none lies beside it",
@@ -102,6 +109,8 @@ def _of_onnx(
             hint="Copy the tokenizer.json of the model there, or name one with --tokenizer",
         )
     vocabulary = of_json(own["tokenizer"], own["config"], found.vocabulary)
+    if not vocabulary.template:
+        vocabulary = replace(vocabulary, template=str(request.get("template", "")))
     stated = int(request["stated_context"]) or _MOST_CONTEXT
     context = _context(request["context"], stated, "config.json: max_position_embeddings")
     facts = GeneratorFacts(
@@ -113,9 +122,10 @@ def _of_onnx(
         kv_dtype=found.kv_dtype,
         grows=True,
         cached_by=found.cached_by,
+        image=None if seeing is None else image_facts(seeing, vocabulary, context),
         **_of_tokens(vocabulary),
     )
-    return facts, found.parts, vocabulary
+    return facts, [*found.parts, *(() if seeing is None else seeing.encoder)], vocabulary
 
 
 def _of_tokens(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -155,6 +165,8 @@ def _require_unchanged(request: Mapping[str, Any]) -> None:
 def _try(facts: GeneratorFacts, paths: Sequence[Path]) -> None:
     """Run a chunk and a token, as the answers to come will."""
     decoder = Decoder(facts, [str(path) for path in paths], context=min(8, facts.context))
+    if facts.image is not None and decoder.encoder is not None:
+        decoder.show(decoder.encoder.encode(np.zeros(facts.image.shape, np.uint8)), slot=0)
     if facts.context > 2:
         decoder.prefill([0, 0], slot=0)
     logits = decoder.decode([0], slot=0)

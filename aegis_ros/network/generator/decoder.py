@@ -11,6 +11,10 @@ import numpy.typing as npt
 from aegis_ros.errors import BackendError, load_error
 from aegis_ros.network.generator.buckets import BATCHES
 from aegis_ros.network.generator.facts import GeneratorFacts
+from aegis_ros.network.generator.sessions import opened_sessions
+from aegis_ros.network.generator.vision.encoder import Encoder
+from aegis_ros.network.generator.vision.facts import NO_ROW
+from aegis_ros.network.generator.vision.names import ROW_OF_TOKEN, ROWS
 from aegis_ros.network.runtime_text import runtime_failure
 
 __all__ = ["Decoder"]
@@ -25,12 +29,13 @@ class Decoder:
 
     Args:
         facts: of the model.
-        paths: its parts, in order of execution.
+        paths: its parts, in order of execution, and those of its image encoder after them.
         context: longest sequence, tokens.
         slots: how many sequences it holds.
 
     Attributes:
         slots: as given.
+        encoder: of images; ``None`` where the model takes none.
         lengths: tokens in the cache of each slot.
 
     Raises:
@@ -41,16 +46,14 @@ class Decoder:
         self, facts: GeneratorFacts, paths: Sequence[str], *, context: int, slots: int = 1
     ) -> None:
         """Load the parts and take the memory of the cache."""
-        import onnxruntime
-
-        onnxruntime.set_default_logger_severity(4)
-        try:
-            self._sessions = [
-                onnxruntime.InferenceSession(path, _options(), providers=["CPUExecutionProvider"])
-                for path in paths
-            ]
-        except Exception as error:  # its exceptions have no common type
-            raise load_error(runtime_failure(error), BackendError) from error
+        image = facts.image
+        own = len(paths) - facts.encoder_parts
+        self._sessions = opened_sessions(paths[:own])
+        self.encoder = None if image is None else Encoder(image, paths[own:])
+        # The image that each sequence is shown.
+        self._images: npt.NDArray[Any] | None = None
+        if image is not None:
+            self._images = np.zeros((slots, image.rows, image.width), image.dtype)
         self._facts, self._context = facts, context
         self._dtype = np.dtype(facts.kv_dtype)
         self._inputs = [[item.name for item in each.get_inputs()] for each in self._sessions]
@@ -78,6 +81,8 @@ class Decoder:
         """Put the sequence of one slot into another one."""
         for cache in self._caches:
             cache[:, :, target] = cache[:, :, source]
+        if self._images is not None:
+            self._images[target] = self._images[source]
         self._newest[target] = self._newest[source]
         self.lengths[target] = self.lengths[source]
 
@@ -86,30 +91,53 @@ class Decoder:
         for cache in self._caches:
             cache.fill(0)
 
+    def show(self, rows: npt.NDArray[np.generic], slot: int) -> None:
+        """Show an image to the sequence of a slot: the rows that tokens of its prompt stand for."""
+        assert self._images is not None
+        self._images[slot] = rows
+
     def forget(self, slot: int) -> None:
         """Empty the cache of a slot."""
         self.lengths[slot] = 0
 
-    def prefill(self, tokens: Sequence[int], *, slot: int) -> None:
-        """Put tokens into the cache of a slot; nothing is asked about the next one."""
-        self._step(np.array([tokens], np.int64), slot, self._facts.cached_by)
+    def prefill(
+        self, tokens: Sequence[int], *, slot: int, rows: Sequence[int] | _Ids | None = None
+    ) -> None:
+        """Put tokens into the cache of a slot; nothing is asked about the next one.
 
-    def decode(self, tokens: Sequence[int], *, slot: int) -> _Logits:
+        Args:
+            tokens: of a prompt.
+            slot: whose sequence.
+            rows: which row of the slot's image each stands for, or ``NO_ROW``; ``None``: none does.
+        """
+        told = None if rows is None else np.array([rows], np.int64)
+        self._step(np.array([tokens], np.int64), slot, self._facts.cached_by, told)
+
+    def decode(
+        self, tokens: Sequence[int], *, slot: int, rows: Sequence[int] | None = None
+    ) -> _Logits:
         """Put one token each into the caches of slots that follow each other.
+
+        Args:
+            tokens: one a slot.
+            slot: the first one.
+            rows: as for :meth:`prefill`.
 
         Returns:
             float32 [tokens, vocabulary]: logits of the token after each.
         """
-        return self._step(np.array(tokens, np.int64)[:, None], slot, len(self._sessions)).copy()
+        told = None if rows is None else np.array(rows, np.int64)[:, None]
+        ids = np.array(tokens, np.int64)[:, None]
+        return self._step(ids, slot, len(self._sessions), told).copy()
 
-    def _step(self, ids: _Ids, slot: int, parts: int) -> _Logits:
+    def _step(self, ids: _Ids, slot: int, parts: int, rows: _Ids | None) -> _Logits:
         """Run the first parts on ``ids`` [batch, tokens] for the slots from ``slot`` on."""
-        self.begin(ids, slot)
+        self.begin(ids, slot, rows)
         for part in range(parts):
             self.run(part)
         return self.end()
 
-    def begin(self, ids: _Ids, slot: int) -> None:
+    def begin(self, ids: _Ids, slot: int, rows: _Ids | None = None) -> None:
         """Begin a step: the next tokens of sequences in slots that follow each other.
 
         It has no effect before :meth:`end`, and may be begun anew.
@@ -117,6 +145,8 @@ class Decoder:
         Args:
             ids: int64 [batch, tokens].
             slot: of the first sequence.
+            rows: int64 [batch, tokens], which row of its image each stands for, or ``NO_ROW``;
+                ``None``: none does.
 
         Raises:
             BackendError: a sequence has no room for them.
@@ -141,7 +171,7 @@ class Decoder:
         shape = self._shapes.get((batch, tokens))
         if shape is None:
             shape = self._shapes[batch, tokens] = _Shape(batch, tokens, masked=self._facts.grows)
-        shape.tell(ids, past)
+        shape.tell(ids, past, rows)
         self._now, self._slot = shape, slot
 
     def run(self, part: int) -> None:
@@ -230,6 +260,9 @@ class Decoder:
                 binding.bind_input(name, "cpu", 0, told.dtype, told.shape, told.ctypes.data)
             elif name.startswith("past_key_values."):
                 self._bind_cache(binding, name, grown=0)
+            elif name == ROWS and self._images is not None:
+                image = self._images[self._slot]
+                binding.bind_input(name, "cpu", 0, image.dtype, image.shape, image.ctypes.data)
             else:
                 binding.bind_ortvalue_input(name, now.values[name])
         return binding
@@ -280,12 +313,14 @@ class _Shape:
             "seqlens_k": np.zeros(batch, np.int32),
             "total_sequence_length": np.zeros(1, np.int32),
             "position_ids": np.zeros((batch, tokens), np.int64),
+            ROW_OF_TOKEN: np.zeros((batch, tokens), np.int64),
         }
 
-    def tell(self, ids: _Ids, past: npt.NDArray[np.int64]) -> None:
+    def tell(self, ids: _Ids, past: npt.NDArray[np.int64], rows: _Ids | None) -> None:
         """Write down what a step is told: its tokens, and how many are in each cache before."""
         told = self.told
         told["input_ids"][...] = ids
+        told[ROW_OF_TOKEN][...] = NO_ROW if rows is None else rows
         told["seqlens_k"][...] = past + (self.tokens - 1)
         longest = int(past.max()) + self.tokens
         told["total_sequence_length"][0] = longest
@@ -296,16 +331,3 @@ class _Shape:
 
 def _bind_array(binding: Any, name: str, array: npt.NDArray[Any]) -> None:
     binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-
-def _options() -> Any:
-    """Return options for graphs that are run as they are, by one thread that does not spin."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return options

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 
-from aegis_ros.errors import ModelError, load_error
-from aegis_ros.network.cut import cut, runtime_tensors, tensors_read
+from aegis_ros.errors import ModelError
+from aegis_ros.network.generator.pieces import optimised_pieces
 from aegis_ros.network.graph import tensor_infos
-from aegis_ros.network.runtime_text import runtime_failure
 from aegis_ros.network.tensor import TensorInfo
 
 __all__ = ["Exported", "exported"]
@@ -45,20 +43,23 @@ class Exported:
     cached_by: int
 
 
-def exported(model: onnx.ModelProto, folder: Path, parts: int) -> Exported:
+def exported(
+    model: onnx.ModelProto, folder: Path, parts: int, also: Collection[str] = ()
+) -> Exported:
     """Return an export, optimised once as a whole and then cut.
 
     Args:
         model: the export, checked.
         folder: for files that are needed meanwhile.
         parts: how many are wanted.
+        also: further inputs that will be fed.
 
     Raises:
         ModelError: it is not a language model with a KV cache, or cannot be cut like that.
     """
     inputs = {item.name: item for item in tensor_infos(model.graph.input)}
     outputs = {item.name: item for item in tensor_infos(model.graph.output)}
-    layers, cache = _cache(inputs, outputs)
+    layers, cache = _cache(inputs, outputs, also)
     vocabulary = outputs["logits"].shape[-1]
     if len(outputs["logits"].shape) != 3 or not isinstance(vocabulary, int):
         raise ModelError(
@@ -68,12 +69,7 @@ def exported(model: onnx.ModelProto, folder: Path, parts: int) -> Exported:
             expected="[batch, tokens, a number]",
             hint=_HINT,
         )
-    whole = _optimised(model, folder)
-    pieces = [whole]
-    if parts > 1:
-        tensors = runtime_tensors(whole, _session)
-        costs = _costs(whole)
-        pieces = list(cut(whole, parts, tensors=tensors, costs=costs).parts)
+    pieces = optimised_pieces(model, folder, parts)
     cached = [
         number
         for number, piece in enumerate(pieces, 1)
@@ -90,7 +86,9 @@ def exported(model: onnx.ModelProto, folder: Path, parts: int) -> Exported:
     )
 
 
-def _cache(inputs: dict[str, TensorInfo], outputs: dict[str, TensorInfo]) -> tuple[int, TensorInfo]:
+def _cache(
+    inputs: dict[str, TensorInfo], outputs: dict[str, TensorInfo], also: Collection[str]
+) -> tuple[int, TensorInfo]:
     """Return the number of layers and the cache of the first; all must be like it."""
     numbers = {name: int(found[1]) for name in inputs if (found := _PAST.fullmatch(name))}
     layers = max(numbers.values(), default=-1) + 1
@@ -107,7 +105,7 @@ def _cache(inputs: dict[str, TensorInfo], outputs: dict[str, TensorInfo]) -> tup
             "present.N.key and .value",
             hint=_HINT,
         )
-    unknown = sorted(inputs.keys() - numbers.keys() - set(_FED))
+    unknown = sorted(inputs.keys() - numbers.keys() - {*_FED, *also})
     if unknown:
         raise ModelError(
             f"nothing is known to feed the input {unknown[0]!r} with",
@@ -143,43 +141,3 @@ def _cache(inputs: dict[str, TensorInfo], outputs: dict[str, TensorInfo]) -> tup
                 hint=_HINT,
             )
     return layers, first
-
-
-def _optimised(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """Return the graph as ONNX Runtime runs it; what is cut afterwards computes the same bits."""
-    import onnxruntime
-
-    source, target = folder / "whole.onnx", folder / "optimised.onnx"
-    onnx.save_model(model, str(source))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.optimized_model_filepath = str(target)
-    onnxruntime.set_default_logger_severity(4)
-    try:
-        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common type
-        raise load_error(runtime_failure(error), ModelError) from error
-    whole = onnx.load_model(str(target))
-    source.unlink()
-    target.unlink()
-    return whole
-
-
-def _session(model: onnx.ModelProto) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def _costs(model: onnx.ModelProto) -> list[float]:
-    """Return what each operator takes in one step of a token: about the weights that it reads."""
-    size = {item.name: float(item.ByteSize()) for item in model.graph.initializer}
-    return [
-        1024.0 + sum(size.get(name, 0.0) for name in tensors_read(node))
-        for node in model.graph.node
-    ]

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from aegis_ros.network.generator.vision.facts import ImageFacts
+
 __all__ = ["GeneratorFacts", "Precision"]
 
 
@@ -42,6 +44,7 @@ class GeneratorFacts:
         begin_text: text of the token that templates put in front; may be empty.
         end_text: text of the token that ends an answer; may be empty.
         template: of a chat, in Jinja; empty for none.
+        image: how an image comes into a prompt; ``None`` for a model that takes none.
     """
 
     layers: int
@@ -57,6 +60,12 @@ class GeneratorFacts:
     begin_text: str = ""
     end_text: str = ""
     template: str = ""
+    image: ImageFacts | None = None
+
+    @property
+    def encoder_parts(self) -> int:
+        """How many of the model's files, the last ones, are those of its image encoder."""
+        return 0 if self.image is None else self.image.parts
 
     @property
     def kv_bytes_per_token(self) -> int:

@@ -12,15 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from aegis_ros.config import read_json, read_text
 from aegis_ros.errors import BackendError, ConfigError, ModelError
+from aegis_ros.network.generator.beside import text_beside, text_of
 from aegis_ros.network.generator.facts import GeneratorFacts, Precision
-from aegis_ros.network.locate import resolve_resource
+from aegis_ros.network.generator.vision.published import VisionFiles
 from aegis_ros.network.model_file import ModelFile
 from aegis_ros.network.runtime import runtime_version
 from aegis_ros.rationale import Rule
@@ -54,11 +55,13 @@ class TokenizerFiles:
         tokenizer: of tokenizer.json.
         config: of tokenizer_config.json; empty for none.
         context: longest sequence that config.json states, tokens; 0 for none.
+        template: of a chat, where it has a file of its own; empty for none.
     """
 
     tokenizer: str
     config: str = ""
     context: int = 0
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class PreparedGenerator:
     Attributes:
         key: names it among all: file, parts, precision, and what made it.
         facts: what is known of it.
-        parts: its networks, in order of execution.
+        parts: its networks, in order of execution, and those of its image encoder after them.
         tokenizer: a tokenizer.json.
         digests: SHA-256 of ``parts`` and of ``tokenizer``, in hex.
         pieces: the bytes that each token stands for.
@@ -80,6 +83,11 @@ class PreparedGenerator:
     tokenizer: Path
     digests: tuple[str, ...]
     pieces: tuple[bytes, ...]
+
+    @property
+    def decoder_parts(self) -> int:
+        """How many parts a decode has."""
+        return len(self.parts) - self.facts.encoder_parts
 
     @contextmanager
     def opened(self) -> Iterator[tuple[str, ...]]:
@@ -113,16 +121,16 @@ def tokenizer_of(
         ModelError: the one that is named cannot be read, or one is too large.
     """
     if named is not None:
-        text = _read(named, "--tokenizer", _MOST_TOKENIZER)
+        text = text_of(named, "--tokenizer", _MOST_TOKENIZER)
         beside = named.with_name("tokenizer_config.json")
-        config = _read(beside, beside.name, _MOST_CONFIG) if beside.is_file() else ""
+        config = text_of(beside, beside.name, _MOST_CONFIG) if beside.is_file() else ""
         return TokenizerFiles(text, config)
-    tokenizer = "" if embedded else _beside(uri, roots, "tokenizer.json", _MOST_TOKENIZER)
+    tokenizer = "" if embedded else text_beside(uri, roots, "tokenizer.json", _MOST_TOKENIZER)
     if not tokenizer:
         return None
-    config = _beside(uri, roots, "tokenizer_config.json", _MOST_CONFIG)
-    context = _context(_beside(uri, roots, "config.json", _MOST_CONFIG))
-    return TokenizerFiles(tokenizer, config, context)
+    config = text_beside(uri, roots, "tokenizer_config.json", _MOST_CONFIG)
+    context = _context(text_beside(uri, roots, "config.json", _MOST_CONFIG))
+    return TokenizerFiles(tokenizer, config, context, _template(uri, roots))
 
 
 def prepare_generator(
@@ -130,8 +138,10 @@ def prepare_generator(
     *,
     cache_dir: Path,
     tokenizer: TokenizerFiles | None = None,
+    vision: VisionFiles | None = None,
     context: int = 0,
     parts: int = 1,
+    image_parts: int = 1,
     precision: Precision = Precision.QUANTISED,
     timeout_s: float = 600.0,
 ) -> PreparedGenerator:
@@ -141,8 +151,10 @@ def prepare_generator(
         file: a GGUF file or an ONNX export, already found to be allowed.
         cache_dir: where prepared models are kept.
         tokenizer: of the files beside it; a GGUF file has its own.
+        vision: of the files beside a decoder that images can be shown to.
         context: longest sequence, tokens; 0 for the model's, or what is usual.
         parts: groups of layers that a step is cut into.
+        image_parts: groups of layers that the image encoder is cut into.
         precision: of a GGUF file.
         timeout_s: how long the child process may take.
 
@@ -160,8 +172,13 @@ def prepare_generator(
         if tokenizer is None
         else {"tokenizer": tokenizer.tokenizer, "config": tokenizer.config},
     }
+    if tokenizer is not None and tokenizer.template:
+        request["template"] = tokenizer.template
+    if vision is not None:
+        request |= {"vision": vision.identity(), "image_parts": image_parts}
     for name, value, valid, expected in (
         ("parts", parts, parts >= 1, "at least 1"),
+        ("image_parts", image_parts, image_parts >= 1, "at least 1"),
         ("context", context, context == 0 or context >= 2, "0, or at least 2 tokens"),
     ):
         if not valid:
@@ -170,6 +187,8 @@ def prepare_generator(
     _require_libraries(file.path, gguf=gguf)
     named = {"version": _VERSION, "runtime": runtime_version(), **request}
     key = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:32]
+
+    size = file.size + (0 if vision is None else vision.size)
 
     def build(folder: Path) -> tuple[dict[str, Any], list[Path]]:
         facts = run_child(
@@ -180,13 +199,12 @@ def prepare_generator(
                 "name": file.path.name,
                 "gguf": gguf,
                 "folder": str(folder),
+                **({} if vision is None else {"vision": vision.request()}),
             },
-            allowed=Containment(
-                memory_bytes=memory_limit(_GROWTH * file.size), writes=(str(folder),)
-            ),
+            allowed=Containment(memory_bytes=memory_limit(_GROWTH * size), writes=(str(folder),)),
             timeout_s=timeout_s,
             subject=file.path.name,
-            descriptors=(file.descriptor,),
+            descriptors=(file.descriptor, *(() if vision is None else vision.descriptors)),
         )
         names = [f"{number}.onnx" for number in range(int(facts["parts"]))]
         return facts, [folder / name for name in (*names, "tokenizer.json", "pieces.json")]
@@ -228,33 +246,35 @@ def _require_libraries(path: Path, *, gguf: bool) -> None:
             ) from error
 
 
-def _beside(uri: str, roots: Sequence[str], name: str, most_bytes: int) -> str:
-    """Return the text of a file beside a model; empty where there is none."""
-    scheme, found, path = uri.rpartition("://")
-    sibling = f"{scheme}{found}{PurePosixPath(path).with_name(name)}"
-    try:
-        place = resolve_resource(sibling, roots)
-    except ModelError:
-        return ""
-    return _read(place, name, most_bytes)
-
-
-def _read(path: Path, where: str, most_bytes: int) -> str:
-    try:
-        return read_text(path, most_bytes=most_bytes)
-    except ConfigError as error:
-        raise ModelError(
-            error.problem, where=where, value=path, expected=error.expected, hint=error.hint
-        ) from error
-
-
 def _context(text: str) -> int:
     """Return the longest sequence that a config.json states, 0 for none."""
     if not text:
         return 0
+    found = _mapping(text, "config.json")
+    decoder = found.get("text_config")  # of a model that also takes images
+    for each in (found, decoder if isinstance(decoder, dict) else {}):
+        stated = each.get("max_position_embeddings", 0)
+        if isinstance(stated, int) and stated > 0:
+            return stated
+    return 0
+
+
+def _template(uri: str, roots: Sequence[str]) -> str:
+    """Return the chat template that has a file of its own; empty where there is none."""
+    text = text_beside(uri, roots, "chat_template.jinja", _MOST_CONFIG)
+    if text:
+        return text
+    name = "chat_template.json"
+    text = text_beside(uri, roots, name, _MOST_CONFIG)
+    template = _mapping(text, name).get("chat_template") if text else ""
+    return template if isinstance(template, str) else ""
+
+
+def _mapping(text: str, where: str) -> Mapping[str, Any]:
     try:
-        found: Mapping[str, Any] = read_json(text, "config.json", any_number=True)
-        stated = found.get("max_position_embeddings", 0)
-    except (ConfigError, AttributeError) as error:
-        raise ModelError("not a mapping in JSON", where="config.json") from error
-    return stated if isinstance(stated, int) and stated > 0 else 0
+        found = read_json(text, where, any_number=True)
+    except ConfigError as error:
+        raise ModelError("not a mapping in JSON", where=where) from error
+    if not isinstance(found, dict):
+        raise ModelError("not a mapping in JSON", where=where)
+    return found

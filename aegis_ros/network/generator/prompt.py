@@ -34,6 +34,7 @@ def encoded(
     messages: Sequence[Message],
     *,
     template: bool = True,
+    image: bool = False,
     longer: str = "prepare the model with a longer --context",
     timeout_s: float = 20.0,
 ) -> list[int]:
@@ -43,6 +44,7 @@ def encoded(
         model: whose tokens.
         messages: of the chat; without a template they are put together as they are.
         template: whether the model's chat template is used.
+        image: whether the last message is about an image; its tokens are then part of the prompt.
         longer: what to do where it does not fit into the context.
         timeout_s: how long it may take.
 
@@ -54,8 +56,14 @@ def encoded(
         _require_text(message, f"messages[{number}]" if len(messages) > 1 else "prompt")
     if not messages:
         raise ConfigError("the prompt is empty", where="prompt", expected="some text")
+    if image and model.facts.image is None:
+        raise ConfigError(
+            "the model takes no images",
+            where="image",
+            expected="a model with vision_encoder.onnx and embed_tokens.onnx beside its decoder",
+        )
     most = model.facts.context - 1
-    count, tokens = _read(model, messages, template=template, timeout_s=timeout_s)
+    count, tokens = _read(model, messages, template=template, image=image, timeout_s=timeout_s)
     if count > most:
         raise ConfigError(
             "the prompt does not fit into the context",
@@ -80,6 +88,7 @@ def require_answerable(
     *,
     around: tuple[str, str] = ("", ""),
     field: str = "system",
+    image: bool = False,
     timeout_s: float = 20.0,
 ) -> None:
     """Try the chat template and a standing instruction with the shortest prompt that there is.
@@ -89,6 +98,7 @@ def require_answerable(
         instruction: in front of every prompt; empty for none.
         around: texts in front of each message and behind it.
         field: that declares what stands around prompts.
+        image: whether each prompt is about an image.
         timeout_s: how long it may take.
 
     Raises:
@@ -99,7 +109,7 @@ def require_answerable(
         _require_text(Message("system", instruction), field)
     most = model.facts.context - 1
     chat = instructed([Message("user", _SHORTEST.join(around))], instruction)
-    count, _ = _read(model, chat, template=True, timeout_s=timeout_s)
+    count, _ = _read(model, chat, template=True, image=image, timeout_s=timeout_s)
     if count > most:
         standing = bool(instruction or any(around))
         raise ConfigError(
@@ -112,7 +122,12 @@ def require_answerable(
 
 
 def _read(
-    model: PreparedGenerator, messages: Sequence[Message], *, template: bool, timeout_s: float
+    model: PreparedGenerator,
+    messages: Sequence[Message],
+    *,
+    template: bool,
+    image: bool,
+    timeout_s: float,
 ) -> tuple[int, list[int]]:
     """Return how many tokens a chat has, and those, if there is room for one more."""
     facts = model.facts
@@ -134,6 +149,8 @@ def _read(
             "end_text": facts.end_text,
             "vocabulary": facts.vocabulary,
             "most": facts.context - 1,
+            "image": None if facts.image is None else asdict(facts.image),
+            "shown": image,
         },
         allowed=Containment(memory_bytes=memory_limit(0), reads=(str(model.tokenizer),)),
         timeout_s=timeout_s,

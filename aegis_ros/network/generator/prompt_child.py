@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aegis_ros.errors import ConfigError, ModelError, StateError
 from aegis_ros.network.generator.chat import rendered
+from aegis_ros.network.generator.vision.prompting import chat_text, with_image
 from aegis_ros.sandbox.verified import verified
 
 __all__ = ["answer"]
@@ -25,14 +26,20 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         tokenizer = Tokenizer.from_file(path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    image, messages = request["image"], request["messages"]
     if request["template"]:
-        text = rendered(
-            request["template"],
-            request["messages"],
-            {"bos_token": request["begin_text"], "eos_token": request["end_text"]},
-        )
+        named = {"bos_token": request["begin_text"], "eos_token": request["end_text"]}
+
+        def render(chat: Sequence[Mapping[str, Any]]) -> str:
+            return rendered(request["template"], chat, named)
+
+        text = render(messages) if image is None else chat_text(messages, request, render)
     else:
-        text = "\n".join(message["content"] for message in request["messages"])
+        text = "\n".join(message["content"] for message in messages)
+        if request["shown"] and image["text"] not in text:
+            text = image["text"] + text
+    if image is not None:
+        text = with_image(text, image, shown=request["shown"])
     tokens = list(tokenizer.encode(text, add_special_tokens=False).ids)
     if not request["template"] and request["begin"] >= 0:
         tokens.insert(0, request["begin"])

@@ -1,0 +1,1 @@
+"""Vision-language models: an encoder whose rows stand for tokens of a prompt."""
