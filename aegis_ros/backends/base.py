@@ -136,6 +136,8 @@ class CompiledNetwork:
         advice: what the build found out about each segment; empty for nothing.
         busy: number of the :func:`~aegis_ros.network.patterns.patterns` it is measured on, where
             what it computes depends on how much it finds; -1 for random frames.
+        block_bytes: size of the block of its lane in which its activations are to lie, where the
+            backend shares them; 0 for any that is large enough.
     """
 
     backend: str
@@ -152,6 +154,7 @@ class CompiledNetwork:
     digests: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
     busy: int = -1
+    block_bytes: int = 0
 
     @contextmanager
     def opened(self, kind: type[AegisError] = BackendError) -> Iterator[tuple[str, ...]]:

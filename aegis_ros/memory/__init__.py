@@ -1,6 +1,20 @@
-"""Memory by kind: the footprint of each task, and of all together."""
+"""Memory by kind: the footprint of each task, and who holds what of the arena together."""
 
-from aegis_ros.memory.footprint import Footprint, Holding, held, without
+from aegis_ros.memory.footprint import Footprint, Holding, without
 from aegis_ros.memory.kv_cache import KvCache, KvShape, Reserved
+from aegis_ros.memory.plan import ArenaPlan, Kind, Piece, arena_plan, block_for, placed
 
-__all__ = ["Footprint", "Holding", "KvCache", "KvShape", "Reserved", "held", "without"]
+__all__ = [
+    "ArenaPlan",
+    "Footprint",
+    "Holding",
+    "Kind",
+    "KvCache",
+    "KvShape",
+    "Piece",
+    "Reserved",
+    "arena_plan",
+    "block_for",
+    "placed",
+    "without",
+]

@@ -1,11 +1,11 @@
-"""Bytes by kind, and what several holders take together where they share some of them."""
+"""Bytes by kind, and what is in memory on behalf of whom."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
-__all__ = ["Footprint", "Holding", "held", "without"]
+__all__ = ["Footprint", "Holding", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +47,21 @@ class Holding:
         holders: names of the tasks; it goes when the last of them does.
         footprint: what it takes by itself.
         lane: whose jobs use it; what a lane runs, it runs one after the other.
-        shares: whether its activations lie where those of the others of its lane do.
+        shares: whether its activations lie in a block that networks of its lane use in turn.
+        block_bytes: size of that block; 0 where none is chosen yet.
     """
 
     holders: tuple[str, ...]
     footprint: Footprint
     lane: str = ""
     shares: bool = False
+    block_bytes: int = 0
 
 
-def held(holdings: Iterable[Holding]) -> Footprint:
-    """Return what all take together: shared activations count once a lane, the largest of them."""
-    total = Footprint()
-    shared: dict[str, int] = {}
-    for each in holdings:
-        own = each.footprint
-        activations = own.activations
-        if each.shares:
-            shared[each.lane] = max(shared.get(each.lane, 0), activations)
-            activations = 0
-        total += Footprint(own.weights, activations, own.state, own.staging)
-    return total + Footprint(activations=sum(shared.values()))
-
-
-def without(holdings: Iterable[Holding], task: str) -> list[Holding]:
-    """Return what is left in memory once a task is removed."""
-    return [each for each in holdings if each.holders != (task,)]
+def without(holdings: Iterable[Holding], tasks: Collection[str]) -> list[Holding]:
+    """Return what is left in memory once tasks are removed."""
+    left = (
+        replace(each, holders=tuple(name for name in each.holders if name not in tasks))
+        for each in holdings
+    )
+    return [each for each in left if each.holders]

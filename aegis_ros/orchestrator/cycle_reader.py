@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aegis_ros.engine import Engine
 from aegis_ros.engine.speech import LoadGenerator
-from aegis_ros.memory import Holding, held
+from aegis_ros.memory import Holding, arena_plan
 from aegis_ros.orchestrator.conversation import Conversation
 from aegis_ros.orchestrator.window import Window
 from aegis_ros.scheduling.adaptation import Figures
@@ -56,7 +56,7 @@ class CycleReader:
         shapes, cache = self._loaded.shapes, self._loaded.cache
         running, waiting = self._conversation.running, self._conversation.waiting
         idle_bytes = max(0, cache.slots - running) * cache.slot_bytes
-        used_bytes = max(0, held(self._memory()).total - idle_bytes)
+        used_bytes = max(0, arena_plan(self._memory()).nbytes - idle_bytes)
         now_ns = time.monotonic_ns()
         return tuple(
             Figures(

@@ -11,7 +11,7 @@ from aegis_ros.analysis.search import smallest
 from aegis_ros.backends import capabilities_of
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.engine import Engine
-from aegis_ros.memory import Holding, held
+from aegis_ros.memory import Holding, arena_plan
 from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -88,12 +88,14 @@ class GeneratorJudging:
         Raises:
             Refusal: it cannot run.
         """
-        held_bytes = held(self._memory()).total
+        held_bytes = arena_plan(self._memory()).nbytes
         candidate = self._preparation.prepare(spec, self._measuring(ticket), held_bytes)
         return candidate, self._beside(candidate)
 
     def _beside(self, candidate: GeneratorCandidate) -> GeneratorAnswer:
-        room = self._device.arena_bytes - held(self._memory()).total - candidate.weights.total
+        room = (
+            self._device.arena_bytes - arena_plan(self._memory()).nbytes - candidate.weights.total
+        )
         generator = candidate.generator(max(1, room))
         lane, switch_ns = candidate.lane, self._device.switch_ns
         tasks = [task for task, where in self._admitted.running().values() if where == lane]

@@ -160,11 +160,10 @@ class Judge:
         decide_on = partial(
             decide,
             device=self._device,
-            memory=self.memory(without),
+            memory=self.memory(without, new=spec),
             decimations=decimations,
             movable=self._admitted.movable(without),
             at_rest=self._admitted.at_rest(),
-            frames=self._loader.frames_for(spec, self._admitted),
         )
 
         def decided(options: Options) -> tuple[Options, Candidate, Admitted]:
@@ -188,15 +187,15 @@ class Judge:
                 raise
             return decided(cut)
 
-    def memory(self, without: Sequence[str] = ()) -> list[Holding]:
-        """Return what is in memory for the admitted tasks."""
+    def memory(self, without: Sequence[str] = (), new: TaskSpec | None = None) -> list[Holding]:
+        """Return what is in memory for the admitted tasks, and for the frames of a new one."""
         entries = [entry for entry in self._admitted if entry.spec.name not in without]
         generators = [
             each for each in self._generators.holdings() if each.holders[0] not in without
         ]
         return [
             *self._admitted.holdings(without),
-            *self._loader.holdings(entries),
+            *self._loader.holdings(entries, new),
             *generators,
         ]
 

@@ -85,7 +85,7 @@ class Loader:
                 LoadSpec(
                     entry.task_id,
                     entry.spec.name,
-                    entry.candidate.compiled,
+                    replace(entry.candidate.compiled, block_bytes=entry.candidate.block_bytes),
                     lanes.index(entry.lane),
                     ", ".join(_keys(entry)),
                     entry.spec.queue,
@@ -111,25 +111,27 @@ class Loader:
         """
         self._engine.change_budgets(entry.task_id, plan)
 
-    def frames_for(self, spec: TaskSpec, admitted: Iterable[Entry]) -> Footprint:
-        """Return what the slots of a new task's frames would take; nothing where they are there."""
-        wanted = self._channels_of(spec, self.streams_for(spec, admitted))
-        return Footprint(
-            staging=sum(
-                each.slot_bytes * each.slots for each in wanted if each.key not in self._channels
-            )
-        )
+    def holdings(self, entries: Iterable[Entry], new: TaskSpec | None = None) -> list[Holding]:
+        """Return what the slots of these tasks' frames take.
 
-    def holdings(self, entries: Iterable[Entry]) -> list[Holding]:
-        """Return what the slots of these tasks' frames take."""
+        Args:
+            entries: the tasks.
+            new: one that is to be loaded beside them; its streams are shared, or opened for it.
+        """
         users: dict[str, list[str]] = {}
-        for entry in entries:
+        known = tuple(entries)
+        for entry in known:
             for key in _keys(entry):
                 users.setdefault(key, []).append(entry.spec.name)
+        specs = {key: channel.spec for key, channel in self._channels.items()}
+        if new is not None:
+            for wanted in self._channels_of(new, self.streams_for(new, known)):
+                specs.setdefault(wanted.key, wanted)
+                users.setdefault(wanted.key, []).append(new.name)
         return [
-            Holding(tuple(names), _slots(channel.spec))
+            Holding(tuple(names), _slots(spec))
             for key, names in users.items()
-            if (channel := self._channels.get(key)) is not None
+            if (spec := specs.get(key)) is not None
         ]
 
     def _channels_of(self, spec: TaskSpec, streams: tuple[Stream, ...]) -> list[ChannelSpec]:

@@ -88,13 +88,13 @@ class Mover:
         """
         for move in reversed(moves):
             with suppress(AegisError, OSError, MemoryError):
-                self._move(Move(move.task, move.after, move.before), instead_of, back=True)
+                self._move(move.back(), instead_of, back=True)
 
     def _move(self, move: Move, admits: str, *, back: bool = False) -> None:
         before = self._admitted.get(move.task)
         if before is None or before.options is None:
             return
-        candidate = before.options.on(move.after)
+        candidate = replace(before.options.on(move.after), block_bytes=move.block_after)
         after = replace(before, task_id=self._new_id(), candidate=candidate, lane=move.after)
         self._loader.load(after)
         with self._changing:

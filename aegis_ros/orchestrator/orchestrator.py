@@ -38,7 +38,7 @@ from aegis_ros.engine.speech import Spoken
 from aegis_ros.engine.types import LeftOut
 from aegis_ros.errors import ConfigError, StateError, StoppedError
 from aegis_ros.host import pinnable_cores
-from aegis_ros.memory import held
+from aegis_ros.memory import arena_plan
 from aegis_ros.network import TensorInfo
 from aegis_ros.orchestrator.admissions import Admissions, Ticket, cancelled_reason
 from aegis_ros.orchestrator.admitted import AdmittedSet, Origin
@@ -726,7 +726,7 @@ class Orchestrator:
             self._info,
             engine,
             self.spec.device.arena_bytes,
-            held(self._judge.memory()).total,
+            arena_plan(self._judge.memory()).nbytes,
             self._summaries.lanes(engine.lanes),
             tuple(self._summaries.task(entry, self._events.shedding) for entry in self._admitted),
             self._ledger.balance(),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.device import DeviceState
 from aegis_ros.engine import Engine
-from aegis_ros.memory import Holding, held
+from aegis_ros.memory import Holding, arena_plan
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.decimator import Decimator
 from aegis_ros.orchestrator.engine_events import EngineEvents
@@ -131,7 +131,7 @@ class Tick:
         lanes = [lane.name for lane in self._spec.device.lanes]
         return RunState(
             time.monotonic_ns(),
-            held(self._memory()).total,
+            arena_plan(self._memory()).nbytes,
             self._spec.device.arena_bytes,
             device.clock_factor,
             device.temperature_c,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aegis_ros.analysis import AnalysisTask, assign
-from aegis_ros.memory import Footprint, Holding, held
-from aegis_ros.planning.arena_fit import loadable
+from aegis_ros.memory import Holding
+from aegis_ros.planning.arena_fit import full_while_moving, in_blocks, loadable
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.counterfactuals import changes_that_admit
 from aegis_ros.planning.decimation import Decimation, with_fewer_frames
@@ -16,8 +16,6 @@ from aegis_ros.rationale.rejection import NotSchedulable
 from aegis_ros.spec import Criticality, DeviceSpec
 
 __all__ = ["decide"]
-
-_NOTHING = Footprint()
 
 
 def decide(
@@ -29,7 +27,6 @@ def decide(
     device: DeviceSpec,
     movable: Mapping[str, Options] | None = None,
     at_rest: bool = False,
-    frames: Footprint = _NOTHING,
 ) -> tuple[Candidate, Admitted]:
     """Test arena and schedulability beside what runs already.
 
@@ -39,12 +36,11 @@ def decide(
     Args:
         options: the new task.
         admitted: for each running task, how the tests see it and its lane.
-        memory: what is in memory for the running tasks.
+        memory: what is in memory for the running tasks, and for the frames of this one.
         decimations: of the running tasks that may be decimated.
         device: its lanes and its arena.
         movable: the running tasks that may move.
         at_rest: whether no job has been released yet.
-        frames: slots that the stream of the task needs beyond those that are there.
 
     Returns:
         The task with the budget and the cut of its lane, and the proof.
@@ -52,7 +48,7 @@ def decide(
     Raises:
         Refusal: it does not fit, with the numbers and what would help.
     """
-    options = options.each(lambda one: loadable(one, memory, frames, device.arena_bytes))
+    options = options.each(lambda one: loadable(one, memory, device.arena_bytes))
     spec = options.spec
     task = options.candidates[0].analysis_task()
     tasks = [item for item, _ in admitted.values()]
@@ -61,13 +57,18 @@ def decide(
     movable = movable or {}
     budgets = {name: each.by_lane() for name, each in movable.items()}
     found = place(options, admitted, budgets, device=device, at_rest=at_rest)
+    full = None
     if found is not None and found.moves:
-        # What moves is in memory twice for a while; counted beside everything else.
-        twice = [movable[move.task].on(move.after).holding(move.after) for move in found.moves]
         lane = found.assignment.lane_of[task.name]
-        own = [options.on(lane).holding(lane), Holding((task.name,), frames)]
-        if held([*memory, *twice, *own]).total > device.arena_bytes:
-            found = None
+        full = full_while_moving(
+            options.on(lane),
+            lane,
+            found.moves,
+            movable=movable,
+            memory=memory,
+            arena_bytes=device.arena_bytes,
+        )
+        found = found if full is None else None
     shared = {} if decimations is None else decimations
     if found is not None:
         lane = found.assignment.lane_of[task.name]
@@ -76,16 +77,20 @@ def decide(
             for name, (_, where) in admitted.items()
             if where == lane and name in shared
         )
-        fits = Admitted(
-            lane, found.assignment, used_before(admitted, lane, device), moves=found.moves
+        candidate, moves = in_blocks(
+            options.on(lane), lane, found.moves, movable=movable, memory=memory
         )
+        fits = Admitted(lane, found.assignment, used_before(admitted, lane, device), moves=moves)
         if calm or spec.criticality is Criticality.BEST_EFFORT:
-            return options.on(lane), fits
+            return candidate, fits
     with_fewer = with_fewer_frames(options, admitted, shared, device)
     if with_fewer is not None:
-        return options.on(with_fewer.lane), with_fewer
+        lane = with_fewer.lane
+        return in_blocks(options.on(lane), lane, (), movable={}, memory=memory)[0], with_fewer
     if found is not None:
-        return options.on(lane), fits
+        return candidate, fits
+    if full is not None:
+        raise Refusal(full)
     rejected = assign(
         [*tasks, task],
         lane_names(device),

@@ -1,33 +1,31 @@
-"""The lanes on which a network can be loaded and run beside what is in memory already."""
+"""Whether a network can be loaded and run beside what is in memory already, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from aegis_ros.memory import Footprint, Holding, held, without
-from aegis_ros.planning.candidate import Candidate
+from aegis_ros.memory import Holding, arena_plan, placed
+from aegis_ros.planning.arena_witness import arena_full
+from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.early_exit import early_exit_problem
 from aegis_ros.planning.refusal import Refusal
-from aegis_ros.rationale.changes import ArenaLarger, Change, DropForArena
-from aegis_ros.rationale.rejection import ArenaFull, ArenaShares, Holder
+from aegis_ros.planning.relocation import Move
+from aegis_ros.rationale.arena import ArenaFull, ArenaShares, HeldTwice
+from aegis_ros.rationale.changes import ArenaLarger
 from aegis_ros.rationale.wording import counterfactual
 
-__all__ = ["check_file_fits", "loadable"]
+__all__ = ["check_file_fits", "full_while_moving", "in_blocks", "loadable"]
 
 _MIB = 1024 * 1024
-_HOLDERS_SHOWN = 3  # of those that hold most, in a rejection
 
 
-def loadable(
-    candidate: Candidate, memory: Sequence[Holding], frames: Footprint, arena_bytes: int
-) -> Candidate:
+def loadable(candidate: Candidate, memory: Sequence[Holding], arena_bytes: int) -> Candidate:
     """Return a candidate with the lanes on which its network can be loaded and run.
 
     Args:
         candidate: the new task.
-        memory: what is in memory for the running tasks.
-        frames: slots that its stream needs beyond those that are there.
+        memory: what is in memory for the running tasks, and for the frames of this one.
         arena_bytes: what all may take together.
 
     Raises:
@@ -36,15 +34,79 @@ def loadable(
     problem = early_exit_problem(candidate.spec, candidate.prepared, candidate.compiled)
     if problem is not None:
         raise Refusal(problem)
-    stream = Holding((candidate.spec.name,), frames)
-    after = {
-        lane: held([*memory, stream, candidate.holding(lane)]).total for lane in candidate.lanes
-    }
-    able = tuple(lane for lane, total in after.items() if total <= arena_bytes)
+    after = {lane: [*memory, candidate.holding(lane)] for lane in candidate.lanes}
+    total = {lane: arena_plan(together).nbytes for lane, together in after.items()}
+    able = tuple(lane for lane in candidate.lanes if total[lane] <= arena_bytes)
     if not able:
-        least = min(candidate.lanes, key=after.__getitem__)
-        raise Refusal(_arena_full(candidate, least, memory, stream, budget=arena_bytes))
+        least = min(candidate.lanes, key=total.__getitem__)
+        raise Refusal(arena_full(candidate.spec.name, [after[least]], arena_bytes))
     return replace(candidate, lanes=able)
+
+
+def in_blocks(
+    candidate: Candidate,
+    lane: str,
+    moves: Sequence[Move],
+    *,
+    movable: Mapping[str, Options],
+    memory: Sequence[Holding],
+) -> tuple[Candidate, tuple[Move, ...]]:
+    """Return a new task and the moves for it, with the block of each one's lane.
+
+    Args:
+        candidate: the new task.
+        lane: where it goes.
+        moves: running tasks that go to other lanes once it is loaded.
+        movable: those tasks, as they run there.
+        memory: as for :func:`loadable`.
+    """
+    own = placed(candidate.holding(lane), memory)
+    blocks = {(each.holders, each.lane): each.block_bytes for each in memory if each.shares}
+    found = tuple(
+        replace(
+            move,
+            block_before=blocks.get(((move.task,), move.before), 0),
+            block_after=copy.block_bytes,
+        )
+        for move, _, copy in _moved(moves, movable, [*memory, own])
+    )
+    return replace(candidate, block_bytes=own.block_bytes), found
+
+
+def full_while_moving(
+    candidate: Candidate,
+    lane: str,
+    moves: Sequence[Move],
+    *,
+    movable: Mapping[str, Options],
+    memory: Sequence[Holding],
+    arena_bytes: int,
+) -> ArenaFull | None:
+    """Return why running tasks cannot move for a new one; ``None`` where there is always room.
+
+    The new network is loaded first, and each that moves is in memory twice until its old lane is
+    free of it.
+
+    Args:
+        candidate: the new task.
+        lane: where it goes.
+        moves: in their order.
+        movable: the tasks that move, as they run where they go.
+        memory: as for :func:`loadable`.
+        arena_bytes: what all may take together.
+    """
+    moments = sorted(
+        (
+            ([*there, copy], HeldTwice(move.task, move.before, move.after))
+            for move, there, copy in _moved(moves, movable, [*memory, candidate.holding(lane)])
+        ),
+        key=lambda moment: -arena_plan(moment[0]).nbytes,
+    )
+    worst, twice = moments[0]
+    if arena_plan(worst).nbytes <= arena_bytes:
+        return None
+    found = arena_full(candidate.spec.name, [each for each, _ in moments], arena_bytes)
+    return replace(found, twice=twice)
 
 
 def check_file_fits(task: str, file_bytes: int, arena_bytes: int) -> None:
@@ -59,33 +121,13 @@ def check_file_fits(task: str, file_bytes: int, arena_bytes: int) -> None:
         raise Refusal(ArenaFull(task, file_bytes, 0, arena_bytes, (change,), needs))
 
 
-def _arena_full(
-    candidate: Candidate,
-    lane: str,
-    memory: Sequence[Holding],
-    stream: Holding,
-    *,
-    budget: int,
-) -> ArenaFull:
-    """Return why a task cannot be loaded on the lane on which it takes least."""
-    name = candidate.spec.name
-    own = [stream, candidate.holding(lane)]
-    used, total = held(memory).total, held([*memory, *own]).total
-    changes: list[Change] = [ArenaLarger(name, -(-total // _MIB))]
-    tasks = sorted({task for each in memory for task in each.holders})
-    freed = {task: total - held([*without(memory, task), *own]).total for task in tasks}
-    enough = sorted((size, task) for task, size in freed.items() if total - size <= budget)
-    if enough:
-        size, task = enough[0]
-        changes.append(DropForArena(name, task, size))
-    largest = sorted(((size, task) for task, size in freed.items()), reverse=True)
-    kinds = candidate.footprint + stream.footprint
-    return ArenaFull(
-        name,
-        total - used,
-        used,
-        budget,
-        tuple(counterfactual(each) for each in changes),
-        ArenaShares(kinds.weights, kinds.activations, kinds.state, kinds.staging),
-        tuple(Holder(task, size) for size, task in largest[:_HOLDERS_SHOWN] if size),
-    )
+def _moved(
+    moves: Sequence[Move], movable: Mapping[str, Options], present: Sequence[Holding]
+) -> Iterator[tuple[Move, list[Holding], Holding]]:
+    """Yield each move with what is in memory before it, and what is loaded for it in addition."""
+    there = list(present)
+    for move in moves:
+        copy = placed(movable[move.task].on(move.after).holding(move.after), there)
+        yield move, there, copy
+        there = [each for each in there if (each.holders, each.lane) != ((move.task,), move.before)]
+        there.append(copy)

@@ -29,7 +29,8 @@ class Candidate:
     need not be anything else. ``lanes`` are those it may go to with this budget, all of one class.
     ``chain_jitter_ns`` is the proven response of the task before it in a chain, which counts as
     release jitter. ``measured_on`` says on what its budget was measured, as in
-    :attr:`~aegis_ros.wcet.Condition.inputs`; empty for a budget that was not.
+    :attr:`~aegis_ros.wcet.Condition.inputs`; empty for a budget that was not. ``block_bytes`` is as
+    in :class:`~aegis_ros.memory.Holding`, once its lane is chosen.
     """
 
     spec: TaskSpec
@@ -43,6 +44,7 @@ class Candidate:
     shares_activations: bool = False
     chain_jitter_ns: int = 0
     measured_on: str = ""
+    block_bytes: int = 0
 
     @property
     def work_ns(self) -> int:
@@ -56,7 +58,9 @@ class Candidate:
 
     def holding(self, lane: str) -> Holding:
         """Return what is in memory for it while it runs on a lane."""
-        return Holding((self.spec.name,), self.footprint, lane, self.shares_activations)
+        return Holding(
+            (self.spec.name,), self.footprint, lane, self.shares_activations, self.block_bytes
+        )
 
     def analysis_task(self, decimation: int = 1) -> AnalysisTask:
         """Return the task as the tests see it: the time kept for publishing is not available.

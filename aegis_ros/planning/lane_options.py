@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from aegis_ros.analysis import AnalysisTask, is_schedulable
-from aegis_ros.memory import held
+from aegis_ros.memory import arena_plan
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.contention import MeasurePair, Placed
 from aegis_ros.planning.cutting import SEGMENT_COUNTS
@@ -71,9 +71,18 @@ class OptionsLayout:
         return self._contention.kind(lane)
 
     def fits(self, lane_of: LaneOf) -> bool:
-        """Return whether the networks fit into the arena together."""
-        holdings = [self._options[name].on(lane).holding(lane) for name, lane in lane_of.items()]
-        return held(holdings).total <= self._preparation.device.arena_bytes
+        """Return whether the networks fit into the arena together.
+
+        Of only some of the tasks, whether they may fit beside those that are registered between.
+        """
+        holdings = [
+            options.on(lane_of[name]).holding(lane_of[name])
+            for name, options in self._options.items()
+            if name in lane_of
+        ]
+        if len(holdings) < len(self._options):
+            holdings.sort(key=lambda each: -each.footprint.activations)  # as few blocks as can be
+        return arena_plan(holdings).nbytes <= self._preparation.device.arena_bytes
 
     def running(self, lane_of: LaneOf) -> Tasks:
         """Return the tasks as they would run: whole where all are in time, else cut."""

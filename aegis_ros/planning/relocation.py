@@ -16,11 +16,24 @@ _MOST_WAIT_NS = 5_000_000_000  # for the lane that is left to have nothing pendi
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A task goes from one lane to another."""
+    """A task goes from one lane to another.
+
+    Attributes:
+        task: its name.
+        before, after: the lanes.
+        block_before, block_after: the blocks of these lanes that its activations lie in, as in
+            :class:`~aegis_ros.memory.Holding`.
+    """
 
     task: str
     before: str
     after: str
+    block_before: int = 0
+    block_after: int = 0
+
+    def back(self) -> Move:
+        """Return the way back."""
+        return Move(self.task, self.after, self.before, self.block_after, self.block_before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 from aegis_ros.rationale import (
     adaptation,
     admission,
+    arena,
     budgets,
     changes,
     decimation,
@@ -36,6 +37,7 @@ __all__ = ["KINDS", "from_plain", "kind_of", "to_plain"]
 _MODULES = (
     adaptation,
     admission,
+    arena,
     budgets,
     changes,
     decimation,

@@ -11,8 +11,6 @@ from aegis_ros.rationale.record import Counterfactual, Witness
 from aegis_ros.rationale.verdicts import Finding
 
 __all__ = [
-    "ArenaFull",
-    "ArenaShares",
     "Cancelled",
     "ChainLate",
     "CriticalRunning",
@@ -20,7 +18,6 @@ __all__ = [
     "ExitUnknownToBackend",
     "Failed",
     "Followed",
-    "Holder",
     "Invalid",
     "ModelUnreadable",
     "NameTaken",
@@ -251,56 +248,6 @@ class ProfileUnreadable(Reason):
     rule = Rule.WCET_PROFILE
 
     task: str
-
-
-@dataclass(frozen=True, slots=True)
-class ArenaShares:
-    """Bytes by kind; ``activations`` may lie where those of other networks of the lane do."""
-
-    weights: int = 0
-    activations: int = 0
-    state: int = 0
-    staging: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A running task, and the bytes that are free once it is removed."""
-
-    task: str
-    freed_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ArenaFull(Reason):
-    """The network needs more memory than the arena has left.
-
-    Attributes:
-        task: its name.
-        need_bytes: what it adds to what is used, shared activations counted once.
-        used_bytes: what is used.
-        arena_bytes: the limit.
-        counterfactuals: changes that would admit it.
-        needs: what the task takes by itself, by kind.
-        holders: running tasks that hold most.
-    """
-
-    decision = Decision.REJECTED
-    rule = Rule.ARENA
-
-    task: str
-    need_bytes: int
-    used_bytes: int
-    arena_bytes: int
-    counterfactuals: tuple[Counterfactual, ...]
-    needs: ArenaShares = ArenaShares()
-    holders: tuple[Holder, ...] = ()
-
-    def tested(self) -> Inequality:
-        """Return what would be used against the size of the arena."""
-        mib = 1024 * 1024
-        total = self.used_bytes + self.need_bytes
-        return Inequality(total / mib, ">", self.arena_bytes / mib, "MiB")
 
 
 @dataclass(frozen=True, slots=True)

@@ -514,6 +514,17 @@ def test_a_block_serves_all_that_fit_and_goes_with_its_last_user():
     assert (arena.nbytes, fake.held["device"]) == (0, 0)
 
 
+def test_a_block_whose_size_is_chosen_is_that_one_whatever_is_there():
+    fake = FakeDriver()
+    fake.attach()
+    arena = Arena(fake)
+    large = arena.take(5000)
+    one = arena.take(900, 1000)
+    assert (one.nbytes, arena.nbytes) == (1024, 1024 + large.nbytes)
+    assert arena.take(10, 1000) is one
+    assert arena.take(2000, 1000).nbytes == 2048, "what is needed counts"
+
+
 def test_an_arena_that_cannot_grow_is_as_it_was():
     fake = FakeDriver(capacity=2048)
     fake.attach()

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -177,6 +178,17 @@ def test_networks_of_one_lane_share_activations_and_lanes_do_not(gpu, make_netwo
     gpu.load(make_network("chain", "chain"), 2)
     assert gpu.backend._lanes[0].arena.nbytes == one
     assert gpu.backend._lanes[1].arena.nbytes == 0
+
+
+def test_a_network_lies_in_the_block_it_was_admitted_with(gpu, make_network):
+    gpu.trt.activation_bytes = 1 << 20
+    gpu.load(make_network())
+    lane = gpu.backend._lanes[0]
+    compiled = gpu.backend.compile(make_network(), gpu.cache)
+    own = gpu.backend.load(replace(compiled, block_bytes=1 << 21), 0)
+    assert sorted(block.nbytes for block in lane.arena._blocks) == [1 << 20, 1 << 21]
+    gpu.backend.unload(own)
+    assert lane.arena.nbytes == 1 << 20
 
 
 def test_loading_does_not_touch_activations_that_a_running_segment_uses(gpu, make_network):

@@ -124,11 +124,11 @@ class House:
         return parse_task(values | changes)
 
 
-def make_model(path: Path) -> None:
-    """Write a network of [1, 3, 8, 8] that returns its input."""
+def make_model(path: Path, side: int = 8) -> None:
+    """Write a network of [1, 3, side, side] that returns its input."""
     if path.exists():
         return
-    shape = [1, 3, 8, 8]
+    shape = [1, 3, side, side]
     graph = helper.make_graph(
         [helper.make_node("Relu", ["input"], ["output"])],
         "relu",

@@ -12,9 +12,9 @@ import pytest
 from aegis_ros.backends.testing.simulated import SimulatedBackend
 from aegis_ros.orchestrator import ResultCode
 from aegis_ros.rationale import Decision, Rule
-from aegis_ros.rationale.rejection import ArenaFull
+from aegis_ros.rationale.arena import ArenaFull, SharedPiece
 from aegis_ros.spec import Criticality, TaskSpec
-from test.orchestrator.house import MS, House
+from test.orchestrator.house import MS, House, make_model
 
 
 @pytest.fixture
@@ -387,3 +387,56 @@ def test_a_full_arena_says_who_holds_what(tmp_path: Path) -> None:
     needs = reason.needs
     assert needs.weights + needs.activations + needs.state + needs.staging == used
     assert needs.staging >= 16 * 24 * 3 * 8
+
+
+def test_frames_that_a_rejected_task_would_share_are_not_free_without_the_other(
+    tmp_path: Path,
+) -> None:
+    eye = {"topic": "/eye", "max_size": [16, 24]}
+    full = House(tmp_path)
+    full.start()
+    full.orchestrator.register(full.task("a", input=eye))
+    used = full.orchestrator.status().arena_used_bytes
+    (one,) = full.orchestrator.status().tasks
+    house = in_arena(tmp_path / "small", used + one.arena_bytes - 1)
+    house.orchestrator.register(house.task("a", input=eye))
+    reason = house.orchestrator.register(house.task("b", input=eye)).rationale.reason
+    assert isinstance(reason, ArenaFull)
+    assert (reason.used_bytes, reason.need_bytes) == (used, one.arena_bytes)
+    assert [(each.task, each.freed_bytes) for each in reason.holders] == [("a", one.arena_bytes)]
+    assert reason.shared == (SharedPiece(("a", "b"), "staging", used - one.arena_bytes),)
+
+
+def test_activations_that_fit_into_no_block_of_the_lane_are_memory_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    able = replace(SimulatedBackend.capabilities, shares_activations=True)
+    monkeypatch.setattr(SimulatedBackend, "capabilities", able)
+    house = House(tmp_path)
+    house.start()
+    make_model(tmp_path / "large.onnx", 16)
+
+    def blocks() -> dict[str, tuple[int, int]]:
+        """What each needs, and the block that the engine is told to use."""
+        return {
+            spec.name: (spec.compiled.footprint.activations, spec.compiled.block_bytes)
+            for spec in house.engine.loaded.values()
+        }
+
+    large = {"model": str(tmp_path / "large.onnx"), "preprocess": {"size": [16, 16]}}
+    house.orchestrator.register(house.task("small"))
+    house.orchestrator.register(house.task("large", **large))
+    house.orchestrator.register(house.task("third"))
+    need, more = blocks()["small"][0], blocks()["large"][0]
+    assert 0 < need < more
+    assert blocks() == {"small": (need, need), "large": (more, more), "third": (need, need)}
+    used = house.orchestrator.status().arena_used_bytes
+    house.orchestrator.unregister("small")
+    house.orchestrator.unregister("third")
+    house.orchestrator.register(house.task("again"))
+    assert blocks() == {"large": (more, more), "again": (need, more)}
+    house.orchestrator.register(house.task("third"))
+    assert house.orchestrator.status().arena_used_bytes == used - need
+    house.orchestrator.unregister("large")  # its block stays while others lie in it
+    house.orchestrator.register(house.task("last"))
+    assert blocks() == dict.fromkeys(("again", "third", "last"), (need, more))

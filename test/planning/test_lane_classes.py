@@ -16,6 +16,7 @@ from aegis_ros.errors import EngineError
 from aegis_ros.memory import Footprint
 from aegis_ros.orchestrator import FrameTimes, Registration
 from aegis_ros.rationale import Decision, Rule
+from aegis_ros.rationale.arena import ArenaFull, HeldTwice
 from aegis_ros.rationale.requests import TaskMoved
 from aegis_ros.spec import LaneSpec, TaskSpec, Wait
 from test.orchestrator.house import MS, House
@@ -114,6 +115,35 @@ def test_a_set_that_fits_only_with_a_task_moved_is_admitted(house: House) -> Non
     by_name = {spec.name: spec for spec in house.engine.loaded.values()}
     assert (by_name["patient"].lane, by_name["urgent"].lane) == (1, 0)
     assert len(house.engine.loaded) == 2
+
+
+def test_a_move_for_which_there_is_no_room_is_refused_by_memory_with_who_is_there_twice(
+    house: House,
+) -> None:
+    orchestrator = house.start(active=False)
+    orchestrator.register(patient(house))
+    orchestrator.register(urgent(house))
+    status = orchestrator.status()
+    copy = next(each.arena_bytes for each in status.tasks if each.spec.name == "patient")
+
+    def asked(arena_bytes: int) -> Registration:
+        for name in ("urgent", "patient"):
+            house.orchestrator.unregister(name)
+        device = replace(house.spec.device, arena_bytes=arena_bytes)
+        house.spec = replace(house.spec, device=device)
+        house.restart()
+        house.orchestrator.deactivate()
+        assert house.orchestrator.register(patient(house)).accepted
+        return house.orchestrator.register(urgent(house))
+
+    answer = asked(status.arena_used_bytes + copy - 1)
+    reason = answer.rationale.reason
+    assert isinstance(reason, ArenaFull), answer.rationale.sentence
+    assert reason.twice == HeldTwice("patient", "lane0", "lane1")
+    assert reason.used_bytes + reason.need_bytes == reason.arena_bytes + 1
+    assert {each.change for each in reason.counterfactuals} == {"arena_mib", "drop"}
+    assert lanes(house) == {"patient": "lane0"}
+    assert asked(status.arena_used_bytes + copy).accepted
 
 
 def refusing(

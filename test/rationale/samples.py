@@ -5,6 +5,7 @@ from __future__ import annotations
 from aegis_ros.rationale import Counterfactual, Inequality, ResponseBound, Rule, Witness
 from aegis_ros.rationale import adaptation as t
 from aegis_ros.rationale import admission as a
+from aegis_ros.rationale import arena as h
 from aegis_ros.rationale import budgets as b
 from aegis_ros.rationale import changes as c
 from aegis_ros.rationale import decimation as n
@@ -434,7 +435,7 @@ REASONS = (
     others_late(),
     others_late(late_ns=0, finding=v.LaneOverloaded("gpu1", 1.12), counterfactuals=()),
     r.ProfileUnreadable("detector"),
-    r.ArenaFull(
+    h.ArenaFull(
         "detector",
         300 * MIB,
         900 * MIB,
@@ -443,15 +444,36 @@ REASONS = (
             counterfactual(c.ArenaLarger("detector", 1200)),
             counterfactual(c.DropForArena("detector", "map", 400 * MIB)),
         ),
+        h.ArenaShares(180 * MIB, 100 * MIB, 0, 20 * MIB),
+        (
+            h.Holder("map", 400 * MIB, h.ArenaShares(320 * MIB, staging=80 * MIB)),
+            h.Holder("text", 90 * MIB, h.ArenaShares(90 * MIB)),
+        ),
+        (
+            h.SharedPiece(("map", "text"), "activations", 260 * MIB, "gpu0"),
+            h.SharedPiece(("map", "text", "lanes"), "staging", 150 * MIB),
+        ),
     ),
-    r.ArenaFull(
+    h.ArenaFull(
         "detector",
-        300 * MIB,
-        900 * MIB,
+        30 * MIB,
+        1000 * MIB,
         1024 * MIB,
-        (counterfactual(c.ArenaLarger("detector", 1200)),),
-        r.ArenaShares(180 * MIB, 100 * MIB, 0, 70 * MIB),
-        (r.Holder("map", 400 * MIB), r.Holder("text", 90 * MIB)),
+        (
+            counterfactual(c.ArenaLarger("detector", 1030)),
+            counterfactual(c.DropTasks("detector", ("map", "text"))),
+        ),
+        h.ArenaShares(30 * MIB),
+        (h.Holder("map", 600 * MIB), h.Holder("text", 400 * MIB)),
+        twice=h.HeldTwice("map", "gpu0", "gpu1"),
+    ),
+    h.ArenaFull(
+        "detector",
+        2048 * MIB,
+        0,
+        1024 * MIB,
+        (counterfactual(c.ArenaLarger("detector", 2048)),),
+        h.ArenaShares(2048 * MIB),
     ),
     rejected(),
     rejected(lanes=2, cut=a.CutAsDeclared(4), counterfactuals=()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from aegis_ros.backends.cuda.driver import CudaDriver
+from aegis_ros.memory import block_for
 
 __all__ = ["Arena", "Block"]
 
@@ -31,7 +32,9 @@ class Arena:
 
     A network that needs more than any block has gets a new, larger one; networks that were there
     before keep theirs, since their graphs have its address in them. A block goes with its last
-    user. Loading and unloading may happen while the lane computes, in whatever block that uses.
+    user. What is held then follows from who is loaded, in any order, where each names the block
+    that it was admitted with. Loading and unloading may happen while the lane computes, in
+    whatever block that uses.
     """
 
     def __init__(self, driver: CudaDriver) -> None:
@@ -45,18 +48,24 @@ class Arena:
         """Bytes held."""
         return sum(block.nbytes for block in self._blocks)
 
-    def take(self, nbytes: int) -> Block:
+    def take(self, nbytes: int, size: int = 0) -> Block:
         """Return a block of at least ``nbytes``.
+
+        Args:
+            nbytes: what is needed.
+            size: of the block, if it is chosen already; 0 for the smallest that is there and large
+                enough, or else a new one.
 
         Raises:
             CudaError: the device has no such memory; nothing is left behind.
         """
-        wanted = max(_ALIGNMENT, -(-nbytes // _ALIGNMENT) * _ALIGNMENT)
         with self._lock:
-            fitting = [block for block in self._blocks if block.nbytes >= wanted]
-            if fitting:
-                block = min(fitting, key=lambda item: item.nbytes)
-            else:
+            blocks = {block.nbytes: block for block in self._blocks}
+            wanted = _aligned(max(nbytes, size))
+            if not size:
+                wanted = block_for(wanted, blocks)
+            block = blocks.get(wanted)
+            if block is None:
                 block = Block(self._driver.allocate(wanted), wanted)
                 self._blocks.append(block)
             block.users += 1
@@ -70,3 +79,7 @@ class Arena:
                 return
             self._blocks.remove(block)
             self._driver.free(block.address)
+
+
+def _aligned(nbytes: int) -> int:
+    return max(_ALIGNMENT, -(-nbytes // _ALIGNMENT) * _ALIGNMENT)

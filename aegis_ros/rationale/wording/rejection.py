@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from aegis_ros.rationale import rejection
-from aegis_ros.rationale.wording.units import inner, mib, ms, names, reached_words
+from aegis_ros.rationale.wording.units import inner, ms, names, reached_words
 from aegis_ros.rationale.wording.words import words, words_of
 
-_SHOWN_BYTES = 512 * 1024  # what is less rounds to nothing
 _OTHERWISE = "or choose another on_overrun"
 
 
@@ -143,28 +142,6 @@ def _profile_unreadable(reason: rejection.ProfileUnreadable) -> str:
     return (
         f"{reason.task} was measured, but its profile cannot be read back; check the disk that "
         "holds state_dir"
-    )
-
-
-@words_of(rejection.ArenaFull)
-def _arena_full(reason: rejection.ArenaFull) -> str:
-    free = reason.arena_bytes - reason.used_bytes
-    advice = f". {reason.counterfactuals[0].sentence}" if reason.counterfactuals else ""
-    kinds = [
-        f"{name} {mib(size)}"
-        for name, size in (
-            ("weights", reason.needs.weights),
-            ("activations", reason.needs.activations),
-            ("state", reason.needs.state),
-            ("frames and outputs", reason.needs.staging),
-        )
-        if size >= _SHOWN_BYTES
-    ]
-    by_kind = f" ({', '.join(kinds)})" if len(kinds) > 1 else ""
-    holders = ", ".join(f"{each.task} holds {mib(each.freed_bytes)}" for each in reason.holders)
-    return (
-        f"{reason.task} needs {mib(reason.need_bytes)}{by_kind}, but only {mib(free)} of "
-        f"{mib(reason.arena_bytes)} are free{f' ({holders})' if holders else ''}{advice}"
     )
 
 

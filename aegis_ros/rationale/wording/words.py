@@ -15,6 +15,7 @@ __all__ = ["known", "sentence", "words", "words_of"]
 _THEMES = (
     "adaptation",
     "admission",
+    "arena",
     "budgets",
     "changes",
     "decimation",

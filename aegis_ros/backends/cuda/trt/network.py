@@ -104,7 +104,7 @@ class TensorRtNetwork(GpuNetwork):
                 int(segment.engine.device_memory_size_v2) for segment in self._segments
             )
             self.device_bytes += self.activation_bytes + self._buffers.device_bytes
-            block = lane.arena.take(self.activation_bytes)
+            block = lane.arena.take(self.activation_bytes, compiled.block_bytes)
             undo.callback(lane.arena.give_back, block)
             self._prepare(block, graph_pays)
             self._undo = undo.pop_all()
