@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from aegis_ros.analysis import AnalysisTask, LaneVerdict
+from aegis_ros.cli.changes_json import changes_as_json
 from aegis_ros.cli.generators import generators_as_json
 from aegis_ros.cli.lanes_table import lanes_as_json
+from aegis_ros.cli.memory_table import memory_as_json
 from aegis_ros.planning.answer import Answer
 from aegis_ros.planning.modes import Modes
 from aegis_ros.rationale import ResponseBound, Witness
@@ -21,20 +23,13 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "schedulable": answer.schedulable,
         "policy": answer.asked.policy,
         "lanes": [_lane(answer, verdict) for verdict in answer.assignment.verdicts.values()],
-        "counterfactuals": [
-            {
-                "task": item.task,
-                "change": item.change,
-                "value": item.value,
-                "sentence": item.sentence,
-            }
-            for item in answer.changes
-        ],
+        "counterfactuals": changes_as_json(answer.changes),
         "rule": str(answer.deciding.rule),
         "every_nth": dict(answer.decimation),
         "warnings": list(answer.asked.warnings),
         "lanes_chosen": None if chosen is None else lanes_as_json(chosen),
         "generators": generators_as_json(answer),
+        "memory": memory_as_json(answer.memory),
     }
 
 

@@ -15,6 +15,7 @@ from aegis_ros.analysis import LaneVerdict
 from aegis_ros.cli.answer_json import as_json
 from aegis_ros.cli.generators import print_generators
 from aegis_ros.cli.lanes_table import print_lanes
+from aegis_ros.cli.memory_table import print_memory
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.answer import Answer, blocker_of, judge
 from aegis_ros.planning.critical import CriticalRun, critical_run
@@ -45,7 +46,7 @@ def run(
     lanes: str = "",
     slowdown: float = float(ASSUMED_SLOWDOWN),
 ) -> int:
-    """Print the answer; return 0 when schedulable and all generators are admitted, 1 when not.
+    """Print the answer; return 0 where everything is admitted, 1 where not.
 
     Args:
         path: what to check.
@@ -85,6 +86,7 @@ def run(
             print_lane(console, answer, verdict)
         print_reason(console, answer)
         print_generators(console, answer)
+        print_memory(console, answer.memory)
     if plot is not None:
         from aegis_ros.cli.picture import draw_answer
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from aegis_ros.cli.changes_json import changes_as_json
 from aegis_ros.planning.answer import Answer
 from aegis_ros.planning.generator import GeneratorAnswer
 from aegis_ros.rationale.generators import CacheTooLarge
@@ -38,8 +39,6 @@ def _print_one(console: Console, answer: GeneratorAnswer) -> None:
             table.add_row(Text(bucket.name), str(bucket.parts), to_ms(bucket.longest_ns), fits)
         console.print(table)
     say(console, sentence(reason), style="" if answer.admitted else "red")
-    if isinstance(reason, CacheTooLarge):
-        return
     for change in reason.counterfactuals:
         say(console, change.sentence, bullet=" •")
 
@@ -68,7 +67,7 @@ def _as_json(answer: GeneratorAnswer) -> dict[str, Any]:
         "longest_step": None,
         "buckets": [],
         "tokens_per_s": None,
-        "counterfactuals": [],
+        "counterfactuals": changes_as_json(reason.counterfactuals),
     }
     if isinstance(reason, CacheTooLarge):
         return common
@@ -92,13 +91,4 @@ def _as_json(answer: GeneratorAnswer) -> dict[str, Any]:
             for each in reason.buckets
         ],
         "tokens_per_s": getattr(reason, "tokens_per_s", None),
-        "counterfactuals": [
-            {
-                "task": each.task,
-                "change": each.change,
-                "value": each.value,
-                "sentence": each.sentence,
-            }
-            for each in reason.counterfactuals
-        ],
     }

@@ -13,6 +13,7 @@ from aegis_ros.analysis import AnalysisTask
 from aegis_ros.cli.answer_json import as_json
 from aegis_ros.cli.check import print_reason
 from aegis_ros.cli.generators import print_generators
+from aegis_ros.cli.memory_table import print_memory
 from aegis_ros.errors import ConfigError
 from aegis_ros.planning.answer import Answer, judge
 from aegis_ros.planning.changes import changed
@@ -125,6 +126,7 @@ def _print(console: Console, before: Answer, after: Answer) -> None:
     console.print()
     print_reason(console, after)
     print_generators(console, after)
+    print_memory(console, after.memory)
 
 
 def _side(answer: Answer, task: AnalysisTask | None, with_lane: bool) -> list[str]:

@@ -22,12 +22,12 @@ from aegis_ros.orchestrator.types import (
     Registration,
     RejectedTask,
     StampVerdict,
-    Stream,
     TaskState,
     TaskSummary,
     TopicStamps,
 )
 from aegis_ros.orchestrator.window import WINDOW_NS
+from aegis_ros.planning.streams import Stream
 from aegis_ros.rationale import ResultCode
 
 __all__ = [

@@ -18,11 +18,11 @@ from aegis_ros.memory import Holding
 from aegis_ros.orchestrator.fed_task import FedTask
 from aegis_ros.orchestrator.intake import Joint
 from aegis_ros.orchestrator.statistics import TaskStatistics
-from aegis_ros.orchestrator.types import Stream
 from aegis_ros.planning.candidate import Candidate, Options
 from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.contention import Placed
 from aegis_ros.planning.decimation import Decimation
+from aegis_ros.planning.streams import Stream
 from aegis_ros.rationale import Reason
 from aegis_ros.spec import Criticality, DeviceSpec, TaskSpec
 

@@ -12,8 +12,8 @@ from aegis_ros.orchestrator.crops import Crops, choose, cut
 from aegis_ros.orchestrator.fed_task import FedTask
 from aegis_ros.orchestrator.intake import job_of
 from aegis_ros.orchestrator.ledger import Ledger
-from aegis_ros.orchestrator.loading import crops_key
 from aegis_ros.orchestrator.stamps import FrameTimes
+from aegis_ros.planning.streams import crops_key
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import BadFrame, NoFrameSlot
 from aegis_ros.rationale.jobs import FirstStageMissed, NoBoxes

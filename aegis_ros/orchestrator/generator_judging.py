@@ -16,6 +16,7 @@ from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet
 from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.types import AdmissionStage
+from aegis_ros.planning.arena_witness import with_witness
 from aegis_ros.planning.generator import GeneratorAnswer
 from aegis_ros.planning.generator_preparation import (
     GeneratorCandidate,
@@ -24,7 +25,7 @@ from aegis_ros.planning.generator_preparation import (
 )
 from aegis_ros.planning.in_slack import judge_generators
 from aegis_ros.planning.refusal import Refusal
-from aegis_ros.rationale.generators import PromiseRefused
+from aegis_ros.rationale.generators import CacheTooLarge, PromiseRefused
 from aegis_ros.rationale.requests import Measuring
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import DeviceSpec, GeneratorSpec
@@ -88,14 +89,12 @@ class GeneratorJudging:
         Raises:
             Refusal: it cannot run.
         """
-        held_bytes = arena_plan(self._memory()).nbytes
-        candidate = self._preparation.prepare(spec, self._measuring(ticket), held_bytes)
+        candidate = self._preparation.prepare(spec, self._measuring(ticket), self._memory())
         return candidate, self._beside(candidate)
 
     def _beside(self, candidate: GeneratorCandidate) -> GeneratorAnswer:
-        room = (
-            self._device.arena_bytes - arena_plan(self._memory()).nbytes - candidate.weights.total
-        )
+        arena, memory = self._device.arena_bytes, self._memory()
+        room = arena - arena_plan(memory).nbytes - candidate.weights.total
         generator = candidate.generator(max(1, room))
         lane, switch_ns = candidate.lane, self._device.switch_ns
         tasks = [task for task, where in self._admitted.running().values() if where == lane]
@@ -108,7 +107,10 @@ class GeneratorJudging:
         tasks += [each.step() for each in self._others() if each.generator.lane == lane]
         (answer,) = judge_generators([generator], {lane: tasks}, switch_ns)
         if not answer.admitted:
-            raise Refusal(answer.reason)
+            reason = answer.reason
+            if isinstance(reason, CacheTooLarge):
+                reason = with_witness(reason, candidate.holding(), memory, arena)
+            raise Refusal(reason)
         return answer
 
     def _measuring(self, ticket: Ticket) -> MeasureBuckets:

@@ -18,7 +18,7 @@ from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.stamps import FrameTimes, StampWatch
 from aegis_ros.orchestrator.statistics import slow_unpacking_ns
 from aegis_ros.orchestrator.synchroniser import Dropped, Synchroniser, Unmatched
-from aegis_ros.orchestrator.types import Stream
+from aegis_ros.planning.streams import Stream
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.frames import (
     BadFrame,

@@ -7,26 +7,24 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from aegis_ros.engine import Channel, ChannelSpec, Engine, LoadSpec
+from aegis_ros.engine import Channel, Engine, LoadSpec
 from aegis_ros.errors import AegisError
-from aegis_ros.memory import Footprint, Holding
-from aegis_ros.network import Feed
+from aegis_ros.memory import Holding
 from aegis_ros.orchestrator.admitted import Entry
 from aegis_ros.orchestrator.intake import StreamTable
-from aegis_ros.orchestrator.types import Stream
-from aegis_ros.planning.feeds import feeds
+from aegis_ros.planning.streams import (
+    LEAST_SPARE_SLOTS,
+    Stream,
+    channels_of,
+    crops_key,
+    footprint_of,
+    slots_of,
+    streams_of,
+)
 from aegis_ros.scheduling import SegmentPlan
-from aegis_ros.spec import FrameFormat, InputSpec, Invalid, OrchestratorSpec, TaskSpec
+from aegis_ros.spec import OrchestratorSpec, TaskSpec
 
-__all__ = ["Loader", "crops_key"]
-
-_SPARE_SLOTS = 6  # beyond what the tasks of the file can hold
-_USUAL_INVALID = {
-    FrameFormat.POINTS4F: Invalid.DROP,
-    FrameFormat.DEPTH32F: Invalid.ZERO,
-    FrameFormat.TENSOR32F: Invalid.KEEP,
-}
-_LEAST_SPARE_SLOTS = 2  # being written, or on the way back
+__all__ = ["Loader"]
 
 
 class Loader:
@@ -49,7 +47,7 @@ class Loader:
         Where all are full, a second subscription with slots of its own; running tasks keep theirs.
         """
         others = tuple(admitted)
-        return tuple(self._with_room(stream, spec, others) for stream in _streams(spec))
+        return tuple(self._with_room(stream, spec, others) for stream in streams_of(spec))
 
     def _with_room(self, stream: Stream, spec: TaskSpec, others: tuple[Entry, ...]) -> Stream:
         key = stream.key
@@ -58,9 +56,11 @@ class Loader:
             if channel is None:
                 break
             held = sum(
-                _held(each.spec) for each in others if any(used.key == key for used in each.streams)
+                slots_of(each.spec)
+                for each in others
+                if any(used.key == key for used in each.streams)
             )
-            if held + _held(spec) + _LEAST_SPARE_SLOTS <= channel.spec.slots:
+            if held + slots_of(spec) + LEAST_SPARE_SLOTS <= channel.spec.slots:
                 break
             key = f"{stream.key}|{number}"
         return replace(stream, key=key)
@@ -77,7 +77,7 @@ class Loader:
         lanes = [lane.name for lane in self._spec.device.lanes]
         opened: list[str] = []
         try:
-            for spec in self._channels_of(entry.spec, entry.streams):
+            for spec in channels_of(entry.spec, entry.streams, self._spec.tasks):
                 if spec.key not in self._channels:
                     self._channels[spec.key] = self._engine.open_channel(spec)
                     opened.append(spec.key)
@@ -125,31 +125,14 @@ class Loader:
                 users.setdefault(key, []).append(entry.spec.name)
         specs = {key: channel.spec for key, channel in self._channels.items()}
         if new is not None:
-            for wanted in self._channels_of(new, self.streams_for(new, known)):
+            for wanted in channels_of(new, self.streams_for(new, known), self._spec.tasks):
                 specs.setdefault(wanted.key, wanted)
                 users.setdefault(wanted.key, []).append(new.name)
         return [
-            Holding(tuple(names), _slots(spec))
+            Holding(tuple(dict.fromkeys(names)), footprint_of(spec))
             for key, names in users.items()
             if (spec := specs.get(key)) is not None
         ]
-
-    def _channels_of(self, spec: TaskSpec, streams: tuple[Stream, ...]) -> list[ChannelSpec]:
-        """Return the slots that a task's frames need; those of a file get theirs together."""
-        found = []
-        for stream in streams:
-            sharing = {
-                task.name: task
-                for task in self._spec.tasks
-                if any(each.key == stream.key for each in _streams(task))
-            } | {spec.name: spec}
-            slots = sum(_held(task) for task in sharing.values()) + _SPARE_SLOTS
-            found.append(ChannelSpec(stream.key, stream.format, stream.max_shape, slots))
-        if spec.follows:
-            (feed,) = feeds(spec)
-            slots = spec.queue + 1 + _LEAST_SPARE_SLOTS
-            found.append(ChannelSpec(crops_key(spec), feed.format, feed.max_shape, slots))
-        return found
 
     def channel(self, key: str) -> Channel | None:
         """Return the slots of a stream, ``None`` where they are not open."""
@@ -187,46 +170,6 @@ class Loader:
         self._channels.clear()
 
 
-def _slots(spec: ChannelSpec) -> Footprint:
-    return Footprint(staging=spec.slot_bytes * spec.slots)
-
-
-def crops_key(spec: TaskSpec) -> str:
-    """Return the key of the channel that a task's crops lie in."""
-    return f"crops|{spec.name}"
-
-
 def _keys(entry: Entry) -> tuple[str, ...]:
     own = (crops_key(entry.spec),) if entry.spec.follows else ()
     return (*(stream.key for stream in entry.streams), *own)
-
-
-def _held(spec: TaskSpec) -> int:
-    """Return how many slots of each of its streams a task may need at once."""
-    waiting = 0 if spec.sync is None else spec.sync.queue + 1
-    return spec.queue + 1 + waiting + (2 if spec.timed else 0)
-
-
-def _streams(spec: TaskSpec) -> tuple[Stream, ...]:
-    if not spec.sources:
-        return ()
-    return tuple(
-        _stream(source, feed)
-        for (_, source, _), feed in zip(spec.sources, feeds(spec), strict=True)
-    )
-
-
-def _stream(source: InputSpec, feed: Feed) -> Stream:
-    size = "x".join(str(extent) for extent in feed.max_shape)
-    # What asks for the same shares a subscription; a stronger wish is a subscription of its own.
-    qos = "reliable" if source.qos == "reliable" else "best_effort"
-    invalid = source.invalid or _USUAL_INVALID.get(feed.format)
-    return Stream(
-        "|".join(filter(None, (source.topic, source.type, qos, feed.format, size, invalid))),
-        source.topic,
-        source.type,
-        qos,
-        feed.format,
-        feed.max_shape,
-        invalid,
-    )

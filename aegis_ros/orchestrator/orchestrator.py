@@ -73,13 +73,13 @@ from aegis_ros.orchestrator.types import (
     AdmissionRequest,
     OrchestratorState,
     Registration,
-    Stream,
 )
 from aegis_ros.orchestrator.unloading import Unloader
 from aegis_ros.planning.feeds import decoded_outputs
 from aegis_ros.planning.generator_preparation import GeneratorPreparation
 from aegis_ros.planning.preparation import Preparation
 from aegis_ros.planning.refusal import Refusal
+from aegis_ros.planning.streams import Stream
 from aegis_ros.rationale import Rationale, Reason, ResultCode, Rule
 from aegis_ros.rationale.lanes import LanesChosen
 from aegis_ros.rationale.printable import printable

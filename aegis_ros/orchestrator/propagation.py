@@ -17,7 +17,7 @@ from aegis_ros.orchestrator.rationales import RationaleLog
 from aegis_ros.orchestrator.recording import traced_task
 from aegis_ros.orchestrator.run_trace import RunTrace
 from aegis_ros.orchestrator.timers import Timers
-from aegis_ros.orchestrator.types import Stream
+from aegis_ros.planning.streams import Stream
 from aegis_ros.rationale.engine import NotUnloaded
 from aegis_ros.spec import DeviceSpec
 

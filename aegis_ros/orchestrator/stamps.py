@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aegis_ros.orchestrator.rationales import RationaleLog
-from aegis_ros.orchestrator.types import StampVerdict, Stream, TopicStamps
+from aegis_ros.orchestrator.types import StampVerdict, TopicStamps
+from aegis_ros.planning.streams import Stream
 from aegis_ros.rationale.frames import (
     StampsAgree,
     StampsAhead,

@@ -10,7 +10,7 @@ from aegis_ros.orchestrator.adapting import AdaptedSummary
 from aegis_ros.orchestrator.statistics import Dropped, Unanswered
 from aegis_ros.orchestrator.window import Growth
 from aegis_ros.rationale import Rationale, Reason, ResultCode
-from aegis_ros.spec import FrameFormat, GeneratorSpec, Invalid, TaskSpec
+from aegis_ros.spec import GeneratorSpec, TaskSpec
 from aegis_ros.trace.balance import Balance
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "Registration",
     "RejectedTask",
     "StampVerdict",
-    "Stream",
     "TaskState",
     "TaskSummary",
     "TopicStamps",
@@ -114,29 +113,6 @@ class ProfileOutcome:
     p50_ns: int = 0
     max_ns: int = 0
     runs: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A topic to subscribe to, and the frames it must be turned into.
-
-    Attributes:
-        key: unique name.
-        topic, type: as in :class:`~aegis_ros.spec.InputSpec`.
-        qos: ``reliable`` or ``best_effort``.
-        format: canonical format.
-        max_shape: largest frame.
-        invalid: what becomes of numbers that are none. ``None``: colors are always numbers, and a
-            range without a measurement is ``range_max``.
-    """
-
-    key: str
-    topic: str
-    type: str
-    qos: str
-    format: FrameFormat
-    max_shape: tuple[int, ...]
-    invalid: Invalid | None = None
 
 
 @dataclass(frozen=True, slots=True)

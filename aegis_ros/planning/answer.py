@@ -20,6 +20,7 @@ from aegis_ros.planning.chains import chains_verdict
 from aegis_ros.planning.generator import GeneratorAnswer
 from aegis_ros.planning.in_slack import judge_generators
 from aegis_ros.planning.modes import Modes, modes_of, with_tight_bounds
+from aegis_ros.planning.set_memory import SetMemoryAnswer
 from aegis_ros.planning.slowdown import Slowdown, slowdown_of
 from aegis_ros.planning.task_set import TaskSet
 from aegis_ros.rationale import Counterfactual, ResponseBound
@@ -56,6 +57,7 @@ class Answer:
         decimation: n of each task that takes every n-th frame so that everything fits, by name; the
             periods of ``asked`` are n times those of its frames.
         generators: what each generator may run beside the tasks.
+        memory: who holds what of the arena; ``None`` where that is not known.
     """
 
     asked: TaskSet
@@ -64,11 +66,13 @@ class Answer:
     hint: str = ""
     decimation: Mapping[str, int] = field(default_factory=dict)
     generators: tuple[GeneratorAnswer, ...] = ()
+    memory: SetMemoryAnswer | None = None
 
     @property
     def admitted(self) -> bool:
-        """Whether every deadline holds, and every generator may run."""
-        return self.schedulable and all(each.admitted for each in self.generators)
+        """Whether every deadline holds, every generator may run, and there is memory for all."""
+        room = self.memory is None or self.memory.fits
+        return self.schedulable and room and all(each.admitted for each in self.generators)
 
     @property
     def schedulable(self) -> bool:
@@ -207,6 +211,8 @@ def judge(asked: TaskSet, *, advise: bool = True, share: bool = True) -> Answer:
     """
     asked = _with_promises(_with_chains(asked))
     answer = _judge_tasks(asked, advise=advise, share=share)
+    if asked.memory is not None:
+        answer = replace(answer, memory=asked.memory.judged(answer.assignment.lane_of))
     return _with_generators(answer) if asked.generators else answer
 
 
@@ -224,10 +230,15 @@ def _with_generators(answer: Answer) -> Answer:
     """Return an answer with its generators, and bounds that count the steps they may take."""
     switch_ns = answer.asked.switch_ns
     lanes = {each.lane for each in answer.asked.generators}
+    generators, memory = answer.asked.generators, answer.memory
+    if answer.asked.memory is not None and memory is not None:
+        generators = answer.asked.memory.with_room(generators, memory)
     together = judge_generators(
-        answer.asked.generators, {lane: answer.on_lane(lane) for lane in lanes}, switch_ns
+        generators, {lane: answer.on_lane(lane) for lane in lanes}, switch_ns
     )
-    answer = replace(answer, generators=together)
+    if answer.asked.memory is not None and memory is not None:
+        together, memory = answer.asked.memory.with_generators(together, memory)
+    answer = replace(answer, generators=together, memory=memory)
     found = answer.assignment
     verdicts, modes = dict(found.verdicts), dict(found.modes)
     for lane in {each.generator.lane for each in together if each.admitted}:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from aegis_ros.memory import ArenaPlan, Footprint, Holding, arena_plan, without
 from aegis_ros.rationale import Counterfactual
 from aegis_ros.rationale.arena import ArenaFull, ArenaShares, Holder, SharedPiece
 from aegis_ros.rationale.changes import ArenaLarger, Change, DropForArena, DropTasks
+from aegis_ros.rationale.generators import CacheTooLarge
 from aegis_ros.rationale.wording import counterfactual
 
-__all__ = ["arena_full", "holders_of", "room_makers", "shared_of"]
+__all__ = ["arena_full", "holders_of", "room_makers", "shared_of", "with_witness"]
 
 _MIB = 1024 * 1024
 
@@ -38,10 +40,30 @@ def arena_full(task: str, moments: Moments, arena_bytes: int) -> ArenaFull:
     )
 
 
+def with_witness(
+    reason: CacheTooLarge, own: Holding, memory: Sequence[Holding], arena_bytes: int
+) -> CacheTooLarge:
+    """Return why a generator's cache does not fit, with who holds the rest and what would help.
+
+    Args:
+        reason: without both.
+        own: what the generator takes, its cache included.
+        memory: what is in memory for all others.
+        arena_bytes: what all may take together.
+    """
+    plan = arena_plan(memory)
+    return replace(
+        reason,
+        counterfactuals=room_makers(reason.task, [[*memory, own]], arena_bytes),
+        holders=holders_of(plan),
+        shared=shared_of(plan),
+    )
+
+
 def room_makers(task: str, moments: Moments, arena_bytes: int) -> tuple[Counterfactual, ...]:
     """Return what would make room for a task: a larger arena, or fewer of the others.
 
-    Of single tasks whose removal is enough, the one that holds least; else those that free most,
+    Of single tasks whose removal is enough, the one that holds least; else those that hold most,
     one after the other, without any among them that may stay. Each is tried.
 
     Args:
@@ -62,23 +84,38 @@ def room_makers(task: str, moments: Moments, arena_bytes: int) -> tuple[Counterf
         single = min(enough, key=lambda name: (freed[name], name))
         changes.append(DropForArena(task, single, freed[single]))
     elif others and most(others) <= arena_bytes:
-        changes.append(DropTasks(task, _several(others, most, arena_bytes)))
+        changes.append(DropTasks(task, _several(others, moments[0], most, arena_bytes)))
     return tuple(counterfactual(each) for each in changes)
 
 
 def _several(
-    others: Sequence[str], most: Callable[[Sequence[str]], int], arena_bytes: int
+    others: Sequence[str],
+    worst: Sequence[Holding],
+    most: Callable[[Sequence[str]], int],
+    arena_bytes: int,
 ) -> tuple[str, ...]:
     """Return tasks whose removal is enough, all of them together being so."""
     dropped: list[str] = []
     while most(dropped) > arena_bytes:
+        plan = arena_plan(without(worst, dropped))
         left = [name for name in others if name not in dropped]
-        dropped.append(min(left, key=lambda name: (most([*dropped, name]), name)))
-    for name in tuple(dropped):
-        fewer = [each for each in dropped if each != name]
-        if most(fewer) <= arena_bytes:
-            dropped = fewer
+        dropped.append(max(left, key=lambda name: (_part(plan, name), name)))
+    while fewer := _fewer(dropped, most, arena_bytes):
+        dropped = fewer
     return tuple(dropped)
+
+
+def _fewer(
+    dropped: Sequence[str], most: Callable[[Sequence[str]], int], arena_bytes: int
+) -> list[str]:
+    """Return tasks but one that may stay; none where each of them has to go."""
+    rests = ([each for each in dropped if each != name] for name in dropped)
+    return next((rest for rest in rests if most(rest) <= arena_bytes), [])
+
+
+def _part(plan: ArenaPlan, task: str) -> float:
+    """Return what a task holds; of what is held together, its part."""
+    return sum(each.nbytes / len(each.holders) for each in plan.pieces if task in each.holders)
 
 
 def holders_of(plan: ArenaPlan) -> tuple[Holder, ...]:

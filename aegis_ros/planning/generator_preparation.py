@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aegis_ros.backends import Backend, lane_classes
 from aegis_ros.backends.generators import CompiledGenerator, generating
 from aegis_ros.errors import AegisError, BackendError, ConfigError
-from aegis_ros.memory import Footprint, Holding, KvShape
+from aegis_ros.memory import Footprint, Holding, KvShape, arena_plan
 from aegis_ros.network import open_model
 from aegis_ros.network.generator.facts import GeneratorFacts, Precision
 from aegis_ros.network.generator.measuring import measured_shapes
@@ -23,6 +23,7 @@ from aegis_ros.network.generator.preparing import (
 from aegis_ros.network.generator.prompt import require_answerable
 from aegis_ros.network.generator.vision.published import vision_of
 from aegis_ros.network.locate import resolve_resource
+from aegis_ros.planning.arena_witness import with_witness
 from aegis_ros.planning.declared_file import check_declared_file
 from aegis_ros.planning.generator import Bucket, Generator, cache_too_large
 from aegis_ros.planning.refusal import Refusal
@@ -106,7 +107,10 @@ class GeneratorPreparation:
         self._cache_dir = cache_dir
 
     def prepare(
-        self, spec: GeneratorSpec, measure: MeasureBuckets | None, held_bytes: int = 0
+        self,
+        spec: GeneratorSpec,
+        measure: MeasureBuckets | None,
+        memory: Sequence[Holding] = (),
     ) -> GeneratorCandidate:
         """Locate, check and convert a model, try its template, and find the budgets of its buckets.
 
@@ -116,7 +120,7 @@ class GeneratorPreparation:
             spec: the generator.
             measure: called to measure missing budgets and to store them under the keys it is
                 given; ``None`` where that is not possible now.
-            held_bytes: what others hold of the arena.
+            memory: what is in memory for all others.
 
         Raises:
             Refusal: the first step that says no.
@@ -127,10 +131,12 @@ class GeneratorPreparation:
         keys = self._keys(spec, prepared, lane)
         found = self._known(prepared, keys)
         if found is None:
-            room = self._spec.device.arena_bytes - held_bytes - compiled.weight_bytes
-            too_large = cache_too_large(spec.name, _cache(spec, prepared.facts), max(1, room))
+            arena, cache = self._spec.device.arena_bytes, _cache(spec, prepared.facts)
+            room = arena - arena_plan(memory).nbytes - compiled.weight_bytes
+            too_large = cache_too_large(spec.name, cache, max(1, room))
             if too_large is not None:
-                raise Refusal(too_large)
+                own = Holding((spec.name,), compiled.footprint(cache), lane)
+                raise Refusal(with_witness(too_large, own, memory, arena))
         if found is None and measure is not None:
             measure(spec, compiled, keys)
             found = self._known(prepared, keys)

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from aegis_ros.planning.candidate import Candidate
     from aegis_ros.planning.contention import Contention
     from aegis_ros.planning.foresight import Foreseen
+    from aegis_ros.planning.generator_preparation import GeneratorCandidate
     from aegis_ros.planning.preparation import Preparation
+    from aegis_ros.planning.set_memory import SetMemory
     from aegis_ros.rationale.lanes import LanesChosen
     from aegis_ros.wcet import ProfileStore
 
@@ -78,6 +80,7 @@ class TaskSet:
         warnings: what keeps it from running on this machine, whatever the tests say of it.
         lanes_chosen: why it has these lanes, where they were chosen.
         generators: what runs in the slack token by token; what they promise is no task yet.
+        memory: what it takes; ``None`` where that is not known.
     """
 
     tasks: tuple[AnalysisTask, ...]
@@ -92,6 +95,7 @@ class TaskSet:
     warnings: tuple[str, ...] = ()
     lanes_chosen: LanesChosen | None = None
     generators: tuple[Generator, ...] = ()
+    memory: SetMemory | None = None
 
     @property
     def decimation_limits(self) -> dict[str, int]:
@@ -448,7 +452,7 @@ def _configured_set(
     # With several classes of lanes, or lanes that slow each other, a budget is that of one lane.
     bound = len(lane_classes(spec.device)) > 1 or preparation.contention.present
     options, unknown, refused = preparation.known(spec.tasks, places.refused)
-    generators, unmeasured, more = _known_generators(spec, backends, folder, places=places)
+    speaking, unmeasured, more = _known_generators(spec, backends, folder, places=places)
     refused += more
     if refused:
         raise together(refused, str(path))
@@ -471,7 +475,12 @@ def _configured_set(
     return replace(
         _of_tasks(spec, tasks, lanes),
         samples_ns=samples,
-        generators=generators,
+        generators=tuple(each.generator() for each in speaking),
+        memory=_memory(
+            spec,
+            [(each.candidate, each.lane or each.candidate.lanes[0]) for each in foreseen],
+            speaking,
+        ),
         warnings=tuple(
             f"An orchestrator on this machine would refuse the file: {places.located(mistake)}"
             for mistake in absent_cores(spec.device, backends, pinnable_cores())
@@ -481,22 +490,34 @@ def _configured_set(
 
 def _known_generators(
     spec: OrchestratorSpec, backends: Mapping[str, Backend], folder: Path, *, places: Places
-) -> tuple[tuple[Generator, ...], list[str], list[ConfigError]]:
-    """Return the generators of a file, the names of those without profiles, and what bars others.
-
-    Each may take the arena but for its weights.
-    """
+) -> tuple[list[GeneratorCandidate], list[str], list[ConfigError]]:
+    """Return the generators of a file, the names of those without profiles, what bars others."""
     if not spec.generators:  # what they need may not be installed
-        return (), [], []
+        return [], [], []
     from aegis_ros.planning.generator_preparation import GeneratorPreparation
     from aegis_ros.wcet import ProfileStore
 
     profiles = ProfileStore(folder / "profiles.sqlite")
     preparation = GeneratorPreparation(spec, backends, profiles, folder / "cache")
-    found, unknown, errors = preparation.known(spec.generators, places.refused)
-    arena = spec.device.arena_bytes
-    generators = tuple(each.generator(max(1, arena - each.weights.total)) for each in found)
-    return generators, unknown, errors
+    return preparation.known(spec.generators, places.refused)
+
+
+def _memory(
+    spec: OrchestratorSpec,
+    placed: Sequence[tuple[Candidate, str]],
+    speaking: Sequence[GeneratorCandidate] = (),
+) -> SetMemory:
+    """Return what networks on their lanes, frames and generators take."""
+    from aegis_ros.memory import Holding
+    from aegis_ros.planning.set_memory import SetMemory
+    from aegis_ros.planning.streams import frames_of
+
+    return SetMemory(
+        tuple(candidate.holding(lane) for candidate, lane in placed),
+        tuple(frames_of(spec.tasks, spec.tasks)),
+        tuple(Holding((each.spec.name,), each.weights, each.lane) for each in speaking),
+        spec.device.arena_bytes,
+    )
 
 
 def _chosen_set(
@@ -532,6 +553,7 @@ def _chosen_set(
     return replace(
         _of_tasks(spec, tasks, lanes),
         samples_ns=_samples([each.candidate for each in placed], found.preparation, profiles),
+        memory=_memory(spec, [(each.candidate, each.lane) for each in placed]),
         warnings=tuple(f"The lane that {name} names in the file is left out" for name in bound),
         lanes_chosen=found.reason,
     )

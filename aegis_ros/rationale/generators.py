@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aegis_ros.rationale.arena import Holder, SharedPiece
 from aegis_ros.rationale.names import Decision, Rule
 from aegis_ros.rationale.reason import Inequality, Reason
 from aegis_ros.rationale.record import Counterfactual
@@ -140,6 +141,9 @@ class CacheTooLarge(Reason):
         room_bytes: what it may take.
         slots_that_fit: of this length; 0 where not one does.
         length_that_fits: tokens of so many slots; below 2 where none does.
+        counterfactuals: changes that would admit it; none where nothing is known of the arena.
+        holders: what each of the others holds for itself, the most first.
+        shared: what others hold together.
     """
 
     decision = Decision.REJECTED
@@ -152,6 +156,9 @@ class CacheTooLarge(Reason):
     room_bytes: int
     slots_that_fit: int
     length_that_fits: int
+    counterfactuals: tuple[Counterfactual, ...] = ()
+    holders: tuple[Holder, ...] = ()
+    shared: tuple[SharedPiece, ...] = ()
 
     def tested(self) -> Inequality:
         """Return what it needs against what it may take."""

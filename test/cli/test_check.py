@@ -63,6 +63,7 @@ def test_json_keeps_its_form(aegis: Aegis, write: Write) -> None:
         "warnings",
         "lanes_chosen",
         "generators",
+        "memory",
     ]
     assert answer["lanes_chosen"] is None and answer["generators"] == []
     lane = answer["lanes"][0]

@@ -286,3 +286,17 @@ def test_a_configuration_is_checked_with_its_generators(
     assert found["admitted"]
     assert [each["name"] for each in found["buckets"]] == ["prefill 2", "decode 1"]
     assert found["buckets"][0]["longest_ms"] > 9.0
+    memory = json.loads(said.out)["memory"]
+    holders = {each["task"]: each for each in memory["holders"]}
+    assert set(holders) == {"eye", "llm"} and holders["llm"]["weights_mib"] > 0
+    assert holders["llm"]["state_mib"] == found["kv_mib"]
+    assert memory["held_mib"] == pytest.approx(
+        sum(value for each in holders.values() for key, value in each.items() if key != "task")
+    )
+    small = f"onnxruntime, arena_mib: {memory['held_mib'] - 0.001},"
+    config.write_text(config.read_text().replace("onnxruntime,", small))
+    said = aegis("check", str(config), "--state-dir", str(state), "--format", "json")
+    (refused,) = json.loads(said.out)["generators"]
+    assert said.code == 1 and not refused["admitted"] and refused["rule"] == "arena"
+    assert [each["change"] for each in refused["counterfactuals"]] == ["arena_mib", "drop"]
+    assert [each["task"] for each in json.loads(said.out)["memory"]["holders"]] == ["eye"]

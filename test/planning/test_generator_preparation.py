@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,11 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 from aegis_ros.backends import create_backends
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.config import load_config
+from aegis_ros.memory import Footprint, Holding
 from aegis_ros.planning.generator_preparation import GeneratorCandidate, GeneratorPreparation
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rule
+from aegis_ros.rationale.generators import CacheTooLarge
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import GeneratorSpec
 from aegis_ros.wcet import Batch, Profile, ProfileKey, ProfileStore
@@ -39,7 +41,12 @@ def config(tmp_path: Path) -> Path:
 
 
 def prepared(
-    config: Path, *, measured: bool = True, changed: str = "", to: str = "", held_bytes: int = 0
+    config: Path,
+    *,
+    measured: bool = True,
+    changed: str = "",
+    to: str = "",
+    memory: Sequence[Holding] = (),
 ) -> GeneratorCandidate:
     """Prepare the generator of a file, whose parts take 2 ms each where they are measured."""
     if changed:
@@ -59,7 +66,7 @@ def prepared(
             samples = np.full((50, parts), 2 * MS, np.int64)
             profiles.put(Profile(key, "", (Batch(samples, 1),)))
 
-    return preparation.prepare(spec.generators[0], measure if measured else None, held_bytes)
+    return preparation.prepare(spec.generators[0], measure if measured else None, memory)
 
 
 def test_every_bucket_has_a_budget_for_each_part(config: Path) -> None:
@@ -96,11 +103,19 @@ def test_a_cache_that_does_not_fit_is_refused_before_it_is_measured(config: Path
     found = prepared(config)
     slots = {"changed": "slots: 2", "to": "slots: 4"}
     fits = 64 * 2**20 - found.weights.total - 2 * found.cache.footprint.total
+
+    def holding(nbytes: int) -> list[Holding]:
+        return [Holding(("map",), Footprint(weights=nbytes))]
+
     for measured in (False, True):
         with pytest.raises(Refusal, match="3 slots of that length") as caught:
-            prepared(config, measured=measured, **slots, held_bytes=fits + 1)
-        assert caught.value.rule is Rule.ARENA
-    assert prepared(config, **slots, held_bytes=fits).cache.slots == 4
+            prepared(config, measured=measured, **slots, memory=holding(fits + 1))
+        reason = caught.value.reason
+        assert isinstance(reason, CacheTooLarge)
+        assert [(each.task, each.freed_bytes) for each in reason.holders] == [("map", fits + 1)]
+        changes = [(each.change, each.task, each.value) for each in reason.counterfactuals]
+        assert changes == [("arena_mib", "llm", 65), ("drop", "map", 0)]
+    assert prepared(config, **slots, memory=holding(fits)).cache.slots == 4
 
 
 @pytest.mark.parametrize(

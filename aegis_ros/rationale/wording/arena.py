@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aegis_ros.rationale import arena
+from collections.abc import Sequence
+
+from aegis_ros.rationale import Counterfactual, arena
 from aegis_ros.rationale.wording.units import mib, names
 from aegis_ros.rationale.wording.words import words_of
 
@@ -26,21 +28,37 @@ def _arena_full(reason: arena.ArenaFull) -> str:
         else f" while {twice.task} moves from lane {twice.before} to lane {twice.after}, and is in "
         "memory twice"
     )
-    held = [
-        (each.freed_bytes, f"{each.task} holds {mib(each.freed_bytes)}{_by_kind(each.shares)}")
-        for each in reason.holders
-    ] + [(each.nbytes, _together(each)) for each in reason.shared]
-    shown = sorted(held, key=lambda item: -item[0])[:_HOLDERS_SHOWN]
-    holders = "; ".join(text for size, text in shown if size >= _SHOWN_BYTES)
     left = (
         f"only {mib(free)} of {mib(reason.arena_bytes)} are free{meanwhile}"
         if reason.used_bytes
         else f"the arena is {mib(reason.arena_bytes)}"
     )
+    held = held_words(reason.holders, reason.shared)
     return (
         f"{reason.task} needs {mib(reason.need_bytes)}{_by_kind(reason.needs)}, but {left}"
-        f"{f': {holders}' if holders else ''}{_advice(reason)}"
+        f"{f': {held}' if held else ''}{would_admit(reason.counterfactuals)}"
     )
+
+
+def held_words(holders: Sequence[arena.Holder], shared: Sequence[arena.SharedPiece]) -> str:
+    """Return who holds most, as a part of a sentence; empty where nobody holds much."""
+    held = [
+        (each.freed_bytes, f"{each.task} holds {mib(each.freed_bytes)}{_by_kind(each.shares)}")
+        for each in holders
+    ] + [(each.nbytes, _together(each)) for each in shared]
+    shown = sorted(held, key=lambda item: -item[0])[:_HOLDERS_SHOWN]
+    return "; ".join(text for size, text in shown if size >= _SHOWN_BYTES)
+
+
+def would_admit(changes: Sequence[Counterfactual]) -> str:
+    """Return what would make room, as a sentence that follows on another; empty for nothing."""
+    ways = [
+        f"with device.arena_mib of {each.value:.0f} or more"
+        if each.change == "arena_mib"
+        else f"without {names(each.task.split(', '))}"
+        for each in changes
+    ]
+    return f". It would be admitted {', or '.join(ways)}" if ways else ""
 
 
 def _by_kind(shares: arena.ArenaShares) -> str:
@@ -58,13 +76,3 @@ def _together(piece: arena.SharedPiece) -> str:
         f"{names(piece.tasks)} share {mib(piece.nbytes)} of {_KINDS.get(piece.holds, piece.holds)}"
         f"{where}"
     )
-
-
-def _advice(reason: arena.ArenaFull) -> str:
-    ways = [
-        f"with device.arena_mib of {each.value:.0f} or more"
-        if each.change == "arena_mib"
-        else f"without {names(each.task.split(', '))}"
-        for each in reason.counterfactuals
-    ]
-    return f". It would be admitted {', or '.join(ways)}" if ways else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aegis_ros.rationale import generators
+from aegis_ros.rationale.wording.arena import held_words, would_admit
 from aegis_ros.rationale.wording.units import mib, ms, names, plural
 from aegis_ros.rationale.wording.words import words, words_of
 
@@ -75,10 +76,12 @@ def _cache_too_large(reason: generators.CacheTooLarge) -> str:
     if reason.length_that_fits > 1:
         fits.append(f"{plural(reason.slots, 'slot')} of {reason.length_that_fits:,} tokens")
     would = f"{' or '.join(fits)} would fit" if fits else "not one slot fits"
+    held = held_words(reason.holders, reason.shared)
     return (
         f"the key-value cache of {reason.task} needs {mib(reason.need_bytes)} for "
         f"{plural(reason.slots, 'slot')} of {reason.max_len:,} tokens, and may take "
-        f"{mib(reason.room_bytes)}: {would}"
+        f"{mib(reason.room_bytes)}: {would}{f' ({held})' if held else ''}"
+        f"{would_admit(reason.counterfactuals)}"
     )
 
 
