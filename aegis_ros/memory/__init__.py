@@ -3,6 +3,7 @@
 from aegis_ros.memory.footprint import Footprint, Holding, without
 from aegis_ros.memory.kv_cache import KvCache, KvShape, Reserved
 from aegis_ros.memory.plan import ArenaPlan, Kind, Piece, arena_plan, block_for, placed
+from aegis_ros.memory.streaming import StreamedSegment, StreamPlan, most_resident, stream_plan
 
 __all__ = [
     "ArenaPlan",
@@ -13,8 +14,12 @@ __all__ = [
     "KvShape",
     "Piece",
     "Reserved",
+    "StreamPlan",
+    "StreamedSegment",
     "arena_plan",
     "block_for",
+    "most_resident",
     "placed",
+    "stream_plan",
     "without",
 ]
