@@ -66,7 +66,7 @@ class Capabilities:
         partitions: lanes can have multiprocessors of their own (:attr:`LaneSpec.sms`).
         graphs: replays what it has recorded of a segment.
         shares_activations: networks of one lane, which never run together, have their activations
-            in the same memory.
+            in the same memory, in the block that :attr:`CompiledNetwork.block_bytes` names.
         streams_weights: loads weights while it runs, so that they need not all fit.
         on_cores: computes on the lanes' CPU cores, not on a device of its own; what is measured
             then depends on the clock of those cores.

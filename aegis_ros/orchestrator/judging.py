@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import partial
 
 from aegis_ros.analysis import AnalysisTask, check_lane, decimated
+from aegis_ros.backends import CompiledNetwork, capabilities_of
 from aegis_ros.config import parse_task, to_mapping
 from aegis_ros.errors import AegisError, ConfigError
-from aegis_ros.memory import Holding
+from aegis_ros.memory import Holding, arena_plan
 from aegis_ros.orchestrator.admissions import Ticket
 from aegis_ros.orchestrator.admitted import AdmittedSet, Entry
 from aegis_ros.orchestrator.generators import Generators
@@ -18,7 +19,8 @@ from aegis_ros.orchestrator.lifecycle import Lifecycle
 from aegis_ros.orchestrator.loading import Loader
 from aegis_ros.orchestrator.profiling import Profiler
 from aegis_ros.planning.admission import decide
-from aegis_ros.planning.candidate import Candidate, Options
+from aegis_ros.planning.arena_witness import arena_full
+from aegis_ros.planning.candidate import Candidate, Options, loaded_footprint
 from aegis_ros.planning.chain_source import require_boxes
 from aegis_ros.planning.contention import MeasurePair
 from aegis_ros.planning.lane_choice import Admitted, least_slack
@@ -37,6 +39,7 @@ from aegis_ros.rationale.rejection import (
     TooManyTasks,
 )
 from aegis_ros.spec import DeviceSpec, TaskSpec
+from aegis_ros.wcet import ProfileKey
 
 __all__ = ["CheckTopics", "Judge", "no_such_task"]
 
@@ -93,7 +96,7 @@ class Judge:
             return
         for spec, ticket in specs:
             with suppress(Refusal, AegisError), ticket.ahead():  # reported when it is registered
-                options = self._preparation.prepare(spec, self._profiler.measuring(ticket))
+                options = self._preparation.prepare(spec, self._measuring(ticket))
                 self._awaited[spec.name] = options.candidates[0].analysis_task()
 
     def arrived(self, name: str) -> None:
@@ -137,7 +140,7 @@ class Judge:
         if len(self._admitted) - len(set(without)) >= _MAX_TASKS:
             raise Refusal(TooManyTasks(spec.name, _MAX_TASKS))
         may_measure = measure and not self._lifecycle.critical_running(self._admitted)
-        measuring = self._profiler.measuring(ticket) if may_measure else None
+        measuring = self._measuring(ticket) if may_measure else None
         first = self._admitted.get(spec.follows) if spec.follows else None
         if spec.follows and (first is None or spec.follows in without):
             raise Refusal(no_such_task(self._admitted, spec.name, spec.follows))
@@ -198,6 +201,26 @@ class Judge:
             *self._loader.holdings(entries, new),
             *generators,
         ]
+
+    def _measuring(self, ticket: Ticket) -> Measure:
+        """Return what measures a network, which is loaded for that, if the arena has room for it.
+
+        Where it can lie with others of its lane, its activations are not counted.
+        """
+        measure, arena = self._profiler.measuring(ticket), self._device.arena_bytes
+
+        def where_there_is_room(
+            spec: TaskSpec, compiled: CompiledNetwork, key: ProfileKey, sha256: str
+        ) -> None:
+            own = loaded_footprint(compiled)
+            if capabilities_of(compiled.backend).shares_activations:
+                own = replace(own, activations=0)
+            together = [*self.memory(new=spec), Holding((spec.name,), own, spec.lane)]
+            if arena_plan(together).nbytes > arena:
+                raise Refusal(arena_full(spec.name, [together], arena))
+            measure(spec, compiled, key, sha256)
+
+        return where_there_is_room
 
     def _beside(
         self,

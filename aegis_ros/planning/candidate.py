@@ -17,7 +17,12 @@ from aegis_ros.rationale.admission import BudgetBasis, CutReason
 from aegis_ros.scheduling import SegmentPlan
 from aegis_ros.spec import TaskSpec
 
-__all__ = ["Candidate", "Options", "options_of"]
+__all__ = ["Candidate", "Options", "loaded_footprint", "options_of"]
+
+
+def loaded_footprint(compiled: CompiledNetwork) -> Footprint:
+    """Return what a network and the slots of its outputs take."""
+    return compiled.footprint + Footprint(staging=output_bytes(compiled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Candidate:
     @property
     def footprint(self) -> Footprint:
         """What its network and the slots of its outputs take."""
-        return self.compiled.footprint + Footprint(staging=output_bytes(self.compiled))
+        return loaded_footprint(self.compiled)
 
     def holding(self, lane: str) -> Holding:
         """Return what is in memory for it while it runs on a lane."""

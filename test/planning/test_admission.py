@@ -440,3 +440,19 @@ def test_activations_that_fit_into_no_block_of_the_lane_are_memory_of_their_own(
     house.orchestrator.unregister("large")  # its block stays while others lie in it
     house.orchestrator.register(house.task("last"))
     assert blocks() == dict.fromkeys(("again", "third", "last"), (need, more))
+
+
+def test_a_network_without_room_is_not_loaded_to_be_measured(tmp_path: Path) -> None:
+    full = House(tmp_path)
+    full.start(active=False)
+    full.orchestrator.register(full.task("a"))
+    used = full.orchestrator.status().arena_used_bytes
+    house = in_arena(tmp_path / "small", used + 100)
+    house.orchestrator.deactivate()
+    house.orchestrator.register(house.task("a"))
+    answer = house.orchestrator.register(house.task("b", wcet_ms=0))
+    assert answer.result is ResultCode.ARENA_FULL, answer.rationale.sentence
+    assert house.engine.measured == 0
+    house.orchestrator.unregister("a")
+    assert house.orchestrator.register(house.task("b", wcet_ms=0)).accepted
+    assert house.engine.measured == 1
