@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aegis_ros import engine, host, network, scheduling
+from aegis_ros import config, engine, host, network, scheduling
+
+_OF_NO_MODULE = ("Action", "Actions", "MESSAGE_TYPES", "Number")
 
 
 @pytest.fixture
@@ -40,8 +42,8 @@ def test_a_name_that_is_not_there_is_an_attribute_error(orchard: str) -> None:
         importlib.import_module(orchard).pear  # noqa: B018
 
 
-@pytest.mark.parametrize("package", [engine, host, network, scheduling])
+@pytest.mark.parametrize("package", [config, engine, host, network, scheduling])
 def test_every_public_name_of_ours_can_be_had(package: object) -> None:
     for name in package.__all__:  # type: ignore[attr-defined]
         module = getattr(getattr(package, name), "__module__", "")
-        assert str(module).startswith("aegis_ros") or name in ("Action", "Actions")
+        assert str(module).startswith("aegis_ros") or name in _OF_NO_MODULE

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from aegis_ros.chat.robot import Message, Question
-from aegis_ros.config.explain import Unfit, read_as
+from aegis_ros.config.mistakes import Unfit, read_as
 from aegis_ros.network.generator.answer_text import MOST_CHARACTERS, MOST_STOPS
 from aegis_ros.network.generator.sampling import Sampling
 

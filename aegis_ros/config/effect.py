@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aegis_ros.config.explain import NoEffect
+from aegis_ros.config.mistakes import NoEffect
 from aegis_ros.spec import Criticality, Layout, OverrunPolicy, PreprocessSpec, ResizeMode
 
 __all__ = ["IMAGE_TYPES", "POINT_TYPES", "check_effect"]

@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from aegis_ros.config.convert import to_spec
-from aegis_ros.config.explain import Unfit, suggest
 from aegis_ros.config.generator_model import Generator
 from aegis_ros.config.keys import Float, Int, Model, Shown
+from aegis_ros.config.mistakes import Unfit, suggest
 from aegis_ros.config.patterns import NAME, TRACE_FILE
 from aegis_ros.config.task_model import Task
 from aegis_ros.errors import ConfigError

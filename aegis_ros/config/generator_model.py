@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from aegis_ros.config.convert import to_spec
-from aegis_ros.config.explain import Unfit
 from aegis_ros.config.keys import Float, Int, Model, Shown
+from aegis_ros.config.mistakes import Unfit
 from aegis_ros.config.patterns import LANE_OR_NONE, NAME, SHA256
 from aegis_ros.config.prompts_model import Prompts
 from aegis_ros.spec import GeneratorSpec

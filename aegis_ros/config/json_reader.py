@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aegis_ros.config.yaml_reader import MOST_DEPTH
 from aegis_ros.errors import ConfigError
 
-__all__ = ["read_json"]
+__all__ = ["MOST_DEPTH", "read_json"]
+
+MOST_DEPTH = 32  # of lists and mappings inside each other; of YAML as well
 
 
 def read_json(

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aegis_ros.config.explain import NoEffect, explain
 from aegis_ros.config.file_model import Config
 from aegis_ros.config.files import read_text
 from aegis_ros.config.kinds import refuse_other_kind
+from aegis_ros.config.mistakes import NoEffect, explain
 from aegis_ros.config.places import Places
 from aegis_ros.config.renamed import with_present_names
 from aegis_ros.config.several import together

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from aegis_ros.config.explain import Unfit
 from aegis_ros.config.keys import Float, Int, MillisecondsOrZero, Model, Number, Shown, Topic
+from aegis_ros.config.mistakes import Unfit
 from aegis_ros.spec import WhenFull
 
 __all__ = ["Prompts"]

@@ -21,7 +21,6 @@ from pydantic import (
 
 from aegis_ros.config.convert import ns, to_spec
 from aegis_ros.config.effect import check_effect
-from aegis_ros.config.explain import Unfit
 from aegis_ros.config.keys import (
     Finite,
     Float,
@@ -33,6 +32,7 @@ from aegis_ros.config.keys import (
     Shown,
     Topic,
 )
+from aegis_ros.config.mistakes import Unfit
 from aegis_ros.config.patterns import DECODER, LANE_OR_NONE, NAME, NAME_OR_NONE, SHA256
 from aegis_ros.spec import (
     DEFAULT_MAX_DECIMATION,

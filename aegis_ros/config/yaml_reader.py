@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
+from aegis_ros.config.json_reader import MOST_DEPTH
 from aegis_ros.errors import ConfigError
 
-__all__ = ["MOST_DEPTH", "read_yaml"]
+__all__ = ["read_yaml"]
 
-MOST_DEPTH = 32  # of lists and mappings inside each other
 _MOST_CHARACTERS = 1024 * 1024
 # Each takes 20 microseconds and 500 bytes to read, so that a text of short ones takes its reader
 # seconds: keys and values of 256 tasks are fewer.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aegis_ros.config.explain import read_as
+from aegis_ros.config.mistakes import read_as
 from aegis_ros.config.patterns import NAME, NAME_OR_NONE, TOPIC_OR_NONE
 from aegis_ros.dashboard.views import AnswerView
 

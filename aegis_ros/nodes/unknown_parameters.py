@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rclpy.node import Node
 
-from aegis_ros.config.explain import suggest
+from aegis_ros.config.mistakes import suggest
 from aegis_ros.rationale.printable import printable
 
 __all__ = ["warn_of_unknown"]
