@@ -194,8 +194,9 @@ class _Campaign:
         self._inputs = inputs
         self._loads = state / "cache" / "loads"
         models = replace(spec.models, roots=(*spec.models.roots, str(self._loads)))
+        device = replace(spec.device, standby=False)  # nothing but loads disturbs what is measured
         self._orchestrator = Orchestrator(
-            replace(spec, tasks=(), trace=TraceSpec(), models=models),
+            replace(spec, device=device, tasks=(), trace=TraceSpec(), models=models),
             state_dir=state,
             node="",
             on_result=lambda _, result: result.release(),
