@@ -379,6 +379,18 @@ class OrchestratorNode(LifecycleNode):
         self._requests.destroy()
         super().destroy_node()
 
+    def leave(self) -> None:
+        """Destroy the node after :meth:`close`, and have the others on the network hear of it.
+
+        They would list it for 20 s more, and one that is started in its place would report that
+        there are two. ROS keeps a node there for as long as anything refers to it.
+        """
+        for executor in (self.control_executor, self.intake_executor):
+            executor.shutdown()
+        self.intake_node.destroy_node()
+        self.destroy_node()
+        del self._state_machine
+
     def _give_back(self) -> None:
         with self._giving_back:  # a node that is closed while it is configured does so twice
             if self._intake is not None:

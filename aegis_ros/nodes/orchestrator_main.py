@@ -122,6 +122,8 @@ def main(args: list[str] | None = None) -> int:
     if start.ident is not None:
         start.join(timeout=_JOIN_SECONDS)
     spinning.stop()
+    if not start.is_alive():  # else it may be in the middle of something
+        node.leave()
     rclpy.try_shutdown()
     if again.is_set():
         leave()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ WAIT_SECONDS = 100.0
 _ASKED_AGAIN_S = 3.0
 _LEFT = 20  # callbacks of what has ended
 _CONFIG = (
-    "device: {{backend: onnxruntime, lanes: [{lane}], arena_mib: 64, realtime_priority: 0}}\n"
+    "device: {{backend: onnxruntime, lanes: [{lane}], arena_mib: 64, realtime_priority: 0, "
+    "standby: false}}\n"
     "models: {{roots: ['{folder}']}}\n"
 )
 
@@ -60,6 +61,7 @@ class Orchestrators:
         state: str = "",
         lane: str = "{name: main}",
         autostart: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[str]:
         """Start one.
 
@@ -69,6 +71,7 @@ class Orchestrators:
             state: name of its state directory; one of its own by default.
             lane: its only lane.
             autostart: whether it configures and activates itself.
+            environment: more of it, by variable.
         """
         config = self._folder / f"{name}.yaml"
         config.write_text(_CONFIG.format(lane=lane, folder=self._folder))
@@ -84,6 +87,7 @@ class Orchestrators:
                 [sys.executable, "-m", "aegis_ros.nodes.orchestrator_main", "--ros-args"]
                 + [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
                 + ["-r", f"__ns:={self.root}{below}"],
+                env={**os.environ, **(environment or {})},
                 stderr=log,
                 text=True,
             )

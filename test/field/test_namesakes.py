@@ -16,6 +16,14 @@ from test.field.orchestrators import Orchestrators
 _OWN = ("orchestrator", "/robot")
 _HERE, _THERE = b"\x01\x0f\x11\x22", b"\x01\x0f\x33\x44"
 _LAST = 6
+# As long as that, others list whoever leaves without a word.
+_LISTED_FOR_AN_HOUR = """<?xml version="1.0" encoding="UTF-8" ?>
+<profiles xmlns="http://www.eprosima.com">
+  <participant profile_name="patient" is_default_profile="true"><rtps><builtin><discovery_config>
+    <leaseDuration><sec>3600</sec></leaseDuration>
+  </discovery_config></builtin></rtps></participant>
+</profiles>
+"""
 
 
 class _Robot(Orchestrators):
@@ -50,10 +58,14 @@ def robot(tmp_path: Path) -> Iterator[_Robot]:
     each.close()
 
 
-def test_both_nodes_of_one_name_report_it_until_one_of_them_is_gone(robot: _Robot) -> None:
+def test_both_nodes_of_one_name_report_it_until_one_of_them_ends(
+    robot: _Robot, tmp_path: Path
+) -> None:
     robot.start("first")
     robot.until_all_say(DiagnosticStatus.OK)
-    second = robot.start("second")
+    profile = tmp_path / "profile.xml"
+    profile.write_text(_LISTED_FOR_AN_HOUR)
+    second = robot.start("second", environment={"FASTRTPS_DEFAULT_PROFILES_FILE": str(profile)})
     said = robot.until_all_say(DiagnosticStatus.ERROR)
     expected = f"another node named {robot.root}/orchestrator can be heard on this machine: "
     assert said.startswith(expected)

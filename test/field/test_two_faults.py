@@ -160,7 +160,7 @@ def test_a_node_that_starts_for_the_first_time_on_a_full_disk_runs(killed: _Kill
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    with running(tmp_path) as made:
+    with running(tmp_path, standby=True) as made:
         assert made.call(RegisterModel, task=made.task("eye")).admitted
         made.listen("eye")
         yield made

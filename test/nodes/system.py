@@ -72,6 +72,7 @@ class System:
         *,
         remap: Sequence[str] = (),
         simulated: bool = False,
+        standby: bool = False,
         more: str = "",
     ) -> None:
         self.folder = folder
@@ -79,7 +80,7 @@ class System:
         config = folder / "robot.yaml"
         config.write_text(
             f"device: {{backend: onnxruntime, lanes: {_listed(lanes)}, arena_mib: 256, "
-            "realtime_priority: 0}\n"
+            f"realtime_priority: 0, standby: {str(standby).lower()}}}\n"
             f"models: {{roots: ['{folder}']}}\n{more}" + (f"tasks:\n{tasks}" if tasks else "")
         )
         self.node = OrchestratorNode(
@@ -241,9 +242,8 @@ class System:
             thread.join()
         # ROS keeps nodes on the network for as long as anything refers to them.
         self.profiler.destroy()
-        for node in (self.robot, self.node.intake_node, self.node):
-            node.destroy_node()
-        del self.node._state_machine  # it refers to the node
+        self.robot.destroy_node()
+        self.node.leave()
 
 
 def _spin(executor: Executor) -> None:
@@ -262,15 +262,25 @@ def running(
     *,
     remap: Sequence[str] = (),
     simulated: bool = False,
+    standby: bool = False,
     more: str = "",
 ) -> Iterator[System]:
     """Start a system and end it; a ``simulated`` one follows /clock.
 
-    The lines of ``more`` go into its configuration.
+    The lines of ``more`` go into its configuration; with ``standby``, a second engine stands by.
     """
     context = Context()
     rclpy.init(context=context)
-    system = System(context, folder, tasks, lanes, remap=remap, simulated=simulated, more=more)
+    system = System(
+        context,
+        folder,
+        tasks,
+        lanes,
+        remap=remap,
+        simulated=simulated,
+        standby=standby,
+        more=more,
+    )
     try:
         if autostart:
             assert system.node.autostart()
