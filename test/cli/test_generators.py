@@ -183,7 +183,7 @@ LARGEST = (
 def test_the_largest_numbers_that_may_be_written_get_an_answer(
     aegis: Aegis, write: Write, command: str, rate: str
 ) -> None:
-    more = ("--duration", "1s") if command == "simulate" else ()
+    more = ("--duration", "100ms") if command == "simulate" else ()
     said = aegis(command, write(LARGEST % rate), *more)
     assert said.code in (0, 1), said.err
 

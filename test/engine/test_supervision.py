@@ -12,6 +12,7 @@ import time
 import pytest
 
 from aegis_ros.engine import EngineClient
+from aegis_ros.engine.client import supervisor, watch
 from aegis_ros.errors import EngineError
 from aegis_ros.rationale import Rule
 from aegis_ros.scheduling import SegmentPlan
@@ -24,6 +25,12 @@ from test.waiting import until
 def bench():
     with Bench() as made:
         yield made
+
+
+@pytest.fixture
+def standby_at_once(monkeypatch):
+    """Have a process stand by from the start, where a robot's own loading would come first."""
+    monkeypatch.setattr(supervisor, "_STANDBY_AFTER_NS", 0)
 
 
 def recovered(times: int = 1):
@@ -106,7 +113,11 @@ def test_a_task_that_keeps_crashing_the_engine_is_quarantined_and_the_others_go_
     bench.wait(lambda heard: heard.results[-1].task_id == 1, "its result")
 
 
-def test_a_task_that_hangs_again_and_again_is_blamed_although_the_supervisor_kills(bench):
+def test_a_task_that_hangs_again_and_again_is_blamed_although_the_supervisor_kills(
+    bench, monkeypatch
+):
+    # For how long a segment may run at least is what the test before waits for.
+    monkeypatch.setattr(watch, "_STUCK_LEAST_NS", 200 * MS)
     channel = bench.channel()
     bench.load(1, MS, wcet_ns=(MS,))
     for hang in range(3):
@@ -128,6 +139,7 @@ def test_kills_from_outside_are_blamed_on_nobody_and_never_end_it(bench):
     bench.wait(lambda _: bench.accounted() == sorted(bench.sent), "every job")
 
 
+@pytest.mark.usefixtures("standby_at_once")
 def test_a_process_stands_by_and_takes_over(bench):
     channel = bench.channel()
     bench.load(1)
@@ -144,6 +156,7 @@ def test_a_process_stands_by_and_takes_over(bench):
     assert not os.path.exists(f"/proc/{last}")
 
 
+@pytest.mark.usefixtures("standby_at_once")
 def test_a_standby_gives_way_to_others_until_it_takes_over():
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
@@ -166,8 +179,10 @@ def test_a_standby_gives_way_to_others_until_it_takes_over():
         os.sched_setscheduler(0, policy, parameters)
 
 
-@pytest.mark.parametrize(("given", "below"), [(50, 49), (1, 1)])
-@pytest.mark.parametrize("policy", [os.SCHED_RR, os.SCHED_FIFO])
+@pytest.mark.usefixtures("standby_at_once")
+@pytest.mark.parametrize(
+    ("policy", "given", "below"), [(os.SCHED_RR, 50, 49), (os.SCHED_FIFO, 1, 1)]
+)
 def test_an_engine_runs_one_below_a_real_time_node_that_starts_it(
     monkeypatch, policy, given, below
 ):
@@ -191,6 +206,7 @@ def test_an_engine_runs_one_below_a_real_time_node_that_starts_it(
         assert classes[standby] == (policy, below)
 
 
+@pytest.mark.usefixtures("standby_at_once")
 def test_a_standby_that_died_is_not_taken(bench):
     bench.channel()
     bench.load(1)

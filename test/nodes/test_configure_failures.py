@@ -90,24 +90,28 @@ class SpeechlessError(Exception):
         return str(self.args[3])
 
 
+_ERRORS = [
+    PanicException("index out of bounds"),
+    SpeechlessError("not that many arguments"),
+    ValueError("half a character, which no log takes: \ud800"),
+    SystemExit("a plug-in gives up"),
+    MemoryError("what is left is not enough"),
+    RecursionError("maximum recursion depth exceeded"),
+    StopIteration("nothing comes next"),
+    AssertionError("a mistake of this package"),
+    OSError(28, "No space left on device"),
+]
+_LATER = ("ResultPublisher", "SensorIntake", "Ears", "create_monitor")
+
+
 @pytest.mark.parametrize(
-    "error",
+    ("where", "error"),
     [
-        PanicException("index out of bounds"),
-        SpeechlessError("not that many arguments"),
-        ValueError("half a character, which no log takes: \ud800"),
-        SystemExit("a plug-in gives up"),
-        MemoryError("what is left is not enough"),
-        RecursionError("maximum recursion depth exceeded"),
-        StopIteration("nothing comes next"),
-        AssertionError("a mistake of this package"),
-        OSError(28, "No space left on device"),
+        *(("LaneChooser", each) for each in _ERRORS),
+        *(("Orchestrator", each) for each in _ERRORS),
+        *((where, each) for where in _LATER for each in _ERRORS[:2]),
     ],
-    ids=lambda error: type(error).__name__,
-)
-@pytest.mark.parametrize(
-    "where",
-    ["LaneChooser", "Orchestrator", "ResultPublisher", "SensorIntake", "Ears", "create_monitor"],
+    ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )
 def test_whatever_is_raised_is_the_reason(
     system: System,

@@ -85,14 +85,20 @@ def test_an_orchestrator_without_a_configuration_says_how_to_give_one(
         assert "no configuration" in said and "-p config:=" in said
 
 
-@pytest.mark.parametrize("module", ["orchestrator_main", "replay", "dashboard", "chat", "monitor"])
+_UNKNOWN = (["--frob"], "ROS does not know these arguments (got ['--frob'])")
+
+
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("module", "arguments", "says"),
     [
-        (["--frob"], "ROS does not know these arguments (got ['--frob'])"),
-        (["-r", "__node:=a-b"], "the remap rule cannot be used (got -r __node:=a-b)"),
-        (["--params-file", "nosuch.yaml"], "the params file cannot be used (Error opening YAML"),
-        (["--log-level", "loud"], "the log level cannot be used"),
+        *((each, *_UNKNOWN) for each in ("orchestrator_main", "replay", "dashboard", "chat")),
+        ("monitor", ["-r", "__node:=a-b"], "the remap rule cannot be used (got -r __node:=a-b)"),
+        (
+            "replay",
+            ["--params-file", "nosuch.yaml"],
+            "the params file cannot be used (Error opening YAML",
+        ),
+        ("replay", ["--log-level", "loud"], "the log level cannot be used"),
     ],
 )
 def test_arguments_that_ros_cannot_use_are_named_in_one_sentence(

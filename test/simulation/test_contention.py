@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from aegis_ros.analysis import AnalysisTask, check_lane, is_schedulable
@@ -29,6 +29,7 @@ from test.task_sets import task_sets
 SCALE = 1_000  # of the small numbers of random sets, so that slowdowns are not lost in rounding
 FACTORS = [1.0, 1.1, 1.25, 1.5, 3.0]
 MILD = [1.0, 1.1, 1.25, 1.5]
+_FEWER = settings(max_examples=max(settings().max_examples // 3, 1))  # each is slow
 
 
 def measured(task: AnalysisTask, factors: Mapping[str, float], load: float = 0.0) -> Profile:
@@ -139,6 +140,7 @@ def scaled(task: AnalysisTask, name: str) -> AnalysisTask:
     )
 
 
+@_FEWER
 @given(
     st.lists(task_sets(), min_size=2, max_size=3),
     st.lists(st.sampled_from(FACTORS), min_size=16, max_size=16),
@@ -170,6 +172,7 @@ def test_what_is_admitted_beside_others_misses_nothing_under_any_phase_and_any_c
         assert worst_ns <= bounds.get(task.name, worst_ns)
 
 
+@_FEWER
 @given(
     st.lists(task_sets(), min_size=2, max_size=3),
     st.lists(st.sampled_from(MILD), min_size=16, max_size=16),
