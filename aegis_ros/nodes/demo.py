@@ -44,6 +44,7 @@ from aegis_ros.views.status import Snapshot, render_snapshot, summary_line
 __all__ = ["main"]
 
 _TARGET = "/orchestrator"
+_LINE_S = 5.0  # between lines where there is no terminal
 _EXAMPLES = """examples:
   make demo
   make demo ARGS="--seconds 0"        run until Ctrl+C
@@ -215,7 +216,7 @@ class _Demo:
         started = time.monotonic()
         asked = False
         with Live(console=self._console, refresh_per_second=4, transient=True) as live:
-            last_line = started
+            last_line = -_LINE_S
             while seconds <= 0 or time.monotonic() - started < seconds:
                 if self._end.wait(0.25) or self._processes.dead():
                     return
@@ -231,7 +232,7 @@ class _Demo:
                     self._ask(status)
                 if self._console.is_terminal:
                     live.update(self._picture(snapshot))
-                elif time.monotonic() - last_line > 5.0:
+                elif time.monotonic() - last_line > _LINE_S:
                     last_line = time.monotonic()
                     self._console.print(summary_line(snapshot), soft_wrap=True)
                     if self._narrator is not None:
