@@ -28,28 +28,39 @@ settings.load_profile("short")
 _DOMAINS = range(40, 100)
 _CLAIMS = Scratch()
 _NEEDS_ROS = ("nodes", "field")
-_NEED_NETWORKS = ("nodes", "orchestrator", "planning")
-_PREPARED: list[Any] = []  # of this process
+_NEED_NETWORKS = ("backends", "engine", "nodes", "orchestrator", "planning")
+_ASKED: list[Any] = []  # of this process
 _WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def prepared_once(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have tests of these folders prepare the same network once: that is not what they are about.
+def asked_once(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Have tests of these folders prepare and build the same network once in a run of tests.
 
-    A child process for each would take a fifth of the time of all tests.
+    Child processes for each would take a third of the time of all tests, and these are not about
+    them; ``asked_anew`` is for those that are.
     """
     if request.path.relative_to(Path(__file__).parent).parts[0] not in _NEED_NETWORKS:
         yield
         return
-    from aegis_ros.network import preparing
-    from test.prepared_once import PreparedOnce
+    from aegis_ros.sandbox.children import run_child
+    from test.asked_once import AskedOnce, asking_once
 
-    if not _PREPARED:
-        _PREPARED.append(PreparedOnce(preparing.run_child))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparing, "run_child", _PREPARED[0])
+    if not _ASKED:
+        base = tmp_path_factory.getbasetemp()
+        shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+        _ASKED.append(AskedOnce(shared / "asked", run_child))
+    with asking_once(_ASKED[0]):
         yield
+
+
+@pytest.fixture
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a test start every child itself."""
+    if _ASKED:
+        monkeypatch.setattr(_ASKED[0], "anew", True)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -94,6 +94,7 @@ def test_a_frame_whose_extents_decide_how_it_is_resized_is_refused_with_what_to_
         backend.compile(prepared, tmp_path)
 
 
+@pytest.mark.usefixtures("asked_anew")
 def test_it_compiles_and_runs_where_there_is_no_compiler(
     backend, make_network, tmp_path, monkeypatch
 ):
@@ -212,10 +213,10 @@ def test_a_file_that_is_something_else_is_refused(backend, make_network, tmp_pat
 def test_a_cut_network_computes_to_the_bit_what_the_whole_one_does(backend, tmp_path, make_network):
     prepared = make_network("exits")
     frame = np.random.default_rng(2).integers(0, 256, (16, 24, 3), np.uint8)
-    ways = [backend.compile(prepared, tmp_path, parts) for parts in (1, 2, 4)]
-    assert [each.segments for each in ways] == [1, 2, 4]
+    ways = [backend.compile(prepared, tmp_path, parts) for parts in (1, 4)]
+    assert [each.segments for each in ways] == [1, 4]
     made = [[one.tobytes() for one in computed(loaded(each), each, frame)] for each in ways]
-    assert made[0] == made[1] == made[2]
+    assert made[0] == made[1]
 
 
 def test_it_is_named_with_its_version_and_processor(backend):
