@@ -255,12 +255,12 @@ def test_what_is_not_configured_answers_and_does_not_crash(tmp_path: Path) -> No
         house.orchestrator.activate()
 
 
-def test_ten_thousand_requests_leave_bounded_memory_behind(house: House) -> None:
+def test_thousands_of_requests_leave_bounded_memory_behind(house: House) -> None:
     orchestrator = house.orchestrator
     fits, too_long = house.task("a"), house.task("b", wcet_ms=99)
     invalid = house.task("c", lane="none")
     ids = set()
-    for _ in range(100):
+    for _ in range(20):  # of a hundred requests each
         answer = orchestrator.register(fits)
         ids.add(answer.task_id)
         for _ in range(48):
@@ -270,7 +270,7 @@ def test_ten_thousand_requests_leave_bounded_memory_behind(house: House) -> None
         assert orchestrator.unregister("a").accepted
         assert not orchestrator.unregister("a").accepted
     orchestrator.settle()
-    assert len(ids) == 100
+    assert len(ids) == 20
     assert len(orchestrator.log.latest()) == 1000
     assert house.engine.loaded == {}
     assert house.engine.channels == {}

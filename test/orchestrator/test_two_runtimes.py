@@ -73,14 +73,15 @@ class Set:
             )
 
 
-@pytest.fixture
-def tasks(tmp_path: Path) -> Set:
-    return Set(tmp_path)
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Set:
+    made = Set(tmp_path_factory.mktemp("house"))
+    for name in TASKS:
+        made.register(name)
+    return made
 
 
 def test_networks_of_two_runtimes_are_admitted_together_and_on_time(tasks: Set) -> None:
-    for name in TASKS:
-        tasks.register(name)
     found = {each.spec.name: each.lane for each in tasks.orchestrator.status().tasks}
     assert found == TASKS
     tasks.orchestrator.activate()
@@ -98,8 +99,6 @@ def test_networks_of_two_runtimes_are_admitted_together_and_on_time(tasks: Set) 
 def test_they_are_measured_beside_each_other_since_they_share_the_processors_caches(
     tasks: Set,
 ) -> None:
-    for name in ("on_openvino", "first"):
-        tasks.register(name)
     orchestrator = tasks.orchestrator
     for name, other in (("on_openvino", "first"), ("first", "on_openvino")):
         one, beside = (orchestrator._admitted.get(each) for each in (name, other))
