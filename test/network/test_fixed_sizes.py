@@ -16,6 +16,7 @@ from aegis_ros.network.reference import preprocess
 from aegis_ros.spec import InputSpec, Layout, PreprocessSpec, ResizeMode
 from test.network.builders import identity_network, save, session
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
 USUAL = InputSpec("").max_points
 
 

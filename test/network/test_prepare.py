@@ -45,6 +45,7 @@ def test_describes_what_it_prepared(tmp_path: Path) -> None:
     assert session(network.path).run(None, {"frame": frame})[0].shape == (1, 3, 12, 16)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_prepares_once_and_again_only_when_something_changed(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "n.onnx")
     first = prepared(path)
@@ -55,6 +56,7 @@ def test_prepares_once_and_again_only_when_something_changed(tmp_path: Path) -> 
     assert other.key != first.key
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_what_is_prepared_as_ever_keeps_its_key(tmp_path: Path) -> None:
     """Budgets that were measured before names of a network were left alone stay valid."""
     plain = prepared(identity_network(tmp_path / "n.onnx"))
@@ -66,6 +68,7 @@ def test_what_is_prepared_as_ever_keeps_its_key(tmp_path: Path) -> None:
     assert not renamed.path.name.startswith(renamed.key)
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("facts", ["{", "[]", "{}", '{"paths": []}', '{"inputs": 3}', "cut"])
 def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, facts: str) -> None:
     path = identity_network(tmp_path / "n.onnx")
@@ -79,11 +82,11 @@ def test_a_damaged_cache_entry_is_made_anew(tmp_path: Path, facts: str) -> None:
     assert session(first.path).get_outputs()[0].name == "output"
 
 
-def test_many_may_prepare_the_same_network_at_once(tmp_path: Path) -> None:
+def test_two_may_prepare_the_same_network_at_once(tmp_path: Path) -> None:
     path = identity_network(tmp_path / "n.onnx")
-    with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda _: prepared(path), range(3)))
-    assert results[0] == results[1] == results[2]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: prepared(path), range(2)))
+    assert results[0] == results[1]
 
 
 def test_the_childs_refusal_comes_back_whole(tmp_path: Path) -> None:
@@ -192,6 +195,7 @@ def test_names_the_dimension_that_is_not_bound(tmp_path: Path) -> None:
     assert "dimensions: {rows:" in error.hint
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_dimensions_bind_what_the_network_leaves_open(tmp_path: Path) -> None:
     network = prepare(
         identity_network(tmp_path / "n.onnx", (1, 3, "rows", "columns")),
@@ -260,6 +264,7 @@ def test_refuses_random_bytes_without_falling_over(tmp_path: Path) -> None:
         refused(tmp_path / "n.onnx")
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_counts_the_operations_of_convolutions_and_products(tmp_path: Path) -> None:
     weights = numpy_helper.from_array(np.ones((8, 3, 3, 3), np.float32), "weight")
     graph = helper.make_graph(
@@ -292,10 +297,10 @@ def test_weights_count_wherever_the_exporter_put_them(tmp_path: Path) -> None:
     assert [estimate_bytes(model)[0] for model in models] == [12, 12]
 
 
-def test_refuses_a_million_operators_before_it_looks_at_them(tmp_path: Path) -> None:
+def test_refuses_too_many_operators_before_it_looks_at_them(tmp_path: Path) -> None:
     node = helper.make_node("Relu", ["input"], ["output"]).SerializeToString()
     field = b"\x0a" + bytes([len(node)]) + node  # GraphProto.node
-    graph = field * 1_000_000
+    graph = field * (MAX_OPERATORS + 1)
     size = len(graph)
     length = bytes(
         (size >> shift) & 0x7F | (0x80 if size >> (shift + 7) else 0)
@@ -304,7 +309,7 @@ def test_refuses_a_million_operators_before_it_looks_at_them(tmp_path: Path) -> 
     )
     (tmp_path / "n.onnx").write_bytes(b"\x08\x08\x3a" + length + graph)
     error = refused(tmp_path / "n.onnx")
-    assert (error.value, error.expected) == ("1,000,000", "at most 200,000")
+    assert (error.value, error.expected) == ("200,001", "at most 200,000")
 
 
 def test_operators_of_functions_count_as_well(tmp_path: Path) -> None:

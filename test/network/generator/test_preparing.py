@@ -226,7 +226,7 @@ def test_a_file_that_is_cut_anywhere_is_refused_and_harms_nothing(
     prepare: Prepare, path: Path, tmp_path: Path
 ) -> None:
     content = path.read_bytes()
-    for share in (0.0001, 0.02, 0.3, 0.9, 0.999):
+    for share in (0.0001, 0.02, 0.999):  # in a key, among the tensors' names, in the weights
         cut = tmp_path / "cut.gguf"
         cut.write_bytes(content[: int(len(content) * share)])
         with pytest.raises(ModelError):
@@ -291,8 +291,8 @@ def test_a_prompt_may_fill_the_context_but_for_one_token(model: PreparedGenerato
 def test_a_template_that_loops_is_ended(prepare: Prepare, path: Path, tmp_path: Path) -> None:
     loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     endless = prepare(write_gguf(tmp_path / "model.gguf", said={"tokenizer.chat_template": loop}))
-    with pytest.raises(AegisError, match="longer than 3 s"):
-        encoded(endless, [Message("user", "x")], timeout_s=3)
+    with pytest.raises(AegisError, match="longer than 1 s"):
+        encoded(endless, [Message("user", "x")], timeout_s=1)
 
 
 def test_files_beside_a_model_are_bounded_and_must_make_sense(tmp_path: Path) -> None:
