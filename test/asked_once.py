@@ -143,11 +143,14 @@ def _digest(file: Path) -> str:
 
 
 def _copy(made: Path, place: Path) -> None:
-    """Have a folder hold what another one does, and nothing else."""
+    """Have a folder hold the files of another one, with this process' rights, and nothing else."""
     place.mkdir(parents=True, exist_ok=True)
     for each in place.iterdir():
         if each.is_dir():
             shutil.rmtree(each)
         else:
             each.unlink()
-    shutil.copytree(made, place, dirs_exist_ok=True)
+    for file in _files(made):
+        copy = place / file.relative_to(made)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
