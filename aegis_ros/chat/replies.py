@@ -24,7 +24,7 @@ _KINDS = {
     "prompt_too_long": (400, "messages", "context_length_exceeded"),
     "answer_too_long": (400, "max_tokens", "context_length_exceeded"),
 }
-_RULES = {"schema": 400, "model_valid": 500}
+_RULES = {"schema": 400, "model_valid": 500, "run_failed": 500}
 
 
 class Wrong(Refused):
@@ -62,10 +62,8 @@ def refusal(answered: Answered) -> Wrong | None:
     if not answered.ended or answered.ended in _REASONS:
         return None
     text = answered.sentence or f"the answer ended early: {answered.ended}"
-    if answered.ended != "refused":
-        return Wrong(503, text)
     known = _KINDS.get(answered.kind)
-    if known is not None:
+    if known is not None and answered.ended == "refused":
         return Wrong(known[0], text, *known[1:])
     return Wrong(_RULES.get(answered.rule, 503), text)
 

@@ -15,7 +15,12 @@ from aegis_ros.network.generator.answer_text import AnswerText
 from aegis_ros.orchestrator.forecast import Standing, limited
 from aegis_ros.orchestrator.request import Answer, Conclusion, Question, Request
 from aegis_ros.rationale import Reason, Rule
-from aegis_ros.rationale.generators import AnswerLost, RequestWaits, TooManyRequests
+from aegis_ros.rationale.generators import (
+    AnswerLost,
+    ModelFailed,
+    RequestWaits,
+    TooManyRequests,
+)
 from aegis_ros.rationale.rejection import Failed
 
 __all__ = ["Conversation", "Demand", "Speaker", "Vocabulary"]
@@ -294,18 +299,22 @@ class Conversation:
                     self._stop(request)
         if spoken.ended is not None:
             if not request.concluded:
-                self._conclude(request, *self._meaning(request, spoken.ended))
+                self._conclude(request, *self._meaning(request, spoken.ended, spoken.text))
             self._free(request)
         elif news and not request.concluded:
             self._untold.append((request, request.answer()))
 
-    def _meaning(self, request: Request, ended: Ending) -> tuple[Conclusion, Reason | None]:
+    def _meaning(
+        self, request: Request, ended: Ending, text: str
+    ) -> tuple[Conclusion, Reason | None]:
         """Return what the end of an answer means, and why it is none that anybody wanted."""
         if ended in (Ending.CANCELLED, Ending.REMOVED) and request.why is not None:
             return request.why
         known = _ENDED.get(ended)
         if known is not None:
             return known, None
+        if ended is Ending.FAILED:
+            return Conclusion.LOST, ModelFailed(self.name, request.number, request.tokens, text)
         return Conclusion.LOST, AnswerLost(self.name, request.number, request.tokens)
 
     def _end(self, number: int, ended: Conclusion, reason: Reason | None) -> None:

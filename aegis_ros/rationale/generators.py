@@ -19,6 +19,7 @@ __all__ = [
     "CacheTooLarge",
     "GeneratorAdmitted",
     "GeneratorRefused",
+    "ModelFailed",
     "PromiseRefused",
     "PromptTooLong",
     "RequestWaits",
@@ -395,7 +396,7 @@ class UnknownGenerator(Reason):
 
 @dataclass(frozen=True, slots=True)
 class AnswerLost(Reason):
-    """An answer was cut off because the engine was lost, or the model failed.
+    """An answer was cut off because the engine was lost.
 
     Attributes:
         task: the generator.
@@ -409,3 +410,23 @@ class AnswerLost(Reason):
     task: str
     request: int
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed(Reason):
+    """An answer was cut off because the engine could not go on with it.
+
+    Attributes:
+        task: the generator.
+        request: number of the request.
+        tokens: how many there are.
+        problem: what the engine says of it; may be empty.
+    """
+
+    decision = Decision.LOST
+    rule = Rule.RUN_FAILED
+
+    task: str
+    request: int
+    tokens: int
+    problem: str

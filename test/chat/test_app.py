@@ -118,6 +118,7 @@ def test_why_an_answer_ended_is_said_in_the_words_of_the_api(ended: str, reason:
         (Answered(ended="refused", rule="model_valid"), 500, None),
         (Answered(ended="refused", rule="state"), 503, None),
         (Answered("Hel", ended="lost"), 503, None),
+        (Answered("Hel", ended="lost", kind="model_failed", rule="run_failed"), 500, None),
         (Answered("Hel", ended="cancelled"), 503, None),
     ],
 )

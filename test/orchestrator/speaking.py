@@ -38,15 +38,17 @@ class FakeSpeaker:
     def cancel(self, task_id: int, request: int) -> None:
         self.cancelled.append(request)
 
-    def say(self, request: int, text: str = "", ended: Ending | None = None) -> None:
-        """Have a request say a text, one token a byte."""
+    def say(
+        self, request: int, text: str = "", ended: Ending | None = None, *, why: str = ""
+    ) -> None:
+        """Have a request say a text, one token a byte, and end for a reason that is told."""
         times = []
         for _ in text.encode():
             self._now_ns += 10_000_000
             times.append(self._now_ns)
         if ended is not None:
             del self.asked[request]
-        spoken = Spoken(self.task_id, request, tuple(text.encode()), tuple(times), ended)
+        spoken = Spoken(self.task_id, request, tuple(text.encode()), tuple(times), ended, why)
         self.on_spoken(spoken)
 
     def lose(self) -> None:

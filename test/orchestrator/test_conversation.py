@@ -15,6 +15,7 @@ from aegis_ros.rationale import Reason
 from aegis_ros.rationale.generators import (
     AnswerCapped,
     AnswerLost,
+    ModelFailed,
     PromptTooLong,
     RequestWaits,
     TooManyRequests,
@@ -210,6 +211,16 @@ def test_what_the_engine_loses_is_told_once_and_who_waits_is_asked_when_it_is_ba
     talk.conversation.engine_back()
     talk.speaker.say(second, "whole", Ending.END)
     assert talk.heard[second][-1].ended is Conclusion.END
+
+
+def test_what_a_model_fails_at_is_told_and_the_next_one_is_asked() -> None:
+    talk = Talk(slots=1)
+    first, second = talk.asked(), talk.asked()
+    talk.speaker.say(first, "half", Ending.FAILED, why="no memory for part 2")
+    failed = talk.heard[first][-1]
+    assert (failed.ended, failed.text) == (Conclusion.LOST, "half")
+    assert failed.reason == ModelFailed("llm", first, 4, "no memory for part 2")
+    assert list(talk.speaker.asked) == [second]
 
 
 def test_a_request_that_waits_for_the_engine_can_be_cancelled() -> None:

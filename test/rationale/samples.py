@@ -202,6 +202,8 @@ REASONS = (
     g.UnknownGenerator("asistant", ("assistant", "captioner")),
     g.UnknownGenerator("", ()),
     g.AnswerLost("assistant", 7, 12),
+    g.ModelFailed("assistant", 7, 1, "BackendError: no memory for part 2"),
+    g.ModelFailed("assistant", 7, 12, ""),
     g.CacheTooLarge("assistant", 4, 4096, 720 * MIB, 256 * MIB, 1, 1456),
     g.CacheTooLarge("assistant", 1, 4096, 180 * MIB, 128 * MIB, 0, 2912),
     g.CacheTooLarge("assistant", 4, 4096, 720 * MIB, 0, 0, 0),

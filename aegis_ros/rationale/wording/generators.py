@@ -189,3 +189,11 @@ def _answer_lost(reason: generators.AnswerLost) -> str:
         f"the answer to request {reason.request} of {reason.task} was lost with the engine after "
         f"{plural(reason.tokens, 'token')}; ask again"
     )
+
+
+@words_of(generators.ModelFailed)
+def _model_failed(reason: generators.ModelFailed) -> str:
+    return (
+        f"the answer to request {reason.request} of {reason.task} failed after "
+        f"{plural(reason.tokens, 'token')}{': ' if reason.problem else ''}{reason.problem}"
+    )
