@@ -73,7 +73,7 @@ class GeneratorNews:
             self._record.close()
             self._record = None
         for name in names:
-            self._adapting.remove(name)
+            self.forget(name)
 
     def spoken(self, spoken: Spoken) -> None:
         """Take what the engine says, on whichever thread."""
@@ -86,6 +86,10 @@ class GeneratorNews:
     def adapt(self, answer: GeneratorAnswer) -> Limits:
         """Have a generator choose anew among what is admitted; return what it begins with."""
         return self._adapting.add(answer.generator.name, answer.menu())
+
+    def forget(self, name: str) -> None:
+        """Have a generator adapt no more."""
+        self._adapting.remove(name)
 
     def limit(self, entry: GeneratorEntry, borne: GeneratorAnswer | None = None) -> None:
         """Have a generator do what it chose, and no more than its lane bears.

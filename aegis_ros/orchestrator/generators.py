@@ -7,12 +7,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.engine import Engine
 from aegis_ros.engine.events import EngineEvent, OverrunEvent
-from aegis_ros.engine.speech import Spoken
+from aegis_ros.engine.speech import LoadGenerator, Spoken
 from aegis_ros.errors import AegisError
 from aegis_ros.memory import Holding
 from aegis_ros.orchestrator.admissions import Ticket, cancelled_reason
@@ -34,7 +35,12 @@ from aegis_ros.planning.generator_preparation import (
 from aegis_ros.planning.in_slack import judge_generators
 from aegis_ros.planning.refusal import Refusal
 from aegis_ros.rationale import Rationale, Reason
-from aegis_ros.rationale.engine import EngineGivenUp, Quarantined, TaskNotReloaded
+from aegis_ros.rationale.engine import (
+    EngineGivenUp,
+    NotUnloaded,
+    Quarantined,
+    TaskNotReloaded,
+)
 from aegis_ros.rationale.generators import (
     BucketsChanged,
     CacheTooLarge,
@@ -192,16 +198,18 @@ class Generators:
             if self._admitted.get(spec.name) is not None:
                 raise Refusal(NameTaken(spec.name))
             candidate, answer = self._judging.judged(spec, ticket)
-            entry = self._loaded(candidate, answer, ticket)
-            with self._changing:
-                ticket.at(AdmissionStage.LOADING)
-                ticket.settled = True
-                self._entries[spec.name] = self._by_id[entry.task_id] = entry
-                self._rejected.drop(spec.name)
-                self._refused.pop(spec.name, None)
-                rationale = self._log.report(answer.reason)
-                self.settle()
-                return rationale
+            with ExitStack() as undo:
+                entry = self._loaded(candidate, answer, ticket, undo)
+                with self._changing:
+                    ticket.at(AdmissionStage.LOADING)  # the last moment to cancel it
+                    ticket.settled = True
+                    undo.pop_all()
+                    self._entries[spec.name] = self._by_id[entry.task_id] = entry
+                    self._rejected.drop(spec.name)
+                    self._refused.pop(spec.name, None)
+                    rationale = self._log.report(answer.reason)
+                    self.settle()
+                    return rationale
         except Refusal as refusal:
             reason: Reason = refusal.reason
         except (AegisError, OSError, MemoryError) as error:
@@ -222,13 +230,18 @@ class Generators:
         return [each.answer for each in self._entries.values() if each.answer.admitted]
 
     def _loaded(
-        self, candidate: GeneratorCandidate, answer: GeneratorAnswer, ticket: Ticket
+        self,
+        candidate: GeneratorCandidate,
+        answer: GeneratorAnswer,
+        ticket: Ticket,
+        undo: ExitStack,
     ) -> GeneratorEntry:
         """Load a generator with all its buckets, limited to those that it may run."""
         ticket.at(AdmissionStage.LOADING)
         spec = candidate.spec
         loaded = to_load(self._new_id(), candidate, answer, self._device)
         self._engine.load_generator(loaded)
+        undo.callback(self._unload, loaded)
         facts = candidate.prepared.facts
         conversation = Conversation(
             loaded.task_id,
@@ -246,6 +259,7 @@ class Generators:
             arena_bytes=self._device.arena_bytes,
             memory=self._memory,
         )
+        undo.callback(self._news.forget, spec.name)
         entry = GeneratorEntry(
             loaded.task_id,
             candidate,
@@ -260,6 +274,13 @@ class Generators:
         self._news.limit(entry, answer)
         self._news.begin()
         return entry
+
+    def _unload(self, loaded: LoadGenerator) -> None:
+        """Take one out of the engine that is not admitted after all."""
+        try:
+            self._engine.unload(loaded.task_id)
+        except AegisError as error:
+            self._log.report(NotUnloaded(loaded.name, str(error)))
 
     # -- beside tasks that change -------------------------------------------------------------
 

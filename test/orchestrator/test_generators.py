@@ -15,7 +15,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.analysis import AnalysisTask
 from aegis_ros.engine import Cycle, EngineEvent, OverrunEvent
-from aegis_ros.engine.speech import Ending
+from aegis_ros.engine.speech import Ending, LoadGenerator
 from aegis_ros.network.generator.preparing import prepare_generator
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.network.model_file import ModelFile
@@ -36,6 +36,7 @@ from aegis_ros.rationale.generators import (
     StepOverran,
     UnknownGenerator,
 )
+from aegis_ros.rationale.rejection import Cancelled
 from aegis_ros.rationale.requests import CyclesNotKept, Measuring
 from aegis_ros.spec import Criticality, GeneratorSpec
 from test.network.generator.models import write_gguf
@@ -230,6 +231,24 @@ def test_its_memory_is_known_when_what_was_made_of_its_model_is_gone(houses: Hou
     before = house.orchestrator.status().arena_used_bytes
     shutil.rmtree(house.folder / "state" / "cache")
     assert house.orchestrator.status().arena_used_bytes == before > 0
+
+
+def test_one_that_is_cancelled_while_it_loads_is_not_left_in_the_engine(houses: Houses) -> None:
+    house = houses()
+    load = house.engine.load_generator
+
+    def cancelled_meanwhile(spec: LoadGenerator) -> str:
+        note = load(spec)
+        house.orchestrator.unregister("llm")
+        return note
+
+    house.engine.load_generator = cancelled_meanwhile  # type: ignore[method-assign]
+    house.start()
+    assert house.engine.generators == {}
+    assert [verb for verb, _ in house.engine.calls] == ["load", "limit", "unload"]
+    assert house.orchestrator.status().arena_used_bytes == 0
+    (rejected,) = house.orchestrator.status().rejected
+    assert isinstance(rejected.rationale.reason, Cancelled)
 
 
 def test_its_name_is_taken(houses: Houses) -> None:
