@@ -103,7 +103,8 @@ class Turn:
     Attributes:
         ids: int64 [batch, tokens].
         past: int64 [batch], tokens in the cache of each before.
-        slot: of the first; -1 where the bucket is for nobody and nothing runs.
+        slot: of the first; -1 where the bucket is for nobody and nothing runs, or nothing more:
+            it may become so between two parts.
     """
 
     __slots__ = ("ids", "past", "slot")
@@ -127,7 +128,11 @@ class Speech(Protocol):
         ...
 
     def between(self) -> int | None:
-        """Return the outcome of a part that is not the last; ``None`` ends the job."""
+        """Return the outcome of a part that is not the last; ``None`` ends the job.
+
+        Asked once more before the next part runs, which may be much later; where that ends the job
+        or leaves its bucket to nobody, the part does not run.
+        """
         ...
 
     def end(self, logits: npt.NDArray[np.float32]) -> int | None:

@@ -150,6 +150,10 @@ class Generation:
         filled = first and self._chunk(first[0]) is not None
         self._chosen, self._for = 0, tuple(first) if filled else ()
 
+    def leave(self) -> None:
+        """Have the bucket chosen last be for nobody; its requests go on from where they were."""
+        self._for = ()
+
     def following(self) -> int | None:
         """Return the bucket to run next; ``None`` where no request is left."""
         prompts, decoded = self._prompts, self._decoded

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aegis_ros.backends.generators import CompiledGenerator, Speech, steps_of
+from aegis_ros.backends.generators import CompiledGenerator, Speech, Turn, steps_of
 from aegis_ros.errors import BackendError
 from aegis_ros.memory import KvShape
 from aegis_ros.scheduling.generation import Shape
@@ -32,7 +32,7 @@ class OrtGenerator:
         """Run nothing yet."""
         self._decoder: Decoder | None = decoder
         self._steps = tuple(steps)
-        self._runs = False  # whether the present bucket is for anybody
+        self._turn: Turn | None = None  # what the present bucket runs with
 
     @property
     def segments(self) -> int:
@@ -54,17 +54,19 @@ class OrtGenerator:
         decoder = self._decoder
         assert decoder is not None
         if part == 0:
-            turn = speech.begin(bucket)
+            turn = self._turn = speech.begin(bucket)
             slot = turn.slot
-            self._runs = slot >= 0
-            if self._runs:
+            if slot >= 0:
                 decoder.lengths[slot : slot + len(turn.past)] = turn.past
                 decoder.begin(turn.ids, slot)
-        if self._runs:
+        elif speech.between() is None:
+            return None
+        runs = self._turn is not None and self._turn.slot >= 0
+        if runs:
             decoder.run(part)
         if not last:
             return speech.between()
-        return speech.end(decoder.end() if self._runs else _NO_LOGITS)
+        return speech.end(decoder.end() if runs else _NO_LOGITS)
 
     def close(self) -> None:
         """Drop the sessions and the cache."""

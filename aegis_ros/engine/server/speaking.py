@@ -70,6 +70,11 @@ class Speaker:
         self._conversation = conversation
         self._report = report
         self._generation = Generation(shapes)
+        # The smallest chunk and the smallest decode stay, whatever the limits are.
+        self._least = {
+            prefill: min(each.tokens for each in shapes if each.prefill is prefill)
+            for prefill in (True, False)
+        }
         self._limits = conversation.limits()
         slots = conversation.cache.slots
         self._slots = range(slots)
@@ -86,6 +91,8 @@ class Speaker:
         if bucket != self._expected:
             self._look(begins=True)
             self._generation.first()
+        elif self._too_long(bucket) or not self._wanted():  # since it was chosen
+            self._generation.leave()
         self._expected = None  # until it has ended
         self._bucket = bucket
         self._began_ns = time.monotonic_ns()
@@ -114,14 +121,34 @@ class Speaker:
         return turn
 
     def between(self) -> int | None:
-        """Return ``None`` where all requests were cancelled, or there is none."""
+        """Return ``None`` where all requests were cancelled, or there is none.
+
+        A bucket that limits no longer allow is left to nobody: whoever lowers them is promised that
+        no part of it begins any more. What it was for is taken up again, in smaller ones.
+        """
+        if self._too_long(self._bucket):
+            self._generation.leave()
+            self._turns[self._bucket].slot = -1
+        if self._wanted():
+            return 0
+        self._look()
+        return 0 if self._by_number else None
+
+    def _wanted(self) -> bool:
+        """Return whether anybody still wants an answer."""
         conversation = self._conversation
         for number, answer in self._by_number.items():
             slot = answer.slot
             if conversation.number(slot) == number != conversation.cancelled(slot):
-                return 0
-        self._look()
-        return 0 if self._by_number else None
+                return True
+        return False
+
+    def _too_long(self, bucket: int) -> bool:
+        """Return whether limits do not allow a bucket."""
+        shape = self._shapes[bucket]
+        chunk, batch = self._conversation.limits()
+        most = chunk if shape.prefill else batch
+        return shape.tokens > max(most, self._least[shape.prefill])
 
     def end(self, logits: npt.NDArray[np.float32]) -> int | None:
         """Choose tokens, look for what is new, and return the bucket to go on with."""
