@@ -35,9 +35,10 @@ class GeneratorEntry:
         answer: what the proof says of it beside the tasks that there are.
         conversation: its requests.
         cycles: reads what it ran.
-        borne: what its lane bears at this moment; less than ``answer`` while a task comes.
         limits: as it chose them.
-        failure: why it does not run though it is admitted.
+        coming: what a task leaves it that comes; ``None`` where none does.
+        failure: why the engine does not run it; ``None`` where it does.
+        shown: why it is listed among those that do not run.
     """
 
     task_id: int
@@ -47,9 +48,10 @@ class GeneratorEntry:
     answer: GeneratorAnswer
     conversation: Conversation
     cycles: CycleReader
-    borne: GeneratorAnswer
     limits: Limits
+    coming: GeneratorAnswer | None = None
     failure: Reason | None = None
+    shown: Reason | None = None
 
     @property
     def name(self) -> str:
@@ -60,6 +62,19 @@ class GeneratorEntry:
     def lane(self) -> str:
         """The lane that it runs on."""
         return self.candidate.lane
+
+    @property
+    def borne(self) -> GeneratorAnswer:
+        """What its lane bears at this moment; less than :attr:`answer` while a task comes."""
+        coming = self.coming
+        if coming is None or len(self.answer.buckets) <= len(coming.buckets):
+            return self.answer
+        return coming
+
+    @property
+    def problem(self) -> Reason | None:
+        """Why it does not run beside the tasks that there are; ``None`` where it does."""
+        return self.failure or (None if self.answer.admitted else self.answer.reason)
 
     def summary(self, adapted: AdaptedSummary, stepped_ns: int) -> GeneratorSummary:
         """Return how it is now.

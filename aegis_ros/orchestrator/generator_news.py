@@ -47,7 +47,7 @@ class GeneratorNews:
         self._record_path = record
         self._record: CycleRecord | None = None
         self._adapting = Adapting(log.report, self._note)
-        self._limiting = threading.Lock()  # of what is borne, and of the limits that follow from it
+        self._enforcing = threading.Lock()
         self._news: SimpleQueue[Spoken | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -91,19 +91,21 @@ class GeneratorNews:
         """Have a generator adapt no more."""
         self._adapting.remove(name)
 
-    def limit(self, entry: GeneratorEntry, borne: GeneratorAnswer | None = None) -> None:
-        """Have a generator do what it chose, and no more than its lane bears.
+    def enforce(self, entry: GeneratorEntry) -> None:
+        """Have a generator do what it chose, and no more than its lane and the engine bear.
 
-        Args:
-            entry: the generator.
-            borne: what its lane bears from now on; as before, if not given.
+        The one place that limits, pauses and resumes it: whatever of it changes, in whatever order,
+        the last one to come here sees all of that.
         """
-        with self._limiting:  # a choice must not undo what a task was promised meanwhile
-            entry.borne = borne or entry.borne
-            entry.limits = self._adapting.limits(entry.name) or entry.limits
-            buckets, limits = entry.borne.buckets, entry.limits
-            chunk = max(each.tokens for each in buckets if each.prefill)
-            batch = max(each.tokens for each in buckets if not each.prefill)
+        with self._enforcing:
+            borne = entry.borne
+            problem = entry.failure or (None if borne.admitted else borne.reason)
+            if problem is not None:
+                entry.conversation.pause(problem)
+                return
+            limits = entry.limits = self._adapting.limits(entry.name) or entry.limits
+            chunk = max(each.tokens for each in borne.buckets if each.prefill)
+            batch = max(each.tokens for each in borne.buckets if not each.prefill)
             self._engine.limit(
                 entry.task_id, chunk=min(chunk, limits.chunk), batch=min(batch, limits.batch)
             )
@@ -112,6 +114,7 @@ class GeneratorNews:
             entry.conversation.limit(
                 slots if limits.batch >= batch else limits.batch, limits.length
             )
+            entry.conversation.resume()
 
     def _listen(self) -> None:
         while (spoken := self._news.get()) is not None:
@@ -134,7 +137,7 @@ class GeneratorNews:
             for each in figures:
                 self._adapting.cycle(entry.name, each, use)
             if self._adapting.limits(entry.name) != entry.limits:
-                self.limit(entry)
+                self.enforce(entry)
         except Exception:  # the answers of all go on
             _log.exception("%s did not adapt", entry.name)
 

@@ -58,7 +58,7 @@ from aegis_ros.wcet import ProfileStore
 
 __all__ = ["Generators"]
 
-_LONGEST_STEP_S = 2.0  # that is waited for
+_LONGEST_PART_S = 2.0  # that is waited for, or twice as long as one may take
 _LOOK_S = 0.005
 _log = logging.getLogger(__name__)
 
@@ -125,6 +125,8 @@ class Generators:
         self._entries: dict[str, GeneratorEntry] = {}
         self._by_id: dict[int, GeneratorEntry] = {}
         self._refused: dict[str, GeneratorSummary] = {}
+        self._showing = threading.Lock()
+        self._came = False  # whether what is coming is known to the next settlement
         self._news = GeneratorNews(engine, log, record, self._by_id.get)
 
     # -- what there is ------------------------------------------------------------------------
@@ -268,10 +270,9 @@ class Generators:
             answer=answer,
             conversation=conversation,
             cycles=cycles,
-            borne=answer,
             limits=self._news.adapt(answer),
         )
-        self._news.limit(entry, answer)
+        self._news.enforce(entry)
         self._news.begin()
         return entry
 
@@ -298,52 +299,74 @@ class Generators:
             [each.candidate.generator() for each in entries], tasks, self._device.switch_ns
         )
 
-    def narrow(self, answers: Sequence[GeneratorAnswer]) -> None:
+    def narrow(self, answers: Sequence[GeneratorAnswer]) -> tuple[str, ...]:
         """Have generators do no more than this, before a task comes for which they must not.
 
-        Returns once the longer steps that were under way have ended. :meth:`settle` follows,
-        whether the task came or not.
+        That holds, whatever else changes, until :meth:`widen`. Returns once no part runs any more
+        that began before.
 
         Args:
             answers: as :meth:`beside` returns them.
+
+        Returns:
+            The generators of which such a part still runs after a long time.
         """
         narrowed = []
         for answer in answers:
             entry = self._entries.get(answer.generator.name)
-            if entry is None or not entry.answer.admitted:
-                continue
-            if not answer.admitted:
-                entry.conversation.pause(answer.reason)
-            elif len(answer.buckets) < len(entry.answer.buckets):
-                self._news.limit(entry, answer)
-            else:
-                continue
-            narrowed.append((entry, self._cycle(entry)))
-        end = time.monotonic() + _LONGEST_STEP_S
-        for entry, before in narrowed:
-            # Of best effort, it may get no time at all: then one part is left of the step at most.
-            while time.monotonic() < end and entry.conversation.running:
-                if self._cycle(entry) > before:
-                    break
-                time.sleep(_LOOK_S)
+            if entry is not None:
+                entry.coming = answer
+                if entry.borne is not entry.answer:
+                    self._news.enforce(entry)
+                    narrowed.append((entry, self._cycle(entry)))
+        return tuple(entry.name for entry, before in narrowed if not self._ended(entry, before))
+
+    def _ended(self, entry: GeneratorEntry, before: int) -> bool:
+        """Wait for the part of a generator that runs, and return whether it has ended.
+
+        No part begins that its limits do not allow: where other tasks leave it no time, nothing
+        has to be waited for.
+
+        Args:
+            entry: the generator.
+            before: how many of its steps had ended when its limits were lowered.
+        """
+        longest_s = max(_LONGEST_PART_S, 2 * max(entry.plan.budgets_ns) / 1e9)
+        end = time.monotonic() + longest_s
+        where = [lane.name for lane in self._device.lanes].index(entry.lane)
+        while entry.conversation.running and time.monotonic() < end:
+            time.sleep(_LOOK_S)  # first: a lane is seen to be busy a moment after it has become so
+            lanes = self._engine.status().lanes
+            runs = where < len(lanes) and lanes[where].task_id == entry.task_id
+            if not runs or self._cycle(entry) > before:
+                return True
+        return not entry.conversation.running
 
     def _cycle(self, entry: GeneratorEntry) -> int:
         """Return how many steps of a generator have ended."""
         cycle = self._engine.cycle(entry.task_id)
         return 0 if cycle is None else cycle.number
 
+    def widen(self) -> None:
+        """Have the next :meth:`settle` decide alone: the task came, or does not come.
+
+        Called under the orchestrator's lock.
+        """
+        self._came = True
+
     def settle(self) -> None:
         """Give every generator what its lane bears now, and report what has changed.
 
         Called under the orchestrator's lock.
         """
+        came, self._came = self._came, False
         self._admitted.promises = {
             task.name: (task, each.lane)
             for each in self._entries.values()
             if (task := each.answer.generator.promise()) is not None
         }
         for answer in self.beside(self._admitted.running()):
-            self._apply(self._entries[answer.generator.name], answer)
+            self._apply(self._entries[answer.generator.name], answer, came=came)
         self._admitted.stepped(
             {
                 each.answer.step_name: (each.answer.step(), each.lane)
@@ -352,27 +375,41 @@ class Generators:
             }
         )
 
-    def _apply(self, entry: GeneratorEntry, answer: GeneratorAnswer) -> None:
+    def _apply(self, entry: GeneratorEntry, answer: GeneratorAnswer, *, came: bool) -> None:
         before, entry.answer = entry.answer, answer
-        if not answer.admitted:
-            entry.conversation.pause(answer.reason)
-            if before.admitted:
-                rationale = self._log.report(answer.reason)
-                self._rejected.add(entry.name, Origin(from_file=True), rationale)
-            return
-        if before.buckets != answer.buckets:
+        if came:
+            entry.coming = None
+        if answer.admitted and before.buckets != answer.buckets:
             self._news.adapt(answer)
-        self._news.limit(entry, answer)
-        if entry.failure is None:
-            entry.conversation.resume()
-        reason = answer.reason
-        assert isinstance(reason, GeneratorAdmitted)
-        if not before.admitted:
-            self._rejected.drop(entry.name)
-            self._log.report(reason)
+        self._news.enforce(entry)
+        rationale = None
+        if before.admitted is not answer.admitted:
+            rationale = self._log.report(answer.reason)
         elif before.buckets != answer.buckets:
+            reason = answer.reason
+            assert isinstance(reason, GeneratorAdmitted)
             names = [tuple(each.name for each in one.buckets) for one in (before, answer)]
             self._log.report(BucketsChanged(entry.name, entry.lane, reason.borne, *names))
+        self._show(entry, rationale)
+
+    def _show(self, entry: GeneratorEntry, rationale: Rationale | None = None) -> None:
+        """List a generator among those that do not run, or no longer.
+
+        Args:
+            entry: the generator.
+            rationale: of the decision that may be why.
+        """
+        with self._showing:
+            problem = entry.problem
+            if problem == entry.shown:
+                return
+            entry.shown = problem
+            if problem is None:
+                self._rejected.drop(entry.name)
+                return
+            if rationale is None or rationale.reason != problem:
+                rationale = self._log.make(problem)
+            self._rejected.add(entry.name, Origin(from_file=True), rationale)
 
     # -- news of the engine -------------------------------------------------------------------
 
@@ -385,25 +422,25 @@ class Generators:
         failed = dict(event.failed)
         for entry in tuple(self._entries.values()):
             if entry.task_id in event.quarantined:
-                problem = words(event.reason if event.cause is None else event.cause)
-                self._fail(entry, Quarantined(entry.name, problem))
+                if not isinstance(entry.failure, Quarantined):  # each recovery names it anew
+                    problem = words(event.reason if event.cause is None else event.cause)
+                    self._fail(entry, Quarantined(entry.name, problem))
             elif entry.task_id in failed:
                 self._fail(entry, TaskNotReloaded(entry.name, failed[entry.task_id]))
             elif isinstance(event.reason, EngineGivenUp):
-                self._fail(entry, event.reason)
+                if entry.failure is None:
+                    self._fail(entry, event.reason)
             elif event.recovered:
                 if entry.failure is not None:
                     entry.failure = None
-                    if entry.answer.admitted:
-                        entry.conversation.resume()
-                        self._rejected.drop(entry.name)
+                    self._news.enforce(entry)
+                    self._show(entry)
                 entry.conversation.engine_back()
 
     def _fail(self, entry: GeneratorEntry, reason: Reason) -> None:
         entry.failure = reason
-        entry.conversation.pause(reason)
-        rationale = self._log.report(reason)
-        self._rejected.add(entry.name, Origin(from_file=True), rationale)
+        self._news.enforce(entry)
+        self._show(entry, self._log.report(reason))
 
     def overran(self, event: OverrunEvent) -> None:
         """Report that a part of a step took longer than its budget."""

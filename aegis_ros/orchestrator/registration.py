@@ -170,7 +170,7 @@ class Registrar:
             _or_refuse(spec, partial(self._mover.move, admitted.moves, spec.name))
             undo.callback(self._mover.move_back, admitted.moves, spec.name)
             undo.callback(self._settle)
-            self._generators.narrow(admitted.generators)
+            self._narrow(spec, admitted)
             for name, grown in admitted.grown.items():
                 other = self._admitted.get(name)
                 if other is not None:
@@ -183,8 +183,20 @@ class Registrar:
                 undo.pop_all()
                 return self._add(entry, admitted, loaded)
 
+    def _narrow(self, spec: TaskSpec, admitted: Admitted) -> None:
+        """Have generators give up what would make a task late.
+
+        Raises:
+            Refusal: one of them is not done with it.
+        """
+        still = self._generators.narrow(admitted.generators)
+        if still:
+            step = f"a step of {' and '.join(still)} that {spec.name} cannot wait for"
+            raise Refusal(Failed(spec.name, f"{step} has not ended yet; try again"))
+
     def _settle(self) -> None:
         with self._changing:
+            self._generators.widen()
             self._generators.settle()
 
     def _shrink(self, entry: Entry, plan: SegmentPlan) -> None:
@@ -203,6 +215,7 @@ class Registrar:
         self._admitted.grow(admitted.grown)
         self._admitted.add(entry)
         self._rejected.drop(spec.name)
+        self._generators.widen()
         self._propagation.publish_proofs()
         self._propagation.publish_tables()
         answer = self._accepted(

@@ -19,6 +19,7 @@ from aegis_ros.engine.speech import Ending, LoadGenerator
 from aegis_ros.network.generator.preparing import prepare_generator
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.network.model_file import ModelFile
+from aegis_ros.orchestrator import generators as module
 from aegis_ros.orchestrator.adapting import AdaptedSummary
 from aegis_ros.orchestrator.conversation import Conversation
 from aegis_ros.orchestrator.cycle_record import CycleRecord
@@ -26,7 +27,14 @@ from aegis_ros.orchestrator.request import Answer, Conclusion, Question
 from aegis_ros.orchestrator.types import GeneratorSummary
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.adaptation import FewerAreFaster, LimitChanged
-from aegis_ros.rationale.engine import EngineBack, EngineEnded, EngineLost
+from aegis_ros.rationale.engine import (
+    EngineBack,
+    EngineEnded,
+    EngineGivenUp,
+    EngineLost,
+    Quarantined,
+    TaskNotReloaded,
+)
 from aegis_ros.rationale.generators import (
     BucketsChanged,
     CacheTooLarge,
@@ -279,6 +287,55 @@ def test_one_that_an_engine_does_not_bring_back_is_paused_until_it_does(houses: 
     assert isinstance(conversation(house).ask(Question([1], 5), lambda answer: None), int)
 
 
+def test_one_that_failed_stays_so_whatever_tasks_come_and_go(houses: Houses) -> None:
+    house = houses()
+    orchestrator = house.start()
+    (task_id,) = house.engine.generators
+    assert orchestrator.register(house.task(period_ms=10.5, wcet_ms=8)).accepted
+    assert isinstance(summary(house).problem, GeneratorRefused)
+    back = EngineBack(1, 0, (), (("llm", "no memory"),))
+    house.engine.on_event(EngineEvent(back, recovered=True, failed=((task_id, "no memory"),)))
+    orchestrator.unregister("detector")
+    orchestrator.settle()
+    assert isinstance(conversation(house).enter(), TaskNotReloaded)
+    (rejected,) = orchestrator.status().rejected
+    assert isinstance(rejected.rationale.reason, TaskNotReloaded)
+    house.engine.on_event(EngineEvent(EngineBack(1, 1, (), ()), recovered=True))
+    assert orchestrator.status().rejected == ()
+    assert conversation(house).enter() is None
+
+
+def test_one_that_failed_and_is_back_gives_the_reason_for_which_it_is_still_paused(
+    houses: Houses,
+) -> None:
+    house = houses()
+    orchestrator = house.start()
+    (task_id,) = house.engine.generators
+    assert orchestrator.register(house.task(period_ms=10.5, wcet_ms=8)).accepted
+    back = EngineBack(1, 0, (), (("llm", "no memory"),))
+    house.engine.on_event(EngineEvent(back, recovered=True, failed=((task_id, "no memory"),)))
+    house.engine.on_event(EngineEvent(EngineBack(1, 1, (), ()), recovered=True))
+    assert isinstance(conversation(house).enter(), GeneratorRefused)
+    (rejected,) = orchestrator.status().rejected
+    assert isinstance(rejected.rationale.reason, GeneratorRefused)
+
+
+def test_a_quarantine_is_reported_once_and_outlasts_an_engine_that_is_given_up(
+    houses: Houses,
+) -> None:
+    house = houses()
+    house.start()
+    (task_id,) = house.engine.generators
+    lost = EngineLost(EngineEnded(-9), 0, ("llm",))
+    house.engine.on_event(EngineEvent(lost, quarantined=(task_id,), cause=EngineEnded(-9)))
+    for _ in range(2):
+        back = EngineBack(1, 0, ("llm",), ())
+        house.engine.on_event(EngineEvent(back, recovered=True, quarantined=(task_id,)))
+    house.engine.on_event(EngineEvent(EngineGivenUp(5, 60_000_000_000)))
+    assert len(reasons(house, Quarantined)) == 1
+    assert isinstance(conversation(house).enter(), Quarantined)
+
+
 def test_a_part_that_exceeds_its_budget_is_reported_by_its_name(houses: Houses) -> None:
     house = houses()
     house.start()
@@ -387,14 +444,56 @@ def test_no_choice_undoes_what_is_narrowed_for_a_task_that_comes(houses: Houses)
     orchestrator = house.start()
     lane = summary(house).lane
     task = AnalysisTask("detector", (10 * MS,), 25 * MS, 25 * MS, 0, Criticality.HIGH, lane)
-    orchestrator.generators.narrow(orchestrator.generators.beside({"detector": (task, lane)}))
+    generators = orchestrator.generators
+    assert generators.narrow(generators.beside({"detector": (task, lane)})) == ()
     runner = Runner(house)
     chunk, _ = house.engine.limits[runner.task_id]
     assert chunk < 32
     fewer_are_faster(runner)
     assert house.engine.limits[runner.task_id] == (chunk, 1)
-    orchestrator.generators.settle()
+    generators.settle()  # somebody else went
+    assert house.engine.limits[runner.task_id] == (chunk, 1)
+    generators.widen()
+    assert house.engine.limits[runner.task_id] == (chunk, 1)
+    generators.settle()
     assert house.engine.limits[runner.task_id] == (32, 1)
+
+
+def test_a_task_that_goes_does_not_resume_what_is_paused_for_one_that_comes(
+    houses: Houses,
+) -> None:
+    house = houses()
+    orchestrator = house.start()
+    lane = summary(house).lane
+    short = AnalysisTask("short", (MS,), MS, MS, 0, Criticality.HIGH, lane)
+    generators = orchestrator.generators
+    generators.narrow(generators.beside({"short": (short, lane)}))
+    assert isinstance(conversation(house).enter(), GeneratorRefused)
+    generators.settle()
+    assert isinstance(conversation(house).enter(), GeneratorRefused)
+    assert reasons(house, GeneratorRefused) == [], "nothing was decided yet"
+    generators.widen()
+    generators.settle()
+    assert conversation(house).enter() is None
+
+
+def test_a_task_is_refused_while_a_step_that_it_cannot_wait_for_does_not_end(
+    houses: Houses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_PART_S", 0.0)
+    house = houses()
+    orchestrator = house.start()
+    (task_id,) = house.engine.generators
+    assert isinstance(conversation(house).ask(Question([1, 2], 9), lambda answer: None), int)
+    house.engine.running[0] = task_id
+    answer = orchestrator.register(house.task(period_ms=25, wcet_ms=10))
+    assert not answer.accepted
+    assert "has not ended yet; try again" in answer.rationale.sentence
+    assert house.engine.limits[task_id] == (32, 2)
+    assert house.engine.loaded == {}
+    house.engine.running.clear()  # others have the lane, and leave it no time
+    assert orchestrator.register(house.task(period_ms=25, wcet_ms=10)).accepted
+    assert house.engine.limits[task_id] == (8, 2)
 
 
 def test_whatever_an_engine_counts_answers_go_on(houses: Houses) -> None:
