@@ -247,7 +247,8 @@ def _ended(goal: Any, owner: Orchestrator | None, found: Answer | Reason) -> Gen
     )
     if answer.reason is not None:
         if owner is not None:
-            owner.log.report_often(answer.reason)
+            if not result.success:  # what shortens an answer was reported when it began
+                owner.log.report_often(answer.reason)
             result.rationale = rationale_to_message(owner.log.make(answer.reason))
         else:
             result.rationale.sentence = sentence(answer.reason)

@@ -249,7 +249,8 @@ class PromptTopic:
         message.header.stamp = time_from_ns(prompt.stamp_ns)
         if answer.reason is not None:
             log = self._orchestrator.log
-            log.report_often(answer.reason)
+            if not message.success:  # what shortens an answer was reported when it began
+                log.report_often(answer.reason)
             message.rationale = rationale_to_message(log.make(answer.reason))
         return message
 

@@ -16,6 +16,8 @@ from aegis_ros.orchestrator.forecast import Standing, limited
 from aegis_ros.orchestrator.request import Answer, Conclusion, Question, Request
 from aegis_ros.rationale import Reason, Rule
 from aegis_ros.rationale.generators import (
+    AnswerCapped,
+    AnswerLimited,
     AnswerLost,
     ModelFailed,
     RequestWaits,
@@ -27,12 +29,7 @@ __all__ = ["Conversation", "Demand", "Speaker", "Vocabulary"]
 
 _log = logging.getLogger(__name__)
 
-_ENDED = {
-    Ending.END: Conclusion.END,
-    Ending.LENGTH: Conclusion.LENGTH,
-    Ending.CONTEXT: Conclusion.CONTEXT,
-    Ending.CANCELLED: Conclusion.CANCELLED,
-}
+_ENDED = {Ending.END: Conclusion.END, Ending.CANCELLED: Conclusion.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +105,7 @@ class Conversation:
         self._report = report
         self._lock = threading.Lock()
         self._telling = threading.RLock()  # who hears may ask, or cancel
+        self._shape = cache
         self._cache = KvCache(name, cache, most_waiting)
         self._most = cache.slots + most_waiting
         self._entered = 0  # whose prompts are being read
@@ -115,7 +113,10 @@ class Conversation:
         self._requests: dict[int, Request] = {}
         self._sharing = 0  # of them, how many have no place of their own
         self._paused: Reason | None = None
-        self._untold: list[tuple[Request, Answer]] = []  # what is told once the lock is free
+        self._closed = False
+        # What is told and reported once the lock is free.
+        self._untold: list[tuple[Request, Answer]] = []
+        self._unreported: list[Reason] = []
         self._slots = cache.slots
         self._length = self._max_len = cache.max_len
         self._most_waiting = most_waiting
@@ -160,7 +161,7 @@ class Conversation:
             self._length = length
             begun = self._cache.limit(running)
             for reserved in begun:
-                self._begin(self._requests[reserved.request], reserved)
+                self._start(reserved)
         if begun:
             self._tell()
 
@@ -202,7 +203,6 @@ class Conversation:
             ConfigError: its texts to stop at are not valid.
         """
         text = AnswerText(self._words.pieces, question.stops)
-        told: list[Reason] = []
         with self._lock:
             if self._paused is not None:
                 return self._paused
@@ -210,19 +210,19 @@ class Conversation:
             number, prompt = self._latest, len(question.tokens)
             most = limited(question.most, prompt, self._length, self._max_len)
             found = self._cache.ask(number, prompt, most, own_place=own_place)
-            if isinstance(found, RequestWaits):
-                told.append(found)
-            elif not isinstance(found, Reserved):
+            if not isinstance(found, Reserved | RequestWaits):
                 return found
-            request = Request(number, question, text, hear, own_place=own_place)
-            self._requests[number] = request
+            shorter = None
+            if most < question.most:
+                shorter = AnswerLimited(self.name, number, prompt, question.most, prompt + most)
+            self._requests[number] = Request(
+                number, question, text, hear, own_place=own_place, shorter=shorter
+            )
             self._sharing += not own_place
             if isinstance(found, Reserved):
-                if found.capped is not None:
-                    told.append(found.capped)
-                self._begin(request, found)
-        for reason in told:
-            self._report(reason)
+                self._start(found)
+            else:
+                self._unreported.append(found)
         self._tell()
         return number
 
@@ -253,28 +253,29 @@ class Conversation:
             self._end(number, Conclusion.REFUSED, reason)
 
     def close(self, reason: Reason) -> None:
-        """End all that are there at once, and take none more: there is no engine any more."""
+        """End all that are there at once, and take none more: there will be no engine any more."""
         with self._lock:
-            self._paused = reason
+            self._paused, self._closed = reason, True
             for request in self._requests.values():
                 if not request.concluded:
                     self._conclude(request, Conclusion.REFUSED, reason)
             self._requests.clear()
             self._sharing = 0
+            self._cache = KvCache(self.name, self._shape, self._most_waiting)
         self._tell()
 
     def resume(self) -> None:
-        """Take requests again."""
+        """Take requests again, unless it was closed."""
         with self._lock:
-            self._paused = None
+            if not self._closed:
+                self._paused = None
 
     def engine_back(self) -> None:
         """Begin with requests that got a slot while there was no engine."""
         with self._lock:
             for reserved in self._cache.running:
-                request = self._requests[reserved.request]
-                if not request.started:
-                    self._begin(request, reserved)
+                if not self._requests[reserved.request].started:
+                    self._start(reserved)
         self._tell()
 
     def heard(self, spoken: Spoken) -> None:
@@ -310,6 +311,9 @@ class Conversation:
         """Return what the end of an answer means, and why it is none that anybody wanted."""
         if ended in (Ending.CANCELLED, Ending.REMOVED) and request.why is not None:
             return request.why
+        if ended in (Ending.LENGTH, Ending.CONTEXT):
+            full = ended is Ending.CONTEXT or isinstance(request.shorter, AnswerCapped)
+            return Conclusion.CONTEXT if full else Conclusion.LENGTH, request.shorter
         known = _ENDED.get(ended)
         if known is not None:
             return known, None
@@ -330,7 +334,17 @@ class Conversation:
                 self._free(request)
         self._tell()
 
-    def _begin(self, request: Request, reserved: Reserved) -> None:
+    def _start(self, reserved: Reserved) -> None:
+        """Begin with a request that has a slot; where it cannot be, with the one that follows."""
+        following: Reserved | None = reserved
+        while following is not None:
+            request = self._requests[following.request]
+            if self._begin(request, following):
+                return
+            following = self._leave(request)
+
+    def _begin(self, request: Request, reserved: Reserved) -> bool:
+        """Begin with a request, now or when the engine is back; ``False`` where it is refused."""
         question = request.question
         asked = Asked(
             request.number, reserved.slot, question.tokens, reserved.answer, question.sampling
@@ -339,12 +353,14 @@ class Conversation:
             self._speaker.ask(self._task_id, asked)
         except AegisError as error:
             if error.rule is Rule.ENGINE_RESTART:
-                return  # asked again when the engine is back
-            failed = Failed(self.name, str(error))
-            self._conclude(request, Conclusion.REFUSED, failed)
-            self._free(request)
-        else:
-            request.started = True
+                return True  # asked again when the engine is back
+            self._conclude(request, Conclusion.REFUSED, Failed(self.name, str(error)))
+            return False
+        request.started = True
+        request.shorter = reserved.capped or request.shorter
+        if request.shorter is not None:
+            self._unreported.append(request.shorter)
+        return True
 
     def _stop(self, request: Request) -> None:
         number = request.number
@@ -354,17 +370,26 @@ class Conversation:
             _log.debug("request %d of %s was not cancelled: %s", number, self.name, error)
 
     def _free(self, request: Request) -> None:
+        """Give the slot of a request, or its place in line, to who follows."""
+        following = self._leave(request)
+        if following is not None:
+            self._start(following)
+
+    def _leave(self, request: Request) -> Reserved | None:
+        """Forget a request; return the one that gets its slot."""
         del self._requests[request.number]
         self._sharing -= not request.own_place
-        following = self._cache.end(request.number)
-        if following is not None:
-            self._begin(self._requests[following.request], following)
+        return self._cache.end(request.number)
 
     def _conclude(self, request: Request, ended: Conclusion, reason: Reason | None = None) -> None:
         self._untold.append((request, request.conclude(ended, reason)))
 
     def _tell(self) -> None:
         """Have requests hear what is new, in its order; called under no lock."""
+        with self._lock:
+            unreported, self._unreported = self._unreported, []
+        for reason in unreported:
+            self._report(reason)
         with self._telling:
             with self._lock:
                 untold, self._untold = self._untold, []

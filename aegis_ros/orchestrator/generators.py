@@ -459,11 +459,15 @@ class Generators:
             )
         )
 
-    def clear(self) -> None:
-        """End all requests and forget everything; the engine has ended."""
-        entries, self._entries = tuple(self._entries.values()), {}
-        for entry in entries:
+    def close(self) -> None:
+        """End all requests, and take none more: the engine is about to end."""
+        for entry in tuple(self._entries.values()):
             entry.conversation.close(NotConfigured(entry.name))
+
+    def clear(self) -> None:
+        """Forget everything; the engine has ended."""
+        self.close()  # what was admitted meanwhile
+        entries, self._entries = tuple(self._entries.values()), {}
         self._news.end(entry.name for entry in entries)
         self._by_id.clear()
         self._refused.clear()

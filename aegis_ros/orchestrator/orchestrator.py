@@ -521,6 +521,7 @@ class Orchestrator:
         self._configuring.set()
         self.admissions.close()
         self.deactivate()
+        self.generators.close()  # while there is an engine, so that nothing of it ends a request
         if not self.admissions.wait_until_empty(_CANCEL_S):
             self._engine.stop()  # whatever waits for it ends with it
             self.admissions.wait_until_empty()

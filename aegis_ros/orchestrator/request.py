@@ -10,6 +10,7 @@ from enum import StrEnum
 from aegis_ros.network.generator.answer_text import AnswerText
 from aegis_ros.network.generator.sampling import Sampling
 from aegis_ros.rationale import Reason
+from aegis_ros.rationale.generators import AnswerCapped, AnswerLimited
 
 __all__ = ["WELL_ENDED", "Answer", "Conclusion", "Question", "Request"]
 
@@ -59,7 +60,7 @@ class Answer:
         prompt_ns: from the request until its first token, 0 before.
         answer_ns: from its first token to its latest one.
         ended: why it ended; ``None`` while it goes on.
-        reason: why it was cut short, where nobody asked for that.
+        reason: why it was cut short, or could not become longer, where nobody asked for that.
     """
 
     request: int
@@ -86,9 +87,10 @@ class Request:
         text: what its tokens become.
         hear: called with each part of the answer, at last with one that has ended.
         own_place: whether it has a place of its own in line.
+        shorter: why its answer gets fewer tokens than it asks for, as far as that is known.
 
     Attributes:
-        number, question, hear, own_place: as given.
+        number, question, hear, own_place, shorter: as given.
         asked_ns: when it came, monotonic.
         started: whether it was begun with.
         concluded: whether it has its end, which it may have before its slot is free.
@@ -107,6 +109,7 @@ class Request:
         "number",
         "own_place",
         "question",
+        "shorter",
         "started",
         "why",
     )
@@ -119,12 +122,14 @@ class Request:
         hear: Callable[[Answer], None],
         *,
         own_place: bool,
+        shorter: AnswerLimited | AnswerCapped | None = None,
     ) -> None:
         """Begin without an answer."""
         self.number = number
         self.question = question
         self.hear = hear
         self.own_place = own_place
+        self.shorter = shorter
         self.asked_ns = time.monotonic_ns()
         self.started = False
         self.concluded = False

@@ -16,6 +16,7 @@ class FakeSpeaker:
         asked: requests that run, by number.
         cancelled: numbers that were to be cancelled.
         gone: whether there is no engine.
+        refuses: why it takes no request; empty where it does.
         on_spoken: hears what is said.
     """
 
@@ -24,6 +25,7 @@ class FakeSpeaker:
         self.asked: dict[int, Asked] = {}
         self.cancelled: list[int] = []
         self.gone = False
+        self.refuses = ""
         self.on_spoken: Callable[[Spoken], None] = lambda spoken: None
         self._now_ns = 1_000_000_000_000_000
 
@@ -31,6 +33,8 @@ class FakeSpeaker:
         assert task_id == self.task_id
         if self.gone:
             raise EngineError("the engine is not running", rule=Rule.ENGINE_RESTART)
+        if self.refuses:
+            raise EngineError(self.refuses)
         assert asked.request not in self.asked
         assert asked.slot not in [each.slot for each in self.asked.values()]
         self.asked[asked.request] = asked

@@ -14,6 +14,7 @@ from aegis_ros.orchestrator.request import Answer, Conclusion, Question
 from aegis_ros.rationale import Reason
 from aegis_ros.rationale.generators import (
     AnswerCapped,
+    AnswerLimited,
     AnswerLost,
     ModelFailed,
     PromptTooLong,
@@ -82,7 +83,12 @@ def test_requests_get_shorter_answers_from_now_on_and_none_is_refused_for_that()
     after, short, long = talk.asked(5, 50), talk.asked(5, 3), talk.asked(40, 50)
     lengths = {number: asked.answer for number, asked in talk.speaker.asked.items()}
     assert lengths == {before: 50, after: 25, short: 3, long: 50}
-    assert talk.reported == []
+    assert talk.reported == [AnswerLimited("llm", after, 5, 50, 30)]
+    talk.speaker.say(after, "x" * 25, Ending.LENGTH)
+    shortened = talk.heard[after][-1]
+    assert (shortened.ended, shortened.reason) == (Conclusion.LENGTH, talk.reported[0])
+    talk.speaker.say(before, "x" * 50, Ending.LENGTH)
+    assert talk.heard[before][-1].reason is None
 
 
 def test_an_answer_is_heard_as_it_comes_and_ends_once() -> None:
@@ -177,10 +183,24 @@ def test_an_answer_is_no_longer_than_its_slot_and_a_prompt_is_refused_with_what_
     talk = Talk()
     number = talk.asked(90, 500)
     assert talk.speaker.asked[number].answer == 10
-    assert isinstance(talk.reported[0], AnswerCapped)
+    assert talk.reported == [AnswerCapped("llm", number, 90, 500, 10)]
+    talk.speaker.say(number, "x" * 10, Ending.LENGTH)
+    capped = talk.heard[number][-1]
+    assert (capped.ended, capped.reason) == (Conclusion.CONTEXT, talk.reported[0])
     refused = talk.ask(100)
     assert isinstance(refused, PromptTooLong)
     assert refused.most == 99
+
+
+def test_who_waited_is_told_too_that_the_answer_is_shorter() -> None:
+    talk = Talk(slots=1)
+    first = talk.asked()
+    waits = talk.asked(90, 500)
+    assert [type(each) for each in talk.reported] == [RequestWaits]
+    talk.speaker.say(first, "a", Ending.END)
+    assert talk.reported[1:] == [AnswerCapped("llm", waits, 90, 500, 10)]
+    talk.speaker.say(waits, "done", Ending.END)
+    assert talk.heard[waits][-1].reason is None, "it was not cut off"
 
 
 def test_a_cancelled_request_ends_when_the_engine_has_ended_it() -> None:
@@ -244,6 +264,27 @@ def test_a_pause_ends_all_with_its_reason_and_takes_none_until_it_is_over() -> N
     assert talk.conversation.enter() is PAUSED
     talk.conversation.resume()
     assert talk.asked() in talk.speaker.asked
+
+
+def test_all_who_wait_are_refused_one_by_one_where_nothing_can_be_asked() -> None:
+    talk = Talk(slots=1, waiting=1500)
+    first, *others = [talk.asked() for _ in range(1500)]
+    talk.speaker.refuses = "no such language model is loaded"
+    talk.speaker.say(first, "a", Ending.END)
+    assert [talk.heard[each][-1].ended for each in others] == [Conclusion.REFUSED] * 1499
+    assert talk.conversation.in_hand == talk.conversation.running == 0
+
+
+def test_one_that_is_closed_ends_all_and_asks_nothing_any_more() -> None:
+    talk = Talk(slots=1)
+    runs, waits = talk.asked(), talk.asked()
+    talk.conversation.close(PAUSED)
+    assert [talk.heard[each][-1].reason for each in (runs, waits)] == [PAUSED, PAUSED]
+    talk.speaker.say(runs, "", Ending.REMOVED)
+    talk.conversation.limit(2, 50)
+    talk.conversation.resume()
+    assert talk.speaker.asked == {}
+    assert talk.ask() is PAUSED
 
 
 def test_bad_texts_to_stop_at_are_refused_before_anything_is_taken() -> None:

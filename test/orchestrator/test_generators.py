@@ -44,7 +44,7 @@ from aegis_ros.rationale.generators import (
     StepOverran,
     UnknownGenerator,
 )
-from aegis_ros.rationale.rejection import Cancelled
+from aegis_ros.rationale.rejection import Cancelled, NotConfigured
 from aegis_ros.rationale.requests import CyclesNotKept, Measuring
 from aegis_ros.spec import Criticality, GeneratorSpec
 from test.network.generator.models import write_gguf
@@ -353,7 +353,8 @@ def test_requests_end_when_the_node_is_cleaned_up(houses: Houses) -> None:
     for _ in range(3):
         assert isinstance(talk.ask(Question([1], 5, Sampling()), heard.append), int)
     house.orchestrator.cleanup()
-    assert [each.ended for each in heard].count(Conclusion.REFUSED) == 3
+    assert [each.ended for each in heard] == [Conclusion.REFUSED] * 3
+    assert [each.reason for each in heard] == [NotConfigured("llm")] * 3
     assert house.orchestrator.status().generators == ()
 
 
