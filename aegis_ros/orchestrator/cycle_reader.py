@@ -18,14 +18,14 @@ __all__ = ["CycleReader"]
 class CycleReader:
     """What one generator ran. One caller at a time.
 
-    All of its slots are reserved as long as it is admitted. What counts as used are those of
-    requests that run, as memory that nobody has written to is not there yet.
+    All of its slots are taken as long as it is admitted, and written to when it is loaded: they
+    count as used whether requests run or not. An arena is no reason to adapt, since fewer requests
+    would free nothing; its size is left out of the figures.
 
     Args:
         loaded: the generator.
         conversation: its requests.
         engine: runs it.
-        arena_bytes: size of the arena; 0 for no limit.
         memory: returns what is in memory for all tasks and generators.
     """
 
@@ -35,14 +35,12 @@ class CycleReader:
         conversation: Conversation,
         engine: Engine,
         *,
-        arena_bytes: int,
         memory: Callable[[], list[Holding]],
     ) -> None:
         """Begin with the first cycle."""
         self._loaded = loaded
         self._conversation = conversation
         self._engine = engine
-        self._arena_bytes = arena_bytes
         self._memory = memory
         self._busy = Window()
         self._seen = 0
@@ -55,8 +53,7 @@ class CycleReader:
         self._seen = cycles[-1].number
         shapes, cache = self._loaded.shapes, self._loaded.cache
         running, waiting = self._conversation.running, self._conversation.waiting
-        idle_bytes = max(0, cache.slots - running) * cache.slot_bytes
-        used_bytes = max(0, arena_plan(self._memory()).nbytes - idle_bytes)
+        used_bytes = arena_plan(self._memory()).nbytes
         now_ns = time.monotonic_ns()
         return tuple(
             Figures(
@@ -71,7 +68,7 @@ class CycleReader:
                 running=running,
                 waiting=waiting,
                 arena_used_bytes=used_bytes,
-                arena_bytes=self._arena_bytes,
+                arena_bytes=0,
             )
             for each in cycles
             if 0 <= each.bucket < len(shapes)

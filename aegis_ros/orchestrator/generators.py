@@ -254,13 +254,7 @@ class Generators:
             speaker=self._engine,
             report=self._log.report_often,
         )
-        cycles = CycleReader(
-            loaded,
-            conversation,
-            self._engine,
-            arena_bytes=self._device.arena_bytes,
-            memory=self._memory,
-        )
+        cycles = CycleReader(loaded, conversation, self._engine, memory=self._memory)
         undo.callback(self._news.forget, spec.name)
         entry = GeneratorEntry(
             loaded.task_id,

@@ -408,9 +408,7 @@ def test_it_adapts_to_what_it_ran_and_all_of_that_is_on_record(houses: Houses) -
     adapted = fares(house)
     assert (adapted.tokens, adapted.cycles, adapted.changes) == (4 * 1 + 4 * 2, 8, 1)
     assert (adapted.latency_ns, adapted.context) == (10 * MS, 10)
-    slot_bytes = house.engine.generators[runner.task_id].cache.slot_bytes
-    used_bytes = house.orchestrator.status().arena_used_bytes
-    assert adapted.arena_used_bytes == used_bytes - slot_bytes, "one of two slots is idle"
+    assert adapted.arena_used_bytes == house.orchestrator.status().arena_used_bytes
     # Another request waits now, although there is a slot.
     assert isinstance(runner.talk.ask(Question([3], 5), runner.heard.append), int)
     assert (runner.talk.running, runner.talk.waiting) == (1, 1)
@@ -423,6 +421,25 @@ def test_it_adapts_to_what_it_ran_and_all_of_that_is_on_record(houses: Houses) -
         *[("llm", 0, 2, 2)] * 4,
     ]
     assert [bool(row.decision) for row in rows] == [False] * 7 + [True]
+
+
+def test_an_arena_that_is_nearly_full_shortens_no_batch_as_that_would_free_nothing(
+    houses: Houses,
+) -> None:
+    house = houses()
+    house.start()
+    used_bytes = house.orchestrator.status().arena_used_bytes
+    house.orchestrator.cleanup()
+    full = replace(house.spec.device, arena_bytes=used_bytes * 100 // 99)
+    house.spec = replace(house.spec, device=full)
+    house.orchestrator = house._open()
+    house.start()
+    runner = Runner(house)
+    for _ in range(3):
+        runner.run(DECODE_1, 2 * MS)
+        runner.say()
+    assert house.engine.limits[runner.task_id] == (32, 2)
+    assert reasons(house, LimitChanged) == []
 
 
 def test_what_it_chose_holds_within_what_a_task_leaves_and_begins_anew_after_it(
