@@ -30,8 +30,8 @@ class Hearing:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._latest = Answered()
-        self._gone = self._loop.create_task(_gone(receive))
         self._cancel = robot.ask(question, self._hear)
+        self._gone = self._loop.create_task(_gone(receive))  # nobody ends it where asking fails
 
     def __enter__(self) -> Hearing:
         """Hear."""

@@ -65,23 +65,31 @@ class _Adapted:
         self.decision = ""
         self.device_use = -1.0
         self.last: Figures | None = None
-        self._window: deque[tuple[int, int]] = deque(maxlen=_MOST_CYCLES)  # when, tokens
+        self._window: deque[tuple[int, int]] = deque()  # when, tokens
+        self._lately = 0  # tokens of the window
 
     def take(self, figures: Figures, device_use: float) -> None:
         self.last, self.device_use = figures, device_use
         self.cycles += 1
         self.tokens += max(0, figures.tokens)
         self.peak_bytes = max(self.peak_bytes, figures.arena_used_bytes)
+        if len(self._window) == _MOST_CYCLES:
+            self._drop()
         self._window.append((figures.now_ns, max(0, figures.tokens)))
+        self._lately += max(0, figures.tokens)
+
+    def _drop(self) -> None:
+        _, tokens = self._window.popleft()
+        self._lately -= tokens
 
     def tokens_per_s(self, now_ns: int) -> float:
         while self._window and now_ns - self._window[0][0] > _WINDOW_NS:
-            self._window.popleft()
+            self._drop()
         if not self._window:
             return 0.0
         # Since when it counts: a generator that has just begun is not slow for that.
         since_ns = min(_WINDOW_NS, max(1_000_000_000, now_ns - self._window[0][0]))
-        return sum(tokens for _, tokens in self._window) * 1e9 / since_ns
+        return self._lately * 1e9 / since_ns
 
 
 class Adapting:
@@ -202,9 +210,12 @@ class Adapting:
                 adapted.changes += sum(not isinstance(each, OutOfMemory) for each in reasons)
             speed = adapted.tokens_per_s(time.monotonic_ns() if figures is None else figures.now_ns)
             peak, use = adapted.peak_bytes, adapted.device_use
+        ago_ns = 0
+        if figures is not None and not out_of_memory:  # a cycle is read some time after its end
+            ago_ns = max(0, time.monotonic_ns() - figures.now_ns)
         self._note(
             Cycle(
-                time_ns=time.time_ns(),
+                time_ns=time.time_ns() - ago_ns,
                 task=task,
                 prefill=int(figures.prefill) if figures else 0,
                 batch=figures.answers if figures else 0,

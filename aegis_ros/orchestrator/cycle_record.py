@@ -30,7 +30,7 @@ class Cycle:
     """One row: a bucket that ran, and what was decided after it.
 
     Attributes:
-        time_ns: when it ended (nanoseconds since 1970).
+        time_ns: when it ended, or memory was not there (nanoseconds since 1970).
         task: the generator.
         prefill: 1 for a chunk of a prompt, 0 for a decode.
         batch: answers that were decoded in it; 0 for a chunk.

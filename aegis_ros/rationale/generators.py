@@ -286,7 +286,7 @@ class TooManyRequests(Reason):
 
     Attributes:
         task: the generator.
-        request: number of the request.
+        request: number of the request; 0 where it has none yet.
         slots: how many there are.
         waiting: how many wait.
     """

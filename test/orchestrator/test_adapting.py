@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from aegis_ros.errors import ConfigError
+from aegis_ros.orchestrator import adapting as module
 from aegis_ros.orchestrator.adapting import Adapting
 from aegis_ros.orchestrator.cycle_record import Cycle
 from aegis_ros.orchestrator.rationales import RationaleLog
@@ -76,6 +78,26 @@ def test_it_is_summed_up_over_the_last_seconds() -> None:
     assert (found.arena_used_bytes, found.arena_peak_bytes) == (100, 100)
     (later,) = house.adapting.summaries(60 * S)
     assert later.tokens_per_s == 0.0 and later.tokens == 400
+
+
+def test_a_window_that_is_full_counts_what_is_left_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_CYCLES", 3)
+    house = House()
+    house.adapting.add("assistant", menu(4))
+    for at in range(1, 6):
+        house.adapting.cycle("assistant", figures(at * S, tokens=at))
+    (found,) = house.adapting.summaries(5 * S)
+    assert found.tokens_per_s == pytest.approx((3 + 4 + 5) / 2)
+
+
+def test_a_cycle_is_on_record_with_the_time_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(time_ns=lambda: 1_000 * S, monotonic_ns=lambda: 50 * S)
+    monkeypatch.setattr(module, "time", clock)
+    house = House()
+    house.adapting.add("assistant", menu(1, 2, 4))
+    house.adapting.cycle("assistant", figures(48 * S))
+    house.adapting.failed("assistant", 7, 45)
+    assert [row.time_ns for row in house.rows] == [998 * S, 1_000 * S]
 
 
 def test_memory_that_cannot_be_taken_is_tried_again_once() -> None:

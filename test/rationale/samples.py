@@ -230,6 +230,7 @@ REASONS = (
     g.RequestWaits("assistant", 5, 1, 3),
     g.TooManyRequests("assistant", 5, 4, 8),
     g.TooManyRequests("assistant", 5, 1, 1),
+    g.TooManyRequests("assistant", 0, 4, 8),
     # prompts by topic
     o.PromptReplaced("assistant", "/ask", 1),
     o.PromptReplaced("assistant", "/ask", 4),

@@ -131,8 +131,10 @@ def _request_waits(reason: generators.RequestWaits) -> str:
 def _too_many_requests(reason: generators.TooManyRequests) -> str:
     taken = "the slot is taken" if reason.slots == 1 else f"all {reason.slots} slots are taken"
     waiting = f"{plural(reason.waiting, 'request')} {'waits' if reason.waiting == 1 else 'wait'}"
+    # One whose prompt has not been read has no number yet.
+    which = f"request {reason.request} of" if reason.request else "a request to"
     return (
-        f"request {reason.request} of {reason.task} is refused: {taken}, and {waiting} already; "
+        f"{which} {reason.task} is refused: {taken}, and {waiting} already; "
         "ask again when one has been answered"
     )
 
