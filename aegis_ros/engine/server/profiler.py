@@ -116,12 +116,14 @@ class Profiler:
         network = generating(self._backend).load_generator(
             request.compiled, request.lane, request.shapes, request.cache
         )
-        undo = ExitStack()
-        undo.callback(self._backend.unload, network)
-        part = Part(network, [], (), Rehearsal(request.shapes, request.cache.max_len))
-        colds = frozenset(steps_of(request.compiled, request.shapes)[0][1:])
-        handle = max(self._measured, default=0) + 1
-        self._measured[handle] = _Measured(network, request.lane, [part], undo, colds)
+        with ExitStack() as undo:
+            undo.callback(self._backend.unload, network)
+            rehearsal = Rehearsal(request.shapes, request.cache, request.compiled.facts.vocabulary)
+            undo.callback(rehearsal.close)
+            part = Part(network, [], (), rehearsal)
+            colds = frozenset(steps_of(request.compiled, request.shapes)[0][1:])
+            handle = max(self._measured, default=0) + 1
+            self._measured[handle] = _Measured(network, request.lane, [part], undo.pop_all(), colds)
         return ProfileBegun(handle)
 
     def run(self, request: ProfileRuns) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from aegis_ros.backends.generators import Turn
 from aegis_ros.engine.conversation import NOBODY, Conversation, Request
 from aegis_ros.errors import AegisError
-from aegis_ros.memory import Reserved
+from aegis_ros.memory import KvShape, Reserved
 from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.facts import GeneratorFacts
 from aegis_ros.network.generator.sampling import Sampler, Sampling
@@ -206,12 +207,15 @@ class Speaker:
         return None, ""
 
     def _look(self, *, begins: bool = False) -> None:
-        """Take in requests that are new, and let go of those that nobody wants any more.
+        """Take in a request that is new, and let go of those that nobody wants any more.
+
+        One at a time, which is what budgets of steps cover: the next one after the next step.
 
         Args:
             begins: whether a job begins: what the node wrote before that is all there.
         """
         conversation = self._conversation
+        taken = False
         for slot in self._slots:
             number = conversation.number(slot)
             answer = self._answers[slot]
@@ -220,42 +224,33 @@ class Speaker:
                     self._forget(answer)
                 elif number == conversation.cancelled(slot):
                     self._finish(answer, Ending.CANCELLED)
-            if number not in (NOBODY, self._ended[slot]) and self._answers[slot] is None:
-                self._take(slot, number, begins=begins)
+            new = number not in (NOBODY, self._ended[slot]) and self._answers[slot] is None
+            if new and not taken:
+                taken = self._take(slot, number, begins=begins)
         # After the requests: who sets a limit and then asks is answered within it.
         limits = conversation.limits()
         if limits != self._limits:
             self._limits = limits
             self._generation.limit(chunk=limits[0], batch=limits[1])
 
-    def _take(self, slot: int, number: int, *, begins: bool) -> None:
-        """Take in the request in a slot; refuse what can be none."""
-        request = self._conversation.request(slot)
-        if request is None and not begins:
-            return  # it is still being written
-        longest = self._conversation.cache.max_len
-        problem = "the request cannot be read"
-        if request is not None:
-            tokens = request.tokens
-            sound = int(tokens.min()) >= 0 and int(tokens.max()) < self._vocabulary
-            problem = "" if sound else "a token of the prompt is none of the model"
-            if request.answer < 1:
-                problem = "no token is asked for"
-        if number in self._by_number:
-            problem = "another request has its number"
-        if request is not None and not problem:
-            try:
-                answer = _Answer(slot, request)
-            except AegisError as error:
-                problem = str(error)
-            else:
-                # The last token need not be in the cache.
-                most = min(answer.most, longest - len(answer.prompt) + 1)
-                self._answers[slot] = self._by_number[number] = answer
-                self._generation.take(Reserved(number, slot, len(answer.prompt), most))
-                return
-        self._ended[slot] = number
-        self._report(slot, number, 0, ending=Ending.FAILED, text=problem)
+    def _take(self, slot: int, number: int, *, begins: bool) -> bool:
+        """Take in the request in a slot, and return whether it is one; refuse what can be none."""
+        found = _read(self._conversation, slot, self._vocabulary)
+        if found is None and not begins:
+            return False  # it is still being written
+        if found is None:
+            found = "the request cannot be read"
+        elif number in self._by_number:
+            found = "another request has its number"
+        if isinstance(found, str):
+            self._ended[slot] = number
+            self._report(slot, number, 0, ending=Ending.FAILED, text=found)
+            return False
+        # The last token need not be in the cache.
+        most = min(found.most, self._conversation.cache.max_len - len(found.prompt) + 1)
+        self._answers[slot] = self._by_number[number] = found
+        self._generation.take(Reserved(number, slot, len(found.prompt), most))
+        return True
 
     def _finish(self, answer: _Answer, ending: Ending, text: str = "") -> None:
         self._forget(answer)
@@ -269,22 +264,30 @@ class Speaker:
 
 
 class Rehearsal:
-    """A speech that is only measured: each bucket at the end of a full context, and it draws.
+    """A speech that is only measured: each bucket at the end of a full context.
+
+    After each it does what takes longest after one: it draws a token for each answer, writes the
+    cycle down and takes in a request with the longest prompt.
 
     Args:
         shapes: of the buckets.
-        max_len: tokens of a slot.
+        cache: its slots.
+        vocabulary: how many tokens there are.
     """
 
-    def __init__(self, shapes: Sequence[Shape], max_len: int) -> None:
+    def __init__(self, shapes: Sequence[Shape], cache: KvShape, vocabulary: int) -> None:
         """Prepare what each bucket runs with."""
         self._turns = [Turn(shape) for shape in shapes]
         for turn in self._turns:
             turn.slot = 0
-            turn.past[:] = max_len - turn.ids.shape[1]
+            turn.past[:] = cache.max_len - turn.ids.shape[1]
         # What takes longest: to draw from all tokens.
         self._sampler = Sampler(Sampling(1.0, 1.0, 0))
         self._drawn = 0
+        self._vocabulary = vocabulary
+        self._conversation = Conversation(replace(cache, slots=1))
+        prompt = np.zeros(cache.max_len, np.int32)
+        self._conversation.ask(0, Request(1, prompt, 1, 1.0, 1.0, 0))
 
     def begin(self, bucket: int) -> Turn:
         """Return what a bucket runs with where it takes longest."""
@@ -295,7 +298,29 @@ class Rehearsal:
         return 0
 
     def end(self, logits: npt.NDArray[np.float32]) -> int | None:
-        """Draw a token for each sequence."""
+        """Draw a token for each sequence, and take in a request."""
         for row in logits:
             self._drawn += self._sampler.choose(row)
+        self._conversation.note(0, 1, 1, len(logits), taken_ns=0, now_ns=time.monotonic_ns())
+        _read(self._conversation, 0, self._vocabulary)
         return 0
+
+    def close(self) -> None:
+        """Give its memory back."""
+        self._conversation.close()
+
+
+def _read(conversation: Conversation, slot: int, vocabulary: int) -> _Answer | str | None:
+    """Return the request in a slot, or why it can be none; ``None`` where it is not whole."""
+    request = conversation.request(slot)
+    if request is None:
+        return None
+    tokens = request.tokens
+    if int(tokens.min()) < 0 or int(tokens.max()) >= vocabulary:
+        return "a token of the prompt is none of the model"
+    if request.answer < 1:
+        return "no token is asked for"
+    try:
+        return _Answer(slot, request)
+    except AegisError as error:
+        return str(error)

@@ -1,4 +1,4 @@
-"""A bucket that limits no longer allow: no part of it begins any more, and its tokens are not lost."""
+"""What a step of a generator may do, and when it does not begin: its budget covers no more."""
 
 from __future__ import annotations
 
@@ -32,11 +32,21 @@ FACTS = GeneratorFacts(
 PROMPT = list(range(9)) * 2  # tokens
 
 
+class _Read(Conversation):
+    """A conversation that counts how often a request is read."""
+
+    read = 0
+
+    def request(self, slot: int) -> Request | None:
+        self.read += 1
+        return super().request(slot)
+
+
 class Lane:
     """A generator on a decoder that notes what runs, and never computes the same logits twice."""
 
     def __init__(self) -> None:
-        self.node = Conversation(KvShape(2, 64, 8))
+        self.node = _Read(KvShape(2, 64, 8))
         self.ended: list[tuple[int, Ending]] = []
         self.ran: list[tuple[int, int]] = []  # tokens of a bucket's sequence, part
         self.cached: list[int] = []  # of slot 0
@@ -123,6 +133,28 @@ def test_nothing_more_begins_for_requests_that_were_all_cancelled(lane: Lane, pa
         lane.run()
     assert len(lane.ran) == ran
     assert lane.ended == [(1, Ending.CANCELLED)]
+
+
+def test_requests_that_come_together_are_taken_in_one_a_step(lane: Lane) -> None:
+    lane.ask(1)
+    lane.ask(2, slot=1)
+    read = []
+    while len(lane.ended) < 2:
+        before = lane.node.read
+        lane.run()
+        read.append(lane.node.read - before)
+    assert sum(read) == 2 and max(read) == 1
+    assert sorted(lane.ended) == [(1, Ending.LENGTH), (2, Ending.LENGTH)]
+
+
+def test_a_request_that_can_be_none_keeps_no_other_from_being_taken(lane: Lane) -> None:
+    lane.node.ask(0, Request(1, np.array([99], np.int32), 3, 0.0, 1.0, 0))
+    lane.ask(2, slot=1)
+    lane.run()
+    assert lane.ended == [(1, Ending.FAILED)]
+    while len(lane.ended) < 2:
+        lane.run()
+    assert lane.ended[1] == (2, Ending.LENGTH)
 
 
 def test_the_smallest_steps_stay_whatever_the_limits_are(lane: Lane) -> None:
