@@ -158,8 +158,13 @@ class Asking:
         self._future.add_done_callback(self._on_result)
 
     def _on_result(self, future: Any) -> None:
-        if not future.cancelled():
-            self._end(future.result().result)
+        if future.cancelled():
+            return
+        result = future.result().result
+        if result.ended:
+            self._end(result)
+        else:  # ROS sends an empty one where the goal is not known, or who answers has failed
+            self._end_as("lost", "The orchestrator has no result of the goal.")
 
     def _end_as(self, ended: str, sentence: str = "") -> None:
         """End it without an orchestrator, with what has come of it."""

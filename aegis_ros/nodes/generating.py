@@ -36,7 +36,7 @@ __all__ = ["Generating"]
 
 _GOAL_SERVICE = "generate/_action/send_goal"
 _READERS = 2  # prompts that are read at once, each in a child process
-_RESULT_KEPT_S = 30  # for a client that asks late; prompts of a megabyte are kept as long
+_RESULT_KEPT_S = 30  # for a client that asks late
 _LOOK_S = 1.0
 # Of a hundred requests that come at once, ROS's own depth of ten would lose most without a word.
 _MANY = QoSProfile(depth=1000)
@@ -145,6 +145,7 @@ class Generating:
             found = Unforeseen(goal.request.generator[:64], repr(error))
         finally:
             del self._goals[key]
+            _forget(goal.request)
         return _ended(goal, owner, found)
 
     async def _answered(self, owner: Orchestrator, goal: Any, mine: _Goal) -> Answer | Reason:
@@ -215,6 +216,11 @@ def _hear(goal: Any, done: Any, answer: Answer) -> None:
                 text=answer.text, tokens=answer.tokens, tokens_per_s=answer.tokens_per_s
             )
         )
+
+
+def _forget(request: Any) -> None:
+    """Drop the texts of a goal, which ROS keeps for as long as its result: a megabyte in each."""
+    request.prompt, request.messages, request.stop = "", [], []
 
 
 def _messages(request: Any) -> list[Message]:

@@ -251,6 +251,9 @@ def test_what_is_not_valid_is_refused_with_its_field(robot: Robot) -> None:
     assert "unknown role" in client.refused(messages=[ChatMessage(role="God", content="Hi")])
     assert "raise max_len" in client.refused(prompt="word " * 2000)
     assert "at most 1,048,576 bytes" in client.refused(prompt="x" * (1 << 20) + "y")
+    kept = [each.request for each in robot.generating._action._goal_handles.values()]
+    assert kept, "with results, for a client that asks late"
+    assert not any(each.prompt or each.messages or each.stop for each in kept)
     assert robot.speaker.asked == {}
     assert robot.conversation.in_hand == 0
 
