@@ -26,7 +26,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 
-from aegis_ros.chat import Answered, Message, Question
+from aegis_ros.chat import Answered, Message, Question, Settings
 from aegis_ros.chat.server import Server
 from aegis_ros.errors import ConfigError, StateError
 from aegis_ros.nodes.chat import ChatNode
@@ -34,6 +34,7 @@ from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.spinning import Spinning
 from test.network.generator.models import write_gguf
 from test.nodes.system import WAIT_SECONDS, System, running
+from test.waiting import until
 
 TOKEN = "0123456789abcdef"
 NAME = "stand_in"  # another orchestrator is there
@@ -158,40 +159,14 @@ def test_many_clients_are_answered_or_told_to_wait_and_the_next_one_is_served(ch
     assert chat.say(max_tokens=2).choices[0].message.role == "assistant"
 
 
-def test_who_leaves_gives_its_slot_to_the_next(chat: Chat) -> None:
-    """Three hold all places there are; they leave, and others are answered."""
-    held = []
-    for _ in range(3):
-        connection = HTTPConnection("127.0.0.1", _port(chat.server), timeout=WAIT_SECONDS)
-        body = b'{"model": "llm", "max_tokens": 110, "messages": [{"role":"user","content":"Hi"}]}'
-        head = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
-        connection.request("POST", "/v1/chat/completions", body, head)
-        held.append(connection)
-    for connection in held:
-        connection.close()
-    chat.system.until(lambda: _answered(chat))
-
-
-def _answered(chat: Chat) -> bool:
-    try:
-        chat.say(max_tokens=2)
-    except openai.RateLimitError:
-        return False
-    return True
-
-
-def _port(server: Server) -> int:
-    return int(server.url.rstrip("/").rpartition(":")[2])
-
-
 class Orchestrator:
     """Has the action, and answers a goal when it is made to."""
 
     def __init__(self, context: Context) -> None:
         self.node = Node(NAME, context=context)
         self.goals: list[Any] = []
-        self.cancelled = threading.Event()
-        self._ends: list[Any] = []
+        self.cancelled: set[bytes] = set()  # ids of goals
+        self._ends: dict[bytes, Any] = {}
         self._action = ActionServer(
             self.node,
             Generate,
@@ -202,16 +177,18 @@ class Orchestrator:
         )
 
     def _cancel(self, goal: Any) -> CancelResponse:
-        self.cancelled.set()
-        for end in self._ends:
-            end.set_result("cancelled")
+        key = bytes(goal.goal_id.uuid)
+        self.cancelled.add(key)
+        if key in self._ends:
+            self._ends[key].set_result("cancelled")
         return CancelResponse.ACCEPT
 
     async def _generate(self, goal: Any) -> Generate.Result:
         end: Any = Future(executor=self.node.executor)
         end.add_done_callback(lambda done: None)  # else nothing would wake the executor
-        self._ends.append(end)
-        if self.cancelled.is_set():
+        key = bytes(goal.goal_id.uuid)
+        self._ends[key] = end
+        if key in self.cancelled:
             end.set_result("cancelled")
         self.goals.append(goal)
         goal.publish_feedback(Generate.Feedback(text="On"))
@@ -220,7 +197,8 @@ class Orchestrator:
         return Generate.Result(text="One", ended=ended, tokens=3, prompt_tokens=4)
 
     def end(self) -> None:
-        self._ends[-1].set_result("end")
+        """End the answer to the latest goal."""
+        list(self._ends.values())[-1].set_result("end")
 
     def destroy(self) -> None:
         self._action.destroy()
@@ -283,7 +261,29 @@ def test_an_answer_that_nobody_waits_for_is_cancelled(alone: Alone) -> None:
     cancel = alone.ask()
     alone.until(lambda: alone.heard)
     cancel()
-    assert alone.orchestrator.cancelled.wait(WAIT_SECONDS)
+    until(lambda: alone.orchestrator.cancelled)
+
+
+def test_who_leaves_the_server_ends_its_own_answer(alone: Alone) -> None:
+    body = b'{"model": "llm", "messages": [{"role": "user", "content": "Hi"}]}'
+    head = {"Content-Type": "application/json"}
+    with closing(Server(alone.node, Settings(port=0))) as server:
+        port = int(server.url.rstrip("/").rpartition(":")[2])
+        clients = []
+        for number in range(1, 4):
+            clients.append(HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS))
+            clients[-1].request("POST", "/v1/chat/completions", body, head)
+            until(lambda number=number: len(alone.orchestrator.goals) == number)  # type: ignore[misc]
+        first, second, third = (bytes(each.goal_id.uuid) for each in alone.orchestrator.goals)
+        clients[1].close()
+        until(lambda: alone.orchestrator.cancelled)
+        assert alone.orchestrator.cancelled == {second}
+        alone.orchestrator.end()
+        assert clients[2].getresponse().status == 200
+        clients[0].close()
+        until(lambda: len(alone.orchestrator.cancelled) == 2)
+        assert alone.orchestrator.cancelled == {first, second}, f"not {third!r}"
+        clients[2].close()
 
 
 def test_what_is_cancelled_before_it_is_taken_is_cancelled_then(alone: Alone) -> None:

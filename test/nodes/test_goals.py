@@ -2,86 +2,110 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import rclpy
+from action_msgs.srv import CancelGoal
 from aegis_ros.action import Generate
-from rclpy.action import ActionServer
-from rclpy.action.server import CancelResponse
 from rclpy.context import Context
-from rclpy.executors import MultiThreadedExecutor
 
 from aegis_ros.nodes.goals import GoalClient
-from aegis_ros.nodes.spinning import Spinning, spin_beside
 from test.waiting import until
 
-_WAIT_S = 60.0
-_MEANWHILE_S = 0.5  # far more than an answer takes
+_KINDS = ("goal", "cancel", "result")
 
 
-class _Slow:
-    """The handle of a client, whose every request is answered before it comes back from sending."""
+class _Lock:
+    """A lock that shows whether somebody waits for it."""
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.waited_for = False
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._handle, name)
-        if not (name.startswith("send_") and name.endswith("_request")):
-            return found
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self.waited_for = True
+            self._lock.acquire()
 
-        def send(request: Any) -> Any:
-            sequence = found(request)
-            time.sleep(_MEANWHILE_S)
-            return sequence
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
-        return send
+
+class _AtOnce:
+    """In place of the handle of a client: answers each request before it comes back from sending.
+
+    The thread that would spin the client has then taken the answer, or waits until it may.
+    """
+
+    def __init__(self, client: GoalClient) -> None:
+        self._client = client
+        self._lock = _Lock()
+        client._sending = self._lock  # type: ignore[assignment]
+        self._sequence = 0
+        self._answer: Any = None
+        self.took: list[threading.Thread] = []
+
+    def send_goal_request(self, request: Any) -> int:
+        return self._sent("goal", Generate.Impl.SendGoalService.Response(accepted=True))
+
+    def send_cancel_request(self, request: Any) -> int:
+        return self._sent("cancel", CancelGoal.Response(goals_canceling=[request.goal_info]))
+
+    def send_result_request(self, request: Any) -> int:
+        result = Generate.Result(text="enough")
+        return self._sent("result", Generate.Impl.GetResultService.Response(result=result))
+
+    def _sent(self, kind: str, answer: Any) -> int:
+        self._sequence += 1
+        self._answer = self._sequence, answer
+        self._lock.waited_for = False
+        spinning = threading.Thread(target=self._spin, args=(kind,), daemon=True)
+        self.took.append(spinning)
+        spinning.start()
+        until(lambda: self._lock.waited_for or not spinning.is_alive())
+        return self._sequence
+
+    def _spin(self, kind: str) -> None:
+        client: Any = self._client
+        client._is_feedback_ready = client._is_status_ready = False
+        for each in _KINDS:
+            setattr(client, f"_is_{each}_response_ready", each == kind)
+        asyncio.run(client.execute(client.take_data()))
+
+    def take_goal_response(self, kind: Any) -> Any:
+        return self._answer
+
+    take_cancel_response = take_result_response = take_goal_response
 
 
 @pytest.fixture
 def client() -> Iterator[GoalClient]:
-    """A client of a server that takes a goal until it is cancelled, both spun by other threads."""
+    """A client of an action that nobody serves, and that nobody spins."""
     context = Context()
     rclpy.init(context=context)
-    serving = rclpy.create_node("serving", context=context)
     asking = rclpy.create_node("asking", context=context)
-
-    def run(goal: Any) -> Generate.Result:
-        while not goal.is_cancel_requested:
-            time.sleep(0.01)
-        goal.canceled()
-        return Generate.Result(text="enough")
-
-    server = ActionServer(
-        serving, Generate, "/generate", run, cancel_callback=lambda _: CancelResponse.ACCEPT
-    )
     made = GoalClient(asking, Generate, "/generate")
-    several = MultiThreadedExecutor(2, context=context)
-    several.add_node(serving)
-    spun = [Spinning({"server": several}, print), spin_beside(asking)]
-    assert made.wait_for_server(_WAIT_S)
+    handle = made._client_handle
     yield made
-    for each in spun:
-        each.stop()
+    made._client_handle = handle
     made.destroy()
-    server.destroy()
-    for node in (serving, asking):
-        node.destroy_node()
+    asking.destroy_node()
     rclpy.try_shutdown(context=context)
 
 
-def _done(future: Any) -> Any:
-    until(future.done)
-    return future.result()
-
-
 def test_an_answer_that_comes_at_once_is_heard(client: GoalClient) -> None:
-    client._client_handle = _Slow(client._client_handle)
-    handle = _done(client.send_goal_async(Generate.Goal(prompt="Hi")))
-    assert handle.accepted
-    cancelled = _done(handle.cancel_goal_async())
-    assert len(cancelled.goals_canceling) == 1
-    assert _done(handle.get_result_async()).result.text == "enough"
+    answers = client._client_handle = _AtOnce(client)
+
+    def heard(future: Any) -> Any:
+        answers.took[-1].join()
+        assert future.done(), "it is never heard of again"
+        return future.result()
+
+    goal = heard(client.send_goal_async(Generate.Goal(prompt="Hi")))
+    assert goal.accepted
+    assert len(heard(goal.cancel_goal_async()).goals_canceling) == 1
+    assert heard(goal.get_result_async()).result.text == "enough"
