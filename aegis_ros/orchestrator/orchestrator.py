@@ -375,7 +375,7 @@ class Orchestrator:
             problem = problem or str(error)
         if problem:
             self.log.report(StateNotKept(str(folder.path), problem))
-        written_by_others = exposed(self._state_dir, self._state_dir / "cache", folder.path)
+        written_by_others = exposed(self._state_dir, folder.path)
         if written_by_others is not None:
             self.log.report(written_by_others)
 

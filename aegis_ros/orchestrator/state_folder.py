@@ -52,12 +52,17 @@ class StateFolder:
             self._scratch.close()
 
 
-def exposed(*folders: Path) -> StateExposed | None:
-    """Return which folder another user can write to, the first of several; ``None`` for none.
+def exposed(state_dir: Path, node: Path) -> StateExposed | None:
+    """Return which folder of a node's state another user can write to; ``None`` for none.
 
     A group that may write is meant to; root may anyway.
+
+    Args:
+        state_dir: as configured.
+        node: the node's own folder.
     """
-    for folder in folders:
+    cache = state_dir / "cache"
+    for folder in (state_dir, cache, node.parent, node, *_folders_in(cache), *_folders_in(node)):
         try:
             found = folder.stat()
         except OSError:

@@ -280,7 +280,10 @@ def test_others_read_what_the_umask_lets_them_and_neither_audit_log_nor_lock(
     house.orchestrator.cleanup()
 
 
-@pytest.mark.parametrize("folder", ["", "cache", "nodes/orchestrator"])
+@pytest.mark.parametrize(
+    "folder",
+    ["", "cache", "cache/networks", "nodes", "nodes/orchestrator", "nodes/orchestrator/audit"],
+)
 def test_a_state_directory_that_all_users_can_write_to_is_reported(
     tmp_path: Path, folder: str
 ) -> None:
@@ -302,7 +305,7 @@ def test_a_state_directory_that_all_users_can_write_to_is_reported(
 def test_a_folder_of_another_user_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert exposed(tmp_path, tmp_path / "nothing") is None
+    assert exposed(tmp_path, tmp_path / "nodes" / "nothing") is None
     real = Path.stat
 
     def of_another(path: Path, **more: Any) -> os.stat_result:
@@ -310,7 +313,7 @@ def test_a_folder_of_another_user_is_reported(
         return os.stat_result((*found[:4], 4711, *found[5:10]))
 
     monkeypatch.setattr(Path, "stat", of_another)
-    assert exposed(tmp_path) == StateExposed(str(tmp_path), 4711)
+    assert exposed(tmp_path, tmp_path / "nodes" / "nothing") == StateExposed(str(tmp_path), 4711)
 
 
 def test_notes_of_an_owner_that_cannot_be_true_are_left_out(tmp_path: Path) -> None:
