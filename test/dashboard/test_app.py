@@ -102,6 +102,8 @@ def test_every_answer_forbids_what_comes_from_elsewhere(page: Served) -> None:
         with closing(connection):
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"], path
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+            assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_news_begin_with_all_that_is_known_and_go_on_in_batches(page: Served) -> None:

@@ -104,6 +104,7 @@ def test_a_record_that_names_files_elsewhere_allows_none_of_them(site: Path) -> 
     outside = identity_network(site.parent / "n.onnx")
     relative = outside.relative_to("/")
     install(site, f"{outside},,9\n../n.onnx,,9\nsome_nets-1.0.dist-info/n.onnx,,9\n")
+    identity_network(site / "some_nets-1.0.dist-info" / "n.onnx")
     for place in (relative, "n.onnx", "../n.onnx"):
         assert refused(f"pypi://some-nets/{place}").rule in (Rule.MODEL_FILE, Rule.MODEL_ROOTS)
 

@@ -101,6 +101,14 @@ def test_a_package_that_was_copied_has_no_links_to_follow(workspace: Workspace) 
     refused(URI, ["package://nets"])
 
 
+def test_a_manifest_that_is_linked_to_something_else_names_no_source(workspace: Workspace) -> None:
+    manifest = workspace.share / "package.xml"
+    manifest.unlink()
+    manifest.symlink_to(workspace.source / "README.md")
+    (workspace.source / "README.md").touch()
+    refused(URI, ["package://nets"])
+
+
 def test_a_package_that_was_copied_allows_no_links_out_of_the_root_into_itself(
     workspace: Workspace,
 ) -> None:
