@@ -13,6 +13,7 @@ from action_msgs.srv import CancelGoal
 from aegis_ros.action import Generate
 from rclpy.context import Context
 
+from aegis_ros.nodes.executor import NodeExecutor
 from aegis_ros.nodes.goals import GoalClient
 from test.waiting import until
 
@@ -109,3 +110,27 @@ def test_an_answer_that_comes_at_once_is_heard(client: GoalClient) -> None:
     assert goal.accepted
     assert len(heard(goal.cancel_goal_async()).goals_canceling) == 1
     assert heard(goal.get_result_async()).result.text == "enough"
+
+
+class _GoneBeforeItIsWaitedFor(GoalClient):
+    """Is destroyed when an executor has gathered it and does not hold it yet."""
+
+    def __enter__(self) -> Any:
+        self.destroy()
+        return super().__enter__()
+
+
+def test_a_client_that_is_destroyed_ends_nobody_who_spins() -> None:
+    context = Context()
+    rclpy.init(context=context)
+    asking = rclpy.create_node("asking", context=context)
+    try:
+        client = _GoneBeforeItIsWaitedFor(asking, Generate, "/generate")
+        executor = NodeExecutor(context=context)
+        executor.add_node(asking)
+        executor.spin_once(timeout_sec=0.0)
+        assert client not in list(asking.waitables)
+        executor.shutdown()
+    finally:
+        asking.destroy_node()
+        rclpy.try_shutdown(context=context)
