@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.memory import KvShape
 from aegis_ros.network.generator.ending import Ending
 from aegis_ros.network.generator.sampling import Sampling
-from aegis_ros.scheduling import GeneratorPlan
+from aegis_ros.scheduling import GeneratorPlan, Promise
 from aegis_ros.scheduling.generation import Shape
 from aegis_ros.spec import Criticality
 
@@ -28,8 +29,9 @@ class LoadGenerator:
         plan: its buckets, with the budget of each part.
         shapes: of these buckets.
         cache: its slots; who asks has given each request one.
-        criticality: best effort.
-        deadline_ns: as of :class:`~aegis_ros.engine.types.LoadSpec`.
+        criticality: best effort, or low: with a promise.
+        deadline_ns: as of :class:`~aegis_ros.engine.types.LoadSpec`; with a promise its period, in
+            which it gets the time of a decode for all slots.
     """
 
     task_id: int
@@ -41,6 +43,24 @@ class LoadGenerator:
     cache: KvShape
     criticality: Criticality = Criticality.BEST_EFFORT
     deadline_ns: int = 0
+
+    def promise(self) -> Promise | None:
+        """Return what its lane keeps for it; ``None`` where it is of best effort.
+
+        Raises:
+            ValueError: it is of another criticality than these two, or a number is missing.
+        """
+        if self.criticality is Criticality.BEST_EFFORT:
+            return None
+        if self.criticality is not Criticality.LOW:
+            raise ValueError("a language model is of criticality best_effort or low")
+        edges = (*self.plan.begins, self.plan.steps)
+        decodes = [
+            sum(self.plan.budgets_ns[begin:end])
+            for shape, (begin, end) in zip(self.shapes, pairwise(edges), strict=True)
+            if not shape.prefill and shape.tokens >= self.cache.slots
+        ]
+        return Promise(self.plan, self.deadline_ns, min(decodes, default=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from aegis_ros.scheduling.gate import RateGate
 from aegis_ros.scheduling.job import Job
 from aegis_ros.scheduling.plans import EarlyExitPlan, ExecutionPlan, GeneratorPlan, SegmentPlan
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
+from aegis_ros.scheduling.promise import Promise
 from aegis_ros.scheduling.scheduler import Scheduler
 from aegis_ros.scheduling.virtual_deadlines import VirtualDeadlines
 
@@ -42,6 +43,7 @@ __all__ = [
     "Job",
     "Overrun",
     "Policy",
+    "Promise",
     "RateGate",
     "Restored",
     "Scheduler",

@@ -32,6 +32,7 @@ from aegis_ros.scheduling.budgets import Budget
 from aegis_ros.scheduling.job import BEGUN, DROPPED, EARLY, LATE, NEW, Job
 from aegis_ros.scheduling.plans import ExecutionPlan, SegmentPlan
 from aegis_ros.scheduling.policy import Edf, Policy, TaskTiming
+from aegis_ros.scheduling.promise import Promise
 from aegis_ros.spec import Criticality, OverrunPolicy
 
 __all__ = ["Scheduler"]
@@ -58,6 +59,7 @@ class _Lane:
         "index",
         "next_due",
         "owing",
+        "promised",
         "ready",
         "reserved",
         "running",
@@ -79,6 +81,7 @@ class _Lane:
         self.shedding = False
         self.strained = False  # a release may be refused: it sheds, or somebody owes
         self.owing = False  # somebody owes what idle time may repay
+        self.promised: tuple[_Task, ...] = ()  # those with a promise
         self.idle_ns = _BUSY  # since when nothing is to do, while something is owed
         self.stretch = (1.0, 1.0)
         # The usual answer, made once.
@@ -99,6 +102,7 @@ class _Task:
         "high",
         "lane",
         "last_rank",
+        "promise",
         "queue",
         "steps",
         "waiting",
@@ -112,6 +116,7 @@ class _Task:
         queue: int,
         criticality: Criticality,
         budget: Budget,
+        promise: Promise | None,
     ) -> None:
         self.lane = lane
         self.steps = plan.steps
@@ -121,7 +126,9 @@ class _Task:
         if not plan.branches:
             after = [plan.after(step, None) for step in range(plan.steps)]
             self.follows = tuple(None if step is None else self.known(step) for step in after)
-        self.best_effort = criticality is Criticality.BEST_EFFORT
+        self.promise = promise
+        # Whose jobs wait in line; those with a promise leave it while that covers them.
+        self.best_effort = criticality is Criticality.BEST_EFFORT or promise is not None
         self.queue = 1 if self.best_effort else queue
         self.criticality = criticality
         self.high = criticality is Criticality.HIGH
@@ -152,7 +159,9 @@ class Scheduler:
     from its release on, and a newer frame takes the place of the one it displaces, so that a fast
     camera is not always last. The rest of a demoted job waits in the same line. A job whose plan
     goes back to a step, as a generator does for each token, goes to the end of that line: however
-    long its answer becomes, the others have their turns between.
+    long its answer becomes, the others have their turns between. One with a promise waits there,
+    too, and has a deadline while that covers a bucket
+    (:class:`~aegis_ros.scheduling.promise.Promise`).
 
     Args:
         lanes: number of lanes, at least 1.
@@ -196,6 +205,7 @@ class Scheduler:
         queue: int = 1,
         on_overrun: OverrunPolicy | None = None,
         low: ExecutionPlan | None = None,
+        promise: Promise | None = None,
     ) -> None:
         """Add a task. EDF needs no more than lane, plan and queue.
 
@@ -212,6 +222,8 @@ class Scheduler:
                 Where the plan has no early exit, ``early_exit`` is ``skip_next``.
             low: low-mode budgets of the same steps, which make the lane :meth:`shed` when they are
                 exceeded; ``None`` for never.
+            promise: what a generator is promised; the rest of its work is of best effort. Its
+                deadlines are those of EDF, and of other policies no business.
 
         Raises:
             ValueError: a value or a step of the plan is out of range, or the id is taken.
@@ -229,7 +241,10 @@ class Scheduler:
             queue=queue,
             criticality=criticality,
             budget=Budget(plan, low, on_overrun, where.stretch),
+            promise=promise,
         )
+        if promise is not None:
+            where.promised = (*where.promised, task)
         if self._observer is not None:
             self._observer.admit(
                 TaskTiming(
@@ -251,6 +266,7 @@ class Scheduler:
         """
         task = self._tasks.pop(task_id)
         lane = task.lane
+        lane.promised = tuple(each for each in lane.promised if each is not task)
         for job in lane.running or ():
             if job.task_id == task_id:
                 job.state = DROPPED
@@ -405,7 +421,10 @@ class Scheduler:
             self._finished.job = job
             return self._one_finished
         job.step = following
-        if job.rank >= _BACKGROUND:
+        if task.promise is not None:
+            self._spend(task, job, following, taken_ns)
+            entry = (job.rank, job.ready_ns, job.task_id, job.seq, job, task)
+        elif job.rank >= _BACKGROUND:
             if following <= step:
                 job.rank = self._place_in_line(task)
                 entry = (job.rank, job.ready_ns, job.task_id, job.seq, job, task)
@@ -487,6 +506,8 @@ class Scheduler:
         self._due = None
         if held:
             held.pop(lane, None)
+        if lane.promised:
+            self._cover(lane, now_ns)
         ready = lane.ready
         while ready:
             entry = ready[0]
@@ -670,7 +691,9 @@ class Scheduler:
         else:
             assert following is not None
             job.step = following
-            if job.rank >= _BACKGROUND and following <= step:
+            if task.promise is not None:
+                self._spend(task, job, following, taken_ns)
+            elif job.rank >= _BACKGROUND and following <= step:
                 job.rank = self._place_in_line(task)
             heappush(lane.ready, (job.rank, job.ready_ns, job.task_id, job.seq, job, task))
         over_low = budget.is_over_low(step, taken_ns, job.used_ns)
@@ -711,6 +734,30 @@ class Scheduler:
         """
         waiting = task.waiting
         return waiting[0].rank if waiting else self._next_in_line()
+
+    def _spend(self, task: _Task, job: Job, following: int, taken_ns: int) -> None:
+        """Note a step of a job with a promise; one that begins a bucket waits in line again."""
+        promise = task.promise
+        assert promise is not None
+        if job.rank < _BACKGROUND:
+            promise.spend(taken_ns)
+        if promise.begins(following):
+            job.rank = self._place_in_line(task)
+
+    def _cover(self, lane: _Lane, now_ns: int) -> None:
+        """Give jobs in line whose promise is due their deadlines."""
+        for task in lane.promised:
+            promise = task.promise
+            assert promise is not None
+            if promise.due_ns > now_ns:
+                continue
+            for place, entry in enumerate(lane.ready):
+                job = entry[4]
+                if entry[5] is task and job.rank >= _BACKGROUND and job.state != DROPPED:
+                    job.rank = promise.cover(job.step, job.ready_ns)
+                    lane.ready[place] = (job.rank, *entry[1:])
+                    heapify(lane.ready)
+                    break
 
     def _choose(self, lane: _Lane, now_ns: int) -> _Entry | None:
         """Take the first job that the policy lets start out of line; else hold the lane."""

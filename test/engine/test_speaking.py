@@ -16,7 +16,7 @@ pytest.importorskip("gguf", reason="the extra `llm` is not installed")
 
 from aegis_ros.backends import create_backend
 from aegis_ros.backends.testing.networks import make_network
-from aegis_ros.engine import LoadGenerator
+from aegis_ros.engine import Asked, LoadGenerator
 from aegis_ros.engine.client import client
 from aegis_ros.engine.client.requests import send_if_running
 from aegis_ros.errors import EngineError, InputError
@@ -177,7 +177,8 @@ def test_a_model_is_loaded_only_as_it_can_run(talk: Talk) -> None:
     with pytest.raises(EngineError, match="already loaded"):
         talk.load(TASK)
     for fields, message in (
-        ({"criticality": Criticality.LOW}, "nobody else wants"),
+        ({"criticality": Criticality.HIGH}, "best_effort or low"),
+        ({"criticality": Criticality.LOW}, "cannot keep the promise"),
         ({"plan": GeneratorPlan((1,) * 6, (0, 1, 2, 3, 4, 5), 3)}, "other steps"),
         ({"shapes": SHAPES[:-1]}, "other steps"),
         ({"cache": cache_of(model, 2)}, "does not fit"),
@@ -189,6 +190,14 @@ def test_a_model_is_loaded_only_as_it_can_run(talk: Talk) -> None:
     assert plan.steps == 3 * 2 + 3 * 3
     talk.ask(1)
     talk.until_ended(1)
+
+
+def test_a_model_with_a_promise_and_one_of_best_effort_answer_beside_each_other(own: Talk) -> None:
+    own.load_model(task_id=TASK + 1, criticality=Criticality.LOW, deadline_ns=10**11)
+    own.client.ask(TASK + 1, Asked(1, 0, [1, 2, 3], 20, GREEDY))
+    own.ask(2, [1, 2, 3], 20)
+    own.until_ended(1, 2)
+    assert own.said(1) == own.said(2) == own.wanted([1, 2, 3], 20)[0]
 
 
 def test_a_backend_that_runs_none_says_who_does(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ TASKS = """\
 """
 LLM = """\
 generators:
-  - {{name: llm, model: {folder}/tiny.gguf, precision: float32, max_len: 200}}
+  - {{name: llm, model: {folder}/tiny.gguf, precision: float32, max_len: 200,
+     tokens_per_s: 0.5}}
 """
 
 

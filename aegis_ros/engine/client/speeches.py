@@ -20,7 +20,8 @@ from aegis_ros.rationale import Rule
 
 __all__ = ["Speeches"]
 
-_A_DAY_NS = 86_400_000_000_000  # the deadline of who has none: a trace must not call it late
+# The deadline of a job: one that goes on and on is never late, and its promise is kept elsewhere.
+_A_DAY_NS = 86_400_000_000_000
 _UNKNOWN = "the engine has ended without it"
 
 
@@ -251,7 +252,7 @@ class Speeches:
         spec = generator.spec
         generator.job = self._next()
         now = time.monotonic_ns()
-        times_ns = (now, now, now + (spec.deadline_ns or _A_DAY_NS))
+        times_ns = (now, now, now + _A_DAY_NS)
         # Never lost: nothing else would let it begin.
         process.give_back(pack_submit(spec.task_id, generator.job, times_ns, b""))
 

@@ -44,7 +44,6 @@ from aegis_ros.engine.server.profiler import Profiler
 from aegis_ros.engine.slots import OutputSlots
 from aegis_ros.engine.types import EngineInfo
 from aegis_ros.network.generator.ending import Ending
-from aegis_ros.spec import Criticality
 
 __all__ = ["ControlServer"]
 
@@ -197,19 +196,21 @@ class ControlServer:
         from aegis_ros.engine.server.speaking import Speaker  # what most engines have no use for
 
         spec = request.spec
-        if spec.criticality is not Criticality.BEST_EFFORT:
-            return Refused(
-                "the engine runs language models in the time that nobody else wants only",
-                "criticality",
-                spec.criticality,
-                Criticality.BEST_EFFORT,
-            )
         if (spec.plan.begins, spec.plan.steps) != steps_of(spec.compiled, spec.shapes):
             return Refused(
                 "the plan has other steps than the buckets of the model",
                 "plan",
                 f"{len(spec.plan.begins)} buckets, {spec.plan.steps} steps",
                 "as many parts of each bucket as the model has",
+            )
+        try:
+            promise = spec.promise()
+        except ValueError as error:
+            return Refused(
+                f"the engine cannot keep the promise: {error}",
+                "criticality",
+                spec.criticality,
+                "best_effort, or low with a period and a decode for all slots",
             )
         conversation = Conversation(spec.cache, fds.pop(0))
 
@@ -228,7 +229,11 @@ class ControlServer:
             task = LoadedTask(spec.task_id, network, spec.lane, conversation, state=speaker)
             self._in_loop(
                 lambda: self._loop.add_task(
-                    task, queue=1, plan=spec.plan, criticality=spec.criticality
+                    task,
+                    queue=1,
+                    plan=spec.plan,
+                    criticality=spec.criticality,
+                    promise=promise,
                 )
             )
             undo.pop_all()

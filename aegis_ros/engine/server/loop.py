@@ -44,6 +44,7 @@ from aegis_ros.scheduling import (
     Finished,
     Job,
     Overrun,
+    Promise,
     Restored,
     Scheduler,
     SegmentPlan,
@@ -201,6 +202,7 @@ class EngineLoop:
         plan: ExecutionPlan | None = None,
         criticality: Criticality = Criticality.HIGH,
         on_overrun: OverrunPolicy = OverrunPolicy.SKIP_NEXT,
+        promise: Promise | None = None,
     ) -> None:
         """Make a task known (under :meth:`call`); as in :class:`~aegis_ros.engine.LoadSpec`."""
         if plan is None:
@@ -213,6 +215,7 @@ class EngineLoop:
             queue=queue,
             on_overrun=on_overrun,
             low=plan if criticality is Criticality.HIGH else None,
+            promise=promise,
         )
         self._tasks[task.task_id] = task
 
