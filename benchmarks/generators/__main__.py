@@ -183,6 +183,7 @@ def _in_engine(
                 shown=shown,
             )
             _print_loads(results)
+            _print_shares(results)
             figures += _load_figures(results)
             more["critical"] = [asdict(each) for each in results]
             stage.load_critical(())
@@ -273,6 +274,22 @@ def _print_loads(results: Sequence[Load]) -> None:
         console().print(f"tasks at {each.share:.0%}: {each.verdict}")
 
 
+def _print_shares(results: Sequence[Load]) -> None:
+    """Show why the model gets less than its share of the idle time, if it does."""
+    output = table(
+        "where the time of the lane goes",
+        *("tasks", "arm", "tasks take", "model takes", "nobody", "tokens in its second"),
+    )
+    for each in results:
+        for arm in ("tasks alone", "in the slack", "model alone"):
+            if arm in each.heard:
+                tasks, model = each.of_tasks(arm), each.of_model(arm)
+                shares = (f"{share:.1%}" for share in (tasks, model, 1.0 - tasks - model))
+                speed = f"{each.speed(arm):.1f}" if arm != "tasks alone" else ""
+                output.add_row(f"{each.share:.0%}", arm, *shares, speed)
+    console().print(output)
+
+
 def _load_figures(results: Sequence[Load]) -> list[Figure]:
     found = []
     for each in results:
@@ -281,6 +298,10 @@ def _load_figures(results: Sequence[Load]) -> list[Figure]:
             if heard.frames:
                 found.append(Figure(f"{tasks}, {arm}: late frames", "", heard.frames, heard.late))
             found.append(Figure(f"{tasks}, {arm}: tokens/s", "", 1, each.rate(arm)))
+        for arm in ("tasks alone", "in the slack", "model alone"):
+            if arm in each.heard:
+                for who, share in (("tasks", each.of_tasks(arm)), ("model", each.of_model(arm))):
+                    found.append(Figure(f"{tasks}, {arm}: lane time of {who}", "", 1, share))
         for arm, ratio in each.of_idle.items():
             found.append(Figure(f"{tasks}, {arm}: of idle share x alone", "", 1, ratio))
     return found

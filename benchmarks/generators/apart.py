@@ -14,6 +14,7 @@ import numpy as np
 from aegis_ros.backends.generators import CompiledGenerator
 from aegis_ros.network.generator.buckets import chunks
 from aegis_ros.network.generator.decoder import Decoder
+from benchmarks.generators.asked import lengths
 
 __all__ = ["Apart", "apart"]
 
@@ -82,13 +83,13 @@ def _said(decoder: Decoder, context: int, chance: np.random.Generator, seconds: 
     end = time.monotonic() + seconds
     said = 0
     while time.monotonic() < end:
-        prompt = int(chance.integers(2, max(3, context // 4)))
+        prompt, answer = lengths(chance, context)
         for slot in range(decoder.slots):
             decoder.forget(slot)
             for size in chunks(prompt - 1):
                 if time.monotonic() < end:
                     decoder.prefill([0] * size, slot=slot)
-        for _ in range(int(chance.integers(1, max(2, context // 2)))):
+        for _ in range(answer):
             if time.monotonic() >= end:
                 break
             decoder.decode([0] * decoder.slots, slot=0)

@@ -54,8 +54,22 @@ class Load:
     @property
     def idle(self) -> float:
         """Share of the lane that the tasks left, alone."""
-        alone = self.heard["tasks alone"]
-        return 1.0 - alone.execution_ns / 1e9 / alone.seconds
+        return 1.0 - self.of_tasks("tasks alone")
+
+    def of_tasks(self, arm: str) -> float:
+        """Share of the lane that the tasks took in an arm."""
+        found = self.heard[arm]
+        return found.execution_ns / 1e9 / found.seconds
+
+    def of_model(self, arm: str) -> float:
+        """Share of the lane that the model took in an arm; 0 where it ran elsewhere."""
+        found = self.heard[arm]
+        return max(0.0, found.busy_ns / 1e9 / found.seconds - self.of_tasks(arm))
+
+    def speed(self, arm: str) -> float:
+        """Tokens in a second of the model's own time on the lane."""
+        taken = self.of_model(arm)
+        return self.rate(arm) / taken if taken else 0.0
 
     def rate(self, arm: str) -> float:
         """Tokens a second in an arm."""
@@ -154,6 +168,7 @@ def _add(total: Heard, heard: Heard) -> None:
     total.frames += heard.frames
     total.late += heard.late
     total.execution_ns += heard.execution_ns
+    total.busy_ns += heard.busy_ns
     total.room = min(total.room, heard.room)
 
 

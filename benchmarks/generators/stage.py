@@ -33,6 +33,7 @@ from aegis_ros.scheduling.generation import Shape
 from aegis_ros.simulation import plan_of
 from aegis_ros.spec import DeviceSpec, FrameFormat, LaneSpec
 from aegis_ros.wcet import budget
+from benchmarks.generators.asked import lengths
 from benchmarks.networks import FRAME
 
 __all__ = ["Critical", "Heard", "Stage", "opened"]
@@ -67,6 +68,7 @@ class Heard:
         frames: that were submitted.
         late: of these: after their deadline, or never.
         execution_ns: of all frames together.
+        busy_ns: that the lane worked, for tasks and model.
         room: least room of a frame to its deadline, as a part of it.
     """
 
@@ -75,6 +77,7 @@ class Heard:
     frames: int = 0
     late: int = 0
     execution_ns: int = 0
+    busy_ns: int = 0
     room: float = 1.0
 
 
@@ -117,7 +120,7 @@ class Stage:
         self._first_ns: dict[int, int] = {}
         self._ended: dict[int, tuple[Ending, int]] = {}
         self._in_slot: dict[int, int] = {}  # requests by slot
-        self._speaking: Callable[[int], None] | None = None
+        self._speaking: Callable[[int], object] | None = None
         self.answer: GeneratorAnswer | None = None
         self.model: CompiledGenerator | None = None
 
@@ -200,7 +203,7 @@ class Stage:
         heard = Heard()
         if chance is not None:
             self._speak(chance)
-        begin, tokens = time.monotonic(), self._tokens
+        begin, tokens, busy_ns = time.monotonic(), self._tokens, self._busy_ns()
         self._done.clear()
         submitted: dict[tuple[int, int], int] = {}
         if frames:
@@ -208,6 +211,7 @@ class Stage:
         time.sleep(max(0.0, begin + seconds - time.monotonic()))
         heard.seconds = time.monotonic() - begin
         heard.tokens = self._tokens - tokens
+        heard.busy_ns = self._busy_ns() - busy_ns
         self.silence()
         self._judge(heard, submitted)
         return heard
@@ -276,19 +280,23 @@ class Stage:
         with open(f"/proc/{self.client.info().pid}/clear_refs", "w", encoding="ascii") as counter:
             counter.write("5")
 
+    def _busy_ns(self) -> int:
+        (lane,) = self.client.status().lanes
+        return lane.busy_ns
+
     def _speak(self, chance: np.random.Generator) -> None:
+        """Have all slots say something all the time; return once each has begun."""
         assert self.model is not None and self.answer is not None
         cache, vocabulary = self.answer.generator.cache, self.model.facts.vocabulary
 
-        def ask(slot: int) -> None:
-            prompt = int(chance.integers(2, max(3, cache.max_len // 4)))
-            answer = int(chance.integers(1, max(2, cache.max_len // 2)))
+        def ask(slot: int) -> int:
+            prompt, answer = lengths(chance, cache.max_len)
             tokens = chance.integers(0, vocabulary, prompt).tolist()
-            self.ask(slot, tokens, min(answer, cache.max_len - prompt))
+            return self.ask(slot, tokens, answer)
 
         self._speaking = ask
-        for slot in range(cache.slots):
-            ask(slot)
+        for request in [ask(slot) for slot in range(cache.slots)]:
+            self.first_ns(request)
 
     def _feed(
         self,
