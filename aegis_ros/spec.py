@@ -615,6 +615,7 @@ class GeneratorSpec:
         max_chunk: most tokens of a prompt in one step.
         max_batch: most answers in one step.
         tokens_per_s: what each answer is promised; 0 for best effort.
+        adaptation: name of the policy that it adapts by.
         waiting: requests that may wait for a slot.
         system: standing message in front of every prompt; empty for none.
         max_tokens: longest answer of a request that does not say.
@@ -633,6 +634,7 @@ class GeneratorSpec:
     max_chunk: int = 32
     max_batch: int = 4
     tokens_per_s: float = 0.0
+    adaptation: str = "default"
     waiting: int = 16
     system: str = ""
     max_tokens: int = 256

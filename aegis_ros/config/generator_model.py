@@ -73,6 +73,13 @@ class Generator(Model):
         le=10_000.0,
         description="what each answer is promised, as a task of low criticality; 0 for best effort",
     )
+    adaptation: str = Field(
+        "default",
+        min_length=1,
+        max_length=64,
+        description="policy that chooses among the admitted steps while it runs: `default`, "
+        "`static` (all of them, always), or [one of yours](extending.md#an-adaptation-policy)",
+    )
     waiting: Int = Field(
         16, ge=0, le=1024, description="requests that may wait for a slot; more are refused"
     )

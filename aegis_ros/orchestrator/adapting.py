@@ -121,8 +121,7 @@ class Adapting:
             The limits to begin with.
 
         Raises:
-            ConfigError: there is no such policy.
-            Exception: whatever the import of another's module raises.
+            ConfigError: there is no such policy, or the import of another's fails.
         """
         controller = controller_of(task, menu, policy)
         with self._lock:

@@ -83,9 +83,17 @@ class GeneratorNews:
         """Return how each generator fares."""
         return self._adapting.summaries()
 
-    def adapt(self, answer: GeneratorAnswer) -> Limits:
-        """Have a generator choose anew among what is admitted; return what it begins with."""
-        return self._adapting.add(answer.generator.name, answer.menu())
+    def adapt(self, answer: GeneratorAnswer, policy: str) -> Limits:
+        """Have a generator choose anew among what is admitted; return what it begins with.
+
+        Args:
+            answer: says what that is.
+            policy: name of the one that chooses.
+
+        Raises:
+            ConfigError: there is no such policy, or the import of another's fails.
+        """
+        return self._adapting.add(answer.generator.name, answer.menu(), policy)
 
     def forget(self, name: str) -> None:
         """Have a generator adapt no more."""

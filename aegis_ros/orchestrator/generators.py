@@ -264,7 +264,7 @@ class Generators:
             answer=answer,
             conversation=conversation,
             cycles=cycles,
-            limits=self._news.adapt(answer),
+            limits=self._news.adapt(answer, spec.adaptation),
         )
         self._news.enforce(entry)
         self._news.begin()
@@ -374,7 +374,7 @@ class Generators:
         if came:
             entry.coming = None
         if answer.admitted and before.buckets != answer.buckets:
-            self._news.adapt(answer)
+            self._news.adapt(answer, entry.candidate.spec.adaptation)
         self._news.enforce(entry)
         rationale = None
         if before.admitted is not answer.admitted:

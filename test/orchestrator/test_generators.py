@@ -386,13 +386,33 @@ class Runner:
 
 
 def fewer_are_faster(runner: Runner) -> None:
+    ran_faster_with_fewer(runner)
+    limits = runner.house.engine.limits
+    until(lambda: limits[runner.task_id][1] == 1)
+
+
+def ran_faster_with_fewer(runner: Runner) -> None:
     for _ in range(4):
         runner.run(DECODE_1, MS)
     for _ in range(4):
         runner.run(DECODE_2, 10 * MS, 2)
     runner.say()
-    limits = runner.house.engine.limits
-    until(lambda: limits[runner.task_id][1] == 1)
+
+
+def test_it_adapts_by_the_policy_that_is_named_and_is_refused_without_it(houses: Houses) -> None:
+    house = houses(adaptation="static")
+    house.start()
+    runner = Runner(house)
+    ran_faster_with_fewer(runner)
+    runner.say()  # what was run before has been followed by now
+    assert house.engine.limits[runner.task_id] == (32, 2)
+    assert reasons(house, LimitChanged) == []
+    (spec,) = house.spec.generators
+    house.spec = replace(house.spec, generators=(replace(spec, adaptation="clever"),))
+    house.restart()
+    (rejected,) = house.orchestrator.status().rejected
+    assert "no such adaptation policy" in rejected.rationale.sentence
+    assert house.engine.generators == {}
 
 
 def test_it_adapts_to_what_it_ran_and_all_of_that_is_on_record(houses: Houses) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from aegis_ros.errors import ConfigError
 from aegis_ros.plugins import Plugins
 from aegis_ros.scheduling.adaptation.controller import Controller
 from aegis_ros.scheduling.adaptation.menu import Menu
 
 __all__ = ["adaptation_names", "controller_of"]
 
+_MOST = 500  # characters of what another's module says
 _POLICIES = Plugins(
     "adaptation policy",
     "aegis_ros.adaptation",
@@ -36,7 +38,18 @@ def controller_of(task: str, menu: Menu, name: str = "default") -> Controller:
         name: of the policy.
 
     Raises:
-        ConfigError: there is no such policy.
-        Exception: whatever the import of another's module raises.
+        ConfigError: there is no such policy, or the import of another's fails.
     """
-    return Controller(task, menu, _POLICIES.load(name), name=name)
+    try:
+        policy = _POLICIES.load(name)
+    except ConfigError:
+        raise
+    except Exception as error:  # somebody else's module may fail in any way
+        raise ConfigError(
+            "the adaptation policy cannot be imported",
+            where="adaptation",
+            value=name,
+            expected="a module that can be imported",
+            hint=f"{type(error).__name__}: {error}"[:_MOST],
+        ) from error
+    return Controller(task, menu, policy, name=name)
