@@ -28,7 +28,7 @@ settings.load_profile("short")
 _DOMAINS = range(40, 100)
 _CLAIMS = Scratch()
 _NEEDS_ROS = ("nodes", "field")
-_NEED_NETWORKS = ("backends", "engine", "nodes", "orchestrator", "planning")
+_NEED_NETWORKS = ("backends", "cli", "engine", "field", "nodes", "orchestrator", "planning")
 _ASKED: list[Any] = []  # of this process
 _WHY = "ROS 2 with this package's messages is not on the path (`make build`, then `make unit`)"
 
